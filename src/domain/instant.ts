@@ -1,0 +1,22 @@
+/**
+ * A point in time: microseconds since 1970-01-01T00:00:00Z. PostgreSQL's timestamptz and ClickHouse's DateTime64(6) have
+ * microseconds and JavaScript's Date does not, so the domain carries them as one bigint and converts at the borders.
+ */
+export type Instant = bigint
+
+/** The present, in the precision the system clock gives (milliseconds). */
+export function now(): Instant {
+  return BigInt(Date.now()) * 1000n
+}
+
+export function fromDate(date: Date): Instant {
+  return BigInt(date.getTime()) * 1000n
+}
+
+/** RFC 3339 in UTC with six digits of fraction: `2026-01-02T03:04:05.000006Z`. */
+export function toRfc3339(instant: Instant): string {
+  const micros = ((instant % 1_000_000n) + 1_000_000n) % 1_000_000n
+  const seconds = (instant - micros) / 1_000_000n
+  const base = new Date(Number(seconds) * 1000).toISOString().slice(0, 19)
+  return `${base}.${micros.toString().padStart(6, '0')}Z`
+}

@@ -1,0 +1,71 @@
+import type { EndDevice } from './end-device.ts'
+import type { Gateway } from './gateway.ts'
+import type { Organization } from './organization.ts'
+
+/** A page of a list, newest first. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  /** Where the next page starts; null on the last page. */
+  readonly next: PageCursor | null
+}
+
+/** The last item of the page before: lists are ordered by (createdAt, id), both descending. */
+export interface PageCursor {
+  readonly createdAt: bigint
+  readonly id: string
+}
+
+export interface PageRequest {
+  readonly size: number
+  readonly after: PageCursor | null
+}
+
+/** Calls that reach a store take this; an aborted signal cancels the statement. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The values of a new entity; timestamps come from the store. */
+export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'>
+export type NewEndDevice = Pick<EndDevice, 'deviceId' | 'organizationId' | 'name' | 'payloadConversion'>
+export type NewGateway = Pick<
+  Gateway,
+  'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig' | 'status'
+>
+
+/** The fields to change; an absent one stays. `updatedAt` always moves. */
+export type OrganizationChange = Partial<Pick<Organization, 'name' | 'status'>>
+export type EndDeviceChange = Partial<Pick<EndDevice, 'name' | 'payloadConversion'>>
+export type GatewayChange = Partial<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
+
+/**
+ * Stores of entities. They throw DomainError: `unavailable` when the store does not answer, `already_exists` for a
+ * duplicate id, `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted,
+ * `failed_precondition` when an organization that is to be deleted still owns something. `get`, `update` and `delete`
+ * return null for what is missing or deleted.
+ */
+export interface OrganizationRepository {
+  create(organization: NewOrganization, options?: CallOptions): Promise<Organization>
+  get(id: string, options?: CallOptions): Promise<Organization | null>
+  list(page: PageRequest, options?: CallOptions): Promise<Page<Organization>>
+  update(id: string, change: OrganizationChange, options?: CallOptions): Promise<Organization | null>
+  delete(id: string, options?: CallOptions): Promise<Organization | null>
+}
+
+export interface EndDeviceRepository {
+  create(device: NewEndDevice, options?: CallOptions): Promise<EndDevice>
+  get(deviceId: string, options?: CallOptions): Promise<EndDevice | null>
+  list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>>
+  update(deviceId: string, change: EndDeviceChange, options?: CallOptions): Promise<EndDevice | null>
+  delete(deviceId: string, options?: CallOptions): Promise<EndDevice | null>
+}
+
+export interface GatewayRepository {
+  create(gateway: NewGateway, options?: CallOptions): Promise<Gateway>
+  get(gatewayId: string, options?: CallOptions): Promise<Gateway | null>
+  list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
+  update(gatewayId: string, change: GatewayChange, options?: CallOptions): Promise<Gateway | null>
+  delete(gatewayId: string, options?: CallOptions): Promise<Gateway | null>
+  /** Every gateway that is not deleted, over all organizations that are not deleted. */
+  listAll(options?: CallOptions): AsyncIterable<Gateway>
+}

@@ -1,0 +1,72 @@
+/**
+ * The configuration as the engine wants it: defaults filled in, names interpolated, conditions decided, disabled processes
+ * gone (a dependency on one is satisfied and does not appear). Everything here was checked; the engine trusts it.
+ */
+export interface ResolvedConfig {
+  /** Absolute path of the file it came from. */
+  readonly path: string
+  /** In the order of the file. */
+  readonly processes: readonly ResolvedProcess[]
+  readonly mqttBroker: MqttBroker
+}
+
+export interface MqttBroker {
+  readonly host: string
+  readonly port: number
+  /** True if the address was given or an enabled process uses it: it must accept a connection before a user of it starts (O-30). */
+  readonly required: boolean
+  /** The enabled process that is the broker itself, if one says so; the check then waits for its readiness. */
+  readonly providedBy: string | null
+}
+
+/** What a dependent waits for. `ready` of a service without a readiness probe is `started`. */
+export type DependencyCondition = 'started' | 'ready' | 'completed' | 'completed_successfully'
+
+export interface ResolvedProcess {
+  readonly name: string
+  readonly kind: 'service' | 'task'
+  readonly command: string
+  readonly args: readonly string[]
+  /** True: `command` is a line for `/bin/sh -c`, and args are empty. */
+  readonly shell: boolean
+  /** Absolute. */
+  readonly cwd: string
+  /** The child's whole environment; nothing else is passed on (but NOTIFY_FD, which the engine adds). */
+  readonly env: Readonly<Record<string, string>>
+  readonly dependsOn: readonly { readonly name: string; readonly condition: DependencyCondition }[]
+  /** Starts only after the MQTT broker accepted a connection. */
+  readonly usesMqttBroker: boolean
+  readonly readinessProbe: ResolvedProbe | null
+  readonly startupTimeoutMs: number
+  readonly restart: ResolvedRestart
+  readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
+}
+
+export interface ResolvedRestart {
+  readonly policy: 'always' | 'on_failure' | 'never'
+  readonly backoffMs: number
+  readonly maxBackoffMs: number
+  /** Fraction of the wait that is random, 0 to 1. */
+  readonly jitter: number
+  readonly resetAfterMs: number
+  /** Restarts in a row before the process has failed for good; Infinity if there is no limit. */
+  readonly maxAttempts: number
+}
+
+export type ProbeCheck =
+  | { readonly type: 'tcp_socket'; readonly host: string; readonly port: number }
+  | { readonly type: 'http_get'; readonly url: string }
+  /** Argument vector, run with the process's cwd and env. A string in the file became `['/bin/sh', '-c', line]`. */
+  | { readonly type: 'exec'; readonly command: readonly [string, ...string[]] }
+  | { readonly type: 'log_line'; readonly pattern: RegExp }
+  | { readonly type: 'notify' }
+
+export interface ResolvedProbe {
+  readonly check: ProbeCheck
+  readonly initialDelayMs: number
+  /** Until the first success 200 by default, 5000 after it; one number in the file sets both. */
+  readonly periodMs: { readonly beforeReady: number; readonly afterReady: number }
+  readonly timeoutMs: number
+  readonly successThreshold: number
+  readonly failureThreshold: number
+}
