@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './logger.ts'
+import { maskUrlSecrets } from './secrets.ts'
 
 export interface StartupTarget {
   /** As a person knows it: `PostgreSQL`. */
@@ -10,13 +12,112 @@ export interface StartupTarget {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Why a service cannot start. The message is one line for the operator and is all that is shown. */
+export class StartupError extends Error {
+  override readonly name = 'StartupError'
+}
+
+const FIRST_DELAY_MS = 100
+const LAST_DELAY_MS = 2000
+
 /**
  * Tries `connect` with exponential backoff (100 ms to 2 s) until it resolves or the time is over; then throws a StartupError
  * whose message is the one line for the operator: which server, at which address, for how long, and the last reason (R-6).
+ * An attempt that hangs is cut off when the time is over. A StartupError of `connect` itself is final and thrown at once.
  */
-export function connectWithBackoff<T>(
-  _target: StartupTarget,
-  _connect: (signal: AbortSignal) => Promise<T>,
+export async function connectWithBackoff<T>(
+  target: StartupTarget,
+  connect: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  throw new Error('to be built')
+  const deadline = performance.now() + target.timeoutMs
+  const address = maskUrlSecrets(target.address)
+  let delayMs = FIRST_DELAY_MS
+  let reason: unknown = new Error('no answer')
+  for (let attempt = 1; ; attempt++) {
+    target.signal?.throwIfAborted()
+    try {
+      return await attemptUntil(deadline, target.signal, connect)
+    } catch (error) {
+      target.signal?.throwIfAborted()
+      if (error instanceof StartupError) throw error
+      if (!(error instanceof OutOfTime)) reason = error
+    }
+    const leftMs = deadline - performance.now()
+    if (leftMs <= 0) throw unanswered(target, address, reason)
+    if (attempt === 1) target.logger.info({ address }, `waiting for ${target.server}: ${oneLine(reason)}`)
+    await sleep(Math.min(delayMs, leftMs), undefined, target.signal === undefined ? {} : { signal: target.signal })
+    delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)
+  }
+}
+
+/** An error and its causes as one line without passwords: what {@link runMain} and the log show of it. */
+export function oneLine(error: unknown): string {
+  const parts: string[] = []
+  for (let current = error; current !== undefined && parts.length < 5; current = causeOf(current)) {
+    const text = messageOf(current)
+    if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text)
+  }
+  return maskUrlSecrets(parts.join(': ').replaceAll(/\s+/g, ' ').trim()) || 'unknown error'
+}
+
+/**
+ * A service's `main.ts` in one call: an error that leaves `main` becomes one line on stderr and exit code 1. With
+ * PONIX_LOG_LEVEL=debug or trace an error that nobody foresaw shows its stack too.
+ */
+export async function runMain(service: string, main: () => Promise<unknown>): Promise<void> {
+  try {
+    await main()
+  } catch (error) {
+    process.stderr.write(`${service}: ${oneLine(error)}\n`)
+    const detailed = ['debug', 'trace'].includes(process.env['PONIX_LOG_LEVEL'] ?? '')
+    if (detailed && error instanceof Error && !(error instanceof StartupError)) {
+      process.stderr.write(`${maskUrlSecrets(error.stack ?? '')}\n`)
+    }
+    process.exit(1)
+  }
+}
+
+class OutOfTime extends Error {}
+
+async function attemptUntil<T>(
+  deadline: number,
+  outer: AbortSignal | undefined,
+  connect: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const cut = new AbortController()
+  const stop = (reason: unknown): void => cut.abort(reason)
+  const onOuter = (): void => stop(outer?.reason)
+  outer?.addEventListener('abort', onOuter, { once: true })
+  const timer = setTimeout(() => stop(new OutOfTime()), Math.max(1, deadline - performance.now()))
+  try {
+    return await Promise.race([connect(cut.signal), aborted(cut.signal)])
+  } finally {
+    clearTimeout(timer)
+    outer?.removeEventListener('abort', onOuter)
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+function unanswered(target: StartupTarget, address: string, reason: unknown): StartupError {
+  const seconds = target.timeoutMs / 1000
+  return new StartupError(
+    `${target.server} at ${address} did not answer for ${seconds} s: ${oneLine(reason)} (is it running? PONIX_STARTUP_TIMEOUT_SECS is how long a service waits)`,
+    { cause: reason },
+  )
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined
+}
+
+/** Node's AggregateError of a failed dial has an empty message; its first error has the words. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0])
+  if (error instanceof Error) return error.message || error.name
+  return String(error)
 }
