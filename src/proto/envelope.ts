@@ -1,0 +1,112 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
+import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
+import type { JsonObject } from '../domain/gateway.ts'
+import type { Instant } from '../domain/instant.ts'
+import { decodeMessage, notA } from './binary.ts'
+import { MappingError } from './errors.ts'
+import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
+import { forEachField, readStruct, writeStruct } from './struct.ts'
+import { requiredInstant, splitInstant, timestampFromInstant } from './timestamp.ts'
+
+/** The field numbers of ProcessedEnvelope. */
+const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
+
+export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
+  return toBinary(
+    RawEnvelopeSchema,
+    create(RawEnvelopeSchema, {
+      organizationId: envelope.organizationId,
+      endDeviceId: envelope.endDeviceId,
+      payload: envelope.payload,
+      receivedAt: timestampFromInstant(envelope.receivedAt),
+    }),
+  )
+}
+
+/** Throws a MappingError for anything but a whole RawEnvelope: both ids and the time must be there, the payload may be empty. */
+export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
+  const message = decodeMessage(RawEnvelopeSchema, bytes)
+  return {
+    organizationId: requiredId('raw_envelope.organization_id', message.organizationId),
+    endDeviceId: requiredId('raw_envelope.end_device_id', message.endDeviceId),
+    payload: message.payload,
+    receivedAt: requiredInstant('raw_envelope.received_at', message.receivedAt),
+  }
+}
+
+/**
+ * Written by hand for the sake of the Struct in it (see struct.ts). Numbers travel as doubles: an integer beyond 2^53 must be
+ * a string already. Throws a MappingError for NaN and infinity.
+ */
+export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array {
+  const writer = new BinaryWriter()
+  writer.tag(FIELD.endDeviceId, WireType.LengthDelimited).string(envelope.endDeviceId)
+  writeTimestamp(writer, FIELD.occurredAt, envelope.occurredAt)
+  writer.tag(FIELD.data, WireType.LengthDelimited).fork()
+  writeStruct(writer, envelope.data)
+  writer.join()
+  writeTimestamp(writer, FIELD.processedAt, envelope.processedAt)
+  writer.tag(FIELD.organizationId, WireType.LengthDelimited).string(envelope.organizationId)
+  return writer.finish()
+}
+
+/** Throws a MappingError for anything but a whole ProcessedEnvelope; absent data is the empty object. */
+export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
+  const found = readProcessedEnvelope(bytes)
+  return {
+    organizationId: requiredId('processed_envelope.organization_id', found.organizationId),
+    endDeviceId: requiredId('processed_envelope.end_device_id', found.endDeviceId),
+    occurredAt: requiredInstant('processed_envelope.occurred_at', found.occurredAt),
+    processedAt: requiredInstant('processed_envelope.processed_at', found.processedAt),
+    data: found.data,
+  }
+}
+
+interface FoundFields {
+  endDeviceId: string
+  organizationId: string
+  occurredAt: Timestamp | undefined
+  processedAt: Timestamp | undefined
+  data: JsonObject
+}
+
+function readProcessedEnvelope(bytes: Uint8Array): FoundFields {
+  const found: FoundFields = {
+    endDeviceId: '',
+    organizationId: '',
+    occurredAt: undefined,
+    processedAt: undefined,
+    data: {},
+  }
+  const reader = new BinaryReader(bytes)
+  try {
+    forEachField(reader, bytes.length, (field, wireType) => readEnvelopeField(reader, found, field, wireType))
+  } catch (error) {
+    throw notA(ProcessedEnvelopeSchema, error)
+  }
+  return found
+}
+
+function readEnvelopeField(reader: BinaryReader, found: FoundFields, field: number, wireType: WireType): void {
+  if (field === FIELD.endDeviceId) found.endDeviceId = reader.string()
+  else if (field === FIELD.occurredAt) found.occurredAt = fromBinary(TimestampSchema, reader.bytes())
+  else if (field === FIELD.data) found.data = readStruct(reader, reader.uint32())
+  else if (field === FIELD.processedAt) found.processedAt = fromBinary(TimestampSchema, reader.bytes())
+  else if (field === FIELD.organizationId) found.organizationId = reader.string()
+  else reader.skip(wireType, field)
+}
+
+function writeTimestamp(writer: BinaryWriter, field: number, instant: Instant): void {
+  const { seconds, nanos } = splitInstant(instant)
+  writer.tag(field, WireType.LengthDelimited).fork()
+  if (seconds !== 0n) writer.tag(1, WireType.Varint).int64(seconds)
+  if (nanos !== 0) writer.tag(2, WireType.Varint).int32(nanos)
+  writer.join()
+}
+
+function requiredId(field: string, id: string): string {
+  if (id === '') throw new MappingError(`${field} is missing`)
+  return id
+}

@@ -1,0 +1,176 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { EndDevice } from '../domain/end-device.ts'
+import type { Gateway, JsonObject, JsonValue } from '../domain/gateway.ts'
+import type { Organization } from '../domain/organization.ts'
+import { decodeEndDevice, encodeEndDevice } from './end-device.ts'
+import { decodeProcessedEnvelope, decodeRawEnvelope, encodeProcessedEnvelope, encodeRawEnvelope } from './envelope.ts'
+import { MappingError } from './errors.ts'
+import { decodeGateway, encodeGateway } from './gateway.ts'
+import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
+import { GatewaySchema, GatewayStatus } from './gen/ponix/gateway/v1/gateway_pb.ts'
+import { decodeOrganization, encodeOrganization } from './organization.ts'
+import { instantFromTimestamp, timestampFromInstant } from './timestamp.ts'
+
+// 0001-01-01 to 9999-12-31, the range of google.protobuf.Timestamp.
+const instant = fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n })
+// A string that is not whole Unicode has no UTF-8 and so no place in protobuf.
+const text = fc.string({ unit: 'grapheme' })
+const id = fc.string({ unit: 'grapheme', minLength: 1 })
+const { value: jsonValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.constant(null),
+    fc.boolean(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    text,
+    fc.array(tie('value'), { maxLength: 4 }),
+    fc.dictionary(text, tie('value'), { maxKeys: 4 }),
+  ),
+}))
+const json: fc.Arbitrary<JsonObject> = fc.dictionary(text, jsonValue)
+
+test('W-2 a Timestamp keeps the microseconds of an Instant, also before 1970', () => {
+  expect(timestampFromInstant(-1n)).toMatchObject({ seconds: -1n, nanos: 999_999_000 })
+  fc.assert(fc.property(instant, (value) => instantFromTimestamp(timestampFromInstant(value)) === value))
+})
+
+test('W-2 an organization comes back as it went', () => {
+  const organization: fc.Arbitrary<Organization> = fc.record({
+    id: text,
+    name: text,
+    status: fc.constantFrom('pending', 'active', 'inactive'),
+    createdAt: instant,
+    updatedAt: instant,
+    deletedAt: fc.option(instant),
+  })
+  fc.assert(
+    fc.property(organization, (value) => {
+      expect(decodeOrganization(encodeOrganization(value))).toEqual(value)
+    }),
+  )
+})
+
+test('W-2 an end device comes back as it went', () => {
+  const device: fc.Arbitrary<EndDevice> = fc.record({
+    deviceId: text,
+    organizationId: text,
+    name: text,
+    payloadConversion: text,
+    createdAt: instant,
+    updatedAt: instant,
+  })
+  fc.assert(
+    fc.property(device, (value) => {
+      expect(decodeEndDevice(encodeEndDevice(value))).toEqual(value)
+    }),
+  )
+})
+
+test('W-2 a gateway comes back as it went', () => {
+  const gateway: fc.Arbitrary<Gateway> = fc.record({
+    gatewayId: text,
+    organizationId: text,
+    name: text,
+    gatewayType: text,
+    gatewayConfig: fc.dictionary(text, fc.oneof(fc.constant(null), fc.integer(), text, fc.array(text))),
+    status: fc.constantFrom('active', 'error', 'pending'),
+    createdAt: instant,
+    updatedAt: instant,
+    deletedAt: fc.option(instant),
+  })
+  fc.assert(
+    fc.property(gateway, (value) => {
+      expect(decodeGateway(encodeGateway(value))).toEqual(value)
+    }),
+  )
+})
+
+test('W-2 a raw envelope comes back as it went, and one without its ids or time is refused', () => {
+  const envelope = fc.record({
+    organizationId: id,
+    endDeviceId: id,
+    payload: fc.uint8Array(),
+    receivedAt: instant,
+  })
+  fc.assert(
+    fc.property(envelope, (value) => {
+      expect(decodeRawEnvelope(encodeRawEnvelope(value))).toEqual(value)
+    }),
+  )
+  const anonymous = toBinary(RawEnvelopeSchema, create(RawEnvelopeSchema, { organizationId: 'o' }))
+  expect(() => decodeRawEnvelope(anonymous)).toThrow(new MappingError('raw_envelope.end_device_id is missing'))
+})
+
+test('W-2 a processed envelope comes back as it went', () => {
+  const envelope = fc.record({
+    organizationId: id,
+    endDeviceId: id,
+    occurredAt: instant,
+    processedAt: instant,
+    data: json,
+  })
+  fc.assert(
+    fc.property(envelope, (value) => {
+      expect(decodeProcessedEnvelope(encodeProcessedEnvelope(value))).toEqual(value)
+    }),
+  )
+})
+
+test('W-2 bytes that are no message are a MappingError that names the type', () => {
+  const garbage = Uint8Array.of(0xff, 0xff, 0xff)
+  expect(() => decodeGateway(garbage)).toThrow(/^not a ponix.gateway.v1.Gateway: /)
+  expect(() => decodeRawEnvelope(garbage)).toThrow(MappingError)
+})
+
+test.each(['[1]', '"x"', 'null', '{'])('W-2 a gateway whose config is %s is refused', (gatewayConfig) => {
+  const body = toBinary(GatewaySchema, create(GatewaySchema, { status: GatewayStatus.ACTIVE, gatewayConfig }))
+  expect(() => decodeGateway(body)).toThrow(/gateway_config is not/)
+})
+
+test('W-2 the processed envelope written by hand is the one that protobuf-es reads and writes', () => {
+  const data = fc.dictionary(
+    text.filter((key) => key !== '__proto__'),
+    jsonValue,
+  )
+  fc.assert(
+    fc.property(id, instant, data, (endDeviceId, at, value) => {
+      const ours = { organizationId: 'o', endDeviceId, occurredAt: at, processedAt: at, data: value }
+      const theirs = fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(ours))
+      expect(theirs).toMatchObject({ organizationId: 'o', endDeviceId, data: value })
+      expect(instantFromTimestamp(theirs.processedAt ?? timestampFromInstant(0n))).toBe(at)
+      expect(decodeProcessedEnvelope(toBinary(ProcessedEnvelopeSchema, theirs))).toEqual(ours)
+    }),
+  )
+})
+
+test('W-2 a Struct keeps a key that is called __proto__', () => {
+  const data: JsonObject = JSON.parse('{"__proto__": {"polluted": true}, "a": {"__proto__": 1}}')
+  const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n, data }
+  const back = decodeProcessedEnvelope(encodeProcessedEnvelope(envelope)).data
+  expect(JSON.stringify(back)).toBe('{"__proto__":{"polluted":true},"a":{"__proto__":1}}')
+  expect(Object.getPrototypeOf(back)).toBe(Object.prototype)
+})
+
+test('P-4 a number that JSON does not have and a Struct nested for ever are refused', () => {
+  const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n }
+  expect(() => encodeProcessedEnvelope({ ...envelope, data: { a: [Number.NaN] } })).toThrow('NaN is not a JSON number')
+  let deep: JsonObject = {}
+  for (let level = 0; level < 10_000; level += 1) deep = { deep }
+  expect(() => encodeProcessedEnvelope({ ...envelope, data: deep })).toThrow('nested deeper than 100 levels')
+})
+
+test('W-2 every prefix of a processed envelope is refused or lacks a field, and nothing else is thrown', () => {
+  const data = { list: [1, 'x', { y: null }], flag: true }
+  const whole = encodeProcessedEnvelope({
+    organizationId: 'o',
+    endDeviceId: 'd',
+    occurredAt: 1n,
+    processedAt: 2n,
+    data,
+  })
+  for (let length = 0; length < whole.length; length += 1) {
+    expect(() => decodeProcessedEnvelope(whole.subarray(0, length))).toThrow(MappingError)
+  }
+})
