@@ -1,0 +1,97 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Gateway } from '../gateway.ts'
+import { configFingerprint } from './config-fingerprint.ts'
+import { decide, type Known } from './decision.ts'
+
+const gateway = (change: Partial<Gateway> = {}): Gateway => ({
+  gatewayId: 'g1',
+  organizationId: 'o1',
+  name: 'Roof',
+  gatewayType: 'print',
+  gatewayConfig: { host: 'a', nested: { x: 1, y: [1, 2] } },
+  status: 'active',
+  createdAt: 1n,
+  updatedAt: 10n,
+  deletedAt: null,
+  ...change,
+})
+
+const running = (of: Gateway): Known => ({
+  type: 'running',
+  fingerprint: configFingerprint(of),
+  version: of.updatedAt,
+})
+
+describe('decide', () => {
+  it('G-2 starts an unknown gateway and ignores a second create', () => {
+    expect(decide({ type: 'unknown' }, { type: 'created', gateway: gateway() }).type).toBe('start')
+    expect(decide(running(gateway()), { type: 'created', gateway: gateway() })).toEqual({
+      type: 'ignore',
+      because: 'older',
+    })
+  })
+
+  it('G-3 restarts on a new config, compared with the one that runs', () => {
+    const next = gateway({ updatedAt: 11n, gatewayConfig: { host: 'b' } })
+    expect(decide(running(gateway()), { type: 'updated', gateway: next })).toEqual({ type: 'restart', gateway: next })
+  })
+
+  it('G-3 keeps the process when only other things changed, the order of keys among them', () => {
+    const next = gateway({ updatedAt: 11n, name: 'Cellar', gatewayConfig: { nested: { y: [1, 2], x: 1 }, host: 'a' } })
+    expect(decide(running(gateway()), { type: 'updated', gateway: next }).type).toBe('keep')
+  })
+
+  it('G-3 starts a gateway that is not running on an update, and removes one that is deleted softly', () => {
+    expect(decide({ type: 'unknown' }, { type: 'updated', gateway: gateway() }).type).toBe('start')
+    const deleted = gateway({ updatedAt: 11n, deletedAt: 11n })
+    expect(decide(running(gateway()), { type: 'updated', gateway: deleted }).type).toBe('remove')
+  })
+
+  it('G-4 removes on delete; an unknown gateway is a no-op', () => {
+    const event = { type: 'deleted', gatewayId: 'g1', version: 10n } as const
+    expect(decide(running(gateway()), event)).toEqual({ type: 'remove', version: 10n })
+    expect(decide({ type: 'unknown' }, event)).toEqual({ type: 'ignore', because: 'unknown_gateway' })
+  })
+
+  it('G-5 an event older than what is known changes nothing', () => {
+    const known: Known[] = [running(gateway({ updatedAt: 20n })), { type: 'removed', version: 20n }]
+    for (const state of known) {
+      expect(decide(state, { type: 'updated', gateway: gateway({ updatedAt: 19n }) }).type).toBe('ignore')
+      expect(decide(state, { type: 'created', gateway: gateway({ updatedAt: 19n }) }).type).toBe('ignore')
+      expect(decide(state, { type: 'deleted', gatewayId: 'g1', version: 19n }).type).toBe('ignore')
+    }
+  })
+})
+
+describe('configFingerprint', () => {
+  it('G-3 does not depend on the order of keys, at any depth', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (config) => {
+        const reversed = reverseKeys(config) as Gateway['gatewayConfig']
+        const original = config as Gateway['gatewayConfig']
+        expect(configFingerprint(gateway({ gatewayConfig: reversed }))).toBe(
+          configFingerprint(gateway({ gatewayConfig: original })),
+        )
+      }),
+    )
+  })
+
+  it('G-3 tells type, organization and values apart', () => {
+    const prints = [
+      gateway(),
+      gateway({ gatewayType: 'mqtt' }),
+      gateway({ organizationId: 'o2' }),
+      gateway({ gatewayConfig: { host: 'a', nested: { x: '1', y: [1, 2] } } }),
+      gateway({ gatewayConfig: { host: 'a', nested: { x: 1, y: [2, 1] } } }),
+    ].map(configFingerprint)
+    expect(new Set(prints).size).toBe(prints.length)
+  })
+})
+
+function reverseKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reverseKeys)
+  if (value === null || typeof value !== 'object') return value
+  const entries = Object.entries(value).map(([key, item]) => [key, reverseKeys(item)] as const)
+  return Object.fromEntries(entries.toReversed())
+}

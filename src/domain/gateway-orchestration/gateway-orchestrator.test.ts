@@ -1,0 +1,240 @@
+import { describe, expect, it } from 'vitest'
+import type { Gateway } from '../gateway.ts'
+import { GatewayOrchestrator } from './gateway-orchestrator.ts'
+import { MemoryGatewayProcessStore } from './gateway-process-store.ts'
+import { GatewayConfigError, type GatewayProcessEvent, type GatewayRun, type GatewayRunner } from './gateway-process.ts'
+
+const gateway = (gatewayId: string, change: Partial<Gateway> = {}): Gateway => ({
+  gatewayId,
+  organizationId: 'o1',
+  name: '',
+  gatewayType: 'fake',
+  gatewayConfig: {},
+  status: 'active',
+  createdAt: 1n,
+  updatedAt: 10n,
+  deletedAt: null,
+  ...change,
+})
+
+/** Time that passes only when the test says so. */
+class Clock {
+  #now = 0
+  #sleepers: { at: number; wake: () => void }[] = []
+
+  readonly now = (): number => this.#now
+  readonly sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
+      this.#sleepers.push({ at: this.#now + ms, wake: resolve })
+    })
+
+  async advance(ms: number): Promise<void> {
+    this.#now += ms
+    for (const sleeper of this.#sleepers.filter(({ at }) => at <= this.#now)) sleeper.wake()
+    this.#sleepers = this.#sleepers.filter(({ at }) => at > this.#now)
+    await settle()
+  }
+}
+
+/** Lets everything that is ready to go on go on. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+
+function rig(runner: GatewayRunner) {
+  const clock = new Clock()
+  const store = new MemoryGatewayProcessStore()
+  const events: string[] = []
+  const orchestrator = new GatewayOrchestrator({
+    store,
+    runnerFor: (type) => (type === 'fake' ? runner : null),
+    retry: { delayMs: 10_000, maxAttempts: 3 },
+    stopTimeoutMs: 5_000,
+    sleep: clock.sleep,
+    nowMs: clock.now,
+    onEvent: (of: Gateway, event: GatewayProcessEvent) => events.push(`${of.gatewayId} ${event.type}`),
+  })
+  return { clock, store, events, orchestrator }
+}
+
+function recorder() {
+  const runs: GatewayRun[] = []
+  const runner: GatewayRunner = async (run) => {
+    runs.push(run)
+    run.succeeded()
+    await untilAborted(run.signal)
+  }
+  return { runs, runner }
+}
+
+describe('GatewayOrchestrator', () => {
+  it('G-1 starts one process for each gateway, and one that cannot start does not stop the others', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator, store } = rig(runner)
+    await orchestrator.start([gateway('a'), gateway('b', { gatewayType: 'unheard of' }), gateway('c')])
+    await settle()
+    expect(runs.map((run) => run.gateway.gatewayId)).toEqual(['a', 'c'])
+    expect(store.count()).toBe(3)
+    expect(store.get('b')?.status).toMatchObject({ state: 'failed', lastError: expect.stringContaining('unheard of') })
+  })
+
+  it('G-1 an event that arrives while the gateways are loaded is not applied twice', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator } = rig(runner)
+    await orchestrator.handle({ type: 'created', gateway: gateway('a') })
+    await orchestrator.start([gateway('a')])
+    expect(runs).toHaveLength(1)
+  })
+
+  it('G-3 a changed config stops the old run before the new one starts', async () => {
+    const log: string[] = []
+    const { orchestrator } = rig(async (run) => {
+      log.push(`start ${String(run.gateway.gatewayConfig['v'])}`)
+      await untilAborted(run.signal)
+      await settle()
+      log.push(`end ${String(run.gateway.gatewayConfig['v'])}`)
+    })
+    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
+    await orchestrator.handle({
+      type: 'updated',
+      gateway: gateway('a', { gatewayConfig: { v: 2 }, updatedAt: 11n }),
+    })
+    expect(log).toEqual(['start 1', 'end 1', 'start 2'])
+  })
+
+  it('G-3 the comparison is with the running config even after an update that changed nothing', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator } = rig(runner)
+    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
+    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { gatewayConfig: { v: 1 }, updatedAt: 11n }) })
+    expect(runs).toHaveLength(1)
+    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { gatewayConfig: { v: 2 }, updatedAt: 12n }) })
+    expect(runs).toHaveLength(2)
+  })
+
+  it('G-3 G-4 G-5 a gateway that was removed stays away from older events and comes back with a newer one', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator, store } = rig(runner)
+    await orchestrator.start([gateway('a')])
+    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 20n, deletedAt: 20n }) })
+    expect(store.exists('a')).toBe(false)
+    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 19n }) })
+    expect(store.exists('a')).toBe(false)
+    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 21n }) })
+    expect(runs).toHaveLength(2)
+  })
+
+  it('G-5 events of one gateway wait for each other, other gateways do not wait', async () => {
+    const log: string[] = []
+    let release = (): void => undefined
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const { orchestrator } = rig(async (run) => {
+      const { gatewayId, gatewayConfig } = run.gateway
+      log.push(`start ${gatewayId}${String(gatewayConfig['v'])}`)
+      await untilAborted(run.signal)
+      if (gatewayId === 'a' && gatewayConfig['v'] === 1) await gate
+      log.push(`end ${gatewayId}${String(gatewayConfig['v'])}`)
+    })
+    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
+    const handled = [2, 3].map((v) =>
+      orchestrator.handle({
+        type: 'updated',
+        gateway: gateway('a', { gatewayConfig: { v }, updatedAt: BigInt(10 + v) }),
+      }),
+    )
+    await orchestrator.handle({ type: 'created', gateway: gateway('b', { gatewayConfig: { v: 1 } }) })
+    expect(log).toEqual(['start a1', 'start b1'])
+    release()
+    await Promise.all(handled)
+    expect(log).toEqual(['start a1', 'start b1', 'end a1', 'start a2', 'end a2', 'start a3'])
+  })
+
+  it('G-9 retries after the delay, up to the limit in a row, then has failed', async () => {
+    let attempts = 0
+    const { orchestrator, clock, store, events } = rig(async () => {
+      attempts += 1
+      throw new Error('no broker')
+    })
+    await orchestrator.start([gateway('a')])
+    await settle()
+    expect(attempts).toBe(1)
+    for (const expected of [2, 3, 4, 4]) {
+      await clock.advance(9_999)
+      await clock.advance(1)
+      expect(attempts).toBe(expected)
+    }
+    expect(store.get('a')?.status).toMatchObject({ state: 'failed', failures: 4, lastError: 'no broker' })
+    expect(events).toEqual(['a retrying', 'a retrying', 'a retrying', 'a failed'])
+  })
+
+  it('G-9 success resets the count', async () => {
+    let attempts = 0
+    const { orchestrator, clock, store } = rig(async (run) => {
+      attempts += 1
+      if (attempts === 3) run.succeeded()
+      throw new Error('lost')
+    })
+    await orchestrator.start([gateway('a')])
+    for (let round = 0; round < 8; round += 1) await clock.advance(10_000)
+    expect(attempts).toBe(6)
+    expect(store.get('a')?.status.state).toBe('failed')
+  })
+
+  it('G-9 an ending without a stop is a failure; a config that says too little is not tried again', async () => {
+    const ended = rig(async () => undefined)
+    await ended.orchestrator.start([gateway('a')])
+    await settle()
+    expect(ended.events).toEqual(['a retrying'])
+
+    const wrong = rig(async () => {
+      throw new GatewayConfigError('gateway_config: host is missing')
+    })
+    await wrong.orchestrator.start([gateway('a')])
+    await settle()
+    expect(wrong.events).toEqual(['a failed'])
+  })
+
+  it('G-9 G-10 a stop ends the waiting at once, and nothing starts after it', async () => {
+    let attempts = 0
+    const { orchestrator, clock, events } = rig(async () => {
+      attempts += 1
+      throw new Error('no broker')
+    })
+    await orchestrator.start([gateway('a')])
+    await settle()
+    await orchestrator.stop()
+    expect(events).toEqual(['a retrying', 'a stopped'])
+    await clock.advance(60_000)
+    expect(attempts).toBe(1)
+    await expect(orchestrator.handle({ type: 'created', gateway: gateway('b') })).rejects.toThrow('stopping')
+  })
+
+  it('G-10 all stop at the same time, and one that hangs is abandoned with a warning', async () => {
+    const { orchestrator, clock, events } = rig(() => new Promise<void>(() => undefined))
+    await orchestrator.start([gateway('a'), gateway('b')])
+    const stopped = orchestrator.stop()
+    await settle()
+    await clock.advance(5_000)
+    await stopped
+    expect(events).toEqual(['a abandoned', 'b abandoned'])
+  })
+
+  it('G-14 shows messages, the last error and the state', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator, store } = rig(runner)
+    await orchestrator.start([gateway('a')])
+    runs[0]?.received()
+    runs[0]?.received()
+    expect(store.get('a')?.status).toEqual({
+      state: 'running',
+      startedAtMs: 0,
+      failures: 0,
+      lastError: null,
+      messages: 2,
+    })
+    runs[0]?.interrupted('the connection was closed')
+    expect(store.get('a')?.status).toMatchObject({ state: 'interrupted', lastError: 'the connection was closed' })
+  })
+})
