@@ -1,4 +1,13 @@
+import { constants } from 'node:os'
+import { z } from 'zod'
+import { integer } from './environment-fragments.ts'
+import { readEnvironment } from './environment.ts'
+import { serveHttp } from './http.ts'
+import { runLifecycle } from './lifecycle.ts'
+import type { LifecycleHost } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
+import { notifyReady, waitUntilReady } from './readiness.ts'
+import { StartupError } from './startup.ts'
 
 /** Something that runs until it is told to stop. Ending before that, or rejecting, takes the whole service down (R-2). */
 export type AppProcess = (signal: AbortSignal) => Promise<void>
@@ -27,8 +36,55 @@ export interface RunnerOptions {
 /**
  * Runs a service until SIGINT or SIGTERM (exit code 0) or until one of its processes fails or ends by itself (exit code 1),
  * then its closers; and ends the Node process. A second signal ends it at once. Announces readiness on NOTIFY_FD as soon as
- * every readiness check has passed once, and serves /healthz, /readyz and /metrics.
+ * every readiness check has passed once, and serves /healthz, /readyz and /metrics on the port of
+ * `PONIX_<SERVICE>_HTTP_PORT`, unless that is not set or 0.
  */
-export function runService(_options: RunnerOptions): Promise<never> {
-  throw new Error('to be built')
+export async function runService(options: RunnerOptions): Promise<never> {
+  const { logger, processes, closers = {}, closerTimeoutMs = 10_000 } = options
+  const prepare = async (stopping: AbortSignal): Promise<void> => {
+    await openHttp(options, stopping)
+    void announce(options, stopping)
+  }
+  // Without it Node would end as soon as all processes wait for nothing but the signal.
+  setInterval(() => {}, 2 ** 30)
+  const exitCode = await runLifecycle({ logger, prepare, processes, closers, closerTimeoutMs }, nodeHost)
+  logger.info({ exit_code: exitCode }, 'stopped')
+  return process.exit(exitCode)
+}
+
+/** `PONIX_<SERVICE>_HTTP_PORT`. */
+export function httpPortVariable(service: string): string {
+  return `PONIX_${service.toUpperCase().replaceAll('-', '_')}_HTTP_PORT`
+}
+
+async function openHttp(options: RunnerOptions, stopping: AbortSignal): Promise<void> {
+  const { service, logger, readiness = {}, routes = {} } = options
+  const portVariable = httpPortVariable(service)
+  const reading = readEnvironment(z.object({ [portVariable]: integer(0, 65_535).prefault('0') }), process.env)
+  if (!reading.ok) throw new StartupError(reading.errors.join('; '))
+  const port = reading.value[portVariable] ?? 0
+  if (port === 0) return
+  await serveHttp({ service, portVariable, port, readiness, routes, stopping })
+  logger.info({ port }, 'serving /healthz, /readyz and /metrics')
+}
+
+async function announce({ readiness = {}, logger }: RunnerOptions, stopping: AbortSignal): Promise<void> {
+  if (!(await waitUntilReady(readiness, stopping, logger))) return
+  notifyReady(process.env['NOTIFY_FD'], logger)
+  logger.info('ready')
+}
+
+const nodeHost: LifecycleHost = {
+  onSignal(listener) {
+    process.on('SIGINT', listener).on('SIGTERM', listener)
+  },
+  onUncaught(listener) {
+    process.on('uncaughtException', listener)
+  },
+  die(signal) {
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+    // Only process 1 of a container gets here: to it a signal's default action does nothing.
+    process.exit(128 + constants.signals[signal])
+  },
 }

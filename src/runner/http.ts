@@ -1,0 +1,81 @@
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { collectDefaultMetrics, register } from 'prom-client'
+import { checkReadiness } from './readiness.ts'
+import type { ReadinessCheck } from './runner.ts'
+import { oneLine, StartupError } from './startup.ts'
+
+export interface HttpOptions {
+  readonly service: string
+  /** The variable the port came from, for the line that says it is in use. */
+  readonly portVariable: string
+  readonly port: number
+  readonly readiness: Readonly<Record<string, ReadinessCheck>>
+  readonly routes: Readonly<Record<string, () => unknown>>
+  readonly stopping: AbortSignal
+}
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+}
+
+const HOST = '127.0.0.1'
+let defaultMetrics = false
+
+/** Serves /healthz, /readyz, /metrics and the service's own routes on loopback. Throws a StartupError if it cannot listen. */
+export async function serveHttp(options: HttpOptions): Promise<Server> {
+  if (!defaultMetrics) collectDefaultMetrics()
+  defaultMetrics = true
+  const server = createServer((request, response) => {
+    void respond(options, request, response)
+  })
+  await listen(server, options)
+  return server
+}
+
+function listen(server: Server, { port, portVariable }: HttpOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another program' : oneLine(error)
+      reject(
+        new StartupError(`${portVariable}=${port}: cannot listen on ${HOST}:${port}: ${reason}; choose another port`, {
+          cause: error,
+        }),
+      )
+    })
+    server.listen(port, HOST, resolve)
+  })
+}
+
+async function respond(options: HttpOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let answer: Answer
+  try {
+    answer = await answerFor(options, request)
+  } catch (error) {
+    answer = json(500, { error: oneLine(error) })
+  }
+  response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' })
+  response.end(request.method === 'HEAD' ? undefined : answer.body)
+}
+
+async function answerFor(options: HttpOptions, request: IncomingMessage): Promise<Answer> {
+  const path = new URL(request.url ?? '/', 'http://localhost').pathname
+  if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { error: 'only GET is served here' })
+  if (path === '/healthz') return json(200, { service: options.service, status: 'alive' })
+  if (path === '/readyz') {
+    const { ready, report } = await checkReadiness(options.readiness, options.stopping)
+    return json(ready ? 200 : 503, { service: options.service, ready, checks: report })
+  }
+  if (path === '/metrics') return { status: 200, type: register.contentType, body: await register.metrics() }
+  const route = Object.hasOwn(options.routes, path) ? options.routes[path] : undefined
+  if (route !== undefined) return json(200, await route())
+  const paths = ['/healthz', '/readyz', '/metrics', ...Object.keys(options.routes)]
+  return json(404, { error: `nothing at ${path}; there are ${paths.join(', ')}` })
+}
+
+function json(status: number, value: unknown): Answer {
+  const body = JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner))
+  return { status, type: 'application/json; charset=utf-8', body: `${body}\n` }
+}
