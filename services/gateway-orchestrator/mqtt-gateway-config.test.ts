@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest'
+import type { Gateway, JsonObject } from '../../src/domain/gateway.ts'
+import { mqttGatewayConfig } from './mqtt-gateway-config.ts'
+
+const gateway = (gatewayConfig: JsonObject): Gateway => ({
+  gatewayId: 'g1',
+  organizationId: 'o1',
+  name: '',
+  gatewayType: 'mqtt',
+  gatewayConfig,
+  status: 'active',
+  createdAt: 0n,
+  updatedAt: 0n,
+  deletedAt: null,
+})
+
+describe('mqttGatewayConfig', () => {
+  it('W-7 takes a broker_url, and hears the organization by default', () => {
+    expect(mqttGatewayConfig(gateway({ broker_url: 'mqtts://b:8883', username: 'u', password: 'p' }))).toMatchObject({
+      brokerUrl: 'mqtts://b:8883',
+      username: 'u',
+      password: 'p',
+      topicFilter: 'o1/+',
+    })
+  })
+
+  it.each([
+    [{ host: 'b' }, 'mqtt://b:1883'],
+    [{ host: 'b', port: 2883 }, 'mqtt://b:2883'],
+    [{ host: '::1' }, 'mqtt://[::1]:1883'],
+  ])('W-7 takes host and port too: %j', (config, brokerUrl) => {
+    expect(mqttGatewayConfig(gateway(config)).brokerUrl).toBe(brokerUrl)
+  })
+
+  it.each([[{}], [{ broker_url: 'http://b' }], [{ broker_url: 'mqtt://' }], [{ host: 'b', port: 0 }], [{ host: 7 }]])(
+    'G-9 refuses %j and says what is expected',
+    (config) => {
+      expect(() => mqttGatewayConfig(gateway(config))).toThrow(/^gateway_config: .*(broker_url|port: )/)
+    },
+  )
+
+  it('O-42 never repeats a value', () => {
+    expect(() => mqttGatewayConfig(gateway({ broker_url: 'secret', password: 'hunter2' }))).toThrow(
+      expect.objectContaining({ message: expect.not.stringMatching(/secret|hunter2/) }),
+    )
+  })
+})
