@@ -1,8 +1,15 @@
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
+import { errors } from '@nats-io/nats-core'
 import type { NatsConnection } from '@nats-io/nats-core'
+import { connect } from '@nats-io/transport-node'
+import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import type { Logger } from '../runner/logger.ts'
+import { connectWithBackoff, oneLine, StartupError } from '../runner/startup.ts'
+import { NatsLink } from './link.ts'
 
 export interface NatsOptions {
+  /** One URL, or several of one cluster separated by commas; user and password, or a token, may be in it. */
   readonly url: string
   /** The connection's name, seen in NATS' monitoring. */
   readonly name: string
@@ -17,12 +24,112 @@ export interface NatsClient extends AsyncDisposable {
   readonly jetstream: JetStreamClient
   readonly manager: JetStreamManager
   readonly logger: Logger
+  /** Whether NATS is there now, and who wants to know when that changes. */
+  readonly link: NatsLink
   /** Rejects unless JetStream answers: a readiness check. */
   ping(signal: AbortSignal): Promise<void>
   /** Sends what is buffered and closes. */
   drain(): Promise<void>
 }
 
-export function connectNats(_options: NatsOptions): Promise<NatsClient> {
-  throw new Error('to be built')
+const DIAL_TIMEOUT_MS = 5000
+const PING_INTERVAL_MS = 10_000
+
+/** Connects with backoff (R-6); throws a StartupError when NATS or its JetStream does not answer in time, or refuses us. */
+export async function connectNats(options: NatsOptions): Promise<NatsClient> {
+  const { logger, signal } = options
+  const target = parseTarget(options.url)
+  return await connectWithBackoff(
+    { server: 'NATS', address: target.address, timeoutMs: options.startupTimeoutMs, logger, signal },
+    async () => {
+      const connection = await dial(target, options.name)
+      try {
+        const manager = await jetstreamManager(connection)
+        return createClient(connection, manager, logger)
+      } catch (error) {
+        await connection.close()
+        throw error
+      }
+    },
+  )
+}
+
+interface Target {
+  readonly servers: string[]
+  /** Without credentials. */
+  readonly address: string
+  readonly credentials: Pick<NodeConnectionOptions, 'user' | 'pass' | 'token'>
+  readonly tls: boolean
+}
+
+function parseTarget(text: string): Target {
+  const urls = text.split(',').map((part) => new URL(part.trim()))
+  const servers = urls.map((url) => `${url.hostname}:${url.port || '4222'}`)
+  const login = urls.find((url) => url.username !== '')
+  const user = decodeURIComponent(login?.username ?? '')
+  const pass = decodeURIComponent(login?.password ?? '')
+  const credentials = user === '' ? {} : pass === '' ? { token: user } : { user, pass }
+  return { servers, address: servers.join(', '), credentials, tls: urls.some((url) => url.protocol === 'tls:') }
+}
+
+async function dial(target: Target, name: string): Promise<NatsConnection> {
+  try {
+    return await connect({
+      ...target.credentials,
+      ...(target.tls ? { tls: {} } : {}),
+      servers: target.servers,
+      name,
+      timeout: DIAL_TIMEOUT_MS,
+      pingInterval: PING_INTERVAL_MS,
+      maxReconnectAttempts: -1,
+      reconnectDelayHandler: () => 100 + Math.random() * 200,
+      ignoreAuthErrorAbort: true,
+      // The client builds an Error for every request otherwise, to have a stack trace in case it fails.
+      noAsyncTraces: true,
+    })
+  } catch (error) {
+    if (!(error instanceof errors.AuthorizationError)) throw error
+    throw new StartupError(`NATS at ${target.address} refused the credentials; check PONIX_NATS_URL`, { cause: error })
+  }
+}
+
+function createClient(connection: NatsConnection, manager: JetStreamManager, logger: Logger): NatsClient {
+  const link = new NatsLink(connection, logger)
+  const drain = async (): Promise<void> => {
+    link.release()
+    if (connection.isClosed()) return
+    try {
+      if (link.connected) return await connection.drain()
+    } catch (error) {
+      logger.warn(`NATS went away while the connection was drained: ${oneLine(error)}`)
+    }
+    await connection.close()
+  }
+  return {
+    connection,
+    jetstream: jetstream(connection),
+    manager,
+    logger,
+    link,
+    async ping(signal) {
+      if (!link.connected) throw new Error('not connected to NATS')
+      await withSignal(signal, manager.getAccountInfo())
+    },
+    drain,
+    [Symbol.asyncDispose]: drain,
+  }
+}
+
+async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  signal.throwIfAborted()
+  let onAbort = (): void => {}
+  const cut = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([work, cut])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
