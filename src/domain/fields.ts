@@ -1,0 +1,94 @@
+import { DomainError } from './errors.ts'
+import type { JsonObject, JsonValue } from './gateway.ts'
+
+/** The most that a field may hold, in characters (UTF-16 code units), or in bytes of UTF-8 where it says so. */
+export const LIMITS = {
+  id: 128,
+  name: 255,
+  gatewayType: 64,
+  gatewayConfigBytes: 65_536,
+  gatewayConfigDepth: 32,
+  payloadConversionBytes: 4096,
+  pageToken: 1024,
+} as const
+
+/** What neither UTF-8 nor PostgreSQL's text can hold. */
+const UNSTORABLE = /[\0\p{Surrogate}]/u
+
+/** A field that must say something: neither empty nor blank, at most `limit` characters. `invalid_argument` names the field. */
+export function requiredText(field: string, value: string, limit: number): string {
+  if (value.trim() === '') throw invalid(`${field} is required and must not be blank`)
+  return optionalText(field, value, limit)
+}
+
+/** A field that may be empty, at most `limit` characters. */
+export function optionalText(field: string, value: string, limit: number): string {
+  if (value.length > limit) throw invalid(`${field} is too long: ${value.length} characters, at most ${limit}`)
+  return storable(field, value)
+}
+
+/** A field that may be empty, at most `limit` bytes of UTF-8. */
+export function optionalBytes(field: string, value: string, limit: number): string {
+  const bytes = new TextEncoder().encode(value).length
+  if (bytes > limit) throw invalid(`${field} is too long: ${bytes} bytes, at most ${limit}`)
+  return storable(field, value)
+}
+
+/** The object in a field of JSON text; an empty text means `{}`. */
+export function jsonObject(field: string, text: string, limit: number): JsonObject {
+  optionalBytes(field, text, limit)
+  if (text === '') return {}
+  const value = parseJson(field, text)
+  if (!isObject(value))
+    throw invalid(`${field} must be a JSON object such as {"host": "mqtt.example.com"}, not ${kindOf(value)}`)
+  assertStorable(field, value, 0)
+  return value
+}
+
+export function invalid(message: string, options?: ErrorOptions): DomainError {
+  return new DomainError('invalid_argument', message, options)
+}
+
+function storable(field: string, value: string): string {
+  if (UNSTORABLE.test(value)) throw invalid(`${field} must not contain the NUL character or half a surrogate pair`)
+  return value
+}
+
+function parseJson(field: string, text: string): JsonValue {
+  try {
+    const value: JsonValue = JSON.parse(text)
+    return value
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw invalid(`${field} must be a JSON object: ${reason}`, { cause: error })
+  }
+}
+
+/** JSON can spell strings and numbers that the store would refuse or change. */
+function assertStorable(field: string, value: JsonValue, depth: number): void {
+  if (depth > LIMITS.gatewayConfigDepth)
+    throw invalid(`${field} is nested deeper than ${LIMITS.gatewayConfigDepth} levels`)
+  if (typeof value === 'string') storable(field, value)
+  else if (typeof value === 'number' && !Number.isFinite(value))
+    throw invalid(`${field} holds a number that is too large`)
+  else if (isList(value)) for (const item of value) assertStorable(field, item, depth + 1)
+  else if (isObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      storable(field, key)
+      assertStorable(field, item, depth + 1)
+    }
+  }
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value)
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function kindOf(value: JsonValue): string {
+  if (value === null) return 'null'
+  return isList(value) ? 'an array' : `a ${typeof value}`
+}

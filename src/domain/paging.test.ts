@@ -1,0 +1,66 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { encodePageToken, limitPage, pageOutput, pageRequest } from './paging.ts'
+
+const INVALID = expect.objectContaining({ code: 'invalid_argument' })
+
+test('A-5 page sizes: 0 is 50, the most is 500, negative is refused', () => {
+  expect(pageRequest({ pageSize: 0, pageToken: '' })).toEqual({ size: 50, after: null })
+  expect(pageRequest({ pageSize: 500, pageToken: '' }).size).toBe(500)
+  expect(pageRequest({ pageSize: 2_000_000, pageToken: '' }).size).toBe(500)
+  expect(() => pageRequest({ pageSize: -1, pageToken: '' })).toThrow(INVALID)
+})
+
+test('A-5 a token leads to the place it was made for', () => {
+  const cursor = fc.record({
+    createdAt: fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n }),
+    id: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((id) => !id.includes('\0')),
+  })
+  fc.assert(
+    fc.property(cursor, (next) => {
+      const { nextPageToken } = pageOutput({ items: [], next })
+      expect(pageRequest({ pageSize: 1, pageToken: nextPageToken }).after).toEqual(next)
+    }),
+  )
+})
+
+test('A-5 the last page has no token', () => {
+  expect(pageOutput({ items: [1], next: null })).toEqual({ items: [1], nextPageToken: '' })
+})
+
+const token = encodePageToken({ createdAt: 5n, id: 'abc' })
+
+test.each([
+  'x',
+  '!!',
+  ` ${token}`,
+  `${token}=`,
+  token.slice(1),
+  'A'.repeat(2000),
+  encodePageToken({ createdAt: 5n, id: '' }),
+  encodePageToken({ createdAt: 5n, id: 'a\0' }),
+  Buffer.from('2.5.abc').toString('base64url'),
+  Buffer.from('1.05.abc').toString('base64url'),
+  Buffer.from('1.9999999999999999999.abc').toString('base64url'),
+  Buffer.from([0x31, 0x2e, 0x35, 0x2e, 0xff]).toString('base64url'),
+])('A-5 a broken token is refused: %.20s', (pageToken) => {
+  expect(() => pageRequest({ pageSize: 1, pageToken })).toThrow(INVALID)
+})
+
+test('A-5 a page too large for an answer ends early and goes on where it ended', () => {
+  const items = [
+    { id: 'a', size: 60 },
+    { id: 'b', size: 30 },
+    { id: 'c', size: 20 },
+  ]
+  const cut = (maxBytes: number) =>
+    limitPage(
+      { items, next: null },
+      maxBytes,
+      (item) => item.size,
+      (item) => ({ createdAt: 1n, id: item.id }),
+    )
+  expect(cut(110)).toEqual({ items, next: null })
+  expect(cut(100)).toEqual({ items: items.slice(0, 2), next: { createdAt: 1n, id: 'b' } })
+  expect(cut(10)).toEqual({ items: items.slice(0, 1), next: { createdAt: 1n, id: 'a' } })
+})

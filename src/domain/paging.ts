@@ -1,0 +1,71 @@
+import { invalid, LIMITS, optionalText } from './fields.ts'
+import type { Page, PageCursor, PageRequest } from './ports.ts'
+
+const DEFAULT_PAGE_SIZE = 50
+const MAX_PAGE_SIZE = 500
+
+/** A caller's wish for a page. */
+export interface PageInput {
+  /** 0 means 50; more than 500 counts as 500. */
+  readonly pageSize: number
+  /** Empty for the first page, else the `nextPageToken` of the page before. */
+  readonly pageToken: string
+}
+
+/** A page as a caller gets it. */
+export interface PageOutput<T> {
+  readonly items: readonly T[]
+  /** Empty on the last page. */
+  readonly nextPageToken: string
+}
+
+/** Throws `invalid_argument` for a negative size and for a token that no list has given out. */
+export function pageRequest(input: PageInput): PageRequest {
+  if (!Number.isInteger(input.pageSize) || input.pageSize < 0) {
+    throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${input.pageSize}`)
+  }
+  const size = input.pageSize === 0 ? DEFAULT_PAGE_SIZE : Math.min(input.pageSize, MAX_PAGE_SIZE)
+  return { size, after: input.pageToken === '' ? null : decodePageToken(input.pageToken) }
+}
+
+export function pageOutput<T>(page: Page<T>): PageOutput<T> {
+  return { items: page.items, nextPageToken: page.next === null ? '' : encodePageToken(page.next) }
+}
+
+/**
+ * The page with as many of its first items as fit into `maxBytes` (but one at least), so that an answer stays within what
+ * clients accept. `cursorOf` gives the place after an item.
+ */
+export function limitPage<T>(
+  page: Page<T>,
+  maxBytes: number,
+  sizeOf: (item: T) => number,
+  cursorOf: (item: T) => PageCursor,
+): Page<T> {
+  let bytes = 0
+  for (const [index, item] of page.items.entries()) {
+    bytes += sizeOf(item)
+    const last = page.items[index - 1]
+    if (bytes > maxBytes && last !== undefined) return { items: page.items.slice(0, index), next: cursorOf(last) }
+  }
+  return page
+}
+
+/** Opaque to callers; the version in front lets a later form live beside this one. */
+export function encodePageToken(cursor: PageCursor): string {
+  return Buffer.from(`1.${cursor.createdAt}.${cursor.id}`).toString('base64url')
+}
+
+function decodePageToken(token: string): PageCursor {
+  optionalText('page_token', token, LIMITS.pageToken)
+  const match = /^1\.(-?\d{1,18})\.([^\0]+)$/s.exec(Buffer.from(token, 'base64url').toString())
+  const [, createdAt, id] = match ?? []
+  if (createdAt === undefined || id === undefined) throw brokenToken()
+  const cursor = { createdAt: BigInt(createdAt), id }
+  if (encodePageToken(cursor) !== token) throw brokenToken()
+  return cursor
+}
+
+function brokenToken(): Error {
+  return invalid('page_token is not a token of this list: pass next_page_token of the page before, or nothing')
+}
