@@ -1,0 +1,131 @@
+import { toRfc3339 } from '../domain/instant.ts'
+
+/** A decoded field: numbers are JavaScript numbers, `switch` a boolean, `colour` and `unix_time` text, vectors a record. */
+export type LppValue = number | boolean | string | Readonly<Record<string, number>>
+
+/** The payload is not Cayenne LPP: an unknown type, or it ends inside a field. The message says where. */
+export class LppError extends Error {
+  override readonly name = 'LppError'
+}
+
+interface LppType {
+  readonly name: string
+  /** Bytes of data after channel and type. */
+  readonly size: number
+  read(view: DataView, offset: number): LppValue
+}
+
+function signed24(view: DataView, offset: number): number {
+  return view.getInt8(offset) * 0x1_00_00 + view.getUint16(offset + 1)
+}
+
+function u8(name: string, divisor = 1): LppType {
+  return { name, size: 1, read: (view, offset) => view.getUint8(offset) / divisor }
+}
+
+function u16(name: string, divisor = 1): LppType {
+  return { name, size: 2, read: (view, offset) => view.getUint16(offset) / divisor }
+}
+
+function i16(name: string, divisor = 1): LppType {
+  return { name, size: 2, read: (view, offset) => view.getInt16(offset) / divisor }
+}
+
+function u32(name: string, divisor = 1): LppType {
+  return { name, size: 4, read: (view, offset) => view.getUint32(offset) / divisor }
+}
+
+function vector(name: string, divisor: number): LppType {
+  return {
+    name,
+    size: 6,
+    read: (view, offset) => ({
+      x: view.getInt16(offset) / divisor,
+      y: view.getInt16(offset + 2) / divisor,
+      z: view.getInt16(offset + 4) / divisor,
+    }),
+  }
+}
+
+const unixTime: LppType = {
+  name: 'unix_time',
+  size: 4,
+  read: (view, offset) => toRfc3339(BigInt(view.getUint32(offset)) * 1_000_000n).replace('.000000Z', 'Z'),
+}
+
+const colour: LppType = {
+  name: 'colour',
+  size: 3,
+  read: (view, offset) => {
+    const rgb = view.getUint16(offset) * 0x1_00 + view.getUint8(offset + 2)
+    return `#${rgb.toString(16).toUpperCase().padStart(6, '0')}`
+  },
+}
+
+const gps: LppType = {
+  name: 'gps',
+  size: 9,
+  read: (view, offset) => ({
+    latitude: signed24(view, offset) / 10_000,
+    longitude: signed24(view, offset + 3) / 10_000,
+    altitude: signed24(view, offset + 6) / 100,
+  }),
+}
+
+const switched: LppType = { name: 'switch', size: 1, read: (view, offset) => view.getUint8(offset) !== 0 }
+
+/** Every type that is understood, by its number on the wire. */
+export const LPP_TYPES: ReadonlyMap<number, LppType> = new Map([
+  [0, u8('digital_input')],
+  [1, u8('digital_output')],
+  [2, i16('analog_input', 100)],
+  [3, i16('analog_output', 100)],
+  [100, u32('generic_sensor')],
+  [101, u16('illuminance')],
+  [102, u8('presence')],
+  [103, i16('temperature', 10)],
+  [104, u8('humidity', 2)],
+  [113, vector('accelerometer', 1000)],
+  [115, u16('barometer', 10)],
+  [116, u16('voltage', 100)],
+  [117, u16('current', 1000)],
+  [118, u32('frequency')],
+  [120, u8('percentage')],
+  [121, i16('altitude')],
+  [125, u16('concentration')],
+  [128, u16('power')],
+  [130, u32('distance', 1000)],
+  [131, u32('energy', 1000)],
+  [132, u16('direction')],
+  [133, unixTime],
+  [134, vector('gyrometer', 100)],
+  [135, colour],
+  [136, gps],
+  [142, switched],
+])
+
+/**
+ * Decodes a Cayenne Low Power Payload: fields of channel, type and big-endian data, under the key `{name}_{channel}`. The
+ * last field of a key wins; an empty payload is an empty map. Throws LppError.
+ */
+export function decodeCayenneLpp(payload: Uint8Array): Map<string, LppValue> {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
+  const fields = new Map<string, LppValue>()
+  let offset = 0
+  while (offset < payload.length) {
+    if (offset + 2 > payload.length)
+      throw new LppError(`Cayenne LPP: the payload ends after a channel, at byte ${offset}; a type was expected`)
+    const channel = view.getUint8(offset)
+    const type = LPP_TYPES.get(view.getUint8(offset + 1))
+    if (type === undefined)
+      throw new LppError(`Cayenne LPP: unknown type ${view.getUint8(offset + 1)} at byte ${offset + 1}`)
+    const start = offset + 2
+    if (start + type.size > payload.length)
+      throw new LppError(
+        `Cayenne LPP: ${type.name} at byte ${offset} needs ${type.size} bytes of data, ${payload.length - start} are left`,
+      )
+    fields.set(`${type.name}_${channel}`, type.read(view, start))
+    offset = start + type.size
+  }
+  return fields
+}

@@ -1,0 +1,89 @@
+import { create } from '@bufbuild/protobuf'
+import { TimestampSchema } from '@bufbuild/protobuf/wkt'
+import { celEnv, celFunc, celMap, CelScalar, mapType, objectType } from '@bufbuild/cel'
+import type { CelInput } from '@bufbuild/cel'
+import { decodeCayenneLpp } from './cayenne-lpp.ts'
+import type { LppValue } from './cayenne-lpp.ts'
+
+const { BYTES, DYN, INT, STRING } = CelScalar
+
+/** The name under which an expression sees the payload. */
+export const INPUT_VARIABLE = 'input'
+
+/** What one evaluation may build of strings and bytes. Byte arrays live outside the heap, where no memory limit reaches. */
+export const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
+
+const LATEST_TIMESTAMP_SECONDS = 253_402_300_799n
+const EARLIEST_TIMESTAMP_SECONDS = -62_135_596_800n
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder(undefined, { fatal: true })
+
+let budget = BUILD_BUDGET_BYTES
+
+/** To be called before each evaluation: evaluations are synchronous, so one counter per thread is enough. */
+export function resetBuildBudget(): void {
+  budget = BUILD_BUDGET_BYTES
+}
+
+function spend(bytes: number): void {
+  budget -= bytes
+  if (budget < 0) throw new Error(`the expression builds more than ${BUILD_BUDGET_BYTES} bytes of strings and bytes`)
+}
+
+function joinStrings(left: string, right: string): string {
+  spend(left.length + right.length)
+  return left + right
+}
+
+function joinBytes(left: Uint8Array, right: Uint8Array): Uint8Array {
+  spend(left.length + right.length)
+  const joined = new Uint8Array(left.length + right.length)
+  joined.set(left)
+  joined.set(right, left.length)
+  return joined
+}
+
+function bytesToString(bytes: Uint8Array): string {
+  spend(bytes.length)
+  try {
+    return decoder.decode(bytes)
+  } catch (cause) {
+    throw new Error('the bytes are not valid UTF-8', { cause })
+  }
+}
+
+function stringToBytes(text: string): Uint8Array {
+  spend(text.length * 3)
+  return encoder.encode(text)
+}
+
+/** The library reads the integer as milliseconds; the CEL specification, and every other implementation, as seconds. */
+function secondsToTimestamp(seconds: bigint) {
+  if (seconds > LATEST_TIMESTAMP_SECONDS || seconds < EARLIEST_TIMESTAMP_SECONDS)
+    throw new Error('timestamp out of range')
+  return create(TimestampSchema, { seconds })
+}
+
+function lppToCel(value: LppValue): CelInput {
+  if (typeof value !== 'object') return value
+  return celMap(new Map(Object.entries(value)))
+}
+
+function decodeLpp(payload: Uint8Array) {
+  const decoded = decodeCayenneLpp(payload)
+  return celMap(new Map([...decoded].map(([name, value]) => [name, lppToCel(value)])))
+}
+
+/** What an expression may use: `input`, `cayenne_lpp_decode` and the standard library of CEL. */
+export const environment = celEnv({
+  variables: { [INPUT_VARIABLE]: BYTES },
+  funcs: [
+    celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
+    celFunc('_+_', [STRING, STRING], STRING, joinStrings),
+    celFunc('_+_', [BYTES, BYTES], BYTES, joinBytes),
+    celFunc('string', [BYTES], STRING, bytesToString),
+    celFunc('bytes', [STRING], BYTES, stringToBytes),
+    celFunc('timestamp', [INT], objectType(TimestampSchema), secondsToTimestamp),
+  ],
+})
