@@ -1,0 +1,104 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { duplicateKeys, JsonSyntaxError, nodeAt, parseJson, positionOf, toValue } from './json-source.ts'
+
+function syntaxError(text: string): { message: string; offset: number } {
+  try {
+    parseJson(text)
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return { message: error.message, offset: error.offset }
+    throw error
+  }
+  throw new Error(`was accepted: ${text}`)
+}
+
+function accepts(parse: (text: string) => unknown, text: string): boolean {
+  try {
+    parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe('parseJson (O-20)', () => {
+  it('reads what JSON.parse reads, however it is laid out', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(undefined, 2, '\t'), (value, indent) => {
+        const text = JSON.stringify(value, null, indent)
+        expect(toValue(parseJson(text))).toEqual(JSON.parse(text))
+      }),
+    )
+  })
+
+  it('accepts and refuses the same texts as JSON.parse', () => {
+    const damage = fc.record({
+      at: fc.nat(),
+      drop: fc.nat(2),
+      insert: fc.constantFrom('', ...Array.from('{}[]",:\\/-+.0e1tnu \n\t\u0001')),
+    })
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 3 }), damage, (value, { at, drop, insert }) => {
+        const text = JSON.stringify(value, null, 1)
+        const index = at % (text.length + 1)
+        const damaged = text.slice(0, index) + insert + text.slice(index + drop)
+        expect([damaged, accepts(parseJson, damaged)]).toEqual([damaged, accepts(JSON.parse, damaged)])
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('gives every node the place of its text', () => {
+    const text = '{\n  "a": [1, {"b": "x"}]\n}'
+    const { node, found } = nodeAt(parseJson(text), ['a', 1, 'b'])
+    expect(found).toBe(true)
+    expect(text.slice(node.start, node.end)).toBe('"x"')
+    expect(positionOf(text, node.start)).toEqual({ line: 2, column: 18 })
+  })
+
+  it('stops at the last node of a path that exists', () => {
+    const { node, found } = nodeAt(parseJson('{"a": {"b": 1}}'), ['a', 'missing', 'c'])
+    expect([node.type, node.start, found]).toEqual(['object', 6, false])
+  })
+
+  it('finds duplicate keys, at any depth, and lets the last one count', () => {
+    const root = parseJson('{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3}')
+    expect(duplicateKeys(root)).toEqual([
+      { path: ['b', 0, 'c'], offset: 24 },
+      { path: ['a'], offset: 34 },
+    ])
+    expect(toValue(root)).toEqual({ a: 3, b: [{ c: 2 }] })
+  })
+
+  it('takes __proto__ for a key like any other', () => {
+    const value = toValue(parseJson('{"__proto__": {"polluted": true}}'))
+    expect(Object.entries(value ?? {})).toEqual([['__proto__', { polluted: true }]])
+    expect(Object.keys(Object.prototype)).toEqual([])
+  })
+
+  it.each([
+    ['', 0, 'the file is empty'],
+    ['{"a": 1,}', 7, 'a comma may not stand before "}"'],
+    ['[1, 2,\n]', 5, 'a comma may not stand before "]"'],
+    ['{"a": 1 "b": 2}', 8, 'expected "," or "}"'],
+    ['{"a" 1}', 5, 'expected ":" after the key "a"'],
+    ["{'a': 1}", 1, 'double quotes'],
+    ['{a: 1}', 1, 'expected a key in double quotes'],
+    ['{"a": yes}', 6, 'expected a value; a string is in double quotes'],
+    ['{\n// why\n"a": 1}', 2, 'JSON has no comments'],
+    ['{"a": 01}', 6, 'JSON numbers'],
+    ['{"a": "b\n}', 6, 'no closing quote'],
+    ['{"a": "C:\\dir"}', 9, 'write \\\\ for one backslash'],
+    ['{"a": "\t"}', 7, 'control character'],
+    ['{\n"a": [1, 2', 12, 'the file ends here, but the "[" in line 2 is not closed'],
+    ['{"a": {"b": 1}', 14, 'the "{" in line 1 is not closed'],
+    ['{"a": 1]', 7, 'expected "," or "}"'],
+    ['{} {}', 3, 'nothing may follow'],
+    ['{"a":', 5, 'expected a value'],
+    ['['.repeat(100_000), 201, 'nesting'],
+  ])('says what is wrong in %j', (text, offset, message) => {
+    const error = syntaxError(text)
+    expect(error.message).toContain(message)
+    expect(error.offset).toBe(offset)
+  })
+})
