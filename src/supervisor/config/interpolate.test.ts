@@ -1,0 +1,64 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { interpolate } from './interpolate.ts'
+
+const scope = new Map([
+  ['PORT', '8080'],
+  ['EMPTY', ''],
+  ['TRAP', '${PORT}'],
+])
+const lookup = (name: string) => scope.get(name)
+
+describe('interpolate', () => {
+  it.each([
+    ['--port=${PORT}', '--port=8080'],
+    ['${PORT}${PORT}', '80808080'],
+    ['${MISSING:-7}', '7'],
+    ['${PORT:-7}', '8080'],
+    ['${EMPTY}', ''],
+    ['${EMPTY:-7}', '7'],
+    ['${MISSING:-}', ''],
+    ['${MISSING:-${PORT}}', '8080'],
+    ['${MISSING:-a${ALSO_MISSING:-b}c}', 'abc'],
+    ['${PORT:-${MISSING}}', '8080'],
+    ['${TRAP}', '${PORT}'],
+    ['$PORT costs 5$ or $$', '$PORT costs 5$ or $$'],
+    ['$${PORT}', '${PORT}'],
+    ['{"json": {}}', '{"json": {}}'],
+  ])('%j becomes %j', (text, expected) => {
+    expect(interpolate(text, lookup)).toEqual({ text: expected, problems: [] })
+  })
+
+  it('names every name that is unset and has no default, once', () => {
+    const { problems } = interpolate('${A} ${B:-x} ${A} ${C:-${D}}', lookup)
+    expect(problems).toEqual([
+      '${A} is not set and has no default; set A, or write ${A:-default}',
+      '${D} is not set and has no default; set D, or write ${D:-default}',
+    ])
+  })
+
+  it.each(['${', '${}', '${1A}', '${PORT', '${PORT:+x}', '${MISSING:-x', '${#a[@]}', '${PORT-7}'])(
+    'refuses %j',
+    (text) => {
+      expect(interpolate(text, lookup).problems[0]).toContain('write $${ where a plain ${ is meant')
+    },
+  )
+
+  it('asks only for names whose value is used', () => {
+    const asked: string[] = []
+    interpolate('${PORT:-${UNUSED}} $${QUOTED} ${X:-1}', (name) => {
+      asked.push(name)
+      return lookup(name)
+    })
+    expect(new Set(asked)).toEqual(new Set(['PORT', 'X']))
+  })
+
+  it('leaves any text without ${ as it is', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        fc.pre(!text.includes('${'))
+        expect(interpolate(text, lookup)).toEqual({ text, problems: [] })
+      }),
+    )
+  })
+})

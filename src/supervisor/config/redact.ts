@@ -1,0 +1,52 @@
+const secretWord = '(?:PASSWORD|TOKEN|SECRET|KEY)'
+const secretName = new RegExp(secretWord, 'i')
+/** Where a value ends when nothing can be trusted to be quoted right: at the next key of its line, or with the line. */
+const restOfValue = `[^\\n]*?(?=\\s*,\\s*["'][^"'\\n]*["']\\s*:|[\\s}\\],]*(?:\\n|$))`
+/** Each captures what stands before the secret, and the secret. */
+const secrets = [
+  new RegExp(`(["'\`]?[\\w.$-]*${secretWord}[\\w.-]*["'\`]?\\s*[:=]\\s*(?!["'\`]?\\s*$))(${restOfValue})`, 'gi'),
+  new RegExp(`(["'\`]--?[\\w-]*${secretWord}[\\w-]*["'\`]\\s*,\\s*)(${restOfValue})`, 'gi'),
+  /(:\/\/[^\s:/@"'`]*:)([^\s"'`]+)(?=@)/g,
+  /([^\s:/@"'`]:)([^\s/"'`]+)(?=@)/g,
+]
+
+/** Whether what is called so (an environment variable, a flag, a key) is kept secret (O-42). */
+export function isSecretName(name: string): boolean {
+  return secretName.test(name)
+}
+
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * The parts of a text that look like secrets, in order and without overlap: the values of secret names in `NAME=value`,
+ * `"NAME": value` and `"--name", value`, and passwords in URLs. Meant for text that may be broken: rather too much than too little.
+ */
+export function secretSpans(text: string): readonly Span[] {
+  const found = secrets.flatMap((pattern) =>
+    [...text.matchAll(pattern)].map((match) => {
+      const start = match.index + (match[1] ?? '').length
+      return { start, end: start + (match[2] ?? '').length }
+    }),
+  )
+  const spans: Span[] = []
+  for (const span of found.filter(({ start, end }) => end > start).sort((a, b) => a.start - b.start)) {
+    const last = spans.at(-1)
+    if (last === undefined || span.start >= last.end) spans.push(span)
+    else if (span.end > last.end) spans[spans.length - 1] = { start: last.start, end: span.end }
+  }
+  return spans
+}
+
+/** The text with every secret in it replaced by `***`. */
+export function redact(text: string): string {
+  let shown = ''
+  let at = 0
+  for (const { start, end } of secretSpans(text)) {
+    shown += `${text.slice(at, start)}***`
+    at = end
+  }
+  return shown + text.slice(at)
+}

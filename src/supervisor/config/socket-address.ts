@@ -1,0 +1,26 @@
+import { isIPv6 } from 'node:net'
+
+/** Where a TCP server listens: a name or an address (IPv6 without brackets), and a port from 1 to 65535. */
+export interface SocketAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** What parseSocketAddress accepts, for messages. */
+export const socketAddressForm = 'host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883'
+
+/** `localhost:1883`, `10.0.0.7:1883`, `[::1]:1883`; null for anything else. Names are not resolved. */
+export function parseSocketAddress(text: string): SocketAddress | null {
+  const match = /^(?:\[([^\]]+)\]|([^\s:/@[\]]+)):(\d{1,5})$/.exec(text)
+  if (match === null) return null
+  const [, inBrackets, name, digits] = match
+  const port = Number(digits)
+  if (port < 1 || port > 65_535) return null
+  if (inBrackets !== undefined) return isIPv6(inBrackets) ? { host: inBrackets, port } : null
+  return name === undefined ? null : { host: name, port }
+}
+
+/** The reverse of parseSocketAddress: IPv6 goes into brackets. */
+export function formatSocketAddress({ host, port }: SocketAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
