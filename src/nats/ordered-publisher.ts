@@ -1,0 +1,50 @@
+import type { NatsClient } from './connection.ts'
+import type { Publication, Stored } from './publication.ts'
+import { PublishWindow } from './publish-window.ts'
+
+/**
+ * Stores messages in the order of the calls, many in flight. While NATS is away or a stream is full it waits and keeps the
+ * order. If a message can never be stored, its promise rejects with that PublishError, and so do those of all later messages
+ * (code `superseded`): some of them may be stored already, none will be from then on. Then make a new publisher.
+ *
+ * One limit: a full stream that makes room between two messages in flight can take the later one first.
+ */
+export interface OrderedPublisher {
+  /** Resolves when the message is stored durably. Every promise has to be handled. */
+  publish(publication: Publication): Promise<Stored>
+  /** Sent and not yet acknowledged: the measure for back-pressure, together with what the caller knows to wait. */
+  readonly inFlight: number
+  /** Resolves when nothing is in flight or waiting, be it stored or rejected. */
+  flush(): Promise<void>
+  /** Rejects what is not stored (code `closed`); call `flush` first for a graceful end. */
+  close(): Promise<void>
+}
+
+export interface OrderedPublisherOptions {
+  /** Messages in flight at most. Default 500. */
+  readonly window?: number
+  /** Bytes in flight at most. Default 16 MiB. */
+  readonly windowBytes?: number
+  /** Default 5,000 ms. */
+  readonly ackTimeoutMs?: number
+}
+
+export function createOrderedPublisher(client: NatsClient, options: OrderedPublisherOptions = {}): OrderedPublisher {
+  const { window = 500, windowBytes = 16 * 1024 * 1024, ackTimeoutMs = 5000 } = options
+  const publisher = new PublishWindow(client, {
+    maxInFlight: window,
+    maxInFlightBytes: windowBytes,
+    ackTimeoutMs,
+    afterFailure: 'stop',
+  })
+  return {
+    publish: (publication) => publisher.publish(publication),
+    get inFlight() {
+      return publisher.inFlight
+    },
+    flush: () => publisher.flush(),
+    async close() {
+      publisher.close()
+    },
+  }
+}

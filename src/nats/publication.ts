@@ -1,0 +1,103 @@
+import type { Msg, MsgHdrs } from '@nats-io/nats-core'
+import { MsgHdrsImpl } from '@nats-io/nats-core/internal'
+import { isPublishable } from './subjects.ts'
+
+export interface Publication {
+  readonly subject: string
+  readonly body: Uint8Array
+  /** `Nats-Msg-Id`: a second message with the same id within the stream's duplicate window is not stored again. */
+  readonly messageId: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Where JetStream stored the message. `duplicate`: it was there already, under the same message id. */
+export interface Stored {
+  readonly stream: string
+  readonly sequence: number
+  readonly duplicate: boolean
+}
+
+/**
+ * Why a message was given up. `no_stream`: no stream takes the subject; `too_large`: larger than the server or the stream
+ * takes; `invalid`: the subject or a header cannot be sent; `refused`: JetStream said no; `superseded`: an earlier message of
+ * an ordered publisher was given up; `closed`: the publisher or the connection was closed, the message may be stored or not.
+ */
+export type PublishErrorCode = 'no_stream' | 'too_large' | 'invalid' | 'refused' | 'superseded' | 'closed'
+
+/** A message that will not be stored however often it is tried. */
+export class PublishError extends Error {
+  override readonly name = 'PublishError'
+  readonly code: PublishErrorCode
+
+  constructor(code: PublishErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** What JetStream said of a message. */
+export type Reply =
+  | { readonly kind: 'stored'; readonly stored: Stored }
+  /** Nobody listens on the subject: no stream has it, or JetStream is not up yet. */
+  | { readonly kind: 'no_responders' }
+  /** May succeed later: the stream is full, JetStream has no leader or no disk. */
+  | { readonly kind: 'later'; readonly reason: string }
+  | { readonly kind: 'never'; readonly error: PublishError }
+
+const NO_RESPONDERS = 503
+const MESSAGE_TOO_LARGE = 10_054
+
+/** The headers as they are sent. Throws a PublishError for what cannot be sent. */
+export function encodeHeaders({ subject, messageId, headers }: Publication): MsgHdrs {
+  if (!isPublishable(subject)) {
+    throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
+  }
+  const record: Record<string, string[]> = {}
+  for (const name in headers) record[name] = [headerValue(subject, headers[name] ?? '')]
+  record['Nats-Msg-Id'] = [headerValue(subject, messageId)]
+  return MsgHdrsImpl.fromRecord(record)
+}
+
+function headerValue(subject: string, value: string): string {
+  if (!/[\r\n]/.test(value)) return value
+  throw new PublishError('invalid', `a header of ${subject} has a line break: ${JSON.stringify(value)}`)
+}
+
+/** Reads the acknowledgement of one message. */
+export function readReply(message: Msg, subject: string): Reply {
+  if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) return { kind: 'no_responders' }
+  const answer = parseAnswer(message)
+  if (answer === undefined) return { kind: 'later', reason: 'an acknowledgement that cannot be read' }
+  const { error } = answer
+  if (error === undefined) {
+    const { stream, seq, duplicate = false } = answer
+    return { kind: 'stored', stored: { stream, sequence: seq, duplicate } }
+  }
+  const reason = `${error.description ?? 'no reason given'} (${error.err_code ?? error.code ?? 0})`
+  if (error.err_code === MESSAGE_TOO_LARGE) {
+    return {
+      kind: 'never',
+      error: new PublishError('too_large', `JetStream refused a message on ${subject}: ${reason}`),
+    }
+  }
+  if ((error.code ?? 500) >= 500) return { kind: 'later', reason }
+  return { kind: 'never', error: new PublishError('refused', `JetStream refused a message on ${subject}: ${reason}`) }
+}
+
+interface PubAckAnswer {
+  readonly stream: string
+  readonly seq: number
+  readonly duplicate?: boolean
+  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
+}
+
+function parseAnswer(message: Msg): PubAckAnswer | undefined {
+  try {
+    const answer = message.json<Partial<PubAckAnswer> | null>()
+    if (answer?.error !== undefined) return { stream: '', seq: 0, error: answer.error }
+    if (typeof answer?.stream !== 'string' || typeof answer.seq !== 'number') return undefined
+    return { stream: answer.stream, seq: answer.seq, duplicate: answer.duplicate === true }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,54 @@
+import type { MsgHdrs } from '@nats-io/nats-core'
+import { encodeHeaders } from './publication.ts'
+import type { Publication, Stored } from './publication.ts'
+
+/** One message between the call that published it and its acknowledgement. */
+export class PublishSlot {
+  readonly publication: Publication
+  readonly headers: MsgHdrs
+  /** Place in the order of the calls. */
+  readonly number: number
+  /** `performance.now()` of the last sending. */
+  sentAt = 0
+  settled = false
+  readonly stored: Promise<Stored>
+  #resolve: (stored: Stored) => void = () => {}
+  #reject: (reason: unknown) => void = () => {}
+  #offAbort: (() => void) | undefined
+
+  /** Throws a PublishError for what cannot be sent. */
+  constructor(publication: Publication, number: number) {
+    this.publication = publication
+    this.headers = encodeHeaders(publication)
+    this.number = number
+    this.stored = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  get bytes(): number {
+    return this.publication.body.length
+  }
+
+  /** Calls `listener` when the signal aborts before the slot is settled. */
+  onAbort(signal: AbortSignal, listener: () => void): void {
+    signal.addEventListener('abort', listener, { once: true })
+    this.#offAbort = () => signal.removeEventListener('abort', listener)
+  }
+
+  resolve(stored: Stored): void {
+    this.#settle()
+    this.#resolve(stored)
+  }
+
+  reject(reason: unknown): void {
+    this.#settle()
+    this.#reject(reason)
+  }
+
+  #settle(): void {
+    this.settled = true
+    this.#offAbort?.()
+  }
+}
