@@ -1,0 +1,225 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Pool } from 'pg'
+import type { Logger } from '../../runner/logger.ts'
+import type { CapturedTable } from './captured-table.ts'
+import { ChangeSession, type SessionOptions } from './change-session.ts'
+import { retryDelayMs, type FlowLimits } from './flow-control.ts'
+import { formatLsn, ZERO_LSN, type Lsn } from './lsn.ts'
+import { ensurePublication } from './publication.ts'
+import { ReplicationConnection, type PostgresServer, type SystemIdentity } from './replication-connection.ts'
+import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
+import { checkServer, ensureSlot, readSlot, type SlotState } from './slot.ts'
+
+export interface CaptureOptions {
+  readonly server: PostgresServer
+  readonly slot: string
+  readonly publication: string
+  readonly tables: readonly CapturedTable[]
+  readonly onChange: SessionOptions['onChange']
+  readonly confirm: SessionOptions['confirm']
+  /** After `maxAttempts` failures in a row without progress capturing gives up. Delays grow up to `maxDelayMs`. */
+  readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
+  readonly logger: Logger
+  /** Default 5,000 messages, 16 MiB. */
+  readonly limits?: FlowLimits
+  /** Default 8,000 ms. */
+  readonly shutdownTimeoutMs?: number
+  /** How often a standby tries to take over. Default 500 ms. */
+  readonly standbyPollMs?: number
+}
+
+/** `standby`: another instance streams from the slot; this one takes over when that one ends. */
+export type CaptureState = 'connecting' | 'standby' | 'streaming' | 'stopped'
+
+const DEFAULT_LIMITS: FlowLimits = { maxMessages: 5000, maxBytes: 16 * 1024 * 1024 }
+const SILENCE_LIMIT_MS = 60_000
+const MAX_STATUS_INTERVAL_MS = 10_000
+
+/**
+ * Captures the changes of tables for as long as it runs, over as many connections as that takes. The publication and the slot
+ * are created when they are missing; a slot that is in use is waited for; a connection that breaks is made again.
+ */
+export class ChangeCapture {
+  readonly #options: CaptureOptions
+  readonly #pool: Pool
+  #state: CaptureState = 'connecting'
+  #session: ChangeSession | undefined
+  #confirmable: Lsn = ZERO_LSN
+  #system: SystemIdentity | undefined
+  #failures = 0
+  #retries = 0
+
+  constructor(options: CaptureOptions) {
+    this.#options = options
+    const { host, port, database, username, password } = options.server
+    this.#pool = new Pool({ host, port, database, user: username, password, max: 1, connectionTimeoutMillis: 10_000 })
+    // A broken idle connection is replaced at the next query, which tells if that fails.
+    this.#pool.on('error', () => undefined)
+  }
+
+  get state(): CaptureState {
+    return this.#state
+  }
+
+  /** Everything before it is stored. */
+  get confirmable(): Lsn {
+    return this.#session?.confirmable ?? this.#confirmable
+  }
+
+  /** Changes handed over and not stored yet. */
+  get inFlight(): number {
+    return this.#session?.inFlight ?? 0
+  }
+
+  /** Commit time of the oldest transaction that is not stored completely; undefined when there is none. */
+  get oldestCommitTime(): bigint | undefined {
+    return this.#session?.oldestCommitTime
+  }
+
+  /** How many times a connection had to be made again. */
+  get retries(): number {
+    return this.#retries
+  }
+
+  /** The slot as the server sees it now; null when there is none. Throws a ReplicationError. */
+  slotState(): Promise<SlotState | null> {
+    return readSlot(this.#pool, this.#options.slot)
+  }
+
+  /**
+   * Captures until the signal aborts; then stores and confirms what was read, and resolves. Throws a ReplicationError for what
+   * only a person can change, and after too many failures in a row.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) await this.#attempt(signal)
+    } finally {
+      this.#state = 'stopped'
+      await this.#pool.end()
+    }
+  }
+
+  async #attempt(signal: AbortSignal): Promise<void> {
+    const startedMs = Date.now()
+    const before = this.confirmable
+    try {
+      await this.#connectAndStream(signal)
+    } catch (error) {
+      if (signal.aborted) return
+      const lastedMs = this.#state === 'streaming' ? Date.now() - startedMs : 0
+      this.#state = 'connecting'
+      const progressed = this.confirmable > before || lastedMs > this.#options.retry.maxDelayMs
+      await this.#afterFailure(replicationErrorFrom(error, 'capture changes'), progressed, signal)
+    }
+  }
+
+  async #afterFailure(failure: ReplicationError, progressed: boolean, signal: AbortSignal): Promise<void> {
+    const { logger, retry } = this.#options
+    this.#failures = progressed ? 1 : this.#failures + 1
+    if (!failure.retryable) throw failure
+    if (this.#failures > retry.maxAttempts) {
+      throw new ReplicationError(failure.code, `gave up after ${retry.maxAttempts} attempts in a row: ${failure.message}`, {
+        cause: failure,
+      })
+    }
+    this.#retries += 1
+    const delayMs = retryDelayMs(this.#failures, retry.maxDelayMs, Math.random)
+    logger.warn({ code: failure.code, attempt: this.#failures, retry_in_ms: delayMs }, failure.message)
+    await sleep(delayMs, undefined, { signal }).catch(() => undefined)
+  }
+
+  async #connectAndStream(signal: AbortSignal): Promise<void> {
+    const { server, slot } = this.#options
+    const settings = await checkServer(this.#pool)
+    await this.#ensurePublication()
+    const connection = await ReplicationConnection.open(server, `ponix-cdc ${slot}`, signal)
+    try {
+      await this.#checkCluster(await connection.identifySystem())
+      const { publication, logger } = this.#options
+      const request = { slot, publication, database: server.database, version: settings.version }
+      if (await ensureSlot(this.#pool, connection, request)) logger.info({ slot }, 'created the replication slot')
+      await this.#stream(connection, settings.walSenderTimeoutMs, signal)
+    } finally {
+      await connection.close()
+      await this.#session?.settled(signal)
+      this.#confirmable = this.confirmable
+      this.#session = undefined
+    }
+  }
+
+  async #ensurePublication(): Promise<void> {
+    const { publication, tables, logger } = this.#options
+    const { created, added, others } = await ensurePublication(this.#pool, publication, tables)
+    if (created) logger.info({ publication, tables: added }, 'created the publication')
+    else if (added.length > 0) logger.info({ publication, tables: added }, 'added tables to the publication')
+    if (others.length > 0) {
+      logger.warn(
+        { publication, tables: others },
+        'the publication carries tables that nobody captures; they are skipped',
+      )
+    }
+  }
+
+  async #stream(connection: ReplicationConnection, walSenderTimeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { slot, publication, tables, onChange, confirm, limits, shutdownTimeoutMs } = this.#options
+    const session = new ChangeSession({
+      slot,
+      publication,
+      tables,
+      onChange,
+      from: this.#confirmable,
+      limits: limits ?? DEFAULT_LIMITS,
+      confirm: { changes: confirm.changes, ms: statusIntervalMs(confirm.ms, walSenderTimeoutMs) },
+      shutdownTimeoutMs: shutdownTimeoutMs ?? 8000,
+      silenceLimitMs: SILENCE_LIMIT_MS,
+    })
+    if (!(await this.#startWhenFree(session, connection, signal))) return
+    this.#session = session
+    this.#state = 'streaming'
+    this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
+    await session.run(signal)
+  }
+
+  /** Waits as a standby while another instance has the slot. Returns false when the signal aborted. */
+  async #startWhenFree(
+    session: ChangeSession,
+    connection: ReplicationConnection,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { slot, standbyPollMs = 500, logger } = this.#options
+    while (!signal.aborted) {
+      try {
+        await session.start(connection)
+        return true
+      } catch (error) {
+        if (!(error instanceof ReplicationError) || error.code !== 'slot_in_use') throw error
+        if (this.#state !== 'standby') logger.info({ slot }, 'another instance has the slot; waiting as its standby')
+        this.#state = 'standby'
+        this.#failures = 0
+        await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
+      }
+    }
+    return false
+  }
+
+  /** A position means something only in the cluster it came from. */
+  async #checkCluster(system: SystemIdentity): Promise<void> {
+    const known = this.#system
+    this.#system = system
+    if (known === undefined || known.systemId === system.systemId) {
+      if (known?.timeline !== system.timeline) this.#confirmable = ZERO_LSN
+      return
+    }
+    throw new ReplicationError(
+      'other_cluster',
+      `PostgreSQL at ${this.#options.server.host}:${this.#options.server.port} is another cluster than before ` +
+        `(${known.systemId} became ${system.systemId}); restart to capture from it`,
+    )
+  }
+}
+
+/** Often enough that the server does not think its reader dead. */
+function statusIntervalMs(confirmMs: number, walSenderTimeoutMs: number): number {
+  const timeout = walSenderTimeoutMs > 0 ? walSenderTimeoutMs / 3 : MAX_STATUS_INTERVAL_MS
+  return Math.max(1, Math.min(confirmMs, timeout, MAX_STATUS_INTERVAL_MS))
+}

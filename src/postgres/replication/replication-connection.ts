@@ -1,0 +1,265 @@
+import { Client, escapeIdentifier, escapeLiteral, type ClientConfig, type Connection, type Submittable } from 'pg'
+import { readFrame, writeStatus, type Frame } from './frames.ts'
+import { formatLsn, parseLsn, type Lsn } from './lsn.ts'
+import { replicationErrorFrom } from './replication-error.ts'
+
+/** Where PostgreSQL listens and who we are there. */
+export interface PostgresServer {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly username: string
+  readonly password: string
+}
+
+/** The answer to IDENTIFY_SYSTEM: which cluster this is, and where its log ends now. */
+export interface SystemIdentity {
+  readonly systemId: string
+  readonly timeline: string
+  readonly walEnd: Lsn
+}
+
+export interface StartReplication {
+  readonly slot: string
+  readonly publication: string
+  /** The server starts here or where the slot stands, whichever is later. */
+  readonly from: Lsn
+  /** Called for each frame, in order, also shortly after `pause`. What it throws ends the stream. */
+  readonly onFrame: (frame: Frame) => void
+}
+
+/** Output that does not depend on the server's or the role's settings; PostgreSQL's own subscriber asks for the same. */
+const SESSION_OPTIONS = [
+  'datestyle=ISO',
+  'timezone=UTC',
+  'intervalstyle=postgres',
+  'extra_float_digits=3',
+  'bytea_output=hex',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ')
+
+const CONNECT_TIMEOUT_MS = 10_000
+
+/** A connection to PostgreSQL's walsender for one database. */
+export class ReplicationConnection {
+  readonly #client: Client
+
+  private constructor(client: Client) {
+    this.#client = client
+  }
+
+  /** Throws a ReplicationError: `rights`, `login` or `connection`. */
+  static async open(
+    server: PostgresServer,
+    applicationName: string,
+    signal?: AbortSignal,
+  ): Promise<ReplicationConnection> {
+    const config: ClientConfig & { readonly replication: 'database' } = {
+      host: server.host,
+      port: server.port,
+      database: server.database,
+      user: server.username,
+      password: server.password,
+      application_name: applicationName,
+      options: SESSION_OPTIONS,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      replication: 'database',
+    }
+    const client = new Client(config)
+    // A broken connection is told by whatever runs on it then.
+    client.on('error', () => undefined)
+    const cancel = (): void => void client.connection.stream.destroy()
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      signal?.throwIfAborted()
+      await client.connect()
+    } catch (error) {
+      client.connection.stream.destroy()
+      throw replicationErrorFrom(error, `connect to PostgreSQL at ${addressOf(server)} for replication`)
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
+    return new ReplicationConnection(client)
+  }
+
+  async identifySystem(): Promise<SystemIdentity> {
+    const row = await this.#statement('IDENTIFY_SYSTEM', 'identify the PostgreSQL cluster')
+    return {
+      systemId: String(row['systemid']),
+      timeline: String(row['timeline']),
+      walEnd: parseLsn(String(row['xlogpos'])),
+    }
+  }
+
+  /**
+   * Creates a permanent slot for pgoutput; waits until the transactions that run now have ended. With `failover` (PostgreSQL 17
+   * and later) standby servers keep a copy of it. Returns the position from which it has every change.
+   */
+  async createSlot(slot: string, options: { readonly failover: boolean }): Promise<Lsn> {
+    const how = options.failover ? "(SNAPSHOT 'nothing', FAILOVER true)" : 'NOEXPORT_SNAPSHOT'
+    const text = `CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} LOGICAL pgoutput ${how}`
+    const row = await this.#statement(text, `create the replication slot ${slot}`)
+    return parseLsn(String(row['consistent_point']))
+  }
+
+  /** Starts the stream. Throws a ReplicationError: `slot_in_use`, `slot_lost`, `publication` … */
+  async start(request: StartReplication): Promise<ReplicationStream> {
+    const publications = escapeLiteral(escapeIdentifier(request.publication))
+    const text =
+      `START_REPLICATION SLOT ${escapeIdentifier(request.slot)} LOGICAL ${formatLsn(request.from)}` +
+      ` (proto_version '1', publication_names ${publications})`
+    const query = new CopyBoth(text, request.onFrame)
+    try {
+      this.#client.connection.once('replicationStart', query.handleStart)
+      this.#client.query(query)
+      await query.started
+    } catch (error) {
+      throw replicationErrorFrom(error, `stream from the replication slot ${request.slot}`)
+    } finally {
+      this.#client.connection.off('replicationStart', query.handleStart)
+    }
+    return new ReplicationStream(copyChannel(this.#client.connection), query)
+  }
+
+  /** Ends the connection at once. */
+  async close(): Promise<void> {
+    await this.#client.end()
+  }
+
+  async #statement(text: string, doing: string): Promise<Readonly<Record<string, unknown>>> {
+    try {
+      const { rows } = await this.#client.query<Record<string, unknown>>(text)
+      return rows[0] ?? {}
+    } catch (error) {
+      throw replicationErrorFrom(error, doing)
+    }
+  }
+}
+
+/** A running stream of changes. */
+export class ReplicationStream {
+  /** Rejects with a ReplicationError when the stream breaks; resolves when the server has ended it. */
+  readonly ended: Promise<void>
+  readonly #channel: CopyChannel
+  readonly #query: CopyBoth
+
+  constructor(channel: CopyChannel, query: CopyBoth) {
+    this.#channel = channel
+    this.#query = query
+    this.ended = query.ended.catch((error: unknown) => {
+      throw replicationErrorFrom(error, 'go on streaming changes')
+    })
+    this.ended.catch(() => undefined)
+  }
+
+  /** Tells the server that everything up to `confirmed` is stored; with `replyRequested` it answers with a keepalive. */
+  confirm(confirmed: Lsn, replyRequested = false): void {
+    this.#channel.sendCopyFromChunk(writeStatus(confirmed, replyRequested, Date.now()))
+  }
+
+  /** Stops reading from the socket, so that PostgreSQL waits. Frames that were read already are still delivered. */
+  pause(): void {
+    this.#channel.stream.pause()
+  }
+
+  resume(): void {
+    this.#channel.stream.resume()
+  }
+
+  /**
+   * Ends the stream: a last confirmation, then the copy's end from both sides, which shows that the server has taken the
+   * confirmation. What the server still sends is dropped. Resolves to false when it did not answer in time.
+   */
+  async finish(confirmed: Lsn, timeoutMs: number): Promise<boolean> {
+    this.#query.dropFrames()
+    this.resume()
+    this.confirm(confirmed)
+    const done = new Promise<boolean>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs, false)
+      const settle = (answered: boolean) => () => {
+        clearTimeout(timer)
+        resolve(answered)
+      }
+      this.#channel.once('copyDone', settle(true))
+      this.ended.then(settle(true), settle(false))
+    })
+    this.#channel.endCopyFrom()
+    return done
+  }
+}
+
+/** What pg's connection can do besides what its types say. */
+interface CopyChannel extends Connection {
+  sendCopyFromChunk(chunk: Buffer): void
+  endCopyFrom(): void
+}
+
+function copyChannel(connection: Connection): CopyChannel {
+  if (!isCopyChannel(connection)) throw new Error('this version of pg has no copy-both mode')
+  return connection
+}
+
+function isCopyChannel(connection: Connection): connection is CopyChannel {
+  return 'sendCopyFromChunk' in connection && 'endCopyFrom' in connection
+}
+
+/** The query that switches the connection to copy-both mode; pg calls its `handle…` methods. */
+class CopyBoth implements Submittable {
+  readonly started: Promise<void>
+  readonly ended: Promise<void>
+  readonly handleStart: () => void
+  readonly #text: string
+  #onFrame: (frame: Frame) => void
+  #end: () => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
+
+  constructor(text: string, onFrame: (frame: Frame) => void) {
+    this.#text = text
+    this.#onFrame = onFrame
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve
+      this.#fail = reject
+    })
+    let start: () => void = () => undefined
+    const began = new Promise<void>((resolve) => (start = resolve))
+    this.handleStart = start
+    this.started = Promise.race([began, this.ended])
+    this.started.catch(() => undefined)
+  }
+
+  dropFrames(): void {
+    this.#onFrame = () => undefined
+  }
+
+  submit(connection: Connection): void {
+    connection.query(this.#text)
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }, connection: Connection): void {
+    try {
+      this.#onFrame(readFrame(chunk))
+    } catch (error) {
+      this.dropFrames()
+      this.#fail(error)
+      connection.stream.destroy()
+    }
+  }
+
+  handleError(error: unknown): void {
+    this.#fail(error)
+  }
+
+  handleCommandComplete(): void {
+    // The copy's result; ReadyForQuery follows and ends the query.
+  }
+
+  handleReadyForQuery(): void {
+    this.#end()
+  }
+}
+
+function addressOf(server: PostgresServer): string {
+  return `${server.host}:${server.port}/${server.database}`
+}
