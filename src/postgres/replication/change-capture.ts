@@ -118,9 +118,13 @@ export class ChangeCapture {
     this.#failures = progressed ? 1 : this.#failures + 1
     if (!failure.retryable) throw failure
     if (this.#failures > retry.maxAttempts) {
-      throw new ReplicationError(failure.code, `gave up after ${retry.maxAttempts} attempts in a row: ${failure.message}`, {
-        cause: failure,
-      })
+      throw new ReplicationError(
+        failure.code,
+        `gave up after ${retry.maxAttempts} attempts in a row: ${failure.message}`,
+        {
+          cause: failure,
+        },
+      )
     }
     this.#retries += 1
     const delayMs = retryDelayMs(this.#failures, retry.maxDelayMs, Math.random)

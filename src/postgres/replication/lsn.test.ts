@@ -1,0 +1,21 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { formatLsn, parseLsn } from './lsn.ts'
+
+const lsns = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
+
+describe('WAL positions', () => {
+  test('are written as PostgreSQL writes them', () => {
+    expect(formatLsn(0n)).toBe('0/0')
+    expect(formatLsn(0x16_b374_d848n)).toBe('16/B374D848')
+    expect(formatLsn(2n ** 64n - 1n)).toBe('FFFFFFFF/FFFFFFFF')
+  })
+
+  test('survive being written and read, all 64 bits of them', () => {
+    fc.assert(fc.property(lsns, (lsn) => parseLsn(formatLsn(lsn)) === lsn))
+  })
+
+  test.each(['', '0', '0/', '/0', '0/0/0', '0/G', ' 0/0', '123456789/0'])('are not read from %j', (text) => {
+    expect(() => parseLsn(text)).toThrow(/not a WAL position/)
+  })
+})
