@@ -4,6 +4,14 @@ import { parseArray } from './array-text.ts'
 
 const read = (text: string): unknown => parseArray(text, (element) => element)
 
+function outcomeOf(text: string): string {
+  try {
+    return Array.isArray(read(text)) ? 'read' : 'something else'
+  } catch (error) {
+    return error instanceof RangeError ? 'refused' : String(error)
+  }
+}
+
 describe('arrays', () => {
   test.each([
     ['{}', []],
@@ -44,11 +52,7 @@ describe('arrays', () => {
   test('any text is read or refused, and never hangs', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('{', '}', '"', ',', '\\', 'a', 'NULL', '[0:1]=') }), (text) => {
-        try {
-          expect(Array.isArray(read(text))).toBe(true)
-        } catch (error) {
-          expect(error).toBeInstanceOf(RangeError)
-        }
+        expect(outcomeOf(text)).toMatch(/^(read|refused)$/)
       }),
     )
   })
