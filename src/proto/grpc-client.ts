@@ -1,4 +1,10 @@
-import { create, type DescMethodUnary, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf'
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
 import { grpcMethod } from './grpc-service.ts'
 
@@ -12,16 +18,16 @@ export class GrpcClient implements Disposable {
   }
 
   /** Rejects with grpc-js' ServiceError: its `code` and `details` are the server's answer. */
-  call<M extends DescMethodUnary>(
-    method: M,
-    request: MessageInitShape<M['input']>,
+  call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
     options: { readonly timeoutMs?: number } = {},
-  ): Promise<MessageShape<M['output']>> {
+  ): Promise<MessageShape<O>> {
     const { path, requestSerialize, responseDeserialize } = grpcMethod(method)
-    const message = create(method.input, request) as MessageShape<M['input']>
+    const message = create(method.input, request)
     const deadline = Date.now() + (options.timeoutMs ?? 10_000)
     return new Promise((resolve, reject) => {
-      const answered = (error: ServiceError | null, response?: MessageShape<M['output']>): void => {
+      const answered = (error: ServiceError | null, response?: MessageShape<O>): void => {
         if (error || response === undefined) reject(error ?? new Error(`${path}: no answer`))
         else resolve(response)
       }
