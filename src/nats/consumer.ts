@@ -1,25 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { oneLine, StartupError } from '../runner/startup.ts'
+import { isStreamNotFound } from './api-errors.ts'
+import { BatchHandling } from './batch-handling.ts'
 import type { NatsClient } from './connection.ts'
+import type { Delivery, Verdict } from './delivery.ts'
+import { ensureDurable } from './durable.ts'
+import type { DurableDefinition } from './durable.ts'
+import { PullSource } from './pull-source.ts'
+import { restoreStream } from './streams.ts'
 
-/** A message as a handler sees it. */
-export interface Delivery {
-  readonly subject: string
-  readonly body: Uint8Array
-  /** The first value of a header, or undefined. */
-  header(name: string): string | undefined
-  readonly streamSequence: number
-  /** 1 on the first delivery. */
-  readonly attempt: number
-  /** When JetStream stored it, in milliseconds since the epoch. */
-  readonly storedAtMs: number
-}
-
-/** The handler's answer for one message. */
-export type Verdict =
-  | { readonly kind: 'ack' }
-  /** Comes again, later each time; after `maxDeliver` attempts it goes to the dead letters with this reason. */
-  | { readonly kind: 'retry'; readonly reason: string }
-  /** Can never succeed. */
-  | { readonly kind: 'dead_letter'; readonly reason: string }
+export type { Delivery, Verdict }
 
 export interface ConsumerOptions {
   readonly client: NatsClient
@@ -38,6 +28,10 @@ export interface ConsumerOptions {
   readonly ackWaitMs?: number
   /** Default 4 × batchSize. */
   readonly maxAckPending?: number
+  /** Before the second attempt; doubled for each further one, up to a minute. Default 1,000 ms. */
+  readonly retryDelayMs?: number
+  /** How long the batch in hand may take once the consumer is told to stop. Default 8,000 ms. */
+  readonly stopTimeoutMs?: number
   /**
    * Answers for each message by its index. If it throws, every message of the batch is retried with the error's message as
    * the reason. The signal aborts only when the time for a graceful stop is over.
@@ -45,10 +39,80 @@ export interface ConsumerOptions {
   handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]>
 }
 
+const RESTORE_DELAY_MS = 200
+const RESTORE_MAX_DELAY_MS = 5000
+
 /**
  * Consumes until the signal aborts; then the batch in hand is finished and acknowledged, and it resolves (N-7). Survives NATS
  * being away and the stream or the consumer being deleted (N-6). Instances with the same durable share the load (N-8).
+ * Rejects with a StartupError when the consumer's definition conflicts with the stream or with the consumer that exists.
  */
-export function runConsumer(_options: ConsumerOptions, _signal: AbortSignal): Promise<void> {
-  throw new Error('to be built')
+export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
+  const { client, stream, durable, batchSize, batchWaitMs } = options
+  const definition: DurableDefinition = {
+    stream,
+    durable,
+    filterSubject: options.filterSubject,
+    ackWaitMs: options.ackWaitMs ?? 30_000,
+    maxAckPending: options.maxAckPending ?? 4 * batchSize,
+  }
+  if (!(await createAtStart(client, definition, signal))) return
+  const restore = (reason: string): Promise<void> => restoreDurable(client, definition, reason, signal)
+  const source = new PullSource({ client, stream, durable, batchSize, batchWaitMs, restore })
+  const handling = new BatchHandling(options, definition, source, signal)
+  try {
+    for (;;) {
+      const batch = await source.next(signal)
+      if (batch.length === 0) break
+      await handling.handle(batch)
+    }
+  } finally {
+    await source.stop()
+    handling.stop()
+    if (client.link.connected) await client.connection.flush().catch(() => {})
+  }
+}
+
+/** Says false when the signal aborted first. What a person has to put right is thrown; NATS being away is waited out. */
+async function createAtStart(client: NatsClient, definition: DurableDefinition, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    try {
+      await client.link.untilConnected(signal)
+      await ensureDurable(client, definition)
+      return true
+    } catch (error) {
+      if (isStreamNotFound(error)) {
+        if (await restoreStream(client, definition.stream)) continue
+        throw new StartupError(`stream ${definition.stream} does not exist, so ${definition.durable} cannot consume it`)
+      }
+      if (client.link.connected) throw error
+    }
+  }
+  return false
+}
+
+/** Until the consumer is there again, and with it its stream if this service ensured it. Tells of it once. */
+async function restoreDurable(
+  client: NatsClient,
+  definition: DurableDefinition,
+  reason: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { stream, durable } = definition
+  let told = false
+  for (let delayMs = RESTORE_DELAY_MS; ; delayMs = Math.min(delayMs * 2, RESTORE_MAX_DELAY_MS)) {
+    signal.throwIfAborted()
+    await client.link.untilConnected(signal)
+    try {
+      await ensureDurable(client, definition)
+      if (told) client.logger.info({ stream, durable }, 'consuming again')
+      return
+    } catch (error) {
+      if (isStreamNotFound(error)) await restoreStream(client, stream).catch(() => false)
+      if (!told)
+        client.logger.warn({ stream, durable }, `cannot consume (${reason}): ${oneLine(error)}; waiting for it`)
+      told = true
+    }
+    await sleep(delayMs, undefined, { signal })
+  }
 }

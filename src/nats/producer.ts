@@ -15,18 +15,24 @@ export interface Producer {
   publish(publication: Publication, signal?: AbortSignal): Promise<Stored>
 }
 
+/** A producer that ends before its connection does. */
+export interface ClosableProducer extends Producer {
+  /** Rejects what is not stored yet. */
+  close(): void
+}
+
 /** `maxInFlight` is 256 by default. One producer's messages share a window: a full stream holds up the others' too. */
 export function createProducer(
   client: NatsClient,
   options: { readonly maxInFlight?: number; readonly ackTimeoutMs?: number } = {},
-): Producer {
+): ClosableProducer {
   const window = new PublishWindow(client, {
     maxInFlight: options.maxInFlight ?? 256,
     maxInFlightBytes: 16 * 1024 * 1024,
     ackTimeoutMs: options.ackTimeoutMs ?? 5000,
     afterFailure: 'skip',
   })
-  return { publish: (publication, signal) => window.publish(publication, signal) }
+  return { publish: (publication, signal) => window.publish(publication, signal), close: () => window.close() }
 }
 
 /**

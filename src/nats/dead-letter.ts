@@ -1,0 +1,76 @@
+import type { PulledMessage } from './delivery.ts'
+import { PublishError } from './publication.ts'
+import type { Publication } from './publication.ts'
+import type { Producer } from './producer.ts'
+
+/** The headers of a dead letter (N-4). Its other headers are those of the original, but for the `Nats-` ones. */
+export const DEAD_LETTER_HEADERS = {
+  subject: 'Ponix-Original-Subject',
+  stream: 'Ponix-Original-Stream',
+  sequence: 'Ponix-Original-Sequence',
+  messageId: 'Ponix-Original-Message-Id',
+  reason: 'Ponix-Reason',
+  attempts: 'Ponix-Attempts',
+  service: 'Ponix-Service',
+  /** Present when the body was too large to be kept with these headers: it is only in the original stream. */
+  bodyOmitted: 'Ponix-Body-Omitted',
+} as const
+
+/** Where a message came from and why it goes. */
+export interface DeadLetterContext {
+  readonly service: string
+  readonly stream: string
+  readonly durable: string
+}
+
+const MAX_REASON = 1000
+const MAX_SUBJECT = 1000
+
+/** Stores the message among the dead letters; resolves when JetStream has it durably. */
+export async function publishDeadLetter(
+  producer: Producer,
+  context: DeadLetterContext,
+  message: PulledMessage,
+  reason: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const publication = deadLetterOf(context, message, reason)
+  try {
+    await producer.publish(publication, signal)
+  } catch (error) {
+    if (!(error instanceof PublishError) || error.code !== 'too_large') throw error
+    const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(message.body.length) }
+    await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
+  }
+}
+
+function deadLetterOf(context: DeadLetterContext, message: PulledMessage, reason: string): Publication {
+  const { stream, durable, service } = context
+  const kept = Object.entries(message.headers()).filter(
+    ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
+  )
+  const messageId = message.header('Nats-Msg-Id')
+  return {
+    subject: `dead_letters.${stream}`,
+    body: message.body,
+    messageId: `${stream}.${durable}.${message.streamSequence}.${message.storedAtMs}`,
+    headers: {
+      ...Object.fromEntries(kept),
+      [DEAD_LETTER_HEADERS.subject]: ascii(message.subject, MAX_SUBJECT),
+      [DEAD_LETTER_HEADERS.stream]: stream,
+      [DEAD_LETTER_HEADERS.sequence]: String(message.streamSequence),
+      ...(messageId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: messageId }),
+      [DEAD_LETTER_HEADERS.reason]: ascii(reason, MAX_REASON),
+      [DEAD_LETTER_HEADERS.attempts]: String(message.attempt),
+      [DEAD_LETTER_HEADERS.service]: ascii(service, MAX_SUBJECT),
+    },
+  }
+}
+
+/** Printable ASCII on one line: other characters become `\uXXXX`, for a header is not the place where encodings are agreed on. */
+function ascii(text: string, maxLength: number): string {
+  const escaped = text.replaceAll(/\s+/g, ' ').replaceAll(/[^\x20-\x7e]/g, (unit) => {
+    return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+  return escaped.length <= maxLength ? escaped.trim() : `${escaped.slice(0, maxLength - 3).trim()}...`
+}
