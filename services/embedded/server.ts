@@ -1,15 +1,18 @@
 import type { Logger } from '../../src/runner/logger.ts'
+import { StartupError } from '../../src/runner/startup.ts'
 
 export type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
 /** What a backing server is started with. */
 export interface ServerOptions {
   readonly name: ServerName
-  /** On 127.0.0.1; was free a moment ago. */
+  /** On 127.0.0.1. */
   readonly port: number
+  /** Of NATS' monitoring, on 127.0.0.1. */
+  readonly monitoringPort?: number | undefined
   /** Absolute; exists, belongs to the caller, holds this server's data alone. */
   readonly dataDir: string
-  /** Where the server's program was installed, absolute: npm packages are in its `node_modules`. */
+  /** The folder its program was found in or installed to, absolute; npm packages are in its `node_modules`. */
   readonly provisionDir: string
   readonly username: string
   readonly password: string
@@ -26,6 +29,4 @@ export interface ServerOptions {
 export type RunServer = (options: ServerOptions, signal: AbortSignal) => Promise<void>
 
 /** Why a server could not run: one line for the operator that says what, where and what to do. */
-export class ServerError extends Error {
-  override readonly name = 'ServerError'
-}
+export class ServerError extends StartupError {}

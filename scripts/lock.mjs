@@ -1,0 +1,125 @@
+// A lock between processes, without dependencies: set-up runs before anything is installed.
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const POLL_MS = 100
+const HEARTBEAT_MS = 1000
+const SILENT_MS = 10_000
+
+/**
+ * Takes the lock of a folder. Its holder is the process named by the file with the highest number; the next number can be
+ * taken, by one, once that process is dead or has released it. Numbers only rise, so that a slow contender who decided on
+ * an old state finds a higher one and starts again: that makes the takeover from a dead holder safe.
+ *
+ * `onHeld` is called once if somebody else has it (with the process id); if it returns false, `undefined` is the result,
+ * otherwise waits.
+ */
+export async function lock(folder, { onHeld = () => true, signal } = {}) {
+  await mkdir(folder, { recursive: true })
+  const watch = { told: false, key: '', since: 0 }
+  for (;;) {
+    signal?.throwIfAborted()
+    const last = await highest(folder)
+    const holder = last === 0 ? null : await readHolder(join(folder, String(last)))
+    if (holder !== null && (await isAlive(holder, watch))) {
+      if (!watch.told && !onHeld(holder.pid)) return undefined
+      watch.told = true
+      await sleep(POLL_MS, undefined, { signal })
+    } else if (await take(folder, last + 1)) {
+      return held(folder, last + 1)
+    }
+  }
+}
+
+async function highest(folder) {
+  const numbers = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).map(Number)
+  return Math.max(0, ...numbers)
+}
+
+/** Null for one that was released. */
+async function readHolder(path) {
+  try {
+    const { mtimeMs } = await stat(path)
+    const holder = JSON.parse(await readFile(path, 'utf8'))
+    return holder.pid === undefined ? null : { ...holder, key: `${path} ${mtimeMs}` }
+  } catch (error) {
+    if (error.code === 'ENOENT' || error instanceof SyntaxError) return null
+    throw error
+  }
+}
+
+async function take(folder, number) {
+  const path = join(folder, String(number))
+  const me = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
+  if (!(await createWhole(folder, path, JSON.stringify(me)))) return false
+  if ((await highest(folder)) === number) return true
+  await rm(path, { force: true })
+  return false
+}
+
+/** Creates a file with its content in one step; false if it exists. */
+async function createWhole(folder, path, text) {
+  const draft = join(folder, `draft-${randomUUID()}`)
+  await writeFile(draft, text)
+  try {
+    await link(draft, path)
+    return true
+  } catch (error) {
+    if (error.code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+function held(folder, number) {
+  const path = join(folder, String(number))
+  const heartbeat = setInterval(() => {
+    utimes(path, new Date(), new Date()).catch(() => {})
+  }, HEARTBEAT_MS)
+  heartbeat.unref()
+  void removeBelow(folder, number)
+  return async function release() {
+    clearInterval(heartbeat)
+    const draft = join(folder, `draft-${randomUUID()}`)
+    await writeFile(draft, '{}')
+    await rename(draft, path)
+  }
+}
+
+async function removeBelow(folder, number) {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (/^\d+$/.test(name) && Number(name) < number) await rm(join(folder, name), { force: true }).catch(() => {})
+  }
+}
+
+/** Of another machine or container only the heartbeat is seen. */
+async function isAlive(holder, watch) {
+  if (holder.host === hostname()) return holder.started === startOf(holder.pid)
+  if (watch.key !== holder.key) Object.assign(watch, { key: holder.key, since: performance.now() })
+  return performance.now() - watch.since < SILENT_MS
+}
+
+/** When a process started, as the system writes it: tells it from a later one with the same id. Null: there is none. */
+function startOf(pid) {
+  try {
+    const [state, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
+    if (state === 'Z') return null
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${rest[18]}`
+  } catch {
+    return process.platform === 'linux' ? null : startFromPs(pid)
+  }
+}
+
+function startFromPs(pid) {
+  try {
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
+  } catch {
+    return null
+  }
+}

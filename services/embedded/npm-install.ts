@@ -1,0 +1,25 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { lastLines, runCommand } from './run-command.ts'
+import { ServerError } from './server.ts'
+
+/**
+ * Installs packages (`aedes@1.2.0`) from the registry into a folder of their own. Install scripts do not run, as npm is
+ * about to have it: whoever needs one runs it explicitly.
+ */
+export async function npmInstall(folder: string, packages: readonly string[], signal: AbortSignal): Promise<void> {
+  await writeFile(join(folder, 'package.json'), '{"private": true}\n')
+  const flags = ['--no-save', '--no-package-lock', '--ignore-scripts', '--include=optional', '--no-audit', '--no-fund']
+  const args = ['install', '--prefix', folder, ...flags, '--loglevel=error', ...packages]
+  const { code, output } = await runCommand('npm', args, { cwd: folder, env: outerEnvironment(), signal })
+  signal.throwIfAborted()
+  if (code === 0) return
+  const reason = lastLines(output, 3) || 'no reason given'
+  throw new ServerError(`npm could not install ${packages.join(' ')}: ${reason}; is the registry within reach?`)
+}
+
+/** Without what an `npm start` around this program says about its own package. */
+function outerEnvironment(): NodeJS.ProcessEnv {
+  const inner = /^npm_(package|lifecycle|command|config_(local_prefix|prefix|global_prefix|omit|include))/i
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name)))
+}

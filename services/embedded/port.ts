@@ -1,0 +1,27 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { oneLine } from '../../src/runner/startup.ts'
+import { ServerError } from './server.ts'
+
+/** Throws a ServerError unless the port of 127.0.0.1 is free. `purpose` is whose it was to be: `PostgreSQL`. */
+export async function assertPortFree(port: number, purpose: string): Promise<void> {
+  const server = createServer()
+  try {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+  } catch (error) {
+    throw portError(port, purpose, error)
+  }
+  server.close()
+  await once(server, 'close')
+}
+
+/** The one line for a port that could not be listened on. */
+export function portError(port: number, purpose: string, error: unknown): ServerError {
+  const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+  const reason = inUse ? 'is in use by another program' : `cannot be listened on (${oneLine(error)})`
+  return new ServerError(
+    `port ${port} of 127.0.0.1, which ${purpose} needs, ${reason}: stop that program, or choose another port with --port`,
+    { cause: error },
+  )
+}

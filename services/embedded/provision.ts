@@ -1,0 +1,110 @@
+import { existsSync } from 'node:fs'
+import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { lock } from '../../scripts/lock.mjs'
+import type { Logger } from '../../src/runner/logger.ts'
+import { oneLine } from '../../src/runner/startup.ts'
+import { packageRoot } from './package-root.ts'
+import { ServerError } from './server.ts'
+
+/** What an installation has at hand. */
+export interface Provisioning {
+  /** The folder that holds all servers' programs, absolute; see {@link serversFolder}. */
+  readonly base: string
+  readonly logger: Logger
+  readonly signal: AbortSignal
+}
+
+/** A program with its version, installed into a folder of its own. */
+export interface Recipe {
+  /** Name and version: `aedes-1.2.0`. */
+  readonly folder: string
+  /** Fills the folder; it takes its place only when this has succeeded. */
+  install(folder: string): Promise<void>
+}
+
+/**
+ * Where the servers' programs are installed: PONIX_SERVERS_DIR; else `.ponix/servers` of a clone; else the user's cache,
+ * because the folder of an installed package does not outlive its next installation.
+ */
+export async function serversFolder(configured: string | undefined): Promise<string> {
+  if (configured !== undefined) return resolve(configured)
+  const root = packageRoot()
+  if (existsSync(join(root, 'services')) && (await isWritable(root))) return join(root, '.ponix', 'servers')
+  const cache = process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache')
+  return join(process.env['XDG_CACHE_HOME'] ?? cache, 'ponix', 'servers')
+}
+
+/** The folder of a program; installs it first if it is not there, once also when several ask at the same time (E-3). */
+export async function provision({ base, logger, signal }: Provisioning, recipe: Recipe): Promise<string> {
+  const folder = join(base, recipe.folder)
+  if (existsSync(folder)) return folder
+  const release = await lockFolder(base, recipe.folder, logger, signal)
+  try {
+    if (existsSync(folder)) return folder
+    await removeUnfinished(base, recipe.folder)
+    const draft = await mkdtemp(join(base, `unfinished-${recipe.folder}-`))
+    await chmod(draft, 0o755)
+    await installWithProgress(draft, recipe, logger)
+    await rename(draft, folder)
+    return folder
+  } finally {
+    await removeUnfinished(base, recipe.folder)
+    await release()
+  }
+}
+
+async function lockFolder(
+  base: string,
+  name: string,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
+  const folder = join(base, `lock-${name}`)
+  const onHeld = (pid: number): boolean => {
+    logger.info(`waiting for process ${pid}, which is installing ${name}`)
+    return true
+  }
+  try {
+    const release = await lock(folder, { onHeld, signal })
+    if (release !== undefined) return release
+  } catch (error) {
+    signal.throwIfAborted()
+    throw new ServerError(
+      `cannot install ${name} in ${base}: ${oneLine(error)}; set PONIX_SERVERS_DIR to a folder that you can write to`,
+      { cause: error },
+    )
+  }
+  throw new ServerError(`cannot lock ${folder}`)
+}
+
+async function installWithProgress(draft: string, recipe: Recipe, logger: Logger): Promise<void> {
+  const begin = performance.now()
+  const elapsed = (): string => `${((performance.now() - begin) / 1000).toFixed(1)} s`
+  logger.info(`installing ${recipe.folder} into ${dirname(draft)} (once; kept for the next start)`)
+  const progress = setInterval(() => logger.info(`still installing ${recipe.folder}: ${elapsed()}`), 5000)
+  try {
+    await recipe.install(draft)
+  } finally {
+    clearInterval(progress)
+  }
+  logger.info(`installed ${recipe.folder} in ${elapsed()}`)
+}
+
+/** What an interrupted installation left; only the holder of the lock may. */
+async function removeUnfinished(base: string, name: string): Promise<void> {
+  for (const entry of await readdir(base)) {
+    if (entry.startsWith(`unfinished-${name}-`)) await rm(join(base, entry), { recursive: true, force: true })
+  }
+}
+
+async function isWritable(folder: string): Promise<boolean> {
+  try {
+    await mkdir(join(folder, '.ponix'), { recursive: true })
+    await access(join(folder, '.ponix'), constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}

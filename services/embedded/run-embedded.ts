@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { lock } from '../../scripts/lock.mjs'
+import { createLogger } from '../../src/runner/logger.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import { runService } from '../../src/runner/runner.ts'
+import { oneLine } from '../../src/runner/startup.ts'
+import { embeddedServers } from './catalog.ts'
+import { serversFolder } from './provision.ts'
+import { ServerError } from './server.ts'
+import type { ServerName } from './server.ts'
+
+export interface EmbeddedOptions {
+  readonly port?: number | undefined
+  readonly monitoringPort?: number | undefined
+  /** Default `.ponix/data/<name>` of the working directory. */
+  readonly data?: string | undefined
+  readonly serversDir: string | undefined
+}
+
+/** Runs one server as a service until it is told to stop; does not return. */
+export async function runEmbedded(name: ServerName, options: EmbeddedOptions): Promise<void> {
+  // What an unprivileged server has to read is written here; secrets have modes of their own.
+  process.umask(0o022)
+  const logger = createLogger(name)
+  let tellReady = (): void => {}
+  const ready = new Promise<void>((done) => {
+    tellReady = done
+  })
+  await runService({
+    service: `embedded-${name}`,
+    logger,
+    processes: { [name]: (signal) => serve(name, options, logger, tellReady, signal) },
+    readiness: { [name]: () => ready },
+    closerTimeoutMs: 60_000,
+  })
+}
+
+/** Gets the programs of these servers without running them. */
+export async function installServers(names: readonly ServerName[], serversDir: string | undefined): Promise<void> {
+  process.umask(0o022)
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort())
+  const base = await serversFolder(serversDir)
+  for (const name of names) {
+    const provisioning = { base, logger: createLogger(name), signal: stop.signal }
+    const folder = await embeddedServers[name].provide(provisioning, defaultData(name))
+    provisioning.logger.info(`${embeddedServers[name].title} is in ${folder}`)
+  }
+}
+
+async function serve(
+  name: ServerName,
+  options: EmbeddedOptions,
+  logger: Logger,
+  tellReady: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const server = embeddedServers[name]
+  const port = options.port ?? server.defaultPort
+  const dataDir = options.data === undefined ? defaultData(name) : resolve(options.data)
+  const release = await lockData(dataDir)
+  try {
+    const base = await serversFolder(options.serversDir)
+    const provisionDir = await server.provide({ base, logger, signal }, dataDir)
+    const ready = (): void => {
+      logger.info({ port, data: dataDir }, `${server.title} listens on 127.0.0.1:${port}`)
+      tellReady()
+    }
+    const monitoringPort =
+      options.monitoringPort ?? (options.port === undefined ? server.defaultMonitoringPort : undefined)
+    const account = { username: 'ponix', password: 'ponix', database: 'ponix' }
+    await server.run({ name, port, monitoringPort, dataDir, provisionDir, ...account, logger, ready }, signal)
+  } finally {
+    await release()
+  }
+}
+
+function defaultData(name: ServerName): string {
+  return resolve(join('.ponix', 'data', name))
+}
+
+/** One program at a time has a data folder; that of a dead one is free. */
+async function lockData(dataDir: string): Promise<() => Promise<void>> {
+  let holder = 0
+  try {
+    await mkdir(dataDir, { recursive: true })
+    const release = await lock(join(dataDir, 'lock'), {
+      onHeld(pid) {
+        holder = pid
+        return false
+      },
+    })
+    if (release !== undefined) return release
+  } catch (error) {
+    throw new ServerError(`cannot use the data folder ${dataDir}: ${oneLine(error)}; choose another with --data`, {
+      cause: error,
+    })
+  }
+  throw new ServerError(
+    `the data folder ${dataDir} is in use by process ${holder}: stop it, or choose another with --data`,
+  )
+}

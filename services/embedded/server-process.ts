@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Readable } from 'node:stream'
+import { oneLine } from '../../src/runner/startup.ts'
+import { runCommand } from './run-command.ts'
+import { ServerError } from './server.ts'
+
+export interface ServerCommand {
+  readonly command: string
+  readonly args: readonly string[]
+  /** Holds `server.pid`; its path is among the args, which is how the process is known again. */
+  readonly dataDir: string
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined
+  readonly stopSignal: NodeJS.Signals
+  /** Then SIGKILL. */
+  readonly stopTimeoutMs: number
+  readonly onLine: (line: string) => void
+}
+
+/** A running server program. */
+export interface ServerProcess {
+  /** Resolves with how it ended, in words: `exit code 1`. */
+  readonly ended: Promise<string>
+  /** Resolves when it is gone. */
+  stop(): Promise<void>
+}
+
+/** Writes its own process id before it becomes the server, so that there is no moment in which nobody knows of it. */
+const LAUNCH = 'echo $$ > "$1" && shift && exec "$@"'
+
+/** Waits for the end of a pipe that only the starter holds; then stops the server, unless it has ended already. */
+const WATCH = `read -r _
+pid=$(cat "$1" 2>/dev/null) || exit 0
+kill -s "$2" "$pid" 2>/dev/null || exit 0
+left=$3
+while kill -0 "$pid" 2>/dev/null; do
+  [ "$left" -gt 0 ] || { kill -s KILL "$pid"; exit 0; }
+  left=$((left - 1))
+  sleep 1
+done`
+
+/** Starts a server program that does not outlive this process, however this one ends. */
+export async function startServerProcess(options: ServerCommand): Promise<ServerProcess> {
+  const { command, args, dataDir, user, stopSignal, stopTimeoutMs } = options
+  const pidFile = join(dataDir, 'server.pid')
+  await rm(pidFile, { force: true })
+  const watchArgs = ['-c', WATCH, 'ponix-watch', pidFile, stopSignal.slice(3), String(Math.ceil(stopTimeoutMs / 1000))]
+  const watch = spawn('/bin/sh', watchArgs, { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
+  watch.stdin.on('error', () => {})
+  const child = spawn('/bin/sh', ['-c', LAUNCH, 'ponix-launch', pidFile, command, ...args], {
+    ...user,
+    cwd: dataDir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const outputs = [readLines(child.stdout, options.onLine), readLines(child.stderr, options.onLine)]
+  const ended = endOf(child).then(async (how) => {
+    await rm(pidFile, { force: true })
+    watch.stdin.end()
+    await Promise.all([...outputs, endOf(watch)])
+    return how
+  })
+  return {
+    ended,
+    async stop() {
+      child.kill(stopSignal)
+      const patience = new AbortController()
+      const inTime = await Promise.race([ended, sleep(stopTimeoutMs, false, { signal: patience.signal })])
+      patience.abort()
+      if (inTime === false) child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+/**
+ * Stops a server program that outlived its starter (killed with SIGKILL) and still has the data folder, as `signal` has it,
+ * and waits until it is gone.
+ */
+export async function stopOrphan(dataDir: string, signal: NodeJS.Signals): Promise<void> {
+  const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8').catch(() => '0'))
+  if (!(pid > 1)) return
+  for (let waitedMs = 0; await serves(pid, dataDir); waitedMs += 50) {
+    if (waitedMs === 0) kill(pid, signal)
+    if (waitedMs === 10_000) kill(pid, 'SIGKILL')
+    if (waitedMs > 20_000)
+      throw new ServerError(`process ${pid} still uses ${dataDir} and cannot be stopped; stop it first`)
+    await sleep(50)
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return
+    throw new ServerError(`cannot stop process ${pid} of an earlier run: ${oneLine(error)}; stop it first`, {
+      cause: error,
+    })
+  }
+}
+
+/** Whether the process is there and was started with this data folder: a process id may have been given anew. */
+async function serves(pid: number, dataDir: string): Promise<boolean> {
+  const inProc = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)
+  if (inProc !== undefined) return inProc.includes(dataDir)
+  if (process.platform === 'linux') return false
+  return (await runCommand('ps', ['-p', String(pid), '-o', 'args='])).output.includes(dataDir)
+}
+
+async function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
+  })
+}
+
+async function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {
+  const lines = createInterface({ input: stream })
+  lines.on('line', onLine)
+  await once(lines, 'close')
+}
