@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
+import { promisify } from 'node:util'
+import { createGzip, gzip } from 'node:zlib'
+import { AuthenticationFailed } from './credentials.ts'
+import { httpStatusOf, type ClickHouseException } from './exception.ts'
+import type { Outcome, Summary } from './execution.ts'
+import { contentTypeOf } from './formats.ts'
+import type { QueryRequest } from './query-request.ts'
+
+const NO_SUMMARY: Summary = { readRows: 0, readBytes: 0, writtenRows: 0, writtenBytes: 0, elapsedSeconds: 0 }
+const gzipWhole = promisify(gzip)
+
+/** Answers one request in ClickHouse's way. */
+export class Answer {
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #version: string
+  /** Marks an exception within a body, so that a client can tell it from data. */
+  readonly #tag = randomBytes(8).toString('hex')
+  /** Where chunks go: the response, or what compresses them on the way to it. */
+  #body: Writable | undefined
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    engine: { readonly version: string; readonly timezone: string },
+  ) {
+    this.#request = request
+    this.#response = response
+    this.#version = engine.version
+    response.setHeader('X-ClickHouse-Server-Display-Name', 'ponix-embedded')
+    response.setHeader('X-ClickHouse-Timezone', engine.timezone)
+    response.setHeader('X-ClickHouse-Exception-Tag', this.#tag)
+  }
+
+  /** Plain text that is no query's result. */
+  text(status: number, text: string): void {
+    this.#response.writeHead(status, { 'Content-Type': 'text/plain; charset=UTF-8' }).end(text)
+  }
+
+  /** Sends what a query came to. Throws what goes wrong on the way to the client or in the engine. */
+  async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal): Promise<void> {
+    if (outcome.kind === 'whole') return this.#whole(outcome, query)
+    const first = await outcome.chunks.next()
+    this.#head(outcome.format, query, NO_SUMMARY)
+    const body = this.#chunkedBody(query)
+    this.#body = body
+    try {
+      for (let next = first; next.done !== true; next = await outcome.chunks.next()) {
+        if (!body.write(next.value)) await once(body, 'drain', { signal })
+      }
+    } finally {
+      await outcome.chunks.return?.()
+    }
+    body.end()
+  }
+
+  /** Reports an exception: by status and headers, or at the end of a body that has begun, which is then cut off. */
+  exception(exception: ClickHouseException): void {
+    const text = exception.toText(this.#version)
+    if (this.#body !== undefined) return this.#exceptionInBody(text)
+    const response = this.#response
+    if (exception instanceof AuthenticationFailed && !exception.challenged) {
+      response.setHeader('WWW-Authenticate', 'Basic realm="ClickHouse server HTTP API"')
+    }
+    response.setHeader('X-ClickHouse-Exception-Code', exception.code)
+    const asked = exception instanceof AuthenticationFailed && !exception.challenged
+    this.text(asked ? 401 : httpStatusOf(exception.code), text)
+  }
+
+  async #whole(outcome: Extract<Outcome, { kind: 'whole' }>, query: QueryRequest): Promise<void> {
+    this.#head(outcome.format, query, outcome.summary)
+    let bytes: Uint8Array = outcome.bytes
+    if (this.#compresses(query)) bytes = await gzipWhole(bytes, { level: query.compressionLevel })
+    this.#response.setHeader('Content-Length', bytes.length)
+    this.#response.end(bytes)
+  }
+
+  #head(format: string, query: QueryRequest, summary: Summary): void {
+    this.#response.setHeader('Content-Type', contentTypeOf(format))
+    this.#response.setHeader('X-ClickHouse-Format', format)
+    this.#response.setHeader('X-ClickHouse-Summary', summaryText(summary))
+    if (this.#compresses(query)) this.#response.setHeader('Content-Encoding', 'gzip')
+  }
+
+  #compresses(query: QueryRequest): boolean {
+    return query.compression && /\bgzip\b/i.test(this.#request.headers['accept-encoding'] ?? '')
+  }
+
+  #chunkedBody(query: QueryRequest): Writable {
+    if (!this.#compresses(query)) return this.#response
+    const compressor = createGzip({ level: query.compressionLevel })
+    compressor.pipe(this.#response)
+    return compressor
+  }
+
+  #exceptionInBody(text: string): void {
+    const length = Buffer.byteLength(text)
+    const block = `\r\n__exception__\r\n${this.#tag}\r\n${text}${length} ${this.#tag}\r\n__exception__\r\n`
+    const response = this.#response
+    if (this.#body === response) {
+      response.write(block, () => response.socket?.destroySoon())
+      return
+    }
+    this.#body?.end(block)
+  }
+}
+
+/** Numbers as text, as ClickHouse writes them. */
+function summaryText(summary: Summary): string {
+  return JSON.stringify({
+    read_rows: String(summary.readRows),
+    read_bytes: String(summary.readBytes),
+    written_rows: String(summary.writtenRows),
+    written_bytes: String(summary.writtenBytes),
+    total_rows_to_read: '0',
+    result_rows: String(summary.readRows),
+    result_bytes: String(summary.readBytes),
+    elapsed_ns: String(Math.round(summary.elapsedSeconds * 1e9)),
+  })
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { portError } from '../port.ts'
+import type { ServerOptions } from '../server.ts'
+import { Engine } from './engine.ts'
+import { HttpInterface } from './http-interface.ts'
+import { identifier } from './prelude.ts'
+
+const GRACE_MS = 8000
+
+/**
+ * Runs ClickHouse in this process: the engine of chdb behind ClickHouse's HTTP interface, on loopback, for one user and with
+ * one database. Serves until the signal aborts; then finishes what is under way and closes the data folder.
+ */
+export async function runClickHouse(options: ServerOptions, signal: AbortSignal): Promise<void> {
+  const path = join(options.dataDir, 'engine')
+  await mkdir(path, { recursive: true })
+  const spoolDir = await openSpool(options.dataDir)
+  const engine = await Engine.open(options.provisionDir, path, signal)
+  const http = new HttpInterface({ ...options, engine, spoolDir })
+  try {
+    await createDatabase(engine, options.database)
+    await listen(http.server, options.port)
+    options.logger.debug({ version: engine.version }, 'the engine is open')
+    options.ready()
+    if (!signal.aborted) await once(signal, 'abort')
+  } finally {
+    await http.stop(GRACE_MS)
+    engine.close()
+    await rm(spoolDir, { recursive: true, force: true })
+  }
+}
+
+/** An empty folder. What a killed server left in it was never acknowledged. */
+async function openSpool(dataDir: string): Promise<string> {
+  // The engine takes these characters in the name of a data file for a pattern.
+  if (/[*?{}]/.test(dataDir)) return mkdtemp(join(tmpdir(), 'ponix-clickhouse-'))
+  const dir = join(dataDir, 'spool')
+  await rm(dir, { recursive: true, force: true })
+  await mkdir(dir, { recursive: true })
+  return dir
+}
+
+async function createDatabase(engine: Engine, database: string): Promise<void> {
+  const connection = engine.connect()
+  try {
+    await connection.query(`CREATE DATABASE IF NOT EXISTS ${identifier(database)}`, 'Null')
+  } finally {
+    connection.close()
+  }
+}
+
+async function listen(server: Server, port: number): Promise<void> {
+  server.listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    throw portError(port, 'ClickHouse', error)
+  }
+}

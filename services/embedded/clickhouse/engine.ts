@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ServerError } from '../server.ts'
+import { loadEngine, type ConnectionHandle, type NativeEngine, type NativeResult } from './engine-binding.ts'
+import { Slots } from './slots.ts'
+
+/** How long a folder may stay locked by a process that is about to be gone. */
+const LOCK_PATIENCE_MS = 10_000
+const MAX_WAITING = 4096
+
+/** The ClickHouse engine on its data folder, and the only place that knows how its calls may be mixed. */
+export class Engine {
+  readonly version: string
+  readonly timezone: string
+  readonly #native: NativeEngine
+  readonly #path: string
+  readonly #slots: Slots
+  /** Keeps the folder open, and ends queries of other connections. */
+  readonly #control: ConnectionHandle
+
+  private constructor(native: NativeEngine, path: string, control: ConnectionHandle) {
+    this.#native = native
+    this.#path = path
+    this.#control = control
+    this.#slots = new Slots(threads(), MAX_WAITING)
+    const facts = native.QueryWithConnection(control, 'SELECT version(), timezone()', 'TabSeparated').trim().split('\t')
+    this.version = facts[0] ?? ''
+    this.timezone = facts[1] ?? 'UTC'
+  }
+
+  /** Opens the folder; waits a little for a process that still holds it. Throws a ServerError. */
+  static async open(provisionDir: string, path: string, signal: AbortSignal): Promise<Engine> {
+    const native = loadEngine(provisionDir)
+    const deadline = performance.now() + LOCK_PATIENCE_MS
+    for (;;) {
+      const holder = await lockHolder(path)
+      try {
+        return new Engine(native, path, native.CreateConnection(path))
+      } catch (error) {
+        if (holder === undefined) {
+          throw new ServerError(`ClickHouse cannot open its data in ${path}: the line above says why`, { cause: error })
+        }
+        if (performance.now() > deadline) {
+          throw new ServerError(`ClickHouse's data in ${path} are in use by process ${holder}: stop it first`, {
+            cause: error,
+          })
+        }
+      }
+      await sleep(100, undefined, { signal })
+    }
+  }
+
+  connect(): EngineConnection {
+    return new EngineConnection(this.#native, this.#native.CreateConnection(this.#path), this.#slots, (marker) =>
+      this.#kill(marker),
+    )
+  }
+
+  /** When every connection is closed. */
+  close(): void {
+    this.#native.CloseConnection(this.#control)
+  }
+
+  /** Blocks for some milliseconds: a kill that had to wait for a thread would wait for what it is to end. */
+  #kill(marker: string): void {
+    const sql = `KILL QUERY WHERE Settings['log_comment'] = '${marker}' ASYNC`
+    this.#native.QueryWithConnection(this.#control, sql, 'Null')
+  }
+}
+
+/** One connection of the engine. Its calls run one after another. */
+export class EngineConnection {
+  /** What `log_comment` has to be set to for an abort to reach a running query. */
+  readonly marker = randomUUID()
+  readonly #native: NativeEngine
+  readonly #handle: ConnectionHandle
+  readonly #slots: Slots
+  readonly #kill: (marker: string) => void
+
+  constructor(native: NativeEngine, handle: ConnectionHandle, slots: Slots, kill: (marker: string) => void) {
+    this.#native = native
+    this.#handle = handle
+    this.#slots = slots
+    this.#kill = kill
+  }
+
+  /** Runs statements and gives the whole result of the last one. An abort ends a query that runs; it rejects then. */
+  async query(sql: string, format: string, signal?: AbortSignal): Promise<NativeResult> {
+    return this.#slots.run(
+      () => this.#killable(() => this.#native.QueryAsyncConnection(this.#handle, sql, format), signal),
+      signal,
+    )
+  }
+
+  /** The result of one SELECT in chunks, each made when it is asked for. */
+  async *stream(sql: string, format: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const stream = this.#native.StreamQuery(this.#handle, sql, format)
+    let open = true
+    try {
+      for (;;) {
+        const chunk = await this.#slots.run(
+          () => this.#killable(() => this.#native.StreamFetch(stream), signal),
+          signal,
+        )
+        if (chunk.done) {
+          open = false
+          return
+        }
+        if (chunk.bytes.length > 0) yield chunk.bytes
+      }
+    } finally {
+      if (open) this.#cancel(stream)
+    }
+  }
+
+  close(): void {
+    this.#native.CloseConnection(this.#handle)
+  }
+
+  #cancel(stream: Parameters<NativeEngine['StreamCancel']>[0]): void {
+    try {
+      this.#native.StreamCancel(stream)
+    } catch {
+      // A stream that failed is over already, and says so.
+    }
+  }
+
+  async #killable<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    let again: NodeJS.Timeout | undefined
+    const kill = (): void => {
+      this.#kill(this.marker)
+      // A query that had not begun when it was to end has to be told again.
+      again = setTimeout(kill, 100)
+    }
+    signal?.addEventListener('abort', kill, { once: true })
+    try {
+      return await work()
+    } finally {
+      clearTimeout(again)
+      signal?.removeEventListener('abort', kill)
+    }
+  }
+}
+
+/** The engine's calls occupy threads of Node's pool; one is left for files and compression. */
+function threads(): number {
+  return Math.max(1, Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) - 1)
+}
+
+/** The process that has the folder, if it lives. A lock of a dead one is void, whatever the file says. */
+async function lockHolder(path: string): Promise<number | undefined> {
+  const status = await readFile(join(path, 'status'), 'utf8').catch(() => '')
+  const pid = Number(/^PID: (\d+)$/m.exec(status)?.[1] ?? NaN)
+  if (Number.isNaN(pid) || pid === process.pid) return undefined
+  try {
+    process.kill(pid, 0)
+    return pid
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM' ? pid : undefined
+  }
+}

@@ -1,0 +1,109 @@
+import type { Engine, EngineConnection } from './engine.ts'
+import { isChunkable } from './formats.ts'
+import { identifier, literal, preludeSql } from './prelude.ts'
+import type { ArrivedQuery } from './query-body.ts'
+import type { Pair, QueryRequest } from './query-request.ts'
+import type { Sessions } from './sessions.ts'
+
+/** What a query came to. */
+export type Outcome =
+  | { readonly kind: 'whole'; readonly format: string; readonly bytes: Uint8Array; readonly summary: Summary }
+  | { readonly kind: 'chunks'; readonly format: string; readonly chunks: AsyncIterator<Uint8Array, void, undefined> }
+
+/** The counters of X-ClickHouse-Summary that the engine gives. */
+export interface Summary {
+  readonly readRows: number
+  readonly readBytes: number
+  readonly writtenRows: number
+  readonly writtenBytes: number
+  readonly elapsedSeconds: number
+}
+
+/** A result that has to be kept whole in memory may be so large, unless the request says otherwise. */
+const MAX_KEPT_RESULT_BYTES = 256 << 20
+
+/** Runs a query on a connection of its own, or on its session's, and hands over the outcome while the connection is held. */
+export async function execute(
+  host: { readonly engine: Engine; readonly sessions: Sessions; readonly database: string },
+  request: QueryRequest,
+  query: ArrivedQuery,
+  signal: AbortSignal,
+  answer: (outcome: Outcome) => Promise<void>,
+): Promise<void> {
+  if (request.session !== undefined) {
+    return host.sessions.use(request.session, async (connection) => {
+      const undo = await undoSql(connection, request, query)
+      try {
+        await answer(await run(connection, request, query, request.database, signal))
+      } finally {
+        await connection.query(undo, 'Null')
+      }
+    })
+  }
+  const connection = host.engine.connect()
+  try {
+    await answer(await run(connection, request, query, request.database ?? host.database, signal))
+  } finally {
+    connection.close()
+  }
+}
+
+async function run(
+  connection: EngineConnection,
+  request: QueryRequest,
+  query: ArrivedQuery,
+  database: string | undefined,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const format = (query.kind === 'query' ? query.statement.format : undefined) ?? request.format
+  const rows = query.kind === 'query' && query.statement.select
+  const inChunks = rows && !request.whole && isChunkable(format)
+  const settings = new Map<string, string>([
+    ['implicit_select', '0'],
+    ['log_comment', connection.marker],
+    ...(rows && !inChunks ? [['max_result_bytes', String(MAX_KEPT_RESULT_BYTES)] as const] : []),
+    ...request.settings,
+  ])
+  const parameters = [...request.parameters, ...(query.kind === 'query' ? query.parameters : [])]
+  await connection.query(preludeSql({ database, settings: [...settings], parameters }), 'Null', signal)
+  if (inChunks) return { kind: 'chunks', format, chunks: connection.stream(query.sql, format, signal) }
+  const readOnly = query.kind === 'query' && query.statement.readOnly
+  const result = await connection.query(query.sql, format, readOnly ? signal : undefined)
+  const written = query.kind === 'insert'
+  return {
+    kind: 'whole',
+    format,
+    bytes: result.bytes,
+    summary: {
+      readRows: result.rowsRead,
+      readBytes: result.bytesRead,
+      writtenRows: written ? result.rowsRead : 0,
+      writtenBytes: written ? result.bytesRead : 0,
+      elapsedSeconds: result.elapsed,
+    },
+  }
+}
+
+/** The statements that take back what a request's own settings and database change in a session. */
+async function undoSql(connection: EngineConnection, request: QueryRequest, query: ArrivedQuery): Promise<string> {
+  const names = ['max_result_bytes', 'log_comment', ...request.settings.map(([name]) => name)]
+  const list = names.map(literal).join(', ')
+  const known = `SELECT name, value, changed FROM system.settings WHERE name IN (${list}) FORMAT JSONCompactEachRow`
+  const before = text(await connection.query(`SELECT currentDatabase() FORMAT TabSeparatedRaw`, 'Null'))
+  const assignments = text(await connection.query(known, 'Null'))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => settingBefore(JSON.parse(line)))
+    .map(([name, value]) => `${name} = ${value}`)
+  const uses = query.kind === 'query' && /^\s*USE\b/i.test(query.sql)
+  return [`SET ${assignments.join(', ')}`, ...(uses ? [] : [`USE ${identifier(before.trimEnd())}`])].join(';\n')
+}
+
+function settingBefore(row: readonly [name: string, value: string, changed: number]): Pair {
+  const [name, value, changed] = row
+  return [name, changed === 0 ? 'DEFAULT' : literal(value)]
+}
+
+function text(result: { readonly bytes: Uint8Array }): string {
+  return Buffer.from(result.bytes).toString()
+}
