@@ -40,10 +40,17 @@ describe('P-2: expressions see the payload and the Cayenne decoder', () => {
     expect(reasonOf('{"at": timestamp(9999999999999)}')).toBe('line 1, column 8: timestamp out of range')
   })
 
-  it('compiles an expression once and keeps the latest used ones only', () => {
-    const small = new Evaluator(2)
-    for (const source of ['{"a": 1}', '{"b": 1}', '{"a": 1}', '{"c": 1}']) small.evaluate(source, payload)
-    expect(small.size).toBe(2)
+  it('compiles an expression once, and keeps the latest used: 1000, and 64 Ki characters of source', () => {
+    const many = new Evaluator()
+    for (let index = 0; index < 1100; index++) many.evaluate(`{"n": ${index}}`, payload)
+    expect(many.size).toBe(1000)
+    const long = new Evaluator()
+    for (let index = 0; index < 100; index++) long.evaluate(`{"n": ${index}, "s": "${'x'.repeat(4000)}"}`, payload)
+    expect(long.size).toBe(16)
+  })
+
+  it('takes a comment, also at the very end', () => {
+    expect(dataOf('{"a": 1} // the end')).toEqual({ a: 1 })
   })
 })
 

@@ -8,21 +8,21 @@ import type { ParsedSource } from './syntax-tree.ts'
 
 /** What became of one payload. The reason is one line, fit for a dead letter: where in the expression, and what. */
 export type Evaluation =
-  | { readonly ok: true; readonly data: JsonObject }
+  /** `size`: about how many bytes of JSON the data are. */
+  | { readonly ok: true; readonly data: JsonObject; readonly size: number }
   | { readonly ok: false; readonly reason: string }
 
 type Program = (payload: Uint8Array) => Evaluation
 
-const DEFAULT_MAX_EXPRESSIONS = 1000
+/** Most compiled expressions that are kept, … */
+const MAX_EXPRESSIONS = 1000
+/** … and most characters of their sources: a compiled expression takes up to 350 bytes for each. */
+const MAX_SOURCE_CHARACTERS = 65_536
 
 /** Evaluates expressions in this thread, without a time limit. Compiles each source once and keeps the latest used. */
 export class Evaluator {
   readonly #programs = new Map<string, Program>()
-  readonly #maxExpressions: number
-
-  constructor(maxExpressions = DEFAULT_MAX_EXPRESSIONS) {
-    this.#maxExpressions = maxExpressions
-  }
+  #characters = 0
 
   /** Never throws but for what takes the whole thread down. */
   evaluate(source: string, payload: Uint8Array): Evaluation {
@@ -36,14 +36,24 @@ export class Evaluator {
 
   #program(source: string): Program {
     const known = this.#programs.get(source)
-    if (known !== undefined) this.#programs.delete(source)
-    const program = known ?? compile(source)
-    this.#programs.set(source, program)
-    if (this.#programs.size > this.#maxExpressions) {
-      const [oldest] = this.#programs.keys()
-      if (oldest !== undefined) this.#programs.delete(oldest)
+    if (known !== undefined) {
+      this.#programs.delete(source)
+      this.#programs.set(source, known)
+      return known
     }
+    const program = compile(source)
+    this.#programs.set(source, program)
+    this.#characters += source.length
+    this.#forgetOldest()
     return program
+  }
+
+  #forgetOldest(): void {
+    for (const source of this.#programs.keys()) {
+      if (this.#programs.size <= MAX_EXPRESSIONS && this.#characters <= MAX_SOURCE_CHARACTERS) return
+      this.#programs.delete(source)
+      this.#characters -= source.length
+    }
   }
 }
 
@@ -65,7 +75,7 @@ function evaluate(
   resetBuildBudget()
   try {
     const result = run({ [INPUT_VARIABLE]: payload })
-    if (!isCelError(result)) return { ok: true, data: resultToJson(result) }
+    if (!isCelError(result)) return { ok: true, ...resultToJson(result) }
     return { ok: false, reason: `${place(parsed, result.exprId)}${oneLine(result.message)}` }
   } catch (error) {
     return { ok: false, reason: oneLine(error instanceof Error ? error.message : String(error)) }

@@ -20,14 +20,20 @@ export class ResultError extends Error {
 /**
  * A CEL result as JSON: int and uint → number, beyond 2^53 as a string; finite doubles; bytes → base64; timestamp → RFC 3339;
  * duration → seconds (`"1.5s"`); map keys → strings. Throws a ResultError for everything else, and for what is not a map.
+ * `size` is about how many bytes of JSON it makes.
  */
-export function resultToJson(value: CelValue): JsonObject {
+export function resultToJson(value: CelValue): { readonly data: JsonObject; readonly size: number } {
   if (!isCelMap(value)) throw new ResultError(`the result is a ${typeName(value)}; a map was expected`)
-  return new Writer().map(value, '', 0)
+  const writer = new Writer()
+  return { data: writer.map(value, '', 0), size: writer.size }
 }
 
 class Writer {
-  #left = MAX_RESULT_BYTES
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
 
   map(map: CelMap, path: string, depth: number): JsonObject {
     this.#enter(path, depth)
@@ -75,8 +81,8 @@ class Writer {
   }
 
   #spend(bytes: number): void {
-    this.#left -= bytes
-    if (this.#left < 0) throw new ResultError(`the result is larger than ${MAX_RESULT_BYTES} bytes`)
+    this.#size += bytes
+    if (this.#size > MAX_RESULT_BYTES) throw new ResultError(`the result is larger than ${MAX_RESULT_BYTES} bytes`)
   }
 }
 

@@ -40,23 +40,28 @@ export class ParsedSource {
   }
 }
 
-/** Parses a source. What the parser expected at the place of a syntax error is left out: it lists the whole grammar. */
+/**
+ * Parses a source. The parser wants a line end behind a comment, so it gets one. What it expected at the place of a syntax
+ * error is left out: it lists the whole grammar.
+ */
 export function parseSource(source: string): ParseResult {
   try {
-    return { ok: true, parsed: new ParsedSource(source, parse(source)) }
+    return { ok: true, parsed: new ParsedSource(source, parse(`${source}\n`)) }
   } catch (error) {
-    return { ok: false, ...describeParseError(error) }
+    return { ok: false, ...describeParseError(error, source) }
   }
 }
 
-function describeParseError(error: unknown): Problem {
+function describeParseError(error: unknown, source: string): Problem {
   if (error instanceof RangeError) return { line: 1, column: 1, message: 'the expression is nested too deeply' }
   if (!(error instanceof Error)) return { line: 1, column: 1, message: String(error) }
   const place = /^<input>:(\d+):(\d+): ([^]*)$/.exec(error.message)
   const [, line, column, text = error.message] = place ?? []
+  const lines = source.split('\n')
+  const end = { line: lines.length, column: (lines.at(-1) ?? '').length + 1 }
+  const position = { line: Number(line ?? 1), column: Number(column ?? 1) }
   return {
-    line: Number(line ?? 1),
-    column: Number(column ?? 1),
+    ...(position.line > end.line ? end : position),
     message: `syntax error: ${text.replace(/ but expecting [^]*$/, '')}`,
   }
 }

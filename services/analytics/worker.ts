@@ -1,0 +1,3 @@
+import { serveEvaluations } from '../../src/cel/worker-loop.ts'
+
+serveEvaluations()

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { bundleEvaluationWorker } from '../../test/rig/evaluation-worker.ts'
+import type { BundledWorker } from '../../test/rig/evaluation-worker.ts'
+import { EvaluationPool } from './evaluation-pool.ts'
+import type { EvaluationPoolOptions } from './evaluation-pool.ts'
+import type { Answer, Death } from './evaluation-scheduler.ts'
+
+const payload = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
+const LPP = 'cayenne_lpp_decode(input)'
+const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
+
+const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
+/** 400 × 400 comparisons of lists of 400: many seconds of work. */
+const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
+/** Keeps a decoded map of hundreds of entries for each of 400 × 400 steps. */
+const GREEDY = `{"n": ${NUMBERS}.map(a, ${NUMBERS}.map(b, [cayenne_lpp_decode(input), cayenne_lpp_decode(input)]))}`
+
+let worker: BundledWorker
+
+beforeAll(async () => {
+  worker = await bundleEvaluationWorker()
+})
+
+afterAll(async () => {
+  await worker[Symbol.asyncDispose]()
+})
+
+async function startPool(options: Partial<EvaluationPoolOptions> = {}) {
+  const lost: Death[] = []
+  const pool = new EvaluationPool({ workerUrl: worker.url, onWorkerLost: (death) => lost.push(death), ...options })
+  onTestFinished(() => pool.close())
+  await pool.start()
+  return { pool, lost }
+}
+
+function reasonOf(answer: Answer): string {
+  return answer.ok ? `no reason, but ${JSON.stringify(answer.data)}` : answer.reason
+}
+
+describe('P-3: evaluation in worker threads', () => {
+  it('answers each of thousands of tasks for itself', async () => {
+    const { pool, lost } = await startPool()
+    const answers = await Promise.all(
+      Array.from({ length: 3000 }, (_, index) =>
+        pool.evaluate({ key: `device ${index % 7}`, source: `{"n": ${index}, "t": ${LPP}.temperature_0}`, payload }),
+      ),
+    )
+    expect(answers.map((answer) => answer.ok && answer.data)).toEqual(
+      Array.from({ length: 3000 }, (_, index) => ({ n: index, t: 25.5 })),
+    )
+    expect(lost).toEqual([])
+    expect(pool.usage).toEqual({ workers: 2, quick: 0, slow: 0 })
+  })
+
+  it('sends the payload alone, not the buffer that it is a window into', async () => {
+    const { pool } = await startPool()
+    const buffer = new Uint8Array(100_000).fill(0xee)
+    buffer.set(payload, 5000)
+    const answer = await pool.evaluate({ key: 'a', source: LPP, payload: buffer.subarray(5000, 5000 + payload.length) })
+    expect(answer).toMatchObject({ ok: true, data: DECODED })
+    expect(buffer[0]).toBe(0xee)
+  })
+
+  it('stops an expression that does not end, and answers all others', async () => {
+    const { pool, lost } = await startPool()
+    const startedAt = performance.now()
+    const neighbours = Array.from({ length: 100 }, (_, index) =>
+      pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
+    )
+    const hostile = pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    const later = Array.from({ length: 100 }, (_, index) =>
+      pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
+    )
+    for (const answer of await Promise.all([...neighbours, ...later]))
+      expect(answer).toMatchObject({ ok: true, data: DECODED })
+    expect(reasonOf(await hostile)).toMatch(/ran longer than its time limit of 250 ms, twice/)
+    expect(lost).toEqual(['time', 'time'])
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
+    expect(await pool.evaluate({ key: 'a', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
+  })
+
+  it('stops an expression that eats the memory, and answers all others', async () => {
+    const { pool, lost } = await startPool({ memoryLimitMb: 32, limits: { timeLimitMs: 20_000 } })
+    const dense = Uint8Array.from(Array.from({ length: 256 }, (_, channel) => [channel, 102, 1]).flat())
+    const hostile = pool.evaluate({ key: 'hostile', source: GREEDY, payload: dense })
+    const others = Array.from({ length: 50 }, (_, index) =>
+      pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
+    )
+    for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
+    expect(reasonOf(await hostile)).toMatch(/needed more memory than it may have, twice/)
+    expect(lost).toEqual(['memory', 'memory'])
+  })
+
+  it('keeps a quick worker free while several expressions never end', async () => {
+    const { pool } = await startPool()
+    const hostile = Array.from({ length: 4 }, (_, index) =>
+      pool.evaluate({ key: `hostile ${index}`, source: ENDLESS, payload }),
+    )
+    await Promise.all(hostile)
+    const again = Array.from({ length: 4 }, (_, index) =>
+      pool.evaluate({ key: `hostile ${index}`, source: ENDLESS, payload }),
+    )
+    let hostileAnswers = 0
+    for (const answer of again) void answer.then(() => hostileAnswers++)
+    for (let round = 0; round < 100; round++)
+      expect(await pool.evaluate({ key: 'good', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
+    expect(hostileAnswers).toBe(0)
+    await Promise.all(again)
+  })
+
+  it('lets an expression rest that was stopped again and again, and costs nothing then', async () => {
+    const { pool, lost } = await startPool({ limits: { timeLimitMs: 50 } })
+    for (let strike = 0; strike < 3; strike++) await pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    expect(lost).toHaveLength(6)
+    const answer = await pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    expect(answer).toMatchObject({ ok: false, resting: true })
+    expect(lost).toHaveLength(6)
+    expect(await pool.evaluate({ key: 'hostile', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
+  })
+
+  it('matches in linear time what makes a backtracking engine run for ever', async () => {
+    const { pool, lost } = await startPool()
+    const letters = new Uint8Array(5000).fill(97)
+    const source = '{"matches": string(input).matches("^(a+)+$"), "not": (string(input) + "!").matches("^(a|a)*$")}'
+    expect(await pool.evaluate({ key: 'a', source, payload: letters })).toMatchObject({
+      ok: true,
+      data: { matches: true, not: false },
+    })
+    expect(lost).toEqual([])
+  })
+
+  it('takes payloads of no byte and of 1 MB, and returns large results in parts', async () => {
+    const { pool, lost } = await startPool()
+    const megabyte = new Uint8Array(1024 * 1024).fill(0x61)
+    expect(await pool.evaluate({ key: 'a', source: LPP, payload: new Uint8Array() })).toMatchObject({
+      ok: true,
+      data: {},
+    })
+    expect(await pool.evaluate({ key: 'a', source: '{"n": size(input)}', payload: megabyte })).toMatchObject({
+      ok: true,
+      data: { n: 1_048_576 },
+    })
+    const text = megabyte.subarray(0, 700_000)
+    const large = await Promise.all(
+      Array.from({ length: 40 }, () => pool.evaluate({ key: 'a', source: '{"s": string(input)}', payload: text })),
+    )
+    for (const answer of large) expect(answer.ok && answer.data['s']).toHaveLength(700_000)
+    expect(lost).toEqual([])
+  })
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
+    'brings the key %s across unharmed',
+    async (name) => {
+      const { pool } = await startPool()
+      const answer = await pool.evaluate({ key: name, source: `{"${name}": {"${name}": 1}, "b": 2}`, payload })
+      expect(JSON.stringify(answer.ok && answer.data)).toBe(`{"${name}":{"${name}":1},"b":2}`)
+      expect(Object.getPrototypeOf({})).not.toHaveProperty('b')
+    },
+  )
+
+  it('does not start without its program', async () => {
+    const pool = new EvaluationPool({ workerUrl: new URL('file:///nowhere/worker.mjs') })
+    await expect(pool.start()).rejects.toThrow('an evaluation worker did not start')
+    expect(pool.usage.workers).toBe(0)
+  })
+
+  it('rejects what waits when it is closed, and what comes after', async () => {
+    const { pool } = await startPool()
+    const waiting = pool.evaluate({ key: 'a', source: ENDLESS, payload })
+    const closed = pool.close()
+    await expect(waiting).rejects.toThrow('closed')
+    await closed
+    await expect(pool.evaluate({ key: 'a', source: LPP, payload })).rejects.toThrow('closed')
+    expect(pool.usage.workers).toBe(0)
+  })
+})

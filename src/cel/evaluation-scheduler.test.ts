@@ -1,0 +1,156 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { DEFAULT_LIMITS, EvaluationScheduler } from './evaluation-scheduler.ts'
+import type { Job, Task } from './evaluation-scheduler.ts'
+
+const NOW = Date.UTC(2026, 0, 1)
+
+function task(key: string, source = 'quick', bytes = 1): Task {
+  return { key, source, payload: new Uint8Array(bytes) }
+}
+
+let scheduler: EvaluationScheduler<Task>
+
+beforeEach(() => {
+  scheduler = new EvaluationScheduler<Task>()
+})
+
+function submit(...tasks: Task[]): void {
+  for (const each of tasks) expect(scheduler.submit(each, NOW)).toBeUndefined()
+}
+
+function next(slowAllowed = true): Job<Task> {
+  const job = scheduler.next(slowAllowed)
+  if (job === undefined) throw new Error('there is no job')
+  return job
+}
+
+/** Stops the same task twice: its suspicion and its end. */
+function condemn(victim: Task, now = NOW) {
+  submit(victim)
+  const first = next()
+  scheduler.died(first, 0, first.tasks.indexOf(victim), 'time', now)
+  const again = next()
+  expect(again).toEqual({ lane: 'slow', tasks: [victim] })
+  return scheduler.died(again, 0, 0, 'time', now)
+}
+
+/** Lets a device be known as one whose evaluation takes so long. */
+function makeSlow(key: string, ms: number): void {
+  submit(task(key, 'slow'))
+  scheduler.finished(next(), new Map([[0, ms]]))
+}
+
+describe('P-3: a lost worker is held against the task that ran, and against no other', () => {
+  it('hears the suspect again alone, and puts its neighbours back to the front', () => {
+    const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
+    submit(before, guilty, after)
+    expect(scheduler.died(next(), 0, 1, 'time', NOW).size).toBe(0)
+    expect(next(false)).toEqual({ lane: 'quick', tasks: [before, after] })
+    expect(scheduler.next(false)).toBeUndefined()
+    expect(next(true)).toEqual({ lane: 'slow', tasks: [guilty] })
+  })
+
+  it('does not run again what was answered before the worker was lost', () => {
+    const [answered, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
+    submit(answered, guilty, after)
+    scheduler.died(next(), 1, 1, 'time', NOW)
+    expect(next(false).tasks).toEqual([after])
+  })
+
+  it('answers for the task that was stopped twice, and says what to do', () => {
+    const guilty = task('b', 'bad')
+    const answers = condemn(guilty)
+    expect([...answers.keys()]).toEqual([guilty])
+    expect(answers.get(guilty)).toEqual({
+      ok: false,
+      reason: expect.stringMatching(/longer than its time limit of 250 ms, twice.*make it cheaper/),
+    })
+    expect(scheduler.queued).toEqual({ quick: 0, slow: 0 })
+  })
+
+  it('acquits a suspect that is quick the second time', () => {
+    const suspect = task('b', 'bad')
+    submit(suspect)
+    scheduler.died(next(), 0, 0, 'time', NOW)
+    scheduler.finished(next(), new Map())
+    submit(task('b', 'bad'))
+    expect(next(false).lane).toBe('quick')
+  })
+
+  it('lets an expression rest that was stopped three times in a row, and tries it again afterwards', () => {
+    for (let strike = 0; strike < 3; strike++) condemn(task('b', 'bad'))
+    const resting = scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.restMs - 1)
+    expect(resting).toMatchObject({
+      ok: false,
+      resting: true,
+      reason: expect.stringContaining('2026-01-01T00:00:30.000Z'),
+    })
+    expect(scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.restMs)).toBeUndefined()
+  })
+
+  it('tries a changed expression of the same device at once, and the same expression of another device', () => {
+    for (let strike = 0; strike < 3; strike++) condemn(task('b', 'bad'))
+    expect(scheduler.submit(task('b', 'mended'), NOW)).toBeUndefined()
+    expect(scheduler.submit(task('c', 'bad'), NOW)).toBeUndefined()
+    expect(next(false).tasks).toHaveLength(2)
+  })
+})
+
+describe('P-3: slow expressions have a lane of their own', () => {
+  it('sends a device there whose evaluation was slow, and back when it was quick again', () => {
+    makeSlow('a', 30)
+    submit(task('a', 'slow'), task('b'))
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    scheduler.finished(next(true), new Map())
+    submit(task('a', 'slow'))
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+  })
+
+  it('gives the slow lane one task at a time, and never to a worker that must stay free', () => {
+    makeSlow('a', 30)
+    submit(task('a', 'slow'), task('a', 'slow'))
+    expect(scheduler.next(false)).toBeUndefined()
+    expect(next(true).tasks).toHaveLength(1)
+    expect(scheduler.queued).toEqual({ quick: 0, slow: 1 })
+  })
+
+  it('refuses what is more than a second of expected work, but leaves every device one place', () => {
+    makeSlow('a', 240)
+    makeSlow('b', 240)
+    submit(task('a', 'slow'), task('a', 'slow'), task('a', 'slow'), task('a', 'slow'))
+    expect(scheduler.submit(task('a', 'slow'), NOW)).toMatchObject({
+      overloaded: true,
+      reason: expect.stringContaining('240 ms'),
+    })
+    expect(scheduler.submit(task('b', 'slow'), NOW)).toBeUndefined()
+    expect(scheduler.submit(task('b', 'slow'), NOW)).toMatchObject({ overloaded: true })
+    next(true)
+    next(true)
+    expect(scheduler.submit(task('a', 'slow'), NOW)).toBeUndefined()
+  })
+})
+
+describe('P-3: what waits is bounded', () => {
+  it('refuses more tasks than it may hold', () => {
+    scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueued: 2 })
+    submit(task('a'), task('b'))
+    expect(scheduler.submit(task('c'), NOW)).toMatchObject({ ok: false, overloaded: true })
+    next()
+    expect(scheduler.submit(task('c'), NOW)).toBeUndefined()
+  })
+
+  it('refuses more payload than it may hold', () => {
+    scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueuedBytes: 1000 })
+    submit(task('a', 'quick', 600))
+    expect(scheduler.submit(task('b', 'quick', 401), NOW)).toMatchObject({ overloaded: true })
+    expect(scheduler.submit(task('b', 'quick', 400), NOW)).toBeUndefined()
+  })
+
+  it('makes jobs of 64 tasks or 4 MiB', () => {
+    for (let index = 0; index < 100; index++) submit(task(`device ${index}`))
+    expect(next().tasks).toHaveLength(64)
+    expect(next().tasks).toHaveLength(36)
+    for (let index = 0; index < 10; index++) submit(task(`device ${index}`, 'quick', 1024 * 1024))
+    expect(next().tasks).toHaveLength(4)
+  })
+})

@@ -1,0 +1,204 @@
+import { DeviceRecords } from './device-records.ts'
+import type { Evaluation } from './evaluator.ts'
+import { FairQueue } from './fair-queue.ts'
+
+/** One payload that waits for its evaluation. */
+export interface Task {
+  /** Whose it is: the device. Devices take turns, and what one device's expression costs is held against that device alone. */
+  readonly key: string
+  readonly source: string
+  readonly payload: Uint8Array
+}
+
+export type Lane = 'quick' | 'slow'
+
+/** What a worker gets at once. A job of the slow lane is one task. */
+export interface Job<T extends Task> {
+  readonly lane: Lane
+  readonly tasks: readonly T[]
+}
+
+/** Why a worker was lost in the middle of a job. */
+export type Death = 'time' | 'memory' | 'crash'
+
+export type Answer =
+  | Evaluation
+  /** Not evaluated: the expression has been stopped too often. It rests for a while, then it is tried again. */
+  | { readonly ok: false; readonly reason: string; readonly resting: true }
+  /** Not evaluated for want of room; worth another try later. */
+  | { readonly ok: false; readonly reason: string; readonly overloaded: true }
+
+export interface SchedulerLimits {
+  /** Tasks of the quick lane that may wait. */
+  readonly maxQueued: number
+  /** Payload bytes that may wait in both lanes. */
+  readonly maxQueuedBytes: number
+  readonly maxJobTasks: number
+  readonly maxJobBytes: number
+  /** An evaluation that took longer sends its device to the slow lane. */
+  readonly slowMs: number
+  /** Expected work that may wait in the slow lane; beyond it a device may have one task waiting. */
+  readonly maxSlowBacklogMs: number
+  readonly maxSlowQueued: number
+  /** The time limit of one evaluation, as the watchdog enforces it. */
+  readonly timeLimitMs: number
+  /** Stopped this often in a row, an expression rests … */
+  readonly strikesToRest: number
+  /** … for so long. */
+  readonly restMs: number
+}
+
+export const DEFAULT_LIMITS: SchedulerLimits = {
+  maxQueued: 50_000,
+  maxQueuedBytes: 256 * 1024 * 1024,
+  maxJobTasks: 64,
+  maxJobBytes: 4 * 1024 * 1024,
+  slowMs: 10,
+  maxSlowBacklogMs: 1000,
+  maxSlowQueued: 64,
+  timeLimitMs: 250,
+  strikesToRest: 3,
+  restMs: 30_000,
+}
+
+const DEATHS: Readonly<Record<Death, string>> = {
+  time: 'ran longer than its time limit',
+  memory: 'needed more memory than it may have',
+  crash: 'crashed its worker',
+}
+
+/**
+ * Which tasks run next, and who answers for a lost worker. Pure: time and the workers are the pool's.
+ *
+ * Quick devices share jobs. When a worker is lost, the task that ran is the suspect: it is heard again, alone, in the slow
+ * lane, so that a machine that stood still for a moment condemns nobody; the second time it has failed. Its neighbours go
+ * back to the front of their lines. Never do all workers serve the slow lane.
+ */
+export class EvaluationScheduler<T extends Task> {
+  readonly #limits: SchedulerLimits
+  readonly #quick = new FairQueue<T>()
+  readonly #slow = new FairQueue<T>()
+  readonly #records: DeviceRecords
+  readonly #suspects = new WeakSet<T>()
+  /** What was expected of each task of the slow lane when it came. */
+  readonly #slowCosts = new Map<T, number>()
+  #queuedBytes = 0
+  #slowBacklogMs = 0
+
+  constructor(limits: SchedulerLimits = DEFAULT_LIMITS) {
+    this.#limits = limits
+    this.#records = new DeviceRecords(limits)
+  }
+
+  get queued(): Readonly<Record<Lane, number>> {
+    return { quick: this.#quick.size, slow: this.#slow.size }
+  }
+
+  /** Takes a task in, or answers at once why not. */
+  submit(task: T, now: number): Answer | undefined {
+    const { maxQueued, maxQueuedBytes, maxSlowQueued, maxSlowBacklogMs } = this.#limits
+    const restsUntil = this.#records.restsUntil(task, now)
+    if (restsUntil !== undefined) return { ok: false, resting: true, reason: restReason(restsUntil) }
+    const costMs = this.#records.expectedSlowMs(task)
+    if (costMs === undefined) {
+      const hasRoom = this.#quick.size < maxQueued && this.#queuedBytes + task.payload.length <= maxQueuedBytes
+      if (!hasRoom) return overloaded('too many messages wait for their evaluation')
+      this.#push(this.#quick, task)
+      return undefined
+    }
+    const hasTurn = this.#slowBacklogMs + costMs <= maxSlowBacklogMs || this.#slow.sizeOf(task.key) === 0
+    if (!hasTurn || this.#slow.size >= maxSlowQueued)
+      return overloaded(
+        `one evaluation of the expression takes about ${Math.ceil(costMs)} ms, and messages come faster than that`,
+      )
+    this.#push(this.#slow, task)
+    return undefined
+  }
+
+  /** The next job, or undefined while there is none. `slowAllowed`: this worker may serve the slow lane. */
+  next(slowAllowed: boolean): Job<T> | undefined {
+    if (slowAllowed) {
+      const task = this.#take(this.#slow)
+      if (task !== undefined) return { lane: 'slow', tasks: [task] }
+    }
+    const tasks: T[] = []
+    let bytes = 0
+    while (tasks.length < this.#limits.maxJobTasks && bytes < this.#limits.maxJobBytes) {
+      const task = this.#take(this.#quick)
+      if (task === undefined) break
+      tasks.push(task)
+      bytes += task.payload.length
+    }
+    return tasks.length === 0 ? undefined : { lane: 'quick', tasks }
+  }
+
+  /** A job was done. `slow` has the duration of each task, by its index, that took longer than `slowMs`. */
+  finished(job: Job<T>, slow: ReadonlyMap<number, number>): void {
+    job.tasks.forEach((task, index) => this.#records.noteDuration(task, slow.get(index)))
+  }
+
+  /**
+   * A worker was lost while it ran the task at `index`. Tasks before `answered` have their answer; the others run again, but
+   * for those that are answered now.
+   */
+  died(job: Job<T>, answered: number, index: number, death: Death, now: number): ReadonlyMap<T, Answer> {
+    const answers = new Map<T, Answer>()
+    const open = [...job.tasks.entries()].slice(answered)
+    for (const [at, task] of open.toReversed()) {
+      if (at !== index) this.#putBack(job.lane, task)
+      else if (this.#suspects.has(task)) {
+        this.#records.strike(task, now)
+        answers.set(task, { ok: false, reason: this.#verdict(death) })
+      } else {
+        this.#suspects.add(task)
+        this.#records.suspect(task)
+        this.#putBack('slow', task)
+      }
+    }
+    return answers
+  }
+
+  #verdict(death: Death): string {
+    const limit = death === 'time' ? ` of ${this.#limits.timeLimitMs} ms` : ''
+    return `the expression ${DEATHS[death]}${limit}, twice, and was stopped; make it cheaper, with fewer or smaller macros`
+  }
+
+  #push(queue: FairQueue<T>, task: T): void {
+    queue.push(task.key, task)
+    this.#entered(queue, task)
+  }
+
+  #putBack(lane: Lane, task: T): void {
+    const queue = lane === 'slow' ? this.#slow : this.#quick
+    queue.unshift(task.key, task)
+    this.#entered(queue, task)
+  }
+
+  #entered(queue: FairQueue<T>, task: T): void {
+    this.#queuedBytes += task.payload.length
+    if (queue !== this.#slow) return
+    const costMs = this.#records.expectedSlowMs(task) ?? 0
+    this.#slowCosts.set(task, costMs)
+    this.#slowBacklogMs += costMs
+  }
+
+  #take(queue: FairQueue<T>): T | undefined {
+    const task = queue.take()
+    if (task === undefined) return undefined
+    this.#queuedBytes -= task.payload.length
+    this.#slowBacklogMs -= this.#slowCosts.get(task) ?? 0
+    this.#slowCosts.delete(task)
+    return task
+  }
+}
+
+function overloaded(reason: string): Answer {
+  return { ok: false, overloaded: true, reason }
+}
+
+function restReason(until: number): string {
+  return (
+    `the expression was stopped again and again and is not tried before ${new Date(until).toISOString()}; ` +
+    'make it cheaper: a changed expression is tried at once'
+  )
+}

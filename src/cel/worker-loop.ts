@@ -1,0 +1,47 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { Evaluator } from './evaluator.ts'
+import type { Evaluation } from './evaluator.ts'
+import { Progress } from './worker-protocol.ts'
+import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+
+/** Results of more bytes than this are sent before the next evaluation starts. */
+const PART_BYTES = 1024 * 1024
+
+/** The whole life of a worker thread: says that it is ready, then evaluates the jobs it is sent, one after the other. */
+export function serveEvaluations(): void {
+  const setup: WorkerSetup = workerData
+  const progress = new Progress(setup.progress)
+  const evaluator = new Evaluator()
+  progress.idle()
+  parentPort?.on('message', (job: JobMessage) => {
+    runJob(job, evaluator, progress, setup.slowMs)
+    progress.idle()
+  })
+  send({ kind: 'ready' })
+}
+
+function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowMs: number): void {
+  let evaluations: Evaluation[] = []
+  let size = 0
+  const slow = new Map<number, number>()
+  for (const [index, end] of job.ends.entries()) {
+    const startedAt = process.hrtime.bigint()
+    progress.start(index, startedAt)
+    const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
+    const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
+    const elapsedMs = Number(process.hrtime.bigint() - startedAt) / 1e6
+    if (elapsedMs > slowMs) slow.set(index, elapsedMs)
+    evaluations.push(evaluation)
+    size += evaluation.ok ? evaluation.size : 0
+    if (size > PART_BYTES) {
+      send({ kind: 'part', evaluations })
+      evaluations = []
+      size = 0
+    }
+  }
+  send({ kind: 'done', evaluations, slow })
+}
+
+function send(message: WorkerMessage): void {
+  parentPort?.postMessage(message, [])
+}
