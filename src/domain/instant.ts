@@ -20,3 +20,13 @@ export function toRfc3339(instant: Instant): string {
   const base = new Date(Number(seconds) * 1000).toISOString().slice(0, 19)
   return `${base}.${micros.toString().padStart(6, '0')}Z`
 }
+
+/** 0001-01-01T00:00:00Z and the last microsecond of 9999: what RFC 3339 and google.protobuf.Timestamp can say. */
+const FIRST: Instant = -62_135_596_800_000_000n
+const LAST: Instant = 253_402_300_799_999_999n
+
+/** The nearest instant of the years 1 to 9999: PostgreSQL knows earlier and later ones, and infinity. */
+export function clampInstant(instant: Instant): Instant {
+  if (instant < FIRST) return FIRST
+  return instant > LAST ? LAST : instant
+}

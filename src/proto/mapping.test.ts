@@ -33,6 +33,7 @@ const json: fc.Arbitrary<JsonObject> = fc.dictionary(text, jsonValue)
 
 test('W-2 a Timestamp keeps the microseconds of an Instant, also before 1970', () => {
   expect(timestampFromInstant(-1n)).toMatchObject({ seconds: -1n, nanos: 999_999_000 })
+  expect(instantFromTimestamp(timestampFromInstant(2n ** 63n - 1n))).toBe(253_402_300_799_999_999n)
   fc.assert(fc.property(instant, (value) => instantFromTimestamp(timestampFromInstant(value)) === value))
 })
 

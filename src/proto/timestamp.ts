@@ -1,14 +1,15 @@
 import { create } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
-import type { Instant } from '../domain/instant.ts'
+import { clampInstant, type Instant } from '../domain/instant.ts'
 import { MappingError } from './errors.ts'
 
 const MICROS_PER_SECOND = 1_000_000n
 
-/** The two fields of a Timestamp. Exact: it has nanoseconds, an Instant microseconds. */
+/** The two fields of a Timestamp. Exact within its range, the years 1 to 9999; beyond it the nearest end. */
 export function splitInstant(instant: Instant): { readonly seconds: bigint; readonly nanos: number } {
-  const micros = ((instant % MICROS_PER_SECOND) + MICROS_PER_SECOND) % MICROS_PER_SECOND
-  return { seconds: (instant - micros) / MICROS_PER_SECOND, nanos: Number(micros) * 1000 }
+  const clamped = clampInstant(instant)
+  const micros = ((clamped % MICROS_PER_SECOND) + MICROS_PER_SECOND) % MICROS_PER_SECOND
+  return { seconds: (clamped - micros) / MICROS_PER_SECOND, nanos: Number(micros) * 1000 }
 }
 
 export function timestampFromInstant(instant: Instant): Timestamp {

@@ -1,0 +1,50 @@
+import type { QueryResultRow } from 'pg'
+import { toRfc3339 } from '../domain/instant.ts'
+import type { CallOptions, Page, PageCursor, PageRequest } from '../domain/ports.ts'
+import type { PostgresDatabase, Statement } from './database.ts'
+
+export interface KeysetListOptions<R, T> {
+  /** Unique among the prepared statements. */
+  readonly name: string
+  /** `SELECT … FROM …`. */
+  readonly select: string
+  /** The condition of every page; its parameters are $1 to $`parameters`. */
+  readonly where: string
+  readonly parameters: number
+  readonly idColumn: string
+  readonly entity: (row: R) => T
+  readonly cursor: (item: T) => PageCursor
+}
+
+/** A list in pages, ordered by (created_at, id), both descending: a page costs the same wherever it lies. */
+export class KeysetList<R extends QueryResultRow, T> {
+  readonly #options: KeysetListOptions<R, T>
+  readonly #firstPage: Statement
+  readonly #laterPage: Statement
+
+  constructor(options: KeysetListOptions<R, T>) {
+    this.#options = options
+    const { name, select, where, parameters, idColumn } = options
+    const [limit, createdAt, id] = [1, 2, 3].map((offset) => `$${parameters + offset}`)
+    const after = `(created_at, ${idColumn}) < (${createdAt}::timestamptz, ${id})`
+    const order = `ORDER BY created_at DESC, ${idColumn} DESC LIMIT ${limit}`
+    this.#firstPage = { name: `${name}_first`, text: `${select} WHERE ${where} ${order}` }
+    this.#laterPage = { name: `${name}_later`, text: `${select} WHERE ${where} AND ${after} ${order}` }
+  }
+
+  /** Asks for one row more than the page has, to know whether another page follows. */
+  async fetch(
+    database: PostgresDatabase,
+    values: readonly unknown[],
+    { size, after }: PageRequest,
+    options?: CallOptions,
+  ): Promise<Page<T>> {
+    const rows =
+      after === null
+        ? await database.query<R>(this.#firstPage, [...values, size + 1], options)
+        : await database.query<R>(this.#laterPage, [...values, size + 1, toRfc3339(after.createdAt), after.id], options)
+    const items = rows.slice(0, size).map((row) => this.#options.entity(row))
+    const last = items.at(-1)
+    return { items, next: rows.length > size && last !== undefined ? this.#options.cursor(last) : null }
+  }
+}
