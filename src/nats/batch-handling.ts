@@ -14,6 +14,11 @@ interface Backlog {
   readonly buffered: readonly PulledMessage[]
 }
 
+interface Retry {
+  readonly message: PulledMessage
+  readonly reason: string
+}
+
 /** Hands batches to the handler and carries out its verdicts, while the acknowledgement deadlines of all are extended. */
 export class BatchHandling {
   readonly #options: ConsumerOptions
@@ -25,7 +30,7 @@ export class BatchHandling {
   readonly #offStop: () => void
   #overtimeTimer: NodeJS.Timeout | undefined
   #inHand: readonly PulledMessage[] = []
-  readonly #retries: { readonly message: PulledMessage; readonly reason: string }[] = []
+  readonly #retries: Retry[] = []
 
   constructor(options: ConsumerOptions, definition: DurableDefinition, backlog: Backlog, stopping: AbortSignal) {
     this.#options = options
@@ -75,22 +80,27 @@ export class BatchHandling {
 
   async #handleTogether(batch: readonly PulledMessage[]): Promise<void> {
     if (batch.length === 0) return
-    const verdicts = await this.#verdictsOn(batch)
+    const { verdicts, failed } = await this.#verdictsOn(batch)
+    // An answer that is sent while NATS is away is lost, and the message would be handled a second time.
+    await this.#options.client.link.untilConnected(this.#overtime.signal).catch(() => {})
     await Promise.all(batch.map((message, index) => this.#carryOut(message, verdicts[index])))
-    this.#tellRetries()
+    const retries = this.#retries.splice(0)
+    if (!failed) this.#tellRetries(retries)
   }
 
-  async #verdictsOn(batch: readonly PulledMessage[]): Promise<readonly Verdict[]> {
+  async #verdictsOn(
+    batch: readonly PulledMessage[],
+  ): Promise<{ readonly verdicts: readonly Verdict[]; readonly failed: boolean }> {
     const { durable, client } = this.#options
     const endTimer = natsMetrics.batchSeconds.startTimer({ durable })
     try {
       const verdicts = await this.#options.handle(batch, this.#overtime.signal)
-      if (verdicts.length === batch.length) return verdicts
+      if (verdicts.length === batch.length) return { verdicts, failed: false }
       throw new Error(`the handler gave ${verdicts.length} verdicts for ${batch.length} messages`)
     } catch (error) {
       const reason = oneLine(error)
       client.logger.error({ durable, messages: batch.length, err: error }, `a batch failed and is retried: ${reason}`)
-      return batch.map(() => ({ kind: 'retry', reason }))
+      return { verdicts: batch.map(() => ({ kind: 'retry', reason })), failed: true }
     } finally {
       endTimer()
     }
@@ -114,15 +124,19 @@ export class BatchHandling {
   }
 
   #retry(message: PulledMessage, reason: string): void {
-    const { durable, retryDelayMs = 1000 } = this.#options
-    message.nak(Math.min(retryDelayMs * 2 ** (message.attempt - 1), MAX_RETRY_DELAY_MS))
+    const { durable } = this.#options
+    message.nak(this.#delayAfter(message))
     natsMetrics.consumed.inc({ durable, outcome: 'retry' })
     this.#retries.push({ message, reason })
   }
 
+  #delayAfter({ attempt }: PulledMessage): number {
+    const { retryDelayMs = 1000 } = this.#options
+    return Math.min(retryDelayMs * 2 ** (attempt - 1), MAX_RETRY_DELAY_MS)
+  }
+
   /** One line for a batch, with the first message's ids: a batch can be large and fail for one cause. */
-  #tellRetries(): void {
-    const retries = this.#retries.splice(0)
+  #tellRetries(retries: readonly Retry[]): void {
     const [first] = retries
     if (first === undefined) return
     const ids = this.#idsOf(first.message)
@@ -135,7 +149,7 @@ export class BatchHandling {
     try {
       await publishDeadLetter(this.#producer, this.#options, message, reason, this.#overtime.signal)
     } catch (error) {
-      message.nak(MAX_RETRY_DELAY_MS)
+      message.nak(this.#delayAfter(message))
       client.logger.error(this.#idsOf(message), `cannot store the dead letter, the message is kept: ${oneLine(error)}`)
       return
     }
