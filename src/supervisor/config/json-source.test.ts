@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { duplicateKeys, JsonSyntaxError, nodeAt, parseJson, positionOf, toValue } from './json-source.ts'
+import { allKeys, JsonSyntaxError, nodeAt, parseJson, positionOf, toValue } from './json-source.ts'
 
 function syntaxError(text: string): { message: string; offset: number } {
   try {
@@ -63,9 +63,12 @@ describe('parseJson (O-20)', () => {
 
   it('finds duplicate keys, at any depth, and lets the last one count', () => {
     const root = parseJson('{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3}')
-    expect(duplicateKeys(root)).toEqual([
-      { path: ['b', 0, 'c'], offset: 24 },
-      { path: ['a'], offset: 34 },
+    expect(allKeys(root)).toEqual([
+      { path: ['a'], offset: 1, again: false },
+      { path: ['b'], offset: 9, again: false },
+      { path: ['b', 0, 'c'], offset: 16, again: false },
+      { path: ['b', 0, 'c'], offset: 24, again: true },
+      { path: ['a'], offset: 34, again: true },
     ])
     expect(toValue(root)).toEqual({ a: 3, b: [{ c: 2 }] })
   })

@@ -210,19 +210,23 @@ export function nodeAt(root: JsonNode, path: JsonPath): { readonly node: JsonNod
   return { node, found: true }
 }
 
-/** Every key that an object holds already, with its path and place. */
-export function duplicateKeys(
-  node: JsonNode,
-  path: JsonPath = [],
-): readonly { readonly path: JsonPath; readonly offset: number }[] {
+export interface JsonKey {
+  readonly path: JsonPath
+  readonly offset: number
+  /** The same object has this key already. */
+  readonly again: boolean
+}
+
+/** Every key of every object in it, in the order of the text. */
+export function allKeys(node: JsonNode, path: JsonPath = []): readonly JsonKey[] {
   if (node.type === 'scalar') return []
-  if (node.type === 'array') return node.items.flatMap((item, index) => duplicateKeys(item, [...path, index]))
+  if (node.type === 'array') return node.items.flatMap((item, index) => allKeys(item, [...path, index]))
   const seen = new Set<string>()
   return node.entries.flatMap(({ key, keyStart, value }) => {
     const here = [...path, key]
-    const again = seen.has(key) ? [{ path: here, offset: keyStart }] : []
+    const again = seen.has(key)
     seen.add(key)
-    return [...again, ...duplicateKeys(value, here)]
+    return [{ path: here, offset: keyStart, again }, ...allKeys(value, here)]
   })
 }
 

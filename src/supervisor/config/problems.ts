@@ -1,0 +1,144 @@
+import { entryOf, type JsonNode, type JsonPath, nodeAt, positionOf } from './json-source.ts'
+import { isSecretName, redact, secretSpans } from './redact.ts'
+
+/** One thing that is wrong in the file. Lines and columns count from 1. No part of it holds a secret. */
+export interface ConfigProblem {
+  /** Such as `processes.store.args[1]`; empty for the document as a whole. */
+  readonly path: string
+  readonly line: number
+  readonly column: number
+  /** What was expected and what was found instead. */
+  readonly message: string
+}
+
+/**
+ * The configuration cannot be used: `unreadable` (no such file, no permission …), `syntax` (no JSON), `invalid` (see
+ * `problems`, in the order of the file), `selection` (what was asked for does not fit the file). `message` is for people,
+ * whole, one line for each problem.
+ */
+export class ConfigError extends Error {
+  readonly code: 'unreadable' | 'syntax' | 'invalid' | 'selection'
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(code: ConfigError['code'], message: string, problems: readonly ConfigProblem[] = [], cause?: unknown) {
+    super(message, { cause })
+    this.name = 'ConfigError'
+    this.code = code
+    this.problems = problems
+  }
+}
+
+/** Collects what is wrong in one file, so that all of it can be told at once. */
+export class ProblemList {
+  readonly #name: string
+  readonly #text: string
+  readonly #root: JsonNode
+  readonly #found: { readonly offset: number; readonly problem: ConfigProblem }[] = []
+
+  constructor(name: string, text: string, root: JsonNode) {
+    this.#name = name
+    this.#text = text
+    this.#root = root
+  }
+
+  /** `message` about the value at `path`, or about its key; what does not exist is shown where it is missing. */
+  add(path: JsonPath, message: string, at: 'value' | 'key' = 'value'): void {
+    const key = path.at(-1)
+    const parent = nodeAt(this.#root, path.slice(0, -1)).node
+    const entry = at === 'key' && typeof key === 'string' ? entryOf(parent, key) : undefined
+    this.addAt(entry?.keyStart ?? nodeAt(this.#root, path).node.start, path, message)
+  }
+
+  addAt(offset: number, path: JsonPath, message: string): void {
+    const problem = { path: describePath(path), ...positionOf(this.#text, offset), message }
+    this.#found.push({ offset, problem })
+  }
+
+  /** `expected` completes "expected …"; what is there instead is added, unless it is a secret. */
+  expected(path: JsonPath, expected: string): void {
+    const { node, found } = nodeAt(this.#root, path)
+    if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}`)
+    else this.add(path, `is missing; expected ${expected}`)
+  }
+
+  throwIfAny(): void {
+    if (this.#found.length === 0) return
+    const problems = this.#found.sort((a, b) => a.offset - b.offset).map(({ problem }) => problem)
+    const lines = problems.map(
+      ({ line, column, path, message }) =>
+        `${this.#name}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`,
+    )
+    if (problems.length > 1) lines.push(`${problems.length} errors in ${this.#name}; nothing was started`)
+    throw new ConfigError('invalid', lines.join('\n'), problems)
+  }
+
+  #describe(node: JsonNode, path: JsonPath): string {
+    if (node.type === 'object') return node.entries.length === 0 ? 'an empty object' : 'an object'
+    if (node.type === 'array') return node.items.length === 0 ? 'an empty list' : 'a list'
+    if (isSecret(path, this.#root)) return 'a value that is not shown because it may be a secret'
+    const source = redact(JSON.stringify(node.value))
+    return source.length > 80 ? `${source.slice(0, 80)}…` : source
+  }
+}
+
+/** Whether the value at `path` belongs to a secret name: as its key, as a key above it, or as the flag before it in a list. */
+function isSecret(path: JsonPath, root: JsonNode): boolean {
+  const last = path.at(-1)
+  if (typeof last === 'number' && last > 0) {
+    const { node, found } = nodeAt(root, [...path.slice(0, -1), last - 1])
+    if (found && node.type === 'scalar' && typeof node.value === 'string' && isSecretName(node.value)) return true
+  }
+  const ofProcess = path[0] === 'processes' ? path.slice(2) : path
+  return ofProcess.some((key) => typeof key === 'string' && isSecretName(key))
+}
+
+/** `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys in quotes. */
+export function describePath(path: JsonPath): string {
+  return path
+    .map((key, index) => {
+      if (typeof key === 'number') return `[${key}]`
+      if (!/^[\w$-]+$/.test(key)) return `[${JSON.stringify(key)}]`
+      return index === 0 ? key : `.${key}`
+    })
+    .join('')
+}
+
+const excerptWidth = 100
+
+/** The line of a text that holds `offset`, with its number, and a caret below the place. Secrets are masked, long lines cut. */
+export function excerpt(text: string, offset: number): string {
+  const { line } = positionOf(text, offset)
+  const lineStart = text.lastIndexOf('\n', offset - 1) + 1
+  const nextBreak = text.indexOf('\n', offset)
+  const lineEnd = nextBreak === -1 ? text.length : nextBreak
+  const start = Math.max(lineStart, offset - excerptWidth)
+  const end = Math.min(lineEnd, offset + excerptWidth)
+  const { shown, caret } = maskRange(text, start, end, offset)
+  const first = `${line} | ${start > lineStart ? '…' : ''}`
+  const margin = `${' '.repeat(String(line).length)} | ${start > lineStart ? ' ' : ''}`
+  const indent = shown.slice(0, caret).replaceAll(/[^\t]/g, ' ')
+  return `${first}${shown.trimEnd()}${end < lineEnd ? '…' : ''}\n${margin}${indent}^`
+}
+
+/** A stretch of the text without its secrets, and where in it `offset` came to lie. What stands before decides what is secret. */
+function maskRange(text: string, start: number, end: number, offset: number): { shown: string; caret: number } {
+  const from = Math.max(0, start - 1000)
+  let shown = ''
+  let caret: number | null = null
+  let at = start
+  const copy = (until: number) => {
+    if (caret === null && offset >= at && offset < until) caret = shown.length + offset - at
+    shown += text.slice(at, Math.max(at, until))
+    at = Math.max(at, until)
+  }
+  for (const span of secretSpans(text.slice(from, end))) {
+    const spanEnd = span.end + from
+    if (spanEnd <= start) continue
+    copy(span.start + from)
+    if (caret === null && offset < spanEnd) caret = shown.length
+    shown += '***'
+    at = spanEnd
+  }
+  copy(end)
+  return { shown, caret: caret ?? shown.length }
+}

@@ -1,0 +1,211 @@
+import { basename, dirname, resolve } from 'node:path'
+import { type EnvFile, readEnvFile } from './env-file.ts'
+import { extendPath, inheritedEnvironment, programFolders, type Variables } from './environment.ts'
+import { interpolate } from './interpolate.ts'
+import type { JsonPath } from './json-source.ts'
+import type { ProblemList } from './problems.ts'
+import type { DependencyCondition, ProbeCheck, ResolvedProbe, ResolvedProcess, ResolvedRestart } from './resolved.ts'
+import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
+import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
+
+type Names = ReadonlyMap<string, ProcessFile>
+
+/** What all processes of one file have in common, and where problems go. */
+export interface Surroundings {
+  /** Absolute path of the configuration file. */
+  readonly path: string
+  readonly broker: SocketAddress
+  /** The enabled process that is the broker. */
+  readonly brokerProvider: string | null
+  /** Every process that runs, by name. */
+  readonly running: Names
+  readonly inherited: Variables
+  /** The file's own `env`, interpolated. */
+  readonly shared: Variables
+  /** False if the file's own `env` is wrong, so that a name may only seem to be unset. */
+  readonly namesAreKnown: boolean
+  readonly programFolders: readonly string[]
+  readonly problems: ProblemList
+}
+
+/** Interpolates the file's own `env` and looks around. */
+export function lookAround(
+  options: Pick<Surroundings, 'path' | 'broker' | 'brokerProvider' | 'running' | 'problems'>,
+  env: ConfigFile['env'] | null,
+  own: NodeJS.ProcessEnv,
+): Surroundings {
+  const inherited = inheritedEnvironment(own)
+  const scope = new Scope(options, inherited)
+  scope.addInterpolated(env ?? {}, ['env'])
+  const folders = programFolders(dirname(options.path))
+  return { ...options, inherited, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
+}
+
+/** One process with everything filled in, looked up and decided. What cannot be goes to the surroundings' problems. */
+export function resolveProcess(name: string, file: ProcessFile, around: Surroundings): ResolvedProcess {
+  const path = ['processes', name]
+  const scope = new Scope(around, around.inherited)
+  scope.add(around.shared)
+  scope.namesAreKnown = around.namesAreKnown
+  for (const read of readEnvFiles(file, path, around)) {
+    if (read.ok) scope.add(read.variables)
+    else scope.namesAreKnown = false
+  }
+  scope.addInterpolated(file.env, [...path, 'env'])
+  const env = childEnvironment(scope, around)
+  scope.add(env)
+  const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
+  const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
+  const forBroker = !file.shell && basename(file.command).startsWith('commonplace-')
+  const usesMqttBroker = name !== around.brokerProvider && (forBroker || scope.usedBroker)
+  return {
+    name,
+    kind: file.kind,
+    command: file.command,
+    args: forBroker ? withBrokerFlag(args, around.broker) : args,
+    shell: file.shell,
+    cwd: resolve(dirname(around.path), cwd),
+    env,
+    dependsOn: resolveDependencies(file, usesMqttBroker, around),
+    usesMqttBroker,
+    readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
+    startupTimeoutMs: file.startup_timeout_ms,
+    restart: resolveRestart(file),
+    shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
+  }
+}
+
+/** Variables as they come together, each layer seeing those before it. */
+class Scope {
+  readonly #around: Pick<Surroundings, 'broker' | 'problems'>
+  readonly #variables: Map<string, string>
+  readonly #added = new Map<string, string>()
+  usedBroker = false
+  namesAreKnown = true
+
+  constructor(around: Pick<Surroundings, 'broker' | 'problems'>, inherited: Variables) {
+    this.#around = around
+    this.#variables = new Map(Object.entries(inherited))
+  }
+
+  /** What was added, without what was inherited. */
+  get added(): Variables {
+    return Object.fromEntries(this.#added)
+  }
+
+  get all(): Variables {
+    return Object.fromEntries(this.#variables)
+  }
+
+  add(variables: Variables): void {
+    for (const [name, value] of Object.entries(variables)) this.#set(name, value)
+  }
+
+  /** Adds variables one after the other: each may use those before it, and, as in `PATH=/x:${PATH}`, its own value so far. */
+  addInterpolated(variables: Variables, path: JsonPath): void {
+    for (const [name, value] of Object.entries(variables)) this.#set(name, this.interpolate(value, [...path, name]))
+  }
+
+  interpolate(text: string, path: JsonPath): string {
+    const result = interpolate(text, (name) => {
+      if (name !== 'mqtt_broker') return this.#variables.get(name)
+      this.usedBroker = true
+      return formatSocketAddress(this.#around.broker)
+    })
+    if (this.namesAreKnown) for (const problem of result.problems) this.#around.problems.add(path, problem)
+    return result.text
+  }
+
+  #set(name: string, value: string): void {
+    this.#variables.set(name, value)
+    this.#added.set(name, value)
+  }
+}
+
+function childEnvironment(scope: Scope, around: Surroundings): Variables {
+  return {
+    ...scope.all,
+    PATH: extendPath(around.programFolders, scope.all['PATH']),
+    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(around.broker),
+  }
+}
+
+function readEnvFiles(file: ProcessFile, path: JsonPath, around: Surroundings): readonly EnvFile[] {
+  const files = typeof file.env_file === 'string' ? [file.env_file] : (file.env_file ?? [])
+  return files.map((name, index) => {
+    const read = readEnvFile(resolve(dirname(around.path), name))
+    const at = [...path, 'env_file', ...(typeof file.env_file === 'string' ? [] : [index])]
+    if (!read.ok) around.problems.add(at, read.problem)
+    return read
+  })
+}
+
+function withBrokerFlag(args: readonly string[], broker: SocketAddress): readonly string[] {
+  const given = args.some((arg) => arg === '--mqtt-broker' || arg.startsWith('--mqtt-broker='))
+  return given ? args : [...args, '--mqtt-broker', formatSocketAddress(broker)]
+}
+
+/** The names in a process's `depends_on`, each once, with the condition if the file gives one. */
+export function dependenciesOf(file: ProcessFile): ReadonlyMap<string, DependencyCondition | null> {
+  if (Array.isArray(file.depends_on)) return new Map(file.depends_on.map((name) => [name, null]))
+  return new Map(Object.entries(file.depends_on).map(([name, { condition }]) => [name, condition]))
+}
+
+/** What a process that names no condition waits for. */
+function defaultCondition(dependency: ProcessFile): DependencyCondition {
+  if (dependency.kind === 'task') return 'completed_successfully'
+  return dependency.readiness_probe === undefined ? 'started' : 'ready'
+}
+
+/** Those that run; a user of the broker also depends on the process that provides it, so that it is started after and stopped before. */
+function resolveDependencies(
+  file: ProcessFile,
+  usesMqttBroker: boolean,
+  around: Surroundings,
+): ResolvedProcess['dependsOn'] {
+  const dependencies = new Map<string, DependencyCondition>()
+  for (const [name, condition] of dependenciesOf(file)) {
+    const dependency = around.running.get(name)
+    if (dependency !== undefined) dependencies.set(name, condition ?? defaultCondition(dependency))
+  }
+  const provider = around.brokerProvider
+  if (usesMqttBroker && provider !== null && !dependencies.has(provider)) dependencies.set(provider, 'ready')
+  return Array.from(dependencies, ([name, condition]) => ({ name, condition }))
+}
+
+/** How the file says that a process restarts, or the default of its kind. */
+export function restartPolicy(file: ProcessFile): ResolvedRestart['policy'] {
+  return file.restart.policy ?? (file.kind === 'task' ? 'never' : 'always')
+}
+
+function resolveRestart(file: ProcessFile): ResolvedRestart {
+  const { backoff_ms, max_backoff_ms, jitter, reset_after_ms, max_attempts } = file.restart
+  return {
+    policy: restartPolicy(file),
+    backoffMs: backoff_ms,
+    maxBackoffMs: max_backoff_ms,
+    jitter,
+    resetAfterMs: reset_after_ms,
+    maxAttempts: max_attempts ?? Number.POSITIVE_INFINITY,
+  }
+}
+
+function resolveProbe(file: ProbeFile): ResolvedProbe {
+  return {
+    check: resolveCheck(file),
+    initialDelayMs: file.initial_delay_ms,
+    periodMs: { beforeReady: file.period_ms ?? 200, afterReady: file.period_ms ?? 5000 },
+    timeoutMs: file.timeout_ms,
+    successThreshold: file.success_threshold,
+    failureThreshold: file.failure_threshold,
+  }
+}
+
+function resolveCheck(file: ProbeFile): ProbeCheck {
+  const address = file.tcp_socket === undefined ? null : parseSocketAddress(file.tcp_socket)
+  if (address !== null) return { type: 'tcp_socket', ...address }
+  if (file.http_get !== undefined) return { type: 'http_get', url: file.http_get }
+  if (file.log_line !== undefined) return { type: 'log_line', pattern: new RegExp(file.log_line) }
+  if (file.exec === undefined) return { type: 'notify' }
+  return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
+}

@@ -1,0 +1,267 @@
+import { z } from 'zod'
+import { nearestName } from '../nearest-name.ts'
+import { parseSocketAddress, socketAddressForm } from './socket-address.ts'
+
+/*
+ * Every message here completes "expected …". Two kinds are whole sentences instead: those of unknown keys (one line for each
+ * key), and those of `statement`, which speak of how two keys stand to each other.
+ */
+
+/** The longest wait that a timer of Node can hold, about 24 days. */
+const maxTimer = 2_147_483_647
+const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
+const nameForm =
+  'a name of letters, digits, "_", "-", "." and ":" that begins with a letter, a digit or "_" and is no number'
+
+const signals = [
+  'SIGTERM',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGABRT',
+  'SIGWINCH',
+  'SIGPWR',
+  'SIGKILL',
+] as const
+
+function unknownKey(key: string, known: readonly string[]): string {
+  const nearest = nearestName(key, known)
+  return nearest === null ? `unknown key; known are ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
+}
+
+/** An object of known keys; any other key is an error that names the nearest known one. */
+function section<T extends z.core.$ZodLooseShape>(form: string, shape: T) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? (issue.keys ?? []).map((key) => unknownKey(key, Object.keys(shape))).join('\n')
+        : form,
+  })
+}
+
+/** The options of a refinement that runs also where other keys are wrong, so that every error is found at once. */
+function statement(error: string, path: readonly string[]) {
+  return {
+    error,
+    path: [...path],
+    params: { statement: true },
+    when: ({ value }: { readonly value: unknown }) => typeof value === 'object' && value !== null,
+  }
+}
+
+function text(form: string) {
+  return z
+    .string({ error: form })
+    .min(1, { error: form })
+    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
+}
+
+/** May be empty, as an argument or the value of a variable may. */
+function plainText(form: string) {
+  return z
+    .string({ error: form })
+    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
+}
+
+function choice<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(', ')}` })
+}
+
+function wholeNumber(form: string, min: number, max: number) {
+  const error = `${form} from ${min} to ${max}`
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+const milliseconds = (min: number) => wholeNumber('a whole number of milliseconds', min, maxTimer)
+const flag = () => z.boolean({ error: 'true or false' })
+
+/** Variables of the environment, before interpolation. */
+export const environmentSchema = z.record(
+  z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, which is not empty and holds no "="' }),
+  plainText('a string; numbers too are in double quotes here'),
+  { error: 'an object of environment variables' },
+)
+
+function isHttpUrl(value: string): boolean {
+  return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+}
+
+function isRegularExpression(value: string): boolean {
+  try {
+    return new RegExp(value) instanceof RegExp
+  } catch {
+    return false
+  }
+}
+
+const probeForms = ['tcp_socket', 'http_get', 'exec', 'log_line', 'notify'] as const
+const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
+
+const probeSchema = section('an object that says how to probe', {
+  tcp_socket: text('host:port')
+    .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
+    .optional()
+    .describe('`host:port`; succeeds if a TCP connection is accepted'),
+  http_get: text('a URL')
+    .refine(isHttpUrl, { error: 'a URL that begins with http:// or https://' })
+    .optional()
+    .describe('URL; succeeds with a status of 2xx or 3xx'),
+  exec: z
+    .union([text(execForm), z.tuple([text('a program name or path')], plainText('a string'), { error: execForm })], {
+      error: execForm,
+    })
+    .optional()
+    .describe('program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0'),
+  log_line: text('a regular expression')
+    .refine(isRegularExpression, { error: 'a regular expression of JavaScript' })
+    .optional()
+    .describe('regular expression; succeeds once a line of stdout or stderr matches'),
+  notify: z
+    .literal(true, { error: 'true' })
+    .optional()
+    .describe(
+      '`true`; succeeds once the process writes a newline to the file descriptor whose number is in `NOTIFY_FD`',
+    ),
+  initial_delay_ms: milliseconds(0).default(0).describe('wait before the first probe'),
+  period_ms: milliseconds(1)
+    .optional()
+    .describe('wait between two probes; if not given, 200 until the first success and 5000 after it'),
+  timeout_ms: milliseconds(1).default(2000).describe('a probe that takes longer has failed'),
+  success_threshold: wholeNumber('a whole number', 1, 1000)
+    .default(1)
+    .describe('successes in a row that make it ready'),
+  failure_threshold: wholeNumber('a whole number', 1, 1000)
+    .default(3)
+    .describe('failures in a row that make a ready process unhealthy'),
+}).refine(
+  (probe) => probeForms.filter((form) => Object.hasOwn(probe, form)).length === 1,
+  statement(`needs exactly one of ${probeForms.join(', ')}`, []),
+)
+
+const restartSchema = section('an object', {
+  policy: choice(['always', 'on_failure', 'never'])
+    .optional()
+    .describe(
+      '`always`, `on_failure` (after an exit code other than 0, or a signal) or `never`; if not given, `always` for a service and `never` for a task',
+    ),
+  backoff_ms: milliseconds(0)
+    .default(500)
+    .describe(
+      'wait before the first restart; doubles with every further one: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1))',
+    ),
+  max_backoff_ms: milliseconds(0).default(10_000).describe('the wait grows no further than this'),
+  jitter: z
+    .number({ error: 'a number from 0 to 1' })
+    .min(0, { error: 'a number from 0 to 1' })
+    .max(1, { error: 'a number from 0 to 1' })
+    .default(0)
+    .describe('fraction of the wait that is random, 0 to 1'),
+  reset_after_ms: milliseconds(0).default(30_000).describe('after this long up, attempts are counted from 0 again'),
+  max_attempts: wholeNumber('a whole number', 0, 1_000_000)
+    .optional()
+    .describe('restarts in a row after which the process has failed for good; if not given, there is no limit'),
+})
+
+const shutdownSchema = section('an object', {
+  signal: choice(signals).default('SIGTERM').describe('signal that asks the process to end'),
+  timeout_ms: milliseconds(0).default(5000).describe('if it still runs after this long it gets SIGKILL'),
+})
+
+const dependencySchema = section('an object with a condition, such as {"condition": "ready"}', {
+  condition: choice(['started', 'ready', 'completed', 'completed_successfully']).describe(
+    '`started`, `ready` (its readiness probe succeeded), `completed` (it ended, however) or `completed_successfully`',
+  ),
+})
+const dependsOnForm = 'a list of process names, or an object of name → {"condition": …}'
+
+/** One process as the file has it, with the defaults filled in. */
+export const processSchema = section('an object that describes a process', {
+  command: text('a program name or path').describe(
+    'program name, looked for on PATH, or path; with `shell` a line for `/bin/sh -c`',
+  ),
+  args: z
+    .array(plainText('a string'), { error: 'a list of strings' })
+    .default([])
+    .describe('arguments, passed as they are: no shell looks at them'),
+  shell: flag().default(false).describe('`true`: `command` is a line for `/bin/sh -c`; there are no `args` then'),
+  cwd: text('a folder')
+    .optional()
+    .describe('working directory, relative to the folder of the file; if not given, that folder'),
+  env: environmentSchema.default({}).describe('environment variables of this process'),
+  env_file: z
+    .union([text('a path'), z.array(text('a path'), { error: 'a path, or a list of paths' })], {
+      error: 'a path, or a list of paths',
+    })
+    .optional()
+    .describe('file of `NAME=value` lines, or a list of such files, later ones winning; `env` wins over them'),
+  depends_on: z
+    .union(
+      [
+        z.array(text('the name of a process'), { error: dependsOnForm }),
+        z.record(z.string(), dependencySchema, { error: dependsOnForm }),
+      ],
+      { error: dependsOnForm },
+    )
+    .default([])
+    .describe(
+      'list of names, or an object of name → `{"condition": …}`. In a list the dependency decides: `completed_successfully` for a task, `ready` if it has a readiness probe, else `started`',
+    ),
+  kind: choice(['service', 'task'])
+    .default('service')
+    .describe('`service` runs until it is stopped; `task` runs to its end once, and exit code 0 is success'),
+  readiness_probe: probeSchema
+    .optional()
+    .describe('tells when the process is ready; without it, it is as soon as it runs'),
+  startup_timeout_ms: milliseconds(1)
+    .default(120_000)
+    .describe('a process that is not ready after this long has failed; its last 20 lines are shown'),
+  restart: restartSchema.prefault({}).describe('what happens when the process ends by itself'),
+  shutdown: shutdownSchema.prefault({}).describe('how the process is stopped'),
+  provides: z
+    .literal('mqtt_broker', { error: '"mqtt_broker"' })
+    .optional()
+    .describe(
+      '`"mqtt_broker"`: this process is the broker at `mqtt_broker`; whoever uses the broker waits until it is ready',
+    ),
+  disabled: flag()
+    .default(false)
+    .describe('`true`: not started, unless `--only` names it; dependents treat it as satisfied'),
+})
+  .refine((process) => !process.shell || !(process.args?.length > 0), {
+    ...statement('has no place beside "shell": true; write the arguments into command', ['args']),
+  })
+  .refine((process) => process.kind !== 'task' || process.restart?.policy !== 'always', {
+    ...statement('"always" has no place in a task, which runs to its end once; use "on_failure" or "never"', [
+      'restart',
+      'policy',
+    ]),
+  })
+
+/** The whole file. */
+export const configSchema = section('an object with the key "processes"', {
+  $schema: z
+    .string({ error: 'a URL or path of a JSON Schema' })
+    .optional()
+    .describe('path of `commonplace.schema.json`, for editors'),
+  mqtt_broker: text('host:port')
+    .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
+    .default('localhost:1883')
+    .describe('address of the MQTT broker, see [below](#the-mqtt-broker)'),
+  env: environmentSchema.default({}).describe('environment variables of every process'),
+  processes: z
+    .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
+      error: 'an object of name → process',
+    })
+    .refine((processes) => Object.keys(processes).length > 0, {
+      error: 'is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
+      params: { statement: true },
+    })
+    .describe('what to run, by name'),
+})
+
+/** The file after validation: defaults filled in, nothing interpolated. */
+export type ConfigFile = z.infer<typeof configSchema>
+export type ProcessFile = z.infer<typeof processSchema>
+export type ProbeFile = z.infer<typeof probeSchema>
