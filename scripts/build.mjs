@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'nod
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { fingerprint } from './fingerprint.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
@@ -94,6 +95,8 @@ async function moveIntoPlace(folder) {
   }
 }
 
+// Before the sources are read: a change during the build then makes the next set-up build again.
+const sources = fingerprint(root)
 const input = await entries()
 if (Object.keys(input).length > 0) {
   await mkdir(join(root, '.ponix'), { recursive: true })
@@ -101,6 +104,7 @@ if (Object.keys(input).length > 0) {
   try {
     await bundle(input, folder)
     await writePrograms(folder, input)
+    await writeFile(join(folder, 'sources'), sources)
     await chmod(folder, 0o755)
     await moveIntoPlace(folder)
   } finally {

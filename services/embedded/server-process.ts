@@ -38,7 +38,7 @@ const WATCH = `read -r _
 pid=$(cat "$1" 2>/dev/null) || exit 0
 kill -s "$2" "$pid" 2>/dev/null || exit 0
 left=$3
-while kill -0 "$pid" 2>/dev/null; do
+while kill -0 "$pid" 2>/dev/null && ! grep -qs ') Z ' "/proc/$pid/stat"; do
   [ "$left" -gt 0 ] || { kill -s KILL "$pid"; exit 0; }
   left=$((left - 1))
   sleep 1

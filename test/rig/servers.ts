@@ -1,9 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
-import { createServer, connect } from 'node:net'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 
 export interface PostgresAddress {
   readonly host: string
@@ -84,24 +88,28 @@ export async function freePort(): Promise<number> {
 async function startServer(name: ServerName): Promise<{ readonly control: ServerControl; readonly port: number }> {
   const port = await freePort()
   const dataDir = await mkdtemp(join(tmpdir(), `ponix-${name}-`))
-  await chmod(dataDir, 0o755)
-  let child: ChildProcess | undefined
+  let running: ChildProcess | undefined
 
-  async function end(signal: NodeJS.Signals): Promise<void> {
-    const running = child
-    child = undefined
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
-    running.kill(signal)
-    await once(running, 'close')
+  async function end(how: (child: ChildProcess) => Promise<void>): Promise<void> {
+    const child = running
+    running = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    await how(child)
+    await gone
   }
+  const stop = (): Promise<void> =>
+    end(async (child) => {
+      child.kill('SIGTERM')
+    })
   const control: ServerControl = {
-    kill: () => end('SIGKILL'),
-    stop: () => end('SIGTERM'),
+    stop,
+    kill: () => end((child) => killWhole(child, dataDir)),
     async start() {
-      child = await launch(name, port, dataDir)
+      running = await launch(name, port, dataDir)
     },
     async [Symbol.asyncDispose]() {
-      await end('SIGTERM')
+      await stop()
       await rm(dataDir, { recursive: true, force: true })
     },
   }
@@ -109,76 +117,39 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
   return { control, port }
 }
 
+const program = fileURLToPath(new URL('../../dist/embedded.js', import.meta.url))
+
+/** Standard input is what ties the server to this process: it stops when nobody holds the other end any more. */
 async function launch(name: ServerName, port: number, dataDir: string): Promise<ChildProcess> {
-  if (name === 'postgres') return launchPostgres(port, dataDir)
-  if (name === 'nats') {
-    return guarded(
-      '/tmp/n/out/usr/sbin/nats-server',
-      ['-js', '-sd', dataDir, '-a', '127.0.0.1', '-p', String(port)],
-      port,
-    )
-  }
-  throw new Error(`the rig cannot start ${name} yet`)
-}
-
-async function launchPostgres(port: number, dataDir: string): Promise<ChildProcess> {
-  const bin = '/usr/lib/postgresql/15/bin'
-  const user = { uid: 65534, gid: 65534 }
-  await chown(dataDir, user.uid, user.gid)
-  const data = join(dataDir, 'data')
-  const init = spawn(
-    '/bin/sh',
-    [
-      '-c',
-      `test -f ${data}/PG_VERSION || { echo ponix > ${dataDir}/pw; ${bin}/initdb -D ${data} -U ponix --pwfile ${dataDir}/pw -A scram-sha-256 -E UTF8 --no-locale --no-sync; }`,
-    ],
-    { ...user, stdio: 'ignore', cwd: dataDir },
-  )
-  await once(init, 'close')
-  const settings = ['wal_level=logical', 'listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_wal_senders=20']
-  const more = ['max_replication_slots=20', `port=${port}`, 'max_connections=200']
-  const child = await guarded(
-    `${bin}/postgres`,
-    ['-D', data, ...[...settings, ...more].flatMap((setting) => ['-c', setting])],
-    port,
-    { ...user, cwd: dataDir },
-  )
-  const create = spawn(
-    `${bin}/psql`,
-    ['-h', '127.0.0.1', '-p', String(port), '-U', 'ponix', 'postgres', '-c', 'create database ponix'],
-    { env: { ...process.env, PGPASSWORD: 'ponix' }, stdio: 'ignore' },
-  )
-  await once(create, 'close')
-  return child
-}
-
-/** Starts a program that ends when this process does: a shell beside it waits for the end of a pipe that only we hold. */
-async function guarded(
-  command: string,
-  args: readonly string[],
-  port: number,
-  options: { readonly uid?: number; readonly gid?: number; readonly cwd?: string } = {},
-): Promise<ChildProcess> {
-  const child = spawn(command, args, { ...options, stdio: 'ignore' })
-  const watch = spawn('/bin/sh', ['-c', 'read -r _; kill -INT "$1"', 'sh', String(child.pid)], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
+  if (!existsSync(program)) throw new Error(`${program} is not built: npm run build`)
+  const args = [program, name, '--port', String(port), '--data', dataDir, '--stop-with-stdin']
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, NOTIFY_FD: '3', PONIX_LOG_LEVEL: 'info' },
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   })
-  watch.unref()
-  child.once('exit', () => watch.kill('SIGKILL'))
-  while (!(await accepts(port))) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${command} ended at once`)
-  }
+  const said = collect([child.stdout, child.stderr])
+  const notify = child.stdio[3]
+  if (notify === null || notify === undefined) throw new Error('no pipe for NOTIFY_FD')
+  const ready = once(notify, 'data').then(() => true)
+  const isReady = await Promise.race([ready, once(child, 'close').then(() => false)])
+  if (!isReady) throw new Error(`${name} did not start:\n${said()}`)
   return child
 }
 
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
+/** The end of what a child says; what is not read would block it. */
+function collect(streams: readonly (Readable | null)[]): () => string {
+  let text = ''
+  for (const stream of streams) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      text = (text + chunk).slice(-8192)
     })
-    socket.once('error', () => setTimeout(resolve, 50, false))
-  })
+  }
+  return () => text
+}
+
+/** The server itself, if it is a program of its own, and the one that looks after it. */
+async function killWhole(child: ChildProcess, dataDir: string): Promise<void> {
+  const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8').catch(() => '0'))
+  if (pid > 1) process.kill(pid, 'SIGKILL')
+  child.kill('SIGKILL')
 }

@@ -1,16 +1,13 @@
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Logger } from '../../../src/runner/logger.ts'
 import { assertPortFree } from '../port.ts'
 import { ServerError } from '../server.ts'
 import type { RunServer, ServerOptions } from '../server.ts'
 import { startServerProcess, stopOrphan } from '../server-process.ts'
 import { ensureCluster } from './cluster.ts'
+import { clearLeftovers } from './leftovers.ts'
+import { ServerOutput } from './server-output.ts'
 import { dataHome, findServiceUser } from './service-user.ts'
 import type { ServiceUser } from './service-user.ts'
-
-/** How long processes of a server that was killed may take to notice it and go. */
-const LEFTOVERS_MS = 20_000
 
 /** PostgreSQL with logical replication, as an unprivileged user when the caller is root. `provisionDir` has its programs. */
 export const runPostgres: RunServer = async (options, signal) => {
@@ -20,21 +17,16 @@ export const runPostgres: RunServer = async (options, signal) => {
   }
   const user = await findServiceUser(join(home, 'data'))
   await stopOrphan(home, 'SIGQUIT')
+  await clearLeftovers(join(home, 'data'))
   await ensureCluster(home, options, user)
   await assertPortFree(options.port, 'PostgreSQL')
-  const deadline = performance.now() + LEFTOVERS_MS
-  while (!signal.aborted) {
-    const output = new ServerOutput(options.logger)
-    const end = await runOnce(home, options, user, output, signal)
-    if (signal.aborted) return
-    if (!output.leftoversInTheWay || performance.now() > deadline) {
-      throw new ServerError(`PostgreSQL ended (${end}): ${output.failure}`)
-    }
-    await sleep(100)
-  }
+  if (signal.aborted) return
+  const output = new ServerOutput(options.logger, signal)
+  const end = await runServer(home, options, user, output, signal)
+  if (!signal.aborted) throw new ServerError(`PostgreSQL ended (${end}): ${output.failure}`)
 }
 
-async function runOnce(
+async function runServer(
   home: string,
   options: ServerOptions,
   user: ServiceUser | undefined,
@@ -77,38 +69,4 @@ function settings(port: number): readonly string[] {
     'log_checkpoints=off',
     'lc_messages=C',
   ]
-}
-
-/** What PostgreSQL says, in its log's format with an empty prefix: `LEVEL:  text`, further lines begin with a tab. */
-class ServerOutput {
-  readonly #logger: Logger
-  #quiet = true
-  #failure = 'it gave no reason'
-  #leftoversInTheWay = false
-
-  constructor(logger: Logger) {
-    this.#logger = logger
-  }
-
-  /** The last reason for an end, as one line. */
-  get failure(): string {
-    return this.#failure
-  }
-
-  /** Processes of a killed server still hold its shared memory; they go by themselves. */
-  get leftoversInTheWay(): boolean {
-    return this.#leftoversInTheWay
-  }
-
-  read(line: string): 'ready' | undefined {
-    const level = /^([A-Z]+):/.exec(line)?.[1]
-    if (level === 'LOG' || level === 'FATAL' || level === 'WARNING' || level === 'ERROR') this.#quiet = level === 'LOG'
-    if (level === 'FATAL' || level === 'PANIC') this.#failure = line
-    if (line.includes('is still in use') && line.startsWith('FATAL')) {
-      this.#leftoversInTheWay = true
-      this.#quiet = true
-    }
-    if (line !== '') this.#logger[this.#quiet ? 'debug' : 'warn'](line)
-    return /^LOG: +database system is ready to accept connections/.test(line) ? 'ready' : undefined
-  }
 }
