@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { launch } from './launch.js'
 
-launch('gateway-orchestrator')
+void launch('gateway-orchestrator')
