@@ -1,0 +1,115 @@
+import { EvaluationPool } from '../../src/cel/evaluation-pool.ts'
+import type { ProcessedEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
+import { now } from '../../src/domain/instant.ts'
+import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { runConsumer } from '../../src/nats/consumer.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import type { AppProcess, Closer } from '../../src/runner/runner.ts'
+import { DeviceDirectory } from './device-directory.ts'
+import type { AnalyticsEnvironment } from './environment.ts'
+import { LastSeen } from './last-seen.ts'
+import { analyticsMetrics } from './metrics.ts'
+import { createProcessedHandler } from './processed-consumer.ts'
+import { createRawHandler } from './raw-consumer.ts'
+import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+
+export interface AnalyticsParts {
+  readonly environment: AnalyticsEnvironment
+  readonly nats: NatsClient
+  readonly endDevices: Pick<EndDeviceRepository, 'get'>
+  readonly organizations: Pick<OrganizationRepository, 'get'>
+  readonly writer: ProcessedEnvelopeWriter
+  /** The program of the evaluation workers. */
+  readonly workerUrl: URL
+  readonly logger: Logger
+}
+
+/** Both consumers of the service, and what they share. */
+export interface Analytics {
+  readonly pool: EvaluationPool
+  readonly lastSeen: LastSeen
+  readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess }
+  readonly close: Closer
+}
+
+/**
+ * Attempts that ended in something that is not the envelope's fault, such as a stop in the middle, before it is given up. An
+ * envelope's own patience is a smaller number and lies with its processor.
+ */
+const MAX_DELIVER = 50
+/** Room for the envelopes of unknown devices, which wait for their next try; a full one would hold up everybody. */
+const RAW_MAX_ACK_PENDING = 20_000
+
+/** Starts the evaluation workers and sets up the two consumers. */
+export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics> {
+  const { environment, logger, nats, workerUrl } = parts
+  const pool = new EvaluationPool({
+    workerUrl,
+    workers: environment.PONIX_ANALYTICS_WORKERS,
+    memoryLimitMb: environment.PONIX_ANALYTICS_WORKER_MEMORY_MB,
+    onWorkerLost(death) {
+      analyticsMetrics.workersLost.inc({ death })
+      logger.warn({ death }, 'an evaluation worker was stopped or died, and is replaced')
+    },
+  })
+  await pool.start()
+  const producer = createProducer(nats)
+  const lastSeen = new LastSeen()
+  return {
+    pool,
+    lastSeen,
+    processes: { raw: rawProcess(parts, pool, producer, lastSeen), processed: processedProcess(parts) },
+    async close() {
+      producer.close()
+      await pool.close()
+    },
+  }
+}
+
+function rawProcess(
+  { environment, endDevices, organizations, logger, nats }: AnalyticsParts,
+  pool: EvaluationPool,
+  producer: ReturnType<typeof createProducer>,
+  lastSeen: LastSeen,
+): AppProcess {
+  const directory = new DeviceDirectory({ endDevices, organizations })
+  const processor = new RawEnvelopeProcessor({
+    lookUp: (deviceId, signal) => directory.lookUp(deviceId, signal),
+    evaluate: (task) => pool.evaluate(task),
+    now,
+    onDeviceWithoutExpression: (id) =>
+      logger.warn({ end_device_id: id }, 'the device has no payload conversion: its messages go to the dead letters'),
+  })
+  const stream = environment.PONIX_NATS_RAW_STREAM
+  const consumer = {
+    client: nats,
+    service: 'analytics',
+    stream,
+    durable: 'analytics-raw',
+    filterSubject: 'raw_envelopes.>',
+    batchSize: environment.PONIX_NATS_BATCH_SIZE,
+    batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_SECS,
+    maxDeliver: MAX_DELIVER,
+    maxAckPending: RAW_MAX_ACK_PENDING,
+    handle: createRawHandler({ processor, producer, rawStream: stream, lastSeen }),
+  }
+  return (signal) => runConsumer(consumer, signal)
+}
+
+function processedProcess({ environment, logger, nats, writer }: AnalyticsParts): AppProcess {
+  const stream = environment.PONIX_PROCESSED_ENVELOPES_STREAM
+  const consumer = {
+    client: nats,
+    service: 'analytics',
+    stream,
+    durable: 'analytics-processed',
+    filterSubject: 'processed_envelopes.>',
+    batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
+    batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,
+    maxDeliver: MAX_DELIVER,
+    handle: createProcessedHandler({ writer, processedStream: stream, logger }),
+  }
+  return (signal) => runConsumer(consumer, signal)
+}

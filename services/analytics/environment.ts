@@ -1,0 +1,29 @@
+import { z } from 'zod'
+import {
+  clickhouseEnvironment,
+  commonEnvironment,
+  integer,
+  natsEnvironment,
+  postgresEnvironment,
+  seconds,
+} from '../../src/runner/environment-fragments.ts'
+
+/** What analytics reads from the environment. */
+export const analyticsEnvironment = z.object({
+  ...commonEnvironment,
+  ...natsEnvironment,
+  ...postgresEnvironment,
+  ...clickhouseEnvironment,
+  /** Milliseconds. Waiting gains nothing for raw envelopes: while one batch is evaluated the next one gathers. */
+  PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('0.02'),
+  /** Rows that are gathered for one insert at most … */
+  PONIX_CLICKHOUSE_BATCH_ROWS: integer(1, 100_000).prefault('10000'),
+  /** … and for how many milliseconds. */
+  PONIX_CLICKHOUSE_BATCH_MS: integer(0, 60_000).prefault('1000'),
+  /** Threads that evaluate payload conversions; one of them is always there for quick ones. */
+  PONIX_ANALYTICS_WORKERS: integer(2, 64).prefault('2'),
+  /** Heap of one of these threads. */
+  PONIX_ANALYTICS_WORKER_MEMORY_MB: integer(16, 4096).prefault('64'),
+})
+
+export type AnalyticsEnvironment = z.infer<typeof analyticsEnvironment>

@@ -1,0 +1,83 @@
+import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
+import { MappingError } from '../../src/proto/errors.ts'
+import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
+import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
+import { subjectToken } from '../../src/nats/producer.ts'
+import type { Producer } from '../../src/nats/producer.ts'
+import { PublishError } from '../../src/nats/publication.ts'
+import { oneLine } from '../../src/runner/startup.ts'
+import type { LastSeen } from './last-seen.ts'
+import { analyticsMetrics } from './metrics.ts'
+import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { verdictOn } from './verdict.ts'
+
+export interface RawConsumerParts {
+  readonly processor: RawEnvelopeProcessor
+  readonly producer: Producer
+  readonly rawStream: string
+  readonly lastSeen: LastSeen
+}
+
+const ACK: Verdict = { kind: 'ack' }
+
+/** The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. */
+export function createRawHandler(parts: RawConsumerParts) {
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> =>
+    await Promise.all(batch.map((delivery) => handle(parts, delivery, signal)))
+}
+
+/** Never rejects: an envelope that fails for whatever reason does not decide for its neighbours. */
+async function handle(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<Verdict> {
+  let raw: RawEnvelope | undefined
+  try {
+    raw = decodeRawEnvelope(delivery.body)
+    subjectToken(raw.endDeviceId)
+    const outcome = await parts.processor.process(raw, delivery.attempt, signal)
+    if (outcome.kind !== 'processed') return verdictOn(outcome)
+    await publish(parts, delivery, outcome.envelope, signal)
+    note(parts, outcome.envelope)
+    return ACK
+  } catch (error) {
+    return verdictOn(raw === undefined ? undecodable(error) : failureOf(raw, error))
+  }
+}
+
+function undecodable(error: unknown): Failure {
+  const kind = error instanceof MappingError ? 'dead_letter' : 'retry'
+  return { kind, cause: 'undecodable', reason: `not a raw envelope: ${oneLine(error)}` }
+}
+
+/**
+ * The message id is made of what JetStream says of the raw envelope, so that it is the same on every redelivery; with the time,
+ * because the sequence starts anew when the stream is made anew.
+ */
+async function publish(
+  { producer, rawStream }: RawConsumerParts,
+  { streamSequence, storedAtMs }: Delivery,
+  envelope: ProcessedEnvelope,
+  signal: AbortSignal,
+): Promise<void> {
+  const publication = {
+    subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
+    body: encodeProcessedEnvelope(envelope),
+    messageId: `${rawStream}:${streamSequence}:${storedAtMs}`,
+  }
+  await producer.publish(publication, signal)
+}
+
+function note({ lastSeen }: RawConsumerParts, envelope: ProcessedEnvelope): void {
+  lastSeen.note(envelope)
+  analyticsMetrics.processed.inc()
+  const delayMicros = Number(envelope.processedAt - envelope.occurredAt)
+  analyticsMetrics.delaySeconds.observe({ stage: 'processed' }, Math.max(0, delayMicros / 1e6))
+}
+
+/** A message that JetStream will never take is a dead letter; whatever else went wrong is not the envelope's fault. */
+function failureOf(raw: RawEnvelope, error: unknown): Failure {
+  const reason = `device ${raw.endDeviceId}: ${oneLine(error)}`
+  const hopeless =
+    error instanceof MappingError ||
+    (error instanceof PublishError && (error.code === 'too_large' || error.code === 'invalid'))
+  if (hopeless) return { kind: 'dead_letter', cause: 'not_publishable', reason }
+  return { kind: 'retry', cause: 'internal', reason }
+}

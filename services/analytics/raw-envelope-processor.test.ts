@@ -1,0 +1,172 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
+import { Evaluator } from '../../src/cel/evaluator.ts'
+import type { RawEnvelope } from '../../src/domain/envelope.ts'
+import type { DeviceLookup } from './device-directory.ts'
+import { PATIENCE_ATTEMPTS, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+
+const RAW: RawEnvelope = {
+  organizationId: 'organization',
+  endDeviceId: 'device',
+  payload: Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex')),
+  receivedAt: 1_700_000_000_123_456n,
+}
+const KNOWN: DeviceLookup = {
+  kind: 'known',
+  organizationId: 'organization',
+  expression: 'cayenne_lpp_decode(input)',
+}
+const SIGNAL = new AbortController().signal
+
+let device: DeviceLookup
+let now: bigint
+let answer: Answer | undefined
+let tasks: Task[]
+let withoutExpression: string[]
+let processor: RawEnvelopeProcessor
+
+beforeEach(() => {
+  const evaluator = new Evaluator()
+  device = KNOWN
+  now = 1_800_000_000_000_000n
+  answer = undefined
+  tasks = []
+  withoutExpression = []
+  processor = new RawEnvelopeProcessor({
+    lookUp: async () => device,
+    evaluate: async (task) => {
+      tasks.push(task)
+      return answer ?? evaluator.evaluate(task.source, task.payload)
+    },
+    now: () => now,
+    onDeviceWithoutExpression: (id) => withoutExpression.push(id),
+  })
+})
+
+function process(raw: Partial<RawEnvelope> = {}, attempt = 1) {
+  return processor.process({ ...RAW, ...raw }, attempt, SIGNAL)
+}
+
+describe('P-1: a raw envelope becomes a processed one', () => {
+  it('keeps the ids, takes the time of receipt as the time it occurred, and adds its own', async () => {
+    expect(await process()).toEqual({
+      kind: 'processed',
+      envelope: {
+        organizationId: 'organization',
+        endDeviceId: 'device',
+        occurredAt: 1_700_000_000_123_456n,
+        processedAt: 1_800_000_000_000_000n,
+        data: { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 },
+      },
+    })
+    expect(tasks).toEqual([{ key: 'device', source: 'cayenne_lpp_decode(input)', payload: RAW.payload }])
+  })
+
+  it('takes an empty payload', async () => {
+    expect(await process({ payload: new Uint8Array() })).toMatchObject({ kind: 'processed', envelope: { data: {} } })
+  })
+
+  it('refuses an envelope that names another organization than the device has', async () => {
+    expect(await process({ organizationId: 'another' })).toEqual({
+      kind: 'dead_letter',
+      cause: 'wrong_organization',
+      reason:
+        'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
+    })
+    expect(tasks).toEqual([])
+  })
+})
+
+describe('P-4: what an expression cannot make JSON of is a dead letter with the reason and the device', () => {
+  it('of the expression', async () => {
+    device = { ...KNOWN, expression: '{"a": nothing}' }
+    expect(await process()).toEqual({
+      kind: 'dead_letter',
+      cause: 'expression',
+      reason:
+        'payload conversion of device device: line 1, column 7: unknown variable "nothing"; the payload is "input"',
+    })
+  })
+
+  it('of the payload', async () => {
+    expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
+      kind: 'dead_letter',
+      cause: 'expression',
+      reason: expect.stringContaining('temperature at byte 0 needs 2 bytes of data, 1 are left'),
+    })
+  })
+
+  it('of an expression that rests', async () => {
+    answer = { ok: false, resting: true, reason: 'it rests' }
+    expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
+  })
+
+  it('retries what found no room, but not for ever', async () => {
+    answer = { ok: false, overloaded: true, reason: 'no room' }
+    expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
+    expect(await process({}, PATIENCE_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })
+  })
+})
+
+describe('P-7: an unknown device is waited for', () => {
+  it.each<[string, DeviceLookup]>([
+    ['device', { kind: 'unknown_device' }],
+    ['organization', { kind: 'unknown_organization', organizationId: 'organization' }],
+  ])('an unknown %s is retried until the attempts are used up', async (what, lookup) => {
+    device = lookup
+    for (let attempt = 1; attempt < PATIENCE_ATTEMPTS; attempt++)
+      expect(await process({}, attempt)).toMatchObject({ kind: 'retry', cause: `unknown_${what}` })
+    expect(await process({}, PATIENCE_ATTEMPTS)).toMatchObject({
+      kind: 'dead_letter',
+      cause: `unknown_${what}`,
+      reason: expect.stringMatching(/device device/),
+    })
+  })
+
+  it('waits about a minute in all', () => {
+    const pauses = Array.from({ length: PATIENCE_ATTEMPTS - 1 }, (_, index) => 2 ** index)
+    expect(pauses.reduce((sum, seconds) => sum + seconds, 0)).toBe(63)
+  })
+
+  it('does not wait for another message of a device that has been unknown for a minute', async () => {
+    device = { kind: 'unknown_device' }
+    expect(await process()).toMatchObject({ kind: 'retry' })
+    now += 59_999_000n
+    expect(await process()).toMatchObject({ kind: 'retry' })
+    now += 1000n
+    expect(await process()).toMatchObject({ kind: 'dead_letter' })
+    expect(await process({ endDeviceId: 'another' })).toMatchObject({ kind: 'retry' })
+  })
+
+  it('waits again when the device was there in between', async () => {
+    device = { kind: 'unknown_device' }
+    await process()
+    now += 61_000_000n
+    device = KNOWN
+    expect(await process()).toMatchObject({ kind: 'processed' })
+    device = { kind: 'unknown_device' }
+    expect(await process()).toMatchObject({ kind: 'retry' })
+  })
+
+  it('makes a dead letter of a message of a device without an expression, and says so once per device', async () => {
+    device = { ...KNOWN, expression: '' }
+    expect(await process()).toEqual({
+      kind: 'dead_letter',
+      cause: 'no_expression',
+      reason: 'device device has no payload conversion; set one (UpdateEndDevice) and replay',
+    })
+    await process()
+    await process({ endDeviceId: 'another' })
+    expect(withoutExpression).toEqual(['device', 'another'])
+  })
+
+  it('says it again when the expression was taken away anew', async () => {
+    device = { ...KNOWN, expression: '' }
+    await process()
+    device = KNOWN
+    await process()
+    device = { ...KNOWN, expression: '' }
+    await process()
+    expect(withoutExpression).toEqual(['device', 'device'])
+  })
+})
