@@ -1,8 +1,13 @@
-import { type GatewayEvent } from '../../src/domain/gateway-orchestration/gateway-event.ts'
+import type { GatewayEvent } from '../../src/domain/gateway-orchestration/gateway-event.ts'
 import type { Delivery } from '../../src/nats/consumer.ts'
 import { decodeGateway } from '../../src/proto/gateway.ts'
 
-/** The subjects of W-1, from CDC's words into the domain's. */
+/** A subject that `cdc` does not publish on. */
+export class UnknownGatewayEvent extends Error {
+  override readonly name = 'UnknownGatewayEvent'
+}
+
+/** The subjects of W-1, from CDC's words into the domain's. Throws a MappingError for a body that is no gateway. */
 export function gatewayEventOf(delivery: Pick<Delivery, 'subject' | 'body'>): GatewayEvent {
   const gateway = decodeGateway(delivery.body)
   switch (delivery.subject) {
@@ -13,6 +18,6 @@ export function gatewayEventOf(delivery: Pick<Delivery, 'subject' | 'body'>): Ga
     case 'gateway.delete':
       return { type: 'deleted', gatewayId: gateway.gatewayId, version: gateway.updatedAt }
     default:
-      throw new Error(`no such gateway event: ${delivery.subject}`)
+      throw new UnknownGatewayEvent(`no such gateway event: ${delivery.subject}`)
   }
 }

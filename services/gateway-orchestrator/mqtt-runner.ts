@@ -3,7 +3,9 @@ import type { Gateway } from '../../src/domain/gateway.ts'
 import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { now } from '../../src/domain/instant.ts'
 import { type MqttMessage, runMqttSubscription } from '../../src/mqtt/subscription.ts'
-import { type Producer, type Publication, subjectToken } from '../../src/nats/producer.ts'
+import { publishRefused } from '../../src/nats/dead-letter.ts'
+import { type Producer, subjectToken } from '../../src/nats/producer.ts'
+import { PublishError } from '../../src/nats/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { deviceOfTopic } from './device-topic.ts'
 import { mqttGatewayConfig } from './mqtt-gateway-config.ts'
@@ -19,43 +21,41 @@ export interface MqttRunnerOptions {
  */
 export function mqttRunner(options: MqttRunnerOptions): GatewayRunner {
   return async ({ gateway, signal, succeeded, interrupted, received }) => {
+    const onMessage = async (message: MqttMessage): Promise<void> => {
+      await store(options, gateway, message, signal)
+      received()
+    }
     const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
-    await runMqttSubscription(
-      {
-        ...broker,
-        topicFilter,
-        clientId: `ponix-${gateway.gatewayId}`,
-        onMessage: async (message) => {
-          await options.producer.publish(publicationOf(gateway, message, options.rawStream), signal)
-          received()
-        },
-        onSubscribed: succeeded,
-        onConnectionLost: interrupted,
-      },
-      signal,
-    )
+    const clientId = `ponix-${gateway.gatewayId}`
+    const events = { onMessage, onSubscribed: succeeded, onConnectionLost: interrupted }
+    await runMqttSubscription({ ...broker, topicFilter, clientId, ...events }, signal)
   }
 }
 
-function publicationOf(gateway: Gateway, { topic, payload }: MqttMessage, rawStream: string): Publication {
-  const device = deviceOfTopic(topic, gateway.organizationId)
+async function store(
+  { producer, rawStream }: MqttRunnerOptions,
+  gateway: Gateway,
+  { topic, payload }: MqttMessage,
+  signal: AbortSignal,
+): Promise<void> {
   const messageId = randomUUID()
-  const refuse = (reason: string): Publication => ({
-    subject: `dead_letters.${rawStream}`,
-    body: payload,
-    messageId,
-    headers: deadLetterHeaders(gateway, topic, rawStream, reason),
-  })
-  if (!device.ok) return refuse(device.reason)
-  const { organizationId } = gateway
+  const refuse = (reason: string): Promise<void> => {
+    const subject = topic
+    const service = 'gateway-orchestrator'
+    return publishRefused(producer, { service, stream: rawStream, subject, body: payload, messageId, reason }, signal)
+  }
+  const device = deviceOfTopic(topic, gateway.organizationId)
+  if (!device.ok) return refuse(`gateway ${gateway.gatewayId}: ${device.reason}`)
   const { endDeviceId } = device
   try {
-    return {
-      subject: `raw_envelopes.${subjectToken(endDeviceId)}`,
-      body: encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: now() }),
-      messageId,
-    }
+    const subject = `raw_envelopes.${subjectToken(endDeviceId)}`
+    const envelope = { organizationId: gateway.organizationId, endDeviceId, payload, receivedAt: now() }
+    await producer.publish({ subject, body: encodeRawEnvelope(envelope), messageId }, signal)
   } catch (error) {
-    return refuse(error instanceof Error ? error.message : String(error))
+    if (!(error instanceof PublishError) || !HOPELESS.has(error.code)) throw error
+    await refuse(`gateway ${gateway.gatewayId}: ${error.message}`)
   }
 }
+
+/** What would be refused again, however often the broker sends it. */
+const HOPELESS: ReadonlySet<string> = new Set(['invalid', 'too_large'])

@@ -12,7 +12,7 @@ export const DEAD_LETTER_HEADERS = {
   reason: 'Ponix-Reason',
   attempts: 'Ponix-Attempts',
   service: 'Ponix-Service',
-  /** Present when the body was too large to be kept with these headers: it is only in the original stream. */
+  /** Its size in bytes, present when the body was too large to be kept with these headers. */
   bodyOmitted: 'Ponix-Body-Omitted',
 } as const
 
@@ -34,12 +34,40 @@ export async function publishDeadLetter(
   reason: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const publication = deadLetterOf(context, message, reason)
+  await publishBodyIfItFits(producer, deadLetterOf(context, message, reason), signal)
+}
+
+/** What never came into a stream because it cannot be a message of it. */
+export interface Refused {
+  readonly service: string
+  /** The stream it was meant for: the dead letter is on `dead_letters.{stream}`. */
+  readonly stream: string
+  /** Where it came from, in the words of its own protocol: an MQTT topic. */
+  readonly subject: string
+  readonly body: Uint8Array
+  readonly messageId: string
+  readonly reason: string
+}
+
+/** Stores what cannot be a message of its stream among the dead letters; resolves when JetStream has it durably. */
+export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
+  const headers = {
+    [DEAD_LETTER_HEADERS.subject]: ascii(refused.subject, MAX_SUBJECT),
+    [DEAD_LETTER_HEADERS.stream]: refused.stream,
+    [DEAD_LETTER_HEADERS.reason]: ascii(refused.reason, MAX_REASON),
+    [DEAD_LETTER_HEADERS.attempts]: '1',
+    [DEAD_LETTER_HEADERS.service]: ascii(refused.service, MAX_SUBJECT),
+  }
+  const { stream, body, messageId } = refused
+  await publishBodyIfItFits(producer, { subject: `dead_letters.${stream}`, body, messageId, headers }, signal)
+}
+
+async function publishBodyIfItFits(producer: Producer, publication: Publication, signal: AbortSignal): Promise<void> {
   try {
     await producer.publish(publication, signal)
   } catch (error) {
     if (!(error instanceof PublishError) || error.code !== 'too_large') throw error
-    const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(message.body.length) }
+    const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(publication.body.length) }
     await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
   }
 }

@@ -6,11 +6,11 @@ export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
   /** The runner does its work now: the count of failures in a row starts again at 0. */
-  succeeded(): void
+  readonly succeeded: () => void
   /** The runner lost its server and tries to get it back by itself. */
-  interrupted(reason: string): void
+  readonly interrupted: (reason: string) => void
   /** One more message came through this gateway. */
-  received(): void
+  readonly received: () => void
 }
 
 /** Serves one gateway; chosen by the gateway's type (G-8). */

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Gauge } from 'prom-client'
+import type { GatewayRepository } from '../../src/domain/ports.ts'
+import { GatewayOrchestrator } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
+import { MemoryGatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-process-store.ts'
+import type { GatewayRunner, RetryPolicy } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { type Delivery, runConsumer, type Verdict } from '../../src/nats/consumer.ts'
+import { MappingError } from '../../src/proto/errors.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import { oneLine } from '../../src/runner/startup.ts'
+import { gatewayEventOf, UnknownGatewayEvent } from './gateway-events.ts'
+import { describeProcess, logGatewayEvent } from './gateway-report.ts'
+
+export interface GatewayServiceOptions {
+  readonly gateways: GatewayRepository
+  readonly nats: NatsClient
+  readonly logger: Logger
+  /** By gateway type in lower case. */
+  readonly runners: Readonly<Record<string, GatewayRunner>>
+  readonly retry: RetryPolicy
+  readonly gatewayStream: string
+  readonly durable: string
+}
+
+const STOP_TIMEOUT_MS = 5_000
+const BATCH_SIZE = 10
+
+/** The orchestrator of gateways between PostgreSQL, which it reads once, and the events, which it follows. */
+export class GatewayService {
+  readonly #options: GatewayServiceOptions
+  readonly #store = new MemoryGatewayProcessStore()
+  readonly #orchestrator: GatewayOrchestrator
+
+  constructor(options: GatewayServiceOptions) {
+    this.#options = options
+    this.#orchestrator = new GatewayOrchestrator({
+      store: this.#store,
+      runnerFor: (type) => options.runners[type.toLowerCase()] ?? null,
+      retry: options.retry,
+      stopTimeoutMs: STOP_TIMEOUT_MS,
+      sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+      nowMs: () => performance.now(),
+      onEvent: (gateway, event) => logGatewayEvent(options.logger, gateway, event),
+    })
+    this.#countByState()
+  }
+
+  /**
+   * Starts a process for every gateway, then follows the events until the signal aborts. Events of before the loading are in
+   * the stream too; they are older than what was loaded and change nothing (G-1, G-5).
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { nats, gatewayStream, durable, logger } = this.#options
+    await this.#orchestrator.start(this.#options.gateways.listAll({ signal }))
+    logger.info({ gateways: this.#store.count() }, 'gateways loaded')
+    const consumer = {
+      client: nats,
+      service: 'gateway-orchestrator',
+      stream: gatewayStream,
+      durable,
+      filterSubject: 'gateway.>',
+      batchSize: BATCH_SIZE,
+      // A person who changes a gateway looks whether it worked: nothing waits for a fuller batch.
+      batchWaitMs: 0,
+      handle: (batch: readonly Delivery[]) => Promise.all(batch.map((delivery) => this.#take(delivery))),
+    }
+    try {
+      await runConsumer(consumer, signal)
+    } finally {
+      await this.#orchestrator.stop()
+    }
+  }
+
+  /** What `/gateways` answers. */
+  describe(): unknown {
+    return { gateways: this.#store.list().map((process) => describeProcess(process, performance.now())) }
+  }
+
+  async #take(delivery: Delivery): Promise<Verdict> {
+    try {
+      await this.#orchestrator.handle(gatewayEventOf(delivery))
+      return { kind: 'ack' }
+    } catch (error) {
+      const hopeless = error instanceof MappingError || error instanceof UnknownGatewayEvent
+      return { kind: hopeless ? 'dead_letter' : 'retry', reason: oneLine(error) }
+    }
+  }
+
+  #countByState(): void {
+    const store = this.#store
+    // eslint-disable-next-line no-new -- a gauge registers itself
+    new Gauge({
+      name: 'ponix_gateways',
+      help: 'Gateway processes by state.',
+      labelNames: ['state'],
+      collect() {
+        this.reset()
+        for (const { status } of store.list()) this.inc({ state: status.state })
+      },
+    })
+  }
+}

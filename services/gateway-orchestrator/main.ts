@@ -1,0 +1,40 @@
+import { connectNats } from '../../src/nats/connection.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import { ensureStreams } from '../../src/nats/streams.ts'
+import { connectPostgres } from '../../src/postgres/database.ts'
+import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
+import { parseEnvironment } from '../../src/runner/environment.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import { runService } from '../../src/runner/runner.ts'
+import { runMain } from '../../src/runner/startup.ts'
+import { clientOptions, environment } from './environment.ts'
+import { GatewayService } from './gateway-service.ts'
+import { mqttRunner } from './mqtt-runner.ts'
+import { printRunner } from './print-runner.ts'
+
+await runMain('gateway-orchestrator', async () => {
+  const env = parseEnvironment('gateway-orchestrator', environment)
+  const logger = createLogger('gateway-orchestrator')
+  const options = clientOptions(env, logger)
+  const [database, nats] = await Promise.all([connectPostgres(options.postgres), connectNats(options.nats)])
+  await ensureStreams(nats, options.streams)
+  const mqtt = mqttRunner({ producer: createProducer(nats), rawStream: env.PONIX_NATS_RAW_STREAM })
+  const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS)
+  const service = new GatewayService({
+    gateways: new PostgresGatewayRepository(database),
+    nats,
+    logger,
+    runners: { print, mqtt, emqx: mqtt },
+    retry: options.retry,
+    gatewayStream: env.PONIX_NATS_GATEWAY_STREAM,
+    durable: env.PONIX_GATEWAY_CDC_CONSUMER_NAME,
+  })
+  await runService({
+    service: 'gateway-orchestrator',
+    logger,
+    processes: { gateways: (signal) => service.run(signal) },
+    closers: { postgres: () => database.close(), nats: () => nats.drain() },
+    readiness: { postgres: (signal) => database.ping(signal), nats: (signal) => nats.ping(signal) },
+    routes: { '/gateways': () => service.describe() },
+  })
+})
