@@ -36,7 +36,7 @@ function queryCommand(env: DemoEnvironment): string {
   const url = new URL(env.PONIX_CLICKHOUSE_URL)
   url.searchParams.set('database', env.PONIX_CLICKHOUSE_DATABASE)
   const query = 'SELECT occurred_at, end_device_id, data FROM processed_envelopes ORDER BY occurred_at DESC LIMIT 10'
-  return `curl -s -u ${env.PONIX_CLICKHOUSE_USERNAME}:${password} '${url}' -d '${query} FORMAT PrettyCompact'`
+  return `curl -s -u ${env.PONIX_CLICKHOUSE_USERNAME}:${password} '${url.href}' -d '${query} FORMAT PrettyCompact'`
 }
 
 function publishCommand(mqtt: URL, topic: string): string {

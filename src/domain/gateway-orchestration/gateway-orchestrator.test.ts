@@ -91,10 +91,10 @@ describe('GatewayOrchestrator', () => {
   it('G-3 a changed config stops the old run before the new one starts', async () => {
     const log: string[] = []
     const { orchestrator } = rig(async (run) => {
-      log.push(`start ${String(run.gateway.gatewayConfig['v'])}`)
+      log.push(`start ${JSON.stringify(run.gateway.gatewayConfig['v'])}`)
       await untilAborted(run.signal)
       await settle()
-      log.push(`end ${String(run.gateway.gatewayConfig['v'])}`)
+      log.push(`end ${JSON.stringify(run.gateway.gatewayConfig['v'])}`)
     })
     await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
     await orchestrator.handle({
@@ -132,10 +132,10 @@ describe('GatewayOrchestrator', () => {
     const gate = new Promise<void>((resolve) => (release = resolve))
     const { orchestrator } = rig(async (run) => {
       const { gatewayId, gatewayConfig } = run.gateway
-      log.push(`start ${gatewayId}${String(gatewayConfig['v'])}`)
+      log.push(`start ${gatewayId}${JSON.stringify(gatewayConfig['v'])}`)
       await untilAborted(run.signal)
       if (gatewayId === 'a' && gatewayConfig['v'] === 1) await gate
-      log.push(`end ${gatewayId}${String(gatewayConfig['v'])}`)
+      log.push(`end ${gatewayId}${JSON.stringify(gatewayConfig['v'])}`)
     })
     await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
     const handled = [2, 3].map((v) =>
