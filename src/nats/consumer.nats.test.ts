@@ -100,17 +100,13 @@ function recorder(wanted: number) {
   const seen: string[] = []
   const batches: string[][] = []
   const done = deferred()
-  return {
-    seen,
-    batches,
-    all: done.promise,
-    async handle(batch: readonly Delivery[]): Promise<readonly Verdict[]> {
-      batches.push(batch.map(text))
-      seen.push(...batch.map(text))
-      if (new Set(seen).size >= wanted) done.resolve()
-      return batch.map(() => ACK)
-    },
+  const handle = async (batch: readonly Delivery[]): Promise<readonly Verdict[]> => {
+    batches.push(batch.map(text))
+    seen.push(...batch.map(text))
+    if (new Set(seen).size >= wanted) done.resolve()
+    return batch.map(() => ACK)
   }
+  return { seen, batches, all: done.promise, handle }
 }
 
 async function deadLettersOf({ client, stream }: Scene) {

@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import { describe, expect, inject, test, onTestFinished } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import { createOrderedPublisher } from './ordered-publisher.ts'
 import type { NatsClient } from './connection.ts'
+import { createOrderedPublisher } from './ordered-publisher.ts'
+import type { OrderedPublisher } from './ordered-publisher.ts'
+import type { Stored } from './publication.ts'
 import { ensureStreams } from './streams.ts'
 
 const encoder = new TextEncoder()
@@ -23,19 +24,47 @@ function numbered(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, index) => String(from + index))
 }
 
+function publishAll(publisher: OrderedPublisher, subject: string, bodies: readonly string[]): Promise<Stored>[] {
+  return bodies.map((body) => publisher.publish({ subject, body: encoder.encode(body), messageId: `m${body}` }))
+}
+
+/** Stands for a stream: answers each message on the subject as the script says, with an acknowledgement or not at all. */
+function scriptedStream(
+  client: NatsClient,
+  subject: string,
+  answer: (body: string, arrival: number) => string | undefined,
+) {
+  const arrived: string[] = []
+  client.connection.subscribe(subject, {
+    callback: (_error, message) => {
+      arrived.push(message.string())
+      const reply = answer(message.string(), arrived.length)
+      if (reply !== undefined) message.respond(reply)
+    },
+  })
+  return arrived
+}
+
+const ACK = JSON.stringify({ stream: 'scripted', seq: 1 })
+const FULL = JSON.stringify({ error: { code: 503, err_code: 10_077, description: 'maximum bytes exceeded' } })
+const REFUSED = JSON.stringify({
+  error: { code: 400, err_code: 10_109, description: 'invalid operation on sealed stream' },
+})
+
 describe('ordered publisher', () => {
   test('N-2 stores every message once, in the order of the calls, with its id and headers', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
     const publisher = createOrderedPublisher(client, { window: 16 })
+    const headers = { 'Ponix-Lsn': '0/1' }
     const stored = await Promise.all(
       numbered(0, 500).map((body) =>
         publisher.publish({
           subject: `${stream.subject}.a`,
           body: encoder.encode(body),
           messageId: `m${body}`,
-          headers: { 'Ponix-Lsn': '0/1' },
+          headers,
         }),
       ),
     )
@@ -45,11 +74,160 @@ describe('ordered publisher', () => {
     const first = await client.manager.streams.getMessage(stream.name, { seq: 1 })
     expect(first?.header.get('Nats-Msg-Id')).toBe('m0')
     expect(first?.header.get('Ponix-Lsn')).toBe('0/1')
-    const again = await publisher.publish({
-      subject: `${stream.subject}.a`,
-      body: encoder.encode('x'),
-      messageId: 'm7',
+    const again = await Promise.all(publishAll(publisher, `${stream.subject}.a`, ['7']))
+    expect(again).toEqual([{ stream: stream.name, sequence: 8, duplicate: true }])
+  })
+
+  test('N-2 has no more in flight than its window, in messages and in bytes', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    const arrived = scriptedStream(client, `${subject}.>`, () => undefined)
+    const byCount = createOrderedPublisher(client, { window: 4 })
+    const byBytes = createOrderedPublisher(client, { windowBytes: 10 })
+    const promises = [
+      ...publishAll(byCount, `${subject}.a`, numbered(0, 9)),
+      ...publishAll(byBytes, `${subject}.b`, ['four', 'five.', 'six']),
+    ]
+    await client.connection.flush()
+    await client.connection.flush()
+    expect(arrived).toEqual(['0', '1', '2', '3', 'four', 'five.'])
+    expect([byCount.inFlight, byBytes.inFlight]).toEqual([4, 2])
+    const results = Promise.allSettled(promises)
+    await Promise.all([byCount.close(), byBytes.close()])
+    expect((await results).every(({ status }) => status === 'rejected')).toBe(true)
+  })
+
+  test('N-6 NATS killed and started again in mid-flow: every message stored once and in order', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    await using client = await connectTo(server.url, log.logger)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const publisher = createOrderedPublisher(client, { window: 64 })
+    const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 1000))
+    await promises[300]
+    await server.kill()
+    await log.line('NATS went away')
+    promises.push(...publishAll(publisher, `${stream.subject}.a`, numbered(1000, 1500)))
+    await server.start()
+    await publisher.flush()
+    await Promise.all(promises)
+    expect(await bodiesOf(client, stream.name)).toEqual(numbered(0, 1500))
+  })
+
+  test('N-6 the stream deleted in mid-flow is made again, and what was not stored before goes there in order', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const publisher = createOrderedPublisher(client, { window: 8 })
+    const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 100))
+    await promises[20]
+    await client.manager.streams.delete(stream.name)
+    await Promise.all(promises)
+    const bodies = await bodiesOf(client, stream.name)
+    expect(bodies).toEqual(numbered(100 - bodies.length, 100))
+    expect(bodies.length).toBeLessThan(100)
+  })
+
+  test('after acknowledgements that stay out the oldest is tried alone, and then all follow in order', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? undefined : ACK))
+    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 100 })
+    await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
+    expect(arrived).toEqual(['0', '1', '2', '3', '0', '1', '2', '3', '4', '5'])
+  })
+
+  test('after one acknowledgement that stays out only what is not acknowledged is sent again', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    const arrived = scriptedStream(client, `${subject}.>`, (body, arrival) =>
+      body === '1' && arrival < 4 ? undefined : ACK,
+    )
+    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 100 })
+    await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
+    expect(arrived).toEqual(['0', '1', '2', '3', '4', '5', '1'])
+  })
+
+  test('a stream that says "full" is tried again with the oldest alone, said once, and nothing new is sent meanwhile', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    await using client = await connectTo(server.url, log.logger)
+    const { subject } = ownStream()
+    const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? FULL : ACK))
+    const publisher = createOrderedPublisher(client, { window: 2 })
+    await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 4)))
+    expect(arrived).toEqual(['0', '1', '0', '0', '0', '1', '2', '3'])
+    expect(log.count('does not store: maximum bytes exceeded (10077)')).toBe(1)
+    expect(log.count('JetStream stores messages again')).toBe(1)
+  })
+
+  test('N-6 a stream at its limit keeps what it has, and takes the rest in order when there is room', async () => {
+    const log = probeLog()
+    await using client = await connectTo(inject('nats').url, log.logger)
+    const stream = ownStream()
+    await client.manager.streams.add({
+      name: stream.name,
+      subjects: [...stream.subjects],
+      max_msgs: 40,
+      discard: 'new',
     })
-    expect(again).toEqual({ stream: stream.name, sequence: 8, duplicate: true })
+    const publisher = createOrderedPublisher(client, { window: 8 })
+    const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 60))
+    await log.line('JetStream does not store: maximum messages exceeded')
+    expect(await bodiesOf(client, stream.name)).toEqual(numbered(0, 40))
+    await client.manager.streams.purge(stream.name)
+    const sequences = (await Promise.all(promises)).map(({ sequence }) => sequence)
+    expect(sequences).toEqual(numbered(1, 61).map(Number))
+  })
+
+  test('what can never be stored rejects with its reason, and so does all that comes after it; what came before is stored', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    scriptedStream(client, `${subject}.>`, (body) => (body === '2' ? REFUSED : ACK))
+    const publisher = createOrderedPublisher(client, { window: 3 })
+    const results = await Promise.allSettled(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
+    expect(results.map((result) => (result.status === 'rejected' ? codeOf(result.reason) : 'stored'))).toEqual([
+      'stored',
+      'stored',
+      'refused',
+      'superseded',
+      'superseded',
+      'superseded',
+    ])
+    await expect(Promise.all(publishAll(publisher, `${subject}.a`, ['7']))).rejects.toMatchObject({
+      code: 'superseded',
+    })
+  })
+
+  test('a message too large for NATS, or with no stream for its subject, ends the publisher with a clear reason', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    const tooLarge = { subject: `${subject}.a`, body: new Uint8Array(2_000_000), messageId: 'm' }
+    await expect(createOrderedPublisher(client).publish(tooLarge)).rejects.toMatchObject({
+      code: 'too_large',
+      message: `2000000 bytes for ${subject}.a; NATS takes 1048576 (max_payload)`,
+    })
+    const homeless = createOrderedPublisher(client).publish({ ...tooLarge, body: new Uint8Array(1) })
+    await expect(homeless).rejects.toMatchObject({
+      code: 'no_stream',
+      message: `no stream takes the subject ${subject}.a`,
+    })
+  })
+
+  test('when the connection is closed everything that is not stored rejects', async () => {
+    const client = await connectTo(inject('nats').url)
+    const { subject } = ownStream()
+    scriptedStream(client, `${subject}.>`, () => undefined)
+    const publisher = createOrderedPublisher(client, { window: 2 })
+    const results = Promise.allSettled(publishAll(publisher, `${subject}.a`, numbered(0, 4)))
+    await client.drain()
+    const codes = (await results).map((result) => (result.status === 'rejected' ? codeOf(result.reason) : 'stored'))
+    expect(codes).toEqual(['closed', 'closed', 'closed', 'closed'])
+    await publisher.flush()
   })
 })
+
+function codeOf(reason: unknown): unknown {
+  return typeof reason === 'object' && reason !== null && 'code' in reason ? reason.code : reason
+}

@@ -5,7 +5,8 @@ import { PublishWindow } from './publish-window.ts'
 /**
  * Stores messages in the order of the calls, many in flight. While NATS is away or a stream is full it waits and keeps the
  * order. If a message can never be stored, its promise rejects with that PublishError, and so do those of all later messages
- * (code `superseded`): some of them may be stored already, none will be from then on. Then make a new publisher.
+ * (code `superseded`): some of them may be stored already, none will be from then on. Earlier ones go on. Then close it and
+ * make a new publisher.
  *
  * One limit: a full stream that makes room between two messages in flight can take the later one first.
  */

@@ -74,8 +74,7 @@ export class PublishWindow {
   async publish(publication: Publication, signal?: AbortSignal): Promise<Stored> {
     if (this.#closedBecause !== undefined) throw this.#closedBecause
     signal?.throwIfAborted()
-    const slot = new PublishSlot(publication, this.#nextNumber++)
-    this.#refuseTooLarge(slot)
+    const slot = this.#slotFor(publication)
     if (signal !== undefined) slot.onAbort(signal, () => this.#giveUp(slot, signal.reason))
     this.#waiting.push(slot)
     this.#pump()
@@ -91,6 +90,18 @@ export class PublishWindow {
   /** Rejects what is not stored yet. */
   close(): void {
     this.#shut('the publisher is closed')
+  }
+
+  #slotFor(publication: Publication): PublishSlot {
+    const number = this.#nextNumber++
+    try {
+      const slot = new PublishSlot(publication, number)
+      this.#refuseTooLarge(slot)
+      return slot
+    } catch (error) {
+      if (error instanceof PublishError) this.#countFailure(number, error)
+      throw error
+    }
   }
 
   #pump(): void {
@@ -225,12 +236,18 @@ export class PublishWindow {
 
   #fail(slot: PublishSlot, error: PublishError): void {
     if (slot.settled) return
+    this.#countFailure(slot.number, error)
+    this.#giveUp(slot, error)
+  }
+
+  #countFailure(number: number, error: PublishError): void {
     natsMetrics.publishFailures.inc({ code: error.code })
-    if (this.#options.afterFailure === 'skip') return this.#giveUp(slot, error)
-    this.#remove(slot)
-    slot.reject(error)
+    if (this.#options.afterFailure === 'skip') return
     const reason = `an earlier message was given up: ${error.message}`
-    this.#close(new PublishError('superseded', reason, { cause: error }))
+    this.#closedBecause ??= new PublishError('superseded', reason, { cause: error })
+    const later = [...this.#inFlight.values()].filter((slot) => slot.number > number)
+    for (const slot of later) this.#remove(slot)
+    for (const slot of [...later, ...this.#waiting.drain()]) if (!slot.settled) slot.reject(this.#closedBecause)
   }
 
   #giveUp(slot: PublishSlot, reason: unknown): void {
@@ -283,7 +300,7 @@ export class PublishWindow {
   #close(because: PublishError): void {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
-    this.#closedBecause = because
+    this.#closedBecause ??= because
     clearTimeout(this.#holdTimer)
     this.#offLink()
     if (!this.#client.connection.isClosed()) this.#subscription.unsubscribe()

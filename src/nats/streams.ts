@@ -51,10 +51,25 @@ const ensured = new WeakMap<NatsClient, Map<string, StreamDefinition>>()
 export async function ensureStreams(client: NatsClient, streams: readonly StreamDefinition[]): Promise<void> {
   const known = ensured.get(client) ?? new Map<string, StreamDefinition>()
   ensured.set(client, known)
+  warnOfByteLimits(client, streams)
   for (const stream of streams) {
     await ensureStream(client, stream)
     known.set(stream.name, stream)
   }
+}
+
+/**
+ * A full stream is to refuse what is new (`discard: new`). Servers before 2.10.5 reckon a message smaller than it is when they
+ * check that, and may then drop the oldest to keep the limit (nats-server issue 4771); age limits are not concerned.
+ */
+function warnOfByteLimits(client: NatsClient, streams: readonly StreamDefinition[]): void {
+  const version = client.connection.info?.version ?? ''
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10))
+  const exact = major * 1e6 + minor * 1e3 + patch >= 2_010_005
+  if (exact || !streams.some(({ maxBytes = 0 }) => maxBytes > 0)) return
+  client.logger.warn(
+    `nats-server ${version} may drop the oldest messages of a stream at its byte limit; use 2.10.5 or newer, or limit by age alone`,
+  )
 }
 
 /** Makes the stream again if this client ensured it before; says whether it is there now. */

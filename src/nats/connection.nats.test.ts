@@ -1,0 +1,84 @@
+import { createServer } from 'node:net'
+import { describe, expect, inject, test } from 'vitest'
+import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
+import { freePort, startNats } from '../../test/rig/servers.ts'
+import { StartupError } from '../runner/startup.ts'
+import { connectNats } from './connection.ts'
+
+const soon = () => AbortSignal.timeout(5000)
+
+describe('connection', () => {
+  test('R-6 NATS that does not answer is one line with its address and without its password', async () => {
+    const port = await freePort()
+    const { logger } = probeLog()
+    const url = `nats://ponix:hunter2@127.0.0.1:${port}`
+    const error = await connectNats({ url, name: 'test', startupTimeoutMs: 300, logger }).catch((e: unknown) => e)
+    expect(error).toBeInstanceOf(StartupError)
+    expect(String(error)).toMatch(new RegExp(`NATS at 127.0.0.1:${port} did not answer for 0.3 s: .*refused`, 'i'))
+    expect(String(error)).not.toContain('hunter2')
+  })
+
+  test('R-6 a server that accepts and says nothing is waited for no longer than the time', async () => {
+    const silent = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => silent.once('listening', resolve))
+    const address = silent.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    const { logger } = probeLog()
+    const connecting = connectNats({ url: `nats://127.0.0.1:${port}`, name: 'test', startupTimeoutMs: 300, logger })
+    await expect(connecting).rejects.toThrow(`NATS at 127.0.0.1:${port} did not answer for 0.3 s`)
+    silent.close()
+  })
+
+  test('R-6 NATS that comes up while a service waits is connected to', async () => {
+    await using server = await startNats()
+    await server.stop()
+    const log = probeLog()
+    const connecting = connectTo(server.url, log.logger)
+    await log.line('waiting for NATS')
+    await server.start()
+    await using client = await connecting
+    await expect(client.ping(soon())).resolves.toBeUndefined()
+  })
+
+  test('R-5 N-6 NATS away: the readiness check fails at once, and passes when it is back; each is said once', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    await using client = await connectTo(server.url, log.logger)
+    await client.ping(soon())
+    await server.kill()
+    await log.line('NATS went away; reconnecting')
+    await expect(client.ping(soon())).rejects.toThrow('not connected to NATS')
+    await server.start()
+    await log.line('NATS is back')
+    await client.ping(soon())
+    expect(log.count('NATS went away')).toBe(1)
+    expect(log.count('NATS is back')).toBe(1)
+  })
+
+  test('N-7 draining sends what is buffered, closes, and can be asked twice; nothing is said of it', async () => {
+    await using watcher = await connectTo(inject('nats').url)
+    const log = probeLog()
+    const client = await connectTo(inject('nats').url, log.logger)
+    const subject = `drain-${process.pid}-${Date.now()}`
+    let received = 0
+    watcher.connection.subscribe(subject, { callback: () => void received++ })
+    await watcher.connection.flush()
+    for (let index = 0; index < 1000; index++) client.connection.publish(subject, 'x')
+    await client.drain()
+    await client.drain()
+    await watcher.connection.flush()
+    expect(received).toBe(1000)
+    expect(client.connection.isClosed()).toBe(true)
+    expect(log.lines.filter(({ level }) => level !== 'debug')).toEqual([])
+  })
+
+  test('N-7 draining while NATS is away closes all the same', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    const client = await connectTo(server.url, log.logger)
+    await server.kill()
+    await log.line('NATS went away')
+    await client.drain()
+    expect(client.connection.isClosed()).toBe(true)
+  })
+})

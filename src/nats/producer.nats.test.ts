@@ -1,0 +1,64 @@
+import { describe, expect, inject, test } from 'vitest'
+import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { startNats } from '../../test/rig/servers.ts'
+import { createProducer } from './producer.ts'
+import { ensureStreams } from './streams.ts'
+
+const body = new Uint8Array([1, 2, 3])
+
+describe('producer', () => {
+  test('N-2 a retry under the same message id is not a second message', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const producer = createProducer(client)
+    const publication = { subject: `${stream.subject}.device`, body, messageId: 'one' }
+    expect(await producer.publish(publication)).toEqual({ stream: stream.name, sequence: 1, duplicate: false })
+    expect(await producer.publish(publication)).toEqual({ stream: stream.name, sequence: 1, duplicate: true })
+    const { state } = await client.manager.streams.info(stream.name)
+    expect(state.messages).toBe(1)
+    const message = await client.manager.streams.getMessage(stream.name, { seq: 1 })
+    expect(message?.data).toEqual(body)
+  })
+
+  test('N-2 one message that cannot be stored does not keep the others from it', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const producer = createProducer(client, { maxInFlight: 2 })
+    const subjects = [
+      `${stream.subject}.a`,
+      'nobody.takes.this',
+      `${stream.subject}.b`,
+      'not a subject',
+      `${stream.subject}.c`,
+    ]
+    const results = await Promise.allSettled(
+      subjects.map((subject, index) => producer.publish({ subject, body, messageId: `m${index}` })),
+    )
+    expect(
+      results.map((result) => (result.status === 'fulfilled' ? result.value.sequence : result.reason.code)),
+    ).toEqual([1, 'no_stream', 2, 'invalid', 3])
+  })
+
+  test('N-6 while NATS is away it keeps trying, until it is back or the signal aborts', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    await using client = await connectTo(server.url, log.logger)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const producer = createProducer(client)
+    await server.stop()
+    await log.line('NATS went away')
+    const abort = new AbortController()
+    const given = producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'given up' }, abort.signal)
+    const kept = producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'kept' })
+    abort.abort(new Error('enough'))
+    await expect(given).rejects.toThrow('enough')
+    await server.start()
+    expect(await kept).toEqual({ stream: stream.name, sequence: 1, duplicate: false })
+    await expect(
+      producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'late' }, abort.signal),
+    ).rejects.toThrow('enough')
+  })
+})

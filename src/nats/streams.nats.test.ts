@@ -1,0 +1,86 @@
+import { describe, expect, inject, test } from 'vitest'
+import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { startNats } from '../../test/rig/servers.ts'
+import { StartupError } from '../runner/startup.ts'
+import { ensureStreams, streamDefinitions } from './streams.ts'
+
+const limits = { maxAgeMs: 60_000, maxBytes: 1_000_000, duplicateWindowMs: 5000 }
+const names = { rawStream: 'raw_envelopes', processedStream: 'processed_envelopes', gatewayStream: 'gateways' }
+
+describe('streams', () => {
+  test('N-1 W-1 the four streams are made with their subjects and limits, on files; a second time changes nothing', async () => {
+    await using server = await startNats()
+    await using client = await connectTo(server.url)
+    await ensureStreams(client, streamDefinitions({ ...names, ...limits }))
+    await ensureStreams(client, streamDefinitions({ ...names, ...limits }))
+    const found = []
+    for await (const { config } of client.manager.streams.list()) {
+      const { name, subjects, storage, max_age, max_bytes, duplicate_window, discard } = config
+      found.push({ name, subjects, storage, max_age, max_bytes, duplicate_window, discard })
+    }
+    const common = {
+      storage: 'file',
+      max_age: 60_000_000_000,
+      max_bytes: 1_000_000,
+      duplicate_window: 5_000_000_000,
+      discard: 'new',
+    }
+    expect(found.toSorted((a, b) => a.name.localeCompare(b.name))).toEqual([
+      { ...common, name: 'dead_letters', subjects: ['dead_letters.>'], max_age: 30 * 24 * 3600 * 1e9 },
+      { ...common, name: 'gateways', subjects: ['gateway.>'] },
+      { ...common, name: 'processed_envelopes', subjects: ['processed_envelopes.>'] },
+      { ...common, name: 'raw_envelopes', subjects: ['raw_envelopes.>'] },
+    ])
+  })
+
+  test('N-1 without limits nothing is limited, and a window longer than the age is cut to it', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const unlimited = { ...ownStream(), maxAgeMs: 0, maxBytes: 0 }
+    const short = { ...ownStream(), maxAgeMs: 1000, duplicateWindowMs: 120_000 }
+    await ensureStreams(client, [unlimited, short])
+    expect((await client.manager.streams.info(unlimited.name)).config).toMatchObject({ max_age: 0, max_bytes: -1 })
+    expect((await client.manager.streams.info(short.name)).config).toMatchObject({ duplicate_window: 1_000_000_000 })
+  })
+
+  test('N-1 a stream with other subjects is an error that shows both, and stays as it is', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await client.manager.streams.add({ name: stream.name, subjects: [`${stream.subject}.*`] })
+    const error = await ensureStreams(client, [stream]).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(StartupError)
+    expect(String(error)).toContain(
+      `stream ${stream.name} exists with the subjects ${stream.subject}.*; expected ${stream.subject}.>`,
+    )
+    expect((await client.manager.streams.info(stream.name)).config.subjects).toEqual([`${stream.subject}.*`])
+  })
+
+  test('N-1 subjects that another stream has already are an error that names it', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const other = ownStream()
+    await client.manager.streams.add({ name: other.name, subjects: [`${other.subject}.x`] })
+    const stream = { ...ownStream(), subjects: other.subjects }
+    await expect(ensureStreams(client, [stream])).rejects.toThrow(
+      `stream ${stream.name} cannot take the subjects ${other.subject}.>: stream ${other.name} has them already`,
+    )
+  })
+
+  test('N-1 other limits are left as they are and told', async () => {
+    const log = probeLog()
+    await using client = await connectTo(inject('nats').url, log.logger)
+    const stream = ownStream()
+    await ensureStreams(client, [{ ...stream, maxAgeMs: 5000 }])
+    await ensureStreams(client, [{ ...stream, maxAgeMs: 9000 }])
+    expect((await client.manager.streams.info(stream.name)).config.max_age).toBe(5_000_000_000)
+    expect((await log.line('other limits'))['differing']).toMatchObject({
+      max_age: { expected: 9_000_000_000, found: 5_000_000_000 },
+    })
+  })
+
+  test('N-1 services that start at the same moment do not trip over each other', async () => {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => connectTo(inject('nats').url)))
+    const stream = ownStream()
+    const all = clients.map((client, index) => ensureStreams(client, [{ ...stream, maxAgeMs: 1000 + index }]))
+    expect(await Promise.allSettled(all)).toEqual(all.map(() => ({ status: 'fulfilled', value: undefined })))
+    await Promise.all(clients.map((client) => client.drain()))
+  })
+})
