@@ -1,3 +1,4 @@
+import { runClickHouse } from './clickhouse/clickhouse.ts'
 import { provideClickHouse } from './clickhouse-installation.ts'
 import { provideMqtt, runMqtt } from './mqtt/run-mqtt.ts'
 import { provideNats } from './nats/installation.ts'
@@ -5,7 +6,6 @@ import { runNats } from './nats/run-nats.ts'
 import { providePostgres } from './postgres/installation.ts'
 import { runPostgres } from './postgres/run-postgres.ts'
 import type { Provisioning } from './provision.ts'
-import { ServerError } from './server.ts'
 import type { RunServer, ServerName } from './server.ts'
 
 export interface EmbeddedServer {
@@ -25,7 +25,7 @@ export const embeddedServers: Readonly<Record<ServerName, EmbeddedServer>> = {
     title: 'ClickHouse',
     defaultPort: 18_123,
     provide: provideClickHouse,
-    run: () => Promise.reject(new ServerError('not built yet')),
+    run: runClickHouse,
   },
   mqtt: { title: 'MQTT broker', defaultPort: 11_883, provide: provideMqtt, run: runMqtt },
 }

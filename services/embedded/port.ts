@@ -22,6 +22,5 @@ export function portError(port: number, purpose: string, error: unknown): Server
   const reason = inUse ? 'is in use by another program' : `cannot be listened on (${oneLine(error)})`
   return new ServerError(
     `port ${port} of 127.0.0.1, which ${purpose} needs, ${reason}: stop that program, or choose another port with --port`,
-    { cause: error },
   )
 }

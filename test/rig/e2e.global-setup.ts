@@ -1,12 +1,8 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
-/** End-to-end tests run the built programs: builds them first. */
+/** End-to-end tests run the built programs: brings the build up to date first. */
 export async function setup(): Promise<void> {
-  const build = spawn(process.execPath, [fileURLToPath(new URL('../../scripts/build.mjs', import.meta.url))], {
-    stdio: 'inherit',
-  })
-  const [code] = await once(build, 'close')
-  if (code !== 0) throw new Error('the build failed')
+  await promisify(execFile)(process.execPath, [fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url))])
 }

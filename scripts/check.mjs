@@ -1,0 +1,65 @@
+// `npm run check`: everything that can be said about the code without running it.
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { setUp } from './setup.mjs'
+import { root, runTool } from './tools.mjs'
+
+const checks = {
+  'format (oxfmt)': () => runTool('oxfmt', ['--check']),
+  'lint (oxlint)': () => runTool('oxlint', []),
+  'types (tsc)': () => runTool('tsc', ['--project', '.', '--pretty']),
+  'nothing unused (knip)': () => runTool('knip', []),
+  'package (publint)': () => runTool('publint', ['--strict']),
+  'generated code is current (buf)': generatedIsCurrent,
+}
+
+/** Runs all checks and says for each how it went; resolves with the numbers of those that passed and failed. */
+export async function check() {
+  const counts = { passed: 0, failed: 0 }
+  for (const [name, run] of Object.entries(checks)) {
+    const begin = performance.now()
+    const { code, output } = await run()
+    const seconds = ((performance.now() - begin) / 1000).toFixed(1)
+    if (code === 0) {
+      counts.passed += 1
+      console.log(`✓ ${name} ${seconds} s`)
+    } else {
+      counts.failed += 1
+      console.log(`${output.trimEnd()}\n✗ ${name} ${seconds} s`)
+    }
+  }
+  return counts
+}
+
+async function generatedIsCurrent() {
+  const folder = await mkdtemp(join(tmpdir(), 'ponix-generated-'))
+  try {
+    const { code, output } = await runTool('buf', ['generate', '--output', folder])
+    if (code !== 0) return { code, output }
+    const [fresh, committed] = await Promise.all([
+      readTree(join(folder, 'src/proto/gen')),
+      readTree(join(root, 'src/proto/gen')),
+    ])
+    const differing = [...new Set([...fresh.keys(), ...committed.keys()])].filter(
+      (path) => fresh.get(path) !== committed.get(path),
+    )
+    const stale = differing.map((path) => `src/proto/gen/${path} is not what proto/ generates: run npm run generate\n`)
+    return { code: stale.length === 0 ? 0 : 1, output: stale.join('') }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function readTree(folder) {
+  const paths = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.ts'))
+  return new Map(await Promise.all(paths.map(async (path) => [path, await readFile(join(folder, path), 'utf8')])))
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await setUp()
+  const { passed, failed } = await check()
+  console.log(`${passed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}

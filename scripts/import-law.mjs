@@ -1,0 +1,95 @@
+// The import law of docs/: which room may import which. A rule for oxlint, because it has to see every way to import
+// (`import`, `export … from`, `import()`, `import('…').T`, `require`) and the file that a relative path really means.
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const projectRoot = fileURLToPath(new URL('..', import.meta.url))
+const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
+
+/** What a room may import of ours beside itself. A room is a folder of src/, `services/x`, or the first folder. */
+const allowedRooms = {
+  supervisor: [],
+  domain: [],
+  runner: [],
+  cli: ['supervisor'],
+  ...Object.fromEntries(adapters.map((adapter) => [adapter, ['domain', 'runner']])),
+  service: ['domain', 'runner', ...adapters],
+  dashboard: [],
+}
+
+const reasons = {
+  supervisor: 'the supervisor imports nothing of ours: it starts any program and knows none',
+  domain: 'the domain imports itself and zod',
+  runner: 'the runner stands below every other room',
+  cli: 'the command line knows the supervisor only',
+  service: 'a service imports rooms of src/, but neither what supervises it nor another service',
+  dashboard: 'the dashboard speaks to the control API only',
+  ...Object.fromEntries(adapters.map((name) => [name, 'an adapter imports domain and runner, never another adapter'])),
+}
+
+/** Packages that one room is there to wrap. */
+const drivers = [
+  [/^pg$/, 'postgres'],
+  [/^@nats-io\//, 'nats'],
+  [/^@clickhouse\/client/, 'clickhouse'],
+  [/^mqtt$/, 'mqtt'],
+  [/^@bufbuild\/cel(\/|$)/, 'cel'],
+]
+
+const domainPackages = ['zod']
+const testPackages = ['vitest', 'fast-check']
+
+/** Which part of the project a path below the root belongs to. */
+function roomOf(path) {
+  const [top, second] = path.split('/')
+  if (top === 'src' && second !== undefined) return { kind: second, name: second }
+  if (top === 'services' && second !== undefined) return { kind: 'service', name: `services/${second}` }
+  return { kind: top, name: top }
+}
+
+/** What is wrong with an import, in words, or undefined. Both paths are relative to the root. */
+function breach(from, specifier) {
+  const room = roomOf(from)
+  const isTest = from.endsWith('.test.ts')
+  if (!specifier.startsWith('.')) return packageBreach(room, isTest, specifier)
+  const target = join(dirname(from), specifier)
+  const other = roomOf(target)
+  if (other.name === room.name || allowedRooms[room.kind] === undefined) return undefined
+  if (isTest && target.startsWith('test/')) return undefined
+  // The lock of set-up, which cannot be in a room: it has to run before anything is built.
+  if (room.name === 'services/embedded' && target === 'scripts/lock.mjs') return undefined
+  return allowedRooms[room.kind].includes(other.kind) ? undefined : reasons[room.kind]
+}
+
+function packageBreach(room, isTest, specifier) {
+  if (isTest && testPackages.includes(specifier)) return undefined
+  if (room.kind === 'domain' && !domainPackages.includes(specifier)) return reasons.domain
+  if (isTest || allowedRooms[room.kind] === undefined) return undefined
+  const [, owner] = drivers.find(([pattern]) => pattern.test(specifier)) ?? []
+  if (owner === undefined || owner === room.name) return undefined
+  return `${specifier} is reached through src/${owner}, never directly`
+}
+
+const rule = {
+  meta: { type: 'problem' },
+  create(context) {
+    const from = relative(projectRoot, context.filename).replaceAll('\\', '/')
+    const check = (source) => {
+      if (source?.type !== 'Literal' || typeof source.value !== 'string') return
+      const message = breach(from, source.value)
+      if (message !== undefined) context.report({ node: source, message })
+    }
+    return {
+      ImportDeclaration: (node) => check(node.source),
+      ExportNamedDeclaration: (node) => check(node.source),
+      ExportAllDeclaration: (node) => check(node.source),
+      ImportExpression: (node) => check(node.source),
+      TSImportType: (node) => check(node.source ?? node.argument),
+      CallExpression(node) {
+        if (node.callee.type === 'Identifier' && node.callee.name === 'require') check(node.arguments[0])
+      },
+    }
+  },
+}
+
+export default { meta: { name: 'ponix' }, rules: { 'import-law': rule } }

@@ -1,0 +1,37 @@
+// `npm test`: set-up, then every check, then every test. The last line counts both: `N passed, N failed`.
+// Arguments go to vitest, and then the checks are left out: `npm test -- --project unit src/runner`.
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { check } from './check.mjs'
+import { setUp } from './setup.mjs'
+import { runTool } from './tools.mjs'
+
+await setUp()
+const chosen = process.argv.slice(2)
+const checks = chosen.length === 0 ? await check() : { passed: 0, failed: 0 }
+const tests = await runTests(chosen)
+const failed = checks.failed + tests.failed
+console.log(`${checks.passed + tests.passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
+
+async function runTests(args) {
+  const folder = await mkdtemp(join(tmpdir(), 'ponix-test-'))
+  const report = join(folder, 'report.json')
+  try {
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+    const { code } = await runTool('vitest', ['run', ...reporters, ...args], { show: true })
+    return count(code, JSON.parse(await readFile(report, 'utf8').catch(() => '{}')))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** A file that could not be loaded has no tests to count; neither has an error outside of tests. Both are failures. */
+function count(code, { numPassedTests = 0, numFailedTests = 0, testResults = [] }) {
+  const unloaded = testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+  )
+  const failures = numFailedTests + unloaded.length
+  return { passed: numPassedTests, failed: failures === 0 && code !== 0 ? 1 : failures }
+}
