@@ -1,0 +1,123 @@
+import { Command, CommanderError, Option } from 'commander'
+import type { FileOptions, RunOptions } from './options.ts'
+import { UsageError } from './usage-error.ts'
+import { packageVersion } from '../supervisor/config/package-root.ts'
+import { nearestName } from '../supervisor/nearest-name.ts'
+
+/** One function for each command; each answers with the exit code. They are loaded only when they are called. */
+export interface Actions {
+  run(file: FileOptions, run: RunOptions): Promise<number>
+  validate(file: FileOptions): Promise<number>
+  graph(file: FileOptions, format: GraphFormat): Promise<number>
+}
+
+export const graphFormats = ['text', 'mermaid', 'dot', 'json'] as const
+export type GraphFormat = (typeof graphFormats)[number]
+
+const examples = `
+Examples:
+  ponix-orchestrator                        run everything in ./commonplace.json
+  ponix-orchestrator --config dev.json      run another file
+  ponix-orchestrator --disable postgres     run all but one
+  ponix-orchestrator validate               check the file, run nothing
+
+Ctrl-C stops everything in order; a second Ctrl-C kills it.`
+
+/**
+ * Does what the arguments say (without those of node itself) and answers with the exit code. Throws a UsageError for what
+ * cannot be understood, and whatever a command throws.
+ */
+export async function runProgram(args: readonly string[], actions: Actions): Promise<number> {
+  let exitCode = 0
+  const program = buildProgram(actions, (code) => (exitCode = code))
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return 0
+    throw new UsageError(oneLine(error.message))
+  }
+  return exitCode
+}
+
+/** Commander begins with "error: " and puts its suggestion on a second line. */
+function oneLine(message: string): string {
+  return message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')
+}
+
+function buildProgram(actions: Actions, ended: (exitCode: number) => void): Command {
+  const program = new Command('ponix-orchestrator')
+    .description('Starts the processes of a JSON file in the order of their dependencies, and keeps them running.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .option('--config <path>', 'the file that says what to run', 'commonplace.json')
+    .option('--only <name>', 'run just this process, without its dependencies (repeatable)', collect, [])
+    .option('--disable <name>', 'do not run this process (repeatable)', collect, [])
+    .option('--mqtt-broker <host:port>', "address of the MQTT broker, in place of the file's")
+  const run = addRun(program, actions, ended)
+  addValidate(program, actions, ended)
+  addGraph(program, actions, ended)
+  // `run` is what happens without a command, so the options of `run` belong to the first help that somebody sees.
+  program.configureHelp({
+    showGlobalOptions: true,
+    visibleOptions: (command) => [...command.options, ...(command === program ? run.options : [])],
+  })
+  program.addHelpText('after', examples)
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined })
+    command.configureHelp(program.configureHelp())
+  }
+  return program
+}
+
+function collect(name: string, before: readonly string[]): readonly string[] {
+  return [...before, name]
+}
+
+function addRun(program: Command, actions: Actions, ended: (exitCode: number) => void): Command {
+  return addCommand(program, 'run', 'run the processes in the foreground (the default)', { isDefault: true })
+    .addOption(
+      new Option('--log-format <format>', 'how to show lines').choices(['text', 'json'] as const).default('text'),
+    )
+    .option('--abort-on-exit', 'stop everything when any process ends, with its exit code', false)
+    .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
+    .action(async (own: Omit<RunOptions, 'exitCodeFrom'> & { exitCodeFrom?: string }, command: Command) => {
+      refuseArguments(program, command)
+      ended(await actions.run(program.opts<FileOptions>(), { ...own, exitCodeFrom: own.exitCodeFrom ?? null }))
+    })
+}
+
+function addValidate(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'validate', 'check the file and print the start order').action(async (_, command: Command) => {
+    refuseArguments(program, command)
+    ended(await actions.validate(program.opts<FileOptions>()))
+  })
+}
+
+function addGraph(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'graph', 'print the dependency graph')
+    .addOption(new Option('--format <format>', 'how to print it').choices(graphFormats).default('text'))
+    .action(async ({ format }: { format: GraphFormat }, command: Command) => {
+      refuseArguments(program, command)
+      ended(await actions.graph(program.opts<FileOptions>(), format))
+    })
+}
+
+function addCommand(program: Command, name: string, description: string, options = {}): Command {
+  return program
+    .command(name, options)
+    .description(description)
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments()
+}
+
+/** No command takes arguments; what stands there is a mistyped command, or one behind the options of `run`. */
+function refuseArguments(program: Command, command: Command): void {
+  const [first] = command.args
+  if (first === undefined) return
+  const names = program.commands.map((known) => known.name())
+  if (names.includes(first)) throw new UsageError(`write the command first: ponix-orchestrator ${first} …`)
+  const nearest = nearestName(first, names)
+  const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean "${nearest}"?`
+  throw new UsageError(`unknown command "${first}"; ${hint}`)
+}

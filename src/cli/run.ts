@@ -1,0 +1,59 @@
+import type { Writable } from 'node:stream'
+import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
+import { createReporter } from './reporter.ts'
+import { handleSignals } from './signals.ts'
+import { loadConfig } from '../supervisor/config/load.ts'
+import { Supervisor } from '../supervisor/supervisor.ts'
+
+/** After a kill nothing is waited for longer than this. */
+const killedMs = 2000
+/** The last lines may still be on their way to a reader that takes them. */
+const flushMs = 1000
+
+/** `run`: supervises until everything has ended or was stopped, then ends this program with the exit code (O-1). */
+export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
+  const config = loadConfig(toLoadOptions(typed, options.exitCodeFrom))
+  const { stdout, stderr } = process
+  const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
+  const names = config.processes.map((process) => process.name)
+  const reporter = createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
+  const supervisor = new Supervisor(config, {
+    ...options,
+    output: { stdout, stderr },
+    colour,
+    onEvent: reporter.event,
+  })
+  const signals = handleSignals(supervisor, {
+    terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
+    underNpm: process.env['npm_command'] !== undefined,
+    warn: reporter.warn,
+    now: () => performance.now(),
+  })
+  killChildrenOnMistakes(supervisor)
+  const ended = supervisor.run()
+  const killed = signals.forced.then(async (exitCode) => {
+    await Promise.race([ended, delay(killedMs)])
+    return { exitCode }
+  })
+  const { exitCode } = await Promise.race([ended, killed])
+  await Promise.all([flushed(stdout), flushed(stderr)])
+  process.exit(exitCode)
+}
+
+function showsColour(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY && stream.hasColors()
+}
+
+/** A mistake in this program must not leave children behind. */
+function killChildrenOnMistakes(supervisor: Supervisor): void {
+  process.on('uncaughtExceptionMonitor', () => supervisor.kill())
+}
+
+async function flushed(stream: Writable): Promise<void> {
+  if (stream.writableLength === 0 || stream.destroyed) return
+  await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), delay(flushMs)])
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+}
