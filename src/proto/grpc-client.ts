@@ -9,7 +9,7 @@ import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
 import { grpcMethod } from './grpc-service.ts'
 
 /** Calls unary methods of a server on plaintext HTTP/2. */
-export class GrpcClient implements Disposable {
+export class GrpcClient {
   readonly #client: Client
 
   /** `address`: host and port. */
@@ -35,7 +35,7 @@ export class GrpcClient implements Disposable {
     })
   }
 
-  [Symbol.dispose](): void {
+  close(): void {
     this.#client.close()
   }
 }

@@ -30,7 +30,7 @@ describe('the default graph', () => {
   }, 600_000)
 
   afterAll(async () => {
-    api[Symbol.dispose]()
+    api.close()
     await graph.destroy()
   })
 

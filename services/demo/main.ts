@@ -1,0 +1,36 @@
+import { connectClickHouse } from '../../src/clickhouse/connection.ts'
+import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { parseEnvironment } from '../../src/runner/environment.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import { runService } from '../../src/runner/runner.ts'
+import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
+import { speak, watch } from './demo.ts'
+import { clickhouseOptions, environment } from './environment.ts'
+import { ensureInventory } from './inventory.ts'
+import { summary } from './summary.ts'
+
+await runMain('demo', async () => {
+  const env = parseEnvironment('demo', environment)
+  const logger = createLogger('demo')
+  const timeoutMs = env.PONIX_STARTUP_TIMEOUT_SECS
+  const clickhouse = await connectClickHouse(clickhouseOptions(env, logger))
+  const brokerUrl = env.PONIX_DEMO_MQTT_URL
+  const publisher = await connectWithBackoff({ server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger }, () =>
+    connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),
+  )
+  const address = `${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}`
+  const api = new GrpcClient(address)
+  const inventory = await connectWithBackoff({ server: 'the API', address, timeoutMs, logger }, () =>
+    ensureInventory(api, brokerUrl),
+  )
+  const print = (line: string): void => void process.stdout.write(`${line}\n`)
+  const intervalMs = env.PONIX_DEMO_INTERVAL_MS
+  const parts = { inventory, publisher, clickhouse, logger, intervalMs, print, summary: summary(env, inventory) }
+  await runService({
+    service: 'demo',
+    logger,
+    processes: { devices: (signal) => speak(parts, signal), arrivals: (signal) => watch(parts, signal) },
+    closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
+  })
+})
