@@ -1,0 +1,20 @@
+import { z } from 'zod'
+import {
+  clickhouseEnvironment,
+  commonEnvironment,
+  natsEnvironment,
+  postgresEnvironment,
+} from '../../src/runner/environment-fragments.ts'
+
+/** What ponix-migrate reads from the environment. */
+export const migrateEnvironment = z.object({
+  ...commonEnvironment,
+  ...postgresEnvironment,
+  ...clickhouseEnvironment,
+  ...natsEnvironment,
+  /** Default: the package's own. */
+  PONIX_POSTGRES_MIGRATIONS_DIR: z.string().optional(),
+  PONIX_CLICKHOUSE_MIGRATIONS_DIR: z.string().optional(),
+})
+
+export type MigrateEnvironment = z.infer<typeof migrateEnvironment>
