@@ -30,6 +30,7 @@ export interface SessionOptions {
 
 const HANDSHAKE_TIMEOUT_MS = 2000
 const REPLY_SPACING_MS = 10
+const TRANSACTION_GRACE_MS = 500
 
 /**
  * One stream of changes over one connection, from its start to its end. Whatever its end, `settled` tells when nothing is in
@@ -52,6 +53,7 @@ export class ChangeSession {
   #lastStatusMs = 0
   #replyTimer: NodeJS.Timeout | undefined
   #whenIdle: (() => void)[] = []
+  #onCommit: (() => void) | undefined
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -98,9 +100,10 @@ export class ChangeSession {
     const over = new AbortController()
     try {
       await Promise.race([this.#failed, endOf(stream), abortOf(signal, over.signal)])
+      await this.#endOfTransaction()
+      this.#deaf = true
       stream.pause()
       await this.settled(AbortSignal.timeout(this.#options.shutdownTimeoutMs))
-      this.#deaf = true
       await stream.finish(this.confirmable, HANDSHAKE_TIMEOUT_MS)
     } finally {
       this.#deaf = true
@@ -108,6 +111,19 @@ export class ChangeSession {
       clearInterval(timer)
       clearTimeout(this.#replyTimer)
     }
+  }
+
+  /** A short transaction is read to its end, so that it can be confirmed and does not come again. */
+  async #endOfTransaction(): Promise<void> {
+    if (this.#transaction === undefined || this.#flow.paused) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, TRANSACTION_GRACE_MS)
+      this.#onCommit = () => {
+        clearTimeout(timer)
+        this.#deaf = true
+        resolve()
+      }
+    })
   }
 
   /** Resolves when nothing is in flight, or when the signal aborts. */
@@ -137,7 +153,8 @@ export class ChangeSession {
       }
       case 'commit':
         this.#transaction = undefined
-        return this.#tracker.commit(message.endLsn)
+        this.#tracker.commit(message.endLsn)
+        return this.#onCommit?.()
       case 'insert':
       case 'update':
       case 'delete':
@@ -224,7 +241,7 @@ export class ChangeSession {
     this.#storedSinceStatus = 0
     this.#lastConfirmed = this.confirmable
     this.#lastStatusMs = Date.now()
-    if (!this.#deaf) this.#stream?.confirm(this.#lastConfirmed, replyRequested)
+    this.#stream?.confirm(this.#lastConfirmed, replyRequested)
   }
 }
 

@@ -1,7 +1,7 @@
 import { Client, escapeIdentifier, escapeLiteral, type ClientConfig, type Connection, type Submittable } from 'pg'
 import { readFrame, writeStatus, type Frame } from './frames.ts'
 import { formatLsn, parseLsn, type Lsn } from './lsn.ts'
-import { replicationErrorFrom } from './replication-error.ts'
+import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
 
 /** Where PostgreSQL listens and who we are there. */
 export interface PostgresServer {
@@ -40,6 +40,12 @@ const SESSION_OPTIONS = [
   .join(' ')
 
 const CONNECT_TIMEOUT_MS = 10_000
+
+/**
+ * The places in PostgreSQL that tell of a missing publication, whatever the language: up to version 17 it is an error, since
+ * then a warning, and its changes are left out.
+ */
+const PUBLICATION_ROUTINES: ReadonlySet<unknown> = new Set(['get_publication_oid', 'LoadPublications'])
 
 /** A connection to PostgreSQL's walsender for one database. */
 export class ReplicationConnection {
@@ -110,7 +116,10 @@ export class ReplicationConnection {
     const text =
       `START_REPLICATION SLOT ${escapeIdentifier(request.slot)} LOGICAL ${formatLsn(request.from)}` +
       ` (proto_version '1', publication_names ${publications})`
-    const query = new CopyBoth(text, request.onFrame)
+    const query = new CopyBoth(text, request)
+    this.#client.on('notice', (notice) => {
+      if (tellsOfMissingPublication(notice)) query.fail(publicationMissing(request, notice))
+    })
     try {
       this.#client.connection.once('replicationStart', query.handleStart)
       this.#client.query(query)
@@ -211,13 +220,15 @@ class CopyBoth implements Submittable {
   readonly ended: Promise<void>
   readonly handleStart: () => void
   readonly #text: string
+  readonly #request: StartReplication
   #onFrame: (frame: Frame) => void
   #end: () => void = () => undefined
   #fail: (error: unknown) => void = () => undefined
 
-  constructor(text: string, onFrame: (frame: Frame) => void) {
+  constructor(text: string, request: StartReplication) {
     this.#text = text
-    this.#onFrame = onFrame
+    this.#request = request
+    this.#onFrame = request.onFrame
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve
       this.#fail = reject
@@ -241,14 +252,19 @@ class CopyBoth implements Submittable {
     try {
       this.#onFrame(readFrame(chunk))
     } catch (error) {
-      this.dropFrames()
-      this.#fail(error)
+      this.fail(error)
       connection.stream.destroy()
     }
   }
 
-  handleError(error: unknown): void {
+  /** From here on nothing more is handed over. */
+  fail(error: unknown): void {
+    this.dropFrames()
     this.#fail(error)
+  }
+
+  handleError(error: unknown): void {
+    this.fail(tellsOfMissingPublication(error) ? publicationMissing(this.#request, error) : error)
   }
 
   handleCommandComplete(): void {
@@ -258,6 +274,24 @@ class CopyBoth implements Submittable {
   handleReadyForQuery(): void {
     this.#end()
   }
+}
+
+function tellsOfMissingPublication(message: unknown): boolean {
+  return (
+    typeof message === 'object' && message !== null && 'routine' in message && PUBLICATION_ROUTINES.has(message.routine)
+  )
+}
+
+/** The server reads the catalogue as it was where the slot stands: creating the publication now does not help. */
+function publicationMissing({ slot, publication }: StartReplication, cause: unknown): ReplicationError {
+  const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)})`
+  const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
+  return new ReplicationError(
+    'publication',
+    `the publication ${publication} did not exist when the next changes in the replication slot ${slot} were made; they ` +
+      `cannot become events. To accept that and go on from now, create it and run: ${drop}; ${forget}`,
+    { cause },
+  )
 }
 
 function addressOf(server: PostgresServer): string {

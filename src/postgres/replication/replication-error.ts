@@ -55,7 +55,7 @@ export class ReplicationError extends Error {
 export function replicationErrorFrom(error: unknown, doing: string): ReplicationError {
   if (error instanceof ReplicationError) return error
   const reason = error instanceof Error ? reasonOf(error) : String(error)
-  return new ReplicationError(codeOf(sqlState(error), reason), `could not ${doing}: ${reason}`, { cause: error })
+  return new ReplicationError(codeOf(error), `could not ${doing}: ${reason}`, { cause: error })
 }
 
 /** The SQLSTATE of a server's error, or undefined. */
@@ -73,18 +73,20 @@ function reasonOf(error: Error): string {
 const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '55006': 'slot_in_use',
   '42501': 'rights',
+  '42704': 'slot_lost',
   '28000': 'login',
   '28P01': 'login',
 }
 
-function codeOf(state: string | undefined, message: string): ReplicationErrorCode {
-  if (state === '42704') return message.includes('publication') ? 'publication' : 'slot_lost'
-  if (state === '55000') return objectNotInState(message)
-  return CODES[state ?? ''] ?? 'connection'
+/** SQLSTATE 55000 says only that something is not in the right state; where it was raised says what. Texts may be translated. */
+function codeOf(error: unknown): ReplicationErrorCode {
+  const state = sqlState(error)
+  if (state !== '55000') return CODES[state ?? ''] ?? 'connection'
+  const where = String(error) + routineOf(error)
+  if (where.includes('wal_level')) return 'wal_level'
+  return /replication slot|ReplicationSlot|DecodingContext|LogicalReplication/.test(where) ? 'slot_lost' : 'connection'
 }
 
-/** SQLSTATE 55000 says only that an object is not in the right state; its text says which. */
-function objectNotInState(message: string): ReplicationErrorCode {
-  if (message.includes('wal_level')) return 'wal_level'
-  return message.includes('replication slot') ? 'slot_lost' : 'connection'
+function routineOf(error: unknown): string {
+  return error instanceof Error && 'routine' in error ? String(error.routine) : ''
 }

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto'
+import { Client, type QueryResultRow } from 'pg'
+import { pino } from 'pino'
+import type { CapturedTable } from './captured-table.ts'
+import { ChangeCapture, type CaptureOptions } from './change-capture.ts'
+import type { Change } from './change.ts'
+import { parseLsn, type Lsn } from './lsn.ts'
+import type { PostgresServer } from './replication-connection.ts'
+
+// What the tests of replication stand on: a database of their own, and a taker of changes that does as it is told.
+
+/** A new database on a real server; its slots go with it. */
+export class TestDatabase implements AsyncDisposable {
+  readonly server: PostgresServer
+  readonly slot: string
+  #admin: Client
+  #client: Client
+
+  private constructor(server: PostgresServer, slot: string, admin: Client, client: Client) {
+    this.server = server
+    this.slot = slot
+    this.#admin = admin
+    this.#client = client
+  }
+
+  static async create(server: PostgresServer): Promise<TestDatabase> {
+    const name = `replication_${randomBytes(6).toString('hex')}`
+    const admin = await connect(server)
+    await admin.query(`CREATE DATABASE ${name}`)
+    const own = { ...server, database: name }
+    return new TestDatabase(own, `${name}_slot`, admin, await connect(own))
+  }
+
+  /** Runs statements; each call without BEGIN is a transaction of its own. Returns the rows of the last one. */
+  async sql<R extends QueryResultRow = QueryResultRow>(text: string, values?: unknown[]): Promise<R[]> {
+    const result = await this.#client.query<R>(text, values)
+    const last: unknown = Array.isArray(result) ? result.at(-1) : result
+    return rowsOf<R>(last)
+  }
+
+  /** After the server was restarted. */
+  async reconnect(): Promise<void> {
+    await Promise.allSettled([this.#client.end(), this.#admin.end()])
+    this.#client = await connect(this.server)
+    this.#admin = await connect({ ...this.server, database: 'postgres' })
+  }
+
+  async walEnd(): Promise<Lsn> {
+    const [row] = await this.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn')
+    return parseLsn(row?.lsn ?? '')
+  }
+
+  /** What the server holds as confirmed; 0 without a slot. */
+  async confirmed(slot = this.slot): Promise<Lsn> {
+    const [row] = await this.sql<{ lsn: string | null }>(
+      'SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = $1',
+      [slot],
+    )
+    return parseLsn(row?.lsn ?? '0/0')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const name = this.server.database
+    await this.#client.end()
+    await this.#admin.query(
+      'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = $1 AND active',
+      [name],
+    )
+    await this.#dropSlots(name)
+    await this.#admin.query(`DROP DATABASE ${name} WITH (FORCE)`)
+    await this.#admin.end()
+  }
+
+  async #dropSlots(database: string): Promise<void> {
+    const { rows } = await this.#admin.query<{ slot_name: string; active: boolean }>(
+      'SELECT slot_name, active FROM pg_replication_slots WHERE database = $1',
+      [database],
+    )
+    for (const { slot_name, active } of rows) {
+      if (active) return this.#dropSlots(database)
+      await this.#admin.query('SELECT pg_drop_replication_slot($1)', [slot_name])
+    }
+  }
+}
+
+async function connect(server: PostgresServer): Promise<Client> {
+  const { host, port, database, username, password } = server
+  const client = new Client({ host, port, database, user: username, password })
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
+}
+
+function rowsOf<R>(result: unknown): R[] {
+  return typeof result === 'object' && result !== null && 'rows' in result && Array.isArray(result.rows)
+    ? result.rows
+    : []
+}
+
+/** Takes changes and stores them when told: at once, or when `release` is called. */
+export class ScriptedSink {
+  readonly taken: Change[] = []
+  readonly stored: Change[] = []
+  /** Decides for a change whether it is held; a thrown error refuses it. */
+  holds: (change: Change) => boolean = () => false
+  #held: { readonly change: Change; readonly store: () => void }[] = []
+  #waiting: { readonly count: number; readonly wake: () => void }[] = []
+
+  readonly take = async (change: Change): Promise<void> => {
+    this.taken.push(change)
+    this.#wake()
+    if (this.holds(change)) await new Promise<void>((resolve) => this.#held.push({ change, store: resolve }))
+    this.stored.push(change)
+  }
+
+  /** Stores what is held, the oldest first, and holds nothing any more. */
+  release(): void {
+    this.holds = () => false
+    const held = this.#held
+    this.#held = []
+    for (const { store } of held) store()
+  }
+
+  /** Resolves when so many changes were taken. */
+  async until(count: number): Promise<readonly Change[]> {
+    if (this.taken.length < count) await new Promise<void>((wake) => this.#waiting.push({ count, wake }))
+    return this.taken
+  }
+
+  #wake(): void {
+    for (const waiting of this.#waiting) if (this.taken.length >= waiting.count) waiting.wake()
+    this.#waiting = this.#waiting.filter(({ count }) => this.taken.length < count)
+  }
+}
+
+export interface RunningCapture extends AsyncDisposable {
+  readonly capture: ChangeCapture
+  /** Settles with `run`. */
+  readonly finished: Promise<void>
+  /** Asks it to end and waits for that. */
+  stop(): Promise<void>
+}
+
+/** Runs a capture of these tables, with small times so that tests are quick. */
+export function startCapture(
+  database: TestDatabase,
+  tables: readonly (string | CapturedTable)[],
+  sink: ScriptedSink,
+  options: Partial<CaptureOptions> = {},
+): RunningCapture {
+  const capture = new ChangeCapture({
+    server: database.server,
+    slot: database.slot,
+    publication: 'tested',
+    tables: tables.map((table) => (typeof table === 'string' ? { schema: 'public', table, oldColumns: [] } : table)),
+    onChange: sink.take,
+    confirm: { changes: 1, ms: 20 },
+    retry: { maxDelayMs: 400, maxAttempts: 5 },
+    standbyPollMs: 20,
+    shutdownTimeoutMs: 200,
+    logger: pino({ level: 'silent' }),
+    ...options,
+  })
+  const stopping = new AbortController()
+  const finished = capture.run(stopping.signal)
+  finished.catch(() => undefined)
+  const stop = async (): Promise<void> => {
+    stopping.abort()
+    await finished
+  }
+  return {
+    capture,
+    finished,
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop().catch(() => undefined)
+    },
+  }
+}
