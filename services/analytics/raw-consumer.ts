@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import { MappingError } from '../../src/proto/errors.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
@@ -22,8 +23,11 @@ const ACK: Verdict = { kind: 'ack' }
 
 /** The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. */
 export function createRawHandler(parts: RawConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> =>
-    await Promise.all(batch.map((delivery) => handle(parts, delivery, signal)))
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> => {
+    // Every envelope of the batch listens for the end; Node would take that for a leak.
+    setMaxListeners(0, signal)
+    return await Promise.all(batch.map((delivery) => handle(parts, delivery, signal)))
+  }
 }
 
 /** Never rejects: an envelope that fails for whatever reason does not decide for its neighbours. */

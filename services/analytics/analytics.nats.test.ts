@@ -1,0 +1,398 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bundleEvaluationWorker } from '../../test/rig/evaluation-worker.ts'
+import type { BundledWorker } from '../../test/rig/evaluation-worker.ts'
+import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
+import { startNats } from '../../test/rig/servers.ts'
+import type { NatsAddress, ServerControl } from '../../test/rig/servers.ts'
+import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
+import { ClickHouseUnavailable } from '../../src/clickhouse/errors.ts'
+import type { EndDevice } from '../../src/domain/end-device.ts'
+import type { RawEnvelope } from '../../src/domain/envelope.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import type { Delivery } from '../../src/nats/consumer.ts'
+import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letter.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import type { Producer } from '../../src/nats/producer.ts'
+import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { readEnvironment } from '../../src/runner/environment.ts'
+import { createAnalytics } from './analytics.ts'
+import { analyticsEnvironment } from './environment.ts'
+import { LastSeen } from './last-seen.ts'
+import { createRawHandler } from './raw-consumer.ts'
+import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+
+const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
+const LPP = 'cayenne_lpp_decode(input)'
+const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
+const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
+const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
+const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
+
+let server: NatsAddress & ServerControl
+let worker: BundledWorker
+let client: NatsClient
+let producer: Producer
+let devices: Map<string, EndDevice>
+let sent: number
+/** Stops what the test started. */
+let stops: (() => Promise<void>)[]
+
+beforeAll(async () => {
+  server = await startNats()
+  worker = await bundleEvaluationWorker()
+})
+
+afterAll(async () => {
+  await worker[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+beforeEach(async () => {
+  client = await connectTo(server.url)
+  await ensureStreams(
+    client,
+    streamDefinitions({
+      rawStream: 'raw_envelopes',
+      processedStream: 'processed_envelopes',
+      gatewayStream: 'gateways',
+      maxAgeMs: 0,
+      maxBytes: 0,
+      duplicateWindowMs: 120_000,
+    }),
+  )
+  producer = createProducer(client)
+  devices = new Map()
+  sent = 0
+  stops = []
+  return async () => {
+    for (const stop of stops) await stop()
+    for (const stream of STREAMS) await client.manager.streams.delete(stream)
+    await client.drain()
+  }
+})
+
+function device(deviceId: string, payloadConversion = LPP): void {
+  const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n }
+  devices.set(deviceId, { deviceId, payloadConversion, ...common })
+}
+
+async function publish(...envelopes: (Partial<RawEnvelope> | Uint8Array)[]): Promise<void> {
+  await Promise.all(
+    envelopes.map((envelope) => {
+      const number = sent++
+      const raw = {
+        organizationId: 'organization',
+        endDeviceId: 'device',
+        payload: PAYLOAD,
+        receivedAt: BigInt(1_700_000_000_000_000 + number),
+      }
+      const body = envelope instanceof Uint8Array ? envelope : encodeRawEnvelope({ ...raw, ...envelope })
+      return producer.publish({ subject: 'raw_envelopes.any', body, messageId: `test-${number}` })
+    }),
+  )
+}
+
+/** ClickHouse as the test wants it: takes rows unless the test says otherwise. */
+function scriptedWriter() {
+  const rows: EnvelopeRow[] = []
+  const script = {
+    available: true,
+    refuse: (_row: EnvelopeRow): string | undefined => undefined,
+    attempts: 0,
+    rows,
+  }
+  const writer: ProcessedEnvelopeWriter = {
+    async write(batch) {
+      script.attempts++
+      if (!script.available) throw new ClickHouseUnavailable('not here')
+      return batch.map((row): RowOutcome => {
+        const reason = script.refuse(row)
+        if (reason !== undefined) return { kind: 'refused', reason }
+        rows.push(row)
+        return { kind: 'stored' }
+      })
+    },
+  }
+  return { script, writer }
+}
+
+/** One instance of the service, stopped at the end of the test. */
+async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
+  const log = probeLog()
+  const reading = readEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' })
+  if (!reading.ok) throw new Error(reading.errors.join())
+  const analytics = await createAnalytics({
+    environment: reading.value,
+    nats: connection,
+    endDevices: { get: async (id) => devices.get(id) ?? null },
+    organizations: {
+      get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
+    },
+    writer,
+    workerUrl: worker.url,
+    logger: log.logger,
+  })
+  const stopping = new AbortController()
+  const running = Promise.all([
+    analytics.processes.raw(stopping.signal),
+    analytics.processes.processed(stopping.signal),
+  ])
+  let stopped: Promise<void> | undefined
+  const stop = (): Promise<void> => {
+    stopping.abort()
+    stopped ??= running.then(() => analytics.close())
+    return stopped
+  }
+  stops.push(stop)
+  return { analytics, log, stop }
+}
+
+async function messagesIn(stream: string): Promise<number> {
+  return (await client.manager.streams.info(stream)).state.messages
+}
+
+/** Nothing left to deliver, nothing delivered and unanswered. */
+async function allAnswered(stream: string, durable: string): Promise<boolean> {
+  const { num_pending, num_ack_pending } = await client.manager.consumers.info(stream, durable)
+  return num_pending === 0 && num_ack_pending === 0
+}
+
+async function deadLetters(): Promise<{ subject: string; reason: string; attempts: string }[]> {
+  const letters = []
+  const { first_seq, last_seq } = (await client.manager.streams.info('dead_letters')).state
+  for (let sequence = first_seq; sequence <= last_seq; sequence++) {
+    const message = await client.manager.streams.getMessage('dead_letters', { seq: sequence })
+    if (message === null) continue
+    const reason = message.header.get(DEAD_LETTER_HEADERS.reason)
+    letters.push({ subject: message.subject, reason, attempts: message.header.get(DEAD_LETTER_HEADERS.attempts) })
+  }
+  return letters
+}
+
+describe('P-1: raw envelopes become rows', () => {
+  it('turns 100 envelopes into exactly 100 rows, and acknowledges all', async () => {
+    device('device')
+    const { script, writer } = scriptedWriter()
+    const { analytics } = await startAnalytics(writer)
+    await publish(...Array.from({ length: 100 }, () => ({})))
+    await expect.poll(() => script.rows.length).toBe(100)
+    expect(script.rows.map((row) => row.envelope.data)).toEqual(Array.from({ length: 100 }, () => DECODED))
+    expect(new Set(script.rows.map((row) => row.envelope.occurredAt)).size).toBe(100)
+    expect(new Set(script.rows.map((row) => row.identity)).size).toBe(100)
+    await expect.poll(() => allAnswered('raw_envelopes', 'analytics-raw')).toBe(true)
+    await expect.poll(() => allAnswered('processed_envelopes', 'analytics-processed')).toBe(true)
+    expect(script.rows).toHaveLength(100)
+    expect(await messagesIn('dead_letters')).toBe(0)
+    expect(analytics.lastSeen.list()).toEqual([
+      { end_device_id: 'device', organization_id: 'organization', last_seen: '2023-11-14T22:13:20.000099Z' },
+    ])
+  })
+
+  it('publishes to the subject of the device', async () => {
+    device('device')
+    await startAnalytics(scriptedWriter().writer)
+    await publish({})
+    await expect.poll(() => messagesIn('processed_envelopes')).toBe(1)
+    const message = await client.manager.streams.getMessage('processed_envelopes', { seq: 1 })
+    expect(message?.subject).toBe('processed_envelopes.device')
+  })
+
+  it('leaves one message of an envelope that is delivered twice', async () => {
+    const processor = new RawEnvelopeProcessor({
+      lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
+      evaluate: async () => ({ ok: true, data: DECODED, size: 50 }),
+      now: () => 1n,
+      onDeviceWithoutExpression: () => {},
+    })
+    const handle = createRawHandler({ processor, producer, rawStream: 'raw_envelopes', lastSeen: new LastSeen() })
+    const delivery = (streamSequence: number, storedAtMs: number): Delivery => ({
+      subject: 'raw_envelopes.any',
+      body: encodeRawEnvelope({
+        organizationId: 'organization',
+        endDeviceId: 'device',
+        payload: PAYLOAD,
+        receivedAt: 5n,
+      }),
+      header: () => undefined,
+      streamSequence,
+      attempt: 1,
+      storedAtMs,
+    })
+    const signal = new AbortController().signal
+    expect(await handle([delivery(7, 1000), delivery(7, 1000)], signal)).toEqual([{ kind: 'ack' }, { kind: 'ack' }])
+    expect(await messagesIn('processed_envelopes')).toBe(1)
+    await handle([delivery(8, 1000), delivery(7, 2000)], signal)
+    expect(await messagesIn('processed_envelopes')).toBe(3)
+  })
+})
+
+describe('P-3, P-4, P-7: a bad envelope never decides for its neighbours', () => {
+  it('puts each bad one among the dead letters with its reason, and the good ones through', async () => {
+    device('device')
+    device('none', '')
+    device('wrong', '{"a": nothing}')
+    device('hostile', ENDLESS)
+    device('nan', '{"a": 0.0 / 0.0}')
+    const { script, writer } = scriptedWriter()
+    const { log } = await startAnalytics(writer)
+    const good = Array.from({ length: 25 }, () => ({}))
+    await publish(
+      ...good,
+      Uint8Array.of(0xff, 0xff),
+      { endDeviceId: 'none' },
+      { endDeviceId: 'none' },
+      { endDeviceId: 'wrong' },
+      { endDeviceId: 'hostile' },
+      { endDeviceId: 'nan' },
+      { organizationId: 'another' },
+      { payload: Uint8Array.of(1, 0xc8) },
+      { endDeviceId: 'dotted.id' },
+      ...good,
+    )
+    await expect.poll(() => messagesIn('dead_letters'), { timeout: 10_000 }).toBe(9)
+    await expect.poll(() => script.rows.length).toBe(50)
+    await expect.poll(() => allAnswered('raw_envelopes', 'analytics-raw')).toBe(true)
+    const letters = await deadLetters()
+    expect(letters.map(({ reason }) => reason).sort()).toEqual([
+      'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
+      expect.stringContaining('"dotted.id" cannot be part of a subject'),
+      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
+      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
+      expect.stringMatching(/^not a raw envelope: /),
+      'payload conversion of device device: line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',
+      expect.stringContaining(
+        'payload conversion of device hostile: the expression ran longer than its time limit of 250 ms',
+      ),
+      'payload conversion of device nan: a is NaN, which JSON cannot say',
+      'payload conversion of device wrong: line 1, column 7: unknown variable "nothing"; the payload is "input"',
+    ])
+    expect(new Set(letters.map(({ subject }) => subject))).toEqual(new Set(['dead_letters.raw_envelopes']))
+    expect(log.count('the device has no payload conversion')).toBe(1)
+    expect(log.count('an evaluation worker was stopped')).toBe(2)
+  })
+
+  it('processes the envelope of a device that appears a moment later', async () => {
+    const { script, writer } = scriptedWriter()
+    await startAnalytics(writer)
+    await publish({ endDeviceId: 'late' })
+    await expect
+      .poll(async () => (await client.manager.consumers.info('raw_envelopes', 'analytics-raw')).num_redelivered)
+      .toBe(1)
+    device('late')
+    await expect.poll(() => script.rows.length, { timeout: 10_000 }).toBe(1)
+    expect(await messagesIn('dead_letters')).toBe(0)
+  })
+})
+
+describe('P-6: the expression in force', () => {
+  it('changes within a second, without a restart', async () => {
+    device('device', '{"version": 1}')
+    const { script, writer } = scriptedWriter()
+    await startAnalytics(writer)
+    await publish({})
+    await expect.poll(() => script.rows.length).toBe(1)
+    device('device', '{"version": 2}')
+    const changedAt = performance.now()
+    await expect
+      .poll(
+        async () => {
+          await publish({})
+          return script.rows.at(-1)?.envelope.data
+        },
+        { interval: 20, timeout: 5000 },
+      )
+      .toEqual({ version: 2 })
+    // The row is seen a little later than the expression is used: the batch for ClickHouse and the polling.
+    expect(performance.now() - changedAt).toBeLessThan(1500)
+  })
+})
+
+describe('P-8, P-10: rows are acknowledged when ClickHouse has them', () => {
+  it('keeps everything while ClickHouse is away, takes no more than it can hold, and goes on by itself', async () => {
+    device('device')
+    const { script, writer } = scriptedWriter()
+    script.available = false
+    const { log } = await startAnalytics(writer)
+    await publish(...Array.from({ length: 200 }, () => ({})))
+    await expect.poll(() => script.attempts, { timeout: 5000 }).toBeGreaterThan(3)
+    await expect.poll(() => messagesIn('processed_envelopes')).toBe(200)
+    expect(await allAnswered('processed_envelopes', 'analytics-processed')).toBe(false)
+    expect(log.count('rows wait for ClickHouse')).toBe(1)
+    script.available = true
+    await expect.poll(() => script.rows.length, { timeout: 10_000 }).toBe(200)
+    await expect.poll(() => allAnswered('processed_envelopes', 'analytics-processed')).toBe(true)
+    expect(new Set(script.rows.map((row) => row.identity)).size).toBe(200)
+    expect(await messagesIn('dead_letters')).toBe(0)
+  })
+
+  it('stops while ClickHouse is away, and the next one stores what it had', async () => {
+    device('device')
+    const { script, writer } = scriptedWriter()
+    script.available = false
+    const first = await startAnalytics(writer)
+    await publish(...Array.from({ length: 10 }, () => ({})))
+    await expect.poll(() => script.attempts).toBeGreaterThan(1)
+    await first.stop()
+    expect(script.rows).toEqual([])
+    script.available = true
+    await startAnalytics(writer)
+    await expect.poll(() => script.rows.length, { timeout: 20_000 }).toBe(10)
+    expect(await messagesIn('dead_letters')).toBe(0)
+  })
+
+  it('puts a row that ClickHouse refuses, and a message that is no envelope, among the dead letters', async () => {
+    device('device')
+    device('bad')
+    const { script, writer } = scriptedWriter()
+    script.refuse = ({ envelope }) => (envelope.endDeviceId === 'bad' ? 'a column says no' : undefined)
+    await startAnalytics(writer)
+    const garbage = { subject: 'processed_envelopes.x', body: Uint8Array.of(0xff), messageId: 'garbage' }
+    await producer.publish(garbage)
+    await publish({}, { endDeviceId: 'bad' }, {})
+    await expect.poll(() => messagesIn('dead_letters')).toBe(2)
+    await expect.poll(() => script.rows.length).toBe(2)
+    await expect.poll(() => allAnswered('processed_envelopes', 'analytics-processed')).toBe(true)
+    const letters = await deadLetters()
+    expect(letters.map(({ subject }) => subject)).toEqual([
+      'dead_letters.processed_envelopes',
+      'dead_letters.processed_envelopes',
+    ])
+    expect(letters.map(({ reason }) => reason).sort()).toEqual([
+      'ClickHouse refused the envelope of device bad: a column says no',
+      expect.stringMatching(/^not a processed envelope: /),
+    ])
+  })
+})
+
+describe('P-12: many side by side', () => {
+  it('share the load, and make exactly one row of each envelope', async () => {
+    for (let index = 0; index < 10; index++) device(`device-${index}`)
+    const [one, other] = [scriptedWriter(), scriptedWriter()]
+    const second = await connectTo(server.url)
+    await startAnalytics(one.writer)
+    await startAnalytics(other.writer, second)
+    stops.push(() => second.drain())
+    await publish(...Array.from({ length: 2000 }, (_, index) => ({ endDeviceId: `device-${index % 10}` })))
+    await expect.poll(() => one.script.rows.length + other.script.rows.length, { timeout: 20_000 }).toBe(2000)
+    expect(new Set([...one.script.rows, ...other.script.rows].map((row) => row.identity)).size).toBe(2000)
+    expect(one.script.rows.length).toBeGreaterThan(0)
+    expect(other.script.rows.length).toBeGreaterThan(0)
+  })
+})
+
+describe('P-10: NATS killed in the middle', () => {
+  it('loses nothing', async () => {
+    device('device')
+    const { script, writer } = scriptedWriter()
+    await startAnalytics(writer)
+    const publishing = publish(...Array.from({ length: 1000 }, () => ({})))
+    await expect.poll(() => script.rows.length).toBeGreaterThan(0)
+    await server.kill()
+    await server.start()
+    await publishing
+    const occurred = (): number => new Set(script.rows.map((row) => row.envelope.occurredAt)).size
+    await expect.poll(occurred, { timeout: 50_000 }).toBe(1000)
+    expect(await messagesIn('dead_letters')).toBe(0)
+  })
+})
