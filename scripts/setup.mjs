@@ -116,7 +116,9 @@ function run(command, args, cwd, progress) {
     const timer = setInterval(() => say(`${progress}: ${elapsed()} s`), PROGRESS_MS)
     const stop = (signal) => child.kill(signal)
     process.on('SIGINT', stop).on('SIGTERM', stop)
+    const watch = stopWithUs(child.pid)
     const end = () => {
+      watch.kill('SIGKILL')
       clearInterval(timer)
       process.off('SIGINT', stop).off('SIGTERM', stop)
     }
@@ -136,6 +138,16 @@ function run(command, args, cwd, progress) {
       resolve({ code, output, seconds: elapsed() })
     })
   })
+}
+
+/** If this process is killed, the step must not go on beside that of the next set-up: a shell waits for the end of a pipe. */
+function stopWithUs(pid) {
+  const watch = spawn('/bin/sh', ['-c', 'read -r _; kill "$1"', 'sh', String(pid)], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  watch.on('error', () => {})
+  return watch
 }
 
 /** An `npm start` around this process describes itself in variables that npm would take for settings. */

@@ -1,0 +1,218 @@
+import { once } from 'node:events'
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ProgramRun } from '../test/rig/program-run.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Does what `npm ci` does as far as set-up can see; fails if there is `fail`, and waits for a word from `hold` if there is. */
+const FAKE_NPM = `#!/usr/bin/env node
+const fs = require('node:fs')
+fs.appendFileSync('calls', 'npm ' + process.argv.slice(2).join(' ') + '\\n')
+fs.rmSync('node_modules', { recursive: true, force: true })
+function finish() {
+  if (fs.existsSync('fail')) {
+    console.error('npm error code EEXAMPLE')
+    process.exit(1)
+  }
+  const { packages } = JSON.parse(fs.readFileSync('package-lock.json', 'utf8'))
+  delete packages['']
+  for (const path of Object.keys(packages)) {
+    if (packages[path].optional) delete packages[path]
+    else fs.mkdirSync(path, { recursive: true }), fs.writeFileSync(path + '/package.json', '{}')
+  }
+  fs.writeFileSync('node_modules/.package-lock.json', JSON.stringify({ packages }))
+}
+if (!fs.existsSync('hold')) finish()
+else require('node:net').connect('hold').once('data', () => finish() ?? process.exit())
+`
+
+const FAKE_BUILD = `import fs from 'node:fs'
+import { fingerprint } from './fingerprint.mjs'
+fs.appendFileSync('calls', 'build\\n')
+if (fs.readFileSync('src/a.ts', 'utf8').includes('broken')) throw new Error('src/a.ts is broken')
+fs.mkdirSync('dist', { recursive: true })
+fs.writeFileSync('dist/api.js', 'console.log("api runs")')
+fs.writeFileSync('dist/sources', fingerprint(process.cwd()))
+`
+
+describe('set-up of a clone (E-1)', () => {
+  let clone = ''
+
+  beforeEach(async () => {
+    clone = await mkdtemp(join(tmpdir(), 'ponix-clone-'))
+    await chmod(clone, 0o755)
+    await cp(join(root, 'bin'), join(clone, 'bin'), { recursive: true })
+    for (const script of ['setup', 'fingerprint', 'lock']) {
+      await cp(join(root, `scripts/${script}.mjs`), join(clone, `scripts/${script}.mjs`))
+    }
+    await put('scripts/build.mjs', FAKE_BUILD)
+    await put('fake/npm', FAKE_NPM)
+    await chmod(join(clone, 'fake/npm'), 0o755)
+    await put('fake/package.json', '{"type": "commonjs"}')
+    await put('package.json', '{"type": "module"}')
+    await put('src/a.ts', '')
+    await lockPackages('1.0.0')
+  })
+  afterEach(() => rm(clone, { recursive: true, force: true }))
+
+  async function put(path: string, text: string): Promise<void> {
+    await mkdir(join(clone, path, '..'), { recursive: true })
+    await writeFile(join(clone, path), text)
+  }
+
+  async function lockPackages(version: string): Promise<void> {
+    const packages = {
+      '': { version: '0.0.0' },
+      'node_modules/a': { version, integrity: `sha-${version}` },
+      'node_modules/other-system': { version, optional: true },
+    }
+    await put('package-lock.json', JSON.stringify({ packages }))
+  }
+
+  /** What npm and the build were asked to do since the last look. */
+  async function calls(): Promise<readonly string[]> {
+    const text = await readFile(join(clone, 'calls'), 'utf8').catch(() => '')
+    await rm(join(clone, 'calls'), { force: true })
+    return text.split('\n').filter((line) => line !== '')
+  }
+
+  function start(options: { readonly path?: string; readonly uid?: number; readonly args?: readonly string[] } = {}) {
+    const path = options.path ?? `${join(clone, 'fake')}${delimiter}${process.env['PATH']}`
+    const owner = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
+    const args = [...(options.args ?? []), join(clone, 'bin/ponix-api.js')]
+    return new ProgramRun(process.execPath, args, { ...owner, cwd: clone, env: { PATH: path } })
+  }
+
+  /** From now on npm waits: `held` resolves when it has come that far, `gone` when that process has ended. */
+  async function holdNpm() {
+    const server = createServer().listen(join(clone, 'hold'))
+    await once(server, 'listening')
+    const held: Promise<Socket[]> = once(server, 'connection')
+    const gone = held.then(async ([socket]) => {
+      server.close()
+      if (socket !== undefined) await once(socket.on('error', () => {}).resume(), 'close')
+    })
+    const letGo = async (): Promise<void> => {
+      for (const socket of await held) socket.end('go')
+    }
+    return { held, gone, letGo }
+  }
+
+  const INSTALL = expect.stringMatching(/^npm ci /)
+
+  it('installs and builds a fresh clone, tells about it on stderr, and then runs the program', async () => {
+    const run = await start().end()
+    expect(run).toMatchObject({ code: 0, stdout: 'api runs\n' })
+    expect(run.stderr).toMatch(/installing dependencies[^]*installed dependencies in[^]*building[^]*built in/)
+    expect(await calls()).toEqual([INSTALL, 'build'])
+  })
+
+  it('does nothing and says nothing when nothing has changed', async () => {
+    await start().end()
+    await calls()
+    expect(await start().end()).toEqual({ code: 0, stdout: 'api runs\n', stderr: '' })
+    expect(await calls()).toEqual([])
+  })
+
+  it('builds again when a source was changed, added or removed, and not for a test', async () => {
+    await start().end()
+    await calls()
+    const steps = [
+      () => put('src/a.ts', 'export {}'),
+      () => put('services/api/new.ts', ''),
+      () => rm(join(clone, 'services/api/new.ts')),
+    ]
+    for (const step of steps) {
+      await step()
+      await start().end()
+      expect(await calls()).toEqual(['build'])
+    }
+    await put('src/a.test.ts', '')
+    await start().end()
+    expect(await calls()).toEqual([])
+  })
+
+  it('installs again when the lock file has other versions, or a package is missing', async () => {
+    await start().end()
+    await calls()
+    await lockPackages('1.0.1')
+    await start().end()
+    expect(await calls()).toEqual([INSTALL, 'build'])
+    await rm(join(clone, 'node_modules/a'), { recursive: true })
+    await start().end()
+    expect(await calls()).toEqual([INSTALL])
+  })
+
+  it('does one installation when two start at once', async () => {
+    const npm = await holdNpm()
+    const first = start()
+    await npm.held
+    const second = start()
+    await second.says(`waiting for the set-up that process ${first.pid} is doing`)
+    await npm.letGo()
+    expect(await first.end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
+    expect(await second.end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
+    expect(await calls()).toEqual([INSTALL, 'build'])
+  })
+
+  it.each(['SIGKILL', 'SIGTERM'] as const)(
+    'mends what was interrupted by %s, and leaves no npm behind',
+    async (signal) => {
+      const npm = await holdNpm()
+      const first = start()
+      await npm.held
+      first.kill(signal)
+      expect(await first.end()).toMatchObject({ code: null, stdout: '' })
+      await npm.gone
+      await rm(join(clone, 'hold'), { force: true })
+      await calls()
+      expect(await start().end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
+      expect(await calls()).toEqual([INSTALL, 'build'])
+    },
+  )
+
+  it('shows what npm said when it fails, and one line', async () => {
+    await put('fail', '')
+    const { code, stderr } = await start().end()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/npm error code EEXAMPLE\nsetup: npm ci failed, for the reason above\n$/)
+    expect(await calls()).toEqual([INSTALL])
+  })
+
+  it('shows why a build failed, and one line', async () => {
+    await put('src/a.ts', 'broken')
+    const { code, stderr } = await start().end()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/src\/a\.ts is broken[^]*\nsetup: the build failed, for the reason above\n$/)
+  })
+
+  it('says in one line that npm is missing', async () => {
+    const { code, stderr } = await start({ path: '/nowhere' }).end()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/\nsetup: npm is not on PATH; it comes with Node: https:\/\/nodejs\.org\n$/)
+  })
+
+  it('says in one line that it may not write', async () => {
+    const isRoot = process.getuid?.() === 0
+    if (isRoot) await chown(clone, 0, 0)
+    else await chmod(clone, 0o555)
+    const { code, stderr } = await start(isRoot ? { uid: 65_534 } : {}).end()
+    await chmod(clone, 0o755)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^setup: cannot write to .*; the clone has to belong to whoever runs it\n$/)
+  })
+
+  it('says in one line that Node is too old, before anything else', async () => {
+    const versions = `Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } })`
+    const { code, stderr } = await start({ args: ['--import', `data:text/javascript,${versions}`] }).end()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^ponix: Node 20\.19 or newer is needed, this is v[\d.]+; get Node 24 .*\n$/)
+    expect(await calls()).toEqual([])
+  })
+})
