@@ -6,7 +6,7 @@ import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { AppProcess, Closer } from '../../src/runner/runner.ts'
+import type { AppProcess, Closer, ReadinessCheck } from '../../src/runner/runner.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import type { AnalyticsEnvironment } from './environment.ts'
 import { LastSeen } from './last-seen.ts'
@@ -31,6 +31,8 @@ export interface Analytics {
   readonly pool: EvaluationPool
   readonly lastSeen: LastSeen
   readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess }
+  /** Rejects while no evaluation worker lives. */
+  readonly ready: ReadinessCheck
   readonly close: Closer
 }
 
@@ -61,6 +63,9 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
     pool,
     lastSeen,
     processes: { raw: rawProcess(parts, pool, producer, lastSeen), processed: processedProcess(parts) },
+    async ready() {
+      if (pool.usage.workers === 0) throw new Error('no evaluation worker runs')
+    },
     async close() {
       producer.close()
       await pool.close()

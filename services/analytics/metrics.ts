@@ -46,8 +46,8 @@ export const analyticsMetrics = {
 }
 
 /** Makes the pool's state a gauge. Once per process. */
-export function observePool(pool: EvaluationPool): void {
-  const waiting = new Gauge({
+export function observePool(pool: EvaluationPool): Gauge {
+  return new Gauge({
     name: 'ponix_analytics_evaluations_waiting',
     help: 'Payloads that wait for their evaluation, by lane.',
     labelNames: ['lane'],
@@ -56,5 +56,4 @@ export function observePool(pool: EvaluationPool): void {
       this.set({ lane: 'slow' }, pool.usage.slow)
     },
   })
-  waiting.reset()
 }
