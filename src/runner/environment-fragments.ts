@@ -28,13 +28,29 @@ export function port() {
   return integer(1, 65_535)
 }
 
-/** A URL with one of these schemes, such as `nats`. */
+/** A URL with one of these schemes, such as `http`. */
 export function url(...schemes: readonly string[]) {
-  const expected = `expected a URL like ${schemes.map((scheme) => `${scheme}://host:port`).join(' or ')}`
-  return z.string().refine((value) => {
-    const parsed = URL.canParse(value) ? new URL(value) : undefined
-    return parsed !== undefined && parsed.hostname !== '' && schemes.some((scheme) => parsed.protocol === `${scheme}:`)
-  }, expected)
+  return z.string().refine((value) => isUrl(value, schemes), `expected a URL like ${examples(schemes)}`)
+}
+
+/** One or more URLs, separated by commas: the servers of a cluster. */
+export function urls(...schemes: readonly string[]) {
+  return z
+    .string()
+    .refine(
+      (value) => value.split(',').every((part) => isUrl(part.trim(), schemes)),
+      `expected a URL like ${examples(schemes)}, or several separated by commas`,
+    )
+}
+
+function examples(schemes: readonly string[]): string {
+  return schemes.map((scheme) => `${scheme}://host:port`).join(' or ')
+}
+
+function isUrl(text: string, schemes: readonly string[]): boolean {
+  if (!URL.canParse(text)) return false
+  const { hostname, protocol } = new URL(text)
+  return hostname !== '' && schemes.some((scheme) => protocol === `${scheme}:`)
 }
 
 /** The name of a JetStream stream or durable consumer. */
@@ -55,7 +71,7 @@ export const commonEnvironment = {
 
 /** NATS: the server, the streams of W-1 with their limits, and how consumers gather batches. */
 export const natsEnvironment = {
-  PONIX_NATS_URL: url('nats', 'tls').default('nats://localhost:4222'),
+  PONIX_NATS_URL: urls('nats', 'tls').default('nats://localhost:4222'),
   PONIX_NATS_RAW_STREAM: natsName().default('raw_envelopes'),
   PONIX_PROCESSED_ENVELOPES_STREAM: natsName().default('processed_envelopes'),
   PONIX_NATS_GATEWAY_STREAM: natsName().default('gateways'),

@@ -62,7 +62,8 @@ async function runProcesses(
   const alive = new Set(Object.keys(processes))
   const runs = Object.entries(processes).map(async ([name, run]) => {
     try {
-      await run(stopping)
+      // The one before it may have failed at once.
+      if (!stopping.aborted) await run(stopping)
       if (!stopping.aborted) fail(`${name} ended`, new Error('it ends only when it is told to stop'))
     } catch (error) {
       if (!stopping.aborted || !isAbort(error, stopping)) fail(`${name} failed`, error)

@@ -50,12 +50,16 @@ export async function connectWithBackoff<T>(
   }
 }
 
-/** An error and its causes as one line without passwords: what {@link runMain} and the log show of it. */
+/**
+ * An error and its causes as one line without passwords: what {@link runMain} and the log show of it. A StartupError says
+ * all itself.
+ */
 export function oneLine(error: unknown): string {
   const parts: string[] = []
   for (let current = error; current !== undefined && parts.length < 5; current = causeOf(current)) {
     const text = messageOf(current)
     if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text)
+    if (current instanceof StartupError) break
   }
   return maskUrlSecrets(parts.join(': ').replaceAll(/\s+/g, ' ').trim()) || 'unknown error'
 }

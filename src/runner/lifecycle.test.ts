@@ -1,0 +1,185 @@
+import { setImmediate as immediate } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { probeLog } from '../../test/rig/nats-client.ts'
+import { runLifecycle } from './lifecycle.ts'
+import type { LifecycleOptions } from './lifecycle.ts'
+
+/** A lifecycle whose signals and uncaught errors come from the test, and all that happens, in order. */
+function start(options: Partial<LifecycleOptions> = {}) {
+  const log = probeLog()
+  const events: string[] = []
+  let onSignal = (_signal: NodeJS.Signals): void => {}
+  let onUncaught = (_error: unknown): void => {}
+  const finished = runLifecycle(
+    { logger: log.logger, processes: {}, closers: {}, closerTimeoutMs: 1000, ...options },
+    {
+      onSignal: (listener) => (onSignal = listener),
+      onUncaught: (listener) => (onUncaught = listener),
+      die: (signal) => events.push(`died by ${signal}`),
+    },
+  )
+  return {
+    log,
+    events,
+    finished,
+    /** Once the processes have started. */
+    signal: async (name: NodeJS.Signals): Promise<void> => {
+      await immediate()
+      onSignal(name)
+    },
+    uncaught: (error: unknown) => onUncaught(error),
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+const never = () => new Promise<never>(() => {})
+
+describe('lifecycle', () => {
+  test('R-1 R-2 all processes run at the same time until a signal, and then the exit code is 0', async () => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) {
+      let running = 0
+      let meet = (): void => {}
+      const all = new Promise<void>((resolve) => (meet = resolve))
+      const process = async (signal: AbortSignal): Promise<void> => {
+        if (++running === 3) meet()
+        await untilAborted(signal)
+        running--
+      }
+      const { finished, signal } = start({ processes: { a: process, b: process, c: process } })
+      await all
+      await signal(name)
+      expect(await finished).toBe(0)
+      expect(running).toBe(0)
+    }
+  })
+
+  test('R-2 a process that fails takes the others down; the exit code is 1 and the reason is told', async () => {
+    let stopped = false
+    const other = async (signal: AbortSignal): Promise<void> => {
+      await untilAborted(signal)
+      stopped = true
+    }
+    const { finished, log } = start({
+      processes: { other, bad: () => Promise.reject(new Error('slot lost', { cause: new Error('55000') })) },
+    })
+    expect(await finished).toBe(1)
+    expect(stopped).toBe(true)
+    expect((await log.line('bad failed: slot lost: 55000')).level).toBe('error')
+  })
+
+  test('R-2 a process that throws at once, without a promise, fails like any other', async () => {
+    const bad = (): Promise<void> => {
+      throw new Error('at once')
+    }
+    const { finished, log } = start({ processes: { bad, other: untilAborted } })
+    expect(await finished).toBe(1)
+    expect(log.count('bad failed: at once')).toBe(1)
+    expect(log.count('did not end')).toBe(0)
+  })
+
+  test('R-2 a process that ends by itself takes the others down; the exit code is 1', async () => {
+    const { finished, log } = start({ processes: { other: untilAborted, short: async () => {} } })
+    expect(await finished).toBe(1)
+    expect(log.count('short ended: it ends only when it is told to stop')).toBe(1)
+  })
+
+  test('R-2 an error that nobody caught counts as a failed process', async () => {
+    const { finished, uncaught, log } = start({ processes: { a: untilAborted } })
+    uncaught(new Error('stray'))
+    expect(await finished).toBe(1)
+    expect(log.count('uncaught error: stray')).toBe(1)
+  })
+
+  test('R-2 leaving with the reason of the abort is no failure, another error while stopping is told', async () => {
+    const { finished, signal, log } = start({
+      processes: {
+        polite: async (stopping) => {
+          await untilAborted(stopping)
+          throw stopping.reason
+        },
+        clumsy: async (stopping) => {
+          await untilAborted(stopping)
+          throw new Error('not flushed')
+        },
+      },
+    })
+    await signal('SIGTERM')
+    expect(await finished).toBe(0)
+    expect(log.lines.filter(({ level }) => level === 'error').map(({ msg }) => msg)).toEqual([
+      'clumsy failed: not flushed',
+    ])
+  })
+
+  test('R-3 closers run after the processes, in reverse order; one that hangs or throws keeps no other from running', async () => {
+    const closed: string[] = []
+    const close = (name: string) => async () => void closed.push(name)
+    const { finished, signal, log } = start({
+      closerTimeoutMs: 50,
+      processes: { a: async (stopping) => (await untilAborted(stopping), void closed.push('process')) },
+      closers: {
+        first: close('first'),
+        hanging: never,
+        second: close('second'),
+        throwing: () => {
+          throw new Error('already closed')
+        },
+        rejecting: () => Promise.reject(new Error('reset')),
+        third: close('third'),
+      },
+    })
+    await signal('SIGTERM')
+    expect(await finished).toBe(0)
+    expect(closed).toEqual(['process', 'third', 'second', 'first'])
+    expect(log.count('closing throwing failed: already closed')).toBe(1)
+    expect(log.count('closing rejecting failed: reset')).toBe(1)
+    expect(log.count('closing hanging took longer than 0.05 s')).toBe(1)
+  })
+
+  test('R-3 a process that does not end has its time, and then the closers run', async () => {
+    const closed: string[] = []
+    const { finished, signal, log } = start({
+      closerTimeoutMs: 50,
+      processes: { deaf: never, good: untilAborted },
+      closers: { database: async () => void closed.push('database') },
+    })
+    await signal('SIGTERM')
+    expect(await finished).toBe(0)
+    expect(closed).toEqual(['database'])
+    expect(log.count('deaf did not end within 0.05 s')).toBe(1)
+  })
+
+  test('R-4 a second signal ends at once, also a different one, and whatever hangs', async () => {
+    const { events, signal } = start({ processes: { deaf: never }, closerTimeoutMs: 60_000 })
+    await signal('SIGTERM')
+    expect(events).toEqual([])
+    await signal('SIGINT')
+    expect(events).toEqual(['died by SIGINT'])
+  })
+
+  test('R-4 the first signal while a failed service stops is not yet the second', async () => {
+    let release = (): void => {}
+    const { events, finished, signal, log } = start({
+      processes: { bad: () => Promise.reject(new Error('no')) },
+      closers: { slow: () => new Promise((resolve) => (release = resolve)) },
+    })
+    await log.line('bad failed')
+    await signal('SIGTERM')
+    expect(events).toEqual([])
+    release()
+    expect(await finished).toBe(1)
+  })
+
+  test('what cannot be prepared keeps the processes from starting; the closers run and the exit code is 1', async () => {
+    const happened: string[] = []
+    const { finished } = start({
+      prepare: () => Promise.reject(new Error('port in use')),
+      processes: { a: async () => void happened.push('started') },
+      closers: { a: async () => void happened.push('closed') },
+    })
+    expect(await finished).toBe(1)
+    expect(happened).toEqual(['closed'])
+  })
+})

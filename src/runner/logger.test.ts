@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import { createLoggerTo } from './logger.ts'
+import { maskSecrets, maskUrlSecrets } from './secrets.ts'
+
+function capture(level?: string) {
+  const lines: string[] = []
+  return { lines, logger: createLoggerTo({ write: (line: string) => lines.push(line) }, 'api', level) }
+}
+
+describe('logger', () => {
+  test('R-8 a line is JSON with time, level, service and the ids of its unit of work', () => {
+    const { lines, logger } = capture()
+    logger.child({ gateway_id: 'g1', end_device_id: 'd1' }).info({ subject: 'raw.d1' }, 'stored')
+    const line = JSON.parse(lines[0] ?? '')
+    expect(line).toMatchObject({
+      level: 'info',
+      name: 'api',
+      gateway_id: 'g1',
+      end_device_id: 'd1',
+      subject: 'raw.d1',
+      msg: 'stored',
+    })
+    expect(new Date(line.time).toISOString()).toBe(line.time)
+  })
+
+  test('R-8 the level decides what is written; an unknown one counts as info', () => {
+    const written = (level?: string) => {
+      const { lines, logger } = capture(level)
+      logger.debug('d')
+      logger.info('i')
+      logger.error('e')
+      return lines.map((line) => JSON.parse(line).msg)
+    }
+    expect(written('debug')).toEqual(['d', 'i', 'e'])
+    expect(written('error')).toEqual(['e'])
+    expect(written('silent')).toEqual([])
+    expect(written('loud')).toEqual(['i', 'e'])
+    expect(written()).toEqual(['i', 'e'])
+  })
+
+  test('R-8 no secret is written: fields by their name, passwords in URLs wherever they stand', () => {
+    const { lines, logger } = capture()
+    logger.info(
+      { password: 'hunter2', gateway: { password: 'hunter2', broker: { token: 'hunter2' } }, user: 'ada' },
+      'connecting to mqtts://ada:hunter2@broker:8883',
+    )
+    logger.error({ err: new Error('no answer from postgres://ponix:hunter2@db/ponix') }, 'failed')
+    expect(lines.join('')).not.toContain('hunter2')
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ user: 'ada', msg: 'connecting to mqtts://ada:***@broker:8883' })
+    expect(JSON.parse(lines[1] ?? '').err.message).toBe('no answer from postgres://ponix:***@db/ponix')
+  })
+
+  test('R-7 what is masked in texts and in objects', () => {
+    expect(maskUrlSecrets('nats://token@a:1,nats://u:p@b:2 and http://c/?x=a@b')).toBe(
+      'nats://***@a:1,nats://u:***@b:2 and http://c/?x=a@b',
+    )
+    const config = {
+      broker_url: 'mqtt://u:p@h',
+      username: 'u',
+      Password: 'p',
+      nested: [{ apiKey: 'k', topic: 't' }],
+      n: 1,
+    }
+    expect(maskSecrets(config)).toEqual({
+      broker_url: 'mqtt://u:***@h',
+      username: 'u',
+      Password: '***',
+      nested: [{ apiKey: '***', topic: 't' }],
+      n: 1,
+    })
+  })
+})

@@ -1,0 +1,219 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { build } from 'rolldown'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { ServiceScript } from '../../test/rig/runner-service.ts'
+import { freePort } from '../../test/rig/servers.ts'
+import { httpPortVariable } from './runner.ts'
+
+const NOTIFY_FD = 3
+let folder = ''
+let program = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ponix-runner-'))
+  program = join(folder, 'service.mjs')
+  await build({
+    input: fileURLToPath(new URL('../../test/rig/runner-service.ts', import.meta.url)),
+    platform: 'node',
+    logLevel: 'silent',
+    output: { file: program, format: 'esm' },
+  })
+})
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The service as a real process. */
+function start(script: ServiceScript, env: Readonly<Record<string, string>> = {}) {
+  const child = spawn(process.execPath, [program, JSON.stringify(script)], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const lines: string[] = []
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(JSON.parse(line).msg)
+    child.emit('said')
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')))
+  const notifications: string[] = []
+  child.stdio[NOTIFY_FD]?.on('data', (chunk: Buffer) => notifications.push(chunk.toString('utf8')))
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stderr }))
+  const said = async (text: string): Promise<void> => {
+    while (!lines.some((line) => line.startsWith(text))) await once(child, 'said')
+  }
+  const tell = (command: string): void => void child.stdin.write(`${command}\n`)
+  return { child, lines, notifications, ended, said, tell, kill: (signal: NodeJS.Signals) => child.kill(signal) }
+}
+
+const WAITING: ServiceScript = { processes: { a: 'wait', b: 'wait' }, closers: { first: 'close', second: 'close' } }
+
+describe('service', () => {
+  test('R-2 R-3 SIGTERM and SIGINT stop it: closers in reverse order, exit code 0', async () => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      const service = start(WAITING)
+      await service.said('ready')
+      service.kill(signal)
+      expect(await service.ended).toEqual({ code: 0, signal: null, stderr: '' })
+      expect(service.lines.filter((line) => line.startsWith('closed'))).toEqual(['closed second', 'closed first'])
+    }
+  })
+
+  test('R-2 a process that fails, that ends, or that throws where nobody catches, ends it with exit code 1', async () => {
+    const cases = [
+      ['obey', 'fail', 'odd failed: told to fail'],
+      ['obey', 'end', 'odd ended: '],
+      ['stray', 'fail', 'uncaught error: stray'],
+    ] as const
+    for (const [kind, command, line] of cases) {
+      const service = start({ ...WAITING, processes: { good: 'wait', odd: kind } })
+      await service.said('ready')
+      service.tell(command)
+      expect(await service.ended).toEqual({ code: 1, signal: null, stderr: '' })
+      await service.said(line)
+      expect(service.lines).toContain('closed first')
+    }
+  })
+
+  test('R-3 a closer that hangs and one that throws do not keep it from ending', async () => {
+    const service = start({
+      processes: { a: 'wait' },
+      closers: { first: 'close', hanging: 'hang', throwing: 'throw', last: 'close' },
+      closerTimeoutMs: 100,
+    })
+    await service.said('ready')
+    service.kill('SIGTERM')
+    expect(await service.ended).toMatchObject({ code: 0, signal: null })
+    expect(service.lines.filter((line) => line.startsWith('clos'))).toEqual([
+      'closed last',
+      'closing throwing failed: cannot close throwing',
+      'closing hanging took longer than 0.1 s; going on without',
+      'closed first',
+    ])
+  })
+
+  test('R-3 a process that does not listen to the signal is left behind when its time is over', async () => {
+    const service = start({ processes: { deaf: 'hang' }, closers: { database: 'close' }, closerTimeoutMs: 100 })
+    await service.said('ready')
+    service.kill('SIGTERM')
+    expect(await service.ended).toMatchObject({ code: 0, signal: null })
+    expect(service.lines).toContain('deaf did not end within 0.1 s; going on without')
+    expect(service.lines).toContain('closed database')
+  })
+
+  test('R-4 a second signal ends it at once, as that signal does by itself', async () => {
+    const service = start({ processes: { deaf: 'hang' }, closers: { database: 'close' }, closerTimeoutMs: 60_000 })
+    await service.said('ready')
+    service.kill('SIGTERM')
+    await service.said('stopping on SIGTERM')
+    service.kill('SIGINT')
+    expect(await service.ended).toMatchObject({ code: null, signal: 'SIGINT' })
+    expect(service.lines).not.toContain('closed database')
+  })
+
+  test('R-5 a newline on NOTIFY_FD when the readiness checks pass, and not before', async () => {
+    const service = start({ ...WAITING, readiness: 'on command' }, { NOTIFY_FD: String(NOTIFY_FD) })
+    await service.said('not ready yet')
+    expect(service.notifications).toEqual([])
+    service.tell('ready')
+    await service.said('ready')
+    service.kill('SIGTERM')
+    await service.ended
+    expect(service.notifications).toEqual(['\n'])
+  })
+
+  test('R-5 a NOTIFY_FD that is no open descriptor is told of and does no harm', async () => {
+    for (const NOTIFY_FD of ['77', 'stdout']) {
+      const service = start(WAITING, { NOTIFY_FD })
+      await service.said(`NOTIFY_FD=${NOTIFY_FD}: cannot announce readiness`)
+      service.kill('SIGTERM')
+      expect(await service.ended).toMatchObject({ code: 0 })
+    }
+  })
+
+  test('R-5 serves whether it lives, whether it is ready, its metrics and its own routes', async () => {
+    const port = await freePort()
+    const service = start({ ...WAITING, readiness: 'on command' }, { PONIX_TEST_HTTP_PORT: String(port) })
+    await service.said('not ready yet')
+    const get = async (path: string, method = 'GET') => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { method })
+      return { status: response.status, body: await response.text() }
+    }
+    expect(await get('/healthz')).toMatchObject({ status: 200 })
+    const unready = await get('/readyz')
+    expect([unready.status, JSON.parse(unready.body)]).toEqual([
+      503,
+      { service: 'test', ready: false, checks: { database: 'database is starting' } },
+    ])
+    service.tell('ready')
+    await service.said('ready')
+    expect(await get('/readyz?verbose')).toMatchObject({ status: 200 })
+    const metrics = await get('/metrics')
+    expect(metrics.body).toContain('test_units_total 1')
+    expect(metrics.body).toContain('process_cpu_seconds_total')
+    expect(await get('/units')).toEqual({ status: 200, body: '{"units":"1","names":["a"]}\n' })
+    expect(await get('/broken')).toEqual({ status: 500, body: '{"error":"broken"}\n' })
+    expect(await get('/units', 'POST')).toMatchObject({ status: 405 })
+    expect(await get('/constructor')).toMatchObject({ status: 404 })
+    service.kill('SIGTERM')
+    expect(await service.ended).toMatchObject({ code: 0 })
+  })
+
+  test('R-5 a port in use is one clear line, and exit code 1', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const address = other.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    const service = start(WAITING, { PONIX_TEST_HTTP_PORT: String(port) })
+    expect(await service.ended).toMatchObject({ code: 1, stderr: '' })
+    expect(service.lines.filter((line) => line.startsWith('cannot'))).toEqual([
+      `cannot start: PONIX_TEST_HTTP_PORT=${port}: cannot listen on 127.0.0.1:${port}: ` +
+        'the port is in use by another program; choose another port',
+    ])
+    expect(service.lines).toContain('closed first')
+    other.close()
+  })
+
+  test('R-5 R-7 a wrong port is named with what was expected', async () => {
+    const service = start(WAITING, { PONIX_TEST_HTTP_PORT: '99999' })
+    expect(await service.ended).toMatchObject({ code: 1 })
+    expect(service.lines).toContain(
+      'cannot start: PONIX_TEST_HTTP_PORT="99999": expected a whole number from 0 to 65535',
+    )
+  })
+
+  test('R-6 a server that does not answer at the start is one line on stderr, and exit code 1', async () => {
+    const service = start({ ...WAITING, start: 'no server' }, { PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
+    const { code, stderr } = await service.ended
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^test: NATS at localhost:1 did not answer for 0\.2 s: ECONNREFUSED \(.*\)\n$/)
+  })
+
+  test('any other error at the start is one line too; its stack is shown on debug', async () => {
+    const surprise: ServiceScript = { ...WAITING, start: 'surprise' }
+    expect(await start(surprise).ended).toMatchObject({ code: 1, stderr: 'test: x is not a function\n' })
+    const { stderr } = await start(surprise, { PONIX_LOG_LEVEL: 'debug' }).ended
+    expect(stderr).toMatch(/^test: x is not a function\nTypeError: x is not a function\n +at /)
+    const refused = await start({ ...WAITING, start: 'refused' }, { PONIX_LOG_LEVEL: 'debug' }).ended
+    expect(refused.stderr).toBe('test: NATS at localhost:4222 refused the credentials\n')
+  })
+
+  test('R-7 a wrong environment ends it with exit code 2 before anything runs', async () => {
+    const service = start(WAITING, { PONIX_LOG_LEVEL: 'loud', PONIX_STARTUP_TIMEOUT_SECS: 'soon' })
+    const { code, stderr } = await service.ended
+    expect(code).toBe(2)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2)
+    expect(service.lines).toEqual([])
+  })
+
+  test('R-5 the name of the port variable', () => {
+    expect(httpPortVariable('gateway-orchestrator')).toBe('PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT')
+  })
+})

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest'
+import { probeLog } from '../../test/rig/nats-client.ts'
+import { connectWithBackoff, oneLine, StartupError } from './startup.ts'
+
+function target(timeoutMs: number, signal?: AbortSignal) {
+  const log = probeLog()
+  return {
+    log,
+    server: 'PostgreSQL',
+    address: 'postgres://ponix:hunter2@db:5432/ponix',
+    timeoutMs,
+    logger: log.logger,
+    signal,
+  }
+}
+
+describe('start-up', () => {
+  test('R-6 tries until the server answers, and says once that it waits', async () => {
+    const t = target(60_000)
+    let attempts = 0
+    const answer = await connectWithBackoff(t, async () => {
+      if (++attempts < 3) throw new Error('connect ECONNREFUSED')
+      return 'connected'
+    })
+    expect([answer, attempts]).toEqual(['connected', 3])
+    expect(t.log.lines.map(({ msg }) => msg)).toEqual(['waiting for PostgreSQL: connect ECONNREFUSED'])
+  })
+
+  test('R-6 when the time is over one line says which server, where, how long and why, without the password', async () => {
+    const connecting = connectWithBackoff(target(250), () =>
+      Promise.reject(new Error('connection failed', { cause: new Error('ECONNREFUSED db:5432') })),
+    )
+    const error: unknown = await connecting.catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(StartupError)
+    expect(oneLine(error)).toMatch(
+      /^PostgreSQL at postgres:\/\/ponix:\*\*\*@db:5432\/ponix did not answer for 0\.25 s: connection failed: ECONNREFUSED db:5432 \(/,
+    )
+    expect(oneLine(error)).not.toContain('\n')
+  })
+
+  test('R-6 an attempt that hangs is cut off when the time is over, and told so', async () => {
+    let cut = false
+    const connecting = connectWithBackoff(
+      target(50),
+      (signal) => new Promise(() => signal.addEventListener('abort', () => (cut = true), { once: true })),
+    )
+    await expect(connecting).rejects.toThrow('did not answer for 0.05 s: no answer')
+    expect(cut).toBe(true)
+  })
+
+  test('R-6 with no time at all it tries once', async () => {
+    let attempts = 0
+    const connecting = connectWithBackoff(target(0), async () => {
+      attempts++
+      throw new Error('refused')
+    })
+    await expect(connecting).rejects.toThrow('did not answer for 0 s: refused')
+    expect(attempts).toBe(1)
+  })
+
+  test('R-6 what no waiting can mend is thrown at once', async () => {
+    let attempts = 0
+    const connecting = connectWithBackoff(target(60_000), async () => {
+      attempts++
+      throw new StartupError('wal_level is replica; set it to logical')
+    })
+    await expect(connecting).rejects.toThrow('wal_level is replica')
+    expect(attempts).toBe(1)
+  })
+
+  test('an aborted signal ends the waiting with its reason', async () => {
+    const abort = new AbortController()
+    const t = target(60_000, abort.signal)
+    const connecting = connectWithBackoff(t, () => Promise.reject(new Error('refused')))
+    await t.log.line('waiting for')
+    abort.abort(new Error('told to stop'))
+    await expect(connecting).rejects.toThrow(/told to stop|aborted/)
+  })
+
+  test('one line of an error: causes once each, no line breaks, no passwords, never empty', () => {
+    const cause = new AggregateError([new Error('connect ECONNREFUSED ::1:4222'), new Error('x')], '')
+    expect(oneLine(new Error('no\n  connection', { cause }))).toBe('no connection: connect ECONNREFUSED ::1:4222')
+    expect(oneLine(new Error('a: b', { cause: new Error('b') }))).toBe('a: b')
+    expect(oneLine('nats://u:p@h is away')).toBe('nats://u:***@h is away')
+    expect(oneLine(undefined)).toBe('unknown error')
+    expect(oneLine(new TypeError(''))).toBe('TypeError')
+  })
+})

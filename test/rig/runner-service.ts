@@ -1,0 +1,86 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { Counter } from 'prom-client'
+import { z } from 'zod'
+import { commonEnvironment } from '../../src/runner/environment-fragments.ts'
+import { parseEnvironment } from '../../src/runner/environment.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import { runService } from '../../src/runner/runner.ts'
+import type { AppProcess, Closer } from '../../src/runner/runner.ts'
+import { connectWithBackoff, runMain, StartupError } from '../../src/runner/startup.ts'
+
+/** A service as the tests of the runner need it. Its argument is a {@link ServiceScript}; each line on its stdin is a command. */
+export interface ServiceScript {
+  /** `wait` ends when told; `hang` never; `obey` ends or fails when the test says so; `stray` throws where nobody catches. */
+  readonly processes: Readonly<Record<string, 'wait' | 'hang' | 'obey' | 'stray'>>
+  readonly closers?: Readonly<Record<string, 'close' | 'hang' | 'throw'>>
+  readonly closerTimeoutMs?: number
+  /** Ready from the start, or when the test says `ready`. */
+  readonly readiness?: 'at once' | 'on command'
+  /** Fails before the service runs: a server that does not answer, an error that nobody foresaw. */
+  readonly start?: 'no server' | 'refused' | 'surprise'
+}
+
+/** `end`, `fail` and `ready`: what the test may write on the service's stdin. */
+const commands = createInterface({ input: process.stdin })
+
+async function command(name: string): Promise<void> {
+  for (;;) if ((await once(commands, 'line'))[0] === name) return
+}
+
+const counter = new Counter({ name: 'test_units_total', help: 'Units of work.' })
+
+await runMain('test', async () => {
+  const script: ServiceScript = JSON.parse(process.argv[2] ?? '')
+  const environment = parseEnvironment('test', z.object(commonEnvironment))
+  const logger = createLogger('test')
+  await failAtStart(script.start, environment.PONIX_STARTUP_TIMEOUT_SECS)
+
+  const untilAborted = async (signal: AbortSignal): Promise<void> => {
+    if (!signal.aborted) await once(signal, 'abort')
+  }
+  const kinds: Record<ServiceScript['processes'][string], AppProcess> = {
+    wait: untilAborted,
+    hang: () => new Promise(() => {}),
+    obey: (signal) =>
+      Promise.race([
+        untilAborted(signal),
+        command('end'),
+        command('fail').then(() => Promise.reject(new Error('told to fail'))),
+      ]),
+    stray: async (signal) => {
+      void command('fail').then(() => Promise.reject(new Error('stray')))
+      await untilAborted(signal)
+    },
+  }
+  const closers: Record<'close' | 'hang' | 'throw', (name: string) => Closer> = {
+    close: (name) => async () => logger.info(`closed ${name}`),
+    hang: () => () => new Promise(() => {}),
+    throw: (name) => () => Promise.reject(new Error(`cannot close ${name}`)),
+  }
+  let ready = script.readiness !== 'on command'
+  void command('ready').then(() => (ready = true))
+  counter.inc()
+  await runService({
+    service: 'test',
+    logger,
+    processes: Object.fromEntries(Object.entries(script.processes).map(([name, kind]) => [name, kinds[kind]])),
+    closers: Object.fromEntries(
+      Object.entries(script.closers ?? {}).map(([name, kind]) => [name, closers[kind](name)]),
+    ),
+    ...(script.closerTimeoutMs === undefined ? {} : { closerTimeoutMs: script.closerTimeoutMs }),
+    readiness: { database: async () => (ready ? undefined : Promise.reject(new Error('database is starting'))) },
+    routes: {
+      '/units': async () => ({ units: 1n, names: ['a'] }),
+      '/broken': () => Promise.reject(new Error('broken')),
+    },
+  })
+})
+
+async function failAtStart(start: ServiceScript['start'], timeoutMs: number): Promise<void> {
+  if (start === 'surprise') throw new TypeError('x is not a function')
+  if (start === 'refused') throw new StartupError('NATS at localhost:4222 refused the credentials')
+  if (start !== 'no server') return
+  const target = { server: 'NATS', address: 'localhost:1', timeoutMs, logger: createLogger('test') }
+  await connectWithBackoff(target, () => Promise.reject(new Error('ECONNREFUSED')))
+}
