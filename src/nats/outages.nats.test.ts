@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest'
+import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { startNats } from '../../test/rig/servers.ts'
+import type { NatsClient } from './connection.ts'
+import { runConsumer } from './consumer.ts'
+import type { Verdict } from './consumer.ts'
+import { createOrderedPublisher } from './ordered-publisher.ts'
+import { createProducer } from './producer.ts'
+import { ensureStreams } from './streams.ts'
+
+const MESSAGES = 3000
+const KILLS = 3
+
+async function bodiesOf(client: NatsClient, stream: string): Promise<string[]> {
+  const { state } = await client.manager.streams.info(stream)
+  const bodies: string[] = []
+  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+    const message = await client.manager.streams.getMessage(stream, { seq })
+    if (message !== null) bodies.push(message.string())
+  }
+  return bodies
+}
+
+/** publisher ─► stream `from` ─► consumer ─► producer ─► stream `to`, while the server is killed again and again. */
+test('N-2 N-6 through several kills of NATS every message passes two streams: in order into the first, once into the second', async () => {
+  await using server = await startNats()
+  const log = probeLog()
+  await using upstream = await connectTo(server.url, log.logger)
+  await using worker = await connectTo(server.url)
+  const from = ownStream()
+  const to = ownStream()
+  await ensureStreams(upstream, [from, to])
+
+  const publisher = createOrderedPublisher(upstream, { window: 32 })
+  const bodies = Array.from({ length: MESSAGES }, (_, index) => String(index))
+  const published = bodies.map((body) =>
+    publisher.publish({ subject: `${from.subject}.a`, body: Buffer.from(body), messageId: `p${body}` }),
+  )
+
+  const producer = createProducer(worker)
+  const passed = new Set<number>()
+  const abort = new AbortController()
+  const consumer = runConsumer(
+    {
+      client: worker,
+      service: 'test',
+      stream: from.name,
+      durable: 'mover',
+      filterSubject: `${from.subject}.>`,
+      batchSize: 50,
+      batchWaitMs: 10,
+      ackWaitMs: 1000,
+      async handle(batch) {
+        const moves = batch.map(async ({ body, streamSequence }): Promise<Verdict> => {
+          await producer.publish({ subject: `${to.subject}.a`, body, messageId: `c${streamSequence}` })
+          passed.add(streamSequence)
+          if (passed.size === MESSAGES) abort.abort()
+          return { kind: 'ack' }
+        })
+        return await Promise.all(moves)
+      },
+    },
+    abort.signal,
+  )
+
+  for (let kill = 1; kill <= KILLS; kill++) {
+    await published[Math.floor((MESSAGES * kill) / (KILLS + 1))]
+    await server.kill()
+    await server.start()
+  }
+  await Promise.all(published)
+  await consumer
+  expect(await bodiesOf(upstream, from.name)).toEqual(bodies)
+  expect((await bodiesOf(upstream, to.name)).map(Number).toSorted((a, b) => a - b)).toEqual(bodies.map(Number))
+  expect(log.count('NATS went away')).toBe(KILLS)
+  expect(log.count('NATS is back')).toBe(KILLS)
+})
