@@ -46,6 +46,7 @@ export class ChangeCapture {
   #session: ChangeSession | undefined
   #confirmable: Lsn = ZERO_LSN
   #system: SystemIdentity | undefined
+  #streamingSinceMs: number | undefined
   #failures = 0
   #retries = 0
 
@@ -100,17 +101,32 @@ export class ChangeCapture {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const startedMs = Date.now()
     const before = this.confirmable
+    this.#streamingSinceMs = undefined
     try {
       await this.#connectAndStream(signal)
+      await this.#leaveSession(signal)
     } catch (error) {
-      if (signal.aborted) return
-      const lastedMs = this.#state === 'streaming' ? Date.now() - startedMs : 0
+      const lastedMs = Date.now() - (this.#streamingSinceMs ?? Date.now())
       this.#state = 'connecting'
+      const failure = replicationErrorFrom(error, 'capture changes')
+      await this.#leaveSession(signal, failure)
+      if (signal.aborted) return
       const progressed = this.confirmable > before || lastedMs > this.#options.retry.maxDelayMs
-      await this.#afterFailure(replicationErrorFrom(error, 'capture changes'), progressed, signal)
+      await this.#afterFailure(failure, progressed, signal)
     }
+  }
+
+  /** What is in flight has to be stored before it can come again, or the order would break. */
+  async #leaveSession(signal: AbortSignal, failure?: ReplicationError): Promise<void> {
+    const inFlight = this.inFlight
+    if (failure !== undefined && inFlight > 0) {
+      const { code, message } = failure
+      this.#options.logger.warn({ code, in_flight: inFlight }, `${message}; waiting until what is in flight is stored`)
+    }
+    await this.#session?.settled(signal)
+    this.#confirmable = this.confirmable
+    this.#session = undefined
   }
 
   async #afterFailure(failure: ReplicationError, progressed: boolean, signal: AbortSignal): Promise<void> {
@@ -145,9 +161,6 @@ export class ChangeCapture {
       await this.#stream(connection, settings.walSenderTimeoutMs, signal)
     } finally {
       await connection.close()
-      await this.#session?.settled(signal)
-      this.#confirmable = this.confirmable
-      this.#session = undefined
     }
   }
 
@@ -180,6 +193,7 @@ export class ChangeCapture {
     if (!(await this.#startWhenFree(session, connection, signal))) return
     this.#session = session
     this.#state = 'streaming'
+    this.#streamingSinceMs = Date.now()
     this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
     await session.run(signal)
   }

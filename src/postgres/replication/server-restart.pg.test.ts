@@ -1,0 +1,88 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { startPostgres, type PostgresAddress, type ServerControl } from '../../../test/rig/servers.ts'
+import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from './replication-rig.ts'
+
+const WAIT = { timeout: 30_000, interval: 20 }
+
+let server: PostgresAddress & ServerControl
+let database: TestDatabase
+let running: RunningCapture
+const retry = { maxDelayMs: 1000, maxAttempts: 100 }
+
+beforeEach(async () => {
+  server = await startPostgres()
+  database = await TestDatabase.create(server)
+  await database.sql('CREATE TABLE items (id int PRIMARY KEY, name text); ALTER TABLE items REPLICA IDENTITY FULL')
+})
+
+afterEach(async () => {
+  await running[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+async function start(sink: ScriptedSink): Promise<void> {
+  running = startCapture(database, ['items'], sink, { retry })
+  await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
+}
+
+describe('a server that goes away', () => {
+  test('C-10: killed and started again, it is followed on, and nothing is lost', async () => {
+    const sink = new ScriptedSink()
+    await start(sink)
+    sink.holds = ({ new: row }) => row?.get('id') === 2
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await sink.until(2)
+    await server.kill()
+    await vi.waitUntil(() => running.capture.state === 'connecting', WAIT)
+    sink.release()
+    await server.start()
+    await database.reconnect()
+    await database.sql(`INSERT INTO items VALUES (3, 'c')`)
+    await vi.waitUntil(() => sink.taken.some(({ new: row }) => row?.get('id') === 3), WAIT)
+    const ids = new Set(sink.stored.map(({ new: row }) => row?.get('id')))
+    expect([...ids]).toEqual([1, 2, 3])
+    expect(running.capture.retries).toBeGreaterThan(0)
+  })
+
+  test('C-10: what was stored while it was away is not asked for again', async () => {
+    const sink = new ScriptedSink()
+    await start(sink)
+    sink.holds = () => true
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await sink.until(2)
+    await vi.waitUntil(() => running.capture.oldestCommitTime !== undefined, WAIT)
+    const [first] = sink.taken
+    await vi.waitFor(() => expect(sink.taken[1]?.transaction).not.toBe(first?.transaction))
+    await server.kill()
+    await vi.waitUntil(() => running.capture.inFlight === 2, WAIT)
+    sink.release()
+    await server.start()
+    await database.reconnect()
+    await database.sql(`INSERT INTO items VALUES (3, 'c')`)
+    await vi.waitUntil(() => sink.taken.some(({ new: row }) => row?.get('id') === 3), WAIT)
+    expect(sink.taken.map(({ new: row }) => row?.get('id')).filter((id) => id === 1)).toHaveLength(1)
+  })
+
+  test('C-10: an orderly shutdown of the server is not held up by a reader that has stored everything', async () => {
+    const sink = new ScriptedSink()
+    await start(sink)
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await sink.until(1)
+    await server.stop()
+    await server.start()
+    await database.reconnect()
+    await database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await sink.until(2)
+    expect(sink.taken.map(({ new: row }) => row?.get('id'))).toEqual([1, 2])
+  })
+
+  test('C-10: one that does not come back is given up after the attempts, with one line', async () => {
+    const sink = new ScriptedSink()
+    running = startCapture(database, ['items'], sink, { retry: { maxDelayMs: 40, maxAttempts: 3 } })
+    await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
+    await server.kill()
+    await expect(running.finished).rejects.toThrow(/^gave up after 3 attempts in a row: could not .*ECONNREFUSED/)
+  })
+})
