@@ -5,17 +5,14 @@ type Level = 'info' | 'warn' | 'error'
 
 export interface EventMessage {
   readonly level: Level
-  /** One line. */
+  /** One line; the `lastLines` of an event are not in it. */
   readonly text: string
-  /** Lines of a process's own, shown below. */
-  readonly quoted: readonly string[]
 }
 
 /** What happened, in words for people (O-32). */
 export function describeEvent(event: SupervisorEvent): EventMessage {
-  const quoted = event.type === 'process_failed' ? event.lastLines : []
   const text = textOf(event.type, event)
-  return { level: levelOf(event), text: 'process' in event ? `${event.process}: ${text}` : text, quoted }
+  return { level: levelOf(event), text: 'process' in event ? `${event.process}: ${text}` : text }
 }
 
 type EventType = SupervisorEvent['type']

@@ -15,7 +15,7 @@ async function main(): Promise<number> {
     })
   } catch (error) {
     if (error instanceof UsageError) {
-      console.error(`ponix-orchestrator: ${error.message}\nponix-orchestrator --help shows how it is used`)
+      console.error(`ponix-orchestrator: ${error.message}`)
       return 2
     }
     if (error instanceof Error && error.name === 'ConfigError') {

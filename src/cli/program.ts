@@ -1,7 +1,8 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, Help, Option } from 'commander'
 import type { FileOptions, RunOptions } from './options.ts'
 import { UsageError } from './usage-error.ts'
 import { packageVersion } from '../supervisor/config/package-root.ts'
+import { redact } from '../supervisor/config/redact.ts'
 import { nearestName } from '../supervisor/nearest-name.ts'
 
 /** One function for each command; each answers with the exit code. They are loaded only when they are called. */
@@ -42,7 +43,11 @@ export async function runProgram(args: readonly string[], actions: Actions): Pro
 
 /** Commander begins with "error: " and puts its suggestion on a second line. */
 function oneLine(message: string): string {
-  return message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')
+  return redact(message)
+    .replace(/^error: /, '')
+    .replace(/unknown option '(--[\w-]+)'\s*\(Did you mean \1\?\)/, '$1 is an option of run, not of this command')
+    .replace(/\s*\n\(Did you mean /, ' (did you mean ')
+    .replaceAll(/\s*\n\s*/g, ' ')
 }
 
 function buildProgram(actions: Actions, ended: (exitCode: number) => void): Command {
@@ -51,8 +56,8 @@ function buildProgram(actions: Actions, ended: (exitCode: number) => void): Comm
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .option('--config <path>', 'the file that says what to run', 'commonplace.json')
-    .option('--only <name>', 'run just this process, without its dependencies (repeatable)', collect, [])
-    .option('--disable <name>', 'do not run this process (repeatable)', collect, [])
+    .option('--only <name>', 'run just this process, without its dependencies (repeatable)', collect)
+    .option('--disable <name>', 'do not run this process (repeatable)', collect)
     .option('--mqtt-broker <host:port>', "address of the MQTT broker, in place of the file's")
   const run = addRun(program, actions, ended)
   addValidate(program, actions, ended)
@@ -60,7 +65,7 @@ function buildProgram(actions: Actions, ended: (exitCode: number) => void): Comm
   // `run` is what happens without a command, so the options of `run` belong to the first help that somebody sees.
   program.configureHelp({
     showGlobalOptions: true,
-    visibleOptions: (command) => [...command.options, ...(command === program ? run.options : [])],
+    visibleOptions: (command) => [...new Help().visibleOptions(command), ...(command === program ? run.options : [])],
   })
   program.addHelpText('after', examples)
   for (const command of [program, ...program.commands]) {
@@ -70,7 +75,7 @@ function buildProgram(actions: Actions, ended: (exitCode: number) => void): Comm
   return program
 }
 
-function collect(name: string, before: readonly string[]): readonly string[] {
+function collect(name: string, before: readonly string[] = []): readonly string[] {
   return [...before, name]
 }
 
@@ -79,18 +84,25 @@ function addRun(program: Command, actions: Actions, ended: (exitCode: number) =>
     .addOption(
       new Option('--log-format <format>', 'how to show lines').choices(['text', 'json'] as const).default('text'),
     )
-    .option('--abort-on-exit', 'stop everything when any process ends, with its exit code', false)
+    .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
-    .action(async (own: Omit<RunOptions, 'exitCodeFrom'> & { exitCodeFrom?: string }, command: Command) => {
-      refuseArguments(program, command)
-      ended(await actions.run(program.opts<FileOptions>(), { ...own, exitCodeFrom: own.exitCodeFrom ?? null }))
-    })
+    .action(
+      async (typed: { logFormat: 'text' | 'json'; abortOnExit?: true; exitCodeFrom?: string }, command: Command) => {
+        refuseArguments(program, command)
+        const { logFormat, abortOnExit = false, exitCodeFrom = null } = typed
+        ended(await actions.run(fileOptions(program), { logFormat, abortOnExit, exitCodeFrom }))
+      },
+    )
+}
+
+function fileOptions(program: Command): FileOptions {
+  return { only: [], disable: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
 }
 
 function addValidate(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
   addCommand(program, 'validate', 'check the file and print the start order').action(async (_, command: Command) => {
     refuseArguments(program, command)
-    ended(await actions.validate(program.opts<FileOptions>()))
+    ended(await actions.validate(fileOptions(program)))
   })
 }
 
@@ -99,7 +111,7 @@ function addGraph(program: Command, actions: Actions, ended: (exitCode: number) 
     .addOption(new Option('--format <format>', 'how to print it').choices(graphFormats).default('text'))
     .action(async ({ format }: { format: GraphFormat }, command: Command) => {
       refuseArguments(program, command)
-      ended(await actions.graph(program.opts<FileOptions>(), format))
+      ended(await actions.graph(fileOptions(program), format))
     })
 }
 

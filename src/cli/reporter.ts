@@ -43,8 +43,8 @@ export function createReporter(options: ReporterOptions): Reporter {
   return {
     event: (event) => {
       warnOfDropped()
-      const { level, text, quoted } = describeEvent(event)
-      logger[level]({ event, quoted }, text)
+      const { level, text } = describeEvent(event)
+      logger[level]({ event }, text)
     },
     warn: (message) => logger.warn(message),
   }
@@ -60,12 +60,17 @@ function textFormat({ colour, names }: ReporterOptions): (line: string) => strin
     ignore: 'level,time,pid',
     messageFormat: (log, messageKey, _level, { colors }) => {
       const text = String(log[messageKey])
-      const quoted = Array.isArray(log['quoted']) ? log['quoted'].map((line) => `  | ${String(line)}`) : []
+      const quoted = lastLinesOf(log['event']).map((line) => `  | ${line}`)
       const reset = colour ? '\u001b[0m' : ''
       return [colourOf(log['level'], colors)(text), ...quoted.map((line) => line + reset)].join('\n')
     },
   })
   return (line) => `${pretty(line).replace(/\n+$/, '').replaceAll(/^/gm, prefix)}\n`
+}
+
+function lastLinesOf(event: unknown): readonly string[] {
+  if (typeof event !== 'object' || event === null || !('lastLines' in event)) return []
+  return Array.isArray(event.lastLines) ? event.lastLines.map(String) : []
 }
 
 type Paint = (text: string) => string

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest'
+import { describeEvent } from './event-message.ts'
+import type { SupervisorEvent } from '../supervisor/events.ts'
+
+const store = { process: 'store' } as const
+
+describe('describeEvent (O-32)', () => {
+  it.each<[SupervisorEvent, string, string]>([
+    [{ type: 'process_started', ...store, pid: 42, attempt: 0 }, 'info', 'store: started (pid 42)'],
+    [{ type: 'process_started', ...store, pid: 43, attempt: 2 }, 'info', 'store: started again (pid 43)'],
+    [{ type: 'process_ready', ...store, afterMs: 230 }, 'info', 'store: ready after 230 ms'],
+    [
+      { type: 'process_unhealthy', ...store, reason: 'connection refused' },
+      'warn',
+      'store: not ready any more: connection refused',
+    ],
+    [
+      { type: 'process_exited', ...store, exit: { code: 0, signal: null }, uptimeMs: 5 },
+      'info',
+      'store: exited with code 0 after 5 ms',
+    ],
+    [
+      { type: 'process_exited', ...store, exit: { code: 3, signal: null }, uptimeMs: 61_000 },
+      'warn',
+      'store: exited with code 3 after 1 min 1 s',
+    ],
+    [
+      { type: 'process_exited', ...store, exit: { code: null, signal: 'SIGSEGV' }, uptimeMs: 1500 },
+      'warn',
+      'store: was killed by SIGSEGV after 1.5 s',
+    ],
+    [
+      { type: 'restart_scheduled', ...store, attempt: 2, maxAttempts: Infinity, waitMs: 1000 },
+      'warn',
+      'store: restarts in 1 s (attempt 2)',
+    ],
+    [
+      { type: 'restart_scheduled', ...store, attempt: 2, maxAttempts: 3, waitMs: 0 },
+      'warn',
+      'store: restarts in 0 ms (attempt 2 of 3)',
+    ],
+    [
+      { type: 'spawn_failed', ...store, message: '"my-store" was not found' },
+      'error',
+      'store: could not be started: "my-store" was not found',
+    ],
+    [
+      { type: 'process_failed', ...store, reason: 'it broke', lastLines: [] },
+      'error',
+      'store: failed for good: it broke',
+    ],
+    [{ type: 'process_completed', ...store, afterMs: 12 }, 'info', 'store: completed after 12 ms'],
+    [{ type: 'process_skipped', ...store, because: '"db" failed' }, 'warn', 'store: skipped, because "db" failed'],
+    [{ type: 'process_stopping', ...store, signal: 'SIGTERM' }, 'info', 'store: stopping (SIGTERM)'],
+    [{ type: 'process_killed', ...store, afterMs: 5000 }, 'warn', 'store: did not stop within 5 s, so it gets SIGKILL'],
+    [{ type: 'process_stopped', ...store, tookMs: 7 }, 'info', 'store: stopped after 7 ms'],
+    [{ type: 'descendants_killed', ...store, pids: [7] }, 'warn', 'store: left process 7 behind, killed now'],
+    [
+      { type: 'process_survived', ...store, pids: [7, 8] },
+      'error',
+      'store: left processes 7, 8 behind, which cannot be killed',
+    ],
+    [{ type: 'mqtt_broker_waiting', address: '[::1]:1883' }, 'info', 'waiting for the MQTT broker at [::1]:1883'],
+    [
+      { type: 'mqtt_broker_unreachable', address: '[::1]:1884', reason: 'connection refused' },
+      'error',
+      'the MQTT broker at [::1]:1884 cannot be reached: connection refused; start one, for example with "mosquitto -p 1884", or name another with --mqtt-broker',
+    ],
+    [
+      { type: 'output_closed', stream: 'stdout', reason: 'EPIPE' },
+      'warn',
+      'stdout cannot be written to (EPIPE); going on without it',
+    ],
+    [{ type: 'all_ready', afterMs: 3100, count: 7 }, 'info', 'all 7 processes are ready after 3.1 s'],
+    [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
+    [{ type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } }, 'info', 'stopping everything: SIGINT'],
+    [
+      { type: 'stopping', reason: { type: 'start_failed', process: 'db', message: 'was not found' } },
+      'error',
+      'stopping everything: db: was not found',
+    ],
+    [
+      { type: 'stopping', reason: { type: 'exited', process: 'db', exit: { code: 3, signal: null } } },
+      'info',
+      'stopping everything: db exited with code 3',
+    ],
+    [
+      { type: 'stopping', reason: { type: 'mqtt_broker_unreachable', address: 'a:1', reason: 'x' } },
+      'info',
+      'stopping everything: there is no MQTT broker',
+    ],
+    [{ type: 'stopped', tookMs: 40 }, 'info', 'everything is stopped after 40 ms'],
+  ])('%j', (event, level, text) => {
+    expect(describeEvent(event)).toEqual({ level, text })
+  })
+
+  it('announces the last lines of what failed (O-36)', () => {
+    const event = {
+      type: 'process_failed',
+      ...store,
+      reason: 'not ready within 2 s',
+      lastLines: ['one', 'two'],
+    } as const
+    expect(describeEvent(event)).toEqual({
+      level: 'error',
+      text: 'store: failed for good: not ready within 2 s; the last lines it wrote:',
+    })
+  })
+})

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest'
+import { describeDependencies, renderDot, renderJson, renderMermaid, renderText } from './graph-rendering.ts'
+import type { MqttBroker, ResolvedConfig, ResolvedProcess } from '../supervisor/config/resolved.ts'
+
+const broker: MqttBroker = { host: 'localhost', port: 1883, required: true, providedBy: null }
+
+function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedProcess {
+  return {
+    name,
+    kind: 'service',
+    command: '/bin/never-shown',
+    args: ['--password', 'hunter2'],
+    shell: false,
+    cwd: '/',
+    env: { API_TOKEN: 'hunter2' },
+    dependsOn: [],
+    usesMqttBroker: false,
+    readinessProbe: null,
+    startupTimeoutMs: 1,
+    restart: { policy: 'always', backoffMs: 1, maxBackoffMs: 1, jitter: 0, resetAfterMs: 1, maxAttempts: Infinity },
+    shutdown: { signal: 'SIGTERM', timeoutMs: 1 },
+    ...rest,
+  }
+}
+
+/** store and migrate at once, then http, which also uses the broker. */
+const config: ResolvedConfig = {
+  path: '/x/commonplace.json',
+  mqttBroker: broker,
+  processes: [
+    process('http', {
+      usesMqttBroker: true,
+      dependsOn: [
+        { name: 'store', condition: 'ready' },
+        { name: 'migrate', condition: 'completed_successfully' },
+      ],
+    }),
+    process('store'),
+    process('migrate', { kind: 'task' }),
+  ],
+}
+
+describe('the dependency graph (O-8)', () => {
+  it('as text, one block for each rank', () => {
+    expect(renderText(config)).toBe(
+      [
+        '  1  store',
+        '     migrate (task)',
+        '  2  http           ← store (ready), migrate (completed_successfully), the MQTT broker at localhost:1883',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('as mermaid', () => {
+    expect(renderMermaid(config)).toBe(
+      [
+        'flowchart LR',
+        '  p0["http"]',
+        '  p1["store"]',
+        '  p2(["migrate"])',
+        '  broker[("MQTT broker localhost:1883")]',
+        '  p1 -->|ready| p0',
+        '  p2 -->|completed_successfully| p0',
+        '  broker -->|accepts connections| p0',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('as dot', () => {
+    expect(renderDot(config)).toBe(
+      [
+        'digraph processes {',
+        '  rankdir=LR;',
+        '  node [shape=box];',
+        '  "http";',
+        '  "store";',
+        '  "migrate" [style=rounded];',
+        '  "MQTT broker localhost:1883" [shape=cylinder];',
+        '  "store" -> "http" [label="ready"];',
+        '  "migrate" -> "http" [label="completed_successfully"];',
+        '  "MQTT broker localhost:1883" -> "http" [label="accepts connections"];',
+        '}',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('as JSON', () => {
+    expect(JSON.parse(renderJson(config))).toEqual({
+      processes: [
+        {
+          name: 'http',
+          kind: 'service',
+          depends_on: [
+            { name: 'store', condition: 'ready' },
+            { name: 'migrate', condition: 'completed_successfully' },
+          ],
+          uses_mqtt_broker: true,
+        },
+        { name: 'store', kind: 'service', depends_on: [], uses_mqtt_broker: false },
+        { name: 'migrate', kind: 'task', depends_on: [], uses_mqtt_broker: false },
+      ],
+      start_order: [['store', 'migrate'], ['http']],
+      mqtt_broker: { address: 'localhost:1883', required: true, provided_by: null },
+    })
+  })
+
+  it.each([renderText, renderMermaid, renderDot, renderJson])('%o shows no secret (O-42)', (render) => {
+    expect(render(config)).not.toContain('hunter2')
+  })
+
+  it('does not show a broker that is one of the processes twice', () => {
+    const provided = { ...broker, providedBy: 'mqtt' }
+    const user = process('user', { usesMqttBroker: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
+    expect(describeDependencies(user, provided)).toBe(' ← mqtt (ready)')
+    expect(renderMermaid({ ...config, mqttBroker: provided })).not.toContain('broker')
+  })
+})

@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { PassThrough, Writable } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { createReporter, type ReporterOptions } from './reporter.ts'
+import type { SupervisorEvent } from '../supervisor/events.ts'
+
+const started: SupervisorEvent = { type: 'process_started', process: 'store', pid: 42, attempt: 0 }
+const failed: SupervisorEvent = {
+  type: 'process_failed',
+  process: 'store',
+  reason: 'broke',
+  lastLines: ['one', '', 'two'],
+}
+
+function report(options: Partial<ReporterOptions>, events: readonly SupervisorEvent[]): string {
+  const output = new PassThrough()
+  const reporter = createReporter({ output, logFormat: 'text', colour: false, names: ['store'], ...options })
+  for (const event of events) reporter.event(event)
+  return String(output.read() ?? '')
+}
+
+describe('the reporter (O-32)', () => {
+  it('writes plain lines under its prefix to a pipe', () => {
+    expect(report({}, [started])).toBe('[orchestrator] store: started (pid 42)\n')
+  })
+
+  it('pads its prefix to the longest name', () => {
+    expect(report({ names: ['a-very-long-process-name'] }, [started])).toBe(
+      `[orchestrator] ${' '.repeat(12)}store: started (pid 42)\n`,
+    )
+  })
+
+  it('shows quoted lines each under the prefix', () => {
+    expect(report({}, [failed]).split('\n')).toEqual([
+      '[orchestrator] store: failed for good: broke; the last lines it wrote:',
+      '[orchestrator]   | one',
+      '[orchestrator]   | ',
+      '[orchestrator]   | two',
+      '',
+    ])
+  })
+
+  it('colours what is bad on a terminal, and says the same', () => {
+    const text = report({ colour: true }, [started, failed])
+    expect(text).toContain('\u001b[31mstore: failed for good')
+    expect(stripVTControlCharacters(text)).toBe(report({}, [started, failed]))
+  })
+
+  it('writes JSON with the whole event', () => {
+    const lines = report({ logFormat: 'json' }, [started, failed]).trimEnd().split('\n')
+    expect(lines.map((line): unknown => JSON.parse(line))).toEqual([
+      {
+        level: 30,
+        time: expect.any(Number),
+        process: 'orchestrator',
+        pid: process.pid,
+        stream: 'stderr',
+        event: started,
+        msg: 'store: started (pid 42)',
+      },
+      expect.objectContaining({ level: 50, event: failed }),
+    ])
+  })
+
+  it('drops and counts messages while nobody reads, instead of keeping them all (O-31)', async () => {
+    const written: string[] = []
+    let release: () => void = () => undefined
+    const output = new Writable({
+      decodeStrings: false,
+      write(chunk, _encoding, done) {
+        written.push(String(chunk))
+        release = done
+      },
+      writev(chunks, done) {
+        written.push(...chunks.map(({ chunk }) => String(chunk)))
+        done()
+      },
+    })
+    const reporter = createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    for (let pid = 0; pid < 50_000; pid++) reporter.event({ ...started, pid })
+    expect(output.writableLength).toBeLessThan(1.2 * 1024 * 1024)
+    const drained = once(output, 'drain')
+    release()
+    await drained
+    const kept = written.length
+    reporter.event({ ...started, pid: 7 })
+    expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were lost`)
+  })
+
+  it('is silent once its output is gone', () => {
+    const output = new PassThrough()
+    output.destroy()
+    const reporter = createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    expect(() => reporter.event(started)).not.toThrow()
+  })
+})

@@ -1,0 +1,64 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { handleSignals, type SignalOptions } from './signals.ts'
+
+let dispose: () => void = () => undefined
+afterEach(() => dispose())
+
+function watch(options: Partial<SignalOptions> = {}) {
+  const calls: string[] = []
+  const handling = handleSignals(
+    { stop: (reason) => calls.push(JSON.stringify(reason)), kill: () => calls.push('kill') },
+    { terminal: true, underNpm: false, warn: (message) => calls.push(message), now: () => 0, ...options },
+  )
+  dispose = () => handling.dispose()
+  return { calls, forced: handling.forced }
+}
+
+const stop = (signal: string) => JSON.stringify({ type: 'signal', signal })
+
+describe('handleSignals (O-37)', () => {
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the first %s at a terminal stops', (signal) => {
+    const { calls } = watch()
+    process.emit(signal, signal)
+    expect(calls).toEqual([stop(signal)])
+  })
+
+  it.each([
+    ['SIGINT', 'SIGINT', 130],
+    ['SIGTERM', 'SIGTERM', 143],
+    ['SIGTERM', 'SIGINT', 130],
+    ['SIGINT', 'SIGTERM', 143],
+  ] as const)('%s and then %s kills and ends with %d', async (first, second, exitCode) => {
+    const { calls, forced } = watch()
+    process.emit(first, first)
+    process.emit(second, second)
+    expect(calls).toEqual([stop(first), 'kill'])
+    await expect(forced).resolves.toBe(exitCode)
+  })
+
+  it('SIGHUP without a terminal changes nothing', () => {
+    const { calls } = watch({ terminal: false })
+    process.emit('SIGHUP', 'SIGHUP')
+    expect(calls).toEqual([expect.stringContaining('SIGHUP changes nothing')])
+  })
+
+  it('takes the echo of one Ctrl-C that npm passes on for one, and a second press for a second', () => {
+    let now = 1000
+    const { calls } = watch({ underNpm: true, now: () => now })
+    process.emit('SIGINT', 'SIGINT')
+    now += 20
+    process.emit('SIGINT', 'SIGINT')
+    expect(calls).toEqual([stop('SIGINT')])
+    now += 400
+    process.emit('SIGINT', 'SIGINT')
+    expect(calls).toEqual([stop('SIGINT'), 'kill'])
+  })
+
+  it('gives the signals back', () => {
+    const before = process.listenerCount('SIGINT')
+    watch()
+    expect(process.listenerCount('SIGINT')).toBe(before + 1)
+    dispose()
+    expect(process.listenerCount('SIGINT')).toBe(before)
+  })
+})
