@@ -31,6 +31,7 @@ export class GatewayService {
   readonly #options: GatewayServiceOptions
   readonly #store = new MemoryGatewayProcessStore()
   readonly #orchestrator: GatewayOrchestrator
+  #loaded = false
 
   constructor(options: GatewayServiceOptions) {
     this.#options = options
@@ -53,6 +54,7 @@ export class GatewayService {
   async run(signal: AbortSignal): Promise<void> {
     const { nats, gatewayStream, durable, logger } = this.#options
     await this.#orchestrator.start(this.#options.gateways.listAll({ signal }))
+    this.#loaded = true
     logger.info({ gateways: this.#store.count() }, 'gateways loaded')
     const consumer = {
       client: nats,
@@ -70,6 +72,11 @@ export class GatewayService {
     } finally {
       await this.#orchestrator.stop()
     }
+  }
+
+  /** Rejects until every gateway of the start has its process: a readiness check. */
+  async loaded(): Promise<void> {
+    if (!this.#loaded) throw new Error('the gateways are being loaded')
   }
 
   /** What `/gateways` answers. */

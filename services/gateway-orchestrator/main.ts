@@ -34,7 +34,7 @@ await runMain('gateway-orchestrator', async () => {
     logger,
     processes: { gateways: (signal) => service.run(signal) },
     closers: { postgres: () => database.close(), nats: () => nats.drain() },
-    readiness: { postgres: (signal) => database.ping(signal), nats: (signal) => nats.ping(signal) },
+    readiness: { postgres: (s) => database.ping(s), nats: (s) => nats.ping(s), gateways: () => service.loaded() },
     routes: { '/gateways': () => service.describe() },
   })
 })
