@@ -24,7 +24,6 @@ export interface DeadLetterContext {
 }
 
 const MAX_REASON = 1000
-const MAX_SUBJECT = 1000
 
 /** Stores the message among the dead letters; resolves when JetStream has it durably. */
 export async function publishDeadLetter(
@@ -52,11 +51,11 @@ export interface Refused {
 /** Stores what cannot be a message of its stream among the dead letters; resolves when JetStream has it durably. */
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
   const headers = {
-    [DEAD_LETTER_HEADERS.subject]: ascii(refused.subject, MAX_SUBJECT),
+    [DEAD_LETTER_HEADERS.subject]: escapeHeader(refused.subject),
     [DEAD_LETTER_HEADERS.stream]: refused.stream,
-    [DEAD_LETTER_HEADERS.reason]: ascii(refused.reason, MAX_REASON),
+    [DEAD_LETTER_HEADERS.reason]: escapeHeader(oneLineOf(refused.reason)),
     [DEAD_LETTER_HEADERS.attempts]: '1',
-    [DEAD_LETTER_HEADERS.service]: ascii(refused.service, MAX_SUBJECT),
+    [DEAD_LETTER_HEADERS.service]: escapeHeader(refused.service),
   }
   const { stream, body, messageId } = refused
   await publishBodyIfItFits(producer, { subject: `dead_letters.${stream}`, body, messageId, headers }, signal)
@@ -84,21 +83,30 @@ function deadLetterOf(context: DeadLetterContext, message: PulledMessage, reason
     messageId: `${stream}.${durable}.${message.streamSequence}.${message.storedAtMs}`,
     headers: {
       ...Object.fromEntries(kept),
-      [DEAD_LETTER_HEADERS.subject]: ascii(message.subject, MAX_SUBJECT),
+      [DEAD_LETTER_HEADERS.subject]: escapeHeader(message.subject),
       [DEAD_LETTER_HEADERS.stream]: stream,
       [DEAD_LETTER_HEADERS.sequence]: String(message.streamSequence),
       ...(messageId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: messageId }),
-      [DEAD_LETTER_HEADERS.reason]: ascii(reason, MAX_REASON),
+      [DEAD_LETTER_HEADERS.reason]: escapeHeader(oneLineOf(reason)),
       [DEAD_LETTER_HEADERS.attempts]: String(message.attempt),
-      [DEAD_LETTER_HEADERS.service]: ascii(service, MAX_SUBJECT),
+      [DEAD_LETTER_HEADERS.service]: escapeHeader(service),
     },
   }
 }
 
-/** Printable ASCII on one line: other characters become `\uXXXX`, for a header is not the place where encodings are agreed on. */
-function ascii(text: string, maxLength: number): string {
-  const escaped = text.replaceAll(/\s+/g, ' ').replaceAll(/[^\x20-\x7e]/g, (unit) => {
-    return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
-  return escaped.length <= maxLength ? escaped.trim() : `${escaped.slice(0, maxLength - 3).trim()}...`
+/**
+ * Printable ASCII on one line: other characters, and the backslash, become `\uXXXX`, for a header is not the place where
+ * encodings are agreed on. {@link unescapeHeader} undoes it.
+ */
+function escapeHeader(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|\\/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+export function unescapeHeader(text: string): string {
+  return text.replaceAll(/\\u([0-9a-f]{4})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+}
+
+function oneLineOf(reason: string): string {
+  const line = reason.replaceAll(/\s+/g, ' ').trim()
+  return line.length <= MAX_REASON ? line : `${line.slice(0, MAX_REASON - 3)}...`
 }

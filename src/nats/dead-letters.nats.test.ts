@@ -1,0 +1,123 @@
+import { describe, expect, inject, test } from 'vitest'
+import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import type { NatsClient } from './connection.ts'
+import { runConsumer } from './consumer.ts'
+import { publishRefused } from './dead-letter.ts'
+import { listDeadLetters, replayDeadLetter, showDeadLetter } from './dead-letters.ts'
+import type { DeadLetter } from './dead-letters.ts'
+import { createProducer } from './producer.ts'
+import { ensureStreams } from './streams.ts'
+
+const REASON = 'die Nutzlast "π\\u0041" ist\nkein Protobuf'
+
+/** A stream, all of whose messages have become dead letters. */
+async function deadLettersOf(
+  client: NatsClient,
+  bodies: readonly Uint8Array[],
+): Promise<{ stream: string; subject: string }> {
+  const definition = ownStream()
+  const { name: stream } = definition
+  await ensureStreams(client, [definition, { name: 'dead_letters', subjects: ['dead_letters.>'] }])
+  const producer = createProducer(client)
+  const subject = `${definition.subject}.Gerät-7`
+  for (const [index, body] of bodies.entries()) {
+    await producer.publish({ subject, body, messageId: `m${index}`, headers: { 'Ponix-Lsn': `0/${index}` } })
+  }
+  const abort = new AbortController()
+  let dead = 0
+  await runConsumer(
+    {
+      client,
+      service: 'analytics',
+      stream,
+      durable: 'undertaker',
+      filterSubject: `${definition.subject}.>`,
+      batchSize: 10,
+      batchWaitMs: 10,
+      async handle(batch) {
+        dead += batch.length
+        if (dead === bodies.length) abort.abort()
+        return batch.map(() => ({ kind: 'dead_letter', reason: REASON }))
+      },
+    },
+    abort.signal,
+  )
+  return { stream, subject }
+}
+
+async function listed(client: NatsClient, stream: string): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = []
+  for await (const letter of listDeadLetters(client, { stream })) letters.push(letter)
+  return letters
+}
+
+describe('dead letters', () => {
+  test('N-4 are listed by stream, shown whole, and replayed to where they came from', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { stream, subject } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two')])
+    const letters = await listed(client, stream)
+    const common = {
+      subject,
+      stream,
+      reason: 'die Nutzlast "π\\u0041" ist kein Protobuf',
+      attempts: 1,
+      service: 'analytics',
+      bytes: 3,
+    }
+    expect(letters.map(({ sequence: _sequence, storedAt: _storedAt, ...rest }) => rest)).toEqual([
+      { ...common, streamSequence: 1 },
+      { ...common, streamSequence: 2 },
+    ])
+    const second = letters[1]?.sequence ?? 0
+    const detail = await showDeadLetter(client, second)
+    expect([Buffer.from(detail?.body ?? []).toString(), detail?.headers]).toEqual(['two', { 'Ponix-Lsn': '0/1' }])
+    expect(await replayDeadLetter(client, second)).toEqual({ stream, sequence: 3, duplicate: false })
+    const again = await client.manager.streams.getMessage(stream, { seq: 3 })
+    expect([again?.string(), again?.subject, again?.header.get('Ponix-Lsn')]).toEqual(['two', subject, '0/1'])
+    expect((await listed(client, stream)).map(({ streamSequence }) => streamSequence)).toEqual([1])
+    expect(await replayDeadLetter(client, second)).toBeUndefined()
+    expect(await showDeadLetter(client, second)).toBeUndefined()
+  })
+
+  test('N-4 a body too large to be kept with the headers stays in its stream, and is found there', async () => {
+    const log = probeLog()
+    await using client = await connectTo(inject('nats').url, log.logger)
+    const limit = client.connection.info?.max_payload ?? 0
+    const body = new Uint8Array(limit - 150).fill(65)
+    const { stream } = await deadLettersOf(client, [body])
+    const [letter] = await listed(client, stream)
+    expect(letter?.bytes).toBe(body.length)
+    const detail = await showDeadLetter(client, letter?.sequence ?? 0)
+    expect(Buffer.compare(detail?.body ?? new Uint8Array(), body)).toBe(0)
+    expect(await replayDeadLetter(client, letter?.sequence ?? 0)).toMatchObject({ stream, sequence: 2 })
+  })
+
+  test('N-4 when the stream is gone the dead letter says so and stays', async () => {
+    await using client = await connectTo(inject('nats').url)
+    await using other = await connectTo(inject('nats').url)
+    const { stream } = await deadLettersOf(client, [Buffer.from('one')])
+    await client.manager.streams.delete(stream)
+    const [letter] = await listed(other, stream)
+    await expect(replayDeadLetter(other, letter?.sequence ?? 0)).rejects.toMatchObject({ code: 'no_stream' })
+    expect(await listed(other, stream)).toHaveLength(1)
+  })
+
+  test('N-4 what was refused before it got to a stream is listed and shown, and cannot be replayed', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { name: stream } = ownStream()
+    await ensureStreams(client, [{ name: 'dead_letters', subjects: ['dead_letters.>'] }])
+    const refused = {
+      service: 'gateway',
+      stream,
+      subject: 'a/b/c',
+      body: Buffer.from('x'),
+      messageId: stream,
+      reason: 'no',
+    }
+    await publishRefused(createProducer(client), refused, AbortSignal.timeout(5000))
+    const [letter] = await listed(client, stream)
+    expect(letter).toMatchObject({ subject: 'a/b/c', stream, streamSequence: 0, reason: 'no', service: 'gateway' })
+    expect((await showDeadLetter(client, letter?.sequence ?? 0))?.body).toEqual(new Uint8Array([120]))
+    await expect(replayDeadLetter(client, letter?.sequence ?? 0)).rejects.toThrow('refused before it got to')
+  })
+})
