@@ -248,7 +248,7 @@ export const configSchema = section('an object with the key "processes"', {
   mqtt_broker: text('host:port')
     .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
     .default('localhost:1883')
-    .describe('address of the MQTT broker, see [below](#the-mqtt-broker)'),
+    .describe('address of the MQTT broker, `host:port`'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
   processes: z
     .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
