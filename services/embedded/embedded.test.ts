@@ -1,0 +1,149 @@
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { embedded } from '../../test/rig/embedded.ts'
+import type { ProgramRun } from '../../test/rig/program-run.ts'
+import { freePort } from '../../test/rig/servers.ts'
+
+const servers = ['postgres', 'nats', 'clickhouse', 'mqtt'] as const
+/** Those whose server is a program of its own, and whose data has to be found again. */
+const programs = ['postgres', 'nats'] as const
+
+let dataDir = ''
+let runs: ProgramRun[] = []
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'ponix-embedded-'))
+  runs = []
+})
+afterEach(async () => {
+  for (const run of runs) run.kill('SIGTERM')
+  await Promise.all(runs.map((run) => run.end()))
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+function start(name: string, port: number, ...more: readonly string[]): ProgramRun {
+  const run = embedded([name, '--port', String(port), '--data', dataDir, ...more])
+  runs.push(run)
+  return run
+}
+
+describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
+  it('announces readiness when it accepts connections, and stops on SIGTERM with exit code 0', async () => {
+    const port = await freePort()
+    const run = start(name, port)
+    await run.ready()
+    expect(await accepts(port)).toBe(true)
+    run.kill('SIGTERM')
+    expect(await run.end()).toMatchObject({ code: 0 })
+    expect(await accepts(port)).toBe(false)
+  })
+
+  it('says in one line that its port is in use, exit 1', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const address = other.address()
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+    const { code, stdout } = await start(name, port).end()
+    other.close()
+    expect(code).toBe(1)
+    const errors = stdout.split('\n').filter((line) => line.includes('"level":"error"'))
+    expect(errors).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `port ${port} of 127\\.0\\.0\\.1, which .* needs, is in use by another program: stop that program, or`,
+        ),
+      ),
+    ])
+  })
+
+  it('refuses a data folder that another one has, naming it, and leaves that one running', async () => {
+    const port = await freePort()
+    const first = start(name, port)
+    await first.ready()
+    const { code, stdout } = await start(name, await freePort()).end()
+    expect(code).toBe(1)
+    expect(stdout).toContain(`the data folder ${dataDir} is in use by process ${first.pid}: stop it`)
+    expect(await accepts(port)).toBe(true)
+  })
+
+  it('stops when whoever started it is gone, if told to', async () => {
+    const run = start(name, await freePort(), '--stop-with-stdin')
+    await run.ready()
+    run.endInput()
+    expect(await run.end()).toMatchObject({ code: 0 })
+  })
+})
+
+describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) => {
+  it('does not leave its server behind', async () => {
+    const port = await freePort()
+    const run = start(name, port)
+    await run.ready()
+    const server = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    run.kill('SIGKILL')
+    await run.end()
+    await vi.waitUntil(() => !isAlive(server), { timeout: 10_000 })
+    expect(await accepts(port)).toBe(false)
+  })
+
+  it('starts again at once on the same port and data, while the old server is still going', async () => {
+    const port = await freePort()
+    const first = start(name, port)
+    await first.ready()
+    const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    first.kill('SIGKILL')
+    await first.end()
+    const second = start(name, port)
+    await second.ready()
+    expect(Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))).not.toBe(pid)
+    expect(await accepts(port)).toBe(true)
+  })
+
+  it('stops a server of an earlier run that nothing has stopped', async () => {
+    const port = await freePort()
+    const first = start(name, port)
+    await first.ready()
+    const orphan = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    process.kill(orphan, 'SIGSTOP')
+    first.kill('SIGKILL')
+    await first.end()
+    const second = start(name, port)
+    process.kill(orphan, 'SIGCONT')
+    await second.ready()
+    expect(Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))).not.toBe(orphan)
+  })
+})
+
+describe('ponix-embedded', () => {
+  it.each([
+    [['redis'], /unknown command 'redis'/],
+    [['postgres', '--port', '70000'], /Expected a port, 1 to 65535/],
+    [['postgres', '--prot', '1'], /unknown option '--prot'[^]*--port/],
+    [['install', 'redis'], /Allowed choices are postgres, nats, clickhouse, mqtt/],
+  ])('refuses %j in one line, exit 2', async (args, message) => {
+    const { code, stderr } = await embedded(args).end()
+    expect(code).toBe(2)
+    expect(stderr).toMatch(message)
+  })
+})
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
+/** Not a child of this process, so its end is no event here. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,147 @@
+import { once } from 'node:events'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { embedded } from '../../test/rig/embedded.ts'
+import type { ProgramRun } from '../../test/rig/program-run.ts'
+import { freePort } from '../../test/rig/servers.ts'
+
+/** Installs a broker that does nothing; fails if there is `fail`, waits for a word from `hold` if there is. */
+const FAKE_NPM = `#!${process.execPath}
+const fs = require('node:fs')
+const home = require('node:path').dirname(__filename)
+fs.appendFileSync(home + '/calls', process.argv.slice(2).join(' ') + '\\n')
+fs.mkdirSync('node_modules/aedes', { recursive: true })
+fs.writeFileSync('node_modules/aedes/package.json', '{"type": "module", "exports": "./aedes.js"}')
+function finish() {
+  if (fs.existsSync(home + '/fail')) {
+    console.error('npm error code ENOTFOUND')
+    process.exit(1)
+  }
+  const broker = '{ handle() {}, close(done) { done() } }'
+  fs.writeFileSync('node_modules/aedes/aedes.js', 'export const Aedes = { createBroker: async () => (' + broker + ') }')
+}
+if (!fs.existsSync(home + '/hold')) finish()
+else require('node:net').connect(home + '/hold').once('data', () => finish() ?? process.exit())
+`
+
+describe('provisioning (E-3)', () => {
+  let folder = ''
+  let runs: ProgramRun[] = []
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ponix-provision-'))
+    runs = []
+    await writeFile(join(folder, 'npm'), FAKE_NPM)
+    await writeFile(join(folder, 'package.json'), '{"type": "commonjs"}')
+    await chmod(join(folder, 'npm'), 0o755)
+  })
+  afterEach(async () => {
+    for (const run of runs) run.kill('SIGTERM')
+    await Promise.all(runs.map((run) => run.end()))
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  async function startBroker(data: string): Promise<ProgramRun> {
+    const args = ['mqtt', '--port', String(await freePort()), '--data', join(folder, data)]
+    const env = { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: `${folder}:${process.env['PATH']}` }
+    const run = embedded(args, env)
+    runs.push(run)
+    return run
+  }
+
+  async function holdNpm() {
+    const server = createServer().listen(join(folder, 'hold'))
+    await once(server, 'listening')
+    const held: Promise<Socket[]> = once(server, 'connection')
+    return {
+      held,
+      async letGo() {
+        const [socket] = await held
+        socket?.end('go')
+        server.close()
+      },
+    }
+  }
+
+  async function installations(): Promise<readonly string[]> {
+    const text = await readFile(join(folder, 'calls'), 'utf8').catch(() => '')
+    return text.split('\n').filter((line) => line !== '')
+  }
+
+  it('installs a pinned version when it is first needed, and not again', async () => {
+    const first = await startBroker('a')
+    await first.ready()
+    const second = await startBroker('b')
+    await second.ready()
+    expect(await installations()).toEqual([expect.stringMatching(/^install .* aedes@1\.2\.0$/)])
+    first.kill('SIGTERM')
+    const { stdout } = await first.end()
+    expect(stdout).toMatch(/installing aedes-1\.2\.0 into [^]*installed aedes-1\.2\.0 in /)
+  })
+
+  it('installs once when two need it at the same time', async () => {
+    const npm = await holdNpm()
+    const first = await startBroker('a')
+    await npm.held
+    const second = await startBroker('b')
+    await second.says(`waiting for process ${first.pid}, which is installing aedes-1.2.0`)
+    await npm.letGo()
+    await Promise.all([first.ready(), second.ready()])
+    expect(await installations()).toHaveLength(1)
+  })
+
+  it('mends an installation that was killed', async () => {
+    const npm = await holdNpm()
+    const first = await startBroker('a')
+    await npm.held
+    first.kill('SIGKILL')
+    await first.end()
+    await npm.letGo()
+    await rm(join(folder, 'hold'), { force: true })
+    const second = await startBroker('a')
+    await second.ready()
+    expect(await installations()).toHaveLength(2)
+    expect(await readdir(join(folder, 'servers'))).toEqual(['aedes-1.2.0', 'lock-aedes-1.2.0'])
+  })
+
+  it('stops on SIGTERM while it installs, and leaves nothing half-installed', async () => {
+    const npm = await holdNpm()
+    const run = await startBroker('a')
+    await npm.held
+    run.kill('SIGTERM')
+    expect(await run.end()).toMatchObject({ code: 0 })
+    expect(await readdir(join(folder, 'servers'))).toEqual(['lock-aedes-1.2.0'])
+    await npm.letGo()
+  })
+
+  it('says in one line why an installation failed', async () => {
+    await writeFile(join(folder, 'fail'), '')
+    const { code, stdout } = await (await startBroker('a')).end()
+    expect(code).toBe(1)
+    expect(stdout).toContain(
+      'npm could not install aedes@1.2.0: npm error code ENOTFOUND; is the registry within reach?',
+    )
+    expect(stdout).not.toContain('    at ')
+  })
+
+  it('says in one line how to get nats-server where there is neither it nor apt', async () => {
+    const args = ['nats', '--port', String(await freePort()), '--data', join(folder, 'data')]
+    const run = embedded(args, { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
+    const { code, stdout } = await run.end()
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/there is no nats-server 2\.9 or newer on PATH: (install it with|put it there from https:)/)
+  })
+
+  it('takes nats-server from PATH', async () => {
+    const program = '#!/bin/sh\necho nats-server: v2.10.4\n'
+    await writeFile(join(folder, 'nats-server'), program)
+    await chmod(join(folder, 'nats-server'), 0o755)
+    const run = embedded(['install', 'nats'], { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
+    const { code, stdout } = await run.end()
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`NATS is in ${folder}`) })
+  })
+})
