@@ -1,0 +1,65 @@
+import { register, type Registry } from 'prom-client'
+import type { Logger } from '../../src/runner/logger.ts'
+import { EndDeviceService } from '../../src/domain/end-device-service.ts'
+import { GatewayService } from '../../src/domain/gateway-service.ts'
+import { createIdGenerator } from '../../src/domain/ids.ts'
+import { OrganizationService } from '../../src/domain/organization-service.ts'
+import type { PayloadConversionChecker } from '../../src/domain/payload-conversion.ts'
+import type { PostgresDatabase } from '../../src/postgres/database.ts'
+import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
+import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
+import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
+import { Health } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
+import { EndDeviceService as EndDevices } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
+import { GatewayService as Gateways } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { endDeviceRoutes } from './end-device-routes.ts'
+import { gatewayRoutes } from './gateway-routes.ts'
+import { GrpcServer, type GrpcServerOptions } from './grpc-server.ts'
+import { HealthMonitor } from './health-monitor.ts'
+import { healthRoutes } from './health-routes.ts'
+import { createObserver, observePool } from './observer.ts'
+import { OpenStreams } from './open-streams.ts'
+import { organizationRoutes } from './organization-routes.ts'
+import { reflectionRoutes } from './reflection-routes.ts'
+
+export interface ApiParts {
+  readonly database: PostgresDatabase
+  readonly logger: Logger
+  readonly payloadConversions: PayloadConversionChecker
+  /** Where the metrics go. Default: prom-client's own registry, which the service serves. */
+  readonly registry?: Registry
+}
+
+export interface Api {
+  readonly health: HealthMonitor
+  /** A server of the api on this address; it does not listen yet. */
+  serve(host: string, port: number, options?: Pick<GrpcServerOptions, 'drainMs'>): GrpcServer
+}
+
+/** Puts the layers together: routes on domain services on repositories on the database. */
+export function createApi({ database, logger, payloadConversions, registry = register }: ApiParts): Api {
+  const newId = createIdGenerator()
+  const streams = new OpenStreams()
+  const services = [Organizations, EndDevices, Gateways]
+  const health = new HealthMonitor({
+    services: services.map((service) => service.typeName),
+    check: (signal) => database.ping(signal),
+  })
+  observePool(() => database.usage, registry)
+  const organizations = new PostgresOrganizationRepository(database)
+  const endDevices = new PostgresEndDeviceRepository(database)
+  const gateways = new PostgresGatewayRepository(database)
+  const routes = [
+    ...organizationRoutes(new OrganizationService({ organizations, newId })),
+    ...endDeviceRoutes(new EndDeviceService({ endDevices, newId, payloadConversions })),
+    ...gatewayRoutes(new GatewayService({ gateways, newId })),
+    ...healthRoutes(health, streams),
+    ...reflectionRoutes([...services, Health], streams),
+  ]
+  const observe = createObserver(logger, registry)
+  return {
+    health,
+    serve: (host, port, options) => new GrpcServer({ host, port, routes, streams, observe, ...options }),
+  }
+}

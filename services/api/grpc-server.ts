@@ -1,0 +1,79 @@
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
+import { isIPv6 } from 'node:net'
+import { oneLine, StartupError } from '../../src/runner/startup.ts'
+import { assertLoopback } from './loopback.ts'
+import type { Observer } from './observer.ts'
+import type { OpenStreams } from './open-streams.ts'
+import type { Route } from './unary.ts'
+
+export interface GrpcServerOptions {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  readonly routes: readonly Route[]
+  readonly streams: OpenStreams
+  readonly observe: Observer
+  /** How long a shutdown lets calls finish. Default 10,000. */
+  readonly drainMs?: number
+}
+
+/** The largest request: a gateway_config of 64 KiB in any encoding, and room for the rest. */
+const MAX_REQUEST_BYTES = 256 * 1024
+/** A client that is gone without a word is noticed, and its streams end. */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 60_000, 'grpc.keepalive_timeout_ms': 20_000 }
+
+// Errors reach us as values; grpc-js would write them to stderr as well.
+setLogVerbosity(logVerbosity.NONE)
+
+/** The gRPC server on plaintext HTTP/2. */
+export class GrpcServer {
+  readonly #options: GrpcServerOptions
+  readonly #server: Server
+
+  constructor(options: GrpcServerOptions) {
+    this.#options = options
+    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES, ...KEEPALIVE })
+    for (const route of options.routes) route.register(this.#server, options.observe)
+  }
+
+  /** Begins to serve and resolves with the address. Throws a StartupError: not loopback, port in use, no such address. */
+  async listen(): Promise<string> {
+    const { host, port } = this.#options
+    await assertLoopback(host)
+    const name = isIPv6(host) ? `[${host}]` : host
+    return await new Promise((resolve, reject) => {
+      this.#server.bindAsync(`${name}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(`${name}:${bound}`)
+        else reject(cannotListen(`${name}:${port}`, error))
+      })
+    })
+  }
+
+  /** Serves until the signal aborts; then no new calls, the running ones have their time, and the rest is cut off (A-10). */
+  async run(signal: AbortSignal): Promise<void> {
+    if (!signal.aborted) {
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve, { once: true })
+      })
+    }
+    await this.#drain()
+  }
+
+  async #drain(): Promise<void> {
+    const { streams, drainMs = 10_000 } = this.#options
+    const drained = new Promise<void>((resolve) => {
+      this.#server.tryShutdown(() => resolve())
+    })
+    streams.endAll()
+    const force = setTimeout(() => this.#server.forceShutdown(), drainMs)
+    await drained
+    clearTimeout(force)
+  }
+}
+
+function cannotListen(address: string, error: Error): StartupError {
+  const reason = error.message.includes('EADDRINUSE')
+    ? 'the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port'
+    : `${oneLine(error)}: check PONIX_GRPC_HOST and PONIX_GRPC_PORT`
+  return new StartupError(`cannot listen on ${address} for gRPC: ${reason}`, { cause: error })
+}

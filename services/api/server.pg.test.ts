@@ -1,0 +1,152 @@
+import { create } from '@bufbuild/protobuf'
+import { status as Status, type ClientReadableStream } from '@grpc/grpc-js'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { TestSchema } from '../../src/postgres/test-schema.ts'
+import {
+  Health,
+  HealthCheckRequestSchema,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+  type HealthCheckResponse,
+} from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
+import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { grpcMethod } from '../../src/proto/grpc-service.ts'
+import { freePort, startPostgres } from '../../test/rig/servers.ts'
+import { isServiceError, refusal, TestApi } from './test-api.ts'
+
+const { listOrganizations, createOrganization } = OrganizationService.method
+const { createGateway, updateGateway } = GatewayService.method
+
+let schema: TestSchema
+
+beforeAll(async () => {
+  schema = await TestSchema.create(inject('postgres'))
+})
+
+afterAll(async () => schema[Symbol.asyncDispose]())
+
+/** The statuses that Watch sends, in order; ends with the status of the stream. */
+function watch(api: TestApi, service: string): { readonly seen: (ServingStatus | Status)[]; cancel(): void } {
+  const { path, requestSerialize, responseDeserialize } = grpcMethod(Health.method.watch)
+  const request = create(HealthCheckRequestSchema, { service })
+  const stream: ClientReadableStream<HealthCheckResponse> = api.channel.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    request,
+  )
+  const seen: (ServingStatus | Status)[] = []
+  stream.on('data', ({ status }: HealthCheckResponse) => seen.push(status))
+  stream.on('error', (error) => seen.push(isServiceError(error) ? error.code : Status.UNKNOWN))
+  return { seen, cancel: () => stream.cancel() }
+}
+
+describe('A-2 grpc.health.v1', () => {
+  test('Check answers for the server, for each service, and NOT_FOUND for others', async () => {
+    await using api = await TestApi.start(schema.options)
+    for (const service of ['', OrganizationService.typeName, GatewayService.typeName]) {
+      expect((await api.client.call(Health.method.check, { service })).status).toBe(ServingStatus.SERVING)
+    }
+    const unknown = refusal(api.client.call(Health.method.check, { service: 'nope' }))
+    expect(await unknown).toEqual({ code: Status.NOT_FOUND, details: 'Service not found: nope' })
+  })
+
+  test('Watch says the state now and keeps an unknown service open', async () => {
+    await using api = await TestApi.start(schema.options)
+    const known = watch(api, GatewayService.typeName)
+    const unknown = watch(api, 'nope')
+    await vi.waitFor(() => expect(known.seen).toEqual([ServingStatus.SERVING]))
+    await vi.waitFor(() => expect(unknown.seen).toEqual([ServingStatus.SERVICE_UNKNOWN]))
+    known.cancel()
+    unknown.cancel()
+    await vi.waitFor(() => expect(unknown.seen.at(-1)).toBe(Status.CANCELLED))
+  })
+})
+
+test('A-9 PostgreSQL killed: UNAVAILABLE at once, health says so; started again: all is back by itself', async () => {
+  await using server = await startPostgres()
+  const own = await TestSchema.create(server)
+  await using api = await TestApi.start(own.options)
+  await api.client.call(createOrganization, { name: 'Acme' })
+  const health = watch(api, '')
+  await vi.waitFor(() => expect(health.seen).toEqual([ServingStatus.SERVING]))
+  await server.kill()
+  const killed = performance.now()
+  const { code, details } = await refusal(api.client.call(listOrganizations, {}))
+  expect(performance.now() - killed).toBeLessThan(500)
+  expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })
+  await vi.waitFor(() => expect(health.seen.at(-1)).toBe(ServingStatus.NOT_SERVING), { timeout: 5000 })
+  expect(api.log.find((line) => line['code'] === 'UNAVAILABLE')).toMatchObject({
+    level: 40,
+    err: { code: 'unavailable' },
+  })
+  await server.start()
+  await vi.waitFor(() => expect(health.seen.at(-1)).toBe(ServingStatus.SERVING), { timeout: 10_000 })
+  const { organizations } = await api.client.call(listOrganizations, {})
+  expect(organizations).toMatchObject([{ name: 'Acme' }])
+})
+
+describe('A-10 shutdown', () => {
+  test('finishes what runs, refuses what is new, and ends the streams that would stay open', async () => {
+    await using api = await TestApi.start(schema.options)
+    const { organization } = await api.client.call(createOrganization, { name: 'Acme' })
+    const organizationId = organization?.id ?? ''
+    const { gateway } = await api.client.call(createGateway, { organizationId, gatewayType: 'print' })
+    const gatewayId = gateway?.gatewayId ?? ''
+    const health = watch(api, '')
+    await vi.waitFor(() => expect(health.seen).toEqual([ServingStatus.SERVING]))
+    const { running, stopped } = await schema.transaction(async (client) => {
+      await client.query('SELECT FROM gateways WHERE gateway_id = $1 FOR UPDATE', [gatewayId])
+      const running = api.client.call(updateGateway, { gatewayId, name: 'finished' })
+      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      const stopped = api.stop()
+      await vi.waitFor(async () => {
+        expect((await refusal(api.client.call(listOrganizations, {}))).code).toBe(Status.UNAVAILABLE)
+      })
+      return { running, stopped }
+    })
+    expect((await running).gateway).toMatchObject({ name: 'finished' })
+    await stopped
+    expect(health.seen).toContain(ServingStatus.NOT_SERVING)
+  })
+
+  test('a call that does not end in its time is cut off, and its statement with it', async () => {
+    await using api = await TestApi.start(schema.options, { drainMs: 200 })
+    const { organization } = await api.client.call(createOrganization, { name: 'Acme' })
+    const organizationId = organization?.id ?? ''
+    await schema.transaction(async (client) => {
+      await client.query('UPDATE organizations SET name = name WHERE id = $1', [organizationId])
+      const call = refusal(api.client.call(createGateway, { organizationId, gatewayType: 'print' }))
+      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      await api.stop()
+      expect((await call).code).not.toBe(Status.OK)
+      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(0))
+    })
+  })
+})
+
+describe('where the server listens', () => {
+  test('a port in use is one line that says what to do', async () => {
+    await using api = await TestApi.start(schema.options)
+    const port = Number(api.address.split(':').at(-1))
+    await expect(api.api.serve('127.0.0.1', port).listen()).rejects.toThrow(
+      `cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: stop it, or set PONIX_GRPC_PORT`,
+    )
+  })
+
+  test.each(['0.0.0.0', '::', '192.0.2.1'])('A-7 %s is refused as long as there is no authentication', async (host) => {
+    await using api = await TestApi.start(schema.options)
+    await expect(api.api.serve(host, 0).listen()).rejects.toThrow(
+      `PONIX_GRPC_HOST=${host} can be reached by other machines, and the api has no authentication yet`,
+    )
+  })
+
+  test.each(['localhost', '::1', '127.0.0.2'])('A-7 %s is loopback', async (host) => {
+    await using api = await TestApi.start(schema.options)
+    const server = api.api.serve(host, await freePort())
+    const stop = new AbortController()
+    expect(await server.listen()).toContain(host)
+    stop.abort()
+    await server.run(stop.signal)
+  })
+})
