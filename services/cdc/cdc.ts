@@ -1,0 +1,148 @@
+import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import { publishRefused } from '../../src/nats/dead-letter.ts'
+import { createOrderedPublisher } from '../../src/nats/ordered-publisher.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import { ensureStreams } from '../../src/nats/streams.ts'
+import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
+import { reachPostgres } from '../../src/postgres/replication/reach.ts'
+import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import type { RunnerOptions } from '../../src/runner/runner.ts'
+import { deadLetterMetric, observeCdc } from './cdc-metrics.ts'
+import { ChangePublisher } from './change-publisher.ts'
+import { deadLetterBody } from './dead-letter-row.ts'
+import { endDeviceEntity } from './end-device-entity.ts'
+import type { Entity } from './entity.ts'
+import { cdcStreams, streamOf, type CdcEnvironment } from './environment.ts'
+import { actionOf } from './event.ts'
+import { gatewayEntity } from './gateway-entity.ts'
+import { organizationEntity } from './organization-entity.ts'
+import { monitorSlot } from './slot-monitor.ts'
+
+const ENTITIES: readonly Entity[] = [organizationEntity, endDeviceEntity, gatewayEntity]
+
+/** NATS counts a message's headers too. */
+const HEADER_BYTES = 2048
+const SMALLEST_MAX_PAYLOAD = 1024 * 1024
+
+/** The parts of the service, for the runner. */
+export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readiness' | 'routes'>
+
+/** Connects to both servers; throws a StartupError when one does not answer in time (R-6). */
+export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
+  const server = serverOf(environment)
+  const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_SECS
+  await reachPostgres(server, { timeoutMs: startupTimeoutMs, logger })
+  const nats = await connectNats({ url: environment.PONIX_NATS_URL, name: 'ponix-cdc', startupTimeoutMs, logger })
+  await ensureStreams(nats, cdcStreams(environment))
+  const publisher = createChangePublisher(nats, environment, logger)
+  const capture = createCapture(server, publisher, environment, logger)
+  observeCdc({
+    get published() {
+      return publisher.counts()
+    },
+    get inFlight() {
+      return capture.inFlight
+    },
+    get lagSeconds() {
+      return capture.oldestCommitTime === undefined ? 0 : Date.now() / 1000 - Number(capture.oldestCommitTime) / 1e6
+    },
+    get retries() {
+      return capture.retries
+    },
+    get streaming() {
+      return capture.state === 'streaming'
+    },
+  })
+  const warnBytes = environment.PONIX_CDC_RETAINED_WAL_WARN_MB * 1024 * 1024
+  return {
+    processes: {
+      capture: (signal) => {
+        signal.addEventListener('abort', () => publisher.stop(), { once: true })
+        return capture.run(signal)
+      },
+      monitor: (signal) => monitorSlot(capture, { warnBytes, logger }, signal),
+    },
+    closers: { nats: () => nats.drain(), publisher: () => publisher.close() },
+    readiness: {
+      nats: (signal) => nats.ping(signal),
+      replication: async () => checkFlow(capture, publisher),
+    },
+  }
+}
+
+/** Ready is who streams, and who would take over. */
+async function checkFlow(capture: ChangeCapture, publisher: ChangePublisher): Promise<void> {
+  if (capture.state !== 'streaming' && capture.state !== 'standby') throw new Error(`replication is ${capture.state}`)
+  if (publisher.stalledBecause !== undefined) throw new Error(`the flow waits: ${publisher.stalledBecause}`)
+}
+
+function createChangePublisher(nats: NatsClient, environment: CdcEnvironment, logger: Logger): ChangePublisher {
+  const putsAside = environment.PONIX_CDC_ON_ERROR === 'dead_letter'
+  return new ChangePublisher({
+    slot: environment.PONIX_CDC_SLOT_NAME,
+    entities: ENTITIES,
+    openPublisher: () => createOrderedPublisher(nats),
+    deadLetter: putsAside ? deadLetterWriter(nats, environment, logger) : undefined,
+    maxBodyBytes: () => (nats.connection.info?.max_payload ?? SMALLEST_MAX_PAYLOAD) - HEADER_BYTES,
+    retryDelayMs: environment.PONIX_CDC_RETRY_DELAY_MS,
+    logger,
+  })
+}
+
+function deadLetterWriter(nats: NatsClient, environment: CdcEnvironment, logger: Logger) {
+  const producer = createProducer(nats)
+  return async (entity: Entity, change: Parameters<typeof deadLetterBody>[0], messageId: string, reason: string) => {
+    const action = actionOf(change.operation)
+    const id = String((change.new ?? change.old)?.get(entity.key))
+    logger.error(
+      { entity: entity.name, key: id, message_id: messageId },
+      `${action} goes to the dead letters: ${reason}`,
+    )
+    const letter = {
+      service: 'cdc',
+      stream: streamOf(entity.name, environment),
+      subject: `${entity.name}.${action} ${id}`,
+      body: deadLetterBody(change),
+      messageId: `dead_letter.${messageId}`,
+      reason,
+    }
+    await publishRefused(producer, letter, new AbortController().signal)
+    deadLetterMetric.inc({ entity: entity.name, operation: action })
+  }
+}
+
+function createCapture(
+  server: PostgresServer,
+  publisher: ChangePublisher,
+  environment: CdcEnvironment,
+  logger: Logger,
+): ChangeCapture {
+  return new ChangeCapture({
+    server,
+    slot: environment.PONIX_CDC_SLOT_NAME,
+    publication: environment.PONIX_CDC_PUBLICATION_NAME,
+    tables: ENTITIES.map(({ table, columns, readsOldOnUpdate }) => ({
+      ...table,
+      oldColumns: columns,
+      wantsOldOnUpdate: readsOldOnUpdate,
+    })),
+    onChange: publisher.take,
+    confirm: { changes: environment.PONIX_CDC_BATCH_SIZE, ms: environment.PONIX_CDC_BATCH_TIMEOUT_MS },
+    retry: {
+      maxDelayMs: environment.PONIX_CDC_RETRY_DELAY_MS,
+      maxAttempts: environment.PONIX_CDC_MAX_RETRY_ATTEMPTS,
+    },
+    logger,
+  })
+}
+
+function serverOf(environment: CdcEnvironment): PostgresServer {
+  return {
+    host: environment.PONIX_POSTGRES_HOST,
+    port: environment.PONIX_POSTGRES_PORT,
+    database: environment.PONIX_POSTGRES_DATABASE,
+    username: environment.PONIX_POSTGRES_USERNAME,
+    password: environment.PONIX_POSTGRES_PASSWORD,
+  }
+}

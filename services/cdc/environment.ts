@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import { streamDefinitions, type StreamDefinition } from '../../src/nats/streams.ts'
+import {
+  commonEnvironment,
+  integer,
+  natsEnvironment,
+  postgresEnvironment,
+} from '../../src/runner/environment-fragments.ts'
+
+/** What cdc reads from the environment. */
+export const cdcEnvironment = z.object({
+  ...commonEnvironment,
+  ...natsEnvironment,
+  ...postgresEnvironment,
+  PONIX_CDC_PUBLICATION_NAME: z.string().max(63, 'expected at most 63 characters').default('ponix_cdc_publication'),
+  PONIX_CDC_SLOT_NAME: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'expected up to 63 lower-case letters, digits and _')
+    .default('ponix_cdc_slot'),
+  /** The slot's position is confirmed after so many stored changes … */
+  PONIX_CDC_BATCH_SIZE: integer(1, 1_000_000).prefault('100'),
+  /** … or after so many milliseconds. Neither delays an event. */
+  PONIX_CDC_BATCH_TIMEOUT_MS: integer(1, 3_600_000).prefault('5000'),
+  /** The longest delay between two attempts to connect; the first is a twentieth of it, each next one twice the one before. */
+  PONIX_CDC_RETRY_DELAY_MS: integer(1, 3_600_000).prefault('10000'),
+  /** Failures in a row, without progress, after which the service ends with exit code 1. */
+  PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
+  /** What happens at a row that cannot become an event: the flow waits, or the row goes to the dead letters. */
+  PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),
+  /** A warning is written when the slot keeps more WAL than this. */
+  PONIX_CDC_RETAINED_WAL_WARN_MB: integer(1, 1_000_000_000).prefault('1024'),
+})
+
+export type CdcEnvironment = z.infer<typeof cdcEnvironment>
+
+/** The streams that events and dead letters go to. */
+export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
+  const { PONIX_NATS_GATEWAY_STREAM: gatewayStream } = environment
+  const limits = {
+    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
+    maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
+    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
+  }
+  const all = streamDefinitions({
+    rawStream: environment.PONIX_NATS_RAW_STREAM,
+    processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
+    gatewayStream,
+    ...limits,
+  })
+  const needed = all.filter(({ name }) => name === gatewayStream || name === 'dead_letters')
+  return [...needed, { name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>'], ...limits }]
+}
+
+/** Events of organizations and end devices. */
+const ENTITIES_STREAM = 'entities'
+
+/** The stream that the events of an entity go to; the name of its dead letters' subject. */
+export function streamOf(entity: string, environment: CdcEnvironment): string {
+  return entity === 'gateway' ? environment.PONIX_NATS_GATEWAY_STREAM : ENTITIES_STREAM
+}

@@ -1,0 +1,86 @@
+import { toRfc3339 } from '../../src/domain/instant.ts'
+import type { Publication } from '../../src/nats/publication.ts'
+import type { Change, Operation, Transaction } from '../../src/postgres/replication/change.ts'
+import { formatLsn } from '../../src/postgres/replication/lsn.ts'
+import type { Action, Entity } from './entity.ts'
+
+const ACTIONS = {
+  insert: 'create',
+  update: 'update',
+  delete: 'delete',
+  truncate: 'truncate',
+} as const satisfies Record<Operation, Action>
+
+/** The headers of every event: where in PostgreSQL's log its change is. LSN and index together order the events. */
+export const EVENT_HEADERS = {
+  /** Where the commit record starts: `16/B374D848`. */
+  lsn: 'Ponix-Lsn',
+  /** The place of the change within its transaction, from 0. */
+  index: 'Ponix-Index',
+  transactionId: 'Ponix-Transaction-Id',
+  /** RFC 3339 in UTC, with microseconds. */
+  commitTime: 'Ponix-Commit-Time',
+  /** With its schema: `public.gateways`. */
+  table: 'Ponix-Table',
+  /** `create`, `update`, `delete` or `truncate`. */
+  operation: 'Ponix-Operation',
+} as const
+
+/** What all events of one transaction say alike, made once. */
+interface TransactionText {
+  readonly transaction: Transaction
+  readonly lsn: string
+  readonly xid: string
+  readonly commitTime: string
+}
+
+/** Makes events of changes. Their ids are derived from the slot and the log: a change that comes again has the same one. */
+export class EventMaker {
+  readonly #slot: string
+  #newest: TransactionText | undefined
+
+  constructor(slot: string) {
+    this.#slot = slot
+  }
+
+  /** `{slot}:{commit LSN}.{index}`. */
+  idOf(change: Change): string {
+    return `${this.#slot}:${this.#textOf(change.transaction).lsn}.${change.index}`
+  }
+
+  /** The event for a change of this entity. Throws a ConversionError. */
+  eventOf(entity: Entity, change: Change): Publication {
+    const { lsn, xid, commitTime } = this.#textOf(change.transaction)
+    const action = ACTIONS[change.operation]
+    return {
+      subject: `${entity.name}.${action}`,
+      body: entity.convert(change),
+      messageId: `${this.#slot}:${lsn}.${change.index}`,
+      headers: {
+        [EVENT_HEADERS.lsn]: lsn,
+        [EVENT_HEADERS.index]: String(change.index),
+        [EVENT_HEADERS.transactionId]: xid,
+        [EVENT_HEADERS.commitTime]: commitTime,
+        [EVENT_HEADERS.table]: `${entity.table.schema}.${entity.table.table}`,
+        [EVENT_HEADERS.operation]: action,
+      },
+    }
+  }
+
+  #textOf(transaction: Transaction): TransactionText {
+    if (this.#newest?.transaction === transaction) return this.#newest
+    const { xid, commitLsn, commitTime } = transaction
+    this.#newest = {
+      transaction,
+      lsn: formatLsn(commitLsn),
+      xid: String(xid),
+      commitTime: toRfc3339(commitTime),
+    }
+    return this.#newest
+  }
+}
+
+/** The last token of the event's subject. */
+export function actionOf(operation: Operation): Action {
+  return ACTIONS[operation]
+}
