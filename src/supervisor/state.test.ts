@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ExitResult } from './events.ts'
 import { INITIAL_STATE, isDown, isFinal, transition, type ProcessEvent, type ProcessState } from './state.ts'
@@ -12,7 +12,7 @@ const STATES: { readonly [S in ProcessState['type']]: Extract<ProcessState, { ty
   running: { type: 'running', attempt: 2, pid: 7 },
   ready: { type: 'ready', attempt: 2, pid: 7 },
   unhealthy: { type: 'unhealthy', attempt: 2, pid: 7, reason: 'no answer' },
-  stopping: { type: 'stopping', pid: 7, exit: null, then: stopped },
+  stopping: { type: 'stopping', pid: 7, exit: null, outcome: stopped },
   stopped: { type: 'stopped', exit },
   backoff: { type: 'backoff', attempt: 3, waitMs: 500, exit },
   failed: { type: 'failed', reason: 'broken', exit },
@@ -27,7 +27,7 @@ const EVENTS: { readonly [E in ProcessEvent['type']]: Extract<ProcessEvent, { ty
   exited: { type: 'exited', exit, verdict: { type: 'backoff', attempt: 3, waitMs: 500 } },
   probe_succeeded: { type: 'probe_succeeded' },
   probe_failed: { type: 'probe_failed', reason: 'no answer' },
-  stop: { type: 'stop', then: stopped },
+  stop: { type: 'stop', outcome: stopped },
   emptied: { type: 'emptied' },
   skip: { type: 'skip', because: 'x failed' },
   reset: { type: 'reset' },
@@ -43,7 +43,7 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   starting: {
     spawned: { type: 'running', attempt: 2, pid: 8 },
     spawn_failed: { type: 'failed', reason: 'not found', exit: null },
-    stop: { type: 'stopping', pid: null, exit: null, then: stopped },
+    stop: { type: 'stopping', pid: null, exit: null, outcome: stopped },
   },
   running: {
     exited: { type: 'backoff', attempt: 3, waitMs: 500, exit },
@@ -63,12 +63,11 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   stopping: {
     spawned: { ...STATES.stopping, pid: 8 },
     exited: { ...STATES.stopping, pid: null, exit },
-    stop: STATES.stopping,
     emptied: { type: 'stopped', exit: null },
   },
   backoff: {
     start: { type: 'starting', attempt: 3 },
-    stop: { type: 'stopping', pid: null, exit, then: stopped },
+    stop: { type: 'stopping', pid: null, exit, outcome: stopped },
   },
   stopped: { reset: { type: 'waiting' } },
   failed: { reset: { type: 'waiting' } },
@@ -80,9 +79,10 @@ describe('the table, every state × event', () => {
   const cells = Object.values(STATES).flatMap((state) => Object.values(EVENTS).map((event) => [state, event] as const))
 
   test.each(cells)('%o, %o', (state, event) => {
-    const expected = CHANGES[state.type][event.type]
-    if (expected === undefined) expect(transition(state, event)).toBe(state)
-    else expect(transition(state, event)).toEqual(expected)
+    const change = CHANGES[state.type][event.type]
+    const after = transition(state, event)
+    expect(after).toEqual(change ?? state)
+    expect(after === state).toBe(change === undefined)
   })
 
   test('an end is judged: backoff, failed or completed', () => {
@@ -94,12 +94,12 @@ describe('the table, every state × event', () => {
   })
 
   test('a stop may be for a restart or a failure; once it is for good it stays so', () => {
-    const restarting = transition(STATES.ready, { type: 'stop', then: { type: 'waiting' } })
+    const restarting = transition(STATES.ready, { type: 'stop', outcome: { type: 'waiting' } })
     expect(transition(restarting, { type: 'emptied' })).toEqual({ type: 'waiting' })
-    const overruled = transition(restarting, { type: 'stop', then: stopped })
-    expect(transition(overruled, { type: 'stop', then: { type: 'waiting' } })).toMatchObject({ then: stopped })
-    const failing = transition(STATES.running, { type: 'stop', then: { type: 'failed', reason: 'too slow' } })
-    const both = transition(failing, { type: 'stop', then: stopped })
+    const overruled = transition(restarting, { type: 'stop', outcome: stopped })
+    expect(transition(overruled, { type: 'stop', outcome: { type: 'waiting' } })).toMatchObject({ outcome: stopped })
+    const failing = transition(STATES.running, { type: 'stop', outcome: { type: 'failed', reason: 'too slow' } })
+    const both = transition(failing, { type: 'stop', outcome: stopped })
     expect(transition(both, { type: 'emptied' })).toEqual({ type: 'failed', reason: 'too slow', exit: null })
   })
 })
@@ -115,59 +115,68 @@ const anyEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
   fc.record({ type: fc.constant('spawn_failed' as const), verdict: anyVerdict }),
   fc.record({
     type: fc.constant('stop' as const),
-    then: fc.constantFrom({ type: 'waiting' } as const, { type: 'failed', reason: 'r' } as const, stopped),
+    outcome: fc.constantFrom({ type: 'waiting' } as const, { type: 'failed', reason: 'r' } as const, stopped),
   }),
 )
 
-function walk(
-  events: readonly ProcessEvent[],
-  visit: (before: ProcessState, event: ProcessEvent, after: ProcessState) => void,
-) {
-  let state = INITIAL_STATE
-  for (const event of events) {
-    const after = transition(state, event)
-    visit(state, event, after)
-    state = after
-  }
-  return state
+interface Step {
+  readonly before: ProcessState
+  readonly event: ProcessEvent
+  readonly after: ProcessState
 }
+
+function walk(events: readonly ProcessEvent[], from = INITIAL_STATE): Step[] {
+  let before = from
+  return events.map((event) => {
+    const step = { before, event, after: transition(before, event) }
+    before = step.after
+    return step
+  })
+}
+
+const lastOf = (steps: readonly Step[]): ProcessState => steps.at(-1)?.after ?? INITIAL_STATE
+const pidOf = (state: ProcessState): number | null => ('pid' in state ? state.pid : null)
 
 describe('over random event orders', () => {
   const orders = fc.array(anyEvent, { maxLength: 60 })
 
-  test('a final state is left by a reset only', () => {
+  /** No step of any walk may be such a breach. */
+  function never(breach: (step: Step) => boolean): void {
     fc.assert(
       fc.property(orders, (events) => {
-        walk(events, (before, event, after) => {
-          if (isFinal(before) && after !== before) expect(event.type).toBe('reset')
-        })
+        expect(walk(events).filter(breach)).toEqual([])
       }),
     )
+  }
+
+  test('a final state is left by a reset only', () => {
+    expect.hasAssertions()
+    never(({ before, event, after }) => isFinal(before) && after !== before && event.type !== 'reset')
   })
 
   test('never two children: it starts only when none runs', () => {
-    fc.assert(
-      fc.property(orders, (events) => {
-        walk(events, (before, _event, after) => {
-          if (after.type === 'starting' && before.type !== 'starting')
-            expect(['waiting', 'backoff']).toContain(before.type)
-        })
-      }),
+    expect.hasAssertions()
+    never(
+      ({ before, after }) =>
+        after !== before && after.type === 'starting' && !['waiting', 'backoff'].includes(before.type),
     )
+  })
+
+  test('a child that is known keeps its pid until it exits or its group is gone', () => {
+    expect.hasAssertions()
+    never(({ before, event, after }) => {
+      if (pidOf(before) === null || ['exited', 'emptied', 'spawned'].includes(event.type)) return false
+      return pidOf(after) !== pidOf(before) || isDown(after)
+    })
   })
 
   test('never a start after a stop, until somebody resets it', () => {
     fc.assert(
-      fc.property(orders, orders, (before, after) => {
-        const state = transition(
-          walk(before, () => {}),
-          { type: 'stop', then: stopped },
-        )
-        let current = state
-        for (const event of after.filter((event) => event.type !== 'reset')) {
-          current = transition(current, event)
-          expect(current.type === 'stopping' || isFinal(current)).toBe(true)
-        }
+      fc.property(orders, orders, (earlier, later) => {
+        const asked = transition(lastOf(walk(earlier)), { type: 'stop', outcome: stopped })
+        const withoutReset = later.filter((event) => event.type !== 'reset')
+        const states = walk(withoutReset, asked).map((step) => step.after)
+        expect(states.every((state) => state.type === 'stopping' || isFinal(state))).toBe(true)
       }),
     )
   })
@@ -175,25 +184,8 @@ describe('over random event orders', () => {
   test('a stop and an emptied group end every life in a final state', () => {
     fc.assert(
       fc.property(orders, (events) => {
-        const asked = transition(
-          walk(events, () => {}),
-          { type: 'stop', then: stopped },
-        )
+        const asked = transition(lastOf(walk(events)), { type: 'stop', outcome: stopped })
         expect(isFinal(transition(asked, { type: 'emptied' }))).toBe(true)
-      }),
-    )
-  })
-
-  test('a child that is known keeps its pid until it exits or its group is gone', () => {
-    fc.assert(
-      fc.property(orders, (events) => {
-        walk(events, (before, event, after) => {
-          const had = 'pid' in before ? before.pid : null
-          if (had === null || event.type === 'spawned') return
-          const has = 'pid' in after ? after.pid : null
-          if (has !== had) expect(['exited', 'emptied']).toContain(event.type)
-          if (isDown(after)) expect(['exited', 'emptied']).toContain(event.type)
-        })
       }),
     )
   })

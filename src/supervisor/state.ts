@@ -23,7 +23,7 @@ export type ProcessState =
       readonly type: 'stopping'
       readonly pid: number | null
       readonly exit: ExitResult | null
-      readonly then: StopOutcome
+      readonly outcome: StopOutcome
     }
   | { readonly type: 'stopped'; readonly exit: ExitResult | null }
   | {
@@ -45,7 +45,7 @@ export type ProcessEvent =
   | { readonly type: 'exited'; readonly exit: ExitResult; readonly verdict: Verdict }
   | { readonly type: 'probe_succeeded' }
   | { readonly type: 'probe_failed'; readonly reason: string }
-  | { readonly type: 'stop'; readonly then: StopOutcome }
+  | { readonly type: 'stop'; readonly outcome: StopOutcome }
   /** Nothing of it is left: the last member of its group is gone. */
   | { readonly type: 'emptied' }
   /** What it waits for can never be. */
@@ -79,17 +79,18 @@ const stopChild = (state: StateOf<'running' | 'ready' | 'unhealthy'>, event: Eve
   type: 'stopping',
   pid: state.pid,
   exit: null,
-  then: event.then,
+  outcome: event.outcome,
 })
 
-function outcome(then: StopOutcome, exit: ExitResult | null): ProcessState {
-  if (then.type === 'waiting') return INITIAL_STATE
-  return { ...then, exit }
+function settle(outcome: StopOutcome, exit: ExitResult | null): ProcessState {
+  if (outcome.type === 'waiting') return INITIAL_STATE
+  return { ...outcome, exit }
 }
 
 /** A stop for good is never turned into a restart or forgotten by a later request; a failure keeps its reason. */
-function strongerOutcome(earlier: StopOutcome, later: StopOutcome): StopOutcome {
-  return earlier.type === 'waiting' ? later : earlier
+function stopAgain(state: StateOf<'stopping'>, { outcome }: EventOf<'stop'>): ProcessState {
+  const isNews = state.outcome.type === 'waiting' && outcome.type !== 'waiting'
+  return isNews ? { ...state, outcome } : state
 }
 
 const final = {
@@ -110,12 +111,12 @@ const final = {
  *
  * ```
  *  state ╲ event   start      spawned   spawn_failed   exited    probe_succeeded  probe_failed  stop      emptied     skip     reset
- *  waiting         starting   ·         ·              ·         ·                ·             (then)    ·           skipped  ·
+ *  waiting         starting   ·         ·              ·         ·                ·             (outcome) ·           skipped  ·
  *  starting        ·          running   (verdict)      ·         ·                ·             stopping  ·           ·        ·
  *  running         ·          ·         ·              (verdict) ready            ·             stopping  ·           ·        ·
  *  ready           ·          ·         ·              (verdict) ·                unhealthy     stopping  ·           ·        ·
  *  unhealthy       ·          ·         ·              (verdict) ready            ·             stopping  ·           ·        ·
- *  stopping        ·          stopping  ·              stopping  ·                ·             stopping  (then)      ·        ·
+ *  stopping        ·          stopping  ·              stopping  ·                ·             (again)   (outcome)   ·        ·
  *  backoff         starting   ·         ·              ·         ·                ·             stopping  ·           ·        ·
  *  stopped         ·          ·         ·              ·         ·                ·             ·         ·           ·        waiting
  *  failed          ·          ·         ·              ·         ·                ·             ·         ·           ·        waiting
@@ -124,7 +125,8 @@ const final = {
  *
  *  ·          the state stays, the same object
  *  (verdict)  backoff, failed or completed
- *  (then)     stopped, failed or waiting
+ *  (outcome)  stopped, failed or waiting, as the stop asked for
+ *  (again)    stopping; a stop for a restart becomes one for good, never the other way round
  * ```
  */
 const TABLE: Table = {
@@ -135,7 +137,7 @@ const TABLE: Table = {
     exited: stay,
     probe_succeeded: stay,
     probe_failed: stay,
-    stop: (state, event) => (event.then.type === 'waiting' ? state : outcome(event.then, null)),
+    stop: (state, event) => (event.outcome.type === 'waiting' ? state : settle(event.outcome, null)),
     emptied: stay,
     skip: (_state, event) => ({ type: 'skipped', because: event.because }),
     reset: stay,
@@ -147,7 +149,7 @@ const TABLE: Table = {
     exited: stay,
     probe_succeeded: stay,
     probe_failed: stay,
-    stop: (_state, event) => ({ type: 'stopping', pid: null, exit: null, then: event.then }),
+    stop: (_state, event) => ({ type: 'stopping', pid: null, exit: null, outcome: event.outcome }),
     emptied: stay,
     skip: stay,
     reset: stay,
@@ -195,8 +197,8 @@ const TABLE: Table = {
     exited: (state, event) => ({ ...state, pid: null, exit: event.exit }),
     probe_succeeded: stay,
     probe_failed: stay,
-    stop: (state, event) => ({ ...state, then: strongerOutcome(state.then, event.then) }),
-    emptied: (state) => outcome(state.then, state.exit),
+    stop: stopAgain,
+    emptied: (state) => settle(state.outcome, state.exit),
     skip: stay,
     reset: stay,
   },
@@ -207,7 +209,7 @@ const TABLE: Table = {
     exited: stay,
     probe_succeeded: stay,
     probe_failed: stay,
-    stop: (state, event) => ({ type: 'stopping', pid: null, exit: state.exit, then: event.then }),
+    stop: (state, event) => ({ type: 'stopping', pid: null, exit: state.exit, outcome: event.outcome }),
     emptied: stay,
     skip: stay,
     reset: stay,
@@ -220,6 +222,7 @@ const TABLE: Table = {
 
 /** The state after `event`; the same object if the event says nothing new. */
 export function transition(state: ProcessState, event: ProcessEvent): ProcessState {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the table's type ties each cell to its own state and event
   const cell = TABLE[state.type][event.type] as (state: ProcessState, event: ProcessEvent) => ProcessState
   return cell(state, event)
 }

@@ -1,0 +1,50 @@
+import type { MqttBroker } from './config/resolved.ts'
+import { checkTcpSocket } from './probes/tcp-socket.ts'
+import { sleep } from './sleep.ts'
+
+const LIMIT_MS = 5000
+const TRY_EVERY_MS = 100
+
+/** `host:port` as people write it, an IPv6 address in brackets. */
+export function brokerAddress({ host, port }: MqttBroker): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/**
+ * Resolves with null as soon as the broker accepts a connection, or with the last reason if it does not within 5 s or
+ * `signal` is aborted. `onWaiting` is called if the first attempt failed.
+ */
+export async function awaitBroker(
+  broker: MqttBroker,
+  signal: AbortSignal,
+  onWaiting: () => void,
+): Promise<string | null> {
+  const limit = new AbortController()
+  const stop = () => limit.abort()
+  const timer = setTimeout(stop, LIMIT_MS)
+  signal.addEventListener('abort', stop, { once: true })
+  let reason = 'no answer within 5 s'
+  try {
+    for (let attempt = 0; !limit.signal.aborted; attempt++) {
+      const failure = await tryOnce(broker, limit.signal)
+      if (failure === null) return null
+      // The last attempt is cut short by the limit; what an earlier one met says more.
+      if (!limit.signal.aborted) reason = failure
+      if (attempt === 0) onWaiting()
+      await sleep(TRY_EVERY_MS, limit.signal)
+    }
+    return reason
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+async function tryOnce({ host, port }: MqttBroker, signal: AbortSignal): Promise<string | null> {
+  try {
+    await checkTcpSocket(host, port, signal)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

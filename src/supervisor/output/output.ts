@@ -1,0 +1,99 @@
+import type { Readable, Writable } from 'node:stream'
+import type { LinesHandler } from './line-splitter.ts'
+import type { LineTap } from './line-tap.ts'
+import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
+import { linePrefix, prefixWidth } from './prefix.ts'
+import { Sink } from './sink.ts'
+import { StreamRelay } from './stream-relay.ts'
+
+/** A reader that took nothing for this long at the end is not waited for any longer. */
+const STALL_MS = 1000
+const LOOK_EVERY_MS = 20
+
+export type StreamName = 'stdout' | 'stderr'
+
+export interface OutputOptions {
+  readonly output: { readonly stdout: Writable; readonly stderr: Writable }
+  readonly logFormat: 'text' | 'json'
+  readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
+}
+
+export interface ChildStreams {
+  readonly pid: number
+  readonly stdout: Readable
+  readonly stderr: Readable
+}
+
+/** The way of all children's lines to the orchestrator's own stdout and stderr. */
+export class Output {
+  readonly #options: OutputOptions
+  readonly #names: readonly string[]
+  readonly #width: number
+  readonly #sinks: Readonly<Record<StreamName, Sink>>
+  readonly #relays = new Set<StreamRelay>()
+
+  constructor(
+    names: readonly string[],
+    options: OutputOptions,
+    onClosed: (stream: StreamName, reason: string) => void,
+  ) {
+    this.#options = options
+    this.#names = names
+    this.#width = prefixWidth(names)
+    const { stdout, stderr } = options.output
+    const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
+    const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
+    this.#sinks = { stdout: first, stderr: second }
+  }
+
+  /** Shows a child's lines until its streams end. The answer is to be called when the child has exited, and awaited. */
+  attach(process: string, child: ChildStreams, tap: LineTap): () => Promise<void> {
+    const relays = (['stdout', 'stderr'] as const).map((stream) => {
+      const write = this.#writer(process, child.pid, stream)
+      const relay = new StreamRelay(child[stream], this.#sinks[stream], (lines) => {
+        tap.push(lines)
+        write(lines)
+      })
+      this.#relays.add(relay)
+      void relay.ended.then(() => this.#relays.delete(relay))
+      return relay
+    })
+    return async () => {
+      await Promise.all(relays.map((relay) => relay.childExited()))
+    }
+  }
+
+  /** Resolves when every line is written; or when a stream has been stuck for a second, for a stop must end. */
+  async finish(): Promise<void> {
+    let progress = this.#progress()
+    let since = performance.now()
+    for (let turn = 0; !this.#isDone() && performance.now() - since < STALL_MS; turn++) {
+      // The first turns cost no time: as a rule what is left is there already.
+      await new Promise((resolve) => (turn < 8 ? setImmediate(resolve) : setTimeout(resolve, LOOK_EVERY_MS)))
+      const now = this.#progress()
+      if (now !== progress) since = performance.now()
+      progress = now
+    }
+    for (const relay of this.#relays) relay.abandon()
+    this.#sinks.stdout.close()
+    this.#sinks.stderr.close()
+  }
+
+  #writer(process: string, pid: number, stream: StreamName): LinesHandler {
+    const sink = this.#sinks[stream]
+    if (this.#options.logFormat === 'json') return jsonWriter(sink, { process, pid, stream })
+    const colour = this.#options.colour[stream]
+    const prefix = linePrefix(process, this.#width, colour ? this.#names.indexOf(process) : null)
+    return sink.isTerminal ? terminalWriter(sink, prefix, colour) : plainWriter(sink, prefix)
+  }
+
+  #isDone(): boolean {
+    return this.#relays.size === 0 && this.#sinks.stdout.isIdle && this.#sinks.stderr.isIdle
+  }
+
+  #progress(): number {
+    let sum = this.#sinks.stdout.written + this.#sinks.stderr.written
+    for (const relay of this.#relays) sum += relay.chunks
+    return sum
+  }
+}

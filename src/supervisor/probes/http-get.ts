@@ -1,0 +1,30 @@
+import { get as getPlain } from 'node:http'
+import { get as getSecure } from 'node:https'
+import { describeConnectError } from './connect-error.ts'
+
+/**
+ * Resolves when the URL answers 2xx or 3xx; redirects are not followed and certificates not checked, as Kubernetes does it.
+ * Rejects with the reason.
+ */
+export function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'user-agent': 'ponix-orchestrator' }
+    const request = url.startsWith('https:')
+      ? getSecure(url, { agent: false, headers, rejectUnauthorized: false })
+      : getPlain(url, { agent: false, headers })
+    const abort = () => request.destroy(new Error(`${url} did not answer`))
+    const finish = (error: Error | null) => {
+      signal.removeEventListener('abort', abort)
+      if (error === null) resolve()
+      else reject(error)
+    }
+    request.once('response', (response) => {
+      const status = response.statusCode ?? 0
+      response.destroy()
+      finish(status >= 200 && status < 400 ? null : new Error(`${url} answered ${status}`))
+    })
+    request.on('error', (error) => finish(new Error(describeConnectError(error), { cause: error })))
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+  })
+}

@@ -1,0 +1,80 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** The name of the variable that marks every child and, inherited, all that it starts. */
+export const MARK_VARIABLE = 'PONIX_SUPERVISED'
+
+export interface ProcessEntry {
+  readonly pid: number
+  readonly parent: number
+  readonly group: number
+  /** One letter, as ps shows it: `Z` is dead but not yet collected by its parent. */
+  readonly status: string
+}
+
+/** Every process of the machine, as /proc has it; none where there is no /proc. */
+export function listProcesses(): ProcessEntry[] {
+  return processIds().flatMap((pid) => {
+    const entry = readEntry(pid)
+    return entry === null ? [] : [entry]
+  })
+}
+
+/** The living members of a process group. */
+export function groupMembers(group: number): number[] {
+  return listProcesses()
+    .filter((entry) => entry.group === group && isAlive(entry))
+    .map((entry) => entry.pid)
+}
+
+export interface MarkedProcess {
+  readonly pid: number
+  readonly mark: string
+}
+
+/**
+ * The living processes whose environment has a mark that begins with `markPrefix`: children and what they started, even in
+ * a session of its own and with its parent gone. One that has overwritten its environment, or belongs to another user, is
+ * not seen.
+ */
+export function markedProcesses(markPrefix: string): MarkedProcess[] {
+  const wanted = `${MARK_VARIABLE}=${markPrefix}`
+  return processIds().flatMap((pid) => {
+    if (pid === process.pid) return []
+    const mark = readProc(pid, 'environ')
+      .split('\0')
+      .find((variable) => variable.startsWith(wanted))
+    if (mark === undefined) return []
+    const entry = readEntry(pid)
+    return entry !== null && isAlive(entry) ? [{ pid, mark: mark.slice(MARK_VARIABLE.length + 1) }] : []
+  })
+}
+
+function isAlive(entry: ProcessEntry): boolean {
+  return entry.status !== 'Z' && entry.status !== 'X'
+}
+
+function processIds(): number[] {
+  try {
+    return readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid))
+  } catch {
+    return []
+  }
+}
+
+/** `pid (name) status parent group …`; the name may hold spaces and parentheses. */
+function readEntry(pid: number): ProcessEntry | null {
+  const stat = readProc(pid, 'stat')
+  const [status, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 3)
+  if (status === undefined || parent === undefined || group === undefined) return null
+  return { pid, parent: Number(parent), group: Number(group), status }
+}
+
+function readProc(pid: number, file: 'stat' | 'environ'): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
+  } catch {
+    return ''
+  }
+}
