@@ -120,6 +120,8 @@ class Batch {
 
 /** Resolves when the rows are durable. The token, made of the very text, lets ClickHouse drop a second try of the same. */
 async function insertText(client: ClickHouseClient, text: string, signal: AbortSignal): Promise<void> {
+  // The client hears of an abort only if it comes while a request is under way.
+  signal.throwIfAborted()
   const body = Buffer.from(text)
   const token = createHash('sha256').update(body).digest('hex')
   const { stream } = await client.exec({

@@ -2,7 +2,6 @@ import { oneLine } from '../runner/startup.ts'
 import type { ConsumerOptions } from './consumer.ts'
 import { publishDeadLetter } from './dead-letter.ts'
 import type { PulledMessage, Verdict } from './delivery.ts'
-import type { DurableDefinition } from './durable.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer } from './producer.ts'
 import type { ClosableProducer } from './producer.ts'
@@ -32,12 +31,12 @@ export class BatchHandling {
   #inHand: readonly PulledMessage[] = []
   readonly #retries: Retry[] = []
 
-  constructor(options: ConsumerOptions, definition: DurableDefinition, backlog: Backlog, stopping: AbortSignal) {
+  constructor(options: ConsumerOptions, ackWaitMs: number, backlog: Backlog, stopping: AbortSignal) {
     this.#options = options
     this.#backlog = backlog
     this.#maxDeliver = options.maxDeliver ?? 5
     this.#producer = createProducer(options.client)
-    this.#keepTimer = setInterval(() => this.#extendDeadlines(), definition.ackWaitMs / 3)
+    this.#keepTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 3)
     const onStop = (): void => {
       const stopTimeoutMs = options.stopTimeoutMs ?? 8000
       this.#overtimeTimer = setTimeout(() => this.#overtime.abort(), stopTimeoutMs)
@@ -167,7 +166,6 @@ export class BatchHandling {
   #observe(batch: readonly PulledMessage[]): void {
     const { durable } = this.#options
     natsMetrics.batchSize.observe({ durable }, batch.length)
-    natsMetrics.pending.set({ durable }, batch.at(-1)?.pending ?? 0)
     const again = batch.filter(({ attempt }) => attempt > 1).length
     if (again > 0) natsMetrics.redelivered.inc({ durable }, again)
   }

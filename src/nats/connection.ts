@@ -48,7 +48,8 @@ export async function connectNats(options: NatsOptions): Promise<NatsClient> {
         return createClient(connection, manager, logger)
       } catch (error) {
         await connection.close()
-        throw error
+        if (!/jetstream is not enabled/i.test(oneLine(error))) throw error
+        throw new Error('it runs without JetStream; start nats-server with -js', { cause: error })
       }
     },
   )

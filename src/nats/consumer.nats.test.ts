@@ -6,6 +6,7 @@ import type { NatsClient } from './connection.ts'
 import { runConsumer } from './consumer.ts'
 import type { ConsumerOptions, Delivery, Verdict } from './consumer.ts'
 import { DEAD_LETTER_HEADERS } from './dead-letter.ts'
+import { natsMetrics } from './metrics.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 import type { StreamDefinition } from './streams.ts'
@@ -331,6 +332,29 @@ describe('consumer', () => {
     await s.publish('third')
     await vi.waitFor(() => expect(record.seen).toContain('third'), { timeout: 10_000, interval: 20 })
     await consumer.stop()
+  })
+
+  test('N-6 a consumer that was deleted goes on behind what was acknowledged, and its lag is told', async () => {
+    await using s = await scene()
+    await s.publish(...range(0, 50))
+    const record = recorder(51)
+    const durable = `lag-${s.stream}`
+    const consumer = s.consume(record.handle, { durable, observeIntervalMs: 10 })
+    const info = () => s.client.manager.consumers.info(s.stream, durable)
+    await vi.waitFor(async () => expect((await info()).ack_floor.stream_seq).toBe(50), {
+      timeout: 10_000,
+      interval: 20,
+    })
+    const gauge = async () => {
+      const { values } = await natsMetrics.pending.get()
+      return values.find(({ labels }) => labels.durable === durable)?.value
+    }
+    await vi.waitFor(async () => expect(await gauge()).toBe(0), { timeout: 10_000, interval: 20 })
+    await s.client.manager.consumers.delete(s.stream, durable)
+    await s.publish('50')
+    await record.all
+    await consumer.stop()
+    expect(record.seen).toEqual(range(0, 51))
   })
 
   test('N-7 told to stop, it finishes the batch in hand and gives back what waits behind it at once', async () => {

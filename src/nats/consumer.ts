@@ -4,8 +4,7 @@ import { isStreamNotFound } from './api-errors.ts'
 import { BatchHandling } from './batch-handling.ts'
 import type { NatsClient } from './connection.ts'
 import type { Delivery, Verdict } from './delivery.ts'
-import { ensureDurable } from './durable.ts'
-import type { DurableDefinition } from './durable.ts'
+import { Durable } from './durable.ts'
 import { PullSource } from './pull-source.ts'
 import { restoreStream } from './streams.ts'
 
@@ -30,6 +29,8 @@ export interface ConsumerOptions {
   readonly maxAckPending?: number
   /** Before the second attempt; doubled for each further one, up to a minute. Default 1,000 ms. */
   readonly retryDelayMs?: number
+  /** How often the server is asked for the consumer's lag. Default 10,000 ms. */
+  readonly observeIntervalMs?: number
   /** How long the batch in hand may take once the consumer is told to stop. Default 8,000 ms. */
   readonly stopTimeoutMs?: number
   /**
@@ -39,6 +40,7 @@ export interface ConsumerOptions {
   handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]>
 }
 
+const OBSERVE_INTERVAL_MS = 10_000
 const RESTORE_DELAY_MS = 200
 const RESTORE_MAX_DELAY_MS = 5000
 
@@ -49,17 +51,13 @@ const RESTORE_MAX_DELAY_MS = 5000
  */
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
   const { client, stream, durable, batchSize, batchWaitMs } = options
-  const definition: DurableDefinition = {
-    stream,
-    durable,
-    filterSubject: options.filterSubject,
-    ackWaitMs: options.ackWaitMs ?? 30_000,
-    maxAckPending: options.maxAckPending ?? 4 * batchSize,
-  }
-  if (!(await createAtStart(client, definition, signal))) return
-  const restore = (reason: string): Promise<void> => restoreDurable(client, definition, reason, signal)
+  const { filterSubject, ackWaitMs = 30_000, maxAckPending = 4 * batchSize } = options
+  const consumer = new Durable(client, { stream, durable, filterSubject, ackWaitMs, maxAckPending })
+  if (!(await createAtStart(client, consumer, signal))) return
+  const restore = (reason: string): Promise<void> => restoreDurable(client, consumer, reason, signal)
   const source = new PullSource({ client, stream, durable, batchSize, batchWaitMs, restore })
-  const handling = new BatchHandling(options, definition, source, signal)
+  const handling = new BatchHandling(options, ackWaitMs, source, signal)
+  const observation = setInterval(() => observe(client, consumer), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
   try {
     for (;;) {
       const batch = await source.next(signal)
@@ -67,6 +65,7 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
       await handling.handle(batch)
     }
   } finally {
+    clearInterval(observation)
     await source.stop()
     handling.stop()
     if (client.link.connected) await client.connection.flush().catch(() => {})
@@ -74,16 +73,17 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
 }
 
 /** Says false when the signal aborted first. What a person has to put right is thrown; NATS being away is waited out. */
-async function createAtStart(client: NatsClient, definition: DurableDefinition, signal: AbortSignal): Promise<boolean> {
+async function createAtStart(client: NatsClient, consumer: Durable, signal: AbortSignal): Promise<boolean> {
+  const { stream, durable } = consumer.definition
   while (!signal.aborted) {
     try {
       await client.link.untilConnected(signal)
-      await ensureDurable(client, definition)
+      await consumer.ensure()
       return true
     } catch (error) {
       if (isStreamNotFound(error)) {
-        if (await restoreStream(client, definition.stream)) continue
-        throw new StartupError(`stream ${definition.stream} does not exist, so ${definition.durable} cannot consume it`)
+        if (await restoreStream(client, stream)) continue
+        throw new StartupError(`stream ${stream} does not exist, so ${durable} cannot consume it`)
       }
       if (client.link.connected) throw error
     }
@@ -91,20 +91,25 @@ async function createAtStart(client: NatsClient, definition: DurableDefinition, 
   return false
 }
 
+function observe(client: NatsClient, consumer: Durable): void {
+  if (!client.link.connected || client.connection.isDraining()) return
+  consumer.observe().catch((error: unknown) => client.logger.debug(`cannot ask for the lag: ${oneLine(error)}`))
+}
+
 /** Until the consumer is there again, and with it its stream if this service ensured it. Tells of it once. */
 async function restoreDurable(
   client: NatsClient,
-  definition: DurableDefinition,
+  consumer: Durable,
   reason: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { stream, durable } = definition
+  const { stream, durable } = consumer.definition
   let told = false
   for (let delayMs = RESTORE_DELAY_MS; ; delayMs = Math.min(delayMs * 2, RESTORE_MAX_DELAY_MS)) {
     signal.throwIfAborted()
     await client.link.untilConnected(signal)
     try {
-      await ensureDurable(client, definition)
+      await consumer.ensure()
       if (told) client.logger.info({ stream, durable }, 'consuming again')
       return
     } catch (error) {

@@ -36,8 +36,6 @@ export class PulledMessage implements Delivery {
   readonly streamSequence: number
   readonly attempt: number
   readonly storedAtMs: number
-  /** Messages of the stream that were still to come to this consumer when this one was sent. */
-  readonly pending: number
   #answered = false
 
   constructor(message: Msg) {
@@ -47,7 +45,6 @@ export class PulledMessage implements Delivery {
     this.attempt = Number(tokens[first])
     this.streamSequence = Number(tokens[first + 1])
     this.storedAtMs = Math.floor(Number(tokens[first + 3]) / NANOS_PER_MS)
-    this.pending = Number(tokens[first + 4])
   }
 
   get subject(): string {

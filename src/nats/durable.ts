@@ -2,6 +2,7 @@ import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstrea
 import { StartupError } from '../runner/startup.ts'
 import { isConsumerNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
+import { natsMetrics } from './metrics.ts'
 import { covers } from './subjects.ts'
 
 /** A durable pull consumer as this project needs it. */
@@ -15,33 +16,83 @@ export interface DurableDefinition {
 
 const NANOS_PER_MS = 1_000_000
 
-/**
- * Creates the consumer if it is missing and brings its deadlines and limits up to date. Throws a StartupError when its filter
- * lies outside the stream's subjects, or when it exists as another kind of consumer; what JetStream itself throws when the
- * stream is missing or JetStream does not answer.
- */
-export async function ensureDurable(client: NatsClient, definition: DurableDefinition): Promise<void> {
-  const { consumers, streams } = client.manager
-  const { stream, durable } = definition
-  checkFilter(definition, await streams.info(stream))
-  const existing = await find(client, definition)
-  if (existing === undefined) {
-    await consumers.add(stream, toConfig(definition))
-    client.logger.info({ stream, durable, filter: definition.filterSubject }, 'durable consumer created')
-    return
+/** One durable pull consumer on the server, and how far it has come. */
+export class Durable {
+  readonly definition: DurableDefinition
+  readonly #client: NatsClient
+  /** When the stream was created: in another stream of the same name the sequences start anew. */
+  #streamCreated = ''
+  /** Everything up to this stream sequence was acknowledged when the server was last asked. */
+  #ackFloor = 0
+
+  constructor(client: NatsClient, definition: DurableDefinition) {
+    this.#client = client
+    this.definition = definition
   }
-  checkKind(definition, existing)
-  const { ack_wait, max_ack_pending, max_deliver } = toConfig(definition)
-  const { config } = existing
-  if (
-    config.ack_wait === ack_wait &&
-    config.max_ack_pending === max_ack_pending &&
-    config.max_deliver === max_deliver
-  ) {
-    return
+
+  /**
+   * Creates the consumer if it is missing and brings its deadlines and limits up to date. One that was deleted while it was
+   * used starts behind what was acknowledged, not at the beginning of the stream. Throws a StartupError when its filter lies
+   * outside the stream's subjects, or when it exists as another kind of consumer; what JetStream itself throws when the
+   * stream is missing or JetStream does not answer.
+   */
+  async ensure(): Promise<void> {
+    const { consumers, streams } = this.#client.manager
+    const { stream, durable, filterSubject } = this.definition
+    const info = await streams.info(stream)
+    checkFilter(this.definition, info)
+    if (info.created !== this.#streamCreated) this.#ackFloor = 0
+    this.#streamCreated = info.created
+    const existing = await this.#find()
+    if (existing === undefined) {
+      await consumers.add(stream, { ...toConfig(this.definition), ...startAfter(this.#ackFloor) })
+      this.#client.logger.info(
+        { stream, durable, filter: filterSubject, after: this.#ackFloor },
+        'durable consumer created',
+      )
+      return
+    }
+    checkKind(this.definition, existing)
+    this.#remember(existing)
+    await this.#update(existing)
   }
-  await consumers.update(stream, durable, { ack_wait, max_ack_pending, max_deliver })
-  client.logger.info({ stream, durable }, 'durable consumer updated')
+
+  /** Asks the server how far the consumer is, for the metrics and for {@link ensure}. */
+  async observe(): Promise<void> {
+    const info = await this.#find()
+    if (info !== undefined) this.#remember(info)
+  }
+
+  async #find(): Promise<ConsumerInfo | undefined> {
+    const { stream, durable } = this.definition
+    try {
+      return await this.#client.manager.consumers.info(stream, durable)
+    } catch (error) {
+      if (isConsumerNotFound(error)) return undefined
+      throw error
+    }
+  }
+
+  #remember(info: ConsumerInfo): void {
+    const { durable } = this.definition
+    this.#ackFloor = info.ack_floor.stream_seq
+    natsMetrics.pending.set({ durable }, info.num_pending)
+    natsMetrics.ackPending.set({ durable }, info.num_ack_pending)
+  }
+
+  async #update({ config }: ConsumerInfo): Promise<void> {
+    const { stream, durable } = this.definition
+    const wanted = toConfig(this.definition)
+    const limits = ['ack_wait', 'max_ack_pending', 'max_deliver'] as const
+    if (limits.every((limit) => config[limit] === wanted[limit])) return
+    const { ack_wait, max_ack_pending, max_deliver } = wanted
+    await this.#client.manager.consumers.update(stream, durable, { ack_wait, max_ack_pending, max_deliver })
+    this.#client.logger.info({ stream, durable }, 'durable consumer updated')
+  }
+}
+
+function startAfter(sequence: number): Partial<ConsumerConfig> {
+  return sequence === 0 ? {} : { deliver_policy: 'by_start_sequence', opt_start_seq: sequence + 1 }
 }
 
 /**
@@ -58,15 +109,6 @@ function toConfig({ durable, filterSubject, ackWaitMs, maxAckPending }: DurableD
     max_ack_pending: maxAckPending,
     max_deliver: -1,
   } as const satisfies Partial<ConsumerConfig>
-}
-
-async function find(client: NatsClient, { stream, durable }: DurableDefinition): Promise<ConsumerInfo | undefined> {
-  try {
-    return await client.manager.consumers.info(stream, durable)
-  } catch (error) {
-    if (isConsumerNotFound(error)) return undefined
-    throw error
-  }
 }
 
 function checkFilter({ stream, durable, filterSubject }: DurableDefinition, info: StreamInfo): void {

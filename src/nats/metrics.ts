@@ -42,7 +42,12 @@ export const natsMetrics = {
   }),
   pending: new Gauge({
     name: 'ponix_nats_pending',
-    help: 'Messages of the stream not yet delivered to the durable consumer, when the newest message came.',
+    help: 'Messages of the stream not yet delivered to the durable consumer: its lag.',
+    labelNames: ['durable'],
+  }),
+  ackPending: new Gauge({
+    name: 'ponix_nats_ack_pending',
+    help: 'Messages delivered by the durable consumer, to all instances, and not yet answered.',
     labelNames: ['durable'],
   }),
 }

@@ -41,9 +41,9 @@ export class Answer {
     this.#response.writeHead(status, { 'Content-Type': 'text/plain; charset=UTF-8' }).end(text)
   }
 
-  /** Sends what a query came to. Throws what goes wrong on the way to the client or in the engine. */
-  async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal): Promise<void> {
-    if (outcome.kind === 'whole') return this.#whole(outcome, query)
+  /** Sends what a query came to; calls `beforeEnd` before the client can know that this is all. Throws what goes wrong on the way to the client or in the engine. */
+  async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal, beforeEnd: () => void): Promise<void> {
+    if (outcome.kind === 'whole') return this.#whole(outcome, query, beforeEnd)
     const first = await outcome.chunks.next()
     this.#head(outcome.format, query, NO_SUMMARY)
     const body = this.#chunkedBody(query)
@@ -55,6 +55,7 @@ export class Answer {
     } finally {
       await outcome.chunks.return?.()
     }
+    beforeEnd()
     body.end()
   }
 
@@ -71,11 +72,16 @@ export class Answer {
     this.text(asked ? 401 : httpStatusOf(exception.code), text)
   }
 
-  async #whole(outcome: Extract<Outcome, { kind: 'whole' }>, query: QueryRequest): Promise<void> {
+  async #whole(
+    outcome: Extract<Outcome, { kind: 'whole' }>,
+    query: QueryRequest,
+    beforeEnd: () => void,
+  ): Promise<void> {
     this.#head(outcome.format, query, outcome.summary)
     let bytes: Uint8Array = outcome.bytes
     if (this.#compresses(query)) bytes = await gzipWhole(bytes, { level: query.compressionLevel })
     this.#response.setHeader('Content-Length', bytes.length)
+    beforeEnd()
     this.#response.end(bytes)
   }
 

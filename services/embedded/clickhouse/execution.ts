@@ -28,13 +28,13 @@ export async function execute(
   request: QueryRequest,
   query: ArrivedQuery,
   signal: AbortSignal,
-  answer: (outcome: Outcome) => Promise<void>,
+  answer: (outcome: Outcome, beforeEnd: () => void) => Promise<void>,
 ): Promise<void> {
   if (request.session !== undefined) {
-    return host.sessions.use(request.session, async (connection) => {
+    return host.sessions.use(request.session, async (connection, finishing) => {
       const undo = await undoSql(connection, request, query)
       try {
-        await answer(await run(connection, request, query, request.database, signal))
+        await answer(await run(connection, request, query, request.database, signal), finishing)
       } finally {
         await connection.query(undo, 'Null')
       }
@@ -42,7 +42,8 @@ export async function execute(
   }
   const connection = host.engine.connect()
   try {
-    await answer(await run(connection, request, query, request.database ?? host.database, signal))
+    const database = request.database ?? host.database
+    await answer(await run(connection, request, query, database, signal), () => {})
   } finally {
     connection.close()
   }

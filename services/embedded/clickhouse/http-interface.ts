@@ -109,7 +109,9 @@ export class HttpInterface {
   #execute(query: QueryRequest, arrived: ArrivedQuery, answer: Answer, signal: AbortSignal): Promise<void> {
     const { engine, database } = this.#options
     const host = { engine, database, sessions: this.#sessions }
-    return execute(host, query, arrived, signal, (outcome) => answer.outcome(outcome, query, signal))
+    return execute(host, query, arrived, signal, (outcome, beforeEnd) =>
+      answer.outcome(outcome, query, signal, beforeEnd),
+    )
   }
 }
 

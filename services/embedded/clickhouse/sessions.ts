@@ -5,8 +5,13 @@ import type { SessionRequest } from './query-request.ts'
 interface Session {
   readonly connection: EngineConnection
   busy: boolean
+  /** Once the answer is about to end: whoever reads it may send the next request before this one is cleared away. */
+  finished: Promise<void> | undefined
   expiry: NodeJS.Timeout | undefined
 }
+
+/** Work on a session. It calls `finishing` when its client may think that the session is free. */
+export type SessionWork<T> = (connection: EngineConnection, finishing: () => void) => Promise<T>
 
 /** Sessions by id: each a connection that keeps its temporary tables and SETs between requests. */
 export class Sessions {
@@ -18,12 +23,20 @@ export class Sessions {
   }
 
   /** Runs the work on the session's connection; the session's time begins anew when it has ended. */
-  async use<T>(request: SessionRequest, work: (connection: EngineConnection) => Promise<T>): Promise<T> {
-    const session = this.#take(request)
+  async use<T>(request: SessionRequest, work: SessionWork<T>): Promise<T> {
+    const session = await this.#take(request)
+    let finish = (): void => {}
+    const finishing = (): void => {
+      session.finished = new Promise((resolve) => {
+        finish = resolve
+      })
+    }
     try {
-      return await work(session.connection)
+      return await work(session.connection, finishing)
     } finally {
       session.busy = false
+      session.finished = undefined
+      finish()
       session.expiry = setTimeout(() => this.#end(request.id), request.timeoutMs).unref()
     }
   }
@@ -33,13 +46,14 @@ export class Sessions {
     for (const id of this.#sessions.keys()) this.#end(id)
   }
 
-  #take(request: SessionRequest): Session {
+  async #take(request: SessionRequest): Promise<Session> {
+    while (this.#sessions.get(request.id)?.finished !== undefined) await this.#sessions.get(request.id)?.finished
     let session = this.#sessions.get(request.id)
     if (session === undefined) {
       if (request.mustExist) {
         throw new ClickHouseException(372, 'SESSION_NOT_FOUND', `Session ${request.id} not found`)
       }
-      session = { connection: this.#engine.connect(), busy: false, expiry: undefined }
+      session = { connection: this.#engine.connect(), busy: false, finished: undefined, expiry: undefined }
       this.#sessions.set(request.id, session)
     }
     if (session.busy) {

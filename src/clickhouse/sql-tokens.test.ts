@@ -1,0 +1,53 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { CLICKHOUSE_SQL, POSTGRES_SQL, sqlTokens, type SqlDialect } from './sql-tokens.ts'
+
+function kinds(sql: string, dialect: SqlDialect = CLICKHOUSE_SQL): string[] {
+  return [...sqlTokens(sql, dialect)].map(({ kind, text }) => `${kind}:${text}`)
+}
+
+describe('E-5: the tokens of SQL', () => {
+  test('leave out white space and comments', () => {
+    expect(kinds('SELECT/* a;b */1 -- c;d\n+ 2.5e3')).toEqual(['word:SELECT', 'number:1', 'symbol:+', 'number:2.5e3'])
+    expect(kinds('#! x\n# y\nSELECT')).toEqual(['word:SELECT'])
+    expect(kinds('a #> b', POSTGRES_SQL)).toEqual(['word:a', 'symbol:#', 'symbol:>', 'word:b'])
+  })
+
+  test('quotes hold everything up to their own end', () => {
+    expect(kinds(`'a''b;' "c"";" \`d;\``)).toEqual([`text:'a''b;'`, `quoted:"c"";"`, 'quoted:`d;`'])
+    expect(kinds(String.raw`'a\';' 1`)).toEqual([String.raw`text:'a\';'`, 'number:1'])
+    expect(kinds(String.raw`'a\' 1`, POSTGRES_SQL)).toEqual([String.raw`text:'a\'`, 'number:1'])
+    expect(kinds(String.raw`E'a\';' 1`, POSTGRES_SQL)).toEqual([String.raw`text:E'a\';'`, 'number:1'])
+  })
+
+  test('dollar quotes, with and without a tag', () => {
+    expect(kinds('$$a;$b$$ 1', POSTGRES_SQL)).toEqual(['text:$$a;$b$$', 'number:1'])
+    expect(kinds('$x$a;$$;$x$;', POSTGRES_SQL)).toEqual(['text:$x$a;$$;$x$', 'symbol:;'])
+    expect(kinds('$1', POSTGRES_SQL)).toEqual(['symbol:$', 'number:1'])
+  })
+
+  test('comments nest where the dialect has it so', () => {
+    expect(kinds('/* a /* b */ c */ 1', POSTGRES_SQL)).toEqual(['number:1'])
+    expect(kinds('/* a /* b */ 1', CLICKHOUSE_SQL)).toEqual(['number:1'])
+  })
+
+  test.each([["'abc"], ['"abc'], ['$$abc'], ['/* abc']])('an unclosed %s reaches to the end', (sql) => {
+    expect(kinds(`1 ${sql}`, POSTGRES_SQL)).toEqual(['number:1', `unclosed:${sql}`])
+  })
+
+  test('whatever the text, the tokens lie in it one after another and end', () => {
+    const nasty = fc.string({ unit: fc.constantFrom(...`'"\`$;/*-# \n\\aé1(`.split('')) })
+    fc.assert(
+      fc.property(nasty, fc.constantFrom(CLICKHOUSE_SQL, POSTGRES_SQL), (sql, dialect) => {
+        let at = 0
+        for (const { start, end, text } of sqlTokens(sql, dialect)) {
+          expect(start).toBeGreaterThanOrEqual(at)
+          expect(end).toBeGreaterThan(start)
+          expect(sql.slice(start, end)).toBe(text)
+          at = end
+        }
+        expect(at).toBeLessThanOrEqual(sql.length)
+      }),
+    )
+  })
+})
