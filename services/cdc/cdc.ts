@@ -96,7 +96,7 @@ function deadLetterWriter(nats: NatsClient, environment: CdcEnvironment, logger:
     const action = actionOf(change.operation)
     const id = String((change.new ?? change.old)?.get(entity.key))
     logger.error(
-      { entity: entity.name, key: id, message_id: messageId },
+      { [`${entity.name}_id`]: id, message_id: messageId },
       `${action} goes to the dead letters: ${reason}`,
     )
     const letter = {

@@ -2,6 +2,7 @@ import type { OrderedPublisher } from '../../src/nats/ordered-publisher.ts'
 import { PublishError, type Publication } from '../../src/nats/publication.ts'
 import { qualifiedName } from '../../src/postgres/replication/captured-table.ts'
 import type { Change } from '../../src/postgres/replication/change.ts'
+import { formatLsn } from '../../src/postgres/replication/lsn.ts'
 import type { Relation } from '../../src/postgres/replication/pgoutput-messages.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { ConversionError } from './conversion-error.ts'
@@ -162,7 +163,7 @@ export class ChangePublisher {
     const reason = error instanceof Error ? error.message : String(error)
     this.#stalledBecause = `${operation} of ${entity.name} ${String(id)}: ${reason}`
     logger.error(
-      { entity: entity.name, key: String(id), message_id: this.#events.idOf(first.change), xid: transaction.xid },
+      { [`${entity.name}_id`]: String(id), lsn: formatLsn(transaction.commitLsn), index: first.change.index },
       `${this.#stalledBecause}; the flow waits, next attempt in ${retryDelayMs} ms ` +
         `(PONIX_CDC_ON_ERROR=dead_letter puts such changes aside)`,
     )

@@ -1,6 +1,5 @@
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
-import treeKill from 'tree-kill'
 import { sleep } from './sleep.ts'
 
 /** Reading the process table of a busy machine takes a moment; more is not worth waiting for. */
@@ -12,6 +11,7 @@ const TREE_KILL_MS = 1000
  */
 export async function killTree(pid: number): Promise<void> {
   if (!canReadProcessTable()) return
+  const { default: treeKill } = await import('tree-kill')
   const done = new AbortController()
   try {
     treeKill(pid, 'SIGKILL', () => done.abort())

@@ -70,6 +70,7 @@ export class Supervisor {
     const finished = new Promise<void>((resolve) => {
       this.#finish = resolve
     })
+    await this.#output.prepare()
     this.#look()
     await finished
     const since = this.#stoppingSince ?? performance.now()

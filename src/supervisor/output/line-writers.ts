@@ -1,4 +1,3 @@
-import { prettyFactory } from 'pino-pretty'
 import { decodeUtf8, encodeUtf8 } from './bytes.ts'
 import type { LinesHandler } from './line-splitter.ts'
 import type { Sink } from './sink.ts'
@@ -17,9 +16,8 @@ export function plainWriter(sink: Sink, prefix: string): LinesHandler {
  * Lines for a person at a terminal: what rewrites its line with `\r` keeps the prefix, a colour that was left on does not
  * reach the next process's line, and pino's JSON is shown readable.
  */
-export function terminalWriter(sink: Sink, prefix: string, colour: boolean): LinesHandler {
+export function terminalWriter(sink: Sink, prefix: string, pretty: (record: object) => string): LinesHandler {
   const plain = plainWriter(sink, prefix)
-  const pretty = prettyFactory({ colorize: colour, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
   return (lines) => {
     if (!NEEDS_CARE.some((sign) => lines.includes(sign))) plain(lines)
     else for (const line of lines.split('\n')) plain(forTerminal(line, prefix, pretty))

@@ -31,6 +31,7 @@ export class Output {
   readonly #width: number
   readonly #sinks: Readonly<Record<StreamName, Sink>>
   readonly #relays = new Set<StreamRelay>()
+  #pretty: Readonly<Record<StreamName, (record: object) => string>> = { stdout: JSON.stringify, stderr: JSON.stringify }
 
   constructor(
     names: readonly string[],
@@ -44,6 +45,18 @@ export class Output {
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
     const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
     this.#sinks = { stdout: first, stderr: second }
+  }
+
+  /** To be awaited before the first child: loads what makes JSON readable on a terminal, and only there. */
+  async prepare(): Promise<void> {
+    const { stdout, stderr } = this.#sinks
+    if (this.#options.logFormat === 'json' || !(stdout.isTerminal || stderr.isTerminal)) return
+    const { prettyFactory } = await import('pino-pretty')
+    const options = { ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }
+    this.#pretty = {
+      stdout: prettyFactory({ ...options, colorize: this.#options.colour.stdout }),
+      stderr: prettyFactory({ ...options, colorize: this.#options.colour.stderr }),
+    }
   }
 
   /** Shows a child's lines until its streams end. The answer is to be called when the child has exited, and awaited. */
@@ -84,7 +97,7 @@ export class Output {
     if (this.#options.logFormat === 'json') return jsonWriter(sink, { process, pid, stream })
     const colour = this.#options.colour[stream]
     const prefix = linePrefix(process, this.#width, colour ? this.#names.indexOf(process) : null)
-    return sink.isTerminal ? terminalWriter(sink, prefix, colour) : plainWriter(sink, prefix)
+    return sink.isTerminal ? terminalWriter(sink, prefix, this.#pretty[stream]) : plainWriter(sink, prefix)
   }
 
   #isDone(): boolean {

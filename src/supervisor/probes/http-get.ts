@@ -1,17 +1,15 @@
-import { get as getPlain } from 'node:http'
-import { get as getSecure } from 'node:https'
 import { describeConnectError } from './connect-error.ts'
 
 /**
  * Resolves when the URL answers 2xx or 3xx; redirects are not followed and certificates not checked, as Kubernetes does it.
  * Rejects with the reason.
  */
-export function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
+export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
+  // Loaded by the first probe that needs it: a graph without one starts sooner.
+  const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
+  await new Promise<void>((resolve, reject) => {
     const headers = { 'user-agent': 'ponix-orchestrator' }
-    const request = url.startsWith('https:')
-      ? getSecure(url, { agent: false, headers, rejectUnauthorized: false })
-      : getPlain(url, { agent: false, headers })
+    const request = get(url, { agent: false, headers, rejectUnauthorized: false })
     const abort = () => request.destroy(new Error(`${url} did not answer`))
     const finish = (error: Error | null) => {
       signal.removeEventListener('abort', abort)
