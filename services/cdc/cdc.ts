@@ -6,8 +6,10 @@ import { ensureStreams } from '../../src/nats/streams.ts'
 import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
 import { reachPostgres } from '../../src/postgres/replication/reach.ts'
 import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
+import { ReplicationError } from '../../src/postgres/replication/replication-error.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { RunnerOptions } from '../../src/runner/runner.ts'
+import { StartupError } from '../../src/runner/startup.ts'
 import { deadLetterMetric, observeCdc } from './cdc-metrics.ts'
 import { ChangePublisher } from './change-publisher.ts'
 import { deadLetterBody } from './dead-letter-row.ts'
@@ -59,7 +61,7 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger): Prom
     processes: {
       capture: (signal) => {
         signal.addEventListener('abort', () => publisher.stop(), { once: true })
-        return capture.run(signal)
+        return capture.run(signal).catch(throwInOneLine)
       },
       monitor: (signal) => monitorSlot(capture, { warnBytes, logger }, signal),
     },
@@ -69,6 +71,11 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger): Prom
       replication: async () => checkFlow(capture, publisher),
     },
   }
+}
+
+/** What replication says of itself needs no stack. */
+function throwInOneLine(error: unknown): never {
+  throw error instanceof ReplicationError ? new StartupError(error.message, { cause: error }) : error
 }
 
 /** Ready is who streams, and who would take over. */
@@ -95,10 +102,7 @@ function deadLetterWriter(nats: NatsClient, environment: CdcEnvironment, logger:
   return async (entity: Entity, change: Parameters<typeof deadLetterBody>[0], messageId: string, reason: string) => {
     const action = actionOf(change.operation)
     const id = String((change.new ?? change.old)?.get(entity.key))
-    logger.error(
-      { [`${entity.name}_id`]: id, message_id: messageId },
-      `${action} goes to the dead letters: ${reason}`,
-    )
+    logger.error({ [`${entity.name}_id`]: id, message_id: messageId }, `${action} goes to the dead letters: ${reason}`)
     const letter = {
       service: 'cdc',
       stream: streamOf(entity.name, environment),
