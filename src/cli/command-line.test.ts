@@ -1,53 +1,20 @@
-import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Outcome, ProgramUnderTest } from './program-under-test.ts'
 
-/*
- * The program as users have it: bundled, in a child process. Built into .ponix, because it finds its package.json upwards.
- */
-const root = join(import.meta.dirname, '..', '..')
-mkdirSync(join(root, '.ponix'), { recursive: true })
-const built = mkdtempSync(join(root, '.ponix', 'test-cli-'))
-const folder = mkdtempSync(join(tmpdir(), 'ponix-cli-'))
-const marker = join(folder, 'was-started')
-
+let program: ProgramUnderTest
 beforeAll(async () => {
-  const build = await rolldown({ input: { cli: join(root, 'src/cli/main.ts') }, cwd: root, platform: 'node' })
-  await build.write({ dir: built, format: 'esm', entryFileNames: '[name].js' })
-  await build.close()
+  program = await ProgramUnderTest.build()
 }, 60_000)
+afterAll(() => program.dispose())
 
-afterAll(() => {
-  rmSync(built, { recursive: true, force: true })
-  rmSync(folder, { recursive: true, force: true })
-})
+const ponix = (...args: readonly string[]): Promise<Outcome> => program.run(...args)
+const writeConfig = (config: unknown, name?: string): void => program.writeConfig(config, name)
+/** Made by every process that is started, in the program's working directory. */
+const isMarked = (): boolean => existsSync(join(program.folder, 'was-started'))
 
-interface Outcome {
-  readonly code: number | string
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function ponix(...args: readonly string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [join(built, 'cli.js'), ...args],
-      { cwd: folder, timeout: 15_000 },
-      (error, stdout, stderr) =>
-        resolve({ code: error === null ? 0 : (error.code ?? String(error.signal)), stdout, stderr }),
-    )
-  })
-}
-
-const touch = { command: '/bin/sh', args: ['-c', `echo x >> ${marker}`] }
-
-function writeConfig(config: unknown, name = 'commonplace.json'): void {
-  writeFileSync(join(folder, name), typeof config === 'string' ? config : JSON.stringify(config))
-}
+const touch = { command: '/bin/sh', args: ['-c', 'echo x >> was-started'] }
 
 const file = {
   processes: {
@@ -82,7 +49,7 @@ describe('help and version (O-11)', () => {
   })
 
   it('--version is that of the package', async () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'))
     expect(await ponix('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
   })
 })
@@ -132,7 +99,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
     writeConfig('{"mqtt_broker": "localhost:99999", "processes": {"a": {"command": "true"}}}', 'broker.json')
     writeConfig('{"processes": {}}', 'empty.json')
     expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })
-    expect(existsSync(marker)).toBe(false)
+    expect(isMarked()).toBe(false)
   })
 
   it('a bad file starts nothing and lists everything (O-20)', async () => {
@@ -140,7 +107,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
     const { code, stdout, stderr } = await ponix('--config', 'bad.json')
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr.trimEnd().split('\n')).toHaveLength(4)
-    expect(existsSync(marker)).toBe(false)
+    expect(isMarked()).toBe(false)
   })
 })
 
@@ -156,7 +123,7 @@ describe('validate (O-7)', () => {
       '3. http ← store (started), migrate (completed_successfully)',
       '',
     ])
-    expect(existsSync(marker)).toBe(false)
+    expect(isMarked()).toBe(false)
   })
 
   it('takes a path, before the command or after it, and leaves out what is disabled', async () => {

@@ -31,11 +31,9 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   })
   killChildrenOnMistakes(supervisor)
   const ended = supervisor.run()
-  const killed = signals.forced.then(async (exitCode) => {
-    await Promise.race([ended, delay(killedMs)])
-    return { exitCode }
-  })
-  const { exitCode } = await Promise.race([ended, killed])
+  const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
+  const ending = await Promise.race([ended, killed])
+  const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   await Promise.all([flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }
@@ -50,10 +48,10 @@ function killChildrenOnMistakes(supervisor: Supervisor): void {
 }
 
 async function flushed(stream: Writable): Promise<void> {
-  if (stream.writableLength === 0 || stream.destroyed) return
+  if (stream.writableLength === 0 || stream.destroyed || stream.errored !== null) return
   await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), delay(flushMs)])
 }
 
 function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }

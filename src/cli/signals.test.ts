@@ -11,7 +11,7 @@ function watch(options: Partial<SignalOptions> = {}) {
     { terminal: true, underNpm: false, warn: (message) => calls.push(message), now: () => 0, ...options },
   )
   dispose = () => handling.dispose()
-  return { calls, forced: handling.forced }
+  return { calls, handling }
 }
 
 const stop = (signal: string) => JSON.stringify({ type: 'signal', signal })
@@ -29,11 +29,12 @@ describe('handleSignals (O-37)', () => {
     ['SIGTERM', 'SIGINT', 130],
     ['SIGINT', 'SIGTERM', 143],
   ] as const)('%s and then %s kills and ends with %d', async (first, second, exitCode) => {
-    const { calls, forced } = watch()
+    const { calls, handling } = watch()
     process.emit(first, first)
     process.emit(second, second)
     expect(calls).toEqual([stop(first), 'kill'])
-    await expect(forced).resolves.toBe(exitCode)
+    await handling.forced
+    expect(handling.forcedExitCode()).toBe(exitCode)
   })
 
   it('SIGHUP without a terminal changes nothing', () => {

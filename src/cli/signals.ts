@@ -19,20 +19,26 @@ export interface SignalOptions {
 const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 type StopSignal = keyof typeof numbers
 
+export interface SignalHandling {
+  /** Resolves when a second signal has killed everything. */
+  readonly forced: Promise<void>
+  /** 128 and the number of that second signal, as shells have it; null without one. */
+  forcedExitCode(): number | null
+  /** Gives the signals back. */
+  dispose(): void
+}
+
 /** npm passes on the Ctrl-C that the terminal has sent to the whole group already: one press arrives twice, this soon. */
 const echoMs = 150
 
 /**
- * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first stops in order, a second kills at once. `forced` resolves
- * with the exit code of such a kill. `dispose` gives the signals back.
+ * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first stops in order, a second kills at once.
  */
-export function handleSignals(
-  target: Stoppable,
-  options: SignalOptions,
-): { readonly forced: Promise<number>; dispose(): void } {
+export function handleSignals(target: Stoppable, options: SignalOptions): SignalHandling {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
-  let resolveForced: (exitCode: number) => void = () => undefined
-  const forced = new Promise<number>((resolve) => (resolveForced = resolve))
+  let exitCode: number | null = null
+  let resolveForced: () => void = () => undefined
+  const forced = new Promise<void>((resolve) => (resolveForced = resolve))
 
   const onSignal = (signal: StopSignal): void => {
     if (signal === 'SIGHUP' && !options.terminal) {
@@ -43,8 +49,9 @@ export function handleSignals(
       first = { signal, at: options.now() }
       target.stop({ type: 'signal', signal })
     } else if (!isEcho(signal, first)) {
+      exitCode = 128 + numbers[signal]
       target.kill()
-      resolveForced(128 + numbers[signal])
+      resolveForced()
     }
   }
   const isEcho = (signal: StopSignal, first: { readonly signal: StopSignal; readonly at: number }): boolean =>
@@ -54,6 +61,7 @@ export function handleSignals(
   for (const signal of signals) process.on(signal, onSignal)
   return {
     forced,
+    forcedExitCode: () => exitCode,
     dispose: () => {
       for (const signal of signals) process.off(signal, onSignal)
     },

@@ -1,0 +1,220 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+}, 60_000)
+afterAll(() => program.dispose())
+
+const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
+const sleeper = line('echo up; exec sleep 1000')
+/** Says so when it is asked to stop, and goes on. */
+const stubborn = line('trap "echo no" TERM; echo up; while :; do sleep 0.1; done', { shutdown: { timeout_ms: 60_000 } })
+
+function start(processes: object, ...args: readonly string[]): RunningProgram {
+  program.writeConfig({ processes })
+  return program.start(...args)
+}
+
+/** The pid that a process was started with. */
+async function pidOf(running: RunningProgram, name: string): Promise<number> {
+  const [, pid] = await running.seen(new RegExp(`${name}: started \\(pid (\\d+)\\)`))
+  return Number(pid)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+describe('run (O-1)', () => {
+  it('shows lines under padded prefixes, each stream on its own, and ends with 0 when all is done (O-31, O-35)', async () => {
+    const running = start({
+      'long-name': line('echo one', { kind: 'task' }),
+      b: line('printf "two\nthree" >&2', { kind: 'task', depends_on: ['long-name'] }),
+    })
+    const { code, stdout, stderr } = await running.outcome
+    expect([code, stdout]).toEqual([0, '[long-name] one\n'])
+    const lines = stderr.split('\n')
+    expect(lines).toContain('[b]         two')
+    expect(lines).toContain('[b]         three')
+    expect(lines.every((text) => text === '' || /^\[(?:b|orchestrator)\] +\S/.test(text))).toBe(true)
+  })
+
+  it('says in one line each what happens: start, exit, wait and attempt, stop (O-32)', async () => {
+    const running = start({ a: line('exit 3', { restart: { max_attempts: 1, backoff_ms: 1 } }) })
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(1)
+    const seen = stderr.replaceAll(/\d+ ms|pid \d+/g, '…').split('\n')
+    expect(seen).toEqual(
+      expect.arrayContaining([
+        '[orchestrator] a: started (…)',
+        '[orchestrator] a: exited with code 3 after …',
+        '[orchestrator] a: restarts in … (attempt 1 of 1)',
+        '[orchestrator] a: started again (…)',
+        expect.stringMatching(/^\[orchestrator\] a: failed for good: /),
+      ]),
+    )
+  })
+
+  it('writes JSON lines only, with --log-format json', async () => {
+    const running = start({ a: line('echo one; echo two >&2', { kind: 'task' }) }, '--log-format', 'json')
+    const { stdout, stderr } = await running.outcome
+    const parse = (text: string) =>
+      text
+        .trimEnd()
+        .split('\n')
+        .map((each): unknown => JSON.parse(each))
+    expect(parse(stdout)).toEqual([expect.objectContaining({ process: 'a', stream: 'stdout', line: 'one' })])
+    expect(parse(stderr)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ process: 'a', stream: 'stderr', line: 'two' }),
+        expect.objectContaining({
+          process: 'orchestrator',
+          event: expect.objectContaining({ type: 'process_started', process: 'a' }),
+        }),
+      ]),
+    )
+  })
+
+  it('--only runs a process fully supervised, without its dependencies (O-3)', async () => {
+    const running = start(
+      { db: sleeper, a: line('echo here; exit 1', { depends_on: ['db'], restart: { backoff_ms: 1 } }) },
+      '--only',
+      'a',
+    )
+    await running.seen(/here[^]*here[^]*here/)
+    running.signal('SIGTERM')
+    const { code, stdout, stderr } = await running.outcome
+    expect([code, stdout.includes('[db]')]).toEqual([0, false])
+    expect(stderr).toContain('restarts in')
+  })
+
+  it('a command that does not exist fails the start with that reason (O-34)', async () => {
+    const running = start({ a: sleeper, b: { command: 'no-such-program', depends_on: ['a'] } })
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/\[orchestrator\] b: could not be started: .*no-such-program/)
+    expect(stderr).toContain('a: stopped')
+  })
+
+  it('shows the last lines of what did not become ready (O-36)', async () => {
+    const silent = line('echo almost; exec sleep 1000', { readiness_probe: { notify: true }, startup_timeout_ms: 300 })
+    const { code, stderr } = await start({ silent, user: line('true', { depends_on: ['silent'] }) }).outcome
+    expect(code).toBe(1)
+    expect(stderr).toMatch(
+      /\[orchestrator\] silent: failed for good: .*the last lines it wrote:\n\[orchestrator\] {3}\| almost\n/,
+    )
+  })
+
+  it('an MQTT broker that cannot be reached is one error that says how to start one, exit 1 (O-30)', async () => {
+    const running = start({ user: line('true', { env: { B: '${mqtt_broker}' } }) }, '--mqtt-broker', 'localhost:1')
+    const { code, stdout, stderr } = await running.outcome
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr.match(/the MQTT broker at localhost:1 cannot be reached: .*mosquitto -p 1/g)).toHaveLength(1)
+    expect(stderr).not.toContain('user: started')
+  })
+})
+
+describe('exit codes', () => {
+  it('--abort-on-exit stops everything when one ends, and ends with its code', async () => {
+    const running = start({ a: sleeper, b: line('exit 7', { depends_on: ['a'] }) }, '--abort-on-exit')
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(7)
+    expect(stderr).toContain('a: stopped')
+  })
+
+  it('--exit-code-from ends with the code of that process', async () => {
+    const running = start({ a: sleeper, b: line('exit 4', { depends_on: ['a'] }) }, '--exit-code-from', 'b')
+    expect((await running.outcome).code).toBe(4)
+  })
+
+  it('without anything left to supervise it is 0, or 1 if something failed for good (O-35)', async () => {
+    const never = { restart: { policy: 'never' } }
+    expect((await start({ a: line('true', never), b: line('true', never) }).outcome).code).toBe(0)
+    expect((await start({ a: line('true', never), b: line('false', never) }).outcome).code).toBe(1)
+  })
+})
+
+describe('signals (O-37)', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    '%s stops in order, dependents first, exit 0, and nothing is left',
+    async (signal) => {
+      const running = start({ a: sleeper, b: { ...sleeper, depends_on: ['a'] } })
+      const pids = [await pidOf(running, 'a'), await pidOf(running, 'b')]
+      await running.seen(/all 2 processes are ready/)
+      running.signal(signal)
+      const { code, stderr } = await running.outcome
+      expect(code).toBe(0)
+      expect(stderr.indexOf('b: stopped')).toBeLessThan(stderr.indexOf('a: stopping'))
+      expect(pids.filter(isAlive)).toEqual([])
+    },
+  )
+
+  it.each([
+    ['SIGINT', 'SIGINT', 130],
+    ['SIGTERM', 'SIGTERM', 143],
+    ['SIGTERM', 'SIGINT', 130],
+  ] as const)('%s and then %s kills at once, exit %i, and nothing is left', async (first, second, exitCode) => {
+    const running = start({ stubborn })
+    const pid = await pidOf(running, 'stubborn')
+    await running.seen(/up/)
+    running.signal(first)
+    await running.seen(/\[stubborn\] +no/)
+    running.signal(second)
+    expect((await running.outcome).code).toBe(exitCode)
+    expect(isAlive(pid)).toBe(false)
+  })
+
+  it('works while a probe is waited for, and in backoff: nothing is started afterwards', async () => {
+    const running = start({
+      probed: line('echo up; exec sleep 1000', { readiness_probe: { notify: true } }),
+      waiting: line('true', { depends_on: ['probed'] }),
+      failing: line('exit 1', { restart: { backoff_ms: 60_000, max_backoff_ms: 60_000 } }),
+    })
+    await running.seen(/up/)
+    await running.seen(/failing: restarts in 1 min/)
+    running.signal('SIGTERM')
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(0)
+    expect(stderr.match(/: started/g)).toHaveLength(2)
+    expect(stderr).not.toContain('started again')
+  })
+
+  it('SIGHUP without a terminal changes nothing', async () => {
+    const running = start({ a: sleeper })
+    await running.seen(/up/)
+    running.signal('SIGHUP')
+    await running.seen(/SIGHUP changes nothing/)
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+  })
+})
+
+describe('readers of the output (O-31)', () => {
+  it('one that goes away does not end supervision', async () => {
+    const running = start({ a: line('while :; do echo noise; echo noise >&2; sleep 0.05; done'), b: sleeper })
+    await running.seen(/noise/)
+    running.child.stdout?.destroy()
+    await running.seen(/stdout cannot be written to/)
+    running.child.stderr?.destroy()
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('one that is stuck does not block a stop', async () => {
+    const running = start({ a: line('yes'), b: line('yes >&2') })
+    await running.seen(/\[a\]/)
+    running.child.stdout?.pause()
+    running.child.stderr?.pause()
+    running.signal('SIGTERM')
+    const exited = new Promise((resolve) => running.child.once('exit', resolve))
+    expect(await exited).toBe(0)
+    running.child.stdout?.destroy()
+    running.child.stderr?.destroy()
+  })
+})
