@@ -12,7 +12,7 @@ const ACTIONS = {
 } as const satisfies Record<Operation, Action>
 
 /** The headers of every event: where in PostgreSQL's log its change is. LSN and index together order the events. */
-export const EVENT_HEADERS = {
+const EVENT_HEADERS = {
   /** Where the commit record starts: `16/B374D848`. */
   lsn: 'Ponix-Lsn',
   /** The place of the change within its transaction, from 0. */

@@ -251,7 +251,7 @@ async function endOf(stream: ReplicationStream): Promise<never> {
 }
 
 /** Resolves when `signal` aborts; lets go of it when `over` does. */
-export function abortOf(signal: AbortSignal, over: AbortSignal): Promise<void> {
+function abortOf(signal: AbortSignal, over: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: over }))
 }
