@@ -73,7 +73,11 @@ describe('describeEvent (O-32)', () => {
     ],
     [{ type: 'all_ready', afterMs: 3100, count: 7 }, 'info', 'all 7 processes are ready after 3.1 s'],
     [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
-    [{ type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } }, 'info', 'stopping everything: SIGINT'],
+    [
+      { type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } },
+      'info',
+      'stopping everything: SIGINT (a second one kills at once)',
+    ],
     [
       { type: 'stopping', reason: { type: 'start_failed', process: 'db', message: 'was not found' } },
       'error',

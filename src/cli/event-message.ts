@@ -72,7 +72,8 @@ function levelOf(event: SupervisorEvent): Level {
 }
 
 function describeStopReason(reason: StopReason): string {
-  if (reason.type === 'signal') return reason.signal
+  if (reason.type === 'signal')
+    return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills at once)' : reason.signal
   if (reason.type === 'start_failed') return `${reason.process}: ${reason.message}`
   if (reason.type === 'exited') return `${reason.process} ${describeExit(reason.exit)}`
   return 'there is no MQTT broker'
