@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { commonEnvironment, integer, port, postgresEnvironment } from '../../src/runner/environment-fragments.ts'
+import { commonEnvironment, integer, postgresEnvironment } from '../../src/runner/environment-fragments.ts'
 
 /** What the api reads from the environment. */
 export const apiEnvironment = z.object({
@@ -9,7 +9,8 @@ export const apiEnvironment = z.object({
   PONIX_GRPC_HOST: z.string().default('127.0.0.1'),
   /** 0 takes any free port. */
   PONIX_GRPC_PORT: integer(0, 65_535).prefault('50051'),
-  PONIX_API_HTTP_PORT: port().optional(),
+  /** /healthz, /readyz and /metrics; 0 serves none. */
+  PONIX_API_HTTP_PORT: integer(0, 65_535).prefault('0'),
   /** Connections to PostgreSQL at most. */
   PONIX_API_POSTGRES_CONNECTIONS: integer(1, 1000).prefault('10'),
 })

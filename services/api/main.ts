@@ -6,9 +6,12 @@ import { runService } from '../../src/runner/runner.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { createApi } from './api.ts'
 import { apiEnvironment } from './environment.ts'
+import { assertLoopback } from './loopback.ts'
 
 await runMain('api', async () => {
   const environment = parseEnvironment('api', apiEnvironment)
+  // Refused before anything is waited for.
+  await assertLoopback(environment.PONIX_GRPC_HOST)
   const logger = createLogger('api')
   const database = await connectPostgres({
     host: environment.PONIX_POSTGRES_HOST,

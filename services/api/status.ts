@@ -27,6 +27,3 @@ export function statusOf(error: unknown): CallStatus {
 export function codeName(code: Status): string {
   return Status[code]
 }
-
-/** The form in which grpc-js takes a status that is not OK. */
-export type Refusal = Pick<ServiceError, 'code' | 'details'>

@@ -32,7 +32,7 @@ export function splitStatements(sql: string, dialect: SqlDialect, firstLine = 1)
 }
 
 /** How many lines end before the offset. */
-export function linesIn(text: string, offset: number): number {
+function linesIn(text: string, offset: number): number {
   let lines = 0
   for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) lines++
   return lines

@@ -11,7 +11,7 @@ const { BYTES, DYN, INT, STRING } = CelScalar
 export const INPUT_VARIABLE = 'input'
 
 /** What one evaluation may build of strings and bytes. Byte arrays live outside the heap, where no memory limit reaches. */
-export const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
+const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
 
 const LATEST_TIMESTAMP_SECONDS = 253_402_300_799n
 const EARLIEST_TIMESTAMP_SECONDS = -62_135_596_800n

@@ -6,14 +6,14 @@ import type { CelMap, CelValue } from '@bufbuild/cel'
 import type { JsonObject, JsonValue } from '../domain/gateway.ts'
 
 /** Levels of maps and lists in a result. A protobuf Struct needs three messages for each, and readers stop at 100. */
-export const MAX_RESULT_DEPTH = 32
+const MAX_RESULT_DEPTH = 32
 /** About how much JSON a result may be; a message of the broker holds no more. */
-export const MAX_RESULT_BYTES = 1024 * 1024
+const MAX_RESULT_BYTES = 1024 * 1024
 
 const LARGEST_EXACT_INTEGER = 2n ** 53n
 
 /** The result cannot be JSON; the message says which part, as a path, and why. */
-export class ResultError extends Error {
+class ResultError extends Error {
   override readonly name = 'ResultError'
 }
 

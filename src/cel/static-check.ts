@@ -3,9 +3,9 @@ import { parseSource } from './syntax-tree.ts'
 import type { Call, Comprehension, Expr, ParsedSource, ParseResult, Select, Struct } from './syntax-tree.ts'
 
 /** The longest source, in bytes of UTF-8. */
-export const MAX_SOURCE_BYTES = 4096
+const MAX_SOURCE_BYTES = 4096
 /** How many macros that iterate (`map`, `filter`, `all` …) may stand inside one another: each multiplies the work. */
-export const MAX_MACRO_NESTING = 2
+const MAX_MACRO_NESTING = 2
 /** Levels of the syntax tree; keeps every recursion over it far from the end of the stack. */
 const MAX_TREE_DEPTH = 250
 

@@ -9,10 +9,6 @@ export function now(): Instant {
   return BigInt(Date.now()) * 1000n
 }
 
-export function fromDate(date: Date): Instant {
-  return BigInt(date.getTime()) * 1000n
-}
-
 /** RFC 3339 in UTC with six digits of fraction: `2026-01-02T03:04:05.000006Z`. */
 export function toRfc3339(instant: Instant): string {
   const micros = ((instant % 1_000_000n) + 1_000_000n) % 1_000_000n

@@ -114,6 +114,6 @@ function errorOf(error: unknown): Error {
 }
 
 /** Host and port of a broker's URL, without its credentials. */
-export function brokerAddress(brokerUrl: string): string {
+function brokerAddress(brokerUrl: string): string {
   return new URL(brokerUrl).host
 }

@@ -16,7 +16,7 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
 }
 
 /** Throws a MappingError for a missing time. */
-export function endDeviceFromProto(message: ProtoEndDevice): EndDevice {
+function endDeviceFromProto(message: ProtoEndDevice): EndDevice {
   return {
     deviceId: message.deviceId,
     organizationId: message.organizationId,

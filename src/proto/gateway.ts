@@ -41,7 +41,7 @@ export function gatewayToProto(gateway: Gateway): ProtoGateway {
 }
 
 /** Throws a MappingError for a missing time, an unknown status or a config that is no JSON object. */
-export function gatewayFromProto(message: ProtoGateway): Gateway {
+function gatewayFromProto(message: ProtoGateway): Gateway {
   const status = gatewayStatusFromProto(message.status)
   if (status === null) throw new MappingError(`gateway.status is unknown: ${message.status}`)
   return {

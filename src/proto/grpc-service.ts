@@ -1,12 +1,4 @@
-import {
-  type DescMessage,
-  type DescMethod,
-  type DescService,
-  fromBinary,
-  type Message,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
+import { type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import type { MethodDefinition } from '@grpc/grpc-js'
 
 /** A method as grpc-js wants it, for server and client alike: its path, and protobuf-es as the codec. */
@@ -22,9 +14,4 @@ export function grpcMethod<I extends DescMessage, O extends DescMessage>(
     responseSerialize: (message) => Buffer.from(toBinary<DescMessage>(method.output, message)),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   }
-}
-
-/** All methods of a service, by the names that grpc-js looks handlers up with. */
-export function grpcService(service: DescService): Record<string, MethodDefinition<Message, Message>> {
-  return Object.fromEntries(service.methods.map((method) => [method.localName, grpcMethod(method)]))
 }

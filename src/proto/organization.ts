@@ -38,7 +38,7 @@ export function organizationToProto(organization: Organization): ProtoOrganizati
 }
 
 /** Throws a MappingError for a missing time or an unknown status. */
-export function organizationFromProto(message: ProtoOrganization): Organization {
+function organizationFromProto(message: ProtoOrganization): Organization {
   const status = organizationStatusFromProto(message.status)
   if (status === null) throw new MappingError(`organization.status is unknown: ${message.status}`)
   return {

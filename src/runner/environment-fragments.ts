@@ -34,7 +34,7 @@ export function url(...schemes: readonly string[]) {
 }
 
 /** One or more URLs, separated by commas: the servers of a cluster. */
-export function urls(...schemes: readonly string[]) {
+function urls(...schemes: readonly string[]) {
   return z
     .string()
     .refine(

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import type { ExitResult, StopReason } from './events.ts'
 
 /** The code a shell shows for it: that of the process, or 128 and the number of the signal. */
-export function codeOfExit(exit: ExitResult): number {
+function codeOfExit(exit: ExitResult): number {
   return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
 }
 

@@ -12,7 +12,7 @@ export interface ProcessEntry {
 }
 
 /** Every process of the machine, as /proc has it; none where there is no /proc. */
-export function listProcesses(): ProcessEntry[] {
+function listProcesses(): ProcessEntry[] {
   return processIds().flatMap((pid) => {
     const entry = readEntry(pid)
     return entry === null ? [] : [entry]

@@ -13,6 +13,8 @@ interface Session {
 /** Work on a session. It calls `finishing` when its client may think that the session is free. */
 export type SessionWork<T> = (connection: EngineConnection, finishing: () => void) => Promise<T>
 
+const MAX_SESSIONS = 1000
+
 /** Sessions by id: each a connection that keeps its temporary tables and SETs between requests. */
 export class Sessions {
   readonly #engine: Engine
@@ -52,6 +54,13 @@ export class Sessions {
     if (session === undefined) {
       if (request.mustExist) {
         throw new ClickHouseException(372, 'SESSION_NOT_FOUND', `Session ${request.id} not found`)
+      }
+      if (this.#sessions.size >= MAX_SESSIONS) {
+        throw new ClickHouseException(
+          202,
+          'TOO_MANY_SIMULTANEOUS_QUERIES',
+          `There are ${MAX_SESSIONS} sessions already`,
+        )
       }
       session = { connection: this.#engine.connect(), busy: false, finished: undefined, expiry: undefined }
       this.#sessions.set(request.id, session)

@@ -93,7 +93,7 @@ function isSecret(path: JsonPath, root: JsonNode): boolean {
 }
 
 /** `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys in quotes. */
-export function describePath(path: JsonPath): string {
+function describePath(path: JsonPath): string {
   return path
     .map((key, index) => {
       if (typeof key === 'number') return `[${key}]`
