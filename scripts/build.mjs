@@ -1,6 +1,7 @@
 // Bundles the programs into dist/: one entry for each, shared chunks, dependencies included. Built aside and moved into
 // place at the end, so that an interrupted build, or two at once, never leave half of one.
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -21,32 +22,22 @@ const programs = {
   'ponix-demo': 'demo',
 }
 
-async function exists(path) {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
-
+/** Built file → its source. One that is missing fails the build. */
 async function entries() {
-  const found = {}
-  for (const name of Object.values(programs)) {
-    const source = name === 'cli' ? 'src/cli/main.ts' : `services/${name}/main.ts`
-    if (await exists(join(root, source))) found[name] = join(root, source)
-    else console.error(`build: ${source} does not exist yet`)
-  }
-  for (const service of await readdir(join(root, 'services'))) {
-    const worker = join(root, 'services', service, 'worker.ts')
-    if (await exists(worker)) found[`${service}-worker`] = worker
-  }
-  return found
+  const mains = Object.values(programs).map((name) => [
+    name,
+    name === 'cli' ? 'src/cli/main.ts' : `services/${name}/main.ts`,
+  ])
+  const services = await readdir(join(root, 'services'))
+  const workers = services.map((service) => [`${service}-worker`, `services/${service}/worker.ts`])
+  const existing = workers.filter(([, source]) => existsSync(join(root, source)))
+  return Object.fromEntries([...mains, ...existing].map(([name, source]) => [name, join(root, source)]))
 }
 
 /** Extensionless programs for the PATH of the orchestrator's children. */
-async function writePrograms(folder, built) {
+async function writePrograms(folder) {
   await mkdir(join(folder, 'bin'))
   for (const [program, name] of Object.entries(programs)) {
-    if (!(name in built)) continue
     const path = join(folder, 'bin', program)
     await writeFile(path, `#!/usr/bin/env node\nimport('../${name}.js')\n`)
     await chmod(path, 0o755)
@@ -95,19 +86,35 @@ async function moveIntoPlace(folder) {
   }
 }
 
+/** What builds that were killed left behind. */
+async function removeAbandoned(scratch) {
+  for (const name of await readdir(scratch)) {
+    const pid = /^build-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(scratch, name), { recursive: true, force: true })
+  }
+}
+
+function isRunning(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
 // Before the sources are read: a change during the build then makes the next set-up build again.
 const sources = fingerprint(root)
 const input = await entries()
-if (Object.keys(input).length > 0) {
-  await mkdir(join(root, '.ponix'), { recursive: true })
-  const folder = await mkdtemp(join(root, '.ponix', 'build-'))
-  try {
-    await bundle(input, folder)
-    await writePrograms(folder, input)
-    await writeFile(join(folder, 'sources'), sources)
-    await chmod(folder, 0o755)
-    await moveIntoPlace(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+const scratch = join(root, '.ponix')
+await mkdir(scratch, { recursive: true })
+await removeAbandoned(scratch)
+const folder = await mkdtemp(join(scratch, `build-${process.pid}-`))
+try {
+  await bundle(input, folder)
+  await writePrograms(folder)
+  await writeFile(join(folder, 'sources'), sources)
+  await chmod(folder, 0o755)
+  await moveIntoPlace(folder)
+} finally {
+  await rm(folder, { recursive: true, force: true })
 }
