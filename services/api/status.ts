@@ -1,4 +1,4 @@
-import { status as Status, type ServiceError } from '@grpc/grpc-js'
+import { status as Status } from '@grpc/grpc-js'
 import { DomainError, type DomainErrorCode } from '../../src/domain/errors.ts'
 import { MappingError } from '../../src/proto/errors.ts'
 

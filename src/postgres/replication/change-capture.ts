@@ -20,7 +20,7 @@ export interface CaptureOptions {
   /** After `maxAttempts` failures in a row without progress capturing gives up. Delays grow up to `maxDelayMs`. */
   readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
   readonly logger: Logger
-  /** Default 5,000 messages, 16 MiB. */
+  /** Default 1,000 messages, 16 MiB. */
   readonly limits?: FlowLimits
   /** Default 8,000 ms. */
   readonly shutdownTimeoutMs?: number
@@ -31,7 +31,7 @@ export interface CaptureOptions {
 /** `standby`: another instance streams from the slot; this one takes over when that one ends. */
 export type CaptureState = 'connecting' | 'standby' | 'streaming' | 'stopped'
 
-const DEFAULT_LIMITS: FlowLimits = { maxMessages: 5000, maxBytes: 16 * 1024 * 1024 }
+const DEFAULT_LIMITS: FlowLimits = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 }
 const SILENCE_LIMIT_MS = 60_000
 const MAX_STATUS_INTERVAL_MS = 10_000
 
