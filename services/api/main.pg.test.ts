@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { freePort } from '../../test/rig/servers.ts'
+
+// The built program, as the orchestrator starts it.
+
+const program = fileURLToPath(new URL('../../dist/api.js', import.meta.url))
+
+let schema: TestSchema
+
+beforeAll(async () => {
+  schema = await TestSchema.create(inject('postgres'))
+})
+
+afterAll(async () => schema[Symbol.asyncDispose]())
+
+function start(variables: Readonly<Record<string, string>>) {
+  const { host, port, database, username, password } = schema.options
+  const child = spawn(process.execPath, [program], {
+    env: {
+      PATH: process.env['PATH'],
+      NOTIFY_FD: '3',
+      PONIX_POSTGRES_HOST: host,
+      PONIX_POSTGRES_PORT: String(port),
+      PONIX_POSTGRES_DATABASE: database,
+      PONIX_POSTGRES_USERNAME: username,
+      PONIX_POSTGRES_PASSWORD: password,
+      PONIX_STARTUP_TIMEOUT_SECS: '10',
+      ...variables,
+    },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  })
+  const [, stdout, stderr, notify] = child.stdio
+  if (!stdout || !stderr || !notify) throw new Error('no pipes')
+  return { child, stdout: text(stdout), stderr: text(stderr), notify }
+}
+
+/** Exit code and what stands on stderr of a start that must fail. */
+async function failure(variables: Readonly<Record<string, string>>): Promise<{ code: unknown; stderr: string }> {
+  const { child, stderr } = start(variables)
+  const [code]: unknown[] = await once(child, 'close')
+  return { code, stderr: await stderr }
+}
+
+test('R-5 ready when it can serve; A-10 SIGTERM ends it with exit code 0', async () => {
+  const grpcPort = await freePort()
+  const httpPort = await freePort()
+  const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
+  const { child, stdout, stderr, notify } = start(variables)
+  await once(notify, 'data')
+  const client = new GrpcClient(`127.0.0.1:${grpcPort}`)
+  await client.call(OrganizationService.method.createOrganization, { name: 'Acme' })
+  const ready = await fetch(`http://127.0.0.1:${httpPort}/readyz`)
+  expect(ready.status).toBe(200)
+  const metrics = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text()
+  expect(metrics).toContain(
+    'ponix_api_calls_total{method="ponix.organization.v1.OrganizationService/CreateOrganization",code="OK"} 1',
+  )
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'close')
+  client.close()
+  expect({ code, stderr: await stderr }).toEqual({ code: 0, stderr: '' })
+  expect(await stdout).toContain('"method":"ponix.organization.v1.OrganizationService/CreateOrganization","code":"OK"')
+})
+
+test('A-7 an address that others can reach: one line, exit code 1, before anything is waited for', async () => {
+  const { code, stderr } = await failure({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' })
+  expect(code).toBe(1)
+  expect(stderr).toBe(
+    'api: PONIX_GRPC_HOST=0.0.0.0 can be reached by other machines, and the api has no authentication yet: ' +
+      'set it to 127.0.0.1, and put a proxy that authenticates in front\n',
+  )
+})
+
+test('a gRPC port in use: one line, exit code 1', async () => {
+  const port = await freePort()
+  const other = createServer().listen(port, '127.0.0.1')
+  await once(other, 'listening')
+  const { code, stderr } = await failure({ PONIX_GRPC_PORT: String(port) })
+  other.close()
+  expect(code).toBe(1)
+  expect(stderr).toBe(
+    `api: cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: ` +
+      'stop it, or set PONIX_GRPC_PORT to another port\n',
+  )
+})
+
+test('R-6 PostgreSQL does not answer: one line, exit code 1', async () => {
+  const port = await freePort()
+  const { code, stderr } = await failure({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
+})
+
+test('R-7 wrong variables: one line each, exit code 2', async () => {
+  const { code, stderr } = await failure({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' })
+  expect(code).toBe(2)
+  expect(stderr).toBe(
+    'api: PONIX_GRPC_PORT="99999": expected a whole number from 0 to 65535\n' +
+      'api: PONIX_API_POSTGRES_CONNECTIONS="0": expected a whole number from 1 to 1000\n',
+  )
+})

@@ -1,0 +1,116 @@
+import { copyFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { withClient } from '../../src/postgres/test-schema.ts'
+import { MigrateRig, packageFolder } from './migrate-rig.ts'
+
+let rig: MigrateRig
+beforeAll(async () => {
+  rig = await MigrateRig.create(inject('postgres'))
+  const own = join(packageFolder, 'migrations/postgres')
+  for (const name of await readdir(own)) await copyFile(join(own, name), join(rig.folder, name))
+  const { stderr } = await rig.run('up')
+  if (stderr !== '') throw new Error(stderr)
+})
+afterAll(() => rig[Symbol.asyncDispose]())
+
+/** How PostgreSQL would do it if tables were large: whatever it can read in order, it does. */
+async function planOf(sql: string): Promise<string> {
+  return withClient(rig.server, async (client) => {
+    for (const way of ['seqscan', 'bitmapscan', 'sort']) await client.query(`SET enable_${way} = off`)
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql}`)
+    return rows.map((row) => row['QUERY PLAN']).join('\n')
+  })
+}
+
+describe('W-4: the tables', () => {
+  test('plain SQL works: timestamps, status, name and configuration have defaults', async () => {
+    await rig.rows("INSERT INTO organizations (id) VALUES ('org')")
+    await rig.rows("INSERT INTO end_devices (device_id, organization_id) VALUES ('dev', 'org')")
+    await rig.rows("INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'emqx')")
+    const [organization] = await rig.rows('SELECT *, created_at = updated_at AS fresh FROM organizations')
+    expect(organization).toMatchObject({ name: '', status: 'active', deleted_at: null, fresh: true })
+    expect(await rig.rows('SELECT name, payload_conversion FROM end_devices')).toEqual([
+      { name: '', payload_conversion: '' },
+    ])
+    expect(await rig.rows('SELECT gateway_config, status, deleted_at FROM gateways')).toEqual([
+      { gateway_config: {}, status: 'active', deleted_at: null },
+    ])
+  })
+
+  test.each([
+    ["INSERT INTO end_devices (device_id, organization_id) VALUES ('x', 'nobody')", 'foreign key'],
+    ["INSERT INTO organizations (id, status) VALUES ('x', 'odd')", 'check constraint'],
+    ["UPDATE gateways SET gateway_config = '[]'", 'check constraint'],
+    ["UPDATE gateways SET status = 'odd'", 'check constraint'],
+    ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
+    ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
+  ])('%s is refused by a %s', async (sql, constraint) => {
+    await expect(rig.rows(sql)).rejects.toThrow(constraint)
+  })
+
+  test.each([['organizations'], ['end_devices'], ['gateways']])(
+    'updated_at of %s moves with every update, even within one microsecond',
+    async (table) => {
+      for (const future of ['0', '1 hour']) {
+        await rig.rows(`UPDATE ${table} SET updated_at = now() + interval '${future}'`)
+        const [before] = await rig.rows<{ at: string }>(`SELECT updated_at::text AS at FROM ${table}`)
+        const [after] = await rig.rows<{ moved: boolean; gap: string }>(
+          `UPDATE ${table} SET name = name RETURNING updated_at > '${before?.at}' AS moved`,
+        )
+        expect(after?.moved).toBe(true)
+      }
+    },
+  )
+
+  test.each([
+    [
+      'organizations_newest',
+      'SELECT * FROM organizations WHERE deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 50',
+    ],
+    [
+      'end_devices_newest',
+      "SELECT * FROM end_devices WHERE organization_id = 'org' ORDER BY created_at DESC, device_id DESC LIMIT 50",
+    ],
+    [
+      'gateways_newest',
+      "SELECT * FROM gateways WHERE organization_id = 'org' AND deleted_at IS NULL ORDER BY created_at DESC, gateway_id DESC LIMIT 50",
+    ],
+  ])('a list reads the index %s and sorts nothing', async (index, sql) => {
+    const plan = await planOf(sql)
+    expect(plan).toContain(index)
+    expect(plan).not.toContain('Sort')
+  })
+})
+
+describe('C-1, C-5: what cdc reads', () => {
+  test('every table carries its whole old row and is published', async () => {
+    const tables = ['end_devices', 'gateways', 'organizations']
+    const identities = await rig.rows<{ name: string; identity: string }>(
+      "SELECT relname AS name, relreplident AS identity FROM pg_class WHERE relname IN ('organizations', 'end_devices', 'gateways') ORDER BY 1",
+    )
+    expect(identities).toEqual(tables.map((name) => ({ name, identity: 'f' })))
+    const published = await rig.rows(
+      "SELECT tablename FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication' ORDER BY 1",
+    )
+    expect(published).toEqual(tables.map((tablename) => ({ tablename })))
+  })
+
+  test('E-5: all of it can be taken back and applied again', async () => {
+    await rig.rows('TRUNCATE organizations CASCADE')
+    const files = await readdir(rig.folder)
+    for (const _file of files) expect(await rig.run('down')).toMatchObject({ code: 0, stderr: '' })
+    expect(
+      await rig.rows("SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'ponix_migrations'"),
+    ).toEqual([])
+    expect(await rig.rows('SELECT FROM pg_publication')).toEqual([])
+    expect(await rig.run('up')).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('a publication that cdc has made already is no obstacle', async () => {
+    await rig.run('down')
+    await rig.rows('CREATE PUBLICATION ponix_cdc_publication FOR TABLE gateways')
+    expect(await rig.run('up')).toMatchObject({ code: 0, stderr: '' })
+    expect(await rig.rows("SELECT FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication'")).toHaveLength(3)
+  })
+})

@@ -1,0 +1,184 @@
+import { tmpdir } from 'node:os'
+import { Writable } from 'node:stream'
+import type {
+  MqttBroker,
+  ResolvedConfig,
+  ResolvedProbe,
+  ResolvedProcess,
+} from '../../src/supervisor/config/resolved.ts'
+import type { SupervisorEvent } from '../../src/supervisor/events.ts'
+import { Supervisor, type SupervisorOptions } from '../../src/supervisor/supervisor.ts'
+
+type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
+
+/** Keeps what is written, and lets the test wait for it. */
+export class CapturedOutput extends Writable {
+  #bytes: Buffer[] = []
+  readonly #waiting = new Set<() => void>()
+
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.#bytes.push(Buffer.from(chunk))
+    for (const look of this.#waiting) look()
+    callback()
+  }
+
+  get bytes(): Buffer {
+    const all = Buffer.concat(this.#bytes)
+    this.#bytes = [all]
+    return all
+  }
+
+  get text(): string {
+    return this.bytes.toString('utf8')
+  }
+
+  get lines(): string[] {
+    const lines = this.text.split('\n')
+    if (lines.at(-1) === '') lines.pop()
+    return lines
+  }
+
+  /** Resolves when the text holds `part`. */
+  async holds(part: string): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!this.text.includes(part)) return
+        this.#waiting.delete(look)
+        resolve()
+      }
+      this.#waiting.add(look)
+      look()
+    })
+  }
+}
+
+export interface GraphOptions extends Partial<Omit<SupervisorOptions, 'onEvent' | 'output'>> {
+  readonly stdout?: Writable
+  readonly stderr?: Writable
+  readonly mqttBroker?: Partial<MqttBroker>
+}
+
+/** Shorthand of a process for tests: everything but name and command has a default; restarts come at once. */
+export type ProcessSketch = Partial<Omit<ResolvedProcess, 'dependsOn' | 'restart' | 'shutdown'>> & {
+  readonly name: string
+  readonly command: string
+  readonly dependsOn?: ResolvedProcess['dependsOn']
+  readonly restart?: Partial<ResolvedProcess['restart']>
+  readonly shutdown?: Partial<ResolvedProcess['shutdown']>
+}
+
+function processOf(sketch: ProcessSketch): ResolvedProcess {
+  return {
+    kind: 'service',
+    args: [],
+    shell: false,
+    cwd: tmpdir(),
+    env: { PATH: process.env['PATH'] ?? '' },
+    dependsOn: [],
+    usesMqttBroker: false,
+    readinessProbe: null,
+    startupTimeoutMs: 60_000,
+    ...sketch,
+    restart: {
+      policy: sketch.kind === 'task' ? 'never' : 'always',
+      backoffMs: 0,
+      maxBackoffMs: 0,
+      jitter: 0,
+      resetAfterMs: 30_000,
+      maxAttempts: Infinity,
+      ...sketch.restart,
+    },
+    shutdown: { signal: 'SIGTERM', timeoutMs: 10_000, ...sketch.shutdown },
+  }
+}
+
+/** A probe that asks every 10 ms. */
+export function probeOf(check: ResolvedProbe['check'], over: Partial<ResolvedProbe> = {}): ResolvedProbe {
+  return {
+    check,
+    initialDelayMs: 0,
+    periodMs: { beforeReady: 10, afterReady: 10 },
+    timeoutMs: 2000,
+    successThreshold: 1,
+    failureThreshold: 1,
+    ...over,
+  }
+}
+
+/** A supervisor at work, with its events and its output in the hands of the test. */
+export class SupervisedGraph implements AsyncDisposable {
+  readonly stdout: CapturedOutput
+  readonly stderr: CapturedOutput
+  readonly events: SupervisorEvent[] = []
+  readonly supervisor: Supervisor
+  readonly #taken = new Set<SupervisorEvent>()
+  readonly #waiting = new Set<() => void>()
+  readonly #ended: Promise<{ exitCode: number }>
+
+  constructor(processes: readonly ProcessSketch[], options: GraphOptions = {}) {
+    const { mqttBroker, stdout, stderr, ...rest } = options
+    this.stdout = new CapturedOutput()
+    this.stderr = new CapturedOutput()
+    const config: ResolvedConfig = {
+      path: '/graph.json',
+      processes: processes.map(processOf),
+      mqttBroker: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...mqttBroker },
+    }
+    this.supervisor = new Supervisor(config, {
+      logFormat: 'text',
+      colour: { stdout: false, stderr: false },
+      abortOnExit: false,
+      exitCodeFrom: null,
+      ...rest,
+      output: { stdout: stdout ?? this.stdout, stderr: stderr ?? this.stderr },
+      onEvent: (event) => {
+        this.events.push(event)
+        for (const look of this.#waiting) look()
+      },
+    })
+    this.#ended = this.supervisor.run()
+  }
+
+  /** The next event of this type, and of this process, that was not taken yet; waits for it if need be. */
+  async next<T extends SupervisorEvent['type']>(type: T, process?: string): Promise<EventOf<T>> {
+    return new Promise((resolve) => {
+      const look = () => {
+        const found = this.events.find((event): event is EventOf<T> => this.#isNext(event, type, process))
+        if (found === undefined) return
+        this.#waiting.delete(look)
+        this.#taken.add(found)
+        resolve(found)
+      }
+      this.#waiting.add(look)
+      look()
+    })
+  }
+
+  /** `started a`, `exited a` …: what happened to whom, in order, of these types only. */
+  story(...types: readonly SupervisorEvent['type'][]): string[] {
+    return this.events
+      .filter((event) => types.includes(event.type))
+      .map((event) => `${event.type.replace('process_', '')} ${'process' in event ? event.process : ''}`.trim())
+  }
+
+  /** Ctrl-C, and the end. */
+  async stop(): Promise<{ exitCode: number }> {
+    this.supervisor.stop({ type: 'signal', signal: 'SIGINT' })
+    return this.#ended
+  }
+
+  /** The end, whenever it comes. */
+  get ended(): Promise<{ exitCode: number }> {
+    return this.#ended
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.supervisor.kill()
+    await this.#ended
+  }
+
+  #isNext(event: SupervisorEvent, type: string, process: string | undefined): boolean {
+    if (event.type !== type || this.#taken.has(event)) return false
+    return process === undefined || ('process' in event && event.process === process)
+  }
+}
