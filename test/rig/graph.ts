@@ -63,7 +63,9 @@ export class Graph {
     const dataDir = options.again?.dataDir ?? (await mkdtemp(join(tmpdir(), 'ponix-e2e-')))
     await chmod(dataDir, 0o755)
     const mark = randomUUID()
-    const child = spawn(process.execPath, [join(ROOT, 'bin/ponix-orchestrator.js'), ...(options.args ?? [])], {
+    const broker = ['--mqtt-broker', `127.0.0.1:${ports.PONIX_MQTT_PORT}`]
+    const program = join(ROOT, 'bin/ponix-orchestrator.js')
+    const child = spawn(process.execPath, [program, ...broker, ...(options.args ?? [])], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
