@@ -1,0 +1,33 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+test('O-37 npm start ends with 0 on Ctrl-C, which a terminal sends to npm, its shell and the orchestrator alike', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ponix-npm-start-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const config = join(folder, 'x.json')
+  await writeFile(config, JSON.stringify({ processes: { one: { command: 'sleep', args: ['600'] } } }))
+
+  const npm = spawn('npm', ['start', '--', '--config', config], {
+    cwd: root,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const { pid } = npm
+  if (pid === undefined) throw new Error('npm did not start')
+  onTestFinished(() => {
+    if (npm.exitCode === null && npm.signalCode === null) process.kill(-pid, 'SIGKILL')
+  })
+  const ended = once(npm, 'close')
+  for await (const line of createInterface({ input: npm.stderr })) {
+    if (line.includes('process is ready')) process.kill(-pid, 'SIGINT')
+  }
+  expect(await ended).toEqual([0, null])
+})
