@@ -26,11 +26,16 @@ export function terminalWriter(sink: Sink, prefix: string, pretty: (record: obje
 
 function forTerminal(line: string, prefix: string, pretty: (record: object) => string): string {
   const record = parseObject(line)
-  if (record !== null && typeof record['level'] === 'number' && record['time'] !== undefined) {
+  if (record !== null && isLogRecord(record)) {
     return encodeUtf8(pretty(record)).replace(/\n$/, '')
   }
   const kept = line.replaceAll(PROGRESS, () => `\r${prefix}`)
   return line.includes(ESCAPE) ? `${kept}${ESCAPE}[0m` : kept
+}
+
+/** As pino writes it, with the level's number or its label. */
+function isLogRecord({ level, time }: Record<string, unknown>): boolean {
+  return (typeof level === 'number' || typeof level === 'string') && time !== undefined
 }
 
 export interface LineOrigin {

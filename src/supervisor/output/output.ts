@@ -52,7 +52,8 @@ export class Output {
     const { stdout, stderr } = this.#sinks
     if (this.#options.logFormat === 'json' || !(stdout.isTerminal || stderr.isTerminal)) return
     const { prettyFactory } = await import('pino-pretty')
-    const options = { ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }
+    // The prefix says already who speaks.
+    const options = { ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l', singleLine: true }
     this.#pretty = {
       stdout: prettyFactory({ ...options, colorize: this.#options.colour.stdout }),
       stderr: prettyFactory({ ...options, colorize: this.#options.colour.stderr }),
