@@ -38,10 +38,10 @@ describe('run (O-1)', () => {
       b: line('printf "two\nthree" >&2', { kind: 'task', depends_on: ['long-name'] }),
     })
     const { code, stdout, stderr } = await running.outcome
-    expect([code, stdout]).toEqual([0, '[long-name] one\n'])
+    expect([code, stdout]).toEqual([0, '[long-name]    one\n'])
     const lines = stderr.split('\n')
-    expect(lines).toContain('[b]         two')
-    expect(lines).toContain('[b]         three')
+    expect(lines).toContain('[b]            two')
+    expect(lines).toContain('[b]            three')
     expect(lines.every((text) => text === '' || /^\[(?:b|orchestrator)\] +\S/.test(text))).toBe(true)
   })
 

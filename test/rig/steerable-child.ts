@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -40,8 +41,9 @@ export class SteeredChild {
     })
   }
 
+  /** True at once when the process is gone or dead, also before the test has heard of it. */
   get isGone(): boolean {
-    return this.#isGone
+    return this.#isGone || !isAlive(this.pid)
   }
 
   /** Resolves when it is gone: the order itself is never answered. */
@@ -175,7 +177,10 @@ export class ChildRig implements AsyncDisposable {
     this.#sockets.add(socket)
     socket.on('error', () => {})
     let child: SteeredChild | null = null
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket })
+    // A child that is killed may break its connection; that it closed is what counts.
+    lines.on('error', () => {})
+    lines.on('line', (line) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the fixture beside this file is the only writer
       const message = JSON.parse(line) as Message
       if (child !== null) {
@@ -186,6 +191,20 @@ export class ChildRig implements AsyncDisposable {
       this.#children.add(child)
       this.#queue(child.name).push(child)
     })
+  }
+}
+
+/** Whether a process runs; one that is dead and only waits to be collected does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch {
+    return false
+  }
+  try {
+    return !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return process.platform !== 'linux'
   }
 }
 

@@ -9,6 +9,8 @@ import { StreamRelay } from './stream-relay.ts'
 /** A reader that took nothing for this long at the end is not waited for any longer. */
 const STALL_MS = 1000
 const LOOK_EVERY_MS = 20
+/** The orchestrator's own lines stand among those of the children, and align with them. */
+const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
 
@@ -40,7 +42,7 @@ export class Output {
   ) {
     this.#options = options
     this.#names = names
-    this.#width = prefixWidth(names)
+    this.#width = prefixWidth([...names, OWN_NAME])
     const { stdout, stderr } = options.output
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
     const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
