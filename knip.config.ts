@@ -3,6 +3,7 @@ import type { KnipConfig } from 'knip'
 const config: KnipConfig = {
   entry: [
     'src/cli/main.ts',
+    'src/supervisor/guard/main.ts',
     'services/*/{main,worker}.ts',
     'scripts/*.mjs',
     'scripts/*.d.mts',

@@ -28,6 +28,7 @@ async function entries() {
     name,
     name === 'cli' ? 'src/cli/main.ts' : `services/${name}/main.ts`,
   ])
+  mains.push(['guard', 'src/supervisor/guard/main.ts'])
   const services = await readdir(join(root, 'services'))
   const workers = services.map((service) => [`${service}-worker`, `services/${service}/worker.ts`])
   const existing = workers.filter(([, source]) => existsSync(join(root, source)))

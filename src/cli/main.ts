@@ -14,7 +14,7 @@ async function main(): Promise<number> {
       graph: async (file, format) => (await import('./graph.ts')).graph(file, format),
     })
   } catch (error) {
-    if (error instanceof UsageError) {
+    if (error instanceof UsageError || (error instanceof Error && error.name === 'RunError')) {
       console.error(`ponix-orchestrator: ${error.message}`)
       return 2
     }

@@ -28,7 +28,8 @@ export class ProgramUnderTest {
   static async build(): Promise<ProgramUnderTest> {
     mkdirSync(join(root, '.ponix'), { recursive: true })
     const built = mkdtempSync(join(root, '.ponix', 'test-cli-'))
-    const build = await rolldown({ input: { cli: join(root, 'src/cli/main.ts') }, cwd: root, platform: 'node' })
+    const input = { cli: join(root, 'src/cli/main.ts'), guard: join(root, 'src/supervisor/guard/main.ts') }
+    const build = await rolldown({ input, cwd: root, platform: 'node' })
     await build.write({ dir: built, format: 'esm', entryFileNames: '[name].js' })
     await build.close()
     return new ProgramUnderTest(built)
@@ -49,6 +50,8 @@ export class ProgramUnderTest {
   start(...args: readonly string[]): RunningProgram {
     const child = spawn(process.execPath, [join(this.#built, 'cli.js'), ...args], {
       cwd: this.folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: this.folder },
+      detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const program = new RunningProgram(child)
@@ -96,6 +99,11 @@ export class RunningProgram {
 
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal)
+  }
+
+  /** To the program and all of its process group, as a terminal does it. */
+  signalGroup(signal: NodeJS.Signals): void {
+    if (this.child.pid !== undefined) process.kill(-this.child.pid, signal)
   }
 
   async kill(): Promise<void> {

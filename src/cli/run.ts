@@ -1,8 +1,11 @@
 import type { Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
+import { Claim } from '../supervisor/guard/claim.ts'
+import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 
 /** After a kill nothing is waited for longer than this. */
@@ -17,8 +20,15 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.map((process) => process.name)
   const reporter = createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
+  const guard = await Claim.take({
+    folder: runFolder(config.path, process.env),
+    configPath: config.path,
+    guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
+    warn: reporter.warn,
+  })
   const supervisor = new Supervisor(config, {
     ...options,
+    guard,
     output: { stdout, stderr },
     colour,
     onEvent: reporter.event,
@@ -34,6 +44,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
+  // What may still live after a kill is left to the guard.
+  if (ending !== undefined) await guard.release()
   await Promise.all([flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }

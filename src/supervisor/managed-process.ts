@@ -73,6 +73,12 @@ export class ManagedProcess {
     return isDown(this.#state) && this.#leftovers.size === 0
   }
 
+  /** Ids of the process groups that may have members. */
+  get groups(): readonly number[] {
+    const groups = this.#run === null ? this.#leftovers : [this.#run.group, ...this.#leftovers]
+    return [...groups].map((group) => group.id)
+  }
+
   /** Starts it, if it waits. */
   start(): void {
     if (this.#state.type !== 'waiting') return

@@ -3,6 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** The name of the variable that marks every child and, inherited, all that it starts. */
 export const MARK_VARIABLE = 'PONIX_SUPERVISED'
 
+/** Place of the start time among the fields from the status on. */
+const START_TIME = 19
+
 export interface ProcessEntry {
   readonly pid: number
   readonly parent: number
@@ -49,6 +52,11 @@ export function markedProcesses(markPrefix: string): MarkedProcess[] {
   })
 }
 
+/** When a process started, as the kernel counts it; null if it is gone, and where there is no /proc. */
+export function startOf(pid: number): string | null {
+  return statFields(pid)[START_TIME] ?? null
+}
+
 function isAlive(entry: ProcessEntry): boolean {
   return entry.status !== 'Z' && entry.status !== 'X'
 }
@@ -63,12 +71,16 @@ function processIds(): number[] {
   }
 }
 
-/** `pid (name) status parent group …`; the name may hold spaces and parentheses. */
 function readEntry(pid: number): ProcessEntry | null {
-  const stat = readProc(pid, 'stat')
-  const [status, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 3)
+  const [status, parent, group] = statFields(pid)
   if (status === undefined || parent === undefined || group === undefined) return null
   return { pid, parent: Number(parent), group: Number(group), status }
+}
+
+/** `pid (name) status parent group …`, from the status on: the name may hold spaces and parentheses. See proc(5). */
+function statFields(pid: number): readonly string[] {
+  const stat = readProc(pid, 'stat')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 function readProc(pid: number, file: 'stat' | 'environ'): string {

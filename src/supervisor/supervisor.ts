@@ -6,6 +6,7 @@ import { endEscaped, killEscaped } from './escaped.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
 import { exitCode } from './exit-code.ts'
 import { dependentsOf } from './graph.ts'
+import type { GuardPlan } from './guard/plan.ts'
 import { ManagedProcess, type ProcessContext } from './managed-process.ts'
 import { awaitBroker, brokerAddress } from './mqtt-broker.ts'
 import { Output } from './output/output.ts'
@@ -21,8 +22,17 @@ export interface SupervisorOptions {
   readonly abortOnExit: boolean
   /** Name of the process whose end stops all and whose code is the orchestrator's. */
   readonly exitCodeFrom: string | null
+  /** Knows what lives, to end it should the orchestrator be killed. */
+  readonly guard?: RunGuard
   /** Called in order, one event at a time. Must not throw. */
   onEvent(event: SupervisorEvent): void
+}
+
+export interface RunGuard {
+  /** What the variable of every child begins with. */
+  readonly mark: string
+  /** Called once before anything lives, and then whenever what lives may have changed. */
+  protect(makePlan: () => GuardPlan): void
 }
 
 /** The graph in motion: starts, watches, restarts and stops the processes of one configuration. Touches no signals and no process.exit. */
@@ -30,7 +40,7 @@ export class Supervisor {
   readonly #config: ResolvedConfig
   readonly #options: SupervisorOptions
   readonly #output: Output
-  readonly #mark = randomUUID()
+  readonly #mark: string
   readonly #processes: ReadonlyMap<string, ManagedProcess>
   readonly #dependencies: ReadonlyMap<string, readonly Dependency[]>
   readonly #dependents: ReadonlyMap<string, readonly string[]>
@@ -51,6 +61,7 @@ export class Supervisor {
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#config = config
     this.#options = options
+    this.#mark = options.guard?.mark ?? randomUUID()
     this.#broker = config.mqttBroker.required ? 'unchecked' : 'reachable'
     this.#dependencies = dependenciesOf(config)
     this.#dependents = dependentsOf([...this.#dependencies].map(([name, dependsOn]) => ({ name, dependsOn })))
@@ -71,6 +82,7 @@ export class Supervisor {
       this.#finish = resolve
     })
     await this.#output.prepare()
+    this.#options.guard?.protect(() => this.#guardPlan())
     this.#look()
     await finished
     const since = this.#stoppingSince ?? performance.now()
@@ -147,6 +159,18 @@ export class Supervisor {
       if (this.#killed || this.#mayStop(process)) process.stop()
     }
     if (processes.every((process) => process.isQuiet && isFinal(process.state))) this.#finish()
+    this.#options.guard?.protect(() => this.#guardPlan())
+  }
+
+  #guardPlan(): GuardPlan {
+    const processes = [...this.#processes.values()].map((process) => ({
+      name: process.name,
+      groups: [...process.groups],
+      signal: process.definition.shutdown.signal,
+      timeoutMs: process.definition.shutdown.timeoutMs,
+      dependents: [...(this.#dependents.get(process.name) ?? [])],
+    }))
+    return { mark: this.#mark, processes }
   }
 
   #doom(processes: Iterable<ManagedProcess>): void {

@@ -18,6 +18,7 @@ test('O-37 npm start ends with 0 on Ctrl-C, which a terminal sends to npm, its s
   const npm = spawn('npm', ['start', '--', '--config', config], {
     cwd: root,
     detached: true,
+    env: { ...process.env, XDG_RUNTIME_DIR: folder },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const { pid } = npm

@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './servers.ts'
+import { survivors } from './survivors.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -73,6 +74,7 @@ export class Graph {
         ...process.env,
         ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)])),
         PONIX_DATA_DIR: dataDir,
+        XDG_RUNTIME_DIR: dataDir,
         PONIX_TEST_MARK: mark,
         ...options.env,
       },
@@ -109,9 +111,7 @@ export class Graph {
 
   /** Processes that live and were started by this graph, at whatever remove: `pid command`. */
   async survivors(): Promise<readonly string[]> {
-    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-    const found = await Promise.all(pids.map((pid) => commandOfMarked(pid, this.#mark)))
-    return found.filter((command) => command !== null)
+    return survivors(this.#mark)
   }
 
   /** Ends whatever still runs, and removes the data. */
@@ -137,16 +137,4 @@ async function choosePorts(): Promise<Readonly<Record<GraphPort, number>>> {
   while (chosen.size < PORTS.length) chosen.add(await freePort())
   const ports = [...chosen]
   return Object.fromEntries(PORTS.map((name, index) => [name, ports[index]])) as Record<GraphPort, number>
-}
-
-/** A process may end while it is looked at; then it is none of the survivors. */
-async function commandOfMarked(pid: string, mark: string): Promise<string | null> {
-  try {
-    const environment = await readFile(`/proc/${pid}/environ`, 'latin1')
-    if (!environment.includes(mark)) return null
-    const command = await readFile(`/proc/${pid}/cmdline`, 'latin1')
-    return command === '' ? null : `${pid} ${command.replaceAll('\0', ' ')}`
-  } catch {
-    return null
-  }
 }

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto'
+import { lstatSync, mkdirSync, realpathSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { RunError } from './run-error.ts'
+
+/** Where the running orchestrator of one configuration keeps its lock, its record and its socket. */
+export interface RunFolder {
+  readonly lockPath: string
+  readonly recordPath: string
+}
+
+/**
+ * The folder of a configuration's run, made if it is missing: in `XDG_RUNTIME_DIR`, or else in a folder of this user in the
+ * one for temporary files. The same file has the same folder by whatever path it is named. Throws a RunError if the folder
+ * is not this user's alone: whoever can write there could have us kill processes.
+ */
+export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
+  const { uid } = userInfo()
+  const runtime = environment['XDG_RUNTIME_DIR']
+  const home =
+    runtime !== undefined && runtime.startsWith('/')
+      ? join(runtime, 'ponix-orchestrator')
+      : join(tmpdir(), `ponix-orchestrator-${uid}`)
+  const name = createHash('sha256').update(realpathSync(configPath)).digest('hex').slice(0, 16)
+  const folder = join(home, name)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new RunError(`cannot make the folder ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
+  }
+  for (const path of [home, folder]) {
+    const stat = lstatSync(path)
+    if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid) || (stat.mode & 0o022) !== 0) {
+      throw new RunError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
+    }
+  }
+  return { lockPath: join(folder, 'lock'), recordPath: join(folder, 'run.json') }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
