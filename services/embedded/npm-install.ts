@@ -18,8 +18,8 @@ export async function npmInstall(folder: string, packages: readonly string[], si
   throw new ServerError(`npm could not install ${packages.join(' ')}: ${reason}; is the registry within reach?`)
 }
 
-/** Without what an `npm start` around this program says about its own package. */
-function outerEnvironment(): NodeJS.ProcessEnv {
+/** This program's environment without what an `npm start` or `npm test` around it says about its own package. */
+export function outerEnvironment(): NodeJS.ProcessEnv {
   const inner = /^npm_(package|lifecycle|command|config_(local_prefix|prefix|global_prefix|omit|include))/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name)))
 }

