@@ -1,0 +1,24 @@
+import { afterAll, expect, test } from 'vitest'
+import { Graph } from '../rig/graph.ts'
+
+let first: Graph
+let second: Graph | null = null
+
+afterAll(async () => {
+  await second?.destroy()
+  await first.destroy()
+})
+
+test('O-38 kill -9 of the orchestrator leaves nothing of the default graph alive, and the next start works at once', async () => {
+  first = await Graph.start()
+  await first.line(/^\[orchestrator\] .*all .*ready/)
+  first.signal('SIGKILL')
+  expect(await first.ended()).toBe('SIGKILL')
+
+  second = await Graph.start({ again: first })
+  await second.line(/^\[orchestrator\] .*all .*ready/)
+  expect(await first.survivors()).toEqual([])
+  second.signal('SIGINT')
+  expect(await second.ended()).toBe(0)
+  expect(await second.survivors()).toEqual([])
+})
