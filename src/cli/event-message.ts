@@ -24,6 +24,7 @@ const wordings: Wordings = {
   process_started: ['info', ({ attempt, pid }) => `${attempt === 0 ? 'started' : 'started again'} (pid ${pid})`],
   process_ready: ['info', ({ afterMs }) => `ready after ${formatDuration(afterMs)}`],
   process_unhealthy: ['warn', ({ reason }) => `not ready any more: ${reason}`],
+  liveness_failed: ['warn', ({ reason }) => `failed its liveness probe: ${reason}`],
   process_exited: ['warn', ({ exit, uptimeMs }) => `${describeExit(exit)} after ${formatDuration(uptimeMs)}`],
   restart_scheduled: [
     'warn',
@@ -67,7 +68,7 @@ function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
 
 function levelOf(event: SupervisorEvent): Level {
   if (event.type === 'process_exited' && event.exit.code === 0) return 'info'
-  if (event.type === 'stopping' && event.reason.type === 'start_failed') return 'error'
+  if (event.type === 'stopping' && /_failed$/.test(event.reason.type)) return 'error'
   return wordings[event.type][0]
 }
 
@@ -75,6 +76,7 @@ function describeStopReason(reason: StopReason): string {
   if (reason.type === 'signal')
     return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills at once)' : reason.signal
   if (reason.type === 'start_failed') return `${reason.process}: ${reason.message}`
+  if (reason.type === 'process_failed') return `${reason.process} has failed for good: ${reason.reason}`
   if (reason.type === 'exited') return `${reason.process} ${describeExit(reason.exit)}`
   return 'there is no MQTT broker'
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffDelay, verdictAfterExit, verdictAfterSpawnFailure, type Ended } from './backoff.ts'
+import { backoffDelay, RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
 import type { ResolvedRestart } from './config/resolved.ts'
 
 const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
@@ -10,6 +10,7 @@ const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
   jitter: 0,
   resetAfterMs: 30_000,
   maxAttempts: Infinity,
+  windowMs: null,
   ...over,
 })
 
@@ -17,6 +18,7 @@ const ended = (over: Partial<Ended> = {}): Ended => ({
   kind: 'service',
   restart: restart(),
   attempt: 0,
+  recentRestarts: 0,
   uptimeMs: 10,
   random: 0.5,
   ...over,
@@ -96,8 +98,50 @@ describe('what becomes of a process that ended (O-34)', () => {
   })
 
   test('a later spawn failure counts as a failed attempt', () => {
-    expect(verdictAfterSpawnFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
+    expect(verdictAfterFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
     const never = ended({ restart: restart({ policy: 'never' }) })
-    expect(verdictAfterSpawnFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
+    expect(verdictAfterFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
+  })
+})
+
+describe('max_attempts within window_ms (O-34)', () => {
+  const rules = restart({ maxAttempts: 3, windowMs: 1000 })
+
+  /** What becomes of a process that ends at these times. */
+  function lifeOf(ends: readonly number[]): string[] {
+    const history = new RestartHistory(rules)
+    return ends.map((now) => {
+      const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
+      if (verdict.type === 'backoff') history.add(now)
+      return verdict.type
+    })
+  }
+
+  test('more restarts than that within the window: it has failed for good, and the reason says both', () => {
+    expect(lifeOf([0, 300, 600, 900])).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
+    const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
+    expect(verdict).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
+  })
+
+  test('restarts that are further apart go on for ever, however many come in a row', () => {
+    expect(new Set(lifeOf(Array.from({ length: 100 }, (_, index) => index * 334)))).toEqual(new Set(['backoff']))
+    expect(verdictAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
+  })
+
+  test('it fails exactly when the window would hold one restart more than allowed', () => {
+    const gaps = fc.array(fc.nat(800), { minLength: 1, maxLength: 40 })
+    fc.assert(
+      fc.property(gaps, (waits) => {
+        let now = 0
+        const ends = waits.map((wait) => (now += wait))
+        const verdicts = lifeOf(ends)
+        const restarts: number[] = []
+        ends.forEach((end, index) => {
+          const within = restarts.filter((time) => end - time < 1000).length
+          expect(verdicts[index]).toBe(within < 3 ? 'backoff' : 'failed')
+          if (within < 3) restarts.push(end)
+        })
+      }),
+    )
   })
 })

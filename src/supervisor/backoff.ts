@@ -20,6 +20,8 @@ export interface Ended {
   readonly restart: ResolvedRestart
   /** Restarts in a row before this end. */
   readonly attempt: number
+  /** Restarts within the policy's window before this end; without a window it is not looked at. */
+  readonly recentRestarts: number
   readonly uptimeMs: number
   readonly random: number
 }
@@ -33,8 +35,11 @@ export function verdictAfterExit(ended: Ended, exit: ExitResult): Verdict {
   return retry(ended, describeExit(exit))
 }
 
-/** What becomes of a process that could not be spawned again after it had run: a failed attempt like any other. */
-export function verdictAfterSpawnFailure(ended: Ended, message: string): Verdict {
+/**
+ * What becomes of a process that could not be spawned again after it had run, or that failed its liveness probe: a failed
+ * attempt like any other.
+ */
+export function verdictAfterFailure(ended: Ended, message: string): Verdict {
   return ended.restart.policy === 'never' ? { type: 'failed', reason: message } : retry(ended, message)
 }
 
@@ -43,11 +48,37 @@ export function describeExit(exit: ExitResult): string {
   return exit.signal === null ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`
 }
 
-function retry({ restart, attempt: before, uptimeMs, random }: Ended, what: string): Verdict {
+function retry({ restart, attempt: before, recentRestarts, uptimeMs, random }: Ended, what: string): Verdict {
   const attempt = (uptimeMs >= restart.resetAfterMs ? 0 : before) + 1
-  if (attempt > restart.maxAttempts) {
-    const times = restart.maxAttempts === 1 ? '1 restart' : `${restart.maxAttempts} restarts`
-    return { type: 'failed', reason: restart.maxAttempts === 0 ? what : `${what}, after ${times}` }
-  }
+  const counted = restart.windowMs === null ? attempt : recentRestarts + 1
+  if (counted > restart.maxAttempts) return { type: 'failed', reason: withLimit(what, restart) }
   return { type: 'backoff', attempt, waitMs: backoffDelay(attempt, restart, random) }
+}
+
+function withLimit(what: string, { maxAttempts, windowMs }: ResolvedRestart): string {
+  if (maxAttempts === 0) return what
+  const times = maxAttempts === 1 ? '1 restart' : `${maxAttempts} restarts`
+  return windowMs === null ? `${what}, after ${times}` : `${what}, after ${times} within ${windowMs} ms`
+}
+
+/** When a process was restarted, as far back as its policy looks. Times are on any one clock, in milliseconds. */
+export class RestartHistory {
+  readonly #restart: ResolvedRestart
+  #times: number[] = []
+
+  constructor(restart: ResolvedRestart) {
+    this.#restart = restart
+  }
+
+  /** Restarts within the window that ends now. */
+  recent(now: number): number {
+    const { windowMs } = this.#restart
+    if (windowMs === null) return 0
+    this.#times = this.#times.filter((time) => now - time < windowMs)
+    return this.#times.length
+  }
+
+  add(now: number): void {
+    if (this.#restart.windowMs !== null) this.#times.push(now)
+  }
 }

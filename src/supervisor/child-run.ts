@@ -2,9 +2,8 @@ import type { ResolvedProcess } from './config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { LineTap } from './output/line-tap.ts'
 import type { Output } from './output/output.ts'
-import type { ProbeListener } from './probes/poll.ts'
-import { startProbe } from './probes/probe.ts'
-import { ProcessGroup } from './process-group.ts'
+import { startLivenessProbe, startProbe } from './probes/probe.ts'
+import type { Group } from './process-group.ts'
 import type { Child } from './spawn-child.ts'
 
 export interface RunContext {
@@ -12,10 +11,17 @@ export interface RunContext {
   readonly mark: string
 }
 
+export interface RunListener {
+  readonly onReady: () => void
+  readonly onUnhealthy: (reason: string) => void
+  /** It failed its liveness probe. */
+  readonly onDead: (reason: string) => void
+}
+
 /** One child from its start to its end, with its group, its lines and its probes; all of it is over when it exits. */
 export class ChildRun {
   readonly child: Child
-  readonly group: ProcessGroup
+  readonly group: Group
   readonly lines = new LineTap()
   readonly exited: Promise<ExitResult>
   /** On the clock of `performance.now()`. */
@@ -24,15 +30,15 @@ export class ChildRun {
   readonly outputRead: () => Promise<void>
   readonly #definition: ResolvedProcess
   readonly #mark: string
-  readonly #listener: ProbeListener
+  readonly #listener: RunListener
   readonly #over = new AbortController()
 
-  constructor(definition: ResolvedProcess, child: Child, { output, mark }: RunContext, listener: ProbeListener) {
+  constructor(definition: ResolvedProcess, child: Child, { output, mark }: RunContext, listener: RunListener) {
     this.#definition = definition
     this.#mark = mark
     this.#listener = listener
     this.child = child
-    this.group = new ProcessGroup(child.pid)
+    this.group = child.group
     this.outputRead = output.attach(definition.name, child, this.lines)
     this.exited = this.#awaitExit()
   }
@@ -42,17 +48,28 @@ export class ChildRun {
     return this.#over.signal
   }
 
-  /** Starts its readiness probe, if it has one. */
+  /** Starts its readiness probe; without one it counts as ready, so that its liveness is asked for at once. */
   watch(): void {
     const { readinessProbe, cwd, env } = this.#definition
-    if (readinessProbe === null) return
+    if (readinessProbe === null) {
+      this.#watchLiveness()
+      return
+    }
     const { notifications } = this.child
-    startProbe(
-      readinessProbe,
-      { lines: this.lines, notifications, cwd, env, mark: this.#mark },
-      this.#listener,
-      this.signal,
-    )
+    const probed = { lines: this.lines, notifications, cwd, env, mark: this.#mark }
+    let watched = false
+    const onReady = () => {
+      this.#listener.onReady()
+      if (!watched) this.#watchLiveness()
+      watched = true
+    }
+    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, this.signal)
+  }
+
+  #watchLiveness(): void {
+    const { livenessProbe, cwd, env } = this.#definition
+    if (livenessProbe === null || this.signal.aborted) return
+    startLivenessProbe(livenessProbe, { cwd, env, mark: this.#mark }, this.#listener.onDead, this.signal)
   }
 
   endWatch(): void {

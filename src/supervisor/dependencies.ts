@@ -73,11 +73,11 @@ export function dependenciesOf(config: ResolvedConfig): ReadonlyMap<string, read
   )
 }
 
-/** The names and all that can be reached from them. */
-export function reachable(names: Iterable<string>, next: (name: string) => Iterable<string>): Set<string> {
-  const found = new Set(names)
-  for (const name of found) {
-    for (const one of next(name)) found.add(one)
+/** These and all that can be reached from them. */
+export function reachable<T>(start: Iterable<T>, next: (one: T) => Iterable<T>): Set<T> {
+  const found = new Set(start)
+  for (const one of found) {
+    for (const further of next(one)) found.add(further)
   }
   return found
 }

@@ -8,6 +8,8 @@ export type StopReason =
   | { readonly type: 'signal'; readonly signal: NodeJS.Signals }
   /** `process` could not be started, a task failed for good, or a dependent waited in vain: the start as a whole has failed. */
   | { readonly type: 'start_failed'; readonly process: string; readonly message: string }
+  /** `process` has failed for good, and its `when_failed` is `stop`. */
+  | { readonly type: 'process_failed'; readonly process: string; readonly reason: string }
   /** `--abort-on-exit` or `--exit-code-from`: this one ended, so all do. */
   | { readonly type: 'exited'; readonly process: string; readonly exit: ExitResult }
   /** Announced by `mqtt_broker_unreachable` just before. */
@@ -23,6 +25,8 @@ export type SupervisorEvent =
   /** Its readiness probe succeeded: the first time, or again after `process_unhealthy`. Never for one without such a probe. */
   | { readonly type: 'process_ready'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
+  /** Its liveness probe failed: it is stopped now and, as its restart policy says, started again. */
+  | { readonly type: 'liveness_failed'; readonly process: string; readonly reason: string }
   /** Ended by itself. An end that was asked for is `process_stopped`. */
   | { readonly type: 'process_exited'; readonly process: string; readonly exit: ExitResult; readonly uptimeMs: number }
   /** `maxAttempts` is Infinity without a limit. */

@@ -16,10 +16,12 @@ export interface Outcome {
   readonly namedWanted: boolean
 }
 
+const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'process_failed', 'mqtt_broker_unreachable'])
+
 /** The orchestrator's own exit code. A stop that somebody asked for is a success, whatever had failed before. */
 export function exitCode({ reason, somethingFailed, exitOfNamed, namedWanted }: Outcome): number {
   if (reason?.type === 'signal') return 0
-  if (reason?.type === 'start_failed' || reason?.type === 'mqtt_broker_unreachable') return 1
+  if (reason !== null && FAILURES.has(reason.type)) return 1
   if (namedWanted) return exitOfNamed === null ? 1 : codeOfExit(exitOfNamed)
   if (reason?.type === 'exited') return codeOfExit(reason.exit)
   return somethingFailed ? 1 : 0

@@ -1,12 +1,11 @@
-import { verdictAfterExit, verdictAfterSpawnFailure, type Ended } from './backoff.ts'
+import { RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
 import { ChildRun } from './child-run.ts'
 import type { ResolvedProcess } from './config/resolved.ts'
-import type { ExitResult, SupervisorEvent } from './events.ts'
-import type { Output } from './output/output.ts'
 import { RecentLines } from './output/recent-lines.ts'
-import type { ProcessGroup } from './process-group.ts'
+import { Leftovers } from './leftovers.ts'
+import type { ProcessContext } from './process-context.ts'
+import type { Group } from './process-group.ts'
 import { LONGEST_TIMER_MS } from './sleep.ts'
-import { spawnChild } from './spawn-child.ts'
 import {
   INITIAL_STATE,
   isDown,
@@ -17,37 +16,19 @@ import {
   type Verdict,
 } from './state.ts'
 
-/** What a process needs of its supervisor. */
-export interface ProcessContext {
-  readonly output: Output
-  /** The value of the variable that marks its children and all that they start. */
-  readonly mark: string
-  emit(event: SupervisorEvent): void
-  /** Its state is another one: others may be able to start or stop now. */
-  changed(process: ManagedProcess): void
-  /** Whether its end is to end everything: then it is not restarted. */
-  endsAll(process: ManagedProcess, exit: ExitResult): boolean
-  /** It has ended, and everything is to. */
-  endAll(process: ManagedProcess, exit: ExitResult): void
-  /** Its very first start failed. */
-  couldNotStart(process: ManagedProcess, message: string): void
-  /** It has failed for good, by its end or by a start that failed later. */
-  failed(process: ManagedProcess, reason: string): void
-  /** It was not ready in time. */
-  gaveUp(process: ManagedProcess, message: string): void
-}
-
 /** One process of the configuration through all its children: starts, watches, restarts and stops it. */
 export class ManagedProcess {
   readonly definition: ResolvedProcess
   readonly #context: ProcessContext
-  /** Groups that outlived their leader; they are emptied before the next start, or at the end. */
-  readonly #leftovers = new Set<ProcessGroup>()
+  readonly #leftovers: Leftovers
   readonly #recent = new RecentLines()
   #state: ProcessState = INITIAL_STATE
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
-  #clearing: Promise<void> | null = null
+  readonly #restarts: RestartHistory
+  /** What becomes of it when it is down, if it is stopped to be started again. */
+  #verdict: Verdict | null = null
+  #restartIsDue = false
   #restartTimer: NodeJS.Timeout | null = null
   #startupTimer: NodeJS.Timeout | null = null
   #everSpawned = false
@@ -58,6 +39,11 @@ export class ManagedProcess {
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
     this.#context = context
+    this.#restarts = new RestartHistory(definition.restart)
+    this.#leftovers = new Leftovers(
+      (group) => this.#empty(group, null),
+      () => context.changed(this, this.#state),
+    )
   }
 
   get name(): string {
@@ -70,13 +56,13 @@ export class ManagedProcess {
 
   /** Nothing of it runs, and nothing that a child of it left behind. */
   get isQuiet(): boolean {
-    return isDown(this.#state) && this.#leftovers.size === 0
+    return isDown(this.#state) && this.#leftovers.isEmpty
   }
 
   /** Ids of the process groups that may have members. */
   get groups(): readonly number[] {
-    const groups = this.#run === null ? this.#leftovers : [this.#run.group, ...this.#leftovers]
-    return [...groups].map((group) => group.id)
+    const { groups } = this.#leftovers
+    return (this.#run === null ? groups : [this.#run.group, ...groups]).map((group) => group.id)
   }
 
   /** Starts it, if it waits. */
@@ -84,6 +70,13 @@ export class ManagedProcess {
     if (this.#state.type !== 'waiting') return
     this.#firstStartAt = performance.now()
     this.#armStartupTimer()
+    this.#launch()
+  }
+
+  /** Starts it again, if its wait is over and nobody has to go down first. */
+  restartIfDue(): void {
+    if (this.#state.type !== 'backoff' || !this.#restartIsDue || !this.#context.mayRestart(this)) return
+    this.#restartIsDue = false
     this.#launch()
   }
 
@@ -100,14 +93,14 @@ export class ManagedProcess {
     if (this.state.type === 'stopping') {
       this.#clearTimers()
       void this.#bringDown()
-    } else void this.#clearLeftovers()
+    } else void this.#leftovers.clear()
   }
 
   /** SIGKILL, now, to the child and its group. Also to one that is only just being stopped. */
   kill(): void {
     this.#killed = true
     this.#run?.group.signal('SIGKILL')
-    for (const group of this.#leftovers) group.signal('SIGKILL')
+    for (const group of this.#leftovers.groups) group.signal('SIGKILL')
   }
 
   /** Sends an event to the state machine; false if it changed nothing. */
@@ -115,13 +108,13 @@ export class ManagedProcess {
     const before = this.#state
     this.#state = transition(before, event)
     if (this.#state === before) return false
-    this.#context.changed(this)
+    this.#context.changed(this, before)
     return true
   }
 
   #launch(): void {
     if (!this.#send({ type: 'start' })) return
-    const result = spawnChild(this.definition, this.#context.mark)
+    const result = this.#context.spawn(this.definition, this.#context.mark)
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
@@ -130,6 +123,7 @@ export class ManagedProcess {
     const run = new ChildRun(this.definition, result.child, this.#context, {
       onReady: () => this.#onReady(),
       onUnhealthy: (reason) => this.#onUnhealthy(reason),
+      onDead: (reason) => this.#onDead(reason),
     })
     this.#run = run
     if (this.#startupTimer !== null) this.#recent.follow(run.lines)
@@ -150,7 +144,7 @@ export class ManagedProcess {
       this.#context.couldNotStart(this, message)
       return
     }
-    const verdict = verdictAfterSpawnFailure(this.#ended(0), message)
+    const verdict = verdictAfterFailure(this.#ended(0), message)
     this.#send({ type: 'spawn_failed', verdict })
     this.#follow(verdict, 0)
   }
@@ -170,6 +164,18 @@ export class ManagedProcess {
     }
   }
 
+  #onDead(reason: string): void {
+    if (this.#run === null || this.#state.type === 'stopping') return
+    this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
+    const verdict = verdictAfterFailure(
+      this.#ended(elapsed(this.#run.startedAt)),
+      `failed its liveness probe: ${reason}`,
+    )
+    if (verdict.type === 'completed') return
+    this.#verdict = verdict
+    this.stop(verdict)
+  }
+
   async #awaitExit(run: ChildRun): Promise<void> {
     const exit = await run.exited
     const uptimeMs = elapsed(run.startedAt)
@@ -177,7 +183,7 @@ export class ManagedProcess {
     // A stop that came meanwhile sees to the rest itself.
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
-    if (!run.group.isEmpty()) this.#leftovers.add(run.group)
+    this.#leftovers.add(run.group)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, uptimeMs })
     if (this.#context.endsAll(this, exit)) {
       this.#send({ type: 'exited', exit, verdict: { type: 'completed' } })
@@ -193,7 +199,8 @@ export class ManagedProcess {
   #ended(uptimeMs: number): Ended {
     const attempt = 'attempt' in this.#state ? this.#state.attempt : 0
     const { kind, restart } = this.definition
-    return { kind, restart, attempt, uptimeMs, random: Math.random() }
+    const recentRestarts = this.#restarts.recent(performance.now())
+    return { kind, restart, attempt, recentRestarts, uptimeMs, random: Math.random() }
   }
 
   /** Does and says what the verdict about an ended child asks for. */
@@ -202,6 +209,7 @@ export class ManagedProcess {
     if (verdict.type === 'backoff') {
       const { attempt, waitMs } = verdict
       const { maxAttempts } = this.definition.restart
+      this.#restarts.add(performance.now())
       this.#context.emit({ type: 'restart_scheduled', process, attempt, maxAttempts, waitMs })
       this.#scheduleRestart(waitMs)
       return
@@ -213,18 +221,20 @@ export class ManagedProcess {
     }
     const lastLines = this.#everReady ? [] : this.#recent.lines
     this.#context.emit({ type: 'process_failed', process, reason: verdict.reason, lastLines })
-    void this.#clearLeftovers()
+    void this.#leftovers.clear()
     this.#context.failed(this, verdict.reason)
   }
 
   /** The wait, and the end of what the last child left behind, whichever takes longer. */
   #scheduleRestart(waitMs: number): void {
     const restart = async () => {
-      await this.#clearLeftovers()
-      if (this.#state.type === 'backoff') this.#launch()
+      await this.#leftovers.clear()
+      this.#restartIsDue = true
+      this.restartIfDue()
     }
+    this.#restartIsDue = false
     this.#restartTimer = setTimeout(() => void restart(), Math.min(waitMs, LONGEST_TIMER_MS))
-    if (this.#leftovers.size > 0) void this.#clearLeftovers()
+    void this.#leftovers.clear()
   }
 
   async #bringDown(): Promise<void> {
@@ -239,24 +249,15 @@ export class ManagedProcess {
       this.#run = null
       this.#send({ type: 'exited', exit, verdict: { type: 'completed' } })
     }
-    await this.#clearLeftovers()
+    await this.#leftovers.clear()
     this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) })
     this.#send({ type: 'emptied' })
+    const verdict = this.#verdict
+    this.#verdict = null
+    if (verdict !== null && verdict.type === this.#state.type) this.#follow(verdict, 0)
   }
 
-  /** Ends what outlived its leader, such as what a task left in the background. */
-  async #clearLeftovers(): Promise<void> {
-    if (this.#leftovers.size === 0) return
-    const clear = async () => {
-      await Promise.all([...this.#leftovers].map((group) => this.#empty(group, null)))
-      this.#clearing = null
-      this.#context.changed(this)
-    }
-    this.#clearing ??= clear()
-    await this.#clearing
-  }
-
-  async #empty(group: ProcessGroup, leaderExited: Promise<unknown> | null): Promise<void> {
+  async #empty(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
     const process = this.name
     const { signal, timeoutMs } = this.definition.shutdown
     const since = performance.now()
@@ -267,7 +268,6 @@ export class ManagedProcess {
       leaderExited,
       onKill: () => this.#context.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
     })
-    this.#leftovers.delete(group)
     if (survivors.length > 0) this.#context.emit({ type: 'process_survived', process, pids: survivors })
   }
 

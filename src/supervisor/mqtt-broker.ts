@@ -40,6 +40,49 @@ export async function awaitBroker(
   }
 }
 
+export interface BrokerListener {
+  onWaiting(address: string): void
+  onReachable(): void
+  onUnreachable(address: string, reason: string): void
+}
+
+/** What users of the broker pass once it was seen to accept a connection; open from the start if it is not required. */
+export class BrokerGate {
+  readonly #broker: MqttBroker
+  readonly #signal: AbortSignal
+  readonly #listener: BrokerListener
+  #state: 'unchecked' | 'checking' | 'open'
+
+  /** Looks no longer, and tells nothing, once `signal` is aborted. */
+  constructor(broker: MqttBroker, signal: AbortSignal, listener: BrokerListener) {
+    this.#broker = broker
+    this.#signal = signal
+    this.#listener = listener
+    this.#state = broker.required ? 'unchecked' : 'open'
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Looks for the broker, once; calling it again changes nothing. */
+  check(): void {
+    if (this.#state !== 'unchecked' || this.#signal.aborted) return
+    this.#state = 'checking'
+    void this.#await()
+  }
+
+  async #await(): Promise<void> {
+    const address = brokerAddress(this.#broker)
+    const reason = await awaitBroker(this.#broker, this.#signal, () => this.#listener.onWaiting(address))
+    if (this.#signal.aborted) return
+    if (reason === null) {
+      this.#state = 'open'
+      this.#listener.onReachable()
+    } else this.#listener.onUnreachable(address, reason)
+  }
+}
+
 async function tryOnce({ host, port }: MqttBroker, signal: AbortSignal): Promise<string | null> {
   try {
     await checkTcpSocket(host, port, signal)

@@ -18,8 +18,16 @@ export interface TerminateOptions {
   onKill(): void
 }
 
-/** A child and everything it started that has not left its group. The id is the child's pid. */
-export class ProcessGroup {
+/** A child and everything it started that has not left its group. */
+export interface Group {
+  /** The child's pid. */
+  readonly id: number
+  isEmpty(): boolean
+  signal(signal: NodeJS.Signals | 0): boolean
+  terminate(options: TerminateOptions): Promise<readonly number[]>
+}
+
+export class ProcessGroup implements Group {
   readonly id: number
   #gone = false
 

@@ -3,14 +3,16 @@ import { execa } from 'execa'
 import type { ResolvedProcess } from './config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { MARK_VARIABLE } from './process-table.ts'
+import { ProcessGroup, type Group } from './process-group.ts'
 import { describeCwdProblem, describeSpawnError } from './spawn-error.ts'
 
 /** The file descriptor that a child with a `notify` probe writes its newline to. */
 const NOTIFY_FD = 3
 
 export interface Child {
-  /** Also the id of its process group. */
   readonly pid: number
+  /** The child and what it starts. */
+  readonly group: Group
   readonly stdout: Readable
   readonly stderr: Readable
   /** What it writes to NOTIFY_FD; null without a `notify` probe. */
@@ -23,6 +25,8 @@ export type SpawnResult =
   | { readonly type: 'spawned'; readonly child: Child }
   /** `message` says why, for people. Never rejects. */
   | { readonly type: 'failed'; readonly message: Promise<string> }
+
+export type SpawnChild = (process: ResolvedProcess, mark: string) => SpawnResult
 
 /** Starts a child as the leader of a process group of its own, with stdin empty and only the environment it was given. */
 export function spawnChild(process: ResolvedProcess, mark: string): SpawnResult {
@@ -61,7 +65,7 @@ function launch(definition: ResolvedProcess, mark: string): SpawnResult {
     subprocess.once('exit', (code: number | null, signal: NodeJS.Signals | null) => resolve(exitResult(code, signal)))
   })
   const notifications = notifies ? readableOf(subprocess.stdio[NOTIFY_FD]) : null
-  return { type: 'spawned', child: { pid, stdout, stderr, notifications, exited } }
+  return { type: 'spawned', child: { pid, group: new ProcessGroup(pid), stdout, stderr, notifications, exited } }
 }
 
 function exitResult(code: number | null, signal: NodeJS.Signals | null): ExitResult {

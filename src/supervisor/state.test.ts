@@ -96,6 +96,11 @@ describe('the table, every state × event', () => {
   test('a stop may be for a restart or a failure; once it is for good it stays so', () => {
     const restarting = transition(STATES.ready, { type: 'stop', outcome: { type: 'waiting' } })
     expect(transition(restarting, { type: 'emptied' })).toEqual({ type: 'waiting' })
+    const again = { type: 'backoff', attempt: 3, waitMs: 9 } as const
+    const failedLiveness = transition(STATES.ready, { type: 'stop', outcome: again })
+    expect(transition(failedLiveness, { type: 'emptied' })).toEqual({ ...again, exit: null })
+    expect(transition(failedLiveness, { type: 'stop', outcome: stopped })).toMatchObject({ outcome: stopped })
+    expect(transition(STATES.waiting, { type: 'stop', outcome: again })).toBe(STATES.waiting)
     const overruled = transition(restarting, { type: 'stop', outcome: stopped })
     expect(transition(overruled, { type: 'stop', outcome: { type: 'waiting' } })).toMatchObject({ outcome: stopped })
     const failing = transition(STATES.running, { type: 'stop', outcome: { type: 'failed', reason: 'too slow' } })
@@ -115,7 +120,12 @@ const anyEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
   fc.record({ type: fc.constant('spawn_failed' as const), verdict: anyVerdict }),
   fc.record({
     type: fc.constant('stop' as const),
-    outcome: fc.constantFrom({ type: 'waiting' } as const, { type: 'failed', reason: 'r' } as const, stopped),
+    outcome: fc.constantFrom(
+      { type: 'waiting' } as const,
+      { type: 'backoff', attempt: 1, waitMs: 5 } as const,
+      { type: 'failed', reason: 'r' } as const,
+      stopped,
+    ),
   }),
 )
 

@@ -6,11 +6,15 @@ export type Verdict =
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number }
 
-/** What a stop is for: to stay down, to have failed for good, or to wait for its dependencies and start again. */
+/**
+ * What a stop is for: to stay down, to have failed for good, to wait for its dependencies and start again, or to start
+ * again after a wait, as if it had ended by itself.
+ */
 export type StopOutcome =
   | { readonly type: 'stopped' }
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'waiting' }
+  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number }
 
 /** `attempt` counts the restarts in a row: 0 is the first start. `exit` is how the last child ended, if one ever did. */
 export type ProcessState =
@@ -89,8 +93,16 @@ function settle(outcome: StopOutcome, exit: ExitResult | null): ProcessState {
 
 /** A stop for good is never turned into a restart or forgotten by a later request; a failure keeps its reason. */
 function stopAgain(state: StateOf<'stopping'>, { outcome }: EventOf<'stop'>): ProcessState {
-  const isNews = state.outcome.type === 'waiting' && outcome.type !== 'waiting'
-  return isNews ? { ...state, outcome } : state
+  return isForGood(outcome) && !isForGood(state.outcome) ? { ...state, outcome } : state
+}
+
+function isForGood(outcome: StopOutcome): boolean {
+  return outcome.type === 'stopped' || outcome.type === 'failed'
+}
+
+/** Of one that has not started only a stop for good changes anything. */
+function stopWaiting(state: StateOf<'waiting'>, { outcome }: EventOf<'stop'>): ProcessState {
+  return isForGood(outcome) ? settle(outcome, null) : state
 }
 
 const final = {
@@ -125,7 +137,7 @@ const final = {
  *
  *  ·          the state stays, the same object
  *  (verdict)  backoff, failed or completed
- *  (outcome)  stopped, failed or waiting, as the stop asked for
+ *  (outcome)  stopped, failed, waiting or backoff, as the stop asked for; a process that waits is not stopped to start again
  *  (again)    stopping; a stop for a restart becomes one for good, never the other way round
  * ```
  */
@@ -137,7 +149,7 @@ const TABLE: Table = {
     exited: stay,
     probe_succeeded: stay,
     probe_failed: stay,
-    stop: (state, event) => (event.outcome.type === 'waiting' ? state : settle(event.outcome, null)),
+    stop: stopWaiting,
     emptied: stay,
     skip: (_state, event) => ({ type: 'skipped', because: event.because }),
     reset: stay,

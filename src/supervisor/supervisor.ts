@@ -1,39 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import type { Writable } from 'node:stream'
 import type { ResolvedConfig } from './config/resolved.ts'
 import { dependenciesOf, reachable, standing, type Dependency } from './dependencies.ts'
+import { DependencyRestarts } from './dependency-restarts.ts'
 import { endEscaped, killEscaped } from './escaped.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
 import { exitCode } from './exit-code.ts'
 import { dependentsOf } from './graph.ts'
 import type { GuardPlan } from './guard/plan.ts'
-import { ManagedProcess, type ProcessContext } from './managed-process.ts'
-import { awaitBroker, brokerAddress } from './mqtt-broker.ts'
+import { ManagedProcess } from './managed-process.ts'
+import { BrokerGate } from './mqtt-broker.ts'
 import { Output } from './output/output.ts'
+import type { ProcessContext } from './process-context.ts'
+import { spawnChild } from './spawn-child.ts'
 import { isFinal } from './state.ts'
-
-export interface SupervisorOptions {
-  /** Where the children's lines go. Whatever else writes there must write whole lines. */
-  readonly output: { readonly stdout: Writable; readonly stderr: Writable }
-  readonly logFormat: 'text' | 'json'
-  /** Whether prefixes are coloured, for each stream. */
-  readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
-  /** Any process that ends stops all, and its code is the orchestrator's. */
-  readonly abortOnExit: boolean
-  /** Name of the process whose end stops all and whose code is the orchestrator's. */
-  readonly exitCodeFrom: string | null
-  /** Knows what lives, to end it should the orchestrator be killed. */
-  readonly guard?: RunGuard
-  /** Called in order, one event at a time. Must not throw. */
-  onEvent(event: SupervisorEvent): void
-}
-
-export interface RunGuard {
-  /** What the variable of every child begins with. */
-  readonly mark: string
-  /** Called once before anything lives, and then whenever what lives may have changed. */
-  protect(makePlan: () => GuardPlan): void
-}
+import type { SupervisorOptions } from './supervisor-options.ts'
 
 /** The graph in motion: starts, watches, restarts and stops the processes of one configuration. Touches no signals and no process.exit. */
 export class Supervisor {
@@ -48,9 +28,10 @@ export class Supervisor {
   readonly #over = new AbortController()
   /** Those that are to go down, or to stay down. */
   readonly #doomed = new Set<ManagedProcess>()
+  readonly #dependencyRestarts = new DependencyRestarts((process) => this.#dependentsOf(process))
+  readonly #broker: BrokerGate
   #finish: () => void = () => {}
   #reason: StopReason | null = null
-  #broker: 'unchecked' | 'checking' | 'reachable'
   #startedAt = 0
   #stoppingSince: number | null = null
   #somethingFailed = false
@@ -62,7 +43,14 @@ export class Supervisor {
     this.#config = config
     this.#options = options
     this.#mark = options.guard?.mark ?? randomUUID()
-    this.#broker = config.mqttBroker.required ? 'unchecked' : 'reachable'
+    this.#broker = new BrokerGate(config.mqttBroker, this.#over.signal, {
+      onWaiting: (address) => this.#emit({ type: 'mqtt_broker_waiting', address }),
+      onReachable: () => this.#look(),
+      onUnreachable: (address, reason) => {
+        this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
+        this.stop({ type: 'mqtt_broker_unreachable', address, reason })
+      },
+    })
     this.#dependencies = dependenciesOf(config)
     this.#dependents = dependentsOf([...this.#dependencies].map(([name, dependsOn]) => ({ name, dependsOn })))
     const names = config.processes.map((process) => process.name)
@@ -116,17 +104,21 @@ export class Supervisor {
     return {
       output: this.#output,
       mark: `${this.#mark}/${name}`,
+      spawn: this.#options.spawn ?? spawnChild,
       emit: (event) => this.#emit(event),
-      changed: () => this.#scheduleLook(),
+      changed: (process, before) => {
+        this.#dependencyRestarts.follow(process, before)
+        this.#scheduleLook()
+      },
+      mayRestart: (process) => !this.#dependentsOf(process).some((one) => this.#dependencyRestarts.has(one)),
       endsAll: (process, exit) => this.#endsAll(process, exit),
       endAll: (process, exit) => this.stop({ type: 'exited', process: process.name, exit }),
       couldNotStart: (process, message) => this.#failStart(process, message),
       gaveUp: (process, message) => {
         if (process.definition.kind === 'task' || this.#hasWaitingDependents(process)) this.#failStart(process, message)
+        else this.#onFailed(process, message)
       },
-      failed: (process, reason) => {
-        if (process.definition.kind === 'task') this.#onTaskFailed(process, reason)
-      },
+      failed: (process, reason) => this.#onFailed(process, reason),
     }
   }
 
@@ -149,8 +141,10 @@ export class Supervisor {
   #look(): void {
     this.#skipHopeless()
     this.#checkBroker()
+    this.#dependencyRestarts.advance()
     for (const process of this.#processes.values()) {
       if (process.state.type === 'waiting' && this.#mayStart(process)) process.start()
+      else process.restartIfDue()
     }
     this.#announceReady()
     const processes = [...this.#processes.values()]
@@ -178,8 +172,8 @@ export class Supervisor {
   }
 
   #mayStart(process: ManagedProcess): boolean {
-    if (this.#doomed.has(process)) return false
-    if (process.definition.usesMqttBroker && this.#broker !== 'reachable' && !this.#isBroker(process)) return false
+    if (this.#doomed.has(process) || this.#dependencyRestarts.has(process)) return false
+    if (process.definition.usesMqttBroker && !this.#broker.isOpen && !this.#isBroker(process)) return false
     return this.#dependenciesOf(process).every((dependency) => this.#standing(dependency).type === 'met')
   }
 
@@ -201,6 +195,11 @@ export class Supervisor {
         skipped = true
       }
     }
+  }
+
+  #onFailed(process: ManagedProcess, reason: string): void {
+    if (process.definition.whenFailed === 'stop') this.stop({ type: 'process_failed', process: process.name, reason })
+    else if (process.definition.kind === 'task') this.#onTaskFailed(process, reason)
   }
 
   /** Its dependents are skipped, everything is stopped. */
@@ -230,26 +229,11 @@ export class Supervisor {
     return this.#dependentsOf(process).some((dependent) => dependent.state.type === 'waiting')
   }
 
+  /** Looks for the broker, as soon as the process that provides it is ready, if one does. */
   #checkBroker(): void {
-    if (this.#broker !== 'unchecked' || this.#over.signal.aborted) return
     const provider = this.#config.mqttBroker.providedBy
-    if (provider !== null && this.#standing({ name: provider, condition: 'ready' }).type !== 'met') return
-    this.#broker = 'checking'
-    void this.#awaitBroker()
-  }
-
-  async #awaitBroker(): Promise<void> {
-    const address = brokerAddress(this.#config.mqttBroker)
-    const waiting = () => this.#emit({ type: 'mqtt_broker_waiting', address })
-    const reason = await awaitBroker(this.#config.mqttBroker, this.#over.signal, waiting)
-    if (this.#over.signal.aborted) return
-    if (reason === null) {
-      this.#broker = 'reachable'
-      this.#look()
-      return
-    }
-    this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
-    this.stop({ type: 'mqtt_broker_unreachable', address, reason })
+    const mayBeThere = provider === null || this.#standing({ name: provider, condition: 'ready' }).type === 'met'
+    if (mayBeThere) this.#broker.check()
   }
 
   #isBroker(process: ManagedProcess): boolean {

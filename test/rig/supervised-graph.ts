@@ -7,7 +7,8 @@ import type {
   ResolvedProcess,
 } from '../../src/supervisor/config/resolved.ts'
 import type { SupervisorEvent } from '../../src/supervisor/events.ts'
-import { Supervisor, type SupervisorOptions } from '../../src/supervisor/supervisor.ts'
+import type { SupervisorOptions } from '../../src/supervisor/supervisor-options.ts'
+import { Supervisor } from '../../src/supervisor/supervisor.ts'
 
 type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
 
@@ -77,7 +78,10 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     dependsOn: [],
     usesMqttBroker: false,
     readinessProbe: null,
+    livenessProbe: null,
     startupTimeoutMs: 60_000,
+    whenFailed: 'isolate',
+    onDependencyRestart: 'ignore',
     ...sketch,
     restart: {
       policy: sketch.kind === 'task' ? 'never' : 'always',
@@ -86,6 +90,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
       jitter: 0,
       resetAfterMs: 30_000,
       maxAttempts: Infinity,
+      windowMs: null,
       ...sketch.restart,
     },
     shutdown: { signal: 'SIGTERM', timeoutMs: 10_000, ...sketch.shutdown },

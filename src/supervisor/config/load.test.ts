@@ -65,6 +65,7 @@ describe('the minimal file', () => {
           dependsOn: [],
           usesMqttBroker: false,
           readinessProbe: null,
+          livenessProbe: null,
           startupTimeoutMs: 120_000,
           restart: {
             policy: 'always',
@@ -73,7 +74,10 @@ describe('the minimal file', () => {
             jitter: 0,
             resetAfterMs: 30_000,
             maxAttempts: Infinity,
+            windowMs: null,
           },
+          whenFailed: 'isolate',
+          onDependencyRestart: 'ignore',
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
         },
       ],
@@ -215,10 +219,18 @@ describe('a broken file (O-20)', () => {
 
   it.each([
     ['replicas', 3],
-    ['liveness_probe', { notify: true }],
+    ['livenes_probe', { exec: 'true' }],
     ['toString', 1],
   ])('does not know the key %s of a process', (key, value) => {
     expect(problems({ processes: { a: { ...store, [key]: value } } })[0]).toContain(`processes.a.${key}: unknown key`)
+  })
+
+  it('refuses a liveness probe that can never fail, and a window without max_attempts', () => {
+    const a = { ...store, liveness_probe: { log_line: 'up' }, restart: { window_ms: 1000 } }
+    expect(problems({ processes: { a } })).toEqual([
+      expect.stringMatching(/^processes\.a\.liveness_probe: takes tcp_socket, http_get or exec: /),
+      expect.stringMatching(/^processes\.a\.restart\.window_ms: has no meaning without "max_attempts"/),
+    ])
   })
 
   it('says what is wrong with the file itself', () => {

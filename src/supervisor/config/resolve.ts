@@ -69,8 +69,11 @@ export function resolveProcess(name: string, file: ProcessFile, around: Surround
     dependsOn: resolveDependencies(file, usesMqttBroker, around),
     usesMqttBroker,
     readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
+    livenessProbe: file.liveness_probe === undefined ? null : resolveProbe(file.liveness_probe),
     startupTimeoutMs: file.startup_timeout_ms,
     restart: resolveRestart(file),
+    whenFailed: file.when_failed,
+    onDependencyRestart: file.on_dependency_restart,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
   }
 }
@@ -179,7 +182,7 @@ export function restartPolicy(file: ProcessFile): ResolvedRestart['policy'] {
 }
 
 function resolveRestart(file: ProcessFile): ResolvedRestart {
-  const { backoff_ms, max_backoff_ms, jitter, reset_after_ms, max_attempts } = file.restart
+  const { backoff_ms, max_backoff_ms, jitter, reset_after_ms, max_attempts, window_ms } = file.restart
   return {
     policy: restartPolicy(file),
     backoffMs: backoff_ms,
@@ -187,6 +190,7 @@ function resolveRestart(file: ProcessFile): ResolvedRestart {
     jitter,
     resetAfterMs: reset_after_ms,
     maxAttempts: max_attempts ?? Number.POSITIVE_INFINITY,
+    windowMs: window_ms ?? null,
   }
 }
 

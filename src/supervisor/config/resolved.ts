@@ -37,8 +37,14 @@ export interface ResolvedProcess {
   /** Starts only after the MQTT broker accepted a connection. */
   readonly usesMqttBroker: boolean
   readonly readinessProbe: ResolvedProbe | null
+  /** A process that fails it is stopped and started again. Only of those that ask: `tcp_socket`, `http_get`, `exec`. */
+  readonly livenessProbe: ResolvedProbe | null
   readonly startupTimeoutMs: number
   readonly restart: ResolvedRestart
+  /** When it has failed for good: the others go on, or everything stops. */
+  readonly whenFailed: 'isolate' | 'stop'
+  /** When something it depends on is started again: nothing, or it goes down before and up after it. */
+  readonly onDependencyRestart: 'ignore' | 'restart'
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
 }
 
@@ -49,8 +55,10 @@ export interface ResolvedRestart {
   /** Fraction of the wait that is random, 0 to 1. */
   readonly jitter: number
   readonly resetAfterMs: number
-  /** Restarts in a row before the process has failed for good; Infinity if there is no limit. */
+  /** Restarts, in a row or within `windowMs`, before the process has failed for good; Infinity if there is no limit. */
   readonly maxAttempts: number
+  /** `maxAttempts` counts the restarts of this last while; null: those in a row. */
+  readonly windowMs: number | null
 }
 
 export type ProbeCheck =

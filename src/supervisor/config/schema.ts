@@ -140,6 +140,10 @@ const probeSchema = section('an object that says how to probe', {
   statement(`needs exactly one of ${probeForms.join(', ')}`, []),
 )
 
+function saysItself(probe: z.infer<typeof probeSchema> | undefined): boolean {
+  return probe?.log_line !== undefined || probe?.notify !== undefined
+}
+
 const restartSchema = section('an object', {
   policy: choice(['always', 'on_failure', 'never'])
     .optional()
@@ -162,6 +166,11 @@ const restartSchema = section('an object', {
   max_attempts: wholeNumber('a whole number', 0, 1_000_000)
     .optional()
     .describe('restarts in a row after which the process has failed for good; if not given, there is no limit'),
+  window_ms: milliseconds(1)
+    .optional()
+    .describe('`max_attempts` counts the restarts within this time instead of those in a row'),
+}).refine((restart) => restart.window_ms === undefined || restart.max_attempts !== undefined, {
+  ...statement('has no meaning without "max_attempts", the number of restarts that it bounds', ['window_ms']),
 })
 
 const shutdownSchema = section('an object', {
@@ -214,10 +223,23 @@ export const processSchema = section('an object that describes a process', {
   readiness_probe: probeSchema
     .optional()
     .describe('tells when the process is ready; without it, it is as soon as it runs'),
+  liveness_probe: probeSchema
+    .optional()
+    .describe(
+      'a process that fails this is stopped and started again; `tcp_socket`, `http_get` or `exec`, with `failure_threshold` as below. It is asked once the process is ready',
+    ),
   startup_timeout_ms: milliseconds(1)
     .default(120_000)
     .describe('a process that is not ready after this long has failed; its last 20 lines are shown'),
   restart: restartSchema.prefault({}).describe('what happens when the process ends by itself'),
+  when_failed: choice(['isolate', 'stop'])
+    .default('isolate')
+    .describe(
+      'when the process has failed for good: `isolate` lets the others go on, `stop` stops everything, in order',
+    ),
+  on_dependency_restart: choice(['ignore', 'restart'])
+    .default('ignore')
+    .describe('`restart`: whenever something it depends on is started again, it goes down before that and up after it'),
   shutdown: shutdownSchema.prefault({}).describe('how the process is stopped'),
   provides: z
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
@@ -231,6 +253,11 @@ export const processSchema = section('an object that describes a process', {
 })
   .refine((process) => !process.shell || !(process.args?.length > 0), {
     ...statement('has no place beside "shell": true; write the arguments into command', ['args']),
+  })
+  .refine((process) => !saysItself(process.liveness_probe), {
+    ...statement('takes tcp_socket, http_get or exec: a log line or a notification is said once and never fails', [
+      'liveness_probe',
+    ]),
   })
   .refine((process) => process.kind !== 'task' || process.restart?.policy !== 'always', {
     ...statement('"always" has no place in a task, which runs to its end once; use "on_failure" or "never"', [

@@ -1,6 +1,6 @@
 import type { ResolvedProbe } from '../config/resolved.ts'
 import { sleep } from '../sleep.ts'
-import { afterResult, NOT_PROBED } from './thresholds.ts'
+import { afterResult, NOT_PROBED, type ProbeStanding } from './thresholds.ts'
 
 /** One attempt of a probe: resolves or rejects with the reason, soon after `signal` is aborted at the latest. */
 export type Check = (signal: AbortSignal) => Promise<void>
@@ -14,9 +14,11 @@ export interface ProbeListener {
 export interface PollTools {
   readonly now: () => number
   readonly sleep: typeof sleep
+  /** What it is taken for before the first probe. */
+  readonly from: ProbeStanding
 }
 
-const REAL_TOOLS: PollTools = { now: () => performance.now(), sleep }
+const REAL_TOOLS: PollTools = { now: () => performance.now(), sleep, from: NOT_PROBED }
 
 /** Probes until `signal` is aborted, and reports each change from not ready to ready and back. Never rejects. */
 export async function poll(
@@ -24,9 +26,10 @@ export async function poll(
   check: Check,
   listener: ProbeListener,
   signal: AbortSignal,
-  tools: PollTools = REAL_TOOLS,
+  own: Partial<PollTools> = {},
 ): Promise<void> {
-  let standing = NOT_PROBED
+  const tools = { ...REAL_TOOLS, ...own }
+  let standing = tools.from
   await tools.sleep(probe.initialDelayMs, signal)
   while (!signal.aborted) {
     const startedAt = tools.now()

@@ -7,6 +7,7 @@ import { awaitLogLine } from './log-line.ts'
 import { awaitNotification } from './notify.ts'
 import { poll, type Check, type ProbeListener } from './poll.ts'
 import { checkTcpSocket } from './tcp-socket.ts'
+import { TAKEN_FOR_ALIVE } from './thresholds.ts'
 
 /** What a probe may look at: the child's lines, its notifications, and the world it runs in. */
 export interface Probed extends ExecContext {
@@ -28,9 +29,29 @@ export function startProbe(probe: ResolvedProbe, probed: Probed, listener: Probe
   void poll(probe, checkOf(check, probed), listener, signal)
 }
 
+/** Asks one child whether it is alive until `signal` is aborted, and tells once if it is not. */
+export function startLivenessProbe(
+  probe: ResolvedProbe,
+  probed: ExecContext,
+  onDead: (reason: string) => void,
+  signal: AbortSignal,
+): void {
+  const { check } = probe
+  if (check.type === 'log_line' || check.type === 'notify') return
+  const over = new AbortController()
+  const stop = () => over.abort()
+  signal.addEventListener('abort', stop, { once: true })
+  const onUnhealthy = (reason: string) => {
+    signal.removeEventListener('abort', stop)
+    stop()
+    onDead(reason)
+  }
+  void poll(probe, checkOf(check, probed), { onReady: () => {}, onUnhealthy }, over.signal, { from: TAKEN_FOR_ALIVE })
+}
+
 type AskedCheck = Extract<ResolvedProbe['check'], { type: 'tcp_socket' | 'http_get' | 'exec' }>
 
-function checkOf(check: AskedCheck, probed: Probed): Check {
+function checkOf(check: AskedCheck, probed: ExecContext): Check {
   if (check.type === 'tcp_socket') return (signal) => checkTcpSocket(check.host, check.port, signal)
   if (check.type === 'http_get') return (signal) => checkHttpGet(check.url, signal)
   return (signal) => checkExec(check.command, probed, signal)

@@ -10,6 +10,8 @@ export interface ProbeStanding {
 }
 
 export const NOT_PROBED: ProbeStanding = { ready: false, everReady: false, successes: 0, failures: 0 }
+/** What is alive until it fails. */
+export const TAKEN_FOR_ALIVE: ProbeStanding = { ready: true, everReady: true, successes: 0, failures: 0 }
 
 /** The standing after one more result. Failures count only in a row, and so do successes. */
 export function afterResult(

@@ -1,0 +1,28 @@
+import type { ExitResult, SupervisorEvent } from './events.ts'
+import type { ManagedProcess } from './managed-process.ts'
+import type { Output } from './output/output.ts'
+import type { SpawnChild } from './spawn-child.ts'
+import type { ProcessState } from './state.ts'
+
+/** What a process needs of its supervisor. */
+export interface ProcessContext {
+  readonly output: Output
+  readonly spawn: SpawnChild
+  /** The value of the variable that marks its children and all that they start. */
+  readonly mark: string
+  emit(event: SupervisorEvent): void
+  /** Its state is another one than `before`: others may be able to start or stop now. */
+  changed(process: ManagedProcess, before: ProcessState): void
+  /** Whether it may start again now that its wait is over; if not, `restartIfDue` is called when it may. */
+  mayRestart(process: ManagedProcess): boolean
+  /** Whether its end is to end everything: then it is not restarted. */
+  endsAll(process: ManagedProcess, exit: ExitResult): boolean
+  /** It has ended, and everything is to. */
+  endAll(process: ManagedProcess, exit: ExitResult): void
+  /** Its very first start failed. */
+  couldNotStart(process: ManagedProcess, message: string): void
+  /** It has failed for good, by its end or by a start that failed later. */
+  failed(process: ManagedProcess, reason: string): void
+  /** It was not ready in time. */
+  gaveUp(process: ManagedProcess, message: string): void
+}
