@@ -1,0 +1,89 @@
+import { PassThrough } from 'node:stream'
+import type { ResolvedProcess } from '../../src/supervisor/config/resolved.ts'
+import type { ExitResult } from '../../src/supervisor/events.ts'
+import type { Group, TerminateOptions } from '../../src/supervisor/process-group.ts'
+import { sleep } from '../../src/supervisor/sleep.ts'
+import type { SpawnResult } from '../../src/supervisor/spawn-child.ts'
+
+/** A child that exists in the test only; on a clock that the test moves thousands of lives cost nothing. */
+export class ImaginedChild {
+  readonly name: string
+  readonly pid: number
+  readonly exited: Promise<ExitResult>
+  readonly stdout = new PassThrough()
+  readonly stderr = new PassThrough()
+  /** A stubborn one ends at SIGKILL only. */
+  isStubborn = false
+  #resolve: (exit: ExitResult) => void = () => {}
+  #isAlive = true
+
+  constructor(name: string, pid: number) {
+    this.name = name
+    this.pid = pid
+    this.exited = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive
+  }
+
+  end(exit: ExitResult): void {
+    if (!this.#isAlive) return
+    this.#isAlive = false
+    this.stdout.end()
+    this.stderr.end()
+    this.#resolve(exit)
+  }
+}
+
+/** Starts imagined children and keeps a book of what was done to them. */
+export class ImaginedChildren {
+  readonly all: ImaginedChild[] = []
+  /** Called before a child starts, and before one is asked to end. */
+  readonly #check: (act: 'start' | 'end', name: string, living: readonly string[]) => void
+  /** The next starts of these fail. */
+  readonly broken = new Set<string>()
+  #lastPid = 1_000_000
+
+  constructor(check: (act: 'start' | 'end', name: string, living: readonly string[]) => void) {
+    this.#check = check
+  }
+
+  get living(): readonly ImaginedChild[] {
+    return this.all.filter((child) => child.isAlive)
+  }
+
+  readonly spawn = (definition: ResolvedProcess): SpawnResult => {
+    const { name } = definition
+    this.#check('start', name, this.#names())
+    if (this.broken.delete(name)) return { type: 'failed', message: Promise.resolve('broken') }
+    const child = new ImaginedChild(name, ++this.#lastPid)
+    this.all.push(child)
+    const { pid, stdout, stderr, exited } = child
+    return { type: 'spawned', child: { pid, stdout, stderr, exited, notifications: null, group: this.#groupOf(child) } }
+  }
+
+  #names(): readonly string[] {
+    return this.living.map((child) => child.name)
+  }
+
+  #groupOf(child: ImaginedChild): Group {
+    const signal = (signal: NodeJS.Signals | 0): boolean => {
+      if (signal === 'SIGKILL' || (signal !== 0 && !child.isStubborn)) child.end({ code: null, signal })
+      return child.isAlive
+    }
+    const terminate = async (options: TerminateOptions): Promise<readonly number[]> => {
+      this.#check('end', child.name, this.#names())
+      signal(options.signal)
+      const over = new AbortController()
+      void child.exited.then(() => over.abort())
+      await sleep(options.timeoutMs, over.signal)
+      if (child.isAlive) options.onKill()
+      signal('SIGKILL')
+      return []
+    }
+    return { id: child.pid, isEmpty: () => !child.isAlive, signal, terminate }
+  }
+}
