@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+const BYTES_PER_KB = 1024
+const BYTES_PER_MB = 1_000_000
+/** The kernel counts processor time in hundredths of a second. */
+const TICK_MS = 10
+
+/** The most memory that a process has had, in MB; 0 if it is gone. */
+export function peakMemory(pid: number): number {
+  return megabytes(pid, 'VmHWM')
+}
+
+/** The memory that a process has now, in MB; 0 if it is gone. */
+export function memoryOf(pid: number): number {
+  return megabytes(pid, 'VmRSS')
+}
+
+/** Processor time that a process has used, in ms. */
+export function processorTime(pid: number): number {
+  const fields = statFields(pid)
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS
+}
+
+/** False for one that is dead and only not collected yet. */
+export function isAlive(pid: number): boolean {
+  const [status] = statFields(pid)
+  return status !== undefined && status !== '' && status !== 'Z' && status !== 'X'
+}
+
+/** A process and all that descend from it, except `without` and what descends from those. */
+export function family(root: number, without: ReadonlySet<number>): number[] {
+  const children = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid)) continue
+    const parent = Number(statFields(pid)[1])
+    children.set(parent, [...(children.get(parent) ?? []), pid])
+  }
+  const found = [root]
+  for (const pid of found) found.push(...(children.get(pid) ?? []).filter((child) => !without.has(child)))
+  return found
+}
+
+function megabytes(pid: number, field: 'VmHWM' | 'VmRSS'): number {
+  const line = read(`/proc/${pid}/status`).match(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm'))
+  return (Number(line?.[1] ?? 0) * BYTES_PER_KB) / BYTES_PER_MB
+}
+
+/** From the status on: the name before it may hold spaces. */
+function statFields(pid: number): readonly string[] {
+  const stat = read(`/proc/${pid}/stat`)
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,84 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Figure, median } from '../report/figures.ts'
+import { ContenderRun } from './contender-run.ts'
+import type { Contender } from './contender.ts'
+import { describeDamage, inspect, lineFile } from './lines.ts'
+import type { Field } from './field.ts'
+
+const LONGEST_MS = 120_000
+const MOST_MEMORY_MB = 100
+
+interface Size {
+  readonly id: string
+  readonly children: number
+  readonly lines: number
+}
+
+interface Sample {
+  /** From the start of the first child to the last byte in the file. */
+  readonly ms: number
+  /** From the start of the contender to its end. */
+  readonly wholeMs: number
+  readonly megabytes: number
+  readonly damage: string
+}
+
+/** M-1 and M-2: children that write as fast as they can, to a file under prefixes; every line is looked at afterwards. */
+export async function measureThroughput(field: Field, size: Size): Promise<readonly Figure[]> {
+  const samples = await field.rounds((contender) => relay(contender, field.scratch, size))
+  const { ours, bare } = samples
+  const what = `${size.children} × ${size.lines.toLocaleString('en-GB')} lines`
+  const damaged = ours.map((sample) => sample.damage).filter((damage) => damage !== '')
+  if (damaged.length > 0) console.error(`bench: ${size.id} ours: ${damaged.join('; ')}`)
+  const figure = (part: string, unit: 'ms' | 'MB', of: (sample: Sample) => number, goal: Figure['goal']): Figure => ({
+    id: size.id,
+    what: `${what}, ${part}`,
+    unit,
+    ours: damaged.length > 0 ? NaN : median(ours.map(of)),
+    beside: { name: 'bare Node', value: median(bare.map(of)) },
+    goal,
+    peers: field.peers((name) => {
+      const own = samples.peers.get(name) ?? []
+      const damage = own.find((sample) => sample.damage !== '')?.damage
+      const value = median(own.map(of))
+      return damage === undefined || !Number.isFinite(value)
+        ? value
+        : `${Math.round(value).toLocaleString('en-GB')} ${unit}, ${damage}`
+    }),
+  })
+  return [
+    figure('relayed', 'ms', (sample) => sample.ms, { type: 'ratio', atMost: 1.25 }),
+    figure('with start and end', 'ms', (sample) => sample.wholeMs, { type: 'none' }),
+    figure('most memory', 'MB', (sample) => sample.megabytes, { type: 'value', atMost: MOST_MEMORY_MB }),
+  ]
+}
+
+async function relay(contender: Contender, scratch: string, { children, lines }: Size): Promise<Sample> {
+  const inputs = Array.from({ length: children }, (_, child) => lineFile(join(scratch, 'lines'), child, lines))
+  const run = new ContenderRun(contender, scratch, {
+    restarts: false,
+    children: (folder) =>
+      inputs.map((input, child) => ({
+        name: `child${child}`,
+        line: `date +%s%N > ${join(folder, `started-${child}`)}; exec cat ${input}`,
+      })),
+  })
+  try {
+    await run.ended(LONGEST_MS)
+    return {
+      ms: run.lastWriteAt - firstStart(run.folder),
+      wholeMs: performance.now() - run.startedAt,
+      megabytes: run.peakMegabytes,
+      damage: describeDamage(inspect(run.outputPath, children, lines)),
+    }
+  } finally {
+    run.dispose()
+  }
+}
+
+/** In ms since 1970. */
+function firstStart(folder: string): number {
+  const starts = readdirSync(folder).filter((name) => name.startsWith('started-'))
+  return Math.min(...starts.map((name) => Number(readFileSync(join(folder, name), 'utf8')) / 1e6))
+}
