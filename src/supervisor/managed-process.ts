@@ -185,10 +185,10 @@ export class ManagedProcess {
     this.#run = null
     this.#leftovers.add(run.group)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, uptimeMs })
-    if (this.#context.endsAll(this, exit)) {
+    if (this.#context.staysDown(this, exit)) {
       this.#send({ type: 'exited', exit, verdict: { type: 'completed' } })
       this.#clearTimers()
-      this.#context.endAll(this, exit)
+      this.#context.wentDown(this, exit)
       return
     }
     const verdict = verdictAfterExit(this.#ended(uptimeMs), exit)

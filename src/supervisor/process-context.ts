@@ -15,10 +15,10 @@ export interface ProcessContext {
   changed(process: ManagedProcess, before: ProcessState): void
   /** Whether it may start again now that its wait is over; if not, `restartIfDue` is called when it may. */
   mayRestart(process: ManagedProcess): boolean
-  /** Whether its end is to end everything: then it is not restarted. */
-  endsAll(process: ManagedProcess, exit: ExitResult): boolean
-  /** It has ended, and everything is to. */
-  endAll(process: ManagedProcess, exit: ExitResult): void
+  /** Whether it is not to be restarted after this end: because it is to go down anyway, or its end is to end everything. */
+  staysDown(process: ManagedProcess, exit: ExitResult): boolean
+  /** It has ended, and stays down. */
+  wentDown(process: ManagedProcess, exit: ExitResult): void
   /** Its very first start failed. */
   couldNotStart(process: ManagedProcess, message: string): void
   /** It has failed for good, by its end or by a start that failed later. */

@@ -49,7 +49,7 @@ describe('a stop in every phase (O-37)', () => {
       },
       { name: 'b', ...rig.program('b'), dependsOn: [ready('a')] },
     ])
-    const probe = await rig.nextStart('probe')
+    const [, probe] = [await rig.nextStart('a'), await rig.nextStart('probe')]
     await probe.keep('SIGTERM')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     await probe.gone
@@ -66,6 +66,42 @@ describe('a stop in every phase (O-37)', () => {
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(graph.story('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
     expect(rig.living).toEqual([])
+  })
+
+  //  web ── db (in backoff)
+  test('in backoff, while a dependent takes its time to stop: it is not started again meanwhile', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
+      { name: 'web', ...rig.program('web'), dependsOn: [{ name: 'db', condition: 'started' }] },
+    ])
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await web.keep('SIGTERM')
+    await db.exit(1)
+    await graph.next('restart_scheduled', 'db')
+    const ended = graph.stop()
+    await web.nextSignal()
+    expect(graph.story('process_stopped')).toContain('stopped db')
+    await web.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect(rig.starts('db')).toBe(1)
+  })
+
+  test('one that ends by itself while its dependents stop is not started again, nor said to be', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'web', ...rig.program('web'), dependsOn: [{ name: 'db', condition: 'started' }] },
+    ])
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await web.keep('SIGTERM')
+    const ended = graph.stop()
+    await web.nextSignal()
+    await db.exit(1)
+    await graph.next('process_exited', 'db')
+    await web.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect([rig.starts('db'), graph.story('restart_scheduled')]).toEqual([1, []])
   })
 
   test('while a child that just ended is judged: it is not started again', async () => {
@@ -92,6 +128,13 @@ describe('a stop in every phase (O-37)', () => {
     await a.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
     expect(graph.story('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
+  })
+
+  test('after the end it changes nothing', async () => {
+    const graph = supervise([{ name: 'task', kind: 'task', command: 'true' }])
+    await graph.ended
+    await graph.stop()
+    expect(graph.events.at(-1)?.type).toBe('stopped')
   })
 
   test('a task that succeeds while everything stops starts nobody', async () => {

@@ -38,6 +38,7 @@ export class Supervisor {
   #announcedReady = false
   #lookScheduled = false
   #killed = false
+  #hasEnded = false
 
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#config = config
@@ -76,13 +77,14 @@ export class Supervisor {
     const since = this.#stoppingSince ?? performance.now()
     await endEscaped(this.#mark, { killNow: () => this.#killed, emit: (event) => this.#emit(event) })
     await this.#output.finish()
+    this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: Math.round(performance.now() - since) })
     return { exitCode: this.#exitCode() }
   }
 
   /** Stops everything in order. Works in every phase; asking again changes nothing, the first reason counts. */
   stop(reason: StopReason): void {
-    if (this.#reason !== null) return
+    if (this.#reason !== null || this.#hasEnded) return
     this.#reason = reason
     this.#stoppingSince = performance.now()
     this.#emit({ type: 'stopping', reason })
@@ -110,9 +112,12 @@ export class Supervisor {
         this.#dependencyRestarts.follow(process, before)
         this.#scheduleLook()
       },
-      mayRestart: (process) => !this.#dependentsOf(process).some((one) => this.#dependencyRestarts.has(one)),
-      endsAll: (process, exit) => this.#endsAll(process, exit),
-      endAll: (process, exit) => this.stop({ type: 'exited', process: process.name, exit }),
+      mayRestart: (process) =>
+        !this.#doomed.has(process) && !this.#dependentsOf(process).some((one) => this.#dependencyRestarts.has(one)),
+      staysDown: (process, exit) => this.#doomed.has(process) || this.#endsAll(process, exit),
+      wentDown: (process, exit) => {
+        if (this.#endsAll(process, exit)) this.stop({ type: 'exited', process: process.name, exit })
+      },
       couldNotStart: (process, message) => this.#failStart(process, message),
       gaveUp: (process, message) => {
         if (process.definition.kind === 'task' || this.#hasWaitingDependents(process)) this.#failStart(process, message)
@@ -177,8 +182,9 @@ export class Supervisor {
     return this.#dependenciesOf(process).every((dependency) => this.#standing(dependency).type === 'met')
   }
 
-  /** Dependents go before what they depend on. */
+  /** Dependents go before what they depend on; one that waits for its restart is of no use to them. */
   #mayStop(process: ManagedProcess): boolean {
+    if (process.state.type === 'backoff') return true
     return this.#dependentsOf(process).every((dependent) => !this.#doomed.has(dependent) || dependent.isQuiet)
   }
 
