@@ -15,6 +15,13 @@ const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBE
 /** Keeps a decoded map of hundreds of entries for each of 400 × 400 steps. */
 const GREEDY = `{"n": ${NUMBERS}.map(a, ${NUMBERS}.map(b, [cayenne_lpp_decode(input), cayenne_lpp_decode(input)]))}`
 
+/** Greedy with a megabyte, so that it becomes known as one that costs its worker; with 100 kB minutes of work. */
+const GREEDY_OR_ENDLESS = `{"n": size(input) > 500000
+  ? ${NUMBERS}.map(a, string(input)).size()
+  : ${NUMBERS}.filter(a, ${NUMBERS}.all(b, string(input).matches("^(a|a)*$"))).size()}`
+const MEGABYTE = new Uint8Array(1024 * 1024).fill(0x61)
+const HOUR_MS = 3_600_000
+
 let worker: BundledWorker
 
 beforeAll(async () => {
@@ -63,7 +70,6 @@ describe('P-3: evaluation in worker threads', () => {
 
   it('stops an expression that does not end, and answers all others', async () => {
     const { pool, lost } = await startPool()
-    const startedAt = performance.now()
     const neighbours = Array.from({ length: 100 }, (_, index) =>
       pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
     )
@@ -75,7 +81,6 @@ describe('P-3: evaluation in worker threads', () => {
       expect(answer).toMatchObject({ ok: true, data: DECODED })
     expect(reasonOf(await hostile)).toMatch(/ran longer than its time limit of 250 ms, twice/)
     expect(lost).toEqual(['time', 'time'])
-    expect(performance.now() - startedAt).toBeLessThan(10_000)
     expect(await pool.evaluate({ key: 'a', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
   })
 
@@ -92,20 +97,20 @@ describe('P-3: evaluation in worker threads', () => {
   })
 
   it('keeps a quick worker free while several expressions never end', async () => {
-    const { pool } = await startPool()
-    const hostile = Array.from({ length: 4 }, (_, index) =>
-      pool.evaluate({ key: `hostile ${index}`, source: ENDLESS, payload }),
-    )
-    await Promise.all(hostile)
-    const again = Array.from({ length: 4 }, (_, index) =>
-      pool.evaluate({ key: `hostile ${index}`, source: ENDLESS, payload }),
-    )
+    const never = { timeLimitMs: HOUR_MS, slowMs: HOUR_MS }
+    const { pool, lost } = await startPool({ memoryLimitMb: 14, limits: never })
+    const names = ['hostile 0', 'hostile 1', 'hostile 2']
+    for (const key of names) await pool.evaluate({ key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE })
+    expect(lost).toEqual(names.flatMap(() => ['memory', 'memory']))
     let hostileAnswers = 0
-    for (const answer of again) void answer.then(() => hostileAnswers++)
+    for (const key of names) {
+      const answered = (): number => hostileAnswers++
+      pool.evaluate({ key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE.subarray(0, 100_000) }).then(answered, answered)
+    }
     for (let round = 0; round < 100; round++)
       expect(await pool.evaluate({ key: 'good', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
     expect(hostileAnswers).toBe(0)
-    await Promise.all(again)
+    expect(pool.usage).toMatchObject({ quick: 0, slow: names.length - 1 })
   })
 
   it('lets an expression rest that was stopped again and again, and costs nothing then', async () => {
@@ -131,16 +136,15 @@ describe('P-3: evaluation in worker threads', () => {
 
   it('takes payloads of no byte and of 1 MB, and returns large results in parts', async () => {
     const { pool, lost } = await startPool()
-    const megabyte = new Uint8Array(1024 * 1024).fill(0x61)
     expect(await pool.evaluate({ key: 'a', source: LPP, payload: new Uint8Array() })).toMatchObject({
       ok: true,
       data: {},
     })
-    expect(await pool.evaluate({ key: 'a', source: '{"n": size(input)}', payload: megabyte })).toMatchObject({
+    expect(await pool.evaluate({ key: 'a', source: '{"n": size(input)}', payload: MEGABYTE })).toMatchObject({
       ok: true,
       data: { n: 1_048_576 },
     })
-    const text = megabyte.subarray(0, 700_000)
+    const text = MEGABYTE.subarray(0, 700_000)
     const large = await Promise.all(
       Array.from({ length: 40 }, () => pool.evaluate({ key: 'a', source: '{"s": string(input)}', payload: text })),
     )
