@@ -1,23 +1,24 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import { connectTo } from '../../test/rig/nats-client.ts'
 import { startNats, type NatsAddress, type ServerControl } from '../../test/rig/servers.ts'
+import { type BundledService, bundleService, ServiceProcess } from '../../test/rig/service-process.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { TestDatabase } from '../../src/postgres/replication/replication-rig.ts'
 import { decodeEndDevice } from '../../src/proto/end-device.ts'
 import { decodeGateway } from '../../src/proto/gateway.ts'
 import { decodeOrganization } from '../../src/proto/organization.ts'
-import { bundleCdc, CdcProcess, environmentOf, migrate, storedCount, storedEvents } from './cdc-rig.ts'
+import { environmentOf, migrate, storedCount, storedEvents } from './cdc-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 
-let program: Awaited<ReturnType<typeof bundleCdc>>
+let program: BundledService
 let nats: NatsAddress & ServerControl
 let client: NatsClient
 let database: TestDatabase
-const running: CdcProcess[] = []
+const running: ServiceProcess[] = []
 
 beforeAll(async () => {
-  program = await bundleCdc()
+  program = await bundleService('cdc')
   nats = await startNats()
   client = await connectTo(nats.url)
 })
@@ -39,13 +40,13 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-function launch(more: Readonly<Record<string, string>> = {}): CdcProcess {
-  const process = new CdcProcess(program.path, environmentOf(database, nats.url, more))
+function launch(more: Readonly<Record<string, string>> = {}): ServiceProcess {
+  const process = new ServiceProcess(program.path, environmentOf(database, nats.url, more))
   running.push(process)
   return process
 }
 
-async function start(more: Readonly<Record<string, string>> = {}): Promise<CdcProcess> {
+async function start(more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
   const process = launch(more)
   await process.line('streaming changes')
   return process

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Gateway } from '../../src/domain/gateway.ts'
 import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { now } from '../../src/domain/instant.ts'
@@ -26,10 +26,18 @@ export function mqttRunner(options: MqttRunnerOptions): GatewayRunner {
       received()
     }
     const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
-    const clientId = `ponix-${gateway.gatewayId}`
+    const clientId = clientIdOf(gateway, topicFilter)
     const events = { onMessage, onSubscribed: succeeded, onConnectionLost: interrupted }
     await runMqttSubscription({ ...broker, topicFilter, clientId, ...events }, signal)
   }
+}
+
+/**
+ * The same for the same gateway and topic, so that the broker keeps what arrives while nobody listens; another for another
+ * topic, because a session would go on with the subscriptions of before.
+ */
+function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
+  return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
 }
 
 async function store(

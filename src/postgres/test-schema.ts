@@ -81,7 +81,7 @@ export class TestSchema implements AsyncDisposable {
 }
 
 /** The up parts of all migrations, in order. */
-async function migrations(): Promise<string[]> {
+export async function migrations(): Promise<string[]> {
   const folder = fileURLToPath(new URL('../../migrations/postgres/', import.meta.url))
   const names = (await readdir(folder)).sort()
   const files = await Promise.all(names.map((name) => readFile(folder + name, 'utf8')))

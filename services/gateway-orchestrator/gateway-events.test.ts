@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest'
+import { MappingError } from '../../src/proto/errors.ts'
+import { encodeGateway } from '../../src/proto/gateway.ts'
+import { gatewayEventOf, UnknownGatewayEvent } from './gateway-events.ts'
+
+const gateway = {
+  gatewayId: 'g1',
+  organizationId: 'o1',
+  name: 'North',
+  gatewayType: 'mqtt',
+  gatewayConfig: { host: 'b' },
+  status: 'active',
+  createdAt: 1n,
+  updatedAt: 2n,
+  deletedAt: null,
+} as const
+const body = encodeGateway(gateway)
+
+describe('gatewayEventOf', () => {
+  it('G-6: puts the events of cdc into the words of the domain', () => {
+    expect(gatewayEventOf({ subject: 'gateway.create', body })).toEqual({ type: 'created', gateway })
+    expect(gatewayEventOf({ subject: 'gateway.update', body })).toEqual({ type: 'updated', gateway })
+    expect(gatewayEventOf({ subject: 'gateway.delete', body })).toEqual({
+      type: 'deleted',
+      gatewayId: 'g1',
+      version: 2n,
+    })
+  })
+
+  it('G-11: refuses a body that is no gateway, and a subject that cdc does not publish on', () => {
+    expect(() => gatewayEventOf({ subject: 'gateway.create', body: Buffer.from('garbage') })).toThrow(MappingError)
+    expect(() => gatewayEventOf({ subject: 'gateway.vanish', body })).toThrow(UnknownGatewayEvent)
+  })
+})

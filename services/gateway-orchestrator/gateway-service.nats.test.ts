@@ -1,0 +1,161 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { gateway, GatewayRig } from '../../test/rig/gateway-rig.ts'
+
+let rig: GatewayRig
+
+beforeAll(async () => {
+  rig = await GatewayRig.start()
+})
+afterAll(() => rig[Symbol.asyncDispose]())
+beforeEach(() => rig.begin())
+afterEach(() => rig.end())
+
+describe('at the start', () => {
+  test('G-1: every gateway that is not deleted runs, of all organizations; one that cannot stops no other', async () => {
+    await rig.insert(gateway('g1', 1))
+    await rig.insert(gateway('g2', 1, { organizationId: 'o2' }))
+    await rig.insert(gateway('gone', 1, { deletedAt: 2n }))
+    await rig.insert(gateway('a-strange-one', 1, { gatewayType: 'pigeon' }))
+    const service = await rig.serve()
+    await service.until('a-strange-one', 'failed for good')
+    expect(await service.gateways()).toEqual({
+      g1: expect.objectContaining({ organization_id: 'o1', state: 'running' }),
+      g2: expect.objectContaining({ organization_id: 'o2', state: 'running' }),
+      'a-strange-one': expect.objectContaining({
+        state: 'failed',
+        last_error: 'no runner for gateway type "pigeon"; known types are print, mqtt and emqx',
+      }),
+    })
+  })
+
+  test('G-1: what happened before and during the loading is neither missed nor applied twice', async () => {
+    await rig.tell('create', gateway('g1', 1))
+    await rig.tell('update', gateway('g1', 2, { gatewayConfig: { site: 'cellar' } }))
+    await rig.tell('create', gateway('g2', 3))
+    await rig.insert(gateway('g1', 2, { gatewayConfig: { site: 'cellar' } }))
+    const service = await rig.serve()
+    await rig.untilAnswered()
+    await service.until('g2', 'running')
+    expect(service.history('g1')).toEqual(['running (print)'])
+    expect(service.history('g2')).toEqual(['running (print)'])
+  })
+
+  test('G-11: events that nobody was there for wait in the durable consumer', async () => {
+    const first = await rig.serve()
+    await rig.tell('create', gateway('g1', 1))
+    await first.until('g1', 'running')
+    expect(await first.stop()).toBe(0)
+    await rig.tell('create', gateway('g2', 1))
+    await rig.insert(gateway('g1', 1))
+    const second = await rig.serve()
+    await second.until('g2', 'running')
+    expect(Object.keys(await second.gateways()).sort()).toEqual(['g1', 'g2'])
+  })
+})
+
+describe('events', () => {
+  test('G-2: a create starts a gateway, a second one changes nothing', async () => {
+    const service = await rig.serve()
+    await rig.tell('create', gateway('g1', 1))
+    await rig.tell('create', gateway('g1', 1))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)'])
+    expect(await service.gateways()).toMatchObject({ g1: { state: 'running', gateway_type: 'print' } })
+  })
+
+  test('G-3: a changed config stops the gateway and starts it with the new one; anything else leaves it alone', async () => {
+    const service = await rig.serve()
+    await rig.tell('create', gateway('g1', 1, { gatewayConfig: { a: 1, b: { c: 2, d: 3 } } }))
+    await rig.tell('update', gateway('g1', 2, { gatewayConfig: { b: { d: 3, c: 2 }, a: 1 }, name: 'renamed' }))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)'])
+    expect(await service.gateways()).toMatchObject({ g1: { name: 'renamed' } })
+    await rig.tell('update', gateway('g1', 3, { gatewayConfig: { a: 2 } }))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)', 'stopped', 'running (print)'])
+    const printed = service.lines.filter((line) => line.msg === 'gateway').map((line) => line['gateway_config'])
+    expect(printed.at(-1)).toEqual({ a: 2 })
+  })
+
+  test('G-3: an update for a gateway that does not run starts it, one with deleted_at stops it', async () => {
+    const service = await rig.serve()
+    await rig.tell('update', gateway('g1', 1))
+    await service.until('g1', 'running')
+    await rig.tell('update', gateway('g1', 2, { deletedAt: 2n }))
+    await rig.tell('update', gateway('never-ran', 2, { deletedAt: 2n }))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    expect(await service.gateways()).toEqual({})
+  })
+
+  test('G-4: a delete stops and removes; of an unknown gateway it is nothing', async () => {
+    const service = await rig.serve()
+    await rig.tell('create', gateway('g1', 1))
+    await rig.tell('delete', gateway('unknown', 1))
+    await rig.tell('delete', gateway('g1', 1))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    expect(await service.gateways()).toEqual({})
+    expect(await rig.stored('dead_letters')).toEqual([])
+  })
+
+  test('G-5: an older event that comes late changes nothing, also after the gateway is gone', async () => {
+    const service = await rig.serve()
+    await rig.tell('create', gateway('g1', 5, { gatewayConfig: { a: 'new' } }))
+    await rig.tell('update', gateway('g1', 4, { gatewayConfig: { a: 'old' } }))
+    await rig.untilAnswered()
+    expect(service.history('g1')).toEqual(['running (print)'])
+    await rig.tell('delete', gateway('g1', 6))
+    await rig.tell('update', gateway('g1', 5))
+    await rig.tell('create', gateway('g1', 3))
+    await rig.untilAnswered()
+    expect(await service.gateways()).toEqual({})
+    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+  })
+
+  test('G-5: the events of one gateway take effect in their order, beside those of others', async () => {
+    const service = await rig.serve()
+    for (let version = 1; version <= 15; version++) {
+      await rig.tell('update', gateway('g1', version, { gatewayConfig: { version } }))
+      await rig.tell('update', gateway('g2', version, { gatewayConfig: { version: -version } }))
+    }
+    await rig.untilAnswered()
+    for (const [id, sign] of [['g1', 1] as const, ['g2', -1] as const]) {
+      const printed = service.lines.filter((line) => line.msg === 'gateway' && line['gateway_id'] === id)
+      const versions = printed.map((line) => line['gateway_config'])
+      expect(versions).toEqual(Array.from({ length: 15 }, (_, index) => ({ version: sign * (index + 1) })))
+      const turns = Array.from({ length: 14 }, () => ['stopped', 'running (print)'])
+      expect(service.history(id)).toEqual(['running (print)', ...turns.flat()])
+    }
+  })
+
+  test('G-11: what is no event goes to the dead letters with its reason, and those behind it take effect', async () => {
+    const service = await rig.serve({ PONIX_GATEWAY_CDC_CONSUMER_NAME: 'another-name' })
+    await rig.tellRaw('gateway.create', Buffer.from('garbage'))
+    await rig.tellRaw('gateway.vanish', new Uint8Array())
+    await rig.tell('create', gateway('g1', 1))
+    await service.until('g1', 'running')
+    await rig.untilAnswered('another-name')
+    const letters = await rig.untilStored('dead_letters', 2)
+    expect(letters.map(({ subject }) => subject)).toEqual(['dead_letters.gateways', 'dead_letters.gateways'])
+    const described = letters.map((letter) => [letter.header('Ponix-Original-Subject'), letter.header('Ponix-Reason')])
+    expect(described).toEqual([
+      ['gateway.create', expect.stringMatching(/gateway/i)],
+      ['gateway.vanish', expect.stringMatching(/gateway/i)],
+    ])
+    const { config } = await rig.client.manager.consumers.info('gateways', 'another-name')
+    expect(config.filter_subject).toBe('gateway.>')
+  })
+
+  test('G-11: NATS killed and back: the events from then on take effect, and nothing stops', async () => {
+    const service = await rig.serve()
+    await rig.tell('create', gateway('g1', 1))
+    await service.until('g1', 'running')
+    await rig.nats.kill()
+    await rig.nats.start()
+    await rig.client.link.untilConnected(new AbortController().signal)
+    await rig.tell('create', gateway('g2', 1))
+    await service.until('g2', 'running')
+    expect(service.history('g1')).toEqual(['running (print)'])
+  })
+})

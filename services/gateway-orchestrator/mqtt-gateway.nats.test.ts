@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { freePort } from '../../test/rig/servers.ts'
+import type { Gateway, JsonObject } from '../../src/domain/gateway.ts'
+import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateway-rig.ts'
+
+let rig: GatewayRig
+
+beforeAll(async () => {
+  rig = await GatewayRig.start()
+})
+afterAll(() => rig[Symbol.asyncDispose]())
+beforeEach(() => rig.begin())
+afterEach(() => rig.end())
+
+async function publisher() {
+  const client = await connectMqttPublisher({ brokerUrl: rig.brokerUrl, clientId: randomUUID() })
+  onTestFinished(() => client.close())
+  return client
+}
+
+/** A gateway that listens to the broker; no other test has its session there. */
+function listening(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
+  const gatewayConfig = { broker_url: rig.brokerUrl, ...config }
+  return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })
+}
+
+describe('the way of a message', () => {
+  test.each(['mqtt', 'EMQX'])('G-8: a gateway of type %s makes a raw envelope of each message', async (gatewayType) => {
+    const own = listening(1, {}, { gatewayType })
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'running')
+    const client = await publisher()
+    const payloads = [Buffer.from('006700ff', 'hex'), Buffer.alloc(0), Buffer.from([0xff, 0])]
+    for (const payload of payloads) await client.publish('o1/d1', payload)
+    const envelopes = await rig.untilEnvelopes(3)
+    expect(envelopes.map(({ payload }) => Buffer.from(payload))).toEqual(payloads)
+    expect(envelopes[0]).toMatchObject({ organizationId: 'o1', endDeviceId: 'd1' })
+    const [stored] = await rig.stored('raw_envelopes')
+    expect(stored?.subject).toBe('raw_envelopes.d1')
+    expect(await service.gateways()).toMatchObject({ [own.gatewayId]: { state: 'running', messages: 3 } })
+  })
+
+  test('G-8: a gateway of type print says what it is, again and again, without its secrets', async () => {
+    await rig.insert(gateway('g1', 1, { gatewayConfig: { site: 'roof', password: 'hunter2' } }))
+    const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: '0.01' })
+    await service.says('gateway', ({ msg }) => msg === 'gateway', 3)
+    const printed = service.lines.filter(({ msg }) => msg === 'gateway')
+    expect(printed[0]).toMatchObject({
+      gateway_id: 'g1',
+      organization_id: 'o1',
+      gateway_type: 'print',
+      gateway_config: { site: 'roof', password: '***' },
+    })
+  })
+
+  test('G-8: the broker has its acknowledgement after JetStream has the message: nothing is lost with kill -9 in between', async () => {
+    const own = listening(1)
+    await rig.insert(own)
+    const first = await rig.serve()
+    await first.until(own.gatewayId, 'running')
+    const client = await publisher()
+    await client.publish('o1/d1', Buffer.from('0'))
+    await rig.untilEnvelopes(1)
+    await rig.nats.kill()
+    for (let number = 1; number <= 20; number++) await client.publish('o1/d1', Buffer.from(String(number)))
+    await first.kill()
+    await rig.nats.start()
+    await rig.client.link.untilConnected(new AbortController().signal)
+    await rig.serve()
+    const expected = new Set(Array.from({ length: 21 }, (_, number) => String(number)))
+    const stored = async (): Promise<Set<string>> => {
+      const envelopes = await rig.untilEnvelopes(1)
+      return new Set(envelopes.map(({ payload }) => Buffer.from(payload).toString()))
+    }
+    await expect.poll(stored, WAIT).toEqual(expected)
+  })
+
+  test('G-8: what cannot be an envelope is a dead letter with its reason; the gateway goes on', async () => {
+    const own = listening(1, { topic: '#' })
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'running')
+    const client = await publisher()
+    const poison = ['o1/d1/up', 'o2/d1', 'o1/d.1', 'o1/d 1', 'o1']
+    for (const topic of poison) await client.publish(topic, Buffer.from(topic))
+    await client.publish('o1/large', Buffer.alloc(2_000_000))
+    await client.publish('o1/d1', Buffer.from('good'))
+    const [envelope] = await rig.untilEnvelopes(1)
+    expect(Buffer.from(envelope?.payload ?? []).toString()).toBe('good')
+    const letters = await rig.untilStored('dead_letters', 6)
+    expect(letters.map((letter) => letter.header('Ponix-Original-Subject'))).toEqual([...poison, 'o1/large'])
+    expect(letters.slice(0, 5).map(({ body }) => Buffer.from(body).toString())).toEqual(poison)
+    for (const letter of letters) expect(letter.header('Ponix-Reason')).toContain(`gateway ${own.gatewayId}: `)
+    expect(letters[5]?.header('Ponix-Body-Omitted')).toBe('2000000')
+    expect(service.history(own.gatewayId)).toEqual(['running (mqtt)'])
+  })
+
+  test('G-3: with a new topic in its config the old one is heard no more', async () => {
+    const own = listening(1, { topic: 'o1/d1' })
+    const service = await rig.serve()
+    await rig.tell('create', own)
+    await service.until(own.gatewayId, 'running')
+    const gatewayConfig = { ...own.gatewayConfig, topic: 'o1/d2' }
+    await rig.tell('update', { ...own, gatewayConfig, updatedAt: 2n })
+    await service.until(own.gatewayId, 'running', 2)
+    const client = await publisher()
+    await client.publish('o1/d1', Buffer.from('old'))
+    await client.publish('o1/d2', Buffer.from('new'))
+    await vi.waitUntil(async () => (await rig.untilEnvelopes(1)).some(({ endDeviceId }) => endDeviceId === 'd2'), WAIT)
+    expect((await rig.untilEnvelopes(1)).map(({ endDeviceId }) => endDeviceId)).toEqual(['d2'])
+  })
+})
+
+describe('a gateway that fails', () => {
+  test('G-9: is tried again so many times, then has failed; the others go on; a new config starts it anew', async () => {
+    const nowhere = `mqtt://127.0.0.1:${await freePort()}`
+    const [own, good] = [listening(1, { broker_url: nowhere }), listening(1)]
+    await rig.insert(own)
+    await rig.insert(good)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'failed for good')
+    await service.until(good.gatewayId, 'running')
+    const history = service.history(own.gatewayId)
+    expect(history).toHaveLength(4)
+    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, trying again in 0.05 s: .*ECONNREFUSED/)
+    expect(history[3]).toMatch(/^failed for good, until its config changes: .*ECONNREFUSED/)
+    const client = await publisher()
+    await client.publish('o1/d1', Buffer.from('through the other'))
+    await rig.untilEnvelopes(1)
+    expect(service.history(good.gatewayId)).toEqual(['running (mqtt)'])
+    expect(await service.gateways()).toMatchObject({
+      [own.gatewayId]: {
+        state: 'failed',
+        retries: 4,
+        last_error: expect.stringContaining('ECONNREFUSED'),
+        messages: 0,
+      },
+      [good.gatewayId]: { state: 'running', retries: 0, last_error: null },
+    })
+    await rig.tell('update', { ...own, updatedAt: 2n, gatewayConfig: { broker_url: rig.brokerUrl } })
+    await service.until(own.gatewayId, 'running')
+  })
+
+  test('G-9: a config that says too little is one clear line and no further attempt', async () => {
+    const own = listening(1, { broker_url: 'http://secret@b' })
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'failed for good')
+    expect(service.history(own.gatewayId)).toEqual([expect.stringContaining('gateway_config: ')])
+    expect(JSON.stringify(service.lines)).not.toMatch(/secret|   at /)
+  })
+
+  test('G-9: a broker that goes away is connected to again, and messages come as before', async () => {
+    const own = listening(1)
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'running')
+    await rig.mqtt.kill()
+    await service.until(own.gatewayId, 'interrupted')
+    await rig.mqtt.start()
+    await service.until(own.gatewayId, 'running', 2)
+    const client = await publisher()
+    await client.publish('o1/d1', Buffer.from('back'))
+    expect(await rig.untilEnvelopes(1)).toHaveLength(1)
+  })
+})
+
+describe('the end', () => {
+  test('G-10: all gateways stop on SIGTERM, those that wait or connect too, and the exit code is 0', async () => {
+    const silent = createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    onTestFinished(() => void silent.close())
+    const address = silent.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const waiting = listening(1, { broker_url: `mqtt://127.0.0.1:${await freePort()}` })
+    const connecting = listening(1, { broker_url: `mqtt://127.0.0.1:${port}` })
+    const running = listening(1)
+    for (const each of [waiting, connecting, running]) await rig.insert(each)
+    const connected = once(silent, 'connection')
+    const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '3600' })
+    await connected
+    await service.until(waiting.gatewayId, 'trying again')
+    await service.until(running.gatewayId, 'running')
+    expect(await service.stop()).toBe(0)
+    for (const { gatewayId } of [waiting, connecting, running])
+      expect(service.history(gatewayId).at(-1)).toBe('stopped')
+  })
+})

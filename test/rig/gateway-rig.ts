@@ -1,0 +1,207 @@
+import { vi } from 'vitest'
+import { connectTo } from './nats-client.ts'
+import { freePort, startMqtt, startNats, startPostgres } from './servers.ts'
+import type { MqttAddress, NatsAddress, PostgresAddress, ServerControl } from './servers.ts'
+import { type BundledService, bundleService, type ServiceLine, ServiceProcess } from './service-process.ts'
+import type { RawEnvelope } from '../../src/domain/envelope.ts'
+import type { Gateway } from '../../src/domain/gateway.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { encodeGateway } from '../../src/proto/gateway.ts'
+import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
+
+// What the tests of the service stand on: the real program between PostgreSQL, NATS and an MQTT broker of the file's own.
+
+export const WAIT = { timeout: 50_000, interval: 20 }
+export const DURABLE = 'gateway-cdc-consumer'
+
+/** What `/gateways` says of one. */
+export type GatewayReport = Readonly<Record<string, unknown>>
+
+/** A message as a stream has it. */
+export interface Stored {
+  readonly subject: string
+  readonly body: Uint8Array
+  header(name: string): string
+}
+
+/** The program, and what it shows of itself. */
+export class RunningService extends ServiceProcess {
+  readonly #port: number
+
+  constructor(path: string, port: number, environment: Readonly<Record<string, string>>) {
+    super(path, { ...environment, PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT: String(port) })
+    this.#port = port
+  }
+
+  /** The answer of `GET /gateways`, by gateway. */
+  async gateways(): Promise<Readonly<Record<string, GatewayReport>>> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
+    const { gateways }: { gateways: readonly GatewayReport[] } = JSON.parse(await response.text())
+    return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
+  }
+
+  /** What became of a gateway's process, in the order of the log. */
+  history(gatewayId: string): readonly string[] {
+    const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
+    return own.map(({ msg }) => msg.replace(/^gateway /, ''))
+  }
+
+  /** Resolves when the log says this of the gateway, and has said it so many times. */
+  async until(gatewayId: string, text: string, times = 1): Promise<void> {
+    const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
+    await this.says(`${text} (${gatewayId})`, wanted, times)
+  }
+}
+
+export class GatewayRig implements AsyncDisposable {
+  readonly postgres: PostgresAddress & ServerControl
+  readonly nats: NatsAddress & ServerControl
+  readonly mqtt: MqttAddress & ServerControl
+  readonly client: NatsClient
+  readonly #program: BundledService
+  #database: TestSchema | undefined
+  readonly #running: RunningService[] = []
+
+  private constructor(
+    [postgres, nats, mqtt]: readonly [GatewayRig['postgres'], GatewayRig['nats'], GatewayRig['mqtt']],
+    client: NatsClient,
+    program: BundledService,
+  ) {
+    this.postgres = postgres
+    this.nats = nats
+    this.mqtt = mqtt
+    this.client = client
+    this.#program = program
+  }
+
+  static async start(): Promise<GatewayRig> {
+    const servers = await Promise.all([startPostgres(), startNats(), startMqtt()])
+    return new GatewayRig(servers, await connectTo(servers[1].url), await bundleService('gateway-orchestrator'))
+  }
+
+  get database(): TestSchema {
+    if (this.#database === undefined) throw new Error('no test has begun')
+    return this.#database
+  }
+
+  get brokerUrl(): string {
+    return `mqtt://${this.mqtt.host}:${this.mqtt.port}`
+  }
+
+  /** Empty tables, but for two organizations, and empty streams. */
+  async begin(): Promise<void> {
+    this.#database = await TestSchema.create(this.postgres)
+    await this.database.sql(`INSERT INTO organizations (id, name) VALUES ('o1', 'One'), ('o2', 'Two')`)
+    for await (const { config } of this.client.manager.streams.list())
+      await this.client.manager.streams.delete(config.name)
+    const streams = { rawStream: 'raw_envelopes', processedStream: 'processed_envelopes', gatewayStream: 'gateways' }
+    await ensureStreams(
+      this.client,
+      streamDefinitions({ ...streams, maxAgeMs: 0, maxBytes: 0, duplicateWindowMs: 120_000 }),
+    )
+  }
+
+  /** Ends what the test started. */
+  async end(): Promise<void> {
+    for (const service of this.#running.splice(0)) await service.kill()
+    await this.database[Symbol.asyncDispose]()
+  }
+
+  async launch(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
+    const { host, port, username, password, database } = this.database.options
+    const service = new RunningService(this.#program.path, await freePort(), {
+      PONIX_POSTGRES_HOST: host,
+      PONIX_POSTGRES_PORT: String(port),
+      PONIX_POSTGRES_DATABASE: database,
+      PONIX_POSTGRES_USERNAME: username,
+      PONIX_POSTGRES_PASSWORD: password,
+      PONIX_NATS_URL: this.nats.url,
+      PONIX_NATS_STREAM_MAX_AGE_SECS: '0',
+      PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '0.05',
+      ...more,
+    })
+    this.#running.push(service)
+    return service
+  }
+
+  /** Launched, and ready. */
+  async serve(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
+    const service = await this.launch(more)
+    await service.says('ready', ({ msg }) => msg === 'ready')
+    return service
+  }
+
+  /** A row, for the service to find at its start. */
+  async insert(gateway: Gateway): Promise<void> {
+    const { gatewayId, organizationId, name, gatewayType, gatewayConfig, updatedAt, deletedAt } = gateway
+    await this.database.sql(
+      `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config, updated_at, deleted_at)
+       VALUES ($1, $2, $3, $4, $5, timestamptz 'epoch' + $6 * interval '1 microsecond',
+               timestamptz 'epoch' + $7 * interval '1 microsecond')`,
+      [gatewayId, organizationId, name, gatewayType, gatewayConfig, updatedAt, deletedAt],
+    )
+  }
+
+  /** An event as cdc publishes it. */
+  async tell(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
+    await this.tellRaw(`gateway.${event}`, encodeGateway(gateway))
+  }
+
+  async tellRaw(subject: string, body: Uint8Array): Promise<void> {
+    await this.client.jetstream.publish(subject, body)
+  }
+
+  /** Every event told so far has taken effect, or was given up. */
+  async untilAnswered(durable = DURABLE): Promise<void> {
+    await vi.waitUntil(async () => {
+      const durables = await this.client.manager.consumers.list('gateways').next()
+      // The service is ready a moment before it consumes.
+      const consumer = durables.find(({ name }) => name === durable)
+      return consumer?.num_pending === 0 && consumer.num_ack_pending === 0
+    }, WAIT)
+  }
+
+  async stored(stream: string): Promise<readonly Stored[]> {
+    const { first_seq, last_seq } = (await this.client.manager.streams.info(stream)).state
+    const found: Stored[] = []
+    for (let seq = Math.max(1, first_seq); seq <= last_seq; seq++) {
+      const message = await this.client.manager.streams.getMessage(stream, { seq })
+      if (message === null) continue
+      found.push({ subject: message.subject, body: message.data, header: (name) => message.header.get(name) })
+    }
+    return found
+  }
+
+  /** Resolves with all messages of the stream when it has so many. */
+  async untilStored(stream: string, count: number): Promise<readonly Stored[]> {
+    await vi.waitUntil(async () => (await this.client.manager.streams.info(stream)).state.messages >= count, WAIT)
+    return await this.stored(stream)
+  }
+
+  async untilEnvelopes(count: number): Promise<readonly RawEnvelope[]> {
+    return (await this.untilStored('raw_envelopes', count)).map(({ body }) => decodeRawEnvelope(body))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.drain()
+    for (const part of [this.#program, this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
+  }
+}
+
+/** A gateway of organization o1 that prints; `version` orders its states. */
+export function gateway(gatewayId: string, version: number, change: Partial<Gateway> = {}): Gateway {
+  return {
+    gatewayId,
+    organizationId: 'o1',
+    name: gatewayId,
+    gatewayType: 'print',
+    gatewayConfig: { site: 'roof' },
+    status: 'active',
+    createdAt: 1n,
+    updatedAt: BigInt(version),
+    deletedAt: null,
+    ...change,
+  }
+}
