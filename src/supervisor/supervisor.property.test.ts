@@ -61,11 +61,17 @@ class Life {
   readonly children: ImaginedChildren
   readonly graph: SupervisedGraph
   readonly #sketches: readonly ProcessSketch[]
+  #hasEnded = false
 
   constructor(sketches: readonly ProcessSketch[]) {
     this.#sketches = sketches
     this.children = new ImaginedChildren((act, name, living) => this.#check(act, name, living))
     this.graph = new SupervisedGraph(sketches, { spawn: this.children.spawn })
+    void this.graph.ended.then(() => (this.#hasEnded = true))
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
   }
 
   get isStopping(): boolean {
@@ -88,7 +94,7 @@ class Life {
   #gaveUp(name: string): boolean {
     const { events } = this.graph
     return events.some(
-      (event) => event.type === 'process_failed' && event.process === name && /^not ready/.test(event.reason),
+      (event) => event.type === 'process_failed' && event.process === name && event.reason.startsWith('not ready'),
     )
   }
 
@@ -129,10 +135,8 @@ test(
         const killed = acts.some((act) => act.type === 'kill')
         for (const act of acts) await life.do(act)
         await life.do({ type: 'stop' })
-        let ended = false
-        void life.graph.ended.then(() => (ended = true))
-        for (let turn = 0; turn < 40 && !ended; turn++) await life.do({ type: 'wait', ms: 250 })
-        expect(ended).toBe(true)
+        for (let turn = 0; turn < 40 && !life.hasEnded; turn++) await life.do({ type: 'wait', ms: 250 })
+        expect(life.hasEnded).toBe(true)
         expect(life.children.living).toEqual([])
         expect(killed ? life.breaches.filter((breach) => !breach.includes('depends on it')) : life.breaches).toEqual([])
         expect(life.graph.events.at(-1)?.type).toBe('stopped')
