@@ -24,7 +24,7 @@ const noise = (): number => Math.random() * 2 - 1
 
 /** Speaks as the devices do until the signal aborts. A message the broker does not take is said once and left out. */
 export async function speak(
-  { inventory, publisher, intervalMs, logger }: DemoParts,
+  { inventory, publisher, intervalMs, logger }: Pick<DemoParts, 'inventory' | 'publisher' | 'intervalMs' | 'logger'>,
   signal: AbortSignal,
 ): Promise<void> {
   const pauseMs = intervalMs / inventory.devices.length
