@@ -3,8 +3,18 @@ import { createServer } from 'node:net'
 import { oneLine } from '../../src/runner/startup.ts'
 import { ServerError } from './server.ts'
 
-/** Throws a ServerError unless the port of 127.0.0.1 is free. `purpose` is whose it was to be: `PostgreSQL`. */
-export async function assertPortFree(port: number, purpose: string): Promise<void> {
+/** Whose a port was to be, and how to choose another. */
+export interface PortPurpose {
+  /** `PostgreSQL` */
+  readonly server: string
+  /** The flag of this program: `--port`. */
+  readonly flag: string
+  /** What sets it in the default graph: `PONIX_POSTGRES_PORT`. */
+  readonly setting: string
+}
+
+/** Throws a ServerError unless the port of 127.0.0.1 is free. */
+export async function assertPortFree(port: number, purpose: PortPurpose): Promise<void> {
   const server = createServer()
   try {
     server.listen(port, '127.0.0.1')
@@ -17,10 +27,10 @@ export async function assertPortFree(port: number, purpose: string): Promise<voi
 }
 
 /** The one line for a port that could not be listened on. */
-export function portError(port: number, purpose: string, error: unknown): ServerError {
+export function portError(port: number, { server, flag, setting }: PortPurpose, error: unknown): ServerError {
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
   const reason = inUse ? 'is in use by another program' : `cannot be listened on (${oneLine(error)})`
   return new ServerError(
-    `port ${port} of 127.0.0.1, which ${purpose} needs, ${reason}: stop that program, or choose another port with --port`,
+    `port ${port} of 127.0.0.1, which ${server} needs, ${reason}: stop that program, or choose another port with ${flag} (in the default graph: ${setting})`,
   )
 }

@@ -80,6 +80,8 @@ function defaultData(name: ServerName): string {
   return resolve(join('.ponix', 'data', name))
 }
 
+const OTHER_FOLDER = 'choose another with --data (in the default graph: PONIX_DATA_DIR)'
+
 /** One program at a time has a data folder; that of a dead one is free. */
 async function lockData(dataDir: string): Promise<() => Promise<void>> {
   let holder = 0
@@ -93,11 +95,7 @@ async function lockData(dataDir: string): Promise<() => Promise<void>> {
     })
     if (release !== undefined) return release
   } catch (error) {
-    throw new ServerError(`cannot use the data folder ${dataDir}: ${oneLine(error)}; choose another with --data`, {
-      cause: error,
-    })
+    throw new ServerError(`cannot use the data folder ${dataDir}: ${oneLine(error)}; ${OTHER_FOLDER}`, { cause: error })
   }
-  throw new ServerError(
-    `the data folder ${dataDir} is in use by process ${holder}: stop it, or choose another with --data`,
-  )
+  throw new ServerError(`the data folder ${dataDir} is in use by process ${holder}: stop it, or ${OTHER_FOLDER}`)
 }

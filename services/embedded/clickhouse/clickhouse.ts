@@ -58,6 +58,6 @@ async function listen(server: Server, port: number): Promise<void> {
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw portError(port, 'ClickHouse', error)
+    throw portError(port, { server: 'ClickHouse', flag: '--port', setting: 'PONIX_CLICKHOUSE_PORT' }, error)
   }
 }

@@ -12,6 +12,8 @@ import type { RunServer } from '../server.ts'
 
 const VERSION = '1.2.0'
 
+const PORT = { server: 'the MQTT broker', flag: '--port', setting: 'PONIX_MQTT_PORT and --mqtt-broker' }
+
 /** What is used of aedes, which is installed only when the graph needs it. */
 interface AedesModule {
   readonly Aedes: { createBroker(): Promise<Broker> }
@@ -41,7 +43,7 @@ export const runMqtt: RunServer = async (options, signal) => {
     server.listen(options.port, '127.0.0.1')
     await once(server, 'listening')
   } catch (error) {
-    throw portError(options.port, 'the MQTT broker', error)
+    throw portError(options.port, PORT, error)
   }
   options.ready()
   if (!signal.aborted) await once(signal, 'abort')

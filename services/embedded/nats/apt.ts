@@ -23,12 +23,13 @@ export async function extractFromPackage(
     'APT::Sandbox::User=',
     'Debug::NoLocking=1',
   ].flatMap((setting) => ['-o', setting])
+  if ((await runCommand('apt-get', ['--version'])).code === null) throw new ServerError('there is no apt-get here')
   const update = await runCommand('apt-get', [...apt, '-qq', 'update'], { cwd: scratch, signal })
   const download = await runCommand('apt-get', [...apt, '-qq', 'download', packageName], { cwd: scratch, signal })
   signal.throwIfAborted()
   const archive = (await readdir(scratch)).find((name) => name.endsWith('.deb'))
   if (download.code !== 0 || archive === undefined) {
-    throw new ServerError(`apt-get download ${packageName}: ${lastLines(download.output + update.output, 2)}`)
+    throw new ServerError(`apt-get download ${packageName}: ${lastLines(`${download.output}\n${update.output}`, 2)}`)
   }
   const unpack = await runCommand('dpkg-deb', ['--extract', join(scratch, archive), join(scratch, 'out')])
   if (unpack.code !== 0) throw new ServerError(`dpkg-deb: ${lastLines(unpack.output, 1)}`)

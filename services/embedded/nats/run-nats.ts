@@ -9,12 +9,14 @@ import type { RunServer, ServerOptions } from '../server.ts'
 import { startServerProcess, stopOrphan } from '../server-process.ts'
 import { natsVersion } from './installation.ts'
 
+const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', setting: 'PONIX_NATS_MONITORING_PORT' }
+
 /** nats-server with JetStream on files. `provisionDir` has its program. */
 export const runNats: RunServer = async (options, signal) => {
   const { dataDir, port, monitoringPort, logger } = options
   await stopOrphan(dataDir, 'SIGINT')
-  await assertPortFree(port, 'NATS')
-  if (monitoringPort !== undefined) await assertPortFree(monitoringPort, "NATS' monitoring")
+  await assertPortFree(port, { server: 'NATS', flag: '--port', setting: 'PONIX_NATS_PORT' })
+  if (monitoringPort !== undefined) await assertPortFree(monitoringPort, MONITORING)
   const config = join(dataDir, 'nats-server.conf')
   await mkdir(join(dataDir, 'jetstream'), { recursive: true })
   await writeFile(config, await configuration(options))

@@ -19,7 +19,7 @@ export const runPostgres: RunServer = async (options, signal) => {
   await stopOrphan(home, 'SIGQUIT')
   await clearLeftovers(join(home, 'data'))
   await ensureCluster(home, options, user)
-  await assertPortFree(options.port, 'PostgreSQL')
+  await assertPortFree(options.port, { server: 'PostgreSQL', flag: '--port', setting: 'PONIX_POSTGRES_PORT' })
   if (signal.aborted) return
   const output = new ServerOutput(options.logger, signal)
   const end = await runServer(home, options, user, output, signal)
