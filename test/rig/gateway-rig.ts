@@ -14,7 +14,7 @@ import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 // What the tests of the service stand on: the real program between PostgreSQL, NATS and an MQTT broker of the file's own.
 
 export const WAIT = { timeout: 50_000, interval: 20 }
-export const DURABLE = 'gateway-cdc-consumer'
+const DURABLE = 'gateway-cdc-consumer'
 
 /** What `/gateways` says of one. */
 export type GatewayReport = Readonly<Record<string, unknown>>
