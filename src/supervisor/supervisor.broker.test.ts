@@ -1,33 +1,21 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:net'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { createServer } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { freePort } from '../../test/rig/servers.ts'
 import { probeOf } from '../../test/rig/supervised-graph.ts'
 import { openRig, supervise } from '../../test/rig/supervise.ts'
+import { listen } from '../../test/rig/tcp-port.ts'
 import { brokerAddress } from './mqtt-broker.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
 /** Something that accepts connections; resolves with its port. */
-async function listen(host: string, port = 0): Promise<number> {
-  const server: Server = createServer((peer) => peer.destroy())
-  onTestFinished(() => void server.close())
-  server.listen(port, host)
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('it has no port')
-  return address.port
-}
-
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
+const accept = (host: string, port?: number) =>
+  listen(
+    createServer((peer) => peer.destroy()),
+    host,
+    port,
+  )
 
 describe('the MQTT broker (O-30)', () => {
   test.each([
@@ -35,7 +23,7 @@ describe('the MQTT broker (O-30)', () => {
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
   ])('at %s, once it accepts a connection, its users start', async (host, listensOn) => {
-    const port = await listen(listensOn)
+    const port = await accept(listensOn)
     const graph = supervise([{ name: 'user', ...sleeper, usesMqttBroker: true }], {
       mqttBroker: { host, port, required: true },
     })
@@ -61,7 +49,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(await graph.next('mqtt_broker_waiting')).toMatchObject({ address: `127.0.0.1:${port}` })
     await graph.next('process_started', 'other')
     expect(graph.story('process_started')).toEqual(['started other'])
-    await listen('127.0.0.1', port)
+    await accept('127.0.0.1', port)
     await graph.next('process_started', 'user')
     await graph.next('all_ready')
   })

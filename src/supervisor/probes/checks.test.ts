@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../../test/rig/servers.ts'
 import { isAlive } from '../../../test/rig/steerable-child.ts'
 import { openRig } from '../../../test/rig/supervise.ts'
+import { listen } from '../../../test/rig/tcp-port.ts'
 import { LineTap } from '../output/line-tap.ts'
 import { checkExec } from './exec.ts'
 import { checkHttpGet } from './http-get.ts'
@@ -17,29 +19,13 @@ import { checkTcpSocket } from './tcp-socket.ts'
 
 const never = new AbortController().signal
 
-async function portOf(server: Server, host = '127.0.0.1'): Promise<number> {
-  server.listen(0, host)
-  onTestFinished(() => void server.close())
-  await once(server, 'listening')
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
-
-async function closedPort(): Promise<number> {
-  const server = createServer()
-  const port = await portOf(server)
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 describe('tcp_socket', () => {
   test.each([
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
   ])('%s succeeds if a connection is accepted at %s', async (host, listensOn) => {
-    const port = await portOf(
+    const port = await listen(
       createServer((peer) => peer.destroy()),
       listensOn,
     )
@@ -47,13 +33,13 @@ describe('tcp_socket', () => {
   })
 
   test('fails with the reason if nobody listens, or the host is unknown', async () => {
-    await expect(checkTcpSocket('127.0.0.1', await closedPort(), never)).rejects.toThrow('ECONNREFUSED')
+    await expect(checkTcpSocket('127.0.0.1', await freePort(), never)).rejects.toThrow('ECONNREFUSED')
     await expect(checkTcpSocket('no-such-host.invalid', 80, never)).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/)
   })
 
   test('ends as soon as it is cut short', async () => {
     const cut = AbortSignal.abort()
-    const port = await portOf(createServer())
+    const port = await listen(createServer())
     await expect(checkTcpSocket('127.0.0.1', port, cut)).rejects.toThrow('did not answer')
   })
 })
@@ -62,7 +48,7 @@ describe('http_get', () => {
   const serve = async (listener: RequestListener): Promise<string> => {
     const server = createHttpServer(listener)
     onTestFinished(() => server.closeAllConnections())
-    return `http://127.0.0.1:${await portOf(server)}/readyz`
+    return `http://127.0.0.1:${await listen(server)}/readyz`
   }
 
   test.each([200, 204, 301, 302, 399])('%i is success, and a redirect is not followed', async (status) => {
@@ -81,7 +67,7 @@ describe('http_get', () => {
   })
 
   test('fails with the reason if nobody listens', async () => {
-    await expect(checkHttpGet(`http://127.0.0.1:${await closedPort()}/`, never)).rejects.toThrow('ECONNREFUSED')
+    await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, never)).rejects.toThrow('ECONNREFUSED')
   })
 
   test('a server that accepts and says nothing is given up when it is cut short', async () => {
