@@ -14,11 +14,7 @@ export function brokerAddress({ host, port }: MqttBroker): string {
  * Resolves with null as soon as the broker accepts a connection, or with the last reason if it does not within 5 s or
  * `signal` is aborted. `onWaiting` is called if the first attempt failed.
  */
-export async function awaitBroker(
-  broker: MqttBroker,
-  signal: AbortSignal,
-  onWaiting: () => void,
-): Promise<string | null> {
+async function awaitBroker(broker: MqttBroker, signal: AbortSignal, onWaiting: () => void): Promise<string | null> {
   const limit = new AbortController()
   const stop = () => limit.abort()
   const timer = setTimeout(stop, LIMIT_MS)

@@ -84,6 +84,22 @@ describe('the minimal file', () => {
     })
   })
 
+  it('takes how failures escalate as the file says', () => {
+    const a = {
+      ...store,
+      liveness_probe: { exec: 'check', failure_threshold: 5 },
+      restart: { max_attempts: 3, window_ms: 60_000 },
+      when_failed: 'stop',
+      on_dependency_restart: 'restart',
+    }
+    expect(load({ processes: { a } }).processes[0]).toMatchObject({
+      livenessProbe: { check: { type: 'exec', command: ['/bin/sh', '-c', 'check'] }, failureThreshold: 5 },
+      restart: { maxAttempts: 3, windowMs: 60_000 },
+      whenFailed: 'stop',
+      onDependencyRestart: 'restart',
+    })
+  })
+
   it('may name its schema for editors and begin with a byte order mark', () => {
     expect(load(`\uFEFF{"$schema": "x.json", "processes": {"a": {"command": "b"}}}`).processes).toHaveLength(1)
   })
