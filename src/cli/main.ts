@@ -12,6 +12,9 @@ async function main(): Promise<number> {
       run: async (file, options) => (await import('./run.ts')).run(file, options),
       validate: async (file) => (await import('./validate.ts')).validate(file),
       graph: async (file, format) => (await import('./graph.ts')).graph(file, format),
+      export: async (file, engine, options) => (await import('./export.ts')).exportGraph(file, engine, options),
+      completion: async (shell) => (await import('./completion.ts')).completion(shell),
+      completeWords: async (program, words) => (await import('./completion-words.ts')).completeWords(program, words),
     })
   } catch (error) {
     if (error instanceof UsageError || (error instanceof Error && error.name === 'RunError')) {

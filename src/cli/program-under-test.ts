@@ -17,6 +17,8 @@ export interface Outcome {
 export class ProgramUnderTest {
   /** Its working directory. */
   readonly folder = mkdtempSync(join(tmpdir(), 'ponix-cli-'))
+  /** Added to that of whatever is started from now on. */
+  environment: Readonly<Record<string, string>> = {}
   readonly #built: string
   readonly #running = new Set<RunningProgram>()
 
@@ -35,6 +37,11 @@ export class ProgramUnderTest {
     return new ProgramUnderTest(built)
   }
 
+  /** Of the built program. */
+  get path(): string {
+    return join(this.#built, 'cli.js')
+  }
+
   /** Kills what still runs and removes what was built. */
   async dispose(): Promise<void> {
     await Promise.all([...this.#running].map((program) => program.kill()))
@@ -48,9 +55,9 @@ export class ProgramUnderTest {
   }
 
   start(...args: readonly string[]): RunningProgram {
-    const child = spawn(process.execPath, [join(this.#built, 'cli.js'), ...args], {
+    const child = spawn(process.execPath, [this.path, ...args], {
       cwd: this.folder,
-      env: { ...process.env, XDG_RUNTIME_DIR: this.folder },
+      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, ...this.environment },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     })

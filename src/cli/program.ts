@@ -1,4 +1,6 @@
-import { Command, CommanderError, Help, Option } from 'commander'
+import { Argument, Command, CommanderError, Help, Option } from 'commander'
+import { type Shell, shells } from './completion-options.ts'
+import { type ExportEngine, exportEngines, type ExportOptions } from './export-options.ts'
 import type { FileOptions, RunOptions } from './options.ts'
 import { UsageError } from './usage-error.ts'
 import { packageVersion } from '../supervisor/config/package-root.ts'
@@ -10,6 +12,10 @@ export interface Actions {
   run(file: FileOptions, run: RunOptions): Promise<number>
   validate(file: FileOptions): Promise<number>
   graph(file: FileOptions, format: GraphFormat): Promise<number>
+  export(file: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<number>
+  completion(shell: Shell): Promise<number>
+  /** What the last of the words could become, for the scripts of `completion`. */
+  completeWords(program: Command, words: readonly string[]): Promise<number>
 }
 
 export const graphFormats = ['text', 'mermaid', 'dot', 'json'] as const
@@ -62,6 +68,8 @@ function buildProgram(actions: Actions, ended: (exitCode: number) => void): Comm
   const run = addRun(program, actions, ended)
   addValidate(program, actions, ended)
   addGraph(program, actions, ended)
+  addExport(program, actions, ended)
+  addCompletion(program, actions, ended)
   // `run` is what happens without a command, so the options of `run` belong to the first help that somebody sees.
   program.configureHelp({
     showGlobalOptions: true,
@@ -112,6 +120,30 @@ function addGraph(program: Command, actions: Actions, ended: (exitCode: number) 
     .action(async ({ format }: { format: GraphFormat }, command: Command) => {
       refuseArguments(program, command)
       ended(await actions.graph(fileOptions(program), format))
+    })
+}
+
+function addExport(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'export', 'write the same graph for another engine')
+    .addArgument(new Argument('<engine>', 'who takes over').choices(exportEngines))
+    .option('--output <folder>', 'write files into this folder; without it, all goes to stdout')
+    .option('--name <name>', "begins the names of what is made; without it, the name of the file's folder")
+    .option('--image <image>', 'of the containers; without it, NAME:latest')
+    .action(async (engine: ExportEngine, typed: Partial<ExportOptions>) => {
+      const { output = null, name = null, image = null } = typed
+      ended(await actions.export(fileOptions(program), engine, { output, name, image }))
+    })
+}
+
+function addCompletion(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'completion', 'print a script that makes a shell complete commands, options and names')
+    .argument('[shell]', shells.join(', '))
+    .addOption(new Option('--words', 'complete the words after --').hideHelp())
+    .action(async (typed: string | undefined, { words = false }: { words?: boolean }, command: Command) => {
+      if (words) return ended(await actions.completeWords(program, command.args))
+      const shell = shells.find((known) => known === typed)
+      if (shell === undefined) throw new UsageError(`completion: expected the name of a shell: ${shells.join(', ')}`)
+      return ended(await actions.completion(shell))
     })
 }
 

@@ -1,0 +1,104 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ProgramUnderTest } from './program-under-test.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+  const names = ['store', 'web', 'web:a', 'web:b']
+  program.writeConfig({ processes: Object.fromEntries(names.map((name) => [name, { command: 'x' }])) })
+  program.writeConfig({ processes: { other: { command: 'x' } } }, 'other.json')
+  program.writeConfig('{"processes": {', 'broken.json')
+  mkdirSync(join(program.folder, 'bin'))
+  const wrapper = `#!/bin/sh\nexec "${process.execPath}" "${program.path}" "$@"\n`
+  writeFileSync(join(program.folder, 'bin', 'ponix-orchestrator'), wrapper, { mode: 0o755 })
+  const { stdout } = await program.run('completion', 'bash')
+  writeFileSync(join(program.folder, 'completion.bash'), stdout)
+}, 60_000)
+afterAll(() => program.dispose())
+
+const ask = `
+  compopt() { echo "compopt $*"; }
+  source ./completion.bash
+  COMP_LINE=$1 COMP_POINT=\${#1}
+  shift
+  COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+  _ponix_orchestrator ponix-orchestrator
+  [ \${#COMPREPLY[@]} = 0 ] || printf '%s\\n' "\${COMPREPLY[@]}"`
+
+/** What a real bash offers for a line with the cursor at its end, after it has split it as it does. */
+async function offered(typed: string): Promise<readonly string[]> {
+  const line = `ponix-orchestrator ${typed}`
+  const words = line.split(/(?<=[=:])|(?=[=:])|\s+/)
+  const path = `${join(program.folder, 'bin')}:${process.env['PATH'] ?? ''}`
+  const { stdout } = await execa('bash', ['-c', ask, 'bash', line, ...words], {
+    cwd: program.folder,
+    env: { PATH: path },
+  })
+  return stdout === '' ? [] : stdout.split('\n')
+}
+
+describe('completion in bash (O-11)', () => {
+  it.each([
+    ['val', ['validate']],
+    ['expo', ['export']],
+    ['export ', ['systemd', 'compose', 'kubernetes']],
+    ['export comp', ['compose']],
+    ['completion ', ['bash', 'zsh', 'fish']],
+    ['graph --format ', ['text', 'mermaid', 'dot', 'json']],
+    ['graph --format=m', ['mermaid']],
+    ['--only ', ['store', 'web', 'web:a', 'web:b']],
+    ['--only s', ['store']],
+    ['--only web:', ['a', 'b']],
+    ['--only=', ['store', 'web', 'web:a', 'web:b']],
+    ['--disable store --only we', ['web', 'web:a', 'web:b']],
+    ['--config other.json --only ', ['other']],
+    ['--config=other.json --exit-code-from ', ['other']],
+    ['--config broken.json --only ', []],
+    ['--config none.json --only ', []],
+    ['--mqtt-broker ', []],
+    ['--abort', ['--abort-on-exit']],
+    ['run --abort', ['--abort-on-exit']],
+    ['graph --abort', []],
+    ['graph --conf', ['--config']],
+    ['validate ', []],
+    ['nonsense --x', []],
+  ])('%s', async (typed, expected) => {
+    expect(await offered(typed)).toEqual(expected)
+  })
+
+  it('every command that the help names', async () => {
+    const { stdout } = await program.run('--help')
+    const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
+    const commands = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
+    expect(commands).toContain('completion')
+    expect((await offered('')).toSorted()).toEqual(expect.arrayContaining(commands.toSorted()))
+  })
+
+  it.each(['--config ', 'export systemd --output '])('paths after %sare for the shell', async (typed) => {
+    expect(await offered(typed)).toEqual(['compopt -o default'])
+  })
+})
+
+describe('completion (O-11)', () => {
+  it('has help', async () => {
+    const { code, stdout } = await program.run('completion', '--help')
+    expect([code, stdout]).toEqual([0, expect.stringContaining('[shell]')])
+  })
+
+  it.each(['bash', 'zsh', 'fish'])('prints a script for %s', async (shell) => {
+    const { code, stdout, stderr } = await program.run('completion', shell)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toContain(`for ${shell}`)
+  })
+
+  it.each([[[]], [['ksh']]])('completion %j says which shells there are, exit code 2', async (args) => {
+    expect(await program.run('completion', ...args)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'ponix-orchestrator: completion: expected the name of a shell: bash, zsh, fish\n',
+    })
+  })
+})

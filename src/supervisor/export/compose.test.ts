@@ -1,0 +1,138 @@
+import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph, parseYamlDocuments } from '../../../test/rig/export.ts'
+import { exportCompose } from './compose.ts'
+
+const composeForm = z.strictObject({
+  name: z.literal('plant'),
+  services: z.record(
+    z.string().regex(/^[a-z][a-z0-9-]*$/),
+    z.strictObject({
+      image: z.literal('plant:1'),
+      entrypoint: z.array(z.string()).min(1),
+      working_dir: z.string().startsWith('/'),
+      environment: z.record(z.string(), z.string()),
+      env_file: z.array(z.string()).optional(),
+      depends_on: z
+        .record(
+          z.string(),
+          z.object({ condition: z.enum(['service_started', 'service_healthy', 'service_completed_successfully']) }),
+        )
+        .optional(),
+      healthcheck: z
+        .strictObject({
+          test: z.tuple([z.literal('CMD-SHELL'), z.string()]),
+          start_period: z.string(),
+          start_interval: z.string(),
+          interval: z.string(),
+          timeout: z.string(),
+          retries: z.int().min(1),
+        })
+        .optional(),
+      restart: z.string(),
+      stop_signal: z.string(),
+      stop_grace_period: z.string(),
+      init: z.literal(true),
+      network_mode: z.literal('host'),
+    }),
+  ),
+})
+
+function composeOf({ config, options }: LoadedGraph) {
+  const exported = exportCompose(config, options)
+  const text = fileOf(exported, 'compose.yaml')
+  const [document] = parseYamlDocuments(text)
+  return { services: composeForm.parse(document).services, notes: exported.notes, text }
+}
+
+const plain = { command: 'x' }
+
+describe('export compose (O-10)', () => {
+  it('the default graph: all of it, whoever waits for a notification waits for health', () => {
+    const { services } = composeOf(loadDefaultGraph())
+    expect(Object.keys(services)).toHaveLength(10)
+    expect(services['demo']?.depends_on?.['api']).toEqual({ condition: 'service_healthy' })
+    expect(services['api']?.depends_on?.['migrate']).toEqual({ condition: 'service_completed_successfully' })
+    expect(services['api']?.healthcheck?.test[1]).toBe('test -s /tmp/ponix-ready')
+    expect(services['api']?.entrypoint).toEqual([
+      '/bin/sh',
+      '-c',
+      'exec 3>/tmp/ponix-ready; export NOTIFY_FD=3; exec ponix-api',
+    ])
+  })
+
+  it.each([
+    ['started', 'service_started'],
+    ['ready', 'service_healthy'],
+    ['completed_successfully', 'service_completed_successfully'],
+    ['completed', 'service_completed_successfully'],
+  ])('condition %s is %s', (condition, expected) => {
+    const isEnd = condition.startsWith('completed')
+    const a = { ...plain, ...(isEnd ? { kind: 'task' } : { readiness_probe: { tcp_socket: '127.0.0.1:80' } }) }
+    const { services, notes } = composeOf(
+      loadGraph({ processes: { a, b: { ...plain, depends_on: { a: { condition } } } } }),
+    )
+    expect(services['b']?.depends_on).toEqual({ a: { condition: expected } })
+    expect(notes.some((note) => note.includes('only has to end'))).toBe(condition === 'completed')
+  })
+
+  it('a log line cannot be looked for: dependents wait for the start, and a note says so', () => {
+    const a = { ...plain, readiness_probe: { log_line: 'up' } }
+    const { services, notes } = composeOf(loadGraph({ processes: { a, b: { ...plain, depends_on: ['a'] } } }))
+    expect(services['b']?.depends_on).toEqual({ a: { condition: 'service_started' } })
+    expect(services['a']?.healthcheck).toBeUndefined()
+    expect(notes).toContainEqual(expect.stringMatching(/^a: its log_line/))
+  })
+
+  it('probes, with all their times', () => {
+    const probe = { http_get: 'http://127.0.0.1:80/x?y', period_ms: 1500, timeout_ms: 3000, failure_threshold: 4 }
+    const { services } = composeOf(
+      loadGraph({ processes: { a: { ...plain, readiness_probe: probe, startup_timeout_ms: 60_000 } } }),
+    )
+    expect(services['a']?.healthcheck).toEqual({
+      test: ['CMD-SHELL', expect.stringContaining(`curl -fsSk -o /dev/null 'http://127.0.0.1:80/x?y'`)],
+      start_period: '60s',
+      start_interval: '1500ms',
+      interval: '1500ms',
+      timeout: '3s',
+      retries: 4,
+    })
+  })
+
+  it.each([
+    [{}, 'unless-stopped'],
+    [{ policy: 'on_failure' }, 'on-failure'],
+    [{ policy: 'on_failure', max_attempts: 3 }, 'on-failure:3'],
+    [{ policy: 'never' }, 'no'],
+  ])('restart %j is %s', (restart, expected) => {
+    expect(composeOf(loadGraph({ processes: { a: { ...plain, restart } } })).services['a']?.restart).toBe(expected)
+  })
+
+  it('command, folder, variables, signal and timeout; a dollar stays a dollar', () => {
+    const a = {
+      command: 'echo "$HOME"',
+      shell: true,
+      cwd: 'sub/folder',
+      env: { PRICE: '5 $' },
+      shutdown: { signal: 'SIGINT', timeout_ms: 1500 },
+    }
+    expect(composeOf(loadGraph({ processes: { a } })).services['a']).toMatchObject({
+      entrypoint: ['/bin/sh', '-c', 'echo "$$HOME"'],
+      working_dir: '/app/sub/folder',
+      environment: { PRICE: '5 $$', MQTT_BROKER: 'localhost:1883' },
+      stop_signal: 'SIGINT',
+      stop_grace_period: '1500ms',
+    })
+  })
+
+  it('secrets are references, and notes say which file they go into (O-42)', () => {
+    const a = { command: 'x', args: ['--token', 'hunter22', "it's"], env: { DB_PASSWORD: 'hunter22' } }
+    const { services, notes, text } = composeOf(loadGraph({ processes: { a } }))
+    expect(text).not.toContain('hunter22')
+    expect(services['a']?.env_file).toEqual(['a.env'])
+    const line = String.raw`exec x --token "$$A_ARGUMENT_2" 'it'\''s'`
+    expect(services['a']?.entrypoint).toEqual(['/bin/sh', '-c', line])
+    expect(notes).toContainEqual(expect.stringContaining('DB_PASSWORD, A_ARGUMENT_2: secret'))
+    expect(text).toContain('# a: DB_PASSWORD, A_ARGUMENT_2: secret')
+  })
+})

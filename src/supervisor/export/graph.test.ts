@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { loadGraph } from '../../../test/rig/export.ts'
+import { exportedProcesses, safeId } from './graph.ts'
+
+function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
+  const { config, options } = loadGraph({ ...file, processes: { store: process } }, environment)
+  const [first] = exportedProcesses(config, options)
+  if (first === undefined) throw new Error('there is one')
+  return first
+}
+
+describe('exportedProcesses: no secret leaves (O-42)', () => {
+  it.each<[string, object]>([
+    ['a flag and its value', { command: 'x', args: ['-v', '--password', 'hunter22'] }],
+    ['a flag with its value', { command: 'x', args: ['--api-token=hunter22'] }],
+    ['a URL', { command: 'x', args: ['postgres://me:hunter22@db/x'] }],
+    ['a line for the shell', { command: 'PGPASSWORD=hunter22 psql', shell: true }],
+    ['a variable with a secret name', { command: 'x', env: { PGPASSWORD: 'hunter22' } }],
+    ['a variable with a URL', { command: 'x', env: { DATABASE: 'postgres://me:hunter22@db/x' } }],
+    [
+      'the value of a secret variable elsewhere',
+      { command: 'x', args: ['-a${MY_TOKEN}'], env: { PLAIN: '${MY_TOKEN}' } },
+    ],
+    ['a probe that is a command', { command: 'x', readiness_probe: { exec: ['psql', 'postgres://me:hunter22@db'] } }],
+    ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
+    ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
+  ])('%s', (_, process) => {
+    const { process: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
+    expect(JSON.stringify(source)).toContain('hunter22')
+    expect(JSON.stringify(rest)).not.toContain('hunter22')
+    expect(rest.secrets.length).toBeGreaterThan(0)
+  })
+
+  it('says by which variables, named after process and place', () => {
+    const { words, secrets, readiness } = exported({
+      command: 'x',
+      args: ['-v', '--password', 'hunter22'],
+      env: { A_KEY: 'k' },
+      readiness_probe: { exec: ['check', '--token', 'x'] },
+    })
+    expect(words).toEqual([{ text: 'x' }, { text: '-v' }, { text: '--password' }, { secret: 'STORE_ARGUMENT_3' }])
+    expect(readiness?.check).toEqual({
+      type: 'exec',
+      words: [{ text: 'check' }, { text: '--token' }, { secret: 'STORE_READINESS_3' }],
+    })
+    expect(secrets).toEqual(['A_KEY', 'STORE_ARGUMENT_3', 'STORE_READINESS_3'])
+  })
+})
+
+describe('exportedProcesses (O-10)', () => {
+  it('has the variables that the file gives, also if the exporter has them too, and none of the exporter itself', () => {
+    const process = { command: 'x', env: { LEVEL: 'info', PORT: '${PORT:-1}' } }
+    const { environment } = exported(process, { LEVEL: 'info', PORT: '80', EDITOR: 'vi' }, { env: { SHARED: 's' } })
+    expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's', MQTT_BROKER: 'localhost:1883' })
+  })
+
+  it('names are those that every engine takes, and stay different', () => {
+    const processes = { 'Web.A': { command: 'x' }, 'web:a': { command: 'x' }, _: { command: 'x' } }
+    const { config, options } = loadGraph({ processes })
+    expect(exportedProcesses(config, options).map(({ id }) => id)).toEqual(['web-a', 'web-a-2', 'p'])
+  })
+
+  it.each([
+    ['My Project', 'my-project'],
+    ['9lives', 'p-9lives'],
+    ['x'.repeat(80), 'x'.repeat(44)],
+    ['', 'p'],
+  ])('safeId(%j) is %j', (name, id) => expect(safeId(name)).toBe(id))
+})

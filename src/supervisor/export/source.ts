@@ -1,0 +1,41 @@
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { delimiter, dirname, resolve } from 'node:path'
+import { readEnvFile } from '../config/env-file.ts'
+import { parseJson, toValue } from '../config/json-source.ts'
+import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import { configSchema, type ProcessFile } from '../config/schema.ts'
+
+/** The names of the variables that the file gives to each process: what else a process would find here is not the file's. */
+export function givenNames(config: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
+  const file = configSchema.parse(toValue(parseJson(readFileSync(config.path, 'utf8'))))
+  const shared = Object.keys(file.env)
+  return new Map(
+    config.processes.map(({ name }) => {
+      // A replica `name#1` is described under `name`.
+      const process = file.processes[name] ?? file.processes[name.replace(/#\d+$/, '')]
+      return [name, new Set([...shared, ...(process === undefined ? [] : ownNames(process, dirname(config.path)))])]
+    }),
+  )
+}
+
+function ownNames(process: ProcessFile, folder: string): readonly string[] {
+  const files = typeof process.env_file === 'string' ? [process.env_file] : (process.env_file ?? [])
+  const read = files.map((path) => readEnvFile(resolve(folder, path)))
+  return [...Object.keys(process.env), ...read.flatMap((file) => (file.ok ? Object.keys(file.variables) : []))]
+}
+
+/** The absolute path of a process's program, looked for as it will be when it is started; null if it is not here. */
+export function findProgram({ command, cwd, env }: ResolvedProcess): string | null {
+  const folders = command.includes('/') ? [cwd] : (env['PATH'] ?? '').split(delimiter).filter((path) => path !== '')
+  const paths = folders.map((folder) => resolve(cwd, folder, command))
+  return paths.find(isProgram) ?? null
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}

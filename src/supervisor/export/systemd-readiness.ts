@@ -1,0 +1,69 @@
+import type { ExportedProbe } from './graph.ts'
+import type { Word } from './secret-words.ts'
+import { execWord } from './systemd-quoting.ts'
+
+/** The child writes its newline to descriptor 3; the main process is the program itself, as it is without this. */
+const notifyBridge = `exec 3> >(read -r && exec systemd-notify --ready); NOTIFY_FD=3 exec "$0" "$@"`
+
+export function bridgeNotification(words: readonly Word[]): readonly Word[] {
+  return bash(notifyBridge, words)
+}
+
+/** Start conditions of systemd are commands that end: this one ends with 0 once the probe succeeds, with 1 if the process is gone. */
+export function readinessCommand(probe: ExportedProbe): string | null {
+  const attempt = attemptOf(probe)
+  if (attempt === null) return null
+  const { initialDelayMs, periodMs } = probe
+  const delay = initialDelayMs === 0 ? '' : `sleep ${initialDelayMs / 1000}; `
+  const wait = `sleep ${periodMs.beforeReady / 1000}`
+  const script = `${delay}while kill -0 "$MAINPID"; do ${attempt.script} && exit 0; ${wait}; done 2>/dev/null; exit 1`
+  return commandLine(bash(script, attempt.words))
+}
+
+interface Attempt {
+  readonly script: string
+  /** `$0` and those after it. */
+  readonly words: readonly Word[]
+}
+
+function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
+  const timeout = `timeout ${timeoutMs / 1000}`
+  if (check.type === 'tcp_socket') {
+    return {
+      script: `${timeout} bash -c '${connectScript}' "$0" "$1"`,
+      words: textWords(check.host, String(check.port)),
+    }
+  }
+  if (check.type === 'http_get') {
+    return { script: `curl -fsSk -o /dev/null --max-time ${timeoutMs / 1000} "$0"`, words: [check.url] }
+  }
+  if (check.type === 'exec') {
+    return { script: `${timeout} "$@" >/dev/null`, words: [{ text: 'probe' }, ...check.words] }
+  }
+  if (check.type === 'log_line') {
+    const found = `journalctl -q -n 1 -o cat --case-sensitive=yes _SYSTEMD_INVOCATION_ID="$INVOCATION_ID" --grep "$0"`
+    return { script: `${found} | grep -q ""`, words: textWords(check.pattern.source) }
+  }
+  return null
+}
+
+const connectScript = 'exec 3<>"/dev/tcp/$0/$1"'
+
+/** Waits up to 5 seconds for somebody to accept connections at the address. */
+export function awaitAddress(host: string, port: number): string {
+  const attempt = `timeout 1 bash -c '${connectScript}' "$0" "$1" 2>/dev/null`
+  const script = `for _ in {1..5}; do ${attempt} && exit 0; sleep 1; done; echo "the MQTT broker at $0:$1 cannot be reached" >&2; exit 1`
+  return commandLine(bash(script, textWords(host, String(port))))
+}
+
+export function commandLine(words: readonly Word[]): string {
+  return words.map(execWord).join(' ')
+}
+
+function bash(script: string, words: readonly Word[]): readonly Word[] {
+  return [...textWords('/bin/bash', '-c', script), ...words]
+}
+
+function textWords(...texts: readonly string[]): readonly Word[] {
+  return texts.map((text) => ({ text }))
+}

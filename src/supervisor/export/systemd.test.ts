@@ -1,0 +1,173 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
+import { ensureSystemd, parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
+import { findProgram } from './source.ts'
+import type { Export } from './export.ts'
+import { exportSystemd, type SystemdOptions } from './systemd.ts'
+
+beforeAll(ensureSystemd, 300_000)
+
+function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOptions> = {}): Export {
+  return exportSystemd(config, { ...options, user: null, systemdVersion: 252, findProgram, ...changed })
+}
+
+/** The lines of one unit. */
+function unitOf(processes: object, name: string, changed: Partial<SystemdOptions> = {}, file: object = {}): string[] {
+  return fileOf(exportOf(loadGraph({ ...file, processes }), changed), `plant-${name}.service`).split('\n')
+}
+
+/** A unit without its dependencies, which would have to be there too. */
+function serviceOf(exported: Export, name: string): string {
+  return `[Service]${fileOf(exported, `plant-${name}.service`).split('[Service]')[1]}`
+}
+
+/** What systemd has to say about all of it. */
+async function verify({ files }: Export): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-units-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  for (const { name, text } of files) writeFileSync(join(folder, name), text)
+  return verifyUnits(files.map(({ name }) => join(folder, name)))
+}
+
+const sleep = { command: 'sleep', args: ['1000'] }
+const graph = {
+  env: { SHARED: '100 %' },
+  processes: {
+    store: {
+      ...sleep,
+      env: { DB_PASSWORD: 'hunter22', MOTTO: 'a "b" \\ $c' },
+      readiness_probe: { tcp_socket: '127.0.0.1:5432', initial_delay_ms: 100 },
+      startup_timeout_ms: 30_000,
+      shutdown: { signal: 'SIGINT', timeout_ms: 1500 },
+    },
+    migrate: { command: 'echo "$SHARED"; exit 0', shell: true, kind: 'task', depends_on: ['store'] },
+    web: {
+      ...sleep,
+      args: ['--password', 'hunter22', '%h', '$HOME', "it's"],
+      depends_on: {
+        store: { condition: 'ready' },
+        migrate: { condition: 'completed_successfully' },
+        aside: { condition: 'completed' },
+      },
+      readiness_probe: { http_get: 'http://127.0.0.1:80/ready' },
+      restart: { policy: 'on_failure', max_attempts: 3, backoff_ms: 500, max_backoff_ms: 4000, reset_after_ms: 1000 },
+    },
+    aside: { command: 'true', kind: 'task' },
+    spoken: { ...sleep, readiness_probe: { notify: true } },
+    logged: { ...sleep, readiness_probe: { log_line: 'listening on \\d+' }, restart: { policy: 'never' } },
+    checked: { ...sleep, readiness_probe: { exec: ['test', '-e', 'a b'] } },
+    user: { ...sleep, args: ['${mqtt_broker}'] },
+  },
+}
+
+describe('export systemd: what is written, systemd accepts (O-10, O-40)', () => {
+  it('every probe, kind, condition and policy', async () => {
+    expect(await verify(exportOf(loadGraph(graph), { user: 'daemon' }))).toBe('')
+  })
+
+  it('the default graph', async () => {
+    expect(await verify(exportOf(loadDefaultGraph()))).toBe('')
+  })
+
+  it('a program that is not here, which env looks for when the unit starts', async () => {
+    const missing = loadGraph({ processes: { a: { command: 'no-such-program', args: ['x'] } } })
+    const exported = exportOf(missing)
+    expect(await verify(exported)).toBe('')
+    expect(fileOf(exported, 'plant-a.service')).toContain('ExecStart=/usr/bin/env -- no-such-program x\n')
+    expect(exported.notes).toEqual([expect.stringContaining('"no-such-program" was not found here')])
+  })
+})
+
+describe('export systemd (O-10)', () => {
+  it('a target wants all units, and stopping it stops them', () => {
+    const exported = exportOf(loadGraph({ processes: { a: sleep, b: sleep } }))
+    const target = fileOf(exported, 'plant.target').split('\n')
+    expect(target).toEqual(
+      expect.arrayContaining(['Wants=plant-a.service', 'Wants=plant-b.service', 'WantedBy=multi-user.target']),
+    )
+    expect(fileOf(exported, 'plant-a.service')).toContain('\nPartOf=plant.target\n')
+  })
+
+  it('order and condition: After= with Requires=, or with Wants= where only the end counts', () => {
+    const web = unitOf(graph.processes, 'web')
+    expect(web.filter((line) => /^(?:After|Requires|Wants)=plant/.test(line))).toEqual([
+      'After=plant-store.service',
+      'Requires=plant-store.service',
+      'After=plant-migrate.service',
+      'Requires=plant-migrate.service',
+      'After=plant-aside.service',
+      'Wants=plant-aside.service',
+    ])
+  })
+
+  it('a task runs once, and its end is what dependents wait for', () => {
+    const unit = unitOf(graph.processes, 'migrate')
+    expect(unit).toEqual(expect.arrayContaining(['Type=oneshot', 'RemainAfterExit=yes', 'Restart=no']))
+    expect(unit).toContain('ExecStart=/bin/sh -c "echo \\"$$SHARED\\"; exit 0"')
+  })
+
+  it('the start lasts until the readiness probe succeeds, within the startup timeout', () => {
+    const unit = unitOf(graph.processes, 'store')
+    expect(unit).toEqual(expect.arrayContaining(['Type=exec', 'TimeoutStartSec=30s']))
+    expect(unit.find((line) => line.startsWith('ExecStartPost='))).toMatch(/sleep 0\.1; while .* 127\.0\.0\.1 5432$/)
+  })
+
+  it('signal and timeout of the stop, folder and user', () => {
+    const { config, options, folder } = loadGraph(graph)
+    const unit = fileOf(exportOf({ config, options, folder }, { user: 'joe' }), 'plant-store.service').split('\n')
+    const expected = ['KillSignal=SIGINT', 'TimeoutStopSec=1500ms', `WorkingDirectory=${folder}`, 'User=joe']
+    expect(unit).toEqual(expect.arrayContaining(expected))
+  })
+
+  it('restarts: policy, wait and bound; the wait grows where systemd can', () => {
+    expect(unitOf(graph.processes, 'web', { systemdVersion: 254 })).toEqual(
+      expect.arrayContaining([
+        'Restart=on-failure',
+        'RestartSec=500ms',
+        'RestartSteps=3',
+        'RestartMaxDelaySec=4s',
+        'StartLimitBurst=4',
+        'StartLimitIntervalSec=20s',
+      ]),
+    )
+    const old = unitOf(graph.processes, 'store', { systemdVersion: 253 })
+    expect(old).toEqual(expect.arrayContaining(['Restart=always', 'RestartSec=500ms', 'StartLimitIntervalSec=0']))
+    expect(old).toContain('# RestartSteps=5')
+  })
+
+  it('an outside MQTT broker is waited for by its users', () => {
+    const unit = unitOf(graph.processes, 'user', {}, { mqtt_broker: 'broker.example:1883' })
+    expect(unit.find((line) => line.startsWith('ExecStartPre='))).toMatch(/ broker\.example 1883$/)
+  })
+
+  it('program, arguments and variables reach the program as they are, but for secrets', async () => {
+    const { config, options, folder } = loadGraph(graph)
+    const exported = exportOf({ config, options, folder })
+    const web = await parseUnit(serviceOf(exported, 'web'))
+    expect(web.commands[0]?.slice(1)).toEqual(['--password', '${WEB_ARGUMENT_2}', '%h', '$$HOME', "it's"])
+    expect(web.commands[0]?.[0]).toMatch(/^\/.*\/sleep$/)
+    const store = await parseUnit(serviceOf(exported, 'store'))
+    expect(store.environment).toEqual(
+      expect.arrayContaining(['SHARED=100 %', 'MOTTO=a "b" \\ $c', 'MQTT_BROKER=localhost:1883']),
+    )
+  })
+})
+
+describe('export systemd: secrets (O-42)', () => {
+  it('are in no file; a reference says where they go, and a note too', () => {
+    const exported = exportOf(loadGraph(graph))
+    expect(JSON.stringify(exported)).not.toContain('hunter22')
+    expect(fileOf(exported, 'plant-store.service')).toContain('\nEnvironmentFile=/etc/plant/store.env\n')
+    expect(exported.notes).toContainEqual(
+      expect.stringMatching(/^plant-store\.service: DB_PASSWORD: secret.*\/etc\/plant\/store\.env/),
+    )
+  })
+
+  it('the environment of whoever exports stays out of it', () => {
+    const exported = exportOf(loadGraph(graph, { EDITOR: 'my-editor' }))
+    expect(JSON.stringify(exported)).not.toContain('my-editor')
+  })
+})

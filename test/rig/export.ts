@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { givenNames } from '../../src/supervisor/export/source.ts'
+import { loadConfig } from '../../src/supervisor/config/load.ts'
+import type { ResolvedConfig } from '../../src/supervisor/config/resolved.ts'
+import type { Export } from '../../src/supervisor/export/export.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+
+export interface LoadedGraph {
+  /** Of the configuration file. */
+  readonly folder: string
+  readonly config: ResolvedConfig
+  readonly options: {
+    readonly project: string
+    readonly image: string
+    readonly givenNames: ReturnType<typeof givenNames>
+  }
+}
+
+/** A configuration as `export` has it: read from a file, with an environment of which the file itself gives a part. */
+export function loadGraph(file: object, environment: NodeJS.ProcessEnv = {}): LoadedGraph {
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-export-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'commonplace.json')
+  writeFileSync(path, JSON.stringify(file))
+  return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment })
+}
+
+/** What `npm start` runs. */
+export function loadDefaultGraph(): LoadedGraph {
+  return loadFile(join(root, 'commonplace.json'), { PATH: process.env['PATH'] })
+}
+
+function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
+  const config = loadConfig({ path, only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment })
+  const options = { project: 'plant', image: 'plant:1', givenNames: givenNames(config) }
+  return { folder: join(path, '..'), config, options }
+}
+
+/** The text of one file. */
+export function fileOf({ files }: Export, name: string): string {
+  const file = files.find((candidate) => candidate.name === name)
+  if (file === undefined) throw new Error(`there is no ${name}, only ${files.map((one) => one.name).join(', ')}`)
+  return file.text
+}
+
+/** All documents of a text, read by the parser that one of our tools brings. */
+export function parseYamlDocuments(text: string): readonly unknown[] {
+  const load = createRequire(join(root, 'node_modules', 'knip', 'package.json'))
+  const yaml: { parseAllDocuments(text: string): readonly { errors: readonly unknown[]; toJS(): unknown }[] } =
+    load('yaml')
+  return yaml.parseAllDocuments(text).map((document) => {
+    if (document.errors.length > 0) throw new Error(`no YAML: ${String(document.errors[0])}`)
+    return document.toJS()
+  })
+}

@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+/*
+ * The real systemd, as the judge of unit files. No manager has to run, and none is started.
+ */
+
+const managers = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd']
+/** The one user that is nobody everywhere. */
+const nobody = 65_534
+
+const run = promisify(execFile)
+
+/** Resolves when systemd is on this machine; installs it where that is possible. */
+export async function ensureSystemd(): Promise<void> {
+  if (managers.some((path) => existsSync(path))) return
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await run('apt-get', ['update', '-q'], { env })
+  await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', 'systemd'], { env })
+}
+
+/** What `systemd-analyze verify` says about the files; empty if it accepts them. Rejects if it refuses them. */
+export async function verifyUnits(paths: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...paths])
+  return `${stdout}${stderr}`.trim()
+}
+
+export interface ParsedUnit {
+  /** One for each ExecStart=, specifiers resolved, variables not yet. */
+  readonly commands: readonly (readonly string[])[]
+  /** One for each Environment=. */
+  readonly environment: readonly string[]
+}
+
+/** The unit as systemd itself has read it: its test mode prints what it would run. Values must not hold newlines. */
+export async function parseUnit(text: string): Promise<ParsedUnit> {
+  const folder = await mkdtemp(join(tmpdir(), 'ponix-systemd-'))
+  try {
+    await writeFile(join(folder, 'x.service'), text)
+    // It refuses test mode as root, and wants its own folder.
+    const isRoot = process.getuid?.() === 0
+    if (isRoot) await chown(folder, nobody, nobody)
+    await chmod(folder, 0o700)
+    const manager = managers.find((path) => existsSync(path)) ?? managers[0] ?? 'systemd'
+    const env = { HOME: folder, XDG_CONFIG_HOME: folder, XDG_RUNTIME_DIR: folder, SYSTEMD_UNIT_PATH: `${folder}:` }
+    const { stdout } = await run(manager, ['--test', '--user', '--unit=x.service', '--no-pager'], {
+      cwd: '/',
+      env,
+      maxBuffer: 16 * 1024 * 1024,
+      ...(isRoot ? { uid: nobody, gid: nobody } : {}),
+    })
+    return readDump(stdout)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function readDump(dump: string): ParsedUnit {
+  const [, part = ''] = dump.split('-> Unit x.service:\n')
+  const [unit = ''] = part.split('-> Unit ')
+  const valuesOf = (key: string) =>
+    [...unit.matchAll(new RegExp(String.raw`^\t+${key}: (.*)$`, 'gm'))].map(([, value = '']) => value)
+  return { commands: valuesOf('Command Line').map(readWords), environment: valuesOf('Environment') }
+}
+
+/** Undoes the quoting of the dump, which is C's. */
+function readWords(line: string): readonly string[] {
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => plain ?? unescape(quoted ?? ''))
+}
+
+const escapes: Readonly<Record<string, string>> = {
+  a: '\u0007',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+  s: ' ',
+}
+
+function unescape(text: string): string {
+  return text.replaceAll(/\\(?:([0-7]{3})|x([0-9a-f]{2})|(.))/g, (_, octal?: string, hex?: string, other?: string) => {
+    if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8))
+    if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16))
+    return escapes[other ?? ''] ?? other ?? ''
+  })
+}
