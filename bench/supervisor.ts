@@ -10,12 +10,13 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
+    alone: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: Object.keys(measurements) },
     rounds: { type: 'string', default: '5' },
   },
 })
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
-const field = prepare(root, Number(values.rounds))
+const field = prepare(root, { rounds: Number(values.rounds), withPeers: !values.alone })
 const figures = []
 for (const [id, measure] of Object.entries(measurements)) {
   if (!values.only.includes(id)) continue

@@ -15,6 +15,9 @@ export interface Peers {
   readonly missing: ReadonlyMap<string, string>
 }
 
+/** For a look at ourselves and the bare program only. */
+export const NO_PEERS: Peers = { present: [], missing: new Map() }
+
 /** Brings the peers into a private folder, each with its pinned version. One that cannot be had is left out. */
 export function installPeers(folder: string): Peers {
   const present: Contender[] = []

@@ -2,7 +2,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, w
 import { join } from 'node:path'
 
 /** With its newline. */
-export const LINE_BYTES = 100
+const LINE_BYTES = 100
 const FILLING = 'x'
 const NEWLINE = 0x0a
 const NUMBER_DIGITS = 7

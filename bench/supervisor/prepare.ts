@@ -2,10 +2,10 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { bare, ours } from './contender.ts'
 import { Field } from './field.ts'
-import { installPeers } from './install-peers.ts'
+import { installPeers, NO_PEERS } from './install-peers.ts'
 
 /** Gets everyone ready: the peers installed, ours as it is installed from the registry, without its sources. */
-export function prepare(root: string, rounds: number): Field {
+export function prepare(root: string, { rounds, withPeers }: { readonly rounds: number; readonly withPeers: boolean }): Field {
   const home = join(root, '.ponix/bench')
   mkdirSync(home, { recursive: true })
   const scratch = mkdtempSync(join(home, 'supervisor-'))
@@ -16,7 +16,7 @@ export function prepare(root: string, rounds: number): Field {
   return new Field({
     ours: ours(packageFolder),
     bare: bare(join(home, 'programs')),
-    peers: installPeers(join(home, 'peers')),
+    peers: withPeers ? installPeers(join(home, 'peers')) : NO_PEERS,
     scratch,
     rounds,
     packageFolder,
