@@ -74,7 +74,7 @@ describe('completion in bash (O-11)', () => {
     const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
     const commands = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
     expect(commands).toContain('completion')
-    expect((await offered('')).toSorted()).toEqual(expect.arrayContaining(commands.toSorted()))
+    expect(await offered('')).toEqual(expect.arrayContaining(commands))
   })
 
   it.each(['--config ', 'export systemd --output '])('paths after %sare for the shell', async (typed) => {

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
+import { SystemdNotifier } from './systemd-notify.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
 import { Claim } from '../supervisor/guard/claim.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
@@ -26,12 +27,17 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
     warn: reporter.warn,
   })
+  const { env: environment, pid } = process
+  const systemd = new SystemdNotifier({ environment, pid, processes: config.processes, warn: reporter.warn })
   const supervisor = new Supervisor(config, {
     ...options,
     guard,
     output: { stdout, stderr },
     colour,
-    onEvent: reporter.event,
+    onEvent: (event) => {
+      reporter.event(event)
+      systemd.event(event)
+    },
   })
   const signals = handleSignals(supervisor, {
     terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
@@ -46,7 +52,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   // What may still live after a kill is left to the guard.
   if (ending !== undefined) await guard.release()
-  await Promise.all([flushed(stdout), flushed(stderr)])
+  await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }
 

@@ -3,7 +3,16 @@ import { basename, delimiter, dirname, join } from 'node:path'
 import { packageRoot } from './package-root.ts'
 
 /** Meant for the orchestrator itself, by its user, by systemd or by a supervisor above it: not passed on (O-42). */
-const privateNames = new Set(['PONIX_CONTROL_TOKEN', 'NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'NOTIFY_FD'])
+const privateNames = new Set([
+  'PONIX_CONTROL_TOKEN',
+  'NOTIFY_SOCKET',
+  'NOTIFY_FD',
+  'WATCHDOG_USEC',
+  'WATCHDOG_PID',
+  'LISTEN_FDS',
+  'LISTEN_PID',
+  'LISTEN_FDNAMES',
+])
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export type Variables = Readonly<Record<string, string>>

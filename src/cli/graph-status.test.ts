@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest'
+import { GraphStatus } from './graph-status.ts'
+import type { SupervisorEvent } from '../supervisor/events.ts'
+
+const started = (process: string): SupervisorEvent => ({ type: 'process_started', process, pid: 1, attempt: 0 })
+const ready = (process: string): SupervisorEvent => ({ type: 'process_ready', process, afterMs: 1 })
+const exited = (process: string): SupervisorEvent => ({
+  type: 'process_exited',
+  process,
+  exit: { code: 1, signal: null },
+  uptimeMs: 1,
+})
+const allReady: SupervisorEvent = { type: 'all_ready', afterMs: 1, count: 3 }
+
+function textsAfter(...events: readonly SupervisorEvent[]): readonly string[] {
+  const status = new GraphStatus([
+    { name: 'db', readinessProbe: {} },
+    { name: 'migrate', readinessProbe: null },
+    { name: 'web', readinessProbe: null },
+  ])
+  return events.map((event) => {
+    status.apply(event)
+    return status.text
+  })
+}
+
+describe('GraphStatus (O-40)', () => {
+  it('counts who is ready: those with a probe when it succeeds, tasks when they are done, others when they run', () => {
+    const texts = textsAfter(
+      started('db'),
+      ready('db'),
+      { type: 'process_completed', process: 'migrate', afterMs: 1 },
+      started('web'),
+      allReady,
+    )
+    expect(texts).toEqual(['0 of 3 ready', '1 of 3 ready', '2 of 3 ready', 'ready', 'ready'])
+  })
+
+  it('names who is not ready any more, until it is again', () => {
+    const up = [ready('db'), started('migrate'), started('web'), allReady] as const
+    const unhealthy: SupervisorEvent = { type: 'process_unhealthy', process: 'db', reason: 'x' }
+    expect(textsAfter(...up, unhealthy, exited('web'), started('web'), ready('db')).slice(4)).toEqual([
+      '2 of 3 ready; not ready: db',
+      '1 of 3 ready; not ready: db, web',
+      '2 of 3 ready; not ready: db',
+      'ready',
+    ])
+  })
+
+  it('says that everything stops', () => {
+    const stopping: SupervisorEvent = { type: 'stopping', reason: { type: 'signal', signal: 'SIGTERM' } }
+    expect(textsAfter(started('web'), stopping, exited('web'))).toEqual(['1 of 3 ready', 'stopping', 'stopping'])
+  })
+})

@@ -1,0 +1,144 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { watchdogIntervalMs } from './systemd-notify.ts'
+import { NotifySocket } from '../../test/rig/notify-socket.ts'
+import { ensureSystemd } from '../../test/rig/systemd.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  await ensureSystemd()
+  program = await ProgramUnderTest.build()
+}, 300_000)
+afterAll(() => program.dispose())
+
+async function openSocket(): Promise<NotifySocket> {
+  const socket = await NotifySocket.open()
+  onTestFinished(() => socket[Symbol.asyncDispose]())
+  return socket
+}
+
+function start(processes: object, environment: Readonly<Record<string, string>>): RunningProgram {
+  program.writeConfig({ processes })
+  program.environment = environment
+  return program.start()
+}
+
+const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
+const sleeper = line('exec sleep 1000')
+/** Is ready when the file `go` is there. */
+const gated = { ...sleeper, readiness_probe: { exec: ['test', '-e', 'go'], period_ms: 10 } }
+
+describe('under systemd (O-40)', () => {
+  //  db (gated) ── web
+  it('READY=1 once the whole graph is ready and not before, STATUS= on the way, STOPPING=1 at the end', async () => {
+    const socket = await openSocket()
+    const running = start({ db: gated, web: { ...sleeper, depends_on: ['db'] } }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('STATUS=0 of 2 ready')
+    expect(socket.messages.join('\n')).not.toContain('READY=1')
+    writeFileSync(join(program.folder, 'go'), '')
+    await socket.heard('READY=1')
+    await socket.heard('STATUS=ready')
+    running.signal('SIGTERM')
+    await socket.heard('STOPPING=1')
+    const { code } = await running.outcome
+    expect(code).toBe(0)
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.filter((word) => word === 'READY=1')).toHaveLength(1)
+    expect(said.indexOf('STOPPING=1')).toBeGreaterThan(said.indexOf('READY=1'))
+    expect(said).toContain('STATUS=stopping')
+    rmSync(join(program.folder, 'go'))
+  })
+
+  it('STOPPING=1 is said even if all is over at once', async () => {
+    const socket = await openSocket()
+    const running = start({ a: line('exit 3'), b: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await running.seen(/started/)
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+    await socket.heard('STOPPING=1')
+  })
+
+  it('WATCHDOG=1 again and again', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '100000' })
+    await socket.heard('WATCHDOG=1')
+    socket.messages.length = 0
+    await socket.heard('WATCHDOG=1')
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('the children get none of it: no socket to speak on, no watchdog, no token (O-42)', async () => {
+    const socket = await openSocket()
+    const secret = {
+      NOTIFY_SOCKET: socket.path,
+      WATCHDOG_USEC: '60000000',
+      WATCHDOG_PID: '1',
+      NOTIFY_FD: '9',
+      LISTEN_FDS: '1',
+      LISTEN_PID: '1',
+      LISTEN_FDNAMES: 'x',
+      PONIX_CONTROL_TOKEN: 'hunter22',
+    }
+    const running = start({ a: { command: 'env', kind: 'task' } }, { ...secret, PASSED_ON: 'yes' })
+    const { stdout, stderr } = await running.outcome
+    expect(stdout).toContain('PASSED_ON=yes')
+    for (const name of Object.keys(secret)) expect(stdout).not.toContain(name)
+    expect(stdout + stderr).not.toContain('hunter22')
+  })
+
+  it('a systemd that cannot be told is said once, and supervision goes on', async () => {
+    const running = start({ a: gated, b: sleeper }, { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') })
+    await running.seen(/systemd cannot be told how things are: /)
+    writeFileSync(join(program.folder, 'go'), '')
+    await running.seen(/all 2 processes are ready/)
+    running.signal('SIGTERM')
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(0)
+    expect(stderr.match(/systemd cannot be told/g)).toHaveLength(1)
+    rmSync(join(program.folder, 'go'))
+  })
+
+  it('a systemd-notify that is missing, or hangs, disturbs nothing', async () => {
+    const bin = mkdtempSync(join(tmpdir(), 'ponix-bin-'))
+    onTestFinished(() => rmSync(bin, { recursive: true, force: true }))
+    const path = `${bin}:${process.env['PATH'] ?? ''}`
+    writeFileSync(join(bin, 'systemd-notify'), '#!/bin/sh\necho $$ >&2\nexec sleep 1000\n')
+    chmodSync(join(bin, 'systemd-notify'), 0o755)
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: '/nowhere', PATH: path })
+    await running.seen(/process is ready/)
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+    const without = start({ a: { command: '/bin/sleep', args: ['1000'] } }, { NOTIFY_SOCKET: '/nowhere', PATH: bin })
+    rmSync(join(bin, 'systemd-notify'))
+    await without.seen(/systemd cannot be told how things are: .*systemd-notify/)
+    without.signal('SIGTERM')
+    expect((await without.outcome).code).toBe(0)
+  })
+
+  it('without NOTIFY_SOCKET nobody is told anything', async () => {
+    const running = start(
+      { a: { command: 'true', kind: 'task' } },
+      { WATCHDOG_USEC: '1000', PATH: process.env['PATH'] ?? '' },
+    )
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(0)
+    expect(stderr).not.toContain('systemd')
+  })
+})
+
+describe('watchdogIntervalMs (O-40)', () => {
+  it.each([
+    [{ WATCHDOG_USEC: '30000000' }, 15_000],
+    [{ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '42' }, 15_000],
+    [{ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '43' }, null],
+    [{ WATCHDOG_USEC: '1' }, 1],
+    [{ WATCHDOG_USEC: '99999999999999999999' }, 2_147_483_647],
+    [{ WATCHDOG_USEC: '0' }, null],
+    [{ WATCHDOG_USEC: 'x' }, null],
+    [{ WATCHDOG_PID: '42' }, null],
+  ])('%j is %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
+})
