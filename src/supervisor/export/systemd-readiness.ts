@@ -34,9 +34,7 @@ function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
       words: textWords(check.host, String(check.port)),
     }
   }
-  if (check.type === 'http_get') {
-    return { script: `curl -fsSk -o /dev/null --max-time ${timeoutMs / 1000} "$0"`, words: [check.url] }
-  }
+  if (check.type === 'http_get') return httpAttempt(check.url, timeoutMs / 1000)
   if (check.type === 'exec') {
     return { script: `${timeout} "$@" >/dev/null`, words: [{ text: 'probe' }, ...check.words] }
   }
@@ -46,6 +44,29 @@ function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
   }
   return null
 }
+
+/** A plain URL is asked for by bash itself; the others need curl. */
+function httpAttempt(url: Word, timeoutSeconds: number): Attempt {
+  if (needsCurl(url) || 'secret' in url) {
+    return { script: `curl -fsSk -o /dev/null --max-time ${timeoutSeconds} "$0"`, words: [url] }
+  }
+  const { hostname, port, host, pathname, search } = new URL(url.text)
+  const address = hostname.replaceAll(/[[\]]/g, '')
+  const words = textWords(address, port === '' ? '80' : port, `${pathname}${search}`, host)
+  return { script: `timeout ${timeoutSeconds} bash -c '${getScript}' "$0" "$1" "$2" "$3"`, words }
+}
+
+/** Whether the probe asks for a URL that bash alone cannot ask for. */
+export function needsCurl(url: Word): boolean {
+  return 'secret' in url || new URL(url.text).protocol === 'https:'
+}
+
+const getScript = [
+  'exec 3<>"/dev/tcp/$0/$1"',
+  String.raw`printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$2" "$3" >&3`,
+  'read -r _ status _ <&3',
+  '[[ $status == [23]?? ]]',
+].join(' && ')
 
 const connectScript = 'exec 3<>"/dev/tcp/$0/$1"'
 

@@ -3,7 +3,7 @@ import type { Export, ExportedFile } from './export.ts'
 import { type ExportedProcess, exportedProcesses, type GraphOptions } from './graph.ts'
 import type { Word } from './secret-words.ts'
 import { environmentWord, timeSpan, wholeLine } from './systemd-quoting.ts'
-import { awaitAddress, bridgeNotification, commandLine, readinessCommand } from './systemd-readiness.ts'
+import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-readiness.ts'
 
 export interface SystemdOptions extends GraphOptions {
   /** Begins the names of all units. */
@@ -163,6 +163,7 @@ function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly st
       `"${process.command}" was not found here; the unit looks for it on the PATH it has when it starts`,
     readiness?.check.type === 'log_line' &&
       'its log_line is looked for in the journal, which its user must be allowed to read (group systemd-journal)',
+    readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on the PATH',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: a name or value it refuses`,

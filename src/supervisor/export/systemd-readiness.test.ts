@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { ResolvedProbe } from '../config/resolved.ts'
+import type { ExportedProbe } from './graph.ts'
+import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-readiness.ts'
+import { NotifySocket } from '../../../test/rig/notify-socket.ts'
+import { ensureSystemd, parseUnit } from '../../../test/rig/systemd.ts'
+
+beforeAll(ensureSystemd, 300_000)
+
+function probe(check: ExportedProbe['check']): ExportedProbe {
+  const times: Omit<ResolvedProbe, 'check'> = {
+    initialDelayMs: 0,
+    periodMs: { beforeReady: 10, afterReady: 5000 },
+    timeoutMs: 2000,
+    successThreshold: 1,
+    failureThreshold: 3,
+  }
+  return { ...times, check }
+}
+
+/** Starts a command line of a unit as systemd does: the words that it reads, and the variables that it sets. */
+async function start(line: string, environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
+  const { commands } = await parseUnit(`[Service]\nExecStart=${line}\n`)
+  const [program = '', ...args] = (commands[0] ?? []).map((word) => word.replaceAll('$$', '$'))
+  const env = { PATH: process.env['PATH'] ?? '', ...environment }
+  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return child
+}
+
+/** How a command ends. */
+async function codeOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => child.once('close', resolve))
+}
+
+/** Waits for a probe of this living process. */
+function startProbe(check: ExportedProbe['check'], pid = process.pid): Promise<ChildProcess> {
+  return start(readinessCommand(probe(check)) ?? '', { MAINPID: String(pid) })
+}
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'ponix-readiness-'))
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+async function listen(
+  handler: RequestListener = (_, response) => response.end(),
+): Promise<{ server: Server; port: number }> {
+  const server = createServer(handler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on a port
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+describe('the start of a unit lasts until its process is ready (O-10)', () => {
+  it('tcp_socket: until somebody accepts', async () => {
+    const { port } = await listen()
+    expect(await codeOf(await startProbe({ type: 'tcp_socket', host: '127.0.0.1', port }))).toBe(0)
+  })
+
+  it('http_get: not with 500, then with 302', async () => {
+    const asked: string[] = []
+    const { port } = await listen((request, response) => {
+      asked.push(request.url ?? '')
+      response.writeHead(asked.length === 1 ? 500 : 302, { location: '/elsewhere' }).end()
+    })
+    const url = { text: `http://127.0.0.1:${port}/ready?x=1` }
+    expect(await codeOf(await startProbe({ type: 'http_get', url }))).toBe(0)
+    expect(asked).toEqual(['/ready?x=1', '/ready?x=1'])
+  })
+
+  it.each([
+    [{ text: 'http://127.0.0.1:80/x' }, false],
+    [{ text: 'https://127.0.0.1/x' }, true],
+    [{ secret: 'STORE_READINESS_1' }, true],
+  ])('http_get of %j needs curl: %j', (url, expected) => {
+    expect(needsCurl(url)).toBe(expected)
+    expect(readinessCommand(probe({ type: 'http_get', url }))?.includes('curl ')).toBe(expected)
+  })
+
+  it('exec: its words as they are, until it ends with 0', async () => {
+    const file = join(folder(), "it's 100 % $HOME")
+    const child = await startProbe({ type: 'exec', words: [{ text: 'test' }, { text: '-e' }, { text: file }] })
+    writeFileSync(file, '')
+    expect(await codeOf(child)).toBe(0)
+  })
+
+  it('fails at once when the process itself is gone', async () => {
+    const gone = spawn('true')
+    const { pid } = gone
+    await codeOf(gone)
+    expect(await codeOf(await startProbe({ type: 'exec', words: [{ text: 'false' }] }, pid))).toBe(1)
+  })
+
+  it('notify: the newline becomes READY=1, and the main process is the program itself', async () => {
+    const socket = await NotifySocket.open()
+    onTestFinished(() => socket[Symbol.asyncDispose]())
+    const program = ['/bin/sh', '-c', 'echo $$; read x <"$1"; echo >&"$NOTIFY_FD"; exec sleep 1000', 'sh'] as const
+    const gate = join(folder(), 'gate')
+    await codeOf(spawn('mkfifo', [gate]))
+    const words = bridgeNotification([...program, gate].map((text) => ({ text })))
+    const child = await start(commandLine(words), { NOTIFY_SOCKET: socket.path })
+    const said = await new Promise((resolve) => child.stdout?.once('data', (text: Buffer) => resolve(String(text))))
+    expect(said).toBe(`${child.pid}\n`)
+    expect(socket.messages).toEqual([])
+    writeFileSync(gate, '\n')
+    await socket.heard('READY=1')
+  })
+
+  it('an MQTT broker is waited for', async () => {
+    const { port } = await listen()
+    expect(await codeOf(await start(awaitAddress('127.0.0.1', port), {}))).toBe(0)
+  })
+})
