@@ -30,4 +30,13 @@ describe('what a child gets (O-42)', () => {
     await graph.ended
     expect(graph.stdout.lines.sort()).toEqual(["[plain]        $HOME *|it's||", '[shell]        2'])
   })
+
+  test('a line for the shell that cannot be started is not shown: it may hold secrets', async () => {
+    const line = `DB_PASSWORD=hunter22 true ${'x'.repeat(200_000)}`
+    const graph = supervise([{ name: 'a', command: line, shell: true }])
+    await graph.ended
+    const failures = graph.events.filter((event) => event.type === 'spawn_failed')
+    expect(failures).toEqual([expect.objectContaining({ message: expect.stringMatching(/^"\/bin\/sh" could not be/) })])
+    expect(JSON.stringify(graph.events)).not.toContain('hunter22')
+  })
 })

@@ -4,7 +4,7 @@ import type { ResolvedProcess } from './config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { MARK_VARIABLE } from './process-table.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
-import { describeCwdProblem, describeSpawnError } from './spawn-error.ts'
+import { describeCwdProblem, describeSpawnError, type SpawnAttempt } from './spawn-error.ts'
 
 /** The file descriptor that a child with a `notify` probe writes its newline to. */
 const NOTIFY_FD = 3
@@ -35,16 +35,20 @@ export function spawnChild(process: ResolvedProcess, mark: string): SpawnResult 
   try {
     return launch(process, mark)
   } catch (error) {
-    return { type: 'failed', message: Promise.resolve(describeSpawnError(error, process)) }
+    return { type: 'failed', message: Promise.resolve(describeSpawnError(error, attemptOf(process))) }
   }
+}
+
+/** A line for the shell is not named: it may hold secrets (O-42), and it is the shell that could not be started. */
+function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt {
+  return { command: shell ? '/bin/sh' : command, cwd, env }
 }
 
 function launch(definition: ResolvedProcess, mark: string): SpawnResult {
   const notifies = definition.readinessProbe?.check.type === 'notify'
-  const [command, args] = definition.shell
-    ? ['/bin/sh', ['-c', definition.command]]
-    : [definition.command, [...definition.args]]
-  const subprocess = execa(command, args, {
+  const attempt = attemptOf(definition)
+  const args = definition.shell ? ['-c', definition.command] : [...definition.args]
+  const subprocess = execa(attempt.command, args, {
     cwd: definition.cwd,
     env: { ...definition.env, [MARK_VARIABLE]: mark, ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}) },
     extendEnv: false,
@@ -59,7 +63,7 @@ function launch(definition: ResolvedProcess, mark: string): SpawnResult {
   })
   const { pid, stdout, stderr } = subprocess
   if (pid === undefined) {
-    return { type: 'failed', message: subprocess.then((result) => describeSpawnError(result, definition)) }
+    return { type: 'failed', message: subprocess.then((result) => describeSpawnError(result, attempt)) }
   }
   const exited = new Promise<ExitResult>((resolve) => {
     subprocess.once('exit', (code: number | null, signal: NodeJS.Signals | null) => resolve(exitResult(code, signal)))

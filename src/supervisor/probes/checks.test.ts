@@ -66,6 +66,17 @@ describe('http_get', () => {
     await expect(checkHttpGet(url, never)).rejects.toThrow(`${url} answered ${status}`)
   })
 
+  test('a password in the URL is sent, and never shown (O-42)', async () => {
+    const sent: (string | undefined)[] = []
+    const url = await serve((request, response) => {
+      sent.push(request.headers.authorization)
+      response.writeHead(500).end()
+    })
+    const check = checkHttpGet(url.replace('://', '://me:hunter22@'), never)
+    await expect(check).rejects.toThrow(`${url.replace('://', '://me:***@')} answered 500`)
+    expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
+  })
+
   test('fails with the reason if nobody listens', async () => {
     await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, never)).rejects.toThrow('ECONNREFUSED')
   })

@@ -1,3 +1,4 @@
+import { redact } from '../config/redact.ts'
 import { describeConnectError } from './connect-error.ts'
 
 /**
@@ -5,12 +6,13 @@ import { describeConnectError } from './connect-error.ts'
  * Rejects with the reason.
  */
 export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
+  const shown = redact(url)
   // Loaded by the first probe that needs it: a graph without one starts sooner.
   const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
   await new Promise<void>((resolve, reject) => {
     const headers = { 'user-agent': 'ponix-orchestrator' }
     const request = get(url, { agent: false, headers, rejectUnauthorized: false })
-    const abort = () => request.destroy(new Error(`${url} did not answer`))
+    const abort = () => request.destroy(new Error(`${shown} did not answer`))
     const finish = (error: Error | null) => {
       signal.removeEventListener('abort', abort)
       if (error === null) resolve()
@@ -19,7 +21,7 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
     request.once('response', (response) => {
       const status = response.statusCode ?? 0
       response.destroy()
-      finish(status >= 200 && status < 400 ? null : new Error(`${url} answered ${status}`))
+      finish(status >= 200 && status < 400 ? null : new Error(`${shown} answered ${status}`))
     })
     request.on('error', (error) => finish(new Error(describeConnectError(error), { cause: error })))
     signal.addEventListener('abort', abort, { once: true })
