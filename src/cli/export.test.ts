@@ -52,7 +52,7 @@ describe('export (O-10)', () => {
     program.writeConfig(file)
     const { code, stdout } = await ponix('export', engine, '--image', 'registry.example/plant:7')
     expect([code, parseYamlDocuments(stdout).length > 0]).toEqual([0, true])
-    expect(stdout).toContain('image: "registry.example/plant:7"')
+    expect(stdout).toContain('image: registry.example/plant:7\n')
   })
 
   it.each(['systemd', 'compose', 'kubernetes'])(

@@ -5,12 +5,13 @@ import {
   containerEnvironment,
   containerFolder,
   type ContainerOptions,
-  imageNote,
+  imageNotes,
   logLineNote,
   probeCommand,
 } from './container.ts'
 import type { Export } from './export.ts'
 import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './graph.ts'
+import { type Note, noteLines, notesAbout } from './notes.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
 
 type ById = ReadonlyMap<string, ExportedProcess>
@@ -24,7 +25,7 @@ export function exportCompose(config: ResolvedConfig, options: ContainerOptions)
   const byName: ById = new Map(processes.map((exported) => [exported.process.name, exported]))
   const services = processes.map((exported) => [exported.id, serviceOf(exported, byName, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }
-  const notes = [imageNote(options), ...brokerNote(config), ...processes.flatMap(notesOf)]
+  const notes = noteLines([...imageNotes(options), ...brokerNote(config), ...processes.flatMap(notesOf)])
   const comments = notes.map((note) => `# ${note}\n`).join('')
   return { files: [{ name: 'compose.yaml', text: `${comments}${renderYaml(document)}` }], notes }
 }
@@ -95,26 +96,26 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
   return Number.isFinite(maxAttempts) ? `on-failure:${maxAttempts}` : 'on-failure'
 }
 
-function brokerNote({ mqttBroker, processes }: ResolvedConfig): readonly string[] {
+function brokerNote({ mqttBroker, processes }: ResolvedConfig): readonly Note[] {
   if (mqttBroker.providedBy !== null || !processes.some((process) => process.usesMqttBroker)) return []
-  return [`the MQTT broker at ${formatSocketAddress(mqttBroker)} is none of the processes and must run already`]
+  const text = `the MQTT broker at ${formatSocketAddress(mqttBroker)} is none of the processes and must run already`
+  return [{ about: null, text }]
 }
 
-function notesOf(exported: ExportedProcess): readonly string[] {
+function notesOf(exported: ExportedProcess): readonly Note[] {
   const { process, readiness, liveness, secrets, id } = exported
   const { name, restart, dependsOn } = process
   const isUnbounded = restart.policy === 'always' && Number.isFinite(restart.maxAttempts)
-  const notes = [
+  return notesAbout(name, [
     secrets.length > 0 &&
-      `${name}: ${secrets.join(', ')}: secret, so not in here; write NAME=value lines into ${id}.env beside this file`,
-    readiness?.check.type === 'log_line' && logLineNote(exported),
-    liveness !== null && `${name}: Compose has no liveness probes: a process that hangs is not restarted`,
-    isUnbounded && `${name}: Compose sets no bound to restarts of a process that is always restarted`,
+      `${secrets.join(', ')}: secret, so not in here; write NAME=value lines into ${id}.env beside this file`,
+    readiness?.check.type === 'log_line' && logLineNote,
+    liveness !== null && 'Compose has no liveness probes: a process that hangs is not restarted',
+    isUnbounded && 'Compose sets no bound to restarts of a process that is always restarted',
     ...dependsOn.map(
       (dependency) =>
         dependency.condition === 'completed' &&
-        `${name}: Compose waits for ${dependency.name} to succeed; here it only has to end`,
+        `Compose waits for ${dependency.name} to succeed; here it only has to end`,
     ),
-  ]
-  return notes.filter((note) => note !== false)
+  ])
 }

@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { ExportedProbe, ExportedProcess, GraphOptions } from './graph.ts'
+import type { Note } from './notes.ts'
 import { shellLine, shellWord } from './shell-words.ts'
 
 /*
@@ -52,10 +53,11 @@ export function containerEnvironment({ environment }: ExportedProcess): Readonly
 }
 
 /** What holds for any engine of containers. */
-export function imageNote({ image }: ContainerOptions): string {
-  return `the image ${image} must hold this configuration's folder as ${imageFolder}, and the programs on its PATH`
+export function imageNotes({ image }: ContainerOptions): readonly Note[] {
+  return [
+    `the image ${image} must hold this configuration's folder as ${imageFolder}, and the programs on its PATH`,
+    'what processes write into their containers goes with them: give those that keep data a volume',
+  ].map((text) => ({ about: null, text }))
 }
 
-export function logLineNote({ process }: ExportedProcess): string {
-  return `${process.name}: its log_line cannot be looked for from outside, so "ready" means that it was started`
-}
+export const logLineNote = 'its log_line cannot be looked for from outside, so "ready" means that it was started'

@@ -4,7 +4,7 @@ import {
   containerEnvironment,
   containerFolder,
   type ContainerOptions,
-  imageNote,
+  imageNotes,
 } from './container.ts'
 import type { Export } from './export.ts'
 import { type ExportedProcess, exportedProcesses } from './graph.ts'
@@ -13,6 +13,7 @@ import { kubernetesProbes } from './kubernetes-probes.ts'
 import { secretName } from './kubernetes-secrets.ts'
 import { waitContainers, waitPermissions } from './kubernetes-wait.ts'
 import { kubernetesNotes } from './kubernetes-notes.ts'
+import { noteLines } from './notes.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
 
 type Manifest = Readonly<Record<string, YamlValue | undefined>>
@@ -28,7 +29,10 @@ export function exportKubernetes(config: ResolvedConfig, options: ContainerOptio
       workloadOf(exported, { processes, known, config, options }),
     ]),
   ]
-  const notes = [imageNote(options), ...processes.flatMap((exported) => kubernetesNotes(exported, known, config))]
+  const notes = noteLines([
+    ...imageNotes(options),
+    ...processes.flatMap((exported) => kubernetesNotes(exported, known, config)),
+  ])
   const comments = notes.map((note) => `# ${note}\n`).join('')
   const text = comments + manifests.map((manifest) => renderYaml(manifest)).join('---\n')
   return { files: [{ name: `${options.project}.yaml`, text }], notes }

@@ -8,7 +8,6 @@ import type { Word } from './secret-words.ts'
 /** One word of ExecStart= and its siblings; a secret is what its variable holds, as one word whatever is in it. */
 export function execWord(word: Word): string {
   if ('secret' in word) return `\${${word.secret}}`
-  if (/^[\w/.,:=+-]+$/.test(word.text)) return word.text
   return quoted(word.text.replaceAll('$', '$$$$'))
 }
 
@@ -23,6 +22,7 @@ export function wholeLine(text: string): string {
 }
 
 function quoted(text: string): string {
+  if (/^[\w/.,:=+-]+$/.test(text)) return text
   return `"${text
     .replaceAll(/[\\"]/g, String.raw`\$&`)
     .replaceAll('%', '%%')

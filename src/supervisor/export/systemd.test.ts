@@ -55,7 +55,7 @@ const graph = {
       readiness_probe: { http_get: 'http://127.0.0.1:80/ready' },
       restart: { policy: 'on_failure', max_attempts: 3, backoff_ms: 500, max_backoff_ms: 4000, reset_after_ms: 1000 },
     },
-    aside: { command: 'true', kind: 'task' },
+    aside: { command: 'true', kind: 'task', restart: { policy: 'on_failure' } },
     spoken: { ...sleep, readiness_probe: { notify: true } },
     logged: { ...sleep, readiness_probe: { log_line: 'listening on \\d+' }, restart: { policy: 'never' } },
     checked: { ...sleep, readiness_probe: { exec: ['test', '-e', 'a b'] } },

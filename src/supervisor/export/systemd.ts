@@ -1,6 +1,7 @@
 import type { ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
 import type { Export, ExportedFile } from './export.ts'
 import { type ExportedProcess, exportedProcesses, type GraphOptions } from './graph.ts'
+import { type Note, noteLines, notesAbout } from './notes.ts'
 import type { Word } from './secret-words.ts'
 import { environmentWord, timeSpan, wholeLine } from './systemd-quoting.ts'
 import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-readiness.ts'
@@ -34,7 +35,7 @@ export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): 
   const files = units.map((unit) => unitFile(unit, nameOf, config, options))
   return {
     files: [targetFile(units, options.project), ...files],
-    notes: units.flatMap((unit) => notesOf(unit, options)),
+    notes: noteLines(units.flatMap((unit) => notesOf(unit, options))),
   }
 }
 
@@ -152,10 +153,10 @@ function restartLines(restart: ResolvedRestart, systemdVersion: number): readonl
   return [...lines, ...(systemdVersion < growingWaitSince ? [comment, ...growing.map((line) => `# ${line}`)] : growing)]
 }
 
-function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly string[] {
+function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly Note[] {
   const { process, secrets, readiness, liveness, environment } = exported
   const unsettable = Object.entries(environment).filter(([name, value]) => !isSettable(name, value))
-  const notes = [
+  return notesAbout(name, [
     secrets.length > 0 &&
       `${secrets.join(', ')}: secret, so not in the unit; write NAME="value" lines into ${secretFile(exported, options.project)} (chmod 600)`,
     !process.shell &&
@@ -167,6 +168,5 @@ function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly st
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: a name or value it refuses`,
-  ]
-  return notes.filter((note) => note !== false).map((note) => `${name}: ${note}`)
+  ])
 }

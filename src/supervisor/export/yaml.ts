@@ -7,7 +7,7 @@ export type YamlValue =
   | readonly YamlValue[]
   | { readonly [key: string]: YamlValue | undefined }
 
-const plain = /^[A-Za-z/][\w./@-]*$/
+const plain = /^[A-Za-z/][\w./@-]*(?::[\w./@-]+)*$/
 /** Other things than strings, for one reader of YAML or another. */
 const reserved = /^(?:true|false|yes|no|on|off|y|n|null)$/i
 /** Not allowed as they are between the quotes of YAML, though JSON allows them. */
