@@ -5,7 +5,7 @@ import { sleep } from './sleep.ts'
 const TIMEOUT_MS = 5000
 const AFTER_KILL_MS = 2000
 const FIRST_LOOK_MS = 2
-const LOOK_EVERY_MS = 50
+const LOOK_EVERY_MS = 100
 
 export interface EscapedOptions {
   /** True as soon as nothing is to be waited for any longer. */
@@ -39,8 +39,8 @@ async function signalUntilGone(
 ): Promise<MarkedProcess[]> {
   const until = performance.now() + ms
   const told = new Set<number>()
+  let left = markedProcesses(`${mark}/`)
   for (let wait = FIRST_LOOK_MS; ; wait = Math.min(wait * 2, LOOK_EVERY_MS)) {
-    const left = markedProcesses(`${mark}/`)
     if (left.length === 0 || performance.now() >= until || enough()) return left
     for (const { pid } of left.filter((one) => !told.has(one.pid))) {
       told.add(pid)
@@ -48,7 +48,15 @@ async function signalUntilGone(
       send(pid, 'SIGCONT')
     }
     await sleep(wait)
+    left = stillMarked(mark, left)
   }
+}
+
+/** While one of those that are known lives, nobody else is looked for: that means the whole machine. */
+function stillMarked(mark: string, known: readonly MarkedProcess[]): MarkedProcess[] {
+  const pids = known.map(({ pid }) => pid)
+  const living = markedProcesses(`${mark}/`, pids)
+  return living.length > 0 ? living : markedProcesses(`${mark}/`)
 }
 
 function byProcess(marked: readonly MarkedProcess[]): Map<string, number[]> {

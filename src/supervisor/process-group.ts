@@ -5,7 +5,7 @@ import { sleep } from './sleep.ts'
 /** After SIGKILL only a process of another user, or one that the kernel holds, is still there. */
 const AFTER_KILL_MS = 5000
 const FIRST_LOOK_MS = 1
-const LOOK_EVERY_MS = 32
+const LOOK_EVERY_MS = 100
 /** From here on it is worth looking whether only dead ones are left, which nobody has collected. */
 const DEAD_LOOK_MS = 16
 
@@ -30,6 +30,8 @@ export interface Group {
 export class ProcessGroup implements Group {
   readonly id: number
   #gone = false
+  /** Members that lived at the last look. While one of them does, nobody else is looked for: that means the whole machine. */
+  #living: readonly number[] = []
 
   constructor(id: number) {
     this.id = id
@@ -89,7 +91,9 @@ export class ProcessGroup implements Group {
   /** In a container whose first process collects nobody, the dead stay members for ever. */
   #holdsOnlyDead(): boolean {
     if (process.platform !== 'linux') return false
-    this.#gone = groupMembers(this.id).length === 0
+    this.#living = groupMembers(this.id, this.#living)
+    if (this.#living.length === 0) this.#living = groupMembers(this.id)
+    this.#gone = this.#living.length === 0
     return this.#gone
   }
 }

@@ -14,19 +14,12 @@ export interface ProcessEntry {
   readonly status: string
 }
 
-/** Every process of the machine, as /proc has it; none where there is no /proc. */
-function listProcesses(): ProcessEntry[] {
-  return processIds().flatMap((pid) => {
+/** The living members of a process group: all, or those among `pids`. None where there is no /proc. */
+export function groupMembers(group: number, pids: readonly number[] = processIds()): number[] {
+  return pids.filter((pid) => {
     const entry = readEntry(pid)
-    return entry === null ? [] : [entry]
+    return entry !== null && entry.group === group && isAlive(entry)
   })
-}
-
-/** The living members of a process group. */
-export function groupMembers(group: number): number[] {
-  return listProcesses()
-    .filter((entry) => entry.group === group && isAlive(entry))
-    .map((entry) => entry.pid)
 }
 
 export interface MarkedProcess {
@@ -36,12 +29,12 @@ export interface MarkedProcess {
 
 /**
  * The living processes whose environment has a mark that begins with `markPrefix`: children and what they started, even in
- * a session of its own and with its parent gone. One that has overwritten its environment, or belongs to another user, is
- * not seen.
+ * a session of its own and with its parent gone; all, or those among `pids`. One that has overwritten its environment, or
+ * belongs to another user, is not seen.
  */
-export function markedProcesses(markPrefix: string): MarkedProcess[] {
+export function markedProcesses(markPrefix: string, pids: readonly number[] = processIds()): MarkedProcess[] {
   const wanted = `${MARK_VARIABLE}=${markPrefix}`
-  return processIds().flatMap((pid) => {
+  return pids.flatMap((pid) => {
     if (pid === process.pid) return []
     const mark = readProc(pid, 'environ')
       .split('\0')
