@@ -13,7 +13,7 @@ const exited = (process: string): SupervisorEvent => ({
 const allReady: SupervisorEvent = { type: 'all_ready', afterMs: 1, count: 3 }
 
 function textsAfter(...events: readonly SupervisorEvent[]): readonly string[] {
-  const status = new GraphStatus([
+  const status = new GraphStatus(() => [
     { name: 'db', readinessProbe: {} },
     { name: 'migrate', readinessProbe: null },
     { name: 'web', readinessProbe: null },
@@ -45,6 +45,17 @@ describe('GraphStatus (O-40)', () => {
       '2 of 3 ready; not ready: db',
       'ready',
     ])
+  })
+
+  it('follows the graph as it changes', () => {
+    const graph = [{ name: 'a', readinessProbe: null }]
+    const status = new GraphStatus(() => graph)
+    for (const event of [started('a'), allReady]) status.apply(event)
+    graph.push({ name: 'b', readinessProbe: null })
+    expect(status.text).toBe('1 of 2 ready; not ready: b')
+    graph.shift()
+    status.apply(started('b'))
+    expect(status.text).toBe('ready')
   })
 
   it('says that everything stops', () => {

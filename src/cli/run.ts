@@ -28,7 +28,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     warn: reporter.warn,
   })
   const { env: environment, pid } = process
-  const systemd = new SystemdNotifier({ environment, pid, processes: config.processes, warn: reporter.warn })
+  const systemd = new SystemdNotifier({ environment, pid, processes: () => config.processes, warn: reporter.warn })
   const supervisor = new Supervisor(config, {
     ...options,
     guard,

@@ -28,17 +28,21 @@ function start(processes: object, environment: Readonly<Record<string, string>>)
 
 const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
 const sleeper = line('exec sleep 1000')
-/** Is ready when the file `go` is there. */
-const gated = { ...sleeper, readiness_probe: { exec: ['test', '-e', 'go'], period_ms: 10 } }
+/** Is ready when the gate, a file, is there. */
+const gatedBy = (gate: string) => ({ ...sleeper, readiness_probe: { exec: ['test', '-e', gate], period_ms: 10 } })
+const open = (gate: string): void => writeFileSync(join(program.folder, gate), '')
 
 describe('under systemd (O-40)', () => {
   //  db (gated) ── web
   it('READY=1 once the whole graph is ready and not before, STATUS= on the way, STOPPING=1 at the end', async () => {
     const socket = await openSocket()
-    const running = start({ db: gated, web: { ...sleeper, depends_on: ['db'] } }, { NOTIFY_SOCKET: socket.path })
+    const running = start(
+      { db: gatedBy('gate-1'), web: { ...sleeper, depends_on: ['db'] } },
+      { NOTIFY_SOCKET: socket.path },
+    )
     await socket.heard('STATUS=0 of 2 ready')
     expect(socket.messages.join('\n')).not.toContain('READY=1')
-    writeFileSync(join(program.folder, 'go'), '')
+    open('gate-1')
     await socket.heard('READY=1')
     await socket.heard('STATUS=ready')
     running.signal('SIGTERM')
@@ -49,7 +53,6 @@ describe('under systemd (O-40)', () => {
     expect(said.filter((word) => word === 'READY=1')).toHaveLength(1)
     expect(said.indexOf('STOPPING=1')).toBeGreaterThan(said.indexOf('READY=1'))
     expect(said).toContain('STATUS=stopping')
-    rmSync(join(program.folder, 'go'))
   })
 
   it('STOPPING=1 is said even if all is over at once', async () => {
@@ -91,15 +94,17 @@ describe('under systemd (O-40)', () => {
   })
 
   it('a systemd that cannot be told is said once, and supervision goes on', async () => {
-    const running = start({ a: gated, b: sleeper }, { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') })
+    const running = start(
+      { a: gatedBy('gate-2'), b: sleeper },
+      { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') },
+    )
     await running.seen(/systemd cannot be told how things are: /)
-    writeFileSync(join(program.folder, 'go'), '')
+    open('gate-2')
     await running.seen(/all 2 processes are ready/)
     running.signal('SIGTERM')
     const { code, stderr } = await running.outcome
     expect(code).toBe(0)
     expect(stderr.match(/systemd cannot be told/g)).toHaveLength(1)
-    rmSync(join(program.folder, 'go'))
   })
 
   it('a systemd-notify that is missing, or hangs, disturbs nothing', async () => {

@@ -12,7 +12,8 @@ const flushMs = 2000
 export interface NotifierOptions {
   /** The orchestrator's own: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID and PATH are looked at. */
   readonly environment: NodeJS.ProcessEnv
-  readonly processes: readonly Pick<ResolvedProcess, 'name' | 'readinessProbe'>[]
+  /** Those that the graph has now. */
+  readonly processes: () => readonly Pick<ResolvedProcess, 'name' | 'readinessProbe'>[]
   /** Of the orchestrator. */
   readonly pid: number
   /** Called once at most, however often systemd cannot be told. */
