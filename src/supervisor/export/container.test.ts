@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { loadGraph } from '../../../test/rig/export.ts'
+import { containerCommand, probeCommand } from './container.ts'
+import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './graph.ts'
+
+function exported(process: object): ExportedProcess {
+  const { config, options } = loadGraph({ processes: { store: process } })
+  const [first] = exportedProcesses(config, options)
+  if (first === undefined) throw new Error('there is one')
+  return first
+}
+
+/** Runs a command as an engine does: words, no shell around them. */
+async function run(words: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const [program = '', ...args] = words
+  return execa(program, args, { env, reject: false, stdin: 'ignore' })
+}
+
+function readinessOf(process: object): ExportedProbe {
+  const { readiness } = exported(process)
+  if (readiness === null) throw new Error('there is one')
+  return readiness
+}
+
+/** How the probe ends, as an engine asks it. */
+async function codeOf(probe: ExportedProbe, env: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
+  return (await run(['/bin/sh', '-c', probeCommand(probe) ?? 'exit 99'], env)).exitCode
+}
+
+describe('commands for containers, run by a real shell (O-10)', () => {
+  it('a secret argument comes from its variable, the others stay as they are (O-42)', async () => {
+    const words = containerCommand(exported({ command: 'printf', args: ['%s|', '--token', 'x', "it's $HOME", ''] }))
+    const { stdout } = await run(words, { STORE_ARGUMENT_3: 'a "b" $c' })
+    expect(stdout).toBe(`--token|a "b" $c|it's $HOME||`)
+  })
+
+  it('a line for the shell that holds a secret is a variable as a whole', async () => {
+    const words = containerCommand(exported({ command: 'PASSWORD=hunter22 my-store', shell: true }))
+    expect((await run(words, { STORE_COMMAND_1: 'echo "$((1 + 1))"' })).stdout).toBe('2')
+  })
+
+  it('a notification fills the file that the probe looks at; a new start empties it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ponix-container-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const moved = (text: string) => text.replaceAll('/tmp/ponix-ready', join(folder, 'ready'))
+    const start = async (line: string) => {
+      const words = containerCommand(exported({ command: line, shell: true, readiness_probe: { notify: true } }))
+      await run(words.map(moved))
+    }
+    const probe = moved(probeCommand(readinessOf({ command: 'x', readiness_probe: { notify: true } })) ?? '')
+    const isReady = async () => (await run(['/bin/sh', '-c', probe])).exitCode === 0
+    const seen = [await isReady()]
+    await start('echo >&"$NOTIFY_FD"')
+    seen.push(await isReady())
+    await start('true')
+    seen.push(await isReady())
+    expect(seen).toEqual([false, true, false])
+  })
+
+  it('tcp_socket succeeds where somebody listens, and fails where nobody does any more', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on a port
+    const { port } = server.address() as AddressInfo
+    const probe = readinessOf({ command: 'x', readiness_probe: { tcp_socket: `127.0.0.1:${port}` } })
+    expect(await codeOf(probe)).toBe(0)
+    await new Promise((resolve) => server.close(resolve))
+    expect(await codeOf(probe)).not.toBe(0)
+  })
+
+  it('exec: its words as they are, a secret one from its variable', async () => {
+    const readiness_probe = { exec: ['test', '--token', '=', 'x y'] }
+    const probe = readinessOf({ command: 'x', readiness_probe })
+    expect(await codeOf(probe, { STORE_READINESS_3: '!=' })).toBe(0)
+    expect(await codeOf(probe, { STORE_READINESS_3: '=' })).toBe(1)
+  })
+
+  it('nobody but the orchestrator can look for a log line', () => {
+    expect(probeCommand(readinessOf({ command: 'x', readiness_probe: { log_line: 'up' } }))).toBeNull()
+  })
+})
