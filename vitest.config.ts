@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const unit = ['src/**/*.test.ts', 'services/**/*.test.ts', 'scripts/**/*.test.ts', 'test/rig/**/*.test.ts']
+const unit = ['src', 'services', 'scripts', 'bench', 'test/rig'].map((folder) => `${folder}/**/*.test.ts`)
 const servers = ['pg', 'nats', 'ch', 'mqtt']
 
 /** One project per kind of real server a test needs: `x.pg.test.ts` beside `x.ts`. A file that needs two is end to end. */

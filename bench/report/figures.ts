@@ -48,12 +48,17 @@ export function tableOf(figures: readonly Figure[]): readonly (readonly string[]
     figure.what,
     amount(figure.ours, figure.unit),
     figure.beside === null ? '' : `${figure.beside.name} ${amount(figure.beside.value, figure.unit)}`,
-    figure.beside === null ? '' : `${round(figure.ours / figure.beside.value)} ×`,
+    ratioText(figure),
     goalText(figure),
     mark(isMet(figure)),
     ...peers.map((peer) => peerText(figure.peers.get(peer), figure.unit)),
   ])
   return [['', 'work', 'ours', 'beside', 'ratio', 'goal', '', ...peers], ...rows]
+}
+
+function ratioText({ ours, beside }: Figure): string {
+  const ratio = ours / (beside?.value ?? NaN)
+  return Number.isFinite(ratio) ? `${round(ratio)} ×` : ''
 }
 
 function goalText({ goal, unit }: Figure): string {

@@ -66,7 +66,7 @@ export function concurrently(packageFolder: string): Contender {
 /** https://github.com/Unitech/pm2 as its own foreground program, from its package folder. */
 export function pm2(packageFolder: string): Contender {
   return {
-    name: 'pm2',
+    name: 'pm2-runtime',
     command: ({ folder, children, restarts }) => {
       const apps = children.map(({ name, line }) => ({
         name,

@@ -7,6 +7,8 @@ const FILLING = 'x'
 const NEWLINE = 0x0a
 const NUMBER_DIGITS = 7
 const LINES_PER_WRITE = 10_000
+/** Under any prefix. */
+const WHOLE_LINE = new RegExp(`L(\\d)-(\\d{${NUMBER_DIGITS}})-${FILLING}{${LINE_BYTES - 'L0-0000000-\n'.length}}$`)
 
 /** Line `number` of child `child`: 99 characters, no two alike. */
 function lineOf(child: number, number: number): string {
@@ -52,7 +54,7 @@ export function inspect(path: string, children: number, lines: number): Damage {
     const end = newline < 0 ? output.length : newline
     const line = output.toString('latin1', from, end)
     from = end + 1
-    const [, child, number] = /L(\d)-(\d{7})-x+$/.exec(line) ?? []
+    const [, child, number] = WHOLE_LINE.exec(line) ?? []
     if (child === undefined || number === undefined) {
       if (/xx|L\d-\d/.test(line)) torn++
       continue

@@ -5,7 +5,10 @@ import { Field } from './field.ts'
 import { installPeers, NO_PEERS } from './install-peers.ts'
 
 /** Gets everyone ready: the peers installed, ours as it is installed from the registry, without its sources. */
-export function prepare(root: string, { rounds, withPeers }: { readonly rounds: number; readonly withPeers: boolean }): Field {
+export function prepare(
+  root: string,
+  { rounds, withPeers }: { readonly rounds: number; readonly withPeers: boolean },
+): Field {
   const home = join(root, '.ponix/bench')
   mkdirSync(home, { recursive: true })
   const scratch = mkdtempSync(join(home, 'supervisor-'))

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import { type Figure, isMet, median, tableOf } from './figures.ts'
+
+const figure: Figure = {
+  id: 'M-1',
+  what: 'work',
+  unit: 'ms',
+  ours: 150,
+  beside: { name: 'bare', value: 100 },
+  goal: { type: 'none' },
+  peers: new Map<string, number | string>([
+    ['slow', 1234.5],
+    ['gone', 'not installed'],
+  ]),
+}
+
+describe('median', () => {
+  it('is the middle one, or the mean of the two in the middle', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 3, 2])).toBe(2.5)
+    expect(median([])).toBeNaN()
+  })
+})
+
+describe('isMet', () => {
+  it('judges the ratio, the difference, or the figure itself', () => {
+    expect(isMet({ ...figure, goal: { type: 'ratio', atMost: 1.5 } })).toBe(true)
+    expect(isMet({ ...figure, goal: { type: 'ratio', atMost: 1.4 } })).toBe(false)
+    expect(isMet({ ...figure, goal: { type: 'difference', atMost: 50 } })).toBe(true)
+    expect(isMet({ ...figure, goal: { type: 'difference', atMost: 49 } })).toBe(false)
+    expect(isMet({ ...figure, goal: { type: 'value', atMost: 149 } })).toBe(false)
+    expect(isMet(figure)).toBe(null)
+  })
+
+  it('is missed by a figure that could not be had', () => {
+    expect(isMet({ ...figure, ours: NaN, goal: { type: 'value', atMost: 1000 } })).toBe(false)
+  })
+})
+
+describe('tableOf', () => {
+  it('has a column for each peer', () => {
+    const rows = tableOf([{ ...figure, goal: { type: 'ratio', atMost: 1.25 } }])
+    expect(rows).toEqual([
+      ['', 'work', 'ours', 'beside', 'ratio', 'goal', '', 'slow', 'gone'],
+      ['M-1', 'work', '150 ms', 'bare 100 ms', '1.5 ×', '≤ 1.25 ×', '✗', '1,235 ms', 'not installed'],
+    ])
+  })
+})
