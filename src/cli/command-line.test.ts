@@ -84,7 +84,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
     [['valdate'], 'ponix-orchestrator: unknown command "valdate"; did you mean "validate"?'],
     [
       ['run', 'store'],
-      'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, export, completion',
+      'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, export, completion, status, logs, start, stop, restart, reload, down',
     ],
     [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],
     [['--config', 'none.json'], 'none.json does not exist'],

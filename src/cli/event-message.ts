@@ -57,6 +57,7 @@ const wordings: Wordings = {
     ({ count, afterMs }) =>
       `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
   ],
+  reloaded: ['info', (event) => describeReload(event)],
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
   stopped: ['info', ({ tookMs }) => `everything is stopped after ${formatDuration(tookMs)}`],
 }
@@ -68,13 +69,21 @@ function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
 
 function levelOf(event: SupervisorEvent): Level {
   if (event.type === 'process_exited' && event.exit.code === 0) return 'info'
-  if (event.type === 'stopping' && /_failed$/.test(event.reason.type)) return 'error'
+  if (event.type === 'stopping' && event.reason.type.endsWith('_failed')) return 'error'
   return wordings[event.type][0]
+}
+
+function describeReload(event: EventOf<'reloaded'>): string {
+  const parts = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
+    event[kind].length === 0 ? [] : [`${kind} ${event[kind].join(', ')}`],
+  )
+  return `read the configuration again: ${parts.length === 0 ? 'nothing has changed' : parts.join('; ')}`
 }
 
 function describeStopReason(reason: StopReason): string {
   if (reason.type === 'signal')
     return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills at once)' : reason.signal
+  if (reason.type === 'asked') return 'asked to, with the command down'
   if (reason.type === 'start_failed') return `${reason.process}: ${reason.message}`
   if (reason.type === 'process_failed') return `${reason.process} has failed for good: ${reason.reason}`
   if (reason.type === 'exited') return `${reason.process} ${describeExit(reason.exit)}`

@@ -1,4 +1,6 @@
 import { Argument, Command, CommanderError, Help, Option } from 'commander'
+import type { ProcessAction } from './control-actions.ts'
+import type { LogOptions } from './logs.ts'
 import { type Shell, shells } from './completion-options.ts'
 import { type ExportEngine, exportEngines, type ExportOptions } from './export-options.ts'
 import type { FileOptions, RunOptions } from './options.ts'
@@ -16,6 +18,12 @@ export interface Actions {
   completion(shell: Shell): Promise<number>
   /** What the last of the words could become, for the scripts of `completion`. */
   completeWords(program: Command, words: readonly string[]): Promise<number>
+  status(file: FileOptions, options: { readonly json: boolean }): Promise<number>
+  logs(file: FileOptions, options: LogOptions): Promise<number>
+  /** `start`, `stop` and `restart`. */
+  act(file: FileOptions, action: ProcessAction, names: readonly string[]): Promise<number>
+  reload(file: FileOptions): Promise<number>
+  down(file: FileOptions): Promise<number>
 }
 
 export const graphFormats = ['text', 'mermaid', 'dot', 'json'] as const
@@ -27,6 +35,8 @@ Examples:
   ponix-orchestrator --config dev.json      run another file
   ponix-orchestrator --disable postgres     run all but one
   ponix-orchestrator validate               check the file, run nothing
+  ponix-orchestrator status                 in another terminal: what runs
+  ponix-orchestrator logs -f api            follow the output of one process
 
 Ctrl-C stops everything in order; a second Ctrl-C kills it.`
 
@@ -70,6 +80,7 @@ function buildProgram(actions: Actions, ended: (exitCode: number) => void): Comm
   addGraph(program, actions, ended)
   addExport(program, actions, ended)
   addCompletion(program, actions, ended)
+  addControl(program, actions, ended)
   // `run` is what happens without a command, so the options of `run` belong to the first help that somebody sees.
   program.configureHelp({
     showGlobalOptions: true,
@@ -121,6 +132,56 @@ function addGraph(program: Command, actions: Actions, ended: (exitCode: number) 
       refuseArguments(program, command)
       ended(await actions.graph(fileOptions(program), format))
     })
+}
+
+/** The commands that talk to an orchestrator that runs already (O-9). */
+function addControl(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'status', 'show what the running processes do')
+    .option('--json', 'for scripts')
+    .action(async ({ json = false }: { json?: boolean }, command: Command) => {
+      refuseArguments(program, command)
+      ended(await actions.status(fileOptions(program), { json }))
+    })
+  addLogs(program, actions, ended)
+  const verbs = [
+    ['start', 'start processes that were stopped or have ended'],
+    ['stop', 'stop processes; they stay down until they are started'],
+    ['restart', 'stop processes and start them again'],
+  ] as const
+  for (const [action, description] of verbs) {
+    addCommand(program, action, description)
+      .argument('<names...>', 'names of processes')
+      .action(async (names: readonly string[]) => ended(await actions.act(fileOptions(program), action, names)))
+  }
+  addCommand(program, 'reload', 'read the file again and apply what has changed').action(
+    async (_, command: Command) => {
+      refuseArguments(program, command)
+      ended(await actions.reload(fileOptions(program)))
+    },
+  )
+  addCommand(program, 'down', 'stop everything in order, and the orchestrator').action(async (_, command: Command) => {
+    refuseArguments(program, command)
+    ended(await actions.down(fileOptions(program)))
+  })
+}
+
+function addLogs(program: Command, actions: Actions, ended: (exitCode: number) => void): void {
+  addCommand(program, 'logs', 'show what the running processes said last')
+    .argument('[names...]', 'names of processes; all if none is given')
+    .option('-f, --follow', 'go on with what they say next')
+    .option('--tail <lines>', 'how many lines of each', parseTail, 100)
+    .option('--json', 'one JSON object a line')
+    .action(
+      async (
+        processes: readonly string[],
+        { follow = false, tail, json = false }: { follow?: boolean; tail: number; json?: boolean },
+      ) => ended(await actions.logs(fileOptions(program), { processes, follow, tail, json })),
+    )
+}
+
+function parseTail(typed: string): number {
+  if (!/^\d{1,9}$/.test(typed)) throw new UsageError(`--tail ${JSON.stringify(typed)}: expected a whole number from 0`)
+  return Number(typed)
 }
 
 function addExport(program: Command, actions: Actions, ended: (exitCode: number) => void): void {

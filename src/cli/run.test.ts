@@ -184,15 +184,6 @@ describe('signals (O-37)', () => {
     expect(stderr.match(/: started/g)).toHaveLength(2)
     expect(stderr).not.toContain('started again')
   })
-
-  it('SIGHUP without a terminal changes nothing', async () => {
-    const running = start({ a: sleeper })
-    await running.seen(/up/)
-    running.signal('SIGHUP')
-    await running.seen(/SIGHUP changes nothing/)
-    running.signal('SIGINT')
-    expect((await running.outcome).code).toBe(0)
-  })
 })
 
 describe('readers of the output (O-31)', () => {

@@ -5,6 +5,9 @@ import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
+import { ControlServer } from '../supervisor/control/server.ts'
+import { ControlTarget } from '../supervisor/control/target.ts'
+import type { StopReason } from '../supervisor/events.ts'
 import { Claim } from '../supervisor/guard/claim.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
@@ -16,19 +19,26 @@ const flushMs = 1000
 
 /** `run`: supervises until everything has ended or was stopped, then ends this program with the exit code (O-1). */
 export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
-  const config = loadConfig(toLoadOptions(typed, options.exitCodeFrom))
+  const load = () => loadConfig(toLoadOptions(typed, options.exitCodeFrom))
+  const config = load()
   const { stdout, stderr } = process
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.map((process) => process.name)
   const reporter = createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
+  const folder = runFolder(config.path, process.env)
   const guard = await Claim.take({
-    folder: runFolder(config.path, process.env),
+    folder,
     configPath: config.path,
     guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
     warn: reporter.warn,
   })
   const { env: environment, pid } = process
-  const systemd = new SystemdNotifier({ environment, pid, processes: () => config.processes, warn: reporter.warn })
+  const systemd = new SystemdNotifier({
+    environment,
+    pid,
+    processes: () => supervisor.processes.map(({ definition }) => definition),
+    warn: reporter.warn,
+  })
   const supervisor = new Supervisor(config, {
     ...options,
     guard,
@@ -39,21 +49,47 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
       systemd.event(event)
     },
   })
-  const signals = handleSignals(supervisor, {
+  const target = new ControlTarget(supervisor, load)
+  const reload = async () => {
+    // What has changed is told as an event.
+    await target.reload().catch((error: Error) => reporter.warn(`the configuration stays as it was: ${error.message}`))
+  }
+  const actions = {
+    stop: (reason: StopReason) => supervisor.stop(reason),
+    kill: () => supervisor.kill(),
+    reload: () => void reload(),
+  }
+  const signals = handleSignals(actions, {
     terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
     underNpm: process.env['npm_command'] !== undefined,
-    warn: reporter.warn,
     now: () => performance.now(),
   })
   killChildrenOnMistakes(supervisor)
+  const control = await listen(target, folder.socketPath, reporter.warn)
   const ended = supervisor.run()
   const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   // What may still live after a kill is left to the guard.
+  control?.close()
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
+}
+
+/** Supervision goes on without a control socket, if there can be none. */
+async function listen(
+  target: ControlTarget,
+  socketPath: string,
+  warn: (message: string) => void,
+): Promise<ControlServer | null> {
+  try {
+    return await ControlServer.listen(target, socketPath)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    warn(`there is no control socket, so status, logs and the like will not work: ${reason}`)
+    return null
+  }
 }
 
 function showsColour(stream: NodeJS.WriteStream): boolean {

@@ -7,8 +7,12 @@ afterEach(() => dispose())
 function watch(options: Partial<SignalOptions> = {}) {
   const calls: string[] = []
   const handling = handleSignals(
-    { stop: (reason) => calls.push(JSON.stringify(reason)), kill: () => calls.push('kill') },
-    { terminal: true, underNpm: false, warn: (message) => calls.push(message), now: () => 0, ...options },
+    {
+      stop: (reason) => calls.push(JSON.stringify(reason)),
+      kill: () => calls.push('kill'),
+      reload: () => calls.push('reload'),
+    },
+    { terminal: true, underNpm: false, now: () => 0, ...options },
   )
   dispose = () => handling.dispose()
   return { calls, handling }
@@ -37,10 +41,10 @@ describe('handleSignals (O-37)', () => {
     expect(handling.forcedExitCode()).toBe(exitCode)
   })
 
-  it('SIGHUP without a terminal changes nothing', () => {
+  it('SIGHUP without a terminal reloads (O-39)', () => {
     const { calls } = watch({ terminal: false })
     process.emit('SIGHUP', 'SIGHUP')
-    expect(calls).toEqual([expect.stringContaining('SIGHUP changes nothing')])
+    expect(calls).toEqual(['reload'])
   })
 
   it('takes the echo of one Ctrl-C that npm passes on for one, and a second press for a second', () => {

@@ -4,6 +4,7 @@ import type { StopReason } from '../supervisor/events.ts'
 export interface Stoppable {
   stop(reason: StopReason): void
   kill(): void
+  reload(): void
 }
 
 export interface SignalOptions {
@@ -11,7 +12,6 @@ export interface SignalOptions {
   readonly terminal: boolean
   /** npm or npx stands between the terminal and us. */
   readonly underNpm: boolean
-  readonly warn: (message: string) => void
   /** Milliseconds, from any origin; for tests. */
   readonly now: () => number
 }
@@ -32,7 +32,8 @@ export interface SignalHandling {
 const echoMs = 150
 
 /**
- * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first stops in order, a second kills at once.
+ * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first SIGINT or SIGTERM stops in
+ * order, a second kills at once; SIGHUP reloads, but from a terminal, where it means that the terminal was closed.
  */
 export function handleSignals(target: Stoppable, options: SignalOptions): SignalHandling {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
@@ -42,7 +43,7 @@ export function handleSignals(target: Stoppable, options: SignalOptions): Signal
 
   const onSignal = (signal: StopSignal): void => {
     if (signal === 'SIGHUP' && !options.terminal) {
-      options.warn('SIGHUP changes nothing: the configuration is read once, at the start')
+      target.reload()
       return
     }
     if (first === null) {

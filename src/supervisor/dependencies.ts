@@ -46,6 +46,12 @@ export function standing(definition: ResolvedProcess, state: ProcessState, condi
   return PENDING
 }
 
+/** Ready, running with no probe to say more, or done. */
+export function isUp({ readinessProbe, kind }: ResolvedProcess, state: ProcessState): boolean {
+  if (state.type === 'running') return readinessProbe === null && kind === 'service'
+  return state.type === 'ready' || state.type === 'completed'
+}
+
 function failure(name: string, state: Extract<ProcessState, { type: 'failed' }>): string {
   const said = state.exit !== null && state.reason === describeExit(state.exit)
   return said ? `"${name}" ${state.reason}` : `"${name}" failed: ${state.reason}`

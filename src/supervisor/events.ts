@@ -5,6 +5,8 @@ export type ExitResult =
 
 /** Why the orchestrator stops everything. */
 export type StopReason =
+  /** Through the control socket. */
+  | { readonly type: 'asked' }
   | { readonly type: 'signal'; readonly signal: NodeJS.Signals }
   /** `process` could not be started, a task failed for good, or a dependent waited in vain: the start as a whole has failed. */
   | { readonly type: 'start_failed'; readonly process: string; readonly message: string }
@@ -62,5 +64,13 @@ export type SupervisorEvent =
   | { readonly type: 'output_closed'; readonly stream: 'stdout' | 'stderr'; readonly reason: string }
   /** Once, when every process is ready (or running, if it has no probe) or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
+  /** A changed configuration is in force; the names are of processes. */
+  | {
+      readonly type: 'reloaded'
+      readonly added: readonly string[]
+      readonly removed: readonly string[]
+      readonly changed: readonly string[]
+      readonly unchanged: readonly string[]
+    }
   | { readonly type: 'stopping'; readonly reason: StopReason }
   | { readonly type: 'stopped'; readonly tookMs: number }

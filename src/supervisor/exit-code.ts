@@ -20,7 +20,7 @@ const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'proc
 
 /** The orchestrator's own exit code. A stop that somebody asked for is a success, whatever had failed before. */
 export function exitCode({ reason, somethingFailed, exitOfNamed, namedWanted }: Outcome): number {
-  if (reason?.type === 'signal') return 0
+  if (reason?.type === 'signal' || reason?.type === 'asked') return 0
   if (reason !== null && FAILURES.has(reason.type)) return 1
   if (namedWanted) return exitOfNamed === null ? 1 : codeOfExit(exitOfNamed)
   if (reason?.type === 'exited') return codeOfExit(reason.exit)

@@ -1,11 +1,12 @@
 import { RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
 import { ChildRun } from './child-run.ts'
 import type { ResolvedProcess } from './config/resolved.ts'
-import { RecentLines } from './output/recent-lines.ts'
+import { emptyGroup } from './empty-group.ts'
+import type { ExitResult } from './events.ts'
 import { Leftovers } from './leftovers.ts'
 import type { ProcessContext } from './process-context.ts'
 import type { Group } from './process-group.ts'
-import { LONGEST_TIMER_MS } from './sleep.ts'
+import { Startup } from './startup.ts'
 import {
   INITIAL_STATE,
   isDown,
@@ -15,13 +16,13 @@ import {
   type StopOutcome,
   type Verdict,
 } from './state.ts'
+import { elapsed, Timer } from './timer.ts'
 
 /** One process of the configuration through all its children: starts, watches, restarts and stops it. */
 export class ManagedProcess {
   readonly definition: ResolvedProcess
   readonly #context: ProcessContext
   readonly #leftovers: Leftovers
-  readonly #recent = new RecentLines()
   #state: ProcessState = INITIAL_STATE
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
@@ -29,21 +30,19 @@ export class ManagedProcess {
   /** What becomes of it when it is down, if it is stopped to be started again. */
   #verdict: Verdict | null = null
   #restartIsDue = false
-  #restartTimer: NodeJS.Timeout | null = null
-  #startupTimer: NodeJS.Timeout | null = null
-  #everSpawned = false
-  #everReady = false
-  #firstStartAt = 0
+  readonly #restartTimer = new Timer()
+  readonly #startup: Startup
+  #starts = 0
+  #lastExit: ExitResult | null = null
   #killed = false
 
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
     this.#context = context
+    this.#startup = new Startup(definition, (reason) => this.#giveUp(reason))
     this.#restarts = new RestartHistory(definition.restart)
-    this.#leftovers = new Leftovers(
-      (group) => this.#empty(group, null),
-      () => context.changed(this, this.#state),
-    )
+    const changed = () => context.changed(this, this.#state)
+    this.#leftovers = new Leftovers((group) => this.#empty(group, null), changed)
   }
 
   get name(): string {
@@ -52,6 +51,26 @@ export class ManagedProcess {
 
   get state(): ProcessState {
     return this.#state
+  }
+
+  /** Of the child that runs, or whose end is awaited. */
+  get pid(): number | null {
+    return 'pid' in this.#state ? this.#state.pid : null
+  }
+
+  /** When that child was started, on the clock of `performance.now()`. */
+  get startedAt(): number | null {
+    return this.#run?.startedAt ?? null
+  }
+
+  /** Starts after the first one. */
+  get restarts(): number {
+    return Math.max(0, this.#starts - 1)
+  }
+
+  /** How the last child that ended did. */
+  get lastExit(): ExitResult | null {
+    return this.#lastExit
   }
 
   /** Nothing of it runs, and nothing that a child of it left behind. */
@@ -68,8 +87,7 @@ export class ManagedProcess {
   /** Starts it, if it waits. */
   start(): void {
     if (this.#state.type !== 'waiting') return
-    this.#firstStartAt = performance.now()
-    this.#armStartupTimer()
+    this.#startup.begin()
     this.#launch()
   }
 
@@ -80,9 +98,19 @@ export class ManagedProcess {
     this.#launch()
   }
 
+  /** Back to waiting, if it has ended; started at once, if it waits for a restart. */
+  async revive(): Promise<void> {
+    this.#send({ type: 'reset' })
+    if (this.#state.type !== 'backoff') return
+    this.#restartTimer.clear()
+    await this.#leftovers.clear()
+    this.#restartIsDue = true
+    this.restartIfDue()
+  }
+
   skip(because: string): void {
-    if (this.#send({ type: 'skip', because }))
-      this.#context.emit({ type: 'process_skipped', process: this.name, because })
+    if (!this.#send({ type: 'skip', because })) return
+    this.#context.emit({ type: 'process_skipped', process: this.name, because })
   }
 
   /** Brings it down, in whatever state it is; it ends in a final state, or waits again if that is the outcome asked for. */
@@ -119,14 +147,14 @@ export class ManagedProcess {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
     }
-    this.#everSpawned = true
+    this.#starts++
     const run = new ChildRun(this.definition, result.child, this.#context, {
       onReady: () => this.#onReady(),
       onUnhealthy: (reason) => this.#onUnhealthy(reason),
       onDead: (reason) => this.#onDead(reason),
     })
     this.#run = run
-    if (this.#startupTimer !== null) this.#recent.follow(run.lines)
+    this.#startup.follow(run.lines)
     const attempt = this.#state.type === 'starting' ? this.#state.attempt : 0
     this.#send({ type: 'spawned', pid: run.child.pid })
     this.#context.emit({ type: 'process_started', process: this.name, pid: run.child.pid, attempt })
@@ -138,7 +166,7 @@ export class ManagedProcess {
     this.#spawning = null
     this.#context.emit({ type: 'spawn_failed', process: this.name, message })
     if (this.#state.type !== 'starting') return
-    if (!this.#everSpawned) {
+    if (this.#starts === 0) {
       this.#clearTimers()
       this.#send({ type: 'spawn_failed', verdict: { type: 'failed', reason: message } })
       this.#context.couldNotStart(this, message)
@@ -151,11 +179,9 @@ export class ManagedProcess {
 
   #onReady(): void {
     if (!this.#send({ type: 'probe_succeeded' })) return
-    const since = this.#everReady ? (this.#run?.startedAt ?? this.#firstStartAt) : this.#firstStartAt
-    this.#everReady = true
     this.#clearTimers()
-    this.#recent.end()
-    this.#context.emit({ type: 'process_ready', process: this.name, afterMs: elapsed(since) })
+    const afterMs = this.#startup.succeed(this.startedAt)
+    this.#context.emit({ type: 'process_ready', process: this.name, afterMs })
   }
 
   #onUnhealthy(reason: string): void {
@@ -167,10 +193,8 @@ export class ManagedProcess {
   #onDead(reason: string): void {
     if (this.#run === null || this.#state.type === 'stopping') return
     this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
-    const verdict = verdictAfterFailure(
-      this.#ended(elapsed(this.#run.startedAt)),
-      `failed its liveness probe: ${reason}`,
-    )
+    const message = `failed its liveness probe: ${reason}`
+    const verdict = verdictAfterFailure(this.#ended(elapsed(this.#run.startedAt)), message)
     if (verdict.type === 'completed') return
     this.#verdict = verdict
     this.stop(verdict)
@@ -178,6 +202,7 @@ export class ManagedProcess {
 
   async #awaitExit(run: ChildRun): Promise<void> {
     const exit = await run.exited
+    this.#lastExit = exit
     const uptimeMs = elapsed(run.startedAt)
     await run.outputRead()
     // A stop that came meanwhile sees to the rest itself.
@@ -219,7 +244,7 @@ export class ManagedProcess {
       this.#context.emit({ type: 'process_completed', process, afterMs: uptimeMs })
       return
     }
-    const lastLines = this.#everReady ? [] : this.#recent.lines
+    const { lastLines } = this.#startup
     this.#context.emit({ type: 'process_failed', process, reason: verdict.reason, lastLines })
     void this.#leftovers.clear()
     this.#context.failed(this, verdict.reason)
@@ -233,7 +258,7 @@ export class ManagedProcess {
       this.restartIfDue()
     }
     this.#restartIsDue = false
-    this.#restartTimer = setTimeout(() => void restart(), Math.min(waitMs, LONGEST_TIMER_MS))
+    this.#restartTimer.set(waitMs, () => void restart())
     void this.#leftovers.clear()
   }
 
@@ -257,41 +282,19 @@ export class ManagedProcess {
     if (verdict !== null && verdict.type === this.#state.type) this.#follow(verdict, 0)
   }
 
-  async #empty(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
-    const process = this.name
-    const { signal, timeoutMs } = this.definition.shutdown
-    const since = performance.now()
-    if (leaderExited !== null) this.#context.emit({ type: 'process_stopping', process, signal })
-    const survivors = await group.terminate({
-      signal: this.#killed ? 'SIGKILL' : signal,
-      timeoutMs,
-      leaderExited,
-      onKill: () => this.#context.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
-    })
-    if (survivors.length > 0) this.#context.emit({ type: 'process_survived', process, pids: survivors })
+  #empty(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
+    return emptyGroup(group, this.definition, this.#context, { leaderExited, isKilled: this.#killed })
   }
 
-  #armStartupTimer(): void {
-    if (this.definition.readinessProbe === null || this.#everReady) return
-    const ms = this.definition.startupTimeoutMs
-    this.#startupTimer = setTimeout(() => this.#giveUp(), Math.min(ms, LONGEST_TIMER_MS))
-  }
-
-  #giveUp(): void {
-    const reason = `not ready after ${this.definition.startupTimeoutMs} ms`
-    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#recent.lines })
+  #giveUp(reason: string): void {
+    const { lastLines } = this.#startup
+    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines })
     this.stop({ type: 'failed', reason })
     this.#context.gaveUp(this, reason)
   }
 
   #clearTimers(): void {
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer)
-    if (this.#startupTimer !== null) clearTimeout(this.#startupTimer)
-    this.#restartTimer = null
-    this.#startupTimer = null
+    this.#restartTimer.clear()
+    this.#startup.clear()
   }
-}
-
-function elapsed(since: number): number {
-  return Math.round(performance.now() - since)
 }

@@ -3,8 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** The name of the variable that marks every child and, inherited, all that it starts. */
 export const MARK_VARIABLE = 'PONIX_SUPERVISED'
 
-/** Place of the start time among the fields from the status on. */
+/** Places among the fields of /proc/PID/stat from the status on; see proc(5). */
+const GROUP = 2
+const USER_TIME = 11
+const SYSTEM_TIME = 12
 const START_TIME = 19
+const RESIDENT = 21
+const MS_PER_TICK = 10
+const PAGE_BYTES = 4096
 
 export interface ProcessEntry {
   readonly pid: number
@@ -48,6 +54,28 @@ export function markedProcesses(markPrefix: string, pids: readonly number[] = pr
 /** When a process started, as the kernel counts it; null if it is gone, and where there is no /proc. */
 export function startOf(pid: number): string | null {
   return statFields(pid)[START_TIME] ?? null
+}
+
+export interface Usage {
+  /** Processor time, of all members that live. */
+  readonly cpuMs: number
+  /** Resident memory; pages that members share count for each. */
+  readonly memoryBytes: number
+}
+
+/** What process groups use; empty where there is no /proc. Linux counts in 100 ticks a second and pages of 4 KiB. */
+export function groupUsage(groups: ReadonlySet<number>): ReadonlyMap<number, Usage> {
+  const usage = new Map<number, Usage>()
+  for (const pid of processIds()) {
+    const fields = statFields(pid)
+    const group = Number(fields[GROUP])
+    if (!groups.has(group)) continue
+    const { cpuMs, memoryBytes } = usage.get(group) ?? { cpuMs: 0, memoryBytes: 0 }
+    const ticks = Number(fields[USER_TIME]) + Number(fields[SYSTEM_TIME])
+    const pages = Number(fields[RESIDENT])
+    usage.set(group, { cpuMs: cpuMs + ticks * MS_PER_TICK, memoryBytes: memoryBytes + pages * PAGE_BYTES })
+  }
+  return usage
 }
 
 function isAlive(entry: ProcessEntry): boolean {

@@ -8,6 +8,7 @@ import { RunError } from './run-error.ts'
 export interface RunFolder {
   readonly lockPath: string
   readonly recordPath: string
+  readonly socketPath: string
 }
 
 /**
@@ -22,7 +23,7 @@ export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): R
     runtime !== undefined && runtime.startsWith('/')
       ? join(runtime, 'ponix-orchestrator')
       : join(tmpdir(), `ponix-orchestrator-${uid}`)
-  const name = createHash('sha256').update(realpathSync(configPath)).digest('hex').slice(0, 16)
+  const name = createHash('sha256').update(realPath(configPath)).digest('hex').slice(0, 16)
   const folder = join(home, name)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -35,7 +36,15 @@ export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): R
       throw new RunError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
     }
   }
-  return { lockPath: join(folder, 'lock'), recordPath: join(folder, 'run.json') }
+  return { lockPath: join(folder, 'lock'), recordPath: join(folder, 'run.json'), socketPath: join(folder, 'control') }
+}
+
+function realPath(configPath: string): string {
+  try {
+    return realpathSync(configPath)
+  } catch (error) {
+    throw new RunError(`${configPath} cannot be read: ${reasonOf(error)}; name another file with --config`)
+  }
 }
 
 function reasonOf(error: unknown): string {

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import type { LinesHandler } from './line-splitter.ts'
+import { LogHistory } from './log-history.ts'
 import type { LineTap } from './line-tap.ts'
 import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
 import { linePrefix, prefixWidth } from './prefix.ts'
@@ -29,8 +30,10 @@ export interface ChildStreams {
 /** The way of all children's lines to the orchestrator's own stdout and stderr. */
 export class Output {
   readonly #options: OutputOptions
-  readonly #names: readonly string[]
-  readonly #width: number
+  /** What the processes said last, and will say. */
+  readonly history = new LogHistory()
+  #names: readonly string[] = []
+  #width = 0
   readonly #sinks: Readonly<Record<StreamName, Sink>>
   readonly #relays = new Set<StreamRelay>()
   #pretty: Readonly<Record<StreamName, (record: object) => string>> = { stdout: JSON.stringify, stderr: JSON.stringify }
@@ -41,12 +44,17 @@ export class Output {
     onClosed: (stream: StreamName, reason: string) => void,
   ) {
     this.#options = options
-    this.#names = names
-    this.#width = prefixWidth([...names, OWN_NAME])
+    this.rename(names)
     const { stdout, stderr } = options.output
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
     const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
     this.#sinks = { stdout: first, stderr: second }
+  }
+
+  /** From now on these are the processes: what is attached later has their width, and their colours. */
+  rename(names: readonly string[]): void {
+    this.#names = names
+    this.#width = prefixWidth([...names, OWN_NAME])
   }
 
   /** To be awaited before the first child: loads what makes JSON readable on a terminal, and only there. */
@@ -68,6 +76,7 @@ export class Output {
       const write = this.#writer(process, child.pid, stream)
       const relay = new StreamRelay(child[stream], this.#sinks[stream], (lines) => {
         tap.push(lines)
+        this.history.push(process, stream, lines)
         write(lines)
       })
       this.#relays.add(relay)
