@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { type Figure, isMet, median, tableOf } from './figures.ts'
+import { besideOf, type Figure, isMet, median, tableOf } from './figures.ts'
 
 const figure: Figure = {
   id: 'M-1',
   what: 'work',
   unit: 'ms',
   ours: 150,
-  beside: { name: 'bare', value: 100 },
+  beside: { name: 'bare', value: 100, ratio: 1.5 },
   goal: { type: 'none' },
   peers: new Map<string, number | string>([
     ['slow', 1234.5],
@@ -19,6 +19,12 @@ describe('median', () => {
     expect(median([3, 1, 2])).toBe(2)
     expect(median([4, 1, 3, 2])).toBe(2.5)
     expect(median([])).toBeNaN()
+  })
+})
+
+describe('besideOf', () => {
+  it('has the ratio of the median round, not that of the medians', () => {
+    expect(besideOf('bare', [10, 40, 90], [10, 20, 100])).toEqual({ name: 'bare', value: 20, ratio: 1 })
   })
 })
 

@@ -6,10 +6,17 @@ export interface Figure {
   readonly unit: 'ms' | 'MB' | '%' | 'rows/s'
   readonly ours: number
   /** What the goal is relative to, and its figure; null for an absolute goal. */
-  readonly beside: { readonly name: string; readonly value: number } | null
+  readonly beside: Beside | null
   readonly goal: Goal
   /** Others, for comparison: a figure, or why there is none. */
   readonly peers: ReadonlyMap<string, number | string>
+}
+
+export interface Beside {
+  readonly name: string
+  readonly value: number
+  /** Ours to its, in the median round: the two of one round had the same machine under them. */
+  readonly ratio: number
 }
 
 export type Goal =
@@ -28,11 +35,15 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
+/** What took its turns beside us; both lists are in the order of the rounds. */
+export function besideOf(name: string, ours: readonly number[], values: readonly number[]): Beside {
+  return { name, value: median(values), ratio: median(ours.map((own, round) => own / (values[round] ?? NaN))) }
+}
+
 /** What the goal is about: the ratio, the difference, or the figure itself. */
 function judged({ ours, beside, goal }: Figure): number {
-  const other = beside?.value ?? NaN
-  if (goal.type === 'ratio') return ours / other
-  return goal.type === 'difference' ? ours - other : ours
+  if (goal.type === 'ratio') return Number.isFinite(ours) ? (beside?.ratio ?? NaN) : NaN
+  return goal.type === 'difference' ? ours - (beside?.value ?? NaN) : ours
 }
 
 /** Null if there is no goal. A figure that could not be had misses it. */
@@ -56,9 +67,8 @@ export function tableOf(figures: readonly Figure[]): readonly (readonly string[]
   return [['', 'work', 'ours', 'beside', 'ratio', 'goal', '', ...peers], ...rows]
 }
 
-function ratioText({ ours, beside }: Figure): string {
-  const ratio = ours / (beside?.value ?? NaN)
-  return Number.isFinite(ratio) ? `${round(ratio)} ×` : ''
+function ratioText({ beside }: Figure): string {
+  return beside !== null && Number.isFinite(beside.ratio) ? `${round(beside.ratio)} ×` : ''
 }
 
 function goalText({ goal, unit }: Figure): string {

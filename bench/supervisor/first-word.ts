@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { type Figure, median } from '../report/figures.ts'
+import { besideOf, type Figure, median } from '../report/figures.ts'
 import type { Field } from './field.ts'
 
 const ROUNDS = 15
@@ -20,7 +20,7 @@ export async function measureFirstWord(field: Field): Promise<readonly Figure[]>
       what: 'first line of --help',
       unit: 'ms',
       ours: median(help),
-      beside: { name: 'node -e 0', value: median(nothing) },
+      beside: besideOf('node -e 0', help, nothing),
       goal: { type: 'ratio', atMost: AT_MOST },
       peers: new Map(),
     },

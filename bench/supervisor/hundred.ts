@@ -1,4 +1,4 @@
-import { type Figure, median } from '../report/figures.ts'
+import { besideOf, type Figure, median } from '../report/figures.ts'
 import type { Contender } from './contender.ts'
 import type { Field } from './field.ts'
 import { isAlive } from './proc.ts'
@@ -21,7 +21,7 @@ export async function measureHundred(field: Field): Promise<readonly Figure[]> {
     what: `${CHILDREN} children ${what}`,
     unit: 'ms',
     ours: leftOf(samples.ours) > 0 ? NaN : median(samples.ours.map(of)),
-    beside: { name: 'bare Node', value: median(samples.bare.map(of)) },
+    beside: besideOf('bare Node', samples.ours.map(of), samples.bare.map(of)),
     goal: { type: 'ratio', atMost: AT_MOST },
     peers: field.peers((name) => {
       const own = samples.peers.get(name) ?? []

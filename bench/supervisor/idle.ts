@@ -1,4 +1,4 @@
-import { type Figure, median } from '../report/figures.ts'
+import { besideOf, type Figure, median } from '../report/figures.ts'
 import type { Contender } from './contender.ts'
 import type { Field } from './field.ts'
 import { family, memoryOf, processorTime } from './proc.ts'
@@ -24,7 +24,7 @@ export async function measureIdle(field: Field): Promise<readonly Figure[]> {
     what: `idle with ${CHILDREN} children, ${what}`,
     unit,
     ours: median(samples.ours.map(of)),
-    beside: { name: 'bare Node', value: median(samples.bare.map(of)) },
+    beside: besideOf('bare Node', samples.ours.map(of), samples.bare.map(of)),
     goal: { type: 'value', atMost },
     peers: field.peers((name) => median((samples.peers.get(name) ?? []).map(of))),
   })

@@ -1,4 +1,4 @@
-import { type Figure, median } from '../report/figures.ts'
+import { besideOf, type Figure, median } from '../report/figures.ts'
 import type { Contender } from './contender.ts'
 import type { Field } from './field.ts'
 import { withChildren } from './with-children.ts'
@@ -15,7 +15,7 @@ export async function measureReplacement(field: Field): Promise<readonly Figure[
       what: 'child killed, replaced',
       unit: 'ms',
       ours: median(ours),
-      beside: { name: 'bare Node', value: median(bare) },
+      beside: besideOf('bare Node', ours, bare),
       goal: { type: 'difference', atMost: AT_MOST_MS },
       peers: field.peers((name) => median(peers.get(name) ?? [])),
     },

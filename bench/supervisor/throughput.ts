@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Figure, median } from '../report/figures.ts'
+import { besideOf, type Figure, median } from '../report/figures.ts'
 import { ContenderRun } from './contender-run.ts'
 import type { Contender } from './contender.ts'
 import { describeDamage, inspect, lineFile } from './lines.ts'
@@ -36,7 +36,7 @@ export async function measureThroughput(field: Field, size: Size): Promise<reado
     what: `${what}, ${part}`,
     unit,
     ours: damaged.length > 0 ? NaN : median(ours.map(of)),
-    beside: { name: 'bare Node', value: median(bare.map(of)) },
+    beside: besideOf('bare Node', ours.map(of), bare.map(of)),
     goal,
     peers: field.peers((name) => {
       const own = samples.peers.get(name) ?? []
