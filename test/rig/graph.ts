@@ -29,6 +29,8 @@ export type GraphPort = (typeof PORTS)[number]
 export interface GraphOptions {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** What comes before the arguments; if not given, the orchestrator's program. */
+  readonly command?: readonly [string, ...string[]]
   /** An earlier graph's: the same data and ports. */
   readonly again?: Graph
 }
@@ -65,8 +67,8 @@ export class Graph {
     await chmod(dataDir, 0o755)
     const mark = randomUUID()
     const broker = ['--mqtt-broker', `127.0.0.1:${ports.PONIX_MQTT_PORT}`]
-    const program = join(ROOT, 'bin/ponix-orchestrator.js')
-    const child = spawn(process.execPath, [program, ...broker, ...(options.args ?? [])], {
+    const [program, ...before] = options.command ?? [process.execPath, join(ROOT, 'bin/ponix-orchestrator.js')]
+    const child = spawn(program, [...before, ...broker, ...(options.args ?? [])], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

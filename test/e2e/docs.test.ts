@@ -1,0 +1,296 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import { Graph } from '../rig/graph.ts'
+import { ProgramRun } from '../rig/program-run.ts'
+import { freePort, startClickHouse, startMqtt, startNats, startPostgres } from '../rig/servers.ts'
+import { argument, blocksOf, commandsIn, readDocuments, shellWords } from './document-commands.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ROWS = { timeout: 60_000, interval: 200 }
+const run = promisify(execFile)
+
+const documents = await readDocuments(ROOT)
+const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
+
+/** The commands that no test can run, and why. */
+const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
+  [/^npm test$/, 'this test is a part of it'],
+  [/^npx vitest run .*schema\.test\.ts -u$/, 'rewrites a document; schema.test.ts compares what it would write'],
+  [/^npm run bench/, 'takes many minutes and a machine of its own'],
+  [/^apt install /, 'changes the machine'],
+  [/^docker run /, 'needs Docker and its images'],
+  [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
+  [/^useradd /, 'changes the machine'],
+  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
+  [/^(sudo|systemctl|kubectl) /, 'needs a systemd or a cluster that runs, and rights over it'],
+]
+
+/** The value that a document's example has, on the ports and with the ids of this run. */
+type Values = readonly (readonly [example: string, value: string])[]
+
+function withValues(text: string, values: Values): string {
+  return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
+}
+
+async function isOnPath(program: string): Promise<boolean> {
+  return run('sh', ['-c', 'command -v "$1"', 'sh', program]).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** A line of the output like this one, whatever the numbers in it and the width of its prefix. */
+function likeness(line: string): RegExp {
+  const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+  const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)
+  return new RegExp(`^${numbers.replaceAll(/ +/g, ' +')} *$`, 'm')
+}
+
+describe('what the documents tell to type', () => {
+  let graph: Graph
+  let project: string
+  let organizationId = 'none yet'
+  let deviceId = 'none yet'
+
+  beforeAll(async () => {
+    project = await temporaryProject()
+    graph = await Graph.start({ command: ['npm', 'start', '--'] })
+    await graph.line(/^\[orchestrator\] .*all .*ready/)
+  }, 600_000)
+
+  afterAll(async () => {
+    await graph.destroy()
+    await rm(project, { recursive: true, force: true })
+  })
+
+  /** A project with this package installed, the documents' files in it, and the programs that these speak of. */
+  async function temporaryProject(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
+    const bin = join(folder, 'node_modules/.bin')
+    await mkdir(bin, { recursive: true })
+    await symlink(join(ROOT, 'bin/ponix-orchestrator.js'), join(bin, 'ponix-orchestrator'))
+    const port = String(await freePort())
+    const listens = `require('node:net').createServer().listen(${port}, '127.0.0.1')`
+    await writeFile(join(bin, 'my-store'), `#!/usr/bin/env node\n${listens}\n`)
+    await chmod(join(bin, 'my-store'), 0o755)
+    await writeFile(join(folder, 'server.js'), `console.log('web is up'); setInterval(() => {}, 1000)\n`)
+    const [supervised = ''] = documents.flatMap((document) => blocksOf('json', document))
+    await writeFile(join(folder, 'x.json'), supervised.replace('5432', port))
+    const [, full = ''] = documents
+      .filter(({ path }) => path === 'docs/configuration.md')
+      .flatMap((document) => blocksOf('json', document))
+    await writeFile(join(folder, 'commonplace.json'), full)
+    return folder
+  }
+
+  function projectEnvironment(): NodeJS.ProcessEnv {
+    const path = [join(project, 'node_modules/.bin'), process.env['PATH']].join(delimiter)
+    return { ...process.env, PATH: path, HOME: project, XDG_RUNTIME_DIR: project, XDG_CONFIG_HOME: project }
+  }
+
+  function here(): Values {
+    return [
+      ['50051', String(graph.ports.PONIX_GRPC_PORT)],
+      ['11883', String(graph.ports.PONIX_MQTT_PORT)],
+      ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
+      ['ORG', organizationId],
+      ['DEVICE', deviceId],
+    ]
+  }
+
+  /** The same call with the schema from the server's reflection, by the client that this project brings. */
+  async function grpcurl(command: string): Promise<unknown> {
+    const words = shellWords(withValues(command, here()))
+    const [address, method] = words.slice(-2)
+    const flags = ['--http2-prior-knowledge', '--protocol', 'grpc', '-d', argument(words, '-d')]
+    const buf = join(ROOT, 'node_modules/.bin/buf')
+    const { stdout } = await run(buf, ['curl', ...flags, `http://${address}/${method}`], { cwd: ROOT })
+    return JSON.parse(stdout)
+  }
+
+  async function createOrganization(command: string): Promise<void> {
+    const answer = await grpcurl(command)
+    expect(answer).toEqual({ organization: expect.objectContaining({ id: expect.any(String), name: 'Acme' }) })
+    organizationId = (answer as { organization: { id: string } }).organization.id
+  }
+
+  async function createEndDevice(command: string): Promise<void> {
+    const answer = await grpcurl(command)
+    expect(answer).toEqual({
+      endDevice: expect.objectContaining({ deviceId: expect.any(String), organizationId, name: 'Sensor Alpha' }),
+    })
+    deviceId = (answer as { endDevice: { deviceId: string } }).endDevice.deviceId
+  }
+
+  async function createGateway(command: string): Promise<void> {
+    const answer = await grpcurl(command)
+    expect(answer).toEqual({ gateway: expect.objectContaining({ organizationId, gatewayId: expect.any(String) }) })
+    const { gatewayId } = (answer as { gateway: { gatewayId: string } }).gateway
+    await graph.line(new RegExp(`gateway-orchestrator.*(running.*${gatewayId}|${gatewayId}.*running)`))
+  }
+
+  /** By mosquitto-clients; where they are not installed, the same bytes to the same topic. */
+  async function publish(command: string): Promise<void> {
+    const line = withValues(command, here())
+    if (await isOnPath('mosquitto_pub')) return void (await run('sh', ['-c', line]))
+    const words = shellWords(line)
+    const brokerUrl = `mqtt://${argument(words, '-h')}:${argument(words, '-p')}`
+    const device = await connectMqttPublisher({ brokerUrl, clientId: 'docs' })
+    const octets = [...argument(words, 'printf').matchAll(/\\(\d{3})/g)].map(([, octal = '']) => parseInt(octal, 8))
+    await device.publish(argument(words, '-t'), Uint8Array.from(octets))
+    await device.close()
+  }
+
+  /** By curl; where that is not installed, the same request. */
+  async function request(line: string): Promise<string> {
+    if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
+    const words = shellWords(line)
+    const authorization = `Basic ${Buffer.from(argument(words, '-u')).toString('base64')}`
+    const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
+    const response = await fetch(url, { method: 'POST', body: argument(words, '-d'), headers: { authorization } })
+    return response.text()
+  }
+
+  async function showsTheRow(command: string): Promise<void> {
+    const line = withValues(command, here())
+    await expect.poll(() => request(line), ROWS).toMatch(/"temperature_0": ?25\.5/)
+  }
+
+  /** It succeeds in the project, and says something. */
+  async function typeInProject(command: string): Promise<void> {
+    await mkdir(join(project, '.config/fish/completions'), { recursive: true })
+    const { stdout } = await run('sh', ['-c', command], { cwd: project, env: projectEnvironment() })
+    expect(stdout).toMatch(/\w/)
+  }
+
+  /** In the folder of the graph that runs. */
+  async function typeBesideTheGraph(command: string): Promise<void> {
+    await run('sh', ['-c', command], besideTheGraph())
+  }
+
+  async function followTheGraph(command: string): Promise<void> {
+    const follower = new ProgramRun('sh', ['-c', `exec ${command}`], { ...besideTheGraph(), detached: true })
+    await follower.says(/\w/)
+    process.kill(-follower.pid, 'SIGINT')
+    await follower.end()
+  }
+
+  function besideTheGraph(): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
+    return { cwd: ROOT, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
+  }
+
+  /** `A=1 B=2 npm start -- --disable x` with servers of this test's own, and the variables and flags of the table. */
+  async function startWithOtherServers(command: string): Promise<void> {
+    const [postgres, nats, clickhouse, mqtt] = await Promise.all([
+      startPostgres(),
+      startNats(),
+      startClickHouse(),
+      startMqtt(),
+    ])
+    const values: Readonly<Record<string, string>> = {
+      PONIX_POSTGRES_HOST: postgres.host,
+      PONIX_POSTGRES_PORT: String(postgres.port),
+      PONIX_POSTGRES_DATABASE: postgres.database,
+      PONIX_POSTGRES_USERNAME: postgres.username,
+      PONIX_POSTGRES_PASSWORD: postgres.password,
+      PONIX_NATS_URL: nats.url,
+      PONIX_CLICKHOUSE_URL: clickhouse.url,
+      PONIX_CLICKHOUSE_DATABASE: clickhouse.database,
+      PONIX_CLICKHOUSE_USERNAME: clickhouse.username,
+      PONIX_CLICKHOUSE_PASSWORD: clickhouse.password,
+      'HOST:PORT': `${mqtt.host}:${mqtt.port}`,
+    }
+    const table = documents.find(({ path }) => path === 'docs/servers.md')?.text ?? ''
+    const rows = [...table.matchAll(/^\| `(--disable \w+)` +\| (.*) \|$/gm)]
+    expect(new Set(rows.map(([, flag]) => flag))).toEqual(
+      new Set(['clickhouse', 'mqtt', 'nats', 'postgres'].map((name) => `--disable ${name}`)),
+    )
+    const words = shellWords(command)
+    const assigned = words.filter((word) => /^\w+=/.test(word)).map((word) => word.split('=')[0] ?? '')
+    const named = rows.flatMap(([, , cell = '']) => [...cell.matchAll(/PONIX_\w+/g)].map(([name]) => name))
+    expect(named).toEqual(expect.arrayContaining(assigned))
+    const typed = words.slice(words.indexOf('--') + 1).join(' ')
+    const flags = rows.map(([, flag = '', cell = '']) => `${flag} ${/--mqtt-broker [^`]+/.exec(cell)?.[0] ?? ''}`)
+    expect(flags.map((flag) => flag.trim())).toContain(typed)
+    const args = flags.flatMap((flag) => flag.trim().split(' ')).map((word) => values[word] ?? word)
+    const env = Object.fromEntries(
+      named.map((name) => [name, values[name] ?? 'a variable that the test does not know']),
+    )
+    const other = await Graph.start({ command: ['npm', 'start', '--'], args, env })
+    try {
+      await other.line(/Data flows/)
+      expect(other.output).not.toMatch(/^\[(postgres|nats|clickhouse|mqtt)\]/m)
+    } finally {
+      await other.destroy()
+      await Promise.all([postgres, nats, clickhouse, mqtt].map((server) => server[Symbol.asyncDispose]()))
+    }
+  }
+
+  const HERE: readonly (readonly [command: RegExp, run: (command: string) => Promise<void>])[] = [
+    [/^npm start$/, showsWhatTheReadmeShows],
+    [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
+    [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
+    [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
+    [/\| mosquitto_pub /, publish],
+    [/^curl .*processed_envelopes/, showsTheRow],
+    [/^npx ponix-orchestrator --config/, superviseByNpx],
+    [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
+    [/^source <\(/, (command) => typeInProject(command.slice('source <('.length, -1))],
+    [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, typeBesideTheGraph],
+    [/^ponix-orchestrator logs -f /, followTheGraph],
+    [/^ponix-orchestrator (validate|graph|export [^>]*)$/, typeInProject],
+    [/^ponix-orchestrator .* > /, (command) => typeInProject(`${command} && cat ${command.split('> ')[1]}`)],
+  ]
+
+  /** Each line of the sample, whatever the numbers in it. */
+  async function showsWhatTheReadmeShows(): Promise<void> {
+    const sample = documents.flatMap((document) => blocksOf('text', document)).flatMap((block) => block.split('\n'))
+    const lines = sample.filter((line) => line.startsWith('[demo]'))
+    expect(lines.length).toBeGreaterThan(3)
+    for (const line of lines) {
+      await expect.poll(() => graph.output, ROWS).toMatch(likeness(line))
+    }
+  }
+
+  async function superviseByNpx(command: string): Promise<void> {
+    const options = { cwd: project, env: projectEnvironment(), detached: true }
+    const orchestrator = new ProgramRun('sh', ['-c', command], options)
+    await orchestrator.says('web is up')
+    await orchestrator.says(/all .*ready/)
+    process.kill(-orchestrator.pid, 'SIGINT')
+    await orchestrator.end()
+  }
+
+  const known = (command: string): boolean => [...NOT_HERE, ...HERE].some(([pattern]) => pattern.test(command))
+  const runnable = commands.filter((command) => !NOT_HERE.some(([pattern]) => pattern.test(command)))
+
+  it('is run here, or has a reason why not', () => {
+    expect(commands.filter((command) => !known(command))).toEqual([])
+  })
+
+  it('is all that the tables of this test speak of', () => {
+    const unused = [...NOT_HERE, ...HERE].filter(([pattern]) => !commands.some((command) => pattern.test(command)))
+    expect(unused.map(([pattern]) => pattern.source)).toEqual([])
+  })
+
+  it.each(runnable.filter(known))('works: %s', async (command) => {
+    const [, runHere] = HERE.find(([pattern]) => pattern.test(command)) ?? []
+    await expect(runHere?.(command)).resolves.toBeUndefined()
+  })
+
+  it.each(documents.flatMap((document) => blocksOf('json', document).map((json) => [document.path, json] as const)))(
+    '%s: the file %j is valid',
+    async (_, json) => {
+      const file = join(project, 'example.json')
+      await writeFile(file, json)
+      const validate = run('ponix-orchestrator', ['validate', '--config', file], { env: projectEnvironment() })
+      expect((await validate).stdout).toMatch(/\w/)
+    },
+  )
+})

@@ -1,0 +1,73 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Where a person reads what to type. */
+export interface Document {
+  /** Relative to the root of the project. */
+  readonly path: string
+  readonly text: string
+}
+
+export interface Command {
+  readonly path: string
+  readonly text: string
+}
+
+/** Programs whose name at the beginning of an inline code span, with at least one argument, makes it a command. */
+const PROGRAMS =
+  /^(\w+=\S+ )*(sudo|npm|npx|node|ponix-[a-z-]+|docker|apt|brew|curl|grpcurl|mosquitto_pub|systemctl|kubectl|journalctl) /
+
+/** README.md and docs/*.md. */
+export async function readDocuments(root: string): Promise<readonly Document[]> {
+  const names = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).toSorted()
+  const paths = ['README.md', ...names.map((name) => `docs/${name}`)]
+  return Promise.all(paths.map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })))
+}
+
+/** Every command of a document once, in order: the lines of its shell blocks, and inline code that begins with a program. */
+export function commandsIn({ path, text }: Document): readonly Command[] {
+  const fenced = blocks(text).flatMap(({ language, lines }) => (['', 'sh', 'bash'].includes(language) ? lines : []))
+  const inline = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].flatMap(([, code]) => code ?? [])
+  const texts = [...fenced.map(withoutComment), ...inline.filter((code) => PROGRAMS.test(code))]
+  return [...new Set(texts.filter((line) => line !== ''))].map((command) => ({ path, text: command }))
+}
+
+/** The blocks of one language, such as `json`. */
+export function blocksOf(language: string, { text }: Document): readonly string[] {
+  return blocks(text)
+    .filter((block) => block.language === language)
+    .map(({ lines }) => lines.join('\n'))
+}
+
+function blocks(text: string): readonly { readonly language: string; readonly lines: readonly string[] }[] {
+  return [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, language = '', body = '']) => ({
+    language,
+    lines: body.split('\n'),
+  }))
+}
+
+function withoutBlocks(text: string): string {
+  return text.replaceAll(/^```[^]*?^```$/gm, '')
+}
+
+function withoutComment(line: string): string {
+  return line.replace(/(^|\s+)# .*$/, '').trim()
+}
+
+/** The words of a line as a shell reads them, `|` a word of its own. Nothing is expanded. */
+export function shellWords(line: string): readonly string[] {
+  return [...line.matchAll(/(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/g)].map(([word]) =>
+    word.replaceAll(
+      /'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)/g,
+      (_, single?: string, double?: string, escaped?: string) =>
+        single ?? double?.replaceAll(/\\(["\\$`])/g, '$1') ?? escaped ?? '',
+    ),
+  )
+}
+
+/** What stands after a flag of a command, such as `-d`. Throws if the flag is not there. */
+export function argument(words: readonly string[], flag: string): string {
+  const value = words[words.indexOf(flag) + 1]
+  if (!words.includes(flag) || value === undefined) throw new Error(`no ${flag} in ${words.join(' ')}`)
+  return value
+}
