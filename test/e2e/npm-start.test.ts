@@ -15,20 +15,19 @@ test('O-37 npm start ends with 0 on Ctrl-C, which a terminal sends to npm, its s
   const config = join(folder, 'x.json')
   await writeFile(config, JSON.stringify({ processes: { one: { command: 'sleep', args: ['600'] } } }))
 
-  const npm = spawn('npm', ['start', '--', '--config', config], {
+  // `script` gives it a terminal of its own, in which 0x03 is Ctrl-C.
+  const terminal = spawn('script', ['-qefc', `npm start -- --config ${config}`, '/dev/null'], {
     cwd: root,
     detached: true,
     env: { ...process.env, XDG_RUNTIME_DIR: folder },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['pipe', 'pipe', 'ignore'],
   })
-  const { pid } = npm
-  if (pid === undefined) throw new Error('npm did not start')
   onTestFinished(() => {
-    if (npm.exitCode === null && npm.signalCode === null) process.kill(-pid, 'SIGKILL')
+    if (terminal.exitCode === null) terminal.kill('SIGKILL')
   })
-  const ended = once(npm, 'close')
-  for await (const line of createInterface({ input: npm.stderr })) {
-    if (line.includes('process is ready')) process.kill(-pid, 'SIGINT')
+  const ended = once(terminal, 'close')
+  for await (const line of createInterface({ input: terminal.stdout })) {
+    if (line.includes('process is ready')) terminal.stdin.write('\u0003')
   }
   expect(await ended).toEqual([0, null])
 })
