@@ -8,6 +8,7 @@ export interface MetricsSource {
   readonly lagSeconds: number
   readonly retries: number
   readonly streaming: boolean
+  readonly heartbeatAgeSeconds: number
 }
 
 /** What the slot monitor has seen last. */
@@ -42,6 +43,11 @@ export function observeCdc(source: MetricsSource): void {
     () => source.lagSeconds,
   )
   observe('ponix_cdc_retries_total', 'Times the stream had to be started again.', () => source.retries)
+  observe(
+    'ponix_cdc_heartbeat_age_seconds',
+    'Since a sign of life came through the log last; one is sent only while nothing else does. 0 before the first.',
+    () => source.heartbeatAgeSeconds,
+  )
   observe('ponix_cdc_streaming', '1 while this instance streams from the slot, else 0.', () => Number(source.streaming))
 }
 

@@ -1,74 +1,27 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
-import { connectTo } from '../../test/rig/nats-client.ts'
-import { startNats, type NatsAddress, type ServerControl } from '../../test/rig/servers.ts'
-import { type BundledService, bundleService, ServiceProcess } from '../../test/rig/service-process.ts'
-import type { NatsClient } from '../../src/nats/connection.ts'
-import { TestDatabase } from '../../src/postgres/replication/replication-rig.ts'
+import { describe, expect, test, vi } from 'vitest'
 import { decodeEndDevice } from '../../src/proto/end-device.ts'
 import { decodeGateway } from '../../src/proto/gateway.ts'
 import { decodeOrganization } from '../../src/proto/organization.ts'
-import { environmentOf, migrate, storedCount, storedEvents } from './cdc-rig.ts'
+import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 
-let program: BundledService
-let nats: NatsAddress & ServerControl
-let client: NatsClient
-let database: TestDatabase
-const running: ServiceProcess[] = []
-
-beforeAll(async () => {
-  program = await bundleService('cdc')
-  nats = await startNats()
-  client = await connectTo(nats.url)
-})
-
-afterAll(async () => {
-  await client.drain()
-  await nats[Symbol.asyncDispose]()
-  await program[Symbol.asyncDispose]()
-})
-
-beforeEach(async () => {
-  database = await TestDatabase.create(inject('postgres'))
-  await migrate(database)
-  for await (const { config } of client.manager.streams.list()) await client.manager.streams.delete(config.name)
-})
-
-afterEach(async () => {
-  for (const process of running.splice(0)) await process.kill()
-  await database[Symbol.asyncDispose]()
-})
-
-function launch(more: Readonly<Record<string, string>> = {}): ServiceProcess {
-  const process = new ServiceProcess(program.path, environmentOf(database, nats.url, more))
-  running.push(process)
-  return process
-}
-
-async function start(more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
-  const process = launch(more)
-  await process.line('streaming changes')
-  return process
-}
-
-async function untilStored(stream: string, count: number): Promise<void> {
-  await vi.waitUntil(async () => (await storedCount(client, stream)) >= count, WAIT)
-}
+const stage = new CdcStage()
 
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
 describe('events', () => {
   test('C-1: a gateway is created, updated and deleted on its subjects, with the state after and at last the last one', async () => {
-    await start()
-    await database.sql(ORGANIZATION)
-    await database.sql(`INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config, created_at)
+    await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.database
+      .sql(`INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config, created_at)
       VALUES ('gw', 'org', 'North', 'EMQX', '{"host": "mqtt.example.com", "big": 12345678901234567890}',
               '2026-01-02 03:04:05.000006+00')`)
-    await database.sql(`UPDATE gateways SET name = 'South', status = 'error'`)
-    await database.sql(`DELETE FROM gateways`)
-    await untilStored('gateways', 3)
-    const events = await storedEvents(client, 'gateways')
+    await stage.database.sql(`UPDATE gateways SET name = 'South', status = 'error'`)
+    await stage.database.sql(`DELETE FROM gateways`)
+    await stage.untilStored('gateways', 3)
+    const events = await storedEvents(stage.client, 'gateways')
     expect(events.map(({ subject }) => subject)).toEqual(['gateway.create', 'gateway.update', 'gateway.delete'])
     const [created, updated, deleted] = events.map(({ body }) => decodeGateway(body))
     expect(created).toMatchObject({
@@ -86,24 +39,26 @@ describe('events', () => {
   })
 
   test('C-5: a soft delete is an update that says when', async () => {
-    await start()
-    await database.sql(ORGANIZATION)
-    await database.sql(`INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'print')`)
-    await database.sql(`UPDATE gateways SET deleted_at = '2026-01-02 03:04:05.000006+00'`)
-    await untilStored('gateways', 2)
-    const [, event] = await storedEvents(client, 'gateways')
+    await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.database.sql(
+      `INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'print')`,
+    )
+    await stage.database.sql(`UPDATE gateways SET deleted_at = '2026-01-02 03:04:05.000006+00'`)
+    await stage.untilStored('gateways', 2)
+    const [, event] = await storedEvents(stage.client, 'gateways')
     expect(event?.subject).toBe('gateway.update')
     expect(decodeGateway(event?.body ?? new Uint8Array()).deletedAt).toBe(1_767_323_045_000_006n)
   })
 
   test('C-2: organizations and end devices are entities too', async () => {
-    await start()
-    await database.sql(ORGANIZATION)
-    await database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
+    await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
       VALUES ('dev', 'org', 'Thermometer', 'cayenne(input)')`)
-    await database.sql(`DELETE FROM end_devices; UPDATE organizations SET status = 'inactive'`)
-    await untilStored('entities', 4)
-    const events = await storedEvents(client, 'entities')
+    await stage.database.sql(`DELETE FROM end_devices; UPDATE organizations SET status = 'inactive'`)
+    await stage.untilStored('entities', 4)
+    const events = await storedEvents(stage.client, 'entities')
     expect(events.map(({ subject }) => subject)).toEqual([
       'organization.create',
       'end_device.create',
@@ -124,16 +79,16 @@ describe('events', () => {
   })
 
   test('C-4: the message id and the headers say where in the log the change is', async () => {
-    await start()
-    await database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)
-    await untilStored('entities', 2)
-    const events = await storedEvents(client, 'entities')
-    const [row] = await database.sql<{ xmin: string }>('SELECT xmin::text FROM organizations')
+    await stage.start()
+    await stage.database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)
+    await stage.untilStored('entities', 2)
+    const events = await storedEvents(stage.client, 'entities')
+    const [row] = await stage.database.sql<{ xmin: string }>('SELECT xmin::text FROM organizations')
     const [first] = events
     const lsn = first?.header('Ponix-Lsn') ?? ''
     expect(lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
     expect(events.map((event) => event.header('Nats-Msg-Id'))).toEqual(
-      [0, 1].map((n) => `${database.slot}:${lsn}.${n}`),
+      [0, 1].map((n) => `${stage.database.slot}:${lsn}.${n}`),
     )
     expect(events.map((event) => event.header('Ponix-Index'))).toEqual(['0', '1'])
     expect(events.map((event) => event.header('Ponix-Operation'))).toEqual(['create', 'update'])
@@ -143,21 +98,21 @@ describe('events', () => {
   })
 
   test('C-1: a truncated table is one event without a body', async () => {
-    await start()
-    await database.sql('TRUNCATE gateways')
-    await untilStored('gateways', 1)
-    const [event] = await storedEvents(client, 'gateways')
+    await stage.start()
+    await stage.database.sql('TRUNCATE gateways')
+    await stage.untilStored('gateways', 1)
+    const [event] = await storedEvents(stage.client, 'gateways')
     expect(event?.subject).toBe('gateway.truncate')
     expect(event?.body).toHaveLength(0)
   })
 
   test('C-7: a column that goes away is left out of the events; the flow goes on', async () => {
-    const cdc = await start()
-    await database.sql(ORGANIZATION)
-    await database.sql('ALTER TABLE organizations DROP COLUMN name')
-    await database.sql(`INSERT INTO organizations (id) VALUES ('other')`)
-    await untilStored('entities', 2)
-    const [, second] = await storedEvents(client, 'entities')
+    const cdc = await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.database.sql('ALTER TABLE organizations DROP COLUMN name')
+    await stage.database.sql(`INSERT INTO organizations (id) VALUES ('other')`)
+    await stage.untilStored('entities', 2)
+    const [, second] = await storedEvents(stage.client, 'entities')
     expect(decodeOrganization(second?.body ?? new Uint8Array())).toMatchObject({ id: 'other', name: '' })
     await cdc.line('public.organizations has no name: events go without')
   })
@@ -167,26 +122,26 @@ describe('what cannot become an event', () => {
   const unspeakable = `INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`
 
   test('C-3: the flow stops and waits at it, and says where; nothing behind it is published or confirmed', async () => {
-    const cdc = await start()
-    await database.sql(unspeakable)
-    await database.sql(ORGANIZATION)
-    const end = await database.walEnd()
+    const cdc = await stage.start()
+    await stage.database.sql(unspeakable)
+    await stage.database.sql(ORGANIZATION)
+    const end = await stage.database.walEnd()
     const line = await cdc.line('the flow waits')
     expect(line.msg).toContain('insert of organization late: created_at: no Timestamp can hold')
     expect(line).toMatchObject({ organization_id: 'late', lsn: expect.stringContaining('/') })
     await vi.waitUntil(() => cdc.lines.filter(({ msg }) => msg.includes('the flow waits')).length >= 3, WAIT)
-    expect(await storedCount(client, 'entities')).toBe(0)
-    expect(await database.confirmed()).toBeLessThan(end)
+    expect(await storedCount(stage.client, 'entities')).toBe(0)
+    expect(await stage.database.confirmed()).toBeLessThan(end)
     expect(await cdc.stop()).toBe(0)
   })
 
   test('C-3: with dead_letter it goes there with its row, and the flow goes on', async () => {
-    await start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    await database.sql(unspeakable)
-    await database.sql(ORGANIZATION)
-    await untilStored('entities', 1)
-    await untilStored('dead_letters', 1)
-    const [letter] = await storedEvents(client, 'dead_letters')
+    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await stage.database.sql(unspeakable)
+    await stage.database.sql(ORGANIZATION)
+    await stage.untilStored('entities', 1)
+    await stage.untilStored('dead_letters', 1)
+    const [letter] = await storedEvents(stage.client, 'dead_letters')
     expect(letter?.subject).toBe('dead_letters.entities')
     expect(letter?.header('Ponix-Reason')).toContain('no Timestamp can hold')
     expect(JSON.parse(Buffer.from(letter?.body ?? []).toString())).toMatchObject({
@@ -194,62 +149,63 @@ describe('what cannot become an event', () => {
       operation: 'insert',
       new: { id: 'late', created_at: '316516204800000000' },
     })
-    const end = await database.walEnd()
-    await vi.waitFor(async () => expect(await database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+    const end = await stage.database.walEnd()
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
   })
 
   test('C-3: so does a row that is larger than NATS takes, with its key', async () => {
-    await start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    await database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
-    await database.sql(ORGANIZATION)
-    await untilStored('entities', 1)
-    await untilStored('dead_letters', 1)
-    const [letter] = await storedEvents(client, 'dead_letters')
+    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await stage.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
+    await stage.database.sql(ORGANIZATION)
+    await stage.untilStored('entities', 1)
+    await stage.untilStored('dead_letters', 1)
+    const [letter] = await storedEvents(stage.client, 'dead_letters')
     expect(letter?.header('Ponix-Original-Subject')).toBe('organization.create huge')
     expect(letter?.header('Ponix-Body-Omitted')).toMatch(/^2\d{6}$/)
   })
 
   test('C-3: and one that only the stream finds too large, without a second event of its neighbours', async () => {
-    await start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    const { config } = await client.manager.streams.info('entities')
-    await client.manager.streams.update('entities', { ...config, max_msg_size: 5000 })
-    await database.sql(`BEGIN; ${ORGANIZATION}; INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 9000));
+    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    const { config } = await stage.client.manager.streams.info('entities')
+    await stage.client.manager.streams.update('entities', { ...config, max_msg_size: 5000 })
+    await stage.database
+      .sql(`BEGIN; ${ORGANIZATION}; INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 9000));
       INSERT INTO organizations (id) VALUES ('third'); COMMIT`)
-    await untilStored('entities', 2)
-    await untilStored('dead_letters', 1)
-    const events = await storedEvents(client, 'entities')
+    await stage.untilStored('entities', 2)
+    await stage.untilStored('dead_letters', 1)
+    const events = await storedEvents(stage.client, 'entities')
     expect(events.map(({ body }) => decodeOrganization(body).id)).toEqual(['org', 'third'])
   })
 })
 
 describe('the life of the service', () => {
   test('C-10: two instances: one streams, the other waits and takes over when it is killed; nothing is lost or doubled', async () => {
-    const leader = await start()
-    const standby = launch()
+    const leader = await stage.start()
+    const standby = stage.launch()
     await standby.line('waiting as its standby')
-    await database.sql(`INSERT INTO organizations (id) SELECT 'a' || n FROM generate_series(1, 500) n`)
+    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'a' || n FROM generate_series(1, 500) n`)
     await leader.kill()
-    await database.sql(`INSERT INTO organizations (id) SELECT 'b' || n FROM generate_series(1, 500) n`)
+    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'b' || n FROM generate_series(1, 500) n`)
     await standby.line('streaming changes')
-    await untilStored('entities', 1000)
-    const ids = (await storedEvents(client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+    await stage.untilStored('entities', 1000)
+    const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
     const expected = ['a', 'b'].flatMap((prefix) => Array.from({ length: 500 }, (_, n) => `${prefix}${n + 1}`))
     expect(ids).toEqual(expected)
   })
 
   test('C-14: SIGTERM publishes and confirms what was read, and ends with 0', async () => {
-    const cdc = await start({ PONIX_CDC_BATCH_TIMEOUT_MS: '3600000', PONIX_CDC_BATCH_SIZE: '1000000' })
-    await database.sql(ORGANIZATION)
-    const end = await database.walEnd()
-    await untilStored('entities', 1)
-    expect(await database.confirmed()).toBeLessThan(end)
+    const cdc = await stage.start({ PONIX_CDC_BATCH_TIMEOUT_MS: '3600000', PONIX_CDC_BATCH_SIZE: '1000000' })
+    await stage.database.sql(ORGANIZATION)
+    const end = await stage.database.walEnd()
+    await stage.untilStored('entities', 1)
+    expect(await stage.database.confirmed()).toBeLessThan(end)
     expect(await cdc.stop()).toBe(0)
-    expect(await database.confirmed()).toBeGreaterThanOrEqual(end)
+    expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end)
   })
 
   test('C-10: what only a person can change is one line and exit code 1', async () => {
-    await database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
-    const cdc = launch()
+    await stage.database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
+    const cdc = stage.launch()
     expect(await cdc.exited()).toBe(1)
     const errors = cdc.lines.filter(({ msg }) => msg.includes('REPLICA IDENTITY FULL'))
     expect(errors).toHaveLength(1)
@@ -258,18 +214,18 @@ describe('the life of the service', () => {
   })
 
   test('N-1: streams whose subjects another stream has are one line and exit code 1', async () => {
-    await client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
-    const cdc = launch()
+    await stage.client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
+    const cdc = stage.launch()
     expect(await cdc.exited()).toBe(1)
     expect(cdc.lines.some(({ msg }) => /gateway/.test(msg) && /other/.test(msg))).toBe(true)
   })
 
   test('N-6: a stream that is deleted while the service runs comes back, with the events from then on', async () => {
-    await start()
-    await database.sql(ORGANIZATION)
-    await untilStored('entities', 1)
-    await client.manager.streams.delete('entities')
-    await database.sql(`UPDATE organizations SET name = 'B'`)
-    await vi.waitFor(async () => expect(await storedCount(client, 'entities')).toBe(1), WAIT)
+    await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.untilStored('entities', 1)
+    await stage.client.manager.streams.delete('entities')
+    await stage.database.sql(`UPDATE organizations SET name = 'B'`)
+    await vi.waitFor(async () => expect(await storedCount(stage.client, 'entities')).toBe(1), WAIT)
   })
 })

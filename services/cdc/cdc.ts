@@ -10,18 +10,14 @@ import { ReplicationError } from '../../src/postgres/replication/replication-err
 import type { Logger } from '../../src/runner/logger.ts'
 import type { RunnerOptions } from '../../src/runner/runner.ts'
 import { StartupError } from '../../src/runner/startup.ts'
+import { CAPTURED_TABLES, ENTITIES, serverOf } from './captured-tables.ts'
 import { deadLetterMetric, observeCdc } from './cdc-metrics.ts'
 import { ChangePublisher } from './change-publisher.ts'
 import { deadLetterBody } from './dead-letter-row.ts'
-import { endDeviceEntity } from './end-device-entity.ts'
 import type { Entity } from './entity.ts'
 import { cdcStreams, streamOf, type CdcEnvironment } from './environment.ts'
 import { actionOf } from './event.ts'
-import { gatewayEntity } from './gateway-entity.ts'
-import { organizationEntity } from './organization-entity.ts'
 import { monitorSlot } from './slot-monitor.ts'
-
-const ENTITIES: readonly Entity[] = [organizationEntity, endDeviceEntity, gatewayEntity]
 
 /** NATS counts a message's headers too. */
 const HEADER_BYTES = 2048
@@ -55,6 +51,9 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger): Prom
     get streaming() {
       return capture.state === 'streaming'
     },
+    get heartbeatAgeSeconds() {
+      return capture.lastHeartbeatMs === undefined ? 0 : (Date.now() - capture.lastHeartbeatMs) / 1000
+    },
   })
   const warnBytes = environment.PONIX_CDC_RETAINED_WAL_WARN_MB * 1024 * 1024
   return {
@@ -78,9 +77,9 @@ function throwInOneLine(error: unknown): never {
   throw error instanceof ReplicationError ? new StartupError(error.message, { cause: error }) : error
 }
 
-/** Ready is who streams, and who would take over. */
+/** Ready is who streams or sends what was there before, and who would take over. */
 async function checkFlow(capture: ChangeCapture, publisher: ChangePublisher): Promise<void> {
-  if (capture.state !== 'streaming' && capture.state !== 'standby') throw new Error(`replication is ${capture.state}`)
+  if (capture.state === 'connecting' || capture.state === 'stopped') throw new Error(`replication is ${capture.state}`)
   if (publisher.stalledBecause !== undefined) throw new Error(`the flow waits: ${publisher.stalledBecause}`)
 }
 
@@ -126,27 +125,15 @@ function createCapture(
     server,
     slot: environment.PONIX_CDC_SLOT_NAME,
     publication: environment.PONIX_CDC_PUBLICATION_NAME,
-    tables: ENTITIES.map(({ table, columns, readsOldOnUpdate }) => ({
-      ...table,
-      oldColumns: columns,
-      wantsOldOnUpdate: readsOldOnUpdate,
-    })),
+    tables: CAPTURED_TABLES,
     onChange: publisher.take,
     confirm: { changes: environment.PONIX_CDC_BATCH_SIZE, ms: environment.PONIX_CDC_BATCH_TIMEOUT_MS },
     retry: {
       maxDelayMs: environment.PONIX_CDC_RETRY_DELAY_MS,
       maxAttempts: environment.PONIX_CDC_MAX_RETRY_ATTEMPTS,
     },
+    snapshot: environment.PONIX_CDC_SNAPSHOT,
+    heartbeatMs: environment.PONIX_CDC_HEARTBEAT_SECS,
     logger,
   })
-}
-
-function serverOf(environment: CdcEnvironment): PostgresServer {
-  return {
-    host: environment.PONIX_POSTGRES_HOST,
-    port: environment.PONIX_POSTGRES_PORT,
-    database: environment.PONIX_POSTGRES_DATABASE,
-    username: environment.PONIX_POSTGRES_USERNAME,
-    password: environment.PONIX_POSTGRES_PASSWORD,
-  }
 }

@@ -116,7 +116,7 @@ export class ChangePublisher {
       event = this.#deliverable(entity, change)
     } catch (error) {
       if (deadLetter === undefined || !(error instanceof ConversionError)) throw error
-      return deadLetter(entity, change, this.#events.idOf(change), error.message)
+      return deadLetter(entity, change, this.#events.idOf(entity, change), error.message)
     }
     const publisher = (this.#publisher ??= this.#options.openPublisher())
     return publisher.publish(event).then(

@@ -5,6 +5,7 @@ import {
   integer,
   natsEnvironment,
   postgresEnvironment,
+  seconds,
 } from '../../src/runner/environment-fragments.ts'
 
 /** What cdc reads from the environment. */
@@ -27,6 +28,10 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
   /** What happens at a row that cannot become an event: the flow waits, or the row goes to the dead letters. */
   PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),
+  /** `initial`: the rows that are there when the slot is made become `create` events first. */
+  PONIX_CDC_SNAPSHOT: z.enum(['initial', 'never'], { error: 'expected initial or never' }).default('never'),
+  /** Milliseconds between signs of life through the log while nothing that is published is written; 0: none. */
+  PONIX_CDC_HEARTBEAT_SECS: seconds(0, 3600).prefault('30'),
   /** A warning is written when the slot keeps more WAL than this. */
   PONIX_CDC_RETAINED_WAL_WARN_MB: integer(1, 1_000_000_000).prefault('1024'),
 })

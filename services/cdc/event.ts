@@ -24,6 +24,8 @@ const EVENT_HEADERS = {
   table: 'Ponix-Table',
   /** `create`, `update`, `delete` or `truncate`. */
   operation: 'Ponix-Operation',
+  /** Names the snapshot, on the events of rows that were there before; absent on all others. */
+  snapshot: 'Ponix-Snapshot',
 } as const
 
 /** What all events of one transaction say alike, made once. */
@@ -43,9 +45,14 @@ export class EventMaker {
     this.#slot = slot
   }
 
-  /** `{slot}:{commit LSN}.{index}`. */
-  idOf(change: Change): string {
-    return `${this.#slot}:${this.#textOf(change.transaction).lsn}.${change.index}`
+  /**
+   * `{slot}:{commit LSN}.{index}`; of a row that was there before `{slot}:snapshot.{name}.{entity}.{key}`, which stays the same
+   * when the snapshot is resumed.
+   */
+  idOf(entity: Entity, { transaction, index, new: row }: Change): string {
+    const { snapshot } = transaction
+    if (snapshot === undefined) return `${this.#slot}:${this.#textOf(transaction).lsn}.${index}`
+    return `${this.#slot}:snapshot.${snapshot}.${entity.name}.${encodeURIComponent(String(row?.get(entity.key)))}`
   }
 
   /** The event for a change of this entity. Throws a ConversionError. */
@@ -55,7 +62,7 @@ export class EventMaker {
     return {
       subject: `${entity.name}.${action}`,
       body: entity.convert(change),
-      messageId: `${this.#slot}:${lsn}.${change.index}`,
+      messageId: this.idOf(entity, change),
       headers: {
         [EVENT_HEADERS.lsn]: lsn,
         [EVENT_HEADERS.index]: String(change.index),
@@ -63,6 +70,7 @@ export class EventMaker {
         [EVENT_HEADERS.commitTime]: commitTime,
         [EVENT_HEADERS.table]: `${entity.table.schema}.${entity.table.table}`,
         [EVENT_HEADERS.operation]: action,
+        ...(change.transaction.snapshot === undefined ? {} : { [EVENT_HEADERS.snapshot]: change.transaction.snapshot }),
       },
     }
   }

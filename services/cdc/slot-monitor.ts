@@ -4,6 +4,8 @@ import type { Logger } from '../../src/runner/logger.ts'
 import { slotMetrics } from './cdc-metrics.ts'
 
 const INTERVAL_MS = 15_000
+/** Until the slot is there. */
+const FIRST_INTERVAL_MS = 500
 
 /** Looks after the slot from time to time: its metrics, and a warning when it keeps more WAL than `warnBytes` (C-13). */
 export async function monitorSlot(
@@ -28,7 +30,9 @@ export async function monitorSlot(
       }
       warned = excess || (warned && slot.retainedBytes > warnBytes * 0.8)
     }
-    await sleep(intervalMs, undefined, { signal }).catch(() => undefined)
+    await sleep(slot === null ? Math.min(FIRST_INTERVAL_MS, intervalMs) : intervalMs, undefined, { signal }).catch(
+      () => undefined,
+    )
   }
 }
 

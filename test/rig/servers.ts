@@ -35,6 +35,8 @@ export interface MqttAddress {
 
 /** A real server of one test's own. It dies with the process that started it, however that ends. */
 export interface ServerControl extends AsyncDisposable {
+  /** What it was given as `--data`. */
+  readonly dataDir: string
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>
   /** Graceful; resolves when it is gone. */
@@ -103,6 +105,7 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
       child.kill('SIGTERM')
     })
   const control: ServerControl = {
+    dataDir,
     stop,
     kill: () => end((child) => killWhole(child, dataDir)),
     async start() {

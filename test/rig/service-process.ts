@@ -44,8 +44,8 @@ export class ServiceProcess implements AsyncDisposable {
   readonly #lines: ServiceLine[] = []
   readonly #exit: Promise<unknown>
 
-  constructor(path: string, environment: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [path], {
+  constructor(path: string, environment: Readonly<Record<string, string>>, args: readonly string[] = []) {
+    this.#child = spawn(process.execPath, [path, ...args], {
       env: { PATH: process.env['PATH'], ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -4,6 +4,8 @@ import { escapeIdentifier } from 'pg'
 export interface CapturedTable {
   readonly schema: string
   readonly table: string
+  /** The column that identifies a row, and by which a snapshot reads the table; absent: the table has no part in snapshots. */
+  readonly key?: string
   /**
    * The columns that are read of a row as it was: of a deleted row, of an updated one, and every column that may be large, for
    * the server leaves an unchanged large value out of the new row. The replica identity must carry them.

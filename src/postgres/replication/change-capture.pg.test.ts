@@ -152,6 +152,26 @@ describe('confirmation', () => {
     expect(sink.taken).toHaveLength(0)
   })
 
+  test('C-9: a heartbeat comes through the log of an idle publication, and the slot moves on with it', async () => {
+    const { capture } = await start(['items'], { heartbeatMs: 20 })
+    await vi.waitUntil(() => capture.lastHeartbeatMs !== undefined, WAIT)
+    const first = capture.lastHeartbeatMs ?? 0
+    const end = await database.walEnd()
+    await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > first, WAIT)
+    await vi.waitFor(async () => expect(await database.confirmed()).toBeGreaterThan(end), WAIT)
+    expect(sink.taken).toHaveLength(0)
+  })
+
+  test('C-9: a heartbeat behind what is not stored yet confirms nothing', async () => {
+    const { capture } = await start(['items'], { heartbeatMs: 20 })
+    sink.holds = () => true
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    const [held] = await sink.until(1)
+    const before = Date.now()
+    await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > before, WAIT)
+    expect(await database.confirmed()).toBeLessThanOrEqual(held?.transaction.commitLsn ?? 0n)
+  })
+
   test('C-14: a graceful end stores what was read and confirms it, and a new start has nothing to repeat', async () => {
     const first = await start(['items'], { shutdownTimeoutMs: 20_000 })
     sink.holds = () => true
@@ -382,6 +402,37 @@ describe('the slot', () => {
     await database.sql(`INSERT INTO items VALUES (2, 'b')`)
     await vi.waitUntil(() => ids(sink.taken).includes(2), WAIT)
     expect(capture.retries).toBeGreaterThan(0)
+  })
+})
+
+describe('bad input', () => {
+  test('C-10: a slot of another plugin is left alone, and said to be one', async () => {
+    await database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [database.slot])
+    const { finished } = await start()
+    await expect(finished).rejects.toThrow(
+      `the replication slot ${database.slot} is used for the plugin test_decoding in database ${database.server.database}`,
+    )
+    expect(await database.confirmed()).toBeGreaterThan(0n)
+  })
+
+  test('C-5: a table without a primary key is captured, for its rows are carried whole', async () => {
+    await database.sql('CREATE TABLE keyless (n int); ALTER TABLE keyless REPLICA IDENTITY FULL')
+    await start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await database.sql('INSERT INTO keyless VALUES (1)')
+    await database.sql('UPDATE keyless SET n = 2')
+    await database.sql('DELETE FROM keyless')
+    const changes = await sink.until(3)
+    expect(changes.map(({ old, new: row }) => [old?.get('n'), row?.get('n')])).toEqual([
+      [undefined, 1],
+      [1, 2],
+      [2, undefined],
+    ])
+  })
+
+  test('C-10: without a primary key and without whole rows it is refused', async () => {
+    await database.sql('CREATE TABLE keyless (n int)')
+    const { finished } = await start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await expect(finished).rejects.toThrow('run: ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL')
   })
 })
 

@@ -8,7 +8,9 @@ import { formatLsn, ZERO_LSN, type Lsn } from './lsn.ts'
 import { ensurePublication } from './publication.ts'
 import { ReplicationConnection, type PostgresServer, type SystemIdentity } from './replication-connection.ts'
 import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
-import { checkServer, ensureSlot, readSlot, type SlotState } from './slot.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { checkServer, readSlot, type ServerSettings, type SlotState } from './slot.ts'
+import { SlotPreparation } from './slot-preparation.ts'
 
 export interface CaptureOptions {
   readonly server: PostgresServer
@@ -20,6 +22,10 @@ export interface CaptureOptions {
   /** After `maxAttempts` failures in a row without progress capturing gives up. Delays grow up to `maxDelayMs`. */
   readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
   readonly logger: Logger
+  /** `initial`: the rows that are there when the slot is made are handed over first, as inserts. Default `never`. */
+  readonly snapshot?: 'initial' | 'never'
+  /** How often a sign of life goes through the log while nothing else does; 0: never. Default 30,000 ms. */
+  readonly heartbeatMs?: number
   /** Default 1,000 messages, 16 MiB. */
   readonly limits?: FlowLimits
   /** Default 8,000 ms. */
@@ -28,11 +34,17 @@ export interface CaptureOptions {
   readonly standbyPollMs?: number
 }
 
-/** `standby`: another instance streams from the slot; this one takes over when that one ends. */
-export type CaptureState = 'connecting' | 'standby' | 'streaming' | 'stopped'
+/**
+ * `standby`: another instance streams from the slot; this one takes over when that one ends. `snapshot`: existing rows are
+ * handed over, the stream follows.
+ */
+export type CaptureState = 'connecting' | 'standby' | 'snapshot' | 'streaming' | 'stopped'
 
 const DEFAULT_LIMITS: FlowLimits = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 }
 const SILENCE_LIMIT_MS = 60_000
+const DEFAULT_HEARTBEAT_MS = 30_000
+const DEFAULT_STANDBY_POLL_MS = 500
+const SNAPSHOT_CHUNK_ROWS = 1000
 const MAX_STATUS_INTERVAL_MS = 10_000
 
 /**
@@ -80,6 +92,11 @@ export class ChangeCapture {
   /** How many times a connection had to be made again. */
   get retries(): number {
     return this.#retries
+  }
+
+  /** When the last sign of life came through the log, in ms since 1970; undefined before the first. */
+  get lastHeartbeatMs(): number | undefined {
+    return this.#session?.lastHeartbeatMs
   }
 
   /** The slot as the server sees it now; null when there is none. Throws a ReplicationError. */
@@ -155,13 +172,25 @@ export class ChangeCapture {
     const connection = await ReplicationConnection.open(server, `ponix-cdc ${slot}`, signal)
     try {
       await this.#checkCluster(await connection.identifySystem())
-      const { publication, logger } = this.#options
-      const request = { slot, publication, database: server.database, version: settings.version }
-      if (await ensureSlot(this.#pool, connection, request)) logger.info({ slot }, 'created the replication slot')
-      await this.#stream(connection, settings.walSenderTimeoutMs, signal)
+      if (await this.#prepare(connection, settings, signal)) await this.#stream(connection, settings, signal)
     } finally {
       await connection.close()
     }
+  }
+
+  async #prepare(connection: ReplicationConnection, settings: ServerSettings, signal: AbortSignal): Promise<boolean> {
+    const { snapshot = 'never', standbyPollMs = DEFAULT_STANDBY_POLL_MS } = this.#options
+    const preparation = new SlotPreparation(this.#pool, connection, settings.version, {
+      ...this.#options,
+      snapshot,
+      standbyPollMs,
+      chunkRows: SNAPSHOT_CHUNK_ROWS,
+      onState: (state) => {
+        this.#state = state
+        if (state === 'standby') this.#failures = 0
+      },
+    })
+    return await preparation.prepare(signal)
   }
 
   async #ensurePublication(): Promise<void> {
@@ -177,7 +206,8 @@ export class ChangeCapture {
     }
   }
 
-  async #stream(connection: ReplicationConnection, walSenderTimeoutMs: number, signal: AbortSignal): Promise<void> {
+  async #stream(connection: ReplicationConnection, settings: ServerSettings, signal: AbortSignal): Promise<void> {
+    const { walSenderTimeoutMs, version } = settings
     const { slot, publication, tables, onChange, confirm, limits, shutdownTimeoutMs } = this.#options
     const session = new ChangeSession({
       slot,
@@ -189,13 +219,19 @@ export class ChangeCapture {
       confirm: { changes: confirm.changes, ms: statusIntervalMs(confirm.ms, walSenderTimeoutMs) },
       shutdownTimeoutMs: shutdownTimeoutMs ?? 8000,
       silenceLimitMs: SILENCE_LIMIT_MS,
+      messages: version >= LOGICAL_MESSAGES_SINCE,
     })
     if (!(await this.#startWhenFree(session, connection, signal))) return
     this.#session = session
     this.#state = 'streaming'
     this.#streamingSinceMs = Date.now()
     this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
-    await session.run(signal)
+    const heartbeat = new Heartbeat(this.#pool, slot, this.#options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS, session)
+    try {
+      await session.run(signal)
+    } finally {
+      heartbeat.stop()
+    }
   }
 
   /** Waits as a standby while another instance has the slot. Returns false when the signal aborted. */
@@ -204,7 +240,7 @@ export class ChangeCapture {
     connection: ReplicationConnection,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { slot, standbyPollMs = 500, logger } = this.#options
+    const { slot, standbyPollMs = DEFAULT_STANDBY_POLL_MS, logger } = this.#options
     while (!signal.aborted) {
       try {
         await session.start(connection)
@@ -235,6 +271,9 @@ export class ChangeCapture {
     )
   }
 }
+
+/** Since then pgoutput passes logical messages on. */
+const LOGICAL_MESSAGES_SINCE = 140_000
 
 /** Often enough that the server does not think its reader dead. */
 function statusIntervalMs(confirmMs: number, walSenderTimeoutMs: number): number {

@@ -3,6 +3,7 @@ import { qualifiedName, type CapturedTable } from './captured-table.ts'
 import type { Change, Transaction } from './change.ts'
 import { FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
 import type { Frame } from './frames.ts'
+import { heartbeatPrefix } from './heartbeat.ts'
 import type { Lsn } from './lsn.ts'
 import type { PgoutputMessage } from './pgoutput-messages.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
@@ -26,6 +27,8 @@ export interface SessionOptions {
   readonly shutdownTimeoutMs: number
   /** A server that says nothing for so long, even when asked, is gone. */
   readonly silenceLimitMs: number
+  /** Whether the server can pass logical messages on. */
+  readonly messages: boolean
 }
 
 const HANDSHAKE_TIMEOUT_MS = 2000
@@ -48,6 +51,8 @@ export class ChangeSession {
   #index = 0
   #deaf = false
   #lastHeardMs = Date.now()
+  #lastHeartbeatMs: number | undefined
+  #changesRead = 0
   #storedSinceStatus = 0
   #lastConfirmed: Lsn | undefined
   #lastStatusMs = 0
@@ -81,10 +86,26 @@ export class ChangeSession {
     return this.#tracker.oldestCommitTime
   }
 
+  /** It stands still while nothing that is published is written. */
+  get changesRead(): number {
+    return this.#changesRead
+  }
+
+  /** When the last heartbeat came through, in ms since 1970. */
+  get lastHeartbeatMs(): number | undefined {
+    return this.#lastHeartbeatMs
+  }
+
   /** Starts the stream; changes may come before it resolves. Throws a ReplicationError: `slot_in_use`, `slot_lost` … */
   async start(connection: ReplicationConnection): Promise<void> {
-    const { slot, publication, from } = this.#options
-    this.#stream = await connection.start({ slot, publication, from, onFrame: (frame) => this.#onFrame(frame) })
+    const { slot, publication, from, messages } = this.#options
+    this.#stream = await connection.start({
+      slot,
+      publication,
+      from,
+      messages,
+      onFrame: (frame) => this.#onFrame(frame),
+    })
     this.#lastHeardMs = Date.now()
     if (this.#flow.paused) this.#stream.pause()
   }
@@ -162,10 +183,12 @@ export class ChangeSession {
       case 'truncate':
         for (const relation of message.relations) this.#onChange('truncate', { relation, old: null, new: null }, bytes)
         return
+      case 'message':
+        if (message.prefix === heartbeatPrefix(this.#options.slot)) this.#lastHeartbeatMs = Date.now()
+        return
       case 'relation':
       case 'type':
       case 'origin':
-      case 'message':
     }
   }
 
@@ -174,6 +197,7 @@ export class ChangeSession {
     if (transaction === undefined) throw new ReplicationError('protocol', 'a change came outside of a transaction')
     const index = this.#index
     this.#index += 1
+    this.#changesRead += 1
     const change: Change = { operation, relation: row.relation, old: row.old, new: row.new, transaction, index }
     const stored = this.#options.onChange(change)
     if (stored === undefined) return

@@ -9,6 +9,8 @@ export interface Transaction {
   /** Where its commit record starts: the one position that names it, also after a restart. */
   readonly commitLsn: Lsn
   readonly commitTime: Instant
+  /** Of rows that were there before: the snapshot's name. Its rows have the position from which the slot has every change. */
+  readonly snapshot?: string
 }
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate'

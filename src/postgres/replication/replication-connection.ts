@@ -2,6 +2,7 @@ import { Client, escapeIdentifier, escapeLiteral, type ClientConfig, type Connec
 import { readFrame, writeStatus, type Frame } from './frames.ts'
 import { formatLsn, parseLsn, type Lsn } from './lsn.ts'
 import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
+import { SESSION_OPTIONS } from './session-options.ts'
 
 /** Where PostgreSQL listens and who we are there. */
 export interface PostgresServer {
@@ -19,25 +20,31 @@ export interface SystemIdentity {
   readonly walEnd: Lsn
 }
 
+/** From where a new slot has every change. */
+export interface SlotStart {
+  readonly lsn: Lsn
+  /** Imports the rows as they are there, until the next statement on the connection; empty if it was not asked for. */
+  readonly snapshotName: string
+}
+
+export interface SlotOptions {
+  /** PostgreSQL 17 and later: standby servers keep a copy of the slot. */
+  readonly failover: boolean
+  readonly exportSnapshot: boolean
+  /** The slot goes with the connection. */
+  readonly temporary?: boolean
+}
+
 export interface StartReplication {
   readonly slot: string
   readonly publication: string
   /** The server starts here or where the slot stands, whichever is later. */
   readonly from: Lsn
+  /** Whether logical messages are wanted: PostgreSQL 14 and later. */
+  readonly messages: boolean
   /** Called for each frame, in order, also shortly after `pause`. What it throws ends the stream. */
   readonly onFrame: (frame: Frame) => void
 }
-
-/** Output that does not depend on the server's or the role's settings; PostgreSQL's own subscriber asks for the same. */
-const SESSION_OPTIONS = [
-  'datestyle=ISO',
-  'timezone=UTC',
-  'intervalstyle=postgres',
-  'extra_float_digits=3',
-  'bytea_output=hex',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ')
 
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -99,15 +106,16 @@ export class ReplicationConnection {
     }
   }
 
-  /**
-   * Creates a permanent slot for pgoutput; waits until the transactions that run now have ended. With `failover` (PostgreSQL 17
-   * and later) standby servers keep a copy of it. Returns the position from which it has every change.
-   */
-  async createSlot(slot: string, options: { readonly failover: boolean }): Promise<Lsn> {
-    const how = options.failover ? "(SNAPSHOT 'nothing', FAILOVER true)" : 'NOEXPORT_SNAPSHOT'
-    const text = `CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} LOGICAL pgoutput ${how}`
+  /** Creates a slot for pgoutput; waits until the transactions that run now have ended. */
+  async createSlot(slot: string, { failover, exportSnapshot, temporary = false }: SlotOptions): Promise<SlotStart> {
+    const plain = exportSnapshot ? 'EXPORT_SNAPSHOT' : 'NOEXPORT_SNAPSHOT'
+    const how = failover ? `(SNAPSHOT '${exportSnapshot ? 'export' : 'nothing'}', FAILOVER true)` : plain
+    const kind = temporary ? 'TEMPORARY LOGICAL' : 'LOGICAL'
+    const text = `CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} ${kind} pgoutput ${how}`
     const row = await this.#statement(text, `create the replication slot ${slot}`)
-    return parseLsn(String(row['consistent_point']))
+    const { snapshot_name: snapshotName } = row
+    const lsn = parseLsn(String(row['consistent_point']))
+    return { lsn, snapshotName: typeof snapshotName === 'string' ? snapshotName : '' }
   }
 
   /** Starts the stream. Throws a ReplicationError: `slot_in_use`, `slot_lost`, `publication` … */
@@ -115,7 +123,7 @@ export class ReplicationConnection {
     const publications = escapeLiteral(escapeIdentifier(request.publication))
     const text =
       `START_REPLICATION SLOT ${escapeIdentifier(request.slot)} LOGICAL ${formatLsn(request.from)}` +
-      ` (proto_version '1', publication_names ${publications})`
+      ` (proto_version '1', publication_names ${publications}${request.messages ? ", messages 'true'" : ''})`
     const query = new CopyBoth(text, request)
     this.#client.on('notice', (notice) => {
       if (tellsOfMissingPublication(notice)) query.fail(publicationMissing(request, notice))

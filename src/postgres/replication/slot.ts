@@ -1,8 +1,9 @@
 import { escapeIdentifier, escapeLiteral } from 'pg'
 import { parseLsn, type Lsn } from './lsn.ts'
 import type { Queryable } from './publication.ts'
-import type { ReplicationConnection } from './replication-connection.ts'
+import type { ReplicationConnection, SlotStart } from './replication-connection.ts'
 import { ReplicationError, replicationErrorFrom, sqlState } from './replication-error.ts'
+import { readSlotMemory, rememberSlot, type SlotName } from './slot-memory.ts'
 
 /** A replication slot as the server sees it. */
 export interface SlotState {
@@ -82,12 +83,12 @@ export async function checkServer(database: Queryable): Promise<ServerSettings> 
   return { version: row.version, walSenderTimeoutMs: row.timeout }
 }
 
-export interface SlotRequest {
-  readonly slot: string
-  readonly publication: string
+export interface SlotRequest extends SlotName {
   readonly database: string
   /** PostgreSQL's server_version_num. */
   readonly version: number
+  /** Whether the rows as they are where the slot starts can be read afterwards. */
+  readonly exportSnapshot: boolean
 }
 
 /** PostgreSQL 17 keeps slots on its standby servers too. */
@@ -95,32 +96,38 @@ const FAILOVER_SLOTS_SINCE = 170_000
 
 /**
  * Sees to it that the slot is there and ours. A missing one is created only if it never was there: the publication's comment
- * remembers it. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`. Returns whether it was created.
+ * remembers it. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`. Returns where it starts if it was
+ * created, else null.
  */
 export async function ensureSlot(
   database: Queryable,
   connection: ReplicationConnection,
   request: SlotRequest,
-): Promise<boolean> {
+): Promise<SlotStart | null> {
   const { slot } = request
   const state = await readSlot(database, slot)
-  const remembered = await readMark(database, request)
+  const { known } = await readSlotMemory(database, request)
   if (state !== null) {
     checkSlot(state, request)
-    if (!remembered) await writeMark(database, request)
-    return false
+    if (!known) await rememberSlot(database, request)
+    return null
   }
-  if (remembered) {
-    throw slotLost(request, `is gone: it was dropped, or the database was restored without it`, '')
-  }
-  const failover = request.version >= FAILOVER_SLOTS_SINCE
-  const created = await createUnlessThere(connection, slot, failover)
-  await writeMark(database, request)
+  if (known) throw slotLost(request, `is gone: it was dropped, or the database was restored without it`, '')
+  const created = await createUnlessThere(connection, request)
+  await rememberSlot(database, request)
   return created
 }
 
+/** Throws a ReplicationError `slot_foreign` or `slot_lost`. */
 function checkSlot(state: SlotState, request: SlotRequest): void {
-  const { slot, database } = request
+  checkOwner(state, request)
+  if (!state.invalidated) return
+  const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(request.slot)}); `
+  throw slotLost(request, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)', drop)
+}
+
+/** Throws a ReplicationError `slot_foreign` when the slot serves something else. */
+export function checkOwner(state: SlotState, { slot, database }: Pick<SlotRequest, 'slot' | 'database'>): void {
   if (state.plugin !== 'pgoutput' || state.database !== database) {
     const use =
       state.plugin === null ? 'physical replication' : `the plugin ${state.plugin} in database ${state.database}`
@@ -129,55 +136,27 @@ function checkSlot(state: SlotState, request: SlotRequest): void {
       `the replication slot ${slot} is used for ${use}; set PONIX_CDC_SLOT_NAME to a name of its own`,
     )
   }
-  if (state.invalidated) {
-    const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)}); `
-    throw slotLost(request, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)', drop)
-  }
 }
 
 function slotLost({ slot, publication }: SlotRequest, what: string, remedy: string): ReplicationError {
   const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
   return new ReplicationError(
     'slot_lost',
-    `the replication slot ${slot} ${what}. Changes since then will not become events. To accept that and go on from now, ` +
-      `run: ${remedy}${forget}`,
+    `the replication slot ${slot} ${what}. Changes since then will not become events. The way back is ponix-cdc resnapshot: ` +
+      `it sends every present row and goes on from there. To go on from now without that, run: ${remedy}${forget}`,
   )
 }
 
-async function createUnlessThere(connection: ReplicationConnection, slot: string, failover: boolean): Promise<boolean> {
+/** Null when another instance was quicker. */
+async function createUnlessThere(connection: ReplicationConnection, request: SlotRequest): Promise<SlotStart | null> {
+  const { slot, version, exportSnapshot } = request
   try {
-    await connection.createSlot(slot, { failover })
-    return true
+    return await connection.createSlot(slot, { failover: version >= FAILOVER_SLOTS_SINCE, exportSnapshot })
   } catch (error) {
     const cause = error instanceof ReplicationError ? error.cause : error
-    if (sqlState(cause) === '42710') return false
+    if (sqlState(cause) === '42710') return null
     throw error
   }
-}
-
-/** In the publication's comment: it is changed with the database and restored with it, and needs no table. */
-function markOf(slot: string): string {
-  return `[slot ${slot}]`
-}
-
-async function readComment(database: Queryable, publication: string): Promise<string> {
-  const { rows } = await attempt('read the publication', () =>
-    database.query<{ comment: string | null }>(
-      `SELECT obj_description(oid, 'pg_publication') AS comment FROM pg_publication WHERE pubname = $1`,
-      [publication],
-    ),
-  )
-  return rows[0]?.comment ?? ''
-}
-
-async function readMark(database: Queryable, { slot, publication }: SlotRequest): Promise<boolean> {
-  return (await readComment(database, publication)).includes(markOf(slot))
-}
-
-async function writeMark(database: Queryable, { slot, publication }: SlotRequest): Promise<void> {
-  const comment = `${await readComment(database, publication)} ${markOf(slot)}`.trim()
-  const text = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS ${escapeLiteral(comment)}`
-  await attempt(`remember the slot; as the publication's owner run: ${text}`, () => database.query(text))
 }
 
 async function attempt<T>(doing: string, run: () => Promise<T>): Promise<T> {

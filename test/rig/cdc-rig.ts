@@ -1,0 +1,146 @@
+import { afterAll, afterEach, beforeAll, beforeEach, inject, vi } from 'vitest'
+import { connectTo } from './nats-client.ts'
+import { startNats, type NatsAddress, type ServerControl } from './servers.ts'
+import { type BundledService, bundleService, ServiceProcess } from './service-process.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { TestDatabase } from '../../src/postgres/replication/replication-rig.ts'
+import { migrations } from '../../src/postgres/test-schema.ts'
+
+// What the tests of the service stand on: our tables, the program's environment, and what JetStream has stored.
+
+/** Our tables, as the migrations make them. */
+async function migrate(database: TestDatabase): Promise<void> {
+  for (const up of await migrations()) await database.sql(up)
+}
+
+/** The environment of a program that serves this database and this NATS. */
+function environmentOf(
+  database: TestDatabase,
+  natsUrl: string,
+  more: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const { host, port, username, password, database: name } = database.server
+  return {
+    PONIX_POSTGRES_HOST: host,
+    PONIX_POSTGRES_PORT: String(port),
+    PONIX_POSTGRES_DATABASE: name,
+    PONIX_POSTGRES_USERNAME: username,
+    PONIX_POSTGRES_PASSWORD: password,
+    PONIX_NATS_URL: natsUrl,
+    PONIX_CDC_SLOT_NAME: database.slot,
+    PONIX_CDC_BATCH_TIMEOUT_MS: '50',
+    PONIX_CDC_RETRY_DELAY_MS: '200',
+    PONIX_CDC_MAX_RETRY_ATTEMPTS: '1000',
+    ...more,
+  }
+}
+
+/** A message as JetStream has it. */
+export interface StoredEvent {
+  readonly subject: string
+  readonly sequence: number
+  readonly body: Uint8Array
+  header(name: string): string
+}
+
+/** Everything in a stream now, in its order. */
+export async function storedEvents(client: NatsClient, stream: string): Promise<readonly StoredEvent[]> {
+  const { state } = await client.manager.streams.info(stream)
+  const events: StoredEvent[] = []
+  if (state.messages === 0) return events
+  const consumer = await client.jetstream.consumers.get(stream)
+  const messages = await consumer.consume({ max_messages: 5000 })
+  for await (const message of messages) {
+    const { headers } = message
+    events.push({
+      subject: message.subject,
+      sequence: message.seq,
+      body: message.data,
+      header: (name) => headers?.get(name) ?? '',
+    })
+    if (message.seq >= state.last_seq) break
+  }
+  return events
+}
+
+/** How many messages a stream has. */
+export async function storedCount(client: NatsClient, stream: string): Promise<number> {
+  return (await client.manager.streams.info(stream)).state.messages
+}
+
+const WAIT = { timeout: 30_000, interval: 20 }
+
+/**
+ * The program between a NATS of its own and a database of each test's own, with our tables. To be made at the top of a test
+ * file: it sets up and cleans up around each test.
+ */
+export class CdcStage {
+  #program: BundledService | undefined
+  #nats: (NatsAddress & ServerControl) | undefined
+  #client: NatsClient | undefined
+  #database: TestDatabase | undefined
+  readonly #running: ServiceProcess[] = []
+
+  constructor() {
+    beforeAll(async () => {
+      this.#program = await bundleService('cdc')
+      this.#nats = await startNats()
+      this.#client = await connectTo(this.#nats.url)
+    })
+    afterAll(async () => {
+      await this.client.drain()
+      await this.nats[Symbol.asyncDispose]()
+      await this.#program?.[Symbol.asyncDispose]()
+    })
+    beforeEach(async () => {
+      this.#database = await TestDatabase.create(inject('postgres'))
+      await migrate(this.#database)
+      const { streams } = this.client.manager
+      for await (const { config } of streams.list()) await streams.delete(config.name)
+    })
+    afterEach(async () => {
+      for (const process of this.#running.splice(0)) await process.kill()
+      await this.database[Symbol.asyncDispose]()
+    })
+  }
+
+  get nats(): NatsAddress & ServerControl {
+    return present(this.#nats)
+  }
+
+  get client(): NatsClient {
+    return present(this.#client)
+  }
+
+  get database(): TestDatabase {
+    return present(this.#database)
+  }
+
+  /** Starts the program, with a command if one is given. */
+  launch(more: Readonly<Record<string, string>> = {}, args: readonly string[] = []): ServiceProcess {
+    const process = new ServiceProcess(
+      present(this.#program).path,
+      environmentOf(this.database, this.nats.url, more),
+      args,
+    )
+    this.#running.push(process)
+    return process
+  }
+
+  /** Starts the program; resolves when it streams. */
+  async start(more: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
+    const process = this.launch(more)
+    await process.line('streaming changes')
+    return process
+  }
+
+  /** Resolves when the stream has so many messages. */
+  async untilStored(stream: string, count: number): Promise<void> {
+    await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, WAIT)
+  }
+}
+
+function present<T>(part: T | undefined): T {
+  if (part === undefined) throw new Error('the stage is set up by the hooks of the tests')
+  return part
+}
