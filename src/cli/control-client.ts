@@ -1,7 +1,10 @@
-import { request, type IncomingMessage } from 'node:http'
+import http, { type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { errorAnswer } from '../supervisor/control/status.ts'
+import type { RunFolder } from '../supervisor/guard/run-folder.ts'
+import { isRunning, readRecord } from '../supervisor/guard/run-record.ts'
+import { sleep } from '../supervisor/sleep.ts'
 
 /** The request could not be met; `message` is one line for people. `exitCode` is what the command ends with. */
 export class ControlError extends Error {
@@ -18,14 +21,18 @@ export class ControlError extends Error {
 const REFUSED = 1
 const NOT_RUNNING = 3
 
+/** One that runs but has no socket yet has only just been started. */
+const PATIENCE_MS = 5000
+const LOOK_EVERY_MS = 20
+
 /** Talks to the orchestrator that runs a configuration, through its socket. */
 export class ControlClient {
-  readonly #socketPath: string
+  readonly #folder: RunFolder
   readonly #config: string
 
   /** `config` is what people call the file. */
-  constructor(socketPath: string, config: string) {
-    this.#socketPath = socketPath
+  constructor(folder: RunFolder, config: string) {
+    this.#folder = folder
     this.#config = config
   }
 
@@ -36,27 +43,50 @@ export class ControlClient {
 
   /** The answer, to be read as it comes. Throws a ControlError if nobody listens, or the answer is an error. */
   async open(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
-    const sent = body === undefined ? '' : JSON.stringify(body)
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = { host: 'control', 'content-length': Buffer.byteLength(sent) }
-      request({ socketPath: this.#socketPath, method, path, headers }, resolve)
-        .once('error', (error) => reject(this.#describe(error)))
-        .end(sent)
-    })
+    const response = await this.#send(method, path, body)
     if (response.statusCode === 200) return response
     const { error } = errorAnswer.parse(JSON.parse(await text(response)))
     throw new ControlError(error, REFUSED)
   }
 
-  #describe(error: Error): ControlError {
-    const code = 'code' in error ? error.code : null
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+  async #send(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
+    const until = performance.now() + PATIENCE_MS
+    for (;;) {
+      try {
+        return await request(this.#folder.socketPath, method, path, body)
+      } catch (error) {
+        const record = readRecord(this.#folder.recordPath)
+        const isStarting = isNobodyThere(error) && record !== null && isRunning(record)
+        if (!isStarting || performance.now() > until) throw this.#describe(error)
+      }
+      await sleep(LOOK_EVERY_MS)
+    }
+  }
+
+  #describe(error: unknown): ControlError {
+    if (isNobodyThere(error)) {
       return new ControlError(
         `no orchestrator runs ${this.#config}; start one with: ponix-orchestrator --config ${this.#config}`,
         NOT_RUNNING,
       )
     }
-    if (code === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
-    return new ControlError(`cannot reach the orchestrator of ${this.#config}: ${error.message}`, NOT_RUNNING)
+    if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
+    return new ControlError(`cannot reach the orchestrator of ${this.#config}: ${String(error)}`, NOT_RUNNING)
   }
+}
+
+function isNobodyThere(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ECONNREFUSED'
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : null
+}
+
+function request(socketPath: string, method: string, path: string, body?: object): Promise<IncomingMessage> {
+  const sent = body === undefined ? '' : JSON.stringify(body)
+  const headers = { host: 'control', 'content-length': Buffer.byteLength(sent) }
+  return new Promise((resolve, reject) => {
+    http.request({ socketPath, method, path, headers }, resolve).once('error', reject).end(sent)
+  })
 }

@@ -227,6 +227,7 @@ describe('logs (O-9)', () => {
     const rig = await openRig()
     const { child } = await start({ a: rig.program('a') })
     child.stdout?.resume()
+    await status()
     const a = await rig.nextStart('a')
     const { socketPath } = runFolder(`${program.folder}/commonplace.json`, { XDG_RUNTIME_DIR: program.folder })
     const response = await new Promise<NodeJS.ReadableStream>((resolve) => {
@@ -337,11 +338,13 @@ describe('the socket', () => {
 
   test('is open to this user only', async () => {
     await start({ a: sleeper })
+    await status()
     expect(statSync(socketPath()).mode & 0o777).toBe(0o600)
   })
 
   test('gives Prometheus what status has (O-41)', async () => {
     await start({ a: sleeper })
+    await status()
     const { body } = await ask('GET', '/metrics')
     expect(body).toContain('# TYPE ponix_process_restarts_total counter\nponix_process_restarts_total{process="a"} 0\n')
     expect(body).toContain('ponix_process_ready{process="a"} 1\n')
@@ -351,6 +354,7 @@ describe('the socket', () => {
 
   test('a bad request is one line that says what was expected', async () => {
     await start({ a: sleeper })
+    await status()
     const form = 'expected a body like {\\"processes\\": [\\"name\\"]}'
     expect(await ask('POST', '/stop', 'nonsense')).toEqual({ status: 400, body: `{"error":"${form}"}\n` })
     expect(await ask('POST', '/stop', '{"processes": []}')).toMatchObject({ status: 400 })

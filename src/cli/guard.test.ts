@@ -133,13 +133,13 @@ describe('the guard (O-38)', () => {
 
   test('after a stop that was asked for there is no guard, no record and nothing marked', async () => {
     const rig = await openRig()
-    const running = startWith({ a: rig.program('a') })
+    const running = startWith({ unlike_any_other: rig.program('a') })
     await rig.nextStart('a')
     running.signal('SIGINT')
     expect((await running.outcome).code).toBe(0)
     expect(guards()).toEqual([])
     expect(readdirSync(program.folder, { recursive: true })).not.toContainEqual(expect.stringContaining('run.json'))
-    expect(markedProcesses('').filter(({ mark }) => mark.endsWith('/a'))).toEqual([])
+    expect(markedProcesses('').filter(({ mark }) => mark.endsWith('/unlike_any_other'))).toEqual([])
   })
 })
 

@@ -13,7 +13,7 @@ async function connect({ config }: FileOptions): Promise<ControlClient> {
     import('./control-client.ts'),
     import('../supervisor/guard/run-folder.ts'),
   ])
-  return new ControlClient(runFolder(config, process.env).socketPath, config)
+  return new ControlClient(runFolder(config, process.env), config)
 }
 
 /** What a failure means to whoever called: the exit codes of the command line. */

@@ -5,7 +5,7 @@ import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
-import { ControlServer } from '../supervisor/control/server.ts'
+import type { ControlServer } from '../supervisor/control/server.ts'
 import { ControlTarget } from '../supervisor/control/target.ts'
 import type { StopReason } from '../supervisor/events.ts'
 import { Claim } from '../supervisor/guard/claim.ts'
@@ -65,25 +65,26 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     now: () => performance.now(),
   })
   killChildrenOnMistakes(supervisor)
-  const control = await listen(target, folder.socketPath, reporter.warn)
   const ended = supervisor.run()
+  const control = listen(target, folder.socketPath, reporter.warn)
   const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   // What may still live after a kill is left to the guard.
-  control?.close()
+  void control.then((server) => server?.close())
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }
 
-/** Supervision goes on without a control socket, if there can be none. */
+/** Loaded once the first children are on their way. Supervision goes on without a control socket, if there can be none. */
 async function listen(
   target: ControlTarget,
   socketPath: string,
   warn: (message: string) => void,
 ): Promise<ControlServer | null> {
   try {
+    const { ControlServer } = await import('../supervisor/control/server.ts')
     return await ControlServer.listen(target, socketPath)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
