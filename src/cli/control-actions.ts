@@ -8,9 +8,14 @@ export type ProcessAction = 'start' | 'stop' | 'restart'
 /** `start`, `stop` and `restart`: shows how the processes stand afterwards; exit code 1 if one that should be up is not. */
 export async function act(client: ControlClient, action: ProcessAction, names: readonly string[]): Promise<number> {
   const { processes } = await client.call('POST', `/${action}`, statusAnswer, { processes: names })
-  const chosen = processes.filter(({ name }) => names.includes(name))
+  const chosen = processes.filter(({ name }) => names.includes(name) || names.includes(groupOf(name)))
   process.stdout.write(renderStatus(chosen, process.stdout.isTTY && process.stdout.hasColors()))
   return action !== 'stop' && chosen.some(({ state }) => state === 'failed' || state === 'skipped') ? 1 : 0
+}
+
+/** The name in the file of an instance such as `worker#2`. */
+function groupOf(name: string): string {
+  return name.replace(/#\d+$/, '')
 }
 
 /** `reload`: the running orchestrator reads its file again (O-39). */

@@ -7,6 +7,7 @@ const broker: MqttBroker = { host: 'localhost', port: 1883, required: true, prov
 function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedProcess {
   return {
     name,
+    group: name,
     kind: 'service',
     command: '/bin/never-shown',
     args: ['--password', 'hunter2'],
@@ -19,6 +20,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     livenessProbe: null,
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
+    log: { file: null, quiet: false },
     startupTimeoutMs: 1,
     restart: {
       policy: 'always',
@@ -127,5 +129,31 @@ describe('the dependency graph (O-8)', () => {
     const user = process('user', { usesMqttBroker: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
     expect(describeDependencies(user, provided)).toBe(' ← mqtt (ready)')
     expect(renderMermaid({ ...config, mqttBroker: provided })).not.toContain('broker')
+  })
+})
+
+describe('instances of one process in the graph (O-8)', () => {
+  const instance = (number: number) => process(`worker#${number}`, { group: 'worker' })
+  const all = [1, 2, 3].map((number) => ({ name: `worker#${number}`, condition: 'started' as const }))
+  const replicated: ResolvedConfig = {
+    ...config,
+    processes: [process('web', { dependsOn: all }), instance(1), instance(2), instance(3)],
+  }
+
+  it('are one node', () => {
+    expect(renderText(replicated)).toBe('  1  worker ×3\n  2  web       ← worker (started)\n')
+    expect(renderMermaid(replicated)).toBe('flowchart LR\n  p0["web"]\n  p1["worker ×3"]\n  p1 -->|started| p0\n')
+    expect(renderDot(replicated)).toContain('  "worker" [label="worker ×3"];\n  "worker" -> "web" [label="started"];\n')
+    expect(JSON.parse(renderJson(replicated))).toMatchObject({
+      processes: [
+        { name: 'web', depends_on: [{ name: 'worker', condition: 'started' }] },
+        { name: 'worker', instances: ['worker#1', 'worker#2', 'worker#3'] },
+      ],
+      start_order: [['worker'], ['web']],
+    })
+  })
+
+  it('have their own name where just one of them runs', () => {
+    expect(renderText({ ...config, processes: [instance(2)] })).toBe('  1  worker#2\n')
   })
 })

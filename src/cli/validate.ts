@@ -1,4 +1,4 @@
-import { describeDependencies } from './graph-rendering.ts'
+import { describeDependencies, titleOf, withoutInstances } from './graph-rendering.ts'
 import { type FileOptions, toLoadOptions } from './options.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
 import { startOrder } from '../supervisor/graph.ts'
@@ -6,10 +6,13 @@ import { startOrder } from '../supervisor/graph.ts'
 /** `validate`: throws a ConfigError for a bad file, prints the start order of a good one (O-7). */
 export async function validate(typed: FileOptions): Promise<number> {
   const config = loadConfig(toLoadOptions(typed))
-  const byName = new Map(config.processes.map((process) => [process.name, process]))
-  const lines = startOrder(config.processes).flatMap((name, index) => {
+  const processes = withoutInstances(config)
+  const byName = new Map(processes.map((process) => [process.name, process]))
+  const lines = startOrder(processes).flatMap((name, index) => {
     const process = byName.get(name)
-    return process === undefined ? [] : [`${index + 1}. ${name}${describeDependencies(process, config.mqttBroker)}`]
+    return process === undefined
+      ? []
+      : [`${index + 1}. ${titleOf(process)}${describeDependencies(process, config.mqttBroker)}`]
   })
   process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
   return 0

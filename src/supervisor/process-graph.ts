@@ -32,6 +32,12 @@ export class ProcessGraph {
     return names.flatMap((name) => this.#processes.get(name) ?? [])
   }
 
+  /** For a name of the file those of its instances, for the name of a process just that, else none. */
+  instancesNamed(name: string): readonly string[] {
+    const instances = this.all.filter(({ definition }) => definition.group === name).map((one) => one.name)
+    return instances.length > 0 ? instances : this.named([name]).map((one) => one.name)
+  }
+
   dependenciesOf({ name }: ManagedProcess): readonly Dependency[] {
     return this.#dependencies.get(name) ?? []
   }

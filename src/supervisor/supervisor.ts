@@ -6,6 +6,7 @@ import { DependencyRestarts } from './dependency-restarts.ts'
 import { endEscaped, killEscaped } from './escaped.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
 import { exitCode } from './exit-code.ts'
+import { Failures } from './failures.ts'
 import { ManagedProcess } from './managed-process.ts'
 import { isOver, ManualControl } from './manual-control.ts'
 import { BrokerGate } from './mqtt-broker.ts'
@@ -34,6 +35,17 @@ export class Supervisor {
     doomed: this.#doomed,
     look: () => this.#look(),
   })
+  readonly #failures = new Failures({
+    graph: () => this.#graph,
+    stop: (reason) => {
+      this.#somethingFailed = true
+      this.stop(reason)
+    },
+    doom: (processes) => {
+      this.#doom(processes)
+      this.#scheduleLook()
+    },
+  })
   readonly #dependencyRestarts = new DependencyRestarts((process) => this.#graph.dependentsOf(process))
   #graph: ProcessGraph
   #broker: BrokerGate
@@ -55,6 +67,10 @@ export class Supervisor {
     const names = config.processes.map((process) => process.name)
     this.#output = new Output(names, options, (stream, reason) => this.#emit({ type: 'output_closed', stream, reason }))
     this.#graph = new ProcessGraph(config, (definition) => this.#manage(definition))
+  }
+
+  get graph(): ProcessGraph {
+    return this.#graph
   }
 
   get processes(): readonly ManagedProcess[] {
@@ -178,13 +194,9 @@ export class Supervisor {
       wentDown: (process, exit) => {
         if (this.#endsAll(process, exit)) this.stop({ type: 'exited', process: process.name, exit })
       },
-      couldNotStart: (process, message) => this.#failStart(process, message),
-      gaveUp: (process, message) => {
-        if (process.definition.kind === 'task' || this.#graph.hasWaitingDependents(process))
-          this.#failStart(process, message)
-        else this.#onFailed(process, message)
-      },
-      failed: (process, reason) => this.#onFailed(process, reason),
+      couldNotStart: (process, message) => this.#failures.couldNotStart(process, message),
+      gaveUp: (process, message) => this.#failures.gaveUp(process, message),
+      failed: (process, reason) => this.#failures.failed(process, reason),
     }
   }
 
@@ -242,30 +254,6 @@ export class Supervisor {
   #mayStop(process: ManagedProcess): boolean {
     if (process.state.type === 'backoff') return true
     return this.#graph.dependentsOf(process).every((dependent) => !this.#doomed.has(dependent) || dependent.isQuiet)
-  }
-
-  #onFailed(process: ManagedProcess, reason: string): void {
-    if (process.definition.whenFailed === 'stop') this.stop({ type: 'process_failed', process: process.name, reason })
-    else if (process.definition.kind === 'task') this.#onTaskFailed(process, reason)
-  }
-
-  /** Its dependents are skipped, everything is stopped. */
-  #failStart(process: ManagedProcess, message: string): void {
-    this.#graph.skipHopeless()
-    this.#somethingFailed = true
-    this.stop({ type: 'start_failed', process: process.name, message })
-  }
-
-  /** What waits for the end of a task, however it ends, still runs, and what that needs stays up; all else is stopped. */
-  #onTaskFailed(task: ManagedProcess, reason: string): void {
-    this.#graph.skipHopeless()
-    const kept = this.#graph.waitingAfter(task)
-    if (kept.size === 0) {
-      this.#failStart(task, reason)
-      return
-    }
-    this.#doom(this.#graph.all.filter((process) => !kept.has(process)))
-    this.#scheduleLook()
   }
 
   /** Looks for the broker, as soon as the process that provides it is ready, if one does. */

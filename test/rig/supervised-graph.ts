@@ -70,6 +70,7 @@ export type ProcessSketch = Partial<Omit<ResolvedProcess, 'dependsOn' | 'restart
 
 function processOf(sketch: ProcessSketch): ResolvedProcess {
   return {
+    group: sketch.name,
     kind: 'service',
     args: [],
     shell: false,
@@ -82,6 +83,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     startupTimeoutMs: 60_000,
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
+    log: { file: null, quiet: false },
     ...sketch,
     restart: {
       policy: sketch.kind === 'task' ? 'never' : 'always',

@@ -56,6 +56,7 @@ describe('the minimal file', () => {
       processes: [
         {
           name: 'store',
+          group: 'store',
           kind: 'service',
           command: 'my-store',
           args: [],
@@ -78,6 +79,7 @@ describe('the minimal file', () => {
           },
           whenFailed: 'isolate',
           onDependencyRestart: 'ignore',
+          log: { file: null, quiet: false },
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
         },
       ],
@@ -234,7 +236,7 @@ describe('a broken file (O-20)', () => {
   })
 
   it.each([
-    ['replicas', 3],
+    ['replica', 3],
     ['livenes_probe', { exec: 'true' }],
     ['toString', 1],
   ])('does not know the key %s of a process', (key, value) => {

@@ -3,9 +3,11 @@ import { resolve } from 'node:path'
 import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from '../graph.ts'
 import { describeFileError } from './file-error.ts'
 import { allKeys, childOf, type JsonNode, JsonSyntaxError, parseJson, positionOf, toValue } from './json-source.ts'
+import { type Instance, instancesOf } from './instances.ts'
+import { checkLogFiles } from './log-files.ts'
 import { ConfigError, excerpt, ProblemList } from './problems.ts'
 import { dependenciesOf, lookAround, resolveProcess, restartPolicy } from './resolve.ts'
-import type { ResolvedConfig } from './resolved.ts'
+import type { ResolvedConfig, ResolvedProcess } from './resolved.ts'
 import { configSchema, environmentSchema, type ProcessFile, processSchema } from './schema.ts'
 import { addSchemaProblems } from './schema-problems.ts'
 import { select, type Selection } from './selection.ts'
@@ -36,7 +38,8 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
     file.env,
     options.environment,
   )
-  const processes = Array.from(running, ([name, process]) => resolveProcess(name, process, around))
+  const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, around))
+  checkLogFiles(processes, problems)
   if (brokerProvider !== null && !file.hasCycle) checkBrokerOrder(processes, brokerProvider, problems)
   problems.throwIfAny()
   const given = options.mqttBroker !== null || file.mqttBroker !== null
@@ -115,7 +118,9 @@ function salvageProcess(value: unknown): ProcessFile | null {
   )
   if (wrong.has('env') || wrong.has('env_file')) return null
   const right = Object.entries(value).filter(([key]) => !wrong.has(key))
-  return processSchema.safeParse({ command: 'wrong', ...Object.fromEntries(right) }).data ?? null
+  // Its instances have a number, however many there are meant to be.
+  const replicas = wrong.has('replicas') ? { replicas: 1 } : {}
+  return processSchema.safeParse({ command: 'wrong', ...Object.fromEntries(right), ...replicas }).data ?? null
 }
 
 function toNodeValue(node: JsonNode | undefined): unknown {
@@ -163,32 +168,40 @@ function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: 
   }
 }
 
+/** Every instance that runs, by name in the file, in its order. */
 function selectRunning(
   file: CheckedFile,
   options: LoadOptions,
   problems: ProblemList,
-): ReadonlyMap<string, ProcessFile> {
+): ReadonlyMap<string, readonly Instance[]> {
+  const instances = new Map(Array.from(file.processes, ([name, process]) => [name, instancesOf(name, process)]))
   const disabled = new Set(Array.from(file.processes).flatMap(([name, { disabled }]) => (disabled ? [name] : [])))
-  const selected = select(file.names, disabled, options)
-  if (selected.ok) return new Map([...file.processes].filter(([name]) => selected.names.has(name)))
+  const groups = new Map(file.names.map((name) => [name, instances.get(name)?.map((one) => one.name) ?? [name]]))
+  const selected = select(groups, disabled, options)
+  if (selected.ok) {
+    const { names } = selected
+    const running = Array.from(instances, ([name, all]) => [name, all.filter((one) => names.has(one.name))] as const)
+    return new Map(running.filter(([, some]) => some.length > 0))
+  }
   problems.throwIfAny()
   throw new ConfigError('selection', selected.problem)
 }
 
-function findBrokerProvider(running: ReadonlyMap<string, ProcessFile>, problems: ProblemList): string | null {
-  const [provider, ...others] = Array.from(running).filter(([, process]) => process.provides === 'mqtt_broker')
-  for (const [name] of others) {
-    problems.add(['processes', name, 'provides'], `process "${provider?.[0]}" provides the MQTT broker already`)
+function findBrokerProvider(running: ReadonlyMap<string, readonly Instance[]>, problems: ProblemList): string | null {
+  const [provider, ...others] = [...running.values()].flat().filter(({ file }) => file.provides === 'mqtt_broker')
+  for (const { group } of others) {
+    problems.add(['processes', group, 'provides'], `process "${provider?.name}" provides the MQTT broker already`)
   }
-  return provider?.[0] ?? null
+  return provider?.name ?? null
 }
 
 /** The broker waits for nobody who waits for the broker. */
-function checkBrokerOrder(processes: readonly GraphNode[], provider: string, problems: ProblemList): void {
+function checkBrokerOrder(processes: readonly ResolvedProcess[], provider: string, problems: ProblemList): void {
+  const group = processes.find(({ name }) => name === provider)?.group ?? provider
   for (const problem of findGraphProblems(processes)) {
     if (problem.type !== 'cycle') continue
     const cycle = problem.cycle.join(' → ')
     const message = `process "${provider}" is the MQTT broker, and waits for a process that uses the broker: ${cycle}`
-    problems.add(['processes', provider, 'provides'], message, 'key')
+    problems.add(['processes', group, 'provides'], message, 'key')
   }
 }

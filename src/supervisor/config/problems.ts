@@ -51,7 +51,9 @@ export class ProblemList {
 
   addAt(offset: number, path: JsonPath, message: string): void {
     const problem = { path: describePath(path), ...positionOf(this.#text, offset), message }
-    this.#found.push({ offset, problem })
+    // All instances of a process are wrong in the same way.
+    const isKnown = this.#found.some((one) => one.offset === offset && one.problem.message === message)
+    if (!isKnown) this.#found.push({ offset, problem })
   }
 
   /** `expected` completes "expected …"; what is there instead is added, unless it is a secret. */

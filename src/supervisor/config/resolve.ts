@@ -1,14 +1,21 @@
 import { basename, dirname, resolve } from 'node:path'
+import { parseByteSize } from './byte-size.ts'
 import { type EnvFile, readEnvFile } from './env-file.ts'
 import { extendPath, inheritedEnvironment, programFolders, type Variables } from './environment.ts'
+import type { Instance } from './instances.ts'
 import { interpolate } from './interpolate.ts'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
-import type { DependencyCondition, ProbeCheck, ResolvedProbe, ResolvedProcess, ResolvedRestart } from './resolved.ts'
+import type {
+  DependencyCondition,
+  ProbeCheck,
+  ResolvedLog,
+  ResolvedProbe,
+  ResolvedProcess,
+  ResolvedRestart,
+} from './resolved.ts'
 import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
-
-type Names = ReadonlyMap<string, ProcessFile>
 
 /** What all processes of one file have in common, and where problems go. */
 export interface Surroundings {
@@ -17,8 +24,8 @@ export interface Surroundings {
   readonly broker: SocketAddress
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
-  /** Every process that runs, by name. */
-  readonly running: Names
+  /** Every instance that runs, by name in the file. */
+  readonly running: ReadonlyMap<string, readonly Instance[]>
   readonly inherited: Variables
   /** The file's own `env`, interpolated. */
   readonly shared: Variables
@@ -42,16 +49,20 @@ export function lookAround(
 }
 
 /** One process with everything filled in, looked up and decided. What cannot be goes to the surroundings' problems. */
-export function resolveProcess(name: string, file: ProcessFile, around: Surroundings): ResolvedProcess {
-  const path = ['processes', name]
+export function resolveProcess(instance: Instance, around: Surroundings): ResolvedProcess {
+  const { name, group, file } = instance
+  const path = ['processes', group]
   const scope = new Scope(around, around.inherited)
   scope.add(around.shared)
+  const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
+  scope.add(replica)
   scope.namesAreKnown = around.namesAreKnown
   for (const read of readEnvFiles(file, path, around)) {
     if (read.ok) scope.add(read.variables)
     else scope.namesAreKnown = false
   }
   scope.addInterpolated(file.env, [...path, 'env'])
+  scope.add(replica)
   const env = childEnvironment(scope, around)
   scope.add(env)
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
@@ -60,6 +71,7 @@ export function resolveProcess(name: string, file: ProcessFile, around: Surround
   const usesMqttBroker = name !== around.brokerProvider && (forBroker || scope.usedBroker)
   return {
     name,
+    group,
     kind: file.kind,
     command: file.command,
     args: forBroker ? withBrokerFlag(args, around.broker) : args,
@@ -74,6 +86,7 @@ export function resolveProcess(name: string, file: ProcessFile, around: Surround
     restart: resolveRestart(file),
     whenFailed: file.when_failed,
     onDependencyRestart: file.on_dependency_restart,
+    log: resolveLog(file, (text) => resolve(dirname(around.path), scope.interpolate(text, [...path, 'log', 'file']))),
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
   }
 }
@@ -168,8 +181,9 @@ function resolveDependencies(
 ): ResolvedProcess['dependsOn'] {
   const dependencies = new Map<string, DependencyCondition>()
   for (const [name, condition] of dependenciesOf(file)) {
-    const dependency = around.running.get(name)
-    if (dependency !== undefined) dependencies.set(name, condition ?? defaultCondition(dependency))
+    for (const dependency of around.running.get(name) ?? []) {
+      dependencies.set(dependency.name, condition ?? defaultCondition(dependency.file))
+    }
   }
   const provider = around.brokerProvider
   if (usesMqttBroker && provider !== null && !dependencies.has(provider)) dependencies.set(provider, 'ready')
@@ -192,6 +206,18 @@ function resolveRestart(file: ProcessFile): ResolvedRestart {
     maxAttempts: max_attempts ?? Number.POSITIVE_INFINITY,
     windowMs: window_ms ?? null,
   }
+}
+
+function resolveLog({ log }: ProcessFile, pathOf: (file: string) => string): ResolvedLog {
+  const file =
+    log.file === undefined
+      ? null
+      : {
+          path: pathOf(log.file),
+          maxSize: parseByteSize(log.max_size ?? '') ?? 10_000_000,
+          maxFiles: log.max_files ?? 5,
+        }
+  return { file, quiet: log.quiet }
 }
 
 function resolveProbe(file: ProbeFile): ResolvedProbe {

@@ -23,7 +23,10 @@ export interface MqttBroker {
 export type DependencyCondition = 'started' | 'ready' | 'completed' | 'completed_successfully'
 
 export interface ResolvedProcess {
+  /** Unique: its name in the file, or of an instance that and its number, as in `worker#2`. */
   readonly name: string
+  /** Its name in the file, which all instances of a process have in common. */
+  readonly group: string
   readonly kind: 'service' | 'task'
   readonly command: string
   readonly args: readonly string[]
@@ -45,7 +48,24 @@ export interface ResolvedProcess {
   readonly whenFailed: 'isolate' | 'stop'
   /** When something it depends on is started again: nothing, or it goes down before and up after it. */
   readonly onDependencyRestart: 'ignore' | 'restart'
+  readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
+}
+
+export interface ResolvedLog {
+  /** Where its lines go beside the orchestrator's output. */
+  readonly file: LogFileSettings | null
+  /** Its lines do not go to the orchestrator's output. */
+  readonly quiet: boolean
+}
+
+export interface LogFileSettings {
+  /** Absolute. */
+  readonly path: string
+  /** Bytes; what would make the file larger goes to a new one. */
+  readonly maxSize: number
+  /** Old files that are kept, `path.1` the newest. */
+  readonly maxFiles: number
 }
 
 export interface ResolvedRestart {

@@ -1,14 +1,8 @@
 import { z } from 'zod'
-import { nearestName } from '../nearest-name.ts'
+import { choice, flag, milliseconds, plainText, section, statement, text, wholeNumber } from './schema-fields.ts'
+import { byteSizeForm, parseByteSize } from './byte-size.ts'
 import { parseSocketAddress, socketAddressForm } from './socket-address.ts'
 
-/*
- * Every message here completes "expected …". Two kinds are whole sentences instead: those of unknown keys (one line for each
- * key), and those of `statement`, which speak of how two keys stand to each other.
- */
-
-/** The longest wait that a timer of Node can hold, about 24 days. */
-const maxTimer = 2_147_483_647
 const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
 const nameForm =
   'a name of letters, digits, "_", "-", "." and ":" that begins with a letter, a digit or "_" and is no number'
@@ -25,57 +19,6 @@ const signals = [
   'SIGPWR',
   'SIGKILL',
 ] as const
-
-function unknownKey(key: string, known: readonly string[]): string {
-  const nearest = nearestName(key, known)
-  return nearest === null ? `unknown key; known are ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
-}
-
-/** An object of known keys; any other key is an error that names the nearest known one. */
-function section<T extends z.core.$ZodLooseShape>(form: string, shape: T) {
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? (issue.keys ?? []).map((key) => unknownKey(key, Object.keys(shape))).join('\n')
-        : form,
-  })
-}
-
-/** The options of a refinement that runs also where other keys are wrong, so that every error is found at once. */
-function statement(error: string, path: readonly string[]) {
-  return {
-    error,
-    path: [...path],
-    params: { statement: true },
-    when: ({ value }: { readonly value: unknown }) => typeof value === 'object' && value !== null,
-  }
-}
-
-function text(form: string) {
-  return z
-    .string({ error: form })
-    .min(1, { error: form })
-    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
-}
-
-/** May be empty, as an argument or the value of a variable may. */
-function plainText(form: string) {
-  return z
-    .string({ error: form })
-    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
-}
-
-function choice<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(', ')}` })
-}
-
-function wholeNumber(form: string, min: number, max: number) {
-  const error = `${form} from ${min} to ${max}`
-  return z.int({ error }).min(min, { error }).max(max, { error })
-}
-
-const milliseconds = (min: number) => wholeNumber('a whole number of milliseconds', min, maxTimer)
-const flag = () => z.boolean({ error: 'true or false' })
 
 /** Variables of the environment, before interpolation. */
 export const environmentSchema = z.record(
@@ -144,6 +87,16 @@ function saysItself(probe: z.infer<typeof probeSchema> | undefined): boolean {
   return probe?.log_line !== undefined || probe?.notify !== undefined
 }
 
+function asksAnAddress(probe: z.infer<typeof probeSchema> | undefined): boolean {
+  return probe?.tcp_socket !== undefined || probe?.http_get !== undefined
+}
+
+function isOneOfMany({ replicas }: { readonly replicas?: number | undefined }): boolean {
+  return replicas !== undefined && replicas > 1
+}
+
+const probesOfMany = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
+
 const restartSchema = section('an object', {
   policy: choice(['always', 'on_failure', 'never'])
     .optional()
@@ -177,6 +130,31 @@ const shutdownSchema = section('an object', {
   signal: choice(signals).default('SIGTERM').describe('signal that asks the process to end'),
   timeout_ms: milliseconds(0).default(5000).describe('if it still runs after this long it gets SIGKILL'),
 })
+
+const logSchema = section('an object', {
+  file: text('the path of a file')
+    .optional()
+    .describe(
+      'the lines go to this file too, as they are, without prefix; relative to the folder of the configuration, folders are made. Names are interpolated: with `replicas` it needs `${PONIX_REPLICA}`',
+    ),
+  max_size: z
+    .union([wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER), text(byteSizeForm)], { error: byteSizeForm })
+    .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
+    .optional()
+    .describe(
+      'bytes, or such as `"10MB"`, `"64KiB"`: a file that would grow larger becomes `file.1`; if not given, 10 MB',
+    ),
+  max_files: wholeNumber('a whole number', 1, 1000)
+    .optional()
+    .describe('old files that are kept, `file.1` (the newest) to `file.N`; if not given, 5'),
+  quiet: flag().default(false).describe('`true`: nothing of it on the terminal; `file` and the command `logs` have it'),
+})
+  .refine((log) => log.file !== undefined || log.max_size === undefined, {
+    ...statement('has no meaning without "file", which it bounds', ['max_size']),
+  })
+  .refine((log) => log.file !== undefined || log.max_files === undefined, {
+    ...statement('has no meaning without "file", whose old ones it counts', ['max_files']),
+  })
 
 const dependencySchema = section('an object with a condition, such as {"condition": "ready"}', {
   condition: choice(['started', 'ready', 'completed', 'completed_successfully']).describe(
@@ -241,6 +219,12 @@ export const processSchema = section('an object that describes a process', {
     .default('ignore')
     .describe('`restart`: whenever something it depends on is started again, it goes down before that and up after it'),
   shutdown: shutdownSchema.prefault({}).describe('how the process is stopped'),
+  replicas: wholeNumber('a whole number', 1, 1000)
+    .optional()
+    .describe(
+      'this many instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`; a dependency on `name` is one on all of them. If not given, one, without a number',
+    ),
+  log: logSchema.prefault({}).describe('where its lines go, beside the output of the orchestrator'),
   provides: z
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
     .optional()
@@ -263,6 +247,18 @@ export const processSchema = section('an object that describes a process', {
     ...statement('"always" has no place in a task, which runs to its end once; use "on_failure" or "never"', [
       'restart',
       'policy',
+    ]),
+  })
+
+  .refine((process) => !isOneOfMany(process) || process.provides === undefined, {
+    ...statement('has no place beside "replicas": there is one broker at one address', ['provides']),
+  })
+  .refine((process) => !isOneOfMany(process) || !asksAnAddress(process.readiness_probe), {
+    ...statement(`asks the same address for every instance; ${probesOfMany}`, ['readiness_probe']),
+  })
+  .refine((process) => !isOneOfMany(process) || !asksAnAddress(process.liveness_probe), {
+    ...statement('asks the same address for every instance; use exec, which has PONIX_REPLICA in its environment', [
+      'liveness_probe',
     ]),
   })
 

@@ -4,8 +4,10 @@ import type { ReloadAnswer, StatusAnswer } from './status.ts'
 /** What can be asked of a running orchestrator; names are checked by who calls. */
 export interface Controllable {
   readonly logs: LogHistory
-  /** In the order of the file. */
+  /** Of all processes, instances included, in the order of the file. */
   readonly names: readonly string[]
+  /** What a name of the file, or of an instance, means; nothing if there is none. */
+  instancesNamed(name: string): readonly string[]
   status(): StatusAnswer
   /** Resolves when each of them is up, has ended, or has failed. */
   start(names: readonly string[]): Promise<void>

@@ -102,14 +102,16 @@ export class ControlServer {
     return new RequestError(404, `there is no ${path}; there are ${Object.keys(this.#routes).join(', ')}`)
   }
 
+  /** The processes that are meant: of a name with instances all of these. */
   #known(names: readonly string[]): readonly string[] {
-    for (const name of names) {
-      if (this.#target.names.includes(name)) continue
+    const known = names.flatMap((name) => {
+      const meant = this.#target.instancesNamed(name)
+      if (meant.length > 0) return meant
       const nearest = nearestName(name, this.#target.names)
       const hint = nearest === null ? `there are ${this.#target.names.join(', ')}` : `did you mean "${nearest}"?`
       throw new RequestError(404, `there is no process "${name}"; ${hint}`)
-    }
-    return names
+    })
+    return [...new Set(known)]
   }
 
   #logRequest(query: URLSearchParams) {

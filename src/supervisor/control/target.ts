@@ -1,5 +1,5 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { isUp } from '../dependencies.ts'
+import { type Dependency, isUp } from '../dependencies.ts'
 import type { LogHistory } from '../output/log-history.ts'
 import type { ManagedProcess } from '../managed-process.ts'
 import type { Supervisor } from '../supervisor.ts'
@@ -28,8 +28,12 @@ export class ControlTarget implements Controllable {
     return this.#supervisor.processes.map(({ name }) => name)
   }
 
+  instancesNamed(name: string): readonly string[] {
+    return this.#supervisor.graph.instancesNamed(name)
+  }
+
   status(): StatusAnswer {
-    const { processes } = this.#supervisor
+    const { processes, graph } = this.#supervisor
     const running = processes.flatMap(({ name, pid, startedAt }) =>
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
     )
@@ -38,7 +42,7 @@ export class ControlTarget implements Controllable {
       pid: process.pid,
       config: this.#supervisor.configPath,
       stopping: this.#supervisor.isStopping,
-      processes: processes.map((one) => describe(one, figures.get(one.name))),
+      processes: processes.map((one) => describe(one, graph.dependenciesOf(one), figures.get(one.name))),
     }
   }
 
@@ -82,7 +86,11 @@ export class ControlTarget implements Controllable {
   }
 }
 
-function describe(one: ManagedProcess, figures: Figures | undefined): ProcessStatus {
+function describe(
+  one: ManagedProcess,
+  dependencies: readonly Dependency[],
+  figures: Figures | undefined,
+): ProcessStatus {
   const { name, state, definition, pid, startedAt, lastExit } = one
   return {
     name,
@@ -96,7 +104,7 @@ function describe(one: ManagedProcess, figures: Figures | undefined): ProcessSta
     uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
     cpu_percent: figures?.cpuPercent ?? null,
     memory_bytes: figures?.memoryBytes ?? null,
-    depends_on: definition.dependsOn.map((dependency) => dependency.name),
+    depends_on: dependencies.map((dependency) => dependency.name),
   }
 }
 

@@ -6,6 +6,7 @@ import {
   containerFolder,
   type ContainerOptions,
   imageNotes,
+  logFileNote,
   logLineNote,
   probeCommand,
 } from './container.ts'
@@ -110,6 +111,7 @@ function notesOf(exported: ExportedProcess): readonly Note[] {
     secrets.length > 0 &&
       `${secrets.join(', ')}: secret, so not in here; write NAME=value lines into ${id}.env beside this file`,
     readiness?.check.type === 'log_line' && logLineNote,
+    process.log.file !== null && logFileNote,
     liveness !== null && 'Compose has no liveness probes: a process that hangs is not restarted',
     isUnbounded && 'Compose sets no bound to restarts of a process that is always restarted',
     ...dependsOn.map(

@@ -61,3 +61,4 @@ export function imageNotes({ image }: ContainerOptions): readonly Note[] {
 }
 
 export const logLineNote = 'its log_line cannot be looked for from outside, so "ready" means that it was started'
+export const logFileNote = "the container's own log takes the place of its log.file"

@@ -38,6 +38,11 @@ export function exportedProcesses(config: ResolvedConfig, options: GraphOptions)
   })
 }
 
+/** Whoever takes the orchestrator's place has to set these too. */
+function isSetByUs(variable: string, { name, group }: ResolvedProcess): boolean {
+  return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== group)
+}
+
 function exportProcess(process: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {
   const values = secretValuesOf(process.env)
   const prefix = id.toUpperCase().replaceAll('-', '_')
@@ -47,7 +52,7 @@ function exportProcess(process: ResolvedProcess, id: string, given: ReadonlySet<
     : [{ text: process.command }, ...hide(process.args, 'ARGUMENT')]
   const readiness = exportProbe(process.readinessProbe, (texts) => hide(texts, 'READINESS'))
   const liveness = exportProbe(process.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
-  const variables = Object.entries(process.env).filter(([name]) => given.has(name) || name === 'MQTT_BROKER')
+  const variables = Object.entries(process.env).filter(([name]) => given.has(name) || isSetByUs(name, process))
   const isSecret = ([name, value]: readonly [string, string]) => isSecretVariable(name, value, values)
   return {
     process,

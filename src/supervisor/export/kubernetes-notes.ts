@@ -1,6 +1,6 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
-import { containerCommand, containerEnvironment, logLineNote } from './container.ts'
+import { containerCommand, containerEnvironment, logFileNote, logLineNote } from './container.ts'
 import type { ExportedProcess } from './graph.ts'
 import { type KnownAddress, namesLoopback, rewriteAddresses } from './kubernetes-addresses.ts'
 import { type Note, notesAbout } from './notes.ts'
@@ -20,6 +20,7 @@ export function kubernetesNotes(
   return notesAbout(name, [
     secrets.length > 0 && `${secrets.join(', ')}: secret, so not in here; give it with ${create}`,
     readiness?.check.type === 'log_line' && logLineNote,
+    process.log.file !== null && logFileNote,
     loopback.length > 0 &&
       `${loopback.join(', ')} speaks of this machine (127.0.0.1, localhost), which is the pod itself in a cluster`,
     kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',

@@ -10,9 +10,8 @@ export function givenNames(config: ResolvedConfig): ReadonlyMap<string, Readonly
   const file = configSchema.parse(toValue(parseJson(readFileSync(config.path, 'utf8'))))
   const shared = Object.keys(file.env)
   return new Map(
-    config.processes.map(({ name }) => {
-      // A replica `name#1` is described under `name`.
-      const process = file.processes[name] ?? file.processes[name.replace(/#\d+$/, '')]
+    config.processes.map(({ name, group }) => {
+      const process = file.processes[group]
       return [name, new Set([...shared, ...(process === undefined ? [] : ownNames(process, dirname(config.path)))])]
     }),
   )

@@ -165,6 +165,7 @@ function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly No
     readiness?.check.type === 'log_line' &&
       'its log_line is looked for in the journal, which its user must be allowed to read (group systemd-journal)',
     readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on the PATH',
+    process.log.file !== null && 'the journal takes the place of its log.file',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: a name or value it refuses`,

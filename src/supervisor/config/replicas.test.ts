@@ -1,0 +1,161 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { type LoadOptions, loadConfig } from './load.ts'
+import { ConfigError } from './problems.ts'
+import type { ResolvedConfig } from './resolved.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ponix-replicas-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const path = join(folder, 'commonplace.json')
+
+function load(processes: object, options: Partial<LoadOptions> = {}): ResolvedConfig {
+  writeFileSync(path, JSON.stringify({ processes }))
+  const none = { only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment: {} }
+  return loadConfig({ path, ...none, ...options })
+}
+
+/** What is wrong: `path: message`, or what does not fit of what was asked for. */
+function problems(processes: object, options: Partial<LoadOptions> = {}): readonly string[] {
+  try {
+    load(processes, options)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    if (error.code === 'selection') return [error.message]
+    return error.problems.map((problem) => `${problem.path}: ${problem.message}`)
+  }
+  return []
+}
+
+const worker = { command: 'work', args: ['--shard', '${PONIX_REPLICA}'], replicas: 3 }
+const names = (config: ResolvedConfig) => config.processes.map(({ name }) => name)
+
+describe('replicas', () => {
+  it('are processes of their own, each with its number', () => {
+    const { processes } = load({ worker })
+    expect(processes.map(({ name, group, args, env }) => [name, group, args[1], env['PONIX_REPLICA']])).toEqual([
+      ['worker#1', 'worker', '1', '1'],
+      ['worker#2', 'worker', '2', '2'],
+      ['worker#3', 'worker', '3', '3'],
+    ])
+  })
+
+  it('keep their number whatever the environment and the file say; without replicas there is none', () => {
+    const env = { PONIX_REPLICA: 'mine' }
+    const { processes } = load({ worker: { ...worker, env }, one: { command: 'x' } })
+    expect(processes.map((process) => process.env['PONIX_REPLICA'])).toEqual(['1', '2', '3', undefined])
+    expect(names(load({ worker: { ...worker, replicas: 1 } }))).toEqual(['worker#1'])
+  })
+
+  it('are all waited for by those that depend on their name', () => {
+    const { processes } = load({ web: { command: 'web', depends_on: ['worker'], replicas: 2 }, worker })
+    const all = ['worker#1', 'worker#2', 'worker#3'].map((name) => ({ name, condition: 'started' }))
+    expect(processes.filter(({ group }) => group === 'web').map(({ dependsOn }) => dependsOn)).toEqual([all, all])
+  })
+
+  it('may be chosen together or one by one (O-3, O-4)', () => {
+    const file = { worker, web: { command: 'web', depends_on: ['worker'] } }
+    expect(names(load(file, { only: ['worker'] }))).toEqual(['worker#1', 'worker#2', 'worker#3'])
+    expect(names(load(file, { only: ['worker#2'] }))).toEqual(['worker#2'])
+    expect(names(load(file, { disable: ['worker'] }))).toEqual(['web'])
+    const { processes } = load(file, { disable: ['worker#2'] })
+    expect(processes.map(({ name }) => name)).toEqual(['worker#1', 'worker#3', 'web'])
+    expect(processes.at(-1)?.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#3'])
+  })
+
+  it.each([
+    [{ only: ['worker#4'] }, '--only "worker#4": there is no such process; did you mean "worker#1"?'],
+    [{ only: ['worker'], disable: ['worker'] }, '--only and --disable both name "worker"; leave one of them out'],
+    [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; leave one of them out'],
+    [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has instances; name one of them, such as "worker#1"'],
+    [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not to be run'],
+  ])('%j is refused (O-6)', (options, message) => {
+    expect(problems({ worker }, options)).toEqual([message])
+  })
+
+  it.each([
+    [{ replicas: 0 }, 'processes.worker.replicas: expected a whole number from 1 to 1000, got 0'],
+    [
+      { provides: 'mqtt_broker' },
+      'processes.worker.provides: has no place beside "replicas": there is one broker at one address',
+    ],
+    [
+      { readiness_probe: { tcp_socket: 'localhost:80' } },
+      'processes.worker.readiness_probe: asks the same address for every instance; use exec, which has PONIX_REPLICA in its environment, log_line or notify',
+    ],
+    [
+      { liveness_probe: { http_get: 'http://localhost:80' } },
+      'processes.worker.liveness_probe: asks the same address for every instance; use exec, which has PONIX_REPLICA in its environment',
+    ],
+    [
+      { log: { file: 'worker.log' } },
+      'processes.worker.log.file: all instances would write to this file; give each its own, with ${PONIX_REPLICA} in the name',
+    ],
+    [
+      { args: ['${NOWHERE}'] },
+      'processes.worker.args[0]: ${NOWHERE} is not set and has no default; set NOWHERE, or write ${NOWHERE:-default}',
+    ],
+  ])('%j is refused, once for all of them (O-20)', (keys, message) => {
+    expect(problems({ worker: { ...worker, ...keys } })).toEqual([message])
+  })
+
+  it('are no names of the file: a dependency on one of them is an unknown one (O-21)', () => {
+    expect(problems({ worker, web: { command: 'web', depends_on: ['worker#1'] } })).toEqual([
+      'processes.web.depends_on[0]: process "web" depends on "worker#1", which does not exist; did you mean "worker"?',
+    ])
+  })
+})
+
+describe('log', () => {
+  const logOf = (log: object, keys: object = {}) =>
+    load({ a: { command: 'a', ...keys, log } }).processes.map((process) => process.log)
+
+  it('names a file in the folder of the configuration, with names replaced, and has limits', () => {
+    expect(logOf({ file: 'logs/a.log' })).toEqual([
+      { file: { path: join(folder, 'logs/a.log'), maxSize: 10_000_000, maxFiles: 5 }, quiet: false },
+    ])
+    expect(
+      logOf({ file: '/var/log/a-${PONIX_REPLICA}.log', max_size: '64KiB', max_files: 1 }, { replicas: 2 }),
+    ).toEqual([
+      { file: { path: '/var/log/a-1.log', maxSize: 65_536, maxFiles: 1 }, quiet: false },
+      { file: { path: '/var/log/a-2.log', maxSize: 65_536, maxFiles: 1 }, quiet: false },
+    ])
+    expect(logOf({ quiet: true })).toEqual([{ file: null, quiet: true }])
+  })
+
+  it.each([
+    ['1', 1],
+    [1000, 1000],
+    ['10MB', 10_000_000],
+    ['1.5 gib', 1_610_612_736],
+    ['2k', null],
+    ['0MB', null],
+    ['-1', null],
+    ['MB', null],
+  ])('a size of %j is %j bytes', (max_size, bytes) => {
+    const file = { a: { command: 'a', log: { file: 'a.log', max_size } } }
+    const found = bytes === null ? problems(file) : load(file).processes.map(({ log }) => log.file?.maxSize)
+    const refused = `processes.a.log.max_size: expected a number of bytes, or a size such as "10MB" or "64KiB", got ${JSON.stringify(max_size)}`
+    expect(found).toEqual([bytes ?? refused])
+  })
+
+  it('may not be one file for two processes, nor where the old ones of another go (O-20)', () => {
+    const process = (file: string) => ({ command: 'x', log: { file, max_files: 2 } })
+    expect(problems({ a: process('x.log'), b: process('./x.log') })).toEqual([
+      'processes.b.log.file: process "a" writes to this file already; give each its own',
+    ])
+    expect(problems({ a: process('x.log.2'), b: process('x.log') })).toEqual([
+      'processes.a.log.file: is what an old file of process "b" is called; give each its own name',
+    ])
+    expect(problems({ a: process('x.log.3'), b: process('x.log') })).toEqual([])
+    expect(problems({ a: process('x.log'), b: process('./x.log') }, { disable: ['a'] })).toEqual([])
+  })
+
+  it('has no limits without a file', () => {
+    expect(problems({ a: { command: 'a', log: { max_size: 5, max_files: 2 } } })).toEqual([
+      'processes.a.log.max_size: has no meaning without "file", which it bounds',
+      'processes.a.log.max_files: has no meaning without "file", whose old ones it counts',
+    ])
+  })
+})
