@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { request } from 'node:http'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -242,6 +243,19 @@ describe('logs (O-9)', () => {
     }
     expect(text).toMatch(/\{"dropped":\d+\}\n.*the last one/)
     expect(text.length).toBeLessThan(32 * 1024 * 1024)
+  })
+
+  test('at a terminal records of pino are readable, and elsewhere as they are', async () => {
+    const record = '{"level":30,"time":1,"pid":2,"hostname":"h","name":"web","msg":"listening","port":80}'
+    await start({ web: { command: `echo '${record}'; exec sleep 600`, shell: true } })
+    await running?.seen(/listening/)
+    expect((await program.run('logs')).stdout).toBe(`[web]          ${record}\n`)
+    const shown = execFileSync('script', ['-qec', `${process.execPath} ${program.path} logs`, '/dev/null'], {
+      cwd: program.folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: program.folder, NO_COLOR: '1' },
+      encoding: 'utf8',
+    })
+    expect(shown).toMatch(/^\[web\] {10}\[[\d:.]+\] INFO: listening \{"port":80\}\r\n$/)
   })
 
   test('a wrong --tail is one line', async () => {

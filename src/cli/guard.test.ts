@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
 import { markedProcesses } from '../supervisor/process-table.ts'
@@ -23,21 +23,7 @@ function startWith(processes: object): RunningProgram {
   return program.start()
 }
 
-/** Processes that were started for the program's own configuration and live: guards of its lock. */
-function guards(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard\0${program.folder}`))
-    .map(Number)
-}
-
-function commandOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-  } catch {
-    return ''
-  }
-}
-
+const guards = () => program.guards()
 const patience = { interval: 10, timeout: 15_000 }
 
 describe('the guard (O-38)', () => {

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { rolldown } from 'rolldown'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -45,6 +46,8 @@ export class ProgramUnderTest {
   /** Kills what still runs and removes what was built. */
   async dispose(): Promise<void> {
     await Promise.all([...this.#running].map((program) => program.kill()))
+    // Those that were killed have guards, which need what was built.
+    while (this.guards().length > 0) await delay(10)
     rmSync(this.#built, { recursive: true, force: true })
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -52,6 +55,13 @@ export class ProgramUnderTest {
   /** Writes a configuration; a string as it is. */
   writeConfig(config: unknown, name = 'commonplace.json'): void {
     writeFileSync(join(this.folder, name), typeof config === 'string' ? config : JSON.stringify(config))
+  }
+
+  /** Ids of the guards that live of the programs that were started here. */
+  guards(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard\0${this.folder}`))
+      .map(Number)
   }
 
   start(...args: readonly string[]): RunningProgram {
@@ -124,5 +134,13 @@ export class RunningProgram {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const wake of waiting) wake()
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
   }
 }

@@ -1,5 +1,6 @@
 import { decodeUtf8, encodeUtf8 } from './bytes.ts'
 import type { LinesHandler } from './line-splitter.ts'
+import type { Pretty } from './pretty.ts'
 import type { Sink } from './sink.ts'
 
 const ESCAPE = '\u001b'
@@ -16,7 +17,7 @@ export function plainWriter(sink: Sink, prefix: string): LinesHandler {
  * Lines for a person at a terminal: what rewrites its line with `\r` keeps the prefix, a colour that was left on does not
  * reach the next process's line, and pino's JSON is shown readable.
  */
-export function terminalWriter(sink: Sink, prefix: string, pretty: (record: object) => string): LinesHandler {
+export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): LinesHandler {
   const plain = plainWriter(sink, prefix)
   return (lines) => {
     if (!NEEDS_CARE.some((sign) => lines.includes(sign))) plain(lines)
@@ -24,7 +25,8 @@ export function terminalWriter(sink: Sink, prefix: string, pretty: (record: obje
   }
 }
 
-function forTerminal(line: string, prefix: string, pretty: (record: object) => string): string {
+/** One line, one character a byte, as a person at a terminal is to see it under `prefix`. */
+export function forTerminal(line: string, prefix: string, pretty: Pretty): string {
   const record = parseObject(line)
   if (record !== null && isLogRecord(record)) {
     return encodeUtf8(pretty(record)).replace(/\n$/, '')

@@ -3,6 +3,7 @@ import type { LinesHandler } from './line-splitter.ts'
 import { LogHistory } from './log-history.ts'
 import type { LineTap } from './line-tap.ts'
 import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
+import { loadPretty, type Pretty } from './pretty.ts'
 import { linePrefix, prefixWidth } from './prefix.ts'
 import { Sink } from './sink.ts'
 import { StreamRelay } from './stream-relay.ts'
@@ -36,7 +37,7 @@ export class Output {
   #width = 0
   readonly #sinks: Readonly<Record<StreamName, Sink>>
   readonly #relays = new Set<StreamRelay>()
-  #pretty: Readonly<Record<StreamName, (record: object) => string>> = { stdout: JSON.stringify, stderr: JSON.stringify }
+  #pretty: Readonly<Record<StreamName, Pretty>> = { stdout: JSON.stringify, stderr: JSON.stringify }
 
   constructor(
     names: readonly string[],
@@ -61,13 +62,8 @@ export class Output {
   async prepare(): Promise<void> {
     const { stdout, stderr } = this.#sinks
     if (this.#options.logFormat === 'json' || !(stdout.isTerminal || stderr.isTerminal)) return
-    const { prettyFactory } = await import('pino-pretty')
-    // The prefix says already who speaks.
-    const options = { ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l', singleLine: true }
-    this.#pretty = {
-      stdout: prettyFactory({ ...options, colorize: this.#options.colour.stdout }),
-      stderr: prettyFactory({ ...options, colorize: this.#options.colour.stderr }),
-    }
+    const { colour } = this.#options
+    this.#pretty = { stdout: await loadPretty(colour.stdout), stderr: await loadPretty(colour.stderr) }
   }
 
   /** Shows a child's lines until its streams end. The answer is to be called when the child has exited, and awaited. */
