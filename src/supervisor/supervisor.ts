@@ -65,7 +65,7 @@ export class Supervisor {
     this.#mark = options.guard?.mark ?? randomUUID()
     this.#broker = this.#newBroker(config)
     const names = config.processes.map((process) => process.name)
-    this.#output = new Output(names, options, (stream, reason) => this.#emit({ type: 'output_closed', stream, reason }))
+    this.#output = new Output(names, options, (event) => this.#emit(event))
     this.#graph = new ProcessGraph(config, (definition) => this.#manage(definition))
   }
 
@@ -208,7 +208,7 @@ export class Supervisor {
   #scheduleLook(): void {
     if (this.#lookScheduled) return
     this.#lookScheduled = true
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#lookScheduled = false
       this.#look()
     })
