@@ -43,12 +43,15 @@ export interface StoredEvent {
   header(name: string): string
 }
 
-/** Everything in a stream now, in its order. */
-export async function storedEvents(client: NatsClient, stream: string): Promise<readonly StoredEvent[]> {
+/** Everything in a stream now, in its order, from the sequence `from`. */
+export async function storedEvents(client: NatsClient, stream: string, from = 1): Promise<readonly StoredEvent[]> {
   const { state } = await client.manager.streams.info(stream)
   const events: StoredEvent[] = []
-  if (state.messages === 0) return events
-  const consumer = await client.jetstream.consumers.get(stream)
+  if (state.messages === 0 || state.last_seq < from) return events
+  const consumer = await client.jetstream.consumers.get(stream, {
+    opt_start_seq: from,
+    deliver_policy: 'by_start_sequence',
+  })
   const messages = await consumer.consume({ max_messages: 5000 })
   for await (const message of messages) {
     const { headers } = message

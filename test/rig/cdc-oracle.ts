@@ -1,0 +1,87 @@
+import type { NatsClient } from '../../src/nats/connection.ts'
+import type { Lsn } from '../../src/postgres/replication/lsn.ts'
+import { decodeEndDevice } from '../../src/proto/end-device.ts'
+import { decodeGateway } from '../../src/proto/gateway.ts'
+import { decodeOrganization } from '../../src/proto/organization.ts'
+import { storedEvents, type StoredEvent } from './cdc-rig.ts'
+import type { CommittedChange } from './cdc-workload.ts'
+
+/** What JetStream has, compared with what was committed. */
+export class CdcOracle {
+  readonly #client: NatsClient
+  readonly #places = new Map<string, number>()
+  readonly #readUpTo = new Map<string, number>()
+  #messages = 0
+
+  constructor(client: NatsClient) {
+    this.#client = client
+  }
+
+  /** Changes that are stored; a repeated one counts once. */
+  get size(): number {
+    return this.#places.size
+  }
+
+  /** Messages that say again what another said. */
+  get repeated(): number {
+    return this.#messages - this.#places.size
+  }
+
+  /** Reads what was stored since. */
+  async read(): Promise<void> {
+    for (const stream of ['entities', 'gateways']) {
+      for (const event of await storedEvents(this.#client, stream, (this.#readUpTo.get(stream) ?? 0) + 1)) {
+        this.#messages += 1
+        const identity = identityOf(event)
+        if (!this.#places.has(identity)) this.#places.set(identity, this.#messages)
+        this.#readUpTo.set(stream, event.sequence)
+      }
+    }
+  }
+
+  /** Changes whose transaction's end is confirmed and that are not stored. */
+  confirmedOnly(
+    confirmed: Lsn,
+    committed: readonly CommittedChange[],
+    endOf: ReadonlyMap<string, Lsn>,
+  ): readonly CommittedChange[] {
+    return committed.filter(({ identity, xid }) => {
+      const end = endOf.get(xid)
+      return end !== undefined && end <= confirmed && !this.#places.has(identity)
+    })
+  }
+
+  /** What is committed and not stored, stored and not committed, and stored before an earlier change of the same row. */
+  compare(committed: readonly CommittedChange[]): {
+    readonly lost: readonly string[]
+    readonly invented: readonly string[]
+    readonly reordered: readonly string[]
+  } {
+    const identities = new Set(committed.map(({ identity }) => identity))
+    const newest = new Map<string, number>()
+    const reordered = committed.filter(({ identity, row }) => {
+      const place = this.#places.get(identity) ?? 0
+      const isEarly = place < (newest.get(row) ?? 0)
+      newest.set(row, Math.max(place, newest.get(row) ?? 0))
+      return isEarly
+    })
+    return {
+      lost: [...identities].filter((identity) => !this.#places.has(identity)),
+      invented: [...this.#places.keys()].filter((identity) => !identities.has(identity)),
+      reordered: reordered.map(({ identity }) => identity),
+    }
+  }
+}
+
+function identityOf({ subject, body }: StoredEvent): string {
+  if (subject.startsWith('gateway.')) {
+    const { gatewayId, name } = decodeGateway(body)
+    return `${subject} ${gatewayId} ${name}`
+  }
+  if (subject.startsWith('end_device.')) {
+    const { deviceId, name } = decodeEndDevice(body)
+    return `${subject} ${deviceId} ${name}`
+  }
+  const { id, name } = decodeOrganization(body)
+  return `${subject} ${id} ${name}`
+}
