@@ -15,6 +15,16 @@ describe('describeEvent (O-32)', () => {
       'store: not ready any more: connection refused',
     ],
     [
+      { type: 'log_file_failed', ...store, path: '/l/a.log', reason: 'no space left on device (ENOSPC)' },
+      'warn',
+      'store: its log file /l/a.log cannot be written to: no space left on device (ENOSPC); going on, and trying again',
+    ],
+    [
+      { type: 'log_file_resumed', ...store, path: '/l/a.log', lostLines: 3 },
+      'warn',
+      'store: its log file /l/a.log is written to again, 3 lines are missing in it',
+    ],
+    [
       { type: 'process_exited', ...store, exit: { code: 0, signal: null }, uptimeMs: 5 },
       'info',
       'store: exited with code 0 after 5 ms',

@@ -52,6 +52,15 @@ const wordings: Wordings = {
       `"mosquitto -p ${address.split(':').at(-1)}", or name another with --mqtt-broker`,
   ],
   output_closed: ['warn', ({ stream, reason }) => `${stream} cannot be written to (${reason}); going on without it`],
+  log_file_failed: [
+    'warn',
+    ({ path, reason }) => `its log file ${path} cannot be written to: ${reason}; going on, and trying again`,
+  ],
+  log_file_resumed: [
+    'warn',
+    ({ path, lostLines }) =>
+      `its log file ${path} is written to again, ${lostLines === 0 ? 'nothing is missing' : `${lostLines} lines are missing`} in it`,
+  ],
   all_ready: [
     'info',
     ({ count, afterMs }) =>

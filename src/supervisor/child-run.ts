@@ -6,6 +6,9 @@ import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './spawn-child.ts'
 
+/** Making the usual reason, an error with its stack, is the dearest part of the end of many children. */
+const OVER = 'over'
+
 export interface RunContext {
   readonly output: Output
   readonly mark: string
@@ -39,7 +42,7 @@ export class ChildRun {
     this.#listener = listener
     this.child = child
     this.group = child.group
-    this.outputRead = output.attach(definition.name, child, this.lines)
+    this.outputRead = output.attach(definition, child, this.lines)
     this.exited = this.#awaitExit()
   }
 
@@ -73,7 +76,7 @@ export class ChildRun {
   }
 
   endWatch(): void {
-    this.#over.abort()
+    this.#over.abort(OVER)
   }
 
   async #awaitExit(): Promise<ExitResult> {

@@ -62,6 +62,10 @@ export type SupervisorEvent =
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
   /** Nobody reads `stream` any more (EPIPE) or it cannot be written to (disk full). Supervision goes on without it. */
   | { readonly type: 'output_closed'; readonly stream: 'stdout' | 'stderr'; readonly reason: string }
+  /** Its log file cannot be written to; it is tried again every second. Supervision goes on. Once until it can be again. */
+  | { readonly type: 'log_file_failed'; readonly process: string; readonly path: string; readonly reason: string }
+  /** Its log file is written to again; this many lines are missing in it. */
+  | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
   /** Once, when every process is ready (or running, if it has no probe) or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /** A changed configuration is in force; the names are of processes. */

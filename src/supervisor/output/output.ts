@@ -1,10 +1,14 @@
 import type { Readable, Writable } from 'node:stream'
+import type { ResolvedProcess } from '../config/resolved.ts'
+import type { SupervisorEvent } from '../events.ts'
 import type { LinesHandler } from './line-splitter.ts'
 import { LogHistory } from './log-history.ts'
 import type { LineTap } from './line-tap.ts'
 import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
 import { loadPretty, type Pretty } from './pretty.ts'
 import { linePrefix, prefixWidth } from './prefix.ts'
+import { LogFiles } from './log-files.ts'
+import { roomInAll } from './room.ts'
 import { Sink } from './sink.ts'
 import { StreamRelay } from './stream-relay.ts'
 
@@ -28,25 +32,27 @@ export interface ChildStreams {
   readonly stderr: Readable
 }
 
+/** Whose lines they are, and where they go. */
+type Speaker = Pick<ResolvedProcess, 'name' | 'log'>
+
 /** The way of all children's lines to the orchestrator's own stdout and stderr. */
 export class Output {
   readonly #options: OutputOptions
   /** What the processes said last, and will say. */
   readonly history = new LogHistory()
+  readonly #files: LogFiles
   #names: readonly string[] = []
   #width = 0
   readonly #sinks: Readonly<Record<StreamName, Sink>>
   readonly #relays = new Set<StreamRelay>()
   #pretty: Readonly<Record<StreamName, Pretty>> = { stdout: JSON.stringify, stderr: JSON.stringify }
 
-  constructor(
-    names: readonly string[],
-    options: OutputOptions,
-    onClosed: (stream: StreamName, reason: string) => void,
-  ) {
+  constructor(names: readonly string[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
     this.#options = options
+    this.#files = new LogFiles(emit)
     this.rename(names)
     const { stdout, stderr } = options.output
+    const onClosed = (stream: StreamName, reason: string) => emit({ type: 'output_closed', stream, reason })
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
     const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
     this.#sinks = { stdout: first, stderr: second }
@@ -56,6 +62,7 @@ export class Output {
   rename(names: readonly string[]): void {
     this.#names = names
     this.#width = prefixWidth([...names, OWN_NAME])
+    this.#files.keep(names)
   }
 
   /** To be awaited before the first child: loads what makes JSON readable on a terminal, and only there. */
@@ -67,14 +74,22 @@ export class Output {
   }
 
   /** Shows a child's lines until its streams end. The answer is to be called when the child has exited, and awaited. */
-  attach(process: string, child: ChildStreams, tap: LineTap): () => Promise<void> {
+  attach({ name: process, log }: Speaker, child: ChildStreams, tap: LineTap): () => Promise<void> {
+    const file = log.file === null ? null : this.#files.of(process, log.file)
     const relays = (['stdout', 'stderr'] as const).map((stream) => {
-      const write = this.#writer(process, child.pid, stream)
-      const relay = new StreamRelay(child[stream], this.#sinks[stream], (lines) => {
-        tap.push(lines)
-        this.history.push(process, stream, lines)
-        write(lines)
-      })
+      const sink = this.#sinks[stream]
+      const write = log.quiet ? () => undefined : this.#writer(process, child.pid, stream)
+      const rooms = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
+      const relay = new StreamRelay(
+        child[stream],
+        rooms.length === 1 ? (rooms[0] ?? sink) : roomInAll(rooms),
+        (lines) => {
+          tap.push(lines)
+          this.history.push(process, stream, lines)
+          file?.append(lines)
+          write(lines)
+        },
+      )
       this.#relays.add(relay)
       void relay.ended.then(() => this.#relays.delete(relay))
       return relay
@@ -98,6 +113,7 @@ export class Output {
     for (const relay of this.#relays) relay.abandon()
     this.#sinks.stdout.close()
     this.#sinks.stderr.close()
+    this.#files.close()
   }
 
   #writer(process: string, pid: number, stream: StreamName): LinesHandler {
@@ -109,11 +125,12 @@ export class Output {
   }
 
   #isDone(): boolean {
-    return this.#relays.size === 0 && this.#sinks.stdout.isIdle && this.#sinks.stderr.isIdle
+    const { stdout, stderr } = this.#sinks
+    return this.#relays.size === 0 && stdout.isIdle && stderr.isIdle && this.#files.areIdle
   }
 
   #progress(): number {
-    let sum = this.#sinks.stdout.written + this.#sinks.stderr.written
+    let sum = this.#sinks.stdout.written + this.#sinks.stderr.written + this.#files.written
     for (const relay of this.#relays) sum += relay.chunks
     return sum
   }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { LineSplitter, type LinesHandler } from './line-splitter.ts'
-import type { Sink } from './sink.ts'
+import type { Room } from './room.ts'
 
 /** Turns of the event loop without data, after a child's exit, that show that all it wrote has been read. */
 const QUIET_TURNS = 2
@@ -8,23 +8,23 @@ const QUIET_TURNS = 2
 const MOST_TURNS = 32
 
 /**
- * Brings the lines of one stream of one child to a sink. The child is slowed when the sink is full. The stream may outlive
+ * Brings the lines of one stream of one child to where they go. The child is slowed when that is full. The stream may outlive
  * the child: a grandchild can hold it open.
  */
 export class StreamRelay {
   /** Resolves when the stream has ended and its last line is on its way. */
   readonly ended: Promise<void>
   readonly #source: Readable
-  readonly #sink: Sink
+  readonly #room: Room
   readonly #splitter: LineSplitter
   #hasEnded = false
   #held = false
   #childGone = false
   #chunks = 0
 
-  constructor(source: Readable, sink: Sink, write: LinesHandler) {
+  constructor(source: Readable, room: Room, write: LinesHandler) {
     this.#source = source
-    this.#sink = sink
+    this.#room = room
     this.#splitter = new LineSplitter(write)
     source.on('data', this.#onData)
     this.ended = new Promise((resolve) => {
@@ -67,11 +67,11 @@ export class StreamRelay {
   readonly #onData = (chunk: Buffer): void => {
     this.#chunks++
     this.#splitter.push(chunk)
-    if (!this.#sink.isFull) return
+    if (!this.#room.isFull) return
     this.#source.pause()
     if (this.#held) return
     this.#held = true
-    this.#sink.whenRoom(() => {
+    this.#room.whenRoom(() => {
       this.#held = false
       this.#source.resume()
       if (this.#childGone) void this.childExited()
