@@ -10,15 +10,16 @@ import type { EndDevice } from '../../src/domain/end-device.ts'
 import type { RawEnvelope } from '../../src/domain/envelope.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import type { Delivery } from '../../src/nats/consumer.ts'
-import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letter.ts'
+import { DEAD_LETTER_HEADERS, REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
 import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
-import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { encodeProcessedEnvelope, encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { readEnvironment } from '../../src/runner/environment.ts'
 import { createAnalytics } from './analytics.ts'
 import { analyticsEnvironment } from './environment.ts'
 import { LastSeen } from './last-seen.ts'
+import { createProcessedHandler } from './processed-consumer.ts'
 import { createRawHandler } from './raw-consumer.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -209,7 +210,7 @@ describe('P-1: raw envelopes become rows', () => {
     expect(message?.subject).toBe('processed_envelopes.device')
   })
 
-  it('leaves one message of an envelope that is delivered twice', async () => {
+  it('leaves one message of an envelope that is delivered twice, or replayed after all', async () => {
     const processor = new RawEnvelopeProcessor({
       lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
       evaluate: async () => ({ ok: true, data: DECODED, size: 50 }),
@@ -217,7 +218,7 @@ describe('P-1: raw envelopes become rows', () => {
       onDeviceWithoutExpression: () => {},
     })
     const handle = createRawHandler({ processor, producer, rawStream: 'raw_envelopes', lastSeen: new LastSeen() })
-    const delivery = (streamSequence: number, storedAtMs: number): Delivery => ({
+    const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): Delivery => ({
       subject: 'raw_envelopes.any',
       body: encodeRawEnvelope({
         organizationId: 'organization',
@@ -225,7 +226,7 @@ describe('P-1: raw envelopes become rows', () => {
         payload: PAYLOAD,
         receivedAt: 5n,
       }),
-      header: () => undefined,
+      header: (name) => (name === REPLAY_HEADERS.of ? replayOf : undefined),
       streamSequence,
       attempt: 1,
       storedAtMs,
@@ -234,6 +235,8 @@ describe('P-1: raw envelopes become rows', () => {
     expect(await handle([delivery(7, 1000), delivery(7, 1000)], signal)).toEqual([{ kind: 'ack' }, { kind: 'ack' }])
     expect(await messagesIn('processed_envelopes')).toBe(1)
     await handle([delivery(8, 1000), delivery(7, 2000)], signal)
+    expect(await messagesIn('processed_envelopes')).toBe(3)
+    await handle([delivery(9, 3000, 'raw_envelopes:7:1000')], signal)
     expect(await messagesIn('processed_envelopes')).toBe(3)
   })
 })
@@ -363,6 +366,34 @@ describe('P-8, P-10: rows are acknowledged when ClickHouse has them', () => {
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
       'ClickHouse refused the envelope of device bad: a column says no',
       expect.stringMatching(/^not a processed envelope: /),
+    ])
+  })
+})
+
+describe('P-9: a replayed processed envelope', () => {
+  it('has the identity that it had at first', async () => {
+    const { script, writer } = scriptedWriter()
+    const handle = createProcessedHandler({
+      writer,
+      processedStream: 'processed_envelopes',
+      logger: probeLog().logger,
+    })
+    const envelope = { organizationId: 'organization', endDeviceId: 'device', data: DECODED }
+    const delivery = (headers: Readonly<Record<string, string>>): Delivery => ({
+      subject: 'processed_envelopes.device',
+      body: encodeProcessedEnvelope({ ...envelope, occurredAt: 5n, processedAt: 6n }),
+      header: (name) => headers[name],
+      streamSequence: 3,
+      attempt: 1,
+      storedAtMs: 1000,
+    })
+    const first = { 'Nats-Msg-Id': 'raw_envelopes:7:1000' }
+    const replayed = { 'Nats-Msg-Id': 'replay.1.2', [REPLAY_HEADERS.messageId]: 'raw_envelopes:7:1000' }
+    await handle([delivery(first), delivery(replayed), delivery({})], new AbortController().signal)
+    expect(script.rows.map(({ identity }) => identity)).toEqual([
+      'raw_envelopes:7:1000',
+      'raw_envelopes:7:1000',
+      'processed_envelopes:3',
     ])
   })
 })

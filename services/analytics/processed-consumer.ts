@@ -3,6 +3,7 @@ import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src
 import { ClickHouseUnavailable } from '../../src/clickhouse/errors.ts'
 import { now } from '../../src/domain/instant.ts'
 import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
+import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import { MappingError } from '../../src/proto/errors.ts'
 import { oneLine } from '../../src/runner/startup.ts'
@@ -33,7 +34,8 @@ export function createProcessedHandler(parts: ProcessedConsumerParts) {
 
 function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery): EnvelopeRow | Verdict {
   try {
-    const identity = delivery.header('Nats-Msg-Id') ?? `${processedStream}:${delivery.streamSequence}`
+    const messageId = delivery.header(REPLAY_HEADERS.messageId) ?? delivery.header('Nats-Msg-Id')
+    const identity = messageId ?? `${processedStream}:${delivery.streamSequence}`
     return { envelope: decodeProcessedEnvelope(delivery.body), identity }
   } catch (error) {
     if (!(error instanceof MappingError)) throw error

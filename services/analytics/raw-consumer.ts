@@ -3,6 +3,7 @@ import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/enve
 import { MappingError } from '../../src/proto/errors.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
 import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
+import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { subjectToken } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
 import { PublishError } from '../../src/nats/publication.ts'
@@ -53,18 +54,19 @@ function undecodable(error: unknown): Failure {
 
 /**
  * The message id is made of what JetStream says of the raw envelope, so that it is the same on every redelivery; with the time,
- * because the sequence starts anew when the stream is made anew.
+ * because the sequence starts anew when the stream is made anew. A message that was replayed keeps the name that it had at first:
+ * however often an envelope is replayed, and whatever came of it before, it is one.
  */
 async function publish(
   { producer, rawStream }: RawConsumerParts,
-  { streamSequence, storedAtMs }: Delivery,
+  delivery: Delivery,
   envelope: ProcessedEnvelope,
   signal: AbortSignal,
 ): Promise<void> {
   const publication = {
     subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
     body: encodeProcessedEnvelope(envelope),
-    messageId: `${rawStream}:${streamSequence}:${storedAtMs}`,
+    messageId: delivery.header(REPLAY_HEADERS.of) ?? `${rawStream}:${delivery.streamSequence}:${delivery.storedAtMs}`,
   }
   await producer.publish(publication, signal)
 }

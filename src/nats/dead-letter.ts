@@ -8,12 +8,25 @@ export const DEAD_LETTER_HEADERS = {
   subject: 'Ponix-Original-Subject',
   stream: 'Ponix-Original-Stream',
   sequence: 'Ponix-Original-Sequence',
+  /** Milliseconds since the epoch: when JetStream stored it. */
+  storedAt: 'Ponix-Original-Stored-At',
   messageId: 'Ponix-Original-Message-Id',
   reason: 'Ponix-Reason',
   attempts: 'Ponix-Attempts',
   service: 'Ponix-Service',
   /** Its size in bytes, present when the body was too large to be kept with these headers. */
   bodyOmitted: 'Ponix-Body-Omitted',
+} as const
+
+/**
+ * What tells a consumer that a message is one that it, or another, had before, so that what becomes of it twice can be known
+ * as the same.
+ */
+export const REPLAY_HEADERS = {
+  /** `{stream}:{sequence}:{stored at}` of the message when it first was in the stream, however often it was replayed. */
+  of: 'Ponix-Replay-Of',
+  /** The `Nats-Msg-Id` that it had there. */
+  messageId: DEAD_LETTER_HEADERS.messageId,
 } as const
 
 /** Where a message came from and why it goes. */
@@ -76,7 +89,7 @@ function deadLetterOf(context: DeadLetterContext, message: PulledMessage, reason
   const kept = Object.entries(message.headers()).filter(
     ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
   )
-  const messageId = message.header('Nats-Msg-Id')
+  const messageId = message.header(REPLAY_HEADERS.messageId) ?? message.header('Nats-Msg-Id')
   return {
     subject: `dead_letters.${stream}`,
     body: message.body,
@@ -86,6 +99,7 @@ function deadLetterOf(context: DeadLetterContext, message: PulledMessage, reason
       [DEAD_LETTER_HEADERS.subject]: escapeHeader(message.subject),
       [DEAD_LETTER_HEADERS.stream]: stream,
       [DEAD_LETTER_HEADERS.sequence]: String(message.streamSequence),
+      [DEAD_LETTER_HEADERS.storedAt]: String(message.storedAtMs),
       ...(messageId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: messageId }),
       [DEAD_LETTER_HEADERS.reason]: escapeHeader(oneLineOf(reason)),
       [DEAD_LETTER_HEADERS.attempts]: String(message.attempt),

@@ -2,9 +2,9 @@ import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
 import type { NatsClient } from './connection.ts'
 import { runConsumer } from './consumer.ts'
-import { publishRefused } from './dead-letter.ts'
+import { publishRefused, REPLAY_HEADERS } from './dead-letter.ts'
 import { listDeadLetters, replayDeadLetter, showDeadLetter } from './dead-letters.ts'
-import type { DeadLetter } from './dead-letters.ts'
+import type { DeadLetterDetail } from './dead-letters.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 
@@ -23,6 +23,15 @@ async function deadLettersOf(
   for (const [index, body] of bodies.entries()) {
     await producer.publish({ subject, body, messageId: `m${index}`, headers: { 'Ponix-Lsn': `0/${index}` } })
   }
+  await bury(client, { stream, subject, count: bodies.length })
+  return { stream, subject }
+}
+
+/** Makes dead letters of the next messages. */
+async function bury(
+  client: NatsClient,
+  { stream, subject, count }: { readonly stream: string; readonly subject: string; readonly count: number },
+): Promise<void> {
   const abort = new AbortController()
   let dead = 0
   await runConsumer(
@@ -31,22 +40,27 @@ async function deadLettersOf(
       service: 'analytics',
       stream,
       durable: 'undertaker',
-      filterSubject: `${definition.subject}.>`,
+      filterSubject: subject,
       batchSize: 10,
       batchWaitMs: 10,
       async handle(batch) {
         dead += batch.length
-        if (dead === bodies.length) abort.abort()
+        if (dead === count) abort.abort()
         return batch.map(() => ({ kind: 'dead_letter', reason: REASON }))
       },
     },
     abort.signal,
   )
-  return { stream, subject }
 }
 
-async function listed(client: NatsClient, stream: string): Promise<DeadLetter[]> {
-  const letters: DeadLetter[] = []
+async function sequencesSince(client: NatsClient, stream: string, since: Date): Promise<number[]> {
+  const sequences: number[] = []
+  for await (const { sequence } of listDeadLetters(client, { stream, since })) sequences.push(sequence)
+  return sequences
+}
+
+async function listed(client: NatsClient, stream: string): Promise<DeadLetterDetail[]> {
+  const letters: DeadLetterDetail[] = []
   for await (const letter of listDeadLetters(client, { stream })) letters.push(letter)
   return letters
 }
@@ -65,8 +79,8 @@ describe('dead letters', () => {
       bytes: 3,
     }
     expect(letters.map(({ sequence: _sequence, storedAt: _storedAt, ...rest }) => rest)).toEqual([
-      { ...common, streamSequence: 1 },
-      { ...common, streamSequence: 2 },
+      { ...common, streamSequence: 1, headers: { 'Ponix-Lsn': '0/0' }, body: new Uint8Array(Buffer.from('one')) },
+      { ...common, streamSequence: 2, headers: { 'Ponix-Lsn': '0/1' }, body: new Uint8Array(Buffer.from('two')) },
     ])
     const second = letters[1]?.sequence ?? 0
     const detail = await showDeadLetter(client, second)
@@ -79,11 +93,62 @@ describe('dead letters', () => {
     expect(await showDeadLetter(client, second)).toBeUndefined()
   })
 
+  test('N-4 a replayed message names what it was at first, also when it failed and was replayed again', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { stream, subject } = await deadLettersOf(client, [Buffer.from('one')])
+    const first = await client.manager.streams.getMessage(stream, { seq: 1 })
+    const names = [`${stream}:1:${first?.time.getTime()}`, 'm0']
+    const namesIn = async (seq: number): Promise<unknown> => {
+      const message = await client.manager.streams.getMessage(stream, { seq })
+      return [message?.header.get(REPLAY_HEADERS.of), message?.header.get(REPLAY_HEADERS.messageId)]
+    }
+    for (const replay of [2, 3]) {
+      const [letter] = await listed(client, stream)
+      expect(await replayDeadLetter(client, letter?.sequence ?? 0)).toMatchObject({ sequence: replay })
+      expect(await namesIn(replay)).toEqual(names)
+      await bury(client, { stream, subject, count: 1 })
+    }
+  })
+
+  test('N-4 two who replay one dead letter at the same time store one message', async () => {
+    await using client = await connectTo(inject('nats').url)
+    await using other = await connectTo(inject('nats').url)
+    const { stream } = await deadLettersOf(client, [Buffer.from('one')])
+    const [letter] = await listed(client, stream)
+    const both = [client, other].map((each) => replayDeadLetter(each, letter?.sequence ?? 0))
+    for (const stored of await Promise.all(both)) expect(stored?.sequence ?? 2).toBe(2)
+    expect((await client.manager.streams.info(stream)).state.messages).toBe(2)
+    expect(await listed(client, stream)).toEqual([])
+  })
+
+  test('N-4 those that come while they are listed are not among them', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { stream, subject } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two')])
+    let seen = 0
+    for await (const letter of listDeadLetters(client, { stream })) {
+      seen++
+      await replayDeadLetter(client, letter.sequence)
+      await bury(client, { stream, subject, count: 1 })
+    }
+    expect(seen).toBe(2)
+    expect(await listed(client, stream)).toHaveLength(2)
+  })
+
+  test('N-4 those since a time are listed, that time included', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const { stream } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two'), Buffer.from('three')])
+    const all = await listed(client, stream)
+    const since = all[1]?.storedAt ?? new Date(0)
+    const expected = all.filter(({ storedAt }) => storedAt >= since).map(({ sequence }) => sequence)
+    expect(await sequencesSince(client, stream, since)).toEqual(expected)
+    expect(await sequencesSince(client, stream, new Date((all[2]?.storedAt.getTime() ?? 0) + 1))).toEqual([])
+  })
+
   test('N-4 a body too large to be kept with the headers stays in its stream, and is found there', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const limit = client.connection.info?.max_payload ?? 0
-    const body = new Uint8Array(limit - 150).fill(65)
+    const body = new Uint8Array(limit - 250).fill(65)
     const { stream } = await deadLettersOf(client, [body])
     const [letter] = await listed(client, stream)
     expect(letter?.bytes).toBe(body.length)
