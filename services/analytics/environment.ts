@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { streamDefinitions } from '../../src/nats/streams.ts'
 import {
   clickhouseEnvironment,
   commonEnvironment,
@@ -8,7 +7,6 @@ import {
   postgresEnvironment,
   seconds,
 } from '../../src/runner/environment-fragments.ts'
-import type { Logger } from '../../src/runner/logger.ts'
 
 /** What analytics reads from the environment. */
 export const analyticsEnvironment = z.object({
@@ -29,36 +27,3 @@ export const analyticsEnvironment = z.object({
 })
 
 export type AnalyticsEnvironment = z.infer<typeof analyticsEnvironment>
-
-/** What the environment says of the servers, in the words of their clients. */
-export function clientOptions(environment: AnalyticsEnvironment, logger: Logger) {
-  const common = { startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS, logger }
-  return {
-    postgres: {
-      ...common,
-      host: environment.PONIX_POSTGRES_HOST,
-      port: environment.PONIX_POSTGRES_PORT,
-      database: environment.PONIX_POSTGRES_DATABASE,
-      username: environment.PONIX_POSTGRES_USERNAME,
-      password: environment.PONIX_POSTGRES_PASSWORD,
-      applicationName: 'ponix-analytics',
-    },
-    clickhouse: {
-      ...common,
-      url: environment.PONIX_CLICKHOUSE_URL,
-      database: environment.PONIX_CLICKHOUSE_DATABASE,
-      username: environment.PONIX_CLICKHOUSE_USERNAME,
-      password: environment.PONIX_CLICKHOUSE_PASSWORD,
-      application: 'ponix-analytics',
-    },
-    nats: { ...common, url: environment.PONIX_NATS_URL, name: 'ponix-analytics' },
-    streams: streamDefinitions({
-      rawStream: environment.PONIX_NATS_RAW_STREAM,
-      processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
-      gatewayStream: environment.PONIX_NATS_GATEWAY_STREAM,
-      maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
-      maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-      duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
-    }),
-  }
-}

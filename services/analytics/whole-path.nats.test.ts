@@ -7,12 +7,13 @@ import { probeLog } from '../../test/rig/nats-client.ts'
 import { startClickHouse, startNats, startPostgres } from '../../test/rig/servers.ts'
 import { openClickHouse } from '../../src/clickhouse/connection.ts'
 import type { ClickHouse } from '../../src/clickhouse/connection.ts'
+import { clickhouseOptions } from '../../src/clickhouse/options.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { readEnvironment } from '../../src/runner/environment.ts'
 import { createAnalytics } from './analytics.ts'
 import { openClients } from './clients.ts'
-import { analyticsEnvironment, clientOptions } from './environment.ts'
+import { analyticsEnvironment } from './environment.ts'
 
 const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 const migrate = fileURLToPath(new URL('../../dist/migrate.js', import.meta.url))
@@ -43,7 +44,7 @@ async function startWholePath() {
     analytics.processes.raw(stopping.signal),
     analytics.processes.processed(stopping.signal),
   ])
-  const reader = openClickHouse(clientOptions(reading.value, logger).clickhouse)
+  const reader = openClickHouse(clickhouseOptions(reading.value, { name: 'test', logger }))
   return {
     ...clients,
     reader,

@@ -1,5 +1,6 @@
 import { createPayloadConversionChecker } from '../../src/cel/checker.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
+import { postgresOptions } from '../../src/postgres/options.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
@@ -14,15 +15,8 @@ await runMain('api', async () => {
   await assertLoopback(environment.PONIX_GRPC_HOST)
   const logger = createLogger('api')
   const database = await connectPostgres({
-    host: environment.PONIX_POSTGRES_HOST,
-    port: environment.PONIX_POSTGRES_PORT,
-    database: environment.PONIX_POSTGRES_DATABASE,
-    username: environment.PONIX_POSTGRES_USERNAME,
-    password: environment.PONIX_POSTGRES_PASSWORD,
-    applicationName: 'ponix-api',
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
+    ...postgresOptions(environment, { name: 'ponix-api', logger }),
     limits: { maxConnections: environment.PONIX_API_POSTGRES_CONNECTIONS },
-    logger,
   })
   const api = createApi({ database, logger, payloadConversions: createPayloadConversionChecker() })
   const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)

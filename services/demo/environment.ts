@@ -1,6 +1,4 @@
 import { z } from 'zod'
-import type { ClickHouseOptions } from '../../src/clickhouse/connection.ts'
-import type { Logger } from '../../src/runner/logger.ts'
 import {
   clickhouseEnvironment,
   commonEnvironment,
@@ -26,15 +24,3 @@ export const environment = z.object({
 })
 
 export type DemoEnvironment = z.infer<typeof environment>
-
-export function clickhouseOptions(env: DemoEnvironment, logger: Logger): ClickHouseOptions {
-  return {
-    url: env.PONIX_CLICKHOUSE_URL,
-    database: env.PONIX_CLICKHOUSE_DATABASE,
-    username: env.PONIX_CLICKHOUSE_USERNAME,
-    password: env.PONIX_CLICKHOUSE_PASSWORD,
-    application: 'ponix-demo',
-    startupTimeoutMs: env.PONIX_STARTUP_TIMEOUT_SECS,
-    logger,
-  }
-}

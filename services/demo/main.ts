@@ -1,4 +1,5 @@
 import { connectClickHouse } from '../../src/clickhouse/connection.ts'
+import { clickhouseOptions } from '../../src/clickhouse/options.ts'
 import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
 import { GrpcClient } from '../../src/proto/grpc-client.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
@@ -6,7 +7,7 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
 import { speak, watch } from './demo.ts'
-import { clickhouseOptions, environment } from './environment.ts'
+import { environment } from './environment.ts'
 import { ensureInventory } from './inventory.ts'
 import { summary } from './summary.ts'
 
@@ -14,7 +15,7 @@ await runMain('demo', async () => {
   const env = parseEnvironment('demo', environment)
   const logger = createLogger('demo')
   const timeoutMs = env.PONIX_STARTUP_TIMEOUT_SECS
-  const clickhouse = await connectClickHouse(clickhouseOptions(env, logger))
+  const clickhouse = await connectClickHouse(clickhouseOptions(env, { name: 'ponix-demo', logger }))
   const brokerUrl = env.PONIX_DEMO_MQTT_URL
   const publisher = await connectWithBackoff({ server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger }, () =>
     connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),

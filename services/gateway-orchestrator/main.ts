@@ -1,13 +1,15 @@
 import { connectNats } from '../../src/nats/connection.ts'
+import { natsOptions, streamsOf } from '../../src/nats/options.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
+import { postgresOptions } from '../../src/postgres/options.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { runMain } from '../../src/runner/startup.ts'
-import { clientOptions, environment } from './environment.ts'
+import { environment } from './environment.ts'
 import { GatewayService } from './gateway-service.ts'
 import { mqttRunner } from './mqtt-runner.ts'
 import { printRunner } from './print-runner.ts'
@@ -15,9 +17,12 @@ import { printRunner } from './print-runner.ts'
 await runMain('gateway-orchestrator', async () => {
   const env = parseEnvironment('gateway-orchestrator', environment)
   const logger = createLogger('gateway-orchestrator')
-  const options = clientOptions(env, logger)
-  const [database, nats] = await Promise.all([connectPostgres(options.postgres), connectNats(options.nats)])
-  await ensureStreams(nats, options.streams)
+  const client = { name: 'ponix-gateway-orchestrator', logger }
+  const [database, nats] = await Promise.all([
+    connectPostgres(postgresOptions(env, client)),
+    connectNats(natsOptions(env, client)),
+  ])
+  await ensureStreams(nats, streamsOf(env))
   const mqtt = mqttRunner({ producer: createProducer(nats), rawStream: env.PONIX_NATS_RAW_STREAM })
   const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS)
   const service = new GatewayService({
@@ -25,7 +30,10 @@ await runMain('gateway-orchestrator', async () => {
     nats,
     logger,
     runners: { print, mqtt, emqx: mqtt },
-    retry: options.retry,
+    retry: {
+      delayMs: env.PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS,
+      maxAttempts: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS,
+    },
     gatewayStream: env.PONIX_NATS_GATEWAY_STREAM,
     durable: env.PONIX_GATEWAY_CDC_CONSUMER_NAME,
   })

@@ -2,13 +2,18 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ClickHouseMigrationStore } from '../../src/clickhouse/migration-store.ts'
+import { clickhouseOptions } from '../../src/clickhouse/options.ts'
 import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
 import { connectNats } from '../../src/nats/connection.ts'
-import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { natsOptions, streamsOf } from '../../src/nats/options.ts'
+import { ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresMigrationStore } from '../../src/postgres/migration-store.ts'
+import { postgresOptions } from '../../src/postgres/options.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { MigrateEnvironment } from './environment.ts'
 import type { MigrationTarget } from './target.ts'
+
+const NAME = 'ponix-migrate'
 
 export type TargetName = 'postgres' | 'clickhouse'
 
@@ -20,31 +25,16 @@ export interface Reach {
 }
 
 /** PostgreSQL, which also holds the lock under which every database is migrated. */
-export function connectPostgresStore({ environment, logger, signal }: Reach): Promise<PostgresMigrationStore> {
-  return PostgresMigrationStore.connect({
-    host: environment.PONIX_POSTGRES_HOST,
-    port: environment.PONIX_POSTGRES_PORT,
-    database: environment.PONIX_POSTGRES_DATABASE,
-    username: environment.PONIX_POSTGRES_USERNAME,
-    password: environment.PONIX_POSTGRES_PASSWORD,
-    applicationName: 'ponix-migrate',
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
-    logger,
-    signal,
-  })
+export function connectPostgresStore(reach: Reach): Promise<PostgresMigrationStore> {
+  return PostgresMigrationStore.connect(
+    postgresOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
+  )
 }
 
-export function connectClickHouseStore({ environment, logger, signal }: Reach): Promise<ClickHouseMigrationStore> {
-  return ClickHouseMigrationStore.connect({
-    url: environment.PONIX_CLICKHOUSE_URL,
-    database: environment.PONIX_CLICKHOUSE_DATABASE,
-    username: environment.PONIX_CLICKHOUSE_USERNAME,
-    password: environment.PONIX_CLICKHOUSE_PASSWORD,
-    application: 'ponix-migrate',
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
-    logger,
-    signal,
-  })
+export function connectClickHouseStore(reach: Reach): Promise<ClickHouseMigrationStore> {
+  return ClickHouseMigrationStore.connect(
+    clickhouseOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
+  )
 }
 
 export function postgresTarget(store: PostgresMigrationStore, environment: MigrateEnvironment): MigrationTarget {
@@ -59,22 +49,9 @@ export function clickhouseTarget(store: ClickHouseMigrationStore, environment: M
 
 /** Creates the streams that are missing (N-1). */
 export async function ensureNatsStreams({ environment, logger, signal }: Reach): Promise<void> {
-  const client = await connectNats({
-    url: environment.PONIX_NATS_URL,
-    name: 'ponix-migrate',
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
-    logger,
-    signal,
-  })
+  const client = await connectNats(natsOptions(environment, { name: NAME, logger, signal }))
   try {
-    const streams = streamDefinitions({
-      rawStream: environment.PONIX_NATS_RAW_STREAM,
-      processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
-      gatewayStream: environment.PONIX_NATS_GATEWAY_STREAM,
-      maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
-      maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-      duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
-    })
+    const streams = streamsOf(environment)
     await ensureStreams(client, streams)
     logger.info(`NATS has the streams ${streams.map(({ name }) => name).join(', ')}`)
   } finally {

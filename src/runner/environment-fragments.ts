@@ -100,3 +100,11 @@ export const clickhouseEnvironment = {
   PONIX_CLICKHOUSE_USERNAME: z.string().default('ponix'),
   PONIX_CLICKHOUSE_PASSWORD: z.string().default('ponix'),
 }
+
+/** What parsing makes of a fragment. */
+type Parsed<Fragment extends z.ZodRawShape> = z.infer<z.ZodObject<Fragment>>
+
+export type CommonEnvironment = Parsed<typeof commonEnvironment>
+export type NatsEnvironment = Parsed<typeof natsEnvironment>
+export type PostgresEnvironment = Parsed<typeof postgresEnvironment>
+export type ClickHouseEnvironment = Parsed<typeof clickhouseEnvironment>
