@@ -205,6 +205,7 @@ describe('consumer', () => {
     await consumer.stop()
     expect(attempts).toEqual([1, 2, 3])
     const [letter] = await deadLettersOf(s)
+    const original = await s.client.manager.streams.getMessage(s.stream, { seq: 1 })
     const headers = Object.fromEntries(
       Object.entries(DEAD_LETTER_HEADERS).map(([key, name]) => [key, letter?.header(name)]),
     )
@@ -212,6 +213,7 @@ describe('consumer', () => {
       subject: `${s.subject}.a`,
       stream: s.stream,
       sequence: '1',
+      storedAt: String(original?.time.getTime()),
       messageId: `${s.stream}-0`,
       reason: 'Ger\\u00e4t "\\u03c0" unknown',
       attempts: '3',
