@@ -1,0 +1,148 @@
+import { describe, expect, test, vi } from 'vitest'
+import { freePort } from '../../test/rig/servers.ts'
+import { decodeGateway } from '../../src/proto/gateway.ts'
+import { decodeOrganization } from '../../src/proto/organization.ts'
+import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+
+const WAIT = { timeout: 30_000, interval: 20 }
+const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
+
+const stage = new CdcStage()
+
+/** What a command printed, and its exit code. */
+async function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | null }> {
+  const process = stage.launch({}, args)
+  const code = await process.exited()
+  return { text: process.lines.map(({ msg }) => msg).join('\n'), code }
+}
+
+async function metricsAt(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`)
+  return await response.text()
+}
+
+describe('existing rows', () => {
+  test('C-11: with PONIX_CDC_SNAPSHOT=initial they are create events, before all changes', async () => {
+    await stage.database.sql(ORGANIZATION)
+    await stage.database.sql(`INSERT INTO gateways (gateway_id, organization_id, gateway_type, created_at)
+      VALUES ('gw 1/ü', 'org', 'print', '2026-01-02 03:04:05.000006+00')`)
+    await stage.start({ PONIX_CDC_SNAPSHOT: 'initial' })
+    await stage.database.sql(`UPDATE gateways SET name = 'South'`)
+    await stage.untilStored('gateways', 2)
+    const [created, updated] = await storedEvents(stage.client, 'gateways')
+    expect(created?.subject).toBe('gateway.create')
+    expect(decodeGateway(created?.body ?? new Uint8Array())).toMatchObject({
+      gatewayId: 'gw 1/ü',
+      createdAt: 1_767_323_045_000_006n,
+    })
+    const snapshot = created?.header('Ponix-Snapshot') ?? ''
+    expect(created?.header('Nats-Msg-Id')).toBe(`${stage.database.slot}:snapshot.${snapshot}.gateway.gw%201%2F%C3%BC`)
+    expect(updated?.subject).toBe('gateway.update')
+    expect(updated?.header('Ponix-Snapshot')).toBe('')
+    const [organization] = await storedEvents(stage.client, 'entities')
+    expect(decodeOrganization(organization?.body ?? new Uint8Array()).name).toBe('Acme')
+  })
+
+  test('C-11: ponix-cdc resnapshot makes the next start send them again, but not while the service runs', async () => {
+    const cdc = await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.untilStored('entities', 1)
+    const refused = await command('resnapshot')
+    expect(refused.code).toBe(1)
+    expect(refused.text).toBe(
+      `cdc: an instance of ponix-cdc works with the replication slot ${stage.database.slot}; stop every instance and try again`,
+    )
+    await cdc.stop()
+    const done = await command('resnapshot')
+    expect(done).toMatchObject({ code: 0, text: expect.stringContaining('so no change is missed') })
+    await stage.start()
+    await stage.untilStored('entities', 2)
+    const [first, again] = await storedEvents(stage.client, 'entities')
+    expect(again?.body).toEqual(first?.body)
+    expect(again?.header('Ponix-Snapshot')).not.toBe('')
+  })
+})
+
+describe('ponix-cdc status', () => {
+  test('C-13: shows the slot, how far behind it is, what it keeps and what is in flight', async () => {
+    const absent = await command('status')
+    expect(absent).toMatchObject({ code: 1, text: expect.stringContaining('there is no such slot') })
+    const port = await freePort()
+    const served = { PONIX_CDC_HTTP_PORT: String(port) }
+    await stage.start(served)
+    await stage.database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
+    await vi.waitFor(async () => expect(await metricsAt(port)).toMatch(/^ponix_cdc_in_flight 1$/m), WAIT)
+    const process = stage.launch(served, ['status', '--json'])
+    expect(await process.exited()).toBe(0)
+    const status: unknown = JSON.parse(process.lines.map(({ msg }) => msg).join('\n'))
+    expect(status).toMatchObject({
+      slot: stage.database.slot,
+      state: 'streaming',
+      confirmed_lsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/),
+      lag_bytes: expect.any(Number),
+      lag_seconds: expect.any(Number),
+      retained_wal_bytes: expect.any(Number),
+      in_flight: 1,
+      snapshot: null,
+    })
+    expect(status).not.toMatchObject({ lag_bytes: 0 })
+    const text = await command('status')
+    expect(text.text).toMatch(/^slot +.*: an instance streams from it\nconfirmed +\S+\nlag +[\d,]+ bytes/)
+  })
+
+  test('C-13: an unknown command is one line and exit code 2', async () => {
+    expect(await command('resnap')).toEqual({
+      code: 2,
+      text: 'unknown command "resnap": expected run, status or resnapshot',
+    })
+  })
+})
+
+describe('what the service says of itself', () => {
+  test('C-13: counts events by table and operation, dead letters, what is in flight, lag and retries', async () => {
+    const port = await freePort()
+    const { database } = stage
+    await stage.start({ PONIX_CDC_HTTP_PORT: String(port), PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await database.sql(`${ORGANIZATION}; UPDATE organizations SET name = 'B'; UPDATE organizations SET name = 'C'`)
+    await database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
+    await stage.untilStored('dead_letters', 1)
+    await database.sql('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [
+      database.slot,
+    ])
+    const expected = [
+      /^ponix_cdc_events_total\{entity="organization",operation="create"\} 1$/m,
+      /^ponix_cdc_events_total\{entity="organization",operation="update"\} 2$/m,
+      /^ponix_cdc_dead_letters_total\{entity="organization",operation="create"\} 1$/m,
+      /^ponix_cdc_in_flight 0$/m,
+      /^ponix_cdc_lag_seconds 0$/m,
+      /^ponix_cdc_lag_bytes \d+$/m,
+      /^ponix_cdc_retained_wal_bytes [1-9]\d*$/m,
+      /^ponix_cdc_retries_total [1-9]\d*$/m,
+      /^ponix_cdc_streaming 1$/m,
+    ]
+    await vi.waitFor(async () => {
+      const text = await metricsAt(port)
+      for (const line of expected) expect(text).toMatch(line)
+    }, WAIT)
+  })
+
+  test('C-13: warns once when the slot keeps more WAL than the limit', async () => {
+    const warning = 'the replication slot keeps'
+    await stage.database.sql('CREATE TABLE noise (line text)')
+    await stage.database.sql('SELECT pg_create_logical_replication_slot($1, $2)', [stage.database.slot, 'pgoutput'])
+    await stage.database.sql(`INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 4000)`)
+    const cdc = await stage.start({ PONIX_CDC_RETAINED_WAL_WARN_MB: '1' })
+    const line = await cdc.line(warning)
+    expect(line).toMatchObject({ level: 'warn', retained_bytes: expect.any(Number) })
+    expect(line.msg).toContain('more than 1 MB (PONIX_CDC_RETAINED_WAL_WARN_MB)')
+  })
+
+  test('C-12: a batch that is never full, with an endless time, delays no event', async () => {
+    await stage.start({ PONIX_CDC_BATCH_SIZE: '1000000', PONIX_CDC_BATCH_TIMEOUT_MS: '3600000' })
+    for (let n = 1; n <= 3; n += 1) {
+      await stage.database.sql(`INSERT INTO organizations (id) VALUES ('o${n}')`)
+      await stage.untilStored('entities', n)
+    }
+    expect(await storedCount(stage.client, 'entities')).toBe(3)
+  })
+})

@@ -1,0 +1,185 @@
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
+import type { CapturedTable } from './captured-table.ts'
+import type { CaptureOptions } from './change-capture.ts'
+import type { Change } from './change.ts'
+import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from './replication-rig.ts'
+import { readSlotStatus, requestSnapshot } from './slot-administration.ts'
+
+const WAIT = { timeout: 20_000, interval: 10 }
+const ITEMS: CapturedTable = { schema: 'public', table: 'items', key: 'id', oldColumns: [] }
+
+let database: TestDatabase
+const running: RunningCapture[] = []
+
+beforeEach(async () => {
+  database = await TestDatabase.create(inject('postgres'))
+  await database.sql('CREATE TABLE items (id int PRIMARY KEY, name text); ALTER TABLE items REPLICA IDENTITY FULL')
+})
+
+afterEach(async () => {
+  for (const capture of running.splice(0)) await capture[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
+})
+
+function launch(sink: ScriptedSink, options: Partial<CaptureOptions> = {}): RunningCapture {
+  const capture = startCapture(database, [ITEMS], sink, { snapshot: 'initial', ...options })
+  running.push(capture)
+  return capture
+}
+
+const idOf = ({ old, new: row }: Change): unknown => (row ?? old)?.get('id')
+const nameOf = ({ new: row }: Change): unknown => row?.get('name')
+const rows = (from: number, to: number): Promise<unknown> =>
+  database.sql(`INSERT INTO items SELECT n, 'x' || n FROM generate_series(${from}, ${to}) n`)
+const name = (): { slot: string; publication: string } => ({ slot: database.slot, publication: 'tested' })
+
+/** Applies changes in their order to a table that must fit each of them. */
+function replay(changes: readonly Change[]): ReadonlyMap<unknown, unknown> {
+  const table = new Map<unknown, unknown>()
+  for (const change of changes) {
+    const id = idOf(change)
+    expect(table.has(id), `${change.operation} of ${String(id)}`).toBe(change.operation !== 'insert')
+    if (change.operation === 'delete') table.delete(id)
+    else table.set(id, nameOf(change))
+  }
+  return table
+}
+
+describe('a snapshot', () => {
+  test('C-11: gives every row once as it was where the slot starts, and the stream goes on exactly from there', async () => {
+    await rows(1, 2500)
+    const sink = new ScriptedSink()
+    sink.holds = ({ index, transaction }) => transaction.snapshot !== undefined && index === 1200
+    const { capture } = launch(sink)
+    await sink.until(1201)
+    await database.sql(`UPDATE items SET name = 'changed' WHERE id % 100 = 0`)
+    await database.sql(`DELETE FROM items WHERE id % 100 = 1`)
+    await rows(2501, 2510)
+    sink.release()
+    await sink.until(2500 + 25 + 25 + 10)
+    const present = await database.sql<{ id: number; name: string }>('SELECT * FROM items')
+    expect(replay(sink.taken)).toEqual(new Map(present.map((row) => [row.id, row.name])))
+    expect(sink.taken.slice(0, 2500).every(({ transaction }) => transaction.snapshot !== undefined)).toBe(true)
+    expect(capture.state).toBe('streaming')
+  })
+
+  test('C-11: that was cut off goes on behind what is stored, and nothing that changed meanwhile is missed', async () => {
+    await rows(1, 2500)
+    const first = new ScriptedSink()
+    first.holds = ({ index }) => index === 1500
+    const cut = launch(first)
+    await first.until(1501)
+    await cut.stop()
+    await database.sql(`UPDATE items SET name = 'changed' WHERE id IN (7, 2400)`)
+    const after = new ScriptedSink()
+    launch(after, { snapshot: 'never' })
+    await after.until(1500 + 2)
+    const existing = after.taken.filter(({ transaction }) => transaction.snapshot !== undefined)
+    expect(existing.map(idOf)).toEqual(Array.from({ length: 1500 }, (_, n) => n + 1001))
+    expect(after.taken.slice(1500).map((change) => [idOf(change), nameOf(change)])).toEqual([
+      [7, 'changed'],
+      [2400, 'changed'],
+    ])
+    expect(new Set(existing.map(({ transaction }) => transaction.snapshot))).toEqual(
+      new Set(first.taken.map(({ transaction }) => transaction.snapshot)),
+    )
+  })
+
+  test('C-11: a refused row comes again, and the stream waits for it', async () => {
+    await rows(1, 3)
+    const sink = new ScriptedSink()
+    let refusals = 2
+    sink.holds = (change) => {
+      if (idOf(change) === 2 && refusals-- > 0) throw new Error('no room')
+      return false
+    }
+    launch(sink)
+    await sink.until(3)
+    await rows(4, 4)
+    const streamed = ({ transaction }: Change): boolean => transaction.snapshot === undefined
+    await vi.waitUntil(() => sink.stored.some(streamed), WAIT)
+    expect(new Set(sink.stored.map(idOf))).toEqual(new Set([1, 2, 3, 4]))
+    expect(sink.stored.slice(-1).map(idOf)).toEqual([4])
+  })
+
+  test('C-11: is taken by one of two instances, and once only', async () => {
+    await rows(1, 3)
+    const sink = new ScriptedSink()
+    sink.holds = () => true
+    const leader = launch(sink)
+    await sink.until(3)
+    const second = new ScriptedSink()
+    const standby = launch(second)
+    await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
+    sink.release()
+    await vi.waitUntil(() => [leader, standby].some(({ capture }) => capture.state === 'streaming'), WAIT)
+    await rows(4, 4)
+    await vi.waitUntil(() => sink.taken.length + second.taken.length === 4, WAIT)
+    expect([...sink.taken, ...second.taken].map(idOf)).toEqual([1, 2, 3, 4])
+  })
+
+  test('C-11: is not taken unless it is asked for, nor twice', async () => {
+    await rows(1, 3)
+    const never = new ScriptedSink()
+    await using first = launch(never, { snapshot: 'never' })
+    await vi.waitUntil(() => first.capture.state === 'streaming', WAIT)
+    await first.stop()
+    const sink = new ScriptedSink()
+    launch(sink)
+    await rows(4, 4)
+    expect((await sink.until(1)).map(idOf)).toEqual([4])
+    expect(never.taken).toEqual([])
+  })
+})
+
+describe('resnapshot', () => {
+  test('C-11: sends the present rows, and misses nothing of what the slot still has', async () => {
+    await rows(1, 3)
+    const never = launch(new ScriptedSink(), { snapshot: 'never' })
+    await vi.waitUntil(() => never.capture.state === 'streaming', WAIT)
+    await never.stop()
+    await database.sql('DELETE FROM items WHERE id = 1')
+    expect(await requestSnapshot(database.server, name(), [ITEMS])).toBe('kept')
+    expect(await readSlotStatus(database.server, name())).toMatchObject({ active: false, snapshot: { done: [] } })
+    const sink = new ScriptedSink()
+    launch(sink, { snapshot: 'never' })
+    const changes = await sink.until(3)
+    expect(changes.map((change) => [change.operation, idOf(change)])).toEqual([
+      ['insert', 2],
+      ['insert', 3],
+      ['delete', 1],
+    ])
+    await vi.waitFor(async () => {
+      expect(await readSlotStatus(database.server, name())).toMatchObject({ active: true, snapshot: null })
+    }, WAIT)
+  })
+
+  test('C-10: is the way back when the slot is gone', async () => {
+    const first = launch(new ScriptedSink(), { snapshot: 'never' })
+    await vi.waitUntil(() => first.capture.state === 'streaming', WAIT)
+    await first.stop()
+    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+    await rows(1, 3)
+    await expect(launch(new ScriptedSink()).finished).rejects.toThrow(/The way back is ponix-cdc resnapshot/)
+    expect(await requestSnapshot(database.server, name(), [ITEMS])).toBe('absent')
+    const sink = new ScriptedSink()
+    launch(sink, { snapshot: 'never' })
+    await sink.until(3)
+    await rows(4, 4)
+    expect((await sink.until(4)).map(idOf)).toEqual([1, 2, 3, 4])
+  })
+
+  test('C-10: is refused while an instance works with the slot, be it with its snapshot', async () => {
+    await rows(1, 1)
+    const sink = new ScriptedSink()
+    sink.holds = () => true
+    const { capture } = launch(sink)
+    await sink.until(1)
+    const refusal = expect.objectContaining({ code: 'slot_in_use', message: expect.stringContaining('stop every') })
+    await expect(requestSnapshot(database.server, name(), [ITEMS])).rejects.toEqual(refusal)
+    sink.release()
+    await vi.waitUntil(() => capture.state === 'streaming', WAIT)
+    await expect(requestSnapshot(database.server, name(), [ITEMS])).rejects.toEqual(refusal)
+    expect(await readSlotStatus(database.server, name())).toMatchObject({ snapshot: null })
+  })
+})
