@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import { rolldown } from 'rolldown'
 import { fingerprint } from './fingerprint.mjs'
 
@@ -116,6 +117,10 @@ try {
   await writeFile(join(folder, 'sources'), sources)
   await chmod(folder, 0o755)
   await moveIntoPlace(folder)
+} catch (error) {
+  // The message shows the place in the sources; where in the bundler it was made helps nobody.
+  console.error(process.stderr.isTTY ? error.message : stripVTControlCharacters(error.message))
+  process.exitCode = 1
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

@@ -1,6 +1,6 @@
 import { fromJson } from '@bufbuild/protobuf'
 import { status as Status } from '@grpc/grpc-js'
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { createIdGenerator } from '../../src/domain/ids.ts'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
@@ -11,6 +11,9 @@ import {
   UpdateOrganizationRequestSchema,
 } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { refusal, TestApi } from './test-api.ts'
+
+/** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
+const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const organizations = OrganizationService.method
 const devices = EndDeviceService.method
@@ -307,10 +310,10 @@ describe('A-4 deadlines and cancellation reach the database', () => {
   test('a deadline ends the statement in the server', async () => {
     await whileLocked(async (gatewayId) => {
       const call = refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }, { timeoutMs: 400 }))
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      await expect.poll(() => schema.waitingForLocks()).toBe(1)
       expect((await call).code).toBe(Status.DEADLINE_EXCEEDED)
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(0), { timeout: 900 })
-      await vi.waitFor(() => expect(api.log.at(-1)).toMatchObject({ code: 'DEADLINE_EXCEEDED' }))
+      await expect.poll(() => schema.waitingForLocks(), BEFORE_THE_SERVER).toBe(0)
+      await expect.poll(() => api.log.at(-1)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     })
   })
 
@@ -320,10 +323,10 @@ describe('A-4 deadlines and cancellation reach the database', () => {
       const path = `/${GatewayService.typeName}/DeleteGateway`
       const request = Buffer.concat([Buffer.from([0x0a, gatewayId.length]), Buffer.from(gatewayId)])
       const call = api.channel.makeUnaryRequest(path, bytes, bytes, request, () => {})
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      await expect.poll(() => schema.waitingForLocks()).toBe(1)
       call.cancel()
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(0), { timeout: 900 })
-      await vi.waitFor(() => expect(api.log.at(-1)).toMatchObject({ code: 'CANCELLED' }))
+      await expect.poll(() => schema.waitingForLocks(), BEFORE_THE_SERVER).toBe(0)
+      await expect.poll(() => api.log.at(-1)).toMatchObject({ code: 'CANCELLED' })
     })
   })
 })
@@ -335,7 +338,7 @@ test('A-8 the request log has method, code, duration and organization, and no pa
   await refusal(api.client.call(devices.getEndDevice, { deviceId: `${name}-2` }))
   await api.client.call(devices.getEndDevice, { deviceId })
   const method = 'ponix.end_device.v1.EndDeviceService/GetEndDevice'
-  await vi.waitFor(() => expect(api.log.at(-1)).toMatchObject({ method, code: 'OK' }))
+  await expect.poll(() => api.log.at(-1)).toMatchObject({ method, code: 'OK' })
   expect(api.log.at(-1)).toEqual({
     level: 30,
     time: expect.any(Number),

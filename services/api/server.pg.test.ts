@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf'
 import { status as Status, type ClientReadableStream } from '@grpc/grpc-js'
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
 import {
   Health,
@@ -13,6 +13,9 @@ import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/o
 import { grpcMethod } from '../../src/proto/grpc-service.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { isServiceError, refusal, TestApi } from './test-api.ts'
+
+/** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
+const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const { listOrganizations, createOrganization } = OrganizationService.method
 const { createGateway, updateGateway } = GatewayService.method
@@ -55,11 +58,11 @@ describe('A-2 grpc.health.v1', () => {
     await using api = await TestApi.start(schema.options)
     const known = watch(api, GatewayService.typeName)
     const unknown = watch(api, 'nope')
-    await vi.waitFor(() => expect(known.seen).toEqual([ServingStatus.SERVING]))
-    await vi.waitFor(() => expect(unknown.seen).toEqual([ServingStatus.SERVICE_UNKNOWN]))
+    await expect.poll(() => known.seen).toEqual([ServingStatus.SERVING])
+    await expect.poll(() => unknown.seen).toEqual([ServingStatus.SERVICE_UNKNOWN])
     known.cancel()
     unknown.cancel()
-    await vi.waitFor(() => expect(unknown.seen.at(-1)).toBe(Status.CANCELLED))
+    await expect.poll(() => unknown.seen.at(-1)).toBe(Status.CANCELLED)
   })
 })
 
@@ -69,19 +72,19 @@ test('A-9 PostgreSQL killed: UNAVAILABLE at once, health says so; started again:
   await using api = await TestApi.start(own.options)
   await api.client.call(createOrganization, { name: 'Acme' })
   const health = watch(api, '')
-  await vi.waitFor(() => expect(health.seen).toEqual([ServingStatus.SERVING]))
+  await expect.poll(() => health.seen).toEqual([ServingStatus.SERVING])
   await server.kill()
   const killed = performance.now()
   const { code, details } = await refusal(api.client.call(listOrganizations, {}))
   expect(performance.now() - killed).toBeLessThan(500)
   expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })
-  await vi.waitFor(() => expect(health.seen.at(-1)).toBe(ServingStatus.NOT_SERVING), { timeout: 5000 })
+  await expect.poll(() => health.seen.at(-1)).toBe(ServingStatus.NOT_SERVING)
   expect(api.log.find((line) => line['code'] === 'UNAVAILABLE')).toMatchObject({
     level: 40,
     err: { code: 'unavailable' },
   })
   await server.start()
-  await vi.waitFor(() => expect(health.seen.at(-1)).toBe(ServingStatus.SERVING), { timeout: 10_000 })
+  await expect.poll(() => health.seen.at(-1)).toBe(ServingStatus.SERVING)
   const { organizations } = await api.client.call(listOrganizations, {})
   expect(organizations).toMatchObject([{ name: 'Acme' }])
 })
@@ -94,15 +97,14 @@ describe('A-10 shutdown', () => {
     const { gateway } = await api.client.call(createGateway, { organizationId, gatewayType: 'print' })
     const gatewayId = gateway?.gatewayId ?? ''
     const health = watch(api, '')
-    await vi.waitFor(() => expect(health.seen).toEqual([ServingStatus.SERVING]))
+    await expect.poll(() => health.seen).toEqual([ServingStatus.SERVING])
     const { running, stopped } = await schema.transaction(async (client) => {
       await client.query('SELECT FROM gateways WHERE gateway_id = $1 FOR UPDATE', [gatewayId])
       const running = api.client.call(updateGateway, { gatewayId, name: 'finished' })
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      await expect.poll(() => schema.waitingForLocks()).toBe(1)
       const stopped = api.stop()
-      await vi.waitFor(async () => {
-        expect((await refusal(api.client.call(listOrganizations, {}))).code).toBe(Status.UNAVAILABLE)
-      })
+      const refused = () => refusal(api.client.call(listOrganizations, {}))
+      await expect.poll(async () => (await refused()).code).toBe(Status.UNAVAILABLE)
       return { running, stopped }
     })
     expect((await running).gateway).toMatchObject({ name: 'finished' })
@@ -117,10 +119,10 @@ describe('A-10 shutdown', () => {
     await schema.transaction(async (client) => {
       await client.query('UPDATE organizations SET name = name WHERE id = $1', [organizationId])
       const call = refusal(api.client.call(createGateway, { organizationId, gatewayType: 'print' }))
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+      await expect.poll(() => schema.waitingForLocks()).toBe(1)
       await api.stop()
       expect((await call).code).not.toBe(Status.OK)
-      await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(0))
+      await expect.poll(() => schema.waitingForLocks(), BEFORE_THE_SERVER).toBe(0)
     })
   })
 })

@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { pino } from 'pino'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { StartupError } from '../runner/startup.ts'
 import { connectPostgres, PostgresDatabase, type PoolLimits } from './database.ts'
 import { TestSchema, withClient } from './test-schema.ts'
+
+/** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
+const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const SLEEP = { name: 'sleep', text: 'SELECT pg_sleep($1) AS slept' }
 const ONE = { name: 'one', text: 'SELECT 1 AS one' }
@@ -41,7 +44,7 @@ test('A-4 an aborted call ends its statement in the server, and the connection s
     const [before] = await database.query<{ pid: number }>({ name: 'pid', text: 'SELECT pg_backend_pid() AS pid' }, [])
     const caller = new AbortController()
     const call = database.query(SLEEP, [60], { signal: caller.signal })
-    await vi.waitFor(async () => expect(await sleeping()).toBe(1))
+    await expect.poll(() => sleeping()).toBe(1)
     caller.abort(new Error('deadline'))
     await expect(call).rejects.toThrow('deadline')
     expect(await sleeping()).toBe(0)
@@ -61,10 +64,10 @@ test('A-4 an aborted transaction is ended and rolled back', async () => {
       },
       { signal: caller.signal },
     )
-    await vi.waitFor(async () => expect(await sleeping()).toBe(1))
+    await expect.poll(() => sleeping()).toBe(1)
     caller.abort(new Error('gone'))
     await expect(call).rejects.toThrow('gone')
-    await vi.waitFor(async () => expect(await sleeping()).toBe(0))
+    await expect.poll(() => sleeping(), BEFORE_THE_SERVER).toBe(0)
     expect(await schema.sql("SELECT FROM organizations WHERE id = 'rolled-back'")).toEqual([])
   })
 })
@@ -119,7 +122,7 @@ test('A-9 the queue for connections is bounded', async () => {
   await withPool({ maxConnections: 1, maxWaiting: 2 }, async (database) => {
     const caller = new AbortController()
     const busy = database.query(SLEEP, [60], { signal: caller.signal }).catch(() => 'ended')
-    await vi.waitFor(async () => expect(await sleeping()).toBe(1))
+    await expect.poll(() => sleeping()).toBe(1)
     const waiting = [database.query(ONE, []), database.query(ONE, [])]
     await expect(database.query(ONE, [])).rejects.toEqual(UNAVAILABLE)
     caller.abort()
@@ -143,19 +146,16 @@ test('A-9 PostgreSQL killed: unavailable at once for running and new calls; back
   const logger = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).msg) })
   await using database = new PostgresDatabase({ ...server, applicationName: 'x', startupTimeoutMs: 1, logger })
   const running = database.query(SLEEP, [60]).catch((error: unknown) => error)
-  await vi.waitFor(async () => {
-    const query =
-      "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep($1)%' AND state = 'active' AND pid <> pg_backend_pid()"
-    const { rows } = await withClient(server, (client) => client.query(query))
-    expect(rows).toHaveLength(1)
-  })
+  const asleep =
+    "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep($1)%' AND state = 'active' AND pid <> pg_backend_pid()"
+  await expect.poll(() => withClient(server, async (client) => (await client.query(asleep)).rowCount)).toBe(1)
   await server.kill()
   expect(await running).toEqual(UNAVAILABLE)
   const killed = performance.now()
   for (let call = 0; call < 20; call += 1) await expect(database.query(ONE, [])).rejects.toEqual(UNAVAILABLE)
   expect(performance.now() - killed).toBeLessThan(1000)
   await server.start()
-  await vi.waitFor(async () => expect(await database.query(ONE, [])).toEqual([{ one: 1 }]), { timeout: 10_000 })
+  await expect.poll(() => database.query(ONE, []).catch(() => [])).toEqual([{ one: 1 }])
   expect(lines).toHaveLength(2)
   expect(lines[0]).toMatch(/^PostgreSQL does not answer: /)
   expect(lines[1]).toBe('PostgreSQL answers again')

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import type { DomainErrorCode } from '../domain/errors.ts'
 import { createIdGenerator } from '../domain/ids.ts'
 import { connectPostgres, type PostgresDatabase } from './database.ts'
@@ -164,7 +164,7 @@ test('A-6 a deletion waits for a creation under way, and then sees what it creat
     await client.query('SELECT FROM organizations WHERE id = $1 FOR SHARE', [id])
     await client.query("INSERT INTO end_devices (device_id, organization_id, name) VALUES ($1, $2, 'x')", [newId(), id])
     const running = organizations.delete(id).catch((error: unknown) => error)
-    await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+    await expect.poll(() => schema.waitingForLocks()).toBe(1)
     return { running }
   })
   expect(await deletion.running).toMatchObject({ code: 'failed_precondition' })
@@ -175,7 +175,7 @@ test('A-4 a creation waits for a deletion under way, and then finds no organizat
   const creation = await schema.transaction(async (client) => {
     await client.query('UPDATE organizations SET deleted_at = now() WHERE id = $1', [id])
     const running = gateways.create(gatewayOf(id)).catch((error: unknown) => error)
-    await vi.waitFor(async () => expect(await schema.waitingForLocks()).toBe(1))
+    await expect.poll(() => schema.waitingForLocks()).toBe(1)
     return { running }
   })
   expect(await creation.running).toMatchObject({ code: 'not_found', message: `Organization not found: ${id}` })
