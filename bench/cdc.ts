@@ -1,0 +1,36 @@
+// Change data capture (M-7, M-8): rows a second from the slot into JetStream, commit to consumer.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { measureLatency } from './cdc/latency.ts'
+import { CdcBenchStage } from './cdc/stage.ts'
+import { measureThroughput } from './cdc/throughput.ts'
+import type { Figure } from './report/figures.ts'
+import { report } from './report/report.ts'
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    alone: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: ['M-7', 'M-8'] },
+    rounds: { type: 'string', default: '5' },
+  },
+})
+const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
+mkdirSync(join(root, '.ponix/bench'), { recursive: true })
+const scratch = mkdtempSync(join(root, '.ponix/bench/cdc-'))
+const stage = await CdcBenchStage.open(root, scratch)
+const figures: Figure[] = []
+try {
+  if (values.only.includes('M-8')) figures.push(...(await measureLatency(stage)))
+  if (values.only.includes('M-7')) {
+    figures.push(...(await measureThroughput(stage, { rounds: Number(values.rounds), alone: values.alone })))
+  }
+} finally {
+  await stage.close()
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+}
+report('cdc', figures, { ...values, document: join(root, 'docs/measurements.md') })
+process.exit()

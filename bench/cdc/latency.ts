@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Client } from 'pg'
+import { decodeOrganization } from '../../src/proto/organization.ts'
+import type { Figure } from '../report/figures.ts'
+import type { CdcBenchStage } from './stage.ts'
+
+const PER_SECOND = 1000
+const SECONDS = 10
+const WARM_UP_SECONDS = 2
+const WRITERS = 8
+const P99_MS = 5
+
+/** M-8: from the return of a commit until a consumer of the stream has the event, at 1,000 commits a second. */
+export async function measureLatency(stage: CdcBenchStage): Promise<readonly Figure[]> {
+  console.error(`bench: M-8, ${WARM_UP_SECONDS + SECONDS} s`)
+  const child = spawn(process.execPath, [join(stage.root, 'dist/cdc.js')], {
+    env: stage.environment('latency'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines = createInterface({ input: child.stdout })
+  await new Promise<void>((resolve) => lines.on('line', (line) => line.includes('streaming changes') && resolve()))
+  const arrivals = await consume(stage)
+  const writers = await Promise.all(Array.from({ length: WRITERS }, () => stage.connection()))
+  const committed = await write(writers)
+  while (arrivals.size < committed.size) await sleep(20)
+  const gone = once(child, 'exit')
+  child.kill('SIGTERM')
+  await Promise.all([gone, ...writers.map((writer) => writer.end())])
+  await stage.database.query(`SELECT pg_drop_replication_slot('latency')`)
+  const latencies = [...committed]
+    .filter(([id]) => Number(id.slice(1)) > WARM_UP_SECONDS * PER_SECOND)
+    // The event can be there before the writer hears of its own commit.
+    .map(([id, at]) => Math.max(0, (arrivals.get(id) ?? Infinity) - at))
+    .sort((a, b) => a - b)
+  const at = (part: number): number => latencies[Math.floor(latencies.length * part)] ?? NaN
+  const figure = (part: string, ours: number, goal: Figure['goal']): Figure => {
+    return {
+      id: 'M-8',
+      what: `commit → consumer, 1,000/s, ${part}`,
+      unit: 'ms',
+      ours,
+      beside: null,
+      goal,
+      peers: new Map(),
+    }
+  }
+  return [figure('p50', at(0.5), { type: 'none' }), figure('p99', at(0.99), { type: 'value', atMost: P99_MS })]
+}
+
+/** When each organization's event came. */
+async function consume(stage: CdcBenchStage): Promise<Map<string, number>> {
+  const arrivals = new Map<string, number>()
+  const consumer = await stage.nats.jetstream.consumers.get('entities')
+  await consumer.consume({
+    max_messages: 5000,
+    callback: ({ data }) => void arrivals.set(decodeOrganization(data).id, performance.now()),
+  })
+  return arrivals
+}
+
+/** One commit every millisecond, in turns; when each returned. */
+async function write(writers: readonly Client[]): Promise<ReadonlyMap<string, number>> {
+  const committed = new Map<string, number>()
+  const total = (WARM_UP_SECONDS + SECONDS) * PER_SECOND
+  const start = performance.now()
+  let next = 1
+  const turn = async (writer: Client): Promise<void> => {
+    for (;;) {
+      const number = next++
+      if (number > total) return
+      const waitMs = start + (number * 1000) / PER_SECOND - performance.now()
+      if (waitMs > 0) await sleep(waitMs)
+      const id = `l${number}`
+      await writer.query(`INSERT INTO organizations (id, name) VALUES ($1, 'late')`, [id])
+      committed.set(id, performance.now())
+    }
+  }
+  await Promise.all(writers.map(turn))
+  return committed
+}

@@ -1,0 +1,64 @@
+import { headers } from '@nats-io/nats-core'
+import { connectNats } from '../../../src/nats/connection.ts'
+import { ensureStreams } from '../../../src/nats/streams.ts'
+import { ChangeCapture } from '../../../src/postgres/replication/change-capture.ts'
+import type { Change } from '../../../src/postgres/replication/change.ts'
+import { createLogger } from '../../../src/runner/logger.ts'
+import { CAPTURED_TABLES, serverOf } from '../../../services/cdc/captured-tables.ts'
+import { cdcEnvironment, cdcStreams } from '../../../services/cdc/environment.ts'
+import { EventMaker } from '../../../services/cdc/event.ts'
+import { organizationEntity } from '../../../services/cdc/organization-entity.ts'
+
+// The same changes and the same events as the service's, but published by the client's own publish() with so many in flight as
+// the argument says: 1 is one by one, 0 publishes nothing and says "done" when every row is read.
+
+const environment = cdcEnvironment.parse(process.env)
+const logger = createLogger('contender')
+const rows = Number(process.env['BENCH_ROWS'])
+const inFlight = Number(process.argv[2])
+
+function drain(): (change: Change) => undefined {
+  let read = 0
+  return () => {
+    read += 1
+    if (read === rows) logger.info('done')
+  }
+}
+
+async function publishing(): Promise<(change: Change) => Promise<void>> {
+  const { PONIX_NATS_URL: url, PONIX_CDC_SLOT_NAME: slot } = environment
+  const nats = await connectNats({ url, name: 'contender', startupTimeoutMs: 10_000, logger })
+  await ensureStreams(nats, cdcStreams(environment))
+  const events = new EventMaker(slot)
+  const places = Array.from({ length: inFlight }, () => Promise.resolve())
+  let next = 0
+  return (change) => {
+    const { subject, body, messageId, headers: said = {} } = events.eventOf(organizationEntity, change)
+    const place = next++ % inFlight
+    const stored = (places[place] ?? Promise.resolve()).then(async () => {
+      const own = headers()
+      for (const [name, value] of Object.entries(said)) own.set(name, value)
+      await nats.jetstream.publish(subject, body, { msgID: messageId, headers: own })
+    })
+    places[place] = stored
+    return stored
+  }
+}
+
+const capture = new ChangeCapture({
+  server: serverOf(environment),
+  slot: environment.PONIX_CDC_SLOT_NAME,
+  publication: environment.PONIX_CDC_PUBLICATION_NAME,
+  tables: CAPTURED_TABLES,
+  onChange: inFlight === 0 ? drain() : await publishing(),
+  confirm: { changes: environment.PONIX_CDC_BATCH_SIZE, ms: environment.PONIX_CDC_BATCH_TIMEOUT_MS },
+  retry: { maxDelayMs: 1000, maxAttempts: 0 },
+  logger,
+})
+const stopping = new AbortController()
+process.once('SIGTERM', () => {
+  stopping.abort()
+  setTimeout(() => process.exit(0), 500)
+})
+await capture.run(stopping.signal)
+process.exit(0)

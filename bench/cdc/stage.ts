@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Client } from 'pg'
+import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import { peakMemory } from '../supervisor/proc.ts'
+import { BenchServer } from './server.ts'
+
+const STREAM = 'entities'
+
+/** How a contender's run went. */
+export interface Run {
+  /** From its first word that it streams until JetStream has every event, or it has read every row. */
+  readonly ms: number
+  readonly megabytes: number
+}
+
+/** Who is measured: a program and how it is called. */
+export interface Contender {
+  readonly program: string
+  readonly args: readonly string[]
+  /** `stored`: the run is over when JetStream has the events; else when the program says `done`. */
+  readonly until: 'stored' | 'done'
+}
+
+/** PostgreSQL and NATS of the bench's own, with our tables and a backlog in a slot that is copied for each run. */
+export class CdcBenchStage {
+  readonly database: Client
+  readonly nats: NatsClient
+  readonly root: string
+  readonly #postgres: BenchServer
+  readonly #natsServer: BenchServer
+  #slots = 0
+
+  private constructor(
+    root: string,
+    postgres: BenchServer,
+    natsServer: BenchServer,
+    database: Client,
+    nats: NatsClient,
+  ) {
+    this.root = root
+    this.#postgres = postgres
+    this.#natsServer = natsServer
+    this.database = database
+    this.nats = nats
+  }
+
+  static async open(root: string, scratch: string): Promise<CdcBenchStage> {
+    const [postgres, natsServer] = await Promise.all([
+      BenchServer.start(root, 'postgres', scratch),
+      BenchServer.start(root, 'nats', scratch),
+    ])
+    const database = connectionTo(postgres.port)
+    await database.connect()
+    const folder = join(root, 'migrations/postgres')
+    for (const file of readdirSync(folder).sort()) {
+      const text = readFileSync(join(folder, file), 'utf8')
+      await database.query(text.slice(0, text.indexOf('-- migrate:down')))
+    }
+    process.env['PONIX_LOG_LEVEL'] = 'silent'
+    const nats = await connectNats({
+      url: `nats://127.0.0.1:${natsServer.port}`,
+      name: 'bench',
+      startupTimeoutMs: 10_000,
+      logger: createLogger('bench'),
+    })
+    return new CdcBenchStage(root, postgres, natsServer, database, nats)
+  }
+
+  /** Another connection. */
+  async connection(): Promise<Client> {
+    const client = connectionTo(this.#postgres.port)
+    await client.connect()
+    return client
+  }
+
+  /** Changes that wait in the slot `backlog`: so many transactions of a hundred new rows. */
+  async load(transactions: number): Promise<void> {
+    await this.database.query(`SELECT pg_create_logical_replication_slot('backlog', 'pgoutput')`)
+    await this.database.query(`DO $$ BEGIN
+      FOR t IN 1..${transactions} LOOP
+        INSERT INTO organizations (id, name) SELECT 'organization-' || t || '-' || n, 'An organization of the bench' FROM generate_series(1, 100) n;
+        COMMIT;
+      END LOOP;
+    END $$`)
+  }
+
+  /** The environment of a program that reads this slot. */
+  environment(slot: string): Record<string, string> {
+    return {
+      PATH: process.env['PATH'] ?? '',
+      PONIX_LOG_LEVEL: 'info',
+      PONIX_POSTGRES_HOST: '127.0.0.1',
+      PONIX_POSTGRES_PORT: String(this.#postgres.port),
+      PONIX_NATS_URL: `nats://127.0.0.1:${this.#natsServer.port}`,
+      PONIX_CDC_SLOT_NAME: slot,
+    }
+  }
+
+  /** Runs a contender over the backlog, until `rows` of it are through. */
+  async run({ program, args, until }: Contender, rows: number): Promise<Run> {
+    const slot = `run_${(this.#slots += 1)}`
+    await this.database.query(`SELECT pg_copy_logical_replication_slot('backlog', $1)`, [slot])
+    await this.nats.manager.streams.delete(STREAM).catch(() => undefined)
+    const child = spawn(process.execPath, [program, ...args], {
+      env: { ...this.environment(slot), BENCH_ROWS: String(rows) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const lines = createInterface({ input: child.stdout })
+    const saying = (word: string): Promise<number> =>
+      new Promise((resolve) => lines.on('line', (line) => line.includes(word) && resolve(performance.now())))
+    const [started, done] = [saying('streaming changes'), saying('"done"')]
+    const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${program} ended before it was done`)))
+    ended.catch(() => undefined)
+    const start = await Promise.race([started, ended])
+    const end = await Promise.race([until === 'done' ? done : this.#whenStored(rows), ended])
+    const megabytes = peakMemory(child.pid ?? 0)
+    const gone = once(child, 'exit')
+    child.kill('SIGTERM')
+    await gone
+    await this.database.query('SELECT pg_drop_replication_slot($1)', [slot])
+    return { ms: end - start, megabytes }
+  }
+
+  async close(): Promise<void> {
+    await this.nats.drain()
+    await this.database.end()
+    await Promise.all([this.#postgres.stop(), this.#natsServer.stop()])
+  }
+
+  async #whenStored(rows: number): Promise<number> {
+    for (;;) {
+      const { state } = await this.nats.manager.streams.info(STREAM)
+      if (state.messages >= rows) return performance.now()
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
+function connectionTo(port: number): Client {
+  return new Client({ host: '127.0.0.1', port, database: 'ponix', user: 'ponix', password: 'ponix' })
+}
