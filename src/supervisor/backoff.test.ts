@@ -109,7 +109,7 @@ describe('max_attempts within window_ms (O-34)', () => {
 
   /** What becomes of a process that ends at these times. */
   function lifeOf(ends: readonly number[]): string[] {
-    const history = new RestartHistory(rules)
+    const history = new RestartHistory({ kind: 'service', restart: rules })
     return ends.map((now) => {
       const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
       if (verdict.type === 'backoff') history.add(now)

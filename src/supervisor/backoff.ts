@@ -1,6 +1,6 @@
-import type { ResolvedRestart } from './config/resolved.ts'
+import type { ResolvedProcess, ResolvedRestart } from './config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import type { Verdict } from './state.ts'
+import type { ProcessState, Verdict } from './state.ts'
 
 /** Beyond this exponent every wait is past any maximum; 2^1024 would be Infinity, and 0 · Infinity not a number. */
 const LARGEST_EXPONENT = 52
@@ -63,22 +63,30 @@ function withLimit(what: string, { maxAttempts, windowMs }: ResolvedRestart): st
 
 /** When a process was restarted, as far back as its policy looks. Times are on any one clock, in milliseconds. */
 export class RestartHistory {
-  readonly #restart: ResolvedRestart
+  readonly #definition: Pick<ResolvedProcess, 'kind' | 'restart'>
   #times: number[] = []
 
-  constructor(restart: ResolvedRestart) {
-    this.#restart = restart
+  constructor(definition: Pick<ResolvedProcess, 'kind' | 'restart'>) {
+    this.#definition = definition
   }
 
   /** Restarts within the window that ends now. */
   recent(now: number): number {
-    const { windowMs } = this.#restart
+    const { windowMs } = this.#definition.restart
     if (windowMs === null) return 0
     this.#times = this.#times.filter((time) => now - time < windowMs)
     return this.#times.length
   }
 
+  /** The end of a child that was up this long, as of now. */
+  ended(state: ProcessState, uptimeMs: number): Ended {
+    const { kind, restart } = this.#definition
+    const attempt = 'attempt' in state ? state.attempt : 0
+    const recentRestarts = this.recent(performance.now())
+    return { kind, restart, attempt, recentRestarts, uptimeMs, random: Math.random() }
+  }
+
   add(now: number): void {
-    if (this.#restart.windowMs !== null) this.#times.push(now)
+    if (this.#definition.restart.windowMs !== null) this.#times.push(now)
   }
 }

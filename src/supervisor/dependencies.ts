@@ -1,5 +1,6 @@
 import { describeExit } from './backoff.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess } from './config/resolved.ts'
+import type { ExitResult } from './events.ts'
 import type { ProcessState } from './state.ts'
 
 export interface Dependency {
@@ -50,6 +51,11 @@ export function standing(definition: ResolvedProcess, state: ProcessState, condi
 export function isUp({ readinessProbe, kind }: ResolvedProcess, state: ProcessState): boolean {
   if (state.type === 'running') return readinessProbe === null && kind === 'service'
   return state.type === 'ready' || state.type === 'completed'
+}
+
+/** A task that did what it was for. */
+export function hasSucceeded({ kind }: ResolvedProcess, exit: ExitResult): boolean {
+  return kind === 'task' && exit.code === 0
 }
 
 function failure(name: string, state: Extract<ProcessState, { type: 'failed' }>): string {

@@ -13,16 +13,63 @@ export interface EscapedOptions {
   readonly emit: (event: SupervisorEvent) => void
 }
 
+/** Those that are to end: all that there are, or those that are left of some. */
+type Find = (among?: readonly number[]) => MarkedProcess[]
+
 /**
  * Ends what left its process group, and so outlived it: a daemon with a session of its own, found by the mark in its
  * environment. Resolves when none is left, or the rest cannot be killed.
  */
 export async function endEscaped(mark: string, options: EscapedOptions): Promise<void> {
-  let left = markedProcesses(`${mark}/`)
-  if (left.length === 0) return
-  for (const [process, pids] of byProcess(left)) options.emit({ type: 'descendants_killed', process, pids })
-  left = await signalUntilGone(mark, 'SIGTERM', TIMEOUT_MS, options.killNow)
-  if (left.length > 0) left = await signalUntilGone(mark, 'SIGKILL', AFTER_KILL_MS, () => false)
+  const find: Find = (among) => markedProcesses(`${mark}/`, among)
+  await endAll(find, find(), options)
+}
+
+/**
+ * Finds what one process left behind while all others go on. The whole machine has to be looked at for that: those who ask
+ * at the same time share one look, and at most a tenth of the time goes into looking.
+ */
+export class EscapeWatch {
+  readonly #mark: string
+  readonly #options: EscapedOptions
+  #look: Promise<readonly MarkedProcess[]> | null = null
+  #nextLookAt = 0
+
+  constructor(mark: string, options: EscapedOptions) {
+    this.#mark = mark
+    this.#options = options
+  }
+
+  /** Ends what is left of a process whose groups are empty; resolves as `endEscaped` does. */
+  async endOf(process: string): Promise<void> {
+    const mark = `${this.#mark}/${process}`
+    this.#look ??= this.#lookAround()
+    const ours = (await this.#look).filter((one) => one.mark === mark)
+    if (ours.length === 0) return
+    const find: Find = (among) => markedProcesses(mark, among).filter((one) => one.mark === mark)
+    // A probe that was killed just now may still have been there.
+    await sleep(FIRST_LOOK_MS)
+    await endAll(find, find(ours.map(({ pid }) => pid)), this.#options)
+  }
+
+  async #lookAround(): Promise<readonly MarkedProcess[]> {
+    const wait = this.#nextLookAt - performance.now()
+    await (wait > 0 ? sleep(wait) : new Promise((resolve) => setImmediate(resolve)))
+    // Who asks from now on may mean something that this look does not see.
+    this.#look = null
+    const begun = performance.now()
+    const found = markedProcesses(`${this.#mark}/`)
+    const now = performance.now()
+    this.#nextLookAt = now + 9 * (now - begun)
+    return found
+  }
+}
+
+async function endAll(find: Find, found: MarkedProcess[], options: EscapedOptions): Promise<void> {
+  if (found.length === 0) return
+  for (const [process, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process, pids })
+  let left = await signalUntilGone(find, found, 'SIGTERM', { ms: TIMEOUT_MS, enough: options.killNow })
+  if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   for (const [process, pids] of byProcess(left)) options.emit({ type: 'process_survived', process, pids })
 }
 
@@ -32,14 +79,14 @@ export function killEscaped(mark: string): void {
 }
 
 async function signalUntilGone(
-  mark: string,
+  find: Find,
+  found: MarkedProcess[],
   signal: NodeJS.Signals,
-  ms: number,
-  enough: () => boolean,
+  { ms, enough }: { readonly ms: number; readonly enough: () => boolean },
 ): Promise<MarkedProcess[]> {
   const until = performance.now() + ms
   const told = new Set<number>()
-  let left = markedProcesses(`${mark}/`)
+  let left = found
   for (let wait = FIRST_LOOK_MS; ; wait = Math.min(wait * 2, LOOK_EVERY_MS)) {
     if (left.length === 0 || performance.now() >= until || enough()) return left
     for (const { pid } of left.filter((one) => !told.has(one.pid))) {
@@ -48,15 +95,14 @@ async function signalUntilGone(
       send(pid, 'SIGCONT')
     }
     await sleep(wait)
-    left = stillMarked(mark, left)
+    left = whoIsLeft(find, left)
   }
 }
 
 /** While one of those that are known lives, nobody else is looked for: that means the whole machine. */
-function stillMarked(mark: string, known: readonly MarkedProcess[]): MarkedProcess[] {
-  const pids = known.map(({ pid }) => pid)
-  const living = markedProcesses(`${mark}/`, pids)
-  return living.length > 0 ? living : markedProcesses(`${mark}/`)
+function whoIsLeft(find: Find, known: readonly MarkedProcess[]): MarkedProcess[] {
+  const living = find(known.map(({ pid }) => pid))
+  return living.length > 0 ? living : find()
 }
 
 function byProcess(marked: readonly MarkedProcess[]): Map<string, number[]> {

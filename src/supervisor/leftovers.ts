@@ -1,24 +1,33 @@
 import type { Group } from './process-group.ts'
 
-/** Groups that outlived their leader. They are emptied before the next start, or at the end. */
+export interface LeftoverHandling {
+  /** Ends what is in a group. */
+  empty(group: Group): Promise<void>
+  /** Ends those who left their groups. */
+  endEscaped(): Promise<void>
+  /** Nothing is left. */
+  onEmpty(): void
+}
+
+/** What outlived a child: members of its group, and who left that. It is ended before the next start, or at the end. */
 export class Leftovers {
   readonly #groups = new Set<Group>()
-  readonly #empty: (group: Group) => Promise<void>
-  readonly #onEmpty: () => void
+  readonly #handling: LeftoverHandling
+  /** A child ran since the last look for those who left their groups. */
+  #mayHaveEscaped = false
   #clearing: Promise<void> | null = null
 
-  /** `empty` ends what is in a group; `onEmpty` is called whenever nothing is left. */
-  constructor(empty: (group: Group) => Promise<void>, onEmpty: () => void) {
-    this.#empty = empty
-    this.#onEmpty = onEmpty
+  constructor(handling: LeftoverHandling) {
+    this.#handling = handling
   }
 
   get groups(): readonly Group[] {
     return [...this.#groups]
   }
 
+  /** Nothing is known to be left, nor being looked for. */
   get isEmpty(): boolean {
-    return this.#groups.size === 0
+    return this.#groups.size === 0 && this.#clearing === null
   }
 
   /** Takes a group whose leader has gone, if anybody is left in it. */
@@ -26,9 +35,14 @@ export class Leftovers {
     if (!group.isEmpty()) this.#groups.add(group)
   }
 
-  /** Ends all of them; resolves when they are gone. */
+  /** A child starts, which may leave something behind. */
+  expect(): void {
+    this.#mayHaveEscaped = true
+  }
+
+  /** Ends all of it; resolves when it is gone. */
   async clear(): Promise<void> {
-    if (this.isEmpty) return
+    if (this.isEmpty && !this.#mayHaveEscaped) return
     this.#clearing ??= this.#clear()
     await this.#clearing
   }
@@ -36,11 +50,13 @@ export class Leftovers {
   async #clear(): Promise<void> {
     await Promise.all(
       this.groups.map(async (group) => {
-        await this.#empty(group)
+        await this.#handling.empty(group)
         this.#groups.delete(group)
       }),
     )
+    this.#mayHaveEscaped = false
+    await this.#handling.endEscaped()
     this.#clearing = null
-    this.#onEmpty()
+    this.#handling.onEmpty()
   }
 }

@@ -1,4 +1,4 @@
-import { RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
+import { RestartHistory, verdictAfterExit, verdictAfterFailure } from './backoff.ts'
 import { ChildRun } from './child-run.ts'
 import type { ResolvedProcess } from './config/resolved.ts'
 import { emptyGroup } from './empty-group.ts'
@@ -40,9 +40,12 @@ export class ManagedProcess {
     this.definition = definition
     this.#context = context
     this.#startup = new Startup(definition, (reason) => this.#giveUp(reason))
-    this.#restarts = new RestartHistory(definition.restart)
-    const changed = () => context.changed(this, this.#state)
-    this.#leftovers = new Leftovers((group) => this.#empty(group, null), changed)
+    this.#restarts = new RestartHistory(definition)
+    this.#leftovers = new Leftovers({
+      empty: (group) => this.#empty(group, null),
+      endEscaped: () => context.endEscaped(this),
+      onEmpty: () => context.changed(this, this.#state),
+    })
   }
 
   get name(): string {
@@ -148,6 +151,7 @@ export class ManagedProcess {
       return
     }
     this.#starts++
+    this.#leftovers.expect()
     const run = new ChildRun(this.definition, result.child, this.#context, {
       onReady: () => this.#onReady(),
       onUnhealthy: (reason) => this.#onUnhealthy(reason),
@@ -172,7 +176,7 @@ export class ManagedProcess {
       this.#context.couldNotStart(this, message)
       return
     }
-    const verdict = verdictAfterFailure(this.#ended(0), message)
+    const verdict = verdictAfterFailure(this.#restarts.ended(this.#state, 0), message)
     this.#send({ type: 'spawn_failed', verdict })
     this.#follow(verdict, 0)
   }
@@ -194,7 +198,7 @@ export class ManagedProcess {
     if (this.#run === null || this.#state.type === 'stopping') return
     this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
     const message = `failed its liveness probe: ${reason}`
-    const verdict = verdictAfterFailure(this.#ended(elapsed(this.#run.startedAt)), message)
+    const verdict = verdictAfterFailure(this.#restarts.ended(this.#state, elapsed(this.#run.startedAt)), message)
     if (verdict.type === 'completed') return
     this.#verdict = verdict
     this.stop(verdict)
@@ -210,22 +214,16 @@ export class ManagedProcess {
     this.#run = null
     this.#leftovers.add(run.group)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, uptimeMs })
-    if (this.#context.staysDown(this, exit)) {
-      this.#send({ type: 'exited', exit, verdict: { type: 'completed' } })
+    const down = this.#context.staysDown(this, exit)
+    if (down !== null) {
+      this.#send({ type: 'exited', exit, verdict: { type: down } })
       this.#clearTimers()
       this.#context.wentDown(this, exit)
       return
     }
-    const verdict = verdictAfterExit(this.#ended(uptimeMs), exit)
+    const verdict = verdictAfterExit(this.#restarts.ended(this.#state, uptimeMs), exit)
     this.#send({ type: 'exited', exit, verdict })
     this.#follow(verdict, uptimeMs)
-  }
-
-  #ended(uptimeMs: number): Ended {
-    const attempt = 'attempt' in this.#state ? this.#state.attempt : 0
-    const { kind, restart } = this.definition
-    const recentRestarts = this.#restarts.recent(performance.now())
-    return { kind, restart, attempt, recentRestarts, uptimeMs, random: Math.random() }
   }
 
   /** Does and says what the verdict about an ended child asks for. */
@@ -272,7 +270,7 @@ export class ManagedProcess {
       const exit = await run.exited
       await run.outputRead()
       this.#run = null
-      this.#send({ type: 'exited', exit, verdict: { type: 'completed' } })
+      this.#send({ type: 'exited', exit, verdict: { type: 'stopped' } })
     }
     await this.#leftovers.clear()
     this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) })

@@ -15,8 +15,10 @@ export interface ProcessContext {
   changed(process: ManagedProcess, before: ProcessState): void
   /** Whether it may start again now that its wait is over; if not, `restartIfDue` is called when it may. */
   mayRestart(process: ManagedProcess): boolean
-  /** Whether it is not to be restarted after this end: because it is to go down anyway, or its end is to end everything. */
-  staysDown(process: ManagedProcess, exit: ExitResult): boolean
+  /** What it is after this end if it is not to be restarted: it is to go down anyway, or its end is to end everything. */
+  staysDown(process: ManagedProcess, exit: ExitResult): 'stopped' | 'completed' | null
+  /** Ends what its children left behind outside of their groups. Resolves when it is gone, or is left to the end of the run. */
+  endEscaped(process: ManagedProcess): Promise<void>
   /** It has ended, and stays down. */
   wentDown(process: ManagedProcess, exit: ExitResult): void
   /** Its very first start failed. */

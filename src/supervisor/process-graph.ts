@@ -1,5 +1,14 @@
 import type { ResolvedConfig, ResolvedProcess } from './config/resolved.ts'
-import { dependenciesOf, isUp, reachable, standing, type Dependency, type Standing } from './dependencies.ts'
+import {
+  dependenciesOf,
+  hasSucceeded,
+  isUp,
+  reachable,
+  standing,
+  type Dependency,
+  type Standing,
+} from './dependencies.ts'
+import type { ExitResult } from './events.ts'
 import { dependentsOf } from './graph.ts'
 import type { GuardPlan } from './guard/plan.ts'
 import type { ManagedProcess } from './managed-process.ts'
@@ -44,6 +53,11 @@ export class ProcessGraph {
 
   dependentsOf({ name }: ManagedProcess): readonly ManagedProcess[] {
     return this.named(this.#dependents.get(name) ?? [])
+  }
+
+  /** A task that others were waiting for, and that succeeded, is a step of the start and not an end. */
+  isStep(process: ManagedProcess, exit: ExitResult): boolean {
+    return hasSucceeded(process.definition, exit) && this.dependentsOf(process).length > 0
   }
 
   hasWaitingDependents(process: ManagedProcess): boolean {

@@ -45,8 +45,8 @@ export type ProcessEvent =
   | { readonly type: 'start' }
   | { readonly type: 'spawned'; readonly pid: number }
   | { readonly type: 'spawn_failed'; readonly verdict: Verdict }
-  /** The child is gone; others of its group may not be. */
-  | { readonly type: 'exited'; readonly exit: ExitResult; readonly verdict: Verdict }
+  /** The child is gone; others of its group may not be. `stopped`: it was to go down anyway. */
+  | { readonly type: 'exited'; readonly exit: ExitResult; readonly verdict: Verdict | { readonly type: 'stopped' } }
   | { readonly type: 'probe_succeeded' }
   | { readonly type: 'probe_failed'; readonly reason: string }
   | { readonly type: 'stop'; readonly outcome: StopOutcome }
@@ -71,9 +71,9 @@ export const INITIAL_STATE: ProcessState = { type: 'waiting' }
 const stay = (state: ProcessState): ProcessState => state
 const toWaiting = (): ProcessState => INITIAL_STATE
 
-function judge(verdict: Verdict, exit: ExitResult | null): ProcessState {
+function judge(verdict: EventOf<'exited'>['verdict'], exit: ExitResult | null): ProcessState {
   if (verdict.type === 'backoff') return { ...verdict, exit }
-  if (verdict.type === 'failed') return { ...verdict, exit }
+  if (verdict.type === 'failed' || verdict.type === 'stopped') return { ...verdict, exit }
   return { type: 'completed', exit: exit ?? { code: 0, signal: null } }
 }
 
@@ -136,7 +136,7 @@ const final = {
  *  skipped         ·          ·         ·              ·         ·                ·             ·         ·           ·        waiting
  *
  *  ·          the state stays, the same object
- *  (verdict)  backoff, failed or completed
+ *  (verdict)  backoff, failed or completed; stopped, if it was to go down anyway
  *  (outcome)  stopped, failed, waiting or backoff, as the stop asked for; a process that waits is not stopped to start again
  *  (again)    stopping; a stop for a restart becomes one for good, never the other way round
  * ```

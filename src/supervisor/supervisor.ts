@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from './config/resolved.ts'
 import { RequestError } from './control/request-error.ts'
 import { DependencyRestarts } from './dependency-restarts.ts'
-import { endEscaped, killEscaped } from './escaped.ts'
+import { hasSucceeded } from './dependencies.ts'
+import { endEscaped, EscapeWatch, killEscaped, type EscapedOptions } from './escaped.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
 import { exitCode } from './exit-code.ts'
 import { Failures } from './failures.ts'
@@ -25,6 +26,8 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #output: Output
   readonly #mark: string
+  readonly #escapedOptions: EscapedOptions = { killNow: () => this.#killed, emit: (event) => this.#emit(event) }
+  readonly #escapes: EscapeWatch | null
   /** Aborted when everything is to stop. */
   readonly #over = new AbortController()
   /** Those that are to go down, or to stay down. */
@@ -63,6 +66,8 @@ export class Supervisor {
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#options = options
     this.#mark = options.guard?.mark ?? randomUUID()
+    // Imagined children leave nothing on this machine.
+    this.#escapes = options.spawn === undefined ? new EscapeWatch(this.#mark, this.#escapedOptions) : null
     this.#broker = this.#newBroker(config)
     const names = config.processes.map((process) => process.name)
     this.#output = new Output(names, options, (event) => this.#emit(event))
@@ -100,7 +105,7 @@ export class Supervisor {
     this.#look()
     await finished
     const since = this.#stoppingSince ?? performance.now()
-    await endEscaped(this.#mark, { killNow: () => this.#killed, emit: (event) => this.#emit(event) })
+    await endEscaped(this.#mark, this.#escapedOptions)
     await this.#output.finish()
     this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: elapsed(since) })
@@ -190,7 +195,12 @@ export class Supervisor {
       mayRestart: (process) =>
         !this.#doomed.has(process) &&
         !this.#graph.dependentsOf(process).some((one) => this.#dependencyRestarts.has(one)),
-      staysDown: (process, exit) => this.#doomed.has(process) || this.#endsAll(process, exit),
+      staysDown: (process, exit) => {
+        if (this.#doomed.has(process)) return hasSucceeded(process.definition, exit) ? 'completed' : 'stopped'
+        return this.#endsAll(process, exit) ? 'completed' : null
+      },
+      // At the end of all one look finds what everybody left behind.
+      endEscaped: async (process) => (this.isStopping ? undefined : this.#escapes?.endOf(process.name)),
       wentDown: (process, exit) => {
         if (this.#endsAll(process, exit)) this.stop({ type: 'exited', process: process.name, exit })
       },
@@ -263,12 +273,10 @@ export class Supervisor {
     if (mayBeThere) this.#broker.check()
   }
 
-  /** A task that others were waiting for, and that succeeded, is a step of the start and not an end. */
   #endsAll(process: ManagedProcess, exit: ExitResult): boolean {
     if (this.#over.signal.aborted) return false
     if (process.name === this.#options.exitCodeFrom) return true
-    const isStep = process.definition.kind === 'task' && exit.code === 0 && this.#graph.dependentsOf(process).length > 0
-    return this.#options.abortOnExit && !isStep
+    return this.#options.abortOnExit && !this.#graph.isStep(process, exit)
   }
 
   #announceReady(): void {
