@@ -1,0 +1,27 @@
+import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { ProgramRun } from '../test/rig/program-run.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+test('a build that fails shows the place in the sources and no stack, and leaves nothing of itself', async () => {
+  const clone = await mkdtemp(join(tmpdir(), 'ponix-build-'))
+  onTestFinished(() => rm(clone, { recursive: true, force: true }))
+  for (const name of ['src', 'services', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json']) {
+    await cp(join(root, name), join(clone, name), { recursive: true })
+  }
+  await symlink(join(root, 'node_modules'), join(clone, 'node_modules'))
+  await writeFile(join(clone, 'services/api/main.ts'), "import { lost } from './lost.ts'\nlost()\n")
+
+  const build = new ProgramRun(process.execPath, [join(clone, 'scripts/build.mjs')], { cwd: clone })
+  const { code, stderr } = await build.end()
+  expect(code).toBe(1)
+  expect(stderr).toContain("Could not resolve './lost.ts' in services/api/main.ts")
+  expect(stderr).not.toMatch(/^ +at /m)
+  expect(stderr).not.toContain('\u001B')
+  expect(await readdir(clone)).not.toContain('dist')
+  expect(await readdir(join(clone, '.ponix'))).toEqual([])
+})
