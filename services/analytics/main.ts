@@ -4,17 +4,23 @@ import { runService } from '../../src/runner/runner.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { createAnalytics } from './analytics.ts'
 import { openClients } from './clients.ts'
+import { analyticsCommand } from './command.ts'
 import { analyticsEnvironment } from './environment.ts'
+import type { AnalyticsEnvironment } from './environment.ts'
 import { observePool } from './metrics.ts'
 
 await runMain('analytics', async () => {
   const environment = parseEnvironment('analytics', analyticsEnvironment)
+  await analyticsCommand(environment, () => runAnalytics(environment)).parseAsync()
+})
+
+async function runAnalytics(environment: AnalyticsEnvironment): Promise<never> {
   const logger = createLogger('analytics')
   const clients = await openClients(environment, logger)
   const workerUrl = new URL('./analytics-worker.js', import.meta.url)
   const analytics = await createAnalytics({ ...clients, environment, workerUrl, logger })
   observePool(analytics.pool)
-  await runService({
+  return await runService({
     service: 'analytics',
     logger,
     processes: analytics.processes,
@@ -22,4 +28,4 @@ await runMain('analytics', async () => {
     readiness: { ...clients.readiness, evaluation: analytics.ready },
     routes: { '/devices': () => analytics.lastSeen.list() },
   })
-})
+}

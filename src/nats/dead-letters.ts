@@ -36,6 +36,11 @@ export interface DeadLetterFilter {
   readonly since?: Date
 }
 
+/** Why a dead letter can never be replayed. The message is one line. */
+export class ReplayError extends Error {
+  override readonly name = 'ReplayError'
+}
+
 const STREAM = 'dead_letters'
 const NO_MESSAGE_FOUND = 10_037
 
@@ -93,7 +98,8 @@ async function originalBody(
 /**
  * Publishes the message anew on its original subject, with its original headers and {@link REPLAY_HEADERS}, and deletes the
  * dead letter when JetStream has it; undefined if there is none. Several who replay the same one store it once. Throws a
- * PublishError when no stream takes the subject any more, an Error when it never was in a stream or its body is gone, and the
+ * PublishError when no stream takes the subject any more, a ReplayError when it never was in a stream or its body is
+ * gone, and the
  * signal's reason.
  */
 export async function replayDeadLetter(
@@ -117,12 +123,12 @@ export async function replayDeadLetter(
 function publicationOf(letter: DeadLetterDetail, message: StoredMsg): Publication {
   const { sequence, stream, streamSequence, subject, body, headers } = letter
   if (streamSequence === 0) {
-    throw new Error(
+    throw new ReplayError(
       `dead letter ${sequence} was refused before it got to ${stream}: there is no subject to replay it on`,
     )
   }
   if (body === undefined) {
-    throw new Error(
+    throw new ReplayError(
       `the body of dead letter ${sequence} was kept only as message ${streamSequence} of stream ${stream}, which is gone`,
     )
   }

@@ -1,0 +1,282 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ProgramRun } from '../../test/rig/program-run.ts'
+import type { Ended } from '../../test/rig/program-run.ts'
+import { freePort } from '../../test/rig/servers.ts'
+import { bundleService } from '../../test/rig/service-process.ts'
+import type { BundledService } from '../../test/rig/service-process.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { publishRefused } from '../../src/nats/dead-letter.ts'
+import { listDeadLetters, replayDeadLetter } from '../../src/nats/dead-letters.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import type { DeadLetterView } from './dead-letter-view.ts'
+import { LPP, PAYLOAD, startWholePath } from '../../test/rig/whole-path.ts'
+import type { WholePath } from '../../test/rig/whole-path.ts'
+
+const WAIT = { timeout: 50_000, interval: 50 }
+const BROKEN = '{"t": nothing}'
+
+let path: WholePath
+let program: BundledService
+
+beforeAll(async () => {
+  ;[path, program] = await Promise.all([startWholePath(), bundleService('analytics')])
+}, 300_000)
+
+afterAll(async () => {
+  await path.stop()
+  await program[Symbol.asyncDispose]()
+})
+
+async function ponixAnalytics(args: readonly string[], variables: NodeJS.ProcessEnv = path.variables): Promise<Ended> {
+  const env = { PATH: process.env['PATH'], ...variables }
+  return await new ProgramRun(process.execPath, [program.path, ...args], { env }).end()
+}
+
+async function deadLetters(...args: readonly string[]): Promise<Ended> {
+  return await ponixAnalytics(['dead-letters', ...args])
+}
+
+async function listed(...filters: readonly string[]): Promise<DeadLetterView[]> {
+  const { code, stdout, stderr } = await deadLetters('list', '--json', ...filters)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const lines = stdout.split('\n').filter((line) => line !== '')
+  return lines.map((line): DeadLetterView => JSON.parse(line))
+}
+
+async function sequences(...filters: readonly string[]): Promise<number[]> {
+  return (await listed(...filters)).map(({ sequence }) => sequence)
+}
+
+/** So many dead letters of a device whose expression is broken. */
+async function breakDevice(id: string, count: number): Promise<void> {
+  await path.createDevice(id, BROKEN)
+  const before = await path.deadLetters()
+  await path.publish(id, count)
+  await expect.poll(() => path.deadLetters(), WAIT).toBe(before + count)
+}
+
+/**
+ * Mends the expression of a device with so many dead letters, and publishes until an envelope has become a row. Says how many
+ * envelopes there are then in all, each of which is a row or a dead letter.
+ */
+async function mendDevice(id: string, broken: number): Promise<number> {
+  await path.endDevices.update(id, { payloadConversion: LPP })
+  let published = broken
+  const mended = async (): Promise<number> => {
+    await path.publish(id, 1, published++)
+    return await rowsOf(id)
+  }
+  await expect.poll(mended, WAIT).toBeGreaterThan(0)
+  const settled = async (): Promise<number> => (await rowsOf(id)) + (await sequences('--end-device', id)).length
+  await expect.poll(settled, WAIT).toBe(published)
+  return published
+}
+
+async function rowsOf(id: string): Promise<number> {
+  const [row] = await path.query(
+    'SELECT toUInt32(count()) AS rows FROM processed_envelopes WHERE end_device_id = {device: String}',
+    id,
+  )
+  return (row as { rows: number }).rows
+}
+
+/** NATS goes on, but nothing can be deleted: what a crash right after the message was stored leaves behind. */
+function unableToDelete({ nats }: WholePath): NatsClient {
+  const streams = Object.create(nats.manager.streams, {
+    deleteMessage: { value: () => Promise.reject(new Error('crashed')) },
+  })
+  return { ...nats, manager: Object.create(nats.manager, { streams: { value: streams } }) }
+}
+
+describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on', () => {
+  test('P-4, N-4: list tells device, reason and payload, and show all of it', async () => {
+    await breakDevice('listed', 1)
+    const [letter] = await listed('--end-device', 'listed')
+    expect(letter).toEqual({
+      sequence: expect.any(Number),
+      stored_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+      stream: 'raw_envelopes',
+      stream_sequence: expect.any(Number),
+      subject: 'raw_envelopes.listed',
+      service: 'analytics',
+      attempts: 1,
+      reason: expect.stringContaining(
+        'payload conversion of device listed: line 1, column 7: unknown variable "nothing"',
+      ),
+      bytes: expect.any(Number),
+      organization_id: 'organization',
+      end_device_id: 'listed',
+      occurred_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+      payload: Buffer.from(PAYLOAD).toString('hex'),
+    })
+    const text = await deadLetters('list', '--end-device', 'listed')
+    expect(text.stdout.split('\n')).toEqual([
+      `${letter?.sequence}  ${letter?.stored_at}  raw_envelopes  organization/listed`,
+      `    ${letter?.reason}`,
+      `    payload ${Buffer.from(PAYLOAD).toString('hex')}`,
+      '',
+    ])
+    const shown = await deadLetters('show', String(letter?.sequence), '--json')
+    expect([shown.code, JSON.parse(shown.stdout)]).toEqual([0, letter])
+    const shownText = await deadLetters('show', String(letter?.sequence))
+    expect(shownText.stdout).toContain(`reason       ${letter?.reason}\ncontent      payload 0067`)
+  })
+
+  test('P-4, N-4: what is no envelope is shown in hexadecimal, and nothing of it steers the terminal', async () => {
+    const messageId = 'garbage'
+    const producer = createProducer(path.nats)
+    const stored = await producer.publish({ subject: 'raw_envelopes.x', body: Uint8Array.of(0xff, 0xff), messageId })
+    const refused = { service: 'gateway', stream: 'raw_envelopes', messageId, body: Uint8Array.of(1) }
+    const signal = AbortSignal.timeout(10_000)
+    await publishRefused(producer, { ...refused, subject: 'a/b', reason: '\u001b[2J\u202e gone' }, signal)
+    producer.close()
+    const garbage = async (): Promise<unknown> => (await listed('--reason', 'NOT A RAW ENVELOPE')).at(-1)
+    const nobody = { organization_id: null, end_device_id: null, occurred_at: null }
+    const expected = { ...nobody, stream_sequence: stored.sequence, body: 'ffff' }
+    await expect.poll(garbage, WAIT).toMatchObject(expected)
+    const text = await deadLetters('list', '--reason', 'gone')
+    expect(text.stdout).toContain(String.raw`\u{1b}[2J\u{202e} gone`)
+    const [refusedNow] = await listed('--reason', 'gone')
+    const replayed = await deadLetters('replay', String(refusedNow?.sequence))
+    expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 not\n' })
+    expect(replayed.stderr).toMatch(/^analytics: dead letter \d+ is not replayed: .* there is no subject .*\n$/)
+    expect(await listed('--reason', 'gone')).toEqual([refusedNow])
+  })
+
+  test('N-4: filters are of organization, device, reason, stream, time and number, and all must be true', async () => {
+    await breakDevice('filtered', 3)
+    const other = encodeRawEnvelope({
+      organizationId: 'other',
+      endDeviceId: 'filtered',
+      payload: PAYLOAD,
+      receivedAt: 1n,
+    })
+    const producer = createProducer(path.nats)
+    await producer.publish({ subject: 'raw_envelopes.filtered', body: other, messageId: 'other' })
+    producer.close()
+    await expect.poll(() => sequences('--end-device', 'filtered'), WAIT).toHaveLength(4)
+    const all = await listed('--end-device', 'filtered')
+    const numbers = all.map(({ sequence }) => sequence)
+    const [, , third, fourth] = all
+    const ofDevice = (...filters: string[]) => sequences('--end-device', 'filtered', ...filters)
+    expect(await ofDevice('--organization', 'other')).toEqual([fourth?.sequence])
+    expect(await ofDevice('--organization', 'organization')).toEqual(numbers.slice(0, 3))
+    expect(await ofDevice('--reason', 'Unknown Variable')).toEqual(numbers.slice(0, 3))
+    expect(await ofDevice('--organization', 'other', '--reason', 'unknown variable')).toEqual([])
+    expect(await ofDevice('--limit', '2')).toEqual(numbers.slice(0, 2))
+    expect(await ofDevice('--stream', 'raw_envelopes')).toEqual(numbers)
+    expect(await ofDevice('--stream', 'processed_envelopes')).toEqual([])
+    expect(await ofDevice('--since', '1h')).toEqual(numbers)
+    expect(await ofDevice('--since', '2999-01-01')).toEqual([])
+    const since = third?.stored_at ?? ''
+    expect(await ofDevice('--since', since)).toEqual(
+      all.filter(({ stored_at }) => stored_at >= since).map(({ sequence }) => sequence),
+    )
+    expect(await sequences('--end-device', 'nobody')).toEqual([])
+  })
+})
+
+describe('P-9: replayed envelopes are exactly one row each', () => {
+  test('P-9, N-4: after the expression was mended, replay brings the rows, and a second one nothing more', async () => {
+    await breakDevice('mended', 20)
+    const published = await mendDevice('mended', 20)
+    const replayed = await deadLetters('replay', '--end-device', 'mended')
+    expect(replayed).toMatchObject({ code: 0, stderr: '' })
+    const rows = { rows: published, envelopes: published }
+    await expect.poll(() => path.rowsOf('mended'), WAIT).toEqual(rows)
+    expect(await sequences('--end-device', 'mended')).toEqual([])
+    expect(await deadLetters('replay', '--end-device', 'mended')).toMatchObject({ code: 0, stdout: '0 replayed\n' })
+    const [, first] = /^(\d+) is message \d+ of stream raw_envelopes$/m.exec(replayed.stdout) ?? []
+    const again = await deadLetters('replay', String(first))
+    expect(again).toMatchObject({ code: 1, stdout: '0 replayed, 1 not\n' })
+    expect(again.stderr).toContain(`there is no dead letter ${first}`)
+    expect(await path.rowsOf('mended')).toEqual(rows)
+  })
+
+  test('P-9: two replays at the same time, and one that was cut off half-way, make no row twice', async () => {
+    await breakDevice('twice', 20)
+    const published = await mendDevice('twice', 20)
+    const dead = await sequences('--end-device', 'twice')
+    const [cut] = dead
+    await expect(replayDeadLetter(unableToDelete(path), cut ?? 0)).rejects.toThrow('crashed')
+    expect(await sequences('--end-device', 'twice')).toContain(cut)
+    const both = await Promise.all([1, 2].map(() => deadLetters('replay', '--end-device', 'twice', '--json')))
+    for (const { stderr } of both) expect(stderr).toMatch(/^(analytics: .* there is no dead letter \d+; .*\n)*$/)
+    const stored = both.flatMap(({ stdout }) => [...stdout.matchAll(/"stream_sequence":(\d+)/g)].map(([, at]) => at))
+    const left = await sequences('--end-device', 'twice')
+    expect([new Set(stored).size, left]).toEqual([dead.length, []])
+    await expect.poll(() => path.rowsOf('twice'), WAIT).toEqual({ rows: published, envelopes: published })
+  })
+
+  test('N-4: what is replayed in vain is a dead letter again, and is not replayed in the same run', async () => {
+    await breakDevice('vain', 5)
+    const before = await sequences('--end-device', 'vain')
+    const { code, stdout } = await deadLetters('replay', '--end-device', 'vain', '--limit', '3')
+    expect([code, stdout.split('\n').at(-2)]).toEqual([0, '3 replayed'])
+    await expect.poll(() => sequences('--end-device', 'vain'), WAIT).toHaveLength(5)
+    expect((await sequences('--end-device', 'vain')).slice(0, 2)).toEqual(before.slice(3))
+    expect(await path.rowsOf('vain')).toEqual({ rows: 0, envelopes: 0 })
+  })
+
+  test('N-4: --all replays everything that can be, and one that cannot keeps no other from it', async () => {
+    await breakDevice('everything', 2)
+    const replayable: number[] = []
+    const stuck: number[] = []
+    for await (const { sequence, streamSequence } of listDeadLetters(path.nats)) {
+      if (streamSequence > 0) replayable.push(sequence)
+      else stuck.push(sequence)
+    }
+    const { stdout } = await deadLetters('replay', '--all', '--json')
+    const lines = stdout.trim().split('\n')
+    expect(lines.map((line): number => JSON.parse(line).sequence)).toEqual(replayable)
+    const left = await sequences()
+    expect(left.filter((sequence) => replayable.includes(sequence))).toEqual([])
+    expect(left).toEqual(expect.arrayContaining(stuck))
+  })
+})
+
+describe('bad input is one line', () => {
+  test('N-4: of a sequence that there is not', async () => {
+    expect(await deadLetters('show', '999999')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        'analytics: there is no dead letter 999999; ponix-analytics dead-letters list shows those that there are\n',
+    })
+  })
+
+  test('N-4: without NATS', async () => {
+    const url = `nats://user:secret@127.0.0.1:${await freePort()}`
+    const ended = await ponixAnalytics(['dead-letters', 'list'], {
+      PONIX_NATS_URL: url,
+      PONIX_STARTUP_TIMEOUT_SECS: '1',
+    })
+    expect(ended).toMatchObject({ code: 1, stdout: '' })
+    expect(ended.stderr).toMatch(/^analytics: NATS at 127\.0\.0\.1:\d+ did not answer for 1 s: .*\n$/)
+    expect(ended.stderr).not.toContain('secret')
+  })
+
+  test.each([
+    [['list', '--nonsense'], "unknown option '--nonsense'"],
+    [['list', '--limit', '0'], 'expected a whole number from 1'],
+    [['list', '--since', 'yesterday'], 'expected 90s, 15m, 2h or 7d'],
+    [['list', '--since', '2026-13-45'], 'expected 90s, 15m, 2h or 7d'],
+    [['list', '--stream', 'a.>'], 'expected a name of letters'],
+    [['show', '1x'], 'expected a whole number from 1'],
+    [['show'], "missing required argument 'sequence'"],
+    [['replay'], 'expected numbers of dead letters, or filters, or --all'],
+    [['replay', '1', '--all'], 'one of the three'],
+    [['bury'], "unknown command 'bury'"],
+  ])('N-4: of wrong usage, with exit code 2: %j', async (args, message) => {
+    const { code, stdout, stderr } = await deadLetters(...args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain(message)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+  })
+
+  test('R-7: a command that there is not does not start the service', async () => {
+    const { code, stderr } = await ponixAnalytics(['dead-leters'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('expected run or dead-letters')])
+  })
+})
