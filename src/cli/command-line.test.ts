@@ -129,11 +129,18 @@ describe('validate (O-7)', () => {
     expect(isMarked()).toBe(false)
   })
 
-  it('takes a path, before the command or after it, and leaves out what is disabled', async () => {
+  it('takes a path, before the command or after it, and leaves out what is disabled (O-2, O-4)', async () => {
     writeConfig(file, 'other.json')
     const before = await ponix('--config', 'other.json', '--disable', 'migrate', 'validate')
     expect(before).toEqual(await ponix('validate', '--disable', 'migrate', '--config', 'other.json'))
     expect([before.code, before.stdout.split('\n').at(-2)]).toEqual([0, '2. http ← store (started)'])
+  })
+
+  it("--mqtt-broker takes the place of the file's broker (O-5)", async () => {
+    const user = { ...touch, args: ['${mqtt_broker}'] }
+    writeConfig({ mqtt_broker: 'there:1', processes: { user } }, 'broker-user.json')
+    const { stdout } = await ponix('validate', '--config', 'broker-user.json', '--mqtt-broker', 'elsewhere:1999')
+    expect(stdout.split('\n').at(-2)).toBe('1. user ← the MQTT broker at elsewhere:1999')
   })
 
   it('lists every error of a bad file, exit 2', async () => {

@@ -40,13 +40,14 @@ export class EscapeWatch {
     this.#options = options
   }
 
-  /** Ends what is left of a process whose groups are empty; resolves as `endEscaped` does. */
-  async endOf(process: string): Promise<void> {
-    const mark = `${this.#mark}/${process}`
+  /** Ends what is left of the first so many children of a process, whose groups are empty; resolves as `endEscaped` does. */
+  async endOf(process: string, children: number): Promise<void> {
+    const prefix = `${this.#mark}/${process}/`
+    const isOurs = ({ mark }: MarkedProcess) => mark.startsWith(prefix) && Number(mark.slice(prefix.length)) <= children
     this.#look ??= this.#lookAround()
-    const ours = (await this.#look).filter((one) => one.mark === mark)
+    const ours = (await this.#look).filter(isOurs)
     if (ours.length === 0) return
-    const find: Find = (among) => markedProcesses(mark, among).filter((one) => one.mark === mark)
+    const find: Find = (among) => markedProcesses(prefix, among).filter(isOurs)
     // A probe that was killed just now may still have been there.
     await sleep(FIRST_LOOK_MS)
     await endAll(find, find(ours.map(({ pid }) => pid)), this.#options)
@@ -108,7 +109,7 @@ function whoIsLeft(find: Find, known: readonly MarkedProcess[]): MarkedProcess[]
 function byProcess(marked: readonly MarkedProcess[]): Map<string, number[]> {
   const groups = new Map<string, number[]>()
   for (const { pid, mark } of marked) {
-    const name = mark.slice(mark.indexOf('/') + 1)
+    const [, name = ''] = mark.split('/')
     groups.set(name, [...(groups.get(name) ?? []), pid])
   }
   return groups

@@ -3,9 +3,9 @@ import type { Group } from './process-group.ts'
 export interface LeftoverHandling {
   /** Ends what is in a group. */
   empty(group: Group): Promise<void>
-  /** Ends those who left their groups. */
-  endEscaped(): Promise<void>
-  /** Nothing is left. */
+  /** Ends those who left the groups of the first so many children. */
+  endEscaped(children: number): Promise<void>
+  /** Nothing of it is left. */
   onEmpty(): void
 }
 
@@ -13,8 +13,10 @@ export interface LeftoverHandling {
 export class Leftovers {
   readonly #groups = new Set<Group>()
   readonly #handling: LeftoverHandling
+  #children = 0
   /** A child ran since the last look for those who left their groups. */
   #mayHaveEscaped = false
+  #emptying: Promise<void> | null = null
   #clearing: Promise<void> | null = null
 
   constructor(handling: LeftoverHandling) {
@@ -37,6 +39,7 @@ export class Leftovers {
 
   /** A child starts, which may leave something behind. */
   expect(): void {
+    this.#children++
     this.#mayHaveEscaped = true
   }
 
@@ -47,16 +50,36 @@ export class Leftovers {
     await this.#clearing
   }
 
+  /**
+   * Ends all of it, then calls `start`. With `hurry` only groups are ended before: who left them is looked for afterwards, for
+   * that means the whole machine.
+   */
+  async clearThen(start: () => void, hurry: boolean): Promise<void> {
+    const children = this.#children
+    await (hurry ? this.#emptyGroups() : this.clear())
+    start()
+    if (hurry) void this.#handling.endEscaped(children)
+  }
+
   async #clear(): Promise<void> {
-    await Promise.all(
+    await this.#emptyGroups()
+    this.#mayHaveEscaped = false
+    await this.#handling.endEscaped(this.#children)
+    this.#clearing = null
+    this.#handling.onEmpty()
+  }
+
+  async #emptyGroups(): Promise<void> {
+    if (this.#groups.size === 0) return
+    this.#emptying ??= Promise.all(
       this.groups.map(async (group) => {
         await this.#handling.empty(group)
         this.#groups.delete(group)
       }),
-    )
-    this.#mayHaveEscaped = false
-    await this.#handling.endEscaped()
-    this.#clearing = null
-    this.#handling.onEmpty()
+    ).then(() => {
+      this.#emptying = null
+      this.#handling.onEmpty()
+    })
+    await this.#emptying
   }
 }

@@ -43,7 +43,7 @@ export class ManagedProcess {
     this.#restarts = new RestartHistory(definition)
     this.#leftovers = new Leftovers({
       empty: (group) => this.#empty(group, null),
-      endEscaped: () => context.endEscaped(this),
+      endEscaped: (children) => context.endEscaped(this, children),
       onEmpty: () => context.changed(this, this.#state),
     })
   }
@@ -106,9 +106,7 @@ export class ManagedProcess {
     this.#send({ type: 'reset' })
     if (this.#state.type !== 'backoff') return
     this.#restartTimer.clear()
-    await this.#leftovers.clear()
-    this.#restartIsDue = true
-    this.restartIfDue()
+    await this.#leftovers.clearThen(() => this.#waitIsOver(), false)
   }
 
   skip(because: string): void {
@@ -145,18 +143,24 @@ export class ManagedProcess {
 
   #launch(): void {
     if (!this.#send({ type: 'start' })) return
-    const result = this.#context.spawn(this.definition, this.#context.mark)
+    const mark = `${this.#context.mark}/${this.#starts + 1}`
+    const result = this.#context.spawn(this.definition, mark)
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
     }
     this.#starts++
     this.#leftovers.expect()
-    const run = new ChildRun(this.definition, result.child, this.#context, {
-      onReady: () => this.#onReady(),
-      onUnhealthy: (reason) => this.#onUnhealthy(reason),
-      onDead: (reason) => this.#onDead(reason),
-    })
+    const run = new ChildRun(
+      this.definition,
+      result.child,
+      { output: this.#context.output, mark },
+      {
+        onReady: () => this.#onReady(),
+        onUnhealthy: (reason) => this.#onUnhealthy(reason),
+        onDead: (reason) => this.#onDead(reason),
+      },
+    )
     this.#run = run
     this.#startup.follow(run.lines)
     const attempt = this.#state.type === 'starting' ? this.#state.attempt : 0
@@ -242,22 +246,21 @@ export class ManagedProcess {
       this.#context.emit({ type: 'process_completed', process, afterMs: uptimeMs })
       return
     }
-    const { lastLines } = this.#startup
-    this.#context.emit({ type: 'process_failed', process, reason: verdict.reason, lastLines })
+    this.#context.emit({ type: 'process_failed', process, reason: verdict.reason, lastLines: this.#startup.lastLines })
     void this.#leftovers.clear()
     this.#context.failed(this, verdict.reason)
   }
 
   /** The wait, and the end of what the last child left behind, whichever takes longer. */
   #scheduleRestart(waitMs: number): void {
-    const restart = async () => {
-      await this.#leftovers.clear()
-      this.#restartIsDue = true
-      this.restartIfDue()
-    }
     this.#restartIsDue = false
-    this.#restartTimer.set(waitMs, () => void restart())
-    void this.#leftovers.clear()
+    this.#restartTimer.set(waitMs, () => void this.#leftovers.clearThen(() => this.#waitIsOver(), waitMs === 0))
+    if (waitMs > 0) void this.#leftovers.clear()
+  }
+
+  #waitIsOver(): void {
+    this.#restartIsDue = true
+    this.restartIfDue()
   }
 
   async #bringDown(): Promise<void> {
@@ -285,8 +288,7 @@ export class ManagedProcess {
   }
 
   #giveUp(reason: string): void {
-    const { lastLines } = this.#startup
-    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines })
+    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
     this.stop({ type: 'failed', reason })
     this.#context.gaveUp(this, reason)
   }

@@ -8,7 +8,7 @@ import type { ProcessState } from './state.ts'
 export interface ProcessContext {
   readonly output: Output
   readonly spawn: SpawnChild
-  /** The value of the variable that marks its children and all that they start. */
+  /** What begins the value of the variable that marks its children and all that they start; a slash and a number follow. */
   readonly mark: string
   emit(event: SupervisorEvent): void
   /** Its state is another one than `before`: others may be able to start or stop now. */
@@ -17,8 +17,11 @@ export interface ProcessContext {
   mayRestart(process: ManagedProcess): boolean
   /** What it is after this end if it is not to be restarted: it is to go down anyway, or its end is to end everything. */
   staysDown(process: ManagedProcess, exit: ExitResult): 'stopped' | 'completed' | null
-  /** Ends what its children left behind outside of their groups. Resolves when it is gone, or is left to the end of the run. */
-  endEscaped(process: ManagedProcess): Promise<void>
+  /**
+   * Ends what the first so many of its children left behind outside of their groups. Resolves when it is gone, or is left to
+   * the end of the run.
+   */
+  endEscaped(process: ManagedProcess, children: number): Promise<void>
   /** It has ended, and stays down. */
   wentDown(process: ManagedProcess, exit: ExitResult): void
   /** Its very first start failed. */

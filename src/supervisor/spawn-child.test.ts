@@ -10,7 +10,7 @@ describe('what a child gets (O-42)', () => {
     supervise([{ name: 'a', ...program, env: { ...program.env, COLOUR: 'blue' } }])
     const { [MARK_VARIABLE]: mark, ...environment } = await (await rig.nextStart('a')).environment()
     expect(environment).toEqual({ ...program.env, COLOUR: 'blue' })
-    expect(mark).toMatch(/^[\w-]+\/a$/)
+    expect(mark).toMatch(/^[\w-]+\/a\/1$/)
   })
 
   test('an empty stdin, and a process group and session of its own (O-37)', async () => {

@@ -11,13 +11,26 @@ async function daemonOf(parent: SteeredChild, rig: ChildRig): Promise<SteeredChi
 describe('a daemon with a session of its own that a process left behind (O-37)', () => {
   test('is gone before the process starts again; that of another one lives on', async () => {
     const rig = await openRig()
-    const graph = supervise(['a', 'a-b'].map((name) => ({ name, ...rig.program(name) })))
+    const restart = { backoffMs: 1, maxBackoffMs: 1 }
+    const graph = supervise(['a', 'a-b'].map((name) => ({ name, restart, ...rig.program(name) })))
     const [a, other] = [await rig.nextStart('a'), await rig.nextStart('a-b')]
     const [daemon, otherDaemon] = [await daemonOf(a, rig), await daemonOf(other, rig)]
     await a.exit(1)
     await rig.nextStart('a')
     expect([daemon, otherDaemon].map(({ pid }) => isAlive(pid))).toEqual([false, true])
     expect(graph.story('process_started', 'descendants_killed').slice(2)).toEqual(['descendants_killed a', 'started a'])
+  })
+
+  test('is ended after a restart that waits for nothing; that of the new child lives on', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const first = await rig.nextStart('a')
+    const old = await daemonOf(first, rig)
+    await first.exit(1)
+    const young = await daemonOf(await rig.nextStart('a'), rig)
+    await old.gone
+    expect(isAlive(young.pid)).toBe(true)
+    expect(await graph.next('descendants_killed')).toMatchObject({ process: 'a', pids: [old.pid] })
   })
 
   test('is gone when a stop of the process by hand is done, also if it ignores SIGTERM', async () => {

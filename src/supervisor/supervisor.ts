@@ -200,7 +200,7 @@ export class Supervisor {
         return this.#endsAll(process, exit) ? 'completed' : null
       },
       // At the end of all one look finds what everybody left behind.
-      endEscaped: async (process) => (this.isStopping ? undefined : this.#escapes?.endOf(process.name)),
+      endEscaped: async ({ name }, children) => (this.isStopping ? undefined : this.#escapes?.endOf(name, children)),
       wentDown: (process, exit) => {
         if (this.#endsAll(process, exit)) this.stop({ type: 'exited', process: process.name, exit })
       },

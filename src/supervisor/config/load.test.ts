@@ -508,7 +508,7 @@ describe('the MQTT broker (O-30)', () => {
   const broker = (file: object, options: Partial<LoadOptions> = {}) =>
     load({ processes: { store }, ...file }, options).mqttBroker
 
-  it('is required if the file or the command line gives it', () => {
+  it('is required if the file or the command line gives it, which comes first (O-5)', () => {
     expect(broker({})).toMatchObject({ host: 'localhost', port: 1883, required: false })
     expect(broker({ mqtt_broker: 'localhost:1883' })).toMatchObject({ required: true })
     expect(broker({ mqtt_broker: '[::1]:1884' })).toMatchObject({ host: '::1', port: 1884, required: true })
