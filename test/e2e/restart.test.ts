@@ -60,9 +60,10 @@ describe('the default graph', () => {
     return counts ?? null
   }
 
-  async function everyMessageIsOneRow(): Promise<void> {
+  /** What is stored once every message is. */
+  async function storedInTheEnd(): Promise<unknown> {
     await expect.poll(async () => (await stored())?.different, PATIENCE).toBe(published)
-    expect(await stored()).toEqual({ rows: published, different: published })
+    return stored()
   }
 
   /** The process that the orchestrator started under this name. */
@@ -73,9 +74,18 @@ describe('the default graph', () => {
     return Number.parseInt(command, 10)
   }
 
+  /** Resolves when another process has taken its place, and all is published. */
+  async function killDuringTraffic(name: string, how: 'alone' | 'and all that it started'): Promise<void> {
+    const pid = await pidOf(name)
+    const from = graph.output.split('\n').length
+    await publish(BURST, () => process.kill(how === 'alone' ? pid : -pid, 'SIGKILL'))
+    await graph.line(new RegExp(`^\\[orchestrator\\] +${name}.*ready`), from)
+    expect(await pidOf(name)).not.toBe(pid)
+  }
+
   it('E-2 has its rows, devices and gateways again when it is started on the data of an earlier run', async () => {
     await publish(BURST)
-    await everyMessageIsOneRow()
+    expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
     client.close()
     graph.signal('SIGINT')
     expect(await graph.ended()).toBe(0)
@@ -84,20 +94,22 @@ describe('the default graph', () => {
     expect(await stored()).toEqual({ rows: published, different: published })
     await graph.line(/gateway-orchestrator.*running/)
     await publish(BURST)
-    await everyMessageIsOneRow()
+    expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
   })
 
   it.each(VICTIMS.flatMap((name) => [[name, 'alone'] as const, [name, 'and all that it started'] as const]))(
     'heals when %s is killed with -9 in the middle of traffic, %s, and every message becomes one row',
     async (name, how) => {
-      const pid = await pidOf(name)
-      const from = graph.output.split('\n').length
-      await publish(BURST, () => process.kill(how === 'alone' ? pid : -pid, 'SIGKILL'))
-      await graph.line(new RegExp(`^\\[orchestrator\\] +${name}.*ready`), from)
-      expect(await pidOf(name)).not.toBe(pid)
-      await everyMessageIsOneRow()
+      await killDuringTraffic(name, how)
+      expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
     },
   )
+
+  // MQTT cannot tell what had been answered for a moment before: those few messages come, and are stored, once more.
+  it('loses nothing when gateway-orchestrator is killed with -9 in the middle of traffic', async () => {
+    await killDuringTraffic('gateway-orchestrator', 'alone')
+    expect(await storedInTheEnd()).toMatchObject({ different: published })
+  })
 
   it('ends with 0 after all of this, and leaves nothing behind', async () => {
     graph.signal('SIGINT')
