@@ -14,6 +14,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     alone: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: ['M-7', 'M-8'] },
     rounds: { type: 'string', default: '5' },
   },
@@ -26,7 +27,7 @@ const figures: Figure[] = []
 try {
   if (values.only.includes('M-8')) figures.push(...(await measureLatency(stage)))
   if (values.only.includes('M-7')) {
-    figures.push(...(await measureThroughput(stage, { rounds: Number(values.rounds), alone: values.alone })))
+    figures.push(...(await measureThroughput(stage, { ...values, rounds: Number(values.rounds) })))
   }
 } finally {
   await stage.close()

@@ -22,6 +22,7 @@ export interface Run {
 export interface Contender {
   readonly program: string
   readonly args: readonly string[]
+  readonly nodeFlags?: readonly string[]
   /** `stored`: the run is over when JetStream has the events; else when the program says `done`. */
   readonly until: 'stored' | 'done'
 }
@@ -102,11 +103,11 @@ export class CdcBenchStage {
   }
 
   /** Runs a contender over the backlog, until `rows` of it are through. */
-  async run({ program, args, until }: Contender, rows: number): Promise<Run> {
+  async run({ program, args, until, nodeFlags = [] }: Contender, rows: number): Promise<Run> {
     const slot = `run_${(this.#slots += 1)}`
     await this.database.query(`SELECT pg_copy_logical_replication_slot('backlog', $1)`, [slot])
     await this.nats.manager.streams.delete(STREAM).catch(() => undefined)
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [...nodeFlags, program, ...args], {
       env: { ...this.environment(slot), BENCH_ROWS: String(rows) },
       stdio: ['ignore', 'pipe', 'inherit'],
     })

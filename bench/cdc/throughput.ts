@@ -7,14 +7,21 @@ const ROWS = 300_000
 const FEWER_ROWS = 30_000
 const ROWS_PER_SECOND = 60_000
 const MOST_MEMORY_MB = 200
+/** Where the time of ours goes, for Chrome's tools. */
+const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
 /** M-7: 300,000 changed rows, 100 in a transaction, from the slot to JetStream on file storage, every one acknowledged. */
 export async function measureThroughput(
   stage: CdcBenchStage,
-  { rounds, alone }: { readonly rounds: number; readonly alone: boolean },
+  { rounds, alone, profile }: { readonly rounds: number; readonly alone: boolean; readonly profile: boolean },
 ): Promise<readonly Figure[]> {
   const contender = join(stage.root, '.ponix/bench/programs/cdc-contender.js')
-  const ours: Contender = { program: join(stage.root, 'dist/cdc.js'), args: [], until: 'stored' }
+  const ours: Contender = {
+    program: join(stage.root, 'dist/cdc.js'),
+    args: [],
+    nodeFlags: profile ? PROFILE : [],
+    until: 'stored',
+  }
   const bare: Contender = { program: contender, args: ['0'], until: 'done' }
   const others = new Map<string, Contender>(
     alone

@@ -52,14 +52,27 @@ export function encodeHeaders({ subject, messageId, headers }: Publication): Msg
   if (!isPublishable(subject)) {
     throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
   }
-  const record: Record<string, string[]> = {}
-  for (const name in headers) record[name] = [headerValue(subject, headers[name] ?? '')]
-  record['Nats-Msg-Id'] = [headerValue(subject, messageId)]
-  return MsgHdrsImpl.fromRecord(record)
+  let block = 'NATS/1.0\r\n'
+  for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
+  return new WrittenHeaders(`${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n\r\n`)
+}
+
+/** Headers that are written once: the client would build them again at every sending, from a map of lists. */
+class WrittenHeaders extends MsgHdrsImpl {
+  readonly #block: Buffer
+
+  constructor(block: string) {
+    super()
+    this.#block = Buffer.from(block)
+  }
+
+  override encode(): Uint8Array {
+    return this.#block
+  }
 }
 
 function headerValue(subject: string, value: string): string {
-  if (!/[\r\n]/.test(value)) return value
+  if (!value.includes('\n') && !value.includes('\r')) return value.trim()
   throw new PublishError('invalid', `a header of ${subject} has a line break: ${JSON.stringify(value)}`)
 }
 

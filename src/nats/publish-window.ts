@@ -26,6 +26,8 @@ export interface WindowOptions {
  */
 type Phase = 'open' | 'held' | 'probing' | 'closed'
 
+/** Messages that go out with one write while at least so many are in flight. */
+const TOGETHER = 64
 const FIRST_DELAY_MS = 100
 const LAST_DELAY_MS = 5000
 
@@ -39,6 +41,8 @@ const LAST_DELAY_MS = 5000
 export class PublishWindow {
   readonly #client: NatsClient
   readonly #options: WindowOptions
+  /** A full window is filled up again when a quarter is free. */
+  readonly #refillAt: number
   readonly #inbox = `${createInbox()}.`
   readonly #subscription: Subscription
   readonly #offLink: () => void
@@ -57,6 +61,7 @@ export class PublishWindow {
   constructor(client: NatsClient, options: WindowOptions) {
     this.#client = client
     this.#options = options
+    this.#refillAt = Math.floor(options.maxInFlight * 0.75)
     this.#subscription = client.connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => (error ? this.#onDenied(error) : this.#onReply(message)),
     })
@@ -71,14 +76,18 @@ export class PublishWindow {
   }
 
   /** Resolves when the message is stored; rejects with a PublishError, or with the signal's reason. */
-  async publish(publication: Publication, signal?: AbortSignal): Promise<Stored> {
-    if (this.#closedBecause !== undefined) throw this.#closedBecause
-    signal?.throwIfAborted()
-    const slot = this.#slotFor(publication)
-    if (signal !== undefined) slot.onAbort(signal, () => this.#giveUp(slot, signal.reason))
-    this.#waiting.push(slot)
-    this.#pump()
-    return await slot.stored
+  publish(publication: Publication, signal?: AbortSignal): Promise<Stored> {
+    try {
+      if (this.#closedBecause !== undefined) throw this.#closedBecause
+      signal?.throwIfAborted()
+      const slot = this.#slotFor(publication)
+      if (signal !== undefined) slot.onAbort(signal, () => this.#giveUp(slot, signal.reason))
+      this.#waiting.push(slot)
+      if (this.#isWorthWhile()) this.#pump()
+      return slot.stored
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Resolves when nothing is in flight or waiting. */
@@ -102,6 +111,15 @@ export class PublishWindow {
       if (error instanceof PublishError) this.#countFailure(number, error)
       throw error
     }
+  }
+
+  /**
+   * A write costs more than a message. While many are in flight, which all come back, those that follow wait for each other;
+   * with few in flight each one goes at once.
+   */
+  #isWorthWhile(): boolean {
+    const inFlight = this.#inFlight.size
+    return inFlight < TOGETHER || (inFlight <= this.#refillAt && this.#waiting.length >= TOGETHER)
   }
 
   #pump(): void {
@@ -156,8 +174,9 @@ export class PublishWindow {
     const wasOldest = this.#oldest() === slot
     this.#remove(slot)
     slot.resolve(stored)
-    if (this.#phase === 'open') this.#pump()
-    else if (wasOldest) this.#open()
+    if (this.#phase !== 'open') {
+      if (wasOldest) this.#open()
+    } else if (this.#isWorthWhile()) this.#pump()
     this.#checkIdle()
   }
 

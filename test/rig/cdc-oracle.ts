@@ -6,12 +6,17 @@ import { decodeOrganization } from '../../src/proto/organization.ts'
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import type { CommittedChange } from './cdc-workload.ts'
 
+/** The default of PONIX_NATS_DUPLICATE_WINDOW_SECS, less what clocks differ. */
+const DUPLICATE_WINDOW_MS = 115_000
+
 /** What JetStream has, compared with what was committed. */
 export class CdcOracle {
   readonly #client: NatsClient
   readonly #places = new Map<string, number>()
   readonly #readUpTo = new Map<string, number>()
   #messages = 0
+  readonly #storedAt = new Map<string, number>()
+  readonly #early: string[] = []
 
   constructor(client: NatsClient) {
     this.#client = client
@@ -34,9 +39,20 @@ export class CdcOracle {
         this.#messages += 1
         const identity = identityOf(event)
         if (!this.#places.has(identity)) this.#places.set(identity, this.#messages)
+        this.#lookForEarlyRepeat(event)
         this.#readUpTo.set(stream, event.sequence)
       }
     }
+  }
+
+  /** Within the duplicate window JetStream takes a message id once. */
+  #lookForEarlyRepeat(event: StoredEvent): void {
+    const id = event.header('Nats-Msg-Id')
+    const before = this.#storedAt.get(id)
+    if (before !== undefined && event.storedAt - before < DUPLICATE_WINDOW_MS) {
+      this.#early.push(`${id} again after ${event.storedAt - before} ms`)
+    }
+    this.#storedAt.set(id, event.storedAt)
   }
 
   /** Changes whose transaction's end is confirmed and that are not stored. */
@@ -51,11 +67,15 @@ export class CdcOracle {
     })
   }
 
-  /** What is committed and not stored, stored and not committed, and stored before an earlier change of the same row. */
+  /**
+   * What is committed and not stored, stored and not committed, stored before an earlier change of the same row, and stored
+   * twice within the duplicate window.
+   */
   compare(committed: readonly CommittedChange[]): {
     readonly lost: readonly string[]
     readonly invented: readonly string[]
     readonly reordered: readonly string[]
+    readonly repeatedInWindow: readonly string[]
   } {
     const identities = new Set(committed.map(({ identity }) => identity))
     const newest = new Map<string, number>()
@@ -69,6 +89,7 @@ export class CdcOracle {
       lost: [...identities].filter((identity) => !this.#places.has(identity)),
       invented: [...this.#places.keys()].filter((identity) => !identities.has(identity)),
       reordered: reordered.map(({ identity }) => identity),
+      repeatedInWindow: this.#early,
     }
   }
 }

@@ -40,6 +40,8 @@ export interface StoredEvent {
   readonly subject: string
   readonly sequence: number
   readonly body: Uint8Array
+  /** In ms since 1970. */
+  readonly storedAt: number
   header(name: string): string
 }
 
@@ -59,6 +61,7 @@ export async function storedEvents(client: NatsClient, stream: string, from = 1)
       subject: message.subject,
       sequence: message.seq,
       body: message.data,
+      storedAt: message.time.getTime(),
       header: (name) => headers?.get(name) ?? '',
     })
     if (message.seq >= state.last_seq) break
