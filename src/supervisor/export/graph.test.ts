@@ -67,3 +67,17 @@ describe('exportedProcesses (O-10)', () => {
     ['', 'p'],
   ])('safeId(%j) is %j', (name, id) => expect(safeId(name)).toBe(id))
 })
+
+describe('instances of one process', () => {
+  it('each have an id and their number, and are all waited for; nobody else has a number (O-10)', () => {
+    const file = { web: { command: 'w', depends_on: ['worker'] }, worker: { command: 'x', replicas: 2 } }
+    const { config, options } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })
+    const processes = exportedProcesses(config, options)
+    expect(processes.map(({ id, environment }) => [id, environment['PONIX_REPLICA']])).toEqual([
+      ['web', undefined],
+      ['worker-1', '1'],
+      ['worker-2', '2'],
+    ])
+    expect(processes[0]?.process.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#2'])
+  })
+})

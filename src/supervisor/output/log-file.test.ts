@@ -1,0 +1,53 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { expect, onTestFinished, test } from 'vitest'
+import { LogFile } from './log-file.ts'
+
+/** A pipe with a name, and a reader that has opened it but takes nothing before it is told to. */
+async function namedPipe() {
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-pipe-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'pipe')
+  spawnSync('mkfifo', [path])
+  const reader = spawn('/bin/sh', ['-c', 'exec 3<>"$0"; echo open; read go; exec cat <&3', path])
+  onTestFinished(() => void reader.kill('SIGKILL'))
+  const lines = createInterface({ input: reader.stdout })[Symbol.asyncIterator]()
+  expect((await lines.next()).value).toBe('open')
+  return { path, lines, take: () => reader.stdin.write('go\n') }
+}
+
+test('a log file that is written slowly is full at 1 MiB, has room again when half of that is written, and loses nothing (O-31)', async () => {
+  const { path, lines, take } = await namedPipe()
+  const failures: string[] = []
+  const file = new LogFile(
+    { path, maxSize: 10, maxFiles: 1 },
+    { onFailed: (reason) => failures.push(reason), onResumed: () => failures.push('resumed') },
+  )
+  let count = 0
+  while (!file.isFull) file.append(`${++count} ${'x'.repeat(1000)}`)
+  expect(count).toBeLessThan(1100)
+  const room = new Promise<void>((resolve) => file.whenRoom(resolve))
+  take()
+  await room
+  expect(file.isFull).toBe(false)
+  file.append('last')
+  for (let number = 1; number <= count; number++) {
+    expect((await lines.next()).value).toBe(`${number} ${'x'.repeat(1000)}`)
+  }
+  expect((await lines.next()).value).toBe('last')
+  expect(failures).toEqual([])
+  file.end()
+})
+
+test('a log file that is closed lets go of who waits for room in it (O-31)', async () => {
+  const { path } = await namedPipe()
+  const file = new LogFile({ path, maxSize: 10, maxFiles: 1 }, { onFailed: () => {}, onResumed: () => {} })
+  while (!file.isFull) file.append('x'.repeat(1000))
+  const room = new Promise<void>((resolve) => file.whenRoom(resolve))
+  file.close()
+  await room
+  expect([file.isFull, file.isIdle]).toEqual([false, true])
+})
