@@ -56,6 +56,10 @@ export class ServiceProcess implements AsyncDisposable {
     this.#child.setMaxListeners(0)
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   get lines(): readonly ServiceLine[] {
     return this.#lines
   }

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test, vi } from 'vitest'
+import { decodeOrganization } from '../../src/proto/organization.ts'
+import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+
+const WAIT = { timeout: 60_000, interval: 50 }
+const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
+
+/** As large as a transaction has to be to not fit into memory would take long; PONIX_CDC_HUGE_ROWS=1000000 is the real thing. */
+const HUGE_ROWS = Number(process.env['PONIX_CDC_HUGE_ROWS'] ?? '60000')
+
+const stage = new CdcStage()
+
+/** What a process holds in memory now, in MB. */
+function memoryOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024
+}
+
+const limitEntities = async (limits: { readonly max_msgs: number }): Promise<void> => {
+  const { config } = await stage.client.manager.streams.info('entities')
+  await stage.client.manager.streams.update('entities', { ...config, ...limits })
+}
+
+describe('NATS that does not take what comes', () => {
+  test(`C-8: a transaction of ${HUGE_ROWS} rows with NATS stopped: memory stays bounded, and every row is there once in the end`, async () => {
+    const cdc = await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.untilStored('entities', 1)
+    await stage.nats.stop()
+    await cdc.line('NATS')
+    const before = memoryOf(cdc.pid)
+    await stage.database.sql(
+      `INSERT INTO organizations (id, name) SELECT 'o' || n, repeat('x', 500) FROM generate_series(1, ${HUGE_ROWS}) n`,
+    )
+    const end = await stage.database.walEnd()
+    await vi.waitUntil(serverWaits, WAIT)
+    // A row in flight is some kilobytes; all of them would be far more than this.
+    expect(memoryOf(cdc.pid) - before).toBeLessThan(100)
+    expect(await stage.database.confirmed()).toBeLessThan(end)
+    await stage.nats.start()
+    await vi.waitUntil(() => stage.client.link.connected, WAIT)
+    await stage.untilStored('entities', HUGE_ROWS + 1)
+    const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+    expect(ids).toEqual(['org', ...Array.from({ length: HUGE_ROWS }, (_, n) => `o${n + 1}`)])
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+  })
+
+  test('C-3: a stream that is full is waited for; then everything comes, once and in order', async () => {
+    const cdc = await stage.start()
+    await limitEntities({ max_msgs: 2 })
+    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'o' || n FROM generate_series(1, 50) n`)
+    const end = await stage.database.walEnd()
+    expect((await cdc.line('JetStream does not store')).msg).toContain('maximum messages exceeded')
+    expect(await storedCount(stage.client, 'entities')).toBe(2)
+    expect(await stage.database.confirmed()).toBeLessThan(end)
+    await limitEntities({ max_msgs: -1 })
+    await stage.untilStored('entities', 50)
+    const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+    expect(ids).toEqual(Array.from({ length: 50 }, (_, n) => `o${n + 1}`))
+  })
+
+  test('C-3: a row larger than NATS takes stops the flow, with its key and what can be done', async () => {
+    const cdc = await stage.start()
+    await stage.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
+    const end = await stage.database.walEnd()
+    const { msg } = await cdc.line('the flow waits')
+    expect(msg).toMatch(
+      /^insert of organization huge: the event has 20\d+ bytes, NATS takes \d+ \(max_payload\).*PONIX_CDC_ON_ERROR=dead_letter/,
+    )
+    expect(await stage.database.confirmed()).toBeLessThan(end)
+  })
+})
+
+describe('tables that change', () => {
+  test('C-7: a column renamed in mid-flow: its events go without it, and with it again when it has its name back', async () => {
+    const cdc = await stage.start()
+    await stage.database.sql(ORGANIZATION)
+    await stage.database.sql('ALTER TABLE organizations RENAME name TO title')
+    await stage.database.sql(`UPDATE organizations SET title = 'Other'`)
+    await stage.database.sql('ALTER TABLE organizations RENAME title TO name')
+    await stage.database.sql(`UPDATE organizations SET status = 'inactive'`)
+    await stage.untilStored('entities', 3)
+    const names = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).name)
+    expect(names).toEqual(['Acme', '', 'Other'])
+    await cdc.line('public.organizations has no name: events go without')
+  })
+})
+
+describe('servers that cannot be used', () => {
+  test('C-10: another database than ours is said to lack the tables, and is tried on until it has them', async () => {
+    await stage.database.sql('ALTER TABLE gateways RENAME TO gateways_before')
+    const cdc = stage.launch()
+    expect((await cdc.line('does not exist')).msg).toBe(
+      'the table public.gateways does not exist in this database; run the migrations (ponix-migrate)',
+    )
+    await stage.database.sql('ALTER TABLE gateways_before RENAME TO gateways')
+    await cdc.line('streaming changes')
+  })
+
+  test('C-10: the slot of another plugin is one line and exit code 1', async () => {
+    await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
+    const cdc = stage.launch()
+    expect(await cdc.exited()).toBe(1)
+    const lines = cdc.lines.filter(({ msg }) => msg.includes('is used for the plugin test_decoding'))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]?.msg).toContain('set PONIX_CDC_SLOT_NAME to a name of its own')
+  })
+})
+
+/** The server has stopped sending, for its reader does not read. */
+async function serverWaits(): Promise<boolean> {
+  const [row] = await stage.database.sql<{ event: string | null }>(
+    `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
+     WHERE s.slot_name = $1`,
+    [stage.database.slot],
+  )
+  return row?.event === 'WalSenderWriteData'
+}
