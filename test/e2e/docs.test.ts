@@ -74,7 +74,9 @@ describe('what the documents tell to type', () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
     const bin = join(folder, 'node_modules/.bin')
     await mkdir(bin, { recursive: true })
-    await symlink(join(ROOT, 'bin/ponix-orchestrator.js'), join(bin, 'ponix-orchestrator'))
+    for (const program of ['ponix-orchestrator', 'ponix-analytics']) {
+      await symlink(join(ROOT, `bin/${program}.js`), join(bin, program))
+    }
     const port = String(await freePort())
     const listens = `require('node:net').createServer().listen(${port}, '127.0.0.1')`
     await writeFile(join(bin, 'my-store'), `#!/usr/bin/env node\n${listens}\n`)
@@ -99,6 +101,7 @@ describe('what the documents tell to type', () => {
       ['50051', String(graph.ports.PONIX_GRPC_PORT)],
       ['11883', String(graph.ports.PONIX_MQTT_PORT)],
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
+      ['14222', String(graph.ports.PONIX_NATS_PORT)],
       ['ORG', organizationId],
       ['DEVICE', deviceId],
     ]
@@ -167,6 +170,13 @@ describe('what the documents tell to type', () => {
     await mkdir(join(project, '.config/fish/completions'), { recursive: true })
     const { stdout } = await run('sh', ['-c', command], { cwd: project, env: projectEnvironment() })
     expect(stdout).toMatch(/\w/)
+  }
+
+  /** It succeeds with the servers of the graph that runs, and has nothing to complain of. */
+  async function typeWithItsServers(command: string): Promise<void> {
+    const options = { cwd: project, env: projectEnvironment() }
+    const { stderr } = await run('sh', ['-c', withValues(command, here())], options)
+    expect(stderr).not.toMatch(/^analytics:/m)
   }
 
   /** In the folder of the graph that runs. */
@@ -240,6 +250,7 @@ describe('what the documents tell to type', () => {
     [/\| mosquitto_pub /, publish],
     [/^curl .*processed_envelopes/, showsTheRow],
     [/^npx ponix-orchestrator --config/, superviseByNpx],
+    [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, typeWithItsServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
     [/^source <\(/, (command) => typeInProject(command.slice('source <('.length, -1))],
     [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, typeBesideTheGraph],
