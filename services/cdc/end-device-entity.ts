@@ -1,7 +1,6 @@
-import { create, toBinary } from '@bufbuild/protobuf'
-import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { entity } from './entity.ts'
-import { instant, key, text, timestampField, type TypedRow } from './typed-row.ts'
+import { MessageWriter } from './message-writer.ts'
+import { instant, key, text, timestampValue, type TypedRow } from './typed-row.ts'
 
 const columns = {
   device_id: key,
@@ -21,13 +20,17 @@ export const endDeviceEntity = entity({
   converter: { create: encode, update: encode, delete: encode },
 })
 
+const writer = new MessageWriter()
+
+/** The field numbers are those of the proto files, which a test compares. */
 function encode(row: TypedRow<typeof columns>): Uint8Array {
-  const message = create(EndDeviceSchema)
-  message.deviceId = row.device_id
-  message.organizationId = row.organization_id ?? ''
-  message.name = row.name ?? ''
-  message.payloadConversion = row.payload_conversion ?? ''
-  message.createdAt = timestampField('created_at', row.created_at)
-  message.updatedAt = timestampField('updated_at', row.updated_at)
-  return toBinary(EndDeviceSchema, message)
+  return writer
+    .begin()
+    .string(1, row.device_id)
+    .string(2, row.organization_id)
+    .string(3, row.name)
+    .timestamp(4, timestampValue('created_at', row.created_at))
+    .timestamp(5, timestampValue('updated_at', row.updated_at))
+    .string(6, row.payload_conversion)
+    .finish()
 }

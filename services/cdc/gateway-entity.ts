@@ -1,7 +1,7 @@
-import { create, toBinary } from '@bufbuild/protobuf'
-import { GatewaySchema, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { entity } from './entity.ts'
-import { instant, key, text, timestampField, type TypedRow } from './typed-row.ts'
+import { MessageWriter } from './message-writer.ts'
+import { instant, key, text, timestampValue, type TypedRow } from './typed-row.ts'
 
 const columns = {
   gateway_id: key,
@@ -30,17 +30,23 @@ export const gatewayEntity = entity({
   converter: { create: encode, update: encode, delete: encode },
 })
 
+const writer = new MessageWriter()
+
+/** The field numbers are those of the proto files, which a test compares. */
 function encode(row: TypedRow<typeof columns>): Uint8Array {
-  const message = create(GatewaySchema)
-  message.gatewayId = row.gateway_id
-  message.organizationId = row.organization_id ?? ''
-  message.name = row.name ?? ''
-  message.status = STATUSES[row.status ?? ''] ?? GatewayStatus.UNSPECIFIED
-  message.createdAt = timestampField('created_at', row.created_at)
-  message.updatedAt = timestampField('updated_at', row.updated_at)
-  message.deletedAt = timestampField('deleted_at', row.deleted_at)
-  message.gatewayType = row.gateway_type ?? ''
-  // The text that PostgreSQL keeps: reading it as JSON here could only lose digits.
-  message.gatewayConfig = row.gateway_config ?? ''
-  return toBinary(GatewaySchema, message)
+  return (
+    writer
+      .begin()
+      .string(1, row.gateway_id)
+      .string(2, row.organization_id)
+      .string(3, row.name)
+      .enum(4, STATUSES[row.status ?? ''] ?? GatewayStatus.UNSPECIFIED)
+      .timestamp(6, timestampValue('created_at', row.created_at))
+      .timestamp(7, timestampValue('updated_at', row.updated_at))
+      .timestamp(8, timestampValue('deleted_at', row.deleted_at))
+      .string(10, row.gateway_type)
+      // The text that PostgreSQL keeps: reading it as JSON here could only lose digits.
+      .string(11, row.gateway_config)
+      .finish()
+  )
 }

@@ -1,7 +1,7 @@
-import { create, toBinary } from '@bufbuild/protobuf'
-import { OrganizationSchema, OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { entity } from './entity.ts'
-import { instant, key, text, timestampField, type TypedRow } from './typed-row.ts'
+import { MessageWriter } from './message-writer.ts'
+import { instant, key, text, timestampValue, type TypedRow } from './typed-row.ts'
 
 const columns = {
   id: key,
@@ -27,13 +27,17 @@ export const organizationEntity = entity({
   converter: { create: encode, update: encode, delete: encode },
 })
 
+const writer = new MessageWriter()
+
+/** The field numbers are those of the proto files, which a test compares. */
 function encode(row: TypedRow<typeof columns>): Uint8Array {
-  const message = create(OrganizationSchema)
-  message.id = row.id
-  message.name = row.name ?? ''
-  message.status = STATUSES[row.status ?? ''] ?? OrganizationStatus.UNSPECIFIED
-  message.createdAt = timestampField('created_at', row.created_at)
-  message.updatedAt = timestampField('updated_at', row.updated_at)
-  message.deletedAt = timestampField('deleted_at', row.deleted_at)
-  return toBinary(OrganizationSchema, message)
+  return writer
+    .begin()
+    .string(1, row.id)
+    .string(2, row.name)
+    .enum(3, STATUSES[row.status ?? ''] ?? OrganizationStatus.UNSPECIFIED)
+    .timestamp(4, timestampValue('created_at', row.created_at))
+    .timestamp(5, timestampValue('updated_at', row.updated_at))
+    .timestamp(6, timestampValue('deleted_at', row.deleted_at))
+    .finish()
 }

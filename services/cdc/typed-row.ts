@@ -1,5 +1,3 @@
-import type { Timestamp } from '@bufbuild/protobuf/wkt'
-import { timestampFromInstant } from '../../src/proto/timestamp.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import { INFINITE_FUTURE, INFINITE_PAST } from '../../src/postgres/replication/timestamp-text.ts'
 import { UNCHANGED, type Row, type RowValue } from '../../src/postgres/replication/row.ts'
@@ -50,15 +48,15 @@ const EARLIEST: Instant = -62_135_596_800_000_000n
 const LATEST: Instant = 253_402_300_799_999_999n
 
 /**
- * The instant as a field of a message. The infinities become the ends of what a Timestamp can say; a finite instant beyond them
- * is a ConversionError, for it would become another one.
+ * The instant as a Timestamp can say it. The infinities become the ends of what it can say; a finite instant beyond them is a
+ * ConversionError, for it would become another one.
  */
-export function timestampField(column: string, value: Instant | undefined): Timestamp | undefined {
+export function timestampValue(column: string, value: Instant | undefined): Instant | undefined {
   if (value === undefined) return undefined
-  if (value === INFINITE_FUTURE) return timestampFromInstant(LATEST)
-  if (value === INFINITE_PAST) return timestampFromInstant(EARLIEST)
+  if (value === INFINITE_FUTURE) return LATEST
+  if (value === INFINITE_PAST) return EARLIEST
   if (value < EARLIEST || value > LATEST) throw new ConversionError(`${column}: no Timestamp can hold ${value} µs`)
-  return timestampFromInstant(value)
+  return value
 }
 
 function unreadable(column: string, value: RowValue, expected: string): ConversionError {

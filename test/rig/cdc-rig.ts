@@ -141,8 +141,8 @@ export class CdcStage {
   }
 
   /** Resolves when the stream has so many messages. */
-  async untilStored(stream: string, count: number): Promise<void> {
-    await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, WAIT)
+  async untilStored(stream: string, count: number, timeout = WAIT.timeout): Promise<void> {
+    await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, { ...WAIT, timeout })
   }
 }
 
