@@ -1,4 +1,4 @@
-import type { Msg, MsgHdrs } from '@nats-io/nats-core'
+import type { Msg } from '@nats-io/nats-core'
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal'
 import { isPublishable } from './subjects.ts'
 
@@ -48,26 +48,24 @@ const NO_RESPONDERS = 503
 const MESSAGE_TOO_LARGE = 10_054
 
 /** The headers as they are sent. Throws a PublishError for what cannot be sent. */
-export function encodeHeaders({ subject, messageId, headers }: Publication): MsgHdrs {
+export function encodeHeaders({ subject, messageId, headers }: Publication): Buffer {
   if (!isPublishable(subject)) {
     throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
-  return new WrittenHeaders(`${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n\r\n`)
+  return Buffer.from(`${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n\r\n`)
 }
 
-/** Headers that are written once: the client would build them again at every sending, from a map of lists. */
-class WrittenHeaders extends MsgHdrsImpl {
-  readonly #block: Buffer
-
-  constructor(block: string) {
-    super()
-    this.#block = Buffer.from(block)
-  }
+/**
+ * Hands headers to the client that are written already: it would build them from a map of lists, at every sending. One object
+ * serves all messages, for the client reads it at once.
+ */
+export class WrittenHeaders extends MsgHdrsImpl {
+  block: Uint8Array = new Uint8Array()
 
   override encode(): Uint8Array {
-    return this.#block
+    return this.block
   }
 }
 

@@ -1,11 +1,11 @@
-import type { MsgHdrs } from '@nats-io/nats-core'
 import { encodeHeaders } from './publication.ts'
 import type { Publication, Stored } from './publication.ts'
 
 /** One message between the call that published it and its acknowledgement. */
 export class PublishSlot {
   readonly publication: Publication
-  readonly headers: MsgHdrs
+  /** As they are sent. */
+  readonly headers: Buffer
   /** Place in the order of the calls. */
   readonly number: number
   /** `performance.now()` of the last sending. */

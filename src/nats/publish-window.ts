@@ -4,7 +4,7 @@ import { oneLine } from '../runner/startup.ts'
 import type { NatsClient } from './connection.ts'
 import { Fifo } from './fifo.ts'
 import { natsMetrics } from './metrics.ts'
-import { PublishError, readReply } from './publication.ts'
+import { PublishError, readReply, WrittenHeaders } from './publication.ts'
 import type { Publication, Stored } from './publication.ts'
 import { PublishSlot } from './publish-slot.ts'
 import { restoreStreamOf } from './streams.ts'
@@ -46,6 +46,7 @@ export class PublishWindow {
   readonly #inbox = `${createInbox()}.`
   readonly #subscription: Subscription
   readonly #offLink: () => void
+  readonly #headers = new WrittenHeaders()
   readonly #waiting = new Fifo<PublishSlot>()
   readonly #inFlight = new Map<number, PublishSlot>()
   readonly #idleListeners: (() => void)[] = []
@@ -144,7 +145,8 @@ export class PublishWindow {
     this.#watchDeadline()
     try {
       const { subject, body } = slot.publication
-      this.#client.connection.publish(subject, body, { reply: this.#inbox + slot.number, headers: slot.headers })
+      this.#headers.block = slot.headers
+      this.#client.connection.publish(subject, body, { reply: this.#inbox + slot.number, headers: this.#headers })
     } catch (error) {
       const { connection } = this.#client
       if (connection.isClosed() || connection.isDraining()) return this.#shut('the connection to NATS is closing')
