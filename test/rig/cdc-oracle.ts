@@ -17,6 +17,7 @@ export class CdcOracle {
   #messages = 0
   readonly #storedAt = new Map<string, number>()
   readonly #early: string[] = []
+  readonly #removed: string[] = []
 
   constructor(client: NatsClient) {
     this.#client = client
@@ -35,6 +36,9 @@ export class CdcOracle {
   /** Reads what was stored since. */
   async read(): Promise<void> {
     for (const stream of ['entities', 'gateways']) {
+      const { state } = await this.#client.manager.streams.info(stream)
+      if (state.messages > 0 && state.messages !== state.last_seq)
+        this.#removed.push(`${stream} from ${state.first_seq}`)
       for (const event of await storedEvents(this.#client, stream, (this.#readUpTo.get(stream) ?? 0) + 1)) {
         this.#messages += 1
         const identity = identityOf(event)
@@ -61,6 +65,7 @@ export class CdcOracle {
     committed: readonly CommittedChange[],
     endOf: ReadonlyMap<string, Lsn>,
   ): readonly CommittedChange[] {
+    if (this.#removed.length > 0) throw new Error(`messages were removed from streams: ${this.#removed.join(', ')}`)
     return committed.filter(({ identity, xid }) => {
       const end = endOf.get(xid)
       return end !== undefined && end <= confirmed && !this.#places.has(identity)
@@ -76,6 +81,8 @@ export class CdcOracle {
     readonly invented: readonly string[]
     readonly reordered: readonly string[]
     readonly repeatedInWindow: readonly string[]
+    /** Streams that somebody removed messages from, so that nothing can be said of them. */
+    readonly removed: readonly string[]
   } {
     const identities = new Set(committed.map(({ identity }) => identity))
     const newest = new Map<string, number>()
@@ -90,6 +97,7 @@ export class CdcOracle {
       invented: [...this.#places.keys()].filter((identity) => !identities.has(identity)),
       reordered: reordered.map(({ identity }) => identity),
       repeatedInWindow: this.#early,
+      removed: this.#removed,
     }
   }
 }
