@@ -37,7 +37,7 @@ describe('NATS that does not take what comes', () => {
         `INSERT INTO organizations (id, name) SELECT 'o' || n, repeat('x', 500) FROM generate_series(1, ${HUGE_ROWS}) n`,
       )
       const end = await stage.database.walEnd()
-      await vi.waitUntil(serverWaits, WAIT)
+      await vi.waitUntil(() => stage.database.serverWaits(), WAIT)
       // A row in flight is some kilobytes; all of them would be far more than this.
       expect(memoryOf(cdc.pid) - before).toBeLessThan(100)
       expect(await stage.database.confirmed()).toBeLessThan(end)
@@ -112,13 +112,3 @@ describe('servers that cannot be used', () => {
     expect(lines[0]?.msg).toContain('set PONIX_CDC_SLOT_NAME to a name of its own')
   })
 })
-
-/** The server has stopped sending, for its reader does not read. */
-async function serverWaits(): Promise<boolean> {
-  const [row] = await stage.database.sql<{ event: string | null }>(
-    `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
-     WHERE s.slot_name = $1`,
-    [stage.database.slot],
-  )
-  return row?.event === 'WalSenderWriteData'
-}

@@ -207,7 +207,7 @@ describe('back-pressure', () => {
     sink.holds = () => true
     await database.sql(`INSERT INTO items SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n`)
     await sink.until(1000)
-    await vi.waitUntil(serverWaits, WAIT)
+    await vi.waitUntil(() => database.serverWaits(), WAIT)
     // The limit, and what one read of the socket brings besides.
     const ceiling = 1000 + 65_536 / 100
     expect(capture.inFlight).toBeLessThan(ceiling)
@@ -460,14 +460,4 @@ async function cutStream(): Promise<void> {
   await database.sql('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [
     database.slot,
   ])
-}
-
-/** The server has stopped sending, for its reader does not read. */
-async function serverWaits(): Promise<boolean> {
-  const [row] = await database.sql<{ event: string | null }>(
-    `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
-     WHERE s.slot_name = $1`,
-    [database.slot],
-  )
-  return row?.event === 'WalSenderWriteData'
 }

@@ -1,6 +1,6 @@
 import { escapeIdentifier, type Pool } from 'pg'
 import { escapedName, qualifiedName, type CapturedTable } from './captured-table.ts'
-import { ReplicationError, replicationErrorFrom, sqlState } from './replication-error.ts'
+import { ReplicationError, attempt, replicationErrorFrom, sqlState } from './replication-error.ts'
 
 /** A pool or client of pg. */
 export type Queryable = Pick<Pool, 'query'>
@@ -152,14 +152,6 @@ async function publishedTables(database: Queryable, publication: string): Promis
     ),
   )
   return rows.map(({ name }) => name)
-}
-
-async function attempt<T>(doing: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    throw replicationErrorFrom(error, doing)
-  }
 }
 
 /** The remedy alters the publication in one step: a dropped and created one does not exist for the log before its creation. */

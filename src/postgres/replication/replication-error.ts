@@ -58,6 +58,15 @@ export function replicationErrorFrom(error: unknown, doing: string): Replication
   return new ReplicationError(codeOf(error), `could not ${doing}: ${reason}`, { cause: error })
 }
 
+/** What `run` fails with, normalised: see {@link replicationErrorFrom}. */
+export async function attempt<T>(doing: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    throw replicationErrorFrom(error, doing)
+  }
+}
+
 /** The SQLSTATE of a server's error, or undefined. */
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined

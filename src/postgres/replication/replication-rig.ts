@@ -59,6 +59,16 @@ export class TestDatabase implements AsyncDisposable {
     return parseLsn(row?.lsn ?? '0/0')
   }
 
+  /** Whether the server has stopped sending, for its reader does not read. */
+  async serverWaits(): Promise<boolean> {
+    const [row] = await this.sql<{ event: string | null }>(
+      `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
+       WHERE s.slot_name = $1`,
+      [this.slot],
+    )
+    return row?.event === 'WalSenderWriteData'
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const name = this.server.database
     await this.#client.end()

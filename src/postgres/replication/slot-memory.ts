@@ -1,7 +1,7 @@
 import { escapeIdentifier, escapeLiteral } from 'pg'
 import { z } from 'zod'
 import type { Queryable } from './publication.ts'
-import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
+import { ReplicationError, attempt } from './replication-error.ts'
 
 /** A slot and the publication whose comment remembers it. */
 export interface SlotName {
@@ -96,12 +96,4 @@ async function readComment(database: Queryable, { publication }: SlotName): Prom
     ),
   )
   return rows[0]?.comment ?? ''
-}
-
-async function attempt<T>(doing: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    throw replicationErrorFrom(error, doing)
-  }
 }

@@ -2,7 +2,7 @@ import { escapeIdentifier, escapeLiteral } from 'pg'
 import { parseLsn, type Lsn } from './lsn.ts'
 import type { Queryable } from './publication.ts'
 import type { ReplicationConnection, SlotStart } from './replication-connection.ts'
-import { ReplicationError, replicationErrorFrom, sqlState } from './replication-error.ts'
+import { ReplicationError, attempt, sqlState } from './replication-error.ts'
 import { readSlotMemory, rememberSlot, type SlotName } from './slot-memory.ts'
 
 /** A replication slot as the server sees it. */
@@ -156,13 +156,5 @@ async function createUnlessThere(connection: ReplicationConnection, request: Slo
     const cause = error instanceof ReplicationError ? error.cause : error
     if (sqlState(cause) === '42710') return null
     throw error
-  }
-}
-
-async function attempt<T>(doing: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    throw replicationErrorFrom(error, doing)
   }
 }

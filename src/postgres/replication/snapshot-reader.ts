@@ -3,7 +3,7 @@ import { escapedName, type CapturedTable } from './captured-table.ts'
 import { decoderFor, type ColumnValue } from './column-types.ts'
 import type { Relation } from './pgoutput-messages.ts'
 import type { PostgresServer } from './replication-connection.ts'
-import { replicationErrorFrom } from './replication-error.ts'
+import { attempt } from './replication-error.ts'
 import { Row } from './row.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
 
@@ -44,15 +44,13 @@ export class SnapshotReader {
     })
     // A broken connection is told by whatever runs on it then.
     client.on('error', () => undefined)
-    await client.connect().catch((error: unknown) => {
-      throw replicationErrorFrom(error, 'connect to PostgreSQL for a snapshot')
-    })
+    await attempt('connect to PostgreSQL for a snapshot', () => client.connect())
     return new SnapshotReader(client)
   }
 
   /** Whether this reader alone may take the snapshot of the slot; held until `close`. */
   async tryLock(slot: string): Promise<boolean> {
-    const { rows } = await this.#run('take the lock of the snapshot', () =>
+    const { rows } = await attempt('take the lock of the snapshot', () =>
       this.#client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', [slot]),
     )
     return rows[0]?.locked === true
@@ -60,7 +58,7 @@ export class SnapshotReader {
 
   /** From here on every table is as it was at the exported snapshot. */
   async begin(snapshotName: string): Promise<void> {
-    await this.#run('import the snapshot', async () => {
+    await attempt('import the snapshot', async () => {
       await this.#client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
       await this.#client.query(`SET TRANSACTION SNAPSHOT ${escapeLiteral(snapshotName)}`)
     })
@@ -71,13 +69,13 @@ export class SnapshotReader {
     const column = escapeIdentifier(key)
     const from = after === null ? '' : `WHERE ${column} > ${escapeLiteral(after)}`
     const text = `SELECT * FROM ${escapedName(table)} ${from} ORDER BY ${column}`
-    await this.#run(`read ${table.table}`, () => this.#client.query(`DECLARE existing NO SCROLL CURSOR FOR ${text}`))
+    await attempt(`read ${table.table}`, () => this.#client.query(`DECLARE existing NO SCROLL CURSOR FOR ${text}`))
     for (;;) {
-      const result = await this.#run(`read ${table.table}`, () => this.#fetch(size))
+      const result = await attempt(`read ${table.table}`, () => this.#fetch(size))
       if (result.rows.length > 0) yield decodeChunk(table, result)
       if (result.rows.length < size) break
     }
-    await this.#run(`read ${table.table}`, () => this.#client.query('CLOSE existing'))
+    await attempt(`read ${table.table}`, () => this.#client.query('CLOSE existing'))
   }
 
   /** Lets go of the snapshot and the lock. */
@@ -91,14 +89,6 @@ export class SnapshotReader {
       rowMode: 'array',
       types: AS_TEXT,
     })
-  }
-
-  async #run<T>(doing: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run()
-    } catch (error) {
-      throw replicationErrorFrom(error, doing)
-    }
   }
 }
 
