@@ -17,8 +17,8 @@ export function cdcCommand(environment: CdcEnvironment, run: () => Promise<unkno
   const add = (name: string, description: string, isDefault = false): Command =>
     program.command(name, { isDefault }).copyInheritedSettings(program).description(description)
   add('run', 'runs the service', true)
-    .argument('[]')
-    .action(async (unknown: string | undefined) => {
+    .allowExcessArguments()
+    .action(async (_options: unknown, { args: [unknown] }: Command) => {
       if (unknown !== undefined) program.error(`unknown command ${JSON.stringify(unknown)}: ${COMMANDS}`)
       await run()
     })

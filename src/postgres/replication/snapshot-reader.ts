@@ -44,7 +44,7 @@ export class SnapshotReader {
     })
     // A broken connection is told by whatever runs on it then.
     client.on('error', () => undefined)
-    await attempt('connect to PostgreSQL for a snapshot', () => client.connect())
+    await attempt(`connect to PostgreSQL at ${host}:${port}/${database}`, () => client.connect())
     return new SnapshotReader(client)
   }
 
