@@ -23,6 +23,8 @@ const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
   [/^npm test$/, 'this test is a part of it'],
   [/^npx vitest run .*schema\.test\.ts -u$/, 'rewrites a document; schema.test.ts compares what it would write'],
   [/^npm run bench/, 'takes many minutes and a machine of its own'],
+  [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
+  [/^ponix-cdc resnapshot$/, 'wants the service stopped; administration.pg.test.ts runs it'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],
   [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
@@ -74,7 +76,7 @@ describe('what the documents tell to type', () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
     const bin = join(folder, 'node_modules/.bin')
     await mkdir(bin, { recursive: true })
-    for (const program of ['ponix-orchestrator', 'ponix-analytics']) {
+    for (const program of ['ponix-orchestrator', 'ponix-analytics', 'ponix-cdc']) {
       await symlink(join(ROOT, `bin/${program}.js`), join(bin, program))
     }
     const port = String(await freePort())
@@ -99,6 +101,7 @@ describe('what the documents tell to type', () => {
   function here(): Values {
     return [
       ['50051', String(graph.ports.PONIX_GRPC_PORT)],
+      ['15432', String(graph.ports.PONIX_POSTGRES_PORT)],
       ['11883', String(graph.ports.PONIX_MQTT_PORT)],
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
@@ -176,7 +179,7 @@ describe('what the documents tell to type', () => {
   async function typeWithItsServers(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment() }
     const { stderr } = await run('sh', ['-c', withValues(command, here())], options)
-    expect(stderr).not.toMatch(/^analytics:/m)
+    expect(stderr).not.toMatch(/^(analytics|cdc):/m)
   }
 
   /** In the folder of the graph that runs. */
@@ -251,6 +254,7 @@ describe('what the documents tell to type', () => {
     [/^curl .*processed_envelopes/, showsTheRow],
     [/^npx ponix-orchestrator --config/, superviseByNpx],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, typeWithItsServers],
+    [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, typeWithItsServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
     [/^source <\(/, (command) => typeInProject(command.slice('source <('.length, -1))],
     [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, typeBesideTheGraph],
