@@ -1,8 +1,6 @@
 import type { CapturedTable } from '../../src/postgres/replication/captured-table.ts'
-import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
 import { endDeviceEntity } from './end-device-entity.ts'
 import type { Entity } from './entity.ts'
-import type { CdcEnvironment } from './environment.ts'
 import { gatewayEntity } from './gateway-entity.ts'
 import { organizationEntity } from './organization-entity.ts'
 
@@ -16,14 +14,3 @@ export const CAPTURED_TABLES: readonly CapturedTable[] = ENTITIES.map(({ table, 
   oldColumns: columns,
   wantsOldOnUpdate: readsOldOnUpdate,
 }))
-
-/** Where they are. */
-export function serverOf(environment: CdcEnvironment): PostgresServer {
-  return {
-    host: environment.PONIX_POSTGRES_HOST,
-    port: environment.PONIX_POSTGRES_PORT,
-    database: environment.PONIX_POSTGRES_DATABASE,
-    username: environment.PONIX_POSTGRES_USERNAME,
-    password: environment.PONIX_POSTGRES_PASSWORD,
-  }
-}

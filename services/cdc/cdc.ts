@@ -1,3 +1,4 @@
+import { postgresServer } from '../../src/postgres/options.ts'
 import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letter.ts'
 import { createOrderedPublisher } from '../../src/nats/ordered-publisher.ts'
@@ -10,7 +11,7 @@ import { ReplicationError } from '../../src/postgres/replication/replication-err
 import type { Logger } from '../../src/runner/logger.ts'
 import type { RunnerOptions } from '../../src/runner/runner.ts'
 import { StartupError } from '../../src/runner/startup.ts'
-import { CAPTURED_TABLES, ENTITIES, serverOf } from './captured-tables.ts'
+import { CAPTURED_TABLES, ENTITIES } from './captured-tables.ts'
 import { deadLetterMetric, observeCdc } from './cdc-metrics.ts'
 import { ChangePublisher } from './change-publisher.ts'
 import { deadLetterBody } from './dead-letter-row.ts'
@@ -28,7 +29,7 @@ export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readines
 
 /** Connects to both servers; throws a StartupError when one does not answer in time (R-6). */
 export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
-  const server = serverOf(environment)
+  const server = postgresServer(environment)
   const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_SECS
   await reachPostgres(server, { timeoutMs: startupTimeoutMs, logger })
   const nats = await connectNats({ url: environment.PONIX_NATS_URL, name: 'ponix-cdc', startupTimeoutMs, logger })

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
+import { postgresServer } from '../../src/postgres/options.ts'
 import { ReplicationError } from '../../src/postgres/replication/replication-error.ts'
 import { requestSnapshot, type Resnapshot } from '../../src/postgres/replication/slot-administration.ts'
 import { StartupError } from '../../src/runner/startup.ts'
-import { CAPTURED_TABLES, serverOf } from './captured-tables.ts'
+import { CAPTURED_TABLES } from './captured-tables.ts'
 import type { CdcEnvironment } from './environment.ts'
 import { readStatus, statusText } from './status.ts'
 
@@ -49,7 +50,7 @@ async function resnapshot(environment: CdcEnvironment): Promise<void> {
     slot: environment.PONIX_CDC_SLOT_NAME,
     publication: environment.PONIX_CDC_PUBLICATION_NAME,
   }
-  const outcome = await requestSnapshot(serverOf(environment), name, CAPTURED_TABLES)
+  const outcome = await requestSnapshot(postgresServer(environment), name, CAPTURED_TABLES)
   process.stdout.write(`When ponix-cdc starts next it sends every present row first; ${OUTCOMES[outcome]}.\n`)
 }
 

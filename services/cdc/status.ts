@@ -1,7 +1,7 @@
+import { postgresServer } from '../../src/postgres/options.ts'
 import { readSlotStatus } from '../../src/postgres/replication/slot-administration.ts'
 import type { SnapshotProgress } from '../../src/postgres/replication/slot-memory.ts'
 import { httpPortVariable } from '../../src/runner/runner.ts'
-import { serverOf } from './captured-tables.ts'
 import type { CdcEnvironment } from './environment.ts'
 
 /** What `ponix-cdc status --json` prints. Null: not known now. */
@@ -28,7 +28,7 @@ export async function readStatus(
 ): Promise<CdcStatus> {
   const slot = environment.PONIX_CDC_SLOT_NAME
   const name = { slot, publication: environment.PONIX_CDC_PUBLICATION_NAME }
-  const found = await readSlotStatus(serverOf(environment), name)
+  const found = await readSlotStatus(postgresServer(environment), name)
   const metrics = await readMetrics(variables[httpPortVariable('cdc')])
   const inFlight = metrics.get('ponix_cdc_in_flight') ?? null
   if (found === null) return { ...NOTHING, slot, in_flight: inFlight }

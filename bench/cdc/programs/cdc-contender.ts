@@ -1,10 +1,11 @@
 import { headers } from '@nats-io/nats-core'
 import { connectNats } from '../../../src/nats/connection.ts'
 import { ensureStreams } from '../../../src/nats/streams.ts'
+import { postgresServer } from '../../../src/postgres/options.ts'
 import { ChangeCapture } from '../../../src/postgres/replication/change-capture.ts'
 import type { Change } from '../../../src/postgres/replication/change.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
-import { CAPTURED_TABLES, serverOf } from '../../../services/cdc/captured-tables.ts'
+import { CAPTURED_TABLES } from '../../../services/cdc/captured-tables.ts'
 import { cdcEnvironment, cdcStreams } from '../../../services/cdc/environment.ts'
 import { EventMaker } from '../../../services/cdc/event.ts'
 import { organizationEntity } from '../../../services/cdc/organization-entity.ts'
@@ -46,7 +47,7 @@ async function publishing(): Promise<(change: Change) => Promise<void>> {
 }
 
 const capture = new ChangeCapture({
-  server: serverOf(environment),
+  server: postgresServer(environment),
   slot: environment.PONIX_CDC_SLOT_NAME,
   publication: environment.PONIX_CDC_PUBLICATION_NAME,
   tables: CAPTURED_TABLES,
