@@ -142,7 +142,7 @@ test(
         expect(life.graph.events.at(-1)?.type).toBe('stopped')
         expect(vi.getTimerCount()).toBe(0)
       }),
-      { numRuns: 200 },
+      { numRuns: 500 },
     )
   },
 )

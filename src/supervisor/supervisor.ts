@@ -228,7 +228,8 @@ export class Supervisor {
   #look(): void {
     this.#graph.skipHopeless()
     this.#checkBroker()
-    this.#dependencyRestarts.advance()
+    // Once everything goes down, it does so in one order.
+    if (!this.isStopping) this.#dependencyRestarts.advance()
     const processes = this.#graph.all
     for (const process of processes) {
       if (process.state.type === 'waiting' && this.#mayStart(process)) process.start()
