@@ -10,6 +10,7 @@ import { ControlTarget } from '../supervisor/control/target.ts'
 import type { StopReason } from '../supervisor/events.ts'
 import { Claim } from '../supervisor/guard/claim.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
+import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 
 /** After a kill nothing is waited for longer than this. */
@@ -61,7 +62,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   }
   const signals = handleSignals(actions, {
     terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
-    underNpm: process.env['npm_command'] !== undefined,
+    underNpm: isUnderNpm(environment, pid),
     now: () => performance.now(),
   })
   killChildrenOnMistakes(supervisor)
@@ -91,6 +92,11 @@ async function listen(
     warn(`there is no control socket, so status, logs and the like will not work: ${reason}`)
     return null
   }
+}
+
+/** Whether npm is in our process group. The leader of a group is a shell's own job: whatever npm there is above that shell gets no Ctrl-C. */
+function isUnderNpm(environment: NodeJS.ProcessEnv, pid: number): boolean {
+  return environment['npm_command'] !== undefined && groupOf(pid) !== pid
 }
 
 function showsColour(stream: NodeJS.WriteStream): boolean {

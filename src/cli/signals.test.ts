@@ -47,15 +47,34 @@ describe('handleSignals (O-37)', () => {
     expect(calls).toEqual(['reload'])
   })
 
-  it('takes the echo of one Ctrl-C that npm passes on for one, and a second press for a second', () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)(
+    'takes the echo of one %s that npm passes on for one, however late, and a second press for a second',
+    (signal, exitCode) => {
+      let now = 1000
+      const { calls, handling } = watch({ underNpm: true, now: () => now })
+      process.emit(signal, signal)
+      now += 4000
+      process.emit(signal, signal)
+      expect(calls).toEqual([stop(signal)])
+      now += 20
+      process.emit(signal, signal)
+      expect(calls).toEqual([stop(signal), 'kill'])
+      expect(handling.forcedExitCode()).toBe(exitCode)
+    },
+  )
+
+  it.each([
+    ['another signal', 'SIGTERM', 20],
+    ['the same after a long time', 'SIGINT', 5000],
+  ] as const)('under npm, %s is no echo', (_, signal, laterMs) => {
     let now = 1000
     const { calls } = watch({ underNpm: true, now: () => now })
     process.emit('SIGINT', 'SIGINT')
-    now += 20
-    process.emit('SIGINT', 'SIGINT')
-    expect(calls).toEqual([stop('SIGINT')])
-    now += 400
-    process.emit('SIGINT', 'SIGINT')
+    now += laterMs
+    process.emit(signal, signal)
     expect(calls).toEqual([stop('SIGINT'), 'kill'])
   })
 

@@ -10,7 +10,7 @@ export interface Stoppable {
 export interface SignalOptions {
   /** A person sits at a terminal: SIGHUP means that it was closed. */
   readonly terminal: boolean
-  /** npm or npx stands between the terminal and us. */
+  /** npm or npx is in our process group, and passes on the signals that it gets. */
   readonly underNpm: boolean
   /** Milliseconds, from any origin; for tests. */
   readonly now: () => number
@@ -28,8 +28,11 @@ export interface SignalHandling {
   dispose(): void
 }
 
-/** npm passes on the Ctrl-C that the terminal has sent to the whole group already: one press arrives twice, this soon. */
-const echoMs = 150
+/**
+ * npm passes on the SIGINT or SIGTERM that the terminal, or whoever stops a whole group, has sent to us already: one press
+ * arrives twice. The second time is npm's, however late a busy machine makes it; after so many milliseconds it is not.
+ */
+const echoMs = 5000
 
 /**
  * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first SIGINT or SIGTERM stops in
@@ -37,6 +40,7 @@ const echoMs = 150
  */
 export function handleSignals(target: Stoppable, options: SignalOptions): SignalHandling {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
+  let echoed = !options.underNpm
   let exitCode: number | null = null
   let resolveForced: () => void = () => undefined
   const forced = new Promise<void>((resolve) => (resolveForced = resolve))
@@ -49,14 +53,14 @@ export function handleSignals(target: Stoppable, options: SignalOptions): Signal
     if (first === null) {
       first = { signal, at: options.now() }
       target.stop({ type: 'signal', signal })
-    } else if (!isEcho(signal, first)) {
+    } else if (!echoed && signal === first.signal && options.now() - first.at < echoMs) {
+      echoed = true
+    } else {
       exitCode = 128 + numbers[signal]
       target.kill()
       resolveForced()
     }
   }
-  const isEcho = (signal: StopSignal, first: { readonly signal: StopSignal; readonly at: number }): boolean =>
-    options.terminal && options.underNpm && signal === 'SIGINT' && options.now() - first.at < echoMs
 
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, onSignal)

@@ -51,6 +51,11 @@ export function markedProcesses(markPrefix: string, pids: readonly number[] = pr
   })
 }
 
+/** The process group that a process belongs to; null if it is gone, and where there is no /proc. */
+export function groupOf(pid: number): number | null {
+  return readEntry(pid)?.group ?? null
+}
+
 /** When a process started, as the kernel counts it; null if it is gone, and where there is no /proc. */
 export function startOf(pid: number): string | null {
   return statFields(pid)[START_TIME] ?? null
