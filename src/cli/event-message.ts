@@ -1,7 +1,7 @@
 import { formatDuration } from './duration.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from '../supervisor/events.ts'
 
-type Level = 'info' | 'warn' | 'error'
+export type Level = 'info' | 'warn' | 'error'
 
 export interface EventMessage {
   readonly level: Level

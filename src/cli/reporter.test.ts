@@ -13,26 +13,26 @@ const failed: SupervisorEvent = {
   lastLines: ['one', '', 'two'],
 }
 
-function report(options: Partial<ReporterOptions>, events: readonly SupervisorEvent[]): string {
+async function report(options: Partial<ReporterOptions>, events: readonly SupervisorEvent[]): Promise<string> {
   const output = new PassThrough()
-  const reporter = createReporter({ output, logFormat: 'text', colour: false, names: ['store'], ...options })
+  const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: ['store'], ...options })
   for (const event of events) reporter.event(event)
   return String(output.read() ?? '')
 }
 
 describe('the reporter (O-32)', () => {
-  it('writes plain lines under its prefix to a pipe', () => {
-    expect(report({}, [started])).toBe('[orchestrator] store: started (pid 42)\n')
+  it('writes plain lines under its prefix to a pipe', async () => {
+    expect(await report({}, [started])).toBe('[orchestrator] store: started (pid 42)\n')
   })
 
-  it('pads its prefix to the longest name', () => {
-    expect(report({ names: ['a-very-long-process-name'] }, [started])).toBe(
+  it('pads its prefix to the longest name', async () => {
+    expect(await report({ names: ['a-very-long-process-name'] }, [started])).toBe(
       `[orchestrator] ${' '.repeat(12)}store: started (pid 42)\n`,
     )
   })
 
-  it('shows quoted lines each under the prefix', () => {
-    expect(report({}, [failed]).split('\n')).toEqual([
+  it('shows quoted lines each under the prefix', async () => {
+    expect((await report({}, [failed])).split('\n')).toEqual([
       '[orchestrator] store: failed for good: broke; the last lines it wrote:',
       '[orchestrator]   | one',
       '[orchestrator]   | ',
@@ -41,14 +41,14 @@ describe('the reporter (O-32)', () => {
     ])
   })
 
-  it('colours what is bad on a terminal, and says the same', () => {
-    const text = report({ colour: true }, [started, failed])
+  it('colours what is bad on a terminal, and says the same', async () => {
+    const text = await report({ colour: true }, [started, failed])
     expect(text).toContain('\u001b[31mstore: failed for good')
-    expect(stripVTControlCharacters(text)).toBe(report({}, [started, failed]))
+    expect(stripVTControlCharacters(text)).toBe(await report({}, [started, failed]))
   })
 
-  it('writes JSON with the whole event', () => {
-    const lines = report({ logFormat: 'json' }, [started, failed]).trimEnd().split('\n')
+  it('writes JSON with the whole event', async () => {
+    const lines = (await report({ logFormat: 'json' }, [started, failed])).trimEnd().split('\n')
     expect(lines.map((line): unknown => JSON.parse(line))).toEqual([
       {
         level: 30,
@@ -77,7 +77,7 @@ describe('the reporter (O-32)', () => {
         done()
       },
     })
-    const reporter = createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: [] })
     for (let pid = 0; pid < 50_000; pid++) reporter.event({ ...started, pid })
     expect(output.writableLength).toBeLessThan(1.2 * 1024 * 1024)
     const drained = once(output, 'drain')
@@ -88,10 +88,10 @@ describe('the reporter (O-32)', () => {
     expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were lost`)
   })
 
-  it('is silent once its output is gone', () => {
+  it('is silent once its output is gone', async () => {
     const output = new PassThrough()
     output.destroy()
-    const reporter = createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: [] })
     expect(() => reporter.event(started)).not.toThrow()
   })
 })

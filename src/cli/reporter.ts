@@ -1,7 +1,5 @@
 import type { Writable } from 'node:stream'
-import { pino } from 'pino'
-import { prettyFactory } from 'pino-pretty'
-import { describeEvent } from './event-message.ts'
+import { describeEvent, type Level } from './event-message.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import { linePrefix, prefixWidth } from '../supervisor/output/prefix.ts'
 
@@ -23,59 +21,62 @@ export interface Reporter {
   readonly warn: (message: string) => void
 }
 
-/** Writes what happens as pino events: prefixed lines for people, or JSON. Never throws, never waits for a reader. */
-export function createReporter(options: ReporterOptions): Reporter {
+/** `fields` go with the text where machines read. */
+type Log = (level: Level, text: string, fields: Fields) => void
+type Fields = { readonly event: SupervisorEvent } | { readonly dropped: number } | Record<string, never>
+type Write = (line: string) => void
+
+/**
+ * Writes what happens: prefixed lines for people, or pino's JSON, for which alone pino is loaded. Never throws, never waits
+ * for a reader.
+ */
+export async function createReporter(options: ReporterOptions): Promise<Reporter> {
   const { output } = options
-  const format = options.logFormat === 'json' ? (line: string) => line : textFormat(options)
   let dropped = 0
   const write = (line: string): void => {
     if (output.destroyed || output.writableEnded) return
     if (output.writableLength > fullBytes) dropped += 1
-    else output.write(format(line))
+    else output.write(line)
   }
-  const logger = pino({ base: { process: name, pid: process.pid, stream: 'stderr' } }, { write })
+  const log = options.logFormat === 'json' ? await jsonLog(write) : textLog(options, write)
   const warnOfDropped = () => {
     if (dropped === 0 || output.writableLength > fullBytes) return
     const count = dropped
     dropped = 0
-    logger.warn({ dropped: count }, `${count} messages of the orchestrator were lost: nobody read them`)
+    log('warn', `${count} messages of the orchestrator were lost: nobody read them`, { dropped: count })
   }
   return {
     event: (event) => {
       warnOfDropped()
       const { level, text } = describeEvent(event)
-      logger[level]({ event }, text)
+      log(level, text, { event })
     },
-    warn: (message) => logger.warn(message),
+    warn: (message) => log('warn', message, {}),
   }
 }
 
+async function jsonLog(write: Write): Promise<Log> {
+  const { pino } = await import('pino')
+  const logger = pino({ base: { process: name, pid: process.pid, stream: 'stderr' } }, { write })
+  return (level, text, fields) => logger[level](fields, text)
+}
+
+const colours = { info: null, warn: 33, error: 31 } as const
+
 /** One line becomes a prefixed line, and one more for each that it quotes. */
-function textFormat({ colour, names }: ReporterOptions): (line: string) => string {
+function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   const plainPrefix = linePrefix(name, prefixWidth([...names, name]), null)
   const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
-  const pretty = prettyFactory({
-    colorize: colour,
-    hideObject: true,
-    ignore: 'level,time,pid',
-    messageFormat: (log, messageKey, _level, { colors }) => {
-      const text = String(log[messageKey])
-      const quoted = lastLinesOf(log['event']).map((line) => `  | ${line}`)
-      const reset = colour ? '\u001b[0m' : ''
-      return [colourOf(log['level'], colors)(text), ...quoted.map((line) => line + reset)].join('\n')
-    },
-  })
-  return (line) => `${pretty(line).replace(/\n+$/, '').replaceAll(/^/gm, prefix)}\n`
+  const reset = colour ? '\u001b[0m' : ''
+  return (level, text, fields) => {
+    const sgr = colour ? colours[level] : null
+    const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
+    const said = text.split('\n').map(paint)
+    const quoted = lastLinesOf(fields).map((line) => `  | ${line}${reset}`)
+    write([...said, ...quoted].map((line) => `${prefix}${line}\n`).join(''))
+  }
 }
 
-function lastLinesOf(event: unknown): readonly string[] {
-  if (typeof event !== 'object' || event === null || !('lastLines' in event)) return []
-  return Array.isArray(event.lastLines) ? event.lastLines.map(String) : []
-}
-
-type Paint = (text: string) => string
-
-function colourOf(level: unknown, colours: { readonly red: Paint; readonly yellow: Paint }): Paint {
-  if (level === 50) return colours.red
-  return level === 40 ? colours.yellow : (text) => text
+function lastLinesOf(fields: Fields): readonly string[] {
+  return 'event' in fields && fields.event !== undefined && 'lastLines' in fields.event ? fields.event.lastLines : []
 }

@@ -25,7 +25,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const { stdout, stderr } = process
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.map((process) => process.name)
-  const reporter = createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
+  const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
   const folder = runFolder(config.path, process.env)
   const guard = await Claim.take({
     folder,
