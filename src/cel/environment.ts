@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf'
+import type { Registry } from '@bufbuild/protobuf'
 import { TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celEnv, celFunc, celMap, CelScalar, mapType, objectType } from '@bufbuild/cel'
-import type { CelInput } from '@bufbuild/cel'
+import type { CelInput, CelType } from '@bufbuild/cel'
 import { decodeCayenneLpp } from './cayenne-lpp.ts'
 import type { LppValue } from './cayenne-lpp.ts'
 
@@ -75,15 +76,29 @@ function decodeLpp(payload: Uint8Array) {
   return celMap(new Map([...decoded].map(([name, value]) => [name, lppToCel(value)])))
 }
 
-/** What an expression may use: `input`, `cayenne_lpp_decode` and the standard library of CEL. */
-export const environment = celEnv({
-  variables: { [INPUT_VARIABLE]: BYTES },
-  funcs: [
-    celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
-    celFunc('_+_', [STRING, STRING], STRING, joinStrings),
-    celFunc('_+_', [BYTES, BYTES], BYTES, joinBytes),
-    celFunc('string', [BYTES], STRING, bytesToString),
-    celFunc('bytes', [STRING], BYTES, stringToBytes),
-    celFunc('timestamp', [INT], objectType(TimestampSchema), secondsToTimestamp),
-  ],
-})
+/** What of an environment is not the same for all: names that an expression sees besides the functions. */
+export interface EnvironmentNames<Variables extends Record<string, CelType>> {
+  readonly variables: Variables
+  /** Where names without a dot in front are looked for first. */
+  readonly namespace?: string
+  /** Message types besides the well-known ones. */
+  readonly registry?: Registry
+}
+
+/** The standard library of CEL as every expression has it, with `cayenne_lpp_decode`, and these names. */
+export function environmentWith<const Variables extends Record<string, CelType>>(names: EnvironmentNames<Variables>) {
+  return celEnv({
+    ...names,
+    funcs: [
+      celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
+      celFunc('_+_', [STRING, STRING], STRING, joinStrings),
+      celFunc('_+_', [BYTES, BYTES], BYTES, joinBytes),
+      celFunc('string', [BYTES], STRING, bytesToString),
+      celFunc('bytes', [STRING], BYTES, stringToBytes),
+      celFunc('timestamp', [INT], objectType(TimestampSchema), secondsToTimestamp),
+    ],
+  })
+}
+
+/** What a device's expression may use: `input`, `cayenne_lpp_decode` and the standard library of CEL. */
+export const environment = environmentWith({ variables: { [INPUT_VARIABLE]: BYTES } })

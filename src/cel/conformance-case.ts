@@ -1,0 +1,144 @@
+import { create, equals } from '@bufbuild/protobuf'
+import type { Message } from '@bufbuild/protobuf'
+import { anyUnpack } from '@bufbuild/protobuf/wkt'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import {
+  CelScalar,
+  celType,
+  celMap,
+  celUint,
+  isCelError,
+  isCelList,
+  isCelMap,
+  isCelType,
+  isCelUint,
+  objectType,
+  plan,
+} from '@bufbuild/cel'
+import type { CelInput, CelMap, CelResult, CelType, CelUint, CelValue } from '@bufbuild/cel'
+import type { SimpleTest } from '@bufbuild/cel-spec/cel/expr/conformance/test/simple_pb.js'
+import { ValueSchema } from '@bufbuild/cel-spec/cel/expr/value_pb.js'
+import type { MapValue_Entry, Value } from '@bufbuild/cel-spec/cel/expr/value_pb.js'
+import { getTestRegistry } from '@bufbuild/cel-spec/testdata/registry.js'
+import { environmentWith, resetBuildBudget } from './environment.ts'
+import { parseSource } from './syntax-tree.ts'
+
+const registry = getTestRegistry()
+/** What a case expects that says nothing else. */
+const TRUE = create(ValueSchema, { kind: { case: 'boolValue', value: true } })
+
+/**
+ * Runs one case of the CEL specification the way an expression of a device runs: our parser, our functions, our budget. Its
+ * own are the names and message types of the case alone. Returns why it failed, undefined when it passed.
+ */
+export function failureOf(test: SimpleTest): string | undefined {
+  const result = run(test)
+  const { resultMatcher: matcher } = test
+  if (matcher.case === 'evalError') return typeof result === 'string' ? undefined : `gave ${describe(result)}, no error`
+  if (matcher.case === 'value') return compare(matcher.value, result)
+  if (matcher.case === undefined) return compare(TRUE, result)
+  throw new Error(`the case expects what is not known here: ${matcher.case}`)
+}
+
+type Outcome = { readonly value: CelValue } | string
+
+/** The value, or the error as text. */
+function run(test: SimpleTest): Outcome {
+  const bindings = Object.entries(test.bindings).map(([name, { kind }]) => {
+    if (kind.case !== 'value') throw new Error(`the case binds ${name} to what is not a value`)
+    return [name, toInput(kind.value)] as const
+  })
+  const variables = Object.fromEntries(bindings.map(([name]) => [name, CelScalar.DYN]))
+  const parsed = parseSource(test.expr)
+  if (!parsed.ok) return parsed.message
+  resetBuildBudget()
+  try {
+    const environment = environmentWith({ variables, namespace: test.container, registry })
+    const result: CelResult = plan(environment, parsed.parsed.tree)(Object.fromEntries(bindings))
+    return isCelError(result) ? result.message : { value: result }
+  } catch (error) {
+    return String(error)
+  }
+}
+
+function compare(expected: Value, outcome: Outcome): string | undefined {
+  if (typeof outcome !== 'string' && matches(expected, outcome.value)) return undefined
+  return `gave ${describe(outcome)}, not the ${expected.kind.case} that was expected`
+}
+
+function describe(outcome: Outcome): string {
+  return typeof outcome === 'string' ? `the error "${outcome}"` : `a value of type ${celType(outcome.value).name}`
+}
+
+function matches({ kind }: Value, actual: CelValue | undefined): boolean {
+  if (kind.case === 'listValue') return isCelList(actual) && sameElements(kind.value.values, [...actual])
+  if (kind.case === 'mapValue') return isCelMap(actual) && sameEntries(kind.value.entries, actual)
+  if (kind.case === 'objectValue') return isReflected(actual) && sameMessage(unpack(kind.value), actual.message)
+  if (kind.case === 'bytesValue') return actual instanceof Uint8Array && Buffer.compare(actual, kind.value) === 0
+  if (kind.case === 'uint64Value') return isCelUint(actual) && actual.value === kind.value
+  if (kind.case === 'typeValue') return isCelType(actual) && actual.name === kind.value
+  if (kind.case === 'doubleValue') return typeof actual === 'number' && sameNumber(kind.value, actual)
+  return actual === toInput({ kind })
+}
+
+/** NaN is NaN here, and the zeros are one. */
+function sameNumber(expected: number, actual: number): boolean {
+  return actual === expected || (Number.isNaN(actual) && Number.isNaN(expected))
+}
+
+function sameElements(expected: readonly Value[], actual: readonly CelValue[]): boolean {
+  return expected.length === actual.length && expected.every((value, index) => matches(value, actual[index]))
+}
+
+function sameEntries(expected: readonly MapValue_Entry[], actual: CelMap): boolean {
+  return actual.size === expected.length && expected.every((entry) => hasEntry(entry, actual))
+}
+
+function hasEntry({ key, value }: MapValue_Entry, actual: CelMap): boolean {
+  if (key === undefined || value === undefined) return false
+  return [...actual].some(([actualKey, actualValue]) => matches(key, actualKey) && matches(value, actualValue))
+}
+
+function isReflected(value: CelValue | undefined): value is Extract<CelValue, { message: Message }> {
+  return typeof value === 'object' && value !== null && 'message' in value
+}
+
+function sameMessage(expected: Message, actual: Message): boolean {
+  const desc = registry.getMessage(expected.$typeName)
+  if (desc === undefined || actual.$typeName !== expected.$typeName) return false
+  return equals(desc, expected, actual, { registry, unpackAny: true, extensions: true, unknown: true })
+}
+
+function unpack(any: Any): Message {
+  const message = anyUnpack(any, registry)
+  if (message === undefined) throw new Error(`${any.typeUrl} is not in the registry`)
+  return message
+}
+
+function toInput({ kind }: Pick<Value, 'kind'>): CelInput {
+  if (kind.case === undefined) throw new Error('the case has a value of no kind')
+  if (kind.case === 'nullValue') return null
+  if (kind.case === 'uint64Value') return celUint(kind.value)
+  if (kind.case === 'enumValue') return BigInt(kind.value.value)
+  if (kind.case === 'typeValue') return toType(kind.value)
+  if (kind.case === 'listValue') return kind.value.values.map(toInput)
+  if (kind.case === 'mapValue') return celMap(new Map(kind.value.entries.map(toEntry)))
+  if (kind.case === 'objectValue') return unpack(kind.value)
+  return kind.value
+}
+
+function toType(name: string): CelType {
+  return Object.values(CelScalar).find((type) => type.name === name) ?? objectType(name)
+}
+
+function toEntry({ key, value }: MapValue_Entry): [ReturnType<typeof toKey>, CelInput] {
+  if (value === undefined) throw new Error('the case has a map with a key alone')
+  return [toKey(key), toInput(value)]
+}
+
+function toKey(key: Value | undefined): bigint | string | boolean | CelUint {
+  const input = key === undefined ? null : toInput(key)
+  if (typeof input === 'bigint' || typeof input === 'string' || typeof input === 'boolean' || isCelUint(input))
+    return input
+  throw new Error('the case has a map with a key that is none')
+}
