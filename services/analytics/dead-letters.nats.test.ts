@@ -10,7 +10,8 @@ import { listDeadLetters, replayDeadLetter } from '../../src/nats/dead-letters.t
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { DeadLetterView } from './dead-letter-view.ts'
-import { LPP, PAYLOAD, startWholePath } from '../../test/rig/whole-path.ts'
+import { LPP } from '../../test/rig/pipeline.ts'
+import { PAYLOAD, startWholePath } from '../../test/rig/whole-path.ts'
 import type { WholePath } from '../../test/rig/whole-path.ts'
 
 const WAIT = { timeout: 50_000, interval: 50 }

@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { FrameSplitter } from './nats-frames.ts'
+import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
 /**
  * What happens to the acknowledgements of JetStream on their way: all arrive; from the n-th on they are lost, though the message
@@ -12,26 +12,20 @@ export type AckFault =
 
 /** Stands between a program and NATS, and does to the acknowledgements what the script says. */
 export class FaultyNats implements AsyncDisposable {
-  readonly url: string
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  #proxy: TcpProxy | undefined
   #fault: AckFault = { kind: 'none' }
   #acks = 0
 
-  private constructor(server: Server, url: string) {
-    this.#server = server
-    this.url = url
-  }
+  private constructor() {}
 
   static async start(target: string): Promise<FaultyNats> {
-    const { hostname, port } = new URL(target)
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    const own = typeof address === 'object' && address !== null ? address.port : 0
-    const proxy = new FaultyNats(server, `nats://127.0.0.1:${own}`)
-    server.on('connection', (client) => proxy.#join(client, connect(Number(port), hostname)))
-    return proxy
+    const faulty = new FaultyNats()
+    faulty.#proxy = await TcpProxy.start(target, (link) => faulty.#join(link))
+    return faulty
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.#proxy?.port}`
   }
 
   /** From here on; acknowledgements are counted anew. */
@@ -41,58 +35,28 @@ export class FaultyNats implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
-    this.#server.close()
-    await once(this.#server, 'close')
+    await this.#proxy?.[Symbol.asyncDispose]()
   }
 
-  #join(client: Socket, nats: Socket): void {
-    const end = (): void => {
-      client.destroy()
-      nats.destroy()
-      this.#sockets.delete(client)
-      this.#sockets.delete(nats)
-    }
-    for (const socket of [client, nats]) {
-      this.#sockets.add(socket)
-      socket.setNoDelay(true).on('error', end).on('close', end)
-    }
-    client.pipe(nats)
+  #join(link: ProxiedLink): ProxyPassage {
     const frames = new FrameSplitter()
-    nats.on('data', (bytes: Buffer) => {
-      for (const frame of frames.split(bytes)) this.#pass(frame, client, end)
-    })
+    return {
+      fromClient: (bytes) => link.toServer(bytes),
+      fromServer: (bytes) => {
+        for (const frame of frames.split(bytes)) this.#pass(frame, link)
+      },
+    }
   }
 
-  #pass(frame: Buffer, client: Socket, cut: () => void): void {
+  #pass(frame: Buffer, link: ProxiedLink): void {
     const fault = this.#fault
     const isAck = frame.includes('"seq":') && frame.includes('"stream":') && !frame.includes('"type":')
     if (isAck) this.#acks += 1
-    if (!isAck || fault.kind === 'none') return void client.write(frame)
-    if (fault.kind === 'hold') return void setTimeout(() => client.write(frame), fault.ms)
-    if (this.#acks < fault.at) return void client.write(frame)
+    if (!isAck || fault.kind === 'none') return link.toClient(frame)
+    if (fault.kind === 'hold') return void setTimeout(() => link.toClient(frame), fault.ms)
+    if (this.#acks < fault.at) return link.toClient(frame)
     if (fault.kind === 'drop') return
     this.#fault = { kind: 'none' }
-    cut()
-  }
-}
-
-/** Cuts what NATS sends into whole messages. */
-class FrameSplitter {
-  #rest: Buffer = Buffer.alloc(0)
-
-  split(bytes: Buffer): readonly Buffer[] {
-    this.#rest = Buffer.concat([this.#rest, bytes])
-    const frames: Buffer[] = []
-    for (;;) {
-      const line = this.#rest.indexOf('\r\n')
-      if (line === -1) return frames
-      const header = this.#rest.toString('latin1', 0, line)
-      const body = /^H?MSG .* (\d+)$/.exec(header)
-      const end = line + 2 + (body === null ? 0 : Number(body[1]) + 2)
-      if (this.#rest.length < end) return frames
-      frames.push(this.#rest.subarray(0, end))
-      this.#rest = this.#rest.subarray(end)
-    }
+    link.cut()
   }
 }

@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
+import { AnalyticsFleet, type FleetMember } from '../../test/rig/analytics-fleet.ts'
+import { CRASH_POINTS } from '../../test/rig/crash-tap.ts'
+import { EnvelopeLoad } from '../../test/rig/envelope-load.ts'
+import { EnvelopeOracle } from '../../test/rig/envelope-oracle.ts'
+import { type Pipeline, startPipeline } from '../../test/rig/pipeline.ts'
+import { Random } from '../../test/rig/random.ts'
+
+/** How often something is killed; hundreds of times take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED replays a run. */
+const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '8')
+const SEED = Number(process.env['PONIX_ANALYTICS_CRASH_SEED'] ?? Date.now() % 2 ** 31)
+const MS_PER_KILL = 20_000
+const MOST_MEMBERS = 3
+const KILLS_UNTIL_CALM = 20
+/** A device that does not exist is waited for, for more than a minute: too long for the ordinary suite. */
+const WITH_UNKNOWN_DEVICE = KILLS >= 50
+
+/** Steps that a start takes until it consumes, roughly; and the most after that, of which a few are as likely as many. */
+const STEPS_TO_START = 500
+const MOST_STEPS_OF_WORK = 60_000
+
+const random = new Random(SEED)
+
+type Victim = 'analytics' | 'all analytics' | 'clickhouse' | 'nats' | 'both servers'
+
+/** All that may die, and how. */
+class Stage {
+  readonly kills = new Map<string, number>()
+  readonly #pipeline: Pipeline
+  readonly #fleet: AnalyticsFleet
+  readonly #load: EnvelopeLoad
+
+  constructor(pipeline: Pipeline, fleet: AnalyticsFleet, load: EnvelopeLoad) {
+    this.#pipeline = pipeline
+    this.#fleet = fleet
+    this.#load = load
+  }
+
+  get killed(): number {
+    return [...this.kills.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  /** Some processes under load, until one of them or a server is killed; the servers are back then. */
+  async live(): Promise<void> {
+    const size = 1 + random.below(MOST_MEMBERS)
+    while (this.#fleet.members.length < size) await this.#fleet.add(random.chance(0.3) ? crashStep() : undefined)
+    const members = this.#fleet.members
+    const publishing = this.#load.publish(50 + random.below(1500))
+    if (random.chance(0.8)) await Promise.all(members.map(readyOrGone))
+    const member = members[random.below(members.length)]
+    if (member === undefined) throw new Error('there is none')
+    await (random.chance(0.65) ? this.#atPoint(member) : this.#atMoment(member))
+    await publishing
+  }
+
+  /** Until everything has become a row or a dead letter, with nothing killed. */
+  async calm(): Promise<void> {
+    // One that is to die at a step of its own may not have come so far.
+    await Promise.all(this.#fleet.members.map((member) => member.kill()))
+    for (let size = 0; size < 2; size += 1) await this.#fleet.add()
+    await vi.waitUntil(() => this.#isIdle(), { timeout: 150_000, interval: 200 })
+  }
+
+  async #isIdle(): Promise<boolean> {
+    const { consumers } = this.#pipeline.nats.manager
+    for (const [stream, durable] of [
+      ['raw_envelopes', 'analytics-raw'],
+      ['processed_envelopes', 'analytics-processed'],
+    ] as const) {
+      const { num_pending, num_ack_pending } = await consumers.info(stream, durable)
+      if (num_pending + num_ack_pending > 0) return false
+    }
+    return true
+  }
+
+  async #atPoint(member: FleetMember): Promise<void> {
+    const [first, ...others] = CRASH_POINTS
+    const point = random.pick(first, ...others)
+    const victim = random.pick<Victim>('analytics', 'analytics', pointsOfClickHouse.has(point) ? 'clickhouse' : 'nats')
+    const at = 1 + random.below(point.startsWith('insert') || point.includes('letter') ? 4 : 300)
+    let killing: Promise<void> | undefined
+    const struck = new Promise<void>((resolve) => {
+      const strike = (): void => {
+        killing = this.#kill(victim, member, point)
+        resolve()
+      }
+      member.tap.script({ point, at, passes: random.chance(0.5), strike })
+    })
+    await Promise.race([struck, member.gone, sleep(2000)])
+    member.tap.script(undefined)
+    if (killing === undefined && member.alive) killing = this.#kill(victim, member, 'any moment')
+    else if (killing === undefined) this.#count('analytics at a step of its own')
+    await killing
+  }
+
+  async #atMoment(member: FleetMember): Promise<void> {
+    const victim = random.pick<Victim>('analytics', 'all analytics', 'clickhouse', 'nats', 'both servers')
+    await Promise.race([member.gone, sleep(random.below(400))])
+    if (member.alive) await this.#kill(victim, member, 'any moment')
+    else this.#count('analytics at a step of its own')
+  }
+
+  async #kill(victim: Victim, member: FleetMember, when: string): Promise<void> {
+    const { clickhouse, nats } = this.#pipeline.servers
+    const servers = { clickhouse: [clickhouse], nats: [nats], 'both servers': [clickhouse, nats] }
+    const pauseMs = random.below(500)
+    this.#count(`${victim} at ${when}`)
+    if (victim === 'analytics') return member.kill()
+    if (victim === 'all analytics') {
+      await Promise.all(this.#fleet.members.map((each) => each.kill()))
+      return
+    }
+    await Promise.all(servers[victim].map((server) => server.kill()))
+    await sleep(pauseMs)
+    await Promise.all(servers[victim].map((server) => server.start()))
+  }
+
+  #count(what: string): void {
+    this.kills.set(what, (this.kills.get(what) ?? 0) + 1)
+  }
+}
+
+const pointsOfClickHouse = new Set<string>(['insert sent', 'insert answered'])
+
+function crashStep(): number {
+  if (random.chance(0.25)) return 1 + random.below(STEPS_TO_START)
+  return STEPS_TO_START + Math.floor(MOST_STEPS_OF_WORK ** random.next())
+}
+
+async function readyOrGone(member: FleetMember): Promise<void> {
+  await member.process.line('ready').catch(() => undefined)
+}
+
+test(
+  `P-9, P-10, P-12: ${KILLS} times analytics, one or several side by side, ClickHouse or NATS is killed under load, and every envelope is one row or one dead letter (seed ${SEED})`,
+  async () => {
+    const pipeline = await startPipeline()
+    const load = await EnvelopeLoad.open(pipeline, random)
+    const fleet = await AnalyticsFleet.open(pipeline.variables)
+    const stage = new Stage(pipeline, fleet, load)
+    const oracle = new EnvelopeOracle(pipeline, load)
+    const nothing = { lost: [], repeated: [], invented: [], misjudged: [] }
+    try {
+      await readyOrGone(await fleet.add())
+      if (WITH_UNKNOWN_DEVICE) await load.publishOne('unknownDevice')
+      for (let next = KILLS_UNTIL_CALM; stage.killed < KILLS;) {
+        await stage.live()
+        if (stage.killed < next) continue
+        next += KILLS_UNTIL_CALM
+        await load.publishOne('endless')
+        await stage.calm()
+        expect(await oracle.compare(), `after ${stage.killed} kills`).toEqual(nothing)
+      }
+      await stage.calm()
+      expect(await oracle.compare()).toEqual(nothing)
+      const kills = [...stage.kills]
+        .sort(([one], [other]) => one.localeCompare(other))
+        .map(([what, count]) => `  ${count} × ${what}`)
+      console.log(
+        `seed ${SEED}: ${stage.killed} kills, ${load.expected.size} envelopes, ${await oracle.hidden()} rows stored twice, ` +
+          `0 lost, 0 shown twice\n${kills.join('\n')}`,
+      )
+    } finally {
+      load.close()
+      await fleet[Symbol.asyncDispose]()
+      await pipeline.stop()
+    }
+  },
+  120_000 + KILLS * MS_PER_KILL,
+)

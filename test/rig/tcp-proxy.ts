@@ -1,0 +1,71 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+/** One connection through a proxy, and the ways to send on what came. */
+export interface ProxiedLink {
+  toServer(bytes: Buffer): void
+  toClient(bytes: Buffer): void
+  /** Ends it, for both. */
+  cut(): void
+}
+
+/** What becomes of the bytes of one connection. */
+export interface ProxyPassage {
+  fromClient(bytes: Buffer): void
+  fromServer(bytes: Buffer): void
+}
+
+/** Stands between a program and a server of this machine; a connection ends when either side ends it. */
+export class TcpProxy implements AsyncDisposable {
+  readonly port: number
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(server: Server, port: number) {
+    this.#server = server
+    this.port = port
+  }
+
+  /** `join` is called at each connection. */
+  static async start(target: string, join: (link: ProxiedLink) => ProxyPassage): Promise<TcpProxy> {
+    const { hostname, port } = new URL(target)
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const own = typeof address === 'object' && address !== null ? address.port : 0
+    const proxy = new TcpProxy(server, own)
+    server.on('connection', (client) => proxy.#connect(client, connect(Number(port), hostname), join))
+    return proxy
+  }
+
+  /** Ends all connections; new ones are taken. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #connect(client: Socket, server: Socket, join: (link: ProxiedLink) => ProxyPassage): void {
+    const cut = (): void => {
+      client.destroy()
+      server.destroy()
+      this.#sockets.delete(client)
+      this.#sockets.delete(server)
+    }
+    for (const socket of [client, server]) {
+      this.#sockets.add(socket)
+      socket.setNoDelay(true).on('error', cut).on('close', cut)
+    }
+    const passage = join({
+      toServer: (bytes) => void server.write(bytes),
+      toClient: (bytes) => void client.write(bytes),
+      cut,
+    })
+    client.on('data', (bytes: Buffer) => passage.fromClient(bytes))
+    server.on('data', (bytes: Buffer) => passage.fromServer(bytes))
+  }
+}
