@@ -142,6 +142,7 @@ async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = clie
     organizations: {
       get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
     },
+    capture: { isActive: async () => false },
     writer,
     workerUrl: worker.url,
     logger: log.logger,

@@ -5,8 +5,11 @@ import type { EndDeviceRepository, OrganizationRepository } from '../../src/doma
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
 import { createProducer } from '../../src/nats/producer.ts'
+import type { Producer } from '../../src/nats/producer.ts'
+import type { CaptureActivity } from '../../src/postgres/capture-activity.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { AppProcess, Closer, ReadinessCheck } from '../../src/runner/runner.ts'
+import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import type { AnalyticsEnvironment } from './environment.ts'
 import { LastSeen } from './last-seen.ts'
@@ -20,17 +23,18 @@ export interface AnalyticsParts {
   readonly nats: NatsClient
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
   readonly organizations: Pick<OrganizationRepository, 'get'>
+  readonly capture: CaptureActivity
   readonly writer: ProcessedEnvelopeWriter
   /** The program of the evaluation workers. */
   readonly workerUrl: URL
   readonly logger: Logger
 }
 
-/** Both consumers of the service, and what they share. */
+/** Both consumers of the service, what they share, and what keeps it right. */
 export interface Analytics {
   readonly pool: EvaluationPool
   readonly lastSeen: LastSeen
-  readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess }
+  readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess; readonly changes: AppProcess }
   /** Rejects while no evaluation worker lives. */
   readonly ready: ReadinessCheck
   readonly close: Closer
@@ -59,10 +63,16 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
   await pool.start()
   const producer = createProducer(nats)
   const lastSeen = new LastSeen()
+  const changes = new DeviceChanges(parts)
+  const directory = new DeviceDirectory({ ...parts, changesAreKnown: () => changes.known })
   return {
     pool,
     lastSeen,
-    processes: { raw: rawProcess(parts, pool, producer, lastSeen), processed: processedProcess(parts) },
+    processes: {
+      raw: rawProcess(parts, { pool, producer, lastSeen, directory }),
+      processed: processedProcess(parts),
+      changes: (signal) => changes.run(directory, signal),
+    },
     async ready() {
       if (pool.usage.workers === 0) throw new Error('no evaluation worker runs')
     },
@@ -73,13 +83,17 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
   }
 }
 
+interface RawParts {
+  readonly pool: EvaluationPool
+  readonly producer: Producer
+  readonly lastSeen: LastSeen
+  readonly directory: DeviceDirectory
+}
+
 function rawProcess(
-  { environment, endDevices, organizations, logger, nats }: AnalyticsParts,
-  pool: EvaluationPool,
-  producer: ReturnType<typeof createProducer>,
-  lastSeen: LastSeen,
+  { environment, logger, nats }: AnalyticsParts,
+  { pool, producer, lastSeen, directory }: RawParts,
 ): AppProcess {
-  const directory = new DeviceDirectory({ endDevices, organizations })
   const processor = new RawEnvelopeProcessor({
     lookUp: (deviceId, signal) => directory.lookUp(deviceId, signal),
     evaluate: (task) => pool.evaluate(task),

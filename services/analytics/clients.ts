@@ -4,6 +4,7 @@ import { clickhouseOptions } from '../../src/clickhouse/options.ts'
 import { connectNats } from '../../src/nats/connection.ts'
 import { natsOptions, streamsOf } from '../../src/nats/options.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
+import { PostgresCaptureActivity } from '../../src/postgres/capture-activity.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
 import { postgresOptions } from '../../src/postgres/options.ts'
@@ -35,6 +36,7 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     nats,
     endDevices: new PostgresEndDeviceRepository(database),
     organizations: new PostgresOrganizationRepository(database),
+    capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),
     writer: createEnvelopeWriter(clickhouse),
     readiness,
     closers,

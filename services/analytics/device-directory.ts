@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { EndDevice } from '../../src/domain/end-device.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
-import { ShortCache } from './short-cache.ts'
+import type { ChangeListener } from './device-changes.ts'
+import { LookupCache } from './lookup-cache.ts'
 
 /** What is known of the device of an envelope. */
 export type DeviceLookup =
@@ -15,27 +16,50 @@ export type DeviceLookup =
 export interface DeviceDirectoryParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
   readonly organizations: Pick<OrganizationRepository, 'get'>
+  /** Whether every change is told of now. By default none is, and what was looked up is asked for again within a second. */
+  changesAreKnown?(): boolean
   /** A monotonic clock in milliseconds. */
   now?(): number
   /** First and longest pause between two tries while the store does not answer. */
   readonly retryDelaysMs?: { readonly first: number; readonly longest: number }
 }
 
-/** Less than a second, so that a changed expression is used within one (P-6). */
-const TIME_TO_LIVE_MS = 900
 const MAX_ENTRIES = 50_000
+/** Characters of expressions and ids that are kept. */
+const MAX_CHARACTERS = 16 * 1024 * 1024
+const ENTRY_CHARACTERS = 100
 
-/** Devices with their organizations, as PostgreSQL has them; remembered for less than a second. */
-export class DeviceDirectory {
+type KnownDevice = Pick<EndDevice, 'organizationId' | 'payloadConversion'>
+
+/** Devices with their organizations, as PostgreSQL has them; remembered until they change, as far as that is known (P-6). */
+export class DeviceDirectory implements ChangeListener {
   readonly #parts: DeviceDirectoryParts
-  readonly #devices: ShortCache<EndDevice | null>
-  readonly #organizations: ShortCache<boolean>
+  readonly #devices: LookupCache<KnownDevice | null>
+  readonly #organizations: LookupCache<boolean>
 
   constructor(parts: DeviceDirectoryParts) {
     this.#parts = parts
-    const now = (): number => parts.now?.() ?? performance.now()
-    this.#devices = new ShortCache({ timeToLiveMs: TIME_TO_LIVE_MS, maxEntries: MAX_ENTRIES, now })
-    this.#organizations = new ShortCache({ timeToLiveMs: TIME_TO_LIVE_MS, maxEntries: MAX_ENTRIES, now })
+    const common = {
+      now: (): number => parts.now?.() ?? performance.now(),
+      changesAreKnown: () => parts.changesAreKnown?.() ?? false,
+      maxEntries: MAX_ENTRIES,
+      maxWeight: MAX_CHARACTERS,
+    }
+    this.#devices = new LookupCache({ ...common, weightOf: charactersOf })
+    this.#organizations = new LookupCache({ ...common, weightOf: () => ENTRY_CHARACTERS })
+  }
+
+  deviceChanged(deviceId: string): void {
+    this.#devices.invalidate(deviceId)
+  }
+
+  organizationChanged(id: string): void {
+    this.#organizations.invalidate(id)
+  }
+
+  anythingChanged(): void {
+    this.#devices.clear()
+    this.#organizations.clear()
   }
 
   /**
@@ -44,9 +68,10 @@ export class DeviceDirectory {
    */
   async lookUp(deviceId: string, signal: AbortSignal): Promise<DeviceLookup> {
     const { endDevices, organizations } = this.#parts
-    const device = await this.#devices.get(deviceId, () =>
-      this.#patiently(signal, () => endDevices.get(deviceId, { signal })),
-    )
+    const device = await this.#devices.get(deviceId, async () => {
+      const found = await this.#patiently(signal, () => endDevices.get(deviceId, { signal }))
+      return found && { organizationId: found.organizationId, payloadConversion: found.payloadConversion }
+    })
     if (device === null) return { kind: 'unknown_device' }
     const { organizationId, payloadConversion } = device
     const exists = await this.#organizations.get(organizationId, async () => {
@@ -68,4 +93,8 @@ export class DeviceDirectory {
       await sleep(delayMs, undefined, { signal })
     }
   }
+}
+
+function charactersOf(device: KnownDevice | null): number {
+  return ENTRY_CHARACTERS + (device === null ? 0 : device.organizationId.length + device.payloadConversion.length)
 }

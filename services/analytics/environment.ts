@@ -24,6 +24,8 @@ export const analyticsEnvironment = z.object({
   PONIX_ANALYTICS_WORKERS: integer(2, 64).prefault('2'),
   /** Heap of one of these threads. */
   PONIX_ANALYTICS_WORKER_MEMORY_MB: integer(16, 4096).prefault('64'),
+  /** Of the service cdc, which tells of changed devices. */
+  PONIX_CDC_SLOT_NAME: z.string().default('ponix_cdc_slot'),
 })
 
 export type AnalyticsEnvironment = z.infer<typeof analyticsEnvironment>

@@ -38,6 +38,10 @@ export const analyticsMetrics = {
     name: 'ponix_analytics_insert_retries_total',
     help: 'Inserts that were tried again because ClickHouse did not take them.',
   }),
+  changesKnown: new Gauge({
+    name: 'ponix_analytics_device_changes_known',
+    help: '1 while changed devices are heard of at once; 0 while they are looked up every second.',
+  }),
   workersLost: new Counter({
     name: 'ponix_analytics_workers_lost_total',
     help: 'Evaluation workers that were stopped or died: time, memory, crash.',
