@@ -1,5 +1,5 @@
 import { DomainError } from './errors.ts'
-import type { JsonObject, JsonValue } from './gateway.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from './gateway.ts'
 
 /** The most that a field may hold, in characters (UTF-16 code units), or in bytes of UTF-8 where it says so. */
 export const LIMITS = {
@@ -39,7 +39,7 @@ export function jsonObject(field: string, text: string, limit: number): JsonObje
   optionalBytes(field, text, limit)
   if (text === '') return {}
   const value = parseJson(field, text)
-  if (!isObject(value))
+  if (!isJsonObject(value))
     throw invalid(`${field} must be a JSON object such as {"host": "mqtt.example.com"}, not ${kindOf(value)}`)
   assertStorable(field, value, 0)
   return value
@@ -72,7 +72,7 @@ function assertStorable(field: string, value: JsonValue, depth: number): void {
   else if (typeof value === 'number' && !Number.isFinite(value))
     throw invalid(`${field} holds a number that is too large`)
   else if (isList(value)) for (const item of value) assertStorable(field, item, depth + 1)
-  else if (isObject(value)) {
+  else if (isJsonObject(value)) {
     for (const [key, item] of Object.entries(value)) {
       storable(field, key)
       assertStorable(field, item, depth + 1)
@@ -82,10 +82,6 @@ function assertStorable(field: string, value: JsonValue, depth: number): void {
 
 function isList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value)
-}
-
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function kindOf(value: JsonValue): string {

@@ -8,6 +8,10 @@ export interface JsonObject {
   readonly [key: string]: JsonValue
 }
 
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /** Brings the messages of end devices. Deleted softly: `deletedAt` set, the row stays. */
 export interface Gateway {
   readonly gatewayId: string

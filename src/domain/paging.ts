@@ -21,11 +21,16 @@ export interface PageOutput<T> {
 
 /** Throws `invalid_argument` for a negative size and for a token that no list has given out. */
 export function pageRequest(input: PageInput): PageRequest {
-  if (!Number.isInteger(input.pageSize) || input.pageSize < 0) {
-    throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${input.pageSize}`)
-  }
-  const size = input.pageSize === 0 ? DEFAULT_PAGE_SIZE : Math.min(input.pageSize, MAX_PAGE_SIZE)
+  const size = pageSize(input.pageSize)
   return { size, after: input.pageToken === '' ? null : decodePageToken(input.pageToken) }
+}
+
+/** How many items a page has for a caller's wish. Throws `invalid_argument` for a negative one. */
+export function pageSize(wish: number): number {
+  if (!Number.isInteger(wish) || wish < 0) {
+    throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${wish}`)
+  }
+  return wish === 0 ? DEFAULT_PAGE_SIZE : Math.min(wish, MAX_PAGE_SIZE)
 }
 
 export function pageOutput<T>(page: Page<T>): PageOutput<T> {

@@ -1,6 +1,7 @@
 import type { EndDevice } from './end-device.ts'
 import type { Gateway } from './gateway.ts'
 import type { Organization } from './organization.ts'
+import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
 
 /** A page of a list, newest first. */
 export interface Page<T> {
@@ -68,4 +69,13 @@ export interface GatewayRepository {
   delete(gatewayId: string, options?: CallOptions): Promise<Gateway | null>
   /** Every gateway that is not deleted, over all organizations that are not deleted. */
   listAll(options?: CallOptions): AsyncIterable<Gateway>
+}
+
+/** Reads what the devices have said. Throws DomainError `unavailable` when the store does not answer, or not in time. */
+export interface TelemetryReader {
+  /**
+   * Each envelope once, newest first, in batches as they come; never one of another organization. Whoever stops reading, or
+   * aborts, ends the query in the store. Envelopes that are stored meanwhile do not move those that were there.
+   */
+  read(query: TelemetryQuery, range: TelemetryRange, options?: CallOptions): AsyncIterable<readonly StoredEnvelope[]>
 }

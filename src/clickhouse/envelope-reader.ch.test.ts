@@ -1,0 +1,301 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { DomainError } from '../domain/errors.ts'
+import type { JsonObject } from '../domain/gateway.ts'
+import { fieldPaths } from '../domain/telemetry-field-paths.ts'
+import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
+import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
+import { openClickHouse } from './connection.ts'
+import { createEnvelopeReader } from './envelope-reader.ts'
+import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'
+
+const signal = new AbortController().signal
+const start = BigInt(Date.UTC(2026, 0, 31, 23, 59, 59)) * 1000n
+const SECOND = 1_000_000n
+const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
+const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
+const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
+
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('clickhouse'))
+  await database.migrate()
+})
+afterAll(() => database[Symbol.asyncDispose]())
+beforeEach(() => database.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' }))
+
+interface Place {
+  readonly organizationId?: string
+  readonly endDeviceId?: string
+  readonly occurredAt?: bigint
+  readonly processedAt?: bigint
+}
+
+function row(n: number, data: JsonObject = { n }, place: Place = {}): EnvelopeRow {
+  const occurredAt = start + BigInt(n) * SECOND
+  const whose = { organizationId: 'org', endDeviceId: 'device' }
+  return {
+    envelope: { ...whose, occurredAt, processedAt: occurredAt, data, ...place },
+    identity: `raw_envelopes:${n}`,
+  }
+}
+
+async function write(...rows: readonly EnvelopeRow[]): Promise<void> {
+  const outcomes = await createEnvelopeWriter(database.clickhouse).write(rows, signal)
+  expect(outcomes.filter(({ kind }) => kind !== 'stored')).toEqual([])
+}
+
+async function read(query: TelemetryQuery, range: Partial<TelemetryRange> = {}): Promise<StoredEnvelope[]> {
+  const found: StoredEnvelope[] = []
+  for await (const batch of createEnvelopeReader(database.clickhouse).read(query, { ...WHOLE, ...range })) {
+    found.push(...batch)
+  }
+  return found
+}
+
+async function data(query: TelemetryQuery, range?: Partial<TelemetryRange>): Promise<JsonObject[]> {
+  return (await read(query, range)).map(({ envelope }) => envelope.data)
+}
+
+function numbers(count: number, from = 0): { n: number }[] {
+  return Array.from({ length: count }, (_, i) => ({ n: from + count - 1 - i }))
+}
+
+describe.each([
+  ['of a device', DEVICE],
+  ['of an organization', ALL],
+])('envelopes %s', (_, query) => {
+  test('come newest first, as they were written, over the end of a month too', async () => {
+    await write(row(1), row(0), row(2))
+    const [newest, ...others] = await read(query)
+    expect(newest).toEqual({ envelope: row(2).envelope, identity: 'raw_envelopes:2' })
+    expect(others.map(({ envelope }) => envelope.data)).toEqual([{ n: 1 }, { n: 0 }])
+  })
+
+  test('P-9 written again they show once, the one that was processed last', async () => {
+    const again = row(1, { n: 'later' }, { processedAt: start + 9n * SECOND })
+    await write(row(0), row(1))
+    await write(again)
+    await write(row(1), row(2))
+    await write(row(2), row(3))
+    expect(await data(query)).toEqual([{ n: 3 }, { n: 2 }, { n: 'later' }, { n: 0 }])
+    expect(await data(query, { limit: 3 })).toHaveLength(3)
+    const stored = await database.rows<{ n: string }>('SELECT count() AS n FROM processed_envelope_rows')
+    expect(Number(stored[0]?.n)).toBeGreaterThan(4)
+  })
+
+  test('from is within, to is not', async () => {
+    await write(...Array.from({ length: 5 }, (__, n) => row(n)))
+    const [from, to] = [start + SECOND, start + 3n * SECOND]
+    expect(await data({ ...query, from, to })).toEqual([{ n: 2 }, { n: 1 }])
+    expect(await data({ ...query, from: from + 1n })).toEqual([{ n: 4 }, { n: 3 }, { n: 2 }])
+    expect(await data({ ...query, to: to + 1n })).toEqual([{ n: 3 }, { n: 2 }, { n: 1 }, { n: 0 }])
+  })
+
+  test.each([10n ** 30n, 2n ** 63n - 1n, 253_402_300_799_999_999n])(
+    'times that no envelope can have are limits all the same: ±%d',
+    async (far) => {
+      await write(row(1))
+      expect(await data({ ...query, from: -far, to: far })).toEqual([{ n: 1 }])
+      expect(await data({ ...query, from: far })).toEqual([])
+      expect(await data({ ...query, to: -far })).toEqual([])
+    },
+  )
+
+  test('pages are complete and without repetition while others are written before, between and behind', async () => {
+    await write(...Array.from({ length: 40 }, (__, n) => row(n)))
+    const seen: StoredEnvelope[] = []
+    for (let next = 100; ; next++) {
+      const last = seen.at(-1)
+      const page = await read(query, { after: last === undefined ? null : cursorOf(last), limit: 7 })
+      seen.push(...page)
+      if (page.length === 0) break
+      const between = row(next, { late: true }, { occurredAt: start + BigInt(next % 40) * SECOND + 5n })
+      await write(row(next), row(next % 40), between)
+    }
+    expect(seen.filter(({ envelope }) => 'n' in envelope.data).map(({ envelope }) => envelope.data)).toEqual(
+      numbers(40),
+    )
+    expect(new Set(seen.map(({ identity }) => identity)).size).toBe(seen.length)
+  })
+
+  test('of one moment are told apart by device and identity, in pages too', async () => {
+    const moment = { occurredAt: start, processedAt: start }
+    await write(...Array.from({ length: 12 }, (__, n) => row(n, { n }, moment)))
+    const seen: StoredEnvelope[] = []
+    for (let at: StoredEnvelope | undefined; ; at = seen.at(-1)) {
+      const page = await read(query, { after: at === undefined ? null : cursorOf(at), limit: 5 })
+      if (page.length === 0) break
+      seen.push(...page)
+    }
+    expect(new Set(seen.map(({ envelope }) => envelope.data['n'])).size).toBe(12)
+    expect(seen).toHaveLength(12)
+  })
+})
+
+describe('whose they are', () => {
+  beforeEach(async () => {
+    await write(
+      row(1),
+      row(2, { n: 2 }, { endDeviceId: 'other device' }),
+      row(3, { n: 3 }, { organizationId: 'other', endDeviceId: 'device' }),
+      row(4, { n: 4 }, { organizationId: 'other', endDeviceId: 'theirs' }),
+    )
+  })
+
+  test('another organization is never seen, not by the id of its device and not by that of a shared one', async () => {
+    expect(await data(ALL)).toEqual([{ n: 2 }, { n: 1 }])
+    expect(await data(DEVICE)).toEqual([{ n: 1 }])
+    expect(await data({ ...ALL, endDeviceId: 'theirs' })).toEqual([])
+    expect(await data({ ...ALL, organizationId: 'nobody' })).toEqual([])
+  })
+
+  const injections = [
+    `' OR 1=1 --`,
+    `org' OR organization_id != '`,
+    String.raw`\' OR 1=1 --`,
+    `{organization:String}`,
+    `') UNION ALL SELECT * FROM processed_envelope_rows --`,
+    `'; DROP TABLE processed_envelope_rows; --`,
+    '%',
+    'a\nb\tc\\N\r',
+    '\\N',
+    '"',
+    '}',
+  ]
+
+  test.each(injections)('A-7 %j is a value wherever it stands, and nothing more', async (text) => {
+    expect(await data({ ...ALL, organizationId: text })).toEqual([])
+    expect(await data({ ...ALL, endDeviceId: text })).toEqual([])
+    const after = { occurredAt: start, endDeviceId: text, identity: text }
+    expect(await data(ALL, { after })).toEqual([])
+    expect(await data({ ...DEVICE, fieldPaths: [text] })).toEqual([{}])
+    expect(await data(ALL)).toHaveLength(2)
+    await write(row(9, { [text]: 'found', inner: { [text]: 'too' } }, { endDeviceId: text }))
+    const [mine] = await read({ ...ALL, endDeviceId: text, fieldPaths: [] })
+    expect(mine?.envelope).toMatchObject({ endDeviceId: text, organizationId: 'org' })
+  })
+})
+
+describe('fields', () => {
+  const sample: JsonObject = {
+    temperature_0: 25,
+    accelerometer_1: { x: 1.5, y: -2, deep: { er: 'z' } },
+    switch_2: true,
+    text: `it's "quoted", \\ and \n more 😀`,
+    date: '2026-01-01',
+    list: [1, 'two', { three: 3 }],
+    nothing: null,
+    'a key': 1,
+    'with:colon': 2,
+    '^caret': 3,
+    'back\\slash': { in: 4 },
+    '@at': 5,
+    größe: 6,
+  }
+
+  test('none asked for: all, numbers as numbers and strings as strings', async () => {
+    await write(row(1, sample))
+    const { nothing: _, ...kept } = sample
+    expect(await data(DEVICE)).toEqual([kept])
+  })
+
+  test.each([
+    [['temperature_0'], { temperature_0: 25 }],
+    [['accelerometer_1.x'], { accelerometer_1: { x: 1.5 } }],
+    [['accelerometer_1.y', 'accelerometer_1.deep.er'], { accelerometer_1: { y: -2, deep: { er: 'z' } } }],
+    [['accelerometer_1'], { accelerometer_1: sample['accelerometer_1'] }],
+    [['accelerometer_1.deep', 'accelerometer_1'], { accelerometer_1: sample['accelerometer_1'] }],
+    [['accelerometer_1.deep'], { accelerometer_1: { deep: { er: 'z' } } }],
+    [['list', 'switch_2', 'date'], { list: sample['list'], switch_2: true, date: '2026-01-01' }],
+    [['text'], { text: sample['text'] }],
+    [['a key', 'with:colon', '^caret', '@at'], { 'a key': 1, 'with:colon': 2, '^caret': 3, '@at': 5 }],
+    [['back\\slash'], { 'back\\slash': { in: 4 } }],
+    [['größe'], { größe: 6 }],
+    [['nothing', 'nope', 'nope.nope', 'temperature_0.x', 'list.three'], {}],
+    [['toString', '__proto__', 'constructor.name'], {}],
+    [['temperature_0.:Float64', 'size', 'null'], {}],
+  ])('%j', async (paths, expected) => {
+    await write(row(1, sample), row(0, { temperature_0: 'text here' }))
+    const [found] = await data({ ...DEVICE, fieldPaths: fieldPaths('field_paths', paths) })
+    expect(found).toEqual(expected)
+  })
+
+  test('one of another type in another envelope is that in each', async () => {
+    await write(row(1, { v: 1.5 }), row(2, { v: 'text' }), row(3, { v: { in: 1 } }), row(4, { v: [true] }), row(5, {}))
+    const paths = { ...DEVICE, fieldPaths: ['v'] }
+    expect(await data(paths)).toEqual([{}, { v: [true] }, { v: { in: 1 } }, { v: 'text' }, { v: 1.5 }])
+  })
+
+  test('more of them than a JSON column has places for, fifty at once', async () => {
+    const wide = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`field_${i}`, i]))
+    await write(row(1, wide))
+    const wanted = Array.from({ length: 50 }, (_, i) => `field_${i * 60}`)
+    const expected = Object.fromEntries(wanted.map((path, i) => [path, i * 60]))
+    expect(await data({ ...DEVICE, fieldPaths: wanted })).toEqual([expected])
+  })
+})
+
+describe('the end of a query', () => {
+  const MARK = 'FROM processed_envelope_rows'
+  const running = (): Promise<unknown[]> =>
+    database.rows(`SELECT query FROM system.processes WHERE query LIKE '%${MARK}%' AND query NOT LIKE '%processes%'`)
+
+  async function fill(): Promise<void> {
+    await database.clickhouse.client.command({
+      query: `INSERT INTO processed_envelope_rows (organization_id, end_device_id, occurred_at, data, identity)
+        SELECT 'org', 'device', toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + number, '{"n": 1.5}', toString(number)
+        FROM numbers(1000000)`,
+    })
+  }
+
+  test('A-4 an abort ends it in ClickHouse too, and the reader with the reason', async () => {
+    await fill()
+    const controller = new AbortController()
+    const batches = createEnvelopeReader(database.clickhouse)
+      .read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
+      [Symbol.asyncIterator]()
+    await batches.next()
+    expect(await running()).toHaveLength(1)
+    controller.abort(new Error('gone'))
+    const rest = async (): Promise<void> => {
+      while ((await batches.next()).done !== true);
+    }
+    await expect(rest()).rejects.toThrow('gone')
+    await expect.poll(running).toEqual([])
+  })
+
+  test('whoever stops reading ends it', async () => {
+    await fill()
+    for await (const batch of createEnvelopeReader(database.clickhouse).read(DEVICE, WHOLE)) {
+      expect(batch.length).toBeGreaterThan(0)
+      expect(await running()).toHaveLength(1)
+      break
+    }
+    await expect.poll(running).toEqual([])
+  })
+
+  test('an abort before it began asks nothing', async () => {
+    const reader = createEnvelopeReader(openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' }))
+    const aborted = AbortSignal.abort(new Error('gone'))
+    await expect(reader.read(ALL, WHOLE, { signal: aborted })[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
+  })
+
+  test('one that takes too long is unavailable, with what to do', async () => {
+    await fill()
+    await expect(read(ALL, { timeoutMs: 1 })).rejects.toThrow(
+      new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
+    )
+  })
+
+  test('ClickHouse away is unavailable, without its address', async () => {
+    const nowhere = openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' })
+    const failure = await createEnvelopeReader(nowhere)
+      .read(ALL, WHOLE)
+      [Symbol.asyncIterator]()
+      .next()
+      .catch((error: unknown) => error)
+    expect(failure).toEqual(new DomainError('unavailable', 'The telemetry store is not available; try again'))
+    await nowhere.close()
+  })
+})
