@@ -4,6 +4,8 @@ import { shells } from './completion-options.ts'
 
 /** The shell is to complete a path. */
 const files = '@files'
+/** As many as a process can have. */
+const MOST_INSTANCES = 1000
 
 /** Prints what the last of the words could become, one line each; nothing if that is anybody's guess (O-11). */
 export async function completeWords(program: Command, words: readonly string[]): Promise<number> {
@@ -121,8 +123,15 @@ function namesIn(config: string): readonly string[] {
     const file: unknown = JSON.parse(readFileSync(config, 'utf8'))
     if (typeof file !== 'object' || file === null || !('processes' in file)) return []
     const { processes } = file
-    return typeof processes === 'object' && processes !== null ? Object.keys(processes) : []
+    return typeof processes === 'object' && processes !== null ? Object.entries(processes).flatMap(namesOf) : []
   } catch {
     return []
   }
+}
+
+/** Its own, and those of its instances. */
+function namesOf([name, process]: [string, unknown]): readonly string[] {
+  const replicas = typeof process === 'object' && process !== null && 'replicas' in process ? process.replicas : 0
+  const count = typeof replicas === 'number' && replicas > 0 && replicas <= MOST_INSTANCES ? Math.floor(replicas) : 0
+  return [name, ...Array.from({ length: count }, (_, index) => `${name}#${index + 1}`)]
 }

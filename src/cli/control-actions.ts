@@ -1,4 +1,5 @@
 import type { ControlClient } from './control-client.ts'
+import { describeNeededRestart } from './needed-restart.ts'
 import { renderStatus } from './status-table.ts'
 import { reloadAnswer, statusAnswer } from '../supervisor/control/status.ts'
 
@@ -24,7 +25,9 @@ export async function reload(client: ControlClient): Promise<number> {
   const parts = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
     answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
   )
-  process.stdout.write(`${parts.length === 0 ? 'nothing has changed' : parts.join('; ')}\n`)
+  const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
+  const said = [...parts, ...restart]
+  process.stdout.write(`${said.length === 0 ? 'nothing has changed' : said.join('; ')}\n`)
   return 0
 }
 

@@ -1,9 +1,10 @@
 import http, { type IncomingMessage } from 'node:http'
+import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
-import { errorAnswer } from '../supervisor/control/status.ts'
+import { CONFIG_HEADER, errorAnswer } from '../supervisor/control/status.ts'
 import type { RunFolder } from '../supervisor/guard/run-folder.ts'
-import { isRunning, readRecord } from '../supervisor/guard/run-record.ts'
+import { isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-record.ts'
 import { sleep } from '../supervisor/sleep.ts'
 
 /** The request could not be met; `message` is one line for people. `exitCode` is what the command ends with. */
@@ -25,15 +26,20 @@ const NOT_RUNNING = 3
 const PATIENCE_MS = 5000
 const LOOK_EVERY_MS = 20
 
+export interface ControlPlace {
+  /** What people call the file. */
+  readonly config: string
+  readonly folder: RunFolder
+  /** Where an orchestrator listens that has left no record here: one that was started in other surroundings. */
+  readonly socketPath: string
+}
+
 /** Talks to the orchestrator that runs a configuration, through its socket. */
 export class ControlClient {
-  readonly #folder: RunFolder
-  readonly #config: string
+  readonly #place: ControlPlace
 
-  /** `config` is what people call the file. */
-  constructor(folder: RunFolder, config: string) {
-    this.#folder = folder
-    this.#config = config
+  constructor(place: ControlPlace) {
+    this.#place = place
   }
 
   async call<T>(method: 'GET' | 'POST', path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
@@ -50,29 +56,50 @@ export class ControlClient {
   }
 
   async #send(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
+    const { config, folder, socketPath } = this.#place
     const until = performance.now() + PATIENCE_MS
     for (;;) {
+      const before = runningRecord(folder)
+      if (before !== null && before.socket === null) throw this.#takesNone(before)
       try {
-        return await request(this.#folder.socketPath, method, path, body)
+        return await request({ socketPath: before?.socket ?? socketPath, method, path }, resolve(config), body)
       } catch (error) {
-        const record = readRecord(this.#folder.recordPath)
-        const isStarting = isNobodyThere(error) && record !== null && isRunning(record)
-        if (!isStarting || performance.now() > until) throw this.#describe(error)
+        const record = runningRecord(folder)
+        const isStarting = isNobodyThere(error) && record !== null
+        if (!isStarting || performance.now() > until) throw this.#describe(error, record)
       }
       await sleep(LOOK_EVERY_MS)
     }
   }
 
-  #describe(error: unknown): ControlError {
+  #takesNone({ pid }: RunRecord): ControlError {
+    const { config } = this.#place
+    return new ControlError(
+      `the orchestrator that runs ${config} (pid ${pid}) takes no commands: "control" is false`,
+      REFUSED,
+    )
+  }
+
+  #describe(error: unknown, record: RunRecord | null): ControlError {
+    const { config } = this.#place
+    if (isNobodyThere(error) && record !== null) {
+      const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}: its output says why`
+      return new ControlError(message, REFUSED)
+    }
     if (isNobodyThere(error)) {
       return new ControlError(
-        `no orchestrator runs ${this.#config}; start one with: ponix-orchestrator --config ${this.#config}`,
+        `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`,
         NOT_RUNNING,
       )
     }
     if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
-    return new ControlError(`cannot reach the orchestrator of ${this.#config}: ${String(error)}`, NOT_RUNNING)
+    return new ControlError(`cannot reach the orchestrator of ${config}: ${String(error)}`, NOT_RUNNING)
   }
+}
+
+function runningRecord({ recordPath }: RunFolder): RunRecord | null {
+  const record = readRecord(recordPath)
+  return record !== null && isRunning(record) ? record : null
 }
 
 function isNobodyThere(error: unknown): boolean {
@@ -83,10 +110,17 @@ function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : null
 }
 
-function request(socketPath: string, method: string, path: string, body?: object): Promise<IncomingMessage> {
+function request(options: http.RequestOptions, config: string, body?: object): Promise<IncomingMessage> {
   const sent = body === undefined ? '' : JSON.stringify(body)
-  const headers = { host: 'control', 'content-length': Buffer.byteLength(sent) }
-  return new Promise((resolve, reject) => {
-    http.request({ socketPath, method, path, headers }, resolve).once('error', reject).end(sent)
+  const headers = {
+    host: 'control',
+    [CONFIG_HEADER]: encodeURIComponent(config),
+    'content-length': Buffer.byteLength(sent),
+  }
+  return new Promise((resolveWith, reject) => {
+    http
+      .request({ ...options, headers }, resolveWith)
+      .once('error', reject)
+      .end(sent)
   })
 }

@@ -66,6 +66,7 @@ const wordings: Wordings = {
     ({ count, afterMs }) =>
       `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
   ],
+  control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ', with the token' : ''}`],
   reloaded: ['info', (event) => describeReload(event)],
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
   stopped: ['info', ({ tookMs }) => `everything is stopped after ${formatDuration(tookMs)}`],

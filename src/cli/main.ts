@@ -9,11 +9,13 @@ process.stderr.on('error', () => undefined)
 
 /** Loaded only by the commands that need it. */
 async function connect({ config }: FileOptions): Promise<ControlClient> {
-  const [{ ControlClient }, { runFolder }] = await Promise.all([
+  const [{ ControlClient }, { runFolder }, { configuredSocket }] = await Promise.all([
     import('./control-client.ts'),
     import('../supervisor/guard/run-folder.ts'),
+    import('../supervisor/config/control.ts'),
   ])
-  return new ControlClient(runFolder(config, process.env), config)
+  const folder = runFolder(config, process.env)
+  return new ControlClient({ config, folder, socketPath: configuredSocket(config, process.env) ?? folder.socketPath })
 }
 
 /** What a failure means to whoever called: the exit codes of the command line. */
@@ -41,6 +43,10 @@ async function main(): Promise<number> {
     if (error instanceof Error && error.name === 'ControlError' && 'exitCode' in error) {
       console.error(`ponix-orchestrator: ${error.message}`)
       return Number(error.exitCode)
+    }
+    if (error instanceof Error && error.name === 'ListenError') {
+      console.error(`ponix-orchestrator: ${error.message}; nothing was started`)
+      return 1
     }
     if (error instanceof Error && error.name === 'ConfigError') {
       console.error(error.message)

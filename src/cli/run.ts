@@ -1,13 +1,14 @@
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { openHttp, openSocket, socketOf } from './control-servers.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
+import { describeNeededRestart } from './needed-restart.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
 import { loadConfig } from '../supervisor/config/load.ts'
-import type { ControlServer } from '../supervisor/control/server.ts'
 import { ControlTarget } from '../supervisor/control/target.ts'
-import type { StopReason } from '../supervisor/events.ts'
+import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { Claim } from '../supervisor/guard/claim.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { groupOf } from '../supervisor/process-table.ts'
@@ -30,6 +31,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const guard = await Claim.take({
     folder,
     configPath: config.path,
+    socketPath: socketOf(config.control, folder),
     guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
     warn: reporter.warn,
   })
@@ -40,25 +42,36 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     processes: () => supervisor.processes.map(({ definition }) => definition),
     warn: reporter.warn,
   })
+  const onEvent = (event: SupervisorEvent) => {
+    reporter.event(event)
+    systemd.event(event)
+  }
   const supervisor = new Supervisor(config, {
     ...options,
     guard,
     output: { stdout, stderr },
     colour,
-    onEvent: (event) => {
-      reporter.event(event)
-      systemd.event(event)
+    onEvent,
+  })
+  const target = new ControlTarget(supervisor, {
+    load,
+    control: config.control,
+    onReload: systemd.reloading,
+    // What has changed is told as an event.
+    onReloaded: (answer, problem) => {
+      systemd.reloaded(problem)
+      if (problem !== null) reporter.warn(`the configuration stays as it was: ${problem}`)
+      if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
     },
   })
-  const target = new ControlTarget(supervisor, load)
-  const reload = async () => {
-    // What has changed is told as an event.
-    await target.reload().catch((error: Error) => reporter.warn(`the configuration stays as it was: ${error.message}`))
-  }
+  const http = await openHttp(target, config.control, onEvent).catch(async (error: unknown) => {
+    await guard.release()
+    throw error
+  })
   const actions = {
     stop: (reason: StopReason) => supervisor.stop(reason),
     kill: () => supervisor.kill(),
-    reload: () => void reload(),
+    reload: () => void target.reload().catch(() => undefined),
   }
   const signals = handleSignals(actions, {
     terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
@@ -67,31 +80,16 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   })
   killChildrenOnMistakes(supervisor)
   const ended = supervisor.run()
-  const control = listen(target, folder.socketPath, reporter.warn)
+  const socket = openSocket(target, socketOf(config.control, folder), reporter.warn)
   const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   // What may still live after a kill is left to the guard.
-  void control.then((server) => server?.close())
+  http?.close()
+  void socket.then((server) => server?.close())
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
-}
-
-/** Loaded once the first children are on their way. Supervision goes on without a control socket, if there can be none. */
-async function listen(
-  target: ControlTarget,
-  socketPath: string,
-  warn: (message: string) => void,
-): Promise<ControlServer | null> {
-  try {
-    const { ControlServer } = await import('../supervisor/control/server.ts')
-    return await ControlServer.listen(target, socketPath)
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    warn(`there is no control socket, so status, logs and the like will not work: ${reason}`)
-    return null
-  }
 }
 
 /** Whether npm is in our process group. The leader of a group is a shell's own job: whatever npm there is above that shell gets no Ctrl-C. */

@@ -30,9 +30,14 @@ export class SystemdNotifier {
   readonly #isAsked: boolean
   readonly #status: GraphStatus
   readonly #watchdog: NodeJS.Timeout | null
-  /** What is to be said next; the last value of a name counts, so this never grows. */
-  readonly #next = new Map<string, string>()
+  /** What is to be said, each at one time; of a name that is in the last already the new value counts, so this never grows. */
+  readonly #queue: Map<string, string>[] = []
   #saidStatus = ''
+  /** READY=1 was said: before that a reload is a part of the start. */
+  #wasReady = false
+  #isReloading = false
+  /** Why the last reload changed nothing; in the status from then on. */
+  #problem: string | null = null
   #talking: Promise<void> | null = null
   #warned = false
 
@@ -48,11 +53,29 @@ export class SystemdNotifier {
   readonly event = (event: SupervisorEvent): void => {
     if (!this.#isAsked) return
     this.#status.apply(event)
-    const { text } = this.#status
-    if (text !== this.#saidStatus) this.#say({ STATUS: text })
-    this.#saidStatus = text
+    this.#sayStatus()
     if (event.type === 'all_ready') this.#say({ READY: '1' })
+    if (event.type === 'all_ready') this.#wasReady = true
     if (event.type === 'stopping') this.#say({ STOPPING: '1' })
+  }
+
+  /** The file is read again: `systemctl reload` waits until that is over. */
+  readonly reloading = (): void => {
+    if (!this.#isAsked || !this.#wasReady || this.#isReloading) return
+    this.#isReloading = true
+    // Still to be said: then it holds for this reload too.
+    if (this.#queue.some((words) => words.has('RELOADING'))) return
+    // On Linux this is CLOCK_MONOTONIC, by which systemd tells this reload from one before.
+    this.#say({ RELOADING: '1', MONOTONIC_USEC: String(process.hrtime.bigint() / 1000n) })
+  }
+
+  /** That is over; `problem` says why nothing has changed, if that is so. */
+  readonly reloaded = (problem: string | null): void => {
+    if (!this.#isAsked) return
+    this.#problem = problem
+    this.#sayStatus()
+    if (this.#isReloading) this.#say({ READY: '1' })
+    this.#isReloading = false
   }
 
   /** Resolves when the last word is said, or cannot be; never later than 2 seconds. Nothing is said afterwards. */
@@ -64,8 +87,19 @@ export class SystemdNotifier {
     await Promise.race([said, sleep(flushMs, over.signal)])
   }
 
+  #sayStatus(): void {
+    const [problem] = this.#problem?.split('\n') ?? []
+    const text = problem === undefined ? this.#status.text : `${this.#status.text}; reload refused: ${problem}`
+    if (text !== this.#saidStatus) this.#say({ STATUS: text })
+    this.#saidStatus = text
+  }
+
   #say(assignments: Readonly<Record<string, string>>): void {
-    for (const [name, value] of Object.entries(assignments)) this.#next.set(name, value)
+    const last = this.#queue.at(-1)
+    // Of what comes at one time systemd takes the last: READY=1 would hide RELOADING=1, or the other way round.
+    const isApart = last !== undefined && (last.has('RELOADING') ? 'READY' in assignments : 'RELOADING' in assignments)
+    if (last === undefined || isApart) this.#queue.push(new Map(Object.entries(assignments)))
+    else for (const [name, value] of Object.entries(assignments)) last.set(name, value)
     this.#talking ??= this.#talk()
   }
 
@@ -73,10 +107,8 @@ export class SystemdNotifier {
   async #talk(): Promise<void> {
     // Whatever else the same moment brings goes with it.
     await Promise.resolve()
-    while (this.#next.size > 0) {
-      const words = Array.from(this.#next, ([name, value]) => `${name}=${value}`)
-      this.#next.clear()
-      await this.#tell(words)
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      await this.#tell(Array.from(next, ([name, value]) => `${name}=${value}`))
     }
     this.#talking = null
   }

@@ -68,6 +68,8 @@ export type SupervisorEvent =
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
   /** Once, when every process is ready (or running, if it has no probe) or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
+  /** The control API answers at this URL. */
+  | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }
   /** A changed configuration is in force; the names are of processes. */
   | {
       readonly type: 'reloaded'

@@ -127,6 +127,7 @@ export class SupervisedGraph implements AsyncDisposable {
     this.stdout = new CapturedOutput()
     this.stderr = new CapturedOutput()
     const config: ResolvedConfig = {
+      control: null,
       path: '/graph.json',
       processes: processes.map(processOf),
       mqttBroker: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...mqttBroker },

@@ -53,6 +53,7 @@ describe('the minimal file', () => {
     expect(config).toEqual({
       path,
       mqttBroker: { host: 'localhost', port: 1883, required: false, providedBy: null },
+      control: { socketPath: null, http: null },
       processes: [
         {
           name: 'store',
@@ -180,7 +181,7 @@ describe('a broken file (O-20)', () => {
         processes: { a: { command: 'x', kind: 'x', args: ['${NOPE}'] }, b: { command: 5, depends_on: ['c'] } },
       }),
     ).toEqual([
-      'nonsense: unknown key; known are $schema, mqtt_broker, env, processes',
+      'nonsense: unknown key; known are $schema, mqtt_broker, env, control, processes',
       'processes.a.kind: expected one of "service", "task", got "x"',
       'processes.a.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
       'processes.b.command: expected a program name or path, got 5',

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from '../graph.ts'
+import { resolveControl } from './control.ts'
+import { type ControlFile, controlSchema } from './control-schema.ts'
 import { describeFileError } from './file-error.ts'
 import { allKeys, childOf, type JsonNode, JsonSyntaxError, parseJson, positionOf, toValue } from './json-source.ts'
 import { type Instance, instancesOf } from './instances.ts'
@@ -33,18 +35,18 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const running = selectRunning(file, options, problems)
   const brokerProvider = findBrokerProvider(running, problems)
   const broker = options.mqttBroker ?? file.mqttBroker ?? defaultBroker
-  const around = lookAround(
-    { path: resolve(options.path), broker, brokerProvider, running, problems },
-    file.env,
-    options.environment,
-  )
+  const path = resolve(options.path)
+  const { environment } = options
+  const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
+  const passedOn = Object.fromEntries(Object.entries(environment).filter(([name]) => !secretNames.has(name)))
+  const around = lookAround({ path, broker, brokerProvider, running, problems }, file.env, passedOn)
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, around))
   checkLogFiles(processes, problems)
   if (brokerProvider !== null && !file.hasCycle) checkBrokerOrder(processes, brokerProvider, problems)
   problems.throwIfAny()
   const given = options.mqttBroker !== null || file.mqttBroker !== null
   const required = given || processes.some((process) => process.usesMqttBroker)
-  return { path: around.path, processes, mqttBroker: { ...broker, required, providedBy: brokerProvider } }
+  return { path, processes, mqttBroker: { ...broker, required, providedBy: brokerProvider }, control }
 }
 
 function readText(path: string): string {
@@ -79,6 +81,8 @@ interface CheckedFile {
   readonly env: Readonly<Record<string, string>> | null
   /** Null if the file does not give one. */
   readonly mqttBroker: SocketAddress | null
+  /** True if it is wrong. */
+  readonly control: ControlFile
   readonly hasCycle: boolean
 }
 
@@ -104,6 +108,7 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
     names,
     env: env.success ? env.data : null,
     mqttBroker: typeof broker === 'string' ? parseSocketAddress(broker) : null,
+    control: controlSchema.safeParse(toNodeValue(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }
 }

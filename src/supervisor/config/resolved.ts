@@ -8,6 +8,22 @@ export interface ResolvedConfig {
   /** In the order of the file. */
   readonly processes: readonly ResolvedProcess[]
   readonly mqttBroker: MqttBroker
+  /** How the running orchestrator is spoken to; null: not at all. */
+  readonly control: ResolvedControl | null
+}
+
+export interface ResolvedControl {
+  /** Absolute; null: the one in the folder of the run. */
+  readonly socketPath: string | null
+  readonly http: ResolvedHttp | null
+}
+
+/** Where the control API is over TCP. */
+export interface ResolvedHttp {
+  readonly host: string
+  readonly port: number
+  /** Stands for the token that requests need; null: they need none, and the address is one of this machine's own. */
+  readonly tokenDigest: string | null
 }
 
 export interface MqttBroker {

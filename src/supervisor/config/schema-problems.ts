@@ -17,7 +17,7 @@ export function addSchemaProblems(
       const name = JSON.stringify(path.at(-1))
       problems.add(path, `expected ${issue.issues[0]?.message ?? issue.message}, got ${name}`, 'key')
     } else if (issue.code === 'invalid_union') {
-      const branch = issue.errors.find((errors) => errors.every((error) => error.path.length > 0))
+      const branch = issue.errors.find((errors) => errors.every(isInside))
       if (branch === undefined) problems.expected(path, issue.message)
       else addSchemaProblems(problems, branch, path)
     } else if (issue.code === 'custom' && issue.params?.['statement'] === true) {
@@ -26,4 +26,9 @@ export function addSchemaProblems(
       problems.expected(path, issue.message)
     }
   }
+}
+
+/** About a part of the value: what the value is as a whole is what this branch expected. */
+function isInside(issue: z.core.$ZodIssue): boolean {
+  return issue.path.length > 0 || issue.code === 'unrecognized_keys'
 }

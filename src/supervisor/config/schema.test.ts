@@ -42,7 +42,8 @@ function sectionsOf(title: string, schema: JsonSchema): readonly Section[] {
     const path = title === '' ? key : `${title}.${key}`
     const map = property.additionalProperties
     if (typeof map === 'object' && map.properties !== undefined) return sectionsOf(`${path}.<name>`, map)
-    return property.properties === undefined ? [] : sectionsOf(path, property)
+    const object = [property, ...(property.anyOf ?? [])].find(({ properties }) => properties !== undefined)
+    return object === undefined ? [] : sectionsOf(path, object)
   })
   return [{ title, schema }, ...inner]
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { choice, flag, milliseconds, plainText, section, statement, text, wholeNumber } from './schema-fields.ts'
 import { byteSizeForm, parseByteSize } from './byte-size.ts'
+import { controlSchema } from './control-schema.ts'
 import { parseSocketAddress, socketAddressForm } from './socket-address.ts'
 
 const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
@@ -273,6 +274,7 @@ export const configSchema = section('an object with the key "processes"', {
     .default('localhost:1883')
     .describe('address of the MQTT broker, `host:port`'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
+  control: controlSchema,
   processes: z
     .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
       error: 'an object of name → process',

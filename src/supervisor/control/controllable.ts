@@ -4,6 +4,8 @@ import type { ReloadAnswer, StatusAnswer } from './status.ts'
 /** What can be asked of a running orchestrator; names are checked by who calls. */
 export interface Controllable {
   readonly logs: LogHistory
+  /** Of the file that is run; absolute. */
+  readonly configPath: string
   /** Of all processes, instances included, in the order of the file. */
   readonly names: readonly string[]
   /** What a name of the file, or of an instance, means; nothing if there is none. */

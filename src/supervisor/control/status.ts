@@ -35,6 +35,9 @@ export type StatusAnswer = z.infer<typeof statusAnswer>
 
 export const namesRequest = z.strictObject({ processes: z.array(z.string()).min(1) })
 
+/** A client says in this header which file it means; a path, encoded as a component of a URL. */
+export const CONFIG_HEADER = 'ponix-config'
+
 export const errorAnswer = z.object({ error: z.string() })
 
 /** What a reload has changed, by name. */
@@ -43,6 +46,8 @@ export const reloadAnswer = z.object({
   removed: z.array(z.string()).readonly(),
   changed: z.array(z.string()).readonly(),
   unchanged: z.array(z.string()).readonly(),
+  /** Keys of the file that have changed and are in force only once the orchestrator is started again. */
+  needs_restart: z.array(z.string()).readonly(),
 })
 export type ReloadAnswer = z.infer<typeof reloadAnswer>
 

@@ -1,4 +1,5 @@
-import type { ResolvedConfig } from '../config/resolved.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { type Dependency, isUp } from '../dependencies.ts'
 import type { LogHistory } from '../output/log-history.ts'
 import type { ManagedProcess } from '../managed-process.ts'
@@ -8,16 +9,26 @@ import { FigureReader, type Figures } from './figures.ts'
 import { RequestError } from './request-error.ts'
 import type { ProcessStatus, ReloadAnswer, StatusAnswer } from './status.ts'
 
+export interface ControlTargetOptions {
+  /** Reads the configuration again; throws an error for people if it is bad. */
+  readonly load: () => ResolvedConfig
+  /** Where this API is, until the orchestrator ends. */
+  readonly control: ResolvedControl | null
+  /** A reload begins: a signal or a request asked for it. */
+  readonly onReload?: () => void
+  /** It is over; `problem` says why nothing has changed, if that is so. */
+  readonly onReloaded?: (answer: ReloadAnswer | null, problem: string | null) => void
+}
+
 /** A supervisor as the control API knows it. */
 export class ControlTarget implements Controllable {
   readonly #supervisor: Supervisor
-  readonly #load: () => ResolvedConfig
+  readonly #options: ControlTargetOptions
   readonly #figures = new FigureReader()
 
-  /** `load` reads the configuration again; it throws an error for people if it is bad. */
-  constructor(supervisor: Supervisor, load: () => ResolvedConfig) {
+  constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
-    this.#load = load
+    this.#options = options
   }
 
   get logs(): LogHistory {
@@ -26,6 +37,10 @@ export class ControlTarget implements Controllable {
 
   get names(): readonly string[] {
     return this.#supervisor.processes.map(({ name }) => name)
+  }
+
+  get configPath(): string {
+    return this.#supervisor.configPath
   }
 
   instancesNamed(name: string): readonly string[] {
@@ -67,14 +82,31 @@ export class ControlTarget implements Controllable {
   }
 
   async reload(): Promise<ReloadAnswer> {
-    this.#refuseWhileStopping()
-    let config: ResolvedConfig
+    this.#options.onReload?.()
     try {
-      config = this.#load()
+      const answer = await this.#reload()
+      this.#options.onReloaded?.(answer, null)
+      return answer
     } catch (error) {
-      throw new RequestError(422, error instanceof Error ? error.message : String(error))
+      this.#options.onReloaded?.(null, messageOf(error))
+      throw error
     }
-    return this.#supervisor.reload(config)
+  }
+
+  async #reload(): Promise<ReloadAnswer> {
+    this.#refuseWhileStopping()
+    const config = this.#load()
+    const difference = await this.#supervisor.reload(config)
+    const isSame = isDeepStrictEqual(config.control, this.#options.control)
+    return { ...difference, needs_restart: isSame ? [] : ['control'] }
+  }
+
+  #load(): ResolvedConfig {
+    try {
+      return this.#options.load()
+    } catch (error) {
+      throw new RequestError(422, messageOf(error))
+    }
   }
 
   down(): void {
@@ -84,6 +116,10 @@ export class ControlTarget implements Controllable {
   #refuseWhileStopping(): void {
     if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping everything')
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function describe(

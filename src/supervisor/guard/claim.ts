@@ -15,6 +15,8 @@ const MAX_GUARDS = 5
 export interface ClaimOptions {
   readonly folder: RunFolder
   readonly configPath: string
+  /** Where this orchestrator takes commands; null: it takes none. */
+  readonly socketPath: string | null
   /** The built program that carries a guard's plan out. */
   readonly guardProgram: string
   /** One line for people. */
@@ -48,8 +50,9 @@ export class Claim {
       claim.#guard.dismiss()
       throw error
     }
-    const { configPath: config, folder } = options
-    writeRecord(folder.recordPath, { pid: process.pid, startTime: startOf(process.pid), mark: claim.mark, config })
+    const { configPath: config, folder, socketPath: socket } = options
+    const { pid } = process
+    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: claim.mark, config, socket })
     return claim
   }
 

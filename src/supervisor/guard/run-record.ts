@@ -9,6 +9,8 @@ const runRecord = z.strictObject({
   /** What the variable of every child begins with. */
   mark: z.string().min(1),
   config: z.string(),
+  /** Where it takes commands; null: it takes none. */
+  socket: z.string().nullable(),
 })
 
 /** Who runs a configuration. */
