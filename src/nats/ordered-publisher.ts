@@ -5,10 +5,11 @@ import { PublishWindow } from './publish-window.ts'
 /**
  * Stores messages in the order of the calls, many in flight. While NATS is away or a stream is full it waits and keeps the
  * order. If a message can never be stored, its promise rejects with that PublishError, and so do those of all later messages
- * (code `superseded`): some of them may be stored already, none will be from then on. Earlier ones go on. Then close it and
- * make a new publisher.
+ * (code `superseded`); none of them is stored in the same stream. Earlier ones go on. Then close it and make a new publisher.
  *
- * One limit: a full stream that makes room between two messages in flight can take the later one first.
+ * The order is JetStream's own work: of the messages in flight to one stream each one is stored only right behind the one
+ * before it. Where others publish to the same stream it stays right and gets slower, for what they come between is sent again.
+ * Streams are told apart by what the client has ensured before the publisher was made.
  */
 export interface OrderedPublisher {
   /** Resolves when the message is stored durably. Every promise has to be handled. */
@@ -36,7 +37,7 @@ export function createOrderedPublisher(client: NatsClient, options: OrderedPubli
     maxInFlight: window,
     maxInFlightBytes: windowBytes,
     ackTimeoutMs,
-    afterFailure: 'stop',
+    ordered: true,
   })
   return {
     publish: (publication) => publisher.publish(publication),

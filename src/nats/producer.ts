@@ -30,7 +30,7 @@ export function createProducer(
     maxInFlight: options.maxInFlight ?? 256,
     maxInFlightBytes: 16 * 1024 * 1024,
     ackTimeoutMs: options.ackTimeoutMs ?? 5000,
-    afterFailure: 'skip',
+    ordered: false,
   })
   return { publish: (publication, signal) => window.publish(publication, signal), close: () => window.close() }
 }

@@ -42,19 +42,29 @@ export type Reply =
   | { readonly kind: 'no_responders' }
   /** May succeed later: the stream is full, JetStream has no leader or no disk. */
   | { readonly kind: 'later'; readonly reason: string }
+  /** The stream's last message is not the one that this one has to follow. */
+  | { readonly kind: 'out_of_turn' }
   | { readonly kind: 'never'; readonly error: PublishError }
 
 const NO_RESPONDERS = 503
 const MESSAGE_TOO_LARGE = 10_054
+const WRONG_LAST_MESSAGE_ID = 10_070
+/** The account is full; the same message is about to be stored: they pass, though the server counts them as the client's. */
+const PASSING: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
 
-/** The headers as they are sent. Throws a PublishError for what cannot be sent. */
-export function encodeHeaders({ subject, messageId, headers }: Publication): Buffer {
+/** The headers as they are sent, without their end. Throws a PublishError for what cannot be sent. */
+export function headerLines({ subject, messageId, headers }: Publication): string {
   if (!isPublishable(subject)) {
     throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
-  return Buffer.from(`${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n\r\n`)
+  return `${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n`
+}
+
+/** The whole headers. JetStream stores the message only if the stream's last one has the id `follows`, if that is given. */
+export function headerBlock(lines: string, follows?: string): Buffer {
+  return Buffer.from(follows === undefined ? `${lines}\r\n` : `${lines}Nats-Expected-Last-Msg-Id: ${follows}\r\n\r\n`)
 }
 
 /**
@@ -84,6 +94,7 @@ export function readReply(message: Msg, subject: string): Reply {
     const { stream, seq, duplicate = false } = answer
     return { kind: 'stored', stored: { stream, sequence: seq, duplicate } }
   }
+  if (error.err_code === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_turn' }
   const reason = `${error.description ?? 'no reason given'} (${error.err_code ?? error.code ?? 0})`
   if (error.err_code === MESSAGE_TOO_LARGE) {
     return {
@@ -91,7 +102,7 @@ export function readReply(message: Msg, subject: string): Reply {
       error: new PublishError('too_large', `JetStream refused a message on ${subject}: ${reason}`),
     }
   }
-  if ((error.code ?? 500) >= 500) return { kind: 'later', reason }
+  if ((error.code ?? 500) >= 500 || PASSING.has(error.err_code)) return { kind: 'later', reason }
   return { kind: 'never', error: new PublishError('refused', `JetStream refused a message on ${subject}: ${reason}`) }
 }
 

@@ -1,16 +1,15 @@
-import { encodeHeaders } from './publication.ts'
+import { headerBlock, headerLines } from './publication.ts'
 import type { Publication, Stored } from './publication.ts'
 
 /** One message between the call that published it and its acknowledgement. */
 export class PublishSlot {
   readonly publication: Publication
-  /** As they are sent. */
-  readonly headers: Buffer
   /** Place in the order of the calls. */
   readonly number: number
   /** `performance.now()` of the last sending. */
   sentAt = 0
   settled = false
+  readonly #headerLines: string
   readonly stored: Promise<Stored>
   #resolve: (stored: Stored) => void = () => {}
   #reject: (reason: unknown) => void = () => {}
@@ -19,7 +18,7 @@ export class PublishSlot {
   /** Throws a PublishError for what cannot be sent. */
   constructor(publication: Publication, number: number) {
     this.publication = publication
-    this.headers = encodeHeaders(publication)
+    this.#headerLines = headerLines(publication)
     this.number = number
     this.stored = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -29,6 +28,11 @@ export class PublishSlot {
 
   get bytes(): number {
     return this.publication.body.length
+  }
+
+  /** The headers as they are sent; `follows` is the id of the message that this one is to be stored right behind. */
+  headers(follows: string | undefined): Buffer {
+    return headerBlock(this.#headerLines, follows)
   }
 
   /** Calls `listener` when the signal aborts before the slot is settled. */

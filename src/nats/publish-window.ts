@@ -1,13 +1,19 @@
 import { createInbox } from '@nats-io/nats-core'
 import type { Msg, Subscription } from '@nats-io/nats-core'
 import { oneLine } from '../runner/startup.ts'
+import { AckDeadline } from './ack-deadline.ts'
 import type { NatsClient } from './connection.ts'
 import { Fifo } from './fifo.ts'
+import { InFlight } from './in-flight.ts'
 import { natsMetrics } from './metrics.ts'
 import { PublishError, readReply, WrittenHeaders } from './publication.ts'
 import type { Publication, Stored } from './publication.ts'
+import { PublishChain } from './publish-chain.ts'
+import { PublishPause } from './publish-pause.ts'
+import { onPublishEvent } from './publish-phase.ts'
+import type { PublishAction, PublishEvent, PublishPhase } from './publish-phase.ts'
 import { PublishSlot } from './publish-slot.ts'
-import { restoreStreamOf } from './streams.ts'
+import { restoreStreamOf, streamFinder } from './streams.ts'
 
 export interface WindowOptions {
   /** Messages in flight at most. */
@@ -16,27 +22,22 @@ export interface WindowOptions {
   readonly maxInFlightBytes: number
   /** How long the oldest message may be without an acknowledgement before it is sent again. */
   readonly ackTimeoutMs: number
-  /** After a message that was given up: `stop` rejects all that come after it, `skip` goes on with them. */
-  readonly afterFailure: 'stop' | 'skip'
+  /**
+   * Each message is stored only behind those before it in its stream, and when one is given up all that come after it reject.
+   * Otherwise the others go on without it.
+   */
+  readonly ordered: boolean
 }
-
-/**
- * `open`: messages go out as they come. `held`: nothing goes out until a time has passed or NATS is back. `probing`: the
- * oldest was sent alone, to see whether messages are stored again. `closed`: over, `#closedBecause` says why.
- */
-type Phase = 'open' | 'held' | 'probing' | 'closed'
 
 /** Messages that go out with one write while at least so many are in flight. */
 const TOGETHER = 64
-const FIRST_DELAY_MS = 100
-const LAST_DELAY_MS = 5000
 
 /**
  * Publishes to JetStream with a window of messages in flight, in the order of the calls. One subscription takes all
  * acknowledgements; each message's reply subject ends in its number. When an acknowledgement says no for now or stays out,
  * nothing new is sent; the oldest unacknowledged message is tried alone, and when it is stored all others follow in order.
- * When the connection comes back all are sent again in order. The message ids make both harmless, and because every sending
- * starts at the oldest, what was never stored before is stored in order.
+ * When the connection comes back all are sent again in order. The message ids make both harmless. `onPublishEvent` has the
+ * rules of that; what keeps a later message from being stored before an earlier one is the {@link PublishChain}.
  */
 export class PublishWindow {
   readonly #client: NatsClient
@@ -46,28 +47,29 @@ export class PublishWindow {
   readonly #inbox = `${createInbox()}.`
   readonly #subscription: Subscription
   readonly #offLink: () => void
+  readonly #pause: PublishPause
+  readonly #deadline: AckDeadline
   readonly #headers = new WrittenHeaders()
   readonly #waiting = new Fifo<PublishSlot>()
-  readonly #inFlight = new Map<number, PublishSlot>()
+  readonly #inFlight = new InFlight()
+  readonly #chain: PublishChain | undefined
   readonly #idleListeners: (() => void)[] = []
-  #bytesInFlight = 0
   #nextNumber = 0
-  #phase: Phase = 'open'
+  #phase: PublishPhase = 'open'
   #closedBecause: PublishError | undefined
-  #delayMs = FIRST_DELAY_MS
-  #holdTimer: NodeJS.Timeout | undefined
-  #deadlineTimer: NodeJS.Timeout | undefined
-  #troubleTold = false
 
   constructor(client: NatsClient, options: WindowOptions) {
     this.#client = client
     this.#options = options
+    this.#pause = new PublishPause(client.logger)
+    this.#deadline = new AckDeadline(options.ackTimeoutMs, () => this.#checkDeadline())
+    this.#chain = options.ordered ? new PublishChain(streamFinder(client)) : undefined
     this.#refillAt = Math.floor(options.maxInFlight * 0.75)
     this.#subscription = client.connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => (error ? this.#onDenied(error) : this.#onReply(message)),
     })
     this.#offLink = client.link.onChange((connected) => {
-      if (connected) this.#open()
+      if (connected) this.#step('connected', true)
     })
     void client.connection.closed().then(() => this.#shut('the connection to NATS is closed'))
   }
@@ -130,22 +132,21 @@ export class PublishWindow {
       if (slot === undefined) return
       const full =
         this.#inFlight.size >= maxInFlight ||
-        (this.#inFlight.size > 0 && this.#bytesInFlight + slot.bytes > maxInFlightBytes)
+        (this.#inFlight.size > 0 && this.#inFlight.bytes + slot.bytes > maxInFlightBytes)
       if (full && !slot.settled) return
       this.#waiting.shift()
       if (slot.settled) continue
-      this.#inFlight.set(slot.number, slot)
-      this.#bytesInFlight += slot.bytes
+      this.#inFlight.add(slot)
       this.#send(slot)
     }
   }
 
   #send(slot: PublishSlot): void {
     slot.sentAt = performance.now()
-    this.#watchDeadline()
+    this.#deadline.watch()
     try {
       const { subject, body } = slot.publication
-      this.#headers.block = slot.headers
+      this.#headers.block = slot.headers(this.#chain?.link(slot))
       this.#client.connection.publish(subject, body, { reply: this.#inbox + slot.number, headers: this.#headers })
     } catch (error) {
       const { connection } = this.#client
@@ -164,7 +165,9 @@ export class PublishWindow {
       case 'never':
         return this.#fail(slot, reply.error)
       case 'later':
-        return this.#hold(reply.reason, slot)
+        return this.#onNotStored('later', slot, reply.reason)
+      case 'out_of_turn':
+        return this.#onNotStored('out_of_turn', slot, 'another message came in between')
       case 'no_responders':
         return void this.#onNoResponders(slot)
     }
@@ -173,75 +176,61 @@ export class PublishWindow {
   #settle(slot: PublishSlot, stored: Stored): void {
     natsMetrics.published.inc()
     if (stored.duplicate) natsMetrics.duplicates.inc()
-    const wasOldest = this.#oldest() === slot
-    this.#remove(slot)
+    const wasOldest = this.#phase !== 'open' && this.#inFlight.oldest === slot
+    this.#inFlight.remove(slot)
     slot.resolve(stored)
-    if (this.#phase !== 'open') {
-      if (wasOldest) this.#open()
-    } else if (this.#isWorthWhile()) this.#pump()
+    if (this.#phase === 'open') {
+      if (this.#isWorthWhile()) this.#pump()
+    } else this.#step('stored', wasOldest)
     this.#checkIdle()
   }
 
+  #onNotStored(event: 'later' | 'out_of_turn', slot: PublishSlot, reason: string): void {
+    const action = this.#step(event, this.#inFlight.oldest === slot)
+    if (action === 'wait') this.#pause.tell(slot, this.#inFlight.size, reason)
+  }
+
+  #step(event: PublishEvent, isOldest: boolean): PublishAction {
+    const { action, phase } = onPublishEvent(this.#phase, event, isOldest)
+    this.#phase = phase
+    if (action === 'wait') this.#pause.start(() => this.#step('time_is_up', true))
+    else if (action === 'probe') this.#probe()
+    else if (action === 'resend') this.#resend()
+    return action
+  }
+
+  /** The oldest again, alone. */
+  #probe(): void {
+    const { oldest } = this.#inFlight
+    this.#pause.cancel()
+    if (oldest === undefined) return void this.#step('connected', true)
+    if (!this.#client.link.connected) return
+    this.#sendAgain([oldest])
+  }
+
   /** Everything in flight again, in order, and then what waits. */
-  #open(): void {
-    if (this.#phase === 'closed') return
-    clearTimeout(this.#holdTimer)
-    this.#phase = 'open'
-    this.#delayMs = FIRST_DELAY_MS
-    if (this.#troubleTold) this.#client.logger.info('JetStream stores messages again')
-    this.#troubleTold = false
-    for (const slot of this.#inFlight.values()) {
-      if (this.#phase !== 'open' || !this.#client.link.connected) return
-      natsMetrics.resent.inc()
-      this.#send(slot)
-    }
+  #resend(): void {
+    this.#pause.end()
+    this.#sendAgain(this.#inFlight)
     this.#pump()
   }
 
-  /** Stops sending for a while, longer each time, and then probes. */
-  #hold(reason: string, slot: PublishSlot): void {
-    if (this.#phase === 'held' || this.#phase === 'closed') return
-    if (this.#phase === 'probing' && slot !== this.#oldest()) return
-    this.#phase = 'held'
-    if (!this.#troubleTold) {
-      const { subject } = slot.publication
-      this.#client.logger.warn(
-        { subject, in_flight: this.#inFlight.size },
-        `JetStream does not store: ${reason}; trying on`,
-      )
+  #sendAgain(slots: Iterable<PublishSlot>): void {
+    this.#chain?.restart()
+    for (const slot of slots) {
+      if (!this.#client.link.connected) return
+      natsMetrics.resent.inc()
+      this.#send(slot)
     }
-    this.#troubleTold = true
-    this.#holdTimer = setTimeout(() => this.#probe(), this.#delayMs)
-    this.#delayMs = Math.min(this.#delayMs * 2, LAST_DELAY_MS)
-  }
-
-  #probe(): void {
-    const oldest = this.#oldest()
-    clearTimeout(this.#holdTimer)
-    if (oldest === undefined) return this.#open()
-    if (!this.#client.link.connected) return
-    this.#phase = 'probing'
-    natsMetrics.resent.inc()
-    this.#send(oldest)
   }
 
   /** No stream takes the subject, or JetStream is not up: only its API can tell. */
   async #onNoResponders(slot: PublishSlot): Promise<void> {
     const heldAlready = this.#phase === 'held'
-    this.#hold('no stream took the message', slot)
-    if (heldAlready || (await this.#restoreStream(slot))) return
+    this.#onNotStored('later', slot, 'no stream took the message')
     const { subject } = slot.publication
+    if (heldAlready || (await restoreStreamOf(this.#client, subject))) return
     this.#fail(slot, new PublishError('no_stream', `no stream takes the subject ${subject}`))
-  }
-
-  /** Makes a deleted stream again; says false when it is sure that no stream takes the message. */
-  async #restoreStream({ publication: { subject } }: PublishSlot): Promise<boolean> {
-    try {
-      return await restoreStreamOf(this.#client, subject)
-    } catch (error) {
-      this.#client.logger.debug({ subject }, `cannot tell whether a stream takes the subject: ${oneLine(error)}`)
-      return true
-    }
   }
 
   #onDenied(error: Error): void {
@@ -263,70 +252,48 @@ export class PublishWindow {
 
   #countFailure(number: number, error: PublishError): void {
     natsMetrics.publishFailures.inc({ code: error.code })
-    if (this.#options.afterFailure === 'skip') return
+    if (!this.#options.ordered) return
     const reason = `an earlier message was given up: ${error.message}`
     this.#closedBecause ??= new PublishError('superseded', reason, { cause: error })
-    const later = [...this.#inFlight.values()].filter((slot) => slot.number > number)
-    for (const slot of later) this.#remove(slot)
+    const later = this.#inFlight.removeBehind(number)
     for (const slot of [...later, ...this.#waiting.drain()]) if (!slot.settled) slot.reject(this.#closedBecause)
   }
 
   #giveUp(slot: PublishSlot, reason: unknown): void {
-    const wasOldest = this.#oldest() === slot
-    this.#remove(slot)
+    const wasOldest = this.#inFlight.oldest === slot
+    this.#inFlight.remove(slot)
     slot.reject(reason)
     if (this.#phase === 'open') this.#pump()
-    else if (wasOldest) this.#probe()
+    else this.#step('given_up', wasOldest)
     this.#checkIdle()
   }
 
-  #remove(slot: PublishSlot): void {
-    if (this.#inFlight.delete(slot.number)) this.#bytesInFlight -= slot.bytes
-  }
-
-  #oldest(): PublishSlot | undefined {
-    for (const slot of this.#inFlight.values()) return slot
-    return undefined
-  }
-
-  #watchDeadline(): void {
-    this.#deadlineTimer ??= setTimeout(() => {
-      this.#deadlineTimer = undefined
-      this.#checkDeadline()
-    }, this.#options.ackTimeoutMs / 4)
-  }
-
   #checkDeadline(): void {
-    const oldest = this.#oldest()
+    const { oldest } = this.#inFlight
     if (oldest === undefined || this.#phase === 'closed') return
-    this.#watchDeadline()
+    this.#deadline.watch()
     const { ackTimeoutMs } = this.#options
     if (this.#phase === 'held' || !this.#client.link.connected) return
     if (performance.now() - oldest.sentAt < ackTimeoutMs) return
-    this.#hold(`no acknowledgement for ${ackTimeoutMs / 1000} s`, oldest)
-    void this.#restoreStream(oldest)
+    this.#onNotStored('later', oldest, `no acknowledgement for ${ackTimeoutMs / 1000} s`)
+    void restoreStreamOf(this.#client, oldest.publication.subject)
   }
 
   #checkIdle(): void {
     if (this.#inFlight.size > 0 || this.#waiting.length > 0) return
-    clearTimeout(this.#deadlineTimer)
-    this.#deadlineTimer = undefined
+    this.#deadline.stop()
     for (const listener of this.#idleListeners.splice(0)) listener()
   }
 
   #shut(message: string): void {
-    this.#close(new PublishError('closed', message))
-  }
-
-  #close(because: PublishError): void {
     if (this.#phase === 'closed') return
+    const because = new PublishError('closed', message)
     this.#phase = 'closed'
     this.#closedBecause ??= because
-    clearTimeout(this.#holdTimer)
+    this.#pause.cancel()
     this.#offLink()
     if (!this.#client.connection.isClosed()) this.#subscription.unsubscribe()
-    const left = [...this.#inFlight.values(), ...this.#waiting.drain()]
-    this.#inFlight.clear()
+    const left = [...this.#inFlight.removeBehind(-1), ...this.#waiting.drain()]
     for (const slot of left) if (!slot.settled) slot.reject(because)
     this.#checkIdle()
   }

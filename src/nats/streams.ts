@@ -72,6 +72,16 @@ function warnOfByteLimits(client: NatsClient, streams: readonly StreamDefinition
   )
 }
 
+/** Tells which of the streams that this client has ensured so far takes a subject; an empty name if none does. */
+export function streamFinder(client: NatsClient): (subject: string) => string {
+  const definitions = [...(ensured.get(client)?.values() ?? [])]
+  return (subject) => definitionOf(definitions, subject)?.name ?? ''
+}
+
+function definitionOf(definitions: readonly StreamDefinition[], subject: string): StreamDefinition | undefined {
+  return definitions.find(({ subjects }) => subjects.some((pattern) => covers(pattern, subject)))
+}
+
 /** Makes the stream again if this client ensured it before; says whether it is there now. */
 export async function restoreStream(client: NatsClient, name: string): Promise<boolean> {
   const definition = ensured.get(client)?.get(name)
@@ -80,13 +90,17 @@ export async function restoreStream(client: NatsClient, name: string): Promise<b
   return true
 }
 
-/** As {@link restoreStream}, for the stream that takes this subject. */
+/** Makes a deleted stream again, the one that takes this subject; false when it is sure that no stream takes it. */
 export async function restoreStreamOf(client: NatsClient, subject: string): Promise<boolean> {
-  const definitions = [...(ensured.get(client)?.values() ?? [])]
-  const definition = definitions.find(({ subjects }) => subjects.some((pattern) => covers(pattern, subject)))
-  if (definition !== undefined) await ensureStream(client, definition)
-  const names = await client.manager.streams.names(subject).next()
-  return names.length > 0
+  try {
+    const definition = definitionOf([...(ensured.get(client)?.values() ?? [])], subject)
+    if (definition !== undefined) await ensureStream(client, definition)
+    const names = await client.manager.streams.names(subject).next()
+    return names.length > 0
+  } catch (error) {
+    client.logger.debug({ subject }, `cannot tell whether a stream takes the subject: ${oneLine(error)}`)
+    return true
+  }
 }
 
 async function ensureStream(client: NatsClient, definition: StreamDefinition): Promise<void> {
