@@ -203,12 +203,12 @@ describe('ordered publisher', () => {
     const stream = ownStream()
     await ensureStreams(client, [stream])
     const publisher = createOrderedPublisher(client, { window: 32 })
-    let isDone = false
+    const done = new AbortController()
     const others = (async () => {
-      for (let count = 0; !isDone; count++) await client.jetstream.publish(`${stream.subject}.b`, 'other')
+      while (!done.signal.aborted) await client.jetstream.publish(`${stream.subject}.b`, 'other')
     })()
     await Promise.all(publishAll(publisher, `${stream.subject}.a`, numbered(0, 500)))
-    isDone = true
+    done.abort()
     await others
     const bodies = await bodiesOf(client, stream.name)
     expect(bodies.filter((body) => body !== 'other')).toEqual(numbered(0, 500))
@@ -229,10 +229,10 @@ describe('ordered publisher', () => {
     const both = bodies.flatMap((body) =>
       [one, two].flatMap(({ subject }) => publishAll(publisher, `${subject}.a`, [body])),
     )
-    let isOver = false
-    const over = Promise.all(both).then(() => (isOver = true))
+    const done = new AbortController()
+    const over = Promise.all(both).then(() => done.abort())
     await log.line('JetStream does not store: maximum messages exceeded')
-    for (let limit = 11; !isOver; limit += 1) await limitTo(limit)
+    for (let limit = 11; !done.signal.aborted; limit += 1) await limitTo(limit)
     await over
     expect(await bodiesOf(client, one.name)).toEqual(bodies)
     expect(await bodiesOf(client, two.name)).toEqual(bodies)
