@@ -9,6 +9,12 @@ beforeAll(async () => {
   program = await ProgramUnderTest.build()
   const names = ['store', 'web', 'web:a', 'web:b']
   program.writeConfig({ processes: Object.fromEntries(names.map((name) => [name, { command: 'x' }])) })
+  const many = {
+    worker: { command: 'x', replicas: 3 },
+    wrong: { command: 'x', replicas: 'many' },
+    one: { replicas: 1 },
+  }
+  program.writeConfig({ processes: many }, 'many.json')
   program.writeConfig({ processes: { other: { command: 'x' } } }, 'other.json')
   program.writeConfig('{"processes": {', 'broken.json')
   mkdirSync(join(program.folder, 'bin'))
@@ -56,6 +62,8 @@ describe('completion in bash (O-11)', () => {
     ['--disable store --only we', ['web', 'web:a', 'web:b']],
     ['--config other.json --only ', ['other']],
     ['--config=other.json --exit-code-from ', ['other']],
+    ['--config many.json --only ', ['worker', 'worker#1', 'worker#2', 'worker#3', 'wrong', 'one', 'one#1']],
+    ['--config many.json restart worker#', ['worker#1', 'worker#2', 'worker#3']],
     ['--config broken.json --only ', []],
     ['--config none.json --only ', []],
     ['--mqtt-broker ', []],

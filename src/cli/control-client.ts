@@ -44,14 +44,14 @@ export class ControlClient {
 
   async call<T>(method: 'GET' | 'POST', path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
     const response = await this.open(method, path, body)
-    return answer.parse(JSON.parse(await text(response)))
+    return understand(await text(response), answer)
   }
 
   /** The answer, to be read as it comes. Throws a ControlError if nobody listens, or the answer is an error. */
   async open(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
     const response = await this.#send(method, path, body)
     if (response.statusCode === 200) return response
-    const { error } = errorAnswer.parse(JSON.parse(await text(response)))
+    const { error } = understand(await text(response), errorAnswer)
     throw new ControlError(error, REFUSED)
   }
 
@@ -94,6 +94,14 @@ export class ControlClient {
     }
     if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
     return new ControlError(`cannot reach the orchestrator of ${config}: ${String(error)}`, NOT_RUNNING)
+  }
+}
+
+function understand<T>(said: string, answer: z.ZodType<T>): T {
+  try {
+    return answer.parse(JSON.parse(said))
+  } catch {
+    throw new ControlError('what listens there does not answer as this ponix-orchestrator does', REFUSED)
   }
 }
 

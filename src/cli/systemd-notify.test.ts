@@ -64,6 +64,58 @@ describe('under systemd (O-40)', () => {
     await socket.heard('STOPPING=1')
   })
 
+  it('a reload is RELOADING=1 with the time, and READY=1 after it; one by the command too', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('READY=1')
+    for (const ask of [() => running.signal('SIGHUP'), () => void program.run('reload')]) {
+      socket.messages.length = 0
+      const before = process.hrtime.bigint() / 1000n
+      ask()
+      await socket.heard('READY=1')
+      const [reloading, ready, ...more] = socket.messages.filter((message) => /^(RELOADING|READY)=/m.test(message))
+      const [, time = '0'] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading ?? '') ?? []
+      expect(BigInt(time)).toBeGreaterThan(before)
+      expect([ready, more]).toEqual(['READY=1', []])
+    }
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('a reload of a bad file is over with READY=1 too, and the status says why until a good one', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('READY=1')
+    socket.messages.length = 0
+    program.writeConfig('{"processes": {"a": {"comand": "x"}, "b": 1}}')
+    running.signal('SIGHUP')
+    await socket.heard('READY=1')
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.indexOf('READY=1')).toBeGreaterThan(said.indexOf('RELOADING=1'))
+    expect(said).toContain(
+      'STATUS=ready; reload refused: commonplace.json:1:21: processes.a.command: is missing; expected a program name or path',
+    )
+    program.writeConfig({ processes: { a: sleeper } })
+    running.signal('SIGHUP')
+    await socket.heard('STATUS=ready')
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('a reload before all is ready is a part of the start: READY=1 comes when all is ready', async () => {
+    const socket = await openSocket()
+    const running = start({ a: gatedBy('gate-3') }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('STATUS=0 of 1 ready')
+    running.signal('SIGHUP')
+    await running.seen(/nothing has changed/)
+    open('gate-3')
+    await socket.heard('READY=1')
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.filter((word) => word === 'READY=1' || word.startsWith('RELOADING'))).toEqual(['READY=1'])
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
   it('WATCHDOG=1 again and again', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '100000' })

@@ -22,6 +22,7 @@ const PORTS = [
   'PONIX_CDC_HTTP_PORT',
   'PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT',
   'PONIX_ANALYTICS_HTTP_PORT',
+  'PONIX_DASHBOARD_PORT',
 ] as const
 
 export type GraphPort = (typeof PORTS)[number]

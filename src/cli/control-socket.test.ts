@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+
+let program: ProgramUnderTest
+let running: RunningProgram[] = []
+let count = 0
+/** Of the control socket, in a folder that is not there yet. */
+let path = ''
+let control: { readonly socket: string }
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+})
+beforeEach(() => {
+  control = { socket: `run-${++count}/control` }
+  path = join(program.folder, control.socket)
+})
+afterEach(async () => {
+  for (const one of running) one.signal('SIGTERM')
+  await Promise.all(running.map((one) => one.outcome))
+  running = []
+  program.environment = {}
+})
+afterAll(() => program.dispose())
+
+const processes = { a: { command: 'sleep', args: ['600'] } }
+
+/** Resolves when it is ready. */
+async function start(...args: readonly string[]): Promise<RunningProgram> {
+  const started = program.start(...args)
+  running.push(started)
+  await started.seen(/ready after/)
+  return started
+}
+
+/** A socket that a program made which was killed. */
+async function leaveStaleSocket(): Promise<void> {
+  mkdirSync(join(path, '..'), { recursive: true })
+  const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'close')
+}
+
+describe('control.socket (O-9)', () => {
+  test('is where every command finds the orchestrator, open to this user only, and gone afterwards', async () => {
+    program.writeConfig({ control, processes })
+    const started = await start()
+    expect((await program.run('status')).stdout).toMatch(/^a +running/m)
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(join(path, '..')).mode & 0o777).toBe(0o700)
+    expect((await program.run('restart', 'a')).stdout).toMatch(/^a +running/m)
+    expect((await program.run('logs')).code).toBe(0)
+    expect((await program.run('reload')).stdout).toBe('nothing has changed\n')
+    expect((await program.run('down')).code).toBe(0)
+    expect((await started.outcome).code).toBe(0)
+    expect(existsSync(path)).toBe(false)
+  })
+
+  test('is found by who shares nothing else with the orchestrator, and by who reads a file that has changed since', async () => {
+    program.writeConfig({ control, processes })
+    await start()
+    await program.run('status')
+    const elsewhere = join(program.folder, `elsewhere-${count}`)
+    mkdirSync(elsewhere, { mode: 0o700 })
+    program.environment = { XDG_RUNTIME_DIR: elsewhere }
+    expect((await program.run('status')).stdout).toMatch(/^a +running/m)
+    program.environment = {}
+    program.writeConfig('{ not even JSON')
+    expect((await program.run('status')).stdout).toMatch(/^a +running/m)
+  })
+
+  test('that a killed program left behind is replaced', async () => {
+    await leaveStaleSocket()
+    program.writeConfig({ control, processes })
+    const { stderr } = await start()
+    expect((await program.run('status')).stdout).toMatch(/^a +running/m)
+    expect(stderr).not.toContain('no control socket')
+  })
+
+  test('where another program listens that one goes on, and a line says so', async () => {
+    mkdirSync(join(path, '..'))
+    const other = createServer().listen(path)
+    onTestFinished(() => void other.close())
+    await once(other, 'listening')
+    program.writeConfig({ control, processes })
+    const started = await start()
+    await started.seen(/there is no control socket, .*: another program listens at .*; name another path\n/)
+    const heard = once(other, 'connection')
+    const asked = program.run('status')
+    const [connection] = await heard
+    connection.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
+    expect(await asked).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'ponix-orchestrator: what listens there does not answer as this ponix-orchestrator does\n',
+    })
+  })
+
+  test('where another file lies that one is not touched, and a line says so', async () => {
+    mkdirSync(join(path, '..'))
+    writeFileSync(path, 'precious')
+    program.writeConfig({ control, processes })
+    const started = await start()
+    await started.seen(
+      /there is no control socket, .* is there already and is no socket; remove it, or name another path\n/,
+    )
+    expect(readFileSync(path, 'utf8')).toBe('precious')
+  })
+
+  test('of another file is never taken for the own', async () => {
+    program.writeConfig({ control, processes }, 'first.json')
+    await start('--config', 'first.json')
+    await program.run('status', '--config', 'first.json')
+    program.writeConfig({ control, processes }, 'second.json')
+    const own = join(program.folder, 'first.json')
+    const meant = join(program.folder, 'second.json')
+    expect(await program.run('down', '--config', 'second.json')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `ponix-orchestrator: the orchestrator that listens there runs ${own}, not ${meant}\n`,
+    })
+    expect((await program.run('status', '--config', 'first.json')).stdout).toMatch(/^a +running/m)
+  })
+})
+
+describe('"control": false (O-9)', () => {
+  test('no command is taken, and each says so in one line, with exit code 1', async () => {
+    program.writeConfig({ control: false, processes })
+    const { child } = await start()
+    for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
+      expect(await program.run(...args)).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: `ponix-orchestrator: the orchestrator that runs commonplace.json (pid ${child.pid}) takes no commands: "control" is false\n`,
+      })
+    }
+  })
+
+  test('while nobody runs it, that is what is said', async () => {
+    program.writeConfig({ control: false, processes })
+    expect(await program.run('status')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('no orchestrator runs'),
+    })
+  })
+})

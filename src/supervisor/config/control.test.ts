@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { configuredSocket, digestOf } from './control.ts'
+import { loadConfig } from './load.ts'
+import { ConfigError } from './problems.ts'
+import type { ResolvedConfig } from './resolved.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ponix-control-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const path = join(folder, 'commonplace.json')
+
+function write(control: unknown, processes: object = { store: { command: 'my-store' } }): void {
+  writeFileSync(path, JSON.stringify({ control, processes }))
+}
+
+function load(environment: NodeJS.ProcessEnv = {}): ResolvedConfig {
+  return loadConfig({ path, only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment })
+}
+
+function resolved(control: unknown, environment: NodeJS.ProcessEnv = {}): ResolvedConfig['control'] {
+  write(control)
+  return load(environment).control
+}
+
+/** What is wrong: `path: message`. */
+function problems(control: unknown, environment: NodeJS.ProcessEnv = {}): readonly string[] {
+  try {
+    resolved(control, environment)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.map((problem) => `${problem.path}: ${problem.message}`)
+    throw error
+  }
+  return []
+}
+
+const form =
+  'expected host:port, or a port of 127.0.0.1 alone, with a port from 1 to 65535, such as 127.0.0.1:19100 or [::1]:19100'
+
+describe('control', () => {
+  it.each([
+    [true, { socketPath: null, http: null }],
+    [{}, { socketPath: null, http: null }],
+    [false, null],
+    [{ socket: 'run/${NAME}' }, { socketPath: join(folder, 'run/mine'), http: null }],
+    [{ socket: '/run/x' }, { socketPath: '/run/x', http: null }],
+  ])('%j', (control, expected) => expect(resolved(control, { NAME: 'mine' })).toEqual(expected))
+
+  it.each([
+    [19_100, '127.0.0.1', 19_100],
+    ['19100', '127.0.0.1', 19_100],
+    ['${PORT:-19100}', '127.0.0.1', 19_100],
+    ['localhost:${OTHER}', 'localhost', 7],
+    ['127.9.9.9:7', '127.9.9.9', 7],
+    ['[::1]:7', '::1', 7],
+  ])('http %j', (http, host, port) => {
+    expect(resolved({ http }, { OTHER: '7' })?.http).toEqual({ host, port, tokenDigest: null })
+  })
+
+  it.each(['0.0.0.0:7', '10.0.0.7:7', '[::]:7', 'machine.example:7', '[::ffff:10.0.0.7]:7'])(
+    'http %j is refused without a token, and taken with one (O-20)',
+    (http) => {
+      expect(problems({ http })).toEqual([
+        `control.http: other machines can reach ${http}, so it needs a "token" beside it, such as "\${PONIX_CONTROL_TOKEN}"; or take 127.0.0.1`,
+      ])
+      expect(resolved({ http, token: '${T}' }, { T: 'hunter22' })?.http?.tokenDigest).toBe(digestOf('hunter22'))
+    },
+  )
+
+  it.each([
+    ['yes', 'control: expected true, false, or an object with "socket", "http" and "token", got "yes"'],
+    [{ htp: 7 }, 'control.htp: unknown key; did you mean "http"?'],
+    [{ http: 0 }, 'control.http: expected a port from 1 to 65535, got 0'],
+    [{ http: 65_536 }, 'control.http: expected a port from 1 to 65535, got 65536'],
+    [{ http: '127.0.0.1' }, `control.http: ${form}, got "127.0.0.1"`],
+    [{ http: '127.0.0.1:${PORT}' }, `control.http: ${form}, got "127.0.0.1:many"`],
+    [{ http: '7:${PORT_KEY}' }, `control.http: ${form}, got a value that is not shown because it may be a secret`],
+    [{ http: '${NOPE}' }, 'control.http: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}'],
+    [{ socket: '' }, 'control.socket: expected the path of a socket, got ""'],
+    [
+      { socket: `/${'x'.repeat(103)}` },
+      'control.socket: the path of a socket has at most 103 bytes, and this one 104; name a shorter one',
+    ],
+    [
+      { token: '${PORT}' },
+      'control.token: has no meaning without "http", which it protects; the socket is open to this user only',
+    ],
+    [
+      { http: 7, token: 'hunter 22' },
+      'control.token: expected visible ASCII characters, without spaces; it holds others',
+    ],
+    [
+      { http: '0.0.0.0:7', token: '${EMPTY}' },
+      'control.token: expected visible ASCII characters, without spaces; it is empty',
+    ],
+    [
+      { http: 7, token: 7 },
+      'control.token: expected a token, got a value that is not shown because it may be a secret',
+    ],
+  ])('%j is one clear line (O-20)', (control, expected) => {
+    expect(problems(control, { PORT: 'many', PORT_KEY: 'hunter22', EMPTY: '' })).toEqual([expected])
+  })
+
+  it('the token is nowhere in what was loaded, nor are the variables that it was made of in any process (O-42)', () => {
+    write({ http: 7, token: '${MINE}-${OTHER:-${THIRD}}' })
+    const config = load({ MINE: 'hunter22', OTHER: '', THIRD: 'hunter33', FOURTH: 'yes' })
+    expect(JSON.stringify(config)).not.toMatch(/hunter|MINE|OTHER|THIRD/)
+    expect(config.processes[0]?.env['FOURTH']).toBe('yes')
+    expect(config.control?.http?.tokenDigest).toBe(digestOf('hunter22-hunter33'))
+  })
+})
+
+describe('the socket of a file that somebody wants to speak to', () => {
+  it.each([
+    [{ socket: 'run/${NAME:-x}' }, join(folder, 'run/x')],
+    [{ socket: 'run/${NOPE}' }, null],
+    [{ socket: 5 }, null],
+    [{ http: '${NOPE}', socket: 'run/x' }, join(folder, 'run/x')],
+    [{}, null],
+    [true, null],
+    [undefined, null],
+  ])('%j', (control, expected) => {
+    write(control, {})
+    expect(configuredSocket(path, {})).toBe(expected)
+  })
+
+  it('of a file that is broken, or not there, is unknown', () => {
+    writeFileSync(path, '{')
+    expect([configuredSocket(path, {}), configuredSocket(join(folder, 'none.json'), {})]).toEqual([null, null])
+  })
+})
