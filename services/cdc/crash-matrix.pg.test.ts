@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { StreamConfig } from '@nats-io/jetstream'
 import { expect, test, vi } from 'vitest'
+import { readSlotStatus, requestSnapshot } from '../../src/postgres/replication/slot-administration.ts'
 import { CdcOracle } from '../../test/rig/cdc-oracle.ts'
 import { CdcStage } from '../../test/rig/cdc-rig.ts'
 import { CdcWorkload } from '../../test/rig/cdc-workload.ts'
 import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
 import { Random } from '../../test/rig/random.ts'
+import { CAPTURED_TABLES } from './captured-tables.ts'
 
 /** How often the service is killed; thousands of times take hours. PONIX_CDC_CRASH_SEED replays a run. */
 const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')
@@ -12,6 +15,11 @@ const SEED = Number(process.env['PONIX_CDC_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
 /** Killed all the time it would fall ever farther behind. */
 const LIVES_UNTIL_CALM = 8
+const LIVES_UNTIL_SNAPSHOT = 5
+/** A start takes less, when it has nothing to send first. */
+const MOST_MS_TO_STREAM = 3000
+const PUBLICATION = 'ponix_cdc_publication'
+const WAIT = { timeout: 30_000, interval: 50 }
 
 const crashPoint = new URL('../../test/rig/crash-point.mjs', import.meta.url).href
 const stage = new CdcStage()
@@ -35,27 +43,91 @@ function ackFault(): AckFault {
 /** One life of the service, with work going on until it is killed. Says whether it died at its own step. */
 async function live(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
   proxy.script(ackFault())
-  const isFull = random.chance(0.15)
-  // While nobody publishes: a limit below what is stored would remove it.
-  if (isFull) await limitStreams(random.below(30))
+  const limits = random.chance(0.3) ? await StreamLimits.set(random.below(30)) : undefined
   const process = stage.launch({
     PONIX_NATS_URL: proxy.url,
     NODE_OPTIONS: `--import=${crashPoint}`,
     CRASH_AT: String(crashStep()),
   })
+  const over = new AbortController()
+  const room = limits?.giveRoom(over.signal)
   const died = process.exited().then(() => true)
   const streams = process.line('streaming changes').then(
     () => false,
     () => true,
   )
-  if (random.chance(0.7)) await Promise.race([died, streams])
+  if (random.chance(0.7)) await Promise.race([died, streams, sleep(MOST_MS_TO_STREAM)])
   await workload.run(4 + random.below(12))
-  await streams
+  // A snapshot into full streams takes longer: then it is killed during that.
+  await Promise.race([streams, sleep(MOST_MS_TO_STREAM)])
   const fate = await Promise.race([died, sleep(random.below(250)).then(() => false)])
   await process.kill()
-  // Not before: room that comes between two messages in flight takes the later one first, which docs/cdc.md says.
-  if (isFull) await limitStreams(null)
+  over.abort()
+  await room
+  await limits?.end()
   return fate
+}
+
+/**
+ * How many messages streams take before they refuse what comes. To be set while nobody publishes, for a limit below what is
+ * stored would remove it; from then on it only grows.
+ */
+class StreamLimits {
+  readonly #streams: { readonly config: StreamConfig; most: number }[] = []
+
+  static async set(more: number): Promise<StreamLimits> {
+    const limits = new StreamLimits()
+    for await (const { config, state } of stage.client.manager.streams.list()) {
+      const limited = { config, most: Math.max(1, state.messages + more) }
+      limits.#streams.push(limited)
+      await limits.#apply(limited)
+    }
+    return limits
+  }
+
+  /** A message or two at a time, so that room often comes between two messages in flight. */
+  async giveRoom(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(random.below(100))
+      for (let times = random.below(20); times > 0; times -= 1) {
+        for (const limited of this.#streams) {
+          limited.most += random.below(3)
+          await this.#apply(limited)
+        }
+      }
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const limited of this.#streams) await this.#apply({ ...limited, most: -1 })
+  }
+
+  async #apply({ config, most }: { readonly config: StreamConfig; readonly most: number }): Promise<void> {
+    await stage.client.manager.streams.update(config.name, { ...config, max_msgs: most })
+  }
+}
+
+/** Snapshots that were asked for while the work went on, and have come to their end. */
+class Snapshots {
+  readonly complete: string[] = []
+  #pending: string | null = null
+
+  /** Does nothing while one is not complete. */
+  async request(): Promise<void> {
+    const { server, slot } = stage.database
+    if (this.#pending !== null) return
+    // PostgreSQL takes its time to see that the one that had the slot was killed.
+    await vi.waitFor(() => requestSnapshot(server, { slot, publication: PUBLICATION }, CAPTURED_TABLES), WAIT)
+    await this.look()
+  }
+
+  async look(): Promise<void> {
+    const { server, slot } = stage.database
+    const status = await readSlotStatus(server, { slot, publication: PUBLICATION })
+    const pending = status?.snapshot?.id ?? null
+    if (this.#pending !== null && pending === null) this.complete.push(this.#pending)
+    this.#pending = pending
+  }
 }
 
 /** A life without faults, until everything is stored. */
@@ -69,33 +141,29 @@ async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> 
   await calm.kill()
 }
 
-/** Streams take so many messages more and then refuse what comes; null ends that. */
-async function limitStreams(more: number | null): Promise<void> {
-  const { streams } = stage.client.manager
-  for await (const { config, state } of streams.list()) {
-    const limit = more === null ? -1 : Math.max(1, state.messages + more)
-    await streams.update(config.name, { ...config, max_msgs: limit })
-  }
-}
-
 test(
-  `C-3, C-4: killed ${KILLS} times at any step, with acknowledgements lost, late and refused, it loses, reorders and repeats nothing (seed ${SEED})`,
+  `C-3, C-4, C-11: killed ${KILLS} times at any step, also of a snapshot, with acknowledgements lost, late and refused, it loses, reorders and repeats nothing (seed ${SEED})`,
   async () => {
     const { database, client } = stage
     const first = await stage.start()
     await first.kill()
     await using workload = await CdcWorkload.open(database.server, 3, random)
+    await database.sql(`INSERT INTO organizations (id, name) SELECT 'old' || n, 'old' FROM generate_series(1, 1500) n`)
     await using proxy = await FaultyNats.start(stage.nats.url)
     const oracle = new CdcOracle(client)
+    const snapshots = new Snapshots()
     let atSteps = 0
     for (let kill = 1; kill <= KILLS; kill += 1) {
+      if (kill % LIVES_UNTIL_SNAPSHOT === 0) await snapshots.request()
       if (await live(workload, proxy)) atSteps += 1
       if (kill % LIVES_UNTIL_CALM === 0) await catchUp(workload, oracle)
+      await snapshots.look()
       const confirmed = await database.confirmed()
       await oracle.read()
       expect(oracle.confirmedOnly(confirmed, await workload.committed(), workload.committedBefore)).toEqual([])
     }
     await catchUp(workload, oracle)
+    await snapshots.look()
     const committed = await workload.committed()
     expect(oracle.compare(committed)).toEqual({
       lost: [],
@@ -104,10 +172,14 @@ test(
       repeatedInWindow: [],
       removed: [],
     })
+    const present = await workload.present()
+    expect(['', ...snapshots.complete].flatMap((snapshot) => oracle.differences(snapshot, present))).toEqual([])
+    expect(oracle.neverCommitted(committed)).toEqual([])
+    expect(snapshots.complete.length).toBeGreaterThan(0)
     expect(atSteps).toBeGreaterThan(0)
     console.log(
       `seed ${SEED}: ${KILLS} kills, ${atSteps} of them at a step of its own, ${committed.length} changes, ` +
-        `${oracle.repeated} repeated messages, 0 lost, 0 reordered`,
+        `${oracle.repeated} repeated messages, ${snapshots.complete.length} snapshots, 0 lost, 0 reordered`,
     )
   },
   60_000 + KILLS * MS_PER_KILL,

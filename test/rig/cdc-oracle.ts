@@ -1,5 +1,5 @@
 import type { NatsClient } from '../../src/nats/connection.ts'
-import type { Lsn } from '../../src/postgres/replication/lsn.ts'
+import { parseLsn, type Lsn } from '../../src/postgres/replication/lsn.ts'
 import { decodeEndDevice } from '../../src/proto/end-device.ts'
 import { decodeGateway } from '../../src/proto/gateway.ts'
 import { decodeOrganization } from '../../src/proto/organization.ts'
@@ -17,6 +17,10 @@ export class CdcOracle {
   #messages = 0
   readonly #storedAt = new Map<string, number>()
   readonly #early: string[] = []
+  /** One that has read everything, by the empty name, and of each snapshot one that began with it. */
+  readonly #readers = new Map([['', new EventReader()]])
+  /** What snapshots said of rows: `gateway gw7 name42`. */
+  readonly #existing = new Set<string>()
   readonly #removed: string[] = []
 
   constructor(client: NatsClient) {
@@ -40,13 +44,42 @@ export class CdcOracle {
       if (state.messages > 0 && state.messages !== state.last_seq)
         this.#removed.push(`${stream} from ${state.first_seq}`)
       for (const event of await storedEvents(this.#client, stream, (this.#readUpTo.get(stream) ?? 0) + 1)) {
-        this.#messages += 1
-        const identity = identityOf(event)
-        if (!this.#places.has(identity)) this.#places.set(identity, this.#messages)
+        this.#take(event)
         this.#lookForEarlyRepeat(event)
         this.#readUpTo.set(stream, event.sequence)
       }
     }
+  }
+
+  #take(event: StoredEvent): void {
+    const { entity, key, name } = namesOf(event)
+    const row = `${entity} ${key}`
+    const snapshot = event.header('Ponix-Snapshot')
+    if (snapshot === '') {
+      const identity = `${event.subject} ${key} ${name}`
+      this.#messages += 1
+      if (!this.#places.has(identity)) this.#places.set(identity, this.#messages)
+    } else {
+      this.#existing.add(`${row} ${name}`)
+      if (!this.#readers.has(snapshot)) this.#readers.set(snapshot, new EventReader())
+    }
+    const after = event.subject.endsWith('.delete') ? undefined : name
+    for (const reader of this.#readers.values()) reader.take(row, after, event)
+  }
+
+  /** Rows that a snapshot sent and that never were so: `gateway gw7 name42`. */
+  neverCommitted(committed: readonly CommittedChange[]): readonly string[] {
+    const states = new Set(committed.map(({ row, name }) => `${row} ${name}`))
+    return [...this.#existing].filter((state) => !states.has(state))
+  }
+
+  /** Where somebody who began to read with this snapshot differs from the tables; of all messages, for the empty name. */
+  differences(snapshot: string, present: ReadonlyMap<string, string>): readonly string[] {
+    const known = this.#readers.get(snapshot)?.rows ?? new Map<string, string>()
+    const rows = new Set([...known.keys(), ...present.keys()])
+    return [...rows]
+      .filter((row) => known.get(row) !== present.get(row))
+      .map((row) => `${row} is ${present.get(row)}, after ${snapshot} ${known.get(row)}`)
   }
 
   /** Within the duplicate window JetStream takes a message id once. */
@@ -102,15 +135,38 @@ export class CdcOracle {
   }
 }
 
-function identityOf({ subject, body }: StoredEvent): string {
-  if (subject.startsWith('gateway.')) {
-    const { gatewayId, name } = decodeGateway(body)
-    return `${subject} ${gatewayId} ${name}`
+/** Keeps the newest state of each row, as docs/cdc.md tells consumers to. */
+class EventReader {
+  /** Those that are there, with their names. */
+  readonly rows = new Map<string, string>()
+  readonly #newest = new Map<string, { readonly lsn: Lsn; readonly index: number }>()
+
+  /** `name` is undefined when the row was deleted. */
+  take(row: string, name: string | undefined, event: StoredEvent): void {
+    const [lsn, index] = [parseLsn(event.header('Ponix-Lsn')), Number(event.header('Ponix-Index'))]
+    const newest = this.#newest.get(row)
+    if (newest !== undefined && (lsn < newest.lsn || (lsn === newest.lsn && index <= newest.index))) return
+    this.#newest.set(row, { lsn, index })
+    if (name === undefined) this.rows.delete(row)
+    else this.rows.set(row, name)
   }
-  if (subject.startsWith('end_device.')) {
-    const { deviceId, name } = decodeEndDevice(body)
-    return `${subject} ${deviceId} ${name}`
+}
+
+/** The entity, the key and the name of the row that an event is about. */
+function namesOf({ subject, body }: StoredEvent): {
+  readonly entity: string
+  readonly key: string
+  readonly name: string
+} {
+  const [entity = ''] = subject.split('.')
+  if (entity === 'gateway') {
+    const { gatewayId: key, name } = decodeGateway(body)
+    return { entity, key, name }
   }
-  const { id, name } = decodeOrganization(body)
-  return `${subject} ${id} ${name}`
+  if (entity === 'end_device') {
+    const { deviceId: key, name } = decodeEndDevice(body)
+    return { entity, key, name }
+  }
+  const { id: key, name } = decodeOrganization(body)
+  return { entity, key, name }
 }

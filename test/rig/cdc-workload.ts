@@ -9,6 +9,7 @@ export interface CommittedChange {
   readonly identity: string
   /** `gateway gw7` */
   readonly row: string
+  readonly name: string
   readonly xid: string
 }
 
@@ -90,10 +91,17 @@ export class CdcWorkload implements AsyncDisposable {
   /** Everything that was committed, in an order that is right for each row. */
   async committed(): Promise<readonly CommittedChange[]> {
     const result = await this.#clients[0]?.query<CommittedChange>(
-      `SELECT entity || '.' || action || ' ' || key || ' ' || name AS identity, entity || ' ' || key AS row, xid
+      `SELECT entity || '.' || action || ' ' || key || ' ' || name AS identity, entity || ' ' || key AS row, name, xid
        FROM record ORDER BY place`,
     )
     return result?.rows ?? []
+  }
+
+  /** The rows that are there now, `gateway gw7`, with their names. */
+  async present(): Promise<ReadonlyMap<string, string>> {
+    const each = TABLES.map(({ entity, table, key }) => `SELECT '${entity} ' || ${key} AS row, name FROM ${table}`)
+    const result = await this.#clients[0]?.query<{ row: string; name: string }>(each.join(' UNION ALL '))
+    return new Map((result?.rows ?? []).map(({ row, name }) => [row, name]))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

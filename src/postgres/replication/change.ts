@@ -9,7 +9,7 @@ export interface Transaction {
   /** Where its commit record starts: the one position that names it, also after a restart. */
   readonly commitLsn: Lsn
   readonly commitTime: Instant
-  /** Of rows that were there before: the snapshot's name. Its rows have the position from which the slot has every change. */
+  /** Of rows that were there before: the snapshot's name. Its rows have the position before the first that the slot has. */
   readonly snapshot?: string
 }
 

@@ -56,7 +56,8 @@ class SnapshotTaking {
     this.#options = options
     this.#progress = progress
     const commitTime = BigInt(Date.now()) * 1000n
-    this.#transaction = { xid: 0, commitLsn: at.lsn, commitTime, snapshot: progress.id }
+    // The first commit of the stream may be right where the slot starts, and is newer than these rows.
+    this.#transaction = { xid: 0, commitLsn: at.lsn - 1n, commitTime, snapshot: progress.id }
   }
 
   async takeTable(reader: SnapshotReader, table: CapturedTable, signal: AbortSignal): Promise<boolean> {
