@@ -87,7 +87,7 @@ function joinedCandidates(
     (known) => isCalled(known, beginning.slice(0, -1)) && takesValue(known),
   )
   const values = option === undefined ? [] : valuesOf(option, names)
-  return values.filter((value) => value !== files).map((value) => `${beginning}${value}`)
+  return values.map((value) => (value === files ? files : `${beginning}${value}`))
 }
 
 /** The program's own are understood everywhere; without a command it is `run` that happens. */

@@ -85,7 +85,7 @@ describe('completion in bash (O-11)', () => {
     expect(await offered('')).toEqual(expect.arrayContaining(commands))
   })
 
-  it.each(['--config ', 'export systemd --output '])('paths after %sare for the shell', async (typed) => {
+  it.each(['--config ', '--config=', 'export systemd --output '])('paths after %sare for the shell', async (typed) => {
     expect(await offered(typed)).toEqual(['compopt -o default'])
   })
 })

@@ -32,6 +32,7 @@ _ponix_orchestrator() {
   local -a found
   found=("\${(@f)$("\${words[1]}" completion --words -- "\${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ "\${found[1]}" == @files ]]; then
+    compset -P '--*='
     _files
   else
     compadd -- "\${(@)found:#}"
@@ -46,10 +47,11 @@ fi
 
 const fish = `# Completion of ponix-orchestrator for fish: put this into ~/.config/fish/completions/ponix-orchestrator.fish
 function __ponix_orchestrator_complete
-  set -l words (commandline -opc) (commandline -ct | string collect --allow-empty)
+  set -l words (commandline -opc) (commandline -ct)
   set -l found ($words[1] completion --words -- $words[2..-1] 2>/dev/null)
   if test "$found[1]" = @files
-    __fish_complete_path (commandline -ct)
+    set -l option (string match -r -- '^--[^=]+=' (commandline -ct))
+    string join \\n -- "$option"(__fish_complete_path (string replace -- "$option" '' (commandline -ct)))
   else
     string join \\n -- $found
   end
