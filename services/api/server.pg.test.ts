@@ -74,10 +74,11 @@ test('A-9 PostgreSQL killed: UNAVAILABLE at once, health says so; started again:
   const health = watch(api, '')
   await expect.poll(() => health.seen).toEqual([ServingStatus.SERVING])
   await server.kill()
-  const killed = performance.now()
-  const { code, details } = await refusal(api.client.call(listOrganizations, {}))
-  expect(performance.now() - killed).toBeLessThan(500)
-  expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })
+  // Were each to wait for a connection, the time of this test would not do.
+  for (let call = 0; call < 30; call += 1) {
+    const { code, details } = await refusal(api.client.call(listOrganizations, {}))
+    expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })
+  }
   await expect.poll(() => health.seen.at(-1)).toBe(ServingStatus.NOT_SERVING)
   expect(api.log.find((line) => line['code'] === 'UNAVAILABLE')).toMatchObject({
     level: 40,

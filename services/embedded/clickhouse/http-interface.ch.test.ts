@@ -366,11 +366,11 @@ describe('E-2: many at once', () => {
   })
 
   test('a long query holds up neither others nor the heartbeat', async () => {
-    const long = ask('SELECT sum(sipHash64(number)) FROM numbers(30000000)')
-    const begun = performance.now()
+    let hasEnded = false
+    const long = ask('SELECT sum(sipHash64(number)) FROM numbers(200000000)').finally(() => (hasEnded = true))
     expect((await get('/ping')).text).toBe('Ok.\n')
     expect(await sure('SELECT 1')).toBe('1\n')
-    expect(performance.now() - begun).toBeLessThan(1000)
+    expect(hasEnded).toBe(false)
     expect((await long).status).toBe(200)
   })
 
