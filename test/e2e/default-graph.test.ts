@@ -63,6 +63,13 @@ describe('the default graph', () => {
     expect(await response.text()).not.toContain(gatewayId)
   })
 
+  it('tells over HTTP what it does (O-9, O-41)', async () => {
+    const url = `http://127.0.0.1:${graph.ports.PONIX_DASHBOARD_PORT}`
+    const { processes } = (await (await fetch(`${url}/status`)).json()) as { processes: readonly object[] }
+    expect(processes).toContainEqual(expect.objectContaining({ name: 'analytics', state: 'ready' }))
+    expect(await (await fetch(`${url}/metrics`)).text()).toContain('ponix_process_ready{process="analytics"} 1\n')
+  })
+
   it('ends with 0 on Ctrl-C and leaves nothing behind', async () => {
     expect(await graph.survivors()).not.toEqual([])
     graph.signal('SIGINT')

@@ -105,6 +105,7 @@ describe('what the documents tell to type', () => {
       ['11883', String(graph.ports.PONIX_MQTT_PORT)],
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
+      ['19100', String(graph.ports.PONIX_DASHBOARD_PORT)],
       ['ORG', organizationId],
       ['DEVICE', deviceId],
     ]
@@ -157,10 +158,16 @@ describe('what the documents tell to type', () => {
   async function request(line: string): Promise<string> {
     if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
     const words = shellWords(line)
-    const authorization = `Basic ${Buffer.from(argument(words, '-u')).toString('base64')}`
+    const user = words.includes('-u') ? argument(words, '-u') : null
+    const headers = user === null ? {} : { authorization: `Basic ${Buffer.from(user).toString('base64')}` }
+    const post = words.includes('-d') ? { method: 'POST', body: argument(words, '-d') } : {}
     const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
-    const response = await fetch(url, { method: 'POST', body: argument(words, '-d'), headers: { authorization } })
-    return response.text()
+    return (await fetch(url, { headers, ...post })).text()
+  }
+
+  async function asksTheOrchestrator(command: string): Promise<void> {
+    const answer = JSON.parse(await request(withValues(command, here())))
+    expect(answer).toMatchObject({ processes: expect.arrayContaining([expect.objectContaining({ name: 'demo' })]) })
   }
 
   async function showsTheRow(command: string): Promise<void> {
@@ -252,6 +259,7 @@ describe('what the documents tell to type', () => {
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
     [/\| mosquitto_pub /, publish],
     [/^curl .*processed_envelopes/, showsTheRow],
+    [/^curl .*:19100\//, asksTheOrchestrator],
     [/^npx ponix-orchestrator --config/, superviseByNpx],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, typeWithItsServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, typeWithItsServers],
