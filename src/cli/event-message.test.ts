@@ -82,6 +82,11 @@ describe('describeEvent (O-32)', () => {
       'stdout cannot be written to (EPIPE); going on without it',
     ],
     [{ type: 'all_ready', afterMs: 3100, count: 7 }, 'info', 'all 7 processes are ready after 3.1 s'],
+    [
+      { type: 'control_listening', url: 'http://[::1]:7/', needsToken: true },
+      'info',
+      'control API at http://[::1]:7/, with the token',
+    ],
     [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
     [
       { type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } },

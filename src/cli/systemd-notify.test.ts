@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
-import { watchdogIntervalMs } from './systemd-notify.ts'
+import { SystemdNotifier, watchdogIntervalMs } from './systemd-notify.ts'
 import { NotifySocket } from '../../test/rig/notify-socket.ts'
 import { ensureSystemd } from '../../test/rig/systemd.ts'
 
@@ -184,6 +184,34 @@ describe('under systemd (O-40)', () => {
     const { code, stderr } = await running.outcome
     expect(code).toBe(0)
     expect(stderr).not.toContain('systemd')
+  })
+})
+
+describe('what is said while systemd-notify is busy (O-40)', () => {
+  it('is never RELOADING=1 and READY=1 at one time, of which systemd would take the last', async () => {
+    const socket = await openSocket()
+    const notifier = new SystemdNotifier({
+      environment: { NOTIFY_SOCKET: socket.path, PATH: process.env['PATH'] },
+      pid: process.pid,
+      processes: () => [{ name: 'a', readinessProbe: null }],
+      warn: (message) => expect.fail(message),
+    })
+    notifier.event({ type: 'process_started', process: 'a', pid: 1, attempt: 0 })
+    notifier.event({ type: 'all_ready', afterMs: 1, count: 1 })
+    notifier.reloading()
+    notifier.reloaded('it is bad:\nvery bad')
+    notifier.reloading()
+    notifier.reloaded(null)
+    await notifier.close()
+    const time = String.raw`\nMONOTONIC_USEC=\d+`
+    const expected = [
+      'STATUS=ready\nREADY=1',
+      expect.stringMatching(`^RELOADING=1${time}`),
+      expect.stringMatching(/^READY=1/),
+    ]
+    await expect.poll(() => socket.messages).toEqual(expected)
+    expect(socket.messages.join('\n').match(/RELOADING|READY/g)).toEqual(['READY', 'RELOADING', 'READY'])
+    expect(socket.messages.at(-1)).not.toContain('bad')
   })
 })
 

@@ -109,6 +109,20 @@ describe('control', () => {
     expect(config.processes[0]?.env['FOURTH']).toBe('yes')
     expect(config.control?.http?.tokenDigest).toBe(digestOf('hunter22-hunter33'))
   })
+
+  it('a process that wants such a variable is told that it is withheld', () => {
+    const args = ['${MINE}', '${PONIX_CONTROL_TOKEN}', '${NOTIFY_FD}']
+    write({ http: 7, token: '${MINE}' }, { store: { command: 'x', args } })
+    expect(() => load({ MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' })).toThrow(
+      new RegExp(
+        [
+          String.raw`args\[0\]: \$\{MINE\} is for the orchestrator alone; give processes a variable of another name`,
+          String.raw`args\[1\]: \$\{PONIX_CONTROL_TOKEN\} is for the orchestrator alone; .*`,
+          String.raw`args\[2\]: \$\{NOTIFY_FD\} is not set and has no default; .*`,
+        ].join(String.raw`\n.*`),
+      ),
+    )
+  })
 })
 
 describe('the socket of a file that somebody wants to speak to', () => {

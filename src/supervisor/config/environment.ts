@@ -17,10 +17,20 @@ const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 export type Variables = Readonly<Record<string, string>>
 
-/** What children inherit of the orchestrator's own environment. */
-export function inheritedEnvironment(own: NodeJS.ProcessEnv): Variables {
-  const passedOn = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  return Object.fromEntries(passedOn.filter(([name]) => !privateNames.has(name)))
+/**
+ * What children inherit of the orchestrator's own environment, and what is withheld from them: `secretNames`, and what is
+ * meant for the orchestrator itself.
+ */
+export function inheritedEnvironment(
+  own: NodeJS.ProcessEnv,
+  secretNames: ReadonlySet<string>,
+): { readonly inherited: Variables; readonly withheld: ReadonlySet<string> } {
+  const set = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
+  const isWithheld = (name: string) => privateNames.has(name) || secretNames.has(name)
+  return {
+    inherited: Object.fromEntries(set.filter(([name]) => !isWithheld(name))),
+    withheld: new Set(set.flatMap(([name]) => (isWithheld(name) ? [name] : []))),
+  }
 }
 
 /**

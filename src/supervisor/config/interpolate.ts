@@ -10,9 +10,14 @@ const malformed = '"${" begins no ${NAME} or ${NAME:-default}; write $${ where a
 /**
  * Replaces `${NAME}` and `${NAME:-default}` (the default counts if the name is unset or empty, and may hold names itself);
  * `$${` stands for a plain `${`. Every other `$` stays as it is. A problem never holds a value, only names.
+ * `withheld`: names that are set, but not for this text.
  */
-export function interpolate(text: string, lookup: (name: string) => string | undefined): Interpolated {
-  const reader = new Interpolation(text, lookup)
+export function interpolate(
+  text: string,
+  lookup: (name: string) => string | undefined,
+  withheld: ReadonlySet<string> = new Set(),
+): Interpolated {
+  const reader = new Interpolation(text, lookup, withheld)
   const result = reader.read(false, true)
   return { text: result, problems: [...new Set(reader.problems)] }
 }
@@ -21,9 +26,11 @@ class Interpolation {
   readonly problems: string[] = []
   readonly #text: string
   readonly #lookup: (name: string) => string | undefined
+  readonly #withheld: ReadonlySet<string>
   #at = 0
 
-  constructor(text: string, lookup: (name: string) => string | undefined) {
+  constructor(text: string, lookup: (name: string) => string | undefined, withheld: ReadonlySet<string>) {
+    this.#withheld = withheld
     this.#text = text
     this.#lookup = lookup
   }
@@ -55,7 +62,9 @@ class Interpolation {
   #plain(name: string, counts: boolean): string {
     if (!counts) return ''
     const value = this.#lookup(name)
-    if (value === undefined) {
+    if (value === undefined && this.#withheld.has(name)) {
+      this.problems.push(`\${${name}} is for the orchestrator alone; give processes a variable of another name`)
+    } else if (value === undefined) {
       this.problems.push(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
     }
     return value ?? ''

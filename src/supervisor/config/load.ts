@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from '../graph.ts'
 import { resolveControl } from './control.ts'
 import { type ControlFile, controlSchema } from './control-schema.ts'
+import { inheritedEnvironment } from './environment.ts'
 import { describeFileError } from './file-error.ts'
 import { allKeys, childOf, type JsonNode, JsonSyntaxError, parseJson, positionOf, toValue } from './json-source.ts'
 import { type Instance, instancesOf } from './instances.ts'
@@ -38,8 +39,8 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const path = resolve(options.path)
   const { environment } = options
   const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
-  const passedOn = Object.fromEntries(Object.entries(environment).filter(([name]) => !secretNames.has(name)))
-  const around = lookAround({ path, broker, brokerProvider, running, problems }, file.env, passedOn)
+  const inheritance = inheritedEnvironment(environment, secretNames)
+  const around = lookAround({ path, broker, brokerProvider, running, problems, ...inheritance }, file.env)
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, around))
   checkLogFiles(processes, problems)
   if (brokerProvider !== null && !file.hasCycle) checkBrokerOrder(processes, brokerProvider, problems)

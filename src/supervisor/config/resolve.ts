@@ -1,7 +1,7 @@
 import { basename, dirname, resolve } from 'node:path'
 import { parseByteSize } from './byte-size.ts'
 import { type EnvFile, readEnvFile } from './env-file.ts'
-import { extendPath, inheritedEnvironment, programFolders, type Variables } from './environment.ts'
+import { extendPath, programFolders, type Variables } from './environment.ts'
 import type { Instance } from './instances.ts'
 import { interpolate } from './interpolate.ts'
 import type { JsonPath } from './json-source.ts'
@@ -27,6 +27,8 @@ export interface Surroundings {
   /** Every instance that runs, by name in the file. */
   readonly running: ReadonlyMap<string, readonly Instance[]>
   readonly inherited: Variables
+  /** Names of variables of the orchestrator that no process gets. */
+  readonly withheld: ReadonlySet<string>
   /** The file's own `env`, interpolated. */
   readonly shared: Variables
   /** False if the file's own `env` is wrong, so that a name may only seem to be unset. */
@@ -37,22 +39,20 @@ export interface Surroundings {
 
 /** Interpolates the file's own `env` and looks around. */
 export function lookAround(
-  options: Pick<Surroundings, 'path' | 'broker' | 'brokerProvider' | 'running' | 'problems'>,
+  options: Omit<Surroundings, 'shared' | 'namesAreKnown' | 'programFolders'>,
   env: ConfigFile['env'] | null,
-  own: NodeJS.ProcessEnv,
 ): Surroundings {
-  const inherited = inheritedEnvironment(own)
-  const scope = new Scope(options, inherited)
+  const scope = new Scope(options)
   scope.addInterpolated(env ?? {}, ['env'])
   const folders = programFolders(dirname(options.path))
-  return { ...options, inherited, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
+  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
 }
 
 /** One process with everything filled in, looked up and decided. What cannot be goes to the surroundings' problems. */
 export function resolveProcess(instance: Instance, around: Surroundings): ResolvedProcess {
   const { name, group, file } = instance
   const path = ['processes', group]
-  const scope = new Scope(around, around.inherited)
+  const scope = new Scope(around)
   scope.add(around.shared)
   const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
   scope.add(replica)
@@ -91,17 +91,19 @@ export function resolveProcess(instance: Instance, around: Surroundings): Resolv
   }
 }
 
+type ScopeSurroundings = Pick<Surroundings, 'broker' | 'problems' | 'inherited' | 'withheld'>
+
 /** Variables as they come together, each layer seeing those before it. */
 class Scope {
-  readonly #around: Pick<Surroundings, 'broker' | 'problems'>
+  readonly #around: ScopeSurroundings
   readonly #variables: Map<string, string>
   readonly #added = new Map<string, string>()
   usedBroker = false
   namesAreKnown = true
 
-  constructor(around: Pick<Surroundings, 'broker' | 'problems'>, inherited: Variables) {
+  constructor(around: ScopeSurroundings) {
     this.#around = around
-    this.#variables = new Map(Object.entries(inherited))
+    this.#variables = new Map(Object.entries(around.inherited))
   }
 
   /** What was added, without what was inherited. */
@@ -123,11 +125,12 @@ class Scope {
   }
 
   interpolate(text: string, path: JsonPath): string {
-    const result = interpolate(text, (name) => {
+    const lookup = (name: string) => {
       if (name !== 'mqtt_broker') return this.#variables.get(name)
       this.usedBroker = true
       return formatSocketAddress(this.#around.broker)
-    })
+    }
+    const result = interpolate(text, lookup, this.#around.withheld)
     if (this.namesAreKnown) for (const problem of result.problems) this.#around.problems.add(path, problem)
     return result.text
   }

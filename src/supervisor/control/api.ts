@@ -98,7 +98,8 @@ export class ControlApi {
         gives: 'stops everything in order, and the orchestrator',
         answer: (_, response) => {
           sendJson(response, 200, target.status())
-          response.once('finish', () => target.down())
+          // Also if whoever asked is gone by then.
+          response.once('close', () => target.down())
         },
       },
     }

@@ -9,6 +9,7 @@ import { makeRoomForSocket } from './socket-file.ts'
 
 /** Far more than tabs and scrapers need. */
 const MOST_CONNECTIONS = 256
+const KEEP_ALIVE_AFTER_MS = 60_000
 
 const advice: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there; stop that one, or choose another port',
@@ -22,7 +23,9 @@ export class ControlServer {
   readonly #server: Server
 
   private constructor(api: ControlApi, refuse?: (request: IncomingMessage) => void) {
-    this.#server = createServer((request, response) => void api.answer(request, response, refuse))
+    // A follower of /logs whose machine is gone says nothing: the connection is tried now and then.
+    const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS }
+    this.#server = createServer(options, (request, response) => void api.answer(request, response, refuse))
     this.#server.maxConnections = MOST_CONNECTIONS
   }
 
