@@ -1,3 +1,5 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, inject, test, vi } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
 import type { LogProbe } from '../../test/rig/nats-client.ts'
@@ -360,6 +362,38 @@ describe('consumer', () => {
     expect(record.seen).toEqual(range(0, 51))
   })
 
+  test.each([
+    ['the consumer that was there before', true],
+    ['a new one', false],
+  ])('N-6 what NATS forgets of the progress when it is killed is known to %s', async (_who, stays) => {
+    await using server = await startNats()
+    await using s = await scene(server.url)
+    await s.publish(...range(0, 50))
+    const record = recorder(stays ? 51 : 50)
+    const first = s.consume(record.handle, { observeIntervalMs: 10 })
+    const kept = () =>
+      s.client.manager.streams.getMessage('consumer_progress', {
+        last_by_subj: `consumer_progress.${s.stream}.${DURABLE}`,
+      })
+    await vi.waitFor(async () => expect((await kept())?.json()).toMatchObject({ ackFloor: 50 }), {
+      timeout: 10_000,
+      interval: 20,
+    })
+    if (!stays) await first.stop()
+    await server.kill()
+    const states = await filesLike(server.dataDir, `${s.stream}/obs/${DURABLE}/o.dat`)
+    for (const state of states) await rm(state)
+    await server.start()
+    await s.publish('50')
+    const second = stays ? undefined : s.consume(record.handle)
+    await vi.waitFor(() => expect(record.seen).toContain('50'), { timeout: 20_000, interval: 20 })
+    await untilSettled(s)
+    await (second ?? first).stop()
+    expect(states).toHaveLength(1)
+    expect(record.seen).toEqual(range(0, 51))
+    expect(s.log.count('NATS has lost how far worker was')).toBe(1)
+  })
+
   test('N-7 told to stop, it finishes the batch in hand and gives back what waits behind it at once', async () => {
     await using s = await scene()
     await s.publish(...range(0, 20))
@@ -469,3 +503,9 @@ describe('consumer', () => {
     expect((await deadLettersOf(s)).map(({ count, body }) => ({ count, body }))).toEqual([{ count: 1, body: 'deadly' }])
   })
 })
+
+/** The files below a folder whose path ends so. */
+async function filesLike(folder: string, end: string): Promise<readonly string[]> {
+  const paths = await readdir(folder, { recursive: true })
+  return paths.filter((path) => path.endsWith(end)).map((path) => join(folder, path))
+}

@@ -2,6 +2,7 @@ import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstrea
 import { StartupError } from '../runner/startup.ts'
 import { isConsumerNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
+import { ConsumerProgress, type Progress } from './consumer-progress.ts'
 import { natsMetrics } from './metrics.ts'
 import { covers } from './subjects.ts'
 
@@ -15,52 +16,79 @@ export interface DurableDefinition {
 }
 
 const NANOS_PER_MS = 1_000_000
+const SAME_CREATION_MS = 1000
+const START: Progress = { created: '', ackFloor: 0 }
 
 /** One durable pull consumer on the server, and how far it has come. */
 export class Durable {
   readonly definition: DurableDefinition
   readonly #client: NatsClient
+  readonly #kept: ConsumerProgress
   /** When the stream was created: in another stream of the same name the sequences start anew. */
   #streamCreated = ''
-  /** Everything up to this stream sequence was acknowledged when the server was last asked. */
-  #ackFloor = 0
+  /** When the server was last asked. */
+  #progress: Progress = START
 
   constructor(client: NatsClient, definition: DurableDefinition) {
     this.#client = client
     this.definition = definition
+    this.#kept = new ConsumerProgress(client, definition.stream, definition.durable)
   }
 
   /**
    * Creates the consumer if it is missing and brings its deadlines and limits up to date. One that was deleted while it was
-   * used starts behind what was acknowledged, not at the beginning of the stream. Throws a StartupError when its filter lies
-   * outside the stream's subjects, or when it exists as another kind of consumer; what JetStream itself throws when the
-   * stream is missing or JetStream does not answer.
+   * used starts behind what was acknowledged, not at the beginning of the stream; so does one whose progress the server has
+   * lost. Throws a StartupError when its filter lies outside the stream's subjects, or when it exists as another kind of
+   * consumer; what JetStream itself throws when the stream is missing or JetStream does not answer.
    */
   async ensure(): Promise<void> {
-    const { consumers, streams } = this.#client.manager
-    const { stream, durable, filterSubject } = this.definition
-    const info = await streams.info(stream)
+    const { streams } = this.#client.manager
+    const info = await streams.info(this.definition.stream)
     checkFilter(this.definition, info)
-    if (info.created !== this.#streamCreated) this.#ackFloor = 0
+    if (info.created !== this.#streamCreated) this.#progress = START
     this.#streamCreated = info.created
     const existing = await this.#find()
-    if (existing === undefined) {
-      await consumers.add(stream, { ...toConfig(this.definition), ...startAfter(this.#ackFloor) })
-      this.#client.logger.info(
-        { stream, durable, filter: filterSubject, after: this.#ackFloor },
-        'durable consumer created',
-      )
-      return
-    }
+    if (existing === undefined) return await this.#create(this.#progress.ackFloor)
     checkKind(this.definition, existing)
-    this.#remember(existing)
+    const lost = await this.#lostBy(existing)
+    if (lost !== undefined) return await this.#advance(existing, lost)
+    await this.#remember(existing)
     await this.#update(existing)
   }
 
   /** Asks the server how far the consumer is, for the metrics and for {@link ensure}. */
   async observe(): Promise<void> {
     const info = await this.#find()
-    if (info !== undefined) this.#remember(info)
+    if (info !== undefined) await this.#remember(info)
+  }
+
+  async #create(after: number): Promise<void> {
+    const { stream, durable, filterSubject } = this.definition
+    const info = await this.#client.manager.consumers.add(stream, {
+      ...toConfig(this.definition),
+      ...startAfter(after),
+    })
+    this.#client.logger.info({ stream, durable, filter: filterSubject, after }, 'durable consumer created')
+    this.#progress = { created: info.created, ackFloor: after }
+    await this.#kept.save(this.#progress)
+  }
+
+  /** How far the consumer was already, if the server knows of less. */
+  async #lostBy({ created, ack_floor }: ConsumerInfo): Promise<number | undefined> {
+    const known = [this.#progress, (await this.#kept.load()) ?? START].filter((progress) => isOf(progress, created))
+    const ackFloor = Math.max(0, ...known.map((progress) => progress.ackFloor))
+    return ackFloor > ack_floor.stream_seq ? ackFloor : undefined
+  }
+
+  /** The start of a consumer cannot be changed, so another one takes its place; what it has delivered comes again. */
+  async #advance({ ack_floor }: ConsumerInfo, ackFloor: number): Promise<void> {
+    const { stream, durable } = this.definition
+    this.#client.logger.warn(
+      { stream, durable },
+      `NATS has lost how far ${durable} was: it is at ${ack_floor.stream_seq} again, and goes on after ${ackFloor}`,
+    )
+    await this.#client.manager.consumers.delete(stream, durable)
+    await this.#create(ackFloor)
   }
 
   async #find(): Promise<ConsumerInfo | undefined> {
@@ -73,11 +101,14 @@ export class Durable {
     }
   }
 
-  #remember(info: ConsumerInfo): void {
+  async #remember({ created, ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
     const { durable } = this.definition
-    this.#ackFloor = info.ack_floor.stream_seq
-    natsMetrics.pending.set({ durable }, info.num_pending)
-    natsMetrics.ackPending.set({ durable }, info.num_ack_pending)
+    natsMetrics.pending.set({ durable }, num_pending)
+    natsMetrics.ackPending.set({ durable }, num_ack_pending)
+    const before = isOf(this.#progress, created) ? this.#progress.ackFloor : 0
+    // Less than before is a loss, which `ensure` makes good.
+    this.#progress = { created, ackFloor: Math.max(before, ack_floor.stream_seq) }
+    await this.#kept.save(this.#progress)
   }
 
   async #update({ config }: ConsumerInfo): Promise<void> {
@@ -89,6 +120,11 @@ export class Durable {
     await this.#client.manager.consumers.update(stream, durable, { ack_wait, max_ack_pending, max_deliver })
     this.#client.logger.info({ stream, durable }, 'durable consumer updated')
   }
+}
+
+/** Whether the progress is that of the consumer created then: the server says a little else of it after a restart. */
+function isOf(progress: Progress, created: string): boolean {
+  return Math.abs(Date.parse(progress.created) - Date.parse(created)) < SAME_CREATION_MS
 }
 
 function startAfter(sequence: number): Partial<ConsumerConfig> {

@@ -26,7 +26,13 @@ describe('streams', () => {
       discard: 'new',
     }
     expect(found.toSorted((a, b) => a.name.localeCompare(b.name))).toEqual([
-      { ...common, name: 'dead_letters', subjects: ['dead_letters.>'], max_age: 30 * 24 * 3600 * 1e9 },
+      {
+        ...common,
+        name: 'dead_letters',
+        subjects: ['dead_letters.>'],
+        max_age: 30 * 24 * 3600 * 1e9,
+        duplicate_window: 600 * 1e9,
+      },
       { ...common, name: 'gateways', subjects: ['gateway.>'] },
       { ...common, name: 'processed_envelopes', subjects: ['processed_envelopes.>'] },
       { ...common, name: 'raw_envelopes', subjects: ['raw_envelopes.>'] },

@@ -17,6 +17,8 @@ export interface StreamDefinition {
 }
 
 const DEAD_LETTERS_MIN_AGE_MS = 30 * 24 * 3600 * 1000
+/** After a crash of NATS a message may be delivered again that long after its dead letter was stored. */
+const DEAD_LETTERS_MIN_WINDOW_MS = 10 * 60 * 1000
 const NANOS_PER_MS = 1_000_000
 const NAME_IN_USE = 10_058
 const SUBJECTS_OVERLAP = 10_065
@@ -37,7 +39,13 @@ export function streamDefinitions(environment: {
     { name: rawStream, subjects: ['raw_envelopes.>'], ...limits },
     { name: processedStream, subjects: ['processed_envelopes.>'], ...limits },
     { name: gatewayStream, subjects: ['gateway.>'], ...limits },
-    { name: 'dead_letters', subjects: ['dead_letters.>'], ...limits, maxAgeMs: deadLettersAgeMs },
+    {
+      name: 'dead_letters',
+      subjects: ['dead_letters.>'],
+      maxBytes,
+      maxAgeMs: deadLettersAgeMs,
+      duplicateWindowMs: Math.max(duplicateWindowMs, DEAD_LETTERS_MIN_WINDOW_MS),
+    },
   ]
 }
 

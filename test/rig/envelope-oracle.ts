@@ -14,8 +14,8 @@ interface ShownRow {
 /** How what a reader sees differs from what was published: numbers of envelopes. */
 export interface Differences {
   readonly lost: readonly number[]
-  /** More than one row, more than one dead letter, or both. */
-  readonly repeated: readonly number[]
+  /** More than one row, more than one dead letter, or both; with what is seen of each. */
+  readonly repeated: readonly string[]
   /** What was never published, or has another's data. */
   readonly invented: readonly number[]
   /** What should have ended otherwise: a row instead of a dead letter, another reason. */
@@ -45,12 +45,12 @@ export class EnvelopeOracle {
       if (value !== number) strange.push(number)
     }
     for (const letter of await storedEvents(this.#pipeline.nats, 'dead_letters')) {
-      see(this.#numberIn(letter), letter.header(DEAD_LETTER_HEADERS.reason))
+      see(this.#numberIn(letter), `${letter.header(DEAD_LETTER_HEADERS.reason)} (${placeOf(letter)})`)
     }
     const { expected } = this.#load
     return {
       lost: [...expected.keys()].filter((number) => !seen.has(number)),
-      repeated: [...seen].filter(([, how]) => how.length > 1).map(([number]) => number),
+      repeated: [...seen].flatMap(([number, how]) => (how.length > 1 ? [`${number}: ${how.join(' | ')}`] : [])),
       invented: [...strange, ...[...seen.keys()].filter((number) => !expected.has(number))],
       misjudged: [...seen].flatMap(([number, [how = '']]) => (this.#isRight(number, how) ? [] : [`${number}: ${how}`])),
     }
@@ -77,4 +77,9 @@ export class EnvelopeOracle {
     if (letter.subject === 'dead_letters.raw_envelopes') return this.#load.numberOf(decodeRawEnvelope(body).receivedAt)
     return this.#load.numberOf(decodeProcessedEnvelope(body).occurredAt)
   }
+}
+
+/** Where a dead letter is, and when it came there. */
+function placeOf({ sequence, storedAt }: StoredEvent): string {
+  return `dead letter ${sequence}, ${new Date(storedAt).toISOString()}`
 }
