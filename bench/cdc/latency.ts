@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { decodeOrganization } from '../../src/proto/organization.ts'
-import type { Figure } from '../report/figures.ts'
+import { type Figure, quantile } from '../report/figures.ts'
 import type { CdcBenchStage } from './stage.ts'
 
 const PER_SECOND = 1000
@@ -35,8 +35,6 @@ export async function measureLatency(stage: CdcBenchStage): Promise<readonly Fig
     .filter(([id]) => Number(id.slice(1)) > WARM_UP_SECONDS * PER_SECOND)
     // The event can be there before the writer hears of its own commit.
     .map(([id, at]) => Math.max(0, (arrivals.get(id) ?? Infinity) - at))
-    .sort((a, b) => a - b)
-  const at = (part: number): number => latencies[Math.floor(latencies.length * part)] ?? NaN
   const figure = (part: string, ours: number, goal: Figure['goal']): Figure => {
     return {
       id: 'M-8',
@@ -48,7 +46,10 @@ export async function measureLatency(stage: CdcBenchStage): Promise<readonly Fig
       peers: new Map(),
     }
   }
-  return [figure('p50', at(0.5), { type: 'none' }), figure('p99', at(0.99), { type: 'value', atMost: P99_MS })]
+  return [
+    figure('p50', quantile(latencies, 0.5), { type: 'none' }),
+    figure('p99', quantile(latencies, 0.99), { type: 'value', atMost: P99_MS }),
+  ]
 }
 
 /** When each organization's event came. */

@@ -14,7 +14,11 @@ export class BenchServer {
   }
 
   /** Resolves when the server is ready. */
-  static async start(root: string, name: 'postgres' | 'nats', scratch: string): Promise<BenchServer> {
+  static async start(
+    root: string,
+    name: 'postgres' | 'nats' | 'clickhouse' | 'mqtt',
+    scratch: string,
+  ): Promise<BenchServer> {
     const port = await freePort()
     const data = join(scratch, name)
     const args = [join(root, 'dist', 'embedded.js'), name, '--port', String(port), '--data', data, '--stop-with-stdin']

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { besideOf, type Figure, isMet, median, tableOf } from './figures.ts'
+import { besideOf, type Figure, isMet, median, quantile, tableOf } from './figures.ts'
 
 const figure: Figure = {
   id: 'M-1',
@@ -19,6 +19,14 @@ describe('median', () => {
     expect(median([3, 1, 2])).toBe(2)
     expect(median([4, 1, 3, 2])).toBe(2.5)
     expect(median([])).toBeNaN()
+  })
+})
+
+describe('quantile', () => {
+  it('is a value that was measured', () => {
+    const hundred = Array.from({ length: 100 }, (_, index) => 100 - index)
+    expect([0, 0.5, 0.99, 1].map((part) => quantile(hundred, part))).toEqual([1, 51, 100, 100])
+    expect(quantile([], 0.5)).toBeNaN()
   })
 })
 

@@ -35,6 +35,12 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
+/** The value that this part of them, of 1, is not above; NaN of nothing. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? NaN
+}
+
 /** What took its turns beside us; both lists are in the order of the rounds. */
 export function besideOf(name: string, ours: readonly number[], values: readonly number[]): Beside {
   return { name, value: median(values), ratio: median(ours.map((own, round) => own / (values[round] ?? NaN))) }

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
+import { besideOf, type Figure, median, quantile } from '../report/figures.ts'
+import { sensorPayload } from './payload.ts'
+import { type AnalyticsBenchStage, NEIGHBOUR, ORGANIZATION } from './stage.ts'
+
+const PER_SECOND = 200
+const SECONDS = 10
+const WARM_UP_SECONDS = 2
+const DEVICES = 10
+/** Of each kind of hostile device. */
+const HOSTILE_DEVICES = 5
+const HOSTILE_PER_SECOND = 100
+const MOST_TIMES = 2
+
+const ZEROS = (length: number): string => `[${Array.from({ length }, () => '0').join(',')}]`
+/** Longer than it may take, by far. */
+const ENDLESS = `{"n": ${ZEROS(400)}.all(a, ${ZEROS(400)}.all(b, ${ZEROS(400)} == ${ZEROS(400)}))}`
+/** Not so long that it would be stopped. */
+const HEAVY = `{"n": ${ZEROS(150)}.all(a, ${ZEROS(150)}.all(b, true))}`
+
+/**
+ * P-3: from the storing of a raw envelope of one organization until its processed envelope is there, at 200 a second, alone and
+ * while another organization's devices send 100 a second whose expressions run for ever, or nearly as long as they may.
+ */
+export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: number): Promise<Figure> {
+  await stage.createDevices('quiet-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
+  await stage.createDevices('endless-', HOSTILE_DEVICES, NEIGHBOUR, ENDLESS)
+  await stage.createDevices('heavy-', HOSTILE_DEVICES, NEIGHBOUR, HEAVY)
+  const disturbed: number[] = []
+  const alone: number[] = []
+  for (let round = 1; round <= rounds; round += 1) {
+    console.error(`bench: P-3, round ${round} of ${rounds}`)
+    alone.push(await p99(stage, round, false))
+    disturbed.push(await p99(stage, round, true))
+  }
+  return {
+    id: 'P-3',
+    what: 'raw → processed envelope, hostile neighbour, p99',
+    unit: 'ms',
+    ours: median(disturbed),
+    beside: besideOf('no neighbour', disturbed, alone),
+    goal: { type: 'ratio', atMost: MOST_TIMES },
+    peers: new Map(),
+  }
+}
+
+async function p99(stage: AnalyticsBenchStage, round: number, withNeighbour: boolean): Promise<number> {
+  await stage.empty()
+  const service = stage.start('analytics')
+  await service.says('"ready"')
+  const name = `${round}-${withNeighbour}`
+  const stopping = new AbortController()
+  const neighbour = withNeighbour ? disturb(stage, name, stopping.signal) : Promise.resolve()
+  const arrivals = await consume(stage)
+  const published = await publish(stage, name)
+  while (arrivals.size < published.length) await sleep(20)
+  stopping.abort()
+  await neighbour
+  await service.stop()
+  const latencies = published.map((at, number) => (arrivals.get(number) ?? Infinity) - at)
+  return quantile(latencies.slice(WARM_UP_SECONDS * PER_SECOND), 0.99)
+}
+
+/** When each envelope was published, by its number. */
+async function publish(stage: AnalyticsBenchStage, name: string): Promise<readonly number[]> {
+  const published: number[] = []
+  const stored: Promise<void>[] = []
+  const start = performance.now()
+  while (published.length < (WARM_UP_SECONDS + SECONDS) * PER_SECOND) {
+    const number = published.length
+    const waitMs = start + (number * 1000) / PER_SECOND - performance.now()
+    if (waitMs > 0) await sleep(waitMs)
+    published.push(performance.now())
+    const device = `quiet-${number % DEVICES}`
+    stored.push(stage.publishRaw(ORGANIZATION, device, sensorPayload(number), `quiet-${name}-${number}`))
+  }
+  await Promise.all(stored)
+  return published
+}
+
+async function disturb(stage: AnalyticsBenchStage, name: string, signal: AbortSignal): Promise<void> {
+  for (let number = 0; !signal.aborted; number += 1) {
+    const kind = number % 2 === 0 ? 'endless' : 'heavy'
+    const device = `${kind}-${(number >> 1) % HOSTILE_DEVICES}`
+    await stage.publishRaw(NEIGHBOUR, device, sensorPayload(number), `hostile-${name}-${number}`)
+    await sleep(1000 / HOSTILE_PER_SECOND)
+  }
+}
+
+/** When the processed envelope of each number came. */
+async function consume(stage: AnalyticsBenchStage): Promise<ReadonlyMap<number, number>> {
+  const arrivals = new Map<number, number>()
+  const consumer = await stage.nats.jetstream.consumers.get('processed_envelopes')
+  await consumer.consume({
+    max_messages: 5000,
+    callback: ({ data }) => {
+      const { organizationId, data: values } = decodeProcessedEnvelope(data)
+      if (organizationId === ORGANIZATION) arrivals.set(Number(values['generic_sensor_0']), performance.now())
+    },
+  })
+  return arrivals
+}

@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { type ClickHouse, openClickHouse } from '../../src/clickhouse/connection.ts'
+import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import { type ClosableProducer, createProducer } from '../../src/nats/producer.ts'
+import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import { BenchServer } from '../cdc/server.ts'
+import { BenchProgram } from './program.ts'
+
+/** The organization of the devices whose figures count; and the one of those who disturb them. */
+export const ORGANIZATION = 'ours'
+export const NEIGHBOUR = 'neighbour'
+const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters'] as const
+/** Where the time of ours goes, for Chrome's tools. */
+const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
+
+interface Servers {
+  readonly postgres: BenchServer
+  readonly nats: BenchServer
+  readonly clickhouse: BenchServer
+  readonly mqtt: BenchServer
+}
+
+/** All the servers of the pipeline, of the bench's own and with our tables; and the programs between them. */
+export class AnalyticsBenchStage {
+  readonly root: string
+  readonly nats: NatsClient
+  readonly clickhouse: ClickHouse
+  readonly producer: ClosableProducer
+  readonly #servers: Servers
+  readonly #database: Client
+
+  private constructor(root: string, servers: Servers, database: Client, nats: NatsClient, clickhouse: ClickHouse) {
+    this.root = root
+    this.#servers = servers
+    this.#database = database
+    this.nats = nats
+    this.clickhouse = clickhouse
+    this.producer = createProducer(nats, { maxInFlight: 1000 })
+  }
+
+  static async open(root: string, scratch: string): Promise<AnalyticsBenchStage> {
+    const start = (name: Parameters<typeof BenchServer.start>[1]) => BenchServer.start(root, name, scratch)
+    const [postgres, nats, clickhouse, mqtt] = await Promise.all([
+      start('postgres'),
+      start('nats'),
+      start('clickhouse'),
+      start('mqtt'),
+    ])
+    const servers = { postgres, nats, clickhouse, mqtt }
+    execFileSync(process.execPath, [join(root, 'dist/migrate.js'), 'up'], {
+      env: environmentOf(servers),
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    const login = { user: 'ponix', password: 'ponix', database: 'ponix' }
+    const database = new Client({ host: '127.0.0.1', port: postgres.port, ...login })
+    await database.connect()
+    process.env['PONIX_LOG_LEVEL'] = 'silent'
+    const common = { startupTimeoutMs: 10_000, logger: createLogger('bench') }
+    const client = await connectNats({ url: `nats://127.0.0.1:${nats.port}`, name: 'bench', ...common })
+    const url = `http://127.0.0.1:${clickhouse.port}`
+    const account = { username: 'ponix', password: 'ponix', database: 'ponix', application: 'bench' }
+    const stage = new AnalyticsBenchStage(
+      root,
+      servers,
+      database,
+      client,
+      openClickHouse({ url, ...account, ...common }),
+    )
+    await database.query(`INSERT INTO organizations (id, name) VALUES ('${ORGANIZATION}', 'o'), ('${NEIGHBOUR}', 'n')`)
+    // The service makes the streams.
+    const service = stage.start('analytics')
+    await service.says('"ready"')
+    await service.stop()
+    return stage
+  }
+
+  get mqttUrl(): string {
+    return `mqtt://127.0.0.1:${this.#servers.mqtt.port}`
+  }
+
+  /** The environment of a program between these servers. */
+  environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return { ...environmentOf(this.#servers), ...more }
+  }
+
+  /** Starts one of our services. */
+  start(service: 'analytics' | 'gateway-orchestrator', profile = false): BenchProgram {
+    return new BenchProgram(join(this.root, `dist/${service}.js`), profile ? PROFILE : [], this.environment())
+  }
+
+  async createDevices(prefix: string, count: number, organizationId: string, expression: string): Promise<void> {
+    await this.#database.query(
+      `INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
+       SELECT $1 || n, $2, $1 || n, $3 FROM generate_series(0, $4 - 1) n`,
+      [prefix, organizationId, expression, count],
+    )
+  }
+
+  /** A gateway that listens at the bench's broker. */
+  async createGateway(): Promise<void> {
+    await this.#database.query(
+      `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config) VALUES ('g', $1, 'g', 'mqtt', $2)`,
+      [ORGANIZATION, JSON.stringify({ broker_url: this.mqttUrl })],
+    )
+  }
+
+  /** Resolves when JetStream has it. */
+  async publishRaw(organizationId: string, endDeviceId: string, payload: Uint8Array, messageId: string): Promise<void> {
+    const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: BigInt(Date.now()) * 1000n })
+    await this.producer.publish({ subject: `raw_envelopes.${endDeviceId}`, body, messageId })
+  }
+
+  async query<T>(query: string): Promise<T[]> {
+    const result = await this.clickhouse.client.query({ query, format: 'JSONEachRow' })
+    return await result.json<T>()
+  }
+
+  /** As before the first envelope was processed; the raw ones wait to be processed again. */
+  async rewind(): Promise<void> {
+    const { consumers, streams } = this.nats.manager
+    for await (const { name } of consumers.list('raw_envelopes')) await consumers.delete('raw_envelopes', name)
+    // Made anew by the service: emptied, it would still know the message ids.
+    await streams.delete('processed_envelopes').catch(() => undefined)
+    await this.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
+  }
+
+  /** Nothing anywhere. */
+  async empty(): Promise<void> {
+    await this.rewind()
+    for (const stream of STREAMS) {
+      if (stream !== 'processed_envelopes') await this.nats.manager.streams.purge(stream)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.producer.close()
+    await this.nats.drain()
+    await this.clickhouse.close()
+    await this.#database.end()
+    await Promise.all(Object.values(this.#servers).map((server: BenchServer) => server.stop()))
+  }
+}
+
+function environmentOf({ postgres, nats, clickhouse }: Servers): Record<string, string> {
+  return {
+    PATH: process.env['PATH'] ?? '',
+    PONIX_LOG_LEVEL: 'info',
+    PONIX_POSTGRES_HOST: '127.0.0.1',
+    PONIX_POSTGRES_PORT: String(postgres.port),
+    PONIX_NATS_URL: `nats://127.0.0.1:${nats.port}`,
+    PONIX_CLICKHOUSE_URL: `http://127.0.0.1:${clickhouse.port}`,
+  }
+}

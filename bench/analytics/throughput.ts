@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { join } from 'node:path'
+import { besideOf, type Figure, median } from '../report/figures.ts'
+import { BenchProgram } from './program.ts'
+import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
+
+const ENVELOPES = 200_000
+const DEVICES = 100
+const PER_SECOND = 20_000
+const MOST_MEMORY_MB = 512
+/** A temperature of 25.5, a humidity of 65 and a pressure of 1013.3. */
+const PAYLOAD = Buffer.from('006700FF01688202732795', 'hex')
+
+interface Run {
+  /** From the first message that is asked for to the last row that ClickHouse has and JetStream knows of. */
+  readonly ms: number
+  readonly megabytes: number
+  /** Of the service alone; the start is part of it. */
+  readonly processorMs: number
+}
+
+/**
+ * M-11: a backlog of 200,000 raw envelopes of 100 devices becomes rows. Beside us, of the same: JetStream's part of the way in
+ * alone (consume and acknowledge), and ClickHouse's part alone (insert the same rows, their text ready).
+ */
+export async function measureThroughput(
+  stage: AnalyticsBenchStage,
+  { rounds, alone, profile }: { readonly rounds: number; readonly alone: boolean; readonly profile: boolean },
+): Promise<readonly Figure[]> {
+  await stage.createDevices('throughput-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
+  await publishBacklog(stage)
+  const ours: Run[] = []
+  const consumed: number[] = []
+  const inserted: number[] = []
+  for (let round = 1; round <= rounds; round += 1) {
+    console.error(`bench: M-11, round ${round} of ${rounds}`)
+    const run = await runOurs(stage, profile)
+    console.error(
+      `bench: ${Math.round(run.ms)} ms, of the processor ${run.processorMs} ms, ${Math.round(run.megabytes)} MB`,
+    )
+    ours.push(run)
+    if (alone) continue
+    consumed.push(await runContender(stage, 'consume'))
+    inserted.push(await runContender(stage, 'insert'))
+  }
+  await stage.empty()
+  const times = ours.map(({ ms }) => ms)
+  const base = { id: 'M-11', unit: 'ms', ours: median(times), peers: new Map<string, number>() } as const
+  const what = '200,000 raw envelopes → rows'
+  return [
+    {
+      ...base,
+      what,
+      beside: alone ? null : besideOf('JetStream consume + acknowledge', times, consumed),
+      goal: { type: 'value', atMost: (ENVELOPES / PER_SECOND) * 1000 },
+      peers: new Map(alone ? [] : [['ClickHouse insert alone', median(inserted)]]),
+    },
+    {
+      ...base,
+      what: `${what}, processor time of the service`,
+      ours: median(ours.map(({ processorMs }) => processorMs)),
+      beside: null,
+      goal: { type: 'none' },
+    },
+    {
+      ...base,
+      what: `${what}, most memory`,
+      unit: 'MB',
+      ours: Math.max(...ours.map(({ megabytes }) => megabytes)),
+      beside: null,
+      goal: { type: 'value', atMost: MOST_MEMORY_MB },
+    },
+  ]
+}
+
+async function publishBacklog(stage: AnalyticsBenchStage): Promise<void> {
+  const TOGETHER = 10_000
+  for (let from = 0; from < ENVELOPES; from += TOGETHER) {
+    const numbers = Array.from({ length: TOGETHER }, (_, index) => from + index)
+    await Promise.all(
+      numbers.map((n) => stage.publishRaw(ORGANIZATION, `throughput-${n % DEVICES}`, PAYLOAD, `backlog-${n}`)),
+    )
+  }
+}
+
+async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Run> {
+  await stage.rewind()
+  const service = stage.start('analytics', profile)
+  const start = await service.says('"durable":"analytics-raw"')
+  const end = await service.during(whenStored(stage))
+  const run = { ms: end - start, megabytes: service.megabytes, processorMs: service.processorMs }
+  await service.stop()
+  const [found] = await stage.query<{ rows: number }>('SELECT toUInt32(count()) AS rows FROM processed_envelopes')
+  if (found?.rows !== ENVELOPES) throw new Error(`${found?.rows} rows of ${ENVELOPES} envelopes`)
+  return run
+}
+
+/** The time when every processed envelope is acknowledged. */
+async function whenStored({ nats }: AnalyticsBenchStage): Promise<number> {
+  for (;;) {
+    const info = await nats.manager.consumers.info('processed_envelopes', 'analytics-processed').catch(() => undefined)
+    if (info !== undefined && info.ack_floor.stream_seq >= ENVELOPES) return performance.now()
+    await sleep(20)
+  }
+}
+
+async function runContender(stage: AnalyticsBenchStage, part: 'consume' | 'insert'): Promise<number> {
+  if (part === 'consume') await stage.rewind()
+  else await stage.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
+  const path = join(stage.root, '.ponix/bench/programs/analytics-contender.js')
+  const contender = new BenchProgram(path, [part], stage.environment({ BENCH_ENVELOPES: String(ENVELOPES) }))
+  const done = contender.says('"done"')
+  const start = await contender.says('"started"')
+  const ms = (await done) - start
+  await contender.stop()
+  return ms
+}
