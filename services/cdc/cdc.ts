@@ -10,7 +10,7 @@ import type { PostgresServer } from '../../src/postgres/replication/replication-
 import { ReplicationError } from '../../src/postgres/replication/replication-error.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { RunnerOptions } from '../../src/runner/runner.ts'
-import { StartupError } from '../../src/runner/startup.ts'
+import { connectWithBackoff, StartupError } from '../../src/runner/startup.ts'
 import { CAPTURED_TABLES, ENTITIES } from './captured-tables.ts'
 import { deadLetterMetric, observeCdc } from './cdc-metrics.ts'
 import { ChangePublisher } from './change-publisher.ts'
@@ -33,7 +33,9 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger): Prom
   const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_SECS
   await reachPostgres(server, { timeoutMs: startupTimeoutMs, logger })
   const nats = await connectNats({ url: environment.PONIX_NATS_URL, name: 'ponix-cdc', startupTimeoutMs, logger })
-  await ensureStreams(nats, cdcStreams(environment))
+  const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs: startupTimeoutMs, logger }
+  // It has to write files for that: on a busy disk a request takes longer than the client waits.
+  await connectWithBackoff(jetstream, () => ensureStreams(nats, cdcStreams(environment)))
   const publisher = createChangePublisher(nats, environment, logger)
   const capture = createCapture(server, publisher, environment, logger)
   observeCdc({

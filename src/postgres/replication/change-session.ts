@@ -7,8 +7,9 @@ import { heartbeatPrefix } from './heartbeat.ts'
 import type { Lsn } from './lsn.ts'
 import type { PgoutputMessage } from './pgoutput-messages.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
-import type { ReplicationConnection, ReplicationStream } from './replication-connection.ts'
+import type { ReplicationConnection } from './replication-connection.ts'
 import { ReplicationError } from './replication-error.ts'
+import type { ReplicationStream } from './replication-stream.ts'
 
 export interface SessionOptions {
   readonly slot: string

@@ -1,5 +1,8 @@
-import { readFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { Client } from 'pg'
 import { afterAll, beforeAll, beforeEach, afterEach, expect, test, vi } from 'vitest'
 import { startPostgres, type PostgresAddress, type ServerControl } from '../../../test/rig/servers.ts'
@@ -29,14 +32,16 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-/** What only the server's owner may do. */
-async function asOwner(...statements: readonly string[]): Promise<void> {
+/** What only the server's owner may do. Returns the rows of the last statement. */
+async function asOwner(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]> {
   const password = (await readFile(join(server.dataDir, 'superuser-password'), 'utf8')).trim()
   const { host, port } = server
   const owner = new Client({ host, port, database: 'postgres', user: 'postgres', password })
   await owner.connect()
-  for (const statement of statements) await owner.query(statement)
+  let rows: readonly Record<string, unknown>[] = []
+  for (const statement of statements) ({ rows } = await owner.query(statement))
   await owner.end()
+  return rows
 }
 
 /** A capture that ran once; its slot is there. */
@@ -76,4 +81,58 @@ test('C-10: a role that may not replicate is told so in one line, and how to cha
     code: 'rights',
     message: 'the role plain may not replicate; as a superuser run: ALTER ROLE "plain" REPLICATION',
   })
+})
+
+test('C-9: while the stream waits the server hears of it often enough not to cut it', async () => {
+  await database.sql(`ALTER DATABASE ${database.server.database} SET wal_sender_timeout = '500ms'`)
+  const sink = new ScriptedSink()
+  const limits = { maxMessages: 1, maxBytes: 1000 }
+  await using running = startCapture(database, ['items'], sink, { limits, confirm: { changes: 1, ms: 3_600_000 } })
+  await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
+  sink.holds = () => true
+  await database.sql('INSERT INTO items SELECT n FROM generate_series(1, 50000) n')
+  await sink.until(1)
+  const stream = `SELECT pid, reply_time > backend_start + interval '3 s' AS heard FROM pg_stat_replication`
+  const [first] = await asOwner(stream)
+  await vi.waitUntil(async () => (await asOwner(stream))[0]?.['heard'] === true, WAIT)
+  expect(await asOwner(stream)).toEqual([{ pid: first?.['pid'], heard: true }])
+  expect(running.capture.retries).toBe(0)
+  sink.release()
+  await sink.until(50_000)
+})
+
+/** The same server, while it is stopped, with another setting on its command line. */
+async function startWith(setting: string): Promise<AsyncDisposable> {
+  const data = join(server.dataDir, 'data')
+  const { uid, gid } = await stat(data)
+  const line = await readFile(join(data, 'postmaster.opts'), 'utf8')
+  const [program = '', ...quoted] = line.trim().split(' ')
+  const args = quoted.map((arg) => arg.replaceAll('"', ''))
+  const child = spawn(program, [...args, '-c', setting], { uid, gid, cwd: data, stdio: ['ignore', 'ignore', 'pipe'] })
+  for await (const said of createInterface({ input: child.stderr })) {
+    if (said.includes('ready to accept connections')) break
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      const gone = once(child, 'exit')
+      child.kill('SIGINT')
+      await gone
+    },
+  }
+}
+
+test('C-10: a server with wal_level=replica is told so in one line, at once, and how to change it', async () => {
+  await server.stop()
+  try {
+    await using _replica = await startWith('wal_level=replica')
+    const { finished, capture } = startCapture(database, [ITEMS], new ScriptedSink())
+    await expect(finished).rejects.toMatchObject({
+      code: 'wal_level',
+      message: `PostgreSQL's wal_level is replica, it must be logical; run: ALTER SYSTEM SET wal_level = logical, and restart PostgreSQL`,
+    })
+    expect(capture.retries).toBe(0)
+  } finally {
+    await server.start()
+    await database.reconnect()
+  }
 })

@@ -1,0 +1,190 @@
+import { escapeIdentifier, escapeLiteral, type Client, type Connection, type Submittable } from 'pg'
+import { readFrame, writeStatus, type Frame } from './frames.ts'
+import { formatLsn, type Lsn } from './lsn.ts'
+import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
+
+export interface StartReplication {
+  readonly slot: string
+  readonly publication: string
+  /** The server starts here or where the slot stands, whichever is later. */
+  readonly from: Lsn
+  /** Whether logical messages are wanted: PostgreSQL 14 and later. */
+  readonly messages: boolean
+  /** Called for each frame, in order, also shortly after `pause`. What it throws ends the stream. */
+  readonly onFrame: (frame: Frame) => void
+}
+
+/**
+ * The places in PostgreSQL that tell of a missing publication, whatever the language: up to version 17 it is an error, since
+ * then a warning, and its changes are left out.
+ */
+const PUBLICATION_ROUTINES: ReadonlySet<unknown> = new Set(['get_publication_oid', 'LoadPublications'])
+
+/** Switches a connection for replication to a stream of changes. Throws a ReplicationError. */
+export async function startStream(client: Client, request: StartReplication): Promise<ReplicationStream> {
+  const publications = escapeLiteral(escapeIdentifier(request.publication))
+  const text =
+    `START_REPLICATION SLOT ${escapeIdentifier(request.slot)} LOGICAL ${formatLsn(request.from)}` +
+    ` (proto_version '1', publication_names ${publications}${request.messages ? ", messages 'true'" : ''})`
+  const query = new CopyBoth(text, request)
+  client.on('notice', (notice) => {
+    if (tellsOfMissingPublication(notice)) query.fail(publicationMissing(request, notice))
+  })
+  try {
+    client.connection.once('replicationStart', query.handleStart)
+    client.query(query)
+    await query.started
+  } catch (error) {
+    throw replicationErrorFrom(error, `stream from the replication slot ${request.slot}`)
+  } finally {
+    client.connection.off('replicationStart', query.handleStart)
+  }
+  return new ReplicationStream(copyChannel(client.connection), query)
+}
+
+/** A running stream of changes. */
+export class ReplicationStream {
+  /** Rejects with a ReplicationError when the stream breaks; resolves when the server has ended it. */
+  readonly ended: Promise<void>
+  readonly #channel: CopyChannel
+  readonly #query: CopyBoth
+
+  constructor(channel: CopyChannel, query: CopyBoth) {
+    this.#channel = channel
+    this.#query = query
+    this.ended = query.ended.catch((error: unknown) => {
+      throw replicationErrorFrom(error, 'go on streaming changes')
+    })
+    this.ended.catch(() => undefined)
+  }
+
+  /** Tells the server that everything up to `confirmed` is stored; with `replyRequested` it answers with a keepalive. */
+  confirm(confirmed: Lsn, replyRequested = false): void {
+    this.#channel.sendCopyFromChunk(writeStatus(confirmed, replyRequested, Date.now()))
+  }
+
+  /** Stops reading from the socket, so that PostgreSQL waits. Frames that were read already are still delivered. */
+  pause(): void {
+    this.#channel.stream.pause()
+  }
+
+  resume(): void {
+    this.#channel.stream.resume()
+  }
+
+  /**
+   * Ends the stream: a last confirmation, then the copy's end from both sides, which shows that the server has taken the
+   * confirmation. What the server still sends is dropped. Resolves to false when it did not answer in time.
+   */
+  async finish(confirmed: Lsn, timeoutMs: number): Promise<boolean> {
+    this.#query.dropFrames()
+    this.resume()
+    this.confirm(confirmed)
+    const done = new Promise<boolean>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs, false)
+      const settle = (answered: boolean) => () => {
+        clearTimeout(timer)
+        resolve(answered)
+      }
+      this.#channel.once('copyDone', settle(true))
+      this.ended.then(settle(true), settle(false))
+    })
+    this.#channel.endCopyFrom()
+    return done
+  }
+}
+
+/** What pg's connection can do besides what its types say. */
+interface CopyChannel extends Connection {
+  sendCopyFromChunk(chunk: Buffer): void
+  endCopyFrom(): void
+}
+
+function copyChannel(connection: Connection): CopyChannel {
+  if (!isCopyChannel(connection)) throw new Error('this version of pg has no copy-both mode')
+  return connection
+}
+
+function isCopyChannel(connection: Connection): connection is CopyChannel {
+  return 'sendCopyFromChunk' in connection && 'endCopyFrom' in connection
+}
+
+/** The query that switches the connection to copy-both mode; pg calls its `handle…` methods. */
+class CopyBoth implements Submittable {
+  readonly started: Promise<void>
+  readonly ended: Promise<void>
+  readonly handleStart: () => void
+  readonly #text: string
+  readonly #request: StartReplication
+  #onFrame: (frame: Frame) => void
+  #end: () => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
+
+  constructor(text: string, request: StartReplication) {
+    this.#text = text
+    this.#request = request
+    this.#onFrame = request.onFrame
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve
+      this.#fail = reject
+    })
+    let start: () => void = () => undefined
+    const began = new Promise<void>((resolve) => (start = resolve))
+    this.handleStart = start
+    this.started = Promise.race([began, this.ended])
+    this.started.catch(() => undefined)
+  }
+
+  dropFrames(): void {
+    this.#onFrame = () => undefined
+  }
+
+  submit(connection: Connection): void {
+    connection.query(this.#text)
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }, connection: Connection): void {
+    try {
+      this.#onFrame(readFrame(chunk))
+    } catch (error) {
+      this.fail(error)
+      connection.stream.destroy()
+    }
+  }
+
+  /** From here on nothing more is handed over. */
+  fail(error: unknown): void {
+    this.dropFrames()
+    this.#fail(error)
+  }
+
+  handleError(error: unknown): void {
+    this.fail(tellsOfMissingPublication(error) ? publicationMissing(this.#request, error) : error)
+  }
+
+  handleCommandComplete(): void {
+    // The copy's result; ReadyForQuery follows and ends the query.
+  }
+
+  handleReadyForQuery(): void {
+    this.#end()
+  }
+}
+
+function tellsOfMissingPublication(message: unknown): boolean {
+  return (
+    typeof message === 'object' && message !== null && 'routine' in message && PUBLICATION_ROUTINES.has(message.routine)
+  )
+}
+
+/** The server reads the catalogue as it was where the slot stands: creating the publication now does not help. */
+function publicationMissing({ slot, publication }: StartReplication, cause: unknown): ReplicationError {
+  const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)})`
+  const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
+  return new ReplicationError(
+    'publication',
+    `the publication ${publication} did not exist when the next changes in the replication slot ${slot} were made; they ` +
+      `cannot become events. To accept that and go on from now, create it and run: ${drop}; ${forget}`,
+    { cause },
+  )
+}
