@@ -80,7 +80,7 @@ beforeEach(async () => {
 })
 
 function device(deviceId: string, payloadConversion = LPP): void {
-  const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n }
+  const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n, lastSeenAt: null }
   devices.set(deviceId, { deviceId, payloadConversion, ...common })
 }
 
@@ -143,6 +143,7 @@ async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = clie
       get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
     },
     capture: { isActive: async () => false },
+    lastSeenStore: { record: async () => {} },
     writer,
     workerUrl: worker.url,
     logger: log.logger,
@@ -471,15 +472,17 @@ describe('P-11: metrics', () => {
 })
 
 describe('P-11: when each device was last heard', () => {
-  it('is told by the envelope that is newest, not by the one that came last', () => {
+  it('is told by the envelope that is newest, not by the one that came last, and never lies in the future', () => {
     const lastSeen = new LastSeen()
     const note = (endDeviceId: string, occurredAt: bigint): void =>
-      lastSeen.note({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9n, data: {} })
+      lastSeen.note({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })
     note('a', 2_000_000n)
     note('b', 3_000_000n)
     note('a', 1_000_000n)
+    note('ahead', 4_000_000_000_000n)
     const organization_id = 'organization'
     expect(lastSeen.list()).toEqual([
+      { end_device_id: 'ahead', organization_id, last_seen: '1970-01-01T00:00:09.000000Z' },
       { end_device_id: 'b', organization_id, last_seen: '1970-01-01T00:00:03.000000Z' },
       { end_device_id: 'a', organization_id, last_seen: '1970-01-01T00:00:02.000000Z' },
     ])

@@ -7,12 +7,14 @@ import { runConsumer } from '../../src/nats/consumer.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
 import type { CaptureActivity } from '../../src/postgres/capture-activity.ts'
+import type { LastSeenStore } from '../../src/postgres/last-seen-store.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { AppProcess, Closer, ReadinessCheck } from '../../src/runner/runner.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import type { AnalyticsEnvironment } from './environment.ts'
 import { LastSeen } from './last-seen.ts'
+import { LastSeenRecorder } from './last-seen-recorder.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { createProcessedHandler } from './processed-consumer.ts'
 import { createRawHandler } from './raw-consumer.ts'
@@ -24,6 +26,7 @@ export interface AnalyticsParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
   readonly organizations: Pick<OrganizationRepository, 'get'>
   readonly capture: CaptureActivity
+  readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter
   /** The program of the evaluation workers. */
   readonly workerUrl: URL
@@ -50,7 +53,7 @@ const RAW_MAX_ACK_PENDING = 20_000
 
 /** Starts the evaluation workers and sets up the two consumers. */
 export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics> {
-  const { environment, logger, nats, workerUrl } = parts
+  const { environment, lastSeenStore, logger, nats, workerUrl } = parts
   const pool = new EvaluationPool({
     workerUrl,
     workers: environment.PONIX_ANALYTICS_WORKERS,
@@ -62,7 +65,8 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
   })
   await pool.start()
   const producer = createProducer(nats)
-  const lastSeen = new LastSeen()
+  const recorder = new LastSeenRecorder({ store: lastSeenStore, logger })
+  const lastSeen = new LastSeen((id, at) => recorder.note(id, at))
   const changes = new DeviceChanges(parts)
   const directory = new DeviceDirectory({ ...parts, changesAreKnown: () => changes.known })
   return {
@@ -78,7 +82,7 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
     },
     async close() {
       producer.close()
-      await pool.close()
+      await Promise.all([pool.close(), recorder.close()])
     },
   }
 }

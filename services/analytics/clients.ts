@@ -7,6 +7,7 @@ import { ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresCaptureActivity } from '../../src/postgres/capture-activity.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
+import { PostgresLastSeenStore } from '../../src/postgres/last-seen-store.ts'
 import { postgresOptions } from '../../src/postgres/options.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
@@ -37,6 +38,7 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     endDevices: new PostgresEndDeviceRepository(database),
     organizations: new PostgresOrganizationRepository(database),
     capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),
+    lastSeenStore: new PostgresLastSeenStore(database),
     writer: createEnvelopeWriter(clickhouse),
     readiness,
     closers,

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CdcStage } from '../../test/rig/cdc-rig.ts'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CdcStage, storedEvents } from '../../test/rig/cdc-rig.ts'
 import { probeLog } from '../../test/rig/nats-client.ts'
 import type { LogProbe } from '../../test/rig/nats-client.ts'
 import type { ServiceProcess } from '../../test/rig/service-process.ts'
@@ -7,7 +7,9 @@ import { PostgresCaptureActivity } from '../../src/postgres/capture-activity.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
+import { PostgresLastSeenStore } from '../../src/postgres/last-seen-store.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
+import { decodeEndDevice } from '../../src/proto/end-device.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import type { DeviceLookup } from './device-directory.ts'
@@ -55,7 +57,7 @@ beforeEach(async () => {
   })
   stopping = new AbortController()
   running = changes.run(directory, stopping.signal)
-  await expect.poll(() => changes.known).toBe(true)
+  await vi.waitUntil(() => changes.known, { timeout: 15_000 })
 })
 
 afterEach(async () => {
@@ -115,6 +117,24 @@ describe('P-6: what is remembered of a device is dropped by the event of its cha
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
     stage.client.connection.publish('end_device.update', 'no end device')
     await expect.poll(() => lookUp()).toEqual(known('{"v": 2}'))
+  })
+})
+
+describe('P-11: that a device was heard is no change', () => {
+  it('makes no event and leaves what is remembered; the next event of the device does not tell of it', async () => {
+    expect(await remembered()).toEqual(known('{"v": 1}'))
+    const before = asked
+    await new PostgresLastSeenStore(database).record(new Map([['dev', 5_000_000n]]))
+    await stage.database.sql(`UPDATE organizations SET name = 'Other' WHERE id = 'other'`)
+    await stage.untilStored('entities', 1)
+    expect(await lookUp()).toEqual(known('{"v": 1}'))
+    expect(asked).toBe(before)
+    await stage.database.sql(`UPDATE end_devices SET name = 'Renamed'`)
+    await stage.untilStored('entities', 2)
+    const events = await storedEvents(stage.client, 'entities')
+    expect(events.map(({ subject }) => subject)).toEqual(['organization.update', 'end_device.update'])
+    const [, renamed] = events.map(({ body }) => body)
+    expect(decodeEndDevice(renamed ?? new Uint8Array())).toMatchObject({ name: 'Renamed', lastSeenAt: null })
   })
 })
 

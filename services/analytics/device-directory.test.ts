@@ -11,6 +11,7 @@ const DEVICE: EndDevice = {
   payloadConversion: 'cayenne_lpp_decode(input)',
   createdAt: 0n,
   updatedAt: 0n,
+  lastSeenAt: null,
 }
 const ORGANIZATION: Organization = {
   id: 'organization',

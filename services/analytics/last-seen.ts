@@ -15,11 +15,20 @@ const MAX_DEVICES = 10_000
 /** When each device was last heard, of those this process served; the ones not heard for longest are forgotten first. */
 export class LastSeen {
   readonly #devices = new Map<string, { readonly organizationId: string; readonly at: Instant }>()
+  readonly #onSeen: (endDeviceId: string, at: Instant) => void
 
-  note({ endDeviceId, organizationId, occurredAt }: ProcessedEnvelope): void {
+  /** `onSeen` is told of each payload, and must not throw. */
+  constructor(onSeen: (endDeviceId: string, at: Instant) => void = () => {}) {
+    this.#onSeen = onSeen
+  }
+
+  /** A clock that is ahead says nothing of a device: it was not heard later than its payload was processed. */
+  note({ endDeviceId, organizationId, occurredAt, processedAt }: ProcessedEnvelope): void {
+    const seenAt = occurredAt > processedAt ? processedAt : occurredAt
+    this.#onSeen(endDeviceId, seenAt)
     const known = this.#devices.get(endDeviceId)
     this.#devices.delete(endDeviceId)
-    const at = known !== undefined && known.at > occurredAt ? known.at : occurredAt
+    const at = known !== undefined && known.at > seenAt ? known.at : seenAt
     this.#devices.set(endDeviceId, { organizationId, at })
     if (this.#devices.size <= MAX_DEVICES) return
     const [oldest] = this.#devices.keys()

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startWholePath } from '../../test/rig/whole-path.ts'
 import type { WholePath } from '../../test/rig/whole-path.ts'
@@ -21,6 +22,19 @@ describe('P-1, P-8: from the bytes of a device to rows in ClickHouse', () => {
     const expected = { organization_id: 'organization', t: 25.5, h: 65, b: 1013.3, later: 1 }
     expect(await path.query(values, 'example')).toEqual([expected])
     expect(await path.deadLetters()).toBe(0)
+  })
+})
+
+describe('P-11: last-seen', () => {
+  it('is in PostgreSQL, of the newest envelope of a device', async () => {
+    await path.createDevice('heard')
+    expect((await path.endDevices.get('heard'))?.lastSeenAt).toBeNull()
+    await path.publish('heard', 100)
+    await expect.poll(() => path.rowsOf('heard'), { timeout: 20_000 }).toEqual({ rows: 100, envelopes: 100 })
+    const newest = `SELECT toString(toUnixTimestamp64Micro(max(occurred_at))) AS at
+      FROM processed_envelopes WHERE end_device_id = {device: String}`
+    const [{ at }] = z.tuple([z.object({ at: z.string() })]).parse(await path.query(newest, 'heard'))
+    await expect.poll(async () => String((await path.endDevices.get('heard'))?.lastSeenAt)).toBe(at)
   })
 })
 

@@ -84,6 +84,17 @@ describe('W-3 every method answers', () => {
     expect((await refusal(api.client.call(devices.getEndDevice, { deviceId }))).code).toBe(Status.NOT_FOUND)
   })
 
+  test('P-11: a device shows when it was last heard, after the first time', async () => {
+    const organizationId = await newOrganization()
+    const [silent, heard] = [await newDevice(organizationId), await newDevice(organizationId)]
+    await schema.sql(`INSERT INTO end_device_last_seen VALUES ($1, '2026-01-02 03:04:05.000006+00')`, [heard])
+    const lastSeenAt = { seconds: 1_767_323_045n, nanos: 6000 }
+    expect((await api.client.call(devices.getEndDevice, { deviceId: heard })).endDevice).toMatchObject({ lastSeenAt })
+    const { endDevices } = await api.client.call(devices.listEndDevices, { organizationId })
+    expect(endDevices).toMatchObject([{ deviceId: heard, lastSeenAt }, { deviceId: silent }])
+    expect(endDevices[1]).not.toHaveProperty('lastSeenAt')
+  })
+
   test('gateways: create, get, list, update, delete', async () => {
     const organizationId = await newOrganization()
     const request = { organizationId, gatewayType: 'emqx', gatewayConfig: '{"host": "mqtt.example.com"}' }

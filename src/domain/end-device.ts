@@ -9,4 +9,6 @@ export interface EndDevice {
   readonly payloadConversion: string
   readonly createdAt: Instant
   readonly updatedAt: Instant
+  /** When the newest payload that could be converted was received; null before the first, and where it is not asked for. */
+  readonly lastSeenAt: Instant | null
 }

@@ -19,9 +19,11 @@ interface EndDeviceRow {
   readonly payload_conversion: string | null
   readonly created_at: Instant
   readonly updated_at: Instant
+  readonly last_seen_at: Instant | null
 }
 
-const COLUMNS = 'device_id, organization_id, name, payload_conversion, created_at, updated_at'
+const COLUMNS = `device_id, organization_id, name, payload_conversion, created_at, updated_at,
+  (SELECT seen.last_seen_at FROM end_device_last_seen seen WHERE seen.end_device_id = device_id) AS last_seen_at`
 
 const CREATE: Statement = {
   name: 'create_end_device',
@@ -101,5 +103,6 @@ function fromRow(row: EndDeviceRow): EndDevice {
     payloadConversion: row.payload_conversion ?? '',
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+    lastSeenAt: row.last_seen_at,
   }
 }

@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import type { EndDevice } from '../domain/end-device.ts'
 import { decodeMessage } from './binary.ts'
 import { EndDeviceSchema, type EndDevice as ProtoEndDevice } from './gen/ponix/end_device/v1/end_device_pb.ts'
-import { requiredInstant, timestampFromInstant } from './timestamp.ts'
+import { optionalInstant, requiredInstant, timestampFromInstant } from './timestamp.ts'
 
 export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
   return create(EndDeviceSchema, {
@@ -12,6 +12,7 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
     createdAt: timestampFromInstant(device.createdAt),
     updatedAt: timestampFromInstant(device.updatedAt),
     payloadConversion: device.payloadConversion,
+    ...(device.lastSeenAt === null ? {} : { lastSeenAt: timestampFromInstant(device.lastSeenAt) }),
   })
 }
 
@@ -24,6 +25,7 @@ function endDeviceFromProto(message: ProtoEndDevice): EndDevice {
     payloadConversion: message.payloadConversion,
     createdAt: requiredInstant('end_device.created_at', message.createdAt),
     updatedAt: requiredInstant('end_device.updated_at', message.updatedAt),
+    lastSeenAt: optionalInstant(message.lastSeenAt),
   }
 }
 

@@ -61,6 +61,7 @@ test('W-2 an end device comes back as it went', () => {
     payloadConversion: text,
     createdAt: instant,
     updatedAt: instant,
+    lastSeenAt: fc.option(instant),
   })
   fc.assert(
     fc.property(device, (value) => {

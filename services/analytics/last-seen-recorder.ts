@@ -1,0 +1,95 @@
+import type { Instant } from '../../src/domain/instant.ts'
+import type { LastSeenStore } from '../../src/postgres/last-seen-store.ts'
+import { oneLine } from '../../src/runner/startup.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+
+export interface LastSeenRecorderParts {
+  readonly store: LastSeenStore
+  readonly logger: Logger
+  /** Between the end of one write and the begin of the next. Default 1000. */
+  readonly intervalMs?: number
+  /** Devices that wait to be written at most; the ones not heard for longest are left out then. Default 100,000. */
+  readonly maxDevices?: number
+}
+
+/** Devices in one statement. */
+const MAX_BATCH = 5000
+/** For what is left when the service stops. */
+const CLOSE_TIMEOUT_MS = 5000
+
+/**
+ * Writes down when devices were last heard, once a second at most and each device once. Whoever notes never waits; while the
+ * store is away it is kept for later.
+ */
+export class LastSeenRecorder {
+  readonly #parts: LastSeenRecorderParts
+  /** In the order in which they were heard. */
+  readonly #waiting = new Map<string, Instant>()
+  #timer: NodeJS.Timeout | undefined
+  #writing: Promise<void> | undefined
+  #failing = false
+  #closed = false
+
+  constructor(parts: LastSeenRecorderParts) {
+    this.#parts = parts
+  }
+
+  /** How many devices wait to be written. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  note(deviceId: string, at: Instant): void {
+    this.#keep(deviceId, at)
+    this.#schedule()
+  }
+
+  /** Writes what waits, if the store is there; whatever happens it ends in bounded time. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#writing
+    const signal = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
+    while (this.#waiting.size > 0 && (await this.#write(signal)));
+    if (this.#waiting.size > 0)
+      this.#parts.logger.warn(`of ${this.#waiting.size} devices it was not written down when they were last heard`)
+  }
+
+  #keep(deviceId: string, at: Instant): void {
+    const known = this.#waiting.get(deviceId)
+    this.#waiting.delete(deviceId)
+    this.#waiting.set(deviceId, known !== undefined && known > at ? known : at)
+    if (this.#waiting.size <= (this.#parts.maxDevices ?? 100_000)) return
+    const [longestAgo] = this.#waiting.keys()
+    if (longestAgo !== undefined) this.#waiting.delete(longestAgo)
+  }
+
+  #schedule(): void {
+    if (this.#closed || this.#timer !== undefined || this.#writing !== undefined || this.#waiting.size === 0) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#writing = this.#write().then(() => {
+        this.#writing = undefined
+        this.#schedule()
+      })
+    }, this.#parts.intervalMs ?? 1000)
+  }
+
+  /** Says whether the store took it. */
+  async #write(signal?: AbortSignal): Promise<boolean> {
+    const batch = new Map([...this.#waiting].slice(0, MAX_BATCH))
+    for (const deviceId of batch.keys()) this.#waiting.delete(deviceId)
+    try {
+      await this.#parts.store.record(batch, { signal })
+      if (this.#failing) this.#parts.logger.info('it is written down again when devices were last heard')
+      this.#failing = false
+      return true
+    } catch (error) {
+      for (const [deviceId, at] of batch) this.#keep(deviceId, at)
+      if (!this.#failing)
+        this.#parts.logger.warn(`cannot write down when devices were last heard; trying again: ${oneLine(error)}`)
+      this.#failing = true
+      return false
+    }
+  }
+}
