@@ -5,14 +5,19 @@ import { GatewayService } from '../../src/domain/gateway-service.ts'
 import { createIdGenerator } from '../../src/domain/ids.ts'
 import { OrganizationService } from '../../src/domain/organization-service.ts'
 import type { PayloadConversionChecker } from '../../src/domain/payload-conversion.ts'
+import { TelemetryService } from '../../src/domain/telemetry-service.ts'
+import type { ClickHouse } from '../../src/clickhouse/connection.ts'
+import { createEnvelopeReader } from '../../src/clickhouse/envelope-reader.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import { Health } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
+import { TelemetryService as Telemetry } from '../../src/proto/gen/ponix/analytics/v1/telemetry_pb.ts'
 import { EndDeviceService as EndDevices } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService as Gateways } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { CsvExports } from './csv-exports.ts'
 import { endDeviceRoutes } from './end-device-routes.ts'
 import { gatewayRoutes } from './gateway-routes.ts'
 import { GrpcServer, type GrpcServerOptions } from './grpc-server.ts'
@@ -22,9 +27,12 @@ import { createObserver, observePool } from './observer.ts'
 import { OpenStreams } from './open-streams.ts'
 import { organizationRoutes } from './organization-routes.ts'
 import { reflectionRoutes } from './reflection-routes.ts'
+import { telemetryRoutes } from './telemetry-routes.ts'
 
 export interface ApiParts {
   readonly database: PostgresDatabase
+  /** Need not answer: without it nothing but telemetry is out of service. */
+  readonly clickhouse: ClickHouse
   readonly logger: Logger
   readonly payloadConversions: PayloadConversionChecker
   /** Where the metrics go. Default: prom-client's own registry, which the service serves. */
@@ -32,34 +40,47 @@ export interface ApiParts {
 }
 
 export interface Api {
-  readonly health: HealthMonitor
+  /** Keeps what the services say of their health up to date, until the signal aborts. */
+  watchHealth(signal: AbortSignal): Promise<void>
+  /** For the service's HTTP server. */
+  readonly csvExports: CsvExports
   /** A server of the api on this address; it does not listen yet. */
   serve(host: string, port: number, options?: Pick<GrpcServerOptions, 'drainMs'>): GrpcServer
 }
 
 /** Puts the layers together: routes on domain services on repositories on the database. */
-export function createApi({ database, logger, payloadConversions, registry = register }: ApiParts): Api {
+export function createApi(parts: ApiParts): Api {
+  const { database, clickhouse, logger, payloadConversions, registry = register } = parts
   const newId = createIdGenerator()
   const streams = new OpenStreams()
   const services = [Organizations, EndDevices, Gateways]
-  const health = new HealthMonitor({
-    services: services.map((service) => service.typeName),
-    check: (signal) => database.ping(signal),
-  })
+  const monitors = [
+    new HealthMonitor({
+      services: ['', ...services.map((service) => service.typeName)],
+      check: (signal) => database.ping(signal),
+    }),
+    new HealthMonitor({
+      services: [Telemetry.typeName],
+      check: async (signal) => void (await Promise.all([database.ping(signal), clickhouse.ping(signal)])),
+    }),
+  ]
   observePool(() => database.usage, registry)
   const organizations = new PostgresOrganizationRepository(database)
   const endDevices = new PostgresEndDeviceRepository(database)
   const gateways = new PostgresGatewayRepository(database)
+  const telemetry = new TelemetryService({ organizations, endDevices, telemetry: createEnvelopeReader(clickhouse) })
   const routes = [
     ...organizationRoutes(new OrganizationService({ organizations, newId })),
     ...endDeviceRoutes(new EndDeviceService({ endDevices, newId, payloadConversions })),
     ...gatewayRoutes(new GatewayService({ gateways, newId })),
-    ...healthRoutes(health, streams),
-    ...reflectionRoutes([...services, Health], streams),
+    ...telemetryRoutes(telemetry),
+    ...healthRoutes(monitors, streams),
+    ...reflectionRoutes([...services, Telemetry, Health], streams),
   ]
   const observe = createObserver(logger, registry)
   return {
-    health,
+    watchHealth: async (signal) => void (await Promise.all(monitors.map((monitor) => monitor.run(signal)))),
+    csvExports: new CsvExports({ telemetry, observe }),
     serve: (host, port, options) => new GrpcServer({ host, port, routes, streams, observe, ...options }),
   }
 }

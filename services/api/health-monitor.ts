@@ -3,7 +3,7 @@ import { HealthCheckResponse_ServingStatus as ServingStatus } from '../../src/pr
 import type { ReadinessCheck } from '../../src/runner/runner.ts'
 
 export interface HealthMonitorOptions {
-  /** Full names of the services that need what is checked. */
+  /** Full names of the services that need what is checked; '' is the server as a whole. */
   readonly services: readonly string[]
   readonly check: ReadinessCheck
   /** Between two checks. Default 1000. */
@@ -14,7 +14,7 @@ export interface HealthMonitorOptions {
 
 type Listener = (status: ServingStatus) => void
 
-/** Knows, and tells at once, whether our services can serve: they can while the database answers and no shutdown has begun. */
+/** Knows, and tells at once, whether some services can serve: they can while what they need answers and no shutdown has begun. */
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions
   readonly #services: ReadonlySet<string>
@@ -23,7 +23,7 @@ export class HealthMonitor {
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options
-    this.#services = new Set(['', ...options.services])
+    this.#services = new Set(options.services)
   }
 
   /** Checks until the signal aborts; from then on nothing is serving. */
@@ -40,7 +40,7 @@ export class HealthMonitor {
     this.#change(ServingStatus.NOT_SERVING)
   }
 
-  /** The state of a service, '' being the server as a whole; null for one that does not exist. */
+  /** The state of a service; null for one that is not looked after here. */
   status(service: string): ServingStatus | null {
     return this.#services.has(service) ? this.#status : null
   }

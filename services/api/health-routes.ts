@@ -13,19 +13,19 @@ import type { OpenStreams } from './open-streams.ts'
 import { statusOf } from './status.ts'
 import { asBuffer, identity, unary, type Route } from './unary.ts'
 
-/** grpc.health.v1.Health. */
-export function healthRoutes(monitor: HealthMonitor, streams: OpenStreams): readonly Route[] {
+/** grpc.health.v1.Health, for all that the monitors look after. */
+export function healthRoutes(monitors: readonly HealthMonitor[], streams: OpenStreams): readonly Route[] {
   return [
     unary(Health.method.check, ({ service }) => {
-      const status = monitor.status(service)
+      const status = monitorOf(monitors, service)?.status(service) ?? null
       if (status === null) throw new DomainError('not_found', `Service not found: ${service}`)
       return Promise.resolve({ status })
     }),
-    watchRoute(monitor, streams),
+    watchRoute(monitors, streams),
   ]
 }
 
-function watchRoute(monitor: HealthMonitor, streams: OpenStreams): Route {
+function watchRoute(monitors: readonly HealthMonitor[], streams: OpenStreams): Route {
   const service = Health.typeName
   const method = `${service}/${Health.method.watch.name}`
   return {
@@ -38,7 +38,7 @@ function watchRoute(monitor: HealthMonitor, streams: OpenStreams): Route {
         }
         try {
           const request = decodeMessage(HealthCheckRequestSchema, call.request)
-          watch(call, request.service, monitor, streams)
+          watch(call, request.service, monitorOf(monitors, request.service), streams)
           call.once('cancelled', () => ended(Status.OK))
         } catch (error) {
           const status = statusOf(error)
@@ -54,22 +54,25 @@ function watchRoute(monitor: HealthMonitor, streams: OpenStreams): Route {
 function watch(
   call: ServerWritableStream<Buffer, Buffer>,
   service: string,
-  monitor: HealthMonitor,
+  monitor: HealthMonitor | undefined,
   streams: OpenStreams,
 ): void {
   const send = (status: ServingStatus): void => {
     call.write(asBuffer(toBinary(HealthCheckResponseSchema, create(HealthCheckResponseSchema, { status }))))
   }
-  const status = monitor.status(service)
-  send(status ?? ServingStatus.SERVICE_UNKNOWN)
-  const unwatch = status === null ? () => {} : monitor.watch(send)
+  send(monitor?.status(service) ?? ServingStatus.SERVICE_UNKNOWN)
+  const unwatch = monitor?.watch(send) ?? (() => {})
   const close = streams.opened(() => {
     unwatch()
-    if (status !== null) send(ServingStatus.NOT_SERVING)
+    if (monitor !== undefined) send(ServingStatus.NOT_SERVING)
     call.end()
   })
   call.once('cancelled', () => {
     unwatch()
     close()
   })
+}
+
+function monitorOf(monitors: readonly HealthMonitor[], service: string): HealthMonitor | undefined {
+  return monitors.find((monitor) => monitor.status(service) !== null)
 }

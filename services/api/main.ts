@@ -1,4 +1,6 @@
 import { createPayloadConversionChecker } from '../../src/cel/checker.ts'
+import { openClickHouse } from '../../src/clickhouse/connection.ts'
+import { clickhouseOptions } from '../../src/clickhouse/options.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { postgresOptions } from '../../src/postgres/options.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
@@ -14,20 +16,27 @@ await runMain('api', async () => {
   // Refused before anything is waited for.
   await assertLoopback(environment.PONIX_GRPC_HOST)
   const logger = createLogger('api')
+  const client = { name: 'ponix-api', logger }
+  const clickhouse = openClickHouse(clickhouseOptions(environment, client))
   const database = await connectPostgres({
-    ...postgresOptions(environment, { name: 'ponix-api', logger }),
+    ...postgresOptions(environment, client),
     limits: { maxConnections: environment.PONIX_API_POSTGRES_CONNECTIONS },
   })
-  const api = createApi({ database, logger, payloadConversions: createPayloadConversionChecker() })
+  const api = createApi({ database, clickhouse, logger, payloadConversions: createPayloadConversionChecker() })
   const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)
   logger.info(`gRPC on ${await server.listen()}`)
   await runService({
     service: 'api',
     logger,
-    processes: { grpc: (signal) => server.run(signal), health: (signal) => api.health.run(signal) },
-    closers: { postgres: () => database.close() },
+    processes: {
+      grpc: (signal) => server.run(signal),
+      csv: (signal) => api.csvExports.run(signal),
+      health: (signal) => api.watchHealth(signal),
+    },
+    closers: { postgres: () => database.close(), clickhouse: () => clickhouse.close() },
     // The running calls have ten seconds; cutting off the rest needs a moment more.
     closerTimeoutMs: 12_000,
     readiness: { postgres: (signal) => database.ping(signal) },
+    requests: api.csvExports.handle,
   })
 })

@@ -60,6 +60,7 @@ const SERVICES = [
   'grpc.health.v1.Health',
   'grpc.reflection.v1.ServerReflection',
   'grpc.reflection.v1alpha.ServerReflection',
+  'ponix.analytics.v1.TelemetryService',
   'ponix.end_device.v1.EndDeviceService',
   'ponix.gateway.v1.GatewayService',
   'ponix.organization.v1.OrganizationService',

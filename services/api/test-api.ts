@@ -2,12 +2,28 @@ import { Client as GrpcJsClient, credentials, type status as Status, type Servic
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createPayloadConversionChecker } from '../../src/cel/checker.ts'
+import { openClickHouse, type ClickHouseOptions } from '../../src/clickhouse/connection.ts'
 import { PostgresDatabase } from '../../src/postgres/database.ts'
 import type { TestServer } from '../../src/postgres/test-schema.ts'
 import { GrpcClient } from '../../src/proto/grpc-client.ts'
 import { createApi, type Api } from './api.ts'
 
 // What the tests of the api stand on: the whole api in this process, on a real database, reached through a real socket.
+
+export interface TestApiOptions {
+  readonly drainMs?: number
+  /** Default: one that is away. */
+  readonly clickhouse?: ClickHouseOptions
+}
+
+const NO_CLICKHOUSE = {
+  url: 'http://127.0.0.1:1',
+  database: 'none',
+  username: 'none',
+  password: 'none',
+  application: 'test',
+  startupTimeoutMs: 1000,
+}
 
 export type LogLine = Readonly<Record<string, unknown>>
 
@@ -35,7 +51,8 @@ export class TestApi implements AsyncDisposable {
     this.channel = new GrpcJsClient(this.address, credentials.createInsecure())
   }
 
-  static async start(server: TestServer, options: { readonly drainMs?: number } = {}): Promise<TestApi> {
+  static async start(server: TestServer, options: TestApiOptions = {}): Promise<TestApi> {
+    const { drainMs } = options
     const log: LogLine[] = []
     const logger = pino({ base: null, level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) })
     const database = new PostgresDatabase({
@@ -45,14 +62,22 @@ export class TestApi implements AsyncDisposable {
       logger,
     })
     const registry = new Registry()
-    const api = createApi({ database, logger, registry, payloadConversions: createPayloadConversionChecker() })
-    const grpc = api.serve('127.0.0.1', 0, options)
+    const clickhouse = openClickHouse(options.clickhouse ?? { ...NO_CLICKHOUSE, logger })
+    const api = createApi({
+      database,
+      clickhouse,
+      logger,
+      registry,
+      payloadConversions: createPayloadConversionChecker(),
+    })
+    const grpc = api.serve('127.0.0.1', 0, drainMs === undefined ? {} : { drainMs })
     const address = await grpc.listen()
     const stop = new AbortController()
-    const running = Promise.all([grpc.run(stop.signal), api.health.run(stop.signal)])
+    const running = Promise.all([grpc.run(stop.signal), api.watchHealth(stop.signal), api.csvExports.run(stop.signal)])
     return new TestApi({ address, api, database, registry, log }, async () => {
       stop.abort()
       await running
+      await clickhouse.close()
     })
   }
 

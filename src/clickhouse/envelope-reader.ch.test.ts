@@ -252,9 +252,9 @@ describe('the end of a query', () => {
   test('A-4 an abort ends it in ClickHouse too, and the reader with the reason', async () => {
     await fill()
     const controller = new AbortController()
-    const batches = createEnvelopeReader(database.clickhouse)
-      .read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
-      [Symbol.asyncIterator]()
+    const reader = createEnvelopeReader(database.clickhouse)
+    const stream = reader.read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
+    const batches = stream[Symbol.asyncIterator]()
     await batches.next()
     expect(await running()).toHaveLength(1)
     controller.abort(new Error('gone'))
@@ -278,7 +278,8 @@ describe('the end of a query', () => {
   test('an abort before it began asks nothing', async () => {
     const reader = createEnvelopeReader(openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' }))
     const aborted = AbortSignal.abort(new Error('gone'))
-    await expect(reader.read(ALL, WHOLE, { signal: aborted })[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
+    const stream = reader.read(ALL, WHOLE, { signal: aborted })
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
   })
 
   test('one that takes too long is unavailable, with what to do', async () => {
@@ -290,9 +291,8 @@ describe('the end of a query', () => {
 
   test('ClickHouse away is unavailable, without its address', async () => {
     const nowhere = openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' })
-    const failure = await createEnvelopeReader(nowhere)
-      .read(ALL, WHOLE)
-      [Symbol.asyncIterator]()
+    const stream = createEnvelopeReader(nowhere).read(ALL, WHOLE)
+    const failure = await stream[Symbol.asyncIterator]()
       .next()
       .catch((error: unknown) => error)
     expect(failure).toEqual(new DomainError('unavailable', 'The telemetry store is not available; try again'))

@@ -26,3 +26,16 @@ export function clampInstant(instant: Instant): Instant {
   if (instant < FIRST) return FIRST
   return instant > LAST ? LAST : instant
 }
+
+const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
+
+/** The instant that an RFC 3339 time means, digits below a microsecond cut off; null when it is none. */
+export function fromRfc3339(text: string): Instant | null {
+  const [, date, time, fraction = '', sign, hours = '0', minutes = '0'] = RFC3339.exec(text) ?? []
+  if (date === undefined || time === undefined || Number(hours) > 23 || Number(minutes) > 59) return null
+  const local = Date.parse(`${date}T${time}Z`)
+  // JavaScript takes the 31st of February for the 3rd of March.
+  if (Number.isNaN(local) || !new Date(local).toISOString().startsWith(`${date}T${time}`)) return null
+  const offset = (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -60_000 : 60_000)
+  return BigInt(local - offset) * 1000n + BigInt(fraction.padEnd(6, '0').slice(0, 6))
+}

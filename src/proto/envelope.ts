@@ -6,7 +6,11 @@ import type { JsonObject } from '../domain/gateway.ts'
 import type { Instant } from '../domain/instant.ts'
 import { decodeMessage, notA } from './binary.ts'
 import { MappingError } from './errors.ts'
-import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
+import {
+  ProcessedEnvelopeSchema,
+  RawEnvelopeSchema,
+  type ProcessedEnvelope as ProtoProcessedEnvelope,
+} from './gen/ponix/envelope/v1/envelope_pb.ts'
 import { forEachField, readStruct, writeStruct } from './struct.ts'
 import { requiredInstant, splitInstant, timestampFromInstant } from './timestamp.ts'
 
@@ -50,6 +54,11 @@ export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array
   writeTimestamp(writer, FIELD.processedAt, envelope.processedAt)
   writer.tag(FIELD.organizationId, WireType.LengthDelimited).string(envelope.organizationId)
   return writer.finish()
+}
+
+/** The message itself, to be a part of another one. */
+export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProcessedEnvelope {
+  return fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(envelope))
 }
 
 /** Throws a MappingError for anything but a whole ProcessedEnvelope; absent data is the empty object. */

@@ -5,6 +5,9 @@ import { checkReadiness } from './readiness.ts'
 import type { ReadinessCheck } from './runner.ts'
 import { oneLine, StartupError } from './startup.ts'
 
+/** Answers the requests that are its own, and returns false for the others. */
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
+
 export interface HttpOptions {
   readonly service: string
   /** The variable the port came from, for the line that says it is in use. */
@@ -12,6 +15,8 @@ export interface HttpOptions {
   readonly port: number
   readonly readiness: Readonly<Record<string, ReadinessCheck>>
   readonly routes: Readonly<Record<string, () => unknown>>
+  /** Sees every request first. */
+  readonly requests?: RequestHandler | undefined
   readonly stopping: AbortSignal
 }
 
@@ -29,7 +34,7 @@ export async function serveHttp(options: HttpOptions): Promise<Server> {
   if (!defaultMetrics) collectDefaultMetrics()
   defaultMetrics = true
   const server = createServer((request, response) => {
-    void respond(options, request, response)
+    if (options.requests?.(request, response) !== true) void respond(options, request, response)
   })
   await listen(server, options)
   return server

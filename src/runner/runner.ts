@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { integer } from './environment-fragments.ts'
 import { readEnvironment } from './environment.ts'
 import { serveHttp } from './http.ts'
+import type { RequestHandler } from './http.ts'
 import { runLifecycle } from './lifecycle.ts'
 import type { LifecycleHost } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
@@ -31,6 +32,8 @@ export interface RunnerOptions {
   readonly readiness?: Readonly<Record<string, ReadinessCheck>>
   /** Further routes of the service's HTTP server, by path: `/gateways`. GET only, JSON out. */
   readonly routes?: Readonly<Record<string, () => unknown>>
+  /** Sees every request of that server first. */
+  readonly requests?: RequestHandler
 }
 
 /**
@@ -58,13 +61,13 @@ export function httpPortVariable(service: string): string {
 }
 
 async function openHttp(options: RunnerOptions, stopping: AbortSignal): Promise<void> {
-  const { service, logger, readiness = {}, routes = {} } = options
+  const { service, logger, readiness = {}, routes = {}, requests } = options
   const portVariable = httpPortVariable(service)
   const reading = readEnvironment(z.object({ [portVariable]: integer(0, 65_535).prefault('0') }), process.env)
   if (!reading.ok) throw new StartupError(reading.errors.join('; '))
   const port = reading.value[portVariable] ?? 0
   if (port === 0) return
-  await serveHttp({ service, portVariable, port, readiness, routes, stopping })
+  await serveHttp({ service, portVariable, port, readiness, routes, requests, stopping })
   logger.info({ port }, 'serving /healthz, /readyz and /metrics')
 }
 

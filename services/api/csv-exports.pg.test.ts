@@ -1,0 +1,182 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { status as Status } from '@grpc/grpc-js'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { TestSchema } from '../../src/postgres/test-schema.ts'
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
+import { TelemetryService } from '../../src/proto/gen/ponix/analytics/v1/telemetry_pb.ts'
+import { startClickHouse } from '../../test/rig/servers.ts'
+import { refusal } from './test-api.ts'
+import { TestTelemetry } from './test-telemetry.ts'
+
+const { getLatest, queryEnvelopes } = TelemetryService.method
+
+let clickhouse: Awaited<ReturnType<typeof startClickHouse>>
+let schema: TestSchema
+let telemetry: TestTelemetry
+let organizationId: string
+let deviceId: string
+
+beforeAll(async () => {
+  clickhouse = await startClickHouse()
+  schema = await TestSchema.create(inject('postgres'))
+})
+
+afterAll(async () => {
+  await schema[Symbol.asyncDispose]()
+  await clickhouse[Symbol.asyncDispose]()
+})
+
+beforeEach(async () => {
+  telemetry = await TestTelemetry.start(schema, clickhouse)
+  ;({ organizationId, deviceId } = telemetry)
+})
+
+afterEach(() => telemetry[Symbol.asyncDispose]())
+
+/** The newest envelopes by gRPC. */
+function query(pageSize = 0) {
+  return telemetry.api.client.call(queryEnvelopes, { organizationId, pageSize })
+}
+
+async function csvText(parameters = ''): Promise<string> {
+  const response = await telemetry.csv(`${organizationId}/envelopes.csv${parameters}`)
+  expect(response.status).toBe(200)
+  return response.text()
+}
+
+describe('CSV', () => {
+  test('a column for each field, newest first, once, quoted where it must be', async () => {
+    await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }, { t: 2.5, acc: { x: -1 } }, { note: '=1+1' }])
+    await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }])
+    expect(await csvText('?field=t&field=acc.x&field=note&field=t')).toBe(
+      'end_device_id,occurred_at,t,acc.x,note\r\n' +
+        `${deviceId},2026-01-02T03:04:07.000000Z,,,'=1+1\r\n` +
+        `${deviceId},2026-01-02T03:04:06.000000Z,2.5,-1,\r\n` +
+        `${deviceId},2026-01-02T03:04:05.000000Z,1,,"a ""b"", c"\r\n`,
+    )
+  })
+
+  test('without fields one column that holds them all', async () => {
+    await telemetry.write(deviceId, [{ t: 1, acc: { x: -1 } }])
+    expect(await csvText()).toBe(
+      `end_device_id,occurred_at,data\r\n${deviceId},2026-01-02T03:04:05.000000Z,"{""acc"":{""x"":-1},""t"":1}"\r\n`,
+    )
+  })
+
+  test('says what it is', async () => {
+    const { headers } = await telemetry.csv(`${organizationId}/envelopes.csv`)
+    expect(headers.get('content-type')).toBe('text/csv; charset=utf-8')
+    expect(headers.get('content-disposition')).toBe('attachment; filename="envelopes.csv"')
+  })
+
+  test('device, times and limit', async () => {
+    await telemetry.write(deviceId, [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3 }])
+    await telemetry.write(await telemetry.createDevice(), [{ n: 'other' }])
+    const times = 'from=2026-01-02T03:04:05.5Z&to=2026-01-02T03:04:08Z'
+    const lines = (await csvText(`?end_device_id=${deviceId}&${times}&limit=1&field=n`)).split('\r\n')
+    expect(lines).toEqual(['end_device_id,occurred_at,n', `${deviceId},2026-01-02T03:04:07.000000Z,2`, ''])
+  })
+
+  test('A-7 another organization has no part in it', async () => {
+    await telemetry.write(deviceId, [{ n: 1 }])
+    const other = await telemetry.csv(`${await telemetry.createOrganization()}/envelopes.csv?end_device_id=${deviceId}`)
+    expect(await other.text()).toBe('end_device_id,occurred_at,data\r\n')
+  })
+
+  test.each([
+    ['nobody/envelopes.csv', 404, 'Organization not found: nobody\n'],
+    ['%20/envelopes.csv', 400, 'organization_id is required and must not be blank\n'],
+    ['org/envelopes.csv?limit=x', 400, 'limit must be a whole number from 1 to 1000000000, not "x"\n'],
+    ['org/envelopes.csv?field=', 400, 'field is required and must not be blank\n'],
+    ['org/envelopes.csv?from=2026-01-02T03:04:05Z&to=2026-01-01T03:04:05Z', 400, 'to must be later than from'],
+  ])('%s is status %i and one line', async (path, status, line) => {
+    const response = await telemetry.csv(path)
+    expect(response.status).toBe(status)
+    expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    const body = await response.text()
+    expect(body).toContain(line)
+    expect(body).toMatch(/^[^\n]+\n$/)
+  })
+
+  test('a hundred megabytes come whole', async () => {
+    await telemetry.fill(300_000)
+    const response = await telemetry.openCsv('&field=text')
+    let lines = 0
+    for await (const chunk of response) lines += String(chunk).split('\n').length - 1
+    expect(lines).toBe(300_001)
+    expect(response.complete).toBe(true)
+    expect(await telemetry.runningQueries()).toEqual([])
+  })
+
+  test('A-4 a client that goes away ends the query in ClickHouse', async () => {
+    await telemetry.fill(300_000)
+    const response = await telemetry.openCsv()
+    response.once('error', () => {})
+    await expect.poll(() => telemetry.runningQueries()).toHaveLength(1)
+    response.destroy()
+    await expect.poll(() => telemetry.runningQueries()).toEqual([])
+    const exports = () => telemetry.api.log.filter((line) => String(line['method']).startsWith('GET '))
+    await expect.poll(exports).toMatchObject([{ code: 'CANCELLED', organization_id: organizationId }])
+  })
+
+  test('a fifth one at the same time is told to come again', async () => {
+    await telemetry.fill(300_000)
+    const four = await Promise.all([1, 2, 3, 4].map(() => telemetry.openCsv()))
+    const fifth = await telemetry.csv(`${organizationId}/envelopes.csv`)
+    expect(fifth.status).toBe(503)
+    expect(fifth.headers.get('retry-after')).toBe('5')
+    expect(await fifth.text()).toBe('4 exports are under way already; try again when one has ended\n')
+    expect((await query(1)).envelopes).toHaveLength(1)
+    for (const response of four) response.on('error', () => {}).destroy()
+    await expect.poll(async () => (await telemetry.csv(`${organizationId}/envelopes.csv?limit=1`)).status).toBe(200)
+  })
+})
+
+describe('ClickHouse away', () => {
+  test('UNAVAILABLE at once for telemetry, its health says so, and nothing else notices', async () => {
+    await clickhouse.kill()
+    const away = { code: Status.UNAVAILABLE, details: 'The telemetry store is not available; try again' }
+    expect(await refusal(query())).toEqual(away)
+    expect(await refusal(telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId }))).toEqual(away)
+    const response = await telemetry.csv(`${organizationId}/envelopes.csv`)
+    expect([response.status, await response.text()]).toEqual([503, `${away.details}\n`])
+    const health = async (service: string) => (await telemetry.api.client.call(Health.method.check, { service })).status
+    await expect.poll(() => health(TelemetryService.typeName)).toBe(ServingStatus.NOT_SERVING)
+    expect(await health('')).toBe(ServingStatus.SERVING)
+    expect(await telemetry.createDevice()).not.toBe('')
+    await clickhouse.start()
+    await expect.poll(() => health(TelemetryService.typeName)).toBe(ServingStatus.SERVING)
+    expect((await query()).envelopes).toEqual([])
+  })
+
+  test('lost in the midst of CSV, the connection breaks: no short file looks like a whole one', async () => {
+    await telemetry.fill(300_000)
+    const response = await telemetry.openCsv()
+    await clickhouse.kill()
+    await expect(text(response)).rejects.toMatchObject({ code: 'ECONNRESET' })
+    expect(response.complete).toBe(false)
+    await clickhouse.start()
+  })
+
+  test('HTTP/1.0, where the end of a connection looks like the end of a file, is refused', async () => {
+    const socket = connect({ host: '127.0.0.1', port: telemetry.httpPort })
+    socket.write(`GET /v1/organizations/${organizationId}/envelopes.csv HTTP/1.0\r\n\r\n`)
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 505 .*\r\n\r\nCSV needs HTTP\/1\.1 .*\n$/s)
+  })
+})
+
+test('A-10 a shutdown lets an export finish, and takes no new one', async () => {
+  await telemetry.fill(60_000)
+  const response = await telemetry.openCsv()
+  const stopped = telemetry.api.stop()
+  await expect
+    .poll(async () => (await telemetry.csv(`${organizationId}/envelopes.csv`)).text())
+    .toBe('The service stops; try again\n')
+  const lines = (await text(response)).split('\n')
+  expect(lines).toHaveLength(60_002)
+  await stopped
+})

@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import type { StoredEnvelope } from '../../src/domain/telemetry.ts'
+import { CsvExports } from './csv-exports.ts'
+import type { CallRecord } from './observer.ts'
+
+const envelope = { organizationId: 'org', endDeviceId: 'device', occurredAt: 0n, processedAt: 0n }
+const stored: StoredEnvelope = { envelope: { ...envelope, data: { text: 'x'.repeat(1000) } }, identity: '1' }
+const batch = Array.from({ length: 64 }, () => stored)
+
+/** A server with one export, whose store is `batches`. */
+async function serve(batches: (response: () => ServerResponse) => AsyncGenerator<readonly StoredEnvelope[]>) {
+  const records: CallRecord[] = []
+  let answer: ServerResponse
+  const exports = new CsvExports({
+    telemetry: { export: () => batches(() => answer) },
+    observe: (record) => records.push(record),
+  })
+  const server = createServer((request, response) => {
+    answer = response
+    exports.handle(request, response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  return { url: `http://127.0.0.1:${port}/v1/organizations/org/envelopes.csv?field=text`, records, server }
+}
+
+test('no more is read from the store than the client takes', async () => {
+  let early = 0
+  const { url, server } = await serve(async function* (response) {
+    for (let i = 0; i < 200; i++) {
+      await nextTurn()
+      if (response().writableNeedDrain) early += 1
+      yield batch
+    }
+  })
+  const body = await (await fetch(url)).text()
+  expect(body.split('\r\n')).toHaveLength(12_802)
+  expect(early).toBe(0)
+  server.close()
+})
+
+test('A-4 what nobody foresaw in the midst breaks the connection, and is told in the log alone', async () => {
+  const { url, server, records } = await serve(async function* () {
+    yield batch
+    await nextTurn()
+    throw new TypeError('secret')
+  })
+  const response = await fetch(url)
+  await expect(response.text()).rejects.toThrow('terminated')
+  expect(records).toMatchObject([{ code: 13, error: new TypeError('secret'), organizationId: 'org' }])
+  server.close()
+})
+
+test('A-4 what nobody foresaw before the first byte is a 500 that says nothing of it', async () => {
+  // eslint-disable-next-line require-yield
+  const { url, server } = await serve(async function* () {
+    await nextTurn()
+    throw new TypeError('secret')
+  })
+  const response = await fetch(url)
+  expect([response.status, await response.text()]).toEqual([500, 'Internal error\n'])
+  server.close()
+})

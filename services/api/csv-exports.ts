@@ -1,0 +1,153 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { status as Status } from '@grpc/grpc-js'
+import { DomainError } from '../../src/domain/errors.ts'
+import { toRfc3339 } from '../../src/domain/instant.ts'
+import { valueAt } from '../../src/domain/telemetry-field-paths.ts'
+import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
+import type { StoredEnvelope } from '../../src/domain/telemetry.ts'
+import { csvLine } from './csv.ts'
+import { csvRequest, csvUrl } from './csv-request.ts'
+import type { Observer } from './observer.ts'
+import { statusOf } from './status.ts'
+
+export interface CsvExportsOptions {
+  readonly telemetry: Pick<TelemetryService, 'export'>
+  readonly observe: Observer
+  /** At the same time; each takes one of the few connections to ClickHouse. Default 4. */
+  readonly maxExports?: number
+  /** How long a shutdown lets them go on. Default 10,000. */
+  readonly drainMs?: number
+}
+
+type Batches = AsyncGenerator<readonly StoredEnvelope[], void, undefined>
+
+/** As the request log and the metrics call it. */
+const METHOD = 'GET /v1/organizations/{organization_id}/envelopes.csv'
+/** A client that takes nothing for so long is taken for dead. */
+const IDLE_MS = 60_000
+const HTTP_STATUS: ReadonlyMap<Status, number> = new Map([
+  [Status.INVALID_ARGUMENT, 400],
+  [Status.NOT_FOUND, 404],
+  [Status.FAILED_PRECONDITION, 505],
+  [Status.UNAVAILABLE, 503],
+])
+
+/** Envelopes as CSV over HTTP, sent while they come: however many there are, no more is held than the client takes. */
+export class CsvExports {
+  readonly #options: CsvExportsOptions
+  /** Those under way; each aborts its own. */
+  readonly #running = new Map<Promise<void>, AbortController>()
+  #stopping = false
+
+  constructor(options: CsvExportsOptions) {
+    this.#options = options
+  }
+
+  /** Takes a GET of `/v1/organizations/{organization_id}/envelopes.csv`; false for any other request. */
+  readonly handle = (request: IncomingMessage, response: ServerResponse): boolean => {
+    const url = request.method === 'GET' ? csvUrl(request.url) : null
+    if (url === null) return false
+    const controller = new AbortController()
+    response.once('close', () => controller.abort(new Error('the client went away')))
+    response.setTimeout(IDLE_MS, () => response.destroy())
+    const running = this.#serve(url, request, response, controller.signal).finally(() => this.#running.delete(running))
+    this.#running.set(running, controller)
+    return true
+  }
+
+  /** Until the signal aborts; then no new ones, those under way have their time, and the rest is cut off (A-10). */
+  async run(signal: AbortSignal): Promise<void> {
+    if (!signal.aborted) await once(signal, 'abort')
+    this.#stopping = true
+    const cut = setTimeout(() => {
+      for (const controller of this.#running.values()) controller.abort(stopping())
+    }, this.#options.drainMs ?? 10_000)
+    await Promise.all(this.#running.keys())
+    clearTimeout(cut)
+  }
+
+  /** Never rejects. */
+  async #serve(url: URL, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const started = performance.now()
+    let organizationId = ''
+    let ended: { readonly code: Status; readonly error?: unknown } = { code: Status.OK }
+    try {
+      assertChunks(request)
+      this.#assertRoom()
+      const input = csvRequest(url)
+      ;({ organizationId } = input)
+      const batches = this.#options.telemetry.export(input, { fieldPaths: 'field' }, { signal })
+      await send(response, batches, [...new Set(input.fieldPaths)], signal)
+    } catch (error) {
+      const reason: unknown = signal.aborted ? signal.reason : error
+      ended = response.destroyed ? { code: Status.CANCELLED } : { code: statusOf(reason).code, error: reason }
+      refuse(response, reason)
+    }
+    this.#options.observe({ ...ended, method: METHOD, durationMs: performance.now() - started, organizationId })
+  }
+
+  #assertRoom(): void {
+    const { maxExports = 4 } = this.#options
+    if (this.#stopping) throw stopping()
+    if (this.#running.size < maxExports) return
+    throw new DomainError('unavailable', `${maxExports} exports are under way already; try again when one has ended`)
+  }
+}
+
+/** Nothing is sent before the first rows are there, so that what goes wrong until then has a status. */
+async function send(
+  response: ServerResponse,
+  batches: Batches,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const first = await batches.next()
+    response.writeHead(200, {
+      'content-type': 'text/csv; charset=utf-8',
+      'content-disposition': 'attachment; filename="envelopes.csv"',
+      'cache-control': 'no-store',
+    })
+    const columns = paths.length === 0 ? ['data'] : paths
+    response.write(csvLine(['end_device_id', 'occurred_at', ...columns]))
+    for (let next = first; next.done !== true; next = await batches.next()) {
+      const text = next.value.map((stored) => lineOf(stored, paths)).join('')
+      if (!response.write(text)) await once(response, 'drain', { signal })
+    }
+    response.end()
+  } finally {
+    await batches.return()
+  }
+}
+
+/** To a client of HTTP/1.0 the end of the connection is the end of the file: it would take a part for the whole. */
+function assertChunks({ httpVersion }: IncomingMessage): void {
+  if (httpVersion !== '1.0') return
+  throw new DomainError('failed_precondition', 'CSV needs HTTP/1.1 (of a proxy too; for nginx: proxy_http_version 1.1)')
+}
+
+function lineOf({ envelope }: StoredEnvelope, paths: readonly string[]): string {
+  const { endDeviceId, occurredAt, data } = envelope
+  const values = paths.length === 0 ? [data] : paths.map((path) => valueAt(data, path))
+  return csvLine([endDeviceId, toRfc3339(occurredAt), ...values])
+}
+
+/** One line with a status; in the midst of a file, a connection that breaks, so that nobody takes it for the whole. */
+function refuse(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const { code, details } = statusOf(error)
+  response.writeHead(HTTP_STATUS.get(code) ?? 500, {
+    'content-type': 'text/plain; charset=utf-8',
+    'cache-control': 'no-store',
+    ...(code === Status.UNAVAILABLE ? { 'retry-after': '5' } : {}),
+  })
+  response.end(`${details}\n`)
+}
+
+function stopping(): DomainError {
+  return new DomainError('unavailable', 'The service stops; try again')
+}
