@@ -66,7 +66,7 @@ export class DeviceChanges {
 
   async #follows(feed: LiveFeed, listener: ChangeListener, signal: AbortSignal): Promise<boolean> {
     try {
-      const [unbroken, active] = await Promise.all([feed.confirm(), this.#parts.capture.isActive({ signal })])
+      const [unbroken, active] = await Promise.all([feed.confirm(signal), this.#parts.capture.isActive({ signal })])
       if (!unbroken) listener.anythingChanged()
       this.#tell(active, 'nobody streams the changes of PostgreSQL; is the service cdc running?')
       return active

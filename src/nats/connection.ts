@@ -121,7 +121,8 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
   }
 }
 
-async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+/** What the work comes to, or the signal's reason when that aborts first. */
+export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted()
   let onAbort = (): void => {}
   const cut = new Promise<never>((_resolve, reject) => {

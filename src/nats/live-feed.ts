@@ -1,3 +1,4 @@
+import { withSignal } from './connection.ts'
 import type { NatsClient } from './connection.ts'
 
 /** A message as it was published. The body is empty for one without. */
@@ -37,12 +38,12 @@ export class LiveFeed {
   /**
    * Asks the server for an answer: it comes behind all messages that were published before. Says true when nothing is missing
    * since the `confirm` before, false when this is the first since the feed began, or began anew after an interruption. Rejects
-   * while NATS is away; with a server that is silent it lasts until the connection is given up.
+   * while NATS is away, and when the signal aborts: with a server that is silent it lasts until the connection is given up.
    */
-  async confirm(): Promise<boolean> {
+  async confirm(signal: AbortSignal): Promise<boolean> {
     const epoch = this.#epoch
     if (!this.#client.link.connected) throw new Error('not connected to NATS')
-    await this.#client.connection.flush()
+    await withSignal(signal, this.#client.connection.flush())
     if (epoch !== this.#epoch) throw new Error('the connection to NATS was interrupted')
     const unbroken = this.#confirmedEpoch === epoch
     this.#confirmedEpoch = epoch
