@@ -42,8 +42,10 @@ function ackFault(): AckFault {
 
 /** One life of the service, with work going on until it is killed. Says whether it died at its own step. */
 async function live(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
-  proxy.script(ackFault())
-  const limits = random.chance(0.3) ? await StreamLimits.set(random.below(30)) : undefined
+  const limits = random.chance(0.4) ? await StreamLimits.set(random.below(30)) : undefined
+  // More at once than there is room for.
+  if (limits !== undefined) await workload.run(4 + random.below(12))
+  proxy.script(limits !== undefined && random.chance(0.5) ? { kind: 'trickle' } : ackFault())
   const process = stage.launch({
     PONIX_NATS_URL: proxy.url,
     NODE_OPTIONS: `--import=${crashPoint}`,
@@ -85,13 +87,13 @@ class StreamLimits {
     return limits
   }
 
-  /** A message or two at a time, so that room often comes between two messages in flight. */
+  /** A message at a time, so that room often comes between two messages in flight. */
   async giveRoom(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(random.below(100))
-      for (let times = random.below(20); times > 0; times -= 1) {
+      for (let times = random.below(30); times > 0; times -= 1) {
         for (const limited of this.#streams) {
-          limited.most += random.below(3)
+          limited.most += random.below(2)
           await this.#apply(limited)
         }
       }

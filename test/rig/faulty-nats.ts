@@ -3,10 +3,12 @@ import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
 /**
  * What happens to the acknowledgements of JetStream on their way: all arrive; from the n-th on they are lost, though the message
- * was stored (`drop`); the connection is cut at the n-th, once (`cut`); each is late (`hold`).
+ * was stored (`drop`); the connection is cut at the n-th, once (`cut`); each is late (`hold`). Or to the messages: they come one
+ * after the other, so that much happens between two of them (`trickle`).
  */
 export type AckFault =
   | { readonly kind: 'none' }
+  | { readonly kind: 'trickle' }
   | { readonly kind: 'drop' | 'cut'; readonly at: number }
   | { readonly kind: 'hold'; readonly ms: number }
 
@@ -52,7 +54,7 @@ export class FaultyNats implements AsyncDisposable {
     const fault = this.#fault
     const isAck = frame.includes('"seq":') && frame.includes('"stream":') && !frame.includes('"type":')
     if (isAck) this.#acks += 1
-    if (!isAck || fault.kind === 'none') return link.toClient(frame)
+    if (!isAck || fault.kind === 'none' || fault.kind === 'trickle') return link.toClient(frame)
     if (fault.kind === 'hold') return void setTimeout(() => link.toClient(frame), fault.ms)
     if (this.#acks < fault.at) return link.toClient(frame)
     if (fault.kind === 'drop') return
