@@ -16,7 +16,7 @@ export default defineConfig({
           include: unit,
           exclude: servers.map((server) => `**/*.${server}.test.ts`),
           expect: patience,
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       ...servers.map((server) => ({
