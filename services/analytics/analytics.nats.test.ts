@@ -10,7 +10,7 @@ import { ClickHouseUnavailable } from '../../src/clickhouse/errors.ts'
 import type { EndDevice } from '../../src/domain/end-device.ts'
 import type { RawEnvelope } from '../../src/domain/envelope.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import type { Delivery } from '../../src/nats/consumer.ts'
+import { type Delivery, runConsumer } from '../../src/nats/consumer.ts'
 import { DEAD_LETTER_HEADERS, REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
@@ -235,11 +235,12 @@ describe('P-1: raw envelopes become rows', () => {
       storedAtMs,
     })
     const signal = new AbortController().signal
-    expect(await handle([delivery(7, 1000), delivery(7, 1000)], signal)).toEqual([{ kind: 'ack' }, { kind: 'ack' }])
+    const answers = await Promise.all(await handle([delivery(7, 1000), delivery(7, 1000)], signal))
+    expect(answers).toEqual([{ kind: 'ack' }, { kind: 'ack' }])
     expect(await messagesIn('processed_envelopes')).toBe(1)
-    await handle([delivery(8, 1000), delivery(7, 2000)], signal)
+    await Promise.all(await handle([delivery(8, 1000), delivery(7, 2000)], signal))
     expect(await messagesIn('processed_envelopes')).toBe(3)
-    await handle([delivery(9, 3000, 'raw_envelopes:7:1000')], signal)
+    await Promise.all(await handle([delivery(9, 3000, 'raw_envelopes:7:1000')], signal))
     expect(await messagesIn('processed_envelopes')).toBe(3)
   })
 })
@@ -287,6 +288,47 @@ describe('P-3, P-4, P-7: a bad envelope never decides for its neighbours', () =>
     expect(new Set(letters.map(({ subject }) => subject))).toEqual(new Set(['dead_letters.raw_envelopes']))
     expect(log.count('the device has no payload conversion')).toBe(1)
     expect(log.count('an evaluation worker was stopped')).toBe(2)
+  })
+
+  it('lets all others pass while envelopes of one device wait for their evaluation', async () => {
+    let release = (): void => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const processor = new RawEnvelopeProcessor({
+      lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
+      async evaluate({ key }) {
+        if (key === 'slow') await released
+        return { ok: true, data: DECODED, size: 50 }
+      },
+      now: () => 1n,
+      onDeviceWithoutExpression: () => {},
+    })
+    const stopping = new AbortController()
+    const running = runConsumer(
+      {
+        client,
+        service: 'test',
+        stream: 'raw_envelopes',
+        durable: 'analytics-raw',
+        filterSubject: 'raw_envelopes.>',
+        batchSize: 2,
+        maxAckPending: 100,
+        batchWaitMs: 1,
+        handle: createRawHandler({ processor, producer, rawStream: 'raw_envelopes', lastSeen: new LastSeen() }),
+      },
+      stopping.signal,
+    )
+    const names = Array.from({ length: 40 }, (_, index) => (index % 4 === 0 ? 'slow' : 'quick'))
+    await publish(...names.map((endDeviceId) => ({ endDeviceId })))
+    await expect.poll(() => messagesIn('processed_envelopes'), WAIT).toBe(30)
+    const { num_ack_pending } = await client.manager.consumers.info('raw_envelopes', 'analytics-raw')
+    expect(num_ack_pending).toBe(10)
+    stopping.abort()
+    release()
+    await running
+    expect(await messagesIn('processed_envelopes')).toBe(40)
+    expect(await allAnswered('raw_envelopes', 'analytics-raw')).toBe(true)
   })
 
   it('processes the envelope of a device that appears a moment later', async () => {

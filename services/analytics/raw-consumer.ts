@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import { MappingError } from '../../src/proto/errors.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
-import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
+import type { Delivery, PendingVerdict, Verdict } from '../../src/nats/consumer.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { subjectToken } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
@@ -22,12 +22,15 @@ export interface RawConsumerParts {
 
 const ACK: Verdict = { kind: 'ack' }
 
-/** The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. */
+/**
+ * The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. Each is answered on
+ * its own: one whose expression takes long holds up none of those that came with it or after it.
+ */
 export function createRawHandler(parts: RawConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> => {
-    // Every envelope of the batch listens for the end; Node would take that for a leak.
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly PendingVerdict[]> => {
+    // Every envelope listens for the end; Node would take that for a leak.
     setMaxListeners(0, signal)
-    return await Promise.all(batch.map((delivery) => handle(parts, delivery, signal)))
+    return batch.map((delivery) => handle(parts, delivery, signal))
   }
 }
 

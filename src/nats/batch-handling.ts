@@ -1,17 +1,21 @@
 import { oneLine } from '../runner/startup.ts'
 import type { ConsumerOptions } from './consumer.ts'
 import { publishDeadLetter } from './dead-letter.ts'
-import type { PulledMessage, Verdict } from './delivery.ts'
+import type { PendingVerdict, PulledMessage, Verdict } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer } from './producer.ts'
 import type { ClosableProducer } from './producer.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
+const MAX_OPEN = 1000
 
 /** What waits for its turn behind the batch in hand. */
 interface Backlog {
   readonly buffered: readonly PulledMessage[]
 }
+
+/** `isTold`: the log has it already, for the whole batch. */
+type OwnVerdict = Verdict & { readonly isTold?: boolean }
 
 interface Retry {
   readonly message: PulledMessage
@@ -27,16 +31,21 @@ export class BatchHandling {
   readonly #overtime = new AbortController()
   readonly #keepTimer: NodeJS.Timeout
   readonly #offStop: () => void
+  readonly #maxOpen: number
   #overtimeTimer: NodeJS.Timeout | undefined
-  #inHand: readonly PulledMessage[] = []
-  readonly #retries: Retry[] = []
+  /** Handed over and not answered. */
+  readonly #inHand = new Set<PulledMessage>()
+  #open = 0
+  #wake: () => void = () => {}
+  #retries: Retry[] = []
 
   constructor(options: ConsumerOptions, ackWaitMs: number, backlog: Backlog, stopping: AbortSignal) {
     this.#options = options
     this.#backlog = backlog
     this.#maxDeliver = options.maxDeliver ?? 5
+    this.#maxOpen = options.maxOpen ?? MAX_OPEN
     this.#producer = createProducer(options.client)
-    this.#keepTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 3)
+    this.#keepTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
     const onStop = (): void => {
       const stopTimeoutMs = options.stopTimeoutMs ?? 8000
       this.#overtimeTimer = setTimeout(() => this.#overtime.abort(), stopTimeoutMs)
@@ -45,9 +54,11 @@ export class BatchHandling {
     this.#offStop = () => stopping.removeEventListener('abort', onStop)
   }
 
-  /** Never rejects: every message is answered, or comes again after its deadline. */
+  /**
+   * Resolves when a further batch can be handled. Never rejects: every message is answered, or comes again after its deadline.
+   */
   async handle(batch: readonly PulledMessage[]): Promise<void> {
-    this.#inHand = batch
+    for (const message of batch) this.#inHand.add(message)
     this.#observe(batch)
     const usual: PulledMessage[] = []
     for (const message of batch) {
@@ -55,7 +66,12 @@ export class BatchHandling {
       else await this.#handleSuspect(message)
     }
     await this.#handleTogether(usual)
-    this.#inHand = []
+    await this.#fewerOpenThan(this.#maxOpen)
+  }
+
+  /** Resolves when every message that was handed over is answered. */
+  async settled(): Promise<void> {
+    await this.#fewerOpenThan(1)
   }
 
   stop(): void {
@@ -70,42 +86,70 @@ export class BatchHandling {
    * message of its batch. Alone it harms no neighbour; and at twice the number it is given up without another try.
    */
   async #handleSuspect(message: PulledMessage): Promise<void> {
-    if (message.attempt <= 2 * this.#maxDeliver) return await this.#handleTogether([message])
-    await this.#carryOut(message, {
+    if (message.attempt <= 2 * this.#maxDeliver) {
+      await this.#handleTogether([message])
+      return await this.settled()
+    }
+    await this.#conclude(message, {
       kind: 'dead_letter',
       reason: `delivered ${message.attempt - 1} times and never answered: the service ended while it had it`,
     })
   }
 
+  /** Answers at once what has its verdict, and goes on without the rest. */
   async #handleTogether(batch: readonly PulledMessage[]): Promise<void> {
     if (batch.length === 0) return
-    const { verdicts, failed } = await this.#verdictsOn(batch)
-    // An answer that is sent while NATS is away is lost, and the message would be handled a second time.
-    await this.#options.client.link.untilConnected(this.#overtime.signal).catch(() => {})
-    await Promise.all(batch.map((message, index) => this.#carryOut(message, verdicts[index])))
-    const retries = this.#retries.splice(0)
-    if (!failed) this.#tellRetries(retries)
+    const endTimer = natsMetrics.batchSeconds.startTimer({ durable: this.#options.durable })
+    const verdicts = await this.#verdictsOn(batch)
+    const now: Promise<void>[] = []
+    const later: Promise<void>[] = []
+    for (const [index, message] of batch.entries()) {
+      const verdict = verdicts[index]
+      if (verdict instanceof Promise) later.push(this.#concludeLater(message, verdict))
+      else now.push(this.#conclude(message, verdict))
+    }
+    await Promise.all(now)
+    void Promise.all(later).then(() => endTimer())
   }
 
-  async #verdictsOn(
-    batch: readonly PulledMessage[],
-  ): Promise<{ readonly verdicts: readonly Verdict[]; readonly failed: boolean }> {
+  async #concludeLater(message: PulledMessage, pending: Promise<Verdict>): Promise<void> {
+    this.#open++
+    const verdict = await pending.catch((error: unknown): Verdict => ({ kind: 'retry', reason: oneLine(error) }))
+    await this.#conclude(message, verdict)
+    this.#open--
+    this.#wake()
+  }
+
+  async #conclude(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> {
+    const { link } = this.#options.client
+    // An answer that is sent while NATS is away is lost, and the message would be handled a second time.
+    if (!link.connected) await link.untilConnected(this.#overtime.signal).catch(() => {})
+    await this.#carryOut(message, verdict)
+    this.#inHand.delete(message)
+  }
+
+  async #fewerOpenThan(limit: number): Promise<void> {
+    while (this.#open >= limit) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  async #verdictsOn(batch: readonly PulledMessage[]): Promise<readonly (PendingVerdict | OwnVerdict)[]> {
     const { durable, client } = this.#options
-    const endTimer = natsMetrics.batchSeconds.startTimer({ durable })
     try {
       const verdicts = await this.#options.handle(batch, this.#overtime.signal)
-      if (verdicts.length === batch.length) return { verdicts, failed: false }
+      if (verdicts.length === batch.length) return verdicts
       throw new Error(`the handler gave ${verdicts.length} verdicts for ${batch.length} messages`)
     } catch (error) {
       const reason = oneLine(error)
       client.logger.error({ durable, messages: batch.length, err: error }, `a batch failed and is retried: ${reason}`)
-      return { verdicts: batch.map(() => ({ kind: 'retry', reason })), failed: true }
-    } finally {
-      endTimer()
+      return batch.map((): OwnVerdict => ({ kind: 'retry', reason, isTold: true }))
     }
   }
 
-  async #carryOut(message: PulledMessage, verdict: Verdict | undefined): Promise<void> {
+  async #carryOut(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> {
     const { durable } = this.#options
     switch (verdict?.kind) {
       case 'ack':
@@ -116,16 +160,18 @@ export class BatchHandling {
         return await this.#deadLetter(message, verdict.reason)
       case 'retry':
         if (message.attempt >= this.#maxDeliver) return await this.#deadLetter(message, verdict.reason)
-        return this.#retry(message, verdict.reason)
+        return this.#retry(message, verdict.reason, verdict.isTold)
       case undefined:
         return this.#retry(message, 'the handler gave no verdict')
     }
   }
 
-  #retry(message: PulledMessage, reason: string): void {
+  #retry(message: PulledMessage, reason: string, isTold = false): void {
     const { durable } = this.#options
     message.nak(this.#delayAfter(message))
     natsMetrics.consumed.inc({ durable, outcome: 'retry' })
+    if (isTold) return
+    if (this.#retries.length === 0) setImmediate(() => this.#tellRetries())
     this.#retries.push({ message, reason })
   }
 
@@ -134,8 +180,10 @@ export class BatchHandling {
     return Math.min(retryDelayMs * 2 ** (attempt - 1), MAX_RETRY_DELAY_MS)
   }
 
-  /** One line for a batch, with the first message's ids: a batch can be large and fail for one cause. */
-  #tellRetries(retries: readonly Retry[]): void {
+  /** One line for those of one moment, with the first message's ids: they can be many and fail for one cause. */
+  #tellRetries(): void {
+    const retries = this.#retries
+    this.#retries = []
     const [first] = retries
     if (first === undefined) return
     const ids = this.#idsOf(first.message)
@@ -159,8 +207,8 @@ export class BatchHandling {
 
   #extendDeadlines(): void {
     if (!this.#options.client.link.connected) return
-    for (const message of this.#inHand) message.working()
-    for (const message of this.#backlog.buffered) message.working()
+    for (const message of this.#inHand) message.grow()
+    for (const message of this.#backlog.buffered) message.grow()
   }
 
   #observe(batch: readonly PulledMessage[]): void {

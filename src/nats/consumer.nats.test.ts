@@ -275,6 +275,33 @@ describe('consumer', () => {
     expect(attempts).toEqual([1, 1])
   })
 
+  test('N-5 answers that come later hold up nobody, until there are as many of them as may be open', async () => {
+    await using s = await scene()
+    await s.publish(...range(0, 40))
+    const handed: string[] = []
+    const gates = Array.from({ length: 40 }, deferred)
+    const open = async (index: number): Promise<Verdict> => {
+      await gates[index]?.promise
+      return ACK
+    }
+    const handle: ConsumerOptions['handle'] = async (batch) => {
+      handed.push(...batch.map(text))
+      return batch.map((delivery) => (text(delivery) === '3' ? ACK : open(Number(text(delivery)))))
+    }
+    const consumer = s.consume(handle, { maxOpen: 25 })
+    const info = () => s.client.manager.consumers.info(s.stream, DURABLE)
+    const wait = { timeout: 10_000, interval: 20 }
+    // Three batches of ten, less the one that is answered at once.
+    await vi.waitFor(() => expect(handed).toEqual(range(0, 30)), wait)
+    await vi.waitFor(async () => expect((await info()).num_ack_pending).toBe(39), wait)
+    for (const index of [29, 11, 12, 13, 14]) gates[index]?.resolve()
+    await vi.waitFor(() => expect(handed).toEqual(range(0, 40)), wait)
+    const stopped = consumer.stop()
+    for (const gate of gates) gate.resolve()
+    await stopped
+    expect(await info()).toMatchObject({ num_pending: 0, num_ack_pending: 0 })
+  })
+
   test('N-5 while one batch is handled the next one is fetched, and no more than that', async () => {
     await using s = await scene()
     await s.publish(...range(0, 100))

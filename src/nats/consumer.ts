@@ -3,12 +3,12 @@ import { oneLine, StartupError } from '../runner/startup.ts'
 import { isStreamNotFound } from './api-errors.ts'
 import { BatchHandling } from './batch-handling.ts'
 import type { NatsClient } from './connection.ts'
-import type { Delivery, Verdict } from './delivery.ts'
+import type { Delivery, PendingVerdict, Verdict } from './delivery.ts'
 import { Durable } from './durable.ts'
 import { PullSource } from './pull-source.ts'
 import { restoreStream } from './streams.ts'
 
-export type { Delivery, Verdict }
+export type { Delivery, PendingVerdict, Verdict }
 
 export interface ConsumerOptions {
   readonly client: NatsClient
@@ -23,7 +23,7 @@ export interface ConsumerOptions {
   readonly batchWaitMs: number
   /** Default 5. */
   readonly maxDeliver?: number
-  /** Default 30,000 ms; extended while the handler works (N-5). */
+  /** Default 10,000 ms, after which others get what a process that died had; extended while the handler works (N-5). */
   readonly ackWaitMs?: number
   /** Default 4 × batchSize. */
   readonly maxAckPending?: number
@@ -31,15 +31,19 @@ export interface ConsumerOptions {
   readonly retryDelayMs?: number
   /** How often the server is asked for the consumer's lag. Default 10,000 ms. */
   readonly observeIntervalMs?: number
+  /** Messages whose answers are still promises, at which no further batch is handled. Default 1000. */
+  readonly maxOpen?: number
   /** How long the batch in hand may take once the consumer is told to stop. Default 8,000 ms. */
   readonly stopTimeoutMs?: number
   /**
    * Answers for each message by its index. If it throws, every message of the batch is retried with the error's message as
-   * the reason. The signal aborts only when the time for a graceful stop is over.
+   * the reason. An answer that is a promise is waited for on its own, while further batches are handled, as long as there are
+   * fewer than `maxOpen` of them. The signal aborts only when the time for a graceful stop is over.
    */
-  handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]>
+  handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly PendingVerdict[]>
 }
 
+const ACK_WAIT_MS = 10_000
 const OBSERVE_INTERVAL_MS = 10_000
 const RESTORE_DELAY_MS = 200
 const RESTORE_MAX_DELAY_MS = 5000
@@ -51,7 +55,7 @@ const RESTORE_MAX_DELAY_MS = 5000
  */
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
   const { client, stream, durable, batchSize, batchWaitMs } = options
-  const { filterSubject, ackWaitMs = 30_000, maxAckPending = 4 * batchSize } = options
+  const { filterSubject, ackWaitMs = ACK_WAIT_MS, maxAckPending = 4 * batchSize } = options
   const consumer = new Durable(client, { stream, durable, filterSubject, ackWaitMs, maxAckPending })
   if (!(await createAtStart(client, consumer, signal))) return
   const restore = (reason: string): Promise<void> => restoreDurable(client, consumer, reason, signal)
@@ -67,6 +71,7 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
   } finally {
     clearInterval(observation)
     await source.stop()
+    await handling.settled()
     handling.stop()
     if (client.link.connected) await client.connection.flush().catch(() => {})
   }

@@ -21,6 +21,9 @@ export type Verdict =
   /** Can never succeed. */
   | { readonly kind: 'dead_letter'; readonly reason: string }
 
+/** An answer, or one to come. */
+export type PendingVerdict = Verdict | Promise<Verdict>
+
 const ACK = '+ACK'
 const TERM = '+TERM'
 const WORKING = '+WPI'
@@ -37,6 +40,7 @@ export class PulledMessage implements Delivery {
   readonly attempt: number
   readonly storedAtMs: number
   #answered = false
+  #isOld = false
 
   constructor(message: Msg) {
     this.#message = message
@@ -82,9 +86,11 @@ export class PulledMessage implements Delivery {
     this.#answer(TERM)
   }
 
-  /** Starts the acknowledgement deadline anew. */
-  working(): void {
-    if (!this.#answered) this.#message.respond(WORKING)
+  /** A part of the acknowledgement deadline is over: starts it anew, but for one that has just come. */
+  grow(): void {
+    if (this.#answered) return
+    if (this.#isOld) this.#message.respond(WORKING)
+    this.#isOld = true
   }
 
   #answer(answer: string): void {

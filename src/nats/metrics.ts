@@ -36,7 +36,7 @@ export const natsMetrics = {
   }),
   batchSeconds: new Histogram({
     name: 'ponix_nats_batch_seconds',
-    help: 'Time the handler took for a batch.',
+    help: 'Time until all messages of a batch had their answers.',
     labelNames: ['durable'],
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
   }),
