@@ -160,6 +160,8 @@ describe('control.token (O-42)', () => {
     }
     const { status, body } = await ask('GET', '/status', { authorization: 'Bearer hunter22' })
     expect([status, JSON.parse(body)]).toEqual([200, expect.objectContaining({ stopping: false })])
+    const { headers } = await fetch(`http://127.0.0.1:${port}/`)
+    expect(headers.get('www-authenticate')).toBe('Bearer')
     program.environment = {}
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
   })

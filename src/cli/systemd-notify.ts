@@ -33,8 +33,8 @@ export class SystemdNotifier {
   /** What is to be said, each at one time; of a name that is in the last already the new value counts, so this never grows. */
   readonly #queue: Map<string, string>[] = []
   #saidStatus = ''
-  /** READY=1 was said: before that a reload is a part of the start. */
-  #wasReady = false
+  /** READY=1 was said, and no STOPPING=1: before and after that a reload is a part of the start, or of the stop. */
+  #isUp = false
   #isReloading = false
   /** Why the last reload changed nothing; in the status from then on. */
   #problem: string | null = null
@@ -55,13 +55,13 @@ export class SystemdNotifier {
     this.#status.apply(event)
     this.#sayStatus()
     if (event.type === 'all_ready') this.#say({ READY: '1' })
-    if (event.type === 'all_ready') this.#wasReady = true
     if (event.type === 'stopping') this.#say({ STOPPING: '1' })
+    if (event.type === 'all_ready' || event.type === 'stopping') this.#isUp = event.type === 'all_ready'
   }
 
   /** The file is read again: `systemctl reload` waits until that is over. */
   readonly reloading = (): void => {
-    if (!this.#isAsked || !this.#wasReady || this.#isReloading) return
+    if (!this.#isAsked || !this.#isUp || this.#isReloading) return
     this.#isReloading = true
     // Still to be said: then it holds for this reload too.
     if (this.#queue.some((words) => words.has('RELOADING'))) return
@@ -74,7 +74,7 @@ export class SystemdNotifier {
     if (!this.#isAsked) return
     this.#problem = problem
     this.#sayStatus()
-    if (this.#isReloading) this.#say({ READY: '1' })
+    if (this.#isReloading && this.#isUp) this.#say({ READY: '1' })
     this.#isReloading = false
   }
 

@@ -60,6 +60,7 @@ export class ControlApi {
     } catch (error) {
       const status = error instanceof RequestError ? error.status : 500
       const message = error instanceof Error ? error.message : String(error)
+      if (status === 401) response.setHeader('www-authenticate', 'Bearer')
       if (!response.headersSent) sendJson(response, status, { error: message })
     }
   }
