@@ -113,6 +113,27 @@ describe('P-3: evaluation in worker threads', () => {
     expect(pool.usage).toMatchObject({ quick: 0, slow: names.length - 1 })
   })
 
+  it('refuses a literal of a million elements before any worker sees it, and answers all others', async () => {
+    const { pool, lost } = await startPool()
+    const source = `{"n": [${'0,'.repeat(1_000_000)}0].size()}`
+    const hostile = Array.from({ length: 100 }, () => pool.evaluate({ key: 'hostile', source, payload }))
+    const others = Array.from({ length: 100 }, () => pool.evaluate({ key: 'good', source: LPP, payload }))
+    expect(pool.usage).toMatchObject({ quick: 100, slow: 0 })
+    for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
+    for (const answer of await Promise.all(hostile))
+      expect(reasonOf(answer)).toBe('the expression has 2000017 bytes, at most 4096 are allowed')
+    expect(lost).toEqual([])
+  })
+
+  it('stops or refuses a result of a million elements, and answers all others', async () => {
+    const { pool } = await startPool()
+    const thousand = `[${Array.from({ length: 1000 }, () => '0').join()}]`
+    const hostile = pool.evaluate({ key: 'hostile', source: `{"n":${thousand}.map(a,${thousand})}`, payload })
+    const others = Array.from({ length: 100 }, () => pool.evaluate({ key: 'good', source: LPP, payload }))
+    for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
+    expect(reasonOf(await hostile)).toMatch(/the result is larger than 1048576 bytes|ran longer than its time limit/)
+  })
+
   it('lets an expression rest that was stopped again and again, and costs nothing then', async () => {
     const { pool, lost } = await startPool({ limits: { timeLimitMs: 50 } })
     for (let strike = 0; strike < 3; strike++) await pool.evaluate({ key: 'hostile', source: ENDLESS, payload })

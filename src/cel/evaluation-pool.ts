@@ -2,6 +2,7 @@ import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
 import type { Answer, Death, Job, SchedulerLimits, Task } from './evaluation-scheduler.ts'
 import { EvaluationWorker } from './evaluation-worker.ts'
 import type { JobOutcome } from './evaluation-worker.ts'
+import { sizeProblem } from './source-size.ts'
 
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */
@@ -68,6 +69,9 @@ export class EvaluationPool implements AsyncDisposable {
   evaluate(task: Task): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'closed') return reject(new Error('the evaluation pool is closed'))
+      // Not checked before it was written: plain SQL puts any text there. A job may bring many sources to a worker.
+      const tooLong = sizeProblem(task.source)
+      if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
       const pending: PendingTask = { key: task.key, source: task.source, payload: task.payload, resolve, reject }
       const answer = this.#scheduler.submit(pending, Date.now())
       if (answer !== undefined) return resolve(answer)

@@ -1,9 +1,8 @@
 import { environment, INPUT_VARIABLE } from './environment.ts'
+import { sizeProblem } from './source-size.ts'
 import { parseSource } from './syntax-tree.ts'
 import type { Call, Comprehension, Expr, ParsedSource, ParseResult, Select, Struct } from './syntax-tree.ts'
 
-/** The longest source, in bytes of UTF-8. */
-const MAX_SOURCE_BYTES = 4096
 /** How many macros that iterate (`map`, `filter`, `all` …) may stand inside one another: each multiplies the work. */
 const MAX_MACRO_NESTING = 2
 /** Levels of the syntax tree; keeps every recursion over it far from the end of the stack. */
@@ -41,14 +40,8 @@ class CheckFailure extends Error {
  * literals out of range, and a result that can never be a map. Never throws.
  */
 export function checkSource(source: string): ParseResult {
-  const size = Buffer.byteLength(source)
-  if (size > MAX_SOURCE_BYTES)
-    return {
-      ok: false,
-      line: 1,
-      column: 1,
-      message: `the expression has ${size} bytes, at most ${MAX_SOURCE_BYTES} are allowed`,
-    }
+  const tooLong = sizeProblem(source)
+  if (tooLong !== undefined) return { ok: false, line: 1, column: 1, message: tooLong }
   const result = parseSource(source)
   if (!result.ok) return result
   try {
