@@ -32,9 +32,15 @@ afterAll(async () => {
   await worker[Symbol.asyncDispose]()
 })
 
+/** Without a time limit unless the test gives one: how busy the machine is decides nothing. */
 async function startPool(options: Partial<EvaluationPoolOptions> = {}) {
   const lost: Death[] = []
-  const pool = new EvaluationPool({ workerUrl: worker.url, onWorkerLost: (death) => lost.push(death), ...options })
+  const pool = new EvaluationPool({
+    workerUrl: worker.url,
+    onWorkerLost: (death) => lost.push(death),
+    limits: { timeLimitMs: HOUR_MS },
+    ...options,
+  })
   onTestFinished(() => pool.close())
   await pool.start()
   return { pool, lost }
@@ -69,7 +75,7 @@ describe('P-3: evaluation in worker threads', () => {
   })
 
   it('stops an expression that does not end, and answers all others', async () => {
-    const { pool, lost } = await startPool()
+    const { pool, lost } = await startPool({ limits: { timeLimitMs: 250 } })
     const neighbours = Array.from({ length: 100 }, (_, index) =>
       pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
     )
@@ -131,7 +137,9 @@ describe('P-3: evaluation in worker threads', () => {
     const hostile = pool.evaluate({ key: 'hostile', source: `{"n":${thousand}.map(a,${thousand})}`, payload })
     const others = Array.from({ length: 100 }, () => pool.evaluate({ key: 'good', source: LPP, payload }))
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
-    expect(reasonOf(await hostile)).toMatch(/the result is larger than 1048576 bytes|ran longer than its time limit/)
+    expect(reasonOf(await hostile)).toMatch(
+      /the result is larger than 1048576 bytes|needed more memory than it may have/,
+    )
   })
 
   it('lets an expression rest that was stopped again and again, and costs nothing then', async () => {
