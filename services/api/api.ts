@@ -1,5 +1,6 @@
 import { register, type Registry } from 'prom-client'
 import type { Logger } from '../../src/runner/logger.ts'
+import type { AppProcess } from '../../src/runner/runner.ts'
 import { EndDeviceService } from '../../src/domain/end-device-service.ts'
 import { GatewayService } from '../../src/domain/gateway-service.ts'
 import { createIdGenerator } from '../../src/domain/ids.ts'
@@ -40,8 +41,8 @@ export interface ApiParts {
 }
 
 export interface Api {
-  /** Keeps what the services say of their health up to date, until the signal aborts. */
-  watchHealth(signal: AbortSignal): Promise<void>
+  /** What has to run beside a server: `csv` drains exports at the end, `health` keeps the services' health up to date. */
+  readonly processes: Readonly<Record<'csv' | 'health', AppProcess>>
   /** For the service's HTTP server. */
   readonly csvExports: CsvExports
   /** A server of the api on this address; it does not listen yet. */
@@ -78,9 +79,13 @@ export function createApi(parts: ApiParts): Api {
     ...reflectionRoutes([...services, Telemetry, Health], streams),
   ]
   const observe = createObserver(logger, registry)
+  const csvExports = new CsvExports({ telemetry, observe })
   return {
-    watchHealth: async (signal) => void (await Promise.all(monitors.map((monitor) => monitor.run(signal)))),
-    csvExports: new CsvExports({ telemetry, observe }),
+    processes: {
+      csv: (signal) => csvExports.run(signal),
+      health: async (signal) => void (await Promise.all(monitors.map((monitor) => monitor.run(signal)))),
+    },
+    csvExports,
     serve: (host, port, options) => new GrpcServer({ host, port, routes, streams, observe, ...options }),
   }
 }

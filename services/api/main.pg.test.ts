@@ -32,6 +32,7 @@ function start(variables: Readonly<Record<string, string>>) {
       PONIX_POSTGRES_DATABASE: database,
       PONIX_POSTGRES_USERNAME: username,
       PONIX_POSTGRES_PASSWORD: password,
+      PONIX_CLICKHOUSE_URL: 'http://127.0.0.1:1',
       PONIX_STARTUP_TIMEOUT_SECS: '10',
       ...variables,
     },
@@ -49,7 +50,7 @@ async function failure(variables: Readonly<Record<string, string>>): Promise<{ c
   return { code, stderr: await stderr }
 }
 
-test('R-5 ready when it can serve; A-10 SIGTERM ends it with exit code 0', async () => {
+test('R-5 ready when it can serve, which takes no ClickHouse; A-10 SIGTERM ends it with exit code 0', async () => {
   const grpcPort = await freePort()
   const httpPort = await freePort()
   const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
@@ -63,6 +64,8 @@ test('R-5 ready when it can serve; A-10 SIGTERM ends it with exit code 0', async
   expect(metrics).toContain(
     'ponix_api_calls_total{method="ponix.organization.v1.OrganizationService/CreateOrganization",code="OK"} 1',
   )
+  const csv = await fetch(`http://127.0.0.1:${httpPort}/v1/organizations/nobody/envelopes.csv`)
+  expect([csv.status, await csv.text()]).toEqual([404, 'Organization not found: nobody\n'])
   child.kill('SIGTERM')
   const [code] = await once(child, 'close')
   client.close()

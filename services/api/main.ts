@@ -28,11 +28,7 @@ await runMain('api', async () => {
   await runService({
     service: 'api',
     logger,
-    processes: {
-      grpc: (signal) => server.run(signal),
-      csv: (signal) => api.csvExports.run(signal),
-      health: (signal) => api.watchHealth(signal),
-    },
+    processes: { grpc: (signal) => server.run(signal), ...api.processes },
     closers: { postgres: () => database.close(), clickhouse: () => clickhouse.close() },
     // The running calls have ten seconds; cutting off the rest needs a moment more.
     closerTimeoutMs: 12_000,

@@ -23,7 +23,7 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
   const registers = [registry]
   const calls = new Counter({
     name: 'ponix_api_calls_total',
-    help: 'gRPC calls that have ended, by method and status code',
+    help: 'Calls that have ended, CSV over HTTP among them, by method and status code of gRPC',
     labelNames: ['method', 'code'],
     registers,
   })

@@ -73,7 +73,7 @@ export class TestApi implements AsyncDisposable {
     const grpc = api.serve('127.0.0.1', 0, drainMs === undefined ? {} : { drainMs })
     const address = await grpc.listen()
     const stop = new AbortController()
-    const running = Promise.all([grpc.run(stop.signal), api.watchHealth(stop.signal), api.csvExports.run(stop.signal)])
+    const running = Promise.all([grpc.run(stop.signal), ...Object.values(api.processes).map((run) => run(stop.signal))])
     return new TestApi({ address, api, database, registry, log }, async () => {
       stop.abort()
       await running

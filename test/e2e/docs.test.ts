@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -105,6 +105,7 @@ describe('what the documents tell to type', () => {
       ['11883', String(graph.ports.PONIX_MQTT_PORT)],
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
+      ['19101', String(graph.ports.PONIX_API_HTTP_PORT)],
       ['19100', String(graph.ports.PONIX_DASHBOARD_PORT)],
       ['ORG', organizationId],
       ['DEVICE', deviceId],
@@ -173,6 +174,25 @@ describe('what the documents tell to type', () => {
   async function showsTheRow(command: string): Promise<void> {
     const line = withValues(command, here())
     await expect.poll(() => request(line), ROWS).toMatch(/"temperature_0": ?25\.5/)
+  }
+
+  async function showsTheAverage(command: string): Promise<void> {
+    const line = withValues(command, here())
+    await expect.poll(() => request(line), ROWS).toMatch(/25\.5/)
+  }
+
+  async function readsTelemetry(command: string): Promise<void> {
+    await expect.poll(async () => JSON.stringify(await grpcurl(command)), ROWS).toContain('"temperature_0":25.5')
+  }
+
+  /** By curl into the file; where that is not installed, the same request. */
+  async function downloadsCsv(command: string): Promise<void> {
+    const words = shellWords(withValues(command, here()))
+    const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
+    const file = join(project, argument(words, '-o'))
+    if (await isOnPath('curl')) await run('sh', ['-c', withValues(command, here())], { cwd: project })
+    else await writeFile(file, await (await fetch(url)).text())
+    expect(await readFile(file, 'utf8')).toMatch(/^end_device_id,occurred_at,temperature_0\r\n\w+,[^,]+Z,25\.5\r\n$/)
   }
 
   /** It succeeds in the project, and says something. */
@@ -258,7 +278,10 @@ describe('what the documents tell to type', () => {
     [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
     [/\| mosquitto_pub /, publish],
-    [/^curl .*processed_envelopes/, showsTheRow],
+    [/^curl .*SELECT occurred_at, data FROM processed_envelopes/, showsTheRow],
+    [/^grpcurl .*TelemetryService\//, readsTelemetry],
+    [/^curl .*\/envelopes\.csv/, downloadsCsv],
+    [/^curl .*avg\(data\./, showsTheAverage],
     [/^curl .*:19100\//, asksTheOrchestrator],
     [/^npx ponix-orchestrator --config/, superviseByNpx],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, typeWithItsServers],
