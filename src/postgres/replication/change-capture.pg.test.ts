@@ -177,6 +177,8 @@ describe('confirmation', () => {
     await database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await sink.until(1)
     const stopped = first.stop()
+    // An end that did not wait would be over by then.
+    for (let times = 0; times < 50; times += 1) await database.confirmed()
     sink.release()
     await stopped
     expect(await database.confirmed()).toBeGreaterThan(sink.taken[0]?.transaction.commitLsn ?? 0n)
