@@ -15,6 +15,7 @@ import { DEAD_LETTER_HEADERS, REPLAY_HEADERS } from '../../src/nats/dead-letter.
 import { createProducer } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
 import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { encodeEndDevice } from '../../src/proto/end-device.ts'
 import { encodeProcessedEnvelope, encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { readEnvironment } from '../../src/runner/environment.ts'
 import { createAnalytics } from './analytics.ts'
@@ -41,6 +42,8 @@ let devices: Map<string, EndDevice>
 /** What was asked for and not there. */
 let unknown: string[]
 let sent: number
+/** Whether changes of devices become events. */
+let capturing: boolean
 /** Stops what the test started. */
 let stops: (() => Promise<void>)[]
 
@@ -71,6 +74,7 @@ beforeEach(async () => {
   devices = new Map()
   unknown = []
   sent = 0
+  capturing = false
   stops = []
   return async () => {
     for (const stop of stops) await stop()
@@ -142,17 +146,14 @@ async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = clie
     organizations: {
       get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
     },
-    capture: { isActive: async () => false },
+    capture: { isActive: async () => capturing },
     lastSeenStore: { record: async () => {} },
     writer,
     workerUrl: worker.url,
     logger: log.logger,
   })
   const stopping = new AbortController()
-  const running = Promise.all([
-    analytics.processes.raw(stopping.signal),
-    analytics.processes.processed(stopping.signal),
-  ])
+  const running = Promise.all(Object.values(analytics.processes).map((process) => process(stopping.signal)))
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => {
     stopping.abort()
@@ -161,6 +162,11 @@ async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = clie
   }
   stops.push(stop)
   return { analytics, log, stop }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('nothing there')
+  return value
 }
 
 async function messagesIn(stream: string): Promise<number> {
@@ -355,6 +361,44 @@ describe('P-6: the expression in force', () => {
       return script.rows.at(-1)?.envelope.data
     }
     await expect.poll(dataOfNext, WAIT).toEqual({ version: 2 })
+  })
+})
+
+describe('P-1, P-6: a device that moves to another organization', () => {
+  it('has its rows there from then on, and none of what is still sent for the old one', async () => {
+    device('device')
+    capturing = true
+    const { script, writer } = scriptedWriter()
+    const { log } = await startAnalytics(writer)
+    await log.line('changed devices are heard of at once')
+    await publish({})
+    await expect.poll(() => script.rows.length, WAIT).toBe(1)
+    const moved = { ...present(devices.get('device')), organizationId: 'other' }
+    devices.set('device', moved)
+    client.connection.publish('end_device.update', encodeEndDevice(moved))
+    await client.connection.flush()
+    await publish({ organizationId: 'other' }, {}, { organizationId: 'other' })
+    await expect.poll(() => messagesIn('dead_letters'), WAIT).toBe(1)
+    await expect.poll(() => script.rows.length, WAIT).toBe(3)
+    const organizations = script.rows.map(({ envelope }) => envelope.organizationId)
+    expect(organizations).toEqual(['organization', 'other', 'other'])
+    const [letter] = await deadLetters()
+    expect(letter?.reason).toContain('belongs to organization other, but the envelope says organization')
+  })
+})
+
+describe('P-1, P-11: a clock that jumps', () => {
+  it('changes nothing of when an envelope was received, and no device was heard in the future', async () => {
+    device('device')
+    const { script, writer } = scriptedWriter()
+    const { analytics } = await startAnalytics(writer)
+    const jumps = [-62_135_596_800_000_000n, 0n, 4_102_444_800_000_000n, 253_402_300_799_999_999n]
+    await publish(...jumps.map((receivedAt) => ({ receivedAt })))
+    await expect.poll(() => script.rows.length, WAIT).toBe(4)
+    expect(new Set(script.rows.map(({ envelope }) => envelope.occurredAt))).toEqual(new Set(jumps))
+    const [heard] = analytics.lastSeen.list()
+    expect(heard?.last_seen).toMatch(/^20/)
+    expect(new Date(heard?.last_seen ?? 0).getTime()).toBeLessThanOrEqual(Date.now())
   })
 })
 
