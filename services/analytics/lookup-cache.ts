@@ -10,9 +10,9 @@ export interface LookupCacheOptions<V> {
 }
 
 /** Milliseconds that a value is used for without a word of its changes: less than a second, as P-6 wants it. */
-export const UNWATCHED_MS = 900
+const UNWATCHED_MS = 900
 /** The same when changes are known: a second net, for an event that its sender cannot send. */
-export const WATCHED_MS = 30_000
+const WATCHED_MS = 30_000
 /** An event may arrive a moment before the store shows the change to everybody; what is read in this time may be old. */
 const UNSURE_MS = 1000
 const MAX_UNSURE = 10_000

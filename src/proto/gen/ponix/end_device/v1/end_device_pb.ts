@@ -54,7 +54,7 @@ export type EndDevice = Message<"ponix.end_device.v1.EndDevice"> & {
 
   /**
    * When the newest payload that could be converted was received; absent before the first. Only in answers of this service,
-   * a second late at most; never in events.
+   * where it is a moment late; never in events.
    *
    * @generated from field: google.protobuf.Timestamp last_seen_at = 7;
    */
