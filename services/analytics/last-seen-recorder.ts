@@ -8,7 +8,7 @@ export interface LastSeenRecorderParts {
   readonly logger: Logger
   /** Between the end of one write and the begin of the next. Default 1000. */
   readonly intervalMs?: number
-  /** Devices that wait to be written at most; the ones not heard for longest are left out then. Default 100,000. */
+  /** Devices that wait to be written at most; those that wait longest are left out then. Default 100,000. */
   readonly maxDevices?: number
 }
 
@@ -23,7 +23,7 @@ const CLOSE_TIMEOUT_MS = 5000
  */
 export class LastSeenRecorder {
   readonly #parts: LastSeenRecorderParts
-  /** In the order in which they were heard. */
+  /** In the order in which they began to wait: whoever is heard often waits no longer than others. */
   readonly #waiting = new Map<string, Instant>()
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
@@ -50,35 +50,51 @@ export class LastSeenRecorder {
     clearTimeout(this.#timer)
     await this.#writing
     const signal = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
-    while (this.#waiting.size > 0 && (await this.#write(signal)));
+    await this.#writeAll(signal)
     if (this.#waiting.size > 0)
       this.#parts.logger.warn(`of ${this.#waiting.size} devices it was not written down when they were last heard`)
   }
 
   #keep(deviceId: string, at: Instant): void {
     const known = this.#waiting.get(deviceId)
-    this.#waiting.delete(deviceId)
     this.#waiting.set(deviceId, known !== undefined && known > at ? known : at)
     if (this.#waiting.size <= (this.#parts.maxDevices ?? 100_000)) return
-    const [longestAgo] = this.#waiting.keys()
-    if (longestAgo !== undefined) this.#waiting.delete(longestAgo)
+    const [longest] = this.#waiting.keys()
+    if (longest !== undefined) this.#waiting.delete(longest)
+  }
+
+  #take(deviceIds: readonly string[]): Map<string, Instant> {
+    const taken = new Map<string, Instant>()
+    for (const deviceId of deviceIds) {
+      const at = this.#waiting.get(deviceId)
+      if (at !== undefined) taken.set(deviceId, at)
+      this.#waiting.delete(deviceId)
+    }
+    return taken
   }
 
   #schedule(): void {
     if (this.#closed || this.#timer !== undefined || this.#writing !== undefined || this.#waiting.size === 0) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      this.#writing = this.#write().then(() => {
+      this.#writing = this.#writeAll().then(() => {
         this.#writing = undefined
         this.#schedule()
       })
     }, this.#parts.intervalMs ?? 1000)
   }
 
+  /** What waits now, in parts, as long as the store takes them. */
+  async #writeAll(signal?: AbortSignal): Promise<void> {
+    const all = [...this.#waiting.keys()]
+    for (let start = 0; start < all.length; start += MAX_BATCH)
+      if (!(await this.#write(all.slice(start, start + MAX_BATCH), signal))) return
+  }
+
   /** Says whether the store took it. */
-  async #write(signal?: AbortSignal): Promise<boolean> {
-    const batch = new Map([...this.#waiting].slice(0, MAX_BATCH))
-    for (const deviceId of batch.keys()) this.#waiting.delete(deviceId)
+  async #write(deviceIds: readonly string[], signal: AbortSignal | undefined): Promise<boolean> {
+    const batch = this.#take(deviceIds)
+    if (batch.size === 0) return true
     try {
       await this.#parts.store.record(batch, { signal })
       if (this.#failing) this.#parts.logger.info('it is written down again when devices were last heard')
