@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { status as Status } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import type { StoredEnvelope } from '../../src/domain/telemetry.ts'
 import { CsvExports } from './csv-exports.ts'
@@ -11,12 +12,16 @@ const stored: StoredEnvelope = { envelope: { ...envelope, data: { text: 'x'.repe
 const batch = Array.from({ length: 64 }, () => stored)
 
 /** A server with one export, whose store is `batches`. */
-async function serve(batches: (response: () => ServerResponse) => AsyncGenerator<readonly StoredEnvelope[]>) {
+async function serve(
+  batches: (response: () => ServerResponse) => AsyncGenerator<readonly StoredEnvelope[]>,
+  idleMs?: number,
+) {
   const records: CallRecord[] = []
   let answer: ServerResponse
   const exports = new CsvExports({
     telemetry: { export: () => batches(() => answer) },
     observe: (record) => records.push(record),
+    ...(idleMs === undefined ? {} : { idleMs }),
   })
   const server = createServer((request, response) => {
     answer = response
@@ -51,7 +56,7 @@ test('A-4 what nobody foresaw in the midst breaks the connection, and is told in
   })
   const response = await fetch(url)
   await expect(response.text()).rejects.toThrow('terminated')
-  expect(records).toMatchObject([{ code: 13, error: new TypeError('secret'), organizationId: 'org' }])
+  expect(records).toMatchObject([{ code: Status.INTERNAL, error: new TypeError('secret'), organizationId: 'org' }])
   server.close()
 })
 
@@ -63,5 +68,35 @@ test('A-4 what nobody foresaw before the first byte is a 500 that says nothing o
   })
   const response = await fetch(url)
   expect([response.status, await response.text()]).toEqual([500, 'Internal error\n'])
+  server.close()
+})
+
+test('a client that stops reading is let go, and the store with it', async () => {
+  let open = true
+  const endless = async function* () {
+    try {
+      for (;;) {
+        await nextTurn()
+        yield batch
+      }
+    } finally {
+      open = false
+    }
+  }
+  const { url, server, records } = await serve(endless, 200)
+  const [response]: IncomingMessage[] = await once(get(url), 'response')
+  response?.on('error', () => {}).pause()
+  await expect.poll(() => records).toMatchObject([{ code: Status.CANCELLED }])
+  expect(open).toBe(false)
+  server.close()
+})
+
+test('other methods than GET are refused', async () => {
+  const { url, server } = await serve(async function* () {
+    yield await Promise.resolve([])
+  })
+  const response = await fetch(url, { method: 'POST' })
+  expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET'])
+  expect(await response.text()).toBe('only GET is served here\n')
   server.close()
 })

@@ -18,14 +18,15 @@ export interface CsvExportsOptions {
   readonly maxExports?: number
   /** How long a shutdown lets them go on. Default 10,000. */
   readonly drainMs?: number
+  /** A client that takes nothing for so long is taken for dead. Default 60,000. */
+  readonly idleMs?: number
 }
 
 type Batches = AsyncGenerator<readonly StoredEnvelope[], void, undefined>
 
 /** As the request log and the metrics call it. */
 const METHOD = 'GET /v1/organizations/{organization_id}/envelopes.csv'
-/** A client that takes nothing for so long is taken for dead. */
-const IDLE_MS = 60_000
+const PLAIN = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
 const HTTP_STATUS: ReadonlyMap<Status, number> = new Map([
   [Status.INVALID_ARGUMENT, 400],
   [Status.NOT_FOUND, 404],
@@ -44,13 +45,17 @@ export class CsvExports {
     this.#options = options
   }
 
-  /** Takes a GET of `/v1/organizations/{organization_id}/envelopes.csv`; false for any other request. */
+  /** Takes a request for `/v1/organizations/{organization_id}/envelopes.csv`; false for any other one. */
   readonly handle = (request: IncomingMessage, response: ServerResponse): boolean => {
-    const url = request.method === 'GET' ? csvUrl(request.url) : null
+    const url = csvUrl(request.url)
     if (url === null) return false
+    if (request.method !== 'GET') {
+      response.writeHead(405, { ...PLAIN, allow: 'GET' }).end('only GET is served here\n')
+      return true
+    }
     const controller = new AbortController()
     response.once('close', () => controller.abort(new Error('the client went away')))
-    response.setTimeout(IDLE_MS, () => response.destroy())
+    response.setTimeout(this.#options.idleMs ?? 60_000, () => response.destroy())
     const running = this.#serve(url, request, response, controller.signal).finally(() => this.#running.delete(running))
     this.#running.set(running, controller)
     return true
@@ -141,8 +146,7 @@ function refuse(response: ServerResponse, error: unknown): void {
   }
   const { code, details } = statusOf(error)
   response.writeHead(HTTP_STATUS.get(code) ?? 500, {
-    'content-type': 'text/plain; charset=utf-8',
-    'cache-control': 'no-store',
+    ...PLAIN,
     ...(code === Status.UNAVAILABLE ? { 'retry-after': '5' } : {}),
   })
   response.end(`${details}\n`)

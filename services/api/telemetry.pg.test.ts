@@ -1,4 +1,4 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { status as Status } from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
@@ -118,11 +118,18 @@ describe('QueryEnvelopes', () => {
     expect(envelopes.map(({ data }) => data)).toEqual([{ n: 2 }, { n: 1 }])
   })
 
-  test('A-5 a page of large envelopes holds fewer, and the rest comes with the next ones', async () => {
-    const large = 'x'.repeat(900_000)
+  test.each([
+    ['texts', 5, { large: 'x'.repeat(900_000) }, [3, 2]],
+    [
+      'lists, which are larger on the wire than in JSON',
+      30,
+      { large: Array.from({ length: 20_000 }, () => 1) },
+      [7, 7, 7, 7, 2],
+    ],
+  ])('A-5 a page of large %s holds fewer, and the rest comes with the next ones', async (_, count, data, expected) => {
     await telemetry.write(
       deviceId,
-      Array.from({ length: 5 }, (_, n) => ({ n, large })),
+      Array.from({ length: count }, () => data),
     )
     const sizes: number[] = []
     let pageToken = ''
@@ -131,7 +138,14 @@ describe('QueryEnvelopes', () => {
       sizes.push(page.envelopes.length)
       pageToken = page.nextPageToken
     } while (pageToken !== '')
-    expect(sizes).toEqual([2, 2, 1])
+    expect(sizes).toEqual(expected)
+  })
+
+  test('a key of hundreds of dots, hundreds of levels to the store, does not take its page with it', async () => {
+    await telemetry.write(deviceId, [{ n: 0 }, { [Array.from({ length: 300 }, () => 'a').join('.')]: 1 }, { n: 2 }])
+    const { envelopes } = await query()
+    expect(envelopes.map(({ data }) => Object.keys(data ?? {}))).toEqual([['n'], ['a'], ['n']])
+    expect(JSON.stringify(envelopes[1]?.data)).toMatch(/^(\{"a":){32}"\{.*\}"\}{32}$/)
   })
 
   test('A-4, A-7 the list of an unknown or deleted organization, and of the device of another one, is empty', async () => {
@@ -183,18 +197,11 @@ describe('QueryEnvelopes', () => {
   })
 
   test('A-4 a caller that cancels ends the query in ClickHouse', async () => {
-    await telemetry.fill(1_000_000)
+    await telemetry.makeEndless()
     const { path, requestSerialize, responseDeserialize } = grpcMethod(queryEnvelopes)
-    const request = { organizationId, fieldPaths: ['text', 'n'] }
-    const message = {
-      $typeName: queryEnvelopes.input.typeName,
-      endDeviceId: '',
-      pageSize: 500,
-      pageToken: '',
-      ...request,
-    }
+    const message = create(queryEnvelopes.input, { organizationId, endDeviceId: deviceId })
     const call = telemetry.api.channel.makeUnaryRequest(path, requestSerialize, responseDeserialize, message, () => {})
-    await expect.poll(() => telemetry.runningQueries(), { interval: 2 }).toHaveLength(1)
+    await expect.poll(() => telemetry.runningQueries()).toHaveLength(1)
     call.cancel()
     await expect.poll(() => telemetry.runningQueries()).toEqual([])
     const method = 'ponix.analytics.v1.TelemetryService/QueryEnvelopes'

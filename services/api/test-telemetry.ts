@@ -75,6 +75,16 @@ export class TestTelemetry implements AsyncDisposable {
     })
   }
 
+  /** Puts something in the place of the table that no query comes to the end of. */
+  async makeEndless(): Promise<void> {
+    await this.#database.clickhouse.client.command({ query: 'DROP TABLE processed_envelope_rows' })
+    await this.#database.clickhouse.client.command({
+      query: `CREATE VIEW processed_envelope_rows AS SELECT toString(max(cityHash64(number))) AS organization_id,
+        '${this.deviceId}' AS end_device_id, now64(6, 'UTC') AS occurred_at, occurred_at AS processed_at, '' AS identity,
+        '{}'::JSON AS data FROM numbers(1000000000000)`,
+    })
+  }
+
   /** The queries of telemetry that ClickHouse works on now. */
   runningQueries(): Promise<unknown[]> {
     return this.#database.rows(

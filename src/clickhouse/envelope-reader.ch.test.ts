@@ -5,6 +5,7 @@ import { fieldPaths } from '../domain/telemetry-field-paths.ts'
 import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
+import { envelopeQuery } from './envelope-query.ts'
 import { createEnvelopeReader } from './envelope-reader.ts'
 import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'
 
@@ -234,6 +235,16 @@ describe('fields', () => {
     const expected = Object.fromEntries(wanted.map((path, i) => [path, i * 60]))
     expect(await data({ ...DEVICE, fieldPaths: wanted })).toEqual([expected])
   })
+})
+
+test('the newest of a device are read from the end of its rows, and no further', async () => {
+  const { text, parameters } = envelopeQuery(DEVICE, { ...WHOLE, limit: 1 })
+  await write(row(1))
+  const query = `EXPLAIN PIPELINE ${text}`
+  const result = await database.clickhouse.client.query({ query, query_params: parameters, format: 'TabSeparatedRaw' })
+  const pipeline = await result.text()
+  expect(pipeline).toContain('InReverseOrder')
+  expect(pipeline).toContain('LimitBySortedStreamTransform')
 })
 
 describe('the end of a query', () => {

@@ -1,5 +1,5 @@
 import { DomainError } from './errors.ts'
-import { isJsonObject, type JsonObject, type JsonValue } from './gateway.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './gateway.ts'
 
 /** The most that a field may hold, in characters (UTF-16 code units), or in bytes of UTF-8 where it says so. */
 export const LIMITS = {
@@ -71,7 +71,7 @@ function assertStorable(field: string, value: JsonValue, depth: number): void {
   if (typeof value === 'string') storable(field, value)
   else if (typeof value === 'number' && !Number.isFinite(value))
     throw invalid(`${field} holds a number that is too large`)
-  else if (isList(value)) for (const item of value) assertStorable(field, item, depth + 1)
+  else if (isJsonList(value)) for (const item of value) assertStorable(field, item, depth + 1)
   else if (isJsonObject(value)) {
     for (const [key, item] of Object.entries(value)) {
       storable(field, key)
@@ -80,11 +80,7 @@ function assertStorable(field: string, value: JsonValue, depth: number): void {
   }
 }
 
-function isList(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value)
-}
-
 function kindOf(value: JsonValue): string {
   if (value === null) return 'null'
-  return isList(value) ? 'an array' : `a ${typeof value}`
+  return isJsonList(value) ? 'an array' : `a ${typeof value}`
 }

@@ -12,6 +12,11 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Array.isArray does not narrow a readonly array. */
+export function isJsonList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value)
+}
+
 /** Brings the messages of end devices. Deleted softly: `deletedAt` set, the row stays. */
 export interface Gateway {
   readonly gatewayId: string

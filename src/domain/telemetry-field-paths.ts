@@ -2,7 +2,7 @@ import { invalid, requiredText } from './fields.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './gateway.ts'
 
 /** The most paths of one query, and the most characters of one. */
-export const FIELD_PATH_LIMITS = { count: 50, length: 256 } as const
+const FIELD_PATH_LIMITS = { count: 50, length: 256 } as const
 
 /** What the store's notation of a path cannot hold. */
 const UNSPEAKABLE = /[\p{Cc}`]/u

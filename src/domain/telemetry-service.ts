@@ -5,6 +5,7 @@ import { pageSize, type PageInput, type PageOutput } from './paging.ts'
 import type { CallOptions, EndDeviceRepository, OrganizationRepository, TelemetryReader } from './ports.ts'
 import { fieldPaths } from './telemetry-field-paths.ts'
 import { decodeTelemetryToken, encodeTelemetryToken } from './telemetry-page-token.ts'
+import { encodedBytes, withDepth } from './telemetry-size.ts'
 import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from './telemetry.ts'
 
 /** What a caller asks for. The times are null where they do not matter. */
@@ -29,8 +30,10 @@ export interface TelemetryServiceParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
 }
 
-/** gRPC clients accept answers of 4 MiB; the rest is for the other fields, and for what JSON says more briefly. */
-const PAGE_DATA_BYTES = 2 * 1024 * 1024
+/** gRPC clients accept answers of 4 MiB; the rest is for the other fields of up to 500 envelopes. */
+const PAGE_DATA_BYTES = 3 * 1024 * 1024
+/** Some clients accept messages in messages a hundred deep, and a level of JSON is up to three of these. */
+const LEVELS = 32
 const TIMEOUT_MS = 10_000
 const GRPC_NAMES: TelemetryParameterNames = { fieldPaths: 'field_paths' }
 
@@ -53,7 +56,8 @@ export class TelemetryService {
     const query = telemetryQuery({ organizationId, endDeviceId: device, from: null, to: null, fieldPaths: paths })
     await this.#assertOwned(query.organizationId, device, options)
     const range = { after: null, limit: 1, timeoutMs: TIMEOUT_MS }
-    for await (const [stored] of this.#parts.telemetry.read(query, range, options)) return stored?.envelope ?? null
+    for await (const [stored] of this.#parts.telemetry.read(query, range, options))
+      return stored === undefined ? null : sendable(stored)
     return null
   }
 
@@ -69,7 +73,7 @@ export class TelemetryService {
     const { stored, more } = await firstOf(this.#parts.telemetry.read(query, range, options), size)
     const last = stored.at(-1)
     return {
-      items: stored.map(({ envelope }) => envelope),
+      items: stored.map(sendable),
       nextPageToken: more && last !== undefined ? encodeTelemetryToken(query, cursorOf(last)) : '',
     }
   }
@@ -111,6 +115,10 @@ function telemetryQuery(input: TelemetryInput, names = GRPC_NAMES): TelemetryQue
   return { organizationId, endDeviceId: endDeviceId === '' ? null : endDeviceId, from, to, fieldPaths: paths }
 }
 
+function sendable({ envelope }: StoredEnvelope): ProcessedEnvelope {
+  return { ...envelope, data: withDepth(envelope.data, LEVELS) }
+}
+
 /** Up to `size` of them, fewer (but one at least) when they are large, and whether there are more. Reads no further. */
 async function firstOf(
   batches: AsyncIterable<readonly StoredEnvelope[]>,
@@ -120,7 +128,7 @@ async function firstOf(
   let bytes = 0
   for await (const batch of batches) {
     for (const one of batch) {
-      bytes += Buffer.byteLength(JSON.stringify(one.envelope.data))
+      bytes += encodedBytes(one.envelope.data)
       if (stored.length === size || (bytes > PAGE_DATA_BYTES && stored.length > 0)) return { stored, more: true }
       stored.push(one)
     }
