@@ -50,6 +50,7 @@ describe('the default graph, given', () => {
     ['PONIX_NATS_PORT', 'nats', 'NATS', '--port'],
     ['PONIX_NATS_MONITORING_PORT', 'nats', "NATS' monitoring", '--monitoring-port'],
     ['PONIX_CLICKHOUSE_PORT', 'clickhouse', 'ClickHouse', '--port'],
+    ['PONIX_MQTT_PORT', 'mqtt', 'the MQTT broker', '--port'],
   ])('a %s that is in use, names it and the setting, and stops', async (name, process, server, flag) => {
     const port = await occupy()
     expect(
@@ -59,19 +60,6 @@ describe('the default graph, given', () => {
       reasons: [
         `port ${port} of 127.0.0.1, which ${server} needs, is in use by another program: stop that program, ` +
           `or choose another port with ${flag} (in the default graph: ${name})`,
-      ],
-    })
-  })
-
-  it('a PONIX_MQTT_PORT that is in use, names it and both settings, and stops', async () => {
-    const port = await occupy()
-    const reason = /port \d+ of 127\.0\.0\.1, .*\)/
-    expect(
-      await outcome({ env: { PONIX_MQTT_PORT: port }, args: ['--mqtt-broker', `127.0.0.1:${port}`] }, reason),
-    ).toEqual({
-      code: 1,
-      reasons: [
-        expect.stringContaining(`port ${port} of 127.0.0.1, which the MQTT broker needs, is in use by another`),
       ],
     })
   })

@@ -67,9 +67,8 @@ export class Graph {
     const dataDir = options.again?.dataDir ?? (await mkdtemp(join(tmpdir(), 'ponix-e2e-')))
     await chmod(dataDir, 0o755)
     const mark = randomUUID()
-    const broker = ['--mqtt-broker', `127.0.0.1:${ports.PONIX_MQTT_PORT}`]
     const [program, ...before] = options.command ?? [process.execPath, join(ROOT, 'bin/ponix-orchestrator.js')]
-    const child = spawn(program, [...before, ...broker, ...(options.args ?? [])], {
+    const child = spawn(program, [...before, ...(options.args ?? [])], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -12,7 +12,7 @@ import type { RunServer } from '../server.ts'
 
 const VERSION = '1.2.0'
 
-const PORT = { server: 'the MQTT broker', flag: '--port', setting: 'PONIX_MQTT_PORT and --mqtt-broker' }
+const PORT = { server: 'the MQTT broker', flag: '--port', setting: 'PONIX_MQTT_PORT' }
 
 /** What is used of aedes, which is installed only when the graph needs it. */
 interface AedesModule {

@@ -4,20 +4,18 @@ import { dirname, resolve } from 'node:path'
 import { type ControlFile, controlSchema, httpForm } from './control-schema.ts'
 import { interpolate } from './interpolate.ts'
 import { isLoopback } from './loopback.ts'
-import type { ProblemList } from './problems.ts'
 import { isSecretName, redact } from './redact.ts'
+import { type ReplacementSurroundings, replaceNames } from './replace-names.ts'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
 
 /** What the address of a socket has room for on every system. */
 const MAX_SOCKET_BYTES = 103
 
-export interface ControlSurroundings {
+/** The token is looked up in what the children never see. */
+export interface ControlSurroundings extends ReplacementSurroundings {
   /** Absolute path of the configuration file. */
   readonly path: string
-  /** The orchestrator's own: the token is looked up in what the children never see. */
-  readonly environment: NodeJS.ProcessEnv
-  readonly problems: ProblemList
 }
 
 export interface ControlResolution {
@@ -57,23 +55,8 @@ export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): 
   }
 }
 
-/** The text with its names replaced; null if that cannot be done, which is a problem by then. */
-function replaceNames(
-  text: string,
-  key: 'socket' | 'http' | 'token',
-  { environment, problems }: ControlSurroundings,
-): { readonly text: string; readonly names: ReadonlySet<string> } | null {
-  const names = new Set<string>()
-  const result = interpolate(text, (name) => {
-    names.add(name)
-    return environment[name]
-  })
-  for (const problem of result.problems) problems.add(['control', key], problem)
-  return result.problems.length === 0 ? { text: result.text, names } : null
-}
-
 function resolveSocket(socket: string, around: ControlSurroundings): string | null {
-  const replaced = replaceNames(socket, 'socket', around)
+  const replaced = replaceNames(socket, ['control', 'socket'], around)
   if (replaced === null) return null
   const path = resolve(dirname(around.path), replaced.text)
   if (Buffer.byteLength(path) > MAX_SOCKET_BYTES) {
@@ -88,7 +71,7 @@ function resolveToken(
   token: string,
   around: ControlSurroundings,
 ): { readonly digest: string; readonly names: ReadonlySet<string> } | null {
-  const replaced = replaceNames(token, 'token', around)
+  const replaced = replaceNames(token, ['control', 'token'], around)
   if (replaced === null) return null
   const { text, names } = replaced
   if (!/^[\x21-\x7e]+$/.test(text)) {
@@ -108,7 +91,7 @@ function resolveHttp(
   tokenDigest: string | null,
   around: ControlSurroundings,
 ): ResolvedHttp | null {
-  const replaced = replaceNames(String(http), 'http', around)
+  const replaced = replaceNames(String(http), ['control', 'http'], around)
   if (replaced === null) return null
   const at = ['control', 'http']
   const address = parseHttpAddress(replaced.text)

@@ -566,6 +566,30 @@ describe('the MQTT broker (O-30)', () => {
     expect(config.processes[0]?.dependsOn).toEqual([])
   })
 
+  it('is not checked for its own sake if the process that is to be there does not run', () => {
+    const file = { mqtt_broker: 'a:1', processes: { broker: { ...store, provides: 'mqtt_broker' }, user: store } }
+    expect(load(file, {}).mqttBroker.required).toBe(true)
+    expect(load(file, { only: ['user'] }).mqttBroker.required).toBe(false)
+    expect(load(file, { only: ['user'], mqttBroker: { host: 'b', port: 2 } }).mqttBroker.required).toBe(true)
+    const processes = { ...file.processes, user: { ...store, args: ['${mqtt_broker}'] } }
+    expect(load({ ...file, processes }, { disable: ['broker'] }).mqttBroker.required).toBe(true)
+  })
+
+  it('has its names replaced, and a mistake in that is one line (O-20)', () => {
+    const file = { mqtt_broker: '127.0.0.1:${PORT:-11883}', processes: { store } }
+    expect(load(file).mqttBroker.port).toBe(11_883)
+    expect(load(file, { environment: { PORT: '7' } }).mqttBroker.port).toBe(7)
+    expect(problems(file, { environment: { PORT: 'many' } })).toEqual([
+      'mqtt_broker: expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883, got "127.0.0.1:many"',
+    ])
+    expect(problems({ ...file, mqtt_broker: 'a:${PORT_KEY}' }, { environment: { PORT_KEY: 'x' } })).toEqual([
+      expect.stringMatching(/got a value that is not shown because it may be a secret$/),
+    ])
+    expect(problems({ ...file, mqtt_broker: 'a:${NOPE}' })).toEqual([
+      'mqtt_broker: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
+    ])
+  })
+
   it('may not wait for its own users, and there is one at most', () => {
     const provides = { ...store, provides: 'mqtt_broker' }
     const user = { ...store, args: ['${mqtt_broker}'] }

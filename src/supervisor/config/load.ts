@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from '../graph.ts'
+import { checkBrokerOrder, resolveBroker } from './broker.ts'
 import { resolveControl } from './control.ts'
 import { type ControlFile, controlSchema } from './control-schema.ts'
 import { inheritedEnvironment } from './environment.ts'
@@ -10,11 +11,11 @@ import { type Instance, instancesOf } from './instances.ts'
 import { checkLogFiles } from './log-files.ts'
 import { ConfigError, excerpt, ProblemList } from './problems.ts'
 import { dependenciesOf, lookAround, resolveProcess, restartPolicy } from './resolve.ts'
-import type { ResolvedConfig, ResolvedProcess } from './resolved.ts'
+import type { ResolvedConfig } from './resolved.ts'
 import { configSchema, environmentSchema, type ProcessFile, processSchema } from './schema.ts'
 import { addSchemaProblems } from './schema-problems.ts'
 import { select, type Selection } from './selection.ts'
-import { parseSocketAddress, type SocketAddress } from './socket-address.ts'
+import type { SocketAddress } from './socket-address.ts'
 
 export interface LoadOptions extends Selection {
   /** Path of the configuration file as the user gave it; messages call it so. */
@@ -25,8 +26,6 @@ export interface LoadOptions extends Selection {
   readonly environment: NodeJS.ProcessEnv
 }
 
-const defaultBroker: SocketAddress = { host: 'localhost', port: 1883 }
-
 /** Reads, checks and resolves a configuration file; throws a ConfigError that names everything that is wrong with it (O-20). */
 export function loadConfig(options: LoadOptions): ResolvedConfig {
   const text = readText(options.path)
@@ -34,20 +33,19 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const problems = new ProblemList(options.path, text, root)
   const file = checkFile(root, problems)
   const running = selectRunning(file, options, problems)
-  const brokerProvider = findBrokerProvider(running, problems)
-  const broker = options.mqttBroker ?? file.mqttBroker ?? defaultBroker
   const path = resolve(options.path)
   const { environment } = options
+  const sources = { typed: options.mqttBroker, inFile: file.mqttBroker, all: file.processes, running }
+  const { address: broker, isGiven, providedBy } = resolveBroker(sources, { environment, problems })
   const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
   const inheritance = inheritedEnvironment(environment, secretNames)
-  const around = lookAround({ path, broker, brokerProvider, running, problems, ...inheritance }, file.env)
+  const around = lookAround({ path, broker, brokerProvider: providedBy, running, problems, ...inheritance }, file.env)
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, around))
   checkLogFiles(processes, problems)
-  if (brokerProvider !== null && !file.hasCycle) checkBrokerOrder(processes, brokerProvider, problems)
+  if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()
-  const given = options.mqttBroker !== null || file.mqttBroker !== null
-  const required = given || processes.some((process) => process.usesMqttBroker)
-  return { path, processes, mqttBroker: { ...broker, required, providedBy: brokerProvider }, control }
+  const required = isGiven || processes.some((process) => process.usesMqttBroker)
+  return { path, processes, mqttBroker: { ...broker, required, providedBy }, control }
 }
 
 function readText(path: string): string {
@@ -81,7 +79,7 @@ interface CheckedFile {
   /** Null if it is wrong: nobody can say then which names are set. */
   readonly env: Readonly<Record<string, string>> | null
   /** Null if the file does not give one. */
-  readonly mqttBroker: SocketAddress | null
+  readonly mqttBroker: string | null
   /** True if it is wrong. */
   readonly control: ControlFile
   readonly hasCycle: boolean
@@ -108,7 +106,7 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
     processes,
     names,
     env: env.success ? env.data : null,
-    mqttBroker: typeof broker === 'string' ? parseSocketAddress(broker) : null,
+    mqttBroker: typeof broker === 'string' ? broker : null,
     control: controlSchema.safeParse(toNodeValue(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }
@@ -191,23 +189,4 @@ function selectRunning(
   }
   problems.throwIfAny()
   throw new ConfigError('selection', selected.problem)
-}
-
-function findBrokerProvider(running: ReadonlyMap<string, readonly Instance[]>, problems: ProblemList): string | null {
-  const [provider, ...others] = [...running.values()].flat().filter(({ file }) => file.provides === 'mqtt_broker')
-  for (const { group } of others) {
-    problems.add(['processes', group, 'provides'], `process "${provider?.name}" provides the MQTT broker already`)
-  }
-  return provider?.name ?? null
-}
-
-/** The broker waits for nobody who waits for the broker. */
-function checkBrokerOrder(processes: readonly ResolvedProcess[], provider: string, problems: ProblemList): void {
-  const group = processes.find(({ name }) => name === provider)?.group ?? provider
-  for (const problem of findGraphProblems(processes)) {
-    if (problem.type !== 'cycle') continue
-    const cycle = problem.cycle.join(' → ')
-    const message = `process "${provider}" is the MQTT broker, and waits for a process that uses the broker: ${cycle}`
-    problems.add(['processes', group, 'provides'], message, 'key')
-  }
 }

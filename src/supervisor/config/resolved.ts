@@ -29,7 +29,7 @@ export interface ResolvedHttp {
 export interface MqttBroker {
   readonly host: string
   readonly port: number
-  /** True if the address was given or an enabled process uses it: it must accept a connection before a user of it starts (O-30). */
+  /** True if the address was given (not to a process that does not run), or an enabled process uses it: it must accept a connection before a user of it starts (O-30). */
   readonly required: boolean
   /** The enabled process that is the broker itself, if one says so; the check then waits for its readiness. */
   readonly providedBy: string | null

@@ -270,9 +270,9 @@ export const configSchema = section('an object with the key "processes"', {
     .optional()
     .describe('path of `commonplace.schema.json`, for editors'),
   mqtt_broker: text('host:port')
-    .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
+    .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
     .default('localhost:1883')
-    .describe('address of the MQTT broker, `host:port`'),
+    .describe('address of the MQTT broker, `host:port`. Names are interpolated'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
   control: controlSchema,
   processes: z
