@@ -14,6 +14,8 @@ export const analyticsEnvironment = z.object({
   ...natsEnvironment,
   ...postgresEnvironment,
   ...clickhouseEnvironment,
+  /** One envelope waits for no other, so many at once only cost less. */
+  PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('500'),
   /** Milliseconds. Waiting gains nothing for raw envelopes: while one batch is evaluated the next one gathers. */
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('0.02'),
   /** Rows that are gathered for one insert at most … */

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import { MappingError } from '../../src/proto/errors.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
-import type { Delivery, PendingVerdict, Verdict } from '../../src/nats/consumer.ts'
+import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { subjectToken } from '../../src/nats/producer.ts'
 import type { Producer } from '../../src/nats/producer.ts'
@@ -27,7 +27,7 @@ const ACK: Verdict = { kind: 'ack' }
  * its own: one whose expression takes long holds up none of those that came with it or after it.
  */
 export function createRawHandler(parts: RawConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly PendingVerdict[]> => {
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<Verdict>[]> => {
     // Every envelope listens for the end; Node would take that for a leak.
     setMaxListeners(0, signal)
     return batch.map((delivery) => handle(parts, delivery, signal))
@@ -42,7 +42,7 @@ async function handle(parts: RawConsumerParts, delivery: Delivery, signal: Abort
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, delivery.attempt, signal)
     if (outcome.kind !== 'processed') return verdictOn(outcome)
-    await publish(parts, delivery, outcome.envelope, signal)
+    await publish(parts, delivery, outcome.envelope)
     note(parts, outcome.envelope)
     return ACK
   } catch (error) {
@@ -64,14 +64,14 @@ async function publish(
   { producer, rawStream }: RawConsumerParts,
   delivery: Delivery,
   envelope: ProcessedEnvelope,
-  signal: AbortSignal,
 ): Promise<void> {
   const publication = {
     subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
     body: encodeProcessedEnvelope(envelope),
     messageId: delivery.header(REPLAY_HEADERS.of) ?? `${rawStream}:${delivery.streamSequence}:${delivery.storedAtMs}`,
   }
-  await producer.publish(publication, signal)
+  // Without the signal, which would cost more than all else here: a publication that is not stored by the end is not answered.
+  await producer.publish(publication)
 }
 
 function note({ lastSeen }: RawConsumerParts, envelope: ProcessedEnvelope): void {

@@ -157,7 +157,7 @@ export class EvaluationPool implements AsyncDisposable {
     })
     if (job.lane === 'slow') this.#slowJobs--
     if (worker.usable) this.#idle.push(worker)
-    if (outcome.kind === 'done') this.#scheduler.finished(job, outcome.slow)
+    if (outcome.kind === 'done') this.#answerAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
     else this.#bury(job, answered, outcome)
     this.#dispatchSoon()
   }
@@ -165,7 +165,10 @@ export class EvaluationPool implements AsyncDisposable {
   #bury(job: Job<PendingTask>, answered: number, outcome: Extract<JobOutcome, { kind: 'died' }>): void {
     if (this.#state === 'closed') return
     this.#options.onWorkerLost?.(outcome.death)
-    const answers = this.#scheduler.died(job, answered, outcome.index, outcome.death, Date.now())
+    this.#answerAll(this.#scheduler.died(job, answered, outcome.index, outcome.death, Date.now()))
+  }
+
+  #answerAll(answers: ReadonlyMap<PendingTask, Answer>): void {
     for (const [task, answer] of answers) this.#answer(task, answer)
   }
 

@@ -37,7 +37,7 @@ function condemn(victim: Task, now = NOW) {
 /** Lets a device be known as one whose evaluation takes so long. */
 function makeSlow(key: string, ms: number): void {
   submit(task(key, 'slow'))
-  scheduler.finished(next(), new Map([[0, ms]]))
+  scheduler.finished(next(), 1, new Map([[0, ms]]), NOW)
 }
 
 describe('P-3: a lost worker is held against the task that ran, and against no other', () => {
@@ -72,7 +72,8 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     const suspect = task('b', 'bad')
     submit(suspect)
     scheduler.died(next(), 0, 0, 'time', NOW)
-    scheduler.finished(next(), new Map())
+    const job = next()
+    scheduler.finished(job, job.tasks.length, new Map(), NOW)
     submit(task('b', 'bad'))
     expect(next(false).lane).toBe('quick')
   })
@@ -101,7 +102,8 @@ describe('P-3: slow expressions have a lane of their own', () => {
     makeSlow('a', 30)
     submit(task('a', 'slow'), task('b'))
     expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
-    scheduler.finished(next(true), new Map())
+    const job = next(true)
+    scheduler.finished(job, job.tasks.length, new Map(), NOW)
     submit(task('a', 'slow'))
     expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
@@ -112,6 +114,38 @@ describe('P-3: slow expressions have a lane of their own', () => {
     expect(scheduler.next(false)).toBeUndefined()
     expect(next(true).tasks).toHaveLength(1)
     expect(scheduler.queued).toEqual({ quick: 0, slow: 1 })
+  })
+
+  it('moves there what waits of a device as soon as it is known to be slow, as far as there is room', () => {
+    const [first, ...waiting] = Array.from({ length: 8 }, () => task('a', 'slow'))
+    if (first === undefined) throw new Error('there is none')
+    submit(first)
+    const job = next(false)
+    submit(...waiting, task('b'))
+    const answers = scheduler.finished(job, 1, new Map([[0, 240]]), NOW)
+    expect([...answers.keys()]).toEqual(waiting.slice(4))
+    expect([...answers.values()].every((answer) => 'overloaded' in answer)).toBe(true)
+    expect(scheduler.queued).toEqual({ quick: 1, slow: 4 })
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+  })
+
+  it('moves there what waits of a device whose expression had to be stopped', () => {
+    const [guilty, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
+    submit(guilty, neighbour, waiting)
+    expect(scheduler.died(next(false), 0, 0, 'time', NOW).size).toBe(0)
+    expect(next(false)).toEqual({ lane: 'quick', tasks: [neighbour] })
+    expect([next(true), next(true)]).toEqual([
+      { lane: 'slow', tasks: [guilty] },
+      { lane: 'slow', tasks: [waiting] },
+    ])
+  })
+
+  it('judges anew what was behind the slow task that ended its job, in the same order', () => {
+    const [slow, quick, same, other] = [task('a', 'slow'), task('b'), task('a', 'slow'), task('c')]
+    submit(slow, quick, other, same)
+    expect(scheduler.finished(next(false), 1, new Map([[0, 100]]), NOW).size).toBe(0)
+    expect(next(false)).toEqual({ lane: 'quick', tasks: [quick, other] })
+    expect(next(true)).toEqual({ lane: 'slow', tasks: [same] })
   })
 
   it('refuses what is more than a second of expected work, but leaves every device one place', () => {

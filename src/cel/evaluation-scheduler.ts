@@ -132,9 +132,18 @@ export class EvaluationScheduler<T extends Task> {
     return tasks.length === 0 ? undefined : { lane: 'quick', tasks }
   }
 
-  /** A job was done. `slow` has the duration of each task, by its index, that took longer than `slowMs`. */
-  finished(job: Job<T>, slow: ReadonlyMap<number, number>): void {
-    job.tasks.forEach((task, index) => this.#records.noteDuration(task, slow.get(index)))
+  /**
+   * A job ended, at the latest with its first slow task: tasks from `answered` on run again. `slow` has the duration of each
+   * task, by its index, that took longer than `slowMs`. Has the answers of those that are not to be evaluated after all.
+   */
+  finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, Answer> {
+    const answers = new Map<T, Answer>()
+    for (const task of job.tasks.slice(answered).toReversed()) this.#putBack(job.lane, task)
+    for (const [index, task] of job.tasks.slice(0, answered).entries()) {
+      this.#records.noteDuration(task, slow.get(index))
+      if (slow.has(index)) this.#demote(task.key, now, answers)
+    }
+    return answers
   }
 
   /**
@@ -155,7 +164,18 @@ export class EvaluationScheduler<T extends Task> {
         this.#putBack('slow', task)
       }
     }
+    const suspect = job.tasks[index]
+    if (suspect !== undefined) this.#demote(suspect.key, now, answers)
     return answers
+  }
+
+  /** What still waits among the quick ones, of a device that has turned out not to be one, would hold up all others. */
+  #demote(key: string, now: number, answers: Map<T, Answer>): void {
+    for (const task of this.#quick.remove(key)) {
+      this.#queuedBytes -= task.payload.length
+      const answer = this.submit(task, now)
+      if (answer !== undefined) answers.set(task, answer)
+    }
   }
 
   #verdict(death: Death): string {

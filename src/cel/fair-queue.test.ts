@@ -16,6 +16,17 @@ describe('P-3: devices take turns', () => {
     expect([queue.take(), queue.take(), queue.take()]).toEqual(['loud 0', 'still 0', 'loud 1'])
   })
 
+  it('gives all items of a key away at once, and the turns of the others stay', () => {
+    const queue = new FairQueue<string>()
+    for (const item of ['a0', 'b0', 'c0', 'b1', 'a1']) queue.push(item.charAt(0), item)
+    expect(queue.take()).toBe('a0')
+    expect(queue.remove('b')).toEqual(['b0', 'b1'])
+    expect(queue.remove('b')).toEqual([])
+    queue.push('b', 'b2')
+    expect(queue.size).toBe(3)
+    expect(drain(queue)).toEqual(['c0', 'a1', 'b2'])
+  })
+
   it('keeps the order within a key, loses nothing, and lets no key wait longer than one round', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 200 }), (keys) => {

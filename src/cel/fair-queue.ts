@@ -46,6 +46,19 @@ export class FairQueue<T> {
     return item
   }
 
+  /** Takes all items of a key out, in their order. */
+  remove(key: string): readonly T[] {
+    const line = this.#lines.get(key)
+    if (line === undefined) return []
+    this.#lines.delete(key)
+    this.#size -= line.size
+    for (let left = this.#turns.size; left > 0; left -= 1) {
+      const turn = this.#turns.shift()
+      if (turn !== undefined && turn !== key) this.#turns.push(turn)
+    }
+    return Array.from({ length: line.size }, () => line.shift()).filter((item) => item !== undefined)
+  }
+
   #open(key: string): Fifo<T> {
     const line = new Fifo<T>()
     this.#lines.set(key, line)

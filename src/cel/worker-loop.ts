@@ -30,8 +30,11 @@ function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowM
     const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
     const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
     const elapsedMs = Number(process.hrtime.bigint() - startedAt) / 1e6
-    if (elapsedMs > slowMs) slow.set(index, elapsedMs)
     evaluations.push(evaluation)
+    if (elapsedMs > slowMs) {
+      slow.set(index, elapsedMs)
+      break
+    }
     size += evaluation.ok ? evaluation.size : 0
     if (size > PART_BYTES) {
       send({ kind: 'part', evaluations })

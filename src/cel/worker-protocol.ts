@@ -14,7 +14,10 @@ export type WorkerMessage =
   | { readonly kind: 'ready' }
   /** The next evaluations of the job, in order. Large results go in parts, so that they do not fill the worker's heap. */
   | { readonly kind: 'part'; readonly evaluations: readonly Evaluation[] }
-  /** The last of them, and the duration in milliseconds of each that took longer than `slowMs`, by the task's index. */
+  /**
+   * The last of them, and the duration in milliseconds of the one that took longer than `slowMs`, by the task's index. It ends
+   * the job: what comes behind it may be quick, and is to be judged anew.
+   */
   | { readonly kind: 'done'; readonly evaluations: readonly Evaluation[]; readonly slow: ReadonlyMap<number, number> }
 
 export interface WorkerSetup {

@@ -35,7 +35,11 @@ export class BatchHandling {
   #overtimeTimer: NodeJS.Timeout | undefined
   /** Handed over and not answered. */
   readonly #inHand = new Set<PulledMessage>()
+  /** Answers that are still to come. */
   #open = 0
+  #stopped = false
+  /** To be acknowledged in a moment. */
+  #acknowledged: PulledMessage[] = []
   #wake: () => void = () => {}
   #retries: Retry[] = []
 
@@ -48,7 +52,7 @@ export class BatchHandling {
     this.#keepTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
     const onStop = (): void => {
       const stopTimeoutMs = options.stopTimeoutMs ?? 8000
-      this.#overtimeTimer = setTimeout(() => this.#overtime.abort(), stopTimeoutMs)
+      this.#overtimeTimer = setTimeout(() => this.#endOvertime(), stopTimeoutMs)
     }
     stopping.addEventListener('abort', onStop, { once: true })
     this.#offStop = () => stopping.removeEventListener('abort', onStop)
@@ -69,12 +73,14 @@ export class BatchHandling {
     await this.#fewerOpenThan(this.#maxOpen)
   }
 
-  /** Resolves when every message that was handed over is answered. */
+  /** Resolves when every message that was handed over is answered, or the time for that is over. */
   async settled(): Promise<void> {
     await this.#fewerOpenThan(1)
   }
 
+  /** What is answered from now on comes again all the same. */
   stop(): void {
+    this.#stopped = true
     clearInterval(this.#keepTimer)
     clearTimeout(this.#overtimeTimer)
     this.#offStop()
@@ -121,15 +127,20 @@ export class BatchHandling {
   }
 
   async #conclude(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> {
-    const { link } = this.#options.client
-    // An answer that is sent while NATS is away is lost, and the message would be handled a second time.
-    if (!link.connected) await link.untilConnected(this.#overtime.signal).catch(() => {})
+    if (this.#stopped) return
+    if (verdict?.kind === 'ack') return this.#acknowledge(message)
+    await this.#untilConnected()
     await this.#carryOut(message, verdict)
     this.#inHand.delete(message)
   }
 
+  #endOvertime(): void {
+    this.#overtime.abort()
+    this.#wake()
+  }
+
   async #fewerOpenThan(limit: number): Promise<void> {
-    while (this.#open >= limit) {
+    while (this.#open + this.#acknowledged.length >= limit && !this.#overtime.signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -149,13 +160,8 @@ export class BatchHandling {
     }
   }
 
-  async #carryOut(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> {
-    const { durable } = this.#options
+  async #carryOut(message: PulledMessage, verdict: Exclude<OwnVerdict, { kind: 'ack' }> | undefined): Promise<void> {
     switch (verdict?.kind) {
-      case 'ack':
-        message.ack()
-        natsMetrics.consumed.inc({ durable, outcome: 'ack' })
-        return
       case 'dead_letter':
         return await this.#deadLetter(message, verdict.reason)
       case 'retry':
@@ -164,6 +170,29 @@ export class BatchHandling {
       case undefined:
         return this.#retry(message, 'the handler gave no verdict')
     }
+  }
+
+  /** With all others of this turn of the event loop: a write to NATS costs more than a message. */
+  #acknowledge(message: PulledMessage): void {
+    if (this.#acknowledged.push(message) === 1) setImmediate(() => void this.#sendAcknowledgements())
+  }
+
+  async #sendAcknowledgements(): Promise<void> {
+    await this.#untilConnected()
+    const messages = this.#acknowledged
+    this.#acknowledged = []
+    for (const message of messages) {
+      message.ack()
+      this.#inHand.delete(message)
+    }
+    natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'ack' }, messages.length)
+    this.#wake()
+  }
+
+  /** An answer that is sent while NATS is away is lost, and the message would be handled a second time. */
+  async #untilConnected(): Promise<void> {
+    const { link } = this.#options.client
+    if (!link.connected) await link.untilConnected(this.#overtime.signal).catch(() => {})
   }
 
   #retry(message: PulledMessage, reason: string, isTold = false): void {
