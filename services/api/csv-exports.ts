@@ -55,7 +55,6 @@ export class CsvExports {
     }
     const controller = new AbortController()
     response.once('close', () => controller.abort(new Error('the client went away')))
-    response.setTimeout(this.#options.idleMs ?? 60_000, () => response.destroy())
     const running = this.#serve(url, request, response, controller.signal).finally(() => this.#running.delete(running))
     this.#running.set(running, controller)
     return true
@@ -83,7 +82,8 @@ export class CsvExports {
       const input = csvRequest(url)
       ;({ organizationId } = input)
       const batches = this.#options.telemetry.export(input, { fieldPaths: 'field' }, { signal })
-      await send(response, batches, [...new Set(input.fieldPaths)], signal)
+      const { idleMs = 60_000 } = this.#options
+      await send(response, { batches, paths: [...new Set(input.fieldPaths)], idleMs, signal })
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error
       ended = response.destroyed ? { code: Status.CANCELLED } : { code: statusOf(reason).code, error: reason }
@@ -100,15 +100,19 @@ export class CsvExports {
   }
 }
 
+interface Export {
+  readonly batches: Batches
+  /** One for each column; none for all fields in one. */
+  readonly paths: readonly string[]
+  readonly idleMs: number
+  readonly signal: AbortSignal
+}
+
 /** Nothing is sent before the first rows are there, so that what goes wrong until then has a status. */
-async function send(
-  response: ServerResponse,
-  batches: Batches,
-  paths: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
+async function send(response: ServerResponse, { batches, paths, idleMs, signal }: Export): Promise<void> {
   try {
     const first = await batches.next()
+    response.setTimeout(idleMs, () => response.destroy())
     response.writeHead(200, {
       'content-type': 'text/csv; charset=utf-8',
       'content-disposition': 'attachment; filename="envelopes.csv"',

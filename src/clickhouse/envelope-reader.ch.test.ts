@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { DomainError } from '../domain/errors.ts'
 import type { JsonObject } from '../domain/gateway.ts'
@@ -298,6 +300,18 @@ describe('the end of a query', () => {
     await expect(read(ALL, { timeoutMs: 1 })).rejects.toThrow(
       new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
     )
+  })
+
+  test('so is one to a server that takes the request and says nothing', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+    const silent = openClickHouse({ ...database.options, url })
+    const stream = createEnvelopeReader(silent).read(ALL, { ...WHOLE, timeoutMs: 200 })
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('The query took too long')
+    await silent.close()
+    server.close()
   })
 
   test('ClickHouse away is unavailable, without its address', async () => {

@@ -68,7 +68,7 @@ async function* lines(
 
 /** A ClickHouse that does not serve becomes `unavailable`, with its words as the cause only. Others pass unchanged. */
 function translated(error: unknown, timedOut: boolean): unknown {
-  if (timedOut || (error instanceof ClickHouseError && error.type === 'TIMEOUT_EXCEEDED')) {
+  if (timedOut || isTimeout(error)) {
     return unavailable('The query took too long; ask for a shorter time range', error)
   }
   return blameFor(error) === 'server' ? unavailable('The telemetry store is not available; try again', error) : error
@@ -76,4 +76,10 @@ function translated(error: unknown, timedOut: boolean): unknown {
 
 function unavailable(message: string, cause?: unknown): DomainError {
   return new DomainError('unavailable', message, { cause })
+}
+
+/** The server's own limit of time, or the client's for a server that is silent. */
+function isTimeout(error: unknown): boolean {
+  if (error instanceof ClickHouseError) return error.type === 'TIMEOUT_EXCEEDED'
+  return error instanceof Error && error.message === 'Timeout error.'
 }
