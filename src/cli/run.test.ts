@@ -61,6 +61,19 @@ describe('run (O-1)', () => {
     )
   })
 
+  it('the line that made a process ready stands above what is said of it (O-31, O-32)', async () => {
+    const running = start({ a: line('echo up >&2; exec sleep 1000', { readiness_probe: { log_line: 'up' } }) })
+    await running.seen(/is ready/)
+    running.signal('SIGINT')
+    const { stderr } = await running.outcome
+    expect(
+      stderr
+        .replaceAll(/\d+ ms|pid \d+/g, '…')
+        .split('\n')
+        .slice(0, 3),
+    ).toEqual(['[orchestrator] a: started (…)', '[a]            up', '[orchestrator] a: ready after …'])
+  })
+
   it('writes JSON lines only, with --log-format json', async () => {
     const running = start({ a: line('echo one; echo two >&2', { kind: 'task' }) }, '--log-format', 'json')
     const { stdout, stderr } = await running.outcome

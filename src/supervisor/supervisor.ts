@@ -211,6 +211,7 @@ export class Supervisor {
   }
 
   #emit(event: SupervisorEvent): void {
+    this.#output.flush()
     if (event.type === 'process_failed' || event.type === 'process_skipped') this.#somethingFailed = true
     this.#options.onEvent(event)
   }

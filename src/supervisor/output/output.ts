@@ -84,10 +84,10 @@ export class Output {
         child[stream],
         rooms.length === 1 ? (rooms[0] ?? sink) : roomInAll(rooms),
         (lines) => {
-          tap.push(lines)
           this.history.push(process, stream, lines)
           file?.append(lines)
           write(lines)
+          tap.push(lines)
         },
       )
       this.#relays.add(relay)
@@ -97,6 +97,12 @@ export class Output {
     return async () => {
       await Promise.all(relays.map((relay) => relay.childExited()))
     }
+  }
+
+  /** To be called before something is said about a child: on a terminal, what it was seen to say stands above. */
+  flush(): void {
+    this.#sinks.stdout.flush()
+    this.#sinks.stderr.flush()
   }
 
   /** Resolves when every line is written; or when a stream has been stuck for a second, for a stop must end. */

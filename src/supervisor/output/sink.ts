@@ -71,6 +71,11 @@ export class Sink {
     this.#waiting.add(resume)
   }
 
+  /** Writes at once what would go out in this turn of the event loop: for whatever is about to speak on another stream. */
+  flush(): void {
+    if (this.#pending === 0 && !this.#closed) this.#flush()
+  }
+
   /** Lets go of the stream. What was not written by then is lost. */
   close(): void {
     if (this.#closed) return
@@ -84,7 +89,7 @@ export class Sink {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      if (this.#pending === 0) this.#flush()
+      this.flush()
     })
   }
 
