@@ -1,8 +1,8 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
 import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
-import type { JsonObject } from '../domain/gateway.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
 import type { Instant } from '../domain/instant.ts'
 import { decodeMessage, notA } from './binary.ts'
 import { MappingError } from './errors.ts'
@@ -58,7 +58,24 @@ export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array
 
 /** The message itself, to be a part of another one. */
 export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProcessedEnvelope {
-  return fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(envelope))
+  const { organizationId, endDeviceId, occurredAt, processedAt, data } = envelope
+  return create(ProcessedEnvelopeSchema, {
+    organizationId,
+    endDeviceId,
+    occurredAt: timestampFromInstant(occurredAt),
+    processedAt: timestampFromInstant(processedAt),
+    data: changeable(data),
+  })
+}
+
+/** A copy, since protobuf-es asks for objects that may be changed. */
+function changeable(object: JsonObject): Record<string, ProtoJsonValue> {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, changeableValue(value)]))
+}
+
+function changeableValue(value: JsonValue): ProtoJsonValue {
+  if (isJsonObject(value)) return changeable(value)
+  return isJsonList(value) ? value.map(changeableValue) : value
 }
 
 /** Throws a MappingError for anything but a whole ProcessedEnvelope; absent data is the empty object. */

@@ -5,7 +5,13 @@ import type { EndDevice } from '../domain/end-device.ts'
 import type { Gateway, JsonObject, JsonValue } from '../domain/gateway.ts'
 import type { Organization } from '../domain/organization.ts'
 import { decodeEndDevice, encodeEndDevice } from './end-device.ts'
-import { decodeProcessedEnvelope, decodeRawEnvelope, encodeProcessedEnvelope, encodeRawEnvelope } from './envelope.ts'
+import {
+  decodeProcessedEnvelope,
+  decodeRawEnvelope,
+  encodeProcessedEnvelope,
+  encodeRawEnvelope,
+  processedEnvelopeToProto,
+} from './envelope.ts'
 import { MappingError } from './errors.ts'
 import { decodeGateway, encodeGateway } from './gateway.ts'
 import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
@@ -143,6 +149,7 @@ test('W-2 the processed envelope written by hand is the one that protobuf-es rea
       expect(theirs).toMatchObject({ organizationId: 'o', endDeviceId, data: value })
       expect(instantFromTimestamp(theirs.processedAt ?? timestampFromInstant(0n))).toBe(at)
       expect(decodeProcessedEnvelope(toBinary(ProcessedEnvelopeSchema, theirs))).toEqual(ours)
+      expect(processedEnvelopeToProto(ours)).toEqual(theirs)
     }),
   )
 })
