@@ -23,6 +23,10 @@ export class InFlight implements Iterable<PublishSlot> {
     return this.#slots.get(number)
   }
 
+  has(number: number): boolean {
+    return this.#slots.has(number)
+  }
+
   add(slot: PublishSlot): void {
     this.#slots.set(slot.number, slot)
     this.#bytes += slot.bytes

@@ -52,19 +52,30 @@ const WRONG_LAST_MESSAGE_ID = 10_070
 /** The account is full; the same message is about to be stored: they pass, though the server counts them as the client's. */
 const PASSING: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
 
-/** The headers as they are sent, without their end. Throws a PublishError for what cannot be sent. */
-export function headerLines({ subject, messageId, headers }: Publication): string {
+const EXPECTATION = 'Nats-Expected-Last-Msg-Id: '
+const END = '\r\n\r\n'
+
+/**
+ * The headers as they are sent. JetStream stores the message only if the stream's last one has the id `follows`, if that is
+ * given. Throws a PublishError for what cannot be sent.
+ */
+export function encodeHeaders({ subject, messageId, headers }: Publication, follows?: string): Buffer {
   if (!isPublishable(subject)) {
     throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
-  return `${block}Nats-Msg-Id: ${headerValue(subject, messageId)}\r\n`
+  block += `Nats-Msg-Id: ${headerValue(subject, messageId)}`
+  return Buffer.from(follows === undefined ? `${block}${END}` : `${block}\r\n${EXPECTATION}${follows}${END}`)
 }
 
-/** The whole headers. JetStream stores the message only if the stream's last one has the id `follows`, if that is given. */
-export function headerBlock(lines: string, follows?: string): Buffer {
-  return Buffer.from(follows === undefined ? `${lines}\r\n` : `${lines}Nats-Expected-Last-Msg-Id: ${follows}\r\n\r\n`)
+/** The same headers, for a message that may follow any. */
+export function withoutExpectation(block: Buffer, follows: string): Buffer {
+  const kept = block.length - END.length - Buffer.byteLength(follows) - EXPECTATION.length - 2
+  const plain = Buffer.allocUnsafe(kept + END.length)
+  block.copy(plain, 0, 0, kept)
+  plain.write(END, kept, 'latin1')
+  return plain
 }
 
 /**
@@ -113,8 +124,13 @@ interface PubAckAnswer {
   readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
 }
 
+/** What JetStream says of nearly every message, as it writes it. */
+const PLAIN_ACK = /^\{"stream":"([^"\\]+)", ?"seq":(\d{1,15})\}$/
+
 function parseAnswer(message: Msg): PubAckAnswer | undefined {
   try {
+    const [, stream, seq] = PLAIN_ACK.exec(message.string()) ?? []
+    if (stream !== undefined) return { stream, seq: Number(seq) }
     const answer = message.json<Partial<PubAckAnswer> | null>()
     if (answer?.error !== undefined) return { stream: '', seq: 0, error: answer.error }
     if (typeof answer?.stream !== 'string' || typeof answer.seq !== 'number') return undefined

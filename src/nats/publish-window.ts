@@ -107,7 +107,8 @@ export class PublishWindow {
   #slotFor(publication: Publication): PublishSlot {
     const number = this.#nextNumber++
     try {
-      const slot = new PublishSlot(publication, number)
+      const messageId = publication.messageId.trim()
+      const slot = new PublishSlot(publication, number, this.#chain?.add(publication.subject, { number, messageId }))
       this.#refuseTooLarge(slot)
       return slot
     } catch (error) {
@@ -146,7 +147,7 @@ export class PublishWindow {
     this.#deadline.watch()
     try {
       const { subject, body } = slot.publication
-      this.#headers.block = slot.headers(this.#chain?.link(slot))
+      this.#headers.block = slot.headers(slot.follows !== undefined && this.#inFlight.has(slot.follows.number))
       this.#client.connection.publish(subject, body, { reply: this.#inbox + slot.number, headers: this.#headers })
     } catch (error) {
       const { connection } = this.#client
@@ -216,7 +217,6 @@ export class PublishWindow {
   }
 
   #sendAgain(slots: Iterable<PublishSlot>): void {
-    this.#chain?.restart()
     for (const slot of slots) {
       if (!this.#client.link.connected) return
       natsMetrics.resent.inc()
