@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import type { ResourceLimits } from 'node:worker_threads'
 import type { Evaluation } from './evaluator.ts'
 import type { Death, Task } from './evaluation-scheduler.ts'
+import { threadTime, timeLeft } from './thread-time.ts'
 import { Progress } from './worker-protocol.ts'
 import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
@@ -36,6 +37,9 @@ export class EvaluationWorker {
   #death: Death = 'crash'
   #watchdog: NodeJS.Timeout | undefined
   #job: RunningJob | undefined
+  #thread: number | null = null
+  /** Of the thread, in nanoseconds, when its job began. */
+  #usedBefore: bigint | null = null
   #stopping = false
 
   constructor(options: EvaluationWorkerOptions) {
@@ -58,6 +62,7 @@ export class EvaluationWorker {
   run(tasks: readonly Task[], answer: (index: number, evaluation: Evaluation) => void): Promise<JobOutcome> {
     return new Promise((settle) => {
       this.#job = { answered: 0, answer, settle }
+      this.#usedBefore = threadTime(this.#thread)
       const message = packJob(tasks)
       this.#worker.postMessage(message, [message.payloads.buffer])
       // The first look comes after a whole time limit: until it has begun, the worker's progress is that of the last job.
@@ -74,8 +79,10 @@ export class EvaluationWorker {
     let lastError: unknown
     const ready = new Promise<void>((resolve, reject) => {
       this.#worker.on('message', (message: WorkerMessage) => {
-        if (message.kind === 'ready') resolve()
-        else this.#receive(message)
+        if (message.kind === 'ready') {
+          this.#thread = message.thread
+          resolve()
+        } else this.#receive(message)
       })
       this.#worker.once('exit', (code) => reject(lastError ?? new Error(`the worker ended with exit code ${code}`)))
     })
@@ -111,13 +118,19 @@ export class EvaluationWorker {
   #watch(): void {
     const running = this.#progress.read()
     const elapsed = running === undefined ? 0n : process.hrtime.bigint() - running.startedAt
-    if (elapsed >= this.#timeLimitNs) {
+    const left = timeLeft({ elapsed, used: this.#used(), limit: this.#timeLimitNs })
+    if (left === 0n) {
       this.#death = 'time'
       void this.stop()
       return
     }
-    const leftMs = Math.ceil(Number(this.#timeLimitNs - elapsed) / 1e6)
-    this.#watchdog = setTimeout(() => this.#watch(), leftMs)
+    this.#watchdog = setTimeout(() => this.#watch(), Math.ceil(Number(left) / 1e6))
+  }
+
+  /** What the whole job has used: at least what its running task has. One that is suspected wrongly is heard again, alone. */
+  #used(): bigint | null {
+    const now = threadTime(this.#thread)
+    return now === null || this.#usedBefore === null ? null : now - this.#usedBefore
   }
 }
 

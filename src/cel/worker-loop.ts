@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Evaluator } from './evaluator.ts'
 import type { Evaluation } from './evaluator.ts'
+import { currentThread, Stopwatch } from './thread-time.ts'
 import { Progress } from './worker-protocol.ts'
 import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
@@ -17,22 +18,22 @@ export function serveEvaluations(): void {
     runJob(job, evaluator, progress, setup.slowMs)
     progress.idle()
   })
-  send({ kind: 'ready' })
+  send({ kind: 'ready', thread: currentThread() })
 }
 
 function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowMs: number): void {
   let evaluations: Evaluation[] = []
   let size = 0
   const slow = new Map<number, number>()
+  const stopwatch = new Stopwatch()
   for (const [index, end] of job.ends.entries()) {
-    const startedAt = process.hrtime.bigint()
-    progress.start(index, startedAt)
+    progress.start(index, stopwatch.start())
     const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
     const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
-    const elapsedMs = Number(process.hrtime.bigint() - startedAt) / 1e6
     evaluations.push(evaluation)
-    if (elapsedMs > slowMs) {
-      slow.set(index, elapsedMs)
+    const tookMs = stopwatch.read(slowMs)
+    if (tookMs > slowMs) {
+      slow.set(index, tookMs)
       break
     }
     size += evaluation.ok ? evaluation.size : 0

@@ -11,7 +11,8 @@ export interface JobMessage {
 }
 
 export type WorkerMessage =
-  | { readonly kind: 'ready' }
+  /** `thread`: by which the kernel says how much processor time it has used; null where nobody says. */
+  | { readonly kind: 'ready'; readonly thread: number | null }
   /** The next evaluations of the job, in order. Large results go in parts, so that they do not fill the worker's heap. */
   | { readonly kind: 'part'; readonly evaluations: readonly Evaluation[] }
   /**
