@@ -122,6 +122,7 @@ export class AnalyticsBenchStage {
   async rewind(): Promise<void> {
     const { consumers, streams } = this.nats.manager
     for await (const { name } of consumers.list('raw_envelopes')) await consumers.delete('raw_envelopes', name)
+    await streams.delete('consumer_progress').catch(() => undefined)
     // Made anew by the service: emptied, it would still know the message ids.
     await streams.delete('processed_envelopes').catch(() => undefined)
     await this.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })

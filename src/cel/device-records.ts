@@ -1,9 +1,21 @@
-/** What is known of the devices whose expression is slow or was stopped; of all others nothing is kept. */
+/** What is known of devices: whose expression has proven to be quick, and whose is slow or was stopped. */
 export class DeviceRecords {
   readonly #records = new Map<string, DeviceRecord>()
-  readonly #limits: { readonly timeLimitMs: number; readonly strikesToRest: number; readonly restMs: number }
+  /** The expressions of those that have proven to be quick. */
+  readonly #quick = new Map<string, string>()
+  readonly #limits: {
+    readonly slowMs: number
+    readonly timeLimitMs: number
+    readonly strikesToRest: number
+    readonly restMs: number
+  }
 
-  constructor(limits: { readonly timeLimitMs: number; readonly strikesToRest: number; readonly restMs: number }) {
+  constructor(limits: {
+    readonly slowMs: number
+    readonly timeLimitMs: number
+    readonly strikesToRest: number
+    readonly restMs: number
+  }) {
     this.#limits = limits
   }
 
@@ -18,11 +30,22 @@ export class DeviceRecords {
     return this.#find(device)?.expectedMs
   }
 
+  /** Whether the last evaluation of the device's expression is known to have been quick. */
+  isProven({ key, source }: Device): boolean {
+    return this.#quick.get(key) === source
+  }
+
   /** An evaluation came to its end; `slowMs` is its duration if it was slow. A quick one clears the device. */
   noteDuration(device: Device, slowMs: number | undefined): void {
     const record = this.#find(device)
-    if (slowMs !== undefined) this.#set(device, { expectedMs: slowMs, strikes: 0, restsUntil: 0 })
-    else if (record !== undefined) this.#records.delete(device.key)
+    if (slowMs !== undefined) {
+      // It may have been the machine: once is not enough to say how long it takes.
+      const expectedMs = record === undefined ? this.#limits.slowMs : slowMs
+      this.#set(device, { expectedMs, strikes: 0, restsUntil: 0 })
+    } else {
+      if (record !== undefined) this.#records.delete(device.key)
+      if (!this.isProven(device)) this.#prove(device)
+    }
   }
 
   /** A worker was lost while it ran the device's expression. */
@@ -38,21 +61,33 @@ export class DeviceRecords {
     this.#set(device, { expectedMs: timeLimitMs, strikes, restsUntil: strikes >= strikesToRest ? now + restMs : 0 })
   }
 
+  #prove({ key, source }: Device): void {
+    this.#quick.delete(key)
+    this.#quick.set(key, source)
+    forgetOldest(this.#quick, MAX_PROVEN)
+  }
+
   #find(device: Device): DeviceRecord | undefined {
     const record = this.#records.get(device.key)
     return record?.source === device.source ? record : undefined
   }
 
   #set(device: Device, record: Omit<DeviceRecord, 'source'>): void {
+    this.#quick.delete(device.key)
     this.#records.delete(device.key)
     this.#records.set(device.key, { ...record, source: device.source })
-    if (this.#records.size <= MAX_RECORDS) return
-    const [oldest] = this.#records.keys()
-    if (oldest !== undefined) this.#records.delete(oldest)
+    forgetOldest(this.#records, MAX_RECORDS)
   }
 }
 
+function forgetOldest(map: Map<string, unknown>, mostEntries: number): void {
+  if (map.size <= mostEntries) return
+  const [oldest] = map.keys()
+  if (oldest !== undefined) map.delete(oldest)
+}
+
 const MAX_RECORDS = 10_000
+const MAX_PROVEN = 20_000
 
 interface Device {
   readonly key: string

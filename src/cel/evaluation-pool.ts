@@ -149,13 +149,13 @@ export class EvaluationPool implements AsyncDisposable {
 
   async #run(worker: EvaluationWorker, job: Job<PendingTask>): Promise<void> {
     let answered = 0
-    if (job.lane === 'slow') this.#slowJobs++
+    if (job.lane !== 'quick') this.#slowJobs++
     const outcome = await worker.run(job.tasks, (index, evaluation) => {
       answered = index + 1
       const task = job.tasks[index]
       if (task !== undefined) this.#answer(task, evaluation)
     })
-    if (job.lane === 'slow') this.#slowJobs--
+    if (job.lane !== 'quick') this.#slowJobs--
     if (worker.usable) this.#idle.push(worker)
     if (outcome.kind === 'done') this.#answerAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
     else this.#bury(job, answered, outcome)

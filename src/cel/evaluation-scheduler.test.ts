@@ -24,6 +24,14 @@ function next(slowAllowed = true): Job<Task> {
   return job
 }
 
+/** Lets the devices of these tasks be known as quick. */
+function prove(...tasks: Task[]): void {
+  for (const each of tasks) {
+    submit({ ...each })
+    scheduler.finished(next(), 1, new Map(), NOW)
+  }
+}
+
 /** Stops the same task twice: its suspicion and its end. */
 function condemn(victim: Task, now = NOW) {
   submit(victim)
@@ -36,13 +44,16 @@ function condemn(victim: Task, now = NOW) {
 
 /** Lets a device be known as one whose evaluation takes so long. */
 function makeSlow(key: string, ms: number): void {
-  submit(task(key, 'slow'))
-  scheduler.finished(next(), 1, new Map([[0, ms]]), NOW)
+  for (let time = 0; time < 2; time++) {
+    submit(task(key, 'slow'))
+    scheduler.finished(next(), 1, new Map([[0, ms]]), NOW)
+  }
 }
 
 describe('P-3: a lost worker is held against the task that ran, and against no other', () => {
   it('hears the suspect again alone, and puts its neighbours back to the front', () => {
     const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
+    prove(before, guilty, after)
     submit(before, guilty, after)
     expect(scheduler.died(next(), 0, 1, 'time', NOW).size).toBe(0)
     expect(next(false)).toEqual({ lane: 'quick', tasks: [before, after] })
@@ -52,6 +63,7 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
 
   it('does not run again what was answered before the worker was lost', () => {
     const [answered, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
+    prove(answered, guilty, after)
     submit(answered, guilty, after)
     scheduler.died(next(), 1, 1, 'time', NOW)
     expect(next(false).tasks).toEqual([after])
@@ -93,13 +105,51 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     for (let strike = 0; strike < 3; strike++) condemn(task('b', 'bad'))
     expect(scheduler.submit(task('b', 'mended'), NOW)).toBeUndefined()
     expect(scheduler.submit(task('c', 'bad'), NOW)).toBeUndefined()
-    expect(next(false).tasks).toHaveLength(2)
+    expect(next().tasks).toHaveLength(2)
+  })
+})
+
+describe('P-3: an expression that is still to show what it takes shares no job with those that have', () => {
+  it('runs where the slow ones run, and all that waits of its device goes to the quick ones once it was quick', () => {
+    prove(task('b'))
+    submit(task('a'), task('a'), task('b'))
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    expect(scheduler.next(false)).toBeUndefined()
+    const job = next(true)
+    expect(job).toMatchObject({ lane: 'new', tasks: [{ key: 'a' }, { key: 'a' }] })
+    submit(task('a'))
+    expect(scheduler.next(false)).toBeUndefined()
+    scheduler.finished(job, 2, new Map(), NOW)
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+  })
+
+  it('counts anew when the expression is changed, or was slow', () => {
+    prove(task('a'))
+    submit(task('a', 'changed'))
+    expect(scheduler.next(false)).toBeUndefined()
+    expect(next(true).lane).toBe('new')
+    makeSlow('a', 30)
+    submit(task('a'))
+    expect(scheduler.next(false)).toBeUndefined()
+    expect(next(true).lane).toBe('new')
+  })
+
+  it('takes turns with the slow ones, whichever are more', () => {
+    makeSlow('a', 30)
+    submit(...Array.from({ length: 3 }, () => task('a', 'slow')))
+    const lanes: string[] = []
+    for (let index = 0; index < 3; index++) {
+      submit(task(`device ${index}`))
+      lanes.push(next(true).lane, next(true).lane)
+    }
+    expect(lanes).toEqual(['new', 'slow', 'new', 'slow', 'new', 'slow'])
   })
 })
 
 describe('P-3: slow expressions have a lane of their own', () => {
   it('sends a device there whose evaluation was slow, and back when it was quick again', () => {
     makeSlow('a', 30)
+    prove(task('b'))
     submit(task('a', 'slow'), task('b'))
     expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
     const job = next(true)
@@ -119,18 +169,41 @@ describe('P-3: slow expressions have a lane of their own', () => {
   it('moves there what waits of a device as soon as it is known to be slow, as far as there is room', () => {
     const [first, ...waiting] = Array.from({ length: 8 }, () => task('a', 'slow'))
     if (first === undefined) throw new Error('there is none')
+    prove(first, task('b'))
     submit(first)
     const job = next(false)
     submit(...waiting, task('b'))
-    const answers = scheduler.finished(job, 1, new Map([[0, 240]]), NOW)
-    expect([...answers.keys()]).toEqual(waiting.slice(4))
-    expect([...answers.values()].every((answer) => 'overloaded' in answer)).toBe(true)
-    expect(scheduler.queued).toEqual({ quick: 1, slow: 4 })
+    expect(scheduler.finished(job, 1, new Map([[0, 240]]), NOW).size).toBe(0)
+    expect(scheduler.queued).toEqual({ quick: 1, slow: 7 })
     expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    // Only the second time it is believed how long it takes.
+    const answers = scheduler.finished(next(true), 1, new Map([[0, 240]]), NOW)
+    expect([...answers.keys()]).toEqual(waiting.slice(5))
+    expect([...answers.values()].every((answer) => 'overloaded' in answer)).toBe(true)
+    expect(scheduler.queued).toEqual({ quick: 0, slow: 4 })
+  })
+
+  it('sends all that waits of a device back to the quick ones when it was quick again', () => {
+    makeSlow('a', 30)
+    submit(task('a', 'slow'), task('a', 'slow'))
+    scheduler.finished(next(true), 1, new Map(), NOW)
+    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+  })
+
+  it('answers what waits of a device whose expression begins to rest', () => {
+    for (let strike = 0; strike < 2; strike++) condemn(task('b', 'bad'))
+    const [last, waiting] = [task('b', 'bad'), task('b', 'bad')]
+    submit(last, waiting)
+    scheduler.died(next(), 0, 0, 'time', NOW)
+    const answers = scheduler.died(next(), 0, 0, 'time', NOW)
+    expect(answers.get(last)).toMatchObject({ ok: false, reason: expect.stringContaining('twice') })
+    expect(answers.get(waiting)).toMatchObject({ resting: true })
+    expect(scheduler.queued).toEqual({ quick: 0, slow: 0 })
   })
 
   it('moves there what waits of a device whose expression had to be stopped', () => {
     const [guilty, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
+    prove(guilty, neighbour)
     submit(guilty, neighbour, waiting)
     expect(scheduler.died(next(false), 0, 0, 'time', NOW).size).toBe(0)
     expect(next(false)).toEqual({ lane: 'quick', tasks: [neighbour] })
@@ -142,6 +215,7 @@ describe('P-3: slow expressions have a lane of their own', () => {
 
   it('judges anew what was behind the slow task that ended its job, in the same order', () => {
     const [slow, quick, same, other] = [task('a', 'slow'), task('b'), task('a', 'slow'), task('c')]
+    prove(slow, quick, other)
     submit(slow, quick, other, same)
     expect(scheduler.finished(next(false), 1, new Map([[0, 100]]), NOW).size).toBe(0)
     expect(next(false)).toEqual({ lane: 'quick', tasks: [quick, other] })

@@ -10,7 +10,8 @@ export interface Task {
   readonly payload: Uint8Array
 }
 
-export type Lane = 'quick' | 'slow'
+/** `new`: of a device whose expression is still to show what it takes. */
+export type Lane = 'quick' | 'new' | 'slow'
 
 /** What a worker gets at once. A job of the slow lane is one task. */
 export interface Job<T extends Task> {
@@ -70,14 +71,15 @@ const DEATHS: Readonly<Record<Death, string>> = {
 /**
  * Which tasks run next, and who answers for a lost worker. Pure: time and the workers are the pool's.
  *
- * Quick devices share jobs. When a worker is lost, the task that ran is the suspect: it is heard again, alone, in the slow
+ * Quick devices share jobs; so do new ones, but not with those that have proven to be quick. When a worker is lost, the task that ran is the suspect: it is heard again, alone, in the slow
  * lane, so that a machine that stood still for a moment condemns nobody; the second time it has failed. Its neighbours go
- * back to the front of their lines. Never do all workers serve the slow lane.
+ * back to the front of their lines. Never do all workers serve the slow and the new lane.
  */
 export class EvaluationScheduler<T extends Task> {
   readonly #limits: SchedulerLimits
-  readonly #quick = new FairQueue<T>()
-  readonly #slow = new FairQueue<T>()
+  readonly #queues = { quick: new FairQueue<T>(), new: new FairQueue<T>(), slow: new FairQueue<T>() } as const
+  /** The slow and the new lane take turns. */
+  #turn: 'slow' | 'new' = 'slow'
   readonly #records: DeviceRecords
   readonly #suspects = new WeakSet<T>()
   /** What was expected of each task of the slow lane when it came. */
@@ -90,8 +92,9 @@ export class EvaluationScheduler<T extends Task> {
     this.#records = new DeviceRecords(limits)
   }
 
-  get queued(): Readonly<Record<Lane, number>> {
-    return { quick: this.#quick.size, slow: this.#slow.size }
+  get queued(): Readonly<Record<'quick' | 'slow', number>> {
+    const { quick, slow, new: fresh } = this.#queues
+    return { quick: quick.size + fresh.size, slow: slow.size }
   }
 
   /** Takes a task in, or answers at once why not. */
@@ -101,35 +104,43 @@ export class EvaluationScheduler<T extends Task> {
     if (restsUntil !== undefined) return { ok: false, resting: true, reason: restReason(restsUntil) }
     const costMs = this.#records.expectedSlowMs(task)
     if (costMs === undefined) {
-      const hasRoom = this.#quick.size < maxQueued && this.#queuedBytes + task.payload.length <= maxQueuedBytes
+      const hasRoom = this.queued.quick < maxQueued && this.#queuedBytes + task.payload.length <= maxQueuedBytes
       if (!hasRoom) return overloaded('too many messages wait for their evaluation')
-      this.#push(this.#quick, task)
+      this.#push(this.#records.isProven(task) ? 'quick' : 'new', task)
       return undefined
     }
-    const hasTurn = this.#slowBacklogMs + costMs <= maxSlowBacklogMs || this.#slow.sizeOf(task.key) === 0
-    if (!hasTurn || this.#slow.size >= maxSlowQueued)
+    const hasTurn = this.#slowBacklogMs + costMs <= maxSlowBacklogMs || this.#queues.slow.sizeOf(task.key) === 0
+    if (!hasTurn || this.#queues.slow.size >= maxSlowQueued)
       return overloaded(
         `one evaluation of the expression takes about ${Math.ceil(costMs)} ms, and messages come faster than that`,
       )
-    this.#push(this.#slow, task)
+    this.#push('slow', task)
     return undefined
   }
 
-  /** The next job, or undefined while there is none. `slowAllowed`: this worker may serve the slow lane. */
+  /** The next job, or undefined while there is none. `slowAllowed`: this worker may serve the slow and the new lane. */
   next(slowAllowed: boolean): Job<T> | undefined {
     if (slowAllowed) {
-      const task = this.#take(this.#slow)
-      if (task !== undefined) return { lane: 'slow', tasks: [task] }
+      const [first, second] = this.#turn === 'slow' ? (['slow', 'new'] as const) : (['new', 'slow'] as const)
+      const job = this.#jobOf(first) ?? this.#jobOf(second)
+      if (job !== undefined) {
+        this.#turn = job.lane === 'slow' ? 'new' : 'slow'
+        return job
+      }
     }
+    return this.#jobOf('quick')
+  }
+
+  #jobOf(lane: Lane): Job<T> | undefined {
     const tasks: T[] = []
-    let bytes = 0
-    while (tasks.length < this.#limits.maxJobTasks && bytes < this.#limits.maxJobBytes) {
-      const task = this.#take(this.#quick)
+    const maxTasks = lane === 'slow' ? 1 : this.#limits.maxJobTasks
+    for (let bytes = 0; tasks.length < maxTasks && bytes < this.#limits.maxJobBytes;) {
+      const task = this.#take(lane)
       if (task === undefined) break
       tasks.push(task)
       bytes += task.payload.length
     }
-    return tasks.length === 0 ? undefined : { lane: 'quick', tasks }
+    return tasks.length === 0 ? undefined : { lane, tasks }
   }
 
   /**
@@ -138,11 +149,13 @@ export class EvaluationScheduler<T extends Task> {
    */
   finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, Answer> {
     const answers = new Map<T, Answer>()
+    const known = new Set<string>()
     for (const task of job.tasks.slice(answered).toReversed()) this.#putBack(job.lane, task)
     for (const [index, task] of job.tasks.slice(0, answered).entries()) {
       this.#records.noteDuration(task, slow.get(index))
-      if (slow.has(index)) this.#demote(task.key, now, answers)
+      if (slow.has(index) || job.lane !== 'quick') known.add(task.key)
     }
+    for (const key of known) this.#sortAnew(key, now, answers)
     return answers
   }
 
@@ -165,14 +178,15 @@ export class EvaluationScheduler<T extends Task> {
       }
     }
     const suspect = job.tasks[index]
-    if (suspect !== undefined) this.#demote(suspect.key, now, answers)
+    if (suspect !== undefined) this.#sortAnew(suspect.key, now, answers)
     return answers
   }
 
-  /** What still waits among the quick ones, of a device that has turned out not to be one, would hold up all others. */
-  #demote(key: string, now: number, answers: Map<T, Answer>): void {
-    for (const task of this.#quick.remove(key)) {
-      this.#queuedBytes -= task.payload.length
+  /** What still waits of a device of which more is known now: among the quick ones, a slow one would hold up all others. */
+  #sortAnew(key: string, now: number, answers: Map<T, Answer>): void {
+    const { quick, new: fresh, slow } = this.#queues
+    for (const task of [...slow.remove(key), ...quick.remove(key), ...fresh.remove(key)]) {
+      this.#left(task)
       const answer = this.submit(task, now)
       if (answer !== undefined) answers.set(task, answer)
     }
@@ -183,32 +197,35 @@ export class EvaluationScheduler<T extends Task> {
     return `the expression ${DEATHS[death]}${limit}, twice, and was stopped; make it cheaper, with fewer or smaller macros`
   }
 
-  #push(queue: FairQueue<T>, task: T): void {
-    queue.push(task.key, task)
-    this.#entered(queue, task)
+  #push(lane: Lane, task: T): void {
+    this.#queues[lane].push(task.key, task)
+    this.#entered(lane, task)
   }
 
   #putBack(lane: Lane, task: T): void {
-    const queue = lane === 'slow' ? this.#slow : this.#quick
-    queue.unshift(task.key, task)
-    this.#entered(queue, task)
+    this.#queues[lane].unshift(task.key, task)
+    this.#entered(lane, task)
   }
 
-  #entered(queue: FairQueue<T>, task: T): void {
+  #entered(lane: Lane, task: T): void {
     this.#queuedBytes += task.payload.length
-    if (queue !== this.#slow) return
+    if (lane !== 'slow') return
     const costMs = this.#records.expectedSlowMs(task) ?? 0
     this.#slowCosts.set(task, costMs)
     this.#slowBacklogMs += costMs
   }
 
-  #take(queue: FairQueue<T>): T | undefined {
-    const task = queue.take()
+  #take(lane: Lane): T | undefined {
+    const task = this.#queues[lane].take()
     if (task === undefined) return undefined
+    this.#left(task)
+    return task
+  }
+
+  #left(task: T): void {
     this.#queuedBytes -= task.payload.length
     this.#slowBacklogMs -= this.#slowCosts.get(task) ?? 0
     this.#slowCosts.delete(task)
-    return task
   }
 }
 

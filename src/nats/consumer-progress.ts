@@ -2,10 +2,9 @@ import { oneLine } from '../runner/startup.ts'
 import { apiErrorCode } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
 
-/** How far a durable consumer has come. */
-export interface Progress {
-  /** When the consumer was created: another one of the same name has a way of its own. */
-  readonly created: string
+interface Progress {
+  /** In another stream of the same name the sequences start anew. */
+  readonly streamCreated: string
   /** Everything up to this stream sequence was acknowledged. */
   readonly ackFloor: number
 }
@@ -15,7 +14,8 @@ const NO_MESSAGE_FOUND = 10_037
 
 /**
  * What JetStream says of a durable consumer's progress, kept as a message in a stream: a server that is killed can lose the
- * first (nats-server 2.9 then starts at the beginning again), while messages stay. A little behind at any time, never ahead.
+ * first (nats-server 2.9 then starts at the beginning again), while messages stay. To have a consumer start at the beginning on
+ * purpose, delete this stream with it. A little behind at any time, never ahead.
  * What cannot be read or written now is not: the progress is then that of the server alone.
  */
 export class ConsumerProgress {
@@ -28,21 +28,23 @@ export class ConsumerProgress {
     this.#subject = `${STREAM}.${stream}.${durable}`
   }
 
-  async load(): Promise<Progress | undefined> {
+  /** Of the stream created then; 0 if nothing is known. */
+  async load(streamCreated: string): Promise<number> {
     try {
       const message = await this.#client.manager.streams.getMessage(STREAM, { last_by_subj: this.#subject })
-      return message?.json<Progress>()
+      const progress = message?.json<Progress>()
+      return progress?.streamCreated === streamCreated ? progress.ackFloor : 0
     } catch (error) {
       if (apiErrorCode(error) !== NO_MESSAGE_FOUND) this.#tell(error)
-      return undefined
+      return 0
     }
   }
 
-  async save({ created, ackFloor }: Progress): Promise<void> {
+  async save({ streamCreated, ackFloor }: Progress): Promise<void> {
     if (ackFloor === this.#saved) return
     try {
       await this.#ensureStream()
-      await this.#client.jetstream.publish(this.#subject, JSON.stringify({ created, ackFloor }))
+      await this.#client.jetstream.publish(this.#subject, JSON.stringify({ streamCreated, ackFloor }))
       this.#saved = ackFloor
     } catch (error) {
       this.#tell(error)

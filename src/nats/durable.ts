@@ -2,7 +2,7 @@ import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstrea
 import { StartupError } from '../runner/startup.ts'
 import { isConsumerNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
-import { ConsumerProgress, type Progress } from './consumer-progress.ts'
+import { ConsumerProgress } from './consumer-progress.ts'
 import { natsMetrics } from './metrics.ts'
 import { covers } from './subjects.ts'
 
@@ -16,8 +16,6 @@ export interface DurableDefinition {
 }
 
 const NANOS_PER_MS = 1_000_000
-const SAME_CREATION_MS = 1000
-const START: Progress = { created: '', ackFloor: 0 }
 
 /** One durable pull consumer on the server, and how far it has come. */
 export class Durable {
@@ -26,8 +24,8 @@ export class Durable {
   readonly #kept: ConsumerProgress
   /** When the stream was created: in another stream of the same name the sequences start anew. */
   #streamCreated = ''
-  /** When the server was last asked. */
-  #progress: Progress = START
+  /** Everything up to this stream sequence was acknowledged when the server was last asked. */
+  #ackFloor = 0
 
   constructor(client: NatsClient, definition: DurableDefinition) {
     this.#client = client
@@ -42,16 +40,16 @@ export class Durable {
    * consumer; what JetStream itself throws when the stream is missing or JetStream does not answer.
    */
   async ensure(): Promise<void> {
-    const { streams } = this.#client.manager
-    const info = await streams.info(this.definition.stream)
+    const { stream } = this.definition
+    const info = await this.#client.manager.streams.info(stream)
     checkFilter(this.definition, info)
-    if (info.created !== this.#streamCreated) this.#progress = START
+    if (info.created !== this.#streamCreated) this.#ackFloor = 0
     this.#streamCreated = info.created
+    this.#ackFloor = Math.max(this.#ackFloor, await this.#kept.load(info.created))
     const existing = await this.#find()
-    if (existing === undefined) return await this.#create(this.#progress.ackFloor)
+    if (existing === undefined) return await this.#create()
     checkKind(this.definition, existing)
-    const lost = await this.#lostBy(existing)
-    if (lost !== undefined) return await this.#advance(existing, lost)
+    if (existing.ack_floor.stream_seq < this.#ackFloor) return await this.#replace(existing)
     await this.#remember(existing)
     await this.#update(existing)
   }
@@ -62,33 +60,22 @@ export class Durable {
     if (info !== undefined) await this.#remember(info)
   }
 
-  async #create(after: number): Promise<void> {
+  async #create(): Promise<void> {
     const { stream, durable, filterSubject } = this.definition
-    const info = await this.#client.manager.consumers.add(stream, {
-      ...toConfig(this.definition),
-      ...startAfter(after),
-    })
+    const after = this.#ackFloor
+    await this.#client.manager.consumers.add(stream, { ...toConfig(this.definition), ...startAfter(after) })
     this.#client.logger.info({ stream, durable, filter: filterSubject, after }, 'durable consumer created')
-    this.#progress = { created: info.created, ackFloor: after }
-    await this.#kept.save(this.#progress)
-  }
-
-  /** How far the consumer was already, if the server knows of less. */
-  async #lostBy({ created, ack_floor }: ConsumerInfo): Promise<number | undefined> {
-    const known = [this.#progress, (await this.#kept.load()) ?? START].filter((progress) => isOf(progress, created))
-    const ackFloor = Math.max(0, ...known.map((progress) => progress.ackFloor))
-    return ackFloor > ack_floor.stream_seq ? ackFloor : undefined
   }
 
   /** The start of a consumer cannot be changed, so another one takes its place; what it has delivered comes again. */
-  async #advance({ ack_floor }: ConsumerInfo, ackFloor: number): Promise<void> {
+  async #replace({ ack_floor }: ConsumerInfo): Promise<void> {
     const { stream, durable } = this.definition
     this.#client.logger.warn(
       { stream, durable },
-      `NATS has lost how far ${durable} was: it is at ${ack_floor.stream_seq} again, and goes on after ${ackFloor}`,
+      `NATS has lost how far ${durable} was: it is at ${ack_floor.stream_seq} again, and goes on after ${this.#ackFloor}`,
     )
     await this.#client.manager.consumers.delete(stream, durable)
-    await this.#create(ackFloor)
+    await this.#create()
   }
 
   async #find(): Promise<ConsumerInfo | undefined> {
@@ -101,14 +88,13 @@ export class Durable {
     }
   }
 
-  async #remember({ created, ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
+  async #remember({ ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
     const { durable } = this.definition
     natsMetrics.pending.set({ durable }, num_pending)
     natsMetrics.ackPending.set({ durable }, num_ack_pending)
-    const before = isOf(this.#progress, created) ? this.#progress.ackFloor : 0
     // Less than before is a loss, which `ensure` makes good.
-    this.#progress = { created, ackFloor: Math.max(before, ack_floor.stream_seq) }
-    await this.#kept.save(this.#progress)
+    this.#ackFloor = Math.max(this.#ackFloor, ack_floor.stream_seq)
+    await this.#kept.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
   }
 
   async #update({ config }: ConsumerInfo): Promise<void> {
@@ -120,11 +106,6 @@ export class Durable {
     await this.#client.manager.consumers.update(stream, durable, { ack_wait, max_ack_pending, max_deliver })
     this.#client.logger.info({ stream, durable }, 'durable consumer updated')
   }
-}
-
-/** Whether the progress is that of the consumer created then: the server says a little else of it after a restart. */
-function isOf(progress: Progress, created: string): boolean {
-  return Math.abs(Date.parse(progress.created) - Date.parse(created)) < SAME_CREATION_MS
 }
 
 function startAfter(sequence: number): Partial<ConsumerConfig> {
