@@ -1,5 +1,5 @@
 import { entity } from './entity.ts'
-import { MessageWriter } from './message-writer.ts'
+import { MessageWriter } from '../../src/proto/message-writer.ts'
 import { instant, key, text, timestampValue, type TypedRow } from './typed-row.ts'
 
 const columns = {

@@ -1,6 +1,6 @@
 import { GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { entity } from './entity.ts'
-import { MessageWriter } from './message-writer.ts'
+import { MessageWriter } from '../../src/proto/message-writer.ts'
 import { instant, key, text, timestampValue, type TypedRow } from './typed-row.ts'
 
 const columns = {

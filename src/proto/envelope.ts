@@ -1,21 +1,23 @@
 import { create, fromBinary, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { BinaryReader, type WireType } from '@bufbuild/protobuf/wire'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
 import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
-import type { Instant } from '../domain/instant.ts'
 import { decodeMessage, notA } from './binary.ts'
 import { MappingError } from './errors.ts'
+import { MessageWriter } from './message-writer.ts'
 import {
   ProcessedEnvelopeSchema,
   RawEnvelopeSchema,
   type ProcessedEnvelope as ProtoProcessedEnvelope,
 } from './gen/ponix/envelope/v1/envelope_pb.ts'
 import { forEachField, readStruct, writeStruct } from './struct.ts'
-import { requiredInstant, splitInstant, timestampFromInstant } from './timestamp.ts'
+import { requiredInstant, timestampFromInstant } from './timestamp.ts'
 
 /** The field numbers of ProcessedEnvelope. */
 const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
+
+const writer = new MessageWriter()
 
 export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
   return toBinary(
@@ -45,15 +47,11 @@ export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
  * a string already. Throws a MappingError for NaN and infinity.
  */
 export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array {
-  const writer = new BinaryWriter()
-  writer.tag(FIELD.endDeviceId, WireType.LengthDelimited).string(envelope.endDeviceId)
-  writeTimestamp(writer, FIELD.occurredAt, envelope.occurredAt)
-  writer.tag(FIELD.data, WireType.LengthDelimited).fork()
+  writer.begin().string(FIELD.endDeviceId, envelope.endDeviceId).timestamp(FIELD.occurredAt, envelope.occurredAt)
+  const data = writer.open(FIELD.data)
   writeStruct(writer, envelope.data)
-  writer.join()
-  writeTimestamp(writer, FIELD.processedAt, envelope.processedAt)
-  writer.tag(FIELD.organizationId, WireType.LengthDelimited).string(envelope.organizationId)
-  return writer.finish()
+  writer.close(data).timestamp(FIELD.processedAt, envelope.processedAt)
+  return writer.string(FIELD.organizationId, envelope.organizationId).finish()
 }
 
 /** The message itself, to be a part of another one. */
@@ -122,14 +120,6 @@ function readEnvelopeField(reader: BinaryReader, found: FoundFields, field: numb
   else if (field === FIELD.processedAt) found.processedAt = fromBinary(TimestampSchema, reader.bytes())
   else if (field === FIELD.organizationId) found.organizationId = reader.string()
   else reader.skip(wireType, field)
-}
-
-function writeTimestamp(writer: BinaryWriter, field: number, instant: Instant): void {
-  const { seconds, nanos } = splitInstant(instant)
-  writer.tag(field, WireType.LengthDelimited).fork()
-  if (seconds !== 0n) writer.tag(1, WireType.Varint).int64(seconds)
-  if (nanos !== 0) writer.tag(2, WireType.Varint).int32(nanos)
-  writer.join()
 }
 
 function requiredId(field: string, id: string): string {

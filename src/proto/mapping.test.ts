@@ -154,6 +154,15 @@ test('W-2 the processed envelope written by hand is the one that protobuf-es rea
   )
 })
 
+test('W-2 a processed envelope of any length is written right: where the length of a part takes a byte more', () => {
+  const lengths = [...Array.from({ length: 40 }, (_, index) => 95 + index), 16_360, 16_370, 16_380, 16_390, 2_097_150]
+  for (const length of lengths) {
+    const data = { list: [{ long: 'x'.repeat(length) }, null, true, -0.5, ''], '': { after: 'ü' } }
+    const ours = { organizationId: 'o', endDeviceId: 'd', occurredAt: -1n, processedAt: 0n, data }
+    expect(fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(ours))).toMatchObject({ data })
+  }
+})
+
 test('W-2 a Struct keeps a key that is called __proto__', () => {
   const data: JsonObject = JSON.parse('{"__proto__": {"polluted": true}, "a": {"__proto__": 1}}')
   const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n, data }

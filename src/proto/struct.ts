@@ -1,6 +1,7 @@
-import { WireType, type BinaryReader, type BinaryWriter } from '@bufbuild/protobuf/wire'
+import type { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { JsonObject, JsonValue } from '../domain/gateway.ts'
 import { MappingError } from './errors.ts'
+import type { MessageWriter } from './message-writer.ts'
 
 /**
  * google.protobuf.Struct straight between the wire and JSON. protobuf-es goes through a Value message per value, which costs
@@ -22,51 +23,46 @@ const VALUE_LIST = 6
 const LIST_VALUES = 1
 
 /** Writes the fields of a Struct; the caller has opened the message. Throws a MappingError for NaN, infinity, too deep. */
-export function writeStruct(writer: BinaryWriter, object: JsonObject, depth = 0): void {
+export function writeStruct(writer: MessageWriter, object: JsonObject, depth = 0): void {
   if (depth > MAX_DEPTH) throw new MappingError(`JSON is nested deeper than ${MAX_DEPTH} levels`)
   for (const [key, value] of Object.entries(object)) {
-    writer.tag(STRUCT_FIELDS, WireType.LengthDelimited).fork()
-    writer.tag(ENTRY_KEY, WireType.LengthDelimited).string(key)
-    writer.tag(ENTRY_VALUE, WireType.LengthDelimited).fork()
-    writeValue(writer, value, depth)
-    writer.join().join()
+    const entry = writer.open(STRUCT_FIELDS)
+    writer.string(ENTRY_KEY, key)
+    writeValue(writer, ENTRY_VALUE, value, depth)
+    writer.close(entry)
   }
 }
 
-function writeValue(writer: BinaryWriter, value: JsonValue, depth: number): void {
+/** A Value as a field of the message that is open. */
+function writeValue(writer: MessageWriter, field: number, value: JsonValue, depth: number): void {
+  const start = writer.open(field)
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new MappingError(`${value} is not a JSON number`)
-    writer.tag(VALUE_NUMBER, WireType.Bit64).double(value)
+    writer.double(VALUE_NUMBER, value)
   } else if (typeof value === 'string') {
-    writer.tag(VALUE_STRING, WireType.LengthDelimited).string(value)
+    writer.text(VALUE_STRING, value)
   } else if (typeof value === 'boolean') {
-    writer.tag(VALUE_BOOL, WireType.Varint).bool(value)
+    writer.choice(VALUE_BOOL, value ? 1 : 0)
   } else {
     writeNested(writer, value, depth + 1)
   }
+  writer.close(start)
 }
 
-function writeNested(writer: BinaryWriter, value: null | readonly JsonValue[] | JsonObject, depth: number): void {
+function writeNested(writer: MessageWriter, value: null | readonly JsonValue[] | JsonObject, depth: number): void {
   if (value === null) {
-    writer.tag(VALUE_NULL, WireType.Varint).int32(0)
-  } else if (isList(value)) {
-    writer.tag(VALUE_LIST, WireType.LengthDelimited).fork()
-    writeList(writer, value, depth)
-    writer.join()
-  } else {
-    writer.tag(VALUE_STRUCT, WireType.LengthDelimited).fork()
-    writeStruct(writer, value, depth)
-    writer.join()
+    writer.choice(VALUE_NULL, 0)
+    return
   }
+  const start = writer.open(isList(value) ? VALUE_LIST : VALUE_STRUCT)
+  if (isList(value)) writeList(writer, value, depth)
+  else writeStruct(writer, value, depth)
+  writer.close(start)
 }
 
-function writeList(writer: BinaryWriter, list: readonly JsonValue[], depth: number): void {
+function writeList(writer: MessageWriter, list: readonly JsonValue[], depth: number): void {
   if (depth > MAX_DEPTH) throw new MappingError(`JSON is nested deeper than ${MAX_DEPTH} levels`)
-  for (const value of list) {
-    writer.tag(LIST_VALUES, WireType.LengthDelimited).fork()
-    writeValue(writer, value, depth)
-    writer.join()
-  }
+  for (const value of list) writeValue(writer, LIST_VALUES, value, depth)
 }
 
 /** Array.isArray does not narrow a readonly array. */
