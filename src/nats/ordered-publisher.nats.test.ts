@@ -1,55 +1,16 @@
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { ACK, bodiesOf, numbered, publishAll, scriptedStream } from '../../test/rig/numbered-messages.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import type { NatsClient } from './connection.ts'
 import { createOrderedPublisher } from './ordered-publisher.ts'
-import type { OrderedPublisher } from './ordered-publisher.ts'
-import type { Stored } from './publication.ts'
 import { ensureStreams } from './streams.ts'
 
-const encoder = new TextEncoder()
-
-/** The bodies of a stream's messages in the order JetStream has them. */
-async function bodiesOf(client: NatsClient, stream: string): Promise<string[]> {
-  const { state } = await client.manager.streams.info(stream)
-  const bodies: string[] = []
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-    const message = await client.manager.streams.getMessage(stream, { seq })
-    if (message !== null) bodies.push(message.string())
-  }
-  return bodies
-}
-
-function numbered(from: number, to: number): string[] {
-  return Array.from({ length: to - from }, (_, index) => String(from + index))
-}
-
-function publishAll(publisher: OrderedPublisher, subject: string, bodies: readonly string[]): Promise<Stored>[] {
-  return bodies.map((body) => publisher.publish({ subject, body: encoder.encode(body), messageId: `m${body}` }))
-}
-
-/** Stands for a stream: answers each message on the subject as the script says, with an acknowledgement or not at all. */
-function scriptedStream(
-  client: NatsClient,
-  subject: string,
-  answer: (body: string, arrival: number) => string | undefined,
-) {
-  const arrived: string[] = []
-  client.connection.subscribe(subject, {
-    callback: (_error, message) => {
-      arrived.push(message.string())
-      const reply = answer(message.string(), arrived.length)
-      if (reply !== undefined) message.respond(reply)
-    },
-  })
-  return arrived
-}
-
-const ACK = JSON.stringify({ stream: 'scripted', seq: 1 })
 const FULL = JSON.stringify({ error: { code: 503, err_code: 10_077, description: 'maximum bytes exceeded' } })
 const REFUSED = JSON.stringify({
   error: { code: 400, err_code: 10_109, description: 'invalid operation on sealed stream' },
 })
+
+const encoder = new TextEncoder()
 
 describe('ordered publisher', () => {
   test('N-2 stores every message once, in the order of the calls, with its id and headers', async () => {
@@ -179,76 +140,6 @@ describe('ordered publisher', () => {
     await client.manager.streams.purge(stream.name)
     const sequences = (await Promise.all(promises)).map(({ sequence }) => sequence)
     expect(sequences).toEqual(numbered(1, 61).map(Number))
-  })
-
-  test('C-3 a full stream that has room for a smaller message takes it only behind the larger one before it', async () => {
-    const log = probeLog()
-    await using client = await connectTo(inject('nats').url, log.logger)
-    const stream = ownStream()
-    await ensureStreams(client, [{ ...stream, maxBytes: 1000 }])
-    const publisher = createOrderedPublisher(client)
-    const [large, ...small] = ['large'.padEnd(950), ...numbered(1, 4)]
-    const stored = publishAll(publisher, `${stream.subject}.a`, ['0', large, ...small])
-    await log.line('JetStream does not store: maximum bytes exceeded')
-    await client.connection.flush()
-    expect(await bodiesOf(client, stream.name)).toEqual(['0'])
-    const { config } = await client.manager.streams.info(stream.name)
-    await client.manager.streams.update(stream.name, { ...config, max_bytes: 10_000 })
-    await Promise.all(stored)
-    expect(await bodiesOf(client, stream.name)).toEqual(['0', large, ...small])
-  })
-
-  test('C-3 what others store in between is no obstacle, and changes nothing of the order', async () => {
-    await using client = await connectTo(inject('nats').url)
-    const stream = ownStream()
-    await ensureStreams(client, [stream])
-    const publisher = createOrderedPublisher(client, { window: 32 })
-    const done = new AbortController()
-    const others = (async () => {
-      while (!done.signal.aborted) await client.jetstream.publish(`${stream.subject}.b`, 'other')
-    })()
-    await Promise.all(publishAll(publisher, `${stream.subject}.a`, numbered(0, 500)))
-    done.abort()
-    await others
-    const bodies = await bodiesOf(client, stream.name)
-    expect(bodies.filter((body) => body !== 'other')).toEqual(numbered(0, 500))
-    const first = bodies.indexOf('0')
-    expect(bodies.slice(first, bodies.indexOf('499'))).toContain('other')
-  })
-
-  test('C-3 messages to several streams, one of them full, are stored in the order of each', async () => {
-    const log = probeLog()
-    await using client = await connectTo(inject('nats').url, log.logger)
-    const [one, two] = [ownStream(), ownStream()]
-    await ensureStreams(client, [one, two])
-    const { config } = await client.manager.streams.info(two.name)
-    const limitTo = (messages: number) => client.manager.streams.update(two.name, { ...config, max_msgs: messages })
-    await limitTo(10)
-    const publisher = createOrderedPublisher(client, { window: 32 })
-    const bodies = numbered(0, 300)
-    const both = bodies.flatMap((body) =>
-      [one, two].flatMap(({ subject }) => publishAll(publisher, `${subject}.a`, [body])),
-    )
-    const done = new AbortController()
-    const over = Promise.all(both).then(() => done.abort())
-    await log.line('JetStream does not store: maximum messages exceeded')
-    for (let limit = 11; !done.signal.aborted; limit += 1) await limitTo(limit)
-    await over
-    expect(await bodiesOf(client, one.name)).toEqual(bodies)
-    expect(await bodiesOf(client, two.name)).toEqual(bodies)
-  })
-
-  test.for([
-    { error: { code: 400, err_code: 10_002, description: 'resource limits exceeded for account' } },
-    { error: { code: 409, err_code: 10_158, description: 'duplicate message id is in process' } },
-  ])('C-3 "$error.description" passes: the message is tried again', async (answer) => {
-    await using client = await connectTo(inject('nats').url)
-    const { subject } = ownStream()
-    const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) =>
-      arrival === 1 ? JSON.stringify(answer) : ACK,
-    )
-    await Promise.all(publishAll(createOrderedPublisher(client), `${subject}.a`, ['0']))
-    expect(arrived).toEqual(['0', '0'])
   })
 
   test('what can never be stored rejects with its reason, and so does all that comes after it; what came before is stored', async () => {

@@ -34,10 +34,9 @@ const TOGETHER = 64
 
 /**
  * Publishes to JetStream with a window of messages in flight, in the order of the calls. One subscription takes all
- * acknowledgements; each message's reply subject ends in its number. When an acknowledgement says no for now or stays out,
- * nothing new is sent; the oldest unacknowledged message is tried alone, and when it is stored all others follow in order.
- * When the connection comes back all are sent again in order. The message ids make both harmless. `onPublishEvent` has the
- * rules of that; what keeps a later message from being stored before an earlier one is the {@link PublishChain}.
+ * acknowledgements; each message's reply subject ends in its number. When an acknowledgement says no or stays out, the oldest
+ * is tried alone, and when it is stored all others follow; when the connection comes back all are sent again. `onPublishEvent`
+ * has the rules; the message ids make it harmless, and the {@link PublishChain} keeps a later one from being stored first.
  */
 export class PublishWindow {
   readonly #client: NatsClient
