@@ -38,6 +38,7 @@ export class EvaluationPool implements AsyncDisposable {
   readonly #workers = new Set<EvaluationWorker>()
   readonly #idle: EvaluationWorker[] = []
   readonly #unanswered = new Set<PendingTask>()
+  #running = 0
   #slowJobs = 0
   #state: State = 'open'
   #restart: NodeJS.Timeout | undefined
@@ -140,7 +141,9 @@ export class EvaluationPool implements AsyncDisposable {
 
   #dispatch(): void {
     while (this.#idle.length > 0 && this.#state === 'open') {
-      const job = this.#scheduler.next(this.#slowJobs < this.#size - 1)
+      // One that is about to be replaced can't be the one that stays for the quick ones.
+      const ready = this.#idle.length + this.#running
+      const job = this.#scheduler.next(this.#slowJobs < ready - 1)
       const worker = job === undefined ? undefined : this.#idle.pop()
       if (job === undefined || worker === undefined) return
       void this.#run(worker, job)
@@ -149,6 +152,7 @@ export class EvaluationPool implements AsyncDisposable {
 
   async #run(worker: EvaluationWorker, job: Job<PendingTask>): Promise<void> {
     let answered = 0
+    this.#running++
     if (job.lane !== 'quick') this.#slowJobs++
     const outcome = await worker.run(job.tasks, (index, evaluation) => {
       answered = index + 1
@@ -156,6 +160,7 @@ export class EvaluationPool implements AsyncDisposable {
       if (task !== undefined) this.#answer(task, evaluation)
     })
     if (job.lane !== 'quick') this.#slowJobs--
+    this.#running--
     if (worker.usable) this.#idle.push(worker)
     if (outcome.kind === 'done') this.#answerAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
     else this.#bury(job, answered, outcome)
