@@ -8,6 +8,7 @@ export class DeviceRecords {
     readonly timeLimitMs: number
     readonly strikesToRest: number
     readonly restMs: number
+    readonly probationMs: number
   }
 
   constructor(limits: {
@@ -15,6 +16,7 @@ export class DeviceRecords {
     readonly timeLimitMs: number
     readonly strikesToRest: number
     readonly restMs: number
+    readonly probationMs: number
   }) {
     this.#limits = limits
   }
@@ -35,14 +37,17 @@ export class DeviceRecords {
     return this.#quick.get(key) === source
   }
 
-  /** An evaluation came to its end; `slowMs` is its duration if it was slow. A quick one clears the device. */
-  noteDuration(device: Device, slowMs: number | undefined): void {
+  /** An evaluation came to its end; `slowMs` is its duration if it was slow. A quick one clears the device, but on probation. */
+  noteDuration(device: Device, slowMs: number | undefined, now: number): void {
     const record = this.#find(device)
+    const clearsAt = record?.clearsAt ?? 0
     if (slowMs !== undefined) {
       // It may have been the machine: once is not enough to say how long it takes.
       const expectedMs = record === undefined ? this.#limits.slowMs : slowMs
-      this.#set(device, { expectedMs, strikes: 0, restsUntil: 0 })
-    } else {
+      this.#set(device, { expectedMs, strikes: 0, restsUntil: 0, clearsAt })
+    } else if (clearsAt > now)
+      this.#set(device, { expectedMs: this.#limits.slowMs, strikes: 0, restsUntil: 0, clearsAt })
+    else {
       if (record !== undefined) this.#records.delete(device.key)
       if (!this.isProven(device)) this.#prove(device)
     }
@@ -50,15 +55,22 @@ export class DeviceRecords {
 
   /** A worker was lost while it ran the device's expression. */
   suspect(device: Device): void {
-    this.#set(device, { strikes: 0, restsUntil: 0, ...this.#find(device), expectedMs: this.#limits.timeLimitMs })
+    const { timeLimitMs: expectedMs } = this.#limits
+    this.#set(device, { strikes: 0, restsUntil: 0, clearsAt: 0, ...this.#find(device), expectedMs })
   }
 
   /** The expression was stopped for good on one payload. After enough of these in a row it rests. */
   strike(device: Device, now: number): void {
-    const { timeLimitMs, strikesToRest, restMs } = this.#limits
+    const { timeLimitMs, strikesToRest, restMs, probationMs } = this.#limits
     const strikes = (this.#find(device)?.strikes ?? 0) + 1
     // After the rest one more strike is enough for the next one.
-    this.#set(device, { expectedMs: timeLimitMs, strikes, restsUntil: strikes >= strikesToRest ? now + restMs : 0 })
+    const restsUntil = strikes >= strikesToRest ? now + restMs : 0
+    this.#set(device, {
+      expectedMs: timeLimitMs,
+      strikes,
+      restsUntil,
+      clearsAt: Math.max(now, restsUntil) + probationMs,
+    })
   }
 
   #prove({ key, source }: Device): void {
@@ -100,4 +112,6 @@ interface DeviceRecord {
   readonly expectedMs: number
   readonly strikes: number
   readonly restsUntil: number
+  /** Until when it is on probation. */
+  readonly clearsAt: number
 }

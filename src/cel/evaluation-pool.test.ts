@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { bundleEvaluationWorker } from '../../test/rig/evaluation-worker.ts'
 import type { BundledWorker } from '../../test/rig/evaluation-worker.ts'
@@ -48,6 +50,11 @@ async function startPool(options: Partial<EvaluationPoolOptions> = {}) {
 
 function reasonOf(answer: Answer): string {
   return answer.ok ? `no reason, but ${JSON.stringify(answer.data)}` : answer.reason
+}
+
+/** Of every thread of this process. */
+function priorities(): readonly number[] {
+  return readdirSync('/proc/self/task').map((thread) => getPriority(Number(thread)))
 }
 
 describe('P-3: evaluation in worker threads', () => {
@@ -140,6 +147,11 @@ describe('P-3: evaluation in worker threads', () => {
     expect(reasonOf(await hostile)).toMatch(
       /the result is larger than 1048576 bytes|needed more memory than it may have/,
     )
+  })
+
+  it('keeps what is slow or unknown behind all else on the machine: one thread stands back, the others do not', async () => {
+    await startPool({ workers: 3 })
+    expect(priorities().filter((priority) => priority !== 0)).toEqual([10])
   })
 
   it('lets an expression rest that was stopped again and again, and costs nothing then', async () => {

@@ -1,5 +1,5 @@
 import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
-import type { Answer, Death, Job, SchedulerLimits, Task } from './evaluation-scheduler.ts'
+import type { Answer, Death, Job, SchedulerLimits, Task, WorkerKind } from './evaluation-scheduler.ts'
 import { EvaluationWorker } from './evaluation-worker.ts'
 import type { JobOutcome } from './evaluation-worker.ts'
 import { sizeProblem } from './source-size.ts'
@@ -7,7 +7,7 @@ import { sizeProblem } from './source-size.ts'
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */
   readonly workerUrl: URL
-  /** At least 2: one is always there for quick expressions. Default 2. */
+  /** At least 2: one is for what is slow or unknown, all others are for quick expressions. Default 2. */
   readonly workers?: number
   /** Heap of one worker. Default 64 MB. */
   readonly memoryLimitMb?: number
@@ -25,23 +25,24 @@ type State = 'open' | 'closed'
 
 const MIN_WORKERS = 2
 const RESTART_DELAY_MS = 1000
+/** A tenth of the processor's time where others want it, all of it where nobody does (sched(7)). */
+const BACKGROUND_NICENESS = 10
 
 /**
  * Evaluates expressions of strangers in worker threads, each evaluation bounded in time and memory. A worker that had to be
- * stopped is replaced. One device's expression neither slows nor drops another's messages (see EvaluationScheduler).
+ * stopped is replaced. One device's expression neither slows nor drops another's messages (see EvaluationScheduler): what is slow,
+ * or not known yet, runs behind all else on the machine.
  */
 export class EvaluationPool implements AsyncDisposable {
   readonly #options: EvaluationPoolOptions
   readonly #scheduler: EvaluationScheduler<PendingTask>
   readonly #limits: SchedulerLimits
   readonly #size: number
-  readonly #workers = new Set<EvaluationWorker>()
-  readonly #idle: EvaluationWorker[] = []
+  readonly #workers = new Map<EvaluationWorker, WorkerKind>()
+  readonly #idle: Readonly<Record<WorkerKind, EvaluationWorker[]>> = { quick: [], background: [] }
   readonly #unanswered = new Set<PendingTask>()
-  #running = 0
-  #slowJobs = 0
   #state: State = 'open'
-  #restart: NodeJS.Timeout | undefined
+  readonly #restarts = new Set<NodeJS.Timeout>()
   #dispatchIsDue = false
 
   constructor(options: EvaluationPoolOptions) {
@@ -54,7 +55,8 @@ export class EvaluationPool implements AsyncDisposable {
   /** Starts the workers; rejects when they cannot be started. */
   async start(): Promise<void> {
     try {
-      await Promise.all(Array.from({ length: this.#size }, () => this.#spawn()))
+      const kinds = Array.from({ length: this.#size }, (_, index) => (index === 0 ? 'background' : 'quick'))
+      await Promise.all(kinds.map((kind) => this.#spawn(kind)))
     } catch (error) {
       await this.close()
       throw error
@@ -84,48 +86,54 @@ export class EvaluationPool implements AsyncDisposable {
   /** Stops the workers; what still waits is rejected. */
   async close(): Promise<void> {
     this.#state = 'closed'
-    clearTimeout(this.#restart)
+    for (const timer of this.#restarts) clearTimeout(timer)
     for (const pending of this.#unanswered) pending.reject(new Error('the evaluation pool is closed'))
     this.#unanswered.clear()
-    await Promise.all([...this.#workers].map((worker) => worker.stop()))
+    await Promise.all([...this.#workers.keys()].map((worker) => worker.stop()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  async #spawn(): Promise<void> {
+  async #spawn(kind: WorkerKind): Promise<void> {
     const { workerUrl, memoryLimitMb = 64 } = this.#options
     const worker = new EvaluationWorker({
       url: workerUrl,
       timeLimitMs: this.#limits.timeLimitMs,
       slowMs: this.#limits.slowMs,
+      niceness: kind === 'background' ? BACKGROUND_NICENESS : 0,
       resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
     })
-    this.#workers.add(worker)
+    this.#workers.set(worker, kind)
     try {
       await worker.ready
     } catch (error) {
       this.#workers.delete(worker)
       throw new Error('an evaluation worker did not start', { cause: error })
     }
-    void worker.ended.then(() => this.#replace(worker))
-    this.#idle.push(worker)
+    void worker.ended.then(() => this.#replace(worker, kind))
+    this.#idle[kind].push(worker)
     this.#dispatchSoon()
   }
 
-  #replace(worker: EvaluationWorker): void {
+  #replace(worker: EvaluationWorker, kind: WorkerKind): void {
     this.#workers.delete(worker)
-    const at = this.#idle.indexOf(worker)
-    if (at >= 0) this.#idle.splice(at, 1)
-    this.#refill()
+    const at = this.#idle[kind].indexOf(worker)
+    if (at >= 0) this.#idle[kind].splice(at, 1)
+    this.#refill(kind)
   }
 
   /** A worker that does not start (no memory, no file) is tried again, not in a tight loop. */
-  #refill(): void {
-    if (this.#state === 'closed' || this.#workers.size >= this.#size) return
-    this.#spawn().catch(() => {
-      if (this.#state === 'open') this.#restart = setTimeout(() => this.#refill(), RESTART_DELAY_MS)
+  #refill(kind: WorkerKind): void {
+    if (this.#state === 'closed') return
+    this.#spawn(kind).catch(() => {
+      if (this.#state === 'closed') return
+      const timer = setTimeout(() => {
+        this.#restarts.delete(timer)
+        this.#refill(kind)
+      }, RESTART_DELAY_MS)
+      this.#restarts.add(timer)
     })
   }
 
@@ -140,28 +148,24 @@ export class EvaluationPool implements AsyncDisposable {
   }
 
   #dispatch(): void {
-    while (this.#idle.length > 0 && this.#state === 'open') {
-      // One that is about to be replaced can't be the one that stays for the quick ones.
-      const ready = this.#idle.length + this.#running
-      const job = this.#scheduler.next(this.#slowJobs < ready - 1)
-      const worker = job === undefined ? undefined : this.#idle.pop()
-      if (job === undefined || worker === undefined) return
-      void this.#run(worker, job)
+    for (const kind of ['quick', 'background'] as const) {
+      while (this.#idle[kind].length > 0 && this.#state === 'open') {
+        const job = this.#scheduler.next(kind)
+        const worker = job === undefined ? undefined : this.#idle[kind].pop()
+        if (job === undefined || worker === undefined) break
+        void this.#run(worker, kind, job)
+      }
     }
   }
 
-  async #run(worker: EvaluationWorker, job: Job<PendingTask>): Promise<void> {
+  async #run(worker: EvaluationWorker, kind: WorkerKind, job: Job<PendingTask>): Promise<void> {
     let answered = 0
-    this.#running++
-    if (job.lane !== 'quick') this.#slowJobs++
     const outcome = await worker.run(job.tasks, (index, evaluation) => {
       answered = index + 1
       const task = job.tasks[index]
       if (task !== undefined) this.#answer(task, evaluation)
     })
-    if (job.lane !== 'quick') this.#slowJobs--
-    this.#running--
-    if (worker.usable) this.#idle.push(worker)
+    if (worker.usable) this.#idle[kind].push(worker)
     if (outcome.kind === 'done') this.#answerAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
     else this.#bury(job, answered, outcome)
     this.#dispatchSoon()

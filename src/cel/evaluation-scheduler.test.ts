@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { DEFAULT_LIMITS, EvaluationScheduler } from './evaluation-scheduler.ts'
-import type { Job, Task } from './evaluation-scheduler.ts'
+import type { Job, Task, WorkerKind } from './evaluation-scheduler.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 
@@ -18,8 +18,9 @@ function submit(...tasks: Task[]): void {
   for (const each of tasks) expect(scheduler.submit(each, NOW)).toBeUndefined()
 }
 
-function next(slowAllowed = true): Job<Task> {
-  const job = scheduler.next(slowAllowed)
+/** Without a kind: of a background worker first. */
+function next(kind?: WorkerKind): Job<Task> {
+  const job = kind === undefined ? (scheduler.next('background') ?? scheduler.next('quick')) : scheduler.next(kind)
   if (job === undefined) throw new Error('there is no job')
   return job
 }
@@ -56,9 +57,9 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     prove(before, guilty, after)
     submit(before, guilty, after)
     expect(scheduler.died(next(), 0, 1, 'time', NOW).size).toBe(0)
-    expect(next(false)).toEqual({ lane: 'quick', tasks: [before, after] })
-    expect(scheduler.next(false)).toBeUndefined()
-    expect(next(true)).toEqual({ lane: 'slow', tasks: [guilty] })
+    expect(next('quick')).toEqual({ lane: 'quick', tasks: [before, after] })
+    expect(scheduler.next('quick')).toBeUndefined()
+    expect(next('background')).toEqual({ lane: 'slow', tasks: [guilty] })
   })
 
   it('does not run again what was answered before the worker was lost', () => {
@@ -66,7 +67,7 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     prove(answered, guilty, after)
     submit(answered, guilty, after)
     scheduler.died(next(), 1, 1, 'time', NOW)
-    expect(next(false).tasks).toEqual([after])
+    expect(next('quick').tasks).toEqual([after])
   })
 
   it('answers for the task that was stopped twice, and says what to do', () => {
@@ -87,7 +88,7 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     const job = next()
     scheduler.finished(job, job.tasks.length, new Map(), NOW)
     submit(task('b', 'bad'))
-    expect(next(false).lane).toBe('quick')
+    expect(next('quick').lane).toBe('quick')
   })
 
   it('lets an expression rest that was stopped three times in a row, and tries it again afterwards', () => {
@@ -99,6 +100,16 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
       reason: expect.stringContaining('2026-01-01T00:00:30.000Z'),
     })
     expect(scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.restMs)).toBeUndefined()
+  })
+
+  it('keeps a device whose expression was stopped for good among the slow ones for a while, however quick it is then', () => {
+    condemn(task('b', 'bad'))
+    submit(task('b', 'bad'), task('b', 'bad'))
+    scheduler.finished(next('background'), 1, new Map(), NOW + DEFAULT_LIMITS.probationMs - 1)
+    expect(scheduler.next('quick')).toBeUndefined()
+    scheduler.finished(next('background'), 1, new Map(), NOW + DEFAULT_LIMITS.probationMs)
+    submit(task('b', 'bad'))
+    expect(next('quick').tasks).toHaveLength(1)
   })
 
   it('tries a changed expression of the same device at once, and the same expression of another device', () => {
@@ -113,25 +124,25 @@ describe('P-3: an expression that is still to show what it takes shares no job w
   it('runs where the slow ones run, and all that waits of its device goes to the quick ones once it was quick', () => {
     prove(task('b'))
     submit(task('a'), task('a'), task('b'))
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
-    expect(scheduler.next(false)).toBeUndefined()
-    const job = next(true)
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    expect(scheduler.next('quick')).toBeUndefined()
+    const job = next('background')
     expect(job).toMatchObject({ lane: 'new', tasks: [{ key: 'a' }, { key: 'a' }] })
     submit(task('a'))
-    expect(scheduler.next(false)).toBeUndefined()
+    expect(scheduler.next('quick')).toBeUndefined()
     scheduler.finished(job, 2, new Map(), NOW)
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
   it('counts anew when the expression is changed, or was slow', () => {
     prove(task('a'))
     submit(task('a', 'changed'))
-    expect(scheduler.next(false)).toBeUndefined()
-    expect(next(true).lane).toBe('new')
+    expect(scheduler.next('quick')).toBeUndefined()
+    expect(next('background').lane).toBe('new')
     makeSlow('a', 30)
     submit(task('a'))
-    expect(scheduler.next(false)).toBeUndefined()
-    expect(next(true).lane).toBe('new')
+    expect(scheduler.next('quick')).toBeUndefined()
+    expect(next('background').lane).toBe('new')
   })
 
   it('takes turns with the slow ones, whichever are more', () => {
@@ -140,7 +151,7 @@ describe('P-3: an expression that is still to show what it takes shares no job w
     const lanes: string[] = []
     for (let index = 0; index < 3; index++) {
       submit(task(`device ${index}`))
-      lanes.push(next(true).lane, next(true).lane)
+      lanes.push(next('background').lane, next('background').lane)
     }
     expect(lanes).toEqual(['new', 'slow', 'new', 'slow', 'new', 'slow'])
   })
@@ -151,18 +162,18 @@ describe('P-3: slow expressions have a lane of their own', () => {
     makeSlow('a', 30)
     prove(task('b'))
     submit(task('a', 'slow'), task('b'))
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
-    const job = next(true)
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    const job = next('background')
     scheduler.finished(job, job.tasks.length, new Map(), NOW)
     submit(task('a', 'slow'))
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
   it('gives the slow lane one task at a time, and never to a worker that must stay free', () => {
     makeSlow('a', 30)
     submit(task('a', 'slow'), task('a', 'slow'))
-    expect(scheduler.next(false)).toBeUndefined()
-    expect(next(true).tasks).toHaveLength(1)
+    expect(scheduler.next('quick')).toBeUndefined()
+    expect(next('background').tasks).toHaveLength(1)
     expect(scheduler.queued).toEqual({ quick: 0, slow: 1 })
   })
 
@@ -171,13 +182,13 @@ describe('P-3: slow expressions have a lane of their own', () => {
     if (first === undefined) throw new Error('there is none')
     prove(first, task('b'))
     submit(first)
-    const job = next(false)
+    const job = next('quick')
     submit(...waiting, task('b'))
     expect(scheduler.finished(job, 1, new Map([[0, 240]]), NOW).size).toBe(0)
     expect(scheduler.queued).toEqual({ quick: 1, slow: 7 })
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
     // Only the second time it is believed how long it takes.
-    const answers = scheduler.finished(next(true), 1, new Map([[0, 240]]), NOW)
+    const answers = scheduler.finished(next('background'), 1, new Map([[0, 240]]), NOW)
     expect([...answers.keys()]).toEqual(waiting.slice(5))
     expect([...answers.values()].every((answer) => 'overloaded' in answer)).toBe(true)
     expect(scheduler.queued).toEqual({ quick: 0, slow: 4 })
@@ -186,8 +197,8 @@ describe('P-3: slow expressions have a lane of their own', () => {
   it('sends all that waits of a device back to the quick ones when it was quick again', () => {
     makeSlow('a', 30)
     submit(task('a', 'slow'), task('a', 'slow'))
-    scheduler.finished(next(true), 1, new Map(), NOW)
-    expect(next(false)).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
+    scheduler.finished(next('background'), 1, new Map(), NOW)
+    expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
   it('answers what waits of a device whose expression begins to rest', () => {
@@ -205,9 +216,9 @@ describe('P-3: slow expressions have a lane of their own', () => {
     const [guilty, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
     prove(guilty, neighbour)
     submit(guilty, neighbour, waiting)
-    expect(scheduler.died(next(false), 0, 0, 'time', NOW).size).toBe(0)
-    expect(next(false)).toEqual({ lane: 'quick', tasks: [neighbour] })
-    expect([next(true), next(true)]).toEqual([
+    expect(scheduler.died(next('quick'), 0, 0, 'time', NOW).size).toBe(0)
+    expect(next('quick')).toEqual({ lane: 'quick', tasks: [neighbour] })
+    expect([next('background'), next('background')]).toEqual([
       { lane: 'slow', tasks: [guilty] },
       { lane: 'slow', tasks: [waiting] },
     ])
@@ -217,9 +228,9 @@ describe('P-3: slow expressions have a lane of their own', () => {
     const [slow, quick, same, other] = [task('a', 'slow'), task('b'), task('a', 'slow'), task('c')]
     prove(slow, quick, other)
     submit(slow, quick, other, same)
-    expect(scheduler.finished(next(false), 1, new Map([[0, 100]]), NOW).size).toBe(0)
-    expect(next(false)).toEqual({ lane: 'quick', tasks: [quick, other] })
-    expect(next(true)).toEqual({ lane: 'slow', tasks: [same] })
+    expect(scheduler.finished(next('quick'), 1, new Map([[0, 100]]), NOW).size).toBe(0)
+    expect(next('quick')).toEqual({ lane: 'quick', tasks: [quick, other] })
+    expect(next('background')).toEqual({ lane: 'slow', tasks: [same] })
   })
 
   it('refuses what is more than a second of expected work, but leaves every device one place', () => {
@@ -232,8 +243,8 @@ describe('P-3: slow expressions have a lane of their own', () => {
     })
     expect(scheduler.submit(task('b', 'slow'), NOW)).toBeUndefined()
     expect(scheduler.submit(task('b', 'slow'), NOW)).toMatchObject({ overloaded: true })
-    next(true)
-    next(true)
+    next('background')
+    next('background')
     expect(scheduler.submit(task('a', 'slow'), NOW)).toBeUndefined()
   })
 })

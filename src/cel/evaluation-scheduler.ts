@@ -13,6 +13,9 @@ export interface Task {
 /** `new`: of a device whose expression is still to show what it takes. */
 export type Lane = 'quick' | 'new' | 'slow'
 
+/** Who serves it: a `quick` worker the quick lane alone, a `background` worker the other two. */
+export type WorkerKind = 'quick' | 'background'
+
 /** What a worker gets at once. A job of the slow lane is one task. */
 export interface Job<T extends Task> {
   readonly lane: Lane
@@ -47,6 +50,8 @@ export interface SchedulerLimits {
   readonly strikesToRest: number
   /** … for so long. */
   readonly restMs: number
+  /** A device whose expression was stopped for good stays in the slow lane for so long, however quick the next evaluations are. */
+  readonly probationMs: number
 }
 
 export const DEFAULT_LIMITS: SchedulerLimits = {
@@ -60,6 +65,7 @@ export const DEFAULT_LIMITS: SchedulerLimits = {
   timeLimitMs: 250,
   strikesToRest: 3,
   restMs: 30_000,
+  probationMs: 60_000,
 }
 
 const DEATHS: Readonly<Record<Death, string>> = {
@@ -71,9 +77,9 @@ const DEATHS: Readonly<Record<Death, string>> = {
 /**
  * Which tasks run next, and who answers for a lost worker. Pure: time and the workers are the pool's.
  *
- * Quick devices share jobs; so do new ones, but not with those that have proven to be quick. When a worker is lost, the task that ran is the suspect: it is heard again, alone, in the slow
- * lane, so that a machine that stood still for a moment condemns nobody; the second time it has failed. Its neighbours go
- * back to the front of their lines. Never do all workers serve the slow and the new lane.
+ * Quick devices share jobs; so do new ones, but not with those that have proven to be quick. When a worker is lost, the task
+ * that ran is the suspect: it is heard again, alone, in the slow lane, so that a machine that stood still for a moment condemns
+ * nobody; the second time it has failed. Its neighbours go back to the front of their lines.
  */
 export class EvaluationScheduler<T extends Task> {
   readonly #limits: SchedulerLimits
@@ -118,17 +124,13 @@ export class EvaluationScheduler<T extends Task> {
     return undefined
   }
 
-  /** The next job, or undefined while there is none. `slowAllowed`: this worker may serve the slow and the new lane. */
-  next(slowAllowed: boolean): Job<T> | undefined {
-    if (slowAllowed) {
-      const [first, second] = this.#turn === 'slow' ? (['slow', 'new'] as const) : (['new', 'slow'] as const)
-      const job = this.#jobOf(first) ?? this.#jobOf(second)
-      if (job !== undefined) {
-        this.#turn = job.lane === 'slow' ? 'new' : 'slow'
-        return job
-      }
-    }
-    return this.#jobOf('quick')
+  /** The next job for a worker of that kind, or undefined while there is none. */
+  next(kind: WorkerKind): Job<T> | undefined {
+    if (kind === 'quick') return this.#jobOf('quick')
+    const [first, second] = this.#turn === 'slow' ? (['slow', 'new'] as const) : (['new', 'slow'] as const)
+    const job = this.#jobOf(first) ?? this.#jobOf(second)
+    if (job !== undefined) this.#turn = job.lane === 'slow' ? 'new' : 'slow'
+    return job
   }
 
   #jobOf(lane: Lane): Job<T> | undefined {
@@ -152,7 +154,7 @@ export class EvaluationScheduler<T extends Task> {
     const known = new Set<string>()
     for (const task of job.tasks.slice(answered).toReversed()) this.#putBack(job.lane, task)
     for (const [index, task] of job.tasks.slice(0, answered).entries()) {
-      this.#records.noteDuration(task, slow.get(index))
+      this.#records.noteDuration(task, slow.get(index), now)
       if (slow.has(index) || job.lane !== 'quick') known.add(task.key)
     }
     for (const key of known) this.#sortAnew(key, now, answers)

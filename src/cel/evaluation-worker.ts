@@ -10,6 +10,8 @@ export interface EvaluationWorkerOptions {
   readonly url: URL
   readonly timeLimitMs: number
   readonly slowMs: number
+  /** From 0 to 19: how far its thread stands back for others (nice(2)); where that cannot be set it does not. */
+  readonly niceness: number
   readonly resourceLimits: ResourceLimits
 }
 
@@ -43,7 +45,7 @@ export class EvaluationWorker {
   #stopping = false
 
   constructor(options: EvaluationWorkerOptions) {
-    const setup: WorkerSetup = { progress: this.#progress.buffer, slowMs: options.slowMs }
+    const setup: WorkerSetup = { progress: this.#progress.buffer, slowMs: options.slowMs, niceness: options.niceness }
     this.#timeLimitNs = BigInt(Math.round(options.timeLimitMs * 1e6))
     // An expression has no way to the environment; an empty one makes sure of it.
     const { url, resourceLimits } = options

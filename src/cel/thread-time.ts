@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs'
+import { setPriority } from 'node:os'
 
 /** The kernel's number of the thread that calls; null where there is no /proc. */
 export function currentThread(): number | null {
@@ -6,6 +7,17 @@ export function currentThread(): number | null {
     return Number(readlinkSync('/proc/thread-self').split('/').at(-1))
   } catch {
     return null
+  }
+}
+
+/** Lets the calling thread stand back for others. On Linux, which knows priorities of threads, and only there. */
+export function standBack(niceness: number): void {
+  const thread = currentThread()
+  if (niceness === 0 || thread === null) return
+  try {
+    setPriority(thread, niceness)
+  } catch {
+    // It is a courtesy: somebody who may not even be polite still works.
   }
 }
 

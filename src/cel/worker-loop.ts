@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Evaluator } from './evaluator.ts'
 import type { Evaluation } from './evaluator.ts'
-import { currentThread, Stopwatch } from './thread-time.ts'
+import { currentThread, standBack, Stopwatch } from './thread-time.ts'
 import { Progress } from './worker-protocol.ts'
 import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
@@ -11,6 +11,7 @@ const PART_BYTES = 1024 * 1024
 /** The whole life of a worker thread: says that it is ready, then evaluates the jobs it is sent, one after the other. */
 export function serveEvaluations(): void {
   const setup: WorkerSetup = workerData
+  standBack(setup.niceness)
   const progress = new Progress(setup.progress)
   const evaluator = new Evaluator()
   progress.idle()

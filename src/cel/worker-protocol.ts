@@ -24,6 +24,7 @@ export type WorkerMessage =
 export interface WorkerSetup {
   readonly progress: SharedArrayBuffer
   readonly slowMs: number
+  readonly niceness: number
 }
 
 const IDLE = -1
