@@ -1,41 +1,27 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { status as Status } from '@grpc/grpc-js'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
 import {
   Health,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
 import { TelemetryService } from '../../src/proto/gen/ponix/analytics/v1/telemetry_pb.ts'
-import { startClickHouse } from '../../test/rig/servers.ts'
+import { telemetryForEach } from '../../test/rig/telemetry.ts'
 import { refusal } from './test-api.ts'
-import { TestTelemetry } from './test-telemetry.ts'
+import type { TestTelemetry } from './test-telemetry.ts'
 
 const { getLatest, queryEnvelopes } = TelemetryService.method
 
-let clickhouse: Awaited<ReturnType<typeof startClickHouse>>
-let schema: TestSchema
+const rig = telemetryForEach()
 let telemetry: TestTelemetry
 let organizationId: string
 let deviceId: string
 
-beforeAll(async () => {
-  clickhouse = await startClickHouse()
-  schema = await TestSchema.create(inject('postgres'))
-})
-
-afterAll(async () => {
-  await schema[Symbol.asyncDispose]()
-  await clickhouse[Symbol.asyncDispose]()
-})
-
-beforeEach(async () => {
-  telemetry = await TestTelemetry.start(schema, clickhouse)
+beforeEach(() => {
+  ;({ telemetry } = rig)
   ;({ organizationId, deviceId } = telemetry)
 })
-
-afterEach(() => telemetry[Symbol.asyncDispose]())
 
 /** The newest envelopes by gRPC. */
 function query(pageSize = 0) {
@@ -138,7 +124,7 @@ describe('CSV', () => {
 
 describe('ClickHouse away', () => {
   test('UNAVAILABLE at once for telemetry, its health says so, and nothing else notices', async () => {
-    await clickhouse.kill()
+    await rig.clickhouse.kill()
     const away = { code: Status.UNAVAILABLE, details: 'The telemetry store is not available; try again' }
     expect(await refusal(query())).toEqual(away)
     expect(await refusal(telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId }))).toEqual(away)
@@ -148,7 +134,7 @@ describe('ClickHouse away', () => {
     await expect.poll(() => health(TelemetryService.typeName)).toBe(ServingStatus.NOT_SERVING)
     expect(await health('')).toBe(ServingStatus.SERVING)
     expect(await telemetry.createDevice()).not.toBe('')
-    await clickhouse.start()
+    await rig.clickhouse.start()
     await expect.poll(() => health(TelemetryService.typeName)).toBe(ServingStatus.SERVING)
     expect((await query()).envelopes).toEqual([])
   })
@@ -156,10 +142,10 @@ describe('ClickHouse away', () => {
   test('lost in the midst of CSV, the connection breaks: no short file looks like a whole one', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv()
-    await clickhouse.kill()
+    await rig.clickhouse.kill()
     await expect(text(response)).rejects.toMatchObject({ code: 'ECONNRESET' })
     expect(response.complete).toBe(false)
-    await clickhouse.start()
+    await rig.clickhouse.start()
   })
 
   test('HTTP/1.0, where the end of a connection looks like the end of a file, is refused', async () => {

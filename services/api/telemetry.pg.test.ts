@@ -1,7 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { status as Status } from '@grpc/grpc-js'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
 import {
   TelemetryService,
   type QueryEnvelopesRequestSchema,
@@ -9,34 +8,21 @@ import {
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc-service.ts'
 import { timestampFromInstant } from '../../src/proto/timestamp.ts'
-import { startClickHouse } from '../../test/rig/servers.ts'
+import { telemetryForEach } from '../../test/rig/telemetry.ts'
 import { refusal } from './test-api.ts'
-import { START, TestTelemetry } from './test-telemetry.ts'
+import { START, type TestTelemetry } from './test-telemetry.ts'
 
 const { getLatest, queryEnvelopes } = TelemetryService.method
 
-let clickhouse: Awaited<ReturnType<typeof startClickHouse>>
-let schema: TestSchema
+const rig = telemetryForEach()
 let telemetry: TestTelemetry
 let organizationId: string
 let deviceId: string
 
-beforeAll(async () => {
-  clickhouse = await startClickHouse()
-  schema = await TestSchema.create(inject('postgres'))
-})
-
-afterAll(async () => {
-  await schema[Symbol.asyncDispose]()
-  await clickhouse[Symbol.asyncDispose]()
-})
-
-beforeEach(async () => {
-  telemetry = await TestTelemetry.start(schema, clickhouse)
+beforeEach(() => {
+  ;({ telemetry } = rig)
   ;({ organizationId, deviceId } = telemetry)
 })
-
-afterEach(() => telemetry[Symbol.asyncDispose]())
 
 function query(request: MessageInitShape<typeof QueryEnvelopesRequestSchema> = {}) {
   return telemetry.api.client.call(queryEnvelopes, { organizationId, ...request })

@@ -23,7 +23,10 @@ export interface Reporter {
 
 /** `fields` go with the text where machines read. */
 type Log = (level: Level, text: string, fields: Fields) => void
-type Fields = { readonly event: SupervisorEvent } | { readonly dropped: number } | Record<string, never>
+interface Fields {
+  readonly event?: SupervisorEvent
+  readonly dropped?: number
+}
 type Write = (line: string) => void
 
 /**
@@ -77,6 +80,6 @@ function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   }
 }
 
-function lastLinesOf(fields: Fields): readonly string[] {
-  return 'event' in fields && fields.event !== undefined && 'lastLines' in fields.event ? fields.event.lastLines : []
+function lastLinesOf({ event }: Fields): readonly string[] {
+  return event !== undefined && 'lastLines' in event ? event.lastLines : []
 }

@@ -1,8 +1,7 @@
 import { findGraphProblems } from '../graph.ts'
 import type { Instance } from './instances.ts'
 import type { ProblemList } from './problems.ts'
-import { isSecretName, redact } from './redact.ts'
-import { type ReplacementSurroundings, replaceNames } from './replace-names.ts'
+import { type ReplacementSurroundings, replaceNames, showReplaced } from './replace-names.ts'
 import type { ResolvedProcess } from './resolved.ts'
 import type { ProcessFile } from './schema.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from './socket-address.ts'
@@ -69,10 +68,7 @@ function resolveAddress(text: string, around: ReplacementSurroundings): SocketAd
   if (replaced === null) return null
   const address = parseSocketAddress(replaced.text)
   if (address === null) {
-    const shown = [...replaced.names].some(isSecretName)
-      ? 'a value that is not shown because it may be a secret'
-      : JSON.stringify(redact(replaced.text))
-    around.problems.add(at, `expected ${socketAddressForm}, got ${shown}`)
+    around.problems.add(at, `expected ${socketAddressForm}, got ${showReplaced(replaced)}`)
   }
   return address
 }

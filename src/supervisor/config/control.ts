@@ -4,8 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type ControlFile, controlSchema, httpForm } from './control-schema.ts'
 import { interpolate } from './interpolate.ts'
 import { isLoopback } from './loopback.ts'
-import { isSecretName, redact } from './redact.ts'
-import { type ReplacementSurroundings, replaceNames } from './replace-names.ts'
+import { type ReplacementSurroundings, replaceNames, showReplaced } from './replace-names.ts'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
 
@@ -96,11 +95,7 @@ function resolveHttp(
   const at = ['control', 'http']
   const address = parseHttpAddress(replaced.text)
   if (address === null) {
-    const isSecret = [...replaced.names].some(isSecretName)
-    const shown = isSecret
-      ? 'a value that is not shown because it may be a secret'
-      : JSON.stringify(redact(replaced.text))
-    around.problems.add(at, `expected ${httpForm}, got ${shown}`)
+    around.problems.add(at, `expected ${httpForm}, got ${showReplaced(replaced)}`)
     return null
   }
   if (token === undefined && !isLoopback(address.host)) {

@@ -1,6 +1,7 @@
 import { interpolate } from './interpolate.ts'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
+import { isSecretName, redact } from './redact.ts'
 
 export interface Replaced {
   readonly text: string
@@ -23,4 +24,11 @@ export function replaceNames(text: string, path: JsonPath, around: ReplacementSu
   })
   for (const problem of result.problems) around.problems.add(path, problem)
   return result.problems.length === 0 ? { text: result.text, names } : null
+}
+
+/** For a message that says what was found; nothing of a variable that is called like a secret. */
+export function showReplaced({ text, names }: Replaced): string {
+  return [...names].some(isSecretName)
+    ? 'a value that is not shown because it may be a secret'
+    : JSON.stringify(redact(text))
 }

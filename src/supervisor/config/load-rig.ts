@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+import { type LoadOptions, loadConfig } from './load.ts'
+import { ConfigError } from './problems.ts'
+import type { ResolvedConfig, ResolvedProcess } from './resolved.ts'
+
+/** For tests: where the file is. */
+export const folder = mkdtempSync(join(tmpdir(), 'ponix-config-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+export const path = join(folder, 'commonplace.json')
+
+export function load(source: unknown, options: Partial<LoadOptions> = {}): ResolvedConfig {
+  writeFileSync(path, typeof source === 'string' ? source : JSON.stringify(source, null, 2))
+  return loadConfig({
+    path,
+    only: [],
+    disable: [],
+    exitCodeFrom: null,
+    mqttBroker: null,
+    environment: { HOME: '/home/me', PATH: '/usr/bin' },
+    ...options,
+  })
+}
+
+export function failure(source: unknown, options: Partial<LoadOptions> = {}): ConfigError {
+  try {
+    load(source, options)
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('was accepted')
+}
+
+/** The problems as `path: message`. */
+export function problems(source: unknown, options: Partial<LoadOptions> = {}): readonly string[] {
+  return failure(source, options).problems.map((problem) => `${problem.path}: ${problem.message}`)
+}
+
+/** The one process of a file that has just this one. */
+export function one(process: object, options: Partial<LoadOptions> = {}, rest: object = {}): ResolvedProcess {
+  const [resolved] = load({ ...rest, processes: { store: { command: 'my-store', ...process } } }, options).processes
+  if (resolved === undefined) throw new Error('no process')
+  return resolved
+}
+
+export const store = { command: 'my-store' }
