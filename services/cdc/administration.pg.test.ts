@@ -10,8 +10,15 @@ const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme'
 const stage = new CdcStage()
 
 /** What a command printed, and its exit code. */
-async function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | null }> {
-  const process = stage.launch({}, args)
+function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | null }> {
+  return commandIn({}, ...args)
+}
+
+async function commandIn(
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Promise<{ readonly text: string; readonly code: number | null }> {
+  const process = stage.launch(environment, args)
   const code = await process.exited()
   return { text: process.lines.map(({ msg }) => msg).join('\n'), code }
 }
@@ -88,6 +95,14 @@ describe('ponix-cdc status', () => {
     expect(status).not.toMatchObject({ lag_bytes: 0 })
     const text = await command('status')
     expect(text.text).toMatch(/^slot +.*: an instance streams from it\nconfirmed +\S+\nlag +[\d,]+ bytes/)
+  })
+
+  test('R-6: a PostgreSQL that is not there is one line that says what to set', async () => {
+    const { text, code } = await commandIn({ PONIX_POSTGRES_PORT: '1' }, 'status')
+    expect(code).toBe(1)
+    expect(text).toMatch(
+      /^(cdc: )?could not ask PostgreSQL at .*:1\/.*ECONNREFUSED.*; PONIX_POSTGRES_HOST and .* say where it is$/,
+    )
   })
 
   test('C-13: an unknown command is one line and exit code 2', async () => {

@@ -59,6 +59,8 @@ async function inOneLine(work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    throw error instanceof ReplicationError ? new StartupError(error.message, { cause: error }) : error
+    if (!(error instanceof ReplicationError)) throw error
+    const advice = error.code === 'connection' ? '; PONIX_POSTGRES_HOST and PONIX_POSTGRES_PORT say where it is' : ''
+    throw new StartupError(error.message + advice, { cause: error })
   }
 }
