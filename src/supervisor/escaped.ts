@@ -1,5 +1,5 @@
 import type { SupervisorEvent } from './events.ts'
-import { markedProcesses, type MarkedProcess } from './process-table.ts'
+import { markedProcesses, type MarkedProcess, stillLiving } from './process-table.ts'
 import { sleep } from './sleep.ts'
 
 const TIMEOUT_MS = 5000
@@ -13,15 +13,15 @@ export interface EscapedOptions {
   readonly emit: (event: SupervisorEvent) => void
 }
 
-/** Those that are to end: all that there are, or those that are left of some. */
-type Find = (among?: readonly number[]) => MarkedProcess[]
+/** All that are to end. */
+type Find = () => MarkedProcess[]
 
 /**
  * Ends what left its process group, and so outlived it: a daemon with a session of its own, found by the mark in its
  * environment. Resolves when none is left, or the rest cannot be killed.
  */
 export async function endEscaped(mark: string, options: EscapedOptions): Promise<void> {
-  const find: Find = (among) => markedProcesses(`${mark}/`, among)
+  const find: Find = () => markedProcesses(`${mark}/`)
   await endAll(find, find(), options)
 }
 
@@ -47,10 +47,10 @@ export class EscapeWatch {
     this.#look ??= this.#lookAround()
     const ours = (await this.#look).filter(isOurs)
     if (ours.length === 0) return
-    const find: Find = (among) => markedProcesses(prefix, among).filter(isOurs)
+    const find: Find = () => markedProcesses(prefix).filter(isOurs)
     // A probe that was killed just now may still have been there.
     await sleep(FIRST_LOOK_MS)
-    await endAll(find, find(ours.map(({ pid }) => pid)), this.#options)
+    await endAll(find, stillLiving(ours), this.#options)
   }
 
   async #lookAround(): Promise<readonly MarkedProcess[]> {
@@ -102,7 +102,7 @@ async function signalUntilGone(
 
 /** While one of those that are known lives, nobody else is looked for: that means the whole machine. */
 function whoIsLeft(find: Find, known: readonly MarkedProcess[]): MarkedProcess[] {
-  const living = find(known.map(({ pid }) => pid))
+  const living = stillLiving(known)
   return living.length > 0 ? living : find()
 }
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { afterEach, describe, expect, it } from 'vitest'
-import { groupMembers, MARK_VARIABLE, markedProcesses } from './process-table.ts'
+import { groupMembers, MARK_VARIABLE, markedProcesses, startOf, stillLiving } from './process-table.ts'
 
 const started: ChildProcess[] = []
 
@@ -29,12 +29,23 @@ describe('the process table (O-37)', () => {
     expect(groupMembers(leader, [])).toEqual([])
   })
 
-  it('has the processes under a mark: all of them, or those among the ones that were asked for', async () => {
+  it('has the processes under a mark, and no other', async () => {
     const mark = `${randomUUID()}/a`
     const { leader, member } = await pair(mark)
-    const other = await pair(`${randomUUID()}/a`)
-    const pidsOf = (among?: readonly number[]) => markedProcesses(mark, among).map(({ pid }) => pid)
-    expect(new Set(pidsOf())).toEqual(new Set([leader, member]))
-    expect(pidsOf([member, other.leader])).toEqual([member])
+    await pair(`${randomUUID()}/a`)
+    expect(new Set(markedProcesses(mark).map(({ pid }) => pid))).toEqual(new Set([leader, member]))
+  })
+
+  it('tells which of those that it knew live still, whatever has become of their environment', async () => {
+    const { leader, member } = await pair('none')
+    const known = [leader, member].map((pid) => ({ pid, mark: 'a', start: startOf(pid) ?? '' }))
+    expect(stillLiving(known)).toEqual(known)
+    process.kill(leader, 'SIGKILL')
+    await expect.poll(() => stillLiving(known)).toEqual(known.slice(1))
+  })
+
+  it('takes a process that has got the id of a dead one for another', async () => {
+    const { leader } = await pair('none')
+    expect(stillLiving([{ pid: leader, mark: 'a', start: '1' }])).toEqual([])
   })
 })

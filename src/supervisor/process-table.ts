@@ -18,6 +18,8 @@ export interface ProcessEntry {
   readonly group: number
   /** One letter, as ps shows it: `Z` is dead but not yet collected by its parent. */
   readonly status: string
+  /** When it started, as the kernel counts it. */
+  readonly start: string
 }
 
 /** The living members of a process group: all, or those among `pids`. None where there is no /proc. */
@@ -31,23 +33,38 @@ export function groupMembers(group: number, pids: readonly number[] = processIds
 export interface MarkedProcess {
   readonly pid: number
   readonly mark: string
+  /** As `startOf` has it: the id alone may be another process's by now. */
+  readonly start: string
 }
 
 /**
  * The living processes whose environment has a mark that begins with `markPrefix`: children and what they started, even in
- * a session of its own and with its parent gone; all, or those among `pids`. One that has overwritten its environment, or
- * belongs to another user, is not seen.
+ * a session of its own and with its parent gone. One that has overwritten its environment, or belongs to another user, is
+ * not seen.
  */
-export function markedProcesses(markPrefix: string, pids: readonly number[] = processIds()): MarkedProcess[] {
+export function markedProcesses(markPrefix: string): MarkedProcess[] {
   const wanted = `${MARK_VARIABLE}=${markPrefix}`
-  return pids.flatMap((pid) => {
+  return processIds().flatMap((pid) => {
     if (pid === process.pid) return []
     const mark = readProc(pid, 'environ')
       .split('\0')
       .find((variable) => variable.startsWith(wanted))
     if (mark === undefined) return []
     const entry = readEntry(pid)
-    return entry !== null && isAlive(entry) ? [{ pid, mark: mark.slice(MARK_VARIABLE.length + 1) }] : []
+    return entry !== null && isAlive(entry)
+      ? [{ pid, mark: mark.slice(MARK_VARIABLE.length + 1), start: entry.start }]
+      : []
+  })
+}
+
+/**
+ * Those of them that live still. Their environment is not asked: a process that is about to die has given it back some
+ * milliseconds before it is dead.
+ */
+export function stillLiving(marked: readonly MarkedProcess[]): MarkedProcess[] {
+  return marked.filter(({ pid, start }) => {
+    const entry = readEntry(pid)
+    return entry !== null && entry.start === start && isAlive(entry)
   })
 }
 
@@ -58,7 +75,7 @@ export function groupOf(pid: number): number | null {
 
 /** When a process started, as the kernel counts it; null if it is gone, and where there is no /proc. */
 export function startOf(pid: number): string | null {
-  return statFields(pid)[START_TIME] ?? null
+  return readEntry(pid)?.start ?? null
 }
 
 export interface Usage {
@@ -98,9 +115,11 @@ function processIds(): number[] {
 }
 
 function readEntry(pid: number): ProcessEntry | null {
-  const [status, parent, group] = statFields(pid)
-  if (status === undefined || parent === undefined || group === undefined) return null
-  return { pid, parent: Number(parent), group: Number(group), status }
+  const fields = statFields(pid)
+  const [status, parent, group] = fields
+  const start = fields[START_TIME]
+  if (status === undefined || parent === undefined || group === undefined || start === undefined) return null
+  return { pid, parent: Number(parent), group: Number(group), status, start }
 }
 
 /** `pid (name) status parent group …`, from the status on: the name may hold spaces and parentheses. See proc(5). */

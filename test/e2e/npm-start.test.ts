@@ -15,8 +15,8 @@ test('O-37 npm start ends with 0 on Ctrl-C, which a terminal sends to npm, its s
   const config = join(folder, 'x.json')
   await writeFile(config, JSON.stringify({ processes: { one: { command: 'sleep', args: ['600'] } } }))
 
-  // `script` gives it a terminal of its own, in which 0x03 is Ctrl-C.
-  const terminal = spawn('script', ['-qefc', `npm start -- --config ${config}`, '/dev/null'], {
+  // `script` gives it a terminal of its own, in which 0x03 is Ctrl-C; a shell that waited for npm would die of that itself.
+  const terminal = spawn('script', ['-qefc', `exec npm start -- --config ${config}`, '/dev/null'], {
     cwd: root,
     detached: true,
     env: { ...process.env, XDG_RUNTIME_DIR: folder },
