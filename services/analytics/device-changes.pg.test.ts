@@ -66,7 +66,7 @@ afterEach(async () => {
   await database.close()
 })
 
-const lookUp = (id = 'dev'): Promise<DeviceLookup> => directory.lookUp(id, AbortSignal.timeout(30_000))
+const lookUp = async (id = 'dev'): Promise<DeviceLookup> => await directory.lookUp(id, AbortSignal.timeout(30_000))
 const known = (expression: string, organizationId = 'org') => ({ kind: 'known', organizationId, expression })
 
 /** Remembered, and so long ago that no event is still on its way. */

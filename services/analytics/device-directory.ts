@@ -63,23 +63,32 @@ export class DeviceDirectory implements ChangeListener {
   }
 
   /**
-   * While the store does not answer it waits: an outage says nothing about an envelope. Rejects when the signal aborts, and
-   * with what the store says other than that it is unavailable.
+   * At once what is known. While the store does not answer it waits: an outage says nothing about an envelope. Rejects when the
+   * signal aborts, and with what the store says other than that it is unavailable.
    */
-  async lookUp(deviceId: string, signal: AbortSignal): Promise<DeviceLookup> {
-    const { endDevices, organizations } = this.#parts
-    const device = await this.#devices.get(deviceId, async () => {
-      const found = await this.#patiently(signal, () => endDevices.get(deviceId, { signal }))
+  lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+    const device = this.#deviceOf(deviceId, signal)
+    return device instanceof Promise ? device.then((found) => this.#whole(found, signal)) : this.#whole(device, signal)
+  }
+
+  #whole(device: KnownDevice | null, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+    if (device === null) return { kind: 'unknown_device' }
+    const exists = this.#organizationExists(device.organizationId, signal)
+    return exists instanceof Promise ? exists.then((known) => lookupOf(device, known)) : lookupOf(device, exists)
+  }
+
+  #deviceOf(deviceId: string, signal: AbortSignal): KnownDevice | null | Promise<KnownDevice | null> {
+    return this.#devices.get(deviceId, async () => {
+      const found = await this.#patiently(signal, () => this.#parts.endDevices.get(deviceId, { signal }))
       return found && { organizationId: found.organizationId, payloadConversion: found.payloadConversion }
     })
-    if (device === null) return { kind: 'unknown_device' }
-    const { organizationId, payloadConversion } = device
-    const exists = await this.#organizations.get(organizationId, async () => {
-      const organization = await this.#patiently(signal, () => organizations.get(organizationId, { signal }))
-      return organization !== null
+  }
+
+  #organizationExists(organizationId: string, signal: AbortSignal): boolean | Promise<boolean> {
+    return this.#organizations.get(organizationId, async () => {
+      const found = await this.#patiently(signal, () => this.#parts.organizations.get(organizationId, { signal }))
+      return found !== null
     })
-    if (!exists) return { kind: 'unknown_organization', organizationId }
-    return { kind: 'known', organizationId, expression: payloadConversion }
   }
 
   async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
@@ -93,6 +102,10 @@ export class DeviceDirectory implements ChangeListener {
       await sleep(delayMs, undefined, { signal })
     }
   }
+}
+
+function lookupOf({ organizationId, payloadConversion: expression }: KnownDevice, exists: boolean): DeviceLookup {
+  return exists ? { kind: 'known', organizationId, expression } : { kind: 'unknown_organization', organizationId }
 }
 
 function charactersOf(device: KnownDevice | null): number {

@@ -18,7 +18,8 @@ const UNSURE_MS = 1000
 const MAX_UNSURE = 10_000
 
 interface Entry<V> {
-  readonly value: Promise<V>
+  /** A promise until it has been loaded. */
+  value: V | Promise<V>
   /** Before the store was asked. */
   readonly askedAt: number
   readonly sure: boolean
@@ -46,15 +47,16 @@ export class LookupCache<V> {
     return this.#entries.size
   }
 
-  async get(key: string, load: () => Promise<V>): Promise<V> {
+  /** At once when it is known: most are, and a promise for each would cost more than all else here. */
+  get(key: string, load: () => Promise<V>): V | Promise<V> {
     const known = this.#entries.get(key)
     if (known !== undefined && this.#isValid(known)) {
       this.#entries.delete(key)
       this.#entries.set(key, known)
-      return await known.value
+      return known.value
     }
     this.#forget(key)
-    return await this.#load(key, load)
+    return this.#load(key, load)
   }
 
   /** The value of this key has changed, or will within a moment. */
@@ -78,6 +80,7 @@ export class LookupCache<V> {
     this.#entries.set(key, entry)
     try {
       const value = await entry.value
+      entry.value = value
       if (this.#entries.get(key) === entry) this.#weigh(entry, value)
       return value
     } catch (error) {

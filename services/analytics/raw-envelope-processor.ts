@@ -27,7 +27,7 @@ export interface Failure {
 export type RawOutcome = { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope } | Failure
 
 export interface RawEnvelopeProcessorParts {
-  lookUp(deviceId: string, signal: AbortSignal): Promise<DeviceLookup>
+  lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup>
   evaluate(task: Task): Promise<Answer>
   now(): Instant
   /** Told once of each device without an expression. */
@@ -56,7 +56,8 @@ export class RawEnvelopeProcessor {
   /** `attempt` counts from 1. Rejects when the signal aborts or something is broken that has nothing to do with the envelope. */
   async process(raw: RawEnvelope, attempt: number, signal: AbortSignal): Promise<RawOutcome> {
     const { endDeviceId: id } = raw
-    const device = await this.#parts.lookUp(id, signal)
+    const found = this.#parts.lookUp(id, signal)
+    const device = found instanceof Promise ? await found : found
     if (device.kind !== 'known') return this.#unknownOutcome(raw, device, attempt)
     this.#unknown.forget(id)
     if (device.organizationId !== raw.organizationId) {

@@ -153,9 +153,11 @@ export class EvaluationScheduler<T extends Task> {
     const answers = new Map<T, Answer>()
     const known = new Set<string>()
     for (const task of job.tasks.slice(answered).toReversed()) this.#putBack(job.lane, task)
-    for (const [index, task] of job.tasks.slice(0, answered).entries()) {
-      this.#records.noteDuration(task, slow.get(index), now)
-      if (slow.has(index) || job.lane !== 'quick') known.add(task.key)
+    let index = 0
+    for (const task of job.tasks.slice(0, answered)) {
+      const slowMs = slow.get(index++)
+      this.#records.noteDuration(task, slowMs, now)
+      if (slowMs !== undefined || job.lane !== 'quick') known.add(task.key)
     }
     for (const key of known) this.#sortAnew(key, now, answers)
     return answers

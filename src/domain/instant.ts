@@ -11,10 +11,10 @@ export function now(): Instant {
 
 /** RFC 3339 in UTC with six digits of fraction: `2026-01-02T03:04:05.000006Z`. */
 export function toRfc3339(instant: Instant): string {
-  const micros = ((instant % 1_000_000n) + 1_000_000n) % 1_000_000n
-  const seconds = (instant - micros) / 1_000_000n
-  const base = new Date(Number(seconds) * 1000).toISOString().slice(0, 19)
-  return `${base}.${micros.toString().padStart(6, '0')}Z`
+  const rest = Number(instant % 1000n)
+  const micros = rest < 0 ? rest + 1000 : rest
+  const millis = Number(instant / 1000n) - (rest < 0 ? 1 : 0)
+  return `${new Date(millis).toISOString().slice(0, -1)}${String(micros).padStart(3, '0')}Z`
 }
 
 /** 0001-01-01T00:00:00Z and the last microsecond of 9999: what RFC 3339 and google.protobuf.Timestamp can say. */

@@ -108,27 +108,51 @@ export class BatchHandling {
     const endTimer = natsMetrics.batchSeconds.startTimer({ durable: this.#options.durable })
     const verdicts = await this.#verdictsOn(batch)
     const now: Promise<void>[] = []
-    const later: Promise<void>[] = []
-    for (const [index, message] of batch.entries()) {
+    let pending = 0
+    const onAnswer = (): void => {
+      if (--pending === 0) endTimer()
+    }
+    // No iterator, and no promise for what is acknowledged at once: this is the path of every message.
+    for (let index = 0; index < batch.length; index += 1) {
+      const message = batch[index]
       const verdict = verdicts[index]
-      if (verdict instanceof Promise) later.push(this.#concludeLater(message, verdict))
-      else now.push(this.#conclude(message, verdict))
+      if (message === undefined) break
+      if (verdict instanceof Promise) {
+        pending += 1
+        this.#concludeLater(message, verdict, onAnswer)
+      } else {
+        const concluded = this.#conclude(message, verdict)
+        if (concluded !== undefined) now.push(concluded)
+      }
     }
     await Promise.all(now)
-    void Promise.all(later).then(() => endTimer())
+    if (pending === 0) endTimer()
   }
 
-  async #concludeLater(message: PulledMessage, pending: Promise<Verdict>): Promise<void> {
+  #concludeLater(message: PulledMessage, pending: Promise<Verdict>, onAnswer: () => void): void {
     this.#open++
-    const verdict = await pending.catch((error: unknown): Verdict => ({ kind: 'retry', reason: oneLine(error) }))
-    await this.#conclude(message, verdict)
-    this.#open--
-    this.#wake()
+    const onConcluded = (): void => {
+      this.#open--
+      this.#wake()
+      onAnswer()
+    }
+    const conclude = (verdict: Verdict): void => {
+      const concluded = this.#conclude(message, verdict)
+      if (concluded === undefined) onConcluded()
+      else void concluded.then(onConcluded)
+    }
+    pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: oneLine(error) }))
   }
 
-  async #conclude(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> {
-    if (this.#stopped) return
-    if (verdict?.kind === 'ack') return this.#acknowledge(message)
+  /** Undefined when it has been done at once. The promise never rejects. */
+  #conclude(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> | undefined {
+    if (this.#stopped) return undefined
+    if (verdict?.kind !== 'ack') return this.#concludeUnusual(message, verdict)
+    this.#acknowledge(message)
+    return undefined
+  }
+
+  async #concludeUnusual(message: PulledMessage, verdict: Exclude<OwnVerdict, { kind: 'ack' }> | undefined) {
     await this.#untilConnected()
     await this.#carryOut(message, verdict)
     this.#inHand.delete(message)

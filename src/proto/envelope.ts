@@ -1,22 +1,38 @@
-import { create, fromBinary, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
-import { BinaryReader, type WireType } from '@bufbuild/protobuf/wire'
-import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { create, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
 import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
-import { decodeMessage, notA } from './binary.ts'
+import type { Instant } from '../domain/instant.ts'
+import { notA } from './binary.ts'
 import { MappingError } from './errors.ts'
+import { MessageReader, tagOf, WIRE } from './message-reader.ts'
 import { MessageWriter } from './message-writer.ts'
 import {
   ProcessedEnvelopeSchema,
   RawEnvelopeSchema,
   type ProcessedEnvelope as ProtoProcessedEnvelope,
 } from './gen/ponix/envelope/v1/envelope_pb.ts'
-import { forEachField, readStruct, writeStruct } from './struct.ts'
-import { requiredInstant, timestampFromInstant } from './timestamp.ts'
+import { readStruct, writeStruct } from './struct.ts'
+import { timestampFromInstant } from './timestamp.ts'
 
 /** The field numbers of ProcessedEnvelope. */
 const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
 
+const RAW = {
+  organizationId: tagOf(1, WIRE.bytes),
+  endDeviceId: tagOf(2, WIRE.bytes),
+  payload: tagOf(3, WIRE.bytes),
+  receivedAt: tagOf(4, WIRE.bytes),
+} as const
+
+const PROCESSED = {
+  endDeviceId: tagOf(FIELD.endDeviceId, WIRE.bytes),
+  occurredAt: tagOf(FIELD.occurredAt, WIRE.bytes),
+  data: tagOf(FIELD.data, WIRE.bytes),
+  processedAt: tagOf(FIELD.processedAt, WIRE.bytes),
+  organizationId: tagOf(FIELD.organizationId, WIRE.bytes),
+} as const
+
+const NO_BYTES = new Uint8Array()
 const writer = new MessageWriter()
 
 export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
@@ -33,12 +49,27 @@ export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
 
 /** Throws a MappingError for anything but a whole RawEnvelope: both ids and the time must be there, the payload may be empty. */
 export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
-  const message = decodeMessage(RawEnvelopeSchema, bytes)
+  let organizationId = ''
+  let endDeviceId = ''
+  let payload: Uint8Array = NO_BYTES
+  let receivedAt: Instant | undefined
+  try {
+    const reader = new MessageReader(bytes)
+    for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+      if (tag === RAW.endDeviceId) endDeviceId = reader.string()
+      else if (tag === RAW.receivedAt) receivedAt = reader.instant()
+      else if (tag === RAW.payload) payload = reader.bytes()
+      else if (tag === RAW.organizationId) organizationId = reader.string()
+      else reader.skip(tag)
+    }
+  } catch (error) {
+    throw notA(RawEnvelopeSchema, error)
+  }
   return {
-    organizationId: requiredId('raw_envelope.organization_id', message.organizationId),
-    endDeviceId: requiredId('raw_envelope.end_device_id', message.endDeviceId),
-    payload: message.payload,
-    receivedAt: requiredInstant('raw_envelope.received_at', message.receivedAt),
+    organizationId: required('raw_envelope.organization_id', organizationId),
+    endDeviceId: required('raw_envelope.end_device_id', endDeviceId),
+    payload,
+    receivedAt: required('raw_envelope.received_at', receivedAt),
   }
 }
 
@@ -78,51 +109,34 @@ function changeableValue(value: JsonValue): ProtoJsonValue {
 
 /** Throws a MappingError for anything but a whole ProcessedEnvelope; absent data is the empty object. */
 export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
-  const found = readProcessedEnvelope(bytes)
-  return {
-    organizationId: requiredId('processed_envelope.organization_id', found.organizationId),
-    endDeviceId: requiredId('processed_envelope.end_device_id', found.endDeviceId),
-    occurredAt: requiredInstant('processed_envelope.occurred_at', found.occurredAt),
-    processedAt: requiredInstant('processed_envelope.processed_at', found.processedAt),
-    data: found.data,
-  }
-}
-
-interface FoundFields {
-  endDeviceId: string
-  organizationId: string
-  occurredAt: Timestamp | undefined
-  processedAt: Timestamp | undefined
-  data: JsonObject
-}
-
-function readProcessedEnvelope(bytes: Uint8Array): FoundFields {
-  const found: FoundFields = {
-    endDeviceId: '',
-    organizationId: '',
-    occurredAt: undefined,
-    processedAt: undefined,
-    data: {},
-  }
-  const reader = new BinaryReader(bytes)
+  let organizationId = ''
+  let endDeviceId = ''
+  let occurredAt: Instant | undefined
+  let processedAt: Instant | undefined
+  let data: JsonObject = {}
   try {
-    forEachField(reader, bytes.length, (field, wireType) => readEnvelopeField(reader, found, field, wireType))
+    const reader = new MessageReader(bytes)
+    for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+      if (tag === PROCESSED.endDeviceId) endDeviceId = reader.string()
+      else if (tag === PROCESSED.occurredAt) occurredAt = reader.instant()
+      else if (tag === PROCESSED.data) data = readStruct(reader)
+      else if (tag === PROCESSED.processedAt) processedAt = reader.instant()
+      else if (tag === PROCESSED.organizationId) organizationId = reader.string()
+      else reader.skip(tag)
+    }
   } catch (error) {
     throw notA(ProcessedEnvelopeSchema, error)
   }
-  return found
+  return {
+    organizationId: required('processed_envelope.organization_id', organizationId),
+    endDeviceId: required('processed_envelope.end_device_id', endDeviceId),
+    occurredAt: required('processed_envelope.occurred_at', occurredAt),
+    processedAt: required('processed_envelope.processed_at', processedAt),
+    data,
+  }
 }
 
-function readEnvelopeField(reader: BinaryReader, found: FoundFields, field: number, wireType: WireType): void {
-  if (field === FIELD.endDeviceId) found.endDeviceId = reader.string()
-  else if (field === FIELD.occurredAt) found.occurredAt = fromBinary(TimestampSchema, reader.bytes())
-  else if (field === FIELD.data) found.data = readStruct(reader, reader.uint32())
-  else if (field === FIELD.processedAt) found.processedAt = fromBinary(TimestampSchema, reader.bytes())
-  else if (field === FIELD.organizationId) found.organizationId = reader.string()
-  else reader.skip(wireType, field)
-}
-
-function requiredId(field: string, id: string): string {
-  if (id === '') throw new MappingError(`${field} is missing`)
-  return id
+function required<T extends string | Instant>(field: string, value: T | undefined): T {
+  if (value === undefined || value === '') throw new MappingError(`${field} is missing`)
+  return value
 }

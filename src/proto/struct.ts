@@ -1,6 +1,6 @@
-import type { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { JsonObject, JsonValue } from '../domain/gateway.ts'
 import { MappingError } from './errors.ts'
+import { type MessageReader, tagOf, WIRE } from './message-reader.ts'
 import type { MessageWriter } from './message-writer.ts'
 
 /**
@@ -70,74 +70,71 @@ function isList(value: readonly JsonValue[] | JsonObject): value is readonly Jso
   return Array.isArray(value)
 }
 
-/** Reads the `length` bytes of a Struct that start at the reader's position. Throws a MappingError when it is too deep. */
-export function readStruct(reader: BinaryReader, length: number, depth = 0): JsonObject {
+const STRUCT_ENTRY = tagOf(STRUCT_FIELDS, WIRE.bytes)
+const KEY = tagOf(ENTRY_KEY, WIRE.bytes)
+const VALUE = tagOf(ENTRY_VALUE, WIRE.bytes)
+const NULL = tagOf(VALUE_NULL, WIRE.varint)
+const NUMBER = tagOf(VALUE_NUMBER, WIRE.bit64)
+const STRING = tagOf(VALUE_STRING, WIRE.bytes)
+const BOOL = tagOf(VALUE_BOOL, WIRE.varint)
+const STRUCT = tagOf(VALUE_STRUCT, WIRE.bytes)
+const LIST = tagOf(VALUE_LIST, WIRE.bytes)
+const LIST_VALUE = tagOf(LIST_VALUES, WIRE.bytes)
+
+/** Reads the Struct whose tag was read last. Throws a MappingError when it is too deep. */
+export function readStruct(reader: MessageReader, depth = 0): JsonObject {
   if (depth > MAX_DEPTH) throw new MappingError(`a Struct is nested deeper than ${MAX_DEPTH} levels`)
   const object: Record<string, JsonValue> = {}
-  forEachField(reader, length, (field, wireType) => {
-    if (field !== STRUCT_FIELDS) {
-      reader.skip(wireType, field)
-      return
-    }
-    const [key, value] = readEntry(reader, reader.uint32(), depth)
-    if (key === '__proto__') {
-      // An assignment would set the prototype instead of a property.
-      Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
-    } else {
-      object[key] = value
-    }
-  })
+  const outerEnd = reader.open()
+  for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+    if (tag === STRUCT_ENTRY) readEntry(reader, object, depth)
+    else reader.skip(tag)
+  }
+  reader.close(outerEnd)
   return object
 }
 
-function readEntry(reader: BinaryReader, length: number, depth: number): readonly [string, JsonValue] {
+function readEntry(reader: MessageReader, object: Record<string, JsonValue>, depth: number): void {
   let key = ''
   let value: JsonValue = null
-  forEachField(reader, length, (field, wireType) => {
-    if (field === ENTRY_KEY) key = reader.string()
-    else if (field === ENTRY_VALUE) value = readValue(reader, reader.uint32(), depth)
-    else reader.skip(wireType, field)
-  })
-  return [key, value]
+  const outerEnd = reader.open()
+  for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+    if (tag === KEY) key = reader.string()
+    else if (tag === VALUE) value = readValue(reader, depth)
+    else reader.skip(tag)
+  }
+  reader.close(outerEnd)
+  // An assignment would set the prototype instead of a property.
+  if (key !== '__proto__') object[key] = value
+  else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
 }
 
-function readValue(reader: BinaryReader, length: number, depth: number): JsonValue {
+function readValue(reader: MessageReader, depth: number): JsonValue {
   let value: JsonValue = null
-  forEachField(reader, length, (field, wireType) => {
-    if (field === VALUE_NULL) {
-      reader.int32()
-      value = null
-    } else if (field === VALUE_NUMBER) value = reader.double()
-    else if (field === VALUE_STRING) value = reader.string()
-    else if (field === VALUE_BOOL) value = reader.bool()
-    else if (field === VALUE_STRUCT) value = readStruct(reader, reader.uint32(), depth + 1)
-    else if (field === VALUE_LIST) value = readList(reader, reader.uint32(), depth + 1)
-    else reader.skip(wireType, field)
-  })
+  const outerEnd = reader.open()
+  for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+    if (tag === NUMBER) value = reader.double()
+    else if (tag === STRING) value = reader.string()
+    else if (tag === BOOL) value = reader.varint() !== 0
+    else if (tag === STRUCT) value = readStruct(reader, depth + 1)
+    else if (tag === LIST) value = readList(reader, depth + 1)
+    else {
+      reader.skip(tag)
+      if (tag === NULL) value = null
+    }
+  }
+  reader.close(outerEnd)
   return value
 }
 
-function readList(reader: BinaryReader, length: number, depth: number): readonly JsonValue[] {
+function readList(reader: MessageReader, depth: number): readonly JsonValue[] {
   if (depth > MAX_DEPTH) throw new MappingError(`a Struct is nested deeper than ${MAX_DEPTH} levels`)
   const list: JsonValue[] = []
-  forEachField(reader, length, (field, wireType) => {
-    if (field === LIST_VALUES) list.push(readValue(reader, reader.uint32(), depth))
-    else reader.skip(wireType, field)
-  })
-  return list
-}
-
-/** Calls `read` for each field of the message that takes the next `length` bytes. */
-export function forEachField(
-  reader: BinaryReader,
-  length: number,
-  read: (field: number, wireType: WireType) => void,
-): void {
-  const end = reader.pos + length
-  if (end > reader.len) throw new MappingError('a message ends before its end')
-  while (reader.pos < end) {
-    const [field, wireType] = reader.tag()
-    read(field, wireType)
+  const outerEnd = reader.open()
+  for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
+    if (tag === LIST_VALUE) list.push(readValue(reader, depth))
+    else reader.skip(tag)
   }
-  if (reader.pos !== end) throw new MappingError('a field is longer than its message')
+  reader.close(outerEnd)
+  return list
 }
