@@ -17,6 +17,7 @@ export default defineConfig({
           exclude: servers.map((server) => `**/*.${server}.test.ts`),
           expect: patience,
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       ...servers.map((server) => ({

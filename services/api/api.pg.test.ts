@@ -320,7 +320,7 @@ describe('A-4 deadlines and cancellation reach the database', () => {
 
   test('a deadline ends the statement in the server', async () => {
     await whileLocked(async (gatewayId) => {
-      const call = refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }, { timeoutMs: 400 }))
+      const call = refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }, { timeoutMs: 3000 }))
       await expect.poll(() => schema.waitingForLocks()).toBe(1)
       expect((await call).code).toBe(Status.DEADLINE_EXCEEDED)
       await expect.poll(() => schema.waitingForLocks(), BEFORE_THE_SERVER).toBe(0)

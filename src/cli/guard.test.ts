@@ -24,6 +24,12 @@ function startWith(processes: object): RunningProgram {
 }
 
 const guards = () => program.guards()
+
+/** Once it answers, the guard that runs knows of all processes. */
+async function untilGuarded(): Promise<void> {
+  expect((await program.run('status')).code).toBe(0)
+}
+
 const patience = { interval: 10, timeout: 15_000 }
 
 describe('the guard (O-38)', () => {
@@ -36,6 +42,7 @@ describe('the guard (O-38)', () => {
     let toldDb = false
     const signalOfDb = db.nextSignal().then(() => (toldDb = true))
     await running.seen(/all 2 processes are ready/)
+    await untilGuarded()
     await running.kill()
     expect(await web.nextSignal()).toBe('SIGTERM')
     // It answers in order: a signal that had come by now would be known.
@@ -96,6 +103,7 @@ describe('the guard (O-38)', () => {
     for (const guard of guards()) process.kill(guard, 'SIGKILL')
     await running.seen(/the guard, .* has ended; starting another/)
     await expect.poll(guards, patience).toHaveLength(1)
+    await untilGuarded()
     await running.kill()
     await a.gone
     await expect.poll(guards, patience).toEqual([])

@@ -116,7 +116,7 @@ describe('run (O-1)', () => {
   })
 
   it('shows the last lines of what did not become ready (O-36)', async () => {
-    const silent = line('echo almost; exec sleep 1000', { readiness_probe: { notify: true }, startup_timeout_ms: 300 })
+    const silent = line('echo almost; exec sleep 1000', { readiness_probe: { notify: true }, startup_timeout_ms: 2000 })
     const { code, stderr } = await start({ silent, user: line('true', { depends_on: ['silent'] }) }).outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(

@@ -266,7 +266,7 @@ describe('consumer', () => {
         await extended.promise
         return await record.handle(batch)
       },
-      { batchSize: 1, ackWaitMs: 300 },
+      { batchSize: 1, ackWaitMs: 1500 },
     )
     await record.all
     await untilSettled(s)

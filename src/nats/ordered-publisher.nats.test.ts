@@ -94,7 +94,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? undefined : ACK))
-    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 100 })
+    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 1500 })
     await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
     expect(arrived).toEqual(['0', '1', '2', '3', '0', '1', '2', '3', '4', '5'])
   })
@@ -105,7 +105,7 @@ describe('ordered publisher', () => {
     const arrived = scriptedStream(client, `${subject}.>`, (body, arrival) =>
       body === '1' && arrival < 4 ? undefined : ACK,
     )
-    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 100 })
+    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 1500 })
     await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
     expect(arrived).toEqual(['0', '1', '2', '3', '4', '5', '1'])
   })

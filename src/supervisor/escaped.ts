@@ -34,6 +34,7 @@ export class EscapeWatch {
   readonly #options: EscapedOptions
   #look: Promise<readonly MarkedProcess[]> | null = null
   #nextLookAt = 0
+  readonly #killed: MarkedProcess[] = []
 
   constructor(mark: string, options: EscapedOptions) {
     this.#mark = mark
@@ -51,6 +52,21 @@ export class EscapeWatch {
     // A probe that was killed just now may still have been there.
     await sleep(FIRST_LOOK_MS)
     await endAll(find, stillLiving(ours), this.#options)
+  }
+
+  /** SIGKILL to whatever escaped from any of them, now. */
+  killAll(): void {
+    for (const one of markedProcesses(`${this.#mark}/`)) {
+      send(one.pid, 'SIGKILL')
+      this.#killed.push(one)
+    }
+  }
+
+  /** Ends what escaped from any of them; resolves as `endEscaped` does. */
+  async endAll(): Promise<void> {
+    await endEscaped(this.#mark, this.#options)
+    // The mark of those is gone before they are.
+    await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   }
 
   async #lookAround(): Promise<readonly MarkedProcess[]> {
@@ -72,11 +88,6 @@ async function endAll(find: Find, found: MarkedProcess[], options: EscapedOption
   let left = await signalUntilGone(find, found, 'SIGTERM', { ms: TIMEOUT_MS, enough: options.killNow })
   if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   for (const [process, pids] of byProcess(left)) options.emit({ type: 'process_survived', process, pids })
-}
-
-/** SIGKILL to all of them, now. */
-export function killEscaped(mark: string): void {
-  for (const { pid } of markedProcesses(`${mark}/`)) send(pid, 'SIGKILL')
 }
 
 async function signalUntilGone(

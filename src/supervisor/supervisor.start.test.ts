@@ -87,24 +87,24 @@ describe('waiting for what is not ready yet (O-36)', () => {
         name: 'db',
         command: `${lines.map((line) => `echo ${line}`).join(';')}; sleep 60`,
         shell: true,
-        startupTimeoutMs: 300,
+        startupTimeoutMs: 2000,
         readinessProbe: log(/^never$/),
       },
       { name: 'web', command: 'true', dependsOn: [ready('db')] },
     ])
     const failed = await graph.next('process_failed', 'db')
-    expect(failed).toMatchObject({ reason: 'not ready after 300 ms', lastLines: lines.slice(5) })
+    expect(failed).toMatchObject({ reason: 'not ready after 2000 ms', lastLines: lines.slice(5) })
     expect(await graph.ended).toEqual({ exitCode: 1 })
     expect(graph.story('process_skipped')).toEqual(['skipped web'])
     expect(graph.events).toContainEqual({
       type: 'stopping',
-      reason: { type: 'start_failed', process: 'db', message: 'not ready after 300 ms' },
+      reason: { type: 'start_failed', process: 'db', message: 'not ready after 2000 ms' },
     })
   })
 
   test('one that restarts again and again has one startup_timeout_ms for all its starts', async () => {
     const graph = supervise([
-      { name: 'db', command: 'echo no', shell: true, startupTimeoutMs: 300, readinessProbe: log(/^never$/) },
+      { name: 'db', command: 'echo no', shell: true, startupTimeoutMs: 2000, readinessProbe: log(/^never$/) },
       { name: 'web', command: 'true', dependsOn: [ready('db')] },
     ])
     const { lastLines } = await graph.next('process_failed', 'db')

@@ -211,7 +211,7 @@ describe('the order of a stop (O-37)', () => {
 
   test('the configured signal is sent, SIGKILL only after the timeout', async () => {
     const rig = await openRig()
-    const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { signal: 'SIGINT', timeoutMs: 100 } }])
+    const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { signal: 'SIGINT', timeoutMs: 1000 } }])
     const a = await rig.nextStart('a')
     await a.keep('SIGINT')
     const ended = graph.stop()

@@ -4,7 +4,7 @@ import type { ResolvedConfig, ResolvedProcess } from './config/resolved.ts'
 import { RequestError } from './control/request-error.ts'
 import { DependencyRestarts } from './dependency-restarts.ts'
 import { hasSucceeded } from './dependencies.ts'
-import { endEscaped, EscapeWatch, killEscaped, type EscapedOptions } from './escaped.ts'
+import { EscapeWatch } from './escaped.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
 import { exitCode } from './exit-code.ts'
 import { Failures } from './failures.ts'
@@ -26,7 +26,6 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #output: Output
   readonly #mark: string
-  readonly #escapedOptions: EscapedOptions = { killNow: () => this.#killed, emit: (event) => this.#emit(event) }
   readonly #escapes: EscapeWatch | null
   /** Aborted when everything is to stop. */
   readonly #over = new AbortController()
@@ -67,7 +66,8 @@ export class Supervisor {
     this.#options = options
     this.#mark = options.guard?.mark ?? randomUUID()
     // Imagined children leave nothing on this machine.
-    this.#escapes = options.spawn === undefined ? new EscapeWatch(this.#mark, this.#escapedOptions) : null
+    const watch = { killNow: () => this.#killed, emit: (event: SupervisorEvent) => this.#emit(event) }
+    this.#escapes = options.spawn === undefined ? new EscapeWatch(this.#mark, watch) : null
     this.#broker = this.#newBroker(config)
     const names = config.processes.map((process) => process.name)
     this.#output = new Output(names, options, (event) => this.#emit(event))
@@ -105,7 +105,7 @@ export class Supervisor {
     this.#look()
     await finished
     const since = this.#stoppingSince ?? performance.now()
-    await endEscaped(this.#mark, this.#escapedOptions)
+    await this.#escapes?.endAll()
     await this.#output.finish()
     this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: elapsed(since) })
@@ -129,7 +129,7 @@ export class Supervisor {
     this.stop({ type: 'signal', signal: 'SIGKILL' })
     this.#look()
     for (const process of this.#graph.all) process.kill()
-    killEscaped(this.#mark)
+    this.#escapes?.killAll()
   }
 
   /**

@@ -84,7 +84,7 @@ test('C-10: a role that may not replicate is told so in one line, and how to cha
 })
 
 test('C-9: while the stream waits the server hears of it often enough not to cut it', async () => {
-  await database.sql(`ALTER DATABASE ${database.server.database} SET wal_sender_timeout = '500ms'`)
+  await database.sql(`ALTER DATABASE ${database.server.database} SET wal_sender_timeout = '1500ms'`)
   const sink = new ScriptedSink()
   const limits = { maxMessages: 1, maxBytes: 1000 }
   await using running = startCapture(database, ['items'], sink, { limits, confirm: { changes: 1, ms: 3_600_000 } })
@@ -92,7 +92,7 @@ test('C-9: while the stream waits the server hears of it often enough not to cut
   sink.holds = () => true
   await database.sql('INSERT INTO items SELECT n FROM generate_series(1, 50000) n')
   await sink.until(1)
-  const stream = `SELECT pid, reply_time > backend_start + interval '3 s' AS heard FROM pg_stat_replication`
+  const stream = `SELECT pid, reply_time > backend_start + interval '6 s' AS heard FROM pg_stat_replication`
   const [first] = await asOwner(stream)
   await vi.waitUntil(async () => (await asOwner(stream))[0]?.['heard'] === true, WAIT)
   expect(await asOwner(stream)).toEqual([{ pid: first?.['pid'], heard: true }])
