@@ -2,14 +2,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { DomainError } from '../domain/errors.ts'
-import type { TelemetryQuery, TelemetryRange } from '../domain/telemetry.ts'
+import { ALL, DEVICE, WHOLE } from '../../test/rig/telemetry-queries.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
 import { createEnvelopeReader } from './envelope-reader.ts'
-
-const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
-const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
-const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
 
 let database: TestDatabase
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import type { JsonObject } from '../domain/gateway.ts'
 import { fieldPaths } from '../domain/telemetry-field-paths.ts'
 import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
+import { ALL, DEVICE, WHOLE } from '../../test/rig/telemetry-queries.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { envelopeQuery } from './envelope-query.ts'
 import { createEnvelopeReader } from './envelope-reader.ts'
@@ -10,9 +11,6 @@ import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'
 const signal = new AbortController().signal
 const start = BigInt(Date.UTC(2026, 0, 31, 23, 59, 59)) * 1000n
 const SECOND = 1_000_000n
-const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
-const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
-const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
 
 let database: TestDatabase
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { bodiesOf } from '../../test/rig/numbered-messages.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import type { NatsClient } from './connection.ts'
 import { runConsumer } from './consumer.ts'
 import type { Verdict } from './consumer.ts'
 import { createOrderedPublisher } from './ordered-publisher.ts'
@@ -10,16 +10,6 @@ import { ensureStreams } from './streams.ts'
 
 const MESSAGES = 3000
 const KILLS = 3
-
-async function bodiesOf(client: NatsClient, stream: string): Promise<string[]> {
-  const { state } = await client.manager.streams.info(stream)
-  const bodies: string[] = []
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-    const message = await client.manager.streams.getMessage(stream, { seq })
-    if (message !== null) bodies.push(message.string())
-  }
-  return bodies
-}
 
 /** publisher ─► stream `from` ─► consumer ─► producer ─► stream `to`, while the server is killed again and again. */
 test('N-2 N-6 through several kills of NATS every message passes two streams: in order into the first, once into the second', async () => {

@@ -1,4 +1,4 @@
-import type { MqttBroker } from './config/resolved.ts'
+import type { MqttBroker, ResolvedProcess } from './config/resolved.ts'
 import { checkTcpSocket } from './probes/tcp-socket.ts'
 import { sleep } from './sleep.ts'
 
@@ -57,8 +57,9 @@ export class BrokerGate {
     this.#state = broker.required ? 'unchecked' : 'open'
   }
 
-  get isOpen(): boolean {
-    return this.#state === 'open'
+  /** Whether the process may start, as far as the broker goes: also if it is the one that provides it. */
+  admits({ name, usesMqttBroker }: Pick<ResolvedProcess, 'name' | 'usesMqttBroker'>): boolean {
+    return !usesMqttBroker || this.#state === 'open' || name === this.#broker.providedBy
   }
 
   /** Looks for the broker, once; calling it again changes nothing. */

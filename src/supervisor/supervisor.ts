@@ -253,13 +253,7 @@ export class Supervisor {
 
   #mayStart(process: ManagedProcess): boolean {
     if (this.#doomed.has(process) || this.#dependencyRestarts.has(process)) return false
-    if (
-      process.definition.usesMqttBroker &&
-      !this.#broker.isOpen &&
-      process.name !== this.#graph.config.mqttBroker.providedBy
-    )
-      return false
-    return this.#graph.hasAll(process)
+    return this.#broker.admits(process.definition) && this.#graph.hasAll(process)
   }
 
   /** Dependents go before what they depend on; one that waits for its restart is of no use to them. */
