@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
 import { markedProcesses } from '../supervisor/process-table.ts'
-import { ChildRig } from '../../test/rig/steerable-child.ts'
+import { openRig } from '../../test/rig/supervise.ts'
 
 // kill -9 of the orchestrator: nobody is left to stop what it started, but its guard.
 
@@ -11,12 +11,6 @@ beforeAll(async () => {
   program = await ProgramUnderTest.build()
 })
 afterAll(() => program.dispose())
-
-async function openRig(): Promise<ChildRig> {
-  const rig = await ChildRig.open()
-  onTestFinished(() => rig[Symbol.asyncDispose]())
-  return rig
-}
 
 function startWith(processes: object): RunningProgram {
   program.writeConfig({ processes })

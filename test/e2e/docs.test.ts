@@ -5,11 +5,21 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
 import { Graph } from '../rig/graph.ts'
 import { ProgramRun } from '../rig/program-run.ts'
 import { freePort, startClickHouse, startMqtt, startNats, startPostgres } from '../rig/servers.ts'
-import { argument, blocksOf, commandsIn, readDocuments, shellWords } from './document-commands.ts'
+import {
+  argument,
+  blocksOf,
+  commandsIn,
+  likeness,
+  NOT_HERE,
+  readDocuments,
+  shellWords,
+  type Values,
+  withValues,
+} from './document-commands.ts'
+import { isOnPath, publish, request } from './installed-programs.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const ROWS = { timeout: 60_000, interval: 200 }
@@ -17,42 +27,6 @@ const run = promisify(execFile)
 
 const documents = await readDocuments(ROOT)
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
-
-/** The commands that no test can run, and why. */
-const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
-  [/^npm test$/, 'this test is a part of it'],
-  [/^npx vitest run .*schema\.test\.ts -u$/, 'rewrites a document; schema.test.ts compares what it would write'],
-  [/^npm run bench/, 'takes many minutes and a machine of its own'],
-  [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
-  [/^ponix-cdc resnapshot$/, 'wants the service stopped; administration.pg.test.ts runs it'],
-  [/^apt install /, 'changes the machine'],
-  [/^docker run /, 'needs Docker and its images'],
-  [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
-  [/^useradd /, 'changes the machine'],
-  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
-  [/^(sudo|systemctl|kubectl) /, 'needs a systemd or a cluster that runs, and rights over it'],
-]
-
-/** The value that a document's example has, on the ports and with the ids of this run. */
-type Values = readonly (readonly [example: string, value: string])[]
-
-function withValues(text: string, values: Values): string {
-  return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
-}
-
-async function isOnPath(program: string): Promise<boolean> {
-  return run('sh', ['-c', 'command -v "$1"', 'sh', program]).then(
-    () => true,
-    () => false,
-  )
-}
-
-/** A line of the output like this one, whatever the numbers in it and the width of its prefix. */
-function likeness(line: string): RegExp {
-  const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
-  const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)
-  return new RegExp(`^${numbers.replaceAll(/ +/g, ' +')} *$`, 'm')
-}
 
 describe('what the documents tell to type', () => {
   let graph: Graph
@@ -141,29 +115,6 @@ describe('what the documents tell to type', () => {
     expect(answer).toEqual({ gateway: expect.objectContaining({ organizationId, gatewayId: expect.any(String) }) })
     const { gatewayId } = (answer as { gateway: { gatewayId: string } }).gateway
     await graph.line(new RegExp(`gateway-orchestrator.*(running.*${gatewayId}|${gatewayId}.*running)`))
-  }
-
-  /** By mosquitto-clients; where they are not installed, the same bytes to the same topic. */
-  async function publish(command: string): Promise<void> {
-    const line = withValues(command, here())
-    if (await isOnPath('mosquitto_pub')) return void (await run('sh', ['-c', line]))
-    const words = shellWords(line)
-    const brokerUrl = `mqtt://${argument(words, '-h')}:${argument(words, '-p')}`
-    const device = await connectMqttPublisher({ brokerUrl, clientId: 'docs' })
-    const octets = [...argument(words, 'printf').matchAll(/\\(\d{3})/g)].map(([, octal = '']) => parseInt(octal, 8))
-    await device.publish(argument(words, '-t'), Uint8Array.from(octets))
-    await device.close()
-  }
-
-  /** By curl; where that is not installed, the same request. */
-  async function request(line: string): Promise<string> {
-    if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
-    const words = shellWords(line)
-    const user = words.includes('-u') ? argument(words, '-u') : null
-    const headers = user === null ? {} : { authorization: `Basic ${Buffer.from(user).toString('base64')}` }
-    const post = words.includes('-d') ? { method: 'POST', body: argument(words, '-d') } : {}
-    const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
-    return (await fetch(url, { headers, ...post })).text()
   }
 
   async function asksTheOrchestrator(command: string): Promise<void> {
@@ -277,7 +228,7 @@ describe('what the documents tell to type', () => {
     [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
     [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
-    [/\| mosquitto_pub /, publish],
+    [/\| mosquitto_pub /, (command) => publish(withValues(command, here()))],
     [/^curl .*SELECT occurred_at, data FROM processed_envelopes/, showsTheRow],
     [/^grpcurl .*TelemetryService\//, readsTelemetry],
     [/^curl .*\/envelopes\.csv/, downloadsCsv],

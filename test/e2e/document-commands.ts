@@ -17,6 +17,21 @@ export interface Command {
 const PROGRAMS =
   /^(\w+=\S+ )*(sudo|npm|npx|node|ponix-[a-z-]+|docker|apt|brew|curl|grpcurl|mosquitto_pub|systemctl|kubectl|journalctl) /
 
+/** The commands that no test can run, and why. */
+export const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
+  [/^npm test$/, 'this test is a part of it'],
+  [/^npx vitest run .*schema\.test\.ts -u$/, 'rewrites a document; schema.test.ts compares what it would write'],
+  [/^npm run bench/, 'takes many minutes and a machine of its own'],
+  [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
+  [/^ponix-cdc resnapshot$/, 'wants the service stopped; administration.pg.test.ts runs it'],
+  [/^apt install /, 'changes the machine'],
+  [/^docker run /, 'needs Docker and its images'],
+  [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
+  [/^useradd /, 'changes the machine'],
+  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
+  [/^(sudo|systemctl|kubectl) /, 'needs a systemd or a cluster that runs, and rights over it'],
+]
+
 /** README.md and docs/*.md. */
 export async function readDocuments(root: string): Promise<readonly Document[]> {
   const names = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).toSorted()
@@ -70,4 +85,19 @@ export function argument(words: readonly string[], flag: string): string {
   const value = words[words.indexOf(flag) + 1]
   if (!words.includes(flag) || value === undefined) throw new Error(`no ${flag} in ${words.join(' ')}`)
   return value
+}
+
+/** The value that a document's example has, on the ports and with the ids of this run. */
+export type Values = readonly (readonly [example: string, value: string])[]
+
+/** The text with this run's values in the place of the examples. */
+export function withValues(text: string, values: Values): string {
+  return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
+}
+
+/** A line of the output like this one, whatever the numbers in it and the width of its prefix. */
+export function likeness(line: string): RegExp {
+  const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+  const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)
+  return new RegExp(`^${numbers.replaceAll(/ +/g, ' +')} *$`, 'm')
 }

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest'
+import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
+import { runConsumer } from '../../src/nats/consumer.ts'
+import { LastSeen } from './last-seen.ts'
+import { createRawHandler } from './raw-consumer.ts'
+import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+
+const stage = analyticsForEach()
+
+const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
+const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
+
+describe('P-3, P-4, P-7: a bad envelope never decides for its neighbours', () => {
+  it('puts each bad one among the dead letters with its reason, and the good ones through', async () => {
+    stage.device('device')
+    stage.device('none', '')
+    stage.device('wrong', '{"a": nothing}')
+    stage.device('hostile', ENDLESS)
+    stage.device('nan', '{"a": 0.0 / 0.0}')
+    const { script, writer } = scriptedWriter()
+    const { log } = await stage.startAnalytics(writer)
+    const good = Array.from({ length: 25 }, () => ({}))
+    await stage.publish(
+      ...good,
+      Uint8Array.of(0xff, 0xff),
+      { endDeviceId: 'none' },
+      { endDeviceId: 'none' },
+      { endDeviceId: 'wrong' },
+      { endDeviceId: 'hostile' },
+      { endDeviceId: 'nan' },
+      { organizationId: 'another' },
+      { payload: Uint8Array.of(1, 0xc8) },
+      { endDeviceId: 'dotted.id' },
+      ...good,
+    )
+    await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(9)
+    await expect.poll(() => script.rows.length, WAIT).toBe(50)
+    await expect.poll(() => stage.allAnswered('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
+    const letters = await stage.deadLetters()
+    expect(letters.map(({ reason }) => reason).sort()).toEqual([
+      'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
+      expect.stringContaining('"dotted.id" cannot be part of a subject'),
+      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
+      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
+      expect.stringMatching(/^not a raw envelope: /),
+      'payload conversion of device device: line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',
+      expect.stringContaining(
+        'payload conversion of device hostile: the expression ran longer than its time limit of 250 ms',
+      ),
+      'payload conversion of device nan: a is NaN, which JSON cannot say',
+      'payload conversion of device wrong: line 1, column 7: unknown variable "nothing"; the payload is "input"',
+    ])
+    expect(new Set(letters.map(({ subject }) => subject))).toEqual(new Set(['dead_letters.raw_envelopes']))
+    expect(log.count('the device has no payload conversion')).toBe(1)
+    expect(log.count('an evaluation worker was stopped')).toBe(2)
+  })
+
+  it('lets all others pass while envelopes of one device wait for their evaluation', async () => {
+    let release = (): void => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const processor = new RawEnvelopeProcessor({
+      lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
+      async evaluate({ key }) {
+        if (key === 'slow') await released
+        return { ok: true, data: DECODED, size: 50 }
+      },
+      now: () => 1n,
+      onDeviceWithoutExpression: () => {},
+    })
+    const stopping = new AbortController()
+    const running = runConsumer(
+      {
+        client: stage.client,
+        service: 'test',
+        stream: 'raw_envelopes',
+        durable: 'analytics-raw',
+        filterSubject: 'raw_envelopes.>',
+        batchSize: 2,
+        maxAckPending: 100,
+        batchWaitMs: 1,
+        handle: createRawHandler({
+          processor,
+          producer: stage.producer,
+          rawStream: 'raw_envelopes',
+          lastSeen: new LastSeen(),
+        }),
+      },
+      stopping.signal,
+    )
+    const names = Array.from({ length: 40 }, (_, index) => (index % 4 === 0 ? 'slow' : 'quick'))
+    await stage.publish(...names.map((endDeviceId) => ({ endDeviceId })))
+    await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(30)
+    const consumer = () => stage.client.manager.consumers.info('raw_envelopes', 'analytics-raw')
+    await expect.poll(async () => (await consumer()).num_ack_pending, WAIT).toBe(10)
+    expect(await stage.messagesIn('processed_envelopes')).toBe(30)
+    stopping.abort()
+    release()
+    await running
+    expect(await stage.messagesIn('processed_envelopes')).toBe(40)
+    expect(await stage.allAnswered('raw_envelopes', 'analytics-raw')).toBe(true)
+  })
+
+  it('processes the envelope of a device that appears a moment later', async () => {
+    const { script, writer } = scriptedWriter()
+    await stage.startAnalytics(writer)
+    await stage.publish({ endDeviceId: 'late' })
+    await expect.poll(() => stage.unknown, WAIT).toContain('late')
+    stage.device('late')
+    await expect.poll(() => script.rows.length, WAIT).toBe(1)
+    expect(await stage.messagesIn('dead_letters')).toBe(0)
+  })
+})

@@ -1,0 +1,99 @@
+import { register } from 'prom-client'
+import { describe, expect, it } from 'vitest'
+import { analyticsForEach, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
+import { LastSeen } from './last-seen.ts'
+
+const stage = analyticsForEach()
+
+/** The value of a metric, or of a part of one (`_sum`, `_count`), with these labels; undefined if there is none. */
+async function metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
+  const values = (await register.getMetricsAsJSON()).flatMap((found) =>
+    found.values.map((value) => ({ metricName: found.name, ...value })),
+  )
+  const isMeant = (given: Readonly<Record<string, unknown>>): boolean =>
+    Object.entries(labels).every(([key, text]) => given[key] === text)
+  return values.find((value) => value.metricName === name && isMeant(value.labels))?.value
+}
+
+describe('P-11: metrics', () => {
+  it('tell what came in, what went out, what failed and why, the batches, the delays and the lag', async () => {
+    register.resetMetrics()
+    stage.device('device')
+    stage.device('none', '')
+    stage.device('wrong', '{"a": nothing}')
+    const { script, writer } = scriptedWriter()
+    script.refuse = (row) => (row.envelope.occurredAt === 1n ? 'a column says no' : undefined)
+    await stage.startAnalytics(writer)
+    const receivedAt = BigInt(Date.now()) * 1000n
+    await stage.publish(...Array.from({ length: 5 }, () => ({ receivedAt })), { receivedAt: 1n })
+    await stage.publish(
+      { endDeviceId: 'none' },
+      { endDeviceId: 'wrong' },
+      { endDeviceId: 'wrong' },
+      Uint8Array.of(0xff),
+    )
+    await expect.poll(() => script.rows.length, WAIT).toBe(5)
+    await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(5)
+    await expect.poll(() => stage.allAnswered('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
+    await expect.poll(() => stage.allAnswered('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
+    const dead = { outcome: 'dead_letter' }
+    const durables = { raw: { durable: 'analytics-raw' }, processed: { durable: 'analytics-processed' } }
+    const table: readonly (readonly [number, string, Readonly<Record<string, string>>?])[] = [
+      [6, 'ponix_nats_consumed_total', { ...durables.raw, outcome: 'ack' }],
+      [4, 'ponix_nats_consumed_total', { ...durables.raw, ...dead }],
+      [6, 'ponix_analytics_processed_total'],
+      [5, 'ponix_analytics_stored_total'],
+      [1, 'ponix_analytics_failed_total', { cause: 'undecodable', ...dead }],
+      [1, 'ponix_analytics_failed_total', { cause: 'no_expression', ...dead }],
+      [2, 'ponix_analytics_failed_total', { cause: 'expression', ...dead }],
+      [1, 'ponix_analytics_failed_total', { cause: 'refused', ...dead }],
+      [6, 'ponix_analytics_delay_seconds_count', { stage: 'processed' }],
+      [5, 'ponix_analytics_delay_seconds_count', { stage: 'stored' }],
+      [6, 'ponix_analytics_insert_rows_sum'],
+      [10, 'ponix_nats_batch_size_sum', durables.raw],
+      [6, 'ponix_nats_batch_size_sum', durables.processed],
+    ]
+    for (const [value, name, labels] of table) {
+      await expect
+        .poll(() => metric(name, labels), { ...WAIT, message: `${name} ${JSON.stringify(labels)}` })
+        .toBe(value)
+    }
+    expect(await metric('ponix_analytics_insert_seconds_count')).toBe(await metric('ponix_analytics_insert_rows_count'))
+    expect(await metric('ponix_nats_batch_seconds_count', durables.raw)).toBeGreaterThan(0)
+  })
+
+  it('show the lag while ClickHouse is away, and that an insert is tried again', async () => {
+    register.resetMetrics()
+    stage.device('device')
+    const { script, writer } = scriptedWriter()
+    script.available = false
+    await stage.startAnalytics(writer)
+    await stage.publish(...Array.from({ length: 50 }, () => ({})))
+    await expect.poll(() => metric('ponix_analytics_insert_retries_total'), WAIT).toBeGreaterThan(1)
+    const waiting = async (): Promise<number> =>
+      ((await metric('ponix_nats_pending', { durable: 'analytics-processed' })) ?? 0) +
+      ((await metric('ponix_nats_ack_pending', { durable: 'analytics-processed' })) ?? 0)
+    await expect.poll(waiting, WAIT).toBe(50)
+    expect(await metric('ponix_analytics_stored_total')).toBe(0)
+    script.available = true
+    await expect.poll(() => metric('ponix_analytics_stored_total'), WAIT).toBe(50)
+  })
+})
+
+describe('P-11: when each device was last heard', () => {
+  it('is told by the envelope that is newest, not by the one that came last, and never lies in the future', () => {
+    const lastSeen = new LastSeen()
+    const note = (endDeviceId: string, occurredAt: bigint): void =>
+      lastSeen.note({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })
+    note('a', 2_000_000n)
+    note('b', 3_000_000n)
+    note('a', 1_000_000n)
+    note('ahead', 4_000_000_000_000n)
+    const organization_id = 'organization'
+    expect(lastSeen.list()).toEqual([
+      { end_device_id: 'ahead', organization_id, last_seen: '1970-01-01T00:00:09.000000Z' },
+      { end_device_id: 'b', organization_id, last_seen: '1970-01-01T00:00:03.000000Z' },
+      { end_device_id: 'a', organization_id, last_seen: '1970-01-01T00:00:02.000000Z' },
+    ])
+  })
+})

@@ -1,0 +1,132 @@
+import { fromJson } from '@bufbuild/protobuf'
+import { status as Status } from '@grpc/grpc-js'
+import { beforeAll, describe, expect, inject, test } from 'vitest'
+import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
+import { GatewayService, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import {
+  OrganizationService,
+  UpdateOrganizationRequestSchema,
+} from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { apiForAll } from '../../test/rig/api.ts'
+import { refusal, TestApi } from './test-api.ts'
+
+const organizations = OrganizationService.method
+const devices = EndDeviceService.method
+const gateways = GatewayService.method
+
+const rig = apiForAll()
+const { newOrganization, newDevice, newGateway } = rig
+let api: TestApi
+
+beforeAll(() => {
+  ;({ api } = rig)
+})
+
+describe('A-4 what is wrong with a request', () => {
+  const blank = [
+    ['name', () => api.client.call(organizations.createOrganization, { name: ' \t' })],
+    ['organization_id', () => api.client.call(organizations.getOrganization, {})],
+    ['organization_id', () => api.client.call(organizations.updateOrganization, { name: 'x' })],
+    ['organization_id', () => api.client.call(organizations.deleteOrganization, { organizationId: ' ' })],
+    ['name', () => api.client.call(organizations.updateOrganization, { organizationId: 'x', name: '' })],
+    ['organization_id', () => api.client.call(devices.createEndDevice, { name: 'x' })],
+    ['name', () => api.client.call(devices.createEndDevice, { organizationId: 'x' })],
+    ['device_id', () => api.client.call(devices.getEndDevice, {})],
+    ['device_id', () => api.client.call(devices.updateEndDevice, {})],
+    ['name', () => api.client.call(devices.updateEndDevice, { deviceId: 'x', name: ' ' })],
+    ['device_id', () => api.client.call(devices.deleteEndDevice, {})],
+    ['organization_id', () => api.client.call(devices.listEndDevices, {})],
+    ['organization_id', () => api.client.call(gateways.createGateway, { gatewayType: 'x' })],
+    ['gateway_type', () => api.client.call(gateways.createGateway, { organizationId: 'x' })],
+    ['gateway_type', () => api.client.call(gateways.updateGateway, { gatewayId: 'x', gatewayType: '' })],
+    ['gateway_id', () => api.client.call(gateways.getGateway, {})],
+    ['gateway_id', () => api.client.call(gateways.deleteGateway, {})],
+    ['organization_id', () => api.client.call(gateways.listGateways, {})],
+  ] as const
+
+  test.each(blank.map(([field, call], index) => ({ field, call, index })))(
+    'blank, number $index: INVALID_ARGUMENT names $field',
+    async ({ field, call }) => {
+      const details = `${field} is required and must not be blank`
+      expect(await refusal(call())).toEqual({ code: Status.INVALID_ARGUMENT, details })
+    },
+  )
+
+  test('an organization that is missing or deleted: NOT_FOUND with its id', async () => {
+    const deleted = await newOrganization()
+    await api.client.call(organizations.deleteOrganization, { organizationId: deleted })
+    for (const organizationId of ['nobody', deleted]) {
+      const missing = { code: Status.NOT_FOUND, details: `Organization not found: ${organizationId}` }
+      expect(await refusal(newDevice(organizationId))).toEqual(missing)
+      expect(await refusal(newGateway(organizationId))).toEqual(missing)
+      expect(await refusal(api.client.call(organizations.getOrganization, { organizationId }))).toEqual(missing)
+      expect(await refusal(api.client.call(organizations.deleteOrganization, { organizationId }))).toEqual(missing)
+    }
+  })
+
+  test('a device or gateway that is missing or deleted: NOT_FOUND with its id', async () => {
+    const gatewayId = await newGateway(await newOrganization())
+    await api.client.call(gateways.deleteGateway, { gatewayId })
+    const gone = { code: Status.NOT_FOUND, details: `Gateway not found: ${gatewayId}` }
+    expect(await refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }))).toEqual(gone)
+    expect(await refusal(api.client.call(gateways.deleteGateway, { gatewayId }))).toEqual(gone)
+    const missing = { code: Status.NOT_FOUND, details: 'End device not found: nothing' }
+    expect(await refusal(api.client.call(devices.deleteEndDevice, { deviceId: 'nothing' }))).toEqual(missing)
+  })
+
+  test('an expression that does not compile: INVALID_ARGUMENT with its place, at creation and at update', async () => {
+    const organizationId = await newOrganization()
+    const payloadConversion = '{"a": 1,\n "b": }'
+    const create = api.client.call(devices.createEndDevice, { organizationId, name: 'x', payloadConversion })
+    const { code, details } = await refusal(create)
+    expect(code).toBe(Status.INVALID_ARGUMENT)
+    expect(details).toMatch(/^payload_conversion, line 2, column \d+: /)
+    const deviceId = await newDevice(organizationId)
+    const update = api.client.call(devices.updateEndDevice, { deviceId, payloadConversion: 'no_such_function(input)' })
+    expect((await refusal(update)).details).toMatch(/^payload_conversion, line 1, column \d+: /)
+  })
+
+  test('a config that is no JSON object and an unknown status: INVALID_ARGUMENT', async () => {
+    const organizationId = await newOrganization()
+    const list = refusal(newGateway(organizationId, '[1]'))
+    expect((await list).details).toMatch(/^gateway_config must be a JSON object/)
+    const gatewayId = await newGateway(organizationId)
+    const unspecified = api.client.call(gateways.updateGateway, { gatewayId, status: GatewayStatus.UNSPECIFIED })
+    expect((await refusal(unspecified)).details).toBe('status must be ACTIVE, ERROR or PENDING')
+    const future = fromJson(UpdateOrganizationRequestSchema, { organizationId, status: 77 })
+    const unknown = api.client.call(organizations.updateOrganization, future)
+    expect((await refusal(unknown)).details).toBe('status must be PENDING, ACTIVE or INACTIVE')
+  })
+
+  test('a request that is no message of its type: INVALID_ARGUMENT', async () => {
+    const path = `/${GatewayService.typeName}/GetGateway`
+    const bytes = (buffer: Buffer): Buffer => buffer
+    const call = new Promise((resolve, reject) => {
+      const answered = (error: Error | null, value?: Buffer): void => (error === null ? resolve(value) : reject(error))
+      api.channel.makeUnaryRequest(path, bytes, bytes, Buffer.from([0xff, 0xff]), answered)
+    })
+    const { code, details } = await refusal(call)
+    expect(code).toBe(Status.INVALID_ARGUMENT)
+    expect(details).toMatch(/^not a ponix\.gateway\.v1\.GetGatewayRequest: /)
+  })
+
+  test('a method that does not exist: UNIMPLEMENTED', async () => {
+    const bytes = (buffer: Buffer): Buffer => buffer
+    const path = `/${GatewayService.typeName}/Nope`
+    const call = new Promise((_resolve, reject) => {
+      api.channel.makeUnaryRequest(path, bytes, bytes, Buffer.alloc(0), reject)
+    })
+    expect((await refusal(call)).code).toBe(Status.UNIMPLEMENTED)
+  })
+
+  test('an error that nobody foresaw: INTERNAL without its text, which is in the log', async () => {
+    const broken = await TestSchema.create(inject('postgres'))
+    await using own = await TestApi.start(broken.options)
+    await broken.sql('ALTER TABLE gateways RENAME COLUMN name TO secret_name')
+    const call = own.client.call(gateways.getGateway, { gatewayId: 'x' })
+    expect(await refusal(call)).toEqual({ code: Status.INTERNAL, details: 'Internal error' })
+    const line = own.log.find(({ code }) => code === 'INTERNAL')
+    expect(line).toMatchObject({ level: 50, err: { message: 'column "name" does not exist' } })
+  })
+})

@@ -1,0 +1,114 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
+import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/consumer-scene.ts'
+import { startNats } from '../../test/rig/servers.ts'
+import { natsMetrics } from './metrics.ts'
+
+describe('consumer', () => {
+  test('N-6 NATS killed and started again in mid-flow: nothing is lost, and it is said once that it went and came', async () => {
+    await using server = await startNats()
+    await using s = await scene(server.url)
+    await s.publish(...range(0, 300))
+    const half = deferred()
+    const record = recorder(600)
+    const consumer = s.consume(
+      async (batch) => {
+        if (record.seen.length >= 100) half.resolve()
+        return await record.handle(batch)
+      },
+      // What was acknowledged in the moment of the kill comes again after this.
+      { ackWaitMs: 500 },
+    )
+    await half.promise
+    await server.kill()
+    await s.log.line('NATS went away')
+    const published = s.publish(...range(300, 600))
+    await server.start()
+    await Promise.all([published, record.all])
+    await untilSettled(s)
+    await consumer.stop()
+    expect([...new Set(record.seen)].sort((a, b) => Number(a) - Number(b))).toEqual(range(0, 600))
+    expect((await s.client.manager.streams.info(s.stream)).state.messages).toBe(600)
+    expect(s.log.count('NATS went away')).toBe(1)
+    expect(s.log.count('NATS is back')).toBe(1)
+  })
+
+  test('N-6 the consumer deleted, then the whole stream: both are made again and the flow goes on', async () => {
+    await using s = await scene()
+    const record = recorder(1)
+    const consumer = s.consume(record.handle)
+    await s.publish('first')
+    await record.all
+    await untilSettled(s)
+    await s.client.manager.consumers.delete(s.stream, DURABLE)
+    await s.publish('second')
+    await vi.waitFor(() => expect(record.seen).toContain('second'), { timeout: 10_000, interval: 20 })
+    await s.client.manager.streams.delete(s.stream)
+    await s.publish('third')
+    await vi.waitFor(() => expect(record.seen).toContain('third'), { timeout: 10_000, interval: 20 })
+    await consumer.stop()
+  })
+
+  test('N-6 a consumer that was deleted goes on behind what was acknowledged, and its lag is told', async () => {
+    await using s = await scene()
+    await s.publish(...range(0, 50))
+    const record = recorder(51)
+    const durable = `lag-${s.stream}`
+    const consumer = s.consume(record.handle, { durable, observeIntervalMs: 10 })
+    const info = () => s.client.manager.consumers.info(s.stream, durable)
+    await vi.waitFor(async () => expect((await info()).ack_floor.stream_seq).toBe(50), {
+      timeout: 10_000,
+      interval: 20,
+    })
+    // Both are of one answer: with nothing pending either way, it has the newest that was acknowledged.
+    const told = async () => {
+      const gauges = await Promise.all([natsMetrics.pending.get(), natsMetrics.ackPending.get()])
+      return gauges.map(({ values }) => values.find(({ labels }) => labels.durable === durable)?.value)
+    }
+    await vi.waitFor(async () => expect(await told()).toEqual([0, 0]), { timeout: 10_000, interval: 20 })
+    await s.client.manager.consumers.delete(s.stream, durable)
+    await s.publish('50')
+    await record.all
+    await consumer.stop()
+    expect(record.seen).toEqual(range(0, 51))
+  })
+
+  test.each([
+    ['the consumer that was there before', true],
+    ['a new one', false],
+  ])('N-6 what NATS forgets of the progress when it is killed is known to %s', async (_who, stays) => {
+    await using server = await startNats()
+    await using s = await scene(server.url)
+    await s.publish(...range(0, 50))
+    const record = recorder(stays ? 51 : 50)
+    const first = s.consume(record.handle, { observeIntervalMs: 10 })
+    const kept = () =>
+      s.client.manager.streams.getMessage('consumer_progress', {
+        last_by_subj: `consumer_progress.${s.stream}.${DURABLE}`,
+      })
+    await vi.waitFor(async () => expect((await kept())?.json()).toMatchObject({ ackFloor: 50 }), {
+      timeout: 10_000,
+      interval: 20,
+    })
+    if (!stays) await first.stop()
+    await server.kill()
+    const states = await filesLike(server.dataDir, `${s.stream}/obs/${DURABLE}/o.dat`)
+    for (const state of states) await rm(state)
+    await server.start()
+    await s.publish('50')
+    const second = stays ? undefined : s.consume(record.handle)
+    await vi.waitFor(() => expect(record.seen).toContain('50'), { timeout: 20_000, interval: 20 })
+    await untilSettled(s)
+    await (second ?? first).stop()
+    expect(states).toHaveLength(1)
+    expect(record.seen).toEqual(range(0, 51))
+    expect(s.log.count('NATS has lost how far worker was')).toBe(1)
+  })
+})
+
+/** The files below a folder whose path ends so. */
+async function filesLike(folder: string, end: string): Promise<readonly string[]> {
+  const paths = await readdir(folder, { recursive: true })
+  return paths.filter((path) => path.endsWith(end)).map((path) => join(folder, path))
+}

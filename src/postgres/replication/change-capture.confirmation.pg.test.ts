@@ -1,0 +1,134 @@
+import { describe, expect, test, vi } from 'vitest'
+import { CaptureStage, ids, WAIT } from './capture-rig.ts'
+import { ScriptedSink } from './replication-rig.ts'
+
+const stage = new CaptureStage()
+
+describe('confirmation', () => {
+  test('C-3: nothing is confirmed before it is stored, whatever else happens in the meantime', async () => {
+    await stage.start()
+    stage.sink.holds = () => true
+    await stage.database.sql('CREATE TABLE noise (n int)')
+    const witness = `${stage.database.slot}_witness`
+    await stage.start(['noise'], { slot: witness, publication: 'noisy' }, new ScriptedSink())
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.sink.until(1)
+    const committed = stage.sink.taken[0]?.transaction.commitLsn ?? 0n
+    for (let round = 0; round < 5; round += 1) {
+      await stage.database.sql('INSERT INTO noise VALUES (1)')
+      const end = await stage.database.walEnd()
+      await vi.waitFor(async () => expect(await stage.database.confirmed(witness)).toBeGreaterThanOrEqual(end), WAIT)
+      expect(await stage.database.confirmed()).toBeLessThanOrEqual(committed)
+    }
+    stage.sink.release()
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(committed), WAIT)
+  })
+
+  test('C-3: the transaction right behind a confirmed one is not confirmed with it', async () => {
+    const first = await stage.start()
+    stage.sink.holds = ({ new: row }) => row?.get('id') === 2
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await stage.sink.until(2)
+    await first.stop()
+    const after = new ScriptedSink()
+    await stage.start(['items'], {}, after)
+    expect(ids(await after.until(1))).toEqual([2])
+  })
+
+  test('C-3: of a transaction that is stored in part all comes again', async () => {
+    const first = await stage.start()
+    stage.sink.holds = ({ index }) => index === 2
+    await stage.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
+    await stage.sink.until(3)
+    await first.stop()
+    const after = new ScriptedSink()
+    await stage.start(['items'], {}, after)
+    expect(ids(await after.until(3))).toEqual([1, 2, 3])
+  })
+
+  test('C-3: a refused change stops the stream; it comes again, and nothing behind it is skipped', async () => {
+    let refusals = 2
+    stage.sink.holds = ({ new: row }) => {
+      if (row?.get('id') === 2 && refusals-- > 0) throw new Error('no room')
+      return false
+    }
+    const { capture } = await stage.start()
+    await stage.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
+    await vi.waitUntil(() => stage.sink.stored.some(({ new: row }) => row?.get('id') === 2), WAIT)
+    expect(capture.retries).toBe(2)
+    await vi.waitFor(async () => {
+      expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
+    }, WAIT)
+  })
+
+  test('C-10: after too many refusals in a row it gives up and says why', async () => {
+    stage.sink.holds = () => {
+      throw new Error('no room')
+    }
+    const { finished } = await stage.start(['items'], { retry: { maxDelayMs: 20, maxAttempts: 3 } })
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await expect(finished).rejects.toThrow(
+      /^gave up after 3 attempts in a row: the insert 0 of transaction \d+ on public.items could not be stored: no room$/,
+    )
+    expect(stage.sink.taken.length).toBeGreaterThanOrEqual(4)
+  })
+
+  test('C-9: an idle table on a busy database does not hold back the log', async () => {
+    await stage.start()
+    await stage.database.sql('CREATE TABLE noise (n int)')
+    await stage.database.sql('INSERT INTO noise SELECT generate_series(1, 1000)')
+    const end = await stage.database.walEnd()
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+    expect(stage.sink.taken).toHaveLength(0)
+  })
+
+  test('C-9: a heartbeat comes through the log of an idle publication, and the slot moves on with it', async () => {
+    const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
+    await vi.waitUntil(() => capture.lastHeartbeatMs !== undefined, WAIT)
+    const first = capture.lastHeartbeatMs ?? 0
+    const end = await stage.database.walEnd()
+    await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > first, WAIT)
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(end), WAIT)
+    expect(stage.sink.taken).toHaveLength(0)
+  })
+
+  test('C-9: a heartbeat behind what is not stored yet confirms nothing', async () => {
+    const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
+    stage.sink.holds = () => true
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    const [held] = await stage.sink.until(1)
+    const before = Date.now()
+    await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > before, WAIT)
+    expect(await stage.database.confirmed()).toBeLessThanOrEqual(held?.transaction.commitLsn ?? 0n)
+  })
+
+  test('C-14: a graceful end stores what was read and confirms it, and a new start has nothing to repeat', async () => {
+    const first = await stage.start(['items'], { shutdownTimeoutMs: 20_000 })
+    stage.sink.holds = () => true
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.sink.until(1)
+    const stopped = first.stop()
+    // An end that did not wait would be over by then.
+    for (let times = 0; times < 50; times += 1) await stage.database.confirmed()
+    stage.sink.release()
+    await stopped
+    expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
+    const after = new ScriptedSink()
+    await stage.start(['items'], {}, after)
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    expect(ids(await after.until(1))).toEqual([2])
+  })
+
+  test('C-12: a full batch is confirmed at once, a smaller one after the time', async () => {
+    await stage.start(['items'], { confirm: { changes: 3, ms: 3_600_000 } })
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await stage.sink.until(2)
+    const before = await stage.database.confirmed()
+    expect(before).toBeLessThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
+    await stage.database.sql(`INSERT INTO items VALUES (3, 'c')`)
+    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(before), WAIT)
+    expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[2]?.transaction.commitLsn ?? 0n)
+  })
+})

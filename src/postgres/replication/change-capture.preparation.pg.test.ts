@@ -1,0 +1,191 @@
+import { describe, expect, test, vi } from 'vitest'
+import { CaptureStage, ids, plain, WAIT } from './capture-rig.ts'
+import { ScriptedSink } from './replication-rig.ts'
+
+const stage = new CaptureStage()
+
+describe('the publication', () => {
+  test('C-2: is created, and a table that is captured later is added', async () => {
+    const first = await stage.start()
+    await first.stop()
+    await stage.database.sql('CREATE TABLE more (id int PRIMARY KEY)')
+    await stage.start(['items', 'more'])
+    await stage.database.sql('INSERT INTO more VALUES (1)')
+    const [change] = await stage.sink.until(1)
+    expect(change?.relation.table).toBe('more')
+  })
+
+  test('C-10: one that carries other tables too is used; what those change is handed over for the taker to skip', async () => {
+    await stage.database.sql('CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION tested FOR TABLE other')
+    await stage.start()
+    await stage.database.sql('INSERT INTO other VALUES (1)')
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    expect((await stage.sink.until(2)).map(({ relation }) => relation.table)).toEqual(['other', 'items'])
+  })
+
+  test.each([
+    ['a column list', 'FOR TABLE items (id)', /leaves out columns of public.items that events need: name; run: ALTER/],
+    ['a row filter', 'FOR TABLE items WHERE (id > 5)', /filters the rows of public.items: .*; run: ALTER PUBLICATION/],
+    [
+      'few operations',
+      `FOR TABLE items WITH (publish = 'insert')`,
+      /leaves out some operations; run: ALTER PUBLICATION/,
+    ],
+  ])('C-10: one with %s is refused', async (_what, how, line) => {
+    await stage.database.sql(`CREATE PUBLICATION tested ${how}`)
+    const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
+    await expect((await stage.start([table])).finished).rejects.toThrow(line)
+  })
+
+  test('C-10: a table whose old rows do not carry what is needed is refused before anything starts', async () => {
+    await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
+    const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
+    const { finished } = await stage.start([table])
+    await expect(finished).rejects.toThrow(
+      'old rows of public.items do not carry name, which the events need; run: ALTER TABLE "public"."items" REPLICA IDENTITY FULL',
+    )
+    expect(
+      await stage.database.sql('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [stage.database.slot]),
+    ).toEqual([])
+  })
+
+  test('C-10: with a key as identity, what is in the key is enough', async () => {
+    await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
+    await stage.start([{ schema: 'public', table: 'items', oldColumns: ['id'] }])
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a'); DELETE FROM items`)
+    const [, deletion] = await stage.sink.until(2)
+    expect(plain(deletion?.old)).toEqual({ id: 1 })
+  })
+
+  test('C-10: a table that is not there yet is waited for', async () => {
+    const capture = stage.start(['late'])
+    await stage.database.sql('CREATE TABLE late (id int PRIMARY KEY)')
+    await capture
+    await stage.database.sql('INSERT INTO late VALUES (1)')
+    expect((await stage.sink.until(1)).map(({ relation }) => relation.table)).toEqual(['late'])
+  })
+
+  test('C-10: a publication that is dropped in mid-flow is told in one line', async () => {
+    const { finished } = await stage.start()
+    await stage.database.sql('DROP PUBLICATION tested')
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await expect(finished).rejects.toThrow(
+      /^the publication tested did not exist when the next changes in .* were made; .* run: SELECT/,
+    )
+  })
+})
+
+describe('the slot', () => {
+  test('C-10: one in use is waited for; the standby takes over and misses nothing', async () => {
+    const leader = await stage.start()
+    const second = new ScriptedSink()
+    const standby = stage.launch(['items'], {}, second)
+    await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.sink.until(1)
+    await leader.stop()
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    expect(ids(await second.until(1))).toEqual([2])
+    expect(standby.capture.retries).toBe(0)
+  })
+
+  test('C-10: a standby ends when it is asked to', async () => {
+    await stage.start()
+    const standby = stage.launch(['items'], {}, new ScriptedSink())
+    await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
+    await standby.stop()
+    expect(standby.capture.state).toBe('stopped')
+  })
+
+  test('C-10: one that was dropped is never made again in silence', async () => {
+    const first = await stage.start()
+    await first.stop()
+    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
+    const { finished } = await stage.start()
+    await expect(finished).rejects.toMatchObject({
+      code: 'slot_lost',
+      message: expect.stringMatching(/is gone: .* run: COMMENT ON/),
+    })
+    expect(await stage.database.confirmed()).toBe(0n)
+  })
+
+  test('C-10: the statement in that line is the way to go on', async () => {
+    const first = await stage.start()
+    await first.stop()
+    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
+    const failure: unknown = await (await stage.start()).finished.catch((error: unknown) => error)
+    await stage.database.sql(/ run: (.*)$/.exec(String(failure))?.[1] ?? '')
+    await stage.start()
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    expect(ids(await stage.sink.until(1))).toEqual([1])
+  })
+
+  test('C-10: one of another plugin or kind is left alone', async () => {
+    await stage.database.sql('SELECT pg_create_physical_replication_slot($1)', [stage.database.slot])
+    const { finished } = await stage.start()
+    await expect(finished).rejects.toMatchObject({ code: 'slot_foreign' })
+    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
+  })
+
+  test('C-10: a broken connection is made again and the stream goes on', async () => {
+    const { capture } = await stage.start()
+    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await stage.sink.until(1)
+    await stage.cutStream()
+    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await vi.waitUntil(() => ids(stage.sink.taken).includes(2), WAIT)
+    expect(capture.retries).toBeGreaterThan(0)
+  })
+})
+
+describe('bad input', () => {
+  test('C-10: a slot of another plugin is left alone, and said to be one', async () => {
+    await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
+    const { finished } = await stage.start()
+    await expect(finished).rejects.toThrow(
+      `the replication slot ${stage.database.slot} is used for the plugin test_decoding in database ${stage.database.server.database}`,
+    )
+    expect(await stage.database.confirmed()).toBeGreaterThan(0n)
+  })
+
+  test('C-5: a table without a primary key is captured, for its rows are carried whole', async () => {
+    await stage.database.sql('CREATE TABLE keyless (n int); ALTER TABLE keyless REPLICA IDENTITY FULL')
+    await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await stage.database.sql('INSERT INTO keyless VALUES (1)')
+    await stage.database.sql('UPDATE keyless SET n = 2')
+    await stage.database.sql('DELETE FROM keyless')
+    const changes = await stage.sink.until(3)
+    expect(changes.map(({ old, new: row }) => [old?.get('n'), row?.get('n')])).toEqual([
+      [undefined, 1],
+      [1, 2],
+      [2, undefined],
+    ])
+  })
+
+  test('C-10: without a primary key and without whole rows it is refused', async () => {
+    await stage.database.sql('CREATE TABLE keyless (n int)')
+    const { finished } = await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await expect(finished).rejects.toThrow('run: ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL')
+  })
+})
+
+describe('rights', () => {
+  test('C-10: who does not own a table is told which statement its owner has to run', async () => {
+    const foreign = { schema: 'information_schema', table: 'sql_features', oldColumns: [] }
+    const { finished } = await stage.start([foreign])
+    await expect(finished).rejects.toMatchObject({
+      code: 'rights',
+      message: expect.stringContaining(
+        'run: CREATE PUBLICATION "tested" FOR TABLE "information_schema"."sql_features"',
+      ),
+    })
+  })
+
+  test('C-10: a wrong password is not tried again', async () => {
+    const { finished, capture } = await stage.start(['items'], {
+      server: { ...stage.database.server, password: 'wrong' },
+    })
+    await expect(finished).rejects.toMatchObject({ code: 'login' })
+    expect(capture.retries).toBe(0)
+  })
+})

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import { argument, shellWords } from './document-commands.ts'
+
+// The programs that the documents speak of, and what does the same where they are not installed.
+
+const run = promisify(execFile)
+
+/** Whether a shell finds the program. */
+export async function isOnPath(program: string): Promise<boolean> {
+  return run('sh', ['-c', 'command -v "$1"', 'sh', program]).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** By mosquitto-clients; where they are not installed, the same bytes to the same topic. */
+export async function publish(line: string): Promise<void> {
+  if (await isOnPath('mosquitto_pub')) return void (await run('sh', ['-c', line]))
+  const words = shellWords(line)
+  const brokerUrl = `mqtt://${argument(words, '-h')}:${argument(words, '-p')}`
+  const device = await connectMqttPublisher({ brokerUrl, clientId: 'docs' })
+  const octets = [...argument(words, 'printf').matchAll(/\\(\d{3})/g)].map(([, octal = '']) => parseInt(octal, 8))
+  await device.publish(argument(words, '-t'), Uint8Array.from(octets))
+  await device.close()
+}
+
+/** By curl; where that is not installed, the same request. */
+export async function request(line: string): Promise<string> {
+  if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
+  const words = shellWords(line)
+  const user = words.includes('-u') ? argument(words, '-u') : null
+  const headers = user === null ? {} : { authorization: `Basic ${Buffer.from(user).toString('base64')}` }
+  const post = words.includes('-d') ? { method: 'POST', body: argument(words, '-d') } : {}
+  const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
+  return (await fetch(url, { headers, ...post })).text()
+}

@@ -1,0 +1,220 @@
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { type BundledWorker, bundleEvaluationWorker } from './evaluation-worker.ts'
+import { connectTo, probeLog } from './nats-client.ts'
+import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
+import { createAnalytics } from '../../services/analytics/analytics.ts'
+import { analyticsEnvironment } from '../../services/analytics/environment.ts'
+import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
+import { ClickHouseUnavailable } from '../../src/clickhouse/errors.ts'
+import type { EndDevice } from '../../src/domain/end-device.ts'
+import type { RawEnvelope } from '../../src/domain/envelope.ts'
+import type { NatsClient } from '../../src/nats/connection.ts'
+import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letter.ts'
+import { createProducer, type Producer } from '../../src/nats/producer.ts'
+import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { readEnvironment } from '../../src/runner/environment.ts'
+
+// What the tests of analytics stand on: a real NATS, devices in memory, and a ClickHouse that does what the test says.
+
+/** What a device sends, unless the test says otherwise. */
+export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
+/** The payload conversion of a device, unless the test says otherwise. */
+export const LPP = 'cayenne_lpp_decode(input)'
+/** What that conversion makes of that payload. */
+export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
+/** Until the test itself is over its time: how fast a machine is decides nothing. */
+export const WAIT = { timeout: 55_000, interval: 20 }
+const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
+
+/** ClickHouse as the test wants it: takes rows unless the test says otherwise. */
+export function scriptedWriter() {
+  const rows: EnvelopeRow[] = []
+  const script = {
+    available: true,
+    refuse: (_row: EnvelopeRow): string | undefined => undefined,
+    attempts: 0,
+    rows,
+  }
+  const writer: ProcessedEnvelopeWriter = {
+    async write(batch) {
+      script.attempts++
+      if (!script.available) throw new ClickHouseUnavailable('not here')
+      return batch.map((row): RowOutcome => {
+        const reason = script.refuse(row)
+        if (reason !== undefined) return { kind: 'refused', reason }
+        rows.push(row)
+        return { kind: 'stored' }
+      })
+    },
+  }
+  return { script, writer }
+}
+
+/** For a file of tests: one NATS for all of it, and streams, devices and a connection anew for each test. */
+export function analyticsForEach() {
+  let server: NatsAddress & ServerControl
+  let worker: BundledWorker
+  let client: NatsClient
+  let producer: Producer
+  let devices: Map<string, EndDevice>
+  /** What was asked for and not there. */
+  let unknown: string[]
+  let sent: number
+  /** Whether changes of devices become events. */
+  let capturing: boolean
+  /** Stops what the test started. */
+  let stops: (() => Promise<void>)[]
+
+  beforeAll(async () => {
+    server = await startNats()
+    worker = await bundleEvaluationWorker()
+  })
+
+  afterAll(async () => {
+    await worker[Symbol.asyncDispose]()
+    await server[Symbol.asyncDispose]()
+  })
+
+  beforeEach(async () => {
+    client = await connectTo(server.url)
+    await ensureStreams(
+      client,
+      streamDefinitions({
+        rawStream: 'raw_envelopes',
+        processedStream: 'processed_envelopes',
+        gatewayStream: 'gateways',
+        maxAgeMs: 0,
+        maxBytes: 0,
+        duplicateWindowMs: 120_000,
+      }),
+    )
+    producer = createProducer(client)
+    devices = new Map()
+    unknown = []
+    sent = 0
+    capturing = false
+    stops = []
+    return async () => {
+      for (const stop of stops) await stop()
+      for (const stream of STREAMS) await client.manager.streams.delete(stream)
+      await client.drain()
+    }
+  })
+
+  /** Makes a device known, or changes its payload conversion. */
+  function device(deviceId: string, payloadConversion = LPP): void {
+    const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n, lastSeenAt: null }
+    devices.set(deviceId, { deviceId, payloadConversion, ...common })
+  }
+
+  async function findDevice(id: string): Promise<EndDevice | null> {
+    const found = devices.get(id) ?? null
+    if (found === null) unknown.push(id)
+    return found
+  }
+
+  /** Publishes raw envelopes, whole ones or bodies as they are. */
+  async function publish(...envelopes: (Partial<RawEnvelope> | Uint8Array)[]): Promise<void> {
+    await Promise.all(
+      envelopes.map((envelope) => {
+        const number = sent++
+        const raw = {
+          organizationId: 'organization',
+          endDeviceId: 'device',
+          payload: PAYLOAD,
+          receivedAt: BigInt(1_700_000_000_000_000 + number),
+        }
+        const body = envelope instanceof Uint8Array ? envelope : encodeRawEnvelope({ ...raw, ...envelope })
+        return producer.publish({ subject: 'raw_envelopes.any', body, messageId: `test-${number}` })
+      }),
+    )
+  }
+
+  /** One instance of the service, stopped at the end of the test. */
+  async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
+    const log = probeLog()
+    const reading = readEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' })
+    if (!reading.ok) throw new Error(reading.errors.join())
+    const analytics = await createAnalytics({
+      environment: reading.value,
+      nats: connection,
+      endDevices: { get: findDevice },
+      organizations: {
+        get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
+      },
+      capture: { isActive: async () => capturing },
+      lastSeenStore: { record: async () => {} },
+      writer,
+      workerUrl: worker.url,
+      logger: log.logger,
+    })
+    const stopping = new AbortController()
+    const running = Promise.all(Object.values(analytics.processes).map((process) => process(stopping.signal)))
+    let stopped: Promise<void> | undefined
+    const stop = (): Promise<void> => {
+      stopping.abort()
+      stopped ??= running.then(() => analytics.close())
+      return stopped
+    }
+    stops.push(stop)
+    return { analytics, log, stop }
+  }
+
+  /** How many messages a stream has. */
+  async function messagesIn(stream: string): Promise<number> {
+    return (await client.manager.streams.info(stream)).state.messages
+  }
+
+  /** Nothing left to deliver, nothing delivered and unanswered. */
+  async function allAnswered(stream: string, durable: string): Promise<boolean> {
+    const { num_pending, num_ack_pending } = await client.manager.consumers.info(stream, durable)
+    return num_pending === 0 && num_ack_pending === 0
+  }
+
+  /** The dead letters, in their order. */
+  async function deadLetters(): Promise<{ subject: string; reason: string; attempts: string }[]> {
+    const letters = []
+    const { first_seq, last_seq } = (await client.manager.streams.info('dead_letters')).state
+    for (let sequence = first_seq; sequence <= last_seq; sequence++) {
+      const message = await client.manager.streams.getMessage('dead_letters', { seq: sequence })
+      if (message === null) continue
+      const reason = message.header.get(DEAD_LETTER_HEADERS.reason)
+      letters.push({ subject: message.subject, reason, attempts: message.header.get(DEAD_LETTER_HEADERS.attempts) })
+    }
+    return letters
+  }
+
+  /** From now on, changes of devices become events. */
+  function captureChanges(): void {
+    capturing = true
+  }
+
+  return {
+    get server() {
+      return server
+    },
+    get client() {
+      return client
+    },
+    get producer() {
+      return producer
+    },
+    get devices() {
+      return devices
+    },
+    get unknown() {
+      return unknown
+    },
+    get stops() {
+      return stops
+    },
+    captureChanges,
+    device,
+    publish,
+    startAnalytics,
+    messagesIn,
+    allAnswered,
+    deadLetters,
+  }
+}

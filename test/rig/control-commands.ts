@@ -1,0 +1,56 @@
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from '../../src/cli/program-under-test.ts'
+import { statusAnswer, type ProcessStatus } from '../../src/supervisor/control/status.ts'
+
+/** A process that does nothing until it is stopped. */
+export const sleeper = { command: 'sleep', args: ['600'] }
+
+/** A process that prints a text and then does nothing. */
+export const echo = (text: string) => ({ command: `echo ${text}; exec sleep 600`, shell: true })
+
+/** For a file of tests: one build of the program, and for each test at most one orchestrator, which ends with it. */
+export function controlCommands() {
+  let program: ProgramUnderTest
+  let running: RunningProgram | null = null
+  beforeAll(async () => {
+    program = await ProgramUnderTest.build()
+  })
+  afterEach(async () => {
+    running?.signal('SIGTERM')
+    await running?.outcome
+    running = null
+  })
+  afterAll(() => program.dispose())
+
+  const begin = (processes: object): RunningProgram => {
+    program.writeConfig({ processes })
+    running = program.start()
+    return running
+  }
+
+  /** Resolves when all of them are ready. */
+  const start = async (processes: object): Promise<RunningProgram> => {
+    const started = begin(processes)
+    await started.seen(/ready after/)
+    return started
+  }
+
+  const status = async (): Promise<Readonly<Record<string, ProcessStatus>>> => {
+    const { code, stdout } = await program.run('status', '--json')
+    expect(code).toBe(0)
+    const { processes } = statusAnswer.parse(JSON.parse(stdout))
+    return Object.fromEntries(processes.map((process) => [process.name, process]))
+  }
+
+  return {
+    begin,
+    start,
+    status,
+    get program() {
+      return program
+    },
+    get running() {
+      return running
+    },
+  }
+}
