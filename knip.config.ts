@@ -2,8 +2,8 @@ import type { KnipConfig } from 'knip'
 
 const config: KnipConfig = {
   entry: [
-    'src/cli/main.ts',
-    'src/supervisor/guard/main.ts',
+    'src/orchestrator/cli/main.ts',
+    'src/orchestrator/supervisor/guard/main.ts',
     'services/*/{main,worker}.ts',
     'bench/*.ts',
     'bench/*/programs/*.ts',

@@ -27,9 +27,9 @@ const programs = {
 async function entries() {
   const mains = Object.values(programs).map((name) => [
     name,
-    name === 'cli' ? 'src/cli/main.ts' : `services/${name}/main.ts`,
+    name === 'cli' ? 'src/orchestrator/cli/main.ts' : `services/${name}/main.ts`,
   ])
-  mains.push(['guard', 'src/supervisor/guard/main.ts'])
+  mains.push(['guard', 'src/orchestrator/supervisor/guard/main.ts'])
   const services = await readdir(join(root, 'services'))
   const workers = services.map((service) => [`${service}-worker`, `services/${service}/worker.ts`])
   const existing = workers.filter(([, source]) => existsSync(join(root, source)))

@@ -5,25 +5,31 @@ import { fileURLToPath } from 'node:url'
 
 const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
+const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'cli']
 
-/** What a room may import of ours beside itself. A room is a folder of src/, `services/x`, or the first folder. */
+/** What a room may import of ours beside itself. A room is a layer of the orchestrator, a folder of src/, `services/x`, or the first folder. */
 const allowedRooms = {
-  supervisor: [],
+  'orchestrator/config': [],
+  'orchestrator/supervisor': ['orchestrator/config'],
+  'orchestrator/control': ['orchestrator/supervisor', 'orchestrator/config'],
+  'orchestrator/export': ['orchestrator/supervisor', 'orchestrator/config'],
+  'orchestrator/cli': ['control', 'export', 'supervisor', 'config'].map((layer) => `orchestrator/${layer}`),
   domain: [],
   runner: [],
-  cli: ['supervisor'],
   ...Object.fromEntries(adapters.map((adapter) => [adapter, ['domain', 'runner']])),
   service: ['domain', 'runner', ...adapters],
-  dashboard: [],
 }
 
 const reasons = {
-  supervisor: 'the supervisor imports nothing of ours: it starts any program and knows none',
-  domain: 'the domain imports itself and zod',
-  runner: 'the runner stands below every other room',
-  cli: 'the command line knows the supervisor only',
-  service: 'a service imports rooms of src/, but neither what supervises it nor another service',
-  dashboard: 'the dashboard speaks to the control API only',
+  ...Object.fromEntries(
+    orchestratorLayers.map((layer) => [
+      `orchestrator/${layer}`,
+      'inside src/orchestrator imports go down only: cli → control, export → supervisor → config; nothing else of ours is imported',
+    ]),
+  ),
+  domain: 'src/domain imports itself and zod',
+  runner: 'src/runner imports no other folder of src',
+  service: 'a service imports folders of src except orchestrator, and no other service',
   ...Object.fromEntries(adapters.map((name) => [name, 'an adapter imports domain and runner, never another adapter'])),
 }
 
@@ -41,7 +47,9 @@ const testPackages = ['vitest', 'fast-check']
 
 /** Which part of the project a path below the root belongs to. */
 function roomOf(path) {
-  const [top, second] = path.split('/')
+  const [top, second, third] = path.split('/')
+  if (top === 'src' && second === 'orchestrator')
+    return { kind: `orchestrator/${third}`, name: `orchestrator/${third}` }
   if (top === 'src' && second !== undefined) return { kind: second, name: second }
   if (top === 'services' && second !== undefined) return { kind: 'service', name: `services/${second}` }
   return { kind: top, name: top }

@@ -3,10 +3,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { givenNames } from '../../src/supervisor/export/source.ts'
-import { loadConfig } from '../../src/supervisor/config/load.ts'
-import type { ResolvedConfig } from '../../src/supervisor/config/resolved.ts'
-import type { Export } from '../../src/supervisor/export/export.ts'
+import { givenNames } from '../../src/orchestrator/export/source.ts'
+import { loadConfig } from '../../src/orchestrator/config/load.ts'
+import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
+import type { Export } from '../../src/orchestrator/export/export.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 

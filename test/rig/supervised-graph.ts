@@ -5,10 +5,10 @@ import type {
   ResolvedConfig,
   ResolvedProbe,
   ResolvedProcess,
-} from '../../src/supervisor/config/resolved.ts'
-import type { SupervisorEvent } from '../../src/supervisor/events.ts'
-import type { SupervisorOptions } from '../../src/supervisor/supervisor-options.ts'
-import { Supervisor } from '../../src/supervisor/supervisor.ts'
+} from '../../src/orchestrator/config/resolved.ts'
+import type { SupervisorEvent } from '../../src/orchestrator/supervisor/events.ts'
+import type { SupervisorOptions } from '../../src/orchestrator/supervisor/supervisor-options.ts'
+import { Supervisor } from '../../src/orchestrator/supervisor/supervisor.ts'
 
 type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
 

@@ -1,0 +1,191 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Outcome, ProgramUnderTest } from './program-under-test.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+}, 60_000)
+afterAll(() => program.dispose())
+
+const ponix = (...args: readonly string[]): Promise<Outcome> => program.run(...args)
+const writeConfig = (config: unknown, name?: string): void => program.writeConfig(config, name)
+/** Made by every process that is started, in the program's working directory. */
+const isMarked = (): boolean => existsSync(join(program.folder, 'was-started'))
+
+const touch = { command: '/bin/sh', args: ['-c', 'echo x >> was-started'] }
+
+const file = {
+  processes: {
+    http: { ...touch, depends_on: ['store', 'migrate'] },
+    store: touch,
+    migrate: { ...touch, kind: 'task' },
+  },
+}
+
+describe('help and version (O-11)', () => {
+  it('--help names every option and command, on stdout', async () => {
+    const { code, stdout, stderr } = await ponix('--help')
+    expect([code, stderr]).toEqual([0, ''])
+    const expected = [
+      '--config',
+      '--only',
+      '--disable',
+      '--mqtt-broker',
+      '--log-format',
+      '--abort-on-exit',
+      '--exit-code-from',
+    ]
+    for (const word of [...expected, '--version', '--help', 'run', 'validate', 'graph']) expect(stdout).toContain(word)
+  })
+
+  it('every command has help of its own', async () => {
+    for (const command of ['run', 'validate', 'graph']) {
+      const asked = await ponix(command, '--help')
+      expect(asked).toEqual(await ponix('help', command))
+      expect([asked.code, asked.stdout]).toEqual([0, expect.stringContaining('--config')])
+    }
+  })
+
+  it('--version is that of the package', async () => {
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../..', 'package.json'), 'utf8'))
+    expect(await ponix('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+})
+
+describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', () => {
+  it.each([
+    [['--onyl', 'store'], "ponix-orchestrator: unknown option '--onyl' (did you mean --only?)"],
+    [['--abort-on-exti'], "ponix-orchestrator: unknown option '--abort-on-exti' (did you mean --abort-on-exit?)"],
+    [['graph', '--abort-on-exit'], 'ponix-orchestrator: --abort-on-exit is an option of run, not of this command'],
+    [['--only'], "ponix-orchestrator: option '--only <name>' argument missing"],
+    [['--only', 'stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
+    [['--disable', 'stoer'], '--disable "stoer": there is no such process; did you mean "store"?'],
+    [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; leave one of them out'],
+    [['--exit-code-from', 'htp'], '--exit-code-from "htp": there is no such process; did you mean "http"?'],
+    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from "http": this process is not to be run'],
+    [
+      ['--mqtt-broker', 'localhost:99999'],
+      'ponix-orchestrator: --mqtt-broker "localhost:99999": expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883',
+    ],
+    [
+      ['--mqtt-broker', 'mqtt://me:hunter2@localhost'],
+      'ponix-orchestrator: --mqtt-broker "mqtt://me:***@localhost": expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883',
+    ],
+    [
+      ['--log-format', 'xml'],
+      "ponix-orchestrator: option '--log-format <format>' argument 'xml' is invalid. Allowed choices are text, json.",
+    ],
+    [
+      ['graph', '--format', 'svg'],
+      "ponix-orchestrator: option '--format <format>' argument 'svg' is invalid. Allowed choices are text, mermaid, dot, json.",
+    ],
+    [['valdate'], 'ponix-orchestrator: unknown command "valdate"; did you mean "validate"?'],
+    [
+      ['run', 'store'],
+      'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, export, completion, status, logs, start, stop, restart, reload, down',
+    ],
+    [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],
+    [['--config', 'none.json'], 'none.json does not exist'],
+    [['--config', '.'], '. is a folder, not a file'],
+    [
+      ['--config', 'broker.json'],
+      'broker.json:1:17: mqtt_broker: expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883, got "localhost:99999"',
+    ],
+    [
+      ['--config', 'empty.json'],
+      'empty.json:1:15: processes: is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
+    ],
+  ])('%j', async (args, message) => {
+    writeConfig(file)
+    writeConfig('{"mqtt_broker": "localhost:99999", "processes": {"a": {"command": "true"}}}', 'broker.json')
+    writeConfig('{"processes": {}}', 'empty.json')
+    expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })
+    expect(isMarked()).toBe(false)
+  })
+
+  it('a bad file starts nothing and lists everything (O-20)', async () => {
+    writeConfig({ processes: { store: touch, http: { comand: 'x', depends_on: ['stoer'] } } }, 'bad.json')
+    const { code, stdout, stderr } = await ponix('--config', 'bad.json')
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr.trimEnd().split('\n')).toHaveLength(4)
+    expect(isMarked()).toBe(false)
+  })
+})
+
+describe('validate (O-7)', () => {
+  it('prints the start order of a good file and starts nothing', async () => {
+    writeConfig(file)
+    const { code, stdout, stderr } = await ponix('validate')
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout.split('\n')).toEqual([
+      'commonplace.json is valid. Start order:',
+      '1. store',
+      '2. migrate',
+      '3. http ← store (started), migrate (completed_successfully)',
+      '',
+    ])
+    expect(isMarked()).toBe(false)
+  })
+
+  it('takes a path, before the command or after it, and leaves out what is disabled (O-2, O-4)', async () => {
+    writeConfig(file, 'other.json')
+    const before = await ponix('--config', 'other.json', '--disable', 'migrate', 'validate')
+    expect(before).toEqual(await ponix('validate', '--disable', 'migrate', '--config', 'other.json'))
+    expect([before.code, before.stdout.split('\n').at(-2)]).toEqual([0, '2. http ← store (started)'])
+  })
+
+  it("--mqtt-broker takes the place of the file's broker (O-5)", async () => {
+    const user = { ...touch, args: ['${mqtt_broker}'] }
+    writeConfig({ mqtt_broker: 'there:1', processes: { user } }, 'broker-user.json')
+    const { stdout } = await ponix('validate', '--config', 'broker-user.json', '--mqtt-broker', 'elsewhere:1999')
+    expect(stdout.split('\n').at(-2)).toBe('1. user ← the MQTT broker at elsewhere:1999')
+  })
+
+  it('lists every error of a bad file, exit 2', async () => {
+    writeConfig(
+      { processes: { a: { command: 'x', depends_on: ['b'] }, b: { command: 5, depends_on: ['a'] } } },
+      'bad.json',
+    )
+    expect(await ponix('validate', '--config', 'bad.json')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: [
+        'bad.json:1:48: processes.a.depends_on[0]: dependency cycle: a → b → a',
+        'bad.json:1:69: processes.b.command: expected a program name or path, got 5',
+        '2 errors in bad.json; nothing was started',
+        '',
+      ].join('\n'),
+    })
+  })
+
+  it('has the same start order every time (O-22)', async () => {
+    const names = Array.from({ length: 20 }, (_, index) => `p${(index * 7) % 20}`)
+    writeConfig({ processes: Object.fromEntries(names.map((name) => [name, touch])) }, 'many.json')
+    const { stdout } = await ponix('validate', '--config', 'many.json')
+    const order = stdout
+      .split('\n')
+      .slice(1, -1)
+      .map((line) => line.split(' ')[1])
+    expect(order).toEqual(names)
+  })
+})
+
+describe('graph (O-8)', () => {
+  it.each([
+    ['text', '  1  store\n     migrate (task)\n'],
+    ['mermaid', 'flowchart LR\n'],
+    ['dot', 'digraph processes {\n'],
+    ['json', '{\n  "processes": [\n'],
+  ])('--format %s', async (format, beginning) => {
+    writeConfig(file)
+    const { code, stdout } = await ponix('graph', '--format', format)
+    expect([code, stdout.slice(0, beginning.length)]).toEqual([0, beginning])
+  })
+
+  it('is text without a format', async () => {
+    writeConfig(file)
+    expect(await ponix('graph')).toEqual(await ponix('graph', '--format', 'text'))
+  })
+})

@@ -1,0 +1,217 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { freePort } from '../../../test/rig/servers.ts'
+import { listen } from '../../../test/rig/tcp-port.ts'
+
+let program: ProgramUnderTest
+let running: RunningProgram | null = null
+let port = 0
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+})
+afterEach(async () => {
+  running?.signal('SIGTERM')
+  await running?.outcome
+  running = null
+  program.environment = {}
+})
+afterAll(() => program.dispose())
+
+const sleeper = { command: 'sleep', args: ['600'] }
+
+/** Resolves when all of them are ready, with the control API at a port of its own. */
+async function start(control: object = {}, processes: object = { a: sleeper }): Promise<RunningProgram> {
+  port = await freePort()
+  program.writeConfig({ control: { http: port, ...control }, processes })
+  running = program.start()
+  await running.seen(/ready after/)
+  return running
+}
+
+interface Answer {
+  readonly status: number | undefined
+  readonly type: string | undefined
+  readonly body: string
+}
+
+function ask(method: string, path: string, headers: Readonly<Record<string, string>> = {}, body = ''): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const all = { 'content-length': String(Buffer.byteLength(body)), ...headers }
+    request({ host: '127.0.0.1', port, method, path, headers: all }, (response) => {
+      const { statusCode: status, headers: got } = response
+      text(response).then((said) => resolve({ status, type: got['content-type'], body: said }), reject)
+    })
+      .once('error', reject)
+      .end(body)
+  })
+}
+
+const refused = (status: number, error: string) => ({
+  status,
+  type: 'application/json',
+  body: `${JSON.stringify({ error })}\n`,
+})
+
+describe('control.http', () => {
+  test('is the control API and the metrics over TCP; the output says where (O-9, O-41)', async () => {
+    const { stderr } = await start()
+    expect(stderr).toContain(`control API at http://127.0.0.1:${port}/\n`)
+    const { body } = await ask('GET', '/status')
+    expect(JSON.parse(body)).toMatchObject({ processes: [{ name: 'a', state: 'running' }] })
+    expect((await ask('GET', '/metrics')).body).toContain('ponix_process_state{process="a",state="running"} 1\n')
+    const stopped = await ask('POST', '/stop', {}, '{"processes": ["a"]}')
+    expect(JSON.parse(stopped.body)).toMatchObject({ processes: [{ name: 'a', state: 'stopped' }] })
+    expect((await program.run('status')).stdout).toMatch(/^a +stopped/m)
+  })
+
+  test('GET / lists every request there is', async () => {
+    await start()
+    const { status, type, body } = await ask('GET', '/')
+    expect([status, type]).toEqual([200, 'text/plain; charset=utf-8'])
+    const listed = [...body.matchAll(/^(GET|POST) +(\/\w*)/gm)].map(([, method, path]) => `${method} ${path}`)
+    const { error } = JSON.parse((await ask('GET', '/nothing')).body)
+    expect(`there is no /nothing; there are ${listed.join(', ')}`).toBe(error)
+  })
+
+  test('a page of another server, and a name that was made to lead here, are refused, and nothing is done', async () => {
+    await start()
+    const foreign = refused(403, 'Origin: pages of other servers are not answered')
+    const rebound = refused(403, 'Host: expected localhost or 127.0.0.1; no other name is answered at this address')
+    for (const origin of ['http://evil.example', `http://localhost:${port + 1}`, 'null']) {
+      expect(await ask('POST', '/down', { origin })).toEqual(foreign)
+      expect(await ask('GET', '/status', { origin })).toEqual(foreign)
+    }
+    expect(await ask('POST', '/down', { host: `evil.example:${port}` })).toEqual(rebound)
+    expect(await ask('GET', '/logs', { host: `evil.example:${port}` })).toEqual(rebound)
+    const own = { host: `localhost:${port}`, origin: `http://localhost:${port}` }
+    expect(JSON.parse((await ask('GET', '/status', own)).body)).toMatchObject({ stopping: false })
+  })
+
+  test('what changes something needs POST', async () => {
+    await start()
+    for (const path of ['/start', '/stop', '/restart', '/reload', '/down']) {
+      expect(await ask('GET', path)).toEqual(refused(405, `${path} takes POST ${path}`))
+    }
+    expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ state: 'running' }] })
+  })
+
+  test('a request that is no request leaves the orchestrator alone', async () => {
+    await start()
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET // HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    expect(await text(socket)).toContain('HTTP/1.1 400 Bad Request')
+    const nonsense = connect(port, '127.0.0.1')
+    nonsense.end('\u0000\u0001\r\n\r\n')
+    expect(await text(nonsense)).toContain('HTTP/1.1 400 Bad Request')
+    expect((await ask('GET', '/status')).status).toBe(200)
+  })
+
+  test('a port that is in use is one line and exit code 1, and nothing was started', async () => {
+    port = await listen(createServer())
+    program.writeConfig({ control: { http: port }, processes: { a: { command: 'echo I was started', shell: true } } })
+    expect(await program.run()).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `ponix-orchestrator: control.http: cannot listen on 127.0.0.1:${port}: another program listens there; stop that one, or choose another port; nothing was started\n`,
+    })
+    expect(program.guards()).toEqual([])
+    expect((await program.run('status')).code).toBe(3)
+  })
+
+  test('an address that this machine does not have is one line and exit code 1', async () => {
+    program.writeConfig({ control: { http: '192.0.2.1:7', token: 'hunter22' }, processes: { a: sleeper } })
+    expect(await program.run()).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        'ponix-orchestrator: control.http: cannot listen on 192.0.2.1:7: this machine has no such address; nothing was started\n',
+    })
+  })
+
+  test('an address that others can reach, without a token, is refused by validate and run alike (O-20)', async () => {
+    program.writeConfig('{"control": {"http": "0.0.0.0:7"}, "processes": {"a": {"command": "x"}}}')
+    const line =
+      'commonplace.json:1:22: control.http: other machines can reach 0.0.0.0:7, so it needs a "token" beside it, such as "${PONIX_CONTROL_TOKEN}"; or take 127.0.0.1\n'
+    for (const args of [['validate'], []]) {
+      expect(await program.run(...args)).toEqual({ code: 2, stdout: '', stderr: line })
+    }
+  })
+})
+
+describe('control.token (O-42)', () => {
+  const wanted = refused(401, 'expected the token of the configuration: Authorization: Bearer TOKEN')
+
+  test('without it nothing is answered over TCP, and the commands of this user need none', async () => {
+    program.environment = { MY_TOKEN: 'hunter22' }
+    const { stderr } = await start({ token: '${MY_TOKEN}' })
+    expect(stderr).toContain(`control API at http://127.0.0.1:${port}/, with the token\n`)
+    for (const [method, path] of [
+      ['GET', '/'],
+      ['GET', '/metrics'],
+      ['GET', '/nothing'],
+      ['POST', '/down'],
+    ] as const) {
+      expect(await ask(method, path)).toEqual(wanted)
+      expect(await ask(method, path, { authorization: 'Bearer hunter23' })).toEqual(wanted)
+    }
+    const { status, body } = await ask('GET', '/status', { authorization: 'Bearer hunter22' })
+    expect([status, JSON.parse(body)]).toEqual([200, expect.objectContaining({ stopping: false })])
+    const { headers } = await fetch(`http://127.0.0.1:${port}/`)
+    expect(headers.get('www-authenticate')).toBe('Bearer')
+    program.environment = {}
+    expect((await program.run('status')).stdout).toMatch(/^a +running/m)
+  })
+
+  test('is asked for at an address that others can reach, by whatever name they call it', async () => {
+    port = await freePort()
+    program.writeConfig({ control: { http: `0.0.0.0:${port}`, token: 'hunter22' }, processes: { a: sleeper } })
+    running = program.start()
+    await running.seen(/ready after/)
+    const host = `machine.example:${port}`
+    expect(await ask('GET', '/status', { host })).toEqual(wanted)
+    expect(await ask('GET', '/status', { host, authorization: 'Bearer hunter22' })).toMatchObject({ status: 200 })
+  })
+
+  test('reaches no process, no output and no export', async () => {
+    program.environment = { MY_TOKEN: 'hunter22', OTHER: 'passed on' }
+    const { stdout } = await start({ token: '${MY_TOKEN}' }, { a: { command: 'env; exec sleep 600', shell: true } })
+    await running?.seen(/OTHER=passed on/)
+    expect(stdout + running?.stdout).not.toMatch(/hunter22|MY_TOKEN/)
+    for (const args of [
+      ['validate'],
+      ['graph', '--format', 'json'],
+      ['status', '--json'],
+      ['logs'],
+      ['export', 'systemd'],
+      ['export', 'compose'],
+      ['export', 'kubernetes'],
+      ['reload'],
+    ]) {
+      const said = await program.run(...args)
+      expect([args, said.code, said.stdout + said.stderr]).toEqual([args, 0, expect.not.stringContaining('hunter22')])
+    }
+    const metrics = await ask('GET', '/metrics', { authorization: 'Bearer hunter22' })
+    expect(metrics.body).toContain('ponix_process_ready')
+    expect(metrics.body + running?.stderr).not.toContain('hunter22')
+  })
+})
+
+describe('a reload with another control (O-39)', () => {
+  test('says that it counts from the next start on, and applies the rest', async () => {
+    await start()
+    const other = await freePort()
+    program.writeConfig({ control: { http: other }, processes: { a: sleeper, b: sleeper } })
+    const told = '"control" has changed too: that counts once the orchestrator is started again'
+    expect(await program.run('reload')).toEqual({ code: 0, stdout: `added: b; ${told}\n`, stderr: '' })
+    await running?.seen(new RegExp(`^\\[orchestrator\\] ${told}$`, 'm'))
+    expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ name: 'a' }, { name: 'b' }] })
+    const nobody = connect(other, '127.0.0.1')
+    onTestFinished(() => void nobody.destroy())
+    expect(await once(nobody, 'error')).toEqual([expect.objectContaining({ code: 'ECONNREFUSED' })])
+    expect((await program.run('reload')).stdout).toBe(`${told}\n`)
+  })
+})

@@ -1,0 +1,108 @@
+import { statSync } from 'node:fs'
+import { request } from 'node:http'
+import { describe, expect, test } from 'vitest'
+import { runFolder } from '../supervisor/guard/run-folder.ts'
+import { controlCommands, sleeper } from '../../../test/rig/control-commands.ts'
+
+const control = controlCommands()
+const { start, status } = control
+
+describe('status (O-9, O-41)', () => {
+  test('--json has every process with its state and figures', async () => {
+    await start({ web: { ...sleeper, depends_on: ['job'] }, job: { kind: 'task', command: 'true' } })
+    const { web, job } = await status()
+    expect(web).toEqual({
+      name: 'web',
+      state: 'running',
+      reason: null,
+      pid: expect.any(Number),
+      ready: true,
+      restarts: 0,
+      exit_code: null,
+      signal: null,
+      uptime_ms: expect.any(Number),
+      cpu_percent: expect.toSatisfy((percent: unknown) => percent === null || Number(percent) < 50),
+      memory_bytes: expect.toSatisfy((bytes: number) => bytes > 100_000 && bytes < 100_000_000),
+      depends_on: ['job'],
+    })
+    expect(job).toMatchObject({ state: 'completed', ready: true, pid: null, exit_code: 0, memory_bytes: null })
+  })
+
+  test('counts the processor time and memory of the whole group', async () => {
+    await start({ busy: { command: 'while :; do :; done & exec sleep 600', shell: true } })
+    await expect.poll(async () => (await status())['busy']?.cpu_percent, { timeout: 15_000 }).toBeGreaterThan(5)
+  })
+
+  test('is a table for people', async () => {
+    await start({ store: sleeper, failing: { command: 'exit 3', shell: true, restart: { backoff_ms: 60_000 } } })
+    const { stdout } = await control.program.run('status')
+    expect(stdout).toMatch(/^NAME {5,}STATE +PID +UP +RESTARTS +CPU +MEMORY\n/)
+    expect(stdout).toMatch(/^store +running +\d+ +\S+ (ms|s) +0 +\S+.* MB$/m)
+    expect(stdout).toMatch(/^failing +backoff .*last exit code 3$/m)
+  })
+
+  test('without a running orchestrator every command says so in one line, with exit code 3', async () => {
+    control.program.writeConfig({ processes: { a: sleeper } })
+    for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
+      expect(await control.program.run(...args)).toEqual({
+        code: 3,
+        stdout: '',
+        stderr:
+          'ponix-orchestrator: no orchestrator runs commonplace.json; start one with: ponix-orchestrator --config commonplace.json\n',
+      })
+    }
+  })
+
+  test('of a file that is not there says that', async () => {
+    const { code, stderr } = await control.program.run('status', '--config', 'nowhere.json')
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'ponix-orchestrator: nowhere.json cannot be read: ENOENT; name another file with --config\n',
+    })
+  })
+})
+
+describe('the socket', () => {
+  const socketPath = () =>
+    runFolder(`${control.program.folder}/commonplace.json`, { XDG_RUNTIME_DIR: control.program.folder }).socketPath
+
+  async function ask(method: string, path: string, body = ''): Promise<{ status: number | undefined; body: string }> {
+    return new Promise((resolve) => {
+      const headers = { 'content-length': Buffer.byteLength(body) }
+      request({ socketPath: socketPath(), method, path, headers }, (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+        response.once('end', () => resolve({ status: response.statusCode, body: text }))
+      }).end(body)
+    })
+  }
+
+  test('is open to this user only', async () => {
+    await start({ a: sleeper })
+    await status()
+    expect(statSync(socketPath()).mode & 0o777).toBe(0o600)
+  })
+
+  test('gives Prometheus what status has (O-41)', async () => {
+    await start({ a: sleeper })
+    await status()
+    const { body } = await ask('GET', '/metrics')
+    expect(body).toContain('# TYPE ponix_process_restarts_total counter\nponix_process_restarts_total{process="a"} 0\n')
+    expect(body).toContain('ponix_process_ready{process="a"} 1\n')
+    expect(body).toContain('ponix_process_state{process="a",state="running"} 1\n')
+    expect(body).toMatch(/ponix_process_memory_bytes\{process="a"\} \d+\n/)
+  })
+
+  test('a bad request is one line that says what was expected', async () => {
+    await start({ a: sleeper })
+    await status()
+    const form = 'expected a body like {\\"processes\\": [\\"name\\"]}'
+    expect(await ask('POST', '/stop', 'nonsense')).toEqual({ status: 400, body: `{"error":"${form}"}\n` })
+    expect(await ask('POST', '/stop', '{"processes": []}')).toMatchObject({ status: 400 })
+    expect(await ask('POST', '/stop', `{"processes": ["${'a'.repeat(70_000)}"]}`)).toMatchObject({ status: 413 })
+    expect(await ask('POST', '/status')).toEqual({ status: 405, body: '{"error":"/status takes GET /status"}\n' })
+    expect(await ask('GET', '/nothing')).toMatchObject({ status: 404 })
+    expect(await ask('GET', '/logs?tail=-1')).toMatchObject({ status: 400 })
+    expect((await status())['a']).toMatchObject({ state: 'running' })
+  })
+})

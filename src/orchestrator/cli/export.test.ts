@@ -1,0 +1,92 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Outcome, ProgramUnderTest } from './program-under-test.ts'
+import { parseYamlDocuments } from '../../../test/rig/export.ts'
+import { ensureSystemd, verifyUnits } from '../../../test/rig/systemd.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  await ensureSystemd()
+  program = await ProgramUnderTest.build()
+}, 300_000)
+afterAll(() => program.dispose())
+
+const ponix = (...args: readonly string[]): Promise<Outcome> => program.run(...args)
+
+const touch = { command: '/bin/sh', args: ['-c', 'echo x >> was-started'] }
+const file = {
+  processes: {
+    store: { ...touch, env: { DB_PASSWORD: 'hunter22' } },
+    web: { ...touch, depends_on: ['store'] },
+  },
+}
+
+describe('export (O-10)', () => {
+  it('has help', async () => {
+    const { code, stdout } = await program.run('export', '--help')
+    expect([code, stdout]).toEqual([0, expect.stringContaining('<engine>')])
+  })
+
+  it('systemd: --output writes units that systemd accepts, names them, and starts nothing', async () => {
+    program.writeConfig(file)
+    const { code, stdout, stderr } = await ponix('export', 'systemd', '--name', 'plant', '--output', 'out/units')
+    expect(code).toBe(0)
+    const names = ['plant.target', 'plant-store.service', 'plant-web.service']
+    expect(stdout.split('\n')).toEqual([...names.map((name) => join('out/units', name)), ''])
+    expect(stderr).toMatch(/^note: plant-store\.service: DB_PASSWORD: secret, /)
+    const folder = join(program.folder, 'out/units')
+    expect(readdirSync(folder).toSorted()).toEqual(names.toSorted())
+    expect(await verifyUnits(names.map((name) => join(folder, name)))).toBe('')
+    expect(existsSync(join(program.folder, 'was-started'))).toBe(false)
+  })
+
+  it('without --output all goes to stdout, each file under its name', async () => {
+    program.writeConfig(file)
+    const { stdout } = await ponix('export', 'systemd', '--name', 'plant')
+    const names = [...stdout.matchAll(/^# (plant\S+)\n\[Unit\]$/gm)].map(([, name]) => name)
+    expect(names).toEqual(['plant.target', 'plant-store.service', 'plant-web.service'])
+  })
+
+  it.each(['compose', 'kubernetes'])('%s is YAML, for the image that is named', async (engine) => {
+    program.writeConfig(file)
+    const { code, stdout } = await ponix('export', engine, '--image', 'registry.example/plant:7')
+    expect([code, parseYamlDocuments(stdout).length > 0]).toEqual([0, true])
+    expect(stdout).toContain('image: registry.example/plant:7\n')
+  })
+
+  it.each(['systemd', 'compose', 'kubernetes'])(
+    '%s: no secret is in anything that is written or said (O-42)',
+    async (engine) => {
+      program.writeConfig(file)
+      const { stdout, stderr } = await ponix('export', engine)
+      expect(stdout + stderr).toContain('DB_PASSWORD')
+      expect(stdout + stderr).not.toContain('hunter22')
+    },
+  )
+
+  it('leaves out what --disable names, and writes over what it wrote before', async () => {
+    program.writeConfig(file)
+    await ponix('export', 'compose', '--output', 'twice')
+    await ponix('--disable', 'store', 'export', 'compose', '--output', 'twice')
+    expect(readdirSync(join(program.folder, 'twice'))).toEqual(['compose.yaml'])
+    expect(readFileSync(join(program.folder, 'twice/compose.yaml'), 'utf8')).not.toContain('store')
+  })
+
+  it.each([
+    [
+      ['export', 'nomad'],
+      "ponix-orchestrator: command-argument value 'nomad' is invalid for argument 'engine'. Allowed choices are systemd, compose, kubernetes.",
+    ],
+    [['export'], "ponix-orchestrator: missing required argument 'engine'"],
+    [
+      ['export', 'compose', '--output', 'a-file'],
+      'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
+    ],
+    [['export', 'compose', '--config', 'none.json'], 'none.json does not exist'],
+  ])('%j is one line, exit code 2', async (args, message) => {
+    program.writeConfig(file)
+    writeFileSync(join(program.folder, 'a-file'), '')
+    expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })
+  })
+})

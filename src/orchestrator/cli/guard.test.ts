@@ -1,0 +1,152 @@
+import { readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { markedProcesses } from '../supervisor/process-table.ts'
+import { openRig } from '../../../test/rig/supervise.ts'
+
+// kill -9 of the orchestrator: nobody is left to stop what it started, but its guard.
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  program = await ProgramUnderTest.build()
+})
+afterAll(() => program.dispose())
+
+function startWith(processes: object): RunningProgram {
+  program.writeConfig({ processes })
+  return program.start()
+}
+
+const guards = () => program.guards()
+
+/** Once it answers, the guard that runs knows of all processes. */
+async function untilGuarded(): Promise<void> {
+  expect((await program.run('status')).code).toBe(0)
+}
+
+const patience = { interval: 10, timeout: 15_000 }
+
+describe('the guard (O-38)', () => {
+  //  web ── db
+  test('after kill -9 of the orchestrator all is stopped, dependents first', async () => {
+    const rig = await openRig()
+    const running = startWith({ web: { ...rig.program('web'), depends_on: ['db'] }, db: rig.program('db') })
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await Promise.all([db.keep('SIGTERM'), web.keep('SIGTERM')])
+    let toldDb = false
+    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
+    await running.seen(/all 2 processes are ready/)
+    await untilGuarded()
+    await running.kill()
+    expect(await web.nextSignal()).toBe('SIGTERM')
+    // It answers in order: a signal that had come by now would be known.
+    await db.environment()
+    expect(toldDb).toBe(false)
+    await web.exit(0)
+    await signalOfDb
+    await db.exit(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('kill -9 of its whole process group does not reach the guard', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    running.signalGroup('SIGKILL')
+    await a.gone
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('what ignores its signal is killed when its time is over, and what left its group is found', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: { ...rig.program('a'), shutdown: { timeout_ms: 50 } } })
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    await a.fork('daemon', { session: true })
+    const daemon = await rig.nextStart('daemon')
+    await running.seen(/process is ready/)
+    await running.kill()
+    await Promise.all([a.gone, daemon.gone])
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('a start right after it waits until the guard is done: nothing runs twice', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const first = await rig.nextStart('a')
+    await first.keep('SIGTERM')
+    await running.seen(/process is ready/)
+    await running.kill()
+    const next = program.start()
+    await next.seen(/the run before this one \(pid \d+\) was killed; waiting until what it left is stopped/)
+    expect(await first.nextSignal()).toBe('SIGTERM')
+    expect(rig.starts('a')).toBe(1)
+    await first.exit(0)
+    await rig.nextStart('a')
+    next.signal('SIGINT')
+    expect((await next.outcome).code).toBe(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('one that is killed is replaced', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    for (const guard of guards()) process.kill(guard, 'SIGKILL')
+    await running.seen(/the guard, .* has ended; starting another/)
+    await expect.poll(guards, patience).toHaveLength(1)
+    await untilGuarded()
+    await running.kill()
+    await a.gone
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('if it is killed together with the orchestrator, the next start ends what they left', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const first = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    running.child.kill('SIGSTOP')
+    for (const guard of guards()) process.kill(guard, 'SIGKILL')
+    await running.kill()
+    const next = program.start()
+    await next.seen(new RegExp(`stopped what the run before this one left of a \\(${first.pid}\\)`))
+    await first.gone
+    await rig.nextStart('a')
+    next.signal('SIGINT')
+    expect((await next.outcome).code).toBe(0)
+  })
+
+  test('after a stop that was asked for there is no guard, no record and nothing marked', async () => {
+    const rig = await openRig()
+    const running = startWith({ unlike_any_other: rig.program('a') })
+    await rig.nextStart('a')
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+    expect(guards()).toEqual([])
+    expect(readdirSync(program.folder, { recursive: true })).not.toContainEqual(expect.stringContaining('run.json'))
+    expect(markedProcesses('').filter(({ mark }) => mark.endsWith('/unlike_any_other'))).toEqual([])
+  })
+})
+
+describe('two orchestrators on one file', () => {
+  test('the second is refused with exit code 2, says who runs it, and leaves the first untouched', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    const second = await program.run()
+    expect(second).toMatchObject({ code: 2, stdout: '' })
+    expect(second.stderr).toMatch(
+      new RegExp(
+        `^ponix-orchestrator: \\S+commonplace.json is run by another ponix-orchestrator already \\(pid ${running.child.pid}\\): .*\n$`,
+      ),
+    )
+    expect(a.isGone).toBe(false)
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+    expect(rig.starts('a')).toBe(1)
+  })
+})

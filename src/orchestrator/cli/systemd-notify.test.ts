@@ -1,0 +1,248 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { SystemdNotifier, watchdogIntervalMs } from './systemd-notify.ts'
+import { NotifySocket } from '../../../test/rig/notify-socket.ts'
+import { ensureSystemd } from '../../../test/rig/systemd.ts'
+
+let program: ProgramUnderTest
+beforeAll(async () => {
+  await ensureSystemd()
+  program = await ProgramUnderTest.build()
+}, 300_000)
+afterAll(() => program.dispose())
+
+async function openSocket(): Promise<NotifySocket> {
+  const socket = await NotifySocket.open()
+  onTestFinished(() => socket[Symbol.asyncDispose]())
+  return socket
+}
+
+function start(processes: object, environment: Readonly<Record<string, string>>): RunningProgram {
+  program.writeConfig({ processes })
+  program.environment = environment
+  return program.start()
+}
+
+const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
+const sleeper = line('exec sleep 1000')
+/** Is ready when the gate, a file, is there. */
+const gatedBy = (gate: string) => ({ ...sleeper, readiness_probe: { exec: ['test', '-e', gate], period_ms: 10 } })
+const open = (gate: string): void => writeFileSync(join(program.folder, gate), '')
+
+describe('under systemd (O-40)', () => {
+  //  db (gated) ── web
+  it('READY=1 once the whole graph is ready and not before, STATUS= on the way, STOPPING=1 at the end', async () => {
+    const socket = await openSocket()
+    const running = start(
+      { db: gatedBy('gate-1'), web: { ...sleeper, depends_on: ['db'] } },
+      { NOTIFY_SOCKET: socket.path },
+    )
+    await socket.heard('STATUS=0 of 2 ready')
+    expect(socket.messages.join('\n')).not.toContain('READY=1')
+    open('gate-1')
+    await socket.heard('READY=1')
+    await socket.heard('STATUS=ready')
+    running.signal('SIGTERM')
+    await socket.heard('STOPPING=1')
+    const { code } = await running.outcome
+    expect(code).toBe(0)
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.filter((word) => word === 'READY=1')).toHaveLength(1)
+    expect(said.indexOf('STOPPING=1')).toBeGreaterThan(said.indexOf('READY=1'))
+    expect(said).toContain('STATUS=stopping')
+  })
+
+  it('STOPPING=1 is said even if all is over at once', async () => {
+    const socket = await openSocket()
+    const running = start({ a: line('exit 3'), b: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await running.seen(/started/)
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+    await socket.heard('STOPPING=1')
+  })
+
+  it('a reload is RELOADING=1 with the time, and READY=1 after it; one by the command too', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('READY=1')
+    for (const ask of [() => running.signal('SIGHUP'), () => void program.run('reload')]) {
+      socket.messages.length = 0
+      const before = process.hrtime.bigint() / 1000n
+      ask()
+      await socket.heard('READY=1')
+      const [reloading, ready, ...more] = socket.messages.filter((message) => /^(RELOADING|READY)=/m.test(message))
+      const [, time = '0'] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading ?? '') ?? []
+      expect(BigInt(time)).toBeGreaterThan(before)
+      expect([ready, more]).toEqual(['READY=1', []])
+    }
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('a reload of a bad file is over with READY=1 too, and the status says why until a good one', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('READY=1')
+    socket.messages.length = 0
+    program.writeConfig('{"processes": {"a": {"comand": "x"}, "b": 1}}')
+    running.signal('SIGHUP')
+    await socket.heard('READY=1')
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.indexOf('READY=1')).toBeGreaterThan(said.indexOf('RELOADING=1'))
+    expect(said).toContain(
+      'STATUS=ready; reload refused: commonplace.json:1:21: processes.a.command: is missing; expected a program name or path',
+    )
+    program.writeConfig({ processes: { a: sleeper } })
+    running.signal('SIGHUP')
+    await socket.heard('STATUS=ready')
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('a reload before all is ready is a part of the start: READY=1 comes when all is ready', async () => {
+    const socket = await openSocket()
+    const running = start({ a: gatedBy('gate-3') }, { NOTIFY_SOCKET: socket.path })
+    await socket.heard('STATUS=0 of 1 ready')
+    running.signal('SIGHUP')
+    await running.seen(/nothing has changed/)
+    open('gate-3')
+    await socket.heard('READY=1')
+    const said = socket.messages.flatMap((message) => message.split('\n'))
+    expect(said.filter((word) => word === 'READY=1' || word.startsWith('RELOADING'))).toEqual(['READY=1'])
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('WATCHDOG=1 again and again', async () => {
+    const socket = await openSocket()
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '100000' })
+    await socket.heard('WATCHDOG=1')
+    socket.messages.length = 0
+    await socket.heard('WATCHDOG=1')
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+  })
+
+  it('the children get none of it: no socket to speak on, no watchdog, no token (O-42)', async () => {
+    const socket = await openSocket()
+    const secret = {
+      NOTIFY_SOCKET: socket.path,
+      WATCHDOG_USEC: '60000000',
+      WATCHDOG_PID: '1',
+      NOTIFY_FD: '9',
+      LISTEN_FDS: '1',
+      LISTEN_PID: '1',
+      LISTEN_FDNAMES: 'x',
+      PONIX_CONTROL_TOKEN: 'hunter22',
+    }
+    const running = start({ a: { command: 'env', kind: 'task' } }, { ...secret, PASSED_ON: 'yes' })
+    const { stdout, stderr } = await running.outcome
+    expect(stdout).toContain('PASSED_ON=yes')
+    for (const name of Object.keys(secret)) expect(stdout).not.toContain(name)
+    expect(stdout + stderr).not.toContain('hunter22')
+  })
+
+  it('a systemd that cannot be told is said once, and supervision goes on', async () => {
+    const running = start(
+      { a: gatedBy('gate-2'), b: sleeper },
+      { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') },
+    )
+    await running.seen(/systemd cannot be told how things are: /)
+    open('gate-2')
+    await running.seen(/all 2 processes are ready/)
+    running.signal('SIGTERM')
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(0)
+    expect(stderr.match(/systemd cannot be told/g)).toHaveLength(1)
+  })
+
+  it('a systemd-notify that is missing, or hangs, disturbs nothing', async () => {
+    const bin = mkdtempSync(join(tmpdir(), 'ponix-bin-'))
+    onTestFinished(() => rmSync(bin, { recursive: true, force: true }))
+    const path = `${bin}:${process.env['PATH'] ?? ''}`
+    writeFileSync(join(bin, 'systemd-notify'), '#!/bin/sh\necho $$ >&2\nexec sleep 1000\n')
+    chmodSync(join(bin, 'systemd-notify'), 0o755)
+    const running = start({ a: sleeper }, { NOTIFY_SOCKET: '/nowhere', PATH: path })
+    await running.seen(/process is ready/)
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(0)
+    const without = start({ a: { command: '/bin/sleep', args: ['1000'] } }, { NOTIFY_SOCKET: '/nowhere', PATH: bin })
+    rmSync(join(bin, 'systemd-notify'))
+    await without.seen(/systemd cannot be told how things are: .*systemd-notify/)
+    without.signal('SIGTERM')
+    expect((await without.outcome).code).toBe(0)
+  })
+
+  it('without NOTIFY_SOCKET nobody is told anything', async () => {
+    const running = start(
+      { a: { command: 'true', kind: 'task' } },
+      { WATCHDOG_USEC: '1000', PATH: process.env['PATH'] ?? '' },
+    )
+    const { code, stderr } = await running.outcome
+    expect(code).toBe(0)
+    expect(stderr).not.toContain('systemd')
+  })
+})
+
+describe('a notifier (O-40)', () => {
+  /** Of a graph that is ready, with what it says. */
+  async function readyNotifier(): Promise<{ readonly notifier: SystemdNotifier; readonly socket: NotifySocket }> {
+    const socket = await openSocket()
+    const notifier = new SystemdNotifier({
+      environment: { NOTIFY_SOCKET: socket.path, PATH: process.env['PATH'] },
+      pid: process.pid,
+      processes: () => [{ name: 'a', readinessProbe: null }],
+      warn: () => undefined,
+    })
+    notifier.event({ type: 'process_started', process: 'a', pid: 1, attempt: 0 })
+    notifier.event({ type: 'all_ready', afterMs: 1, count: 1 })
+    return { notifier, socket }
+  }
+
+  it('never says RELOADING=1 and READY=1 at one time, of which systemd would take the last', async () => {
+    const { notifier, socket } = await readyNotifier()
+    notifier.reloading()
+    notifier.reloaded('it is bad:\nvery bad')
+    notifier.reloading()
+    notifier.reloaded('this one too')
+    await socket.heard('STATUS=ready; reload refused: this one too')
+    await notifier.close()
+    expect(socket.messages).toEqual([
+      'STATUS=ready\nREADY=1',
+      expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=ready; reload refused: it is bad:$/),
+      'READY=1\nSTATUS=ready; reload refused: this one too',
+    ])
+  })
+
+  it('says nothing of a reload once the stop has begun', async () => {
+    const { notifier, socket } = await readyNotifier()
+    await socket.heard('READY=1')
+    notifier.reloading()
+    await socket.heard('RELOADING=1')
+    notifier.event({ type: 'stopping', reason: { type: 'asked' } })
+    notifier.reloaded('it is stopping everything')
+    notifier.reloading()
+    notifier.reloaded(null)
+    await socket.heard('STOPPING=1')
+    await notifier.close()
+    const after = socket.messages.slice(socket.messages.findIndex((message) => message.startsWith('RELOADING')) + 1)
+    expect(after.join('\n')).toContain('STOPPING=1')
+    expect(after.join('\n')).not.toMatch(/READY|RELOADING/)
+  })
+})
+
+describe('watchdogIntervalMs (O-40)', () => {
+  it.each([
+    [{ WATCHDOG_USEC: '30000000' }, 15_000],
+    [{ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '42' }, 15_000],
+    [{ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '43' }, null],
+    [{ WATCHDOG_USEC: '1' }, 1],
+    [{ WATCHDOG_USEC: '99999999999999999999' }, 2_147_483_647],
+    [{ WATCHDOG_USEC: '0' }, null],
+    [{ WATCHDOG_USEC: 'x' }, null],
+    [{ WATCHDOG_PID: '42' }, null],
+  ])('%j is %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
+})

@@ -1,0 +1,31 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { ensureSystemd, verifyUnits } from '../../../test/rig/systemd.ts'
+
+beforeAll(ensureSystemd, 300_000)
+
+const path = join(import.meta.dirname, '../../..', 'deploy', 'ponix-orchestrator.service')
+
+describe('the shipped unit (O-40)', () => {
+  it('systemd accepts it', async () => {
+    expect(await verifyUnits([path])).toBe('')
+  })
+
+  it('what systemd would not accept is noticed', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const broken = join(folder, 'broken.service')
+    writeFileSync(broken, readFileSync(path, 'utf8').replace('KillMode=mixed', 'KillMode=gentle\nKillMood=mixed'))
+    const said = await verifyUnits([broken])
+    expect(said).toContain('gentle')
+    expect(said).toContain('KillMood')
+  })
+
+  it('listens to systemd-notify, waits for the whole graph, and lets the orchestrator stop its processes in order', () => {
+    const lines = readFileSync(path, 'utf8').split('\n')
+    const expected = ['Type=notify', 'NotifyAccess=all', 'KillMode=mixed', 'Restart=on-failure', 'WatchdogSec=30']
+    expect(lines).toEqual(expect.arrayContaining(expected))
+  })
+})

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest'
+import { digestOf } from '../config/control.ts'
+import { admit } from './admission.ts'
+import { RequestError } from '../supervisor/request-error.ts'
+
+const local = { host: '127.0.0.1', port: 19_100, tokenDigest: null }
+const guarded = { ...local, tokenDigest: digestOf('hunter22') }
+const open = { ...guarded, host: '0.0.0.0' }
+
+/** The status that a request gets; 200 if it is admitted. */
+function status(headers: Parameters<typeof admit>[0], http: Parameters<typeof admit>[1]): number {
+  try {
+    admit(headers, http)
+    return 200
+  } catch (error) {
+    if (error instanceof RequestError) return error.status
+    throw error
+  }
+}
+
+describe('a request over TCP', () => {
+  it.each([
+    ['127.0.0.1:19100', 200],
+    ['localhost:19100', 200],
+    ['LOCALHOST', 200],
+    ['[::1]:8080', 200],
+    ['evil.example:19100', 403],
+    ['localhost.evil.example:19100', 403],
+    ['10.0.0.7:19100', 403],
+    ['127.0.0.1:19100@evil.example', 403],
+    ['', 403],
+    [undefined, 403],
+  ])('to an address of this machine with the Host %j: %i', (host, expected) => {
+    expect(status(host === undefined ? {} : { host }, local)).toBe(expected)
+  })
+
+  it.each([
+    ['http://localhost:19100', 200],
+    ['http://evil.example', 403],
+    ['http://localhost:3000', 403],
+    ['http://localhost', 403],
+    ['http://localhost:19100.evil.example', 403],
+    ['null', 403],
+    ['', 403],
+  ])('with the Origin %j: %i', (origin, expected) => {
+    expect(status({ host: 'localhost:19100', origin }, local)).toBe(expected)
+  })
+
+  it('from a page of its own behind a proxy with TLS is admitted', () => {
+    const headers = { host: 'dash.example', origin: 'https://dash.example', authorization: 'Bearer hunter22' }
+    expect(status(headers, open)).toBe(200)
+  })
+
+  it.each([
+    ['Bearer hunter22', 200],
+    ['bearer  hunter22', 200],
+    ['Bearer hunter2', 401],
+    ['Bearer hunter222', 401],
+    ['Bearer ', 401],
+    ['Basic hunter22', 401],
+    ['hunter22', 401],
+    [undefined, 401],
+  ])('where a token is wanted, with the Authorization %j: %i', (authorization, expected) => {
+    const headers = { host: 'localhost:19100', ...(authorization === undefined ? {} : { authorization }) }
+    expect(status(headers, guarded)).toBe(expected)
+    expect(status({ ...headers, host: 'machine.example' }, open)).toBe(expected)
+  })
+
+  it('of a foreign page is refused even with the token', () => {
+    const authorization = 'Bearer hunter22'
+    expect(status({ host: 'localhost', origin: 'http://evil.example', authorization }, guarded)).toBe(403)
+    expect(status({ host: 'evil.example', authorization }, guarded)).toBe(403)
+  })
+})

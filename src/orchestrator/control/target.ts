@@ -1,0 +1,150 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
+import { type Dependency, isUp } from '../supervisor/dependencies.ts'
+import type { LogHistory } from '../supervisor/output/log-history.ts'
+import type { ManagedProcess } from '../supervisor/managed-process.ts'
+import type { Supervisor } from '../supervisor/supervisor.ts'
+import type { Controllable } from './controllable.ts'
+import { FigureReader, type Figures } from './figures.ts'
+import { RequestError } from '../supervisor/request-error.ts'
+import type { ProcessStatus, ReloadAnswer, StatusAnswer } from './status.ts'
+
+export interface ControlTargetOptions {
+  /** Reads the configuration again; throws an error for people if it is bad. */
+  readonly load: () => ResolvedConfig
+  /** Where this API is, until the orchestrator ends. */
+  readonly control: ResolvedControl | null
+  /** A reload begins: a signal or a request asked for it. */
+  readonly onReload?: () => void
+  /** It is over; `problem` says why nothing has changed, if that is so. */
+  readonly onReloaded?: (answer: ReloadAnswer | null, problem: string | null) => void
+}
+
+/** A supervisor as the control API knows it. */
+export class ControlTarget implements Controllable {
+  readonly #supervisor: Supervisor
+  readonly #options: ControlTargetOptions
+  readonly #figures = new FigureReader()
+
+  constructor(supervisor: Supervisor, options: ControlTargetOptions) {
+    this.#supervisor = supervisor
+    this.#options = options
+  }
+
+  get logs(): LogHistory {
+    return this.#supervisor.logs
+  }
+
+  get names(): readonly string[] {
+    return this.#supervisor.processes.map(({ name }) => name)
+  }
+
+  get configPath(): string {
+    return this.#supervisor.configPath
+  }
+
+  instancesNamed(name: string): readonly string[] {
+    return this.#supervisor.graph.instancesNamed(name)
+  }
+
+  status(): StatusAnswer {
+    const { processes, graph } = this.#supervisor
+    const running = processes.flatMap(({ name, pid, startedAt }) =>
+      pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
+    )
+    const figures = this.#figures.read(running)
+    return {
+      pid: process.pid,
+      config: this.#supervisor.configPath,
+      stopping: this.#supervisor.isStopping,
+      processes: processes.map((one) => describe(one, graph.dependenciesOf(one), figures.get(one.name))),
+    }
+  }
+
+  async start(names: readonly string[]): Promise<void> {
+    this.#refuseWhileStopping()
+    await this.#supervisor.manual.release(names)
+  }
+
+  async stop(names: readonly string[]): Promise<void> {
+    this.#refuseWhileStopping()
+    await this.#supervisor.manual.hold(names)
+  }
+
+  async restart(names: readonly string[]): Promise<void> {
+    this.#refuseWhileStopping()
+    const waiting = new Set(
+      this.#supervisor.processes.filter(({ state }) => state.type === 'waiting').map(({ name }) => name),
+    )
+    const others = names.filter((name) => !waiting.has(name))
+    await this.#supervisor.manual.hold(others)
+    await this.#supervisor.manual.release(others)
+  }
+
+  async reload(): Promise<ReloadAnswer> {
+    this.#options.onReload?.()
+    try {
+      const answer = await this.#reload()
+      this.#options.onReloaded?.(answer, null)
+      return answer
+    } catch (error) {
+      this.#options.onReloaded?.(null, messageOf(error))
+      throw error
+    }
+  }
+
+  async #reload(): Promise<ReloadAnswer> {
+    this.#refuseWhileStopping()
+    const config = this.#load()
+    const difference = await this.#supervisor.reload(config)
+    const isSame = isDeepStrictEqual(config.control, this.#options.control)
+    return { ...difference, needs_restart: isSame ? [] : ['control'] }
+  }
+
+  #load(): ResolvedConfig {
+    try {
+      return this.#options.load()
+    } catch (error) {
+      throw new RequestError(422, messageOf(error))
+    }
+  }
+
+  down(): void {
+    this.#supervisor.stop({ type: 'asked' })
+  }
+
+  #refuseWhileStopping(): void {
+    if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping everything')
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function describe(
+  one: ManagedProcess,
+  dependencies: readonly Dependency[],
+  figures: Figures | undefined,
+): ProcessStatus {
+  const { name, state, definition, pid, startedAt, lastExit } = one
+  return {
+    name,
+    state: state.type,
+    reason: reasonOf(state),
+    pid,
+    ready: isUp(definition, state),
+    restarts: one.restarts,
+    exit_code: lastExit?.code ?? null,
+    signal: lastExit?.signal ?? null,
+    uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
+    cpu_percent: figures?.cpuPercent ?? null,
+    memory_bytes: figures?.memoryBytes ?? null,
+    depends_on: dependencies.map((dependency) => dependency.name),
+  }
+}
+
+function reasonOf(state: ManagedProcess['state']): string | null {
+  if (state.type === 'skipped') return state.because
+  return state.type === 'failed' || state.type === 'unhealthy' ? state.reason : null
+}

@@ -1,0 +1,147 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { backoffDelay, RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
+import type { ResolvedRestart } from '../config/resolved.ts'
+
+const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
+  policy: 'always',
+  backoffMs: 500,
+  maxBackoffMs: 10_000,
+  jitter: 0,
+  resetAfterMs: 30_000,
+  maxAttempts: Infinity,
+  windowMs: null,
+  ...over,
+})
+
+const ended = (over: Partial<Ended> = {}): Ended => ({
+  kind: 'service',
+  restart: restart(),
+  attempt: 0,
+  recentRestarts: 0,
+  uptimeMs: 10,
+  random: 0.5,
+  ...over,
+})
+
+const code = (value: number) => ({ code: value, signal: null })
+
+describe('wait before a restart (O-34)', () => {
+  test('doubles from the backoff up to the maximum', () => {
+    const waits = [1, 2, 3, 4, 5, 6, 7].map((attempt) => backoffDelay(attempt, restart(), 0))
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
+  })
+
+  test('2^n never overflows, and a backoff of 0 stays 0', () => {
+    expect(backoffDelay(5000, restart(), 0)).toBe(10_000)
+    expect(backoffDelay(5000, restart({ backoffMs: 0 }), 0)).toBe(0)
+  })
+
+  test('is finite, within 0 and the maximum, and takes no more than the jitter away', () => {
+    const some = fc.record({
+      attempt: fc.integer({ min: 1, max: 1_000_000 }),
+      backoffMs: fc.nat(1_000_000),
+      maxBackoffMs: fc.nat(10_000_000),
+      jitter: fc.double({ min: 0, max: 1, noNaN: true }),
+      random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    })
+    fc.assert(
+      fc.property(some, ({ attempt, random, ...rest }) => {
+        const plain = backoffDelay(attempt, restart({ ...rest, jitter: 0 }), random)
+        const wait = backoffDelay(attempt, restart(rest), random)
+        expect(Number.isSafeInteger(wait)).toBe(true)
+        expect(wait).toBeLessThanOrEqual(Math.min(plain, rest.maxBackoffMs))
+        expect(wait).toBeGreaterThanOrEqual(Math.floor(plain * (1 - rest.jitter)))
+      }),
+    )
+  })
+
+  test('never falls from one attempt to the next', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2000 }), fc.nat(100_000), fc.nat(100_000), (attempt, backoffMs, max) => {
+        const rules = restart({ backoffMs, maxBackoffMs: max })
+        expect(backoffDelay(attempt + 1, rules, 0)).toBeGreaterThanOrEqual(backoffDelay(attempt, rules, 0))
+      }),
+    )
+  })
+})
+
+describe('what becomes of a process that ended (O-34)', () => {
+  test.each([
+    ['service', 'always', code(0), 'backoff'],
+    ['service', 'always', code(1), 'backoff'],
+    ['service', 'on_failure', code(0), 'completed'],
+    ['service', 'on_failure', code(1), 'backoff'],
+    ['service', 'on_failure', { code: null, signal: 'SIGTERM' }, 'backoff'],
+    ['service', 'never', code(0), 'completed'],
+    ['service', 'never', code(1), 'failed'],
+    ['service', 'never', { code: null, signal: 'SIGSEGV' }, 'failed'],
+    ['task', 'never', code(0), 'completed'],
+    ['task', 'never', code(1), 'failed'],
+    ['task', 'on_failure', code(1), 'backoff'],
+    ['task', 'always', code(0), 'completed'],
+  ] as const)('%s, %s, %o → %s', (kind, policy, exit, type) => {
+    expect(verdictAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
+  })
+
+  test('max_attempts 3 means three restarts, four starts', () => {
+    const rules = restart({ maxAttempts: 3 })
+    const verdicts = [0, 1, 2, 3].map((attempt) => verdictAfterExit(ended({ restart: rules, attempt }), code(7)))
+    expect(verdicts.map((verdict) => verdict.type)).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
+    expect(verdicts[3]).toEqual({ type: 'failed', reason: 'exited with code 7, after 3 restarts' })
+  })
+
+  test('up for reset_after_ms: the attempts begin anew', () => {
+    const long = ended({ attempt: 9, uptimeMs: 30_000, restart: restart({ maxAttempts: 9 }) })
+    expect(verdictAfterExit(long, code(1))).toEqual({ type: 'backoff', attempt: 1, waitMs: 500 })
+    expect(verdictAfterExit({ ...long, uptimeMs: 29_999 }, code(1)).type).toBe('failed')
+  })
+
+  test('a later spawn failure counts as a failed attempt', () => {
+    expect(verdictAfterFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
+    const never = ended({ restart: restart({ policy: 'never' }) })
+    expect(verdictAfterFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
+  })
+})
+
+describe('max_attempts within window_ms (O-34)', () => {
+  const rules = restart({ maxAttempts: 3, windowMs: 1000 })
+
+  /** What becomes of a process that ends at these times. */
+  function lifeOf(ends: readonly number[]): string[] {
+    const history = new RestartHistory({ kind: 'service', restart: rules })
+    return ends.map((now) => {
+      const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
+      if (verdict.type === 'backoff') history.add(now)
+      return verdict.type
+    })
+  }
+
+  test('more restarts than that within the window: it has failed for good, and the reason says both', () => {
+    expect(lifeOf([0, 300, 600, 900])).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
+    const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
+    expect(verdict).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
+  })
+
+  test('restarts that are further apart go on for ever, however many come in a row', () => {
+    expect(new Set(lifeOf(Array.from({ length: 100 }, (_, index) => index * 334)))).toEqual(new Set(['backoff']))
+    expect(verdictAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
+  })
+
+  test('it fails exactly when the window would hold one restart more than allowed', () => {
+    const gaps = fc.array(fc.nat(800), { minLength: 1, maxLength: 40 })
+    fc.assert(
+      fc.property(gaps, (waits) => {
+        let now = 0
+        const ends = waits.map((wait) => (now += wait))
+        const verdicts = lifeOf(ends)
+        const restarts: number[] = []
+        ends.forEach((end, index) => {
+          const within = restarts.filter((time) => end - time < 1000).length
+          expect(verdicts[index]).toBe(within < 3 ? 'backoff' : 'failed')
+          if (within < 3) restarts.push(end)
+        })
+      }),
+    )
+  })
+})

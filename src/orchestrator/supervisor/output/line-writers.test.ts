@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest'
+import { CapturedOutput } from '../../../../test/rig/supervised-graph.ts'
+import type { LinesHandler } from './line-splitter.ts'
+import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
+import { Sink } from './sink.ts'
+
+/** What a writer makes of these lines. */
+async function written(
+  writer: (sink: Sink) => LinesHandler,
+  ...lines: readonly (string | Buffer)[]
+): Promise<string[]> {
+  const output = new CapturedOutput()
+  const write = writer(new Sink(output, () => {}))
+  write(lines.map((line) => Buffer.from(line).toString('latin1')).join('\n'))
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  return output.lines
+}
+
+describe('for pipes and files (O-31)', () => {
+  test('every line has the prefix, even an empty one; a prefix with "$&" is no pattern', async () => {
+    expect(await written((sink) => plainWriter(sink, '[$&] '), 'one', '', 'two')).toEqual([
+      '[$&] one',
+      '[$&] ',
+      '[$&] two',
+    ])
+  })
+})
+
+describe('for a terminal (O-31)', () => {
+  const pretty = (record: object) => `pretty ${JSON.stringify(record)}\n`
+  const shown = (...lines: readonly string[]) => written((sink) => terminalWriter(sink, '[a] ', pretty), ...lines)
+
+  test('progress that rewrites its line keeps the prefix; a \\r at the end stays as it is', async () => {
+    expect(await shown('10%\r20%\r30%', 'dos\r')).toEqual(['[a] 10%\r[a] 20%\r[a] 30%', '[a] dos\r'])
+  })
+
+  test('a colour that was left on does not reach the next line', async () => {
+    expect(await shown('\u001b[31mred', 'plain')).toEqual(['[a] \u001b[31mred\u001b[0m', '[a] plain'])
+  })
+
+  test("pino's JSON is shown readable; other JSON as it is", async () => {
+    const log = '{"level":30,"time":1,"msg":"läuft"}'
+    expect(await shown(log, '{"level":30}', '{broken')).toEqual([
+      `[a] pretty ${log}`,
+      '[a] {"level":30}',
+      '[a] {broken',
+    ])
+  })
+})
+
+describe('--log-format json (O-31)', () => {
+  const origin = { process: 'a', pid: 7, stream: 'stderr' } as const
+  const shown = async (...lines: readonly (string | Buffer)[]) => {
+    const texts = await written((sink) => jsonWriter(sink, origin), ...lines)
+    return texts.map((text): unknown => JSON.parse(text))
+  }
+
+  test('a line becomes an object with its time and where it came from', async () => {
+    const [record] = await shown('say "hi" – ok\u0000\r')
+    expect(record).toEqual({ time: expect.any(Number), ...origin, line: 'say "hi" – ok\u0000\r' })
+  })
+
+  test('bytes that are not UTF-8 are there too, in base64', async () => {
+    const bytes = Buffer.from([0x41, 0xff, 0x00])
+    expect(await shown(bytes)).toEqual([
+      expect.objectContaining({ line: 'A\uFFFD\u0000', line_base64: bytes.toString('base64') }),
+    ])
+  })
+
+  test('a line that is JSON already is merged, with its own time and pid, and its own numbers', async () => {
+    const [text] = await written((sink) => jsonWriter(sink, origin), '{"time":5,"pid":9,"n":12345678901234567890}')
+    expect(text).toBe('{"process":"a","stream":"stderr","time":5,"pid":9,"n":12345678901234567890}')
+  })
+
+  test('fields of its own that are called as ours move under "child"', async () => {
+    expect(await shown('{"process":"other","msg":"x"}')).toEqual([
+      expect.objectContaining({ process: 'a', msg: 'x', child: { process: 'other' } }),
+    ])
+  })
+
+  test.each(['{}', '[1]', '{"a":1', '"text"', '12', '{"a":1} {"b":2}'])('%s is quoted, not merged', async (line) => {
+    expect(await shown(line)).toEqual([expect.objectContaining({ line })])
+  })
+})

@@ -1,0 +1,195 @@
+import { once } from 'node:events'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createServer } from 'node:net'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../../../test/rig/servers.ts'
+import { isAlive } from '../../../../test/rig/steerable-child.ts'
+import { openRig } from '../../../../test/rig/supervise.ts'
+import { listen } from '../../../../test/rig/tcp-port.ts'
+import { LineTap } from '../output/line-tap.ts'
+import { checkExec } from './exec.ts'
+import { checkHttpGet } from './http-get.ts'
+import { awaitLogLine } from './log-line.ts'
+import { awaitNotification } from './notify.ts'
+import { checkTcpSocket } from './tcp-socket.ts'
+
+const never = new AbortController().signal
+
+describe('tcp_socket', () => {
+  test.each([
+    ['localhost', '127.0.0.1'],
+    ['127.0.0.1', '127.0.0.1'],
+    ['::1', '::1'],
+  ])('%s succeeds if a connection is accepted at %s', async (host, listensOn) => {
+    const port = await listen(
+      createServer((peer) => peer.destroy()),
+      listensOn,
+    )
+    await expect(checkTcpSocket(host, port, never)).resolves.toBeUndefined()
+  })
+
+  test('fails with the reason if nobody listens, or the host is unknown', async () => {
+    await expect(checkTcpSocket('127.0.0.1', await freePort(), never)).rejects.toThrow('ECONNREFUSED')
+    await expect(checkTcpSocket('no-such-host.invalid', 80, never)).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/)
+  })
+
+  test('ends as soon as it is cut short', async () => {
+    const cut = AbortSignal.abort()
+    const port = await listen(createServer())
+    await expect(checkTcpSocket('127.0.0.1', port, cut)).rejects.toThrow('did not answer')
+  })
+})
+
+describe('http_get', () => {
+  const serve = async (listener: RequestListener): Promise<string> => {
+    const server = createHttpServer(listener)
+    onTestFinished(() => server.closeAllConnections())
+    return `http://127.0.0.1:${await listen(server)}/readyz`
+  }
+
+  test.each([200, 204, 301, 302, 399])('%i is success, and a redirect is not followed', async (status) => {
+    let asked = 0
+    const url = await serve((_request, response) => {
+      asked += 1
+      response.writeHead(status, { location: '/elsewhere' }).end()
+    })
+    await checkHttpGet(url, never)
+    expect(asked).toBe(1)
+  })
+
+  test.each([400, 404, 500, 503])('%i is a failure that names it', async (status) => {
+    const url = await serve((_request, response) => void response.writeHead(status).end('body'))
+    await expect(checkHttpGet(url, never)).rejects.toThrow(`${url} answered ${status}`)
+  })
+
+  test('a password in the URL is sent, and never shown (O-42)', async () => {
+    const sent: (string | undefined)[] = []
+    const url = await serve((request, response) => {
+      sent.push(request.headers.authorization)
+      response.writeHead(500).end()
+    })
+    const check = checkHttpGet(url.replace('://', '://me:hunter22@'), never)
+    await expect(check).rejects.toThrow(`${url.replace('://', '://me:***@')} answered 500`)
+    expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
+  })
+
+  test('fails with the reason if nobody listens', async () => {
+    await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, never)).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('a server that accepts and says nothing is given up when it is cut short', async () => {
+    const cut = new AbortController()
+    const url = await serve(() => cut.abort())
+    await expect(checkHttpGet(url, cut.signal)).rejects.toThrow(`${url} did not answer`)
+  })
+})
+
+describe('exec', () => {
+  const context = { cwd: tmpdir(), env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' }, mark: 'test/exec' }
+  const shell = (line: string) => ['/bin/sh', '-c', line] as const
+
+  test('exit code 0 is success, in the cwd and the environment of the process', async () => {
+    await expect(checkExec(['true'], context, never)).resolves.toBeUndefined()
+    await expect(
+      checkExec(shell(`test "$COLOUR" = blue && test "$PWD" = "${tmpdir()}"`), context, never),
+    ).resolves.toBeUndefined()
+  })
+
+  test('any other end fails with it', async () => {
+    await expect(checkExec(shell('exit 3'), context, never)).rejects.toThrow('/bin/sh exited with code 3')
+    await expect(checkExec(shell('kill -9 $$'), context, never)).rejects.toThrow('/bin/sh was ended by SIGKILL')
+  })
+
+  test('a command that is not there, and a folder that is not there, are said so', async () => {
+    await expect(checkExec(['no-such-program'], context, never)).rejects.toThrow('"no-such-program" was not found')
+    await expect(checkExec(['true'], { ...context, cwd: '/no/such' }, never)).rejects.toThrow(
+      '"/no/such" does not exist',
+    )
+  })
+
+  test('cut short, it is ended with all that it started', async () => {
+    const rig = await openRig()
+    const { command, args, env } = rig.program('probe')
+    const cut = new AbortController()
+    const checked = checkExec([command, ...args], { ...context, env }, cut.signal)
+    const failure = checked.catch(String)
+    const probe = await rig.nextStart('probe')
+    await probe.fork('member')
+    const member = await rig.nextStart('member')
+    cut.abort()
+    expect(await failure).toContain('did not end')
+    await Promise.all([probe.gone, member.gone])
+  })
+
+  test('what it leaves in the background is ended when it is done', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ponix-exec-'))
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    await checkExec(shell(`sleep 1000 & echo $! > "${folder}/pid"`), context, never)
+    const pid = Number(await readFile(join(folder, 'pid'), 'utf8'))
+    await expect.poll(() => isAlive(pid)).toBe(false)
+  })
+})
+
+describe('log_line', () => {
+  const seen = (pattern: RegExp, ...lines: readonly string[]) => {
+    const tap = new LineTap()
+    let times = 0
+    awaitLogLine(pattern, tap, () => (times += 1), never)
+    for (const line of lines) tap.push(Buffer.from(line).toString('latin1'))
+    return times
+  }
+
+  test('a line that matches is told once, though more do', () => {
+    expect(seen(/listening on \d+/, 'starting', 'listening on 80\nlistening on 81', 'listening on 82')).toBe(1)
+  })
+
+  test('what matches only across two lines does not', () => {
+    expect(seen(/a.*b/s, 'a\nb')).toBe(0)
+  })
+
+  test('colours are not in the way, and may be matched too', () => {
+    expect(seen(/^ready now$/, '\u001b[32mready\u001b[0m now')).toBe(1)
+    expect(seen(/\[32m/, '\u001b[32mready')).toBe(1)
+  })
+
+  test('text is UTF-8; a global pattern does not skip', () => {
+    expect(seen(/läuft – 1 €/, 'Server läuft – 1 €')).toBe(1)
+    expect(seen(/up/g, 'starting up', 'up')).toBe(1)
+  })
+
+  test('nothing is told once it is not wanted any more', () => {
+    const tap = new LineTap()
+    const over = new AbortController()
+    let times = 0
+    awaitLogLine(/up/, tap, () => (times += 1), over.signal)
+    over.abort()
+    tap.push('up')
+    expect(times).toBe(0)
+  })
+})
+
+describe('notify', () => {
+  test('the first newline is told, once; what comes before and after it is dropped', async () => {
+    const stream = new PassThrough()
+    let times = 0
+    awaitNotification(stream, () => (times += 1), never)
+    stream.write('no newline yet')
+    stream.write('\n\nmore\n')
+    stream.end('\n')
+    await once(stream, 'end')
+    expect(times).toBe(1)
+  })
+
+  test('one that closes it without a newline is not ready', async () => {
+    const stream = new PassThrough()
+    let times = 0
+    awaitNotification(stream, () => (times += 1), never)
+    stream.end('half')
+    await once(stream, 'end')
+    expect(times).toBe(0)
+  })
+})

@@ -1,0 +1,79 @@
+import { getEventListeners } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { probeOf } from '../../../../test/rig/supervised-graph.ts'
+import { poll, type Check } from './poll.ts'
+
+const probe = (over: object = {}) =>
+  probeOf({ type: 'notify' }, { periodMs: { beforeReady: 200, afterReady: 5000 }, ...over })
+
+/** Polls with the results given, then ends; on a clock that only waits move. */
+async function polled(results: readonly (true | string)[], settings: object = {}, checkTakesMs = 0) {
+  const over = new AbortController()
+  const happened: string[] = []
+  const waits: number[] = []
+  let now = 0
+  const left = [...results]
+  const check: Check = async () => {
+    now += checkTakesMs
+    const result = left.shift()
+    if (left.length === 0) queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => over.abort())))
+    if (result !== true) throw new Error(result)
+  }
+  const sleep = async (ms: number, signal?: AbortSignal) => {
+    // The limit of one check, not a wait between two.
+    if (ms === 2000) return new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
+    waits.push(ms)
+    now += ms
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const listener = {
+    onReady: () => happened.push('ready'),
+    onUnhealthy: (reason: string) => happened.push(`unhealthy: ${reason}`),
+  }
+  await poll(probe(settings), check, listener, over.signal, { now: () => now, sleep })
+  return { happened, waits, listeners: getEventListeners(over.signal, 'abort').length }
+}
+
+describe('a probe that asks', () => {
+  test('tells of each change and of nothing else', async () => {
+    const { happened } = await polled(['no', true, true, 'gone', 'gone', true, true], { failureThreshold: 2 })
+    expect(happened).toEqual(['ready', 'unhealthy: gone', 'ready'])
+  })
+
+  test('asks often until the first success, and seldom after it', async () => {
+    const { waits } = await polled(['no', 'no', true, true, true], { initialDelayMs: 70 })
+    expect(waits.slice(0, 5)).toEqual([70, 200, 200, 5000, 5000])
+  })
+
+  test('the period is from start to start: a check that takes its time shortens the wait', async () => {
+    const { waits } = await polled(['no', 'no', 'no'], {}, 150)
+    expect(waits.slice(1, 3)).toEqual([50, 50])
+  })
+
+  test('leaves no listeners behind, however often it asks', async () => {
+    const { listeners } = await polled(Array.from({ length: 50 }, () => true as const))
+    expect(listeners).toBe(0)
+  })
+
+  test('a check that does not end in time has failed, and the reason says after how long', async () => {
+    const over = new AbortController()
+    const reasons: string[] = []
+    let asked = 0
+    const check: Check = (signal) => {
+      asked += 1
+      if (asked === 1) return Promise.resolve()
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('it did not answer')), { once: true })
+      })
+    }
+    const listener = {
+      onReady: () => {},
+      onUnhealthy: (reason: string) => {
+        reasons.push(reason)
+        over.abort()
+      },
+    }
+    await poll(probeOf({ type: 'notify' }, { timeoutMs: 20 }), check, listener, over.signal)
+    expect(reasons).toEqual(['it did not answer within 20 ms'])
+  })
+})

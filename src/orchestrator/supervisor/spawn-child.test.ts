@@ -1,0 +1,42 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { MARK_VARIABLE } from './process-table.ts'
+
+describe('what a child gets (O-42)', () => {
+  test('the environment it was given and the mark of its supervisor, nothing of the orchestrator’s own', async () => {
+    const rig = await openRig()
+    const program = rig.program('a')
+    supervise([{ name: 'a', ...program, env: { ...program.env, COLOUR: 'blue' } }])
+    const { [MARK_VARIABLE]: mark, ...environment } = await (await rig.nextStart('a')).environment()
+    expect(environment).toEqual({ ...program.env, COLOUR: 'blue' })
+    expect(mark).toMatch(/^[\w-]+\/a\/1$/)
+  })
+
+  test('an empty stdin, and a process group and session of its own (O-37)', async () => {
+    const rig = await openRig()
+    supervise([{ name: 'a', ...rig.program('a') }])
+    const { pid } = await rig.nextStart('a')
+    expect(readlinkSync(`/proc/${pid}/fd/0`)).toBe('/dev/null')
+    const [, , group, session] = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/.*\) /s, '').split(' ')
+    expect([Number(group), Number(session)]).toEqual([pid, pid])
+  })
+
+  test('arguments as they are, with no shell between; with "shell" a line for /bin/sh', async () => {
+    const graph = supervise([
+      { name: 'plain', kind: 'task', command: 'printf', args: ['%s|', '$HOME *', "it's", ''] },
+      { name: 'shell', kind: 'task', command: 'printf "%s" "$((1 + 1))"', shell: true },
+    ])
+    await graph.ended
+    expect(graph.stdout.lines.sort()).toEqual(["[plain]        $HOME *|it's||", '[shell]        2'])
+  })
+
+  test('a line for the shell that cannot be started is not shown: it may hold secrets', async () => {
+    const line = `DB_PASSWORD=hunter22 true ${'x'.repeat(200_000)}`
+    const graph = supervise([{ name: 'a', command: line, shell: true }])
+    await graph.ended
+    const failures = graph.events.filter((event) => event.type === 'spawn_failed')
+    expect(failures).toEqual([expect.objectContaining({ message: expect.stringMatching(/^"\/bin\/sh" could not be/) })])
+    expect(JSON.stringify(graph.events)).not.toContain('hunter22')
+  })
+})

@@ -1,0 +1,129 @@
+import { createServer } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { freePort } from '../../../test/rig/servers.ts'
+import { probeOf } from '../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { listen } from '../../../test/rig/tcp-port.ts'
+import { brokerAddress } from './mqtt-broker.ts'
+
+const sleeper = { command: 'sleep', args: ['1000'] }
+const ready = (name: string) => ({ name, condition: 'ready' }) as const
+
+/** Something that accepts connections; resolves with its port. */
+const accept = (host: string, port?: number) =>
+  listen(
+    createServer((peer) => peer.destroy()),
+    host,
+    port,
+  )
+
+describe('the MQTT broker (O-30)', () => {
+  test.each([
+    ['localhost', '127.0.0.1'],
+    ['127.0.0.1', '127.0.0.1'],
+    ['::1', '::1'],
+  ])('at %s, once it accepts a connection, its users start', async (host, listensOn) => {
+    const port = await accept(listensOn)
+    const graph = supervise([{ name: 'user', ...sleeper, usesMqttBroker: true }], {
+      mqttBroker: { host, port, required: true },
+    })
+    await graph.next('process_started', 'user')
+    expect(graph.story('mqtt_broker_unreachable')).toEqual([])
+  })
+
+  test('an IPv6 address is shown in brackets', () => {
+    const broker = { port: 1883, required: true, providedBy: null }
+    expect(brokerAddress({ ...broker, host: '::1' })).toBe('[::1]:1883')
+    expect(brokerAddress({ ...broker, host: 'localhost' })).toBe('localhost:1883')
+  })
+
+  test('one that comes up later is waited for; those that do not use it start at once', async () => {
+    const port = await freePort()
+    const graph = supervise(
+      [
+        { name: 'user', ...sleeper, usesMqttBroker: true },
+        { name: 'other', ...sleeper },
+      ],
+      { mqttBroker: { port, required: true } },
+    )
+    expect(await graph.next('mqtt_broker_waiting')).toMatchObject({ address: `127.0.0.1:${port}` })
+    await graph.next('process_started', 'other')
+    expect(graph.story('process_started')).toEqual(['started other'])
+    await accept('127.0.0.1', port)
+    await graph.next('process_started', 'user')
+    await graph.next('all_ready')
+  })
+
+  test('that cannot be reached is one error with the address; what was up is stopped, exit 1', async () => {
+    const rig = await openRig()
+    const port = await freePort()
+    const user = { name: 'user', ...sleeper, usesMqttBroker: true }
+    const graphs = ['127.0.0.1', 'no-such-host.invalid'].map((host) => {
+      const graph = supervise([user, { name: 'other', ...rig.program(host) }], {
+        mqttBroker: { host, port, required: true },
+      })
+      return { host, graph }
+    })
+    const unused = supervise([{ name: 'other', ...sleeper }], { mqttBroker: { port, required: true } })
+    const provided = supervise(
+      [
+        { name: 'broker', ...sleeper },
+        { ...user, dependsOn: [ready('broker')] },
+      ],
+      {
+        mqttBroker: { port, required: true, providedBy: 'broker' },
+      },
+    )
+    for (const { host, graph } of graphs) {
+      const other = await rig.nextStart(host)
+      const { address, reason } = await graph.next('mqtt_broker_unreachable')
+      expect(address).toBe(`${host}:${port}`)
+      expect(reason).toMatch(/ECONNREFUSED|ENOTFOUND|EAI_AGAIN/)
+      expect(await graph.ended).toEqual({ exitCode: 1 })
+      expect(graph.story('mqtt_broker_unreachable', 'process_started')).toEqual([
+        'started other',
+        'mqtt_broker_unreachable',
+      ])
+      expect(other.isGone).toBe(true)
+    }
+    // Given, but used by nobody; and provided by a process that does not listen there.
+    for (const graph of [unused, provided]) {
+      await graph.next('mqtt_broker_unreachable')
+      expect(await graph.ended).toEqual({ exitCode: 1 })
+    }
+    expect(provided.story('process_started')).toEqual(['started broker'])
+  })
+
+  test('a stop while it is waited for ends at once, with 0, and its users never start', async () => {
+    const graph = supervise([{ name: 'user', ...sleeper, usesMqttBroker: true }], {
+      mqttBroker: { port: await freePort(), required: true },
+    })
+    await graph.next('mqtt_broker_waiting')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(graph.story('process_started', 'mqtt_broker_unreachable')).toEqual([])
+  })
+
+  //  user ── broker (provides mqtt_broker)
+  test('a process that provides it is waited for until it is ready, then the address is checked, then users start', async () => {
+    const rig = await openRig()
+    const port = await freePort()
+    const graph = supervise(
+      [
+        { name: 'user', ...rig.program('user'), usesMqttBroker: true },
+        { name: 'broker', ...rig.program('broker'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
+      ],
+      { mqttBroker: { port, required: true, providedBy: 'broker' } },
+    )
+    const first = await rig.nextStart('broker')
+    await first.exit(1)
+    const second = await rig.nextStart('broker')
+    expect(graph.story('mqtt_broker_waiting', 'mqtt_broker_unreachable')).toEqual([])
+    await second.print('up\n')
+    await graph.next('mqtt_broker_waiting')
+    expect(rig.starts('user')).toBe(0)
+    await second.listen(port)
+    await rig.nextStart('user')
+    await graph.stop()
+    expect(graph.story('process_stopped')).toEqual(['stopped user', 'stopped broker'])
+  })
+})

@@ -1,0 +1,202 @@
+import { describe, expect, test } from 'vitest'
+import { probeOf } from '../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import type { ChildRig } from '../../../test/rig/steerable-child.ts'
+
+const started = (name: string) => ({ name, condition: 'started' }) as const
+const ready = (name: string) => ({ name, condition: 'ready' }) as const
+const withDependency = { onDependencyRestart: 'restart' } as const
+
+/** A liveness probe that is a steerable child itself: the test decides what it answers. */
+function steeredLiveness(rig: ChildRig) {
+  const { command, args } = rig.program('probe')
+  const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${command}" "${args[0]}"`] as const
+  return probeOf({ type: 'exec', command: exec }, { timeoutMs: 60_000, failureThreshold: 2 })
+}
+
+describe('when a process has failed for good', () => {
+  test('max_attempts within window_ms, on real children', async () => {
+    const graph = supervise([
+      { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 3, windowMs: 60_000, resetAfterMs: 0 } },
+    ])
+    const { reason } = await graph.next('process_failed', 'a')
+    expect(reason).toBe('exited with code 1, after 3 restarts within 60000 ms')
+    expect(graph.story('process_started')).toHaveLength(4)
+  })
+
+  test('isolate: the others go on, and the exit code is 1 at the end', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 1 } },
+      { name: 'b', ...rig.program('b'), restart: { policy: 'never' } },
+    ])
+    const b = await rig.nextStart('b')
+    await graph.next('process_failed', 'a')
+    await b.exit(0)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('stopping')).toEqual([])
+  })
+
+  //  web ── db      bad (when_failed: stop)
+  test('stop: everything stops in order, exit code 1', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'web', ...rig.program('web'), dependsOn: [started('db')] },
+      { name: 'bad', ...rig.program('bad'), restart: { maxAttempts: 1 }, whenFailed: 'stop' },
+    ])
+    await Promise.all([rig.nextStart('db'), rig.nextStart('web')])
+    await (await rig.nextStart('bad')).exit(4)
+    await (await rig.nextStart('bad')).exit(5)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('process_stopped')).toEqual(['stopped web', 'stopped db'])
+    expect(graph.events).toContainEqual({
+      type: 'stopping',
+      reason: { type: 'process_failed', process: 'bad', reason: 'exited with code 5, after 1 restart' },
+    })
+  })
+
+  test('stop: also if it was not ready in time', async () => {
+    const probe = probeOf({ type: 'log_line', pattern: /^never$/ })
+    const graph = supervise([
+      { name: 'a', command: 'sleep', args: ['1000'], startupTimeoutMs: 50, readinessProbe: probe, whenFailed: 'stop' },
+      { name: 'b', command: 'sleep', args: ['1000'] },
+    ])
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('process_failed', 'process_stopped').sort()).toEqual(['failed a', 'stopped a', 'stopped b'])
+  })
+})
+
+describe('the liveness probe', () => {
+  test('as many failures in a row as its threshold stop the process, and it starts again as after an exit', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), livenessProbe: steeredLiveness(rig) }])
+    const first = await rig.nextStart('a')
+    await first.keep('SIGTERM')
+    for (const code of [1, 0, 1]) await (await rig.nextStart('probe')).exit(code)
+    expect(graph.story('liveness_failed')).toEqual([])
+    await (await rig.nextStart('probe')).exit(7)
+    expect(await first.nextSignal()).toBe('SIGTERM')
+    expect(rig.starts('a')).toBe(1)
+    await first.exit(0)
+    const second = await rig.nextStart('a')
+    expect(graph.events).toContainEqual({
+      type: 'liveness_failed',
+      process: 'a',
+      reason: '/bin/sh exited with code 7',
+    })
+    expect(await graph.next('restart_scheduled', 'a')).toMatchObject({ attempt: 1 })
+    expect(rig.living.filter((child) => child.name === 'a')).toEqual([second])
+  })
+
+  test('is asked only once the process is ready', async () => {
+    const rig = await openRig()
+    supervise([
+      {
+        name: 'a',
+        ...rig.program('a'),
+        readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }),
+        livenessProbe: steeredLiveness(rig),
+      },
+    ])
+    const a = await rig.nextStart('a')
+    await a.print('not yet\n')
+    expect(rig.starts('probe')).toBe(0)
+    await a.print('up\n')
+    await rig.nextStart('probe')
+  })
+
+  test('its failures count as restarts: in the end the process has failed for good', async () => {
+    const graph = supervise([
+      {
+        name: 'a',
+        command: 'sleep',
+        args: ['1000'],
+        livenessProbe: probeOf({ type: 'exec', command: ['false'] }),
+        restart: { policy: 'on_failure', maxAttempts: 2 },
+      },
+    ])
+    expect(await graph.next('process_failed', 'a')).toMatchObject({
+      reason: 'failed its liveness probe: false exited with code 1, after 2 restarts',
+    })
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('process_started')).toHaveLength(3)
+  })
+
+  test('a stop while it goes down for its liveness is a stop: it is not started again', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), livenessProbe: steeredLiveness(rig) }])
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    await (await rig.nextStart('probe')).exit(1)
+    await (await rig.nextStart('probe')).exit(1)
+    await a.nextSignal()
+    const ended = graph.stop()
+    await a.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect([rig.starts('a'), rig.living]).toEqual([1, []])
+  })
+})
+
+describe('on_dependency_restart', () => {
+  //  web (restart) ── api (restart) ── db      log (ignore) ── db
+  test('restart: dependents go down before it comes up again, in reverse order, and up after it; others stay', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
+      { name: 'api', ...rig.program('api'), dependsOn: [ready('db')], ...withDependency },
+      { name: 'web', ...rig.program('web'), dependsOn: [ready('api')], ...withDependency },
+      { name: 'log', ...rig.program('log'), dependsOn: [ready('db')] },
+    ])
+    const db = await rig.nextStart('db')
+    await db.print('up\n')
+    const [api, web, log] = [await rig.nextStart('api'), await rig.nextStart('web'), await rig.nextStart('log')]
+    await api.keep('SIGTERM')
+    await web.keep('SIGTERM')
+    await db.exit(1)
+    await web.nextSignal()
+    expect(graph.story('process_stopping')).toEqual(['stopping web'])
+    await web.exit(0)
+    await api.nextSignal()
+    expect(rig.starts('db')).toBe(1)
+    await api.exit(0)
+    const again = await rig.nextStart('db')
+    expect([rig.starts('api'), rig.starts('web')]).toEqual([1, 1])
+    await again.print('up\n')
+    await rig.nextStart('api')
+    await rig.nextStart('web')
+    expect([rig.starts('log'), log.isGone]).toEqual([1, false])
+    expect(graph.story('process_started').slice(-3)).toEqual(['started db', 'started api', 'started web'])
+  })
+
+  test('a stop meanwhile ends everything, and nothing comes up again', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+    ])
+    const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
+    await api.keep('SIGTERM')
+    await db.exit(1)
+    await api.nextSignal()
+    const ended = graph.stop()
+    await api.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect([rig.starts('db'), rig.starts('api'), rig.living]).toEqual([1, 1, []])
+  })
+
+  test('it goes down with a dependency that fails its liveness probe, too', async () => {
+    const rig = await openRig()
+    supervise([
+      { name: 'db', ...rig.program('db'), livenessProbe: steeredLiveness(rig) },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+    ])
+    const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
+    await (await rig.nextStart('probe')).exit(1)
+    await (await rig.nextStart('probe')).exit(1)
+    await Promise.all([db.gone, api.gone])
+    await rig.nextStart('db')
+    await rig.nextStart('api')
+    expect([rig.starts('db'), rig.starts('api')]).toEqual([2, 2])
+  })
+})

@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest'
+import { isAlive } from '../../../test/rig/steerable-child.ts'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+
+describe('nothing is left (O-37)', () => {
+  test('a stop ends when the group is empty, not when its leader is gone', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const leader = await rig.nextStart('a')
+    await leader.fork('member')
+    const member = await rig.nextStart('member')
+    await member.keep('SIGTERM')
+    const ended = graph.stop()
+    await leader.gone
+    expect(await member.nextSignal()).toBe('SIGTERM')
+    expect(graph.story('process_stopped')).toEqual([])
+    await member.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+  })
+
+  test('a member that ignores the signal gets SIGKILL although its leader is gone', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { timeoutMs: 100 } }])
+    const leader = await rig.nextStart('a')
+    await leader.fork('member', { holdsOutput: true })
+    const member = await rig.nextStart('member')
+    await member.keep('SIGTERM')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(isAlive(member.pid)).toBe(false)
+    expect(graph.story('process_killed')).toEqual(['killed a'])
+  })
+
+  test('what a task left in the background is ended with the rest', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'task', kind: 'task', ...rig.program('task') }])
+    const task = await rig.nextStart('task')
+    await task.fork('left')
+    const left = await rig.nextStart('left')
+    await task.exit(0)
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+    expect(isAlive(left.pid)).toBe(false)
+  })
+
+  test('a daemonised grandchild with a session of its own is found and ended', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const leader = await rig.nextStart('a')
+    await leader.fork('daemon', { session: true })
+    const daemon = await rig.nextStart('daemon')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(isAlive(daemon.pid)).toBe(false)
+    expect(graph.events).toContainEqual({ type: 'descendants_killed', process: 'a', pids: [daemon.pid] })
+  })
+
+  test('one that was halted with SIGSTOP is stopped like any other', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const a = await rig.nextStart('a')
+    process.kill(a.pid, 'SIGSTOP')
+    await graph.stop()
+    expect(graph.story('process_killed')).toEqual([])
+    expect(isAlive(a.pid)).toBe(false)
+  })
+
+  test('a kill ends everything at once: stubborn ones, their groups, and daemons', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'a', ...rig.program('a'), shutdown: { timeoutMs: 3_600_000 } },
+      {
+        name: 'b',
+        ...rig.program('b'),
+        shutdown: { timeoutMs: 3_600_000 },
+        dependsOn: [{ name: 'a', condition: 'ready' }],
+      },
+    ])
+    const [a, b] = [await rig.nextStart('a'), await rig.nextStart('b')]
+    await a.fork('member')
+    await a.fork('daemon', { session: true })
+    const [member, daemon] = [await rig.nextStart('member'), await rig.nextStart('daemon')]
+    for (const child of [a, b, member, daemon]) await child.keep('SIGTERM')
+    const ended = graph.stop()
+    await b.nextSignal()
+    graph.supervisor.kill()
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect([a, b, member, daemon].filter((child) => isAlive(child.pid))).toEqual([])
+  })
+})

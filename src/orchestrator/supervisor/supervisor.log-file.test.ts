@@ -1,0 +1,137 @@
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import type { LogFileSettings } from '../config/resolved.ts'
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-log-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+const logTo = (path: string, settings: Partial<LogFileSettings> = {}, quiet = true) => ({
+  log: { file: { path, maxSize: 10_000_000, maxFiles: 5, ...settings }, quiet },
+})
+const task = (name: string, command: string) => ({ name, kind: 'task', command, shell: true }) as const
+const numbers = (count: number) => Array.from({ length: count }, (_, index) => `${index + 1}\n`).join('')
+const text = (path: string) => readFileSync(path, 'utf8')
+
+describe('the log file of a process (O-31)', () => {
+  test('has its lines as they are, of both streams and all of its lives; its folder is made', async () => {
+    const path = join(newFolder(), 'deep/er/a.log')
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path, {}, false) }])
+    const first = await rig.nextStart('a')
+    await first.print(Buffer.from('one \u001b[31m\xff\x00\n', 'latin1'))
+    await first.printError('two\n')
+    await first.print('a last line without an end')
+    await first.exit(1)
+    await (await rig.nextStart('a')).print('three\n')
+    await graph.stop()
+    const lines = readFileSync(path, 'latin1').split('\n')
+    expect(lines.toSorted()).toEqual(['', 'a last line without an end', 'one \u001b[31m\xff\x00', 'three', 'two'])
+    expect(graph.stdout.text).toContain('[a]            three\n')
+  })
+
+  test('quiet shows nothing on the terminal; the file and the history have it', async () => {
+    const path = join(newFolder(), 'a.log')
+    const graph = supervise([{ ...task('a', 'echo out; echo err >&2'), ...logTo(path) }])
+    await graph.ended
+    expect([graph.stdout.text, graph.stderr.text]).toEqual(['', ''])
+    expect(text(path).split('\n').toSorted()).toEqual(['', 'err', 'out'])
+    expect(
+      graph.supervisor.logs
+        .tail(['a'], 10)
+        .map(({ line }) => line)
+        .toSorted(),
+    ).toEqual(['err', 'out'])
+  })
+
+  test('rotates at full rate: no line is torn, lost or in two files, and no file is larger than it may be', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'a.log')
+    const limits = { maxSize: 100_000, maxFiles: 100 }
+    const graph = supervise([{ ...task('a', 'seq 1 500000'), ...logTo(path, limits) }])
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+    const count = readdirSync(folder).length
+    const files = [...Array.from({ length: count - 1 }, (_, index) => `${path}.${count - 1 - index}`), path].map(text)
+    expect(files.join('')).toBe(numbers(500_000))
+    for (const file of files) {
+      expect(file.length).toBeLessThanOrEqual(100_000)
+      expect(file.endsWith('\n')).toBe(true)
+    }
+    expect(files.slice(0, -1).every((file) => file.length > 99_000)).toBe(true)
+  })
+
+  test('keeps no more old files than it may, the newest ones; a line longer than a file has one for itself', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'a.log')
+    const command = `seq 1 2000; head -c 3000 /dev/zero | tr '\\0' x; echo; echo end`
+    const graph = supervise([{ ...task('a', command), ...logTo(path, { maxSize: 1000, maxFiles: 2 }) }])
+    await graph.ended
+    expect(readdirSync(folder).toSorted()).toEqual(['a.log', 'a.log.1', 'a.log.2'])
+    expect(text(path)).toBe('end\n')
+    expect(text(`${path}.1`)).toBe(`${'x'.repeat(3000)}\n`)
+    expect(text(`${path}.2`)).toMatch(/\n2000\n$/)
+  })
+
+  test('goes on in the file of an earlier run, whose cut-off last line stays one of its own', async () => {
+    const path = join(newFolder(), 'a.log')
+    writeFileSync(path, 'before\ncut o')
+    await supervise([{ ...task('a', 'echo after'), ...logTo(path, { maxSize: 100 }) }]).ended
+    expect(text(path)).toBe('before\ncut o\nafter\n')
+  })
+
+  test('that is no regular file is written to and never renamed', async () => {
+    const path = join(newFolder(), 'null')
+    symlinkSync('/dev/null', path)
+    const graph = supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 10 }) }])
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+    expect([existsSync(`${path}.1`), graph.story('log_file_failed')]).toEqual([false, []])
+  })
+})
+
+describe('a log file that cannot be written to (O-31)', () => {
+  test('on a full disk is told of once, slows nobody, and is written again as soon as there is room', async () => {
+    const folder = newFolder()
+    const path = join(folder, 'a.log')
+    symlinkSync('/dev/full', path)
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path) }])
+    const a = await rig.nextStart('a')
+    await a.print('first\n')
+    expect(await graph.next('log_file_failed')).toMatchObject({
+      process: 'a',
+      path,
+      reason: 'no space left on device (ENOSPC)',
+    })
+    // More than waits for a file: nobody would take the rest if the process were slowed.
+    await a.print(`${'x'.repeat(999)}\n`, 5000)
+    await a.print('last\n')
+    const file = join(folder, 'real.log')
+    rmSync(path)
+    symlinkSync(file, path)
+    const { lostLines } = await graph.next('log_file_resumed')
+    await a.print('again\n')
+    await graph.stop()
+    const lines = text(file).split('\n')
+    expect(lines[0]).toBe('first')
+    expect(lines.at(-2)).toBe('again')
+    expect(lines.length - 1 + lostLines).toBe(5003)
+    expect(lostLines).toBeGreaterThan(3000)
+    expect(graph.story('log_file_failed', 'process_exited')).toEqual(['log_file_failed a'])
+  })
+
+  test('because its folder is a file is told of once, and a stop does not wait for it', async () => {
+    const folder = newFolder()
+    writeFileSync(join(folder, 'file'), '')
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(join(folder, 'file', 'a.log'), {}, false) }])
+    await (await rig.nextStart('a')).print('one\n')
+    expect((await graph.next('log_file_failed')).reason).toMatch(/ \((ENOTDIR|EEXIST)\)$/)
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(graph.stdout.text).toContain('one\n')
+  })
+})

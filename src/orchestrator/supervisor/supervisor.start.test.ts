@@ -1,0 +1,292 @@
+import { describe, expect, test } from 'vitest'
+import { probeOf } from '../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+
+const ready = (name: string) => ({ name, condition: 'ready' }) as const
+const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
+const log = (pattern: RegExp) => probeOf({ type: 'log_line', pattern })
+
+describe('the start (O-22)', () => {
+  //  a   b ── c
+  test('processes that do not wait for each other start at the same time, in the order of the file', async () => {
+    const graph = supervise([
+      { name: 'zeta', command: 'sleep', args: ['60'] },
+      { name: '10', command: 'sleep', args: ['60'] },
+      { name: 'alpha', command: 'sleep', args: ['60'] },
+      { name: '9', command: 'sleep', args: ['60'] },
+    ])
+    await graph.next('all_ready')
+    expect(graph.story('process_started')).toEqual(['started zeta', 'started 10', 'started alpha', 'started 9'])
+    const pids = graph.events.flatMap((event) => (event.type === 'process_started' ? [event.pid] : []))
+    expect(new Set(pids).size).toBe(4)
+  })
+
+  //  c ── b ── a
+  test('a dependent starts when what it waits for is ready, and not before', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'c', ...rig.program('c'), dependsOn: [ready('b')] },
+      { name: 'b', ...rig.program('b'), dependsOn: [ready('a')], readinessProbe: log(/^up$/) },
+      { name: 'a', ...rig.program('a'), readinessProbe: log(/^listening on \d+$/) },
+    ])
+    const a = await rig.nextStart('a')
+    await a.print('listening on nothing\n')
+    expect(graph.story('process_started')).toEqual(['started a'])
+    await a.printError('listening on 80\n')
+    const b = await rig.nextStart('b')
+    expect(graph.story('process_started', 'process_ready')).toEqual(['started a', 'ready a', 'started b'])
+    await b.print('\u001b[32mup\u001b[0m\n')
+    await rig.nextStart('c')
+    const { count } = await graph.next('all_ready')
+    expect(count).toBe(3)
+  })
+
+  test('a process without a probe counts as ready when it runs', async () => {
+    const graph = supervise([
+      { name: 'b', command: 'sleep', args: ['60'], dependsOn: [ready('a')] },
+      { name: 'a', command: 'sleep', args: ['60'] },
+    ])
+    await graph.next('all_ready')
+    expect(graph.story('process_started', 'process_ready')).toEqual(['started a', 'started b'])
+  })
+
+  test('a dependency that is not supervised counts as there', async () => {
+    const graph = supervise([{ name: 'a', command: 'sleep', args: ['60'], dependsOn: [ready('disabled')] }])
+    await graph.next('process_started', 'a')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+  })
+})
+
+describe('waiting for what is not ready yet (O-36)', () => {
+  test('a dependent waits through restarts of its dependency', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), readinessProbe: log(/^ready$/) },
+      { name: 'web', ...rig.program('web'), dependsOn: [ready('db')] },
+    ])
+    const first = await rig.nextStart('db')
+    await first.exit(1)
+    const second = await rig.nextStart('db')
+    expect(rig.starts('web')).toBe(0)
+    await second.print('ready\n')
+    await rig.nextStart('web')
+    expect(graph.story('process_started', 'process_exited', 'process_ready')).toEqual([
+      'started db',
+      'exited db',
+      'started db',
+      'ready db',
+      'started web',
+    ])
+  })
+
+  test('with startup_timeout_ms it gives up, shows the last 20 lines, and the start has failed', async () => {
+    const lines = Array.from({ length: 25 }, (_, index) => `line ${index}`)
+    const graph = supervise([
+      { name: 'other', command: 'sleep', args: ['60'] },
+      {
+        name: 'db',
+        command: `${lines.map((line) => `echo ${line}`).join(';')}; sleep 60`,
+        shell: true,
+        startupTimeoutMs: 2000,
+        readinessProbe: log(/^never$/),
+      },
+      { name: 'web', command: 'true', dependsOn: [ready('db')] },
+    ])
+    const failed = await graph.next('process_failed', 'db')
+    expect(failed).toMatchObject({ reason: 'not ready after 2000 ms', lastLines: lines.slice(5) })
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('process_skipped')).toEqual(['skipped web'])
+    expect(graph.events).toContainEqual({
+      type: 'stopping',
+      reason: { type: 'start_failed', process: 'db', message: 'not ready after 2000 ms' },
+    })
+  })
+
+  test('one that restarts again and again has one startup_timeout_ms for all its starts', async () => {
+    const graph = supervise([
+      { name: 'db', command: 'echo no', shell: true, startupTimeoutMs: 2000, readinessProbe: log(/^never$/) },
+      { name: 'web', command: 'true', dependsOn: [ready('db')] },
+    ])
+    const { lastLines } = await graph.next('process_failed', 'db')
+    expect(lastLines[0]).toBe('no')
+    expect(lastLines.length).toBeGreaterThan(1)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+  })
+
+  test('if nobody waits for it, the others go on', async () => {
+    const graph = supervise([
+      { name: 'slow', command: 'sleep', args: ['60'], startupTimeoutMs: 50, readinessProbe: log(/^never$/) },
+      { name: 'other', command: 'sleep', args: ['60'] },
+    ])
+    await graph.next('process_stopped', 'slow')
+    expect(graph.story('stopping', 'process_stopped')).toEqual(['stopped slow'])
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+  })
+})
+
+describe('tasks (O-35)', () => {
+  test('a dependent starts when the task has succeeded', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'migrate', kind: 'task', ...rig.program('migrate') },
+      { name: 'api', ...rig.program('api'), dependsOn: [completed('migrate')] },
+    ])
+    const migrate = await rig.nextStart('migrate')
+    expect(graph.story('process_started')).toEqual(['started migrate'])
+    await migrate.exit(0)
+    await rig.nextStart('api')
+    expect(graph.story('process_completed', 'process_started')).toEqual([
+      'started migrate',
+      'completed migrate',
+      'started api',
+    ])
+    expect(graph.events.filter((event) => event.type === 'restart_scheduled')).toEqual([])
+  })
+
+  //  web ── api ── migrate     db (runs already)
+  test('one that fails stops the start: dependents are skipped, and why; what runs is stopped; exit code 1', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'migrate', kind: 'task', ...rig.program('migrate'), dependsOn: [ready('db')] },
+      { name: 'api', command: 'true', dependsOn: [completed('migrate')] },
+      { name: 'web', command: 'true', dependsOn: [ready('api')] },
+    ])
+    const migrate = await rig.nextStart('migrate')
+    await migrate.exit(3)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.events.filter((event) => event.type === 'process_skipped')).toEqual([
+      { type: 'process_skipped', process: 'api', because: '"migrate" exited with code 3' },
+      { type: 'process_skipped', process: 'web', because: '"api" was skipped' },
+    ])
+    expect(graph.story('process_failed', 'process_stopped')).toEqual(['failed migrate', 'stopped db'])
+    expect(rig.living).toEqual([])
+  })
+
+  //  clean ── (completed) ── migrate ── db      other
+  test('what waits for its end, however it ends, still runs, with what it needs; all else is stopped', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'other', ...rig.program('other') },
+      { name: 'migrate', kind: 'task', ...rig.program('migrate'), dependsOn: [ready('db')] },
+      {
+        name: 'clean',
+        kind: 'task',
+        ...rig.program('clean'),
+        dependsOn: [{ name: 'migrate', condition: 'completed' }, ready('db')],
+      },
+    ])
+    const [db, other, migrate] = [
+      await rig.nextStart('db'),
+      await rig.nextStart('other'),
+      await rig.nextStart('migrate'),
+    ]
+    await migrate.exit(1)
+    const clean = await rig.nextStart('clean')
+    await other.gone
+    expect(db.isGone).toBe(false)
+    await clean.exit(0)
+    await db.exit(0)
+    const again = await rig.nextStart('db')
+    expect(again.pid).not.toBe(db.pid)
+    await graph.stop()
+    expect(graph.story('process_completed')).toEqual(['completed clean'])
+  })
+
+  test('a task with a restart policy is tried again before it has failed', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'task', kind: 'task', ...rig.program('task'), restart: { policy: 'on_failure', maxAttempts: 1 } },
+    ])
+    await (await rig.nextStart('task')).exit(1)
+    await (await rig.nextStart('task')).exit(1)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.story('process_started', 'process_failed')).toEqual(['started task', 'started task', 'failed task'])
+  })
+})
+
+describe('when nothing is left to supervise (O-35)', () => {
+  test('it ends with 0 if all went well', async () => {
+    const graph = supervise([
+      { name: 'task', kind: 'task', command: 'true' },
+      { name: 'once', command: 'true', restart: { policy: 'on_failure' } },
+    ])
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+    expect(graph.events.at(-1)?.type).toBe('stopped')
+  })
+
+  test('it ends with 1 if one failed for good, and the others went on until their end', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'never', command: 'exit 4', shell: true, restart: { policy: 'never' } },
+      { name: 'long', ...rig.program('long'), restart: { policy: 'never' } },
+    ])
+    const long = await rig.nextStart('long')
+    await graph.next('process_failed', 'never')
+    expect(long.isGone).toBe(false)
+    await long.exit(0)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+    expect(graph.events).not.toContainEqual(expect.objectContaining({ type: 'stopping' }))
+  })
+
+  test('dependents of a service that failed for good are skipped', async () => {
+    const graph = supervise([
+      { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 2 }, readinessProbe: log(/never/) },
+      { name: 'b', command: 'true', dependsOn: [ready('a')] },
+    ])
+    const { because } = await graph.next('process_skipped', 'b')
+    expect(because).toBe('"a" failed: exited with code 1, after 2 restarts')
+    expect(await graph.ended).toEqual({ exitCode: 1 })
+  })
+})
+
+describe('--abort-on-exit and --exit-code-from', () => {
+  test('any end stops all, and its code is the answer', async () => {
+    const rig = await openRig()
+    const graph = supervise(
+      [
+        { name: 'a', ...rig.program('a') },
+        { name: 'b', ...rig.program('b') },
+      ],
+      { abortOnExit: true },
+    )
+    const [a, b] = [await rig.nextStart('a'), await rig.nextStart('b')]
+    await a.exit(7)
+    expect(await graph.ended).toEqual({ exitCode: 7 })
+    await b.gone
+    expect(graph.events.filter((event) => event.type === 'restart_scheduled')).toEqual([])
+  })
+
+  test('a task that succeeded and that others waited for is no end; one that failed is', async () => {
+    const rig = await openRig()
+    const graph = supervise(
+      [
+        { name: 'migrate', kind: 'task', command: 'true' },
+        { name: 'tests', kind: 'task', ...rig.program('tests'), dependsOn: [completed('migrate')] },
+        { name: 'db', ...rig.program('db') },
+      ],
+      { abortOnExit: true },
+    )
+    await (await rig.nextStart('tests')).exit(0)
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+    expect(graph.story('process_stopped')).toEqual(['stopped db'])
+  })
+
+  test('the named process gives the code, also if a signal ended it', async () => {
+    const rig = await openRig()
+    const graph = supervise(
+      [
+        { name: 'db', ...rig.program('db') },
+        { name: 'tests', ...rig.program('tests') },
+      ],
+      {
+        exitCodeFrom: 'tests',
+      },
+    )
+    await (await rig.nextStart('db')).exit(5)
+    await rig.nextStart('db')
+    await (await rig.nextStart('tests')).raise('SIGKILL')
+    expect(await graph.ended).toEqual({ exitCode: 137 })
+  })
+})

@@ -1,0 +1,225 @@
+import { describe, expect, test } from 'vitest'
+import { probeOf } from '../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../test/rig/supervise.ts'
+
+const ready = (name: string) => ({ name, condition: 'ready' }) as const
+const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
+const sleeper = { command: 'sleep', args: ['1000'] }
+
+describe('a stop in every phase (O-37)', () => {
+  test('before anything started: nothing starts', async () => {
+    const graph = supervise([{ name: 'a', ...sleeper }])
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(graph.story('process_started')).toEqual([])
+  })
+
+  test('while the start goes on: what is up goes down, nothing more comes up', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'a', ...rig.program('a'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
+      { name: 'b', ...rig.program('b'), dependsOn: [ready('a')] },
+    ])
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    const ended = graph.stop()
+    await a.nextSignal()
+    await a.print('up\n')
+    await a.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect(graph.story('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
+    expect(rig.starts('b')).toBe(0)
+  })
+
+  test('while a command could not even be started', async () => {
+    const graph = supervise([{ name: 'a', command: 'no-such-program' }])
+    graph.supervisor.stop({ type: 'signal', signal: 'SIGTERM' })
+    expect(await graph.ended).toEqual({ exitCode: 0 })
+  })
+
+  test('while a probe is waited for: the command of an exec probe is ended too', async () => {
+    const rig = await openRig()
+    const [program, path] = [rig.program('probe').command, rig.program('probe').args[0] ?? '']
+    const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${program}" "${path}"`] as const
+    const graph = supervise([
+      {
+        name: 'a',
+        ...rig.program('a'),
+        readinessProbe: probeOf({ type: 'exec', command: exec }, { timeoutMs: 60_000 }),
+      },
+      { name: 'b', ...rig.program('b'), dependsOn: [ready('a')] },
+    ])
+    const [, probe] = [await rig.nextStart('a'), await rig.nextStart('probe')]
+    await probe.keep('SIGTERM')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    await probe.gone
+    expect([rig.living, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
+  })
+
+  test('in backoff: it ends at once, and no second copy is started afterwards', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'a', ...rig.program('a'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
+    ])
+    await (await rig.nextStart('a')).exit(1)
+    await graph.next('restart_scheduled', 'a')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    expect(graph.story('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
+    expect(rig.living).toEqual([])
+  })
+
+  //  web ── db (in backoff)
+  test('in backoff, while a dependent takes its time to stop: it is not started again meanwhile', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
+      { name: 'web', ...rig.program('web'), dependsOn: [{ name: 'db', condition: 'started' }] },
+    ])
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await web.keep('SIGTERM')
+    await db.exit(1)
+    await graph.next('restart_scheduled', 'db')
+    const ended = graph.stop()
+    await web.nextSignal()
+    expect(graph.story('process_stopped')).toContain('stopped db')
+    await web.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect(rig.starts('db')).toBe(1)
+  })
+
+  test('one that ends by itself while its dependents stop is not started again, nor said to be', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'web', ...rig.program('web'), dependsOn: [{ name: 'db', condition: 'started' }] },
+    ])
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await web.keep('SIGTERM')
+    const ended = graph.stop()
+    await web.nextSignal()
+    await db.exit(1)
+    await graph.next('process_exited', 'db')
+    await web.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect([rig.starts('db'), graph.story('restart_scheduled')]).toEqual([1, []])
+  })
+
+  test('while a child that just ended is judged: it is not started again', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    for (let n = 0; n < 20; n++) {
+      const one = await rig.nextStart('a')
+      const gone = one.exit(1)
+      if (n === 19) await graph.stop()
+      await gone
+    }
+    expect(rig.living).toEqual([])
+    expect(graph.story('process_started', 'stopped').at(-1)).toBe('stopped')
+  })
+
+  test('while stopping: asking again changes nothing, the first reason counts', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    const ended = graph.stop()
+    await a.nextSignal()
+    graph.supervisor.stop({ type: 'start_failed', process: 'a', message: 'no' })
+    await a.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect(graph.story('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
+  })
+
+  test('after the end it changes nothing', async () => {
+    const graph = supervise([{ name: 'task', kind: 'task', command: 'true' }])
+    await graph.ended
+    await graph.stop()
+    expect(graph.events.at(-1)?.type).toBe('stopped')
+  })
+
+  test('a task that succeeds while everything stops starts nobody', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'task', kind: 'task', ...rig.program('task') },
+      { name: 'user', ...rig.program('user'), dependsOn: [completed('task')] },
+    ])
+    const task = await rig.nextStart('task')
+    await task.keep('SIGTERM')
+    const ended = graph.stop()
+    await task.nextSignal()
+    await task.exit(0)
+    expect(await ended).toEqual({ exitCode: 0 })
+    expect(rig.starts('user')).toBe(0)
+  })
+})
+
+describe('the order of a stop (O-37)', () => {
+  //  web ── api ── db      log
+  test('dependents go before what they depend on; each is gone before the next is asked', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'api', ...rig.program('api'), dependsOn: [ready('db')] },
+      { name: 'web', ...rig.program('web'), dependsOn: [ready('api')] },
+      { name: 'log', ...rig.program('log') },
+    ])
+    const names = ['web', 'api', 'db'] as const
+    const children = new Map(await Promise.all(names.map(async (name) => [name, await rig.nextStart(name)] as const)))
+    const log = await rig.nextStart('log')
+    for (const child of children.values()) await child.keep('SIGTERM')
+    const ended = graph.stop()
+    await log.gone
+    for (const name of names) {
+      await children.get(name)?.nextSignal()
+      await children.get(name)?.exit(0)
+    }
+    await ended
+    const story = graph.story('process_stopping', 'process_stopped').filter((step) => !step.endsWith('log'))
+    expect(story).toEqual(names.flatMap((name) => [`stopping ${name}`, `stopped ${name}`]))
+  })
+
+  test('those that do not depend on each other are asked at the same time', async () => {
+    const rig = await openRig()
+    const names = ['a', 'b', 'c', 'd', 'e']
+    const graph = supervise(names.map((name) => ({ name, ...rig.program(name) })))
+    const children = await Promise.all(names.map((name) => rig.nextStart(name)))
+    for (const child of children) await child.keep('SIGTERM')
+    const ended = graph.stop()
+    await Promise.all(children.map((child) => child.nextSignal()))
+    expect(rig.living).toHaveLength(5)
+    await Promise.all(children.map((child) => child.exit(0)))
+    await ended
+  })
+
+  test('many that ignore SIGTERM cost one timeout: all are asked before the first is killed', async () => {
+    const names = Array.from({ length: 20 }, (_, n) => `p${n}`)
+    const graph = supervise(
+      names.map((name) => ({
+        name,
+        command: 'trap "" TERM; echo up; while :; do sleep 1000; done',
+        shell: true,
+        shutdown: { timeoutMs: 200 },
+        readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }),
+      })),
+    )
+    await graph.next('all_ready')
+    expect(await graph.stop()).toEqual({ exitCode: 0 })
+    const story = graph.events.map((event) => event.type)
+    expect(story.filter((type) => type === 'process_killed')).toHaveLength(20)
+    expect(story.lastIndexOf('process_stopping')).toBeLessThan(story.indexOf('process_killed'))
+  })
+
+  test('the configured signal is sent, SIGKILL only after the timeout', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { signal: 'SIGINT', timeoutMs: 1000 } }])
+    const a = await rig.nextStart('a')
+    await a.keep('SIGINT')
+    const ended = graph.stop()
+    expect(await a.nextSignal()).toBe('SIGINT')
+    await ended
+    expect(graph.story('process_stopping', 'process_killed', 'process_stopped')).toEqual([
+      'stopping a',
+      'killed a',
+      'stopped a',
+    ])
+  })
+})
