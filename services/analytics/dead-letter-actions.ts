@@ -1,15 +1,16 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { connectNats } from '../../src/nats/connection.ts'
-import type { NatsClient } from '../../src/nats/connection.ts'
-import { listDeadLetters, replayDeadLetter, ReplayError, showDeadLetter } from '../../src/nats/dead-letters.ts'
-import type { DeadLetterFilter } from '../../src/nats/dead-letters.ts'
+import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
+import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import {
+  listDeadLetters,
+  replayDeadLetter,
+  showDeadLetter,
+  type DeadLetterFilter,
+} from '../../src/nats/dead-letters.ts'
 import { natsOptions } from '../../src/nats/options.ts'
-import { PublishError } from '../../src/nats/publication.ts'
 import { createLoggerTo } from '../../src/runner/logger.ts'
-import { oneLine, StartupError } from '../../src/runner/startup.ts'
-import { isMeant, listText, showText, viewOf } from './dead-letter-view.ts'
-import type { DeadLetterView, ViewFilter } from './dead-letter-view.ts'
+import { isMeant, listText, showText, viewOf, type DeadLetterView, type ViewFilter } from './dead-letter-view.ts'
 import type { AnalyticsEnvironment } from './environment.ts'
 
 /** Which dead letters are meant, and how many of them at most; the oldest first. */
@@ -95,7 +96,7 @@ async function replayOne(
   } catch (error) {
     if (signal.aborted) throw new StartupError(`NATS did not take dead letter ${sequence} in time; it stays`)
     if (!(error instanceof PublishError) && !(error instanceof ReplayError)) throw error
-    process.stderr.write(`analytics: dead letter ${sequence} is not replayed: ${oneLine(error)}\n`)
+    process.stderr.write(`analytics: dead letter ${sequence} is not replayed: ${messageOf(error)}\n`)
     return undefined
   }
 }

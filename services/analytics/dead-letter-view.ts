@@ -2,7 +2,7 @@ import type { JsonObject } from '../../src/domain/gateway.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
 import type { DeadLetterDetail } from '../../src/nats/dead-letters.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { MappingError } from '../../src/proto/errors.ts'
+import { MappingError } from '../../src/domain/errors.ts'
 
 /** What can be read in the body of a dead letter. */
 type Content =

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { LiveFeed } from '../../src/nats/live-feed.ts'
-import type { LiveMessage } from '../../src/nats/live-feed.ts'
+import { LiveFeed, type LiveMessage } from '../../src/nats/live-feed.ts'
 import type { CaptureActivity } from '../../src/postgres/capture-activity.ts'
 import { decodeEndDevice } from '../../src/proto/end-device.ts'
 import { decodeOrganization } from '../../src/proto/organization.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { analyticsMetrics } from './metrics.ts'
 
@@ -71,7 +70,7 @@ export class DeviceChanges {
       this.#tell(active, 'nobody streams the changes of PostgreSQL; is the service cdc running?')
       return active
     } catch (error) {
-      if (!signal.aborted) this.#tell(false, oneLine(error))
+      if (!signal.aborted) this.#tell(false, messageOf(error))
       return false
     }
   }

@@ -1,6 +1,6 @@
+import { messageOf } from '../../src/domain/errors.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/last-seen-store.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
 export interface LastSeenRecorderParts {
@@ -103,7 +103,7 @@ export class LastSeenRecorder {
     } catch (error) {
       for (const [deviceId, at] of batch) this.#keep(deviceId, at)
       if (!this.#failing)
-        this.#parts.logger.warn(`cannot write down when devices were last heard; trying again: ${oneLine(error)}`)
+        this.#parts.logger.warn(`cannot write down when devices were last heard; trying again: ${messageOf(error)}`)
       this.#failing = true
       return false
     }

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
-import { ClickHouseUnavailable } from '../../src/clickhouse/errors.ts'
+import { ClickHouseUnavailable, MappingError, messageOf } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
 import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { MappingError } from '../../src/proto/errors.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { verdictOn } from './verdict.ts'
@@ -64,7 +62,7 @@ async function store(
       return outcomes
     } catch (error) {
       if (!(error instanceof ClickHouseUnavailable)) throw error
-      if (delayMs === first) logger.warn({ rows: rows.length }, `rows wait for ClickHouse: ${oneLine(error)}`)
+      if (delayMs === first) logger.warn({ rows: rows.length }, `rows wait for ClickHouse: ${messageOf(error)}`)
       analyticsMetrics.insertRetries.inc()
     }
     await sleep(delayMs, undefined, { signal })

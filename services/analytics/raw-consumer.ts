@@ -1,13 +1,10 @@
 import { setMaxListeners } from 'node:events'
-import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { MappingError } from '../../src/proto/errors.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
+import { MappingError, PublishError, messageOf } from '../../src/domain/errors.ts'
 import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
-import { subjectToken } from '../../src/nats/producer.ts'
-import type { Producer } from '../../src/nats/producer.ts'
-import { PublishError } from '../../src/nats/publication.ts'
-import { oneLine } from '../../src/runner/startup.ts'
+import { subjectToken, type Producer } from '../../src/nats/producer.ts'
+import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { LastSeen } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
@@ -52,7 +49,7 @@ async function handle(parts: RawConsumerParts, delivery: Delivery, signal: Abort
 
 function undecodable(error: unknown): Failure {
   const kind = error instanceof MappingError ? 'dead_letter' : 'retry'
-  return { kind, cause: 'undecodable', reason: `not a raw envelope: ${oneLine(error)}` }
+  return { kind, cause: 'undecodable', reason: `not a raw envelope: ${messageOf(error)}` }
 }
 
 /**
@@ -83,7 +80,7 @@ function note({ lastSeen }: RawConsumerParts, envelope: ProcessedEnvelope): void
 
 /** A message that JetStream will never take is a dead letter; whatever else went wrong is not the envelope's fault. */
 function failureOf(raw: RawEnvelope, error: unknown): Failure {
-  const reason = `device ${raw.endDeviceId}: ${oneLine(error)}`
+  const reason = `device ${raw.endDeviceId}: ${messageOf(error)}`
   const hopeless =
     error instanceof MappingError ||
     (error instanceof PublishError && (error.code === 'too_large' || error.code === 'invalid'))

@@ -1,6 +1,6 @@
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { isIPv6 } from 'node:net'
-import { oneLine, StartupError } from '../../src/runner/startup.ts'
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { assertLoopback } from './loopback.ts'
 import type { Observer } from './observer.ts'
 import type { OpenStreams } from './open-streams.ts'
@@ -74,6 +74,6 @@ export class GrpcServer {
 function cannotListen(address: string, error: Error): StartupError {
   const reason = error.message.includes('EADDRINUSE')
     ? 'the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port'
-    : `${oneLine(error)}: check PONIX_GRPC_HOST and PONIX_GRPC_PORT`
+    : `${messageOf(error)}: check PONIX_GRPC_HOST and PONIX_GRPC_PORT`
   return new StartupError(`cannot listen on ${address} for gRPC: ${reason}`, { cause: error })
 }

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList } from 'node:net'
-import { oneLine, StartupError } from '../../src/runner/startup.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 
 const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8)
@@ -25,7 +25,7 @@ async function resolve(host: string): Promise<readonly { readonly address: strin
   try {
     return await lookup(host, { all: true })
   } catch (error) {
-    throw new StartupError(`PONIX_GRPC_HOST=${host} is not an address of this machine: ${oneLine(error)}`, {
+    throw new StartupError(`PONIX_GRPC_HOST=${host} is not an address of this machine: ${messageOf(error)}`, {
       cause: error,
     })
   }

@@ -1,6 +1,5 @@
 import { status as Status } from '@grpc/grpc-js'
-import { DomainError, type DomainErrorCode } from '../../src/domain/errors.ts'
-import { MappingError } from '../../src/proto/errors.ts'
+import { DomainError, type DomainErrorCode, MappingError } from '../../src/domain/errors.ts'
 
 /** How a call ended, as gRPC says it. */
 export interface CallStatus {

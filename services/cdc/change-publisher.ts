@@ -1,11 +1,11 @@
+import { PublishError, ConversionError } from '../../src/domain/errors.ts'
 import type { OrderedPublisher } from '../../src/nats/ordered-publisher.ts'
-import { PublishError, type Publication } from '../../src/nats/publication.ts'
+import type { Publication } from '../../src/nats/publication.ts'
 import { qualifiedName } from '../../src/postgres/replication/captured-table.ts'
 import type { Change } from '../../src/postgres/replication/change.ts'
 import { formatLsn } from '../../src/postgres/replication/lsn.ts'
 import type { Relation } from '../../src/postgres/replication/pgoutput-messages.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { ConversionError } from './conversion-error.ts'
 import type { Action, Entity } from './entity.ts'
 import { actionOf, EventMaker } from './event.ts'
 

@@ -1,6 +1,6 @@
 import type { Change } from '../../src/postgres/replication/change.ts'
 import type { Row } from '../../src/postgres/replication/row.ts'
-import { ConversionError } from './conversion-error.ts'
+import { ConversionError } from '../../src/domain/errors.ts'
 import { readRow, type Columns, type TypedRow } from './typed-row.ts'
 
 /** How an event is called: `{entity}.{action}` is its subject. */

@@ -1,7 +1,7 @@
 import type { Instant } from '../../src/domain/instant.ts'
 import { INFINITE_FUTURE, INFINITE_PAST } from '../../src/postgres/replication/timestamp-text.ts'
 import { UNCHANGED, type Row, type RowValue } from '../../src/postgres/replication/row.ts'
-import { ConversionError } from './conversion-error.ts'
+import { ConversionError } from '../../src/domain/errors.ts'
 
 /** What a column must hold, and what a converter gets of it. Throws a ConversionError for a value of another kind. */
 export type ColumnReader<T> = (column: string, value: RowValue) => T

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClickHouse } from '../../src/clickhouse/connection.ts'
+import { messageOf } from '../../src/domain/errors.ts'
 import type { MqttPublisher } from '../../src/mqtt/publisher.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import { type Arrivals, readArrivals } from './arrivals.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -37,7 +37,7 @@ export async function speak(
       await publisher.publish(topic, device.demo.measure(new Date(), noise))
       failing = false
     } catch (error) {
-      if (!failing) logger.warn(`the broker did not take a message: ${oneLine(error)}`)
+      if (!failing) logger.warn(`the broker did not take a message: ${messageOf(error)}`)
       failing = true
     }
     await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
@@ -57,7 +57,7 @@ export async function watch(parts: DemoParts, signal: AbortSignal): Promise<void
       summarised ||= fresh > 0
       if (fresh > 0 && arrivals.newest) parts.print(line(fresh, arrivals.total, arrivals.newest))
     } catch (error) {
-      if (!signal.aborted) parts.logger.warn(`cannot read from ClickHouse: ${oneLine(error)}`)
+      if (!signal.aborted) parts.logger.warn(`cannot read from ClickHouse: ${messageOf(error)}`)
     }
     await sleep(WATCH_PERIOD_MS, undefined, { signal }).catch(() => undefined)
   }

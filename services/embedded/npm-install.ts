@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ServerError } from '../../src/domain/errors.ts'
 import { lastLines, runCommand } from './run-command.ts'
-import { ServerError } from './server.ts'
 
 /**
  * Installs packages (`aedes@1.2.0`) from the registry into a folder of their own. Install scripts do not run, as npm is

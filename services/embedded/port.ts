@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { oneLine } from '../../src/runner/startup.ts'
-import { ServerError } from './server.ts'
+import { ServerError, messageOf } from '../../src/domain/errors.ts'
 
 /** Whose a port was to be, and how to choose another. */
 export interface PortPurpose {
@@ -29,7 +28,7 @@ export async function assertPortFree(port: number, purpose: PortPurpose): Promis
 /** The one line for a port that could not be listened on. */
 export function portError(port: number, { server, flag, setting }: PortPurpose, error: unknown): ServerError {
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
-  const reason = inUse ? 'is in use by another program' : `cannot be listened on (${oneLine(error)})`
+  const reason = inUse ? 'is in use by another program' : `cannot be listened on (${messageOf(error)})`
   return new ServerError(
     `port ${port} of 127.0.0.1, which ${server} needs, ${reason}: stop that program, or choose another port with ${flag} (in the default graph: ${setting})`,
   )

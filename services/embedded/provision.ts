@@ -3,10 +3,9 @@ import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'n
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
+import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import { packageRoot } from './package-root.ts'
-import { ServerError } from './server.ts'
 
 /** What an installation has at hand. */
 export interface Provisioning {
@@ -72,7 +71,7 @@ async function lockFolder(
   } catch (error) {
     signal.throwIfAborted()
     throw new ServerError(
-      `cannot install ${name} in ${base}: ${oneLine(error)}; set PONIX_SERVERS_DIR to a folder that you can write to`,
+      `cannot install ${name} in ${base}: ${messageOf(error)}; set PONIX_SERVERS_DIR to a folder that you can write to`,
       { cause: error },
     )
   }

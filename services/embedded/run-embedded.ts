@@ -1,13 +1,11 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
-import { createLogger } from '../../src/runner/logger.ts'
-import type { Logger } from '../../src/runner/logger.ts'
+import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { createLogger, type Logger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { oneLine } from '../../src/runner/startup.ts'
 import { embeddedServers } from './catalog.ts'
 import { serversFolder } from './provision.ts'
-import { ServerError } from './server.ts'
 import type { ServerName } from './server.ts'
 
 export interface EmbeddedOptions {
@@ -95,7 +93,9 @@ async function lockData(dataDir: string): Promise<() => Promise<void>> {
     })
     if (release !== undefined) return release
   } catch (error) {
-    throw new ServerError(`cannot use the data folder ${dataDir}: ${oneLine(error)}; ${OTHER_FOLDER}`, { cause: error })
+    throw new ServerError(`cannot use the data folder ${dataDir}: ${messageOf(error)}; ${OTHER_FOLDER}`, {
+      cause: error,
+    })
   }
   throw new ServerError(`the data folder ${dataDir} is in use by process ${holder}: stop it, or ${OTHER_FOLDER}`)
 }

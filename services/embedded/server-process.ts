@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Readable } from 'node:stream'
-import { oneLine } from '../../src/runner/startup.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import { runCommand } from './run-command.ts'
-import { ServerError } from './server.ts'
 
 export interface ServerCommand {
   readonly command: string
@@ -98,7 +96,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return
-    throw new ServerError(`cannot stop process ${pid} of an earlier run: ${oneLine(error)}; stop it first`, {
+    throw new ServerError(`cannot stop process ${pid} of an earlier run: ${messageOf(error)}; stop it first`, {
       cause: error,
     })
   }

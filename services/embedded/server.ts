@@ -1,5 +1,4 @@
 import type { Logger } from '../../src/runner/logger.ts'
-import { StartupError } from '../../src/runner/startup.ts'
 
 export type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
@@ -27,6 +26,3 @@ export interface ServerOptions {
  * started or ends by itself.
  */
 export type RunServer = (options: ServerOptions, signal: AbortSignal) => Promise<void>
-
-/** Why a server could not run: one line for the operator that says what, where and what to do. */
-export class ServerError extends StartupError {}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { MappingError } from '../../src/proto/errors.ts'
+import { MappingError, UnknownGatewayEvent } from '../../src/domain/errors.ts'
 import { encodeGateway } from '../../src/proto/gateway.ts'
-import { gatewayEventOf, UnknownGatewayEvent } from './gateway-events.ts'
+import { gatewayEventOf } from './gateway-events.ts'
 
 const gateway = {
   gatewayId: 'g1',

@@ -1,11 +1,7 @@
+import { UnknownGatewayEvent } from '../../src/domain/errors.ts'
 import type { GatewayEvent } from '../../src/domain/gateway-orchestration/gateway-event.ts'
 import type { Delivery } from '../../src/nats/consumer.ts'
 import { decodeGateway } from '../../src/proto/gateway.ts'
-
-/** A subject that `cdc` does not publish on. */
-export class UnknownGatewayEvent extends Error {
-  override readonly name = 'UnknownGatewayEvent'
-}
 
 /** The subjects of W-1, from CDC's words into the domain's. Throws a MappingError for a body that is no gateway. */
 export function gatewayEventOf(delivery: Pick<Delivery, 'subject' | 'body'>): GatewayEvent {

@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Gauge } from 'prom-client'
-import type { GatewayRepository } from '../../src/domain/ports.ts'
+import { MappingError, UnknownGatewayEvent, messageOf } from '../../src/domain/errors.ts'
 import { GatewayOrchestrator } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
 import { MemoryGatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-process-store.ts'
 import type { GatewayRunner, RetryPolicy } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { GatewayRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { type Delivery, runConsumer, type Verdict } from '../../src/nats/consumer.ts'
-import { MappingError } from '../../src/proto/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { oneLine } from '../../src/runner/startup.ts'
-import { gatewayEventOf, UnknownGatewayEvent } from './gateway-events.ts'
+import { gatewayEventOf } from './gateway-events.ts'
 import { describeProcess, logGatewayEvent } from './gateway-report.ts'
 
 export interface GatewayServiceOptions {
@@ -90,7 +89,7 @@ export class GatewayService {
       return { kind: 'ack' }
     } catch (error) {
       const hopeless = error instanceof MappingError || error instanceof UnknownGatewayEvent
-      return { kind: hopeless ? 'dead_letter' : 'retry', reason: oneLine(error) }
+      return { kind: hopeless ? 'dead_letter' : 'retry', reason: messageOf(error) }
     }
   }
 

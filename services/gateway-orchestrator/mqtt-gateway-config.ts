@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { GatewayConfigError } from '../../src/domain/errors.ts'
 import type { Gateway } from '../../src/domain/gateway.ts'
-import { GatewayConfigError } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 
 const SCHEMES = { 'mqtt:': 1883, 'mqtts:': 8883 } as const
 

@@ -1,6 +1,6 @@
 import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { maskSecrets } from '../../src/runner/secrets.ts'
+import { maskSecrets } from '../../src/domain/secrets.ts'
 
 /** Says every so often which gateway it serves: the smallest runner, for trying things out (G-8). */
 export function printRunner(logger: Logger, intervalMs: number): GatewayRunner {

@@ -3,7 +3,7 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { migrateCommand } from './command.ts'
 import { migrateEnvironment } from './environment.ts'
-import { MigrationError } from './migration-error.ts'
+import { MigrationError } from '../../src/domain/errors.ts'
 
 await runMain('ponix-migrate', async () => {
   const environment = parseEnvironment('ponix-migrate', migrateEnvironment)

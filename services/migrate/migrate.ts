@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Umzug } from 'umzug'
 import type { Logger } from '../../src/runner/logger.ts'
-import { MigrationError } from './migration-error.ts'
+import { MigrationError } from '../../src/domain/errors.ts'
 import { readMigrations, type MigrationFile } from './migration-file.ts'
 import type { SqlStatement } from './statements.ts'
 import type { AppliedMigration, MigrationTarget } from './target.ts'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { SqlDialect } from '../../src/clickhouse/sql-tokens.ts'
-import { MigrationError } from './migration-error.ts'
+import { MigrationError } from '../../src/domain/errors.ts'
 import { splitStatements, type SqlStatement } from './statements.ts'
 
 /** A file `0001_name.sql` with what to do and how to undo it. */

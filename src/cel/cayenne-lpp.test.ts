@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeCayenneLpp, LPP_TYPES, LppError } from './cayenne-lpp.ts'
-import type { LppValue } from './cayenne-lpp.ts'
+import { LppError } from '../domain/errors.ts'
+import { decodeCayenneLpp, LPP_TYPES, type LppValue } from './cayenne-lpp.ts'
 
 /** How a test writes a type and what must come back: the counterpart of the decoder, made from the format's table alone. */
 interface Sample {

@@ -1,12 +1,8 @@
+import { LppError } from '../domain/errors.ts'
 import { toRfc3339 } from '../domain/instant.ts'
 
 /** A decoded field: numbers are JavaScript numbers, `switch` a boolean, `colour` and `unix_time` text, vectors a record. */
 export type LppValue = number | boolean | string | Readonly<Record<string, number>>
-
-/** The payload is not Cayenne LPP: an unknown type, or it ends inside a field. The message says where. */
-export class LppError extends Error {
-  override readonly name = 'LppError'
-}
 
 interface LppType {
   readonly name: string

@@ -1,4 +1,4 @@
-import { Fifo } from './fifo.ts'
+import { Fifo } from '../domain/fifo.ts'
 
 /**
  * A queue in which every key has its own line: `take` serves the keys in turn, so that a key with thousands of items delays
@@ -16,12 +16,12 @@ export class FairQueue<T> {
 
   /** How many items of this key wait. */
   sizeOf(key: string): number {
-    return this.#lines.get(key)?.size ?? 0
+    return this.#lines.get(key)?.length ?? 0
   }
 
   push(key: string, item: T): void {
     const line = this.#lines.get(key) ?? this.#open(key)
-    if (line.size === 0) this.#turns.push(key)
+    if (line.length === 0) this.#turns.push(key)
     line.push(item)
     this.#size++
   }
@@ -29,7 +29,7 @@ export class FairQueue<T> {
   /** Puts an item back to the front of its line; a key that had no line left is next. */
   unshift(key: string, item: T): void {
     const line = this.#lines.get(key) ?? this.#open(key)
-    if (line.size === 0) this.#turns.unshift(key)
+    if (line.length === 0) this.#turns.unshift(key)
     line.unshift(item)
     this.#size++
   }
@@ -40,7 +40,7 @@ export class FairQueue<T> {
     if (key === undefined) return undefined
     const line = this.#lines.get(key)
     const item = line?.shift()
-    if (line !== undefined && line.size > 0) this.#turns.push(key)
+    if (line !== undefined && line.length > 0) this.#turns.push(key)
     else this.#lines.delete(key)
     this.#size--
     return item
@@ -51,12 +51,12 @@ export class FairQueue<T> {
     const line = this.#lines.get(key)
     if (line === undefined) return []
     this.#lines.delete(key)
-    this.#size -= line.size
-    for (let left = this.#turns.size; left > 0; left -= 1) {
+    this.#size -= line.length
+    for (let left = this.#turns.length; left > 0; left -= 1) {
       const turn = this.#turns.shift()
       if (turn !== undefined && turn !== key) this.#turns.push(turn)
     }
-    return Array.from({ length: line.size }, () => line.shift()).filter((item) => item !== undefined)
+    return Array.from({ length: line.length }, () => line.shift()).filter((item) => item !== undefined)
   }
 
   #open(key: string): Fifo<T> {

@@ -1,6 +1,7 @@
 import { ClickHouseError, ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client'
+import { StartupError } from '../domain/errors.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, StartupError } from '../runner/startup.ts'
+import { connectWithBackoff } from '../runner/startup.ts'
 
 export interface ClickHouseOptions {
   /** `http://localhost:8123`. */

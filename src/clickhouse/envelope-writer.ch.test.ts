@@ -4,7 +4,7 @@ import type { JsonObject, JsonValue } from '../domain/gateway.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
 import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
-import { ClickHouseUnavailable } from './errors.ts'
+import { ClickHouseUnavailable } from '../domain/errors.ts'
 
 const signal = new AbortController().signal
 const start = BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n

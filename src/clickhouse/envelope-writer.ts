@@ -3,10 +3,9 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
 import type { ProcessedEnvelope } from '../domain/envelope.ts'
-import { oneLine } from '../runner/startup.ts'
+import { messageOf, ClickHouseUnavailable } from '../domain/errors.ts'
 import type { ClickHouse } from './connection.ts'
 import { toRowText } from './envelope-text.ts'
-import { ClickHouseUnavailable } from './errors.ts'
 import { blameFor, reasonOf } from './refusal.ts'
 
 /** A processed envelope on its way to ClickHouse. */
@@ -80,7 +79,7 @@ class Batch {
       try {
         texts.push({ index, text: toRowText(row) })
       } catch (error) {
-        this.#outcomes[index] = { kind: 'refused', reason: oneLine(error) }
+        this.#outcomes[index] = { kind: 'refused', reason: messageOf(error) }
       }
     }
     if (texts.length > 0) await this.#insert(texts)
@@ -113,7 +112,7 @@ class Batch {
 
   #unavailable(error: unknown): unknown {
     if (this.#signal.aborted) return this.#signal.reason
-    const message = `ClickHouse at ${this.#clickhouse.address} takes no rows now: ${oneLine(error)}`
+    const message = `ClickHouse at ${this.#clickhouse.address} takes no rows now: ${messageOf(error)}`
     return new ClickHouseUnavailable(message, { cause: error })
   }
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startClickHouse } from '../../test/rig/servers.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'
-import { ClickHouseUnavailable } from './errors.ts'
+import { ClickHouseUnavailable } from '../domain/errors.ts'
 
 const signal = new AbortController().signal
 let server: Awaited<ReturnType<typeof startClickHouse>>

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { JsonObject } from '../domain/gateway.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
-import { ClickHouseUnavailable } from './errors.ts'
+import { ClickHouseUnavailable } from '../domain/errors.ts'
 
 const signal = new AbortController().signal
 let database: TestDatabase

@@ -1,10 +1,9 @@
-import { oneLine } from '../runner/startup.ts'
+import { messageOf } from '../domain/errors.ts'
 import type { ConsumerOptions } from './consumer.ts'
 import { publishDeadLetter } from './dead-letter.ts'
 import type { PendingVerdict, PulledMessage, Verdict } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
-import { createProducer } from './producer.ts'
-import type { ClosableProducer } from './producer.ts'
+import { createProducer, type ClosableProducer } from './producer.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
@@ -141,7 +140,7 @@ export class BatchHandling {
       if (concluded === undefined) onConcluded()
       else void concluded.then(onConcluded)
     }
-    pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: oneLine(error) }))
+    pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: messageOf(error) }))
   }
 
   /** Undefined when it has been done at once. The promise never rejects. */
@@ -178,7 +177,7 @@ export class BatchHandling {
       if (verdicts.length === batch.length) return verdicts
       throw new Error(`the handler gave ${verdicts.length} verdicts for ${batch.length} messages`)
     } catch (error) {
-      const reason = oneLine(error)
+      const reason = messageOf(error)
       client.logger.error({ durable, messages: batch.length, err: error }, `a batch failed and is retried: ${reason}`)
       return batch.map((): OwnVerdict => ({ kind: 'retry', reason, isTold: true }))
     }
@@ -250,7 +249,10 @@ export class BatchHandling {
       await publishDeadLetter(this.#producer, this.#options, message, reason, this.#overtime.signal)
     } catch (error) {
       message.nak(this.#delayAfter(message))
-      client.logger.error(this.#idsOf(message), `cannot store the dead letter, the message is kept: ${oneLine(error)}`)
+      client.logger.error(
+        this.#idsOf(message),
+        `cannot store the dead letter, the message is kept: ${messageOf(error)}`,
+      )
       return
     }
     message.term()

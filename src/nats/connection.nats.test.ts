@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
 import { freePort, startNats } from '../../test/rig/servers.ts'
-import { StartupError } from '../runner/startup.ts'
+import { StartupError } from '../domain/errors.ts'
 import { connectNats } from './connection.ts'
 
 const soon = () => AbortSignal.timeout(5000)

@@ -1,11 +1,9 @@
-import { jetstream, jetstreamManager } from '@nats-io/jetstream'
-import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream'
-import { errors } from '@nats-io/nats-core'
-import type { NatsConnection } from '@nats-io/nats-core'
-import { connect } from '@nats-io/transport-node'
-import type { NodeConnectionOptions } from '@nats-io/transport-node'
+import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream'
+import { errors, type NatsConnection } from '@nats-io/nats-core'
+import { connect, type NodeConnectionOptions } from '@nats-io/transport-node'
+import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, oneLine, StartupError } from '../runner/startup.ts'
+import { connectWithBackoff } from '../runner/startup.ts'
 import { NatsLink } from './link.ts'
 
 export interface NatsOptions {
@@ -48,7 +46,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsClient> {
         return createClient(connection, manager, logger)
       } catch (error) {
         await connection.close()
-        if (!/jetstream is not enabled/i.test(oneLine(error))) throw error
+        if (!/jetstream is not enabled/i.test(messageOf(error))) throw error
         throw new Error('it runs without JetStream; start nats-server with -js', { cause: error })
       }
     },
@@ -102,7 +100,7 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
     try {
       if (link.connected) return await connection.drain()
     } catch (error) {
-      logger.warn(`NATS went away while the connection was drained: ${oneLine(error)}`)
+      logger.warn(`NATS went away while the connection was drained: ${messageOf(error)}`)
     }
     await connection.close()
   }

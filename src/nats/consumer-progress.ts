@@ -1,4 +1,4 @@
-import { oneLine } from '../runner/startup.ts'
+import { messageOf } from '../domain/errors.ts'
 import { apiErrorCode } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
 
@@ -58,6 +58,6 @@ export class ConsumerProgress {
   }
 
   #tell(error: unknown): void {
-    this.#client.logger.debug({ subject: this.#subject }, `the progress of a consumer is not kept: ${oneLine(error)}`)
+    this.#client.logger.debug({ subject: this.#subject }, `the progress of a consumer is not kept: ${messageOf(error)}`)
   }
 }

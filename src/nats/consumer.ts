@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { oneLine, StartupError } from '../runner/startup.ts'
+import { StartupError, messageOf } from '../domain/errors.ts'
 import { isStreamNotFound } from './api-errors.ts'
 import { BatchHandling } from './batch-handling.ts'
 import type { NatsClient } from './connection.ts'
@@ -98,7 +98,7 @@ async function createAtStart(client: NatsClient, consumer: Durable, signal: Abor
 
 function observe(client: NatsClient, consumer: Durable): void {
   if (!client.link.connected || client.connection.isDraining()) return
-  consumer.observe().catch((error: unknown) => client.logger.debug(`cannot ask for the lag: ${oneLine(error)}`))
+  consumer.observe().catch((error: unknown) => client.logger.debug(`cannot ask for the lag: ${messageOf(error)}`))
 }
 
 /** Until the consumer is there again, and with it its stream if this service ensured it. Tells of it once. */
@@ -120,7 +120,7 @@ async function restoreDurable(
     } catch (error) {
       if (isStreamNotFound(error)) await restoreStream(client, stream).catch(() => false)
       if (!told)
-        client.logger.warn({ stream, durable }, `cannot consume (${reason}): ${oneLine(error)}; waiting for it`)
+        client.logger.warn({ stream, durable }, `cannot consume (${reason}): ${messageOf(error)}; waiting for it`)
       told = true
     }
     await sleep(delayMs, undefined, { signal })

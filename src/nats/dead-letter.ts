@@ -1,7 +1,7 @@
+import { PublishError } from '../domain/errors.ts'
 import type { PulledMessage } from './delivery.ts'
-import { PublishError } from './publication.ts'
-import type { Publication } from './publication.ts'
 import type { Producer } from './producer.ts'
+import type { Publication } from './publication.ts'
 
 /** The headers of a dead letter (N-4). Its other headers are those of the original, but for the `Nats-` ones. */
 export const DEAD_LETTER_HEADERS = {

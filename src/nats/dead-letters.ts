@@ -1,4 +1,5 @@
 import type { StoredMsg } from '@nats-io/jetstream'
+import { ReplayError } from '../domain/errors.ts'
 import { apiErrorCode, isStreamNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
 import { DEAD_LETTER_HEADERS, REPLAY_HEADERS, unescapeHeader } from './dead-letter.ts'
@@ -34,11 +35,6 @@ export interface DeadLetterFilter {
   readonly stream?: string
   /** Those that became dead letters then or later. */
   readonly since?: Date
-}
-
-/** Why a dead letter can never be replayed. The message is one line. */
-export class ReplayError extends Error {
-  override readonly name = 'ReplayError'
 }
 
 const STREAM = 'dead_letters'

@@ -1,5 +1,5 @@
 import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstream'
-import { StartupError } from '../runner/startup.ts'
+import { StartupError } from '../domain/errors.ts'
 import { isConsumerNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
 import { ConsumerProgress } from './consumer-progress.ts'

@@ -1,6 +1,6 @@
 import type { NatsConnection, Status } from '@nats-io/nats-core'
+import { messageOf } from '../domain/errors.ts'
 import type { Logger } from '../runner/logger.ts'
-import { oneLine } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
 
 type LinkListener = (connected: boolean) => void
@@ -79,7 +79,7 @@ export class NatsLink {
       this.#logger.info({ server: status.server }, `NATS is back after ${seconds} s`)
       this.#notify(true)
     } else if (status.type === 'error') {
-      this.#logger.error(`NATS reports: ${oneLine(status.error)}`)
+      this.#logger.error(`NATS reports: ${messageOf(status.error)}`)
     }
   }
 

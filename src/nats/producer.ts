@@ -1,5 +1,5 @@
+import { PublishError } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
-import { PublishError } from './publication.ts'
 import type { Publication, Stored } from './publication.ts'
 import { PublishWindow } from './publish-window.ts'
 

@@ -1,5 +1,6 @@
 import type { Msg } from '@nats-io/nats-core'
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal'
+import { PublishError } from '../domain/errors.ts'
 import { isPublishable } from './subjects.ts'
 
 export interface Publication {
@@ -15,24 +16,6 @@ export interface Stored {
   readonly stream: string
   readonly sequence: number
   readonly duplicate: boolean
-}
-
-/**
- * Why a message was given up. `no_stream`: no stream takes the subject; `too_large`: larger than the server or the stream
- * takes; `invalid`: the subject or a header cannot be sent; `refused`: JetStream said no; `superseded`: an earlier message of
- * an ordered publisher was given up; `closed`: the publisher or the connection was closed, the message may be stored or not.
- */
-export type PublishErrorCode = 'no_stream' | 'too_large' | 'invalid' | 'refused' | 'superseded' | 'closed'
-
-/** A message that will not be stored however often it is tried. */
-export class PublishError extends Error {
-  override readonly name = 'PublishError'
-  readonly code: PublishErrorCode
-
-  constructor(code: PublishErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
 }
 
 /** What JetStream said of a message. */

@@ -1,17 +1,14 @@
-import { createInbox } from '@nats-io/nats-core'
-import type { Msg, Subscription } from '@nats-io/nats-core'
-import { oneLine } from '../runner/startup.ts'
+import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
+import { PublishError, messageOf } from '../domain/errors.ts'
 import { AckDeadline } from './ack-deadline.ts'
 import type { NatsClient } from './connection.ts'
-import { Fifo } from './fifo.ts'
+import { Fifo } from '../domain/fifo.ts'
 import { InFlight } from './in-flight.ts'
 import { natsMetrics } from './metrics.ts'
-import { PublishError, readReply, WrittenHeaders } from './publication.ts'
-import type { Publication, Stored } from './publication.ts'
+import { readReply, WrittenHeaders, type Publication, type Stored } from './publication.ts'
 import { PublishChain } from './publish-chain.ts'
 import { PublishPause } from './publish-pause.ts'
-import { onPublishEvent } from './publish-phase.ts'
-import type { PublishAction, PublishEvent, PublishPhase } from './publish-phase.ts'
+import { onPublishEvent, type PublishAction, type PublishEvent, type PublishPhase } from './publish-phase.ts'
 import { PublishSlot } from './publish-slot.ts'
 import { restoreStreamOf, streamFinder } from './streams.ts'
 
@@ -151,7 +148,7 @@ export class PublishWindow {
     } catch (error) {
       const { connection } = this.#client
       if (connection.isClosed() || connection.isDraining()) return this.#shut('the connection to NATS is closing')
-      this.#fail(slot, new PublishError('too_large', `cannot send to ${slot.publication.subject}: ${oneLine(error)}`))
+      this.#fail(slot, new PublishError('too_large', `cannot send to ${slot.publication.subject}: ${messageOf(error)}`))
     }
   }
 
@@ -233,7 +230,7 @@ export class PublishWindow {
   }
 
   #onDenied(error: Error): void {
-    this.#client.logger.error(`NATS refuses the subscription for acknowledgements: ${oneLine(error)}`)
+    this.#client.logger.error(`NATS refuses the subscription for acknowledgements: ${messageOf(error)}`)
     this.#shut('NATS refuses the subscription for acknowledgements')
   }
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createInbox } from '@nats-io/nats-core'
-import type { Msg, Subscription } from '@nats-io/nats-core'
-import { oneLine } from '../runner/startup.ts'
+import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
+import { messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { PulledMessage } from './delivery.ts'
 
@@ -49,7 +48,7 @@ export class PullSource {
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (error) logger.error(`NATS refuses the subscription for pulled messages: ${oneLine(error)}`)
+        if (error) logger.error(`NATS refuses the subscription for pulled messages: ${messageOf(error)}`)
         else this.#onMessage(message)
       },
     })
@@ -90,7 +89,7 @@ export class PullSource {
     const { client } = this.#options
     if (client.link.connected && !this.#subscription.isClosed()) {
       // Draining keeps the subscription until the server has sent all it had for it, so that nothing is left to time out.
-      await this.#subscription.drain().catch((error: unknown) => client.logger.debug(oneLine(error)))
+      await this.#subscription.drain().catch((error: unknown) => client.logger.debug(messageOf(error)))
     } else if (!this.#subscription.isClosed()) {
       this.#subscription.unsubscribe()
     }
@@ -163,7 +162,7 @@ export class PullSource {
     const pauseMs = performance.now() - this.#restoredAt < RESTORE_PAUSE_MS ? RESTORE_PAUSE_MS : 0
     void sleep(pauseMs)
       .then(() => this.#options.restore(reason))
-      .catch((error: unknown) => this.#options.client.logger.debug(oneLine(error)))
+      .catch((error: unknown) => this.#options.client.logger.debug(messageOf(error)))
       .finally(() => {
         this.#restoredAt = performance.now()
         this.#restoring = false

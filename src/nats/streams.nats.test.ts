@@ -1,7 +1,7 @@
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import { StartupError } from '../runner/startup.ts'
+import { StartupError } from '../domain/errors.ts'
 import { ensureStreams, streamDefinitions } from './streams.ts'
 
 const limits = { maxAgeMs: 60_000, maxBytes: 1_000_000, duplicateWindowMs: 5000 }

@@ -1,6 +1,5 @@
-import { JetStreamApiError } from '@nats-io/jetstream'
-import type { StreamConfig } from '@nats-io/jetstream'
-import { oneLine, StartupError } from '../runner/startup.ts'
+import { JetStreamApiError, type StreamConfig } from '@nats-io/jetstream'
+import { StartupError, messageOf } from '../domain/errors.ts'
 import { isStreamNotFound } from './api-errors.ts'
 import type { NatsClient } from './connection.ts'
 import { covers } from './subjects.ts'
@@ -106,7 +105,7 @@ export async function restoreStreamOf(client: NatsClient, subject: string): Prom
     const names = await client.manager.streams.names(subject).next()
     return names.length > 0
   } catch (error) {
-    client.logger.debug({ subject }, `cannot tell whether a stream takes the subject: ${oneLine(error)}`)
+    client.logger.debug({ subject }, `cannot tell whether a stream takes the subject: ${messageOf(error)}`)
     return true
   }
 }
@@ -191,5 +190,5 @@ async function overlap(client: NatsClient, definition: StreamDefinition, cause: 
 }
 
 function refused(definition: StreamDefinition, cause: Error): StartupError {
-  return new StartupError(`JetStream refused to create stream ${definition.name}: ${oneLine(cause)}`, { cause })
+  return new StartupError(`JetStream refused to create stream ${definition.name}: ${messageOf(cause)}`, { cause })
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PublishError } from './publication.ts'
+import { PublishError } from '../domain/errors.ts'
 import { subjectToken } from './producer.ts'
 import { covers, isPublishable } from './subjects.ts'
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { pino } from 'pino'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
-import { StartupError } from '../runner/startup.ts'
+import { StartupError } from '../domain/errors.ts'
 import { connectPostgres, PostgresDatabase, type PoolLimits } from './database.ts'
 import { TestSchema, withClient } from './test-schema.ts'
 

@@ -1,7 +1,8 @@
 import { Pool, types, type PoolClient, type QueryResultRow } from 'pg'
+import { messageOf } from '../domain/errors.ts'
 import type { CallOptions } from '../domain/ports.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, oneLine } from '../runner/startup.ts'
+import { connectWithBackoff } from '../runner/startup.ts'
 import { translateError, unavailable } from './errors.ts'
 import { Interruption } from './interruption.ts'
 import { parseTimestamptz } from './timestamptz.ts'
@@ -201,7 +202,7 @@ export class PostgresDatabase implements AsyncDisposable {
   #noteFailure(error: unknown): void {
     if (!this.#answers) return
     this.#answers = false
-    this.#options.logger.warn(`PostgreSQL does not answer: ${oneLine(error)}`)
+    this.#options.logger.warn(`PostgreSQL does not answer: ${messageOf(error)}`)
   }
 
   #noteSuccess(): void {

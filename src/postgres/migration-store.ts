@@ -1,6 +1,7 @@
 import { Client, DatabaseError } from 'pg'
+import { StartupError } from '../domain/errors.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, StartupError } from '../runner/startup.ts'
+import { connectWithBackoff } from '../runner/startup.ts'
 import type { PostgresOptions } from './database.ts'
 
 export interface PostgresMigration {

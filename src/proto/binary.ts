@@ -1,5 +1,5 @@
 import { fromBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 
 /** Decodes a message; bytes that are none become a MappingError that names the expected type. */
 export function decodeMessage<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {

@@ -3,7 +3,7 @@ import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
 import type { Instant } from '../domain/instant.ts'
 import { notA } from './binary.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import { MessageReader, tagOf, WIRE } from './message-reader.ts'
 import { MessageWriter } from './message-writer.ts'
 import {

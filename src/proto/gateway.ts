@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Gateway, GatewayStatus, JsonObject } from '../domain/gateway.ts'
 import { decodeMessage } from './binary.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import {
   GatewaySchema,
   GatewayStatus as ProtoStatus,

@@ -12,7 +12,7 @@ import {
   encodeRawEnvelope,
   processedEnvelopeToProto,
 } from './envelope.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import { decodeGateway, encodeGateway } from './gateway.ts'
 import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
 import { GatewaySchema, GatewayStatus } from './gen/ponix/gateway/v1/gateway_pb.ts'

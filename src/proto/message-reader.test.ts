@@ -4,7 +4,7 @@ import { TimestampSchema } from '@bufbuild/protobuf/wkt'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeProcessedEnvelope, decodeRawEnvelope, encodeProcessedEnvelope, encodeRawEnvelope } from './envelope.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import { MessageReader, tagOf, WIRE } from './message-reader.ts'
 
 const raw = { organizationId: 'o', endDeviceId: 'd', payload: Uint8Array.of(1, 2, 3), receivedAt: 7n }

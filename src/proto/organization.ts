@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { Organization, OrganizationStatus } from '../domain/organization.ts'
 import { decodeMessage } from './binary.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import {
   OrganizationSchema,
   OrganizationStatus as ProtoStatus,

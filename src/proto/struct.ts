@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '../domain/gateway.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 import { type MessageReader, tagOf, WIRE } from './message-reader.ts'
 import type { MessageWriter } from './message-writer.ts'
 

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
 import { clampInstant, type Instant } from '../domain/instant.ts'
-import { MappingError } from './errors.ts'
+import { MappingError } from '../domain/errors.ts'
 
 const MICROS_PER_SECOND = 1_000_000n
 

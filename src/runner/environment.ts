@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isSecretName, maskUrlSecrets, maskValue } from './secrets.ts'
+import { isSecretName, maskUrlSecrets, maskValue } from '../domain/secrets.ts'
 
 /** What reading an environment came to. */
 export type EnvironmentReading<T> =

@@ -1,9 +1,8 @@
-import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { collectDefaultMetrics, register } from 'prom-client'
+import { StartupError, messageOf } from '../domain/errors.ts'
 import { checkReadiness } from './readiness.ts'
 import type { ReadinessCheck } from './runner.ts'
-import { oneLine, StartupError } from './startup.ts'
 
 /** Answers the requests that are its own, and returns false for the others. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
@@ -43,7 +42,7 @@ export async function serveHttp(options: HttpOptions): Promise<Server> {
 function listen(server: Server, { port, portVariable }: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another program' : oneLine(error)
+      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another program' : messageOf(error)
       reject(
         new StartupError(`${portVariable}=${port}: cannot listen on ${HOST}:${port}: ${reason}; choose another port`, {
           cause: error,
@@ -59,7 +58,7 @@ async function respond(options: HttpOptions, request: IncomingMessage, response:
   try {
     answer = await answerFor(options, request)
   } catch (error) {
-    answer = json(500, { error: oneLine(error) })
+    answer = json(500, { error: messageOf(error) })
   }
   response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' })
   response.end(request.method === 'HEAD' ? undefined : answer.body)

@@ -1,6 +1,6 @@
+import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 import type { AppProcess, Closer } from './runner.ts'
-import { oneLine, StartupError } from './startup.ts'
 
 /** What the lifecycle needs of the operating system: Node's process in a service, a script in a test. */
 export interface LifecycleHost {
@@ -114,7 +114,7 @@ function isAbort(error: unknown, signal: AbortSignal): boolean {
 }
 
 function logFailure(logger: Logger, message: string, error: unknown): void {
-  const line = `${message}: ${oneLine(error)}`
+  const line = `${message}: ${messageOf(error)}`
   if (error instanceof StartupError) logger.error(line)
   else logger.error({ err: error }, line)
 }

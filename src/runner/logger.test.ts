@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createLoggerTo } from './logger.ts'
-import { maskSecrets, maskUrlSecrets } from './secrets.ts'
+import { maskSecrets, maskUrlSecrets } from '../domain/secrets.ts'
 
 function capture(level?: string) {
   const lines: string[] = []

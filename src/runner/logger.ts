@@ -1,7 +1,6 @@
-import { pino } from 'pino'
-import type { DestinationStream, Logger } from 'pino'
+import { pino, type DestinationStream, type Logger } from 'pino'
 import pretty from 'pino-pretty'
-import { MASK, maskUrlSecrets } from './secrets.ts'
+import { MASK, maskUrlSecrets } from '../domain/secrets.ts'
 
 export type { Logger }
 

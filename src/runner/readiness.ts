@@ -1,8 +1,8 @@
 import { closeSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 import type { ReadinessCheck } from './runner.ts'
-import { oneLine } from './startup.ts'
 
 const CHECK_TIMEOUT_MS = 2000
 const FIRST_DELAY_MS = 50
@@ -49,7 +49,7 @@ export function notifyReady(notifyFd: string | undefined, logger: Logger): void 
     writeSync(descriptor, '\n')
     if (descriptor > 2) closeSync(descriptor)
   } catch (error) {
-    logger.warn(`NOTIFY_FD=${notifyFd}: cannot announce readiness: ${oneLine(error)}`)
+    logger.warn(`NOTIFY_FD=${notifyFd}: cannot announce readiness: ${messageOf(error)}`)
   }
 }
 
@@ -60,7 +60,7 @@ async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<s
   })
   const answer = (async () => check(signal))().then(
     () => 'ok',
-    (error: unknown) => oneLine(error),
+    (error: unknown) => messageOf(error),
   )
   return await Promise.race([answer, cut])
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { probeLog } from '../../test/rig/nats-client.ts'
-import { connectWithBackoff, oneLine, StartupError } from './startup.ts'
+import { StartupError, messageOf } from '../domain/errors.ts'
+import { connectWithBackoff } from './startup.ts'
 
 function target(timeoutMs: number, signal?: AbortSignal) {
   const log = probeLog()
@@ -32,10 +33,10 @@ describe('start-up', () => {
     )
     const error: unknown = await connecting.catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(StartupError)
-    expect(oneLine(error)).toMatch(
+    expect(messageOf(error)).toMatch(
       /^PostgreSQL at postgres:\/\/ponix:\*\*\*@db:5432\/ponix did not answer for 0\.25 s: connection failed: ECONNREFUSED db:5432 \(/,
     )
-    expect(oneLine(error)).not.toContain('\n')
+    expect(messageOf(error)).not.toContain('\n')
   })
 
   test('R-6 an attempt that hangs is cut off when the time is over, and told so', async () => {
@@ -79,10 +80,10 @@ describe('start-up', () => {
 
   test('one line of an error: causes once each, no line breaks, no passwords, never empty', () => {
     const cause = new AggregateError([new Error('connect ECONNREFUSED ::1:4222'), new Error('x')], '')
-    expect(oneLine(new Error('no\n  connection', { cause }))).toBe('no connection: connect ECONNREFUSED ::1:4222')
-    expect(oneLine(new Error('a: b', { cause: new Error('b') }))).toBe('a: b')
-    expect(oneLine('nats://u:p@h is away')).toBe('nats://u:***@h is away')
-    expect(oneLine(undefined)).toBe('unknown error')
-    expect(oneLine(new TypeError(''))).toBe('TypeError')
+    expect(messageOf(new Error('no\n  connection', { cause }))).toBe('no connection: connect ECONNREFUSED ::1:4222')
+    expect(messageOf(new Error('a: b', { cause: new Error('b') }))).toBe('a: b')
+    expect(messageOf('nats://u:p@h is away')).toBe('nats://u:***@h is away')
+    expect(messageOf(undefined)).toBe('unknown error')
+    expect(messageOf(new TypeError(''))).toBe('TypeError')
   })
 })

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
-import { maskUrlSecrets } from './secrets.ts'
+import { maskUrlSecrets } from '../domain/secrets.ts'
 
 export interface StartupTarget {
   /** As a person knows it: `PostgreSQL`. */
@@ -10,11 +11,6 @@ export interface StartupTarget {
   readonly timeoutMs: number
   readonly logger: Logger
   readonly signal?: AbortSignal | undefined
-}
-
-/** Why a service cannot start. The message is one line for the operator and is all that is shown. */
-export class StartupError extends Error {
-  override readonly name = 'StartupError'
 }
 
 const FIRST_DELAY_MS = 100
@@ -44,24 +40,10 @@ export async function connectWithBackoff<T>(
     }
     const leftMs = deadline - performance.now()
     if (leftMs <= 0) throw unanswered(target, address, reason)
-    if (attempt === 1) target.logger.info({ address }, `waiting for ${target.server}: ${oneLine(reason)}`)
+    if (attempt === 1) target.logger.info({ address }, `waiting for ${target.server}: ${messageOf(reason)}`)
     await sleep(Math.min(delayMs, leftMs), undefined, target.signal === undefined ? {} : { signal: target.signal })
     delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)
   }
-}
-
-/**
- * An error and its causes as one line without passwords: what {@link runMain} and the log show of it. A StartupError says
- * all itself.
- */
-export function oneLine(error: unknown): string {
-  const parts: string[] = []
-  for (let current = error; current !== undefined && parts.length < 5; current = causeOf(current)) {
-    const text = messageOf(current)
-    if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text)
-    if (current instanceof StartupError) break
-  }
-  return maskUrlSecrets(parts.join(': ').replaceAll(/\s+/g, ' ').trim()) || 'unknown error'
 }
 
 /**
@@ -72,7 +54,7 @@ export async function runMain(service: string, main: () => Promise<unknown>): Pr
   try {
     await main()
   } catch (error) {
-    process.stderr.write(`${service}: ${oneLine(error)}\n`)
+    process.stderr.write(`${service}: ${messageOf(error)}\n`)
     const detailed = ['debug', 'trace'].includes(process.env['PONIX_LOG_LEVEL'] ?? '')
     if (detailed && error instanceof Error && !(error instanceof StartupError)) {
       process.stderr.write(`${maskUrlSecrets(error.stack ?? '')}\n`)
@@ -110,18 +92,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 function unanswered(target: StartupTarget, address: string, reason: unknown): StartupError {
   const seconds = target.timeoutMs / 1000
   return new StartupError(
-    `${target.server} at ${address} did not answer for ${seconds} s: ${oneLine(reason)} (is it running? PONIX_STARTUP_TIMEOUT_SECS is how long a service waits)`,
+    `${target.server} at ${address} did not answer for ${seconds} s: ${messageOf(reason)} (is it running? PONIX_STARTUP_TIMEOUT_SECS is how long a service waits)`,
     { cause: reason },
   )
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined
-}
-
-/** Node's AggregateError of a failed dial has an empty message; its first error has the words. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0])
-  if (error instanceof Error) return error.message || error.name
-  return String(error)
 }

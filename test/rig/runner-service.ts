@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { Counter } from 'prom-client'
 import { z } from 'zod'
+import { StartupError } from '../../src/domain/errors.ts'
 import { commonEnvironment } from '../../src/runner/environment-fragments.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
-import { runService } from '../../src/runner/runner.ts'
-import type { AppProcess, Closer } from '../../src/runner/runner.ts'
-import { connectWithBackoff, runMain, StartupError } from '../../src/runner/startup.ts'
+import { runService, type AppProcess, type Closer } from '../../src/runner/runner.ts'
+import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
 
 /** A service as the tests of the runner need it. Its argument is a {@link ServiceScript}; each line on its stdin is a command. */
 export interface ServiceScript {

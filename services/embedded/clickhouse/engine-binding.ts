@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { ServerError } from '../server.ts'
+import { ServerError } from '../../../src/domain/errors.ts'
 
 /** A connection of the engine: settings, current database, temporary tables of its own. Opaque. */
 export interface ConnectionHandle {

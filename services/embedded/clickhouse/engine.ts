@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError } from '../server.ts'
+import { ServerError } from '../../../src/domain/errors.ts'
 import { loadEngine, type ConnectionHandle, type NativeEngine, type NativeResult } from './engine-binding.ts'
 import { Slots } from './slots.ts'
 

@@ -1,7 +1,7 @@
 import { chmod, copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ServerError } from '../../../src/domain/errors.ts'
 import { lastLines, runCommand } from '../run-command.ts'
-import { ServerError } from '../server.ts'
 
 /**
  * Fetches a Debian or Ubuntu package and takes one program out of it into `folder`, installing nothing: apt has a state of

@@ -1,9 +1,7 @@
 import { delimiter, join } from 'node:path'
-import { oneLine } from '../../../src/runner/startup.ts'
-import { provision } from '../provision.ts'
-import type { Provisioning } from '../provision.ts'
+import { ServerError, messageOf } from '../../../src/domain/errors.ts'
+import { provision, type Provisioning } from '../provision.ts'
 import { runCommand } from '../run-command.ts'
-import { ServerError } from '../server.ts'
 import { extractFromPackage } from './apt.ts'
 
 const OLDEST = [2, 9] as const
@@ -26,7 +24,7 @@ export async function provideNats(provisioning: Provisioning): Promise<string> {
   } catch (error) {
     provisioning.signal.throwIfAborted()
     throw new ServerError(
-      `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${oneLine(error)})`,
+      `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`,
       {
         cause: error,
       },

@@ -3,10 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ServerError } from '../../../src/domain/errors.ts'
 import { assertPortFree } from '../port.ts'
-import { ServerError } from '../server.ts'
-import type { RunServer, ServerOptions } from '../server.ts'
 import { startServerProcess, stopOrphan } from '../server-process.ts'
+import type { RunServer, ServerOptions } from '../server.ts'
 import { natsVersion } from './installation.ts'
 
 const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', setting: 'PONIX_NATS_MONITORING_PORT' }

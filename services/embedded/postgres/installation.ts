@@ -1,13 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
-import { oneLine } from '../../../src/runner/startup.ts'
+import { ServerError, messageOf } from '../../../src/domain/errors.ts'
 import { npmInstall } from '../npm-install.ts'
-import { provision } from '../provision.ts'
-import type { Provisioning } from '../provision.ts'
+import { provision, type Provisioning } from '../provision.ts'
 import { lastLines, runCommand } from '../run-command.ts'
-import { ServerError } from '../server.ts'
-import { dataHome, findServiceUser, programHome } from './service-user.ts'
-import type { ServiceUser } from './service-user.ts'
+import { dataHome, findServiceUser, programHome, type ServiceUser } from './service-user.ts'
 
 const VERSION = '18.4.0-beta.17'
 const NPM_MAJOR = 18
@@ -28,10 +25,10 @@ export async function providePostgres(provisioning: Provisioning, dataDir: strin
     provisioning.signal.throwIfAborted()
     const system = await findSystemBinaries(user, (found) => (major === 0 ? found >= OLDEST_MAJOR : found === major))
     if (system === undefined) {
-      const reason = `${oneLine(error)}; and there is no PostgreSQL ${major || `${OLDEST_MAJOR} or newer`} on this system`
+      const reason = `${messageOf(error)}; and there is no PostgreSQL ${major || `${OLDEST_MAJOR} or newer`} on this system`
       throw new ServerError(`cannot get PostgreSQL: ${reason}`, { cause: error })
     }
-    provisioning.logger.warn(`taking the system's PostgreSQL in ${system}, because ${oneLine(error)}`)
+    provisioning.logger.warn(`taking the system's PostgreSQL in ${system}, because ${messageOf(error)}`)
     return system
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readlink, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError } from '../server.ts'
+import { ServerError } from '../../../src/domain/errors.ts'
 
 const PATIENCE_MS = 20_000
 

@@ -1,13 +1,12 @@
 import { join } from 'node:path'
+import { ServerError } from '../../../src/domain/errors.ts'
 import { assertPortFree } from '../port.ts'
-import { ServerError } from '../server.ts'
-import type { RunServer, ServerOptions } from '../server.ts'
 import { startServerProcess, stopOrphan } from '../server-process.ts'
+import type { RunServer, ServerOptions } from '../server.ts'
 import { ensureCluster } from './cluster.ts'
 import { clearLeftovers } from './leftovers.ts'
 import { ServerOutput } from './server-output.ts'
-import { dataHome, findServiceUser } from './service-user.ts'
-import type { ServiceUser } from './service-user.ts'
+import { dataHome, findServiceUser, type ServiceUser } from './service-user.ts'
 
 /** PostgreSQL with logical replication, as an unprivileged user when the caller is root. `provisionDir` has its programs. */
 export const runPostgres: RunServer = async (options, signal) => {

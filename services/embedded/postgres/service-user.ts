@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { ServerError } from '../../../src/domain/errors.ts'
 import { runCommand } from '../run-command.ts'
-import { ServerError } from '../server.ts'
 
 /** Whom PostgreSQL runs as when the caller is root, which it refuses. */
 export interface ServiceUser {

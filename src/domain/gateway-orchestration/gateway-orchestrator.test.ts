@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { GatewayConfigError } from '../errors.ts'
 import type { Gateway } from '../gateway.ts'
 import { GatewayOrchestrator } from './gateway-orchestrator.ts'
 import { MemoryGatewayProcessStore } from './gateway-process-store.ts'
-import { GatewayConfigError, type GatewayProcessEvent, type GatewayRun, type GatewayRunner } from './gateway-process.ts'
+import type { GatewayProcessEvent, GatewayRun, GatewayRunner } from './gateway-process.ts'
 
 const gateway = (gatewayId: string, change: Partial<Gateway> = {}): Gateway => ({
   gatewayId,

@@ -1,15 +1,10 @@
+import { GatewayConfigError } from '../errors.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Instant } from '../instant.ts'
 import { type Decision, decide, type Known } from './decision.ts'
 import { type GatewayEvent, gatewayIdOf } from './gateway-event.ts'
 import type { GatewayProcessStore } from './gateway-process-store.ts'
-import {
-  GatewayConfigError,
-  GatewayProcess,
-  type GatewayProcessEvent,
-  type GatewayRunner,
-  type RetryPolicy,
-} from './gateway-process.ts'
+import { GatewayProcess, type GatewayProcessEvent, type GatewayRunner, type RetryPolicy } from './gateway-process.ts'
 
 export interface GatewayOrchestratorOptions {
   readonly store: GatewayProcessStore

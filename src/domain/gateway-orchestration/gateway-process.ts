@@ -1,3 +1,4 @@
+import { GatewayConfigError, messageOf } from '../errors.ts'
 import type { Gateway } from '../gateway.ts'
 import { configFingerprint } from './config-fingerprint.ts'
 
@@ -15,11 +16,6 @@ export interface GatewayRun {
 
 /** Serves one gateway; chosen by the gateway's type (G-8). */
 export type GatewayRunner = (run: GatewayRun) => Promise<void>
-
-/** Thrown by a runner when another attempt cannot help, as with a config that says too little. */
-export class GatewayConfigError extends Error {
-  override readonly name = 'GatewayConfigError'
-}
 
 export interface RetryPolicy {
   readonly delayMs: number
@@ -56,10 +52,6 @@ export interface GatewayProcessOptions {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number
   readonly onEvent: (gateway: Gateway, event: GatewayProcessEvent) => void
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** The task that serves one gateway, from its start to its stop, over all its attempts (G-9). */

@@ -1,4 +1,4 @@
-import { ReplicationError } from './replication-error.ts'
+import { ReplicationError } from '../../domain/errors.ts'
 
 /** Reads a message from front to back; reading past its end is a ReplicationError `protocol`, never a short value. */
 export class ByteReader {

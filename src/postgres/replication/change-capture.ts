@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
+import { ReplicationError } from '../../domain/errors.ts'
 import type { Logger } from '../../runner/logger.ts'
 import type { CapturedTable } from './captured-table.ts'
 import { ChangeSession, type SessionOptions } from './change-session.ts'
 import { retryDelayMs, type FlowLimits } from './flow-control.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { formatLsn, ZERO_LSN, type Lsn } from './lsn.ts'
 import { ensurePublication } from './publication.ts'
 import { ReplicationConnection, type PostgresServer, type SystemIdentity } from './replication-connection.ts'
-import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
-import { Heartbeat } from './heartbeat.ts'
-import { checkServer, readSlot, type ServerSettings, type SlotState } from './slot.ts'
+import { replicationErrorFrom } from './replication-error.ts'
 import { SlotPreparation } from './slot-preparation.ts'
+import { checkServer, readSlot, type ServerSettings, type SlotState } from './slot.ts'
 
 export interface CaptureOptions {
   readonly server: PostgresServer

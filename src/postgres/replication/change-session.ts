@@ -1,3 +1,4 @@
+import { ReplicationError } from '../../domain/errors.ts'
 import { AcknowledgementTracker, type Ticket } from './acknowledgement.ts'
 import { qualifiedName, type CapturedTable } from './captured-table.ts'
 import type { Change, Transaction } from './change.ts'
@@ -8,7 +9,6 @@ import type { Lsn } from './lsn.ts'
 import type { PgoutputMessage } from './pgoutput-messages.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
-import { ReplicationError } from './replication-error.ts'
 import type { ReplicationStream } from './replication-stream.ts'
 
 export interface SessionOptions {

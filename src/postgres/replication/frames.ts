@@ -1,5 +1,5 @@
+import { ReplicationError } from '../../domain/errors.ts'
 import type { Lsn } from './lsn.ts'
-import { ReplicationError } from './replication-error.ts'
 
 /** What the server sends inside copy-both mode. */
 export type Frame =

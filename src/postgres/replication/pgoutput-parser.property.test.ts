@@ -1,11 +1,22 @@
 import * as fc from 'fast-check'
 import { PgoutputPlugin } from 'pg-logical-replication'
 import { describe, expect, test } from 'vitest'
-import { insert, relation, remove, tag, text, u32, u64, u8, update } from '../../../test/rig/pgoutput-messages.ts'
-import type { Cell, Table } from '../../../test/rig/pgoutput-messages.ts'
-import { PgoutputParser } from './pgoutput-parser.ts'
+import {
+  insert,
+  relation,
+  remove,
+  tag,
+  text,
+  u32,
+  u64,
+  u8,
+  update,
+  type Cell,
+  type Table,
+} from '../../../test/rig/pgoutput-messages.ts'
+import { ReplicationError } from '../../domain/errors.ts'
 import type { PgoutputMessage } from './pgoutput-messages.ts'
-import { ReplicationError } from './replication-error.ts'
+import { PgoutputParser } from './pgoutput-parser.ts'
 import { UNCHANGED, type Row } from './row.ts'
 
 const cells: fc.Arbitrary<string | null> = fc.option(fc.string({ unit: 'grapheme' }))

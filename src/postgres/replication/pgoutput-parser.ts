@@ -1,8 +1,8 @@
+import { ReplicationError } from '../../domain/errors.ts'
 import type { Instant } from '../../domain/instant.ts'
 import { ByteReader } from './byte-reader.ts'
 import { decoderFor, type ColumnDecoder } from './column-types.ts'
 import type { PgoutputMessage, Relation, RelationColumn, ReplicaIdentity } from './pgoutput-messages.ts'
-import { ReplicationError } from './replication-error.ts'
 import { Row, UNCHANGED, type RowLayout, type RowValue } from './row.ts'
 
 /** Microseconds from 1970 to 2000, where PostgreSQL's clock begins. */

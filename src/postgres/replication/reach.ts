@@ -1,7 +1,7 @@
+import { StartupError, ReplicationError } from '../../domain/errors.ts'
 import type { Logger } from '../../runner/logger.ts'
-import { connectWithBackoff, StartupError } from '../../runner/startup.ts'
+import { connectWithBackoff } from '../../runner/startup.ts'
 import { ReplicationConnection, type PostgresServer } from './replication-connection.ts'
-import { ReplicationError } from './replication-error.ts'
 
 /**
  * Waits until PostgreSQL takes a replication connection. Throws a StartupError when it does not in time, and at once when it

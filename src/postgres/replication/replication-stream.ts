@@ -1,7 +1,8 @@
 import { escapeIdentifier, escapeLiteral, type Client, type Connection, type Submittable } from 'pg'
+import { ReplicationError } from '../../domain/errors.ts'
 import { readFrame, writeStatus, type Frame } from './frames.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
-import { ReplicationError, replicationErrorFrom } from './replication-error.ts'
+import { replicationErrorFrom } from './replication-error.ts'
 
 export interface StartReplication {
   readonly slot: string

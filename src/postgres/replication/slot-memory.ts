@@ -1,7 +1,8 @@
 import { escapeIdentifier, escapeLiteral } from 'pg'
 import { z } from 'zod'
+import { ReplicationError } from '../../domain/errors.ts'
 import type { Queryable } from './publication.ts'
-import { ReplicationError, attempt } from './replication-error.ts'
+import { attempt } from './replication-error.ts'
 
 /** A slot and the publication whose comment remembers it. */
 export interface SlotName {

@@ -1,8 +1,9 @@
 import { escapeIdentifier, escapeLiteral } from 'pg'
+import { ReplicationError } from '../../domain/errors.ts'
 import { parseLsn, type Lsn } from './lsn.ts'
 import type { Queryable } from './publication.ts'
 import type { ReplicationConnection, SlotStart } from './replication-connection.ts'
-import { ReplicationError, attempt, sqlState } from './replication-error.ts'
+import { attempt, sqlState } from './replication-error.ts'
 import { readSlotMemory, rememberSlot, type SlotName } from './slot-memory.ts'
 
 /** A replication slot as the server sees it. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { ReplicationError } from '../../domain/errors.ts'
 import { qualifiedName, type CapturedTable } from './captured-table.ts'
 import type { Change, Transaction } from './change.ts'
 import type { SlotStart } from './replication-connection.ts'
-import { ReplicationError } from './replication-error.ts'
 import type { SlotMemory, SnapshotProgress } from './slot-memory.ts'
 import type { SnapshotChunk, SnapshotReader } from './snapshot-reader.ts'
 
