@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { besideOf, type Figure, median, quantile } from '../report/figures.ts'
+import { compare, type Figure, median, quantile } from '../report/figures.ts'
 import { sensorPayload } from './payload.ts'
 import { type AnalyticsBenchStage, NEIGHBOUR, ORGANIZATION } from './stage.ts'
 
@@ -40,7 +40,7 @@ export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: numbe
     what: 'raw → processed envelope, hostile neighbour, p99',
     unit: 'ms',
     ours: median(disturbed),
-    beside: besideOf('no neighbour', disturbed, alone),
+    beside: compare('no neighbour', disturbed, alone),
     goal: { type: 'ratio', atMost: MOST_TIMES },
     peers: new Map(),
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
-import { besideOf, type Figure, median } from '../report/figures.ts'
+import { compare, type Figure, median } from '../report/figures.ts'
 import { BenchProgram } from './program.ts'
 import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
 
@@ -51,7 +51,7 @@ export async function measureThroughput(
     {
       ...base,
       what,
-      beside: alone ? null : besideOf('JetStream consume + acknowledge', times, consumed),
+      beside: alone ? null : compare('JetStream consume + acknowledge', times, consumed),
       goal: { type: 'value', atMost: (ENVELOPES / PER_SECOND) * 1000 },
       peers: new Map(alone ? [] : [['ClickHouse insert alone', median(inserted)]]),
     },

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { besideOf, type Figure, median } from '../report/figures.ts'
+import { compare, type Figure, median } from '../report/figures.ts'
 import type { CdcBenchStage, Contender, Run } from './stage.ts'
 
 const ROWS = 300_000
@@ -63,7 +63,7 @@ function figures({
   const whole: Figure = {
     ...base,
     what,
-    beside: besideOf('slot drained, nothing published', times, drains),
+    beside: compare('slot drained, nothing published', times, drains),
     goal: { type: 'value', atMost: (ROWS / ROWS_PER_SECOND) * 1000 },
     peers: new Map([...others].map(([name, values]) => [name, median(values)])),
   }
@@ -77,7 +77,7 @@ function figures({
     peers: none,
   }
   if (oneByOne === undefined) return [whole, memory]
-  const beside = besideOf('one by one', times, oneByOne)
+  const beside = compare('one by one', times, oneByOne)
   return [
     whole,
     { ...base, what: `${what}, beside one by one`, beside, goal: { type: 'ratio', atMost: 0.1 }, peers: none },

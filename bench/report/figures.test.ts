@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { besideOf, type Figure, isMet, median, quantile, tableOf } from './figures.ts'
+import { compare, type Figure, isMet, median, quantile, tableOf } from './figures.ts'
 
 const figure: Figure = {
   id: 'M-1',
@@ -15,7 +15,7 @@ const figure: Figure = {
 }
 
 describe('median', () => {
-  it('is the middle one, or the mean of the two in the middle', () => {
+  it('returns the middle value, or the mean of the two middle values', () => {
     expect(median([3, 1, 2])).toBe(2)
     expect(median([4, 1, 3, 2])).toBe(2.5)
     expect(median([])).toBeNaN()
@@ -23,21 +23,21 @@ describe('median', () => {
 })
 
 describe('quantile', () => {
-  it('is a value that was measured', () => {
+  it('returns one of the values', () => {
     const hundred = Array.from({ length: 100 }, (_, index) => 100 - index)
     expect([0, 0.5, 0.99, 1].map((part) => quantile(hundred, part))).toEqual([1, 51, 100, 100])
     expect(quantile([], 0.5)).toBeNaN()
   })
 })
 
-describe('besideOf', () => {
-  it('has the ratio of the median round, not that of the medians', () => {
-    expect(besideOf('bare', [10, 40, 90], [10, 20, 100])).toEqual({ name: 'bare', value: 20, ratio: 1 })
+describe('compare', () => {
+  it('returns the median of the ratios, not the ratio of the medians', () => {
+    expect(compare('bare', [10, 40, 90], [10, 20, 100])).toEqual({ name: 'bare', value: 20, ratio: 1 })
   })
 })
 
 describe('isMet', () => {
-  it('judges the ratio, the difference, or the figure itself', () => {
+  it('compares the ratio, the difference or the figure with the goal', () => {
     expect(isMet({ ...figure, goal: { type: 'ratio', atMost: 1.5 } })).toBe(true)
     expect(isMet({ ...figure, goal: { type: 'ratio', atMost: 1.4 } })).toBe(false)
     expect(isMet({ ...figure, goal: { type: 'difference', atMost: 50 } })).toBe(true)
@@ -46,13 +46,13 @@ describe('isMet', () => {
     expect(isMet(figure)).toBe(null)
   })
 
-  it('is missed by a figure that could not be had', () => {
+  it('returns false for a missing figure', () => {
     expect(isMet({ ...figure, ours: NaN, goal: { type: 'value', atMost: 1000 } })).toBe(false)
   })
 })
 
 describe('tableOf', () => {
-  it('has a column for each peer', () => {
+  it('adds a column for each peer', () => {
     const rows = tableOf([{ ...figure, goal: { type: 'ratio', atMost: 1.25 } }])
     expect(rows).toEqual([
       ['', 'work', 'ours', 'beside', 'ratio', 'goal', '', 'slow', 'gone'],

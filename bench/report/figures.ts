@@ -1,21 +1,21 @@
-/** One line of a bench's table: what we took, what the one beside us took, and what was to be reached. */
+/** One row of a benchmark's table: our figure, the figure it is compared with, and the goal. */
 export interface Figure {
   /** Id of the measurement, as `M-1`. */
   readonly id: string
   readonly what: string
   readonly unit: 'ms' | 'MB' | '%' | 'rows/s'
   readonly ours: number
-  /** What the goal is relative to, and its figure; null for an absolute goal. */
+  /** The figure that the goal is relative to; null for an absolute goal. */
   readonly beside: Beside | null
   readonly goal: Goal
-  /** Others, for comparison: a figure, or why there is none. */
+  /** Figures of peers, or the reason why there is none. */
   readonly peers: ReadonlyMap<string, number | string>
 }
 
 export interface Beside {
   readonly name: string
   readonly value: number
-  /** Ours to its, in the median round: the two of one round had the same machine under them. */
+  /** Ours divided by this one: the median of the ratios of each round, because the machine's speed drifts between rounds. */
   readonly ratio: number
 }
 
@@ -23,10 +23,10 @@ export type Goal =
   | { readonly type: 'ratio'; readonly atMost: number }
   | { readonly type: 'difference'; readonly atMost: number }
   | { readonly type: 'value'; readonly atMost: number }
-  /** Reported, not judged. */
+  /** Reported without a goal. */
   | { readonly type: 'none' }
 
-/** The middle one, or the mean of the two middle ones; NaN of nothing. */
+/** The median; the mean of the two middle values for an even count; NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length / 2
@@ -35,26 +35,26 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
-/** The value that this part of them, of 1, is not above; NaN of nothing. */
+/** The quantile at `part` (0 to 1), always one of the values; NaN for an empty list. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? NaN
 }
 
-/** What took its turns beside us; both lists are in the order of the rounds. */
-export function besideOf(name: string, ours: readonly number[], values: readonly number[]): Beside {
+/** Compares our values with others; both lists are in the order of the rounds. */
+export function compare(name: string, ours: readonly number[], values: readonly number[]): Beside {
   return { name, value: median(values), ratio: median(ours.map((own, round) => own / (values[round] ?? NaN))) }
 }
 
-/** What the goal is about: the ratio, the difference, or the figure itself. */
-function judged({ ours, beside, goal }: Figure): number {
+/** The value that the goal limits: the ratio, the difference, or the figure itself. */
+function limitedValue({ ours, beside, goal }: Figure): number {
   if (goal.type === 'ratio') return Number.isFinite(ours) ? (beside?.ratio ?? NaN) : NaN
   return goal.type === 'difference' ? ours - (beside?.value ?? NaN) : ours
 }
 
-/** Null if there is no goal. A figure that could not be had misses it. */
+/** Whether the goal is met; null without a goal. A missing figure (NaN) misses every goal. */
 export function isMet(figure: Figure): boolean | null {
-  return figure.goal.type === 'none' ? null : judged(figure) <= figure.goal.atMost
+  return figure.goal.type === 'none' ? null : limitedValue(figure) <= figure.goal.atMost
 }
 
 /** Columns of the table: headings first. */
@@ -91,7 +91,7 @@ function amount(value: number, unit: Figure['unit']): string {
   return Number.isFinite(value) ? `${round(value)} ${unit}` : 'no figure'
 }
 
-/** Three digits that count, as people read them. */
+/** Rounds to three significant digits. */
 function round(value: number): string {
   return Number(value.toPrecision(value >= 100 ? Math.trunc(value).toString().length : 3)).toLocaleString('en-GB')
 }

@@ -1,22 +1,23 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BenchChild, Contender } from './contender.ts'
+import type { BenchChild, Contender } from './peers.ts'
 import { peakMemory } from './proc.ts'
+import { PidPipe } from './pid-pipe.ts'
 
-const LOOK_EVERY_MS = 20
+const SAMPLE_EVERY_MS = 20
 const STOP_MS = 30_000
 
-/** A contender at work on one job. Its stdout goes to a file. */
+/** One run of a contender. Its stdout goes to a file. */
 export class ContenderRun {
-  /** Empty at the start, and removed with all it holds at the end. */
+  /** Empty at the start; removed by `dispose`. */
   readonly folder: string
   readonly startedAt: number
   readonly #child: ChildProcess
   readonly #exited: Promise<void>
   #peak = 0
 
-  /** `children` is given the run's folder, for what they are to leave there. */
+  /** `children` gets the folder of the run, where children may write files. */
   constructor(
     contender: Contender,
     scratch: string,
@@ -49,29 +50,29 @@ export class ContenderRun {
     return join(this.folder, 'stdout')
   }
 
-  /** The most memory it has had while it was waited for, in MB. */
+  /** Peak memory while `ended` waited, in MB. */
   get peakMegabytes(): number {
     return this.#peak
   }
 
-  /** When the last byte came into the file, in ms since 1970. */
+  /** Time of the last write to the output file, in ms since 1970. */
   get lastWriteAt(): number {
     return statSync(this.outputPath).mtimeMs
   }
 
-  /** Resolves when it has ended by itself. Throws with what it said if `ms` were not enough. */
+  /** Resolves when the contender has exited by itself. Rejects with its last stderr lines after `ms`. */
   async ended(ms: number): Promise<void> {
-    const look = setInterval(() => {
+    const sampler = setInterval(() => {
       this.#peak = Math.max(this.#peak, peakMemory(this.pid))
-    }, LOOK_EVERY_MS)
+    }, SAMPLE_EVERY_MS)
     try {
       await this.#within(ms)
     } finally {
-      clearInterval(look)
+      clearInterval(sampler)
     }
   }
 
-  /** Tells it to stop everything; resolves with how long that took, in ms. */
+  /** Sends the signal; resolves with the time until the contender has exited, in ms. */
   async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<number> {
     const since = performance.now()
     this.#child.kill(signal)
@@ -79,7 +80,7 @@ export class ContenderRun {
     return performance.now() - since
   }
 
-  /** Kills what is left of it, and removes its folder. */
+  /** Kills the contender if it still runs and removes the folder. */
   dispose(): void {
     this.#child.kill('SIGKILL')
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
@@ -87,17 +88,40 @@ export class ContenderRun {
 
   async #within(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not over after ${ms} ms: ${this.#said()}`)), ms)
+    const timeout = new Promise<void>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`still running after ${ms} ms: ${this.#lastStderr()}`)), ms)
     })
     try {
-      await Promise.race([this.#exited, late])
+      await Promise.race([this.#exited, timeout])
     } finally {
       clearTimeout(timer)
     }
   }
 
-  #said(): string {
+  #lastStderr(): string {
     return readFileSync(join(this.folder, 'stderr'), 'utf8').trim().split('\n').slice(-5).join(' | ')
+  }
+}
+
+/** Starts `count` children under a contender, calls `measure` when all are up, then ends everything. */
+export async function withChildren<T>(
+  contender: Contender,
+  { scratch, count, restarts }: { readonly scratch: string; readonly count: number; readonly restarts: boolean },
+  measure: (run: ContenderRun, pidPipe: PidPipe, upAfterMs: number) => Promise<T>,
+): Promise<T> {
+  const pidPipe = new PidPipe(scratch)
+  try {
+    const run = new ContenderRun(contender, scratch, {
+      restarts,
+      children: () => Array.from({ length: count }, (_, child) => pidPipe.child(`child${child}`)),
+    })
+    try {
+      await pidPipe.started(count)
+      return await measure(run, pidPipe, performance.now() - run.startedAt)
+    } finally {
+      run.dispose()
+    }
+  } finally {
+    pidPipe.dispose()
   }
 }

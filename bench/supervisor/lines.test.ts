@@ -12,7 +12,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true }))
 
-/** What became of the three lines of each of two children, after a relay that did this to them. */
+/** The damage that `relay` does to three lines of each of two children. */
 function damageBy(relay: (lines: string[]) => string[]): string {
   const lines = [0, 1].flatMap((child) =>
     readFileSync(lineFile(folder, child, 3), 'utf8')
@@ -26,12 +26,12 @@ function damageBy(relay: (lines: string[]) => string[]): string {
 }
 
 describe('inspect', () => {
-  it('finds nothing wrong with whole lines in the order of their child, whatever else is said between them', () => {
+  it('accepts whole lines in the order of each child, with other lines between them', () => {
     expect(damageBy((lines) => ['hello', ...lines, ''])).toBe('')
     expect(damageBy(([a = '', b = '', c = '', ...rest]) => [a, ...rest, b, c, ''])).toBe('')
   })
 
-  it('finds a line that is missing, one that is torn, two that are merged, and one out of its order', () => {
+  it('counts missing, torn, merged and misplaced lines', () => {
     expect(damageBy((lines) => lines.slice(0, -1))).toBe('1 lost')
     expect(damageBy(([first = '', ...rest]) => [first.slice(0, 50), `[c0] ${first.slice(50)}`, ...rest])).toBe(
       '1 lost, 2 torn, 1 misplaced',

@@ -1,21 +1,21 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** With its newline. */
+/** Including the newline. */
 const LINE_BYTES = 100
 const FILLING = 'x'
 const NEWLINE = 0x0a
 const NUMBER_DIGITS = 7
 const LINES_PER_WRITE = 10_000
-/** Under any prefix. */
+/** Matches a whole line behind any prefix. */
 const WHOLE_LINE = new RegExp(`L(\\d)-(\\d{${NUMBER_DIGITS}})-${FILLING}{${LINE_BYTES - 'L0-0000000-\n'.length}}$`)
 
-/** Line `number` of child `child`: 99 characters, no two alike. */
+/** Line `number` of child `child`: 99 characters, each line unique. */
 function lineOf(child: number, number: number): string {
   return `L${child}-${String(number).padStart(NUMBER_DIGITS, '0')}-`.padEnd(LINE_BYTES - 1, FILLING)
 }
 
-/** A file of numbered lines, for `cat` to write out as fast as anything can. Kept for the next time. */
+/** A file of numbered lines, which the children write with `cat`. Kept for later runs. */
 export function lineFile(folder: string, child: number, lines: number): string {
   const path = join(folder, `lines-${child}-${lines}`)
   if (existsSync(path)) return path
@@ -31,18 +31,18 @@ export function lineFile(folder: string, child: number, lines: number): string {
   return path
 }
 
-/** What became of the lines: all zero is a perfect relay. */
+/** Damaged lines: all zero is a perfect relay. */
 export interface Damage {
   readonly lost: number
-  /** Not one whole line under its prefix: pieces, or several in one. */
+  /** Not one whole line behind its prefix: a part of a line, or several lines merged. */
   readonly torn: number
-  /** Not after the line that came before it. */
+  /** Not directly after the preceding line of the same child. */
   readonly misplaced: number
 }
 
 /**
- * Compares what a contender wrote with what the children said. Each child has one prefix, whatever it is; other lines are
- * the contender's own words, unless something of a child's line is in them.
+ * Compares the output of a contender with the lines of the children. Each child has one prefix, which may be any text; lines
+ * without any part of a child's line are messages of the contender itself.
  */
 export function inspect(path: string, children: number, lines: number): Damage {
   const output = readFileSync(path)
@@ -73,7 +73,7 @@ export function inspect(path: string, children: number, lines: number): Damage {
   return { lost: children * lines - good, torn, misplaced }
 }
 
-/** In a few words, or an empty text for a perfect relay. */
+/** A short description; empty for a perfect relay. */
 export function describeDamage({ lost, torn, misplaced }: Damage): string {
   return Object.entries({ lost, torn, misplaced })
     .filter(([, count]) => count !== 0)

@@ -5,30 +5,30 @@ const BYTES_PER_MB = 1_000_000
 /** The kernel counts processor time in hundredths of a second. */
 const TICK_MS = 10
 
-/** The most memory that a process has had, in MB; 0 if it is gone. */
+/** Peak resident memory of a process in MB; 0 if it has exited. */
 export function peakMemory(pid: number): number {
   return megabytes(pid, 'VmHWM')
 }
 
-/** The memory that a process has now, in MB; 0 if it is gone. */
+/** Resident memory of a process in MB; 0 if it has exited. */
 export function memoryOf(pid: number): number {
   return megabytes(pid, 'VmRSS')
 }
 
-/** Processor time that a process has used, in ms. */
+/** Processor time of a process, in ms. */
 export function processorTime(pid: number): number {
   const fields = statFields(pid)
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS
 }
 
-/** False for one that is dead and only not collected yet. */
+/** False for a zombie. */
 export function isAlive(pid: number): boolean {
   const [status] = statFields(pid)
   return status !== undefined && status !== '' && status !== 'Z' && status !== 'X'
 }
 
-/** A process and all that descend from it, except `without` and what descends from those. */
-export function family(root: number, without: ReadonlySet<number>): number[] {
+/** A process and its descendants, except `without` and their descendants. */
+export function processTree(root: number, without: ReadonlySet<number>): number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
     const pid = Number(name)
@@ -41,12 +41,12 @@ export function family(root: number, without: ReadonlySet<number>): number[] {
   return found
 }
 
-function megabytes(pid: number, field: 'VmHWM' | 'VmRSS'): number {
-  const line = read(`/proc/${pid}/status`).match(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm'))
+function megabytes(pid: number, comparison: 'VmHWM' | 'VmRSS'): number {
+  const line = read(`/proc/${pid}/status`).match(new RegExp(`^${comparison}:\\s+(\\d+) kB`, 'm'))
   return (Number(line?.[1] ?? 0) * BYTES_PER_KB) / BYTES_PER_MB
 }
 
-/** From the status on: the name before it may hold spaces. */
+/** The fields of /proc/PID/stat from the state on; the name before it may contain spaces. */
 function statFields(pid: number): readonly string[] {
   const stat = read(`/proc/${pid}/stat`)
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')

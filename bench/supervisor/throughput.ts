@@ -1,10 +1,10 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { besideOf, type Figure, median } from '../report/figures.ts'
+import { compare, type Figure, median } from '../report/figures.ts'
 import { ContenderRun } from './contender-run.ts'
-import type { Contender } from './contender.ts'
+import type { Contender } from './peers.ts'
 import { describeDamage, inspect, lineFile } from './lines.ts'
-import type { Field } from './field.ts'
+import type { Comparison } from './comparison.ts'
 
 const LONGEST_MS = 120_000
 const MOST_MEMORY_MB = 100
@@ -16,17 +16,17 @@ interface Size {
 }
 
 interface Sample {
-  /** From the start of the first child to the last byte in the file. */
+  /** From the start of the first child to the last write to the file. */
   readonly ms: number
-  /** From the start of the contender to its end. */
+  /** From the start of the contender to its exit. */
   readonly wholeMs: number
   readonly megabytes: number
   readonly damage: string
 }
 
-/** M-1 and M-2: children that write as fast as they can, to a file under prefixes; every line is looked at afterwards. */
-export async function measureThroughput(field: Field, size: Size): Promise<readonly Figure[]> {
-  const samples = await field.rounds((contender) => relay(contender, field.scratch, size))
+/** M-1 and M-2: children that write as fast as they can, relayed with prefixes to a file; every line is checked afterwards. */
+export async function measureThroughput(comparison: Comparison, size: Size): Promise<readonly Figure[]> {
+  const samples = await comparison.rounds((contender) => relay(contender, comparison.scratch, size))
   const { ours, bare } = samples
   const what = `${size.children} × ${size.lines.toLocaleString('en-GB')} lines`
   const damaged = ours.map((sample) => sample.damage).filter((damage) => damage !== '')
@@ -36,9 +36,9 @@ export async function measureThroughput(field: Field, size: Size): Promise<reado
     what: `${what}, ${part}`,
     unit,
     ours: damaged.length > 0 ? NaN : median(ours.map(of)),
-    beside: besideOf('bare Node', ours.map(of), bare.map(of)),
+    beside: compare('bare Node', ours.map(of), bare.map(of)),
     goal,
-    peers: field.peers((name) => {
+    peers: comparison.peers((name) => {
       const own = samples.peers.get(name) ?? []
       const damage = own.find((sample) => sample.damage !== '')?.damage
       const value = median(own.map(of))
@@ -49,8 +49,8 @@ export async function measureThroughput(field: Field, size: Size): Promise<reado
   })
   return [
     figure('relayed', 'ms', (sample) => sample.ms, { type: 'ratio', atMost: 1.25 }),
-    figure('with start and end', 'ms', (sample) => sample.wholeMs, { type: 'none' }),
-    figure('most memory', 'MB', (sample) => sample.megabytes, { type: 'value', atMost: MOST_MEMORY_MB }),
+    figure('with start and exit', 'ms', (sample) => sample.wholeMs, { type: 'none' }),
+    figure('peak memory', 'MB', (sample) => sample.megabytes, { type: 'value', atMost: MOST_MEMORY_MB }),
   ]
 }
 
@@ -77,7 +77,7 @@ async function relay(contender: Contender, scratch: string, { children, lines }:
   }
 }
 
-/** In ms since 1970. */
+/** Start of the first child, in ms since 1970. */
 function firstStart(folder: string): number {
   const starts = readdirSync(folder).filter((name) => name.startsWith('started-'))
   return Math.min(...starts.map((name) => Number(readFileSync(join(folder, name), 'utf8')) / 1e6))

@@ -1,5 +1,6 @@
-import type { Contender } from './contender.ts'
-import type { Peers } from './install-peers.ts'
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Contender, type Peers, bare, ours, installPeers, NO_PEERS } from './peers.ts'
 
 export interface Samples<T> {
   readonly ours: readonly T[]
@@ -7,31 +8,31 @@ export interface Samples<T> {
   readonly peers: ReadonlyMap<string, readonly T[]>
 }
 
-interface FieldOptions {
+interface ComparisonOptions {
   readonly ours: Contender
   readonly bare: Contender
   readonly peers: Peers
-  /** Where ours is installed. */
+  /** The folder in which the supervisor of this repository is installed. */
   readonly packageFolder: string
-  /** A folder for what the runs need. */
+  /** A folder for temporary files. */
   readonly scratch: string
   readonly rounds: number
 }
 
-/** Everyone who takes part, and the order in which they do: one after the other, round by round, each round from another one on. */
-export class Field {
+/** All contenders of a measurement. They run one after the other in rounds; each round starts with a different one. */
+export class Comparison {
   readonly scratch: string
   readonly packageFolder: string
-  readonly #options: FieldOptions
+  readonly #options: ComparisonOptions
   readonly #failures = new Map<string, string>()
 
-  constructor(options: FieldOptions) {
+  constructor(options: ComparisonOptions) {
     this.#options = options
     this.scratch = options.scratch
     this.packageFolder = options.packageFolder
   }
 
-  /** Measures everyone. A peer that fails is left out from then on, and says why; for us and the bare one it is an error. */
+  /** Measures all contenders. A peer that fails is reported and left out; a failure of ours or of the bare program throws. */
   async rounds<T>(measure: (contender: Contender) => Promise<T>): Promise<Samples<T>> {
     const { ours, bare, peers, rounds } = this.#options
     const samples = new Map<Contender, T[]>([ours, bare, ...peers.present].map((contender) => [contender, []]))
@@ -51,7 +52,7 @@ export class Field {
     }
   }
 
-  /** The column of each peer: what `of` makes of it, or why there is no figure. */
+  /** The column of each peer: the figure that `of` returns, or the reason why there is none. */
   peers(of: (name: string) => number | string): ReadonlyMap<string, number | string> {
     const { present, missing } = this.#options.peers
     const measured = present.map(({ name }) => [name, this.#failures.get(name) ?? of(name)] as const)
@@ -69,4 +70,26 @@ export class Field {
       return null
     }
   }
+}
+
+/** Installs the peers and copies our build to a folder without sources, as an installation from the registry has it. */
+export function prepare(
+  root: string,
+  { rounds, withPeers }: { readonly rounds: number; readonly withPeers: boolean },
+): Comparison {
+  const home = join(root, '.ponix/bench')
+  mkdirSync(home, { recursive: true })
+  const scratch = mkdtempSync(join(home, 'supervisor-'))
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true, maxRetries: 5 }))
+  const packageFolder = join(scratch, 'package')
+  for (const part of ['bin', 'dist', 'package.json'])
+    cpSync(join(root, part), join(packageFolder, part), { recursive: true })
+  return new Comparison({
+    ours: ours(packageFolder),
+    bare: bare(join(home, 'programs')),
+    peers: withPeers ? installPeers(join(home, 'peers')) : NO_PEERS,
+    scratch,
+    rounds,
+    packageFolder,
+  })
 }

@@ -2,24 +2,21 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { BenchChild } from './contender.ts'
+import type { BenchChild } from './peers.ts'
 
 const LONGEST_MS = 60_000
 
-/**
- * Children that say at their start, through a pipe with a name, who they are: the pid is theirs for life. A figure is taken
- * at the line's arrival, by event.
- */
-export class RollCall {
+/** A named pipe to which every child writes its pid when it starts, so that starts are measured by event. */
+export class PidPipe {
   readonly #path: string
   readonly #reader: ChildProcess
   readonly #pids: number[] = []
   #onPid: () => void = () => {}
 
   constructor(scratch: string) {
-    this.#path = join(scratch, `roll-call-${process.hrtime.bigint()}`)
+    this.#path = join(scratch, `pids-${process.hrtime.bigint()}`)
     spawnSync('mkfifo', [this.#path])
-    // Opened for writing too: it never ends while nobody happens to write.
+    // Opened for writing too: without a writer the reader would get an end of file.
     this.#reader = spawn('/bin/sh', ['-c', 'exec cat <> "$0"', this.#path], { stdio: ['ignore', 'pipe', 'inherit'] })
     if (this.#reader.stdout !== null) {
       createInterface({ input: this.#reader.stdout }).on('line', (line) => {
@@ -29,7 +26,7 @@ export class RollCall {
     }
   }
 
-  /** Everyone that has started so far, in that order. */
+  /** Pids of all children started so far, in order. */
   get pids(): readonly number[] {
     return this.#pids
   }
@@ -38,10 +35,10 @@ export class RollCall {
     return { name, line: `echo $$ > ${this.#path}; exec sleep 10000` }
   }
 
-  /** Resolves when `count` have started, ever. */
+  /** Resolves when `count` children have started since the pipe was created. */
   async started(count: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((_, reject) => {
+    const timeout = new Promise<void>((_, reject) => {
       timer = setTimeout(
         () => reject(new Error(`${this.#pids.length} of ${count} up after ${LONGEST_MS} ms`)),
         LONGEST_MS,
@@ -54,7 +51,7 @@ export class RollCall {
       this.#onPid()
     })
     try {
-      await Promise.race([complete, late])
+      await Promise.race([complete, timeout])
     } finally {
       clearTimeout(timer)
     }
@@ -67,7 +64,7 @@ export class RollCall {
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
-        // As it should be: it was stopped.
+        // Already stopped.
       }
     }
   }

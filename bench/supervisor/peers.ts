@@ -1,29 +1,29 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** One child of a measurement: a line for /bin/sh. */
+/** One child of a measurement: a command line for /bin/sh. */
 export interface BenchChild {
   readonly name: string
   readonly line: string
 }
 
 export interface Job {
-  /** For configuration and state of this run alone. */
+  /** Folder for the configuration and state of this run. */
   readonly folder: string
   readonly children: readonly BenchChild[]
-  /** Whether a child that ends is started again, at once. */
+  /** Whether a child that exits is restarted immediately. */
   readonly restarts: boolean
 }
 
-/** A program that runs children under prefixes: ours, the bare one, or a peer. */
+/** A program that runs children and prefixes their output: ours, the bare program, or a peer. */
 export interface Contender {
   readonly name: string
-  /** The command line that does the job in the foreground, and ends on SIGTERM. Writes what it needs into the job's folder. */
+  /** The command line that runs the job in the foreground and exits on SIGTERM. Writes its files into the folder of the job. */
   command(job: Job): { readonly args: readonly [string, ...string[]]; readonly env?: Readonly<Record<string, string>> }
 }
 
-/** Ours, from a package folder that holds a build. */
+/** The supervisor of this repository, from a package folder that contains a build. */
 export function ours(packageFolder: string): Contender {
   return {
     name: 'ours',
@@ -36,7 +36,7 @@ export function ours(packageFolder: string): Contender {
   }
 }
 
-/** The simplest program that does the same, from the folder of the built benches. */
+/** The simplest Node program that does the same, from the folder of the built benchmarks. */
 export function bare(programs: string): Contender {
   return {
     name: 'bare Node',
@@ -49,7 +49,7 @@ export function bare(programs: string): Contender {
 }
 
 /** https://github.com/open-cli-tools/concurrently, from its package folder. */
-export function concurrently(packageFolder: string): Contender {
+function concurrently(packageFolder: string): Contender {
   return {
     name: 'concurrently',
     command: ({ children, restarts }) => {
@@ -63,8 +63,8 @@ export function concurrently(packageFolder: string): Contender {
   }
 }
 
-/** https://github.com/Unitech/pm2 as its own foreground program, from its package folder. */
-export function pm2(packageFolder: string): Contender {
+/** https://github.com/Unitech/pm2 as `pm2-runtime` in the foreground, from its package folder. */
+function pm2(packageFolder: string): Contender {
   return {
     name: 'pm2-runtime',
     command: ({ folder, children, restarts }) => {
@@ -88,7 +88,7 @@ export function pm2(packageFolder: string): Contender {
 }
 
 /** https://github.com/F1bonacc1/process-compose, if it is on the PATH; null otherwise. */
-export function processCompose(): Contender | null {
+function processCompose(): Contender | null {
   if (spawnSync('process-compose', ['version']).status !== 0) return null
   return {
     name: 'process-compose',
@@ -109,4 +109,51 @@ function writeJson(folder: string, name: string, value: object): string {
   const path = join(folder, name)
   if (!existsSync(path)) writeFileSync(path, JSON.stringify(value))
   return path
+}
+
+/** The newest versions that run on the oldest supported Node. */
+const PACKAGES = [
+  { name: 'concurrently', version: '9.2.5', make: concurrently },
+  { name: 'pm2', version: '7.0.4', make: pm2 },
+] as const
+
+export interface Peers {
+  readonly present: readonly Contender[]
+  /** The reason for each peer that is not available. */
+  readonly missing: ReadonlyMap<string, string>
+}
+
+/** For runs of our supervisor and the bare program only. */
+export const NO_PEERS: Peers = { present: [], missing: new Map() }
+
+/** Installs the pinned versions of the peers into a private folder. A peer that cannot be installed is left out. */
+export function installPeers(folder: string): Peers {
+  const present: Contender[] = []
+  const missing = new Map<string, string>()
+  for (const { name, version, make } of PACKAGES) {
+    const home = join(folder, `${name}-${version}`)
+    const path = join(home, 'node_modules', name)
+    const problem = existsSync(join(home, 'complete')) ? null : install(home, `${name}@${version}`)
+    if (problem === null) present.push(make(path))
+    else missing.set(name, problem)
+  }
+  const compose = processCompose()
+  if (compose === null) missing.set('process-compose', 'not installed')
+  else present.push(compose)
+  return { present, missing }
+}
+
+/** Returns null or the reason of the failure. Install scripts are off: neither peer needs one. */
+function install(home: string, spec: string): string | null {
+  mkdirSync(home, { recursive: true })
+  writeFileSync(join(home, 'package.json'), '{"private": true}\n')
+  const flags = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  console.error(`bench: installing ${spec}`)
+  const { status, stderr, error } = spawnSync('npm', ['install', '--prefix', home, ...flags, spec], {
+    cwd: home,
+    encoding: 'utf8',
+  })
+  if (status !== 0) return error?.message ?? stderr.trim().split('\n')[0] ?? `npm exited with ${status}`
+  writeFileSync(join(home, 'complete'), '')
+  return null
 }

@@ -1,18 +1,18 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { besideOf, type Figure, median } from '../report/figures.ts'
-import type { Field } from './field.ts'
+import { compare, type Figure, median } from '../report/figures.ts'
+import type { Comparison } from './comparison.ts'
 
 const ROUNDS = 15
 const AT_MOST = 1.5
 
-/** M-6: from the call to the first line of `--help`, beside a Node that does nothing at all. */
-export async function measureFirstWord(field: Field): Promise<readonly Figure[]> {
-  const program = join(field.packageFolder, 'bin/ponix-orchestrator.js')
+/** M-6: time from the call to the first line of `--help`, compared with a Node process that does nothing. */
+export async function measureHelpLatency(comparison: Comparison): Promise<readonly Figure[]> {
+  const program = join(comparison.packageFolder, 'bin/ponix-orchestrator.js')
   const [help, nothing]: [number[], number[]] = [[], []]
   for (let round = 0; round < ROUNDS; round++) {
-    help.push(await untilFirstWord([program, '--help']))
-    nothing.push(await untilFirstWord(['-e', '0']))
+    help.push(await timeToFirstOutput([program, '--help']))
+    nothing.push(await timeToFirstOutput(['-e', '0']))
   }
   return [
     {
@@ -20,15 +20,15 @@ export async function measureFirstWord(field: Field): Promise<readonly Figure[]>
       what: 'first line of --help',
       unit: 'ms',
       ours: median(help),
-      beside: besideOf('node -e 0', help, nothing),
+      beside: compare('node -e 0', help, nothing),
       goal: { type: 'ratio', atMost: AT_MOST },
       peers: new Map(),
     },
   ]
 }
 
-/** Or until its end, if it says nothing. */
-async function untilFirstWord(args: readonly string[]): Promise<number> {
+/** The time until the first output, or until the exit if there is none. */
+async function timeToFirstOutput(args: readonly string[]): Promise<number> {
   const since = performance.now()
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
