@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { ProgramUnderTest, type RunningProgram } from '../../src/orchestrator/cli/program-under-test.ts'
-import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control/status.ts'
+import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control/protocol.ts'
 
 /** A process that does nothing until it is stopped. */
 export const sleeper = { command: 'sleep', args: ['600'] }

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest'
 import { givenNames } from '../../src/orchestrator/export/source.ts'
 import { loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
-import type { Export } from '../../src/orchestrator/export/export.ts'
+import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 

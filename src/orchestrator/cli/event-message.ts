@@ -1,4 +1,3 @@
-import { formatDuration } from './duration.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from '../supervisor/events.ts'
 
 export type Level = 'info' | 'warn' | 'error'
@@ -106,4 +105,23 @@ function describeExit(exit: ExitResult): string {
 
 function namePids(pids: readonly number[]): string {
   return pids.length === 1 ? `process ${pids[0]}` : `processes ${pids.join(', ')}`
+}
+
+const units = [
+  { name: 'd', ms: 86_400_000 },
+  { name: 'h', ms: 3_600_000 },
+  { name: 'min', ms: 60_000 },
+  { name: 's', ms: 1000 },
+] as const
+
+/** A length of time for people, with at most two units: `230 ms`, `3.2 s`, `2 min 5 s`, `3 d 4 h`. */
+export function formatDuration(ms: number): string {
+  if (ms < 999.5) return `${Math.round(ms)} ms`
+  if (ms < 59_950) return `${Number((ms / 1000).toFixed(1))} s`
+  const seconds = Math.round(ms / 1000) * 1000
+  const index = units.findIndex((unit) => seconds >= unit.ms)
+  const [first, second] = units.slice(index, index + 2)
+  if (first === undefined || second === undefined) return `${seconds / 1000} s`
+  const rest = Math.floor((seconds % first.ms) / second.ms)
+  return `${Math.floor(seconds / first.ms)} ${first.name}${rest === 0 ? '' : ` ${rest} ${second.name}`}`
 }

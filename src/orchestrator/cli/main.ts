@@ -1,6 +1,5 @@
 import type { ControlClient } from './control-client.ts'
-import type { FileOptions } from './options.ts'
-import { UsageError } from './usage-error.ts'
+import { type FileOptions, UsageError } from './options.ts'
 import { runProgram } from './program.ts'
 
 // A reader that goes away, as in `… graph | head -1`, is no error of ours.
@@ -23,17 +22,17 @@ async function main(): Promise<number> {
   try {
     return await runProgram(process.argv.slice(2), {
       run: async (file, options) => (await import('./run.ts')).run(file, options),
-      validate: async (file) => (await import('./validate.ts')).validate(file),
+      validate: async (file) => (await import('./graph.ts')).validate(file),
       graph: async (file, format) => (await import('./graph.ts')).graph(file, format),
       export: async (file, engine, options) => (await import('./export.ts')).exportGraph(file, engine, options),
       completion: async (shell) => (await import('./completion.ts')).completion(shell),
-      completeWords: async (program, words) => (await import('./completion-words.ts')).completeWords(program, words),
-      status: async (file, options) => (await import('./status.ts')).status(await connect(file), options),
+      completeWords: async (program, words) => (await import('./completion.ts')).completeWords(program, words),
+      status: async (file, options) => (await import('./control-commands.ts')).status(await connect(file), options),
       logs: async (file, options) => (await import('./logs.ts')).logs(await connect(file), options),
       act: async (file, action, names) =>
-        (await import('./control-actions.ts')).act(await connect(file), action, names),
-      reload: async (file) => (await import('./control-actions.ts')).reload(await connect(file)),
-      down: async (file) => (await import('./control-actions.ts')).down(await connect(file)),
+        (await import('./control-commands.ts')).act(await connect(file), action, names),
+      reload: async (file) => (await import('./control-commands.ts')).reload(await connect(file)),
+      down: async (file) => (await import('./control-commands.ts')).down(await connect(file)),
     })
   } catch (error) {
     if (error instanceof UsageError || (error instanceof Error && error.name === 'RunError')) {

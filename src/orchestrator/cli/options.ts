@@ -1,4 +1,3 @@
-import { UsageError } from './usage-error.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
@@ -36,3 +35,28 @@ function brokerAddress(typed: string): SocketAddress {
   if (address !== null) return address
   throw new UsageError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
 }
+
+/** The command line was used wrongly; `message` is for the user, one line for each mistake. Ends with exit code 2. */
+export class UsageError extends Error {
+  readonly code = 'usage'
+
+  constructor(message: string) {
+    super(message)
+    this.name = 'UsageError'
+  }
+}
+
+export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
+export type ExportEngine = (typeof exportEngines)[number]
+
+export interface ExportOptions {
+  /** Folder to write to; null: all goes to stdout. */
+  readonly output: string | null
+  /** Begins the names of what is made; null: the name of the configuration's folder. */
+  readonly name: string | null
+  /** The image of the containers; null: `NAME:latest`. */
+  readonly image: string | null
+}
+
+export const shells = ['bash', 'zsh', 'fish'] as const
+export type Shell = (typeof shells)[number]

@@ -1,13 +1,19 @@
 import { Argument, Command, CommanderError, Help, Option } from 'commander'
-import type { ProcessAction } from './control-actions.ts'
-import type { LogOptions } from './logs.ts'
-import { type Shell, shells } from './completion-options.ts'
-import { type ExportEngine, exportEngines, type ExportOptions } from './export-options.ts'
-import type { FileOptions, RunOptions } from './options.ts'
-import { UsageError } from './usage-error.ts'
+import { nearestName } from '../config/nearest-name.ts'
 import { packageVersion } from '../config/package-root.ts'
 import { redact } from '../config/redact.ts'
-import { nearestName } from '../config/nearest-name.ts'
+import type { ProcessAction } from './control-commands.ts'
+import type { LogOptions } from './logs.ts'
+import {
+  type Shell,
+  shells,
+  type ExportEngine,
+  exportEngines,
+  type ExportOptions,
+  type FileOptions,
+  type RunOptions,
+  UsageError,
+} from './options.ts'
 
 /** One function for each command; each answers with the exit code. They are loaded only when they are called. */
 export interface Actions {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { ProgramUnderTest } from './program-under-test.ts'
 import { ChildRig } from '../../../test/rig/steerable-child.ts'
-import { statusAnswer } from '../control/status.ts'
+import { statusAnswer } from '../control/protocol.ts'
 
 let program: ProgramUnderTest
 beforeAll(async () => {

@@ -1,18 +1,20 @@
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { openHttp, openSocket, socketOf } from './control-servers.ts'
+import { loadConfig } from '../config/load.ts'
+import type { ResolvedControl } from '../config/resolved.ts'
+import { formatSocketAddress } from '../config/socket-address.ts'
+import type { ControlServer } from '../control/server.ts'
+import { ControlTarget, type Controllable } from '../control/target.ts'
+import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import { Claim } from '../supervisor/guard/claim.ts'
+import { runFolder, type RunFolder } from '../supervisor/guard/run-folder.ts'
+import { groupOf } from '../supervisor/process-table.ts'
+import { Supervisor } from '../supervisor/supervisor.ts'
+import { describeNeededRestart } from './control-commands.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
-import { describeNeededRestart } from './needed-restart.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
-import { loadConfig } from '../config/load.ts'
-import { ControlTarget } from '../control/target.ts'
-import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
-import { Claim } from '../supervisor/guard/claim.ts'
-import { runFolder } from '../supervisor/guard/run-folder.ts'
-import { groupOf } from '../supervisor/process-table.ts'
-import { Supervisor } from '../supervisor/supervisor.ts'
 
 /** After a kill nothing is waited for longer than this. */
 const killedMs = 2000
@@ -113,4 +115,50 @@ async function flushed(stream: Writable): Promise<void> {
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Where the commands find this run; null if it takes none. */
+export function socketOf(control: ResolvedControl | null, folder: RunFolder): string | null {
+  return control === null ? null : (control.socketPath ?? folder.socketPath)
+}
+
+/** The control API over TCP, if the file asks for it. Rejects with a ListenError if it cannot be had. */
+export async function openHttp(
+  target: Controllable,
+  control: ResolvedControl | null,
+  onEvent: (event: SupervisorEvent) => void,
+): Promise<ControlServer | null> {
+  const http = control?.http ?? null
+  if (http === null) return null
+  const { ControlApi, ControlServer } = await loadServer()
+  const server = await ControlServer.onHttp(new ControlApi(target), http)
+  const url = `http://${formatSocketAddress(http)}/`
+  onEvent({ type: 'control_listening', url, needsToken: http.tokenDigest !== null })
+  return server
+}
+
+/** The control API for the commands. Supervision goes on without it, if it cannot be had. */
+export async function openSocket(
+  target: Controllable,
+  path: string | null,
+  warn: (message: string) => void,
+): Promise<ControlServer | null> {
+  if (path === null) return null
+  try {
+    const { ControlApi, ControlServer } = await loadServer()
+    return await ControlServer.onSocket(new ControlApi(target), path)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    warn(`there is no control socket, so status, logs and the like will not work: ${reason}`)
+    return null
+  }
+}
+
+/** Not before it is needed: the first children are to be on their way. */
+async function loadServer() {
+  const [{ ControlApi }, { ControlServer }] = await Promise.all([
+    import('../control/api.ts'),
+    import('../control/server.ts'),
+  ])
+  return { ControlApi, ControlServer }
 }

@@ -2,11 +2,10 @@ import { realpathSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { nearestName } from '../config/nearest-name.ts'
-import type { Controllable } from './controllable.ts'
-import { streamLogs } from './log-stream.ts'
+import type { LogHistory, LogLine } from '../supervisor/output/log-history.ts'
+import type { Controllable } from './target.ts'
 import { renderMetrics } from './metrics.ts'
-import { RequestError } from '../supervisor/request-error.ts'
-import { CONFIG_HEADER, namesRequest } from './status.ts'
+import { RequestError, CONFIG_HEADER, namesRequest } from './protocol.ts'
 
 const MOST_BODY_BYTES = 64 * 1024
 const DEFAULT_TAIL = 100
@@ -184,4 +183,45 @@ async function readNames(request: IncomingMessage): Promise<readonly string[]> {
   } catch {
     throw new RequestError(400, form)
   }
+}
+
+/** With this much not taken by the reader, lines are left out and counted. */
+const FULL_BYTES = 1024 * 1024
+
+export interface LogRequest {
+  readonly processes: readonly string[]
+  readonly tail: number
+  readonly follow: boolean
+}
+
+/**
+ * Answers with one JSON object a line: the last lines, and with `follow` what comes until the reader goes. A reader that is
+ * too slow never slows a process: it misses lines, and is told how many.
+ */
+function streamLogs(logs: LogHistory, { processes, tail, follow }: LogRequest, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  // The first line may be a long time coming.
+  response.flushHeaders()
+  const wanted = new Set(processes)
+  let dropped = 0
+  const send = (entries: readonly object[]) => {
+    response.write(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''))
+  }
+  const tellDropped = () => {
+    if (dropped > 0) send([{ dropped }])
+    dropped = 0
+  }
+  const write = (lines: readonly LogLine[]) => {
+    const chosen = lines.filter(({ process }) => wanted.has(process))
+    if (chosen.length === 0) return
+    if (dropped > 0 || response.writableLength > FULL_BYTES) dropped += chosen.length
+    else send(chosen)
+  }
+  response.on('drain', tellDropped)
+  write(logs.tail(processes, tail))
+  if (!follow) {
+    response.end()
+    return
+  }
+  response.once('close', logs.follow(write))
 }

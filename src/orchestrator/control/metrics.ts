@@ -1,4 +1,4 @@
-import type { ProcessStatus, StatusAnswer } from './status.ts'
+import type { ProcessStatus, StatusAnswer } from './protocol.ts'
 
 interface Metric {
   readonly name: string

@@ -1,11 +1,14 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
-import type { ListenOptions } from 'node:net'
+import { timingSafeEqual } from 'node:crypto'
+import { lstatSync, mkdirSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type IncomingHttpHeaders } from 'node:http'
+import { type ListenOptions, connect } from 'node:net'
+import { dirname } from 'node:path'
+import { digestOf } from '../config/control.ts'
+import { isLoopback } from '../config/loopback.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
-import { admit } from './admission.ts'
 import type { ControlApi } from './api.ts'
-import { ListenError } from './listen-error.ts'
-import { makeRoomForSocket } from './socket-file.ts'
+import { RequestError } from './protocol.ts'
 
 /** Far more than tabs and scrapers need. */
 const MOST_CONNECTIONS = 256
@@ -70,5 +73,74 @@ export class ControlServer {
       this.#server.on('error', reject)
       this.#server.listen(options, resolve)
     })
+  }
+}
+
+/**
+ * Throws a RequestError for a request over TCP that is not to be met. A browser on this machine may be made by any page to
+ * ask an address of this machine: a name that was made to lead here is told by `Host`, another page by `Origin`. With a
+ * token nothing is answered without it.
+ */
+export function admit({ host, origin, authorization }: IncomingHttpHeaders, http: ResolvedHttp): void {
+  if (isLoopback(http.host) && !isOfThisMachine(host)) {
+    throw new RequestError(403, 'Host: expected localhost or 127.0.0.1; no other name is answered at this address')
+  }
+  if (origin !== undefined && !isSameOrigin(origin, host)) {
+    throw new RequestError(403, 'Origin: pages of other servers are not answered')
+  }
+  if (http.tokenDigest !== null && !holdsToken(authorization, http.tokenDigest)) {
+    throw new RequestError(401, 'expected the token of the configuration: Authorization: Bearer TOKEN')
+  }
+}
+
+/** The port may be another one, as at the end of a tunnel. */
+function isOfThisMachine(host: string | undefined): boolean {
+  const url = `http://${host ?? ''}`
+  return URL.canParse(url) && isLoopback(new URL(url).hostname.replaceAll(/^\[|\]$/g, ''))
+}
+
+function isSameOrigin(origin: string, host: string | undefined): boolean {
+  return [`http://${host ?? ''}`, `https://${host ?? ''}`].includes(origin.toLowerCase())
+}
+
+/** Digests have one length, and to compare them takes one time, whatever was sent. */
+function holdsToken(authorization: string | undefined, tokenDigest: string): boolean {
+  const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+  return token !== undefined && timingSafeEqual(Buffer.from(digestOf(token)), Buffer.from(tokenDigest))
+}
+
+/**
+ * Removes the socket that an orchestrator left behind, and makes the folder if there is none. Throws an error for people if
+ * somebody listens at the path, or something else lies there.
+ */
+async function makeRoomForSocket(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return
+  if (!found.isSocket()) throw new Error(`${path} is there already and is no socket; remove it, or name another path`)
+  if (await isListening(path)) throw new Error(`another program listens at ${path}; name another path`)
+  rmSync(path, { force: true })
+}
+
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', (error) =>
+      resolve(!('code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ENOENT'))),
+    )
+  })
+}
+
+/** The control API cannot be where it should be; `message` says where, why and what to do. */
+class ListenError extends Error {
+  readonly code = 'listen'
+
+  constructor(message: string, cause: unknown) {
+    super(message, { cause })
+    this.name = 'ListenError'
   }
 }

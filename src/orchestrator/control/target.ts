@@ -1,13 +1,33 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { type Dependency, isUp } from '../supervisor/dependencies.ts'
-import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
+import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
-import type { Controllable } from './controllable.ts'
-import { FigureReader, type Figures } from './figures.ts'
-import { RequestError } from '../supervisor/request-error.ts'
-import type { ProcessStatus, ReloadAnswer, StatusAnswer } from './status.ts'
+import { type ReloadAnswer, type StatusAnswer, RequestError, type ProcessStatus } from './protocol.ts'
+import { FigureReader, type Figures } from './usage-sampler.ts'
+
+/** What can be asked of a running orchestrator; names are checked by who calls. */
+export interface Controllable {
+  readonly logs: LogHistory
+  /** Of the file that is run; absolute. */
+  readonly configPath: string
+  /** Of all processes, instances included, in the order of the file. */
+  readonly names: readonly string[]
+  /** What a name of the file, or of an instance, means; nothing if there is none. */
+  instancesNamed(name: string): readonly string[]
+  status(): StatusAnswer
+  /** Resolves when each of them is up, has ended, or has failed. */
+  start(names: readonly string[]): Promise<void>
+  /** They stay down, whatever their restart policy says, until they are started again. Resolves when they are down. */
+  stop(names: readonly string[]): Promise<void>
+  /** Down and up again, as soon as their dependencies allow it; resolves as `start` does. One that waits goes on waiting. */
+  restart(names: readonly string[]): Promise<void>
+  /** Reads the configuration again and applies the difference; throws an error for people if it is bad, and changes nothing. */
+  reload(): Promise<ReloadAnswer>
+  /** Stops everything, in order; the connection ends with the orchestrator. */
+  down(): void
+}
 
 export interface ControlTargetOptions {
   /** Reads the configuration again; throws an error for people if it is bad. */
@@ -25,6 +45,7 @@ export class ControlTarget implements Controllable {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #figures = new FigureReader()
+  #isReloading = false
 
   constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
@@ -96,7 +117,9 @@ export class ControlTarget implements Controllable {
   async #reload(): Promise<ReloadAnswer> {
     this.#refuseWhileStopping()
     const config = this.#load()
-    const difference = await this.#supervisor.reload(config)
+    if (this.#isReloading) throw new RequestError(409, 'another reload is under way')
+    this.#isReloading = true
+    const difference = await this.#supervisor.reload(config).finally(() => (this.#isReloading = false))
     const isSame = isDeepStrictEqual(config.control, this.#options.control)
     return { ...difference, needs_restart: isSame ? [] : ['control'] }
   }

@@ -10,9 +10,15 @@ import {
   logLineNote,
   probeCommand,
 } from './container.ts'
-import type { Export } from './export.ts'
-import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './graph.ts'
-import { type Note, noteLines, notesAbout } from './notes.ts'
+import {
+  type Export,
+  type ExportedProbe,
+  type ExportedProcess,
+  exportedProcesses,
+  type Note,
+  noteLines,
+  notesAbout,
+} from './exported-graph.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
 
 type ById = ReadonlyMap<string, ExportedProcess>

@@ -7,7 +7,7 @@ import { execa } from 'execa'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { loadGraph } from '../../../test/rig/export.ts'
 import { containerCommand, probeCommand } from './container.ts'
-import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './graph.ts'
+import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './exported-graph.ts'
 
 function exported(process: object): ExportedProcess {
   const { config, options } = loadGraph({ processes: { store: process } })

@@ -1,8 +1,6 @@
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import type { ExportedProbe, ExportedProcess, GraphOptions } from './graph.ts'
-import type { Note } from './notes.ts'
-import { shellLine, shellWord } from './shell-words.ts'
+import type { ExportedProbe, ExportedProcess, GraphOptions, Note, Word } from './exported-graph.ts'
 
 /*
  * What Compose and Kubernetes have in common: programs in an image that holds the configuration's folder.
@@ -62,3 +60,13 @@ export function imageNotes({ image }: ContainerOptions): readonly Note[] {
 
 export const logLineNote = 'its log_line cannot be looked for from outside, so "ready" means that it was started'
 export const logFileNote = "the container's own log takes the place of its log.file"
+
+/** A word as a POSIX shell reads it back; a secret is what its variable holds. */
+function shellWord(word: Word): string {
+  if ('secret' in word) return `"\$${word.secret}"`
+  return /^[\w/.,:=@%+-]+$/.test(word.text) ? word.text : `'${word.text.replaceAll("'", String.raw`'\''`)}'`
+}
+
+function shellLine(words: readonly Word[]): string {
+  return words.map(shellWord).join(' ')
+}

@@ -1,5 +1,5 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
-import type { ExportedProcess } from './graph.ts'
+import type { ExportedProcess } from './exported-graph.ts'
 
 /** A port of this machine, and the Service that stands for the process behind it. */
 export interface KnownAddress {

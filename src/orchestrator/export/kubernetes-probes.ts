@@ -1,5 +1,5 @@
 import { probeCommand } from './container.ts'
-import type { ExportedProbe, ExportedProcess } from './graph.ts'
+import type { ExportedProbe, ExportedProcess } from './exported-graph.ts'
 import { isLoopback, portOf } from './kubernetes-addresses.ts'
 import type { YamlValue } from './yaml.ts'
 

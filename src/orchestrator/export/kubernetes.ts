@@ -1,19 +1,24 @@
-import type { ResolvedConfig } from '../config/resolved.ts'
+import type { ResolvedConfig, DependencyCondition } from '../config/resolved.ts'
+import { formatSocketAddress } from '../config/socket-address.ts'
 import {
   containerCommand,
   containerEnvironment,
   containerFolder,
   type ContainerOptions,
   imageNotes,
+  logFileNote,
+  logLineNote,
 } from './container.ts'
-import type { Export } from './export.ts'
-import { type ExportedProcess, exportedProcesses } from './graph.ts'
-import { addressesOf, type KnownAddress, portsOf, rewriteAddresses } from './kubernetes-addresses.ts'
+import {
+  type Export,
+  type ExportedProcess,
+  exportedProcesses,
+  noteLines,
+  type Note,
+  notesAbout,
+} from './exported-graph.ts'
+import { addressesOf, type KnownAddress, portsOf, rewriteAddresses, namesLoopback } from './kubernetes-addresses.ts'
 import { kubernetesProbes } from './kubernetes-probes.ts'
-import { secretName } from './kubernetes-secrets.ts'
-import { waitContainers, waitPermissions } from './kubernetes-wait.ts'
-import { kubernetesNotes } from './kubernetes-notes.ts'
-import { noteLines } from './notes.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
 
 type Manifest = Readonly<Record<string, YamlValue | undefined>>
@@ -129,4 +134,91 @@ function stopBySignal({ process }: ExportedProcess): YamlValue {
   const { signal, timeoutMs } = process.shutdown
   const line = `kill -${signal.slice('SIG'.length)} 1; sleep ${Math.ceil(timeoutMs / 1000)}`
   return { preStop: { exec: { command: ['/bin/sh', '-c', line] } } }
+}
+
+/** Knows to wait until a field is there at all since 1.31. */
+const kubectlImage = 'registry.k8s.io/kubectl:v1.33.1'
+
+/** Containers that end, one after the other, when what a process depends on is as it has to be. */
+function waitContainers({ process }: ExportedProcess, processes: readonly ExportedProcess[]): readonly Manifest[] {
+  return process.dependsOn.flatMap(({ name, condition }) => {
+    const dependency = processes.find((exported) => exported.process.name === name)
+    if (dependency === undefined) return []
+    const args = ['wait', waitFor(condition, dependency), resourceOf(dependency), '--timeout=-1s']
+    return [{ name: `wait-for-${dependency.id}`, image: kubectlImage, command: ['kubectl', ...args] }]
+  })
+}
+
+function resourceOf({ process, id }: ExportedProcess): string {
+  return process.kind === 'task' ? `job/${id}` : `deployment/${id}`
+}
+
+function waitFor(condition: DependencyCondition, { process }: ExportedProcess): string {
+  if (process.kind === 'service') {
+    return condition === 'started' ? '--for=jsonpath={.status.replicas}=1' : '--for=condition=Available'
+  }
+  if (condition === 'completed_successfully' || condition === 'ready') return '--for=condition=Complete'
+  // Either condition, Complete or Failed, is the first one that a Job has.
+  return condition === 'completed' ? '--for=jsonpath={.status.conditions}' : '--for=jsonpath={.status.startTime}'
+}
+
+/** Waiting means reading: an account that may do that and nothing else. */
+function waitPermissions(project: string): readonly Manifest[] {
+  const rule = (apiGroup: string, resource: string) => ({
+    apiGroups: [apiGroup],
+    resources: [resource],
+    verbs: ['get', 'list', 'watch'],
+  })
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: project } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: project },
+      rules: [rule('apps', 'deployments'), rule('batch', 'jobs')],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: project },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: project },
+      subjects: [{ kind: 'ServiceAccount', name: project }],
+    },
+  ]
+}
+
+/** What a person has to know or to do about one process before Kubernetes can run it. */
+function kubernetesNotes(
+  exported: ExportedProcess,
+  known: readonly KnownAddress[],
+  { mqttBroker }: ResolvedConfig,
+): readonly Note[] {
+  const { process, secrets, readiness } = exported
+  const { name, kind, restart } = process
+  const create = `kubectl create secret generic ${secretName(exported)} --from-env-file=…`
+  const loopback = loopbackPlaces(exported, known)
+  const isOutsideBroker = process.usesMqttBroker && mqttBroker.providedBy === null
+  return notesAbout(name, [
+    secrets.length > 0 && `${secrets.join(', ')}: secret, so not in here; give it with ${create}`,
+    readiness?.check.type === 'log_line' && logLineNote,
+    process.log.file !== null && logFileNote,
+    loopback.length > 0 &&
+      `${loopback.join(', ')} speaks of this machine (127.0.0.1, localhost), which is the pod itself in a cluster`,
+    kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',
+    isOutsideBroker && `the MQTT broker at ${formatSocketAddress(mqttBroker)} is none of the processes`,
+  ])
+}
+
+/** Where an address of this machine is left that nobody is known to answer at. */
+function loopbackPlaces(exported: ExportedProcess, known: readonly KnownAddress[]): readonly string[] {
+  const isLeft = (text: string) => namesLoopback(rewriteAddresses(text, exported.id, known))
+  const variables = Object.entries(containerEnvironment(exported)).flatMap(([name, value]) =>
+    isLeft(value) ? [name] : [],
+  )
+  return containerCommand(exported).some(isLeft) ? ['its command', ...variables] : variables
+}
+
+/** The Secret that holds what must not be written down. */
+function secretName({ id }: ExportedProcess): string {
+  return `${id}-secrets`
 }

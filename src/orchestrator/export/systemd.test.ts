@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
 import { ensureSystemd, parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
 import { findProgram } from './source.ts'
-import type { Export } from './export.ts'
+import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
 
 beforeAll(ensureSystemd, 300_000)

@@ -1,10 +1,25 @@
 import type { ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
-import type { Export, ExportedFile } from './export.ts'
-import { type ExportedProcess, exportedProcesses, type GraphOptions } from './graph.ts'
-import { type Note, noteLines, notesAbout } from './notes.ts'
-import type { Word } from './secret-words.ts'
-import { environmentWord, timeSpan, wholeLine } from './systemd-quoting.ts'
-import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-readiness.ts'
+import {
+  type Export,
+  type ExportedFile,
+  type ExportedProcess,
+  exportedProcesses,
+  type GraphOptions,
+  type Note,
+  noteLines,
+  notesAbout,
+  type Word,
+} from './exported-graph.ts'
+import {
+  environmentWord,
+  timeSpan,
+  wholeLine,
+  awaitAddress,
+  bridgeNotification,
+  commandLine,
+  needsCurl,
+  readinessCommand,
+} from './systemd-commands.ts'
 
 export interface SystemdOptions extends GraphOptions {
   /** Begins the names of all units. */

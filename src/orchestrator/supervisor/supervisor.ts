@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
-import { RequestError } from './request-error.ts'
 import { DependencyRestarts } from './dependency-restarts.ts'
 import { hasSucceeded } from './dependencies.ts'
 import { EscapeWatch } from './escaped.ts'
@@ -138,7 +137,7 @@ export class Supervisor {
    * another reload is under way.
    */
   async reload(config: ResolvedConfig): Promise<ReloadDifference> {
-    if (this.#reloading) throw new RequestError(409, 'another reload is under way')
+    if (this.#reloading) throw new Error('another reload is under way')
     this.#reloading = true
     try {
       const difference = differenceOf(this.#graph.config, config)

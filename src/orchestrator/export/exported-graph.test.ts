@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { loadGraph } from '../../../test/rig/export.ts'
-import { exportedProcesses, safeId } from './graph.ts'
+import { exportedProcesses, safeId, noteLines, notesAbout } from './exported-graph.ts'
 
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
   const { config, options } = loadGraph({ ...file, processes: { store: process } }, environment)
@@ -79,5 +79,12 @@ describe('instances of one process', () => {
       ['worker-2', '2'],
     ])
     expect(processes[0]?.process.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#2'])
+  })
+})
+
+describe('noteLines (O-10)', () => {
+  it('says the same thing once, and of whom', () => {
+    const notes = [{ about: null, text: 'all' }, ...notesAbout('a', ['x', false]), ...notesAbout('b', ['y', 'x'])]
+    expect(noteLines(notes)).toEqual(['all', 'a, b: x', 'b: y'])
   })
 })

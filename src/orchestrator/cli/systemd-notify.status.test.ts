@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { GraphStatus } from './graph-status.ts'
+import { GraphStatus } from './systemd-notify.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 
 const started = (process: string): SupervisorEvent => ({ type: 'process_started', process, pid: 1, attempt: 0 })

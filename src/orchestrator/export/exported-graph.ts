@@ -1,5 +1,5 @@
+import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import { hideSecrets, isSecretVariable, secretValuesOf, type Word } from './secret-words.ts'
 
 /** What the renderers have to know beside the configuration. */
 export interface GraphOptions {
@@ -109,4 +109,74 @@ export function safeId(name: string): string {
     .slice(0, 44)
     .replaceAll(/-+$/g, '')
   return /^[a-z]/.test(id) ? id : `p-${id}`.replace(/-$/, '')
+}
+
+/** One word of a command line: as it is, or the name of a variable that holds it because it is secret. */
+export type Word = { readonly text: string } | { readonly secret: string }
+
+/** Shorter values of secrets are words of every day, and only found where they stand alone. */
+const foundWithinFrom = 6
+
+/** The values of all variables with a secret name: they may have been written into other places by interpolation. */
+function secretValuesOf(environment: Readonly<Record<string, string>>): ReadonlySet<string> {
+  const values = Object.entries(environment).filter(([name, value]) => isSecretName(name) && value !== '')
+  return new Set(values.map(([, value]) => value))
+}
+
+/** Whether a variable must not be written down (O-42): by its name, by a password in its URL, or by what it holds. */
+function isSecretVariable(name: string, value: string, secretValues: ReadonlySet<string>): boolean {
+  return isSecretName(name) || isSecretText(value, secretValues)
+}
+
+/** The words of a command line, those that are secret replaced by a variable: `prefix` and the number of the word, from 1. */
+function hideSecrets(texts: readonly string[], secretValues: ReadonlySet<string>, prefix: string): readonly Word[] {
+  return texts.map((text, index) => {
+    const isSecret = isSecretText(text, secretValues) || followsSecretFlag(texts[index - 1])
+    return isSecret ? { secret: `${prefix}_${index + 1}` } : { text }
+  })
+}
+
+function isSecretText(text: string, secretValues: ReadonlySet<string>): boolean {
+  if (redact(text) !== text || secretValues.has(text)) return true
+  return [...secretValues].some((value) => value.length >= foundWithinFrom && text.includes(value))
+}
+
+/** As in `--password hunter2`. */
+function followsSecretFlag(before: string | undefined): boolean {
+  return before !== undefined && /^--?[^=\s]+$/.test(before) && isSecretName(before)
+}
+
+/** One file to be written. */
+export interface ExportedFile {
+  /** Name, without folders. */
+  readonly name: string
+  readonly text: string
+}
+
+/** What an engine takes over, and what a person has to know or do before it can. */
+export interface Export {
+  readonly files: readonly ExportedFile[]
+  /** One line each, without secrets: where secrets go, and what the engine cannot do as the orchestrator does it. */
+  readonly notes: readonly string[]
+}
+
+/** What a person has to know about one process, or about all if `about` is null. */
+export interface Note {
+  readonly about: string | null
+  readonly text: string
+}
+
+/** One line for each text, however many processes it is about. */
+export function noteLines(notes: readonly Note[]): readonly string[] {
+  const about = new Map<string, string[]>()
+  for (const note of notes) {
+    const names = about.get(note.text) ?? []
+    about.set(note.text, note.about === null ? names : [...names, note.about])
+  }
+  return Array.from(about, ([text, names]) => (names.length === 0 ? text : `${names.join(', ')}: ${text}`))
+}
+
+/** Those that apply, of one process. */
+export function notesAbout(about: string, texts: readonly (string | false)[]): readonly Note[] {
+  return texts.filter((text) => text !== false).map((text) => ({ about, text }))
 }

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ensureSystemd, parseUnit } from '../../../test/rig/systemd.ts'
-import { environmentWord, execWord, timeSpan, wholeLine } from './systemd-quoting.ts'
+import { environmentWord, execWord, timeSpan, wholeLine } from './systemd-commands.ts'
 
 beforeAll(ensureSystemd, 300_000)
 

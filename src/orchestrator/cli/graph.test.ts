@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeDependencies, renderDot, renderJson, renderMermaid, renderText } from './graph-rendering.ts'
+import { describeDependencies, renderDot, renderJson, renderMermaid, renderText } from './graph.ts'
 import type { MqttBroker, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 
 const broker: MqttBroker = { host: 'localhost', port: 1883, required: true, providedBy: null }
