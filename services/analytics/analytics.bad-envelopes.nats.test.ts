@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
 import { LastSeen } from './last-seen.ts'
-import { createRawHandler } from './raw-consumer.ts'
+import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const stage = analyticsForEach()

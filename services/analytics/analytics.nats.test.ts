@@ -5,7 +5,7 @@ import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { encodeEndDevice } from '../../src/proto/end-device.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { LastSeen } from './last-seen.ts'
-import { createRawHandler } from './raw-consumer.ts'
+import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const stage = analyticsForEach()

@@ -4,7 +4,7 @@ import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
 import type { Delivery } from '../../src/nats/consumer.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
 import { encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { createProcessedHandler } from './processed-consumer.ts'
+import { createProcessedHandler } from './consumers.ts'
 
 const stage = analyticsForEach()
 

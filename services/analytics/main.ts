@@ -3,10 +3,8 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { createAnalytics } from './analytics.ts'
-import { openClients } from './clients.ts'
+import { openClients, analyticsEnvironment, type AnalyticsEnvironment } from './clients.ts'
 import { analyticsCommand } from './command.ts'
-import { analyticsEnvironment } from './environment.ts'
-import type { AnalyticsEnvironment } from './environment.ts'
 import { observePool } from './metrics.ts'
 
 await runMain('analytics', async () => {

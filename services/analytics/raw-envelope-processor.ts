@@ -2,7 +2,6 @@ import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { DeviceLookup } from './device-directory.ts'
-import { UnknownDevices } from './unknown-devices.ts'
 
 /** Why an envelope did not go on; the label of a metric. */
 export type FailureCause =
@@ -101,4 +100,39 @@ function failed(id: string, answer: Exclude<Answer, { ok: true }>, attempt: numb
   const reason = `payload conversion of device ${id}: ${answer.reason}`
   if (!('overloaded' in answer)) return { kind: 'dead_letter', cause: 'expression', reason }
   return { kind: attempt < PATIENCE_ATTEMPTS ? 'retry' : 'dead_letter', cause: 'overloaded', reason }
+}
+
+export interface UnknownDevicesOptions {
+  readonly patienceMs: number
+  readonly maxRemembered: number
+}
+
+/**
+ * Since when which device is unknown. An unknown device may be about to exist, so its messages are tried again; but one that
+ * has been unknown for long must not fill the broker with messages that wait for their next try.
+ */
+class UnknownDevices {
+  readonly #since = new Map<string, number>()
+  readonly #options: UnknownDevicesOptions
+
+  constructor(options: UnknownDevicesOptions) {
+    this.#options = options
+  }
+
+  /** Notes that the device is unknown at `now` (milliseconds) and says whether it may still appear. */
+  mayAppear(deviceId: string, now: number): boolean {
+    const since = this.#since.get(deviceId)
+    if (since !== undefined) return now - since < this.#options.patienceMs
+    if (this.#since.size >= this.#options.maxRemembered) {
+      const [oldest] = this.#since.keys()
+      if (oldest !== undefined) this.#since.delete(oldest)
+    }
+    this.#since.set(deviceId, now)
+    return true
+  }
+
+  /** The device exists. */
+  forget(deviceId: string): void {
+    this.#since.delete(deviceId)
+  }
 }

@@ -1,3 +1,3 @@
-import { serveEvaluations } from '../../src/cel/worker-loop.ts'
+import { serveEvaluations } from '../../src/cel/evaluator.ts'
 
 serveEvaluations()

@@ -1,6 +1,5 @@
-import { createPayloadConversionChecker } from '../../src/cel/checker.ts'
-import { openClickHouse } from '../../src/clickhouse/connection.ts'
-import { clickhouseOptions } from '../../src/clickhouse/options.ts'
+import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
+import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { postgresOptions } from '../../src/postgres/options.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'

@@ -1,7 +1,7 @@
 import { Client as GrpcJsClient, credentials, type status as Status, type ServiceError } from '@grpc/grpc-js'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { createPayloadConversionChecker } from '../../src/cel/checker.ts'
+import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
 import { openClickHouse, type ClickHouseOptions } from '../../src/clickhouse/connection.ts'
 import { PostgresDatabase } from '../../src/postgres/database.ts'
 import type { TestServer } from '../../src/postgres/test-schema.ts'

@@ -1,5 +1,4 @@
-import { connectClickHouse } from '../../src/clickhouse/connection.ts'
-import { clickhouseOptions } from '../../src/clickhouse/options.ts'
+import { connectClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
 import { GrpcClient } from '../../src/proto/grpc-client.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'

@@ -1,9 +1,7 @@
 import type { SimpleTest } from '@bufbuild/cel-spec/cel/expr/conformance/test/simple_pb.js'
-import { getConformanceSuite } from '@bufbuild/cel-spec/testdata/tests.js'
-import type { IncrementalTestSuite } from '@bufbuild/cel-spec/testdata/tests.js'
+import { getConformanceSuite, type IncrementalTestSuite } from '@bufbuild/cel-spec/testdata/tests.js'
 import { expect, it } from 'vitest'
-import { failureOf } from './conformance-case.ts'
-import { KNOWN_MISSES } from './conformance-known-misses.ts'
+import { failureOf, KNOWN_MISSES } from '../../test/rig/cel-conformance.ts'
 import { Evaluator } from './evaluator.ts'
 
 /** Extensions of the language, which P-2 does not ask for; and what needs a type checker, which nothing here is. */

@@ -1,8 +1,15 @@
-import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
-import type { Answer, Death, Job, SchedulerLimits, Task, WorkerKind } from './evaluation-scheduler.ts'
-import { EvaluationWorker } from './evaluation-worker.ts'
-import type { JobOutcome } from './evaluation-worker.ts'
-import { sizeProblem } from './source-size.ts'
+import {
+  EvaluationScheduler,
+  DEFAULT_LIMITS,
+  type Answer,
+  type Death,
+  type Job,
+  type SchedulerLimits,
+  type Task,
+  type WorkerKind,
+} from './evaluation-scheduler.ts'
+import { EvaluationWorker, type JobOutcome } from './evaluation-worker.ts'
+import { sizeProblem } from './worker-protocol.ts'
 
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */

@@ -1,10 +1,14 @@
-import { Worker } from 'node:worker_threads'
-import type { ResourceLimits } from 'node:worker_threads'
-import type { Evaluation } from './evaluator.ts'
+import { Worker, type ResourceLimits } from 'node:worker_threads'
 import type { Death, Task } from './evaluation-scheduler.ts'
-import { threadTime, timeLeft } from './thread-time.ts'
-import { Progress } from './worker-protocol.ts'
-import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+import type { Evaluation } from './evaluator.ts'
+import {
+  threadTime,
+  timeLeft,
+  Progress,
+  type JobMessage,
+  type WorkerMessage,
+  type WorkerSetup,
+} from './worker-protocol.ts'
 
 export interface EvaluationWorkerOptions {
   readonly url: URL

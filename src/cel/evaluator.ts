@@ -1,10 +1,18 @@
-import { isCelError, plan } from '@bufbuild/cel'
-import type { CelResult } from '@bufbuild/cel'
+import { parentPort, workerData } from 'node:worker_threads'
+import { isCelError, plan, type CelResult } from '@bufbuild/cel'
 import type { JsonObject } from '../domain/gateway.ts'
 import { environment, INPUT_VARIABLE, resetBuildBudget } from './environment.ts'
 import { resultToJson } from './result-json.ts'
-import { checkSource } from './static-check.ts'
-import type { ParsedSource } from './syntax-tree.ts'
+import { checkSource, type ParsedSource } from './static-check.ts'
+import {
+  currentThread,
+  standBack,
+  Stopwatch,
+  Progress,
+  type JobMessage,
+  type WorkerMessage,
+  type WorkerSetup,
+} from './worker-protocol.ts'
 
 /** What became of one payload. The reason is one line, fit for a dead letter: where in the expression, and what. */
 export type Evaluation =
@@ -91,4 +99,50 @@ function place(parsed: ParsedSource, exprId: bigint | undefined): string {
 function oneLine(message: string): string {
   const line = message.replaceAll(/\s+/g, ' ').trim()
   return line.length <= 500 ? line : `${line.slice(0, 499)}…`
+}
+
+/** Results of more bytes than this are sent before the next evaluation starts. */
+const PART_BYTES = 1024 * 1024
+
+/** The whole life of a worker thread: says that it is ready, then evaluates the jobs it is sent, one after the other. */
+export function serveEvaluations(): void {
+  const setup: WorkerSetup = workerData
+  standBack(setup.niceness)
+  const progress = new Progress(setup.progress)
+  const evaluator = new Evaluator()
+  progress.idle()
+  parentPort?.on('message', (job: JobMessage) => {
+    runJob(job, evaluator, progress, setup.slowMs)
+    progress.idle()
+  })
+  send({ kind: 'ready', thread: currentThread() })
+}
+
+function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowMs: number): void {
+  let evaluations: Evaluation[] = []
+  let size = 0
+  const slow = new Map<number, number>()
+  const stopwatch = new Stopwatch()
+  for (const [index, end] of job.ends.entries()) {
+    progress.start(index, stopwatch.start())
+    const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
+    const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
+    evaluations.push(evaluation)
+    const tookMs = stopwatch.read(slowMs)
+    if (tookMs > slowMs) {
+      slow.set(index, tookMs)
+      break
+    }
+    size += evaluation.ok ? evaluation.size : 0
+    if (size > PART_BYTES) {
+      send({ kind: 'part', evaluations })
+      evaluations = []
+      size = 0
+    }
+  }
+  send({ kind: 'done', evaluations, slow })
+}
+
+function send(message: WorkerMessage): void {
+  parentPort?.postMessage(message, [])
 }

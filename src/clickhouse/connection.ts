@@ -1,5 +1,7 @@
 import { ClickHouseError, ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client'
 import { StartupError } from '../domain/errors.ts'
+import type { ClientIdentity } from '../runner/client-identity.ts'
+import type { ClickHouseEnvironment, CommonEnvironment } from '../runner/environment-fragments.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 
@@ -84,4 +86,20 @@ export function openClickHouse(options: ClickHouseOptions): ClickHouse {
 
 function isRefusal(error: unknown): boolean {
   return error instanceof ClickHouseError && error.type !== undefined && REFUSALS.has(error.type)
+}
+
+/** How a service reaches ClickHouse, as its environment says. */
+export function clickhouseOptions(
+  environment: CommonEnvironment & ClickHouseEnvironment,
+  { name, ...client }: ClientIdentity,
+): ClickHouseOptions {
+  return {
+    url: environment.PONIX_CLICKHOUSE_URL,
+    database: environment.PONIX_CLICKHOUSE_DATABASE,
+    username: environment.PONIX_CLICKHOUSE_USERNAME,
+    password: environment.PONIX_CLICKHOUSE_PASSWORD,
+    application: name,
+    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
+    ...client,
+  }
 }

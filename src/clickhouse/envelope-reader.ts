@@ -1,11 +1,12 @@
 import { addAbortSignal } from 'node:stream'
 import { ClickHouseError, type ClickHouseSettings } from '@clickhouse/client'
 import { DomainError } from '../domain/errors.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
 import type { CallOptions, TelemetryReader } from '../domain/ports.ts'
-import type { TelemetryQuery, TelemetryRange } from '../domain/telemetry.ts'
+import { nested } from '../domain/telemetry-field-paths.ts'
+import type { TelemetryQuery, TelemetryRange, StoredEnvelope, TelemetryCursor } from '../domain/telemetry.ts'
 import type { ClickHouse } from './connection.ts'
-import { envelopeQuery, storedEnvelope } from './envelope-query.ts'
-import { blameFor } from './refusal.ts'
+import { blameFor } from './insert-error.ts'
 
 /** Reads under way at most; more are refused, since each holds memory and waits for one of a few connections. */
 const MAX_READS = 256
@@ -82,4 +83,112 @@ function unavailable(message: string, cause?: unknown): DomainError {
 function isTimeout(error: unknown): boolean {
   if (error instanceof ClickHouseError) return error.type === 'TIMEOUT_EXCEEDED'
   return error instanceof Error && error.message === 'Timeout error.'
+}
+
+/** SQL with `{name:Type}` for everything that anybody gave. */
+export interface ParameterisedQuery {
+  readonly text: string
+  readonly parameters: Readonly<Record<string, string>>
+}
+
+/** What ClickHouse's Int64 can say; beyond it there is no envelope. */
+const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const
+const NEWEST_FIRST = 'occurred_at DESC, end_device_id DESC, identity DESC'
+
+/**
+ * The envelopes of a query, each once. Those of one device lie in the table in the order that is wanted: they are read from
+ * its end, and of rows that are one envelope the first, which is the latest, is taken (what FINAL would choose). Those of a
+ * whole organization are merged by FINAL and sorted.
+ */
+export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange): ParameterisedQuery {
+  const { conditions, parameters } = conditionsOf(query, range.after)
+  const data = query.fieldPaths.map((path, index) => {
+    parameters[`field_${index}`] = path
+    parameters[`object_${index}`] = subObject(path)
+    return `getSubcolumn(data, {field_${index}:String}), getSubcolumn(data, {object_${index}:String})`
+  })
+  const columns = ['toUnixTimestamp64Micro(occurred_at)', 'toUnixTimestamp64Micro(processed_at)']
+  const select = [...columns, 'end_device_id', 'identity', ...(data.length === 0 ? ['data'] : data)].join(', ')
+  const inOrder = query.endDeviceId !== null
+  const clauses = [
+    `SELECT ${select} FROM processed_envelope_rows${inOrder ? '' : ' FINAL'}`,
+    `WHERE ${conditions.join(' AND ')}`,
+    inOrder
+      ? `ORDER BY ${NEWEST_FIRST}, processed_at DESC LIMIT 1 BY occurred_at, end_device_id, identity`
+      : `ORDER BY ${NEWEST_FIRST}`,
+  ]
+  if (range.limit !== null) {
+    clauses.push('LIMIT {limit:UInt64}')
+    parameters['limit'] = String(range.limit)
+  }
+  // Rows of one envelope have the same occurred_at, hence the same partition.
+  if (!inOrder) clauses.push('SETTINGS do_not_merge_across_partitions_select_final = 1')
+  return { text: clauses.join(' '), parameters }
+}
+
+function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery, after: TelemetryCursor | null) {
+  const conditions = ['organization_id = {organization:String}']
+  const parameters: Record<string, string> = { organization: organizationId }
+  if (endDeviceId !== null) {
+    conditions.push('end_device_id = {device:String}')
+    parameters['device'] = endDeviceId
+  }
+  if (from !== null) {
+    conditions.push(`occurred_at >= ${time('from')}`)
+    parameters['from'] = int64(from)
+  }
+  if (to !== null) {
+    conditions.push(`occurred_at < ${time('to')}`)
+    parameters['to'] = int64(to)
+  }
+  if (after !== null) {
+    // The first of these is what the table's order can use.
+    conditions.push(
+      `occurred_at <= ${time('after')}`,
+      `(occurred_at, end_device_id, identity) < (${time('after')}, {after_device:String}, {after_identity:String})`,
+    )
+    parameters['after'] = int64(after.occurredAt)
+    parameters['after_device'] = after.endDeviceId
+    parameters['after_identity'] = after.identity
+  }
+  return { conditions, parameters }
+}
+
+function time(parameter: string): string {
+  return `fromUnixTimestamp64Micro({${parameter}:Int64}, 'UTC')`
+}
+
+function int64(value: bigint): string {
+  if (value < INT64.min) return String(INT64.min)
+  return String(value > INT64.max ? INT64.max : value)
+}
+
+/** ClickHouse's name for the object at a path; the path alone means the value that is no object. */
+function subObject(path: string): string {
+  return `^\`${path.replaceAll('\\', String.raw`\\`)}\``
+}
+
+type Row = readonly [occurredAt: string, processedAt: string, device: string, identity: string, ...data: JsonValue[]]
+
+/** One line of the answer, in JSONCompactEachRow. */
+function storedEnvelope({ organizationId, fieldPaths }: TelemetryQuery, line: string): StoredEnvelope {
+  const row: Row = JSON.parse(line)
+  const [occurredAt, processedAt, endDeviceId, identity, ...columns] = row
+  const data =
+    fieldPaths.length === 0
+      ? objectOrEmpty(columns[0])
+      : nested(fieldPaths.map((path, index) => [path, found(columns[2 * index], columns[2 * index + 1])]))
+  const times = { occurredAt: BigInt(occurredAt), processedAt: BigInt(processedAt) }
+  return { envelope: { organizationId, endDeviceId, ...times, data }, identity }
+}
+
+/** A JSON column keeps neither null nor an empty object: both say that there is nothing at the path. */
+function found(value: JsonValue | undefined, object: JsonValue | undefined): JsonValue | undefined {
+  const whole = objectOrEmpty(object)
+  if (Object.keys(whole).length > 0) return whole
+  return value ?? undefined
+}
+
+function objectOrEmpty(value: JsonValue | undefined): JsonObject {
+  return isJsonObject(value) ? value : {}
 }

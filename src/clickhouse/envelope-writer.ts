@@ -6,7 +6,7 @@ import type { ProcessedEnvelope } from '../domain/envelope.ts'
 import { messageOf, ClickHouseUnavailable } from '../domain/errors.ts'
 import type { ClickHouse } from './connection.ts'
 import { toRowText } from './envelope-text.ts'
-import { blameFor, reasonOf } from './refusal.ts'
+import { blameFor, reasonOf } from './insert-error.ts'
 
 /** A processed envelope on its way to ClickHouse. */
 export interface EnvelopeRow {

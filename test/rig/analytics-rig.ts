@@ -3,7 +3,7 @@ import { type BundledWorker, bundleEvaluationWorker } from './evaluation-worker.
 import { connectTo, probeLog } from './nats-client.ts'
 import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
 import { createAnalytics } from '../../services/analytics/analytics.ts'
-import { analyticsEnvironment } from '../../services/analytics/environment.ts'
+import { analyticsEnvironment } from '../../services/analytics/clients.ts'
 import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
 import { ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import type { EndDevice } from '../../src/domain/end-device.ts'

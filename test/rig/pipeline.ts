@@ -1,13 +1,11 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { openClients, analyticsEnvironment } from '../../services/analytics/clients.ts'
+import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
+import { readEnvironment } from '../../src/runner/environment.ts'
 import { probeLog } from './nats-client.ts'
 import { startClickHouse, startNats, startPostgres } from './servers.ts'
-import { openClickHouse } from '../../src/clickhouse/connection.ts'
-import { clickhouseOptions } from '../../src/clickhouse/options.ts'
-import { readEnvironment } from '../../src/runner/environment.ts'
-import { openClients } from '../../services/analytics/clients.ts'
-import { analyticsEnvironment } from '../../services/analytics/environment.ts'
 
 /** A Cayenne LPP decoder: what most devices of tests have for an expression. */
 export const LPP = 'cayenne_lpp_decode(input)'

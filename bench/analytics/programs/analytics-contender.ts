@@ -1,12 +1,11 @@
 import { Readable } from 'node:stream'
-import { connectClickHouse } from '../../../src/clickhouse/connection.ts'
+import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
+import { connectClickHouse, clickhouseOptions } from '../../../src/clickhouse/connection.ts'
 import { toRowText } from '../../../src/clickhouse/envelope-text.ts'
-import { clickhouseOptions } from '../../../src/clickhouse/options.ts'
 import { connectNats } from '../../../src/nats/connection.ts'
 import { runConsumer } from '../../../src/nats/consumer.ts'
 import { natsOptions } from '../../../src/nats/options.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
-import { analyticsEnvironment } from '../../../services/analytics/environment.ts'
 
 // One part of the way of an envelope alone, as its argument says. `consume`: every raw envelope is consumed and acknowledged.
 // `insert`: as many rows as there are envelopes, their text ready before, go to ClickHouse in batches of the service's size.

@@ -1,6 +1,6 @@
 import { ClickHouseError } from '@clickhouse/client'
 import { describe, expect, test } from 'vitest'
-import { blameFor, reasonOf } from './refusal.ts'
+import { blameFor, reasonOf } from './insert-error.ts'
 
 function failure(type: string, message = 'No'): ClickHouseError {
   return new ClickHouseError({ message, code: '1', type })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createPayloadConversionChecker } from './checker.ts'
+import { createPayloadConversionChecker } from './static-check.ts'
 
 const checker = createPayloadConversionChecker()
 

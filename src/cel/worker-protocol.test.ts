@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { currentThread, Stopwatch, threadTime, timeLeft } from './thread-time.ts'
+import { currentThread, Stopwatch, threadTime, timeLeft } from './worker-protocol.ts'
 
 describe('the time of an evaluation (P-3)', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { probeLog } from '../../test/rig/nats-client.ts'
-import { LastSeenRecorder } from './last-seen-recorder.ts'
+import { LastSeenRecorder } from './last-seen.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
