@@ -6,18 +6,7 @@ import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
 import type { RunFolder } from '../supervisor/guard/run-folder.ts'
 import { isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-record.ts'
 import { sleep } from '../supervisor/sleep.ts'
-
-/** The request could not be met; `message` is one line for people. `exitCode` is what the command ends with. */
-export class ControlError extends Error {
-  readonly code = 'control'
-  readonly exitCode: number
-
-  constructor(message: string, exitCode: number) {
-    super(message)
-    this.name = 'ControlError'
-    this.exitCode = exitCode
-  }
-}
+import { codeOf, ControlError } from '../config/errors.ts'
 
 const REFUSED = 1
 const NOT_RUNNING = 3
@@ -112,10 +101,6 @@ function runningRecord({ recordPath }: RunFolder): RunRecord | null {
 
 function isNobodyThere(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' || codeOf(error) === 'ECONNREFUSED'
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : null
 }
 
 function request(options: http.RequestOptions, config: string, body?: object): Promise<IncomingMessage> {

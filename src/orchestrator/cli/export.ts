@@ -9,7 +9,8 @@ import { type Export, safeId } from '../export/exported-graph.ts'
 import { exportKubernetes } from '../export/kubernetes.ts'
 import { findProgram, givenNames } from '../export/source.ts'
 import { exportSystemd } from '../export/systemd.ts'
-import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions, UsageError } from './options.ts'
+import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from './options.ts'
+import { codeOf, messageOf, UsageError } from '../config/errors.ts'
 
 /** Where no systemd is at hand to be asked: what Debian 12 has. */
 const usualSystemdVersion = 252
@@ -54,7 +55,7 @@ function writeFiles(folder: string, files: Export['files']): void {
     for (const { name, text } of files) writeFileSync(join(folder, `${name}.new`), text)
     for (const { name } of files) renameSync(join(folder, `${name}.new`), join(folder, name))
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    const reason = codeOf(error) ?? messageOf(error)
     throw new UsageError(`--output ${JSON.stringify(folder)}: cannot be written to (${reason}); name another folder`)
   }
 }

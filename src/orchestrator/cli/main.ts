@@ -1,6 +1,7 @@
 import type { ControlClient } from './control-client.ts'
-import { type FileOptions, UsageError } from './options.ts'
+import type { FileOptions } from './options.ts'
 import { runProgram } from './program.ts'
+import { ConfigError, UserError } from '../config/errors.ts'
 
 // A reader that goes away, as in `… graph | head -1`, is no error of ours.
 process.stdout.on('error', () => undefined)
@@ -35,21 +36,10 @@ async function main(): Promise<number> {
       down: async (file) => (await import('./control-commands.ts')).down(await connect(file)),
     })
   } catch (error) {
-    if (error instanceof UsageError || (error instanceof Error && error.name === 'RunError')) {
-      console.error(`ponix-orchestrator: ${error.message}`)
-      return 2
-    }
-    if (error instanceof Error && error.name === 'ControlError' && 'exitCode' in error) {
-      console.error(`ponix-orchestrator: ${error.message}`)
-      return Number(error.exitCode)
-    }
-    if (error instanceof Error && error.name === 'ListenError') {
-      console.error(`ponix-orchestrator: ${error.message}; nothing was started`)
-      return 1
-    }
-    if (error instanceof Error && error.name === 'ConfigError') {
-      console.error(error.message)
-      return 2
+    if (error instanceof UserError) {
+      // Each line of a ConfigError begins with the name of the file.
+      console.error(error instanceof ConfigError ? error.message : `ponix-orchestrator: ${error.message}`)
+      return error.exitCode
     }
     console.error('ponix-orchestrator failed unexpectedly; this is a mistake in the program, please report it:', error)
     return 1

@@ -1,6 +1,7 @@
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
+import { UsageError } from '../config/errors.ts'
 
 /** What every command that reads the file understands, as it was typed. */
 export interface FileOptions {
@@ -34,16 +35,6 @@ function brokerAddress(typed: string): SocketAddress {
   const address = parseSocketAddress(typed)
   if (address !== null) return address
   throw new UsageError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
-}
-
-/** The command line was used wrongly; `message` is for the user, one line for each mistake. Ends with exit code 2. */
-export class UsageError extends Error {
-  readonly code = 'usage'
-
-  constructor(message: string) {
-    super(message)
-    this.name = 'UsageError'
-  }
 }
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const

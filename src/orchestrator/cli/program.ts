@@ -12,8 +12,8 @@ import {
   type ExportOptions,
   type FileOptions,
   type RunOptions,
-  UsageError,
 } from './options.ts'
+import { UsageError } from '../config/errors.ts'
 
 /** One function for each command; each answers with the exit code. They are loaded only when they are called. */
 export interface Actions {
@@ -58,13 +58,13 @@ export async function runProgram(args: readonly string[], actions: Actions): Pro
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return 0
-    throw new UsageError(oneLine(error.message))
+    throw new UsageError(describeMistake(error.message))
   }
   return exitCode
 }
 
 /** Commander begins with "error: " and puts its suggestion on a second line. */
-function oneLine(message: string): string {
+function describeMistake(message: string): string {
   return redact(message)
     .replace(/^error: /, '')
     .replace(/unknown option '(--[\w-]+)'\s*\(Did you mean \1\?\)/, '$1 is an option of run, not of this command')

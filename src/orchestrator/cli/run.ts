@@ -15,6 +15,7 @@ import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
+import { messageOf } from '../config/errors.ts'
 
 /** After a kill nothing is waited for longer than this. */
 const killedMs = 2000
@@ -148,8 +149,7 @@ export async function openSocket(
     const { ControlApi, ControlServer } = await loadServer()
     return await ControlServer.onSocket(new ControlApi(target), path)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    warn(`there is no control socket, so status, logs and the like will not work: ${reason}`)
+    warn(`there is no control socket, so status, logs and the like will not work: ${messageOf(error)}`)
     return null
   }
 }

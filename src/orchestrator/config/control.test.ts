@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { configuredSocket, digestOf } from './control.ts'
 import { loadConfig } from './load.ts'
-import { ConfigError } from './problems.ts'
+import { ConfigError } from './errors.ts'
 import type { ResolvedConfig } from './resolved.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ponix-control-'))

@@ -1,3 +1,5 @@
+import { codeOf } from './errors.ts'
+
 const reasons = new Map([
   ['ENOENT', 'does not exist'],
   ['ENOTDIR', 'does not exist'],
@@ -10,6 +12,6 @@ const reasons = new Map([
 
 /** Why a file could not be read, as the end of a sentence that begins with its name. */
 export function describeFileError(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  const code = codeOf(error) ?? 'unknown error'
   return reasons.get(code) ?? `cannot be read (${code})`
 }

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { allKeys, JsonSyntaxError, nodeAt, parseJson, positionOf, toValue } from './json-source.ts'
+import { allKeys, nodeAt, parseJson, positionOf, toValue } from './json-source.ts'
+import { JsonSyntaxError } from './errors.ts'
 
 function syntaxError(text: string): { message: string; offset: number } {
   try {

@@ -1,3 +1,5 @@
+import { JsonSyntaxError } from './errors.ts'
+
 /** What a JSON text says, with the place of everything in it. Offsets are in UTF-16 units, `end` exclusive. */
 export type JsonNode =
   | { readonly type: 'object'; readonly start: number; readonly end: number; readonly entries: readonly JsonEntry[] }
@@ -16,17 +18,6 @@ export interface JsonEntry {
 }
 
 export type JsonPath = readonly (string | number)[]
-
-/** The text is not JSON: `message` says what was expected, `offset` where. */
-export class JsonSyntaxError extends Error {
-  readonly offset: number
-
-  constructor(message: string, offset: number) {
-    super(message)
-    this.name = 'JsonSyntaxError'
-    this.offset = offset
-  }
-}
 
 const maxDepth = 200
 const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import { type LoadOptions, loadConfig } from './load.ts'
-import { ConfigError } from './problems.ts'
+import { ConfigError } from './errors.ts'
 import type { ResolvedConfig, ResolvedProcess } from './resolved.ts'
 
 /** For tests: where the file is. */

@@ -209,11 +209,13 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
     [{ only: ['constructor'] }, '--only "constructor": there is no such process; the processes are db, store, extra'],
   ])('%j is refused', (options, message) => {
     const error = failure(file, options)
-    expect([error.code, error.message]).toEqual(['selection', message])
+    expect([error.problems, error.message]).toEqual([[], message])
   })
 
   it('an error in the file comes before one in the selection', () => {
-    expect(failure({ processes: { a: { command: 1 } } }, { only: ['b'] }).code).toBe('invalid')
+    expect(problems({ processes: { a: { command: 1 } } }, { only: ['b'] })).toEqual([
+      'processes.a.command: expected a program name or path, got 1',
+    ])
   })
 })
 

@@ -5,11 +5,12 @@ import { checkBrokerOrder, resolveBroker } from './broker.ts'
 import { resolveControl } from './control.ts'
 import { type ControlFile, controlSchema } from './control-schema.ts'
 import { inheritedEnvironment } from './environment.ts'
+import { ConfigError, JsonSyntaxError } from './errors.ts'
 import { describeFileError } from './file-error.ts'
-import { allKeys, childOf, type JsonNode, JsonSyntaxError, parseJson, positionOf, toValue } from './json-source.ts'
+import { allKeys, childOf, type JsonNode, parseJson, positionOf, toValue } from './json-source.ts'
 import { type Instance, instancesOf } from './instances.ts'
 import { checkLogFiles } from './log-files.ts'
-import { ConfigError, excerpt, ProblemList } from './problems.ts'
+import { excerpt, ProblemList } from './problems.ts'
 import { dependenciesOf, lookAround, resolveProcess, restartPolicy } from './resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
 import { configSchema, environmentSchema, type ProcessFile, processSchema } from './schema.ts'
@@ -52,9 +53,9 @@ function readText(path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (error) {
-    if (error instanceof TypeError) throw new ConfigError('unreadable', `${path} is not UTF-8 text`, [], error)
+    if (error instanceof TypeError) throw new ConfigError(`${path} is not UTF-8 text`, [], { cause: error })
     const hint = path === 'commonplace.json' ? '; write one, or name another file with --config' : ''
-    throw new ConfigError('unreadable', `${path} ${describeFileError(error)}${hint}`, [], error)
+    throw new ConfigError(`${path} ${describeFileError(error)}${hint}`, [], { cause: error })
   }
 }
 
@@ -67,7 +68,7 @@ function parse(text: string, name: string): JsonNode {
     const { line, column } = positionOf(text, offset)
     const problem = { path: '', line, column, message }
     const shown = `${name}:${line}:${column}: ${message}\n${excerpt(text, offset)}`
-    throw new ConfigError('syntax', shown, [problem], error)
+    throw new ConfigError(shown, [problem], { cause: error })
   }
 }
 
@@ -188,5 +189,5 @@ function selectRunning(
     return new Map(running.filter(([, some]) => some.length > 0))
   }
   problems.throwIfAny()
-  throw new ConfigError('selection', selected.problem)
+  throw new ConfigError(selected.problem)
 }

@@ -1,32 +1,6 @@
+import { ConfigError, type ConfigProblem } from './errors.ts'
 import { entryOf, type JsonNode, type JsonPath, nodeAt, positionOf } from './json-source.ts'
 import { isSecretName, redact, secretSpans } from './redact.ts'
-
-/** One thing that is wrong in the file. Lines and columns count from 1. No part of it holds a secret. */
-export interface ConfigProblem {
-  /** Such as `processes.store.args[1]`; empty for the document as a whole. */
-  readonly path: string
-  readonly line: number
-  readonly column: number
-  /** What was expected and what was found instead. */
-  readonly message: string
-}
-
-/**
- * The configuration cannot be used: `unreadable` (no such file, no permission …), `syntax` (no JSON), `invalid` (see
- * `problems`, in the order of the file), `selection` (what was asked for does not fit the file). `message` is for people,
- * whole, one line for each problem.
- */
-export class ConfigError extends Error {
-  readonly code: 'unreadable' | 'syntax' | 'invalid' | 'selection'
-  readonly problems: readonly ConfigProblem[]
-
-  constructor(code: ConfigError['code'], message: string, problems: readonly ConfigProblem[] = [], cause?: unknown) {
-    super(message, { cause })
-    this.name = 'ConfigError'
-    this.code = code
-    this.problems = problems
-  }
-}
 
 /** Collects what is wrong in one file, so that all of it can be told at once. */
 export class ProblemList {
@@ -71,7 +45,7 @@ export class ProblemList {
         `${this.#name}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`,
     )
     if (problems.length > 1) lines.push(`${problems.length} errors in ${this.#name}; nothing was started`)
-    throw new ConfigError('invalid', lines.join('\n'), problems)
+    throw new ConfigError(lines.join('\n'), problems)
   }
 
   #describe(node: JsonNode, path: JsonPath): string {

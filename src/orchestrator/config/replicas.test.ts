@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type LoadOptions, loadConfig } from './load.ts'
-import { ConfigError } from './problems.ts'
+import { ConfigError } from './errors.ts'
 import type { ResolvedConfig } from './resolved.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ponix-replicas-'))
@@ -22,7 +22,7 @@ function problems(processes: object, options: Partial<LoadOptions> = {}): readon
     load(processes, options)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    if (error.code === 'selection') return [error.message]
+    if (error.problems.length === 0) return [error.message]
     return error.problems.map((problem) => `${problem.path}: ${problem.message}`)
   }
   return []

@@ -5,7 +5,8 @@ import { nearestName } from '../config/nearest-name.ts'
 import type { LogHistory, LogLine } from '../supervisor/output/log-history.ts'
 import type { Controllable } from './target.ts'
 import { renderMetrics } from './metrics.ts'
-import { RequestError, CONFIG_HEADER, namesRequest } from './protocol.ts'
+import { CONFIG_HEADER, namesRequest } from './protocol.ts'
+import { messageOf, RequestError } from '../config/errors.ts'
 
 const MOST_BODY_BYTES = 64 * 1024
 const DEFAULT_TAIL = 100
@@ -58,7 +59,7 @@ export class ControlApi {
       await route.answer(request, response, searchParams)
     } catch (error) {
       const status = error instanceof RequestError ? error.status : 500
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       if (status === 401) response.setHeader('www-authenticate', 'Bearer')
       if (!response.headersSent) sendJson(response, status, { error: message })
     }

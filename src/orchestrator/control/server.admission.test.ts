@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../config/control.ts'
 import { admit } from './server.ts'
-import { RequestError } from './protocol.ts'
+import { RequestError } from '../config/errors.ts'
 
 const local = { host: '127.0.0.1', port: 19_100, tokenDigest: null }
 const guarded = { ...local, tokenDigest: digestOf('hunter22') }

@@ -8,7 +8,7 @@ import { isLoopback } from '../config/loopback.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import type { ControlApi } from './api.ts'
-import { RequestError } from './protocol.ts'
+import { codeOf, ListenError, messageOf, RequestError } from '../config/errors.ts'
 
 /** Far more than tabs and scrapers need. */
 const MOST_CONNECTIONS = 256
@@ -55,9 +55,11 @@ export class ControlServer {
     try {
       await control.#listen({ host, port })
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+      const code = codeOf(error) ?? messageOf(error)
       const address = formatSocketAddress(http)
-      throw new ListenError(`control.http: cannot listen on ${address}: ${advice[code] ?? code}`, error)
+      throw new ListenError(`control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`, {
+        cause: error,
+      })
     }
     return control
   }
@@ -129,18 +131,6 @@ function isListening(path: string): Promise<boolean> {
       socket.destroy()
       resolve(true)
     })
-    socket.once('error', (error) =>
-      resolve(!('code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ENOENT'))),
-    )
+    socket.once('error', (error) => resolve(codeOf(error) !== 'ECONNREFUSED' && codeOf(error) !== 'ENOENT'))
   })
-}
-
-/** The control API cannot be where it should be; `message` says where, why and what to do. */
-class ListenError extends Error {
-  readonly code = 'listen'
-
-  constructor(message: string, cause: unknown) {
-    super(message, { cause })
-    this.name = 'ListenError'
-  }
 }

@@ -4,8 +4,9 @@ import { type Dependency, isUp } from '../supervisor/dependencies.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
-import { type ReloadAnswer, type StatusAnswer, RequestError, type ProcessStatus } from './protocol.ts'
+import { type ReloadAnswer, type StatusAnswer, type ProcessStatus } from './protocol.ts'
 import { FigureReader, type Figures } from './usage-sampler.ts'
+import { messageOf, RequestError } from '../config/errors.ts'
 
 /** What can be asked of a running orchestrator; names are checked by who calls. */
 export interface Controllable {
@@ -139,10 +140,6 @@ export class ControlTarget implements Controllable {
   #refuseWhileStopping(): void {
     if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping everything')
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function describe(

@@ -1,6 +1,7 @@
 import type { MqttBroker, ResolvedProcess } from '../config/resolved.ts'
 import { checkTcpSocket } from './probes/tcp-socket.ts'
 import { sleep } from './sleep.ts'
+import { messageOf } from '../config/errors.ts'
 
 const LIMIT_MS = 5000
 const TRY_EVERY_MS = 100
@@ -85,6 +86,6 @@ async function tryOnce({ host, port }: MqttBroker, signal: AbortSignal): Promise
     await checkTcpSocket(host, port, signal)
     return null
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }

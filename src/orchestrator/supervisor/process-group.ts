@@ -1,6 +1,7 @@
 import { killTree } from './kill-tree.ts'
 import { groupMembers } from './process-table.ts'
 import { sleep } from './sleep.ts'
+import { codeOf } from '../config/errors.ts'
 
 /** After SIGKILL only a process of another user, or one that the kernel holds, is still there. */
 const AFTER_KILL_MS = 5000
@@ -48,7 +49,7 @@ export class ProcessGroup implements Group {
     try {
       process.kill(-this.id, signal)
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ESRCH') this.#gone = true
+      if (codeOf(error) === 'ESRCH') this.#gone = true
     }
     return !this.#gone
   }

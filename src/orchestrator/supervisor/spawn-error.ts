@@ -1,5 +1,6 @@
 import { accessSync, constants, openSync, readSync, closeSync, statSync } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
+import { codeOf, messageOf } from '../config/errors.ts'
 
 export interface SpawnAttempt {
   readonly command: string
@@ -89,14 +90,4 @@ function interpreterOf(path: string): string | null {
   } catch {
     return null
   }
-}
-
-function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const original: unknown = 'originalMessage' in error ? error.originalMessage : undefined
-  return typeof original === 'string' && original !== '' ? original : error.message
 }

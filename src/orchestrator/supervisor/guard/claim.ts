@@ -4,7 +4,7 @@ import { startOf } from '../process-table.ts'
 import { sleep } from '../sleep.ts'
 import { Guard } from './guard.ts'
 import type { GuardPlan } from './plan.ts'
-import { RunError } from './run-error.ts'
+import { RunError } from '../../config/errors.ts'
 import type { RunFolder } from './run-folder.ts'
 import { isRunning, readRecord, removeRecord, type RunRecord, writeRecord } from './run-record.ts'
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync, realpathSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { RunError } from './run-error.ts'
+import { RunError, codeOf, messageOf } from '../../config/errors.ts'
 
 /** Where the running orchestrator of one configuration keeps its lock, its record and its socket. */
 export interface RunFolder {
@@ -48,5 +48,5 @@ function realPath(configPath: string): string {
 }
 
 function reasonOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  return codeOf(error) ?? messageOf(error)
 }

@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { startOf } from '../process-table.ts'
+import { codeOf } from '../../config/errors.ts'
 
 const runRecord = z.strictObject({
   pid: z.int().positive(),
@@ -41,7 +42,7 @@ export function isRunning({ pid, startTime }: RunRecord): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
+    if (codeOf(error) !== 'EPERM') return false
   }
   return startTime === startOf(pid)
 }

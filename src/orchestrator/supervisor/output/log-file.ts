@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { LogFileSettings } from '../../config/resolved.ts'
 import { sleep } from '../sleep.ts'
 import type { Room } from './room.ts'
+import { codeOf, messageOf } from '../../config/errors.ts'
 
 /** With this much not yet written, the process is paused. */
 const FULL_BYTES = 1024 * 1024
@@ -176,7 +177,7 @@ export class LogFile implements Room {
   }
 
   async #pause(error: unknown): Promise<void> {
-    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') {
+    if (codeOf(error) === 'EAGAIN') {
       await sleep(BUSY_MS, this.#over.signal)
       return
     }
@@ -225,12 +226,11 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   try {
     await rename(from, to)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (codeOf(error) !== 'ENOENT') throw error
   }
 }
 
 /** `ENOSPC: no space left on device, write` as `no space left on device (ENOSPC)`. */
 function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message.replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
+  return messageOf(error).replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
 }

@@ -1,5 +1,5 @@
 import { redact } from '../../config/redact.ts'
-import { describeConnectError } from './connect-error.ts'
+import { messageOf } from '../../config/errors.ts'
 
 /**
  * Resolves when the URL answers 2xx or 3xx; redirects are not followed and certificates not checked, as Kubernetes does it.
@@ -23,7 +23,7 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
       response.destroy()
       finish(status >= 200 && status < 400 ? null : new Error(`${shown} answered ${status}`))
     })
-    request.on('error', (error) => finish(new Error(describeConnectError(error), { cause: error })))
+    request.on('error', (error) => finish(new Error(messageOf(error), { cause: error })))
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
   })

@@ -1,6 +1,7 @@
 import type { ResolvedProbe } from '../../config/resolved.ts'
 import { sleep } from '../sleep.ts'
 import { afterResult, NOT_PROBED, type ProbeStanding } from './thresholds.ts'
+import { messageOf } from '../../config/errors.ts'
 
 /** One attempt of a probe: resolves or rejects with the reason, soon after `signal` is aborted at the latest. */
 export type Check = (signal: AbortSignal) => Promise<void>
@@ -60,7 +61,7 @@ async function attempt(check: Check, timeoutMs: number, signal: AbortSignal, too
     await check(over.signal)
     return null
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     return timedOut ? `${reason} within ${timeoutMs} ms` : reason
   } finally {
     finished.abort()

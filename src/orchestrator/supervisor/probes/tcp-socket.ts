@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { describeConnectError } from './connect-error.ts'
+import { messageOf } from '../../config/errors.ts'
 
 /** Resolves when the address accepts a connection; names are looked up, IPv4 and IPv6. Rejects with the reason. */
 export function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
@@ -17,7 +17,7 @@ export function checkTcpSocket(host: string, port: number, signal: AbortSignal):
     })
     socket.once('error', (error) => {
       signal.removeEventListener('abort', abort)
-      reject(new Error(describeConnectError(error), { cause: error }))
+      reject(new Error(messageOf(error), { cause: error }))
     })
     if (signal.aborted) abort()
   })

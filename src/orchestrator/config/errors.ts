@@ -1,0 +1,96 @@
+/** An error that the user can correct. The command line prints `message` and exits with `exitCode`. */
+export abstract class UserError extends Error {
+  abstract readonly exitCode: number
+}
+
+/** The command line is wrong; one line of `message` for each mistake. */
+export class UsageError extends UserError {
+  override readonly name = 'UsageError'
+  readonly exitCode = 2
+}
+
+/** One mistake in the configuration file. Lines and columns count from 1. No part of it holds a secret. */
+export interface ConfigProblem {
+  /** Such as `processes.store.args[1]`; empty for the document as a whole. */
+  readonly path: string
+  readonly line: number
+  readonly column: number
+  /** What was expected, and what was found instead. */
+  readonly message: string
+}
+
+/**
+ * The configuration cannot be used. `problems` is in the order of the file, and empty if the file cannot be read or a
+ * requested name does not fit it. `message` has one line for each problem.
+ */
+export class ConfigError extends UserError {
+  override readonly name = 'ConfigError'
+  readonly exitCode = 2
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(message: string, problems: readonly ConfigProblem[] = [], options?: ErrorOptions) {
+    super(message, options)
+    this.problems = problems
+  }
+}
+
+/** The text is not JSON: `message` states what was expected, `offset` where, in UTF-16 units. */
+export class JsonSyntaxError extends Error {
+  override readonly name = 'JsonSyntaxError'
+  readonly offset: number
+
+  constructor(message: string, offset: number) {
+    super(message)
+    this.offset = offset
+  }
+}
+
+/** This configuration cannot be run now: another orchestrator runs it, or its run folder cannot be used. */
+export class RunError extends UserError {
+  override readonly name = 'RunError'
+  readonly exitCode = 2
+}
+
+/** The control API cannot listen at its address. */
+export class ListenError extends UserError {
+  override readonly name = 'ListenError'
+  readonly exitCode = 1
+}
+
+/** A request to the control API that is refused with an HTTP `status`. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError'
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** A command failed because the orchestrator is not running (`exitCode` 3) or refused the request (1). */
+export class ControlError extends UserError {
+  override readonly name = 'ControlError'
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+/**
+ * The reason of an error, without its class. A connection to a name with several addresses fails with one error per address;
+ * execa's own wording of a failed start is left out.
+ */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ')
+  if (!(error instanceof Error)) return String(error)
+  const original: unknown = 'originalMessage' in error ? error.originalMessage : undefined
+  return typeof original === 'string' && original !== '' ? original : error.message
+}
+
+/** The code of a system error, such as `ENOENT`; null if it has none. */
+export function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
+}
