@@ -5,7 +5,7 @@ import type { z } from 'zod'
 import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
 import type { RunFolder } from '../supervisor/guard/run-folder.ts'
 import { isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-record.ts'
-import { sleep } from '../supervisor/sleep.ts'
+import { sleep } from '../supervisor/timers.ts'
 import { codeOf, ControlError } from '../config/errors.ts'
 
 const REFUSED = 1

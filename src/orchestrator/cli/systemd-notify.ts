@@ -1,7 +1,7 @@
 import { execa } from 'execa'
 import type { ResolvedProcess } from '../config/resolved.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
-import { LONGEST_TIMER_MS, sleep } from '../supervisor/sleep.ts'
+import { LONGEST_TIMER_MS, sleep } from '../supervisor/timers.ts'
 
 /** `systemd-notify` itself waits 5 seconds for the manager to have read what it sent. */
 const sayTimeoutMs = 10_000

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
-import { type Dependency, isUp } from '../supervisor/dependencies.ts'
+import { type Dependency, isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'

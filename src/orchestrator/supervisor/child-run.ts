@@ -4,7 +4,7 @@ import { LineTap } from './output/line-tap.ts'
 import type { Output } from './output/output.ts'
 import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
-import type { Child } from './spawn-child.ts'
+import type { Child } from './child.ts'
 
 /** Making the usual reason, an error with its stack, is the dearest part of the end of many children. */
 const OVER = 'over'

@@ -1,4 +1,4 @@
-import { reachable } from './dependencies.ts'
+import { reachable } from './graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { isDown, isFinal, type ProcessState } from './state.ts'
 

@@ -1,6 +1,6 @@
 import type { StopReason } from './events.ts'
 import type { ManagedProcess } from './managed-process.ts'
-import type { ProcessGraph } from './process-graph.ts'
+import type { ProcessGraph } from './graph.ts'
 
 /** What it can do with the graph in motion. */
 export interface FailureMotion {

@@ -1,11 +1,10 @@
-import { RestartHistory, verdictAfterExit, verdictAfterFailure } from './backoff.ts'
-import { ChildRun } from './child-run.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
-import { emptyGroup } from './empty-group.ts'
+import { ChildRun } from './child-run.ts'
 import type { ExitResult } from './events.ts'
-import { Leftovers } from './leftovers.ts'
+import { Leftovers } from './orphans.ts'
 import type { ProcessContext } from './process-context.ts'
-import type { Group } from './process-group.ts'
+import { emptyGroup, type Group } from './process-group.ts'
+import { RestartHistory, verdictAfterExit, verdictAfterFailure } from './restart-policy.ts'
 import { Startup } from './startup.ts'
 import {
   INITIAL_STATE,
@@ -16,7 +15,7 @@ import {
   type StopOutcome,
   type Verdict,
 } from './state.ts'
-import { elapsed, Timer } from './timer.ts'
+import { elapsed, Timer } from './timers.ts'
 
 /** One process of the configuration through all its children: starts, watches, restarts and stops it. */
 export class ManagedProcess {

@@ -1,5 +1,5 @@
 import type { ManagedProcess } from './managed-process.ts'
-import type { ProcessGraph } from './process-graph.ts'
+import type { ProcessGraph } from './graph.ts'
 import { isFinal } from './state.ts'
 
 /** What it needs of the graph in motion. */

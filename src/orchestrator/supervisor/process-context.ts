@@ -1,7 +1,7 @@
 import type { ExitResult, SupervisorEvent } from './events.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import type { Output } from './output/output.ts'
-import type { SpawnChild } from './spawn-child.ts'
+import type { SpawnChild } from './child.ts'
 import type { ProcessState } from './state.ts'
 
 /** What a process needs of its supervisor. */

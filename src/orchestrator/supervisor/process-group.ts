@@ -1,7 +1,10 @@
-import { killTree } from './kill-tree.ts'
-import { groupMembers } from './process-table.ts'
-import { sleep } from './sleep.ts'
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
 import { codeOf } from '../config/errors.ts'
+import type { ResolvedProcess } from '../config/resolved.ts'
+import type { SupervisorEvent } from './events.ts'
+import { groupMembers } from './process-table.ts'
+import { sleep, elapsed } from './timers.ts'
 
 /** After SIGKILL only a process of another user, or one that the kernel holds, is still there. */
 const AFTER_KILL_MS = 5000
@@ -102,4 +105,61 @@ export class ProcessGroup implements Group {
 async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol('pending')
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending
+}
+
+export interface EmptyOptions {
+  /** Settles when the leader has exited; null if it is gone already. */
+  readonly leaderExited: Promise<unknown> | null
+  /** SIGKILL from the start. */
+  readonly isKilled: boolean
+}
+
+/** Ends every member of a group as the definition says, and tells of it. */
+export async function emptyGroup(
+  group: Group,
+  { name: process, shutdown: { signal, timeoutMs } }: ResolvedProcess,
+  told: { emit(event: SupervisorEvent): void },
+  { leaderExited, isKilled }: EmptyOptions,
+): Promise<void> {
+  const since = performance.now()
+  if (leaderExited !== null) told.emit({ type: 'process_stopping', process, signal })
+  const survivors = await group.terminate({
+    signal: isKilled ? 'SIGKILL' : signal,
+    timeoutMs,
+    leaderExited,
+    onKill: () => told.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
+  })
+  if (survivors.length > 0) told.emit({ type: 'process_survived', process, pids: survivors })
+}
+
+/** Reading the process table of a busy machine takes a moment; more is not worth waiting for. */
+const TREE_KILL_MS = 1000
+
+/**
+ * SIGKILL to a living process and to whatever descends from it, also in other process groups. Only for a process that has
+ * not been collected yet: its id could belong to another one by now.
+ */
+async function killTree(pid: number): Promise<void> {
+  if (!canReadProcessTable()) return
+  const { default: treeKill } = await import('tree-kill')
+  const done = new AbortController()
+  try {
+    treeKill(pid, 'SIGKILL', () => done.abort())
+  } catch {
+    return
+  }
+  await sleep(TREE_KILL_MS, done.signal)
+}
+
+/** tree-kill throws where nobody can catch it if the program that it asks is missing. */
+function canReadProcessTable(): boolean {
+  const program = process.platform === 'darwin' ? 'pgrep' : 'ps'
+  return (process.env['PATH'] ?? '').split(':').some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
 }

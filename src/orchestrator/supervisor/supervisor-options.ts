@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { SupervisorEvent } from './events.ts'
 import type { GuardPlan } from './guard/plan.ts'
-import type { SpawnChild } from './spawn-child.ts'
+import type { SpawnChild } from './child.ts'
 
 export interface SupervisorOptions {
   /** Where the children's lines go. Whatever else writes there must write whole lines. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { ImaginedChildren } from '../../../test/rig/imagined-children.ts'
+import { ImaginedChildren } from '../../../test/rig/fake-children.ts'
 import { probeOf, SupervisedGraph, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
 import type { DependencyCondition } from '../config/resolved.ts'
 

@@ -1,4 +1,4 @@
-import { endEscaped } from '../escaped.ts'
+import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { groupMembers, markedProcesses } from '../process-table.ts'
 import type { GuardedProcess, GuardPlan } from './plan.ts'

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { LogFileSettings } from '../../config/resolved.ts'
-import { sleep } from '../sleep.ts'
+import { sleep } from '../timers.ts'
 import type { Room } from './room.ts'
 import { codeOf, messageOf } from '../../config/errors.ts'
 

@@ -1,7 +1,7 @@
 import { execa } from 'execa'
 import { ProcessGroup } from '../process-group.ts'
 import { MARK_VARIABLE } from '../process-table.ts'
-import { describeCwdProblem, describeSpawnError } from '../spawn-error.ts'
+import { describeCwdProblem, describeSpawnError } from '../child.ts'
 
 export interface ExecContext {
   readonly cwd: string

@@ -1,5 +1,5 @@
 import type { ResolvedProbe } from '../../config/resolved.ts'
-import { sleep } from '../sleep.ts'
+import { sleep } from '../timers.ts'
 import { afterResult, NOT_PROBED, type ProbeStanding } from './thresholds.ts'
 import { messageOf } from '../../config/errors.ts'
 

@@ -1,6 +1,6 @@
 import type { MqttBroker, ResolvedProcess } from '../config/resolved.ts'
 import { checkTcpSocket } from './probes/tcp-socket.ts'
-import { sleep } from './sleep.ts'
+import { sleep } from './timers.ts'
 import { messageOf } from '../config/errors.ts'
 
 const LIMIT_MS = 5000

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffDelay, RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './backoff.ts'
+import { backoffDelay, RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './restart-policy.ts'
 import type { ResolvedRestart } from '../config/resolved.ts'
 
 const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({

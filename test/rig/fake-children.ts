@@ -2,8 +2,8 @@ import { PassThrough } from 'node:stream'
 import type { ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 import type { ExitResult } from '../../src/orchestrator/supervisor/events.ts'
 import type { Group, TerminateOptions } from '../../src/orchestrator/supervisor/process-group.ts'
-import { sleep } from '../../src/orchestrator/supervisor/sleep.ts'
-import type { SpawnResult } from '../../src/orchestrator/supervisor/spawn-child.ts'
+import { sleep } from '../../src/orchestrator/supervisor/timers.ts'
+import type { SpawnResult } from '../../src/orchestrator/supervisor/child.ts'
 
 /** A child that exists in the test only; on a clock that the test moves thousands of lives cost nothing. */
 export class ImaginedChild {

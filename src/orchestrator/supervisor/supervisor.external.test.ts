@@ -4,7 +4,7 @@ import { freePort } from '../../../test/rig/servers.ts'
 import { probeOf } from '../../../test/rig/supervised-graph.ts'
 import { openRig, supervise } from '../../../test/rig/supervise.ts'
 import { listen } from '../../../test/rig/tcp-port.ts'
-import { brokerAddress } from './mqtt-broker.ts'
+import { brokerAddress } from './external.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }
 const ready = (name: string) => ({ name, condition: 'ready' }) as const

@@ -1,5 +1,3 @@
-import { LONGEST_TIMER_MS } from './sleep.ts'
-
 /** One thing that is to happen later, if nothing comes in between. Setting it again takes the place of what was set. */
 export class Timer {
   #timeout: NodeJS.Timeout | null = null
@@ -23,4 +21,24 @@ export class Timer {
 /** Whole milliseconds since `since`, on the clock of `performance.now()`. */
 export function elapsed(since: number): number {
   return Math.round(performance.now() - since)
+}
+
+/** Longer timers fire at once. */
+export const LONGEST_TIMER_MS = 2_147_483_647
+
+/** Resolves after `ms` milliseconds, or as soon as `signal` is aborted: look at it afterwards. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) {
+      resolve()
+      return
+    }
+    const wake = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', wake)
+      resolve()
+    }
+    const timer = setTimeout(wake, Math.min(ms, LONGEST_TIMER_MS))
+    signal?.addEventListener('abort', wake, { once: true })
+  })
 }
