@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { decodeOrganization } from '../../src/proto/organization.ts'
+import { decodeOrganization } from '../../src/proto/entities.ts'
 import { type Figure, quantile } from '../report/figures.ts'
 import type { CdcBenchStage } from './stage.ts'
 

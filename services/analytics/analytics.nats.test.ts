@@ -1,8 +1,10 @@
+import { toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, PAYLOAD, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
 import type { Delivery } from '../../src/nats/consumer.ts'
-import { REPLAY_HEADERS } from '../../src/nats/dead-letter.ts'
-import { encodeEndDevice } from '../../src/proto/end-device.ts'
+import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
+import { endDeviceToProto } from '../../src/proto/entities.ts'
+import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { LastSeen } from './last-seen.ts'
 import { createRawHandler } from './consumers.ts'
@@ -107,7 +109,7 @@ describe('P-1, P-6: a device that moves to another organization', () => {
     await expect.poll(() => script.rows.length, WAIT).toBe(1)
     const moved = { ...present(stage.devices.get('device')), organizationId: 'other' }
     stage.devices.set('device', moved)
-    stage.client.connection.publish('end_device.update', encodeEndDevice(moved))
+    stage.client.connection.publish('end_device.update', toBinary(EndDeviceSchema, endDeviceToProto(moved)))
     await stage.client.connection.flush()
     await stage.publish({ organizationId: 'other' }, {}, { organizationId: 'other' })
     await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(1)

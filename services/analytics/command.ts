@@ -2,14 +2,13 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
-import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
 import {
   listDeadLetters,
   replayDeadLetter,
   showDeadLetter,
   type DeadLetterFilter,
 } from '../../src/nats/dead-letters.ts'
-import { natsOptions } from '../../src/nats/options.ts'
 import { createLoggerTo } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { isMeant, listText, showText, viewOf, type DeadLetterView, type ViewFilter } from './dead-letter-view.ts'

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../src/domain/gateway.ts'
+import type { JsonObject } from '../../src/domain/entities.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
 import type { DeadLetterDetail } from '../../src/nats/dead-letters.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'

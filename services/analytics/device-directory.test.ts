@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { EndDevice } from '../../src/domain/end-device.ts'
+import type { EndDevice, Organization } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
-import type { Organization } from '../../src/domain/organization.ts'
 import { DeviceDirectory, LookupCache } from './device-directory.ts'
 
 const DEVICE: EndDevice = {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { EndDevice } from '../../src/domain/end-device.ts'
+import type { EndDevice } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { ChangeListener } from './device-changes.ts'

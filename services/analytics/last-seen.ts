@@ -1,4 +1,4 @@
-import type { ProcessedEnvelope } from '../../src/domain/envelope.ts'
+import type { ProcessedEnvelope } from '../../src/domain/entities.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { toRfc3339, type Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/last-seen-store.ts'

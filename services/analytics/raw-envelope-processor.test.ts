@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
-import type { RawEnvelope } from '../../src/domain/envelope.ts'
+import type { RawEnvelope } from '../../src/domain/entities.ts'
 import type { DeviceLookup } from './device-directory.ts'
 import { PATIENCE_ATTEMPTS, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 

@@ -1,5 +1,5 @@
 import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
-import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/envelope.ts'
+import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { DeviceLookup } from './device-directory.ts'
 

@@ -1,4 +1,4 @@
-import type { JsonValue } from '../../src/domain/gateway.ts'
+import type { JsonValue } from '../../src/domain/entities.ts'
 
 /** A cell with one of these has to be quoted (RFC 4180). */
 const SPECIAL = /[",\r\n]/

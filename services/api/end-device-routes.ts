@@ -1,6 +1,6 @@
-import type { EndDevice } from '../../src/domain/end-device.ts'
+import type { EndDevice } from '../../src/domain/entities.ts'
 import type { EndDeviceService } from '../../src/domain/end-device-service.ts'
-import { endDeviceToProto } from '../../src/proto/end-device.ts'
+import { endDeviceToProto } from '../../src/proto/entities.ts'
 import {
   EndDeviceService as Service,
   type EndDevice as ProtoEndDevice,

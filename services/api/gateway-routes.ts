@@ -1,6 +1,6 @@
-import type { Gateway } from '../../src/domain/gateway.ts'
+import type { Gateway } from '../../src/domain/entities.ts'
 import type { GatewayService } from '../../src/domain/gateway-service.ts'
-import { gatewayStatusFromProto, gatewayToProto } from '../../src/proto/gateway.ts'
+import { gatewayStatusFromProto, gatewayToProto } from '../../src/proto/entities.ts'
 import {
   GatewayService as Service,
   type Gateway as ProtoGateway,

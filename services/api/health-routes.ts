@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { status as Status, type ServerWritableStream } from '@grpc/grpc-js'
 import { DomainError } from '../../src/domain/errors.ts'
-import { decodeMessage } from '../../src/proto/binary.ts'
+import { decodeMessage } from '../../src/proto/timestamp.ts'
 import {
   Health,
   HealthCheckRequestSchema,

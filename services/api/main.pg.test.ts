@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { GrpcClient } from '../../src/proto/grpc.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 // The built program, as the orchestrator starts it.

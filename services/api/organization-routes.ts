@@ -1,6 +1,6 @@
 import type { OrganizationService } from '../../src/domain/organization-service.ts'
 import { OrganizationService as Service } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { organizationStatusFromProto, organizationToProto } from '../../src/proto/organization.ts'
+import { organizationStatusFromProto, organizationToProto } from '../../src/proto/entities.ts'
 import { unary, type Route } from './unary.ts'
 
 /** ponix.organization.v1.OrganizationService. */

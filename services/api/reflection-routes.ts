@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { create, toBinary, type DescFile, type DescService, type MessageInitShape } from '@bufbuild/protobuf'
 import { status as Status, type ServerDuplexStream } from '@grpc/grpc-js'
-import { decodeMessage } from '../../src/proto/binary.ts'
+import { decodeMessage } from '../../src/proto/timestamp.ts'
 import {
   ServerReflection,
   ServerReflectionRequestSchema,

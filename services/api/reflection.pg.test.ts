@@ -14,7 +14,7 @@ import {
   type ServerReflectionResponse,
 } from '../../src/proto/gen/grpc/reflection/v1/reflection_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { grpcMethod } from '../../src/proto/grpc-service.ts'
+import { grpcMethod } from '../../src/proto/grpc.ts'
 import { TestApi } from './test-api.ts'
 
 const buf = fileURLToPath(new URL('../../node_modules/.bin/buf', import.meta.url))

@@ -10,7 +10,7 @@ import {
 } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { grpcMethod } from '../../src/proto/grpc-service.ts'
+import { grpcMethod } from '../../src/proto/grpc.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { isServiceError, refusal, TestApi } from './test-api.ts'
 

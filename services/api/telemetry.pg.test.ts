@@ -6,7 +6,7 @@ import {
   type QueryEnvelopesRequestSchema,
 } from '../../src/proto/gen/ponix/analytics/v1/telemetry_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { grpcMethod } from '../../src/proto/grpc-service.ts'
+import { grpcMethod } from '../../src/proto/grpc.ts'
 import { timestampFromInstant } from '../../src/proto/timestamp.ts'
 import { telemetryForEach } from '../../test/rig/telemetry.ts'
 import { refusal } from './test-api.ts'

@@ -5,7 +5,7 @@ import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
 import { openClickHouse, type ClickHouseOptions } from '../../src/clickhouse/connection.ts'
 import { PostgresDatabase } from '../../src/postgres/database.ts'
 import type { TestServer } from '../../src/postgres/test-schema.ts'
-import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { GrpcClient } from '../../src/proto/grpc.ts'
 import { createApi, type Api } from './api.ts'
 
 // What the tests of the api stand on: the whole api in this process, on a real database, reached through a real socket.

@@ -7,7 +7,7 @@ import {
   type MessageShape,
 } from '@bufbuild/protobuf'
 import { status as Status, type sendUnaryData, type Server, type ServerUnaryCall } from '@grpc/grpc-js'
-import { decodeMessage } from '../../src/proto/binary.ts'
+import { decodeMessage } from '../../src/proto/timestamp.ts'
 import { UnaryCall, type CallContext } from './call.ts'
 import type { Observer } from './observer.ts'
 import { statusOf } from './status.ts'

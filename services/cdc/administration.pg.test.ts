@@ -1,8 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
-import { freePort } from '../../test/rig/servers.ts'
-import { decodeGateway } from '../../src/proto/gateway.ts'
-import { decodeOrganization } from '../../src/proto/organization.ts'
+import { decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
 import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { freePort } from '../../test/rig/servers.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`

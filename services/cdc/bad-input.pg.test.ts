@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
-import { decodeOrganization } from '../../src/proto/organization.ts'
+import { decodeOrganization } from '../../src/proto/entities.ts'
 import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 
 const WAIT = { timeout: 60_000, interval: 50 }

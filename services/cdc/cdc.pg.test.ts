@@ -1,7 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { decodeEndDevice } from '../../src/proto/end-device.ts'
-import { decodeGateway } from '../../src/proto/gateway.ts'
-import { decodeOrganization } from '../../src/proto/organization.ts'
+import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
 import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }

@@ -1,5 +1,5 @@
 import { PublishError, ConversionError } from '../../src/domain/errors.ts'
-import type { OrderedPublisher } from '../../src/nats/ordered-publisher.ts'
+import type { OrderedPublisher } from '../../src/nats/producer.ts'
 import type { Publication } from '../../src/nats/publication.ts'
 import { qualifiedName } from '../../src/postgres/replication/captured-table.ts'
 import type { Change } from '../../src/postgres/replication/change.ts'

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
-import { runMqttSubscription } from '../../src/mqtt/subscription.ts'
+import { connectMqttPublisher, runMqttSubscription } from '../../src/mqtt/client.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { speak } from './demo.ts'
-import { DEMO_DEVICES } from './devices.ts'
+import { DEMO_DEVICES } from './inventory.ts'
 
 it('E-6: every device speaks on its own topic, in turn', async () => {
   const { host, port } = inject('mqtt')

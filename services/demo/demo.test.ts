@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { Evaluator } from '../../src/cel/evaluator.ts'
-import { DEMO_DEVICES } from './devices.ts'
+import { DEMO_DEVICES } from './inventory.ts'
 import { environment } from './environment.ts'
-import { summary } from './summary.ts'
+import { summary } from './demo.ts'
 
 const inventory = {
   organizationId: 'o1',

@@ -1,14 +1,13 @@
 import { connectClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
-import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
-import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { connectMqttPublisher } from '../../src/mqtt/client.ts'
+import { GrpcClient } from '../../src/proto/grpc.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
-import { speak, watch } from './demo.ts'
+import { speak, watch, summary } from './demo.ts'
 import { environment } from './environment.ts'
 import { ensureInventory } from './inventory.ts'
-import { summary } from './summary.ts'
 
 await runMain('demo', async () => {
   const env = parseEnvironment('demo', environment)

@@ -1,15 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Gauge } from 'prom-client'
+import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, UnknownGatewayEvent, messageOf } from '../../src/domain/errors.ts'
-import { GatewayOrchestrator } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
-import { MemoryGatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-process-store.ts'
-import type { GatewayRunner, RetryPolicy } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { GatewayEvent } from '../../src/domain/gateway-orchestration/decision.ts'
+import {
+  GatewayOrchestrator,
+  MemoryGatewayProcessStore,
+} from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
+import type {
+  GatewayRunner,
+  RetryPolicy,
+  GatewayProcess,
+  GatewayProcessEvent,
+} from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import type { GatewayRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { type Delivery, runConsumer, type Verdict } from '../../src/nats/consumer.ts'
+import { decodeGateway } from '../../src/proto/entities.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { gatewayEventOf } from './gateway-events.ts'
-import { describeProcess, logGatewayEvent } from './gateway-report.ts'
 
 export interface GatewayServiceOptions {
   readonly gateways: GatewayRepository
@@ -105,5 +113,57 @@ export class GatewayService {
         for (const { status } of store.list()) this.inc({ state: status.state })
       },
     })
+  }
+}
+
+/** The subjects of W-1, from CDC's words into the domain's. Throws a MappingError for a body that is no gateway. */
+export function gatewayEventOf(delivery: Pick<Delivery, 'subject' | 'body'>): GatewayEvent {
+  const gateway = decodeGateway(delivery.body)
+  switch (delivery.subject) {
+    case 'gateway.create':
+      return { type: 'created', gateway }
+    case 'gateway.update':
+      return { type: 'updated', gateway }
+    case 'gateway.delete':
+      return { type: 'deleted', gatewayId: gateway.gatewayId, version: gateway.updatedAt }
+    default:
+      throw new UnknownGatewayEvent(`no such gateway event: ${delivery.subject}`)
+  }
+}
+
+/** One line for each thing that happens to a gateway's process. */
+function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcessEvent): void {
+  const ids = { gateway_id: gateway.gatewayId, organization_id: gateway.organizationId }
+  switch (event.type) {
+    case 'running':
+      return logger.info(ids, `gateway running (${gateway.gatewayType})`)
+    case 'interrupted':
+      return logger.warn(ids, `gateway interrupted, connecting again: ${event.reason}`)
+    case 'retrying':
+      return logger.warn(
+        { ...ids, attempt: event.attempt },
+        `gateway failed, trying again in ${event.waitMs / 1000} s: ${event.reason}`,
+      )
+    case 'failed':
+      return logger.error(ids, `gateway failed for good, until its config changes: ${event.reason}`)
+    case 'stopped':
+      return logger.info(ids, 'gateway stopped')
+    case 'abandoned':
+      return logger.warn(ids, `gateway did not stop within ${event.afterMs / 1000} s and is left behind`)
+  }
+}
+
+/** What `/gateways` shows of one process (G-14). */
+function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
+  return {
+    gateway_id: gateway.gatewayId,
+    organization_id: gateway.organizationId,
+    name: gateway.name,
+    gateway_type: gateway.gatewayType,
+    state: status.state,
+    uptime_ms: Math.round(nowMs - status.startedAtMs),
+    retries: status.failures,
+    last_error: status.lastError,
+    messages: status.messages,
   }
 }

@@ -1,7 +1,6 @@
-import { connectNats } from '../../src/nats/connection.ts'
-import { natsOptions, streamsOf } from '../../src/nats/options.ts'
+import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { createProducer } from '../../src/nats/producer.ts'
-import { ensureStreams } from '../../src/nats/streams.ts'
+import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres } from '../../src/postgres/database.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { postgresOptions } from '../../src/postgres/options.ts'
@@ -11,8 +10,7 @@ import { runService } from '../../src/runner/runner.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { environment } from './environment.ts'
 import { GatewayService } from './gateway-service.ts'
-import { mqttRunner } from './mqtt-runner.ts'
-import { printRunner } from './print-runner.ts'
+import { mqttRunner, printRunner } from './runners.ts'
 
 await runMain('gateway-orchestrator', async () => {
   const env = parseEnvironment('gateway-orchestrator', environment)

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { freePort } from '../../test/rig/servers.ts'
-import type { Gateway, JsonObject } from '../../src/domain/gateway.ts'
-import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
+import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateway-rig.ts'
 
 let rig: GatewayRig

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { isCelError, plan, type CelResult } from '@bufbuild/cel'
-import type { JsonObject } from '../domain/gateway.ts'
+import type { JsonObject } from '../domain/entities.ts'
 import { environment, INPUT_VARIABLE, resetBuildBudget } from './environment.ts'
 import { resultToJson } from './result-json.ts'
 import { checkSource, type ParsedSource } from './static-check.ts'

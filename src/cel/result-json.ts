@@ -1,9 +1,7 @@
+import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
 import { toJson } from '@bufbuild/protobuf'
-import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
-import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt'
-import { celType, isCelList, isCelMap, isCelType, isCelUint } from '@bufbuild/cel'
-import type { CelMap, CelValue } from '@bufbuild/cel'
-import type { JsonObject, JsonValue } from '../domain/gateway.ts'
+import { DurationSchema, TimestampSchema, type Duration, type Timestamp } from '@bufbuild/protobuf/wkt'
+import type { JsonObject, JsonValue } from '../domain/entities.ts'
 
 /** Levels of maps and lists in a result. A protobuf Struct needs three messages for each, and readers stop at 100. */
 const MAX_RESULT_DEPTH = 32

@@ -1,5 +1,5 @@
 import { parse } from '@bufbuild/cel'
-import type { PayloadConversionChecker } from '../domain/payload-conversion.ts'
+import type { PayloadConversionChecker } from '../domain/ports.ts'
 import { environment, INPUT_VARIABLE } from './environment.ts'
 import { sizeProblem } from './worker-protocol.ts'
 

@@ -1,12 +1,17 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { ALL, DEVICE, WHOLE } from '../../test/rig/telemetry-queries.ts'
+import type { JsonObject } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
-import type { JsonObject } from '../domain/gateway.ts'
-import { fieldPaths } from '../domain/telemetry-field-paths.ts'
-import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
+import {
+  fieldPaths,
+  cursorOf,
+  type StoredEnvelope,
+  type TelemetryQuery,
+  type TelemetryRange,
+} from '../domain/telemetry.ts'
+import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
 import { envelopeQuery, createEnvelopeReader } from './envelope-reader.ts'
 import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'

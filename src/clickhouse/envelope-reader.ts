@@ -1,10 +1,15 @@
 import { addAbortSignal } from 'node:stream'
 import { ClickHouseError, type ClickHouseSettings } from '@clickhouse/client'
+import { isJsonObject, type JsonObject, type JsonValue } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
-import { isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
 import type { CallOptions, TelemetryReader } from '../domain/ports.ts'
-import { nested } from '../domain/telemetry-field-paths.ts'
-import type { TelemetryQuery, TelemetryRange, StoredEnvelope, TelemetryCursor } from '../domain/telemetry.ts'
+import {
+  nested,
+  type TelemetryQuery,
+  type TelemetryRange,
+  type StoredEnvelope,
+  type TelemetryCursor,
+} from '../domain/telemetry.ts'
 import type { ClickHouse } from './connection.ts'
 import { blameFor } from './insert-error.ts'
 

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from '../domain/gateway.ts'
+import type { JsonObject, JsonValue } from '../domain/entities.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
 import type { EnvelopeRow } from './envelope-writer.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import type { JsonObject, JsonValue } from '../domain/gateway.ts'
+import type { JsonObject, JsonValue } from '../domain/entities.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
 import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'

@@ -1,6 +1,6 @@
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import type { JsonObject } from '../domain/gateway.ts'
+import type { JsonObject } from '../domain/entities.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
 import { ClickHouseUnavailable } from '../domain/errors.ts'

@@ -1,10 +1,9 @@
-import type { EndDevice } from './end-device.ts'
+import type { EndDevice } from './entities.ts'
 import { DomainError } from './errors.ts'
 import { invalid, LIMITS, optionalBytes, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
 import { pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
-import type { PayloadConversionChecker } from './payload-conversion.ts'
-import type { CallOptions, EndDeviceRepository } from './ports.ts'
+import type { PayloadConversionChecker, CallOptions, EndDeviceRepository } from './ports.ts'
 
 /** What a caller gives; the service adds the id. */
 export interface CreateEndDeviceInput {

@@ -22,7 +22,6 @@ export class DomainError extends Error {
 /** A protobuf message that does not say what the domain needs. The message names the field and is fit for a dead letter's reason. */
 export class MappingError extends Error {
   override readonly name = 'MappingError'
-  readonly code = 'unmappable'
 }
 
 /**
@@ -71,6 +70,11 @@ export class ReplayError extends Error {
   override readonly name = 'ReplayError'
 }
 
+/**
+ * Why a message was given up. `no_stream`: no stream takes the subject; `too_large`: larger than the server or the stream
+ * takes; `invalid`: the subject or a header cannot be sent; `refused`: JetStream said no; `superseded`: an earlier message of
+ * an ordered publisher was given up; `closed`: the publisher or the connection was closed, the message may be stored or not.
+ */
 export type PublishErrorCode = 'no_stream' | 'too_large' | 'invalid' | 'refused' | 'superseded' | 'closed'
 
 /** A message that will not be stored however often it is tried. */
@@ -158,9 +162,3 @@ function describe(error: unknown): string {
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined
 }
-
-/**
- * Why a message was given up. `no_stream`: no stream takes the subject; `too_large`: larger than the server or the stream
- * takes; `invalid`: the subject or a header cannot be sent; `refused`: JetStream said no; `superseded`: an earlier message of
- * an ordered publisher was given up; `closed`: the publisher or the connection was closed, the message may be stored or not.
- */

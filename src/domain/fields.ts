@@ -1,5 +1,5 @@
 import { DomainError } from './errors.ts'
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './gateway.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
 
 /** The most that a field may hold, in characters (UTF-16 code units), or in bytes of UTF-8 where it says so. */
 export const LIMITS = {

@@ -1,6 +1,6 @@
 import { DomainError } from './errors.ts'
 import { invalid, jsonObject, LIMITS, optionalText, requiredText } from './fields.ts'
-import type { Gateway, GatewayStatus } from './gateway.ts'
+import type { Gateway, GatewayStatus } from './entities.ts'
 import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
 import type { CallOptions, GatewayRepository } from './ports.ts'

@@ -1,7 +1,7 @@
 import { DomainError } from './errors.ts'
 import { invalid, LIMITS, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
-import type { Organization, OrganizationStatus } from './organization.ts'
+import type { Organization, OrganizationStatus } from './entities.ts'
 import { pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
 import type { CallOptions, OrganizationRepository } from './ports.ts'
 

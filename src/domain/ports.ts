@@ -1,6 +1,4 @@
-import type { EndDevice } from './end-device.ts'
-import type { Gateway } from './gateway.ts'
-import type { Organization } from './organization.ts'
+import type { EndDevice, Gateway, Organization } from './entities.ts'
 import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
 
 /** A page of a list, newest first. */
@@ -78,4 +76,17 @@ export interface TelemetryReader {
    * aborts, ends the query in the store. Envelopes that are stored meanwhile do not move those that were there.
    */
   read(query: TelemetryQuery, range: TelemetryRange, options?: CallOptions): AsyncIterable<readonly StoredEnvelope[]>
+}
+
+/** What is wrong with a CEL expression, and where: line and column count from 1. */
+export interface PayloadConversionFault {
+  readonly ok: false
+  readonly line: number
+  readonly column: number
+  readonly message: string
+}
+
+/** Compiles an end device's CEL expression without running it. Never throws: what is wrong is the answer. */
+export interface PayloadConversionChecker {
+  check(source: string): { readonly ok: true } | PayloadConversionFault
 }

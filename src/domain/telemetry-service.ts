@@ -1,12 +1,17 @@
-import type { ProcessedEnvelope } from './envelope.ts'
+import type { ProcessedEnvelope } from './entities.ts'
 import { DomainError } from './errors.ts'
 import { invalid, LIMITS, optionalText, requiredText } from './fields.ts'
-import { pageSize, type PageInput, type PageOutput } from './paging.ts'
+import { pageSize, type PageInput, type PageOutput, decodeTelemetryToken, encodeTelemetryToken } from './paging.ts'
 import type { CallOptions, EndDeviceRepository, OrganizationRepository, TelemetryReader } from './ports.ts'
-import { fieldPaths } from './telemetry-field-paths.ts'
-import { decodeTelemetryToken, encodeTelemetryToken } from './telemetry-page-token.ts'
-import { encodedBytes, withDepth } from './telemetry-size.ts'
-import { cursorOf, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from './telemetry.ts'
+import {
+  fieldPaths,
+  encodedBytes,
+  withDepth,
+  cursorOf,
+  type StoredEnvelope,
+  type TelemetryQuery,
+  type TelemetryRange,
+} from './telemetry.ts'
 
 /** What a caller asks for. The times are null where they do not matter. */
 export interface TelemetryInput extends Pick<TelemetryQuery, 'organizationId' | 'from' | 'to' | 'fieldPaths'> {

@@ -12,7 +12,7 @@ import {
 } from '../../test/rig/consumer-scene.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import type { Verdict } from './consumer.ts'
-import { DEAD_LETTER_HEADERS } from './dead-letter.ts'
+import { DEAD_LETTER_HEADERS } from './dead-letters.ts'
 
 describe('consumer', () => {
   test('N-3 hands over full batches at once, and a part of one when the wait after its first message is over', async () => {

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import { isStreamNotFound } from './api-errors.ts'
-import { BatchHandling } from './batch-handling.ts'
+import { BatchHandling } from './batch-processor.ts'
 import type { NatsClient } from './connection.ts'
 import type { Delivery, PendingVerdict, Verdict } from './delivery.ts'
-import { Durable } from './durable.ts'
+import { Durable } from './durable-consumer.ts'
 import { PullSource } from './pull-source.ts'
-import { restoreStream } from './streams.ts'
+import { isStreamNotFound, restoreStream } from './streams.ts'
 
 export type { Delivery, PendingVerdict, Verdict }
 

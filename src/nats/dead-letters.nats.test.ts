@@ -2,9 +2,14 @@ import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
 import type { NatsClient } from './connection.ts'
 import { runConsumer } from './consumer.ts'
-import { publishRefused, REPLAY_HEADERS } from './dead-letter.ts'
-import { listDeadLetters, replayDeadLetter, showDeadLetter } from './dead-letters.ts'
-import type { DeadLetterDetail } from './dead-letters.ts'
+import {
+  publishRefused,
+  REPLAY_HEADERS,
+  listDeadLetters,
+  replayDeadLetter,
+  showDeadLetter,
+  type DeadLetterDetail,
+} from './dead-letters.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 

@@ -1,8 +1,16 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
-import { ACK, bodiesOf, numbered, publishAll, scriptedStream } from '../../test/rig/numbered-messages.ts'
+import {
+  connectTo,
+  ownStream,
+  probeLog,
+  ACK,
+  bodiesOf,
+  numbered,
+  publishAll,
+  scriptedStream,
+} from '../../test/rig/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import { createOrderedPublisher } from './ordered-publisher.ts'
+import { createOrderedPublisher } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 
 const FULL = JSON.stringify({ error: { code: 503, err_code: 10_077, description: 'maximum bytes exceeded' } })

@@ -1,11 +1,8 @@
 import { expect, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
-import { bodiesOf } from '../../test/rig/numbered-messages.ts'
+import { connectTo, ownStream, probeLog, bodiesOf } from '../../test/rig/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import { runConsumer } from './consumer.ts'
-import type { Verdict } from './consumer.ts'
-import { createOrderedPublisher } from './ordered-publisher.ts'
-import { createProducer } from './producer.ts'
+import { runConsumer, type Verdict } from './consumer.ts'
+import { createOrderedPublisher, createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 
 const MESSAGES = 3000

@@ -1,4 +1,3 @@
-import { PublishError } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import type { Publication, Stored } from './publication.ts'
 import { PublishWindow } from './publish-window.ts'
@@ -36,14 +35,50 @@ export function createProducer(
 }
 
 /**
- * The id itself when it can be one token of a subject; otherwise throws a PublishError: `.`, `*`, `>`, white space, control
- * characters, empty (N-2).
+ * Stores messages in the order of the calls, many in flight. While NATS is away or a stream is full it waits and keeps the
+ * order. If a message can never be stored, its promise rejects with that PublishError, and so do those of all later messages
+ * (code `superseded`); none of them is stored in the same stream. Earlier ones go on. Then close it and make a new publisher.
+ *
+ * The order is JetStream's own work: of the messages in flight to one stream each one is stored only right behind the one
+ * before it. Where others publish to the same stream it stays right and gets slower, for what they come between is sent again.
+ * Streams are told apart by what the client has ensured before the publisher was made.
  */
-export function subjectToken(id: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  if (id !== '' && !/[\s\u0000-\u001f\u007f.*>]/u.test(id)) return id
-  throw new PublishError(
-    'invalid',
-    `${JSON.stringify(id)} cannot be part of a subject: expected an id without white space, ".", "*" and ">"`,
-  )
+export interface OrderedPublisher {
+  /** Resolves when the message is stored durably. Every promise has to be handled. */
+  publish(publication: Publication): Promise<Stored>
+  /** Sent and not yet acknowledged: the measure for back-pressure, together with what the caller knows to wait. */
+  readonly inFlight: number
+  /** Resolves when nothing is in flight or waiting, be it stored or rejected. */
+  flush(): Promise<void>
+  /** Rejects what is not stored (code `closed`); call `flush` first for a graceful end. */
+  close(): Promise<void>
+}
+
+export interface OrderedPublisherOptions {
+  /** Messages in flight at most. Default 500. */
+  readonly window?: number
+  /** Bytes in flight at most. Default 16 MiB. */
+  readonly windowBytes?: number
+  /** Default 5,000 ms. */
+  readonly ackTimeoutMs?: number
+}
+
+export function createOrderedPublisher(client: NatsClient, options: OrderedPublisherOptions = {}): OrderedPublisher {
+  const { window = 500, windowBytes = 16 * 1024 * 1024, ackTimeoutMs = 5000 } = options
+  const publisher = new PublishWindow(client, {
+    maxInFlight: window,
+    maxInFlightBytes: windowBytes,
+    ackTimeoutMs,
+    ordered: true,
+  })
+  return {
+    publish: (publication) => publisher.publish(publication),
+    get inFlight() {
+      return publisher.inFlight
+    },
+    flush: () => publisher.flush(),
+    async close() {
+      publisher.close()
+    },
+  }
 }

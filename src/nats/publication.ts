@@ -1,7 +1,6 @@
 import type { Msg } from '@nats-io/nats-core'
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal'
 import { PublishError } from '../domain/errors.ts'
-import { isPublishable } from './subjects.ts'
 
 export interface Publication {
   readonly subject: string
@@ -121,4 +120,23 @@ function parseAnswer(message: Msg): PubAckAnswer | undefined {
   } catch {
     return undefined
   }
+}
+
+/** A subject that can be published to: no wildcard, no empty token, no white space or control character. */
+export function isPublishable(subject: string): boolean {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  return !/[\s\u0000-\u001f\u007f*>]|^\.|\.\.|\.$|^$/u.test(subject)
+}
+
+/**
+ * The id itself when it can be one token of a subject; otherwise throws a PublishError: `.`, `*`, `>`, white space, control
+ * characters, empty (N-2).
+ */
+export function subjectToken(id: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (id !== '' && !/[\s\u0000-\u001f\u007f.*>]/u.test(id)) return id
+  throw new PublishError(
+    'invalid',
+    `${JSON.stringify(id)} cannot be part of a subject: expected an id without white space, ".", "*" and ">"`,
+  )
 }

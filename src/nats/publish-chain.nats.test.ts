@@ -1,7 +1,15 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
-import { ACK, bodiesOf, numbered, publishAll, scriptedStream } from '../../test/rig/numbered-messages.ts'
-import { createOrderedPublisher } from './ordered-publisher.ts'
+import {
+  connectTo,
+  ownStream,
+  probeLog,
+  ACK,
+  bodiesOf,
+  numbered,
+  publishAll,
+  scriptedStream,
+} from '../../test/rig/nats-client.ts'
+import { createOrderedPublisher } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 
 describe('the order of messages in flight', () => {

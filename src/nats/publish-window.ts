@@ -1,15 +1,19 @@
 import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
 import { PublishError, messageOf } from '../domain/errors.ts'
-import { AckDeadline } from './ack-deadline.ts'
-import type { NatsClient } from './connection.ts'
 import { Fifo } from '../domain/fifo.ts'
-import { InFlight } from './in-flight.ts'
+import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
 import { readReply, WrittenHeaders, type Publication, type Stored } from './publication.ts'
-import { PublishChain } from './publish-chain.ts'
-import { PublishPause } from './publish-pause.ts'
-import { onPublishEvent, type PublishAction, type PublishEvent, type PublishPhase } from './publish-phase.ts'
-import { PublishSlot } from './publish-slot.ts'
+import {
+  InFlight,
+  PublishChain,
+  PublishPause,
+  onPublishEvent,
+  type PublishAction,
+  type PublishEvent,
+  type PublishPhase,
+  PublishSlot,
+} from './publish-state.ts'
 import { restoreStreamOf, streamFinder } from './streams.ts'
 
 export interface WindowOptions {
@@ -292,5 +296,30 @@ export class PublishWindow {
     const left = [...this.#inFlight.removeBehind(-1), ...this.#waiting.drain()]
     for (const slot of left) if (!slot.settled) slot.reject(because)
     this.#checkIdle()
+  }
+}
+
+/** Looks now and then whether the oldest message waits too long for its acknowledgement; one timer for all messages. */
+export class AckDeadline {
+  readonly #everyMs: number
+  readonly #check: () => void
+  #timer: NodeJS.Timeout | undefined
+
+  /** `check` is called once a quarter of `ackTimeoutMs` after `watch`. */
+  constructor(ackTimeoutMs: number, check: () => void) {
+    this.#everyMs = ackTimeoutMs / 4
+    this.#check = check
+  }
+
+  watch(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#check()
+    }, this.#everyMs)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 }

@@ -1,8 +1,7 @@
-import { JetStreamApiError, type StreamConfig } from '@nats-io/jetstream'
+import { JetStreamApiError, type StreamConfig, JetStreamApiCodes } from '@nats-io/jetstream'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import { isStreamNotFound } from './api-errors.ts'
+import type { NatsEnvironment } from '../runner/environment-fragments.ts'
 import type { NatsClient } from './connection.ts'
-import { covers } from './subjects.ts'
 
 /** A stream as this project needs it; W-1 has the four. */
 export interface StreamDefinition {
@@ -191,4 +190,43 @@ async function overlap(client: NatsClient, definition: StreamDefinition, cause: 
 
 function refused(definition: StreamDefinition, cause: Error): StartupError {
   return new StartupError(`JetStream refused to create stream ${definition.name}: ${messageOf(cause)}`, { cause })
+}
+
+/** The streams of W-1 with the names and limits of the environment. */
+export function streamsOf(environment: NatsEnvironment): readonly StreamDefinition[] {
+  return streamDefinitions({
+    rawStream: environment.PONIX_NATS_RAW_STREAM,
+    processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
+    gatewayStream: environment.PONIX_NATS_GATEWAY_STREAM,
+    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
+    maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
+    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
+  })
+}
+
+/** The answer of JetStream's API that this error is, as its `err_code`; undefined for any other error. */
+export function apiErrorCode(error: unknown): number | undefined {
+  return error instanceof JetStreamApiError ? error.code : undefined
+}
+
+export function isStreamNotFound(error: unknown): boolean {
+  return apiErrorCode(error) === JetStreamApiCodes.StreamNotFound
+}
+
+export function isConsumerNotFound(error: unknown): boolean {
+  return apiErrorCode(error) === JetStreamApiCodes.ConsumerNotFound
+}
+
+/** Whether every subject that `filter` matches is matched by `pattern` too; both may have the wildcards `*` and `>`. */
+export function covers(pattern: string, filter: string): boolean {
+  const wide = pattern.split('.')
+  const narrow = filter.split('.')
+  for (const [index, token] of wide.entries()) {
+    const other = narrow[index]
+    if (other === undefined) return false
+    if (token === '>') return true
+    if (other === '>') return false
+    if (token !== '*' && token !== other) return false
+  }
+  return wide.length === narrow.length
 }

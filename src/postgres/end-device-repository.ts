@@ -1,4 +1,4 @@
-import type { EndDevice } from '../domain/end-device.ts'
+import type { EndDevice } from '../domain/entities.ts'
 import type { Instant } from '../domain/instant.ts'
 import type {
   CallOptions,

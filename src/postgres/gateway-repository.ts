@@ -1,4 +1,4 @@
-import type { Gateway, GatewayStatus, JsonObject } from '../domain/gateway.ts'
+import type { Gateway, GatewayStatus, JsonObject } from '../domain/entities.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { CallOptions, GatewayChange, GatewayRepository, NewGateway, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'

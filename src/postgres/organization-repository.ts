@@ -1,6 +1,6 @@
 import { DomainError } from '../domain/errors.ts'
 import type { Instant } from '../domain/instant.ts'
-import type { Organization, OrganizationStatus } from '../domain/organization.ts'
+import type { Organization, OrganizationStatus } from '../domain/entities.ts'
 import type {
   CallOptions,
   NewOrganization,

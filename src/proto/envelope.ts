@@ -1,18 +1,23 @@
 import { create, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
-import type { ProcessedEnvelope, RawEnvelope } from '../domain/envelope.ts'
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/gateway.ts'
-import type { Instant } from '../domain/instant.ts'
-import { notA } from './binary.ts'
+import {
+  type ProcessedEnvelope,
+  type RawEnvelope,
+  isJsonList,
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+} from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
-import { MessageReader, tagOf, WIRE } from './message-reader.ts'
-import { MessageWriter } from './message-writer.ts'
+import type { Instant } from '../domain/instant.ts'
 import {
   ProcessedEnvelopeSchema,
   RawEnvelopeSchema,
   type ProcessedEnvelope as ProtoProcessedEnvelope,
 } from './gen/ponix/envelope/v1/envelope_pb.ts'
+import { MessageReader, tagOf, WIRE } from './message-reader.ts'
+import { MessageWriter } from './message-writer.ts'
 import { readStruct, writeStruct } from './struct.ts'
-import { timestampFromInstant } from './timestamp.ts'
+import { notA, timestampFromInstant } from './timestamp.ts'
 
 /** The field numbers of ProcessedEnvelope. */
 const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const

@@ -1,10 +1,16 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { EndDevice } from '../domain/end-device.ts'
-import type { Gateway, JsonObject, JsonValue } from '../domain/gateway.ts'
-import type { Organization } from '../domain/organization.ts'
-import { decodeEndDevice, encodeEndDevice } from './end-device.ts'
+import type { EndDevice, Gateway, JsonObject, JsonValue, Organization } from '../domain/entities.ts'
+import { MappingError } from '../domain/errors.ts'
+import {
+  decodeEndDevice,
+  endDeviceToProto,
+  decodeGateway,
+  gatewayToProto,
+  decodeOrganization,
+  organizationToProto,
+} from './entities.ts'
 import {
   decodeProcessedEnvelope,
   decodeRawEnvelope,
@@ -12,11 +18,10 @@ import {
   encodeRawEnvelope,
   processedEnvelopeToProto,
 } from './envelope.ts'
-import { MappingError } from '../domain/errors.ts'
-import { decodeGateway, encodeGateway } from './gateway.ts'
+import { EndDeviceSchema } from './gen/ponix/end_device/v1/end_device_pb.ts'
 import { ProcessedEnvelopeSchema, RawEnvelopeSchema } from './gen/ponix/envelope/v1/envelope_pb.ts'
 import { GatewaySchema, GatewayStatus } from './gen/ponix/gateway/v1/gateway_pb.ts'
-import { decodeOrganization, encodeOrganization } from './organization.ts'
+import { OrganizationSchema } from './gen/ponix/organization/v1/organization_pb.ts'
 import { instantFromTimestamp, timestampFromInstant } from './timestamp.ts'
 
 // 0001-01-01 to 9999-12-31, the range of google.protobuf.Timestamp.
@@ -54,7 +59,7 @@ test('W-2 an organization comes back as it went', () => {
   })
   fc.assert(
     fc.property(organization, (value) => {
-      expect(decodeOrganization(encodeOrganization(value))).toEqual(value)
+      expect(decodeOrganization(toBinary(OrganizationSchema, organizationToProto(value)))).toEqual(value)
     }),
   )
 })
@@ -71,7 +76,7 @@ test('W-2 an end device comes back as it went', () => {
   })
   fc.assert(
     fc.property(device, (value) => {
-      expect(decodeEndDevice(encodeEndDevice(value))).toEqual(value)
+      expect(decodeEndDevice(toBinary(EndDeviceSchema, endDeviceToProto(value)))).toEqual(value)
     }),
   )
 })
@@ -90,7 +95,7 @@ test('W-2 a gateway comes back as it went', () => {
   })
   fc.assert(
     fc.property(gateway, (value) => {
-      expect(decodeGateway(encodeGateway(value))).toEqual(value)
+      expect(decodeGateway(toBinary(GatewaySchema, gatewayToProto(value)))).toEqual(value)
     }),
   )
 })

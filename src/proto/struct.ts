@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from '../domain/gateway.ts'
+import type { JsonObject, JsonValue } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
 import { type MessageReader, tagOf, WIRE } from './message-reader.ts'
 import type { MessageWriter } from './message-writer.ts'

@@ -1,7 +1,7 @@
-import { create } from '@bufbuild/protobuf'
+import { create, fromBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
-import { clampInstant, type Instant } from '../domain/instant.ts'
 import { MappingError } from '../domain/errors.ts'
+import { clampInstant, type Instant } from '../domain/instant.ts'
 
 const MICROS_PER_SECOND = 1_000_000n
 
@@ -30,4 +30,19 @@ export function requiredInstant(field: string, timestamp: Timestamp | undefined)
 /** The Instant of a field whose absence means "never". */
 export function optionalInstant(timestamp: Timestamp | undefined): Instant | null {
   return timestamp === undefined ? null : instantFromTimestamp(timestamp)
+}
+
+/** Decodes a message; bytes that are none become a MappingError that names the expected type. */
+export function decodeMessage<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
+  try {
+    return fromBinary(schema, bytes)
+  } catch (error) {
+    throw notA(schema, error)
+  }
+}
+
+/** The error for bytes that are not a message of the schema's type. */
+export function notA(schema: DescMessage, cause: unknown): MappingError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new MappingError(`not a ${schema.typeName}: ${reason}`, { cause })
 }

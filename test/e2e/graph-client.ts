@@ -1,8 +1,8 @@
-import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/publisher.ts'
+import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/client.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { GrpcClient } from '../../src/proto/grpc-client.ts'
+import { GrpcClient } from '../../src/proto/grpc.ts'
 import type { Graph } from '../rig/graph.ts'
 
 /** A device of an organization of its own, with a gateway that listens to the graph's broker. */

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { connectMqttPublisher } from '../../src/mqtt/publisher.ts'
+import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { argument, shellWords } from './document-commands.ts'
 
 // The programs that the documents speak of, and what does the same where they are not installed.

@@ -1,8 +1,6 @@
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { parseLsn, type Lsn } from '../../src/postgres/replication/lsn.ts'
-import { decodeEndDevice } from '../../src/proto/end-device.ts'
-import { decodeGateway } from '../../src/proto/gateway.ts'
-import { decodeOrganization } from '../../src/proto/organization.ts'
+import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import type { CommittedChange } from './cdc-workload.ts'
 

@@ -1,4 +1,4 @@
-import { FrameSplitter } from './nats-frames.ts'
+import { FrameSplitter } from './faulty-nats.ts'
 import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
 /** Moments between analytics and its servers at which something may die. */

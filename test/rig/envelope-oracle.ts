@@ -1,7 +1,7 @@
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import { type EnvelopeLoad, reasonOf } from './envelope-load.ts'
 import type { Pipeline } from './pipeline.ts'
-import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letter.ts'
+import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letters.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
 
 interface ShownRow {

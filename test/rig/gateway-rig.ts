@@ -1,15 +1,24 @@
+import { toBinary } from '@bufbuild/protobuf'
 import { vi } from 'vitest'
-import { connectTo } from './nats-client.ts'
-import { freePort, startMqtt, startNats, startPostgres } from './servers.ts'
-import type { MqttAddress, NatsAddress, PostgresAddress, ServerControl } from './servers.ts'
-import { type BundledService, bundleService, type ServiceLine, ServiceProcess } from './service-process.ts'
-import type { RawEnvelope } from '../../src/domain/envelope.ts'
-import type { Gateway } from '../../src/domain/gateway.ts'
+import type { RawEnvelope, Gateway } from '../../src/domain/entities.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
-import { encodeGateway } from '../../src/proto/gateway.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { gatewayToProto } from '../../src/proto/entities.ts'
+import { GatewaySchema } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { connectTo } from './nats-client.ts'
+import {
+  freePort,
+  startMqtt,
+  startNats,
+  startPostgres,
+  type MqttAddress,
+  type NatsAddress,
+  type PostgresAddress,
+  type ServerControl,
+} from './servers.ts'
+import { type BundledService, bundleService, type ServiceLine, ServiceProcess } from './service-process.ts'
 
 // What the tests of the service stand on: the real program between PostgreSQL, NATS and an MQTT broker of the file's own.
 
@@ -146,7 +155,7 @@ export class GatewayRig implements AsyncDisposable {
 
   /** An event as cdc publishes it. */
   async tell(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
-    await this.tellRaw(`gateway.${event}`, encodeGateway(gateway))
+    await this.tellRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
   }
 
   async tellRaw(subject: string, body: Uint8Array): Promise<void> {

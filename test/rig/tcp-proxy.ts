@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { onTestFinished } from 'vitest'
 
 /** One connection through a proxy, and the ways to send on what came. */
 export interface ProxiedLink {
@@ -68,4 +69,14 @@ export class TcpProxy implements AsyncDisposable {
     client.on('data', (bytes: Buffer) => passage.fromClient(bytes))
     server.on('data', (bytes: Buffer) => passage.fromServer(bytes))
   }
+}
+
+/** Lets a server listen until the test is over; resolves with its port. */
+export async function listen(server: Server, host = '127.0.0.1', port = 0): Promise<number> {
+  onTestFinished(() => void server.close())
+  server.listen(port, host)
+  await once(server, 'listening')
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('it has no port')
+  return address.port
 }

@@ -2,9 +2,8 @@ import { Readable } from 'node:stream'
 import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
 import { connectClickHouse, clickhouseOptions } from '../../../src/clickhouse/connection.ts'
 import { toRowText } from '../../../src/clickhouse/envelope-text.ts'
-import { connectNats } from '../../../src/nats/connection.ts'
+import { connectNats, natsOptions } from '../../../src/nats/connection.ts'
 import { runConsumer } from '../../../src/nats/consumer.ts'
-import { natsOptions } from '../../../src/nats/options.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
 // One part of the way of an envelope alone, as its argument says. `consume`: every raw envelope is consumed and acknowledged.

@@ -1,8 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Gateway, JsonObject, JsonValue } from '../gateway.ts'
-import { configFingerprint } from './config-fingerprint.ts'
-import { decide, type Known } from './decision.ts'
+import type { Gateway, JsonObject, JsonValue } from '../entities.ts'
+import { configFingerprint, decide, type Known } from './decision.ts'
 
 const gateway = (change: Partial<Gateway> = {}): Gateway => ({
   gatewayId: 'g1',

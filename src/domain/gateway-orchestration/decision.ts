@@ -1,7 +1,5 @@
-import type { Gateway } from '../gateway.ts'
+import type { Gateway, JsonValue } from '../entities.ts'
 import type { Instant } from '../instant.ts'
-import { configFingerprint } from './config-fingerprint.ts'
-import { type GatewayEvent, versionOf } from './gateway-event.ts'
 
 /** What is known of a gateway before an event: the process that runs for it, or when it went away. */
 export type Known =
@@ -43,4 +41,34 @@ export function decide(known: Known, event: GatewayEvent): Decision {
   if (gateway.deletedAt !== null) return { type: 'remove', version }
   if (known.type !== 'running') return { type: 'start', gateway }
   return { type: known.fingerprint === configFingerprint(gateway) ? 'keep' : 'restart', gateway }
+}
+
+/** What happened to a gateway's row, in the words of the domain. */
+export type GatewayEvent =
+  | { readonly type: 'created'; readonly gateway: Gateway }
+  | { readonly type: 'updated'; readonly gateway: Gateway }
+  /** `version` is the `updatedAt` of the row's last state. */
+  | { readonly type: 'deleted'; readonly gatewayId: string; readonly version: Instant }
+
+export function gatewayIdOf(event: GatewayEvent): string {
+  return event.type === 'deleted' ? event.gatewayId : event.gateway.gatewayId
+}
+
+function versionOf(event: GatewayEvent): Instant {
+  return event.type === 'deleted' ? event.version : event.gateway.updatedAt
+}
+
+/** JSON with the keys of every object in one order, so that equal values have equal texts. */
+function canonicalJson(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (value !== null && typeof value === 'object') {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`
+  }
+  return JSON.stringify(value)
+}
+
+/** Equal for two gateways exactly if one process serves both alike: type, organization and config, whatever the keys' order. */
+export function configFingerprint(gateway: Gateway): string {
+  return canonicalJson([gateway.gatewayType.toLowerCase(), gateway.organizationId, gateway.gatewayConfig])
 }

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
-import type { Gateway } from '../gateway.ts'
-import { GatewayOrchestrator } from './gateway-orchestrator.ts'
-import { MemoryGatewayProcessStore } from './gateway-process-store.ts'
+import { GatewayOrchestrator, MemoryGatewayProcessStore } from './gateway-orchestrator.ts'
 import type { GatewayProcessEvent, GatewayRun, GatewayRunner } from './gateway-process.ts'
 
 const gateway = (gatewayId: string, change: Partial<Gateway> = {}): Gateway => ({

@@ -1,9 +1,7 @@
+import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
-import type { Gateway } from '../gateway.ts'
 import type { Instant } from '../instant.ts'
-import { type Decision, decide, type Known } from './decision.ts'
-import { type GatewayEvent, gatewayIdOf } from './gateway-event.ts'
-import type { GatewayProcessStore } from './gateway-process-store.ts'
+import { type Decision, decide, type Known, type GatewayEvent, gatewayIdOf } from './decision.ts'
 import { GatewayProcess, type GatewayProcessEvent, type GatewayRunner, type RetryPolicy } from './gateway-process.ts'
 
 export interface GatewayOrchestratorOptions {
@@ -114,3 +112,41 @@ const refuse: GatewayRunner = ({ gateway }) =>
   Promise.reject(
     new GatewayConfigError(`no runner for gateway type "${gateway.gatewayType}"; known types are print, mqtt and emqx`),
   )
+
+/** The processes that run, by gateway (G-7). */
+export interface GatewayProcessStore {
+  upsert(gatewayId: string, process: GatewayProcess): void
+  get(gatewayId: string): GatewayProcess | undefined
+  remove(gatewayId: string): void
+  list(): readonly GatewayProcess[]
+  exists(gatewayId: string): boolean
+  count(): number
+}
+
+export class MemoryGatewayProcessStore implements GatewayProcessStore {
+  readonly #processes = new Map<string, GatewayProcess>()
+
+  upsert(gatewayId: string, process: GatewayProcess): void {
+    this.#processes.set(gatewayId, process)
+  }
+
+  get(gatewayId: string): GatewayProcess | undefined {
+    return this.#processes.get(gatewayId)
+  }
+
+  remove(gatewayId: string): void {
+    this.#processes.delete(gatewayId)
+  }
+
+  list(): readonly GatewayProcess[] {
+    return [...this.#processes.values()]
+  }
+
+  exists(gatewayId: string): boolean {
+    return this.#processes.has(gatewayId)
+  }
+
+  count(): number {
+    return this.#processes.size
+  }
+}

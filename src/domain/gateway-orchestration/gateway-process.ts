@@ -1,6 +1,6 @@
 import { GatewayConfigError, messageOf } from '../errors.ts'
-import type { Gateway } from '../gateway.ts'
-import { configFingerprint } from './config-fingerprint.ts'
+import type { Gateway } from '../entities.ts'
+import { configFingerprint } from './decision.ts'
 
 /** What a runner is given. It runs until the signal aborts; ending before that, or throwing, is a failure. */
 export interface GatewayRun {

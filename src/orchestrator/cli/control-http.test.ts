@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
 import { freePort } from '../../../test/rig/servers.ts'
-import { listen } from '../../../test/rig/tcp-port.ts'
+import { listen } from '../../../test/rig/tcp-proxy.ts'
 
 let program: ProgramUnderTest
 let running: RunningProgram | null = null

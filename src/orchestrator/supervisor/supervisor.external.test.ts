@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
 import { probeOf } from '../../../test/rig/supervised-graph.ts'
 import { openRig, supervise } from '../../../test/rig/supervise.ts'
-import { listen } from '../../../test/rig/tcp-port.ts'
+import { listen } from '../../../test/rig/tcp-proxy.ts'
 import { brokerAddress } from './external.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }

@@ -1,4 +1,4 @@
-import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient, connectAsync } from 'mqtt'
 
 export interface MqttMessage {
   readonly topic: string
@@ -116,4 +116,25 @@ function errorOf(error: unknown): Error {
 /** Host and port of a broker's URL, without its credentials. */
 function brokerAddress(brokerUrl: string): string {
   return new URL(brokerUrl).host
+}
+
+/** Publishes at QoS 1: `publish` resolves when the broker has taken the message. */
+export interface MqttPublisher {
+  publish(topic: string, payload: Uint8Array): Promise<void>
+  close(): Promise<void>
+}
+
+/** Connects to a broker; rejects if it does not answer. Reconnects by itself afterwards. */
+export async function connectMqttPublisher(options: {
+  readonly brokerUrl: string
+  readonly clientId: string
+}): Promise<MqttPublisher> {
+  const client = await connectAsync(options.brokerUrl, { clientId: options.clientId, connectTimeout: 5_000 })
+  client.on('error', () => undefined)
+  return {
+    publish: async (topic, payload) => {
+      await client.publishAsync(topic, Buffer.from(payload), { qos: 1 })
+    },
+    close: () => client.endAsync(),
+  }
 }

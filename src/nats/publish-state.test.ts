@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { onPublishEvent } from './publish-phase.ts'
-import type { PublishEvent, PublishPhase } from './publish-phase.ts'
+import { onPublishEvent, type PublishEvent, type PublishPhase } from './publish-state.ts'
 
 const EVENTS: readonly PublishEvent[] = ['stored', 'later', 'out_of_turn', 'given_up', 'time_is_up', 'connected']
 const PHASES: readonly PublishPhase[] = ['open', 'held', 'probing', 'closed']

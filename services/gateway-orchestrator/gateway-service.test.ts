@@ -1,7 +1,9 @@
+import { toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { MappingError, UnknownGatewayEvent } from '../../src/domain/errors.ts'
-import { encodeGateway } from '../../src/proto/gateway.ts'
-import { gatewayEventOf } from './gateway-events.ts'
+import { gatewayToProto } from '../../src/proto/entities.ts'
+import { GatewaySchema } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { gatewayEventOf } from './gateway-service.ts'
 
 const gateway = {
   gatewayId: 'g1',
@@ -14,7 +16,7 @@ const gateway = {
   updatedAt: 2n,
   deletedAt: null,
 } as const
-const body = encodeGateway(gateway)
+const body = toBinary(GatewaySchema, gatewayToProto(gateway))
 
 describe('gatewayEventOf', () => {
   it('G-6: puts the events of cdc into the words of the domain', () => {

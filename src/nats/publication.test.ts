@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PublishError } from '../domain/errors.ts'
-import { subjectToken } from './producer.ts'
-import { covers, isPublishable } from './subjects.ts'
+import { subjectToken, isPublishable } from './publication.ts'
+import { covers } from './streams.ts'
 
 describe('subjects', () => {
   test('N-2 an id that cannot be one token of a subject is refused', () => {

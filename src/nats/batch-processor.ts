@@ -1,6 +1,6 @@
 import { messageOf } from '../domain/errors.ts'
 import type { ConsumerOptions } from './consumer.ts'
-import { publishDeadLetter } from './dead-letter.ts'
+import { publishDeadLetter } from './dead-letters.ts'
 import type { PendingVerdict, PulledMessage, Verdict } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type ClosableProducer } from './producer.ts'

@@ -4,9 +4,11 @@ import {
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
+  type DescMethod,
+  fromBinary,
+  toBinary,
 } from '@bufbuild/protobuf'
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
-import { grpcMethod } from './grpc-service.ts'
+import { Client, credentials, type ServiceError, type MethodDefinition } from '@grpc/grpc-js'
 
 /** Calls unary methods of a server on plaintext HTTP/2. */
 export class GrpcClient {
@@ -37,5 +39,20 @@ export class GrpcClient {
 
   close(): void {
     this.#client.close()
+  }
+}
+
+/** A method as grpc-js wants it, for server and client alike: its path, and protobuf-es as the codec. */
+export function grpcMethod<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+): MethodDefinition<MessageShape<I>, MessageShape<O>> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+    responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
+    requestSerialize: (message) => Buffer.from(toBinary<DescMessage>(method.input, message)),
+    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+    responseSerialize: (message) => Buffer.from(toBinary<DescMessage>(method.output, message)),
+    responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   }
 }

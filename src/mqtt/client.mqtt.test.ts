@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, inject, it, onTestFinished } from 'vitest'
 import { freePort, startMqtt } from '../../test/rig/servers.ts'
-import { connectMqttPublisher } from './publisher.ts'
-import { type MqttMessage, type MqttSubscriptionOptions, runMqttSubscription } from './subscription.ts'
+import { connectMqttPublisher, type MqttMessage, type MqttSubscriptionOptions, runMqttSubscription } from './client.ts'
 
 /** Values that come one by one and are awaited one by one. */
 class Queue<T> {

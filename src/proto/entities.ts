@@ -1,0 +1,160 @@
+import { create } from '@bufbuild/protobuf'
+import {
+  isJsonObject,
+  type EndDevice,
+  type Gateway,
+  type GatewayStatus,
+  type JsonObject,
+  type JsonValue,
+  type Organization,
+  type OrganizationStatus,
+} from '../domain/entities.ts'
+import { MappingError } from '../domain/errors.ts'
+import { EndDeviceSchema, type EndDevice as ProtoEndDevice } from './gen/ponix/end_device/v1/end_device_pb.ts'
+import {
+  GatewaySchema,
+  GatewayStatus as ProtoGatewayStatus,
+  type Gateway as ProtoGateway,
+} from './gen/ponix/gateway/v1/gateway_pb.ts'
+import {
+  OrganizationSchema,
+  OrganizationStatus as ProtoOrganizationStatus,
+  type Organization as ProtoOrganization,
+} from './gen/ponix/organization/v1/organization_pb.ts'
+import { decodeMessage, optionalInstant, requiredInstant, timestampFromInstant } from './timestamp.ts'
+
+const ORGANIZATION_STATUS = {
+  pending: ProtoOrganizationStatus.PENDING,
+  active: ProtoOrganizationStatus.ACTIVE,
+  inactive: ProtoOrganizationStatus.INACTIVE,
+} as const satisfies Record<OrganizationStatus, ProtoOrganizationStatus>
+
+const GATEWAY_STATUS = {
+  active: ProtoGatewayStatus.ACTIVE,
+  error: ProtoGatewayStatus.ERROR,
+  pending: ProtoGatewayStatus.PENDING,
+} as const satisfies Record<GatewayStatus, ProtoGatewayStatus>
+
+/** The organization status, or null for UNSPECIFIED and numbers unknown to this version. */
+export function organizationStatusFromProto(status: ProtoOrganizationStatus): OrganizationStatus | null {
+  return statusFromProto(ORGANIZATION_STATUS, status)
+}
+
+/** The gateway status, or null for UNSPECIFIED and numbers unknown to this version. */
+export function gatewayStatusFromProto(status: ProtoGatewayStatus): GatewayStatus | null {
+  return statusFromProto(GATEWAY_STATUS, status)
+}
+
+function statusFromProto<S extends string>(numbers: Readonly<Record<S, number>>, wanted: number): S | null {
+  for (const name in numbers) if (numbers[name] === wanted) return name
+  return null
+}
+
+export function organizationToProto(organization: Organization): ProtoOrganization {
+  return create(OrganizationSchema, {
+    id: organization.id,
+    name: organization.name,
+    status: ORGANIZATION_STATUS[organization.status],
+    ...lifetimeToProto(organization),
+  })
+}
+
+/** Throws a MappingError for anything but a complete Organization. */
+export function decodeOrganization(bytes: Uint8Array): Organization {
+  const { id, name, ...message } = decodeMessage(OrganizationSchema, bytes)
+  const status = organizationStatusFromProto(message.status)
+  if (status === null) throw new MappingError(`organization.status is unknown: ${message.status}`)
+  return { id, name, status, ...lifetimeFromProto('organization', message) }
+}
+
+export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
+  const { deviceId, organizationId, name, payloadConversion, createdAt, updatedAt, lastSeenAt } = device
+  return create(EndDeviceSchema, {
+    deviceId,
+    organizationId,
+    name,
+    payloadConversion,
+    createdAt: timestampFromInstant(createdAt),
+    updatedAt: timestampFromInstant(updatedAt),
+    ...(lastSeenAt === null ? {} : { lastSeenAt: timestampFromInstant(lastSeenAt) }),
+  })
+}
+
+/** Throws a MappingError for anything but a complete EndDevice. */
+export function decodeEndDevice(bytes: Uint8Array): EndDevice {
+  const message = decodeMessage(EndDeviceSchema, bytes)
+  const { deviceId, organizationId, name, payloadConversion } = message
+  return {
+    deviceId,
+    organizationId,
+    name,
+    payloadConversion,
+    createdAt: requiredInstant('end_device.created_at', message.createdAt),
+    updatedAt: requiredInstant('end_device.updated_at', message.updatedAt),
+    lastSeenAt: optionalInstant(message.lastSeenAt),
+  }
+}
+
+export function gatewayToProto(gateway: Gateway): ProtoGateway {
+  const { gatewayId, organizationId, name, gatewayType, gatewayConfig, status } = gateway
+  return create(GatewaySchema, {
+    gatewayId,
+    organizationId,
+    name,
+    gatewayType,
+    gatewayConfig: JSON.stringify(gatewayConfig),
+    status: GATEWAY_STATUS[status],
+    ...lifetimeToProto(gateway),
+  })
+}
+
+/** Throws a MappingError for anything but a complete Gateway; an empty config means `{}`. */
+export function decodeGateway(bytes: Uint8Array): Gateway {
+  const message = decodeMessage(GatewaySchema, bytes)
+  const { gatewayId, organizationId, name, gatewayType } = message
+  const status = gatewayStatusFromProto(message.status)
+  if (status === null) throw new MappingError(`gateway.status is unknown: ${message.status}`)
+  const gatewayConfig = configFromText(message.gatewayConfig)
+  return {
+    gatewayId,
+    organizationId,
+    name,
+    gatewayType,
+    gatewayConfig,
+    status,
+    ...lifetimeFromProto('gateway', message),
+  }
+}
+
+function configFromText(text: string): JsonObject {
+  if (text === '') return {}
+  let config: JsonValue
+  try {
+    config = JSON.parse(text)
+  } catch (error) {
+    throw new MappingError('gateway.gateway_config is not JSON', { cause: error })
+  }
+  if (!isJsonObject(config)) throw new MappingError('gateway.gateway_config is not a JSON object')
+  return config
+}
+
+type Lifetime = Pick<Gateway, 'createdAt' | 'updatedAt' | 'deletedAt'>
+
+function lifetimeToProto({ createdAt, updatedAt, deletedAt }: Lifetime) {
+  return {
+    createdAt: timestampFromInstant(createdAt),
+    updatedAt: timestampFromInstant(updatedAt),
+    ...(deletedAt === null ? {} : { deletedAt: timestampFromInstant(deletedAt) }),
+  }
+}
+
+function lifetimeFromProto(
+  entity: string,
+  message: Pick<ProtoGateway, 'createdAt' | 'updatedAt' | 'deletedAt'>,
+): Lifetime {
+  return {
+    createdAt: requiredInstant(`${entity}.created_at`, message.createdAt),
+    updatedAt: requiredInstant(`${entity}.updated_at`, message.updatedAt),
+    deletedAt: optionalInstant(message.deletedAt),
+  }
+}
