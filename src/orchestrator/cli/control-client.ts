@@ -2,11 +2,10 @@ import http, { type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
-import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
-import type { RunFolder } from '../supervisor/guard/run-folder.ts'
-import { isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-record.ts'
-import { sleep } from '../supervisor/timers.ts'
 import { codeOf, ControlError } from '../config/errors.ts'
+import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
+import { type RunFolder, isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-folder.ts'
+import { sleep } from '../supervisor/timers.ts'
 
 const REFUSED = 1
 const NOT_RUNNING = 3

@@ -1,12 +1,10 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { PassThrough, type Readable } from 'node:stream'
-import type { ControlClient } from './control-client.ts'
 import { statusAnswer, logEntry } from '../control/protocol.ts'
-import { decodeUtf8, encodeUtf8 } from '../supervisor/output/bytes.ts'
-import { forTerminal } from '../supervisor/output/line-writers.ts'
-import { linePrefix, prefixWidth } from '../supervisor/output/prefix.ts'
-import { loadPretty } from '../supervisor/output/pretty.ts'
+import { forTerminal, linePrefix, prefixWidth, loadPretty } from '../supervisor/output/line-writers.ts'
+import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
+import type { ControlClient } from './control-client.ts'
 
 export interface LogOptions {
   readonly processes: readonly string[]

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { describeEvent, type Level } from './event-message.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
-import { linePrefix, prefixWidth } from '../supervisor/output/prefix.ts'
+import { linePrefix, prefixWidth } from '../supervisor/output/line-writers.ts'
 
 const name = 'orchestrator'
 /** With this much not taken by whoever reads, messages are dropped and counted rather than kept. */

@@ -1,6 +1,6 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import { LineTap } from './output/line-tap.ts'
+import { LineTap } from './output/lines.ts'
 import type { Output } from './output/output.ts'
 import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'

@@ -1,5 +1,5 @@
 import type { MqttBroker, ResolvedProcess } from '../config/resolved.ts'
-import { checkTcpSocket } from './probes/tcp-socket.ts'
+import { checkTcpSocket } from './probes/checks.ts'
 import { sleep } from './timers.ts'
 import { messageOf } from '../config/errors.ts'
 

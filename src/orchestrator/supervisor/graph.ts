@@ -1,7 +1,7 @@
 import { dependentsOf } from '../config/dependency-graph.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import type { GuardPlan } from './guard/plan.ts'
+import type { GuardPlan } from './guard/stop-plan.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { describeExit } from './restart-policy.ts'
 import type { ProcessState } from './state.ts'

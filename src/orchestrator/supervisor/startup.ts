@@ -1,6 +1,5 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
-import type { LineTap } from './output/line-tap.ts'
-import { RecentLines } from './output/recent-lines.ts'
+import { type LineTap, RecentLines } from './output/lines.ts'
 import { elapsed, Timer } from './timers.ts'
 
 /** The time until a process is ready for the first time: its limit, over all of its starts, and what it said last. */

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { SupervisorEvent } from './events.ts'
-import type { GuardPlan } from './guard/plan.ts'
+import type { GuardPlan } from './guard/stop-plan.ts'
 import type { SpawnChild } from './child.ts'
 
 export interface SupervisorOptions {

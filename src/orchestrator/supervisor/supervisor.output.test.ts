@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LostReader, SlowReader, StuckReader } from '../../../test/rig/readers.ts'
 import { openRig, supervise } from '../../../test/rig/supervise.ts'
-import { CUT_MARK, LineSplitter, MAX_LINE_BYTES } from './output/line-splitter.ts'
+import { CUT_MARK, LineSplitter, MAX_LINE_BYTES } from './output/lines.ts'
 
 const PREFIX_BYTES = '[orchestrator] '.length
 const padded = (name: string) => `[${name}]`.padEnd(PREFIX_BYTES)

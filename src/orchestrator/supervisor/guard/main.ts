@@ -1,6 +1,5 @@
 import { text } from 'node:stream/consumers'
-import { carryOut } from './carry-out.ts'
-import { parsePlan } from './plan.ts'
+import { carryOut, parsePlan } from './stop-plan.ts'
 
 /** What started with the orchestrator is gone within 10 s of its end: this, and what SIGKILL takes. */
 const BUDGET_MS = 7000

@@ -1,16 +1,20 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
-import type { LinesHandler } from './line-splitter.ts'
+import {
+  jsonWriter,
+  plainWriter,
+  terminalWriter,
+  linePrefix,
+  prefixWidth,
+  loadPretty,
+  type Pretty,
+} from './line-writers.ts'
+import type { LinesHandler, LineTap } from './lines.ts'
+import { LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
-import type { LineTap } from './line-tap.ts'
-import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
-import { loadPretty, type Pretty } from './pretty.ts'
-import { linePrefix, prefixWidth } from './prefix.ts'
-import { LogFiles } from './log-files.ts'
-import { roomInAll } from './room.ts'
 import { Sink } from './sink.ts'
-import { StreamRelay } from './stream-relay.ts'
+import { roomInAll, StreamRelay } from './stream-relay.ts'
 
 /** A reader that took nothing for this long at the end is not waited for any longer. */
 const STALL_MS = 1000

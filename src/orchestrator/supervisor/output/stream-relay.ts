@@ -1,6 +1,27 @@
 import type { Readable } from 'node:stream'
-import { LineSplitter, type LinesHandler } from './line-splitter.ts'
-import type { Room } from './room.ts'
+import { LineSplitter, type LinesHandler } from './lines.ts'
+
+/** A place that lines go to, which may be full for a while. */
+export interface Room {
+  readonly isFull: boolean
+  /** Calls `resume` once, as soon as there is room again. */
+  whenRoom(resume: () => void): void
+}
+
+/** Full as long as one of them is. */
+export function roomInAll(rooms: readonly Room[]): Room {
+  const firstFull = () => rooms.find((room) => room.isFull)
+  return {
+    get isFull() {
+      return firstFull() !== undefined
+    },
+    whenRoom: (resume) => {
+      const full = firstFull()
+      if (full === undefined) resume()
+      else full.whenRoom(resume)
+    },
+  }
+}
 
 /** Turns of the event loop without data, after a child's exit, that show that all it wrote has been read. */
 const QUIET_TURNS = 2

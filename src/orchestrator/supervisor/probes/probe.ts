@@ -1,13 +1,9 @@
 import type { Readable } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
 import type { ResolvedProbe } from '../../config/resolved.ts'
-import type { LineTap } from '../output/line-tap.ts'
-import { checkExec, type ExecContext } from './exec.ts'
-import { checkHttpGet } from './http-get.ts'
-import { awaitLogLine } from './log-line.ts'
-import { awaitNotification } from './notify.ts'
-import { poll, type Check, type ProbeListener } from './poll.ts'
-import { checkTcpSocket } from './tcp-socket.ts'
-import { TAKEN_FOR_ALIVE } from './thresholds.ts'
+import type { LineTap } from '../output/lines.ts'
+import { checkExec, type ExecContext, checkHttpGet, checkTcpSocket } from './checks.ts'
+import { poll, type Check, type ProbeListener, TAKEN_FOR_ALIVE } from './poll.ts'
 
 /** What a probe may look at: the child's lines, its notifications, and the world it runs in. */
 export interface Probed extends ExecContext {
@@ -55,4 +51,33 @@ function checkOf(check: AskedCheck, probed: ExecContext): Check {
   if (check.type === 'tcp_socket') return (signal) => checkTcpSocket(check.host, check.port, signal)
   if (check.type === 'http_get') return (signal) => checkHttpGet(check.url, signal)
   return (signal) => checkExec(check.command, probed, signal)
+}
+
+/** Calls `onReady` once, at the first line of either stream that matches; colours in it are not in the way. */
+export function awaitLogLine(pattern: RegExp, tap: LineTap, onReady: () => void, signal: AbortSignal): void {
+  const done = new AbortController()
+  const stop = () => done.abort()
+  signal.addEventListener('abort', stop, { once: true })
+  // A global or sticky pattern would remember where it matched last.
+  const once = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ''))
+  const listener = (line: string) => {
+    if (done.signal.aborted || !(once.test(line) || once.test(stripVTControlCharacters(line)))) return
+    signal.removeEventListener('abort', stop)
+    stop()
+    onReady()
+  }
+  tap.listen(listener, done.signal)
+  if (signal.aborted) stop()
+}
+
+/** Calls `onReady` once, when a newline arrives. Whatever else comes is read and dropped. */
+export function awaitNotification(notifications: Readable, onReady: () => void, signal: AbortSignal): void {
+  const listener = (bytes: Buffer) => {
+    if (!bytes.includes('\n')) return
+    notifications.off('data', listener).resume()
+    if (!signal.aborted) onReady()
+  }
+  notifications.on('data', listener)
+  notifications.on('error', () => {})
+  signal.addEventListener('abort', () => notifications.destroy(), { once: true })
 }

@@ -1,3 +1,19 @@
+import { isUtf8 } from 'node:buffer'
+
+const NOT_ASCII = /[\u0080-\u00ff]/
+
+/** Text of bytes that are held as latin1 characters; `valid` is false if they were not UTF-8. */
+export function decodeUtf8(bytes: string): { readonly text: string; readonly valid: boolean } {
+  if (!NOT_ASCII.test(bytes)) return { text: bytes, valid: true }
+  const buffer = Buffer.from(bytes, 'latin1')
+  return { text: buffer.toString('utf8'), valid: isUtf8(buffer) }
+}
+
+/** The UTF-8 bytes of a text, held as latin1 characters. */
+export function encodeUtf8(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
+}
+
 /** A longer line is passed on in pieces. */
 export const MAX_LINE_BYTES = 65_536
 
@@ -69,4 +85,54 @@ function cutPosition(bytes: string): number {
     if ((bytes.charCodeAt(at) & 0xc0) !== 0x80) return at
   }
   return CUT_AT
+}
+
+/** Lets probes and the record of the last lines listen to a child's lines, of both streams. Free of cost while nobody does. */
+export class LineTap {
+  readonly #listeners = new Set<(line: string) => void>()
+
+  /** Calls `listener` with each line as text, until `signal` is aborted. */
+  listen(listener: (line: string) => void, signal: AbortSignal): void {
+    if (signal.aborted) return
+    this.#listeners.add(listener)
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true })
+  }
+
+  /** Takes whole lines, joined by newlines, one character a byte. */
+  push(lines: string): void {
+    if (this.#listeners.size === 0) return
+    for (const line of lines.split('\n')) {
+      const { text } = decodeUtf8(line)
+      for (const listener of this.#listeners) listener(text)
+    }
+  }
+}
+
+const KEPT = 20
+
+/** The last 20 lines that were said, over all children of one process. */
+export class RecentLines {
+  /** Aborted when the child that is listened to now is of no interest any more. */
+  #over = new AbortController()
+  #lines: string[] = []
+
+  get lines(): readonly string[] {
+    return this.#lines
+  }
+
+  /** Listens to a further child, and no longer to the one before it. */
+  follow(tap: LineTap): void {
+    this.#over.abort()
+    this.#over = new AbortController()
+    tap.listen((line) => {
+      this.#lines.push(line)
+      if (this.#lines.length > KEPT) this.#lines.shift()
+    }, this.#over.signal)
+  }
+
+  /** Forgets them and listens no more: reading lines one by one has its price. */
+  end(): void {
+    this.#over.abort()
+    this.#lines = []
+  }
 }

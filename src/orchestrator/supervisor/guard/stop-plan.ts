@@ -1,7 +1,34 @@
+import { constants } from 'node:os'
+import { z } from 'zod'
 import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { groupMembers, markedProcesses } from '../process-table.ts'
-import type { GuardedProcess, GuardPlan } from './plan.ts'
+
+/** One process as the guard needs it: what lives of it, and how it is stopped. */
+const guardedProcess = z.strictObject({
+  name: z.string(),
+  /** Ids of its living process groups. */
+  groups: z.array(z.int().positive()),
+  signal: z.custom<NodeJS.Signals>((value) => typeof value === 'string' && value in constants.signals),
+  timeoutMs: z.number(),
+  /** Names of those that are to be down before it is stopped. */
+  dependents: z.array(z.string()),
+})
+
+const guardPlan = z.strictObject({
+  /** What the variable of every child begins with. */
+  mark: z.string().min(1),
+  processes: z.array(guardedProcess),
+})
+
+/** What the guard does when the orchestrator is gone without a word. */
+export type GuardPlan = z.infer<typeof guardPlan>
+export type GuardedProcess = GuardPlan['processes'][number]
+
+/** Throws for anything that is not a plan. */
+export function parsePlan(line: string): GuardPlan {
+  return guardPlan.parse(JSON.parse(line))
+}
 
 /**
  * Stops what an orchestrator left behind, dependents before what they depend on, and kills what is left when `budgetMs` is

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ByteRing } from './byte-ring.ts'
+import { ByteRing } from './log-history.ts'
 
 /** What is appended, and then how much of the oldest is dropped, in parts of a hundred. */
 const steps = fc.array(fc.record({ text: fc.string({ unit: 'binary-ascii', maxLength: 6000 }), percent: fc.nat(100) }))
