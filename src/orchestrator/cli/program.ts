@@ -1,6 +1,6 @@
 import { Argument, Command, CommanderError, Help, Option } from 'commander'
 import { nearestName } from '../config/nearest-name.ts'
-import { packageVersion } from '../config/package-root.ts'
+import { packageVersion } from '../config/variables.ts'
 import { redact } from '../config/redact.ts'
 import type { ProcessAction } from './control-commands.ts'
 import type { LogOptions } from './logs.ts'

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type LoadOptions, loadConfig } from './load.ts'
-import { failure, folder, load, one, path, problems, store } from './load-rig.ts'
+import { failure, folder, load, one, path, problems, store } from '../../../test/rig/config.ts'
 
 describe('the minimal file', () => {
   it('gets every default of the table', () => {

@@ -1,9 +1,5 @@
-import { basename, dirname, resolve } from 'node:path'
-import { parseByteSize } from './byte-size.ts'
-import { type EnvFile, readEnvFile } from './env-file.ts'
-import { extendPath, programFolders, type Variables } from './environment.ts'
-import type { Instance } from './instances.ts'
-import { interpolate } from './interpolate.ts'
+import { realpathSync } from 'node:fs'
+import { basename, dirname, resolve, join } from 'node:path'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
 import type {
@@ -14,8 +10,11 @@ import type {
   ResolvedProcess,
   ResolvedRestart,
 } from './resolved.ts'
+import { parseByteSize } from './schema-fields.ts'
 import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
+import type { Instance } from './selection.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
+import { type EnvFile, readEnvFile, extendPath, programFolders, type Variables, interpolate } from './variables.ts'
 
 /** What all processes of one file have in common, and where problems go. */
 export interface Surroundings {
@@ -241,4 +240,38 @@ function resolveCheck(file: ProbeFile): ProbeCheck {
   if (file.log_line !== undefined) return { type: 'log_line', pattern: new RegExp(file.log_line) }
   if (file.exec === undefined) return { type: 'notify' }
   return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
+}
+
+/** No two processes write to one file, and none to what another one's file is renamed to. */
+export function checkLogFiles(processes: readonly ResolvedProcess[], problems: ProblemList): void {
+  const writers = new Map<string, ResolvedProcess>()
+  const logging = processes.flatMap((process) =>
+    process.log.file === null ? [] : [{ process, ...process.log.file, path: realPath(process.log.file.path) }],
+  )
+  for (const { process, path } of logging) {
+    const earlier = writers.get(path)
+    if (earlier === undefined) writers.set(path, process)
+    else problems.add(['processes', process.group, 'log', 'file'], sameFile(process, earlier))
+  }
+  for (const { process, path } of logging) {
+    const [, current = '', old] = /^(.*)\.([1-9]\d{0,3})$/s.exec(path) ?? []
+    const other = writers.get(current)
+    if (other === undefined || Number(old) > (other.log.file?.maxFiles ?? 0)) continue
+    const message = `is what an old file of process "${other.name}" is called; give each its own name`
+    problems.add(['processes', process.group, 'log', 'file'], message)
+  }
+}
+
+function sameFile({ group }: ResolvedProcess, earlier: ResolvedProcess): string {
+  if (earlier.group !== group) return `process "${earlier.name}" writes to this file already; give each its own`
+  return 'all instances would write to this file; give each its own, with ${PONIX_REPLICA} in the name'
+}
+
+/** The same file by whatever path its folder is named. */
+function realPath(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path))
+  } catch {
+    return path
+  }
 }

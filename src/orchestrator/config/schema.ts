@@ -1,7 +1,17 @@
 import { z } from 'zod'
-import { choice, flag, milliseconds, plainText, section, statement, text, wholeNumber } from './schema-fields.ts'
-import { byteSizeForm, parseByteSize } from './byte-size.ts'
-import { controlSchema } from './control-schema.ts'
+import { controlSchema } from './control.ts'
+import {
+  choice,
+  flag,
+  milliseconds,
+  plainText,
+  section,
+  statement,
+  text,
+  wholeNumber,
+  byteSizeForm,
+  parseByteSize,
+} from './schema-fields.ts'
 import { parseSocketAddress, socketAddressForm } from './socket-address.ts'
 
 const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/

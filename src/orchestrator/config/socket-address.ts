@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net'
+import { isIPv6, BlockList, isIP } from 'node:net'
 
 /** Where a TCP server listens: a name or an address (IPv6 without brackets), and a port from 1 to 65535. */
 export interface SocketAddress {
@@ -23,4 +23,15 @@ export function parseSocketAddress(text: string): SocketAddress | null {
 /** The reverse of parseSocketAddress: IPv6 goes into brackets. */
 export function formatSocketAddress({ host, port }: SocketAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+/** Whether only this machine can reach what listens there: an address of its own, or `localhost`. No other name is looked up. */
+export function isLoopback(host: string): boolean {
+  const version = isIP(host)
+  if (version === 0) return host.toLowerCase() === 'localhost'
+  return loopback.check(host, version === 4 ? 'ipv4' : 'ipv6')
 }

@@ -4,11 +4,10 @@ import { createServer, type IncomingMessage, type Server, type IncomingHttpHeade
 import { type ListenOptions, connect } from 'node:net'
 import { dirname } from 'node:path'
 import { digestOf } from '../config/control.ts'
-import { isLoopback } from '../config/loopback.ts'
-import type { ResolvedHttp } from '../config/resolved.ts'
-import { formatSocketAddress } from '../config/socket-address.ts'
-import type { ControlApi } from './api.ts'
 import { codeOf, ListenError, messageOf, RequestError } from '../config/errors.ts'
+import type { ResolvedHttp } from '../config/resolved.ts'
+import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
+import type { ControlApi } from './api.ts'
 
 /** Far more than tabs and scrapers need. */
 const MOST_CONNECTIONS = 256

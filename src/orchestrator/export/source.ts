@@ -1,6 +1,6 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { delimiter, dirname, resolve } from 'node:path'
-import { readEnvFile } from '../config/env-file.ts'
+import { readEnvFile } from '../config/variables.ts'
 import { parseJson, toValue } from '../config/json-source.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema, type ProcessFile } from '../config/schema.ts'

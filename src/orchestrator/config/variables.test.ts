@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, load, one, problems, store } from './load-rig.ts'
+import { folder, load, one, problems, store } from '../../../test/rig/config.ts'
 
 describe('interpolation', () => {
   it('replaces names in args, env and cwd, and each sees what is set before it', () => {

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { type LoadOptions, loadConfig } from './load.ts'
-import { ConfigError } from './errors.ts'
-import type { ResolvedConfig, ResolvedProcess } from './resolved.ts'
+import { type LoadOptions, loadConfig } from '../../src/orchestrator/config/load.ts'
+import { ConfigError } from '../../src/orchestrator/config/errors.ts'
+import type { ResolvedConfig, ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 
 /** For tests: where the file is. */
 export const folder = mkdtempSync(join(tmpdir(), 'ponix-config-'))

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { interpolate } from './interpolate.ts'
+import { interpolate } from './variables.ts'
 
 const scope = new Map([
   ['PORT', '8080'],
