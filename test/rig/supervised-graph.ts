@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os'
 import { Writable } from 'node:stream'
 import type {
-  MqttBroker,
+  ExternalDependency,
   ResolvedConfig,
   ResolvedProbe,
   ResolvedProcess,
@@ -56,7 +56,7 @@ export class CapturedOutput extends Writable {
 export interface GraphOptions extends Partial<Omit<SupervisorOptions, 'onEvent' | 'output'>> {
   readonly stdout?: Writable
   readonly stderr?: Writable
-  readonly mqttBroker?: Partial<MqttBroker>
+  readonly external?: Partial<ExternalDependency>
 }
 
 /** Shorthand of a process for tests: everything but name and command has a default; restarts come at once. */
@@ -77,7 +77,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     cwd: tmpdir(),
     env: { PATH: process.env['PATH'] ?? '' },
     dependsOn: [],
-    usesMqttBroker: false,
+    usesExternal: false,
     readinessProbe: null,
     livenessProbe: null,
     startupTimeoutMs: 60_000,
@@ -123,14 +123,14 @@ export class SupervisedGraph implements AsyncDisposable {
   readonly #ended: Promise<{ exitCode: number }>
 
   constructor(processes: readonly ProcessSketch[], options: GraphOptions = {}) {
-    const { mqttBroker, stdout, stderr, ...rest } = options
+    const { external, stdout, stderr, ...rest } = options
     this.stdout = new CapturedOutput()
     this.stderr = new CapturedOutput()
     const config: ResolvedConfig = {
       control: null,
       path: '/graph.json',
       processes: processes.map(processOf),
-      mqttBroker: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...mqttBroker },
+      external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
     }
     this.supervisor = new Supervisor(config, {
       logFormat: 'text',

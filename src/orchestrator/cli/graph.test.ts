@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { describeDependencies, renderDot, renderJson, renderMermaid, renderText } from './graph.ts'
-import type { MqttBroker, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import type { ExternalDependency, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 
-const broker: MqttBroker = { host: 'localhost', port: 1883, required: true, providedBy: null }
+const broker: ExternalDependency = { host: 'localhost', port: 1883, required: true, providedBy: null }
 
 function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedProcess {
   return {
@@ -15,7 +15,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     cwd: '/',
     env: { API_TOKEN: 'hunter2' },
     dependsOn: [],
-    usesMqttBroker: false,
+    usesExternal: false,
     readinessProbe: null,
     livenessProbe: null,
     whenFailed: 'isolate',
@@ -40,10 +40,10 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
 const config: ResolvedConfig = {
   control: null,
   path: '/x/commonplace.json',
-  mqttBroker: broker,
+  external: broker,
   processes: [
     process('http', {
-      usesMqttBroker: true,
+      usesExternal: true,
       dependsOn: [
         { name: 'store', condition: 'ready' },
         { name: 'migrate', condition: 'completed_successfully' },
@@ -127,9 +127,9 @@ describe('the dependency graph (O-8)', () => {
 
   it('does not show a broker that is one of the processes twice', () => {
     const provided = { ...broker, providedBy: 'mqtt' }
-    const user = process('user', { usesMqttBroker: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
+    const user = process('user', { usesExternal: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
     expect(describeDependencies(user, provided)).toBe(' ← mqtt (ready)')
-    expect(renderMermaid({ ...config, mqttBroker: provided })).not.toContain('broker')
+    expect(renderMermaid({ ...config, external: provided })).not.toContain('broker')
   })
 })
 

@@ -1,6 +1,6 @@
 import { startOrder, startRanks } from '../config/dependency-graph.ts'
 import { loadConfig } from '../config/load.ts'
-import type { MqttBroker, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import type { ExternalDependency, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import { type FileOptions, toLoadOptions } from './options.ts'
 import type { GraphFormat } from './program.ts'
@@ -22,7 +22,7 @@ export async function validate(typed: FileOptions): Promise<number> {
     const process = byName.get(name)
     return process === undefined
       ? []
-      : [`${index + 1}. ${titleOf(process)}${describeDependencies(process, config.mqttBroker)}`]
+      : [`${index + 1}. ${titleOf(process)}${describeDependencies(process, config.external)}`]
   })
   process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
   return 0
@@ -34,7 +34,7 @@ export async function validate(typed: FileOptions): Promise<number> {
  */
 
 /** A process of the file, with all of its instances that are to run. */
-interface GroupNode extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'usesMqttBroker'> {
+interface GroupNode extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'usesExternal'> {
   /** Names; empty if it has no more than one. */
   readonly instances: readonly string[]
 }
@@ -55,7 +55,7 @@ export function withoutInstances({ processes }: ResolvedConfig): readonly GroupN
     return {
       name: nameOf.get(first.name) ?? first.name,
       kind: first.kind,
-      usesMqttBroker: first.usesMqttBroker,
+      usesExternal: first.usesExternal,
       dependsOn: Array.from(dependsOn, ([name, condition]) => ({ name, condition })),
       instances: instances.length > 1 ? instances.map(({ name }) => name) : [],
     }
@@ -72,7 +72,7 @@ export function renderText(config: ResolvedConfig): string {
       const process = byName.get(name)
       const number = place === 0 ? String(index + 1) : ''
       const label = process === undefined ? name : labelOf(process)
-      const waits = process === undefined ? '' : describeDependencies(process, config.mqttBroker)
+      const waits = process === undefined ? '' : describeDependencies(process, config.external)
       return `${number.padStart(3)}  ${waits === '' ? label : label.padEnd(width) + waits}`
     }),
   )
@@ -90,16 +90,16 @@ export function titleOf({ name, instances }: GroupNode): string {
 
 /** What a process waits for, as in ` ← store (ready), migrate (completed_successfully)`; empty if it waits for nothing. */
 export function describeDependencies(
-  process: Pick<GroupNode, 'dependsOn' | 'usesMqttBroker'>,
-  broker: MqttBroker,
+  process: Pick<GroupNode, 'dependsOn' | 'usesExternal'>,
+  broker: ExternalDependency,
 ): string {
   const waits = process.dependsOn.map(({ name, condition }) => `${name} (${condition})`)
   if (waitsForOutsideBroker(process, broker)) waits.push(`the MQTT broker at ${formatSocketAddress(broker)}`)
   return waits.length === 0 ? '' : ` ← ${waits.join(', ')}`
 }
 
-function waitsForOutsideBroker(process: Pick<GroupNode, 'usesMqttBroker'>, broker: MqttBroker): boolean {
-  return process.usesMqttBroker && broker.providedBy === null
+function waitsForOutsideBroker(process: Pick<GroupNode, 'usesExternal'>, broker: ExternalDependency): boolean {
+  return process.usesExternal && broker.providedBy === null
 }
 
 /** For GitHub, GitLab and mermaid.live. Tasks have round ends, the broker that is none of the processes is a cylinder. */
@@ -132,31 +132,31 @@ export function renderDot(config: ResolvedConfig): string {
 /** For programs: `start_order` holds one list for each rank; `instances` are the names of the processes of one with `replicas`. */
 export function renderJson(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
-  const processes = nodes.map(({ name, kind, instances, dependsOn, usesMqttBroker }) => ({
+  const processes = nodes.map(({ name, kind, instances, dependsOn, usesExternal }) => ({
     name,
     kind,
     ...(instances.length === 0 ? {} : { instances }),
     depends_on: dependsOn,
-    uses_mqtt_broker: usesMqttBroker,
+    uses_mqtt_broker: usesExternal,
   }))
-  const { required, providedBy } = config.mqttBroker
-  const broker = { address: formatSocketAddress(config.mqttBroker), required, provided_by: providedBy }
+  const { required, providedBy } = config.external
+  const broker = { address: formatSocketAddress(config.external), required, provided_by: providedBy }
   return `${JSON.stringify({ processes, start_order: startRanks(nodes), mqtt_broker: broker }, null, 2)}\n`
 }
 
 function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; label: string }[] {
   return withoutInstances(config).flatMap((process) => [
     ...process.dependsOn.map(({ name, condition }) => ({ from: name, to: process.name, label: condition })),
-    ...(waitsForOutsideBroker(process, config.mqttBroker)
+    ...(waitsForOutsideBroker(process, config.external)
       ? [{ from: brokerLabel(config), to: process.name, label: 'accepts connections' }]
       : []),
   ])
 }
 
 function hasOutsideBroker(config: ResolvedConfig): boolean {
-  return config.processes.some((process) => waitsForOutsideBroker(process, config.mqttBroker))
+  return config.processes.some((process) => waitsForOutsideBroker(process, config.external))
 }
 
 function brokerLabel(config: ResolvedConfig): string {
-  return `MQTT broker ${formatSocketAddress(config.mqttBroker)}`
+  return `MQTT broker ${formatSocketAddress(config.external)}`
 }

@@ -4,7 +4,7 @@ import { load, one, problems, store } from '../../../test/rig/config.ts'
 
 describe('the MQTT broker (O-30)', () => {
   const broker = (file: object, options: Partial<LoadOptions> = {}) =>
-    load({ processes: { store }, ...file }, options).mqttBroker
+    load({ processes: { store }, ...file }, options).external
 
   it('is required if the file or the command line gives it, which comes first (O-5)', () => {
     expect(broker({})).toMatchObject({ host: 'localhost', port: 1883, required: false })
@@ -28,9 +28,9 @@ describe('the MQTT broker (O-30)', () => {
       { command: '/opt/bin/commonplace-store', args: ['-v'] },
       { mqttBroker: { host: '::1', port: 7 } },
     )
-    expect(process).toMatchObject({ args: ['-v', '--mqtt-broker', '[::1]:7'], usesMqttBroker: true })
+    expect(process).toMatchObject({ args: ['-v', '--mqtt-broker', '[::1]:7'], usesExternal: true })
     expect(one({ command: 'commonplace-x', args: ['--mqtt-broker=b:1'] }).args).toEqual(['--mqtt-broker=b:1'])
-    expect(one({ command: 'my-commonplace-x' }).usesMqttBroker).toBe(false)
+    expect(one({ command: 'my-commonplace-x' }).usesExternal).toBe(false)
   })
 
   it("is in every child's environment, unless the file sets it otherwise", () => {
@@ -46,8 +46,8 @@ describe('the MQTT broker (O-30)', () => {
         other: store,
       },
     })
-    expect(config.mqttBroker).toMatchObject({ required: true, providedBy: 'broker' })
-    expect(config.processes.map(({ usesMqttBroker, dependsOn }) => [usesMqttBroker, dependsOn])).toEqual([
+    expect(config.external).toMatchObject({ required: true, providedBy: 'broker' })
+    expect(config.processes.map(({ usesExternal, dependsOn }) => [usesExternal, dependsOn])).toEqual([
       [true, [{ name: 'broker', condition: 'ready' }]],
       [false, []],
       [false, []],
@@ -59,23 +59,23 @@ describe('the MQTT broker (O-30)', () => {
       processes: { broker: { ...store, provides: 'mqtt_broker' }, user: { ...store, args: ['${mqtt_broker}'] } },
     }
     const config = load(file, { disable: ['broker'] })
-    expect(config.mqttBroker.providedBy).toBeNull()
+    expect(config.external.providedBy).toBeNull()
     expect(config.processes[0]?.dependsOn).toEqual([])
   })
 
   it('is not checked for its own sake if the process that is to be there does not run', () => {
     const file = { mqtt_broker: 'a:1', processes: { broker: { ...store, provides: 'mqtt_broker' }, user: store } }
-    expect(load(file, {}).mqttBroker.required).toBe(true)
-    expect(load(file, { only: ['user'] }).mqttBroker.required).toBe(false)
-    expect(load(file, { only: ['user'], mqttBroker: { host: 'b', port: 2 } }).mqttBroker.required).toBe(true)
+    expect(load(file, {}).external.required).toBe(true)
+    expect(load(file, { only: ['user'] }).external.required).toBe(false)
+    expect(load(file, { only: ['user'], mqttBroker: { host: 'b', port: 2 } }).external.required).toBe(true)
     const processes = { ...file.processes, user: { ...store, args: ['${mqtt_broker}'] } }
-    expect(load({ ...file, processes }, { disable: ['broker'] }).mqttBroker.required).toBe(true)
+    expect(load({ ...file, processes }, { disable: ['broker'] }).external.required).toBe(true)
   })
 
   it('has its names replaced, and a mistake in that is one line (O-20)', () => {
     const file = { mqtt_broker: '127.0.0.1:${PORT:-11883}', processes: { store } }
-    expect(load(file).mqttBroker.port).toBe(11_883)
-    expect(load(file, { environment: { PORT: '7' } }).mqttBroker.port).toBe(7)
+    expect(load(file).external.port).toBe(11_883)
+    expect(load(file, { environment: { PORT: '7' } }).external.port).toBe(7)
     expect(problems(file, { environment: { PORT: 'many' } })).toEqual([
       'mqtt_broker: expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883, got "127.0.0.1:many"',
     ])

@@ -9,7 +9,7 @@ describe('the minimal file', () => {
     const config = load({ processes: { store } })
     expect(config).toEqual({
       path,
-      mqttBroker: { host: 'localhost', port: 1883, required: false, providedBy: null },
+      external: { host: 'localhost', port: 1883, required: false, providedBy: null },
       control: { socketPath: null, http: null },
       processes: [
         {
@@ -22,7 +22,7 @@ describe('the minimal file', () => {
           cwd: folder,
           env: { HOME: '/home/me', PATH: expect.stringMatching(/:\/usr\/bin$/), MQTT_BROKER: 'localhost:1883' },
           dependsOn: [],
-          usesMqttBroker: false,
+          usesExternal: false,
           readinessProbe: null,
           livenessProbe: null,
           startupTimeoutMs: 120_000,

@@ -40,8 +40,8 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   checkLogFiles(processes, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()
-  const required = isGiven || processes.some((process) => process.usesMqttBroker)
-  return { path, processes, mqttBroker: { ...broker, required, providedBy }, control }
+  const required = isGiven || processes.some((process) => process.usesExternal)
+  return { path, processes, external: { ...broker, required, providedBy }, control }
 }
 
 function readText(path: string): string {

@@ -67,7 +67,7 @@ export function resolveProcess(instance: Instance, around: Surroundings): Resolv
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
   const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
   const forBroker = !file.shell && basename(file.command).startsWith('commonplace-')
-  const usesMqttBroker = name !== around.brokerProvider && (forBroker || scope.usedBroker)
+  const usesExternal = name !== around.brokerProvider && (forBroker || scope.usedBroker)
   return {
     name,
     group,
@@ -77,8 +77,8 @@ export function resolveProcess(instance: Instance, around: Surroundings): Resolv
     shell: file.shell,
     cwd: resolve(dirname(around.path), cwd),
     env,
-    dependsOn: resolveDependencies(file, usesMqttBroker, around),
-    usesMqttBroker,
+    dependsOn: resolveDependencies(file, usesExternal, around),
+    usesExternal,
     readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
     livenessProbe: file.liveness_probe === undefined ? null : resolveProbe(file.liveness_probe),
     startupTimeoutMs: file.startup_timeout_ms,
@@ -178,7 +178,7 @@ function defaultCondition(dependency: ProcessFile): DependencyCondition {
 /** Those that run; a user of the broker also depends on the process that provides it, so that it is started after and stopped before. */
 function resolveDependencies(
   file: ProcessFile,
-  usesMqttBroker: boolean,
+  usesExternal: boolean,
   around: Surroundings,
 ): ResolvedProcess['dependsOn'] {
   const dependencies = new Map<string, DependencyCondition>()
@@ -188,7 +188,7 @@ function resolveDependencies(
     }
   }
   const provider = around.brokerProvider
-  if (usesMqttBroker && provider !== null && !dependencies.has(provider)) dependencies.set(provider, 'ready')
+  if (usesExternal && provider !== null && !dependencies.has(provider)) dependencies.set(provider, 'ready')
   return Array.from(dependencies, ([name, condition]) => ({ name, condition }))
 }
 

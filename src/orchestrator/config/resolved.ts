@@ -7,7 +7,7 @@ export interface ResolvedConfig {
   readonly path: string
   /** In the order of the file. */
   readonly processes: readonly ResolvedProcess[]
-  readonly mqttBroker: MqttBroker
+  readonly external: ExternalDependency
   /** How the running orchestrator is spoken to; null: not at all. */
   readonly control: ResolvedControl | null
 }
@@ -26,12 +26,13 @@ export interface ResolvedHttp {
   readonly tokenDigest: string | null
 }
 
-export interface MqttBroker {
+/** A TCP address that must accept a connection before its users start: the MQTT broker. */
+export interface ExternalDependency {
   readonly host: string
   readonly port: number
-  /** True if the address was given (not to a process that does not run), or an enabled process uses it: it must accept a connection before a user of it starts (O-30). */
+  /** False: it is not checked, because it has no user and was not given for one. */
   readonly required: boolean
-  /** The enabled process that is the broker itself, if one says so; the check then waits for its readiness. */
+  /** The enabled process that listens there, if one does. The check then waits until that process is ready. */
   readonly providedBy: string | null
 }
 
@@ -53,8 +54,8 @@ export interface ResolvedProcess {
   /** The child's whole environment; nothing else is passed on (but NOTIFY_FD, which the engine adds). */
   readonly env: Readonly<Record<string, string>>
   readonly dependsOn: readonly { readonly name: string; readonly condition: DependencyCondition }[]
-  /** Starts only after the MQTT broker accepted a connection. */
-  readonly usesMqttBroker: boolean
+  /** Starts only after the external dependency accepted a connection. False for the process that provides it. */
+  readonly usesExternal: boolean
   readonly readinessProbe: ResolvedProbe | null
   /** A process that fails it is stopped and started again. Only of those that ask: `tcp_socket`, `http_get`, `exec`. */
   readonly livenessProbe: ResolvedProbe | null

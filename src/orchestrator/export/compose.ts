@@ -103,9 +103,9 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
   return Number.isFinite(maxAttempts) ? `on-failure:${maxAttempts}` : 'on-failure'
 }
 
-function brokerNote({ mqttBroker, processes }: ResolvedConfig): readonly Note[] {
-  if (mqttBroker.providedBy !== null || !processes.some((process) => process.usesMqttBroker)) return []
-  const text = `the MQTT broker at ${formatSocketAddress(mqttBroker)} is none of the processes and must run already`
+function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
+  if (external.providedBy !== null || !processes.some((process) => process.usesExternal)) return []
+  const text = `the MQTT broker at ${formatSocketAddress(external)} is none of the processes and must run already`
   return [{ about: null, text }]
 }
 

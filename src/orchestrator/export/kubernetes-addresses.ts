@@ -22,7 +22,7 @@ export function portsOf({ process, readiness, liveness }: ExportedProcess, confi
     const url = new URL(probe.check.url.text)
     return isLoopback(url.hostname) ? [portOf(url)] : []
   })
-  if (config.mqttBroker.providedBy === process.name) ports.push(config.mqttBroker.port)
+  if (config.external.providedBy === process.name) ports.push(config.external.port)
   return [...new Set(ports)]
 }
 

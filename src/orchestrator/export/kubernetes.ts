@@ -191,13 +191,13 @@ function waitPermissions(project: string): readonly Manifest[] {
 function kubernetesNotes(
   exported: ExportedProcess,
   known: readonly KnownAddress[],
-  { mqttBroker }: ResolvedConfig,
+  { external }: ResolvedConfig,
 ): readonly Note[] {
   const { process, secrets, readiness } = exported
   const { name, kind, restart } = process
   const create = `kubectl create secret generic ${secretName(exported)} --from-env-file=…`
   const loopback = loopbackPlaces(exported, known)
-  const isOutsideBroker = process.usesMqttBroker && mqttBroker.providedBy === null
+  const isOutsideBroker = process.usesExternal && external.providedBy === null
   return notesAbout(name, [
     secrets.length > 0 && `${secrets.join(', ')}: secret, so not in here; give it with ${create}`,
     readiness?.check.type === 'log_line' && logLineNote,
@@ -205,7 +205,7 @@ function kubernetesNotes(
     loopback.length > 0 &&
       `${loopback.join(', ')} speaks of this machine (127.0.0.1, localhost), which is the pod itself in a cluster`,
     kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',
-    isOutsideBroker && `the MQTT broker at ${formatSocketAddress(mqttBroker)} is none of the processes`,
+    isOutsideBroker && `the MQTT broker at ${formatSocketAddress(external)} is none of the processes`,
   ])
 }
 

@@ -93,14 +93,14 @@ function orderLines({ process }: ExportedProcess, nameOf: ReadonlyMap<string, st
 
 function commandLines(exported: ExportedProcess, config: ResolvedConfig, options: SystemdOptions): readonly string[] {
   const { process, readiness } = exported
-  const { mqttBroker } = config
+  const { external } = config
   const isNotified = readiness?.check.type === 'notify'
   const words = programWords(exported, options)
   const after = readiness === null ? null : readinessCommand(readiness)
-  const waitsForBroker = process.usesMqttBroker && mqttBroker.providedBy === null
+  const waitsForBroker = process.usesExternal && external.providedBy === null
   return [
     ...typeLines(exported, isNotified),
-    ...(waitsForBroker ? [`ExecStartPre=${awaitAddress(mqttBroker.host, mqttBroker.port)}`] : []),
+    ...(waitsForBroker ? [`ExecStartPre=${awaitAddress(external.host, external.port)}`] : []),
     `ExecStart=${commandLine(isNotified ? bridgeNotification(words) : words)}`,
     ...(after === null ? [] : [`ExecStartPost=${after}`]),
   ]

@@ -1,87 +1,84 @@
-import type { MqttBroker, ResolvedProcess } from '../config/resolved.ts'
+import { messageOf } from '../config/errors.ts'
+import type { ExternalDependency } from '../config/resolved.ts'
+import { formatSocketAddress } from '../config/socket-address.ts'
 import { checkTcpSocket } from './probes/checks.ts'
 import { sleep } from './timers.ts'
-import { messageOf } from '../config/errors.ts'
 
-const LIMIT_MS = 5000
-const TRY_EVERY_MS = 100
+const TIMEOUT_MS = 5000
+const RETRY_EVERY_MS = 100
 
-/** `host:port` as people write it, an IPv6 address in brackets. */
-export function brokerAddress({ host, port }: MqttBroker): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
+/** Whether users of the address may start: only once it is `reachable`. */
+export type ExternalState = 'unchecked' | 'checking' | 'reachable' | 'unreachable'
 
-/**
- * Resolves with null as soon as the broker accepts a connection, or with the last reason if it does not within 5 s or
- * `signal` is aborted. `onWaiting` is called if the first attempt failed.
- */
-async function awaitBroker(broker: MqttBroker, signal: AbortSignal, onWaiting: () => void): Promise<string | null> {
-  const limit = new AbortController()
-  const stop = () => limit.abort()
-  const timer = setTimeout(stop, LIMIT_MS)
-  signal.addEventListener('abort', stop, { once: true })
-  let reason = 'no answer within 5 s'
-  try {
-    for (let attempt = 0; !limit.signal.aborted; attempt++) {
-      const failure = await tryOnce(broker, limit.signal)
-      if (failure === null) return null
-      // The last attempt is cut short by the limit; what an earlier one met says more.
-      if (!limit.signal.aborted) reason = failure
-      if (attempt === 0) onWaiting()
-      await sleep(TRY_EVERY_MS, limit.signal)
-    }
-    return reason
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
-}
-
-export interface BrokerListener {
+export interface ExternalListener {
+  /** The first attempt failed; further ones follow. */
   onWaiting(address: string): void
+  /** The state is now `reachable`. */
   onReachable(): void
+  /** The state is now `unreachable`: no attempt succeeded within 5 s. `reason` is the error of the last one. */
   onUnreachable(address: string, reason: string): void
 }
 
-/** What users of the broker pass once it was seen to accept a connection; open from the start if it is not required. */
-export class BrokerGate {
-  readonly #broker: MqttBroker
+/** Checks once that an external dependency accepts TCP connections, with retries for 5 s. */
+export class ExternalCheck {
+  readonly #dependency: ExternalDependency
   readonly #signal: AbortSignal
-  readonly #listener: BrokerListener
-  #state: 'unchecked' | 'checking' | 'open'
+  readonly #listener: ExternalListener
+  #state: ExternalState
 
-  /** Looks no longer, and tells nothing, once `signal` is aborted. */
-  constructor(broker: MqttBroker, signal: AbortSignal, listener: BrokerListener) {
-    this.#broker = broker
+  /** Once `signal` is aborted, there are no more attempts and no more calls of the listener. */
+  constructor(dependency: ExternalDependency, signal: AbortSignal, listener: ExternalListener) {
+    this.#dependency = dependency
     this.#signal = signal
     this.#listener = listener
-    this.#state = broker.required ? 'unchecked' : 'open'
+    this.#state = dependency.required ? 'unchecked' : 'reachable'
   }
 
-  /** Whether the process may start, as far as the broker goes: also if it is the one that provides it. */
-  admits({ name, usesMqttBroker }: Pick<ResolvedProcess, 'name' | 'usesMqttBroker'>): boolean {
-    return !usesMqttBroker || this.#state === 'open' || name === this.#broker.providedBy
+  get state(): ExternalState {
+    return this.#state
   }
 
-  /** Looks for the broker, once; calling it again changes nothing. */
-  check(): void {
+  /** Starts the check, unless it was started before. */
+  start(): void {
     if (this.#state !== 'unchecked' || this.#signal.aborted) return
     this.#state = 'checking'
-    void this.#await()
+    void this.#run()
   }
 
-  async #await(): Promise<void> {
-    const address = brokerAddress(this.#broker)
-    const reason = await awaitBroker(this.#broker, this.#signal, () => this.#listener.onWaiting(address))
+  async #run(): Promise<void> {
+    const address = formatSocketAddress(this.#dependency)
+    const reason = await this.#connect(() => this.#listener.onWaiting(address))
     if (this.#signal.aborted) return
-    if (reason === null) {
-      this.#state = 'open'
-      this.#listener.onReachable()
-    } else this.#listener.onUnreachable(address, reason)
+    this.#state = reason === null ? 'reachable' : 'unreachable'
+    if (reason === null) this.#listener.onReachable()
+    else this.#listener.onUnreachable(address, reason)
+  }
+
+  /** Resolves with null once a connection is accepted, else with the reason of the last failure. */
+  async #connect(onWaiting: () => void): Promise<string | null> {
+    const limit = new AbortController()
+    const giveUp = () => limit.abort()
+    const timer = setTimeout(giveUp, TIMEOUT_MS)
+    this.#signal.addEventListener('abort', giveUp, { once: true })
+    let reason = 'no answer within 5 s'
+    try {
+      for (let attempt = 0; !limit.signal.aborted; attempt++) {
+        const failure = await tryConnect(this.#dependency, limit.signal)
+        if (failure === null) return null
+        // The time-out cuts the last attempt short; the error of an earlier one is more specific.
+        if (!limit.signal.aborted) reason = failure
+        if (attempt === 0) onWaiting()
+        await sleep(RETRY_EVERY_MS, limit.signal)
+      }
+      return reason
+    } finally {
+      clearTimeout(timer)
+      this.#signal.removeEventListener('abort', giveUp)
+    }
   }
 }
 
-async function tryOnce({ host, port }: MqttBroker, signal: AbortSignal): Promise<string | null> {
+async function tryConnect({ host, port }: ExternalDependency, signal: AbortSignal): Promise<string | null> {
   try {
     await checkTcpSocket(host, port, signal)
     return null

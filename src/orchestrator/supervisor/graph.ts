@@ -66,28 +66,6 @@ function failure(name: string, state: Extract<ProcessState, { type: 'failed' }>)
   return said ? `"${name}" ${state.reason}` : `"${name}" failed: ${state.reason}`
 }
 
-/**
- * What each process waits for: what the file says, and of those that use the MQTT broker also the process that provides it,
- * unless that one itself waits for them.
- */
-function dependenciesOf(config: ResolvedConfig): ReadonlyMap<string, readonly Dependency[]> {
-  const declared = new Map<string, readonly Dependency[]>(
-    config.processes.map(({ name, dependsOn }) => [name, dependsOn]),
-  )
-  const provider = config.mqttBroker.providedBy
-  if (provider === null || !declared.has(provider)) return declared
-  const beforeProvider = reachable([provider], (name) =>
-    (declared.get(name) ?? []).map((dependency) => dependency.name),
-  )
-  return new Map(
-    config.processes.map(({ name, dependsOn, usesMqttBroker }) => {
-      const named = dependsOn.some((dependency) => dependency.name === provider)
-      const waits = usesMqttBroker && !named && !beforeProvider.has(name)
-      return [name, waits ? [...dependsOn, { name: provider, condition: 'ready' as const }] : dependsOn]
-    }),
-  )
-}
-
 /** These and all that can be reached from them. */
 export function reachable<T>(start: Iterable<T>, next: (one: T) => Iterable<T>): Set<T> {
   const found = new Set(start)
@@ -106,8 +84,8 @@ export class ProcessGraph {
 
   constructor(config: ResolvedConfig, manage: (definition: ResolvedProcess) => ManagedProcess) {
     this.config = config
-    this.#dependencies = dependenciesOf(config)
-    this.#dependents = dependentsOf([...this.#dependencies].map(([name, dependsOn]) => ({ name, dependsOn })))
+    this.#dependencies = new Map(config.processes.map(({ name, dependsOn }) => [name, dependsOn]))
+    this.#dependents = dependentsOf(config.processes)
     this.#processes = new Map(config.processes.map((definition) => [definition.name, manage(definition)]))
   }
 

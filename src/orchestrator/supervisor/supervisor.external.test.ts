@@ -4,7 +4,6 @@ import { freePort } from '../../../test/rig/servers.ts'
 import { probeOf } from '../../../test/rig/supervised-graph.ts'
 import { openRig, supervise } from '../../../test/rig/supervise.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
-import { brokerAddress } from './external.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
@@ -24,27 +23,21 @@ describe('the MQTT broker (O-30)', () => {
     ['::1', '::1'],
   ])('at %s, once it accepts a connection, its users start', async (host, listensOn) => {
     const port = await accept(listensOn)
-    const graph = supervise([{ name: 'user', ...sleeper, usesMqttBroker: true }], {
-      mqttBroker: { host, port, required: true },
+    const graph = supervise([{ name: 'user', ...sleeper, usesExternal: true }], {
+      external: { host, port, required: true },
     })
     await graph.next('process_started', 'user')
     expect(graph.story('mqtt_broker_unreachable')).toEqual([])
-  })
-
-  test('an IPv6 address is shown in brackets', () => {
-    const broker = { port: 1883, required: true, providedBy: null }
-    expect(brokerAddress({ ...broker, host: '::1' })).toBe('[::1]:1883')
-    expect(brokerAddress({ ...broker, host: 'localhost' })).toBe('localhost:1883')
   })
 
   test('one that comes up later is waited for; those that do not use it start at once', async () => {
     const port = await freePort()
     const graph = supervise(
       [
-        { name: 'user', ...sleeper, usesMqttBroker: true },
+        { name: 'user', ...sleeper, usesExternal: true },
         { name: 'other', ...sleeper },
       ],
-      { mqttBroker: { port, required: true } },
+      { external: { port, required: true } },
     )
     expect(await graph.next('mqtt_broker_waiting')).toMatchObject({ address: `127.0.0.1:${port}` })
     await graph.next('process_started', 'other')
@@ -57,21 +50,21 @@ describe('the MQTT broker (O-30)', () => {
   test('that cannot be reached is one error with the address; what was up is stopped, exit 1', async () => {
     const rig = await openRig()
     const port = await freePort()
-    const user = { name: 'user', ...sleeper, usesMqttBroker: true }
+    const user = { name: 'user', ...sleeper, usesExternal: true }
     const graphs = ['127.0.0.1', 'no-such-host.invalid'].map((host) => {
       const graph = supervise([user, { name: 'other', ...rig.program(host) }], {
-        mqttBroker: { host, port, required: true },
+        external: { host, port, required: true },
       })
       return { host, graph }
     })
-    const unused = supervise([{ name: 'other', ...sleeper }], { mqttBroker: { port, required: true } })
+    const unused = supervise([{ name: 'other', ...sleeper }], { external: { port, required: true } })
     const provided = supervise(
       [
         { name: 'broker', ...sleeper },
         { ...user, dependsOn: [ready('broker')] },
       ],
       {
-        mqttBroker: { port, required: true, providedBy: 'broker' },
+        external: { port, required: true, providedBy: 'broker' },
       },
     )
     for (const { host, graph } of graphs) {
@@ -95,8 +88,8 @@ describe('the MQTT broker (O-30)', () => {
   })
 
   test('a stop while it is waited for ends at once, with 0, and its users never start', async () => {
-    const graph = supervise([{ name: 'user', ...sleeper, usesMqttBroker: true }], {
-      mqttBroker: { port: await freePort(), required: true },
+    const graph = supervise([{ name: 'user', ...sleeper, usesExternal: true }], {
+      external: { port: await freePort(), required: true },
     })
     await graph.next('mqtt_broker_waiting')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
@@ -109,10 +102,10 @@ describe('the MQTT broker (O-30)', () => {
     const port = await freePort()
     const graph = supervise(
       [
-        { name: 'user', ...rig.program('user'), usesMqttBroker: true },
+        { name: 'user', ...rig.program('user'), usesExternal: true, dependsOn: [ready('broker')] },
         { name: 'broker', ...rig.program('broker'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
       ],
-      { mqttBroker: { port, required: true, providedBy: 'broker' } },
+      { external: { port, required: true, providedBy: 'broker' } },
     )
     const first = await rig.nextStart('broker')
     await first.exit(1)

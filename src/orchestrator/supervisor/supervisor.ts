@@ -9,7 +9,7 @@ import { Failures } from './failures.ts'
 import { hasSucceeded, ProcessGraph } from './graph.ts'
 import { ManagedProcess } from './managed-process.ts'
 import { isOver, ManualControl } from './manual-control.ts'
-import { BrokerGate } from './external.ts'
+import { ExternalCheck } from './external.ts'
 import type { LogHistory } from './output/log-history.ts'
 import { Output } from './output/output.ts'
 import type { ProcessContext } from './process-context.ts'
@@ -48,7 +48,7 @@ export class Supervisor {
   })
   readonly #dependencyRestarts = new DependencyRestarts((process) => this.#graph.dependentsOf(process))
   #graph: ProcessGraph
-  #broker: BrokerGate
+  #external: ExternalCheck
   #reloading = false
   #finish: () => void = () => {}
   #reason: StopReason | null = null
@@ -66,7 +66,7 @@ export class Supervisor {
     // Imagined children leave nothing on this machine.
     const watch = { killNow: () => this.#killed, emit: (event: SupervisorEvent) => this.#emit(event) }
     this.#escapes = options.spawn === undefined ? new EscapeWatch(this.#mark, watch) : null
-    this.#broker = this.#newBroker(config)
+    this.#external = this.#checkOf(config)
     const names = config.processes.map((process) => process.name)
     this.#output = new Output(names, options, (event) => this.#emit(event))
     this.#graph = new ProcessGraph(config, (definition) => this.#manage(definition))
@@ -154,7 +154,7 @@ export class Supervisor {
     const before = this.#graph
     const kept = new Set(difference.unchanged)
     this.#output.rename(config.processes.map(({ name }) => name))
-    if (!isDeepStrictEqual(before.config.mqttBroker, config.mqttBroker)) this.#broker = this.#newBroker(config)
+    if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#checkOf(config)
     this.#graph = new ProcessGraph(config, (definition) => {
       const old = kept.has(definition.name) ? before.get(definition.name) : null
       return old ?? this.#manage(definition)
@@ -169,8 +169,8 @@ export class Supervisor {
     return new ManagedProcess(definition, this.#contextOf(definition.name))
   }
 
-  #newBroker(config: ResolvedConfig): BrokerGate {
-    return new BrokerGate(config.mqttBroker, this.#over.signal, {
+  #checkOf(config: ResolvedConfig): ExternalCheck {
+    return new ExternalCheck(config.external, this.#over.signal, {
       onWaiting: (address) => this.#emit({ type: 'mqtt_broker_waiting', address }),
       onReachable: () => this.#look(),
       onUnreachable: (address, reason) => {
@@ -226,7 +226,7 @@ export class Supervisor {
   /** Does whatever has become possible. Every change of any process leads here. */
   #look(): void {
     this.#graph.skipHopeless()
-    this.#checkBroker()
+    this.#checkExternal()
     // Once everything goes down, it does so in one order.
     if (!this.isStopping) this.#dependencyRestarts.advance()
     const processes = this.#graph.all
@@ -251,7 +251,8 @@ export class Supervisor {
 
   #mayStart(process: ManagedProcess): boolean {
     if (this.#doomed.has(process) || this.#dependencyRestarts.has(process)) return false
-    return this.#broker.admits(process.definition) && this.#graph.hasAll(process)
+    const waits = process.definition.usesExternal && this.#external.state !== 'reachable'
+    return !waits && this.#graph.hasAll(process)
   }
 
   /** Dependents go before what they depend on; one that waits for its restart is of no use to them. */
@@ -260,11 +261,11 @@ export class Supervisor {
     return this.#graph.dependentsOf(process).every((dependent) => !this.#doomed.has(dependent) || dependent.isQuiet)
   }
 
-  /** Looks for the broker, as soon as the process that provides it is ready, if one does. */
-  #checkBroker(): void {
-    const provider = this.#graph.config.mqttBroker.providedBy
+  /** Checks the external address, as soon as the process that provides it is ready, if one does. */
+  #checkExternal(): void {
+    const provider = this.#graph.config.external.providedBy
     const mayBeThere = provider === null || this.#graph.standing({ name: provider, condition: 'ready' }).type === 'met'
-    if (mayBeThere) this.#broker.check()
+    if (mayBeThere) this.#external.start()
   }
 
   #endsAll(process: ManagedProcess, exit: ExitResult): boolean {
