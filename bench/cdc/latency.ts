@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { decodeOrganization } from '../../src/proto/entities.ts'
 import { type Figure, quantile } from '../report/figures.ts'
-import type { CdcBenchStage } from './stage.ts'
+import type { CdcBenchStage } from './servers.ts'
 
 const PER_SECOND = 1000
 const SECONDS = 10

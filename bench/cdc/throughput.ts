@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { compare, type Figure, median } from '../report/figures.ts'
-import type { CdcBenchStage, Contender, Run } from './stage.ts'
+import type { CdcBenchStage, Contender, Run } from './servers.ts'
 
 const ROWS = 300_000
 /** One by one takes its time: a tenth of the rows tells as much. */

@@ -3,11 +3,9 @@ import { connectClickHouse, clickhouseOptions } from '../../src/clickhouse/conne
 import { createEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
-import { PostgresCaptureActivity } from '../../src/postgres/capture-activity.ts'
-import { connectPostgres } from '../../src/postgres/database.ts'
-import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
-import { PostgresLastSeenStore } from '../../src/postgres/last-seen-store.ts'
-import { postgresOptions } from '../../src/postgres/options.ts'
+import { PostgresCaptureActivity } from '../../src/postgres/replication/slot.ts'
+import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
+import { PostgresEndDeviceRepository, PostgresLastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import {
   clickhouseEnvironment,

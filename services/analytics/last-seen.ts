@@ -1,7 +1,7 @@
 import type { ProcessedEnvelope } from '../../src/domain/entities.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { toRfc3339, type Instant } from '../../src/domain/instant.ts'
-import type { LastSeenStore } from '../../src/postgres/last-seen-store.ts'
+import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
 /** A device as it was last heard by this process. */

@@ -1,7 +1,6 @@
 import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
-import { connectPostgres } from '../../src/postgres/database.ts'
-import { postgresOptions } from '../../src/postgres/options.ts'
+import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'

@@ -7,7 +7,7 @@ import { CdcStage } from '../../test/rig/cdc-rig.ts'
 import { CdcWorkload } from '../../test/rig/cdc-workload.ts'
 import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
 import { Random } from '../../test/rig/random.ts'
-import { CAPTURED_TABLES } from './captured-tables.ts'
+import { CAPTURED_TABLES } from './entities.ts'
 
 /** How often the service is killed; thousands of times take hours. PONIX_CDC_CRASH_SEED replays a run. */
 const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')

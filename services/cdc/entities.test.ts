@@ -2,15 +2,13 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Instant } from '../../src/domain/instant.ts'
-import { Row, type RowValue } from '../../src/postgres/replication/row.ts'
+import { Row, type RowValue } from '../../src/postgres/replication/change.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewaySchema, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationSchema, OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { timestampFromInstant } from '../../src/proto/timestamp.ts'
-import { endDeviceEntity } from './end-device-entity.ts'
+import { endDeviceEntity, gatewayEntity, organizationEntity } from './entities.ts'
 import type { Entity } from './entity.ts'
-import { gatewayEntity } from './gateway-entity.ts'
-import { organizationEntity } from './organization-entity.ts'
 
 const texts = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -7,7 +7,7 @@ import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresMigrationStore } from '../../src/postgres/migration-store.ts'
-import { postgresOptions } from '../../src/postgres/options.ts'
+import { postgresOptions } from '../../src/postgres/database.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { MigrateEnvironment } from './environment.ts'
 import type { MigrationTarget } from './target.ts'

@@ -1,11 +1,14 @@
 import { Pool, types, type PoolClient, type QueryResultRow } from 'pg'
 import { messageOf } from '../domain/errors.ts'
+import { clampInstant, type Instant } from '../domain/instant.ts'
 import type { CallOptions } from '../domain/ports.ts'
+import type { ClientIdentity } from '../runner/client-identity.ts'
+import type { CommonEnvironment, PostgresEnvironment } from '../runner/environment-fragments.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import { translateError, unavailable } from './errors.ts'
-import { Interruption } from './interruption.ts'
-import { parseTimestamptz } from './timestamptz.ts'
+import { Interruption } from './query-cancellation.ts'
+import { parseTimestamp } from './replication/column-types.ts'
 
 export interface PostgresOptions {
   readonly host: string
@@ -254,4 +257,33 @@ function untilAborted(connecting: Promise<PoolClient>, signal: AbortSignal): Pro
     const settle = (): void => signal.removeEventListener('abort', onAbort)
     void connecting.then(resolve, reject).finally(settle)
   })
+}
+
+/** Where PostgreSQL is, and who a service is there, as its environment says. */
+export function postgresServer(environment: PostgresEnvironment) {
+  return {
+    host: environment.PONIX_POSTGRES_HOST,
+    port: environment.PONIX_POSTGRES_PORT,
+    database: environment.PONIX_POSTGRES_DATABASE,
+    username: environment.PONIX_POSTGRES_USERNAME,
+    password: environment.PONIX_POSTGRES_PASSWORD,
+  }
+}
+
+/** How a service reaches PostgreSQL, as its environment says. */
+export function postgresOptions(
+  environment: CommonEnvironment & PostgresEnvironment,
+  { name, ...client }: ClientIdentity,
+): PostgresOptions {
+  return {
+    ...postgresServer(environment),
+    applicationName: name,
+    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
+    ...client,
+  }
+}
+
+/** The Instant of a timestamptz in ISO style, with all its microseconds; outside the years 1 to 9999 the nearest one inside. */
+export function parseTimestamptz(text: string): Instant {
+  return clampInstant(parseTimestamp(text))
 }

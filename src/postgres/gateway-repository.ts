@@ -2,8 +2,7 @@ import type { Gateway, GatewayStatus, JsonObject } from '../domain/entities.ts'
 import type { Instant } from '../domain/instant.ts'
 import type { CallOptions, GatewayChange, GatewayRepository, NewGateway, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
-import { KeysetList } from './keyset-list.ts'
-import { createOwned, LIVE_OWNER, NEXT_UPDATED_AT } from './ownership.ts'
+import { KeysetList, createOwned, LIVE_OWNER, NEXT_UPDATED_AT } from './repository.ts'
 
 interface GatewayRow {
   readonly gateway_id: string

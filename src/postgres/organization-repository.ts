@@ -1,6 +1,6 @@
+import type { Organization, OrganizationStatus } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
 import type { Instant } from '../domain/instant.ts'
-import type { Organization, OrganizationStatus } from '../domain/entities.ts'
 import type {
   CallOptions,
   NewOrganization,
@@ -11,8 +11,7 @@ import type {
 } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
 import { violation } from './errors.ts'
-import { KeysetList } from './keyset-list.ts'
-import { NEXT_UPDATED_AT } from './ownership.ts'
+import { KeysetList, NEXT_UPDATED_AT } from './repository.ts'
 
 interface OrganizationRow {
   readonly id: string

@@ -1,5 +1,5 @@
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { parseLsn, type Lsn } from '../../src/postgres/replication/lsn.ts'
+import { parseLsn, type Lsn } from '../../src/postgres/replication/change.ts'
 import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import type { CommittedChange } from './cdc-workload.ts'

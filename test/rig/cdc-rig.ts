@@ -3,7 +3,7 @@ import { connectTo } from './nats-client.ts'
 import { startNats, type NatsAddress, type ServerControl } from './servers.ts'
 import { type BundledService, bundleService, ServiceProcess } from './service-process.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { TestDatabase } from '../../src/postgres/replication/replication-rig.ts'
+import { TestDatabase } from './capture-rig.ts'
 import { migrations } from '../../src/postgres/test-schema.ts'
 
 // What the tests of the service stand on: our tables, the program's environment, and what JetStream has stored.

@@ -1,5 +1,5 @@
 import { Client } from 'pg'
-import { parseLsn, type Lsn } from '../../src/postgres/replication/lsn.ts'
+import { parseLsn, type Lsn } from '../../src/postgres/replication/change.ts'
 import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
 import type { Random } from './random.ts'
 

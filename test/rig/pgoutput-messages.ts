@@ -1,4 +1,4 @@
-import { UNCHANGED } from '../../src/postgres/replication/row.ts'
+import { UNCHANGED } from '../../src/postgres/replication/change.ts'
 
 // The messages as PostgreSQL writes them, part by part.
 

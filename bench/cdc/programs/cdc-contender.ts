@@ -1,14 +1,13 @@
 import { headers } from '@nats-io/nats-core'
+import { CAPTURED_TABLES, organizationEntity } from '../../../services/cdc/entities.ts'
+import { cdcEnvironment, cdcStreams } from '../../../services/cdc/environment.ts'
+import { EventMaker } from '../../../services/cdc/event.ts'
 import { connectNats } from '../../../src/nats/connection.ts'
 import { ensureStreams } from '../../../src/nats/streams.ts'
-import { postgresServer } from '../../../src/postgres/options.ts'
+import { postgresServer } from '../../../src/postgres/database.ts'
 import { ChangeCapture } from '../../../src/postgres/replication/change-capture.ts'
 import type { Change } from '../../../src/postgres/replication/change.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
-import { CAPTURED_TABLES } from '../../../services/cdc/captured-tables.ts'
-import { cdcEnvironment, cdcStreams } from '../../../services/cdc/environment.ts'
-import { EventMaker } from '../../../services/cdc/event.ts'
-import { organizationEntity } from '../../../services/cdc/organization-entity.ts'
 
 // The same changes and the same events as the service's, but published by the client's own publish() with so many in flight as
 // the argument says: 1 is one by one, 0 publishes nothing and says "done" when every row is read.

@@ -1,6 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureStage, ids, WAIT } from './capture-rig.ts'
-import { ScriptedSink } from './replication-rig.ts'
+import { CaptureStage, ids, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
 
 const stage = new CaptureStage()
 

@@ -1,7 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureStage, ids, plain, WAIT } from './capture-rig.ts'
+import { CaptureStage, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
 import type { Change } from './change.ts'
-import { ScriptedSink } from './replication-rig.ts'
 
 const stage = new CaptureStage()
 

@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ChangeSession } from './change-session.ts'
-import type { Frame } from './frames.ts'
-import type { Lsn } from './lsn.ts'
+import type { Lsn } from './change.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
-import type { StartReplication } from './replication-stream.ts'
+import type { Frame, StartReplication } from './replication-stream.ts'
 
 const HOUR_MS = 3_600_000
 

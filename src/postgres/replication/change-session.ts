@@ -1,15 +1,17 @@
 import { ReplicationError } from '../../domain/errors.ts'
-import { AcknowledgementTracker, type Ticket } from './acknowledgement.ts'
-import { qualifiedName, type CapturedTable } from './captured-table.ts'
-import type { Change, Transaction } from './change.ts'
-import { FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
-import type { Frame } from './frames.ts'
-import { heartbeatPrefix } from './heartbeat.ts'
-import type { Lsn } from './lsn.ts'
-import type { PgoutputMessage } from './pgoutput-messages.ts'
+import {
+  qualifiedName,
+  type CapturedTable,
+  type Change,
+  type Transaction,
+  type Lsn,
+  type PgoutputMessage,
+} from './change.ts'
+import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
+import type { Queryable } from './publication.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
-import type { ReplicationStream } from './replication-stream.ts'
+import type { Frame, ReplicationStream } from './replication-stream.ts'
 
 export interface SessionOptions {
   readonly slot: string
@@ -279,4 +281,34 @@ async function endOf(stream: ReplicationStream): Promise<never> {
 function abortOf(signal: AbortSignal, over: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: over }))
+}
+
+/** What marks the heartbeats of a slot among the log's messages. */
+function heartbeatPrefix(slot: string): string {
+  return `ponix-cdc ${slot}`
+}
+
+/**
+ * Writes a sign of life into the log from time to time while nothing that is published is written. It comes back through the
+ * slot as a transaction, which is confirmed: so the slot moves on, and it shows that the whole way is open.
+ */
+export class Heartbeat {
+  readonly #timer: NodeJS.Timeout | undefined
+
+  /** Beats every `intervalMs` until it is stopped; 0: never. */
+  constructor(database: Queryable, slot: string, intervalMs: number, stream: { readonly changesRead: number }) {
+    if (intervalMs === 0) return
+    let before = stream.changesRead
+    this.#timer = setInterval(() => {
+      const isIdle = stream.changesRead === before
+      before = stream.changesRead
+      // A failure needs no answer here: the stream itself tells when the server is away.
+      if (isIdle)
+        database.query(`SELECT pg_logical_emit_message(true, $1, '')`, [heartbeatPrefix(slot)]).catch(() => {})
+    }, intervalMs)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
 }

@@ -1,5 +1,4 @@
-import { parseArray, type ArrayValue } from './array-text.ts'
-import { timestampAt, parseTimestamp } from './timestamp-text.ts'
+import type { Instant } from '../../domain/instant.ts'
 
 /**
  * A column's value, exact:
@@ -97,3 +96,174 @@ function bytesFromHex(value: string): Uint8Array {
   if (!value.startsWith('\\x')) throw new RangeError('not a bytea in hexadecimal form')
   return Buffer.from(value.slice(2), 'hex')
 }
+
+/** `infinity`: later than every instant. The number PostgreSQL itself uses. */
+export const INFINITE_FUTURE: Instant = 2n ** 63n - 1n
+/** `-infinity`: earlier than every instant. */
+export const INFINITE_PAST: Instant = -(2n ** 63n)
+
+const PATTERN =
+  /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?( BC)?$/
+
+const ZERO = 0x30
+/** `2026-01-02 03:04:05` and `+00` */
+const SECONDS_LENGTH = 19
+const UTC_LENGTH = 3
+/** Beyond this many seconds microseconds do not fit a number exactly. */
+const EXACT_SECONDS = 9_000_000_000
+
+/**
+ * The timestamptz in `buffer[start, end)`, as a server with DateStyle ISO writes it. The usual form, four digits of year in UTC,
+ * is read from the bytes. Throws a RangeError for what is no timestamp.
+ */
+export function timestampAt(buffer: Buffer, start: number, end: number): Instant {
+  const length = end - start
+  const isUtc = buffer[end - 3] === 0x2b && buffer[end - 2] === ZERO && buffer[end - 1] === ZERO
+  const isPlain = isUtc && buffer[start + 4] === 0x2d && buffer[start + 10] === 0x20
+  if (!isPlain || (length !== SECONDS_LENGTH + UTC_LENGTH && buffer[start + SECONDS_LENGTH] !== 0x2e)) {
+    return parseTimestamp(buffer.toString('latin1', start, end))
+  }
+  const day = daysFromCivil(
+    pair(buffer, start) * 100 + pair(buffer, start + 2),
+    pair(buffer, start + 5),
+    pair(buffer, start + 8),
+  )
+  const time = pair(buffer, start + 11) * 3600 + pair(buffer, start + 14) * 60 + pair(buffer, start + 17)
+  return microseconds(day * 86_400 + time, fraction(buffer, start + SECONDS_LENGTH + 1, end - UTC_LENGTH))
+}
+
+/** The Instant that PostgreSQL wrote: any year, zone, `BC`, `infinity`. Throws a RangeError for other text. */
+export function parseTimestamp(text: string): Instant {
+  if (text === 'infinity') return INFINITE_FUTURE
+  if (text === '-infinity') return INFINITE_PAST
+  const match = PATTERN.exec(text)
+  if (match === null) throw new RangeError(`not a timestamp: ${JSON.stringify(text)}`)
+  const [, year, month, day, hour, minute, second, micros = '', sign, zoneHour, zoneMinute, zoneSecond, era] = match
+  const astronomicalYear = era === undefined ? Number(year) : 1 - Number(year)
+  const days = daysFromCivil(astronomicalYear, Number(month), Number(day))
+  const zone = Number(zoneHour) * 3600 + Number(zoneMinute ?? 0) * 60 + Number(zoneSecond ?? 0)
+  const seconds = days * 86_400 + Number(hour) * 3600 + Number(minute) * 60 + Number(second)
+  return microseconds(sign === '-' ? seconds + zone : seconds - zone, Number(micros.padEnd(6, '0')))
+}
+
+/** Days from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. */
+function daysFromCivil(year: number, month: number, day: number): number {
+  // The year starts in March, so that the leap day is its last.
+  const shifted = month <= 2 ? year - 1 : year
+  const era = Math.floor(shifted / 400)
+  const yearOfEra = shifted - era * 400
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear
+  return era * 146_097 + dayOfEra - 719_468
+}
+
+function microseconds(seconds: number, micros: number): Instant {
+  if (Math.abs(seconds) < EXACT_SECONDS) return BigInt(seconds * 1_000_000 + micros)
+  return BigInt(seconds) * 1_000_000n + BigInt(micros)
+}
+
+function pair(buffer: Buffer, at: number): number {
+  return digit(buffer, at) * 10 + digit(buffer, at + 1)
+}
+
+function digit(buffer: Buffer, at: number): number {
+  const value = (buffer[at] ?? 0) - ZERO
+  if (value < 0 || value > 9) throw new RangeError(`not a timestamp: a digit was expected at byte ${at}`)
+  return value
+}
+
+function fraction(buffer: Buffer, start: number, end: number): number {
+  let value = 0
+  for (let at = start; at < start + 6; at += 1) value = value * 10 + (at < end ? digit(buffer, at) : 0)
+  return value
+}
+
+/** An array as PostgreSQL writes it, its elements read by the caller's function. */
+export type ArrayValue<T> = readonly (T | null | ArrayValue<T>)[]
+
+const BOUNDS = /^(\[-?\d+:-?\d+\])+=/
+
+/**
+ * Reads the text form of an array: `{1,NULL,"a \"b\""}`, nested, with or without bounds (`[0:1]={…}`; bounds are dropped).
+ * Throws a RangeError for text that is no array.
+ */
+export function parseArray<T>(text: string, element: (text: string) => T): ArrayValue<T> {
+  const start = BOUNDS.exec(text)?.[0].length ?? 0
+  const cursor: Cursor = { text, at: start }
+  const value = readArray(cursor, element)
+  if (cursor.at !== text.length) throw notAnArray(text)
+  return value
+}
+
+interface Cursor {
+  readonly text: string
+  at: number
+}
+
+function readArray<T>(cursor: Cursor, element: (text: string) => T): ArrayValue<T> {
+  if (cursor.text[cursor.at] !== '{') throw notAnArray(cursor.text)
+  cursor.at += 1
+  const items: (T | null | ArrayValue<T>)[] = []
+  if (cursor.text[cursor.at] === '}') {
+    cursor.at += 1
+    return items
+  }
+  for (;;) {
+    items.push(readItem(cursor, element))
+    const after = cursor.text[cursor.at]
+    cursor.at += 1
+    if (after === '}') return items
+    if (after !== ',') throw notAnArray(cursor.text)
+  }
+}
+
+function readItem<T>(cursor: Cursor, element: (text: string) => T): T | null | ArrayValue<T> {
+  const first = cursor.text[cursor.at]
+  if (first === '{') return readArray(cursor, element)
+  if (first === '"') return element(readQuoted(cursor))
+  const bare = readBare(cursor)
+  return bare === 'NULL' ? null : element(bare)
+}
+
+function readQuoted(cursor: Cursor): string {
+  const { text } = cursor
+  let value = ''
+  let from = cursor.at + 1
+  for (let at = from; at < text.length; at += 1) {
+    const char = text[at]
+    if (char === '\\') {
+      value += text.slice(from, at)
+      from = at + 1
+      at += 1
+    } else if (char === '"') {
+      cursor.at = at + 1
+      return value + text.slice(from, at)
+    }
+  }
+  throw notAnArray(text)
+}
+
+function readBare(cursor: Cursor): string {
+  const { text } = cursor
+  const start = cursor.at
+  let at = start
+  while (at < text.length && text[at] !== ',' && text[at] !== '}') at += 1
+  if (at === start) throw notAnArray(text)
+  cursor.at = at
+  return text.slice(start, at)
+}
+
+function notAnArray(text: string): RangeError {
+  return new RangeError(`not an array: ${JSON.stringify(text.slice(0, 100))}`)
+}
+
+/** Output that does not depend on the server's or the role's settings; PostgreSQL's own subscriber asks for the same. */
+export const SESSION_OPTIONS = [
+  'datestyle=ISO',
+  'timezone=UTC',
+  'intervalstyle=postgres',
+  'extra_float_digits=3',
+  'bytea_output=hex',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ')

@@ -1,5 +1,156 @@
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { FlowControl, livenessOf, retryDelayMs } from './flow-control.ts'
+import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, retryDelayMs } from './flow-control.ts'
+
+describe('AcknowledgementTracker', () => {
+  test('C-3: confirms a commit only when all its messages are stored', () => {
+    const tracker = new AcknowledgementTracker()
+    tracker.begin(0n)
+    const [first, second] = [tracker.track(), tracker.track()]
+    tracker.commit(100n)
+    tracker.acknowledge(second)
+    expect(tracker.safe).toBe(0n)
+    tracker.acknowledge(first)
+    expect(tracker.safe).toBe(100n)
+  })
+
+  test('C-3: confirms exactly the end of the commit, for one byte more loses the next adjacent transaction', () => {
+    const tracker = new AcknowledgementTracker()
+    tracker.begin(0n)
+    tracker.acknowledge(tracker.track())
+    tracker.commit(100n)
+    expect(tracker.safe).toBe(100n)
+  })
+
+  test('C-3: a transaction whose messages are stored waits for the ones before it', () => {
+    const tracker = new AcknowledgementTracker()
+    tracker.begin(0n)
+    const held = tracker.track()
+    tracker.commit(100n)
+    tracker.begin(0n)
+    tracker.acknowledge(tracker.track())
+    tracker.commit(200n)
+    expect(tracker.safe).toBe(0n)
+    tracker.acknowledge(held)
+    expect(tracker.safe).toBe(200n)
+  })
+
+  test('C-3: messages stored before their commit came confirm nothing until it comes', () => {
+    const tracker = new AcknowledgementTracker(50n)
+    tracker.begin(0n)
+    tracker.acknowledge(tracker.track())
+    expect(tracker.safe).toBe(50n)
+    tracker.commit(100n)
+    expect(tracker.safe).toBe(100n)
+  })
+
+  test('C-9: a keepalive is confirmed when nothing is pending', () => {
+    const tracker = new AcknowledgementTracker(50n)
+    tracker.keepalive(400n)
+    expect(tracker.safe).toBe(400n)
+  })
+
+  test('C-9: a keepalive behind a pending transaction is confirmed once that is stored', () => {
+    const tracker = new AcknowledgementTracker()
+    tracker.begin(0n)
+    const held = tracker.track()
+    tracker.commit(100n)
+    tracker.keepalive(400n)
+    expect(tracker.safe).toBe(0n)
+    tracker.acknowledge(held)
+    expect(tracker.safe).toBe(400n)
+  })
+
+  test('C-9: a keepalive inside an open transaction confirms nothing, even when all its messages are stored', () => {
+    const tracker = new AcknowledgementTracker()
+    tracker.begin(0n)
+    tracker.acknowledge(tracker.track())
+    tracker.keepalive(90n)
+    expect(tracker.safe).toBe(0n)
+  })
+
+  test('the position never moves back', () => {
+    const tracker = new AcknowledgementTracker(500n)
+    tracker.keepalive(400n)
+    tracker.begin(0n)
+    tracker.commit(450n)
+    expect(tracker.safe).toBe(500n)
+  })
+
+  test('refuses what would hide a mistake', () => {
+    const tracker = new AcknowledgementTracker()
+    expect(() => tracker.track()).toThrow(/no transaction is open/)
+    expect(() => tracker.commit(1n)).toThrow(/no transaction is open/)
+    tracker.begin(0n)
+    expect(() => tracker.begin(0n)).toThrow(/inside another/)
+    const ticket = tracker.track()
+    tracker.acknowledge(ticket)
+    expect(() => tracker.acknowledge(ticket)).toThrow(/twice/)
+  })
+
+  test('C-3: agrees with a model that looks at every message, whatever the order of events', () => {
+    fc.assert(fc.property(fc.array(steps, { maxLength: 200 }), runAgainstModel), { numRuns: 2000 })
+  })
+})
+
+type Step =
+  | { readonly kind: 'begin' | 'commit' | 'change' | 'keepalive' }
+  | { readonly kind: 'acknowledge'; readonly which: number }
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('begin' as const, 'commit', 'change', 'change', 'keepalive') }),
+  fc.record({ kind: fc.constant('acknowledge' as const), which: fc.nat() }),
+)
+
+interface ModelStretch {
+  end: bigint | undefined
+  readonly messages: { stored: boolean }[]
+}
+
+/** The rule in its own words: the end of the newest stretch of which, and before which, every message is stored. */
+function modelSafe(log: readonly ModelStretch[]): bigint {
+  let safe = 0n
+  for (const { end, messages } of log) {
+    if (end === undefined || messages.some(({ stored }) => !stored)) break
+    safe = end
+  }
+  return safe
+}
+
+function runAgainstModel(script: readonly Step[]): void {
+  const tracker = new AcknowledgementTracker()
+  const log: ModelStretch[] = []
+  const unstored: { ticket: Ticket; message: { stored: boolean } }[] = []
+  let position = 0n
+  let open: ModelStretch | undefined
+  for (const step of script) {
+    position += 10n
+    if (step.kind === 'begin' && open === undefined) {
+      open = { end: undefined, messages: [] }
+      log.push(open)
+      tracker.begin(0n)
+    } else if (step.kind === 'change' && open !== undefined) {
+      const message = { stored: false }
+      open.messages.push(message)
+      unstored.push({ ticket: tracker.track(), message })
+    } else if (step.kind === 'commit' && open !== undefined) {
+      open.end = position
+      open = undefined
+      tracker.commit(position)
+    } else if (step.kind === 'keepalive') {
+      if (open === undefined) log.push({ end: position, messages: [] })
+      tracker.keepalive(position)
+    } else if (step.kind === 'acknowledge' && unstored.length > 0) {
+      const [chosen] = unstored.splice(step.which % unstored.length, 1)
+      if (chosen !== undefined) {
+        chosen.message.stored = true
+        tracker.acknowledge(chosen.ticket)
+      }
+    }
+    expect(tracker.safe).toBe(modelSafe(log))
+    expect(tracker.pending).toBe(unstored.length)
+  }
+}
 
 describe('FlowControl', () => {
   test('C-8: pauses at the limit of messages and resumes at half of it', () => {

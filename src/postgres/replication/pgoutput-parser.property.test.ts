@@ -15,9 +15,8 @@ import {
   type Table,
 } from '../../../test/rig/pgoutput-messages.ts'
 import { ReplicationError } from '../../domain/errors.ts'
-import type { PgoutputMessage } from './pgoutput-messages.ts'
+import { type PgoutputMessage, UNCHANGED, type Row } from './change.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
-import { UNCHANGED, type Row } from './row.ts'
 
 const cells: fc.Arbitrary<string | null> = fc.option(fc.string({ unit: 'grapheme' }))
 const names = fc.string({ unit: fc.constantFrom('a', 'b', 'ü', '_', '1'), minLength: 1, maxLength: 5 })

@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { insert, relation, remove, tag, text, u32, update } from '../../../test/rig/pgoutput-messages.ts'
-import type { Table } from '../../../test/rig/pgoutput-messages.ts'
+import { insert, relation, remove, tag, text, u32, update, type Table } from '../../../test/rig/pgoutput-messages.ts'
+import { type PgoutputMessage, type RowMessage, UNCHANGED, type Row } from './change.ts'
 import { PgoutputParser } from './pgoutput-parser.ts'
-import type { PgoutputMessage, RowMessage } from './pgoutput-messages.ts'
-import { UNCHANGED, type Row } from './row.ts'
 
 const GATEWAYS: Table = {
   oid: 16_401,

@@ -1,7 +1,7 @@
 import { escapeIdentifier, type Pool } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
-import { escapedName, qualifiedName, type CapturedTable } from './captured-table.ts'
-import { attempt, replicationErrorFrom, sqlState } from './replication-error.ts'
+import { escapedName, qualifiedName, type CapturedTable } from './change.ts'
+import { attempt, replicationErrorFrom, sqlState } from '../errors.ts'
 
 /** A pool or client of pg. */
 export type Queryable = Pick<Pool, 'query'>

@@ -1,8 +1,11 @@
 import { Client, escapeIdentifier, type ClientConfig } from 'pg'
-import { parseLsn, type Lsn } from './lsn.ts'
-import { replicationErrorFrom } from './replication-error.ts'
+import { StartupError, ReplicationError } from '../../domain/errors.ts'
+import type { Logger } from '../../runner/logger.ts'
+import { connectWithBackoff } from '../../runner/startup.ts'
+import { replicationErrorFrom } from '../errors.ts'
+import { parseLsn, type Lsn } from './change.ts'
+import { SESSION_OPTIONS } from './column-types.ts'
 import { startStream, type ReplicationStream, type StartReplication } from './replication-stream.ts'
-import { SESSION_OPTIONS } from './session-options.ts'
 
 /** Where PostgreSQL listens and who we are there. */
 export interface PostgresServer {
@@ -123,4 +126,24 @@ export class ReplicationConnection {
 
 function addressOf(server: PostgresServer): string {
   return `${server.host}:${server.port}/${server.database}`
+}
+
+/**
+ * Waits until PostgreSQL takes a replication connection. Throws a StartupError when it does not in time, and at once when it
+ * refuses us.
+ */
+export async function reachPostgres(
+  server: PostgresServer,
+  options: { readonly timeoutMs: number; readonly logger: Logger; readonly signal?: AbortSignal },
+): Promise<void> {
+  const address = `${server.host}:${server.port}/${server.database}`
+  await connectWithBackoff({ server: 'PostgreSQL', address, ...options }, async (signal) => {
+    try {
+      const connection = await ReplicationConnection.open(server, 'ponix-cdc', signal)
+      await connection.close()
+    } catch (error) {
+      if (error instanceof ReplicationError && !error.retryable) throw new StartupError(error.message, { cause: error })
+      throw error
+    }
+  })
 }

@@ -1,14 +1,19 @@
 import { Client } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
-import type { CapturedTable } from './captured-table.ts'
-import { formatLsn } from './lsn.ts'
+import { replicationErrorFrom } from '../errors.ts'
+import { type CapturedTable, formatLsn } from './change.ts'
 import { ensurePublication, type Queryable } from './publication.ts'
 import type { PostgresServer } from './replication-connection.ts'
-import { replicationErrorFrom } from './replication-error.ts'
-import { forgetSlot, readSlotMemory, rememberSnapshot, type SlotName, type SnapshotProgress } from './slot-memory.ts'
-import { checkOwner, readSlot } from './slot.ts'
-import { SnapshotReader } from './snapshot-reader.ts'
-import { newSnapshot } from './snapshot.ts'
+import {
+  forgetSlot,
+  readSlotMemory,
+  rememberSnapshot,
+  type SlotName,
+  type SnapshotProgress,
+  checkOwner,
+  readSlot,
+} from './slot.ts'
+import { SnapshotReader, newSnapshot } from './snapshot.ts'
 
 /** What PostgreSQL says of a slot. */
 export interface SlotStatus {

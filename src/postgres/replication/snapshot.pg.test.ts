@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
-import type { CapturedTable } from './captured-table.ts'
 import type { CaptureOptions } from './change-capture.ts'
-import type { Change } from './change.ts'
-import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from './replication-rig.ts'
+import type { CapturedTable, Change } from './change.ts'
+import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from '../../../test/rig/capture-rig.ts'
 import { readSlotStatus, requestSnapshot } from './slot-administration.ts'
 
 const WAIT = { timeout: 20_000, interval: 10 }

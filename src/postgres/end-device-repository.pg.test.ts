@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { connectPostgres, type PostgresDatabase } from './database.ts'
-import { PostgresEndDeviceRepository } from './end-device-repository.ts'
-import { PostgresLastSeenStore } from './last-seen-store.ts'
+import { PostgresEndDeviceRepository, PostgresLastSeenStore } from './end-device-repository.ts'
 import { TestSchema } from './test-schema.ts'
 
 let schema: TestSchema

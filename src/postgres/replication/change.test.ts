@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatLsn, parseLsn } from './lsn.ts'
+import { formatLsn, parseLsn } from './change.ts'
 
 const lsns = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readFrame, writeStatus } from './frames.ts'
+import { readFrame, writeStatus } from './replication-stream.ts'
 
 describe('frames', () => {
   test('a keepalive tells the end of the log and whether to reply', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { toRfc3339 } from '../domain/instant.ts'
-import { parseTimestamptz } from './timestamptz.ts'
+import { parseTimestamptz } from './database.ts'
 
 test.each([
   ['2026-01-02 03:04:05.123456+00', '2026-01-02T03:04:05.123456Z'],
