@@ -79,7 +79,7 @@ describe('the guard (O-38)', () => {
     await running.seen(/process is ready/)
     await running.kill()
     const next = program.start()
-    await next.seen(/the run before this one \(pid \d+\) was killed; waiting until what it left is stopped/)
+    await next.seen(/the previous run \(pid \d+\) was killed; waiting until its processes are stopped/)
     expect(await first.nextSignal()).toBe('SIGTERM')
     expect(rig.starts('a')).toBe(1)
     await first.exit(0)
@@ -95,7 +95,7 @@ describe('the guard (O-38)', () => {
     const a = await rig.nextStart('a')
     await running.seen(/process is ready/)
     for (const guard of guards()) process.kill(guard, 'SIGKILL')
-    await running.seen(/the guard, .* has ended; starting another/)
+    await running.seen(/the guard, .* exited; starting another/)
     await expect.poll(guards, patience).toHaveLength(1)
     await untilGuarded()
     await running.kill()
@@ -112,7 +112,7 @@ describe('the guard (O-38)', () => {
     for (const guard of guards()) process.kill(guard, 'SIGKILL')
     await running.kill()
     const next = program.start()
-    await next.seen(new RegExp(`stopped what the run before this one left of a \\(${first.pid}\\)`))
+    await next.seen(new RegExp(`stopped orphans of a from the previous run \\(${first.pid}\\)`))
     await first.gone
     await rig.nextStart('a')
     next.signal('SIGINT')
@@ -141,7 +141,7 @@ describe('two orchestrators on one file', () => {
     expect(second).toMatchObject({ code: 2, stdout: '' })
     expect(second.stderr).toMatch(
       new RegExp(
-        `^ponix-orchestrator: \\S+commonplace.json is run by another ponix-orchestrator already \\(pid ${running.child.pid}\\): .*\n$`,
+        `^ponix-orchestrator: \\S+commonplace.json is already run by another ponix-orchestrator \\(pid ${running.child.pid}\\): .*\n$`,
       ),
     )
     expect(a.isGone).toBe(false)

@@ -6,7 +6,7 @@ import { formatSocketAddress } from '../config/socket-address.ts'
 import type { ControlServer } from '../control/server.ts'
 import { ControlTarget, type Controllable } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
-import { Claim } from '../supervisor/guard/run-lock.ts'
+import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { runFolder, type RunFolder } from '../supervisor/guard/run-folder.ts'
 import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
@@ -31,7 +31,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const names = config.processes.map((process) => process.name)
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
   const folder = runFolder(config.path, process.env)
-  const guard = await Claim.take({
+  const guard = await RunLock.acquire({
     folder,
     configPath: config.path,
     socketPath: socketOf(config.control, folder),

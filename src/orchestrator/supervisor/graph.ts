@@ -1,7 +1,7 @@
 import { dependentsOf } from '../config/dependency-graph.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import type { GuardPlan } from './guard/stop-plan.ts'
+import type { StopPlan } from './guard/stop-plan.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { describeExit } from './restart-policy.ts'
 import type { ProcessState } from './state.ts'
@@ -154,7 +154,7 @@ export class ProcessGraph {
   }
 
   /** How to stop what lives now. */
-  guardPlan(mark: string): GuardPlan {
+  stopPlan(mark: string): StopPlan {
     const processes = this.all.map((process) => ({
       name: process.name,
       groups: [...process.groups],

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { SupervisorEvent } from './events.ts'
-import type { GuardPlan } from './guard/stop-plan.ts'
+import type { StopPlan } from './guard/stop-plan.ts'
 import type { SpawnChild } from './child.ts'
 
 export interface SupervisorOptions {
@@ -25,5 +25,5 @@ export interface RunGuard {
   /** What the variable of every child begins with. */
   readonly mark: string
   /** Called once before anything lives, and then whenever what lives may have changed. */
-  protect(makePlan: () => GuardPlan): void
+  protect(makePlan: () => StopPlan): void
 }

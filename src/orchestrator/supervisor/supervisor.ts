@@ -99,7 +99,7 @@ export class Supervisor {
       this.#finish = resolve
     })
     await this.#output.prepare()
-    this.#options.guard?.protect(() => this.#graph.guardPlan(this.#mark))
+    this.#options.guard?.protect(() => this.#graph.stopPlan(this.#mark))
     this.#look()
     await finished
     const since = this.#stoppingSince ?? performance.now()
@@ -242,7 +242,7 @@ export class Supervisor {
     }
     this.manual.notice()
     if (mayEnd && processes.every(isOver)) this.#finish()
-    this.#options.guard?.protect(() => this.#graph.guardPlan(this.#mark))
+    this.#options.guard?.protect(() => this.#graph.stopPlan(this.#mark))
   }
 
   #doom(processes: Iterable<ManagedProcess>): void {

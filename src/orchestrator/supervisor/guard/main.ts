@@ -1,9 +1,9 @@
 import { text } from 'node:stream/consumers'
-import { carryOut, parsePlan } from './stop-plan.ts'
+import { executeStopPlan, parseStopPlan } from './stop-plan.ts'
 
-/** What started with the orchestrator is gone within 10 s of its end: this, and what SIGKILL takes. */
+/** The documented limit is 10 s after the orchestrator was killed; the rest is for SIGKILL to take effect. */
 const BUDGET_MS = 7000
 
-// Run by the shell that waited for the orchestrator's end, with the last plan on stdin. Nothing stops it half-way.
+// Run by the guard's shell, with the last plan on stdin. Signals do not interrupt it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-await carryOut(parsePlan(await text(process.stdin)), BUDGET_MS)
+await executeStopPlan(parseStopPlan(await text(process.stdin)), BUDGET_MS)

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, realpathSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { RunError, codeOf, messageOf } from '../../config/errors.ts'
+import { codeOf, messageOf, RunError } from '../../config/errors.ts'
 import { startOf } from '../process-table.ts'
 
-/** Where the running orchestrator of one configuration keeps its lock, its record and its socket. */
+/** The lock, the record and the default control socket of the run of one configuration. */
 export interface RunFolder {
   readonly lockPath: string
   readonly recordPath: string
@@ -14,25 +14,24 @@ export interface RunFolder {
 }
 
 /**
- * The folder of a configuration's run, made if it is missing: in `XDG_RUNTIME_DIR`, or else in a folder of this user in the
- * one for temporary files. The same file has the same folder by whatever path it is named. Throws a RunError if the folder
- * is not this user's alone: whoever can write there could have us kill processes.
+ * The folder of a configuration's run, created if missing: in `XDG_RUNTIME_DIR`, otherwise in a per-user folder below the
+ * one for temporary files. All paths of one file have the same folder. Throws a RunError if another user can write there,
+ * because a forged record makes the orchestrator kill processes.
  */
 export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
   const { uid } = userInfo()
   const runtime = environment['XDG_RUNTIME_DIR']
-  const home =
-    runtime !== undefined && runtime.startsWith('/')
-      ? join(runtime, 'ponix-orchestrator')
-      : join(tmpdir(), `ponix-orchestrator-${uid}`)
+  const parent = runtime?.startsWith('/')
+    ? join(runtime, 'ponix-orchestrator')
+    : join(tmpdir(), `ponix-orchestrator-${uid}`)
   const name = createHash('sha256').update(realPath(configPath)).digest('hex').slice(0, 16)
-  const folder = join(home, name)
+  const folder = join(parent, name)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new RunError(`cannot make the folder ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
+    throw new RunError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
   }
-  for (const path of [home, folder]) {
+  for (const path of [parent, folder]) {
     const stat = lstatSync(path)
     if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid) || (stat.mode & 0o022) !== 0) {
       throw new RunError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
@@ -55,19 +54,19 @@ function reasonOf(error: unknown): string {
 
 const runRecord = z.strictObject({
   pid: z.int().positive(),
-  /** When the process started, as the kernel counts it: tells it from a later one with the same id. Null where unknown. */
+  /** The kernel's start time of the process, which tells it from a later one with the same id; null where unknown. */
   startTime: z.string().nullable(),
-  /** What the variable of every child begins with. */
+  /** Prefix of the environment variable that marks every child of the run. */
   mark: z.string().min(1),
   config: z.string(),
-  /** Where it takes commands; null: it takes none. */
+  /** Path of the control socket; null if the orchestrator takes no commands. */
   socket: z.string().nullable(),
 })
 
-/** Who runs a configuration. */
+/** The orchestrator that runs a configuration. */
 export type RunRecord = z.infer<typeof runRecord>
 
-/** Null if there is none, or none that can be read. */
+/** Null if there is no valid record. */
 export function readRecord(path: string): RunRecord | null {
   try {
     return runRecord.parse(JSON.parse(readFileSync(path, 'utf8')))
@@ -76,7 +75,7 @@ export function readRecord(path: string): RunRecord | null {
   }
 }
 
-/** Never seen half-written. */
+/** Replaces the record atomically. */
 export function writeRecord(path: string, record: RunRecord): void {
   const aside = `${path}.${record.pid}`
   writeFileSync(aside, JSON.stringify(record), { mode: 0o600 })
@@ -87,7 +86,7 @@ export function removeRecord(path: string): void {
   rmSync(path, { force: true })
 }
 
-/** Whether the orchestrator of a record still runs. */
+/** Whether the orchestrator of a record is still running. */
 export function isRunning({ pid, startTime }: RunRecord): boolean {
   try {
     process.kill(pid, 0)

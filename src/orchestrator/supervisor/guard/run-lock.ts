@@ -5,134 +5,133 @@ import { RunError } from '../../config/errors.ts'
 import { endEscaped } from '../orphans.ts'
 import { startOf } from '../process-table.ts'
 import { sleep } from '../timers.ts'
-import { type RunFolder, isRunning, readRecord, removeRecord, type RunRecord, writeRecord } from './run-folder.ts'
-import type { GuardPlan } from './stop-plan.ts'
+import { isRunning, readRecord, removeRecord, type RunFolder, type RunRecord, writeRecord } from './run-folder.ts'
+import type { StopPlan } from './stop-plan.ts'
 
-const LOOK_EVERY_MS = 50
-/** A guard that dies at once, again and again, is not started for ever. */
+const POLL_MS = 50
+/** Limits the restarts of a guard that keeps exiting. */
 const MAX_GUARDS = 5
 
-export interface ClaimOptions {
+export interface RunLockOptions {
   readonly folder: RunFolder
   readonly configPath: string
-  /** Where this orchestrator takes commands; null: it takes none. */
+  /** Path of the control socket; null if this orchestrator takes no commands. */
   readonly socketPath: string | null
-  /** The built program that carries a guard's plan out. */
+  /** The built program that executes a stop plan. */
   readonly guardProgram: string
-  /** One line for people. */
   readonly warn: (message: string) => void
 }
 
-/** This orchestrator's sole right to run a configuration, and the guard that watches over what it starts. */
-export class Claim {
-  /** What the variable of every child begins with. */
+/** The exclusive right to run a configuration, held by a guard that stops the processes if the orchestrator is killed. */
+export class RunLock {
+  /** Prefix of the environment variable that marks every child of the run. */
   readonly mark = randomUUID()
-  readonly #options: ClaimOptions
+  readonly #options: RunLockOptions
   #guard: Guard
   #guards = 1
-  #makePlan: (() => GuardPlan) | null = null
+  #makePlan: (() => StopPlan) | null = null
 
-  private constructor(options: ClaimOptions) {
+  private constructor(options: RunLockOptions) {
     this.#options = options
-    this.#guard = this.#newGuard()
+    this.#guard = this.#startGuard()
   }
 
   /**
-   * Resolves when the configuration is ours: what a run that was killed left behind is gone by then. Throws a RunError if
-   * another orchestrator runs it.
+   * Resolves when this orchestrator holds the lock and the orphans of a killed run are stopped. Throws a RunError if another
+   * orchestrator runs the configuration.
    */
-  static async take(options: ClaimOptions): Promise<Claim> {
-    const claim = new Claim(options)
+  static async acquire(options: RunLockOptions): Promise<RunLock> {
+    const lock = new RunLock(options)
     try {
-      await claim.#awaitLock()
-      await claim.#clearAfter(claim.#living())
+      await lock.#waitForLock()
+      await lock.#stopOrphans(lock.#previousRun())
     } catch (error) {
-      claim.#guard.dismiss()
+      lock.#guard.dismiss()
       throw error
     }
     const { configPath: config, folder, socketPath: socket } = options
     const { pid } = process
-    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: claim.mark, config, socket })
-    return claim
+    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.mark, config, socket })
+    return lock
   }
 
-  /** To be called whenever what lives has changed, and once before anything does. */
-  protect(makePlan: () => GuardPlan): void {
+  /** To be called before the first child starts, and after every change of the running processes. */
+  protect(makePlan: () => StopPlan): void {
     this.#makePlan = makePlan
     this.#guard.protect(makePlan)
   }
 
-  /** Nothing of this run lives any longer. */
+  /** To be called when every process of this run has exited. */
   async release(): Promise<void> {
     this.#makePlan = null
     removeRecord(this.#options.folder.recordPath)
     await this.#guard.release()
   }
 
-  #newGuard(): Guard {
+  #startGuard(): Guard {
     const { folder, guardProgram, warn } = this.#options
     const guard = new Guard({
       lockPath: folder.lockPath,
       program: guardProgram,
       onLost: () => {
-        warn('the guard, which stops the processes should the orchestrator be killed, has ended; starting another')
-        if (++this.#guards > MAX_GUARDS) return
-        this.#guard = this.#newGuard()
+        if (++this.#guards > MAX_GUARDS) {
+          warn('the guard exited again and is not restarted; if the orchestrator is killed, its processes keep running')
+          return
+        }
+        warn('the guard, which stops the processes if the orchestrator is killed, exited; starting another')
+        this.#guard = this.#startGuard()
         if (this.#makePlan !== null) this.#guard.protect(this.#makePlan)
       },
     })
-    // Awaited for the first guard only; whether a later one could start is told by `onLost`.
+    // Only `acquire` waits for it; `onLost` reports a later guard that cannot start.
     guard.held.catch(() => undefined)
     return guard
   }
 
-  /** The lock outlives the orchestrator that was killed: its guard has it until its work is done. */
-  async #awaitLock(): Promise<void> {
-    const over = new AbortController()
-    let said = false
-    const held = this.#guard.held.finally(() => over.abort())
+  /** The guard of a killed orchestrator holds the lock until it has stopped everything. */
+  async #waitForLock(): Promise<void> {
+    const settled = new AbortController()
+    let reported = false
+    const held = this.#guard.held.finally(() => settled.abort())
     held.catch(() => undefined)
-    await sleep(LOOK_EVERY_MS, over.signal)
-    while (!over.signal.aborted) {
-      const record = this.#living()
-      if (record !== null && !said) {
-        said = true
-        this.#options.warn(
-          `the run before this one (pid ${record.pid}) was killed; waiting until what it left is stopped`,
-        )
+    await sleep(POLL_MS, settled.signal)
+    while (!settled.signal.aborted) {
+      const record = this.#previousRun()
+      if (record !== null && !reported) {
+        reported = true
+        this.#options.warn(`the previous run (pid ${record.pid}) was killed; waiting until its processes are stopped`)
       }
-      await sleep(LOOK_EVERY_MS, over.signal)
+      await sleep(POLL_MS, settled.signal)
     }
     await held
   }
 
-  /** The record of a run that is over; throws if that run still goes on. */
-  #living(): RunRecord | null {
+  /** The record of a run that has ended; null if there is none. Throws if the run goes on. */
+  #previousRun(): RunRecord | null {
     const record = readRecord(this.#options.folder.recordPath)
     if (record === null || !isRunning(record)) return record
     throw new RunError(
-      `${this.#options.configPath} is run by another ponix-orchestrator already (pid ${record.pid}): stop that one first`,
+      `${this.#options.configPath} is already run by another ponix-orchestrator (pid ${record.pid}): stop that one first`,
     )
   }
 
-  /** A guard that was killed too has left things behind. */
-  async #clearAfter(record: RunRecord | null): Promise<void> {
+  /** A guard that was killed together with its orchestrator leaves orphans. */
+  async #stopOrphans(record: RunRecord | null): Promise<void> {
     if (record === null) return
     await endEscaped(record.mark, {
       killNow: () => false,
       emit: (event) => {
         if (event.type !== 'descendants_killed') return
-        this.#options.warn(`stopped what the run before this one left of ${event.process} (${event.pids.join(', ')})`)
+        this.#options.warn(`stopped orphans of ${event.process} from the previous run (${event.pids.join(', ')})`)
       },
     })
   }
 }
 
 /**
- * The guard itself is a shell, because one that waits takes a megabyte where Node takes forty. It holds the lock for as
- * long as anything of this run may live, reads plans, of which the last counts, and acts when its pipe closes without a
- * word: whatever became of the orchestrator, the kernel closes the pipe. `flock` (util-linux, busybox) is not everywhere;
- * without it two runs at the same moment are told apart by the record alone.
+ * The guard is a shell: it uses 1 MB of memory, Node.js 40 MB. It holds the lock, reads plans from its stdin, of which the
+ * last one counts, and executes it at the end of the input, unless that is `done`: the kernel closes the pipe however the
+ * orchestrator ends. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
  */
 const SCRIPT = `
 trap '' HUP INT TERM
@@ -145,25 +144,25 @@ while IFS= read -r line; do plan=$line; done
 [ "$plan" = done ] || printf '%s\\n' "$plan" | "$2" "$3"
 `
 const DONE = 'done'
-/** Plans that follow each other closely are written once: what was started meanwhile carries the mark. */
+/** Changes in quick succession are written once; children started in between are found by their mark. */
 const COALESCE_MS = 20
 
-export interface GuardOptions {
-  /** Exists, or its folder does. */
+interface GuardOptions {
+  /** Created if its folder exists. */
   readonly lockPath: string
-  /** The built program that carries a plan out. */
+  /** The built program that executes a stop plan. */
   readonly program: string
-  /** It was killed: from now on nobody guards. Not called for an end that was asked for. */
+  /** The guard exited without `release` or `dismiss`. */
   onLost(): void
 }
 
-/** A small process, in a session of its own, that outlives the orchestrator to stop what it started (O-38). */
-export class Guard {
-  /** Resolves when the lock is held; rejects if the guard could not be started. */
+/** A small process in its own session that outlives the orchestrator. */
+class Guard {
+  /** Resolves when the guard holds the lock; rejects if it could not be started. */
   readonly held: Promise<void>
   readonly #child: ChildProcess
-  readonly #ended: Promise<void>
-  #makePlan: (() => GuardPlan) | null = null
+  readonly #exited: Promise<void>
+  #makePlan: (() => StopPlan) | null = null
   #timer: NodeJS.Timeout | null = null
   #lastLine = ''
   #released = false
@@ -176,7 +175,7 @@ export class Guard {
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
       stdio: ['pipe', 'pipe', 'ignore'],
     })
-    // A guard that is gone takes no more plans; its end is told by `close`.
+    // EPIPE after the guard exited; `close` reports the exit.
     this.#child.stdin?.on('error', () => undefined)
     let isHeld = false
     this.held = new Promise((resolve, reject) => {
@@ -190,7 +189,7 @@ export class Guard {
         resolve()
       })
     })
-    this.#ended = new Promise((resolve) => {
+    this.#exited = new Promise((resolve) => {
       this.#child.once('error', () => resolve())
       this.#child.once('close', () => {
         if (isHeld && !this.#released) options.onLost()
@@ -199,24 +198,24 @@ export class Guard {
     })
   }
 
-  /** `makePlan` is asked at once the first time, later soon, and then for what is so by then. */
-  protect(makePlan: () => GuardPlan): void {
+  /** Calls `makePlan` immediately the first time, later after a short delay that coalesces changes. */
+  protect(makePlan: () => StopPlan): void {
     const isFirst = this.#makePlan === null
     this.#makePlan = makePlan
     if (isFirst) this.#write()
     else this.#timer ??= setTimeout(() => this.#write(), COALESCE_MS).unref()
   }
 
-  /** Nothing is left to guard: it goes, and with it the lock. Resolves when it is gone. */
+  /** Ends the guard and frees the lock. Resolves when it has exited. */
   async release(): Promise<void> {
     this.#released = true
     this.#makePlan = null
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#child.stdin?.end(`${DONE}\n`)
-    await this.#ended
+    await this.#exited
   }
 
-  /** It never held anything, and is to wait no longer. */
+  /** Kills a guard that does not hold the lock yet. */
   dismiss(): void {
     this.#released = true
     const { pid } = this.#child

@@ -4,70 +4,60 @@ import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { groupMembers, markedProcesses } from '../process-table.ts'
 
-/** One process as the guard needs it: what lives of it, and how it is stopped. */
-const guardedProcess = z.strictObject({
+const plannedStop = z.strictObject({
   name: z.string(),
-  /** Ids of its living process groups. */
+  /** Ids of its running process groups. */
   groups: z.array(z.int().positive()),
   signal: z.custom<NodeJS.Signals>((value) => typeof value === 'string' && value in constants.signals),
   timeoutMs: z.number(),
-  /** Names of those that are to be down before it is stopped. */
+  /** Names of the processes that have to stop first. */
   dependents: z.array(z.string()),
 })
+type PlannedStop = z.infer<typeof plannedStop>
 
-const guardPlan = z.strictObject({
-  /** What the variable of every child begins with. */
+const stopPlan = z.strictObject({
+  /** Prefix of the environment variable that marks every child of the run. */
   mark: z.string().min(1),
-  processes: z.array(guardedProcess),
+  processes: z.array(plannedStop),
 })
 
-/** What the guard does when the orchestrator is gone without a word. */
-export type GuardPlan = z.infer<typeof guardPlan>
-export type GuardedProcess = GuardPlan['processes'][number]
+/** What the guard stops after the orchestrator was killed. */
+export type StopPlan = z.infer<typeof stopPlan>
 
-/** Throws for anything that is not a plan. */
-export function parsePlan(line: string): GuardPlan {
-  return guardPlan.parse(JSON.parse(line))
+/** Throws if the text is not a plan. */
+export function parseStopPlan(text: string): StopPlan {
+  return stopPlan.parse(JSON.parse(text))
 }
 
 /**
- * Stops what an orchestrator left behind, dependents before what they depend on, and kills what is left when `budgetMs` is
- * over. Resolves when nothing is left. A group is touched only while one of its members still carries the mark: its id may
- * belong to somebody else by now.
+ * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
+ * is signalled only while one of its members carries the mark, because the kernel may have reused its id.
  */
-export async function carryOut(plan: GuardPlan, budgetMs: number): Promise<void> {
-  const until = performance.now() + budgetMs
-  const left = () => Math.max(0, until - performance.now())
-  const ours = ownGroups(plan)
+export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise<void> {
+  const deadline = performance.now() + budgetMs
+  const leftMs = () => Math.max(0, deadline - performance.now())
+  const ours = markedGroups(plan)
   const stops = new Map<string, Promise<void>>()
-  const byName = new Map(plan.processes.map((process) => [process.name, process]))
+  const byName = new Map(plan.processes.map((planned) => [planned.name, planned]))
 
-  const stopOnce = (process: GuardedProcess): Promise<void> => {
-    const known = stops.get(process.name)
-    if (known !== undefined) return known
-    const stopping = stop(process)
-    stops.set(process.name, stopping)
+  const stopOnce = (planned: PlannedStop): Promise<void> => {
+    const stopping = stops.get(planned.name) ?? stop(planned)
+    stops.set(planned.name, stopping)
     return stopping
   }
-  const stop = async (process: GuardedProcess): Promise<void> => {
-    const dependents = process.dependents.flatMap((name) => byName.get(name) ?? [])
-    await Promise.all(dependents.map(stopOnce))
-    const groups = process.groups.filter((group) => ours.has(group))
-    await Promise.all(groups.map((group) => empty(group, process, left())))
+  const stop = async ({ dependents, groups, signal, timeoutMs }: PlannedStop): Promise<void> => {
+    await Promise.all(dependents.flatMap((name) => byName.get(name) ?? []).map(stopOnce))
+    const options = { signal, timeoutMs: Math.min(timeoutMs, leftMs()), leaderExited: null, onKill: () => undefined }
+    await Promise.all(groups.filter((id) => ours.has(id)).map((id) => new ProcessGroup(id).terminate(options)))
   }
 
   await Promise.all(plan.processes.map(stopOnce))
-  await endEscaped(plan.mark, { killNow: () => left() === 0, emit: () => undefined })
+  await endEscaped(plan.mark, { killNow: () => leftMs() === 0, emit: () => undefined })
 }
 
-async function empty(group: number, { signal, timeoutMs }: GuardedProcess, leftMs: number): Promise<void> {
-  const options = { signal, timeoutMs: Math.min(timeoutMs, leftMs), leaderExited: null, onKill: () => undefined }
-  await new ProcessGroup(group).terminate(options)
-}
-
-/** Where there is no /proc to look into, every group of the plan is taken for ours. */
-function ownGroups({ mark, processes }: GuardPlan): ReadonlySet<number> {
-  const groups = processes.flatMap((process) => process.groups)
+/** All groups of the plan where the system has no /proc. */
+function markedGroups({ mark, processes }: StopPlan): ReadonlySet<number> {
+  const groups = processes.flatMap((planned) => planned.groups)
   if (process.platform !== 'linux') return new Set(groups)
   const marked = new Set(markedProcesses(`${mark}/`).map(({ pid }) => pid))
   return new Set(groups.filter((group) => groupMembers(group).some((pid) => marked.has(pid))))
