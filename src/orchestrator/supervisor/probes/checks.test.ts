@@ -29,12 +29,12 @@ describe('tcp_socket', () => {
     await expect(checkTcpSocket(host, port, never)).resolves.toBeUndefined()
   })
 
-  test('fails with the reason if nobody listens, or the host is unknown', async () => {
+  test('fails with the reason if the port is closed or the host is unknown', async () => {
     await expect(checkTcpSocket('127.0.0.1', await freePort(), never)).rejects.toThrow('ECONNREFUSED')
     await expect(checkTcpSocket('no-such-host.invalid', 80, never)).rejects.toThrow(/ENOTFOUND|EAI_AGAIN/)
   })
 
-  test('ends as soon as it is cut short', async () => {
+  test('rejects when it is aborted', async () => {
     const cut = AbortSignal.abort()
     const port = await listen(createServer())
     await expect(checkTcpSocket('127.0.0.1', port, cut)).rejects.toThrow('did not answer')
@@ -48,22 +48,22 @@ describe('http_get', () => {
     return `http://127.0.0.1:${await listen(server)}/readyz`
   }
 
-  test.each([200, 204, 301, 302, 399])('%i is success, and a redirect is not followed', async (status) => {
-    let asked = 0
+  test.each([200, 204, 301, 302, 399])('%i is success, and redirects are not followed', async (status) => {
+    let requests = 0
     const url = await serve((_request, response) => {
-      asked += 1
+      requests += 1
       response.writeHead(status, { location: '/elsewhere' }).end()
     })
     await checkHttpGet(url, never)
-    expect(asked).toBe(1)
+    expect(requests).toBe(1)
   })
 
-  test.each([400, 404, 500, 503])('%i is a failure that names it', async (status) => {
+  test.each([400, 404, 500, 503])('%i is a failure that names the status', async (status) => {
     const url = await serve((_request, response) => void response.writeHead(status).end('body'))
     await expect(checkHttpGet(url, never)).rejects.toThrow(`${url} answered ${status}`)
   })
 
-  test('a password in the URL is sent, and never shown (O-42)', async () => {
+  test('sends a password in the URL and never shows it (O-42)', async () => {
     const sent: (string | undefined)[] = []
     const url = await serve((request, response) => {
       sent.push(request.headers.authorization)
@@ -74,11 +74,11 @@ describe('http_get', () => {
     expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
   })
 
-  test('fails with the reason if nobody listens', async () => {
+  test('fails with the reason if the port is closed', async () => {
     await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, never)).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('a server that accepts and says nothing is given up when it is cut short', async () => {
+  test('rejects when it is aborted while the server does not answer', async () => {
     const cut = new AbortController()
     const url = await serve(() => cut.abort())
     await expect(checkHttpGet(url, cut.signal)).rejects.toThrow(`${url} did not answer`)
@@ -89,26 +89,26 @@ describe('exec', () => {
   const context = { cwd: tmpdir(), env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' }, mark: 'test/exec' }
   const shell = (line: string) => ['/bin/sh', '-c', line] as const
 
-  test('exit code 0 is success, in the cwd and the environment of the process', async () => {
+  test('runs in the cwd and environment of the process; exit code 0 is success', async () => {
     await expect(checkExec(['true'], context, never)).resolves.toBeUndefined()
     await expect(
       checkExec(shell(`test "$COLOUR" = blue && test "$PWD" = "${tmpdir()}"`), context, never),
     ).resolves.toBeUndefined()
   })
 
-  test('any other end fails with it', async () => {
+  test('any other exit code, and a signal, is a failure that names it', async () => {
     await expect(checkExec(shell('exit 3'), context, never)).rejects.toThrow('/bin/sh exited with code 3')
     await expect(checkExec(shell('kill -9 $$'), context, never)).rejects.toThrow('/bin/sh was ended by SIGKILL')
   })
 
-  test('a command that is not there, and a folder that is not there, are said so', async () => {
+  test('fails with the reason if the command or the folder does not exist', async () => {
     await expect(checkExec(['no-such-program'], context, never)).rejects.toThrow('"no-such-program" was not found')
     await expect(checkExec(['true'], { ...context, cwd: '/no/such' }, never)).rejects.toThrow(
       '"/no/such" does not exist',
     )
   })
 
-  test('cut short, it is ended with all that it started', async () => {
+  test('when aborted, kills the command and all that it started', async () => {
     const rig = await openRig()
     const { command, args, env } = rig.program('probe')
     const cut = new AbortController()
@@ -118,11 +118,11 @@ describe('exec', () => {
     await probe.fork('member')
     const member = await rig.nextStart('member')
     cut.abort()
-    expect(await failure).toContain('did not end')
+    expect(await failure).toContain('did not exit')
     await Promise.all([probe.gone, member.gone])
   })
 
-  test('what it leaves in the background is ended when it is done', async () => {
+  test('kills what the command leaves in the background', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-exec-'))
     onTestFinished(() => rm(folder, { recursive: true, force: true }))
     await checkExec(shell(`sleep 1000 & echo $! > "${folder}/pid"`), context, never)
@@ -140,25 +140,25 @@ describe('log_line', () => {
     return times
   }
 
-  test('a line that matches is told once, though more do', () => {
+  test('reports the first of several matching lines', () => {
     expect(seen(/listening on \d+/, 'starting', 'listening on 80\nlistening on 81', 'listening on 82')).toBe(1)
   })
 
-  test('what matches only across two lines does not', () => {
+  test('does not match across two lines', () => {
     expect(seen(/a.*b/s, 'a\nb')).toBe(0)
   })
 
-  test('colours are not in the way, and may be matched too', () => {
+  test('matches with and without colours', () => {
     expect(seen(/^ready now$/, '\u001b[32mready\u001b[0m now')).toBe(1)
     expect(seen(/\[32m/, '\u001b[32mready')).toBe(1)
   })
 
-  test('text is UTF-8; a global pattern does not skip', () => {
+  test('matches UTF-8 text; a global pattern skips nothing', () => {
     expect(seen(/läuft – 1 €/, 'Server läuft – 1 €')).toBe(1)
     expect(seen(/up/g, 'starting up', 'up')).toBe(1)
   })
 
-  test('nothing is told once it is not wanted any more', () => {
+  test('reports nothing after it was aborted', () => {
     const tap = new LineTap()
     const over = new AbortController()
     let times = 0
@@ -170,7 +170,7 @@ describe('log_line', () => {
 })
 
 describe('notify', () => {
-  test('the first newline is told, once; what comes before and after it is dropped', async () => {
+  test('reports the first newline once and drops everything else', async () => {
     const stream = new PassThrough()
     let times = 0
     awaitNotification(stream, () => (times += 1), never)
@@ -181,7 +181,7 @@ describe('notify', () => {
     expect(times).toBe(1)
   })
 
-  test('one that closes it without a newline is not ready', async () => {
+  test('reports nothing if the stream ends without a newline', async () => {
     const stream = new PassThrough()
     let times = 0
     awaitNotification(stream, () => (times += 1), never)

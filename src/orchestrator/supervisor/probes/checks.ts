@@ -5,8 +5,9 @@ import { redact } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { MARK_VARIABLE } from '../process-table.ts'
+import { describeExit } from '../restart-policy.ts'
 
-/** Resolves when the address accepts a connection; names are looked up, IPv4 and IPv6. Rejects with the reason. */
+/** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the reason. */
 export function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port })
@@ -29,12 +30,12 @@ export function checkTcpSocket(host: string, port: number, signal: AbortSignal):
 }
 
 /**
- * Resolves when the URL answers 2xx or 3xx; redirects are not followed and certificates not checked, as Kubernetes does it.
+ * Resolves when the URL answers 2xx or 3xx. As in Kubernetes, redirects are not followed and certificates are not verified.
  * Rejects with the reason.
  */
 export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
   const shown = redact(url)
-  // Loaded by the first probe that needs it: a graph without one starts sooner.
+  // Loaded on first use, so that a graph without HTTP probes starts faster.
   const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
   await new Promise<void>((resolve, reject) => {
     const headers = { 'user-agent': 'ponix-orchestrator' }
@@ -62,10 +63,7 @@ export interface ExecContext {
   readonly mark: string
 }
 
-/**
- * Resolves when the command exits with 0, in a process group of its own that is killed when `signal` is aborted. Rejects with
- * the reason.
- */
+/** Resolves when the command exits with 0; rejects with the reason. Kills its process group when it has exited or `signal` is aborted. */
 export async function checkExec(
   command: readonly [string, ...string[]],
   context: ExecContext,
@@ -91,10 +89,10 @@ export async function checkExec(
   signal.removeEventListener('abort', kill)
   if (group === null) throw new Error(describeSpawnError(result, { command: program, ...context }))
   group.signal('SIGKILL')
-  if (signal.aborted) throw new Error(`${program} did not end`)
-  if (result.exitCode !== 0) throw new Error(`${program} ${describeEnd(result.exitCode, result.signal)}`)
-}
-
-function describeEnd(code: number | undefined, signal: string | undefined): string {
-  return signal === undefined ? `exited with code ${code}` : `was ended by ${signal}`
+  if (signal.aborted) throw new Error(`${program} did not exit`)
+  if (result.exitCode === 0) return
+  const { exitCode: code = 1, signal: endSignal = null } = result
+  throw new Error(
+    `${program} ${describeExit(endSignal === null ? { code, signal: null } : { code: null, signal: endSignal })}`,
+  )
 }

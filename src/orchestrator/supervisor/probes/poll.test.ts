@@ -4,43 +4,41 @@ import { expect, test, describe } from 'vitest'
 import { probeOf } from '../../../../test/rig/supervised-graph.ts'
 import { afterResult, NOT_PROBED, poll, type Check } from './poll.ts'
 
-const standingsAfter = (results: readonly boolean[], successThreshold: number, failureThreshold: number) => {
-  let standing = NOT_PROBED
-  return results.map(
-    (succeeded) => (standing = afterResult(standing, succeeded, { successThreshold, failureThreshold })),
-  )
+const statesAfter = (results: readonly boolean[], successThreshold: number, failureThreshold: number) => {
+  let state = NOT_PROBED
+  return results.map((succeeded) => (state = afterResult(state, succeeded, { successThreshold, failureThreshold })))
 }
 
-test('ready after so many successes in a row, not ready after so many failures in a row', () => {
+test('is ready after enough consecutive successes, and not ready after enough consecutive failures', () => {
   const results = [true, false, true, true, false, false, true, false, false, false, true]
-  const ready = standingsAfter(results, 2, 3).map((standing) => standing.ready)
+  const ready = statesAfter(results, 2, 3).map((state) => state.ready)
   expect(ready).toEqual([false, false, false, true, true, true, true, true, true, false, false])
 })
 
-test('it changes only when the last results, as many as the threshold says, are all alike', () => {
+test('changes only when the last results, as many as the threshold, are equal', () => {
   const threshold = fc.integer({ min: 1, max: 4 })
   fc.assert(
     fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }), threshold, threshold, (results, up, down) => {
-      const standings = standingsAfter(results, up, down)
-      standings.forEach((standing, index) => {
-        const before = standings[index - 1] ?? NOT_PROBED
-        if (standing.ready === before.ready) return
-        const lastOnes = results.slice(0, index + 1).slice(standing.ready ? -up : -down)
-        expect(lastOnes).toEqual(Array.from({ length: standing.ready ? up : down }, () => standing.ready))
+      const states = statesAfter(results, up, down)
+      states.forEach((state, index) => {
+        const before = states[index - 1] ?? NOT_PROBED
+        if (state.ready === before.ready) return
+        const lastOnes = results.slice(0, index + 1).slice(state.ready ? -up : -down)
+        expect(lastOnes).toEqual(Array.from({ length: state.ready ? up : down }, () => state.ready))
       })
     }),
   )
 })
 
-test('that it was ready once is never forgotten', () => {
-  const last = standingsAfter([true, false, false], 1, 1).at(-1)
+test('remembers that it was ready once', () => {
+  const last = statesAfter([true, false, false], 1, 1).at(-1)
   expect(last).toMatchObject({ ready: false, everReady: true })
 })
 
 const probe = (over: object = {}) =>
   probeOf({ type: 'notify' }, { periodMs: { beforeReady: 200, afterReady: 5000 }, ...over })
 
-/** Polls with the results given, then ends; on a clock that only waits move. */
+/** Polls with the given results on a clock that only waits advance. */
 async function polled(results: readonly (true | string)[], settings: object = {}, checkTakesMs = 0) {
   const over = new AbortController()
   const happened: string[] = []
@@ -54,7 +52,7 @@ async function polled(results: readonly (true | string)[], settings: object = {}
     if (result !== true) throw new Error(result)
   }
   const sleep = async (ms: number, signal?: AbortSignal) => {
-    // The limit of one check, not a wait between two.
+    // The timeout of one check, not a wait between two.
     if (ms === 2000) return new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
     waits.push(ms)
     now += ms
@@ -68,34 +66,34 @@ async function polled(results: readonly (true | string)[], settings: object = {}
   return { happened, waits, listeners: getEventListeners(over.signal, 'abort').length }
 }
 
-describe('a probe that asks', () => {
-  test('tells of each change and of nothing else', async () => {
+describe('poll', () => {
+  test('reports every change and nothing else', async () => {
     const { happened } = await polled(['no', true, true, 'gone', 'gone', true, true], { failureThreshold: 2 })
     expect(happened).toEqual(['ready', 'unhealthy: gone', 'ready'])
   })
 
-  test('asks often until the first success, and seldom after it', async () => {
+  test('probes often until the first success, and seldom after it', async () => {
     const { waits } = await polled(['no', 'no', true, true, true], { initialDelayMs: 70 })
     expect(waits.slice(0, 5)).toEqual([70, 200, 200, 5000, 5000])
   })
 
-  test('the period is from start to start: a check that takes its time shortens the wait', async () => {
+  test('measures the period from start to start: a slow check shortens the wait', async () => {
     const { waits } = await polled(['no', 'no', 'no'], {}, 150)
     expect(waits.slice(1, 3)).toEqual([50, 50])
   })
 
-  test('leaves no listeners behind, however often it asks', async () => {
+  test('leaves no listeners behind, however often it probes', async () => {
     const { listeners } = await polled(Array.from({ length: 50 }, () => true as const))
     expect(listeners).toBe(0)
   })
 
-  test('a check that does not end in time has failed, and the reason says after how long', async () => {
+  test('a check that exceeds its timeout fails, and the reason names the timeout', async () => {
     const over = new AbortController()
     const reasons: string[] = []
-    let asked = 0
+    let attempts = 0
     const check: Check = (signal) => {
-      asked += 1
-      if (asked === 1) return Promise.resolve()
+      attempts += 1
+      if (attempts === 1) return Promise.resolve()
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(new Error('it did not answer')), { once: true })
       })

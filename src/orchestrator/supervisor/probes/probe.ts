@@ -1,39 +1,38 @@
 import type { Readable } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
-import type { ResolvedProbe } from '../../config/resolved.ts'
+import type { ProbeCheck, ResolvedProbe } from '../../config/resolved.ts'
 import type { LineTap } from '../output/lines.ts'
-import { checkExec, type ExecContext, checkHttpGet, checkTcpSocket } from './checks.ts'
-import { poll, type Check, type ProbeListener, TAKEN_FOR_ALIVE } from './poll.ts'
+import { checkExec, checkHttpGet, checkTcpSocket, type ExecContext } from './checks.ts'
+import { ASSUMED_ALIVE, type Check, poll, type ProbeListener } from './poll.ts'
 
-/** What a probe may look at: the child's lines, its notifications, and the world it runs in. */
-export interface Probed extends ExecContext {
+/** The inputs of a probe: the child's lines, its notifications, and its working directory and environment. */
+export interface ProbeContext extends ExecContext {
   readonly lines: LineTap
   readonly notifications: Readable | null
 }
 
-/**
- * Watches one child until `signal` is aborted. What a child says itself (a log line, a notification) is said once and holds;
- * what it is asked is asked again and again.
- */
-export function startProbe(probe: ResolvedProbe, probed: Probed, listener: ProbeListener, signal: AbortSignal): void {
+/** Probes one child until `signal` is aborted. A log line or a notification is reported once, all other checks are polled. */
+export function startProbe(
+  probe: ResolvedProbe,
+  context: ProbeContext,
+  listener: ProbeListener,
+  signal: AbortSignal,
+): void {
   const { check } = probe
-  if (check.type === 'log_line' || check.type === 'notify') {
-    if (check.type === 'log_line') awaitLogLine(check.pattern, probed.lines, listener.onReady, signal)
-    else if (probed.notifications !== null) awaitNotification(probed.notifications, listener.onReady, signal)
-    return
-  }
-  void poll(probe, checkOf(check, probed), listener, signal)
+  if (!isPassive(check)) void poll(probe, pollCheck(check, context), listener, signal)
+  else if (check.type === 'log_line') awaitLogLine(check.pattern, context.lines, listener.onReady, signal)
+  else if (context.notifications !== null) awaitNotification(context.notifications, listener.onReady, signal)
 }
 
-/** Asks one child whether it is alive until `signal` is aborted, and tells once if it is not. */
+/** Polls one child until `signal` is aborted or it fails, which is reported once. */
 export function startLivenessProbe(
   probe: ResolvedProbe,
-  probed: ExecContext,
+  context: ExecContext,
   onDead: (reason: string) => void,
   signal: AbortSignal,
 ): void {
   const { check } = probe
-  if (check.type === 'log_line' || check.type === 'notify') return
+  if (isPassive(check)) return
   const over = new AbortController()
   const stop = () => over.abort()
   signal.addEventListener('abort', stop, { once: true })
@@ -42,35 +41,40 @@ export function startLivenessProbe(
     stop()
     onDead(reason)
   }
-  void poll(probe, checkOf(check, probed), { onReady: () => {}, onUnhealthy }, over.signal, { from: TAKEN_FOR_ALIVE })
+  void poll(probe, pollCheck(check, context), { onReady: () => {}, onUnhealthy }, over.signal, { from: ASSUMED_ALIVE })
 }
 
-type AskedCheck = Extract<ResolvedProbe['check'], { type: 'tcp_socket' | 'http_get' | 'exec' }>
+type PassiveCheck = Extract<ProbeCheck, { type: 'log_line' | 'notify' }>
+type PolledCheck = Exclude<ProbeCheck, PassiveCheck>
 
-function checkOf(check: AskedCheck, probed: ExecContext): Check {
+function isPassive(check: ProbeCheck): check is PassiveCheck {
+  return check.type === 'log_line' || check.type === 'notify'
+}
+
+function pollCheck(check: PolledCheck, context: ExecContext): Check {
   if (check.type === 'tcp_socket') return (signal) => checkTcpSocket(check.host, check.port, signal)
   if (check.type === 'http_get') return (signal) => checkHttpGet(check.url, signal)
-  return (signal) => checkExec(check.command, probed, signal)
+  return (signal) => checkExec(check.command, context, signal)
 }
 
-/** Calls `onReady` once, at the first line of either stream that matches; colours in it are not in the way. */
-export function awaitLogLine(pattern: RegExp, tap: LineTap, onReady: () => void, signal: AbortSignal): void {
+/** Calls `onReady` once, at the first matching line of either stream, with or without its escape sequences. */
+export function awaitLogLine(pattern: RegExp, lines: LineTap, onReady: () => void, signal: AbortSignal): void {
   const done = new AbortController()
   const stop = () => done.abort()
   signal.addEventListener('abort', stop, { once: true })
-  // A global or sticky pattern would remember where it matched last.
-  const once = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ''))
+  // A global or sticky pattern would continue behind its last match.
+  const stateless = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ''))
   const listener = (line: string) => {
-    if (done.signal.aborted || !(once.test(line) || once.test(stripVTControlCharacters(line)))) return
+    if (done.signal.aborted || !(stateless.test(line) || stateless.test(stripVTControlCharacters(line)))) return
     signal.removeEventListener('abort', stop)
     stop()
     onReady()
   }
-  tap.listen(listener, done.signal)
+  lines.listen(listener, done.signal)
   if (signal.aborted) stop()
 }
 
-/** Calls `onReady` once, when a newline arrives. Whatever else comes is read and dropped. */
+/** Calls `onReady` once, at the first newline. All other input is dropped. */
 export function awaitNotification(notifications: Readable, onReady: () => void, signal: AbortSignal): void {
   const listener = (bytes: Buffer) => {
     if (!bytes.includes('\n')) return
