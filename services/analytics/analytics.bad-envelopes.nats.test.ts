@@ -44,10 +44,8 @@ describe('P-3, P-4, P-7: a bad envelope never decides for its neighbours', () =>
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',
       expect.stringMatching(/^not a raw envelope: /),
       'payload conversion of device device: line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',
-      expect.stringContaining(
-        'payload conversion of device hostile: the expression ran longer than its time limit of 250 ms',
-      ),
-      'payload conversion of device nan: a is NaN, which JSON cannot say',
+      expect.stringContaining('payload conversion of device hostile: the expression exceeded its time limit of 250 ms'),
+      'payload conversion of device nan: a is NaN, which JSON cannot represent',
       'payload conversion of device wrong: line 1, column 7: unknown variable "nothing"; the payload is "input"',
     ])
     expect(new Set(letters.map(({ subject }) => subject))).toEqual(new Set(['dead_letters.raw_envelopes']))

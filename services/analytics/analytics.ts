@@ -57,7 +57,7 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
     memoryLimitMb: environment.PONIX_ANALYTICS_WORKER_MEMORY_MB,
     onWorkerLost(death) {
       analyticsMetrics.workersLost.inc({ death })
-      logger.warn({ death }, 'an evaluation worker was stopped or died, and is replaced')
+      logger.warn({ death }, 'an evaluation worker was stopped or crashed; starting another')
     },
   })
   await pool.start()
@@ -79,7 +79,7 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
     },
     async close() {
       producer.close()
-      await Promise.all([pool.close(), recorder.close()])
+      await Promise.all([pool[Symbol.asyncDispose](), recorder.close()])
     },
   }
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
+import type { TaskResult, Task } from '../../src/cel/evaluation-scheduler.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
 import type { RawEnvelope } from '../../src/domain/entities.ts'
 import type { DeviceLookup } from './device-directory.ts'
@@ -20,7 +20,7 @@ const SIGNAL = new AbortController().signal
 
 let device: DeviceLookup
 let now: bigint
-let answer: Answer | undefined
+let answer: TaskResult | undefined
 let tasks: Task[]
 let withoutExpression: string[]
 let processor: RawEnvelopeProcessor
@@ -92,12 +92,12 @@ describe('P-4: what an expression cannot make JSON of is a dead letter with the 
     expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
       kind: 'dead_letter',
       cause: 'expression',
-      reason: expect.stringContaining('temperature at byte 0 needs 2 bytes of data, 1 are left'),
+      reason: expect.stringContaining('temperature at byte 0 needs 2 bytes of data, got 1'),
     })
   })
 
-  it('of an expression that rests', async () => {
-    answer = { ok: false, resting: true, reason: 'it rests' }
+  it('of an expression that is quarantined', async () => {
+    answer = { ok: false, reason: 'quarantined' }
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 

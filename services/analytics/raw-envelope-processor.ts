@@ -1,4 +1,4 @@
-import type { Answer, Task } from '../../src/cel/evaluation-scheduler.ts'
+import type { TaskResult, Task } from '../../src/cel/evaluation-scheduler.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { DeviceLookup } from './device-directory.ts'
@@ -27,7 +27,7 @@ export type RawOutcome = { readonly kind: 'processed'; readonly envelope: Proces
 
 export interface RawEnvelopeProcessorParts {
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup>
-  evaluate(task: Task): Promise<Answer>
+  evaluate(task: Task): Promise<TaskResult>
   now(): Instant
   /** Told once of each device without an expression. */
   onDeviceWithoutExpression(deviceId: string): void
@@ -96,7 +96,7 @@ export class RawEnvelopeProcessor {
   }
 }
 
-function failed(id: string, answer: Exclude<Answer, { ok: true }>, attempt: number): Failure {
+function failed(id: string, answer: Exclude<TaskResult, { ok: true }>, attempt: number): Failure {
   const reason = `payload conversion of device ${id}: ${answer.reason}`
   if (!('overloaded' in answer)) return { kind: 'dead_letter', cause: 'expression', reason }
   return { kind: attempt < PATIENCE_ATTEMPTS ? 'retry' : 'dead_letter', cause: 'overloaded', reason }

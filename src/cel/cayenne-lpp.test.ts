@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { LppError } from '../domain/errors.ts'
 import { decodeCayenneLpp, LPP_TYPES, type LppValue } from './cayenne-lpp.ts'
 
-/** How a test writes a type and what must come back: the counterpart of the decoder, made from the format's table alone. */
+/** An encoded value of one type and its expected decoding, derived from the format specification. */
 interface Sample {
   readonly id: number
   readonly name: string
@@ -91,7 +91,7 @@ function hex(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'))
 }
 
-/** What decoding throws, if it throws. */
+/** The error that decoding throws, or undefined. */
 function failure(payload: Uint8Array): unknown {
   try {
     decodeCayenneLpp(payload)
@@ -128,16 +128,16 @@ describe('P-5: Cayenne LPP', () => {
     expect(Object.fromEntries(decodeCayenneLpp(hex(payload)))).toEqual(expected)
   })
 
-  it('makes an empty map of an empty payload', () => {
+  it('decodes an empty payload to an empty map', () => {
     expect(decodeCayenneLpp(new Uint8Array()).size).toBe(0)
   })
 
-  it('reads a payload that is a window into a larger buffer', () => {
+  it('decodes a payload that is a view into a larger buffer', () => {
     const buffer = hex('FFFF 01 67 00FF FFFF')
     expect([...decodeCayenneLpp(buffer.subarray(2, 6))]).toEqual([['temperature_1', 25.5]])
   })
 
-  it.each(Object.entries(samples))('gives back what was encoded: %s', (name, sample) => {
+  it.each(Object.entries(samples))('decodes encoded values of type %s', (name, sample) => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 255 }), sample, (channel, field) => {
         expect([...decodeCayenneLpp(encode([[channel, field]]))]).toEqual([[`${name}_${channel}`, field.value]])
@@ -145,12 +145,12 @@ describe('P-5: Cayenne LPP', () => {
     )
   })
 
-  it('has a sample for every type it understands', () => {
+  it('has a test sample for every supported type', () => {
     const names = [...LPP_TYPES.values()].map((type) => type.name)
     expect(Object.keys(samples)).toEqual(names)
   })
 
-  it('lets the last field of a key win', () => {
+  it('keeps the last field of a duplicate key', () => {
     fc.assert(
       fc.property(fc.array(anyField, { maxLength: 40 }), (fields) => {
         const expected = new Map(fields.map(([channel, sample]) => [`${sample.name}_${channel}`, sample.value]))
@@ -159,7 +159,7 @@ describe('P-5: Cayenne LPP', () => {
     )
   })
 
-  it('refuses a payload that was cut anywhere but between two fields', () => {
+  it('rejects a payload truncated inside a field', () => {
     fc.assert(
       fc.property(fc.array(anyField, { minLength: 1, maxLength: 5 }), (fields) => {
         const whole = encode(fields)
@@ -175,7 +175,7 @@ describe('P-5: Cayenne LPP', () => {
     )
   })
 
-  it('refuses every unknown type and says where it stands', () => {
+  it('rejects every unknown type with its position', () => {
     for (let id = 0; id <= 255; id++) {
       if (LPP_TYPES.has(id)) continue
       const payload = Uint8Array.from([0, 0x67, 0, 0xff, 1, id, ...Array.from({ length: 16 }, () => 0)])
@@ -183,12 +183,12 @@ describe('P-5: Cayenne LPP', () => {
     }
   })
 
-  it('says what is missing of a short field', () => {
-    expect(() => decodeCayenneLpp(hex('01 67 00'))).toThrow('temperature at byte 0 needs 2 bytes of data, 1 are left')
-    expect(() => decodeCayenneLpp(hex('01 68 82 02'))).toThrow('the payload ends after a channel, at byte 3')
+  it('reports expected and actual size of a truncated field', () => {
+    expect(() => decodeCayenneLpp(hex('01 67 00'))).toThrow('temperature at byte 0 needs 2 bytes of data, got 1')
+    expect(() => decodeCayenneLpp(hex('01 68 82 02'))).toThrow('the payload ends after the channel at byte 3')
   })
 
-  it('never throws anything but an LppError', () => {
+  it('throws only LppError for any input', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (payload) => {
         const error = failure(payload)

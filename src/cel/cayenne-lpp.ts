@@ -1,12 +1,12 @@
 import { LppError } from '../domain/errors.ts'
 import { toRfc3339 } from '../domain/instant.ts'
 
-/** A decoded field: numbers are JavaScript numbers, `switch` a boolean, `colour` and `unix_time` text, vectors a record. */
+/** A decoded field: `switch` is a boolean, `colour` and `unix_time` are strings, vectors are records, all others numbers. */
 export type LppValue = number | boolean | string | Readonly<Record<string, number>>
 
 interface LppType {
   readonly name: string
-  /** Bytes of data after channel and type. */
+  /** Data bytes after channel and type. */
   readonly size: number
   read(view: DataView, offset: number): LppValue
 }
@@ -70,7 +70,7 @@ const gps: LppType = {
 
 const switched: LppType = { name: 'switch', size: 1, read: (view, offset) => view.getUint8(offset) !== 0 }
 
-/** Every type that is understood, by its number on the wire. */
+/** The supported types by their number on the wire. */
 export const LPP_TYPES: ReadonlyMap<number, LppType> = new Map([
   [0, u8('digital_input')],
   [1, u8('digital_output')],
@@ -101,8 +101,8 @@ export const LPP_TYPES: ReadonlyMap<number, LppType> = new Map([
 ])
 
 /**
- * Decodes a Cayenne Low Power Payload: fields of channel, type and big-endian data, under the key `{name}_{channel}`. The
- * last field of a key wins; an empty payload is an empty map. Throws LppError.
+ * Decodes a Cayenne Low Power Payload, a sequence of channel, type and big-endian data. The key of a field is
+ * `{name}_{channel}`; the last field of a key wins. Throws LppError.
  */
 export function decodeCayenneLpp(payload: Uint8Array): Map<string, LppValue> {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
@@ -110,7 +110,7 @@ export function decodeCayenneLpp(payload: Uint8Array): Map<string, LppValue> {
   let offset = 0
   while (offset < payload.length) {
     if (offset + 2 > payload.length)
-      throw new LppError(`Cayenne LPP: the payload ends after a channel, at byte ${offset}; a type was expected`)
+      throw new LppError(`Cayenne LPP: the payload ends after the channel at byte ${offset}; expected a type`)
     const channel = view.getUint8(offset)
     const type = LPP_TYPES.get(view.getUint8(offset + 1))
     if (type === undefined)
@@ -118,7 +118,7 @@ export function decodeCayenneLpp(payload: Uint8Array): Map<string, LppValue> {
     const start = offset + 2
     if (start + type.size > payload.length)
       throw new LppError(
-        `Cayenne LPP: ${type.name} at byte ${offset} needs ${type.size} bytes of data, ${payload.length - start} are left`,
+        `Cayenne LPP: ${type.name} at byte ${offset} needs ${type.size} bytes of data, got ${payload.length - start}`,
       )
     fields.set(`${type.name}_${channel}`, type.read(view, start))
     offset = start + type.size

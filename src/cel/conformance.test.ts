@@ -1,50 +1,50 @@
 import type { SimpleTest } from '@bufbuild/cel-spec/cel/expr/conformance/test/simple_pb.js'
 import { getConformanceSuite, type IncrementalTestSuite } from '@bufbuild/cel-spec/testdata/tests.js'
 import { expect, it } from 'vitest'
-import { failureOf, KNOWN_MISSES } from '../../test/rig/cel-conformance.ts'
+import { failureOf, KNOWN_FAILURES } from '../../test/rig/cel-conformance.ts'
 import { Evaluator } from './evaluator.ts'
 
-/** Extensions of the language, which P-2 does not ask for; and what needs a type checker, which nothing here is. */
-const NOT_OF_THE_CORE =
+/** Language extensions, which P-2 does not require, and tests of a static type checker. */
+const NOT_CORE =
   /^(bindings_ext|block_ext|encoders_ext|macros2|math_ext|optionals|proto2_ext|string_ext|type_deductions)$/
-/** A device has no other names and types than `input`, and JSON must be able to say the result. */
-const NOT_FOR_A_DEVICE = /unknown (variable|function|type) "|has no JSON form|JSON cannot say/
+/** A device's expression has only the variable `input`, and its result must be JSON. */
+const NOT_FOR_DEVICES = /unknown (variable|function|type) "|has no JSON form|JSON cannot represent/
 
 const core = getConformanceSuite()
-  .suites.filter(({ name }) => !NOT_OF_THE_CORE.test(name))
+  .suites.filter(({ name }) => !NOT_CORE.test(name))
   .flatMap((suite) => casesOf(suite))
-const knownMisses = Object.entries(KNOWN_MISSES).flatMap(([section, names]) =>
+const knownFailures = Object.entries(KNOWN_FAILURES).flatMap(([section, names]) =>
   names.map((name) => `${section}/${name}`),
 )
 
-function casesOf(suite: IncrementalTestSuite, above = ''): { readonly path: string; readonly test: SimpleTest }[] {
-  const path = `${above}${suite.name}/`
+function casesOf(suite: IncrementalTestSuite, parent = ''): { readonly path: string; readonly test: SimpleTest }[] {
+  const path = `${parent}${suite.name}/`
   const own = suite.tests.map(({ name, original }) => ({ path: `${path}${name}`, test: original }))
   return [...own, ...suite.suites.flatMap((inner) => casesOf(inner, path))]
 }
 
-it('P-2: of the core of the CEL specification all cases pass but the known misses, and those still fail', () => {
-  const missed = core.flatMap(({ path, test }) => {
+it('P-2: passes all core conformance tests of the CEL specification except the known failures', () => {
+  const failed = core.flatMap(({ path, test }) => {
     const failure = failureOf(test)
     return failure === undefined ? [] : [{ path, failure }]
   })
-  const passed = core.length - missed.length
+  const passed = core.length - failed.length
   const share = ((100 * passed) / core.length).toFixed(1)
   process.stdout.write(`${passed} of ${core.length} cases of the CEL core pass: ${share} %\n`)
   expect(core.length).toBeGreaterThan(1600)
-  expect(missed.filter(({ path }) => !knownMisses.includes(path))).toEqual([])
-  expect(knownMisses.filter((path) => !missed.some((miss) => miss.path === path))).toEqual([])
+  expect(failed.filter(({ path }) => !knownFailures.includes(path))).toEqual([])
+  expect(knownFailures.filter((path) => !failed.some((failure) => failure.path === path))).toEqual([])
 })
 
-it('P-2: an expression of a device takes what the specification takes, and fails where the specification fails', () => {
+it('P-2: evaluates a device expression successfully exactly where the specification does', () => {
   const evaluator = new Evaluator()
-  const ofADevice = core.filter(({ test }) => Object.keys(test.bindings).length === 0 && test.container === '')
-  const differing = ofADevice.flatMap(({ path, test }) => {
+  const deviceCases = core.filter(({ test }) => Object.keys(test.bindings).length === 0 && test.container === '')
+  const differences = deviceCases.flatMap(({ path, test }) => {
     const result = evaluator.evaluate(`{"result": (${test.expr}\n)}`, new Uint8Array())
     const reason = result.ok ? undefined : result.reason
     if (result.ok !== (test.resultMatcher.case === 'evalError')) return []
-    return reason !== undefined && NOT_FOR_A_DEVICE.test(reason) ? [] : [{ path, reason }]
+    return reason !== undefined && NOT_FOR_DEVICES.test(reason) ? [] : [{ path, reason }]
   })
-  expect(ofADevice.length).toBeGreaterThan(1000)
-  expect(differing.filter(({ path }) => !knownMisses.includes(path))).toEqual([])
+  expect(deviceCases.length).toBeGreaterThan(1000)
+  expect(differences.filter(({ path }) => !knownFailures.includes(path))).toEqual([])
 })

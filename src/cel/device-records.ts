@@ -1,82 +1,94 @@
-/** What is known of devices: whose expression has proven to be quick, and whose is slow or was stopped. */
-export class DeviceRecords {
-  readonly #records = new Map<string, DeviceRecord>()
-  /** The expressions of those that have proven to be quick. */
-  readonly #quick = new Map<string, string>()
-  readonly #limits: {
-    readonly slowMs: number
-    readonly timeLimitMs: number
-    readonly strikesToRest: number
-    readonly restMs: number
-    readonly probationMs: number
-  }
+import { evictOldest } from '../domain/fifo.ts'
 
-  constructor(limits: {
-    readonly slowMs: number
-    readonly timeLimitMs: number
-    readonly strikesToRest: number
-    readonly restMs: number
-    readonly probationMs: number
-  }) {
+export interface DeviceLimits {
+  /** An evaluation that takes longer moves its device to the slow lane. */
+  readonly slowMs: number
+  /** Time limit of one evaluation. */
+  readonly timeLimitMs: number
+  /** Consecutive failures after which an expression is quarantined. */
+  readonly failuresToQuarantine: number
+  readonly quarantineMs: number
+  /** After a failure the device stays in the slow lane at least this long, even if its evaluations are quick. */
+  readonly probationMs: number
+}
+
+interface Device {
+  readonly key: string
+  readonly source: string
+}
+
+interface DeviceRecord {
+  /** The expression the record describes; another expression starts without a record. */
+  readonly source: string
+  readonly expectedMs: number
+  readonly failures: number
+  readonly quarantinedUntil: number
+  readonly probationUntil: number
+}
+
+const MAX_RECORDS = 10_000
+const MAX_QUICK = 20_000
+
+/** Evaluation history per device: which expressions are known to be quick, and which are slow or have failed. */
+export class DeviceRecords {
+  /** Devices that are slow, failed or on probation. */
+  readonly #records = new Map<string, DeviceRecord>()
+  /** The expression of each device whose last evaluation was quick. */
+  readonly #quick = new Map<string, string>()
+  readonly #limits: DeviceLimits
+
+  constructor(limits: DeviceLimits) {
     this.#limits = limits
   }
 
-  /** Until when the device's expression rests; undefined when it may run. */
-  restsUntil(device: Device, now: number): number | undefined {
+  /** The end of the quarantine; undefined when the expression may run. */
+  quarantinedUntil(device: Device, now: number): number | undefined {
     const record = this.#find(device)
-    return record !== undefined && record.restsUntil > now ? record.restsUntil : undefined
+    return record !== undefined && record.quarantinedUntil > now ? record.quarantinedUntil : undefined
   }
 
-  /** How long an evaluation takes; undefined for a device that is not slow. */
+  /** Expected duration of an evaluation; undefined for a device that is not slow. */
   expectedSlowMs(device: Device): number | undefined {
     return this.#find(device)?.expectedMs
   }
 
-  /** Whether the last evaluation of the device's expression is known to have been quick. */
-  isProven({ key, source }: Device): boolean {
+  isQuick({ key, source }: Device): boolean {
     return this.#quick.get(key) === source
   }
 
-  /** An evaluation came to its end; `slowMs` is its duration if it was slow. A quick one clears the device, but on probation. */
-  noteDuration(device: Device, slowMs: number | undefined, now: number): void {
+  /** Records a finished evaluation; `slowMs` is its duration if it was slow. */
+  recordDuration(device: Device, slowMs: number | undefined, now: number): void {
     const record = this.#find(device)
-    const clearsAt = record?.clearsAt ?? 0
-    if (slowMs !== undefined) {
-      // It may have been the machine: once is not enough to say how long it takes.
-      const expectedMs = record === undefined ? this.#limits.slowMs : slowMs
-      this.#set(device, { expectedMs, strikes: 0, restsUntil: 0, clearsAt })
-    } else if (clearsAt > now)
-      this.#set(device, { expectedMs: this.#limits.slowMs, strikes: 0, restsUntil: 0, clearsAt })
-    else {
+    const probationUntil = record?.probationUntil ?? 0
+    if (slowMs === undefined && probationUntil <= now) {
       if (record !== undefined) this.#records.delete(device.key)
-      if (!this.isProven(device)) this.#prove(device)
+      if (!this.isQuick(device)) this.#setQuick(device)
+      return
     }
+    // A single measurement is not trusted: the machine may have been stalled.
+    const expectedMs = record === undefined ? this.#limits.slowMs : (slowMs ?? this.#limits.slowMs)
+    this.#set(device, { expectedMs, failures: 0, quarantinedUntil: 0, probationUntil })
   }
 
-  /** A worker was lost while it ran the device's expression. */
-  suspect(device: Device): void {
+  /** A worker was lost while it evaluated the device's expression. */
+  recordSuspicion(device: Device): void {
     const { timeLimitMs: expectedMs } = this.#limits
-    this.#set(device, { strikes: 0, restsUntil: 0, clearsAt: 0, ...this.#find(device), expectedMs })
+    this.#set(device, { failures: 0, quarantinedUntil: 0, probationUntil: 0, ...this.#find(device), expectedMs })
   }
 
-  /** The expression was stopped for good on one payload. After enough of these in a row it rests. */
-  strike(device: Device, now: number): void {
-    const { timeLimitMs, strikesToRest, restMs, probationMs } = this.#limits
-    const strikes = (this.#find(device)?.strikes ?? 0) + 1
-    // After the rest one more strike is enough for the next one.
-    const restsUntil = strikes >= strikesToRest ? now + restMs : 0
-    this.#set(device, {
-      expectedMs: timeLimitMs,
-      strikes,
-      restsUntil,
-      clearsAt: Math.max(now, restsUntil) + probationMs,
-    })
+  /** The expression failed on one payload. After enough consecutive failures it is quarantined, and after a quarantine by one more. */
+  recordFailure(device: Device, now: number): void {
+    const { timeLimitMs, failuresToQuarantine, quarantineMs, probationMs } = this.#limits
+    const failures = (this.#find(device)?.failures ?? 0) + 1
+    const quarantinedUntil = failures >= failuresToQuarantine ? now + quarantineMs : 0
+    const probationUntil = Math.max(now, quarantinedUntil) + probationMs
+    this.#set(device, { expectedMs: timeLimitMs, failures, quarantinedUntil, probationUntil })
   }
 
-  #prove({ key, source }: Device): void {
+  #setQuick({ key, source }: Device): void {
     this.#quick.delete(key)
     this.#quick.set(key, source)
-    forgetOldest(this.#quick, MAX_PROVEN)
+    evictOldest(this.#quick, MAX_QUICK)
   }
 
   #find(device: Device): DeviceRecord | undefined {
@@ -88,30 +100,6 @@ export class DeviceRecords {
     this.#quick.delete(device.key)
     this.#records.delete(device.key)
     this.#records.set(device.key, { ...record, source: device.source })
-    forgetOldest(this.#records, MAX_RECORDS)
+    evictOldest(this.#records, MAX_RECORDS)
   }
-}
-
-function forgetOldest(map: Map<string, unknown>, mostEntries: number): void {
-  if (map.size <= mostEntries) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
-}
-
-const MAX_RECORDS = 10_000
-const MAX_PROVEN = 20_000
-
-interface Device {
-  readonly key: string
-  readonly source: string
-}
-
-interface DeviceRecord {
-  /** The expression that the record is about: another expression starts afresh. */
-  readonly source: string
-  readonly expectedMs: number
-  readonly strikes: number
-  readonly restsUntil: number
-  /** Until when it is on probation. */
-  readonly clearsAt: number
 }

@@ -1,17 +1,14 @@
-import { create } from '@bufbuild/protobuf'
-import type { Registry } from '@bufbuild/protobuf'
+import { create, type Registry } from '@bufbuild/protobuf'
 import { TimestampSchema } from '@bufbuild/protobuf/wkt'
-import { celEnv, celFunc, celMap, CelScalar, mapType, objectType } from '@bufbuild/cel'
-import type { CelInput, CelType } from '@bufbuild/cel'
-import { decodeCayenneLpp } from './cayenne-lpp.ts'
-import type { LppValue } from './cayenne-lpp.ts'
+import { celEnv, celFunc, celMap, CelScalar, mapType, objectType, type CelInput, type CelType } from '@bufbuild/cel'
+import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
 
-/** The name under which an expression sees the payload. */
+/** The variable with the payload. */
 export const INPUT_VARIABLE = 'input'
 
-/** What one evaluation may build of strings and bytes. Byte arrays live outside the heap, where no memory limit reaches. */
+/** Strings and bytes that one evaluation may build. Byte arrays are outside the heap, where the memory limit does not apply. */
 const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
 
 const LATEST_TIMESTAMP_SECONDS = 253_402_300_799n
@@ -22,7 +19,7 @@ const decoder = new TextDecoder(undefined, { fatal: true })
 
 let budget = BUILD_BUDGET_BYTES
 
-/** To be called before each evaluation: evaluations are synchronous, so one counter per thread is enough. */
+/** Call before each evaluation. Evaluations are synchronous, so one counter per thread is enough. */
 export function resetBuildBudget(): void {
   budget = BUILD_BUDGET_BYTES
 }
@@ -59,7 +56,7 @@ function stringToBytes(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
-/** The library reads the integer as milliseconds; the CEL specification, and every other implementation, as seconds. */
+/** The library reads the integer as milliseconds; the CEL specification defines seconds. */
 function secondsToTimestamp(seconds: bigint) {
   if (seconds > LATEST_TIMESTAMP_SECONDS || seconds < EARLIEST_TIMESTAMP_SECONDS)
     throw new Error('timestamp out of range')
@@ -67,25 +64,22 @@ function secondsToTimestamp(seconds: bigint) {
 }
 
 function lppToCel(value: LppValue): CelInput {
-  if (typeof value !== 'object') return value
-  return celMap(new Map(Object.entries(value)))
+  return typeof value === 'object' ? celMap(new Map(Object.entries(value))) : value
 }
 
 function decodeLpp(payload: Uint8Array) {
-  const decoded = decodeCayenneLpp(payload)
-  return celMap(new Map([...decoded].map(([name, value]) => [name, lppToCel(value)])))
+  return celMap(new Map([...decodeCayenneLpp(payload)].map(([name, value]) => [name, lppToCel(value)])))
 }
 
-/** What of an environment is not the same for all: names that an expression sees besides the functions. */
 export interface EnvironmentNames<Variables extends Record<string, CelType>> {
   readonly variables: Variables
-  /** Where names without a dot in front are looked for first. */
+  /** Names without a leading dot are resolved here first. */
   readonly namespace?: string
   /** Message types besides the well-known ones. */
   readonly registry?: Registry
 }
 
-/** The standard library of CEL as every expression has it, with `cayenne_lpp_decode`, and these names. */
+/** The standard library of CEL, `cayenne_lpp_decode`, and these names. */
 export function environmentWith<const Variables extends Record<string, CelType>>(names: EnvironmentNames<Variables>) {
   return celEnv({
     ...names,
@@ -100,5 +94,5 @@ export function environmentWith<const Variables extends Record<string, CelType>>
   })
 }
 
-/** What a device's expression may use: `input`, `cayenne_lpp_decode` and the standard library of CEL. */
+/** The environment of a device's expression. */
 export const environment = environmentWith({ variables: { [INPUT_VARIABLE]: BYTES } })

@@ -1,106 +1,91 @@
-import {
-  EvaluationScheduler,
-  DEFAULT_LIMITS,
-  type Answer,
-  type Death,
-  type Job,
-  type SchedulerLimits,
-  type Task,
-  type WorkerKind,
-} from './evaluation-scheduler.ts'
-import { EvaluationWorker, type JobOutcome } from './evaluation-worker.ts'
-import { sizeProblem } from './worker-protocol.ts'
+import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
+import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure, WorkerKind } from './evaluation-scheduler.ts'
+import { EvaluationWorker } from './evaluation-worker.ts'
+import { sourceSizeError } from './worker-protocol.ts'
 
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */
   readonly workerUrl: URL
-  /** At least 2: one is for what is slow or unknown, all others are for quick expressions. Default 2. */
+  /** At least 2: one background worker, all others for quick expressions. Default 2. */
   readonly workers?: number
   /** Heap of one worker. Default 64 MB. */
   readonly memoryLimitMb?: number
   readonly limits?: Partial<SchedulerLimits>
-  /** Told of every worker that was lost in the middle of a job. */
-  onWorkerLost?(death: Death): void
+  /** Called for every worker that was lost during a job. */
+  onWorkerLost?(failure: WorkerFailure): void
 }
 
 interface PendingTask extends Task {
-  resolve(answer: Answer): void
+  resolve(result: TaskResult): void
   reject(error: unknown): void
 }
 
-type State = 'open' | 'closed'
-
 const MIN_WORKERS = 2
 const RESTART_DELAY_MS = 1000
-/** A tenth of the processor's time where others want it, all of it where nobody does (sched(7)). */
+/** About a tenth of the processor while others need it, all of it otherwise (sched(7)). */
 const BACKGROUND_NICENESS = 10
 
 /**
- * Evaluates expressions of strangers in worker threads, each evaluation bounded in time and memory. A worker that had to be
- * stopped is replaced. One device's expression neither slows nor drops another's messages (see EvaluationScheduler): what is slow,
- * or not known yet, runs behind all else on the machine.
+ * Evaluates untrusted expressions in worker threads, each evaluation bounded in time and memory. A worker that was stopped is
+ * replaced. One device's expression neither delays nor drops another device's messages (see EvaluationScheduler): expressions
+ * that are slow or new run in a background thread of low priority.
  */
 export class EvaluationPool implements AsyncDisposable {
   readonly #options: EvaluationPoolOptions
   readonly #scheduler: EvaluationScheduler<PendingTask>
   readonly #limits: SchedulerLimits
-  readonly #size: number
-  readonly #workers = new Map<EvaluationWorker, WorkerKind>()
+  readonly #workers = new Set<EvaluationWorker>()
   readonly #idle: Readonly<Record<WorkerKind, EvaluationWorker[]>> = { quick: [], background: [] }
-  readonly #unanswered = new Set<PendingTask>()
-  #state: State = 'open'
+  readonly #pending = new Set<PendingTask>()
   readonly #restarts = new Set<NodeJS.Timeout>()
-  #dispatchIsDue = false
+  #closed = false
+  #dispatchScheduled = false
 
   constructor(options: EvaluationPoolOptions) {
     this.#options = options
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#scheduler = new EvaluationScheduler(this.#limits)
-    this.#size = Math.max(MIN_WORKERS, options.workers ?? MIN_WORKERS)
   }
 
-  /** Starts the workers; rejects when they cannot be started. */
+  /** Starts the workers; rejects when one does not start. */
   async start(): Promise<void> {
+    const quickWorkers = Math.max(MIN_WORKERS, this.#options.workers ?? MIN_WORKERS) - 1
+    const quick = Array.from({ length: quickWorkers }, () => this.#spawn('quick'))
     try {
-      const kinds = Array.from({ length: this.#size }, (_, index) => (index === 0 ? 'background' : 'quick'))
-      await Promise.all(kinds.map((kind) => this.#spawn(kind)))
+      await Promise.all([this.#spawn('background'), ...quick])
     } catch (error) {
-      await this.close()
+      await this[Symbol.asyncDispose]()
       throw error
     }
   }
 
-  /** Workers that live, and tasks that wait. */
+  /** Live workers, and queued tasks. */
   get usage(): { readonly workers: number; readonly quick: number; readonly slow: number } {
     return { workers: this.#workers.size, ...this.#scheduler.queued }
   }
 
   /** Rejects only when the pool is closed. */
-  evaluate(task: Task): Promise<Answer> {
+  evaluate(task: Task): Promise<TaskResult> {
     return new Promise((resolve, reject) => {
-      if (this.#state === 'closed') return reject(new Error('the evaluation pool is closed'))
-      // Not checked before it was written: plain SQL puts any text there. A job may bring many sources to a worker.
-      const tooLong = sizeProblem(task.source)
+      if (this.#closed) return reject(new Error('the evaluation pool is closed'))
+      // Sources written with plain SQL are unchecked, and a job may carry many sources to a worker.
+      const tooLong = sourceSizeError(task.source)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
       const pending: PendingTask = { key: task.key, source: task.source, payload: task.payload, resolve, reject }
-      const answer = this.#scheduler.submit(pending, Date.now())
-      if (answer !== undefined) return resolve(answer)
-      this.#unanswered.add(pending)
-      this.#dispatchSoon()
+      const result = this.#scheduler.submit(pending, Date.now())
+      if (result !== undefined) return resolve(result)
+      this.#pending.add(pending)
+      this.#scheduleDispatch()
     })
   }
 
-  /** Stops the workers; what still waits is rejected. */
-  async close(): Promise<void> {
-    this.#state = 'closed'
-    for (const timer of this.#restarts) clearTimeout(timer)
-    for (const pending of this.#unanswered) pending.reject(new Error('the evaluation pool is closed'))
-    this.#unanswered.clear()
-    await Promise.all([...this.#workers.keys()].map((worker) => worker.stop()))
-  }
-
+  /** Stops the workers; pending evaluations are rejected. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
+    this.#closed = true
+    for (const timer of this.#restarts) clearTimeout(timer)
+    for (const pending of this.#pending) pending.reject(new Error('the evaluation pool is closed'))
+    this.#pending.clear()
+    await Promise.all([...this.#workers].map((worker) => worker.stop()))
   }
 
   async #spawn(kind: WorkerKind): Promise<void> {
@@ -112,51 +97,51 @@ export class EvaluationPool implements AsyncDisposable {
       niceness: kind === 'background' ? BACKGROUND_NICENESS : 0,
       resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
     })
-    this.#workers.set(worker, kind)
+    this.#workers.add(worker)
     try {
       await worker.ready
     } catch (error) {
       this.#workers.delete(worker)
       throw new Error('an evaluation worker did not start', { cause: error })
     }
-    void worker.ended.then(() => this.#replace(worker, kind))
+    void worker.ended.then(() => this.#onWorkerExit(worker, kind))
     this.#idle[kind].push(worker)
-    this.#dispatchSoon()
+    this.#scheduleDispatch()
   }
 
-  #replace(worker: EvaluationWorker, kind: WorkerKind): void {
+  #onWorkerExit(worker: EvaluationWorker, kind: WorkerKind): void {
     this.#workers.delete(worker)
     const at = this.#idle[kind].indexOf(worker)
     if (at >= 0) this.#idle[kind].splice(at, 1)
-    this.#refill(kind)
+    this.#respawn(kind)
   }
 
-  /** A worker that does not start (no memory, no file) is tried again, not in a tight loop. */
-  #refill(kind: WorkerKind): void {
-    if (this.#state === 'closed') return
+  /** Retries after a delay while a worker does not start (no memory, no file). */
+  #respawn(kind: WorkerKind): void {
+    if (this.#closed) return
     this.#spawn(kind).catch(() => {
-      if (this.#state === 'closed') return
+      if (this.#closed) return
       const timer = setTimeout(() => {
         this.#restarts.delete(timer)
-        this.#refill(kind)
+        this.#respawn(kind)
       }, RESTART_DELAY_MS)
       this.#restarts.add(timer)
     })
   }
 
-  /** Tasks that come in one turn of the event loop share their jobs. */
-  #dispatchSoon(): void {
-    if (this.#dispatchIsDue) return
-    this.#dispatchIsDue = true
+  /** Tasks submitted in one turn of the event loop share jobs. */
+  #scheduleDispatch(): void {
+    if (this.#dispatchScheduled) return
+    this.#dispatchScheduled = true
     queueMicrotask(() => {
-      this.#dispatchIsDue = false
+      this.#dispatchScheduled = false
       this.#dispatch()
     })
   }
 
   #dispatch(): void {
     for (const kind of ['quick', 'background'] as const) {
-      while (this.#idle[kind].length > 0 && this.#state === 'open') {
+      while (this.#idle[kind].length > 0 && !this.#closed) {
         const job = this.#scheduler.next(kind)
         const worker = job === undefined ? undefined : this.#idle[kind].pop()
         if (job === undefined || worker === undefined) break
@@ -170,26 +155,24 @@ export class EvaluationPool implements AsyncDisposable {
     const outcome = await worker.run(job.tasks, (index, evaluation) => {
       answered = index + 1
       const task = job.tasks[index]
-      if (task !== undefined) this.#answer(task, evaluation)
+      if (task !== undefined) this.#settle(task, evaluation)
     })
     if (worker.usable) this.#idle[kind].push(worker)
-    if (outcome.kind === 'done') this.#answerAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
-    else this.#bury(job, answered, outcome)
-    this.#dispatchSoon()
+    if (outcome.kind === 'done') this.#settleAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
+    else if (!this.#closed) {
+      const { index, failure } = outcome
+      this.#options.onWorkerLost?.(failure)
+      this.#settleAll(this.#scheduler.workerLost(job, answered, index, failure, Date.now()))
+    }
+    this.#scheduleDispatch()
   }
 
-  #bury(job: Job<PendingTask>, answered: number, outcome: Extract<JobOutcome, { kind: 'died' }>): void {
-    if (this.#state === 'closed') return
-    this.#options.onWorkerLost?.(outcome.death)
-    this.#answerAll(this.#scheduler.died(job, answered, outcome.index, outcome.death, Date.now()))
+  #settleAll(results: ReadonlyMap<PendingTask, TaskResult>): void {
+    for (const [task, result] of results) this.#settle(task, result)
   }
 
-  #answerAll(answers: ReadonlyMap<PendingTask, Answer>): void {
-    for (const [task, answer] of answers) this.#answer(task, answer)
-  }
-
-  #answer(task: PendingTask, answer: Answer): void {
-    this.#unanswered.delete(task)
-    task.resolve(answer)
+  #settle(task: PendingTask, result: TaskResult): void {
+    this.#pending.delete(task)
+    task.resolve(result)
   }
 }

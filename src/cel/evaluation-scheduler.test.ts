@@ -18,32 +18,32 @@ function submit(...tasks: Task[]): void {
   for (const each of tasks) expect(scheduler.submit(each, NOW)).toBeUndefined()
 }
 
-/** Without a kind: of a background worker first. */
+/** Without a kind: the next background job, else the next quick one. */
 function next(kind?: WorkerKind): Job<Task> {
   const job = kind === undefined ? (scheduler.next('background') ?? scheduler.next('quick')) : scheduler.next(kind)
-  if (job === undefined) throw new Error('there is no job')
+  if (job === undefined) throw new Error('no job')
   return job
 }
 
-/** Lets the devices of these tasks be known as quick. */
-function prove(...tasks: Task[]): void {
+/** Records the devices of these tasks as quick. */
+function makeQuick(...tasks: Task[]): void {
   for (const each of tasks) {
     submit({ ...each })
     scheduler.finished(next(), 1, new Map(), NOW)
   }
 }
 
-/** Stops the same task twice: its suspicion and its end. */
-function condemn(victim: Task, now = NOW) {
-  submit(victim)
+/** Loses the worker of this task twice: suspicion, then failure. */
+function failTwice(target: Task, now = NOW) {
+  submit(target)
   const first = next()
-  scheduler.died(first, 0, first.tasks.indexOf(victim), 'time', now)
+  scheduler.workerLost(first, 0, first.tasks.indexOf(target), 'time', now)
   const again = next()
-  expect(again).toEqual({ lane: 'slow', tasks: [victim] })
-  return scheduler.died(again, 0, 0, 'time', now)
+  expect(again).toEqual({ lane: 'slow', tasks: [target] })
+  return scheduler.workerLost(again, 0, 0, 'time', now)
 }
 
-/** Lets a device be known as one whose evaluation takes so long. */
+/** Records a device as slow with this duration. */
 function makeSlow(key: string, ms: number): void {
   for (let time = 0; time < 2; time++) {
     submit(task(key, 'slow'))
@@ -51,59 +51,58 @@ function makeSlow(key: string, ms: number): void {
   }
 }
 
-describe('P-3: a lost worker is held against the task that ran, and against no other', () => {
-  it('hears the suspect again alone, and puts its neighbours back to the front', () => {
+describe('P-3: only the task that ran is responsible for a lost worker', () => {
+  it('retries the suspect alone and returns the other tasks to the front', () => {
     const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
-    prove(before, guilty, after)
+    makeQuick(before, guilty, after)
     submit(before, guilty, after)
-    expect(scheduler.died(next(), 0, 1, 'time', NOW).size).toBe(0)
+    expect(scheduler.workerLost(next(), 0, 1, 'time', NOW).size).toBe(0)
     expect(next('quick')).toEqual({ lane: 'quick', tasks: [before, after] })
     expect(scheduler.next('quick')).toBeUndefined()
     expect(next('background')).toEqual({ lane: 'slow', tasks: [guilty] })
   })
 
-  it('does not run again what was answered before the worker was lost', () => {
+  it('does not rerun tasks with a result', () => {
     const [answered, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
-    prove(answered, guilty, after)
+    makeQuick(answered, guilty, after)
     submit(answered, guilty, after)
-    scheduler.died(next(), 1, 1, 'time', NOW)
+    scheduler.workerLost(next(), 1, 1, 'time', NOW)
     expect(next('quick').tasks).toEqual([after])
   })
 
-  it('answers for the task that was stopped twice, and says what to do', () => {
+  it('fails the task that was stopped twice, with advice', () => {
     const guilty = task('b', 'bad')
-    const answers = condemn(guilty)
+    const answers = failTwice(guilty)
     expect([...answers.keys()]).toEqual([guilty])
     expect(answers.get(guilty)).toEqual({
       ok: false,
-      reason: expect.stringMatching(/longer than its time limit of 250 ms, twice.*make it cheaper/),
+      reason: expect.stringMatching(/exceeded its time limit of 250 ms twice.*simplify it/),
     })
     expect(scheduler.queued).toEqual({ quick: 0, slow: 0 })
   })
 
-  it('acquits a suspect that is quick the second time', () => {
+  it('clears a suspect that is quick the second time', () => {
     const suspect = task('b', 'bad')
     submit(suspect)
-    scheduler.died(next(), 0, 0, 'time', NOW)
+    scheduler.workerLost(next(), 0, 0, 'time', NOW)
     const job = next()
     scheduler.finished(job, job.tasks.length, new Map(), NOW)
     submit(task('b', 'bad'))
     expect(next('quick').lane).toBe('quick')
   })
 
-  it('lets an expression rest that was stopped three times in a row, and tries it again afterwards', () => {
-    for (let strike = 0; strike < 3; strike++) condemn(task('b', 'bad'))
-    const resting = scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.restMs - 1)
-    expect(resting).toMatchObject({
+  it('quarantines an expression after three consecutive failures, then runs it again', () => {
+    for (let failure = 0; failure < 3; failure++) failTwice(task('b', 'bad'))
+    const quarantined = scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.quarantineMs - 1)
+    expect(quarantined).toMatchObject({
       ok: false,
-      resting: true,
       reason: expect.stringContaining('2026-01-01T00:00:30.000Z'),
     })
-    expect(scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.restMs)).toBeUndefined()
+    expect(scheduler.submit(task('b', 'bad'), NOW + DEFAULT_LIMITS.quarantineMs)).toBeUndefined()
   })
 
-  it('keeps a device whose expression was stopped for good among the slow ones for a while, however quick it is then', () => {
-    condemn(task('b', 'bad'))
+  it('keeps a failed device in the slow lane during its probation', () => {
+    failTwice(task('b', 'bad'))
     submit(task('b', 'bad'), task('b', 'bad'))
     scheduler.finished(next('background'), 1, new Map(), NOW + DEFAULT_LIMITS.probationMs - 1)
     expect(scheduler.next('quick')).toBeUndefined()
@@ -112,17 +111,17 @@ describe('P-3: a lost worker is held against the task that ran, and against no o
     expect(next('quick').tasks).toHaveLength(1)
   })
 
-  it('tries a changed expression of the same device at once, and the same expression of another device', () => {
-    for (let strike = 0; strike < 3; strike++) condemn(task('b', 'bad'))
-    expect(scheduler.submit(task('b', 'mended'), NOW)).toBeUndefined()
+  it('accepts a changed expression of a quarantined device, and its expression on another device', () => {
+    for (let failure = 0; failure < 3; failure++) failTwice(task('b', 'bad'))
+    expect(scheduler.submit(task('b', 'fixed'), NOW)).toBeUndefined()
     expect(scheduler.submit(task('c', 'bad'), NOW)).toBeUndefined()
     expect(next().tasks).toHaveLength(2)
   })
 })
 
-describe('P-3: an expression that is still to show what it takes shares no job with those that have', () => {
-  it('runs where the slow ones run, and all that waits of its device goes to the quick ones once it was quick', () => {
-    prove(task('b'))
+describe('P-3: new expressions share no job with quick ones', () => {
+  it('runs on a background worker, and its queued tasks move to the quick lane after a quick evaluation', () => {
+    makeQuick(task('b'))
     submit(task('a'), task('a'), task('b'))
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
     expect(scheduler.next('quick')).toBeUndefined()
@@ -134,8 +133,8 @@ describe('P-3: an expression that is still to show what it takes shares no job w
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
-  it('counts anew when the expression is changed, or was slow', () => {
-    prove(task('a'))
+  it('becomes new again when the expression changes or was slow', () => {
+    makeQuick(task('a'))
     submit(task('a', 'changed'))
     expect(scheduler.next('quick')).toBeUndefined()
     expect(next('background').lane).toBe('new')
@@ -145,7 +144,7 @@ describe('P-3: an expression that is still to show what it takes shares no job w
     expect(next('background').lane).toBe('new')
   })
 
-  it('takes turns with the slow ones, whichever are more', () => {
+  it('alternates with the slow lane', () => {
     makeSlow('a', 30)
     submit(...Array.from({ length: 3 }, () => task('a', 'slow')))
     const lanes: string[] = []
@@ -157,10 +156,10 @@ describe('P-3: an expression that is still to show what it takes shares no job w
   })
 })
 
-describe('P-3: slow expressions have a lane of their own', () => {
-  it('sends a device there whose evaluation was slow, and back when it was quick again', () => {
+describe('P-3: slow lane', () => {
+  it('takes a device after a slow evaluation and releases it after a quick one', () => {
     makeSlow('a', 30)
-    prove(task('b'))
+    makeQuick(task('b'))
     submit(task('a', 'slow'), task('b'))
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
     const job = next('background')
@@ -169,7 +168,7 @@ describe('P-3: slow expressions have a lane of their own', () => {
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
-  it('gives the slow lane one task at a time, and never to a worker that must stay free', () => {
+  it('has jobs of one task, for background workers only', () => {
     makeSlow('a', 30)
     submit(task('a', 'slow'), task('a', 'slow'))
     expect(scheduler.next('quick')).toBeUndefined()
@@ -177,46 +176,46 @@ describe('P-3: slow expressions have a lane of their own', () => {
     expect(scheduler.queued).toEqual({ quick: 0, slow: 1 })
   })
 
-  it('moves there what waits of a device as soon as it is known to be slow, as far as there is room', () => {
+  it('takes the queued tasks of a device that became slow, up to its capacity', () => {
     const [first, ...waiting] = Array.from({ length: 8 }, () => task('a', 'slow'))
-    if (first === undefined) throw new Error('there is none')
-    prove(first, task('b'))
+    if (first === undefined) throw new Error('no task')
+    makeQuick(first, task('b'))
     submit(first)
     const job = next('quick')
     submit(...waiting, task('b'))
     expect(scheduler.finished(job, 1, new Map([[0, 240]]), NOW).size).toBe(0)
     expect(scheduler.queued).toEqual({ quick: 1, slow: 7 })
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'b' }] })
-    // Only the second time it is believed how long it takes.
+    // The measured duration is used from the second time on.
     const answers = scheduler.finished(next('background'), 1, new Map([[0, 240]]), NOW)
     expect([...answers.keys()]).toEqual(waiting.slice(5))
     expect([...answers.values()].every((answer) => 'overloaded' in answer)).toBe(true)
     expect(scheduler.queued).toEqual({ quick: 0, slow: 4 })
   })
 
-  it('sends all that waits of a device back to the quick ones when it was quick again', () => {
+  it('releases the queued tasks of a device after a quick evaluation', () => {
     makeSlow('a', 30)
     submit(task('a', 'slow'), task('a', 'slow'))
     scheduler.finished(next('background'), 1, new Map(), NOW)
     expect(next('quick')).toMatchObject({ lane: 'quick', tasks: [{ key: 'a' }] })
   })
 
-  it('answers what waits of a device whose expression begins to rest', () => {
-    for (let strike = 0; strike < 2; strike++) condemn(task('b', 'bad'))
+  it('fails the queued tasks of a device that is quarantined', () => {
+    for (let failure = 0; failure < 2; failure++) failTwice(task('b', 'bad'))
     const [last, waiting] = [task('b', 'bad'), task('b', 'bad')]
     submit(last, waiting)
-    scheduler.died(next(), 0, 0, 'time', NOW)
-    const answers = scheduler.died(next(), 0, 0, 'time', NOW)
+    scheduler.workerLost(next(), 0, 0, 'time', NOW)
+    const answers = scheduler.workerLost(next(), 0, 0, 'time', NOW)
     expect(answers.get(last)).toMatchObject({ ok: false, reason: expect.stringContaining('twice') })
-    expect(answers.get(waiting)).toMatchObject({ resting: true })
+    expect(answers.get(waiting)).toMatchObject({ reason: expect.stringContaining('quarantined') })
     expect(scheduler.queued).toEqual({ quick: 0, slow: 0 })
   })
 
-  it('moves there what waits of a device whose expression had to be stopped', () => {
+  it('takes the queued tasks of a device whose expression was stopped', () => {
     const [guilty, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
-    prove(guilty, neighbour)
+    makeQuick(guilty, neighbour)
     submit(guilty, neighbour, waiting)
-    expect(scheduler.died(next('quick'), 0, 0, 'time', NOW).size).toBe(0)
+    expect(scheduler.workerLost(next('quick'), 0, 0, 'time', NOW).size).toBe(0)
     expect(next('quick')).toEqual({ lane: 'quick', tasks: [neighbour] })
     expect([next('background'), next('background')]).toEqual([
       { lane: 'slow', tasks: [guilty] },
@@ -224,16 +223,16 @@ describe('P-3: slow expressions have a lane of their own', () => {
     ])
   })
 
-  it('judges anew what was behind the slow task that ended its job, in the same order', () => {
+  it('requeues the tasks behind a slow task in order', () => {
     const [slow, quick, same, other] = [task('a', 'slow'), task('b'), task('a', 'slow'), task('c')]
-    prove(slow, quick, other)
+    makeQuick(slow, quick, other)
     submit(slow, quick, other, same)
     expect(scheduler.finished(next('quick'), 1, new Map([[0, 100]]), NOW).size).toBe(0)
     expect(next('quick')).toEqual({ lane: 'quick', tasks: [quick, other] })
     expect(next('background')).toEqual({ lane: 'slow', tasks: [same] })
   })
 
-  it('refuses what is more than a second of expected work, but leaves every device one place', () => {
+  it('rejects more than a second of expected work, but accepts one task per device', () => {
     makeSlow('a', 240)
     makeSlow('b', 240)
     submit(task('a', 'slow'), task('a', 'slow'), task('a', 'slow'), task('a', 'slow'))
@@ -249,8 +248,8 @@ describe('P-3: slow expressions have a lane of their own', () => {
   })
 })
 
-describe('P-3: what waits is bounded', () => {
-  it('refuses more tasks than it may hold', () => {
+describe('P-3: queue limits', () => {
+  it('rejects tasks beyond the task limit', () => {
     scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueued: 2 })
     submit(task('a'), task('b'))
     expect(scheduler.submit(task('c'), NOW)).toMatchObject({ ok: false, overloaded: true })
@@ -258,14 +257,14 @@ describe('P-3: what waits is bounded', () => {
     expect(scheduler.submit(task('c'), NOW)).toBeUndefined()
   })
 
-  it('refuses more payload than it may hold', () => {
+  it('rejects tasks beyond the payload limit', () => {
     scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueuedBytes: 1000 })
     submit(task('a', 'quick', 600))
     expect(scheduler.submit(task('b', 'quick', 401), NOW)).toMatchObject({ overloaded: true })
     expect(scheduler.submit(task('b', 'quick', 400), NOW)).toBeUndefined()
   })
 
-  it('makes jobs of 64 tasks or 4 MiB', () => {
+  it('limits jobs to 64 tasks or 4 MiB', () => {
     for (let index = 0; index < 100; index++) submit(task(`device ${index}`))
     expect(next().tasks).toHaveLength(64)
     expect(next().tasks).toHaveLength(36)

@@ -1,57 +1,45 @@
-import { DeviceRecords } from './device-records.ts'
-import type { Evaluation } from './evaluator.ts'
+import { DeviceRecords, type DeviceLimits } from './device-records.ts'
 import { FairQueue } from './fair-queue.ts'
+import type { Evaluation } from './worker-protocol.ts'
 
-/** One payload that waits for its evaluation. */
+/** A payload to evaluate. */
 export interface Task {
-  /** Whose it is: the device. Devices take turns, and what one device's expression costs is held against that device alone. */
+  /** The device. Devices take turns, and the cost of a device's expression affects only that device. */
   readonly key: string
   readonly source: string
   readonly payload: Uint8Array
 }
 
-/** `new`: of a device whose expression is still to show what it takes. */
+/** `new`: the cost of the device's expression is not known yet. */
 export type Lane = 'quick' | 'new' | 'slow'
 
-/** Who serves it: a `quick` worker the quick lane alone, a `background` worker the other two. */
+/** A `quick` worker serves only the quick lane, a `background` worker the other two. */
 export type WorkerKind = 'quick' | 'background'
 
-/** What a worker gets at once. A job of the slow lane is one task. */
+/** A batch for one worker. A job of the slow lane has one task. */
 export interface Job<T extends Task> {
   readonly lane: Lane
   readonly tasks: readonly T[]
 }
 
-/** Why a worker was lost in the middle of a job. */
-export type Death = 'time' | 'memory' | 'crash'
+/** The reason a worker was lost during a job. */
+export type WorkerFailure = 'time' | 'memory' | 'crash'
 
-export type Answer =
+export type TaskResult =
   | Evaluation
-  /** Not evaluated: the expression has been stopped too often. It rests for a while, then it is tried again. */
-  | { readonly ok: false; readonly reason: string; readonly resting: true }
-  /** Not evaluated for want of room; worth another try later. */
+  /** Not evaluated because a queue is full; retry later. */
   | { readonly ok: false; readonly reason: string; readonly overloaded: true }
 
-export interface SchedulerLimits {
-  /** Tasks of the quick lane that may wait. */
+export interface SchedulerLimits extends DeviceLimits {
+  /** Queued tasks of the quick and the new lane. */
   readonly maxQueued: number
-  /** Payload bytes that may wait in both lanes. */
+  /** Queued payload bytes of all lanes. */
   readonly maxQueuedBytes: number
   readonly maxJobTasks: number
   readonly maxJobBytes: number
-  /** An evaluation that took longer sends its device to the slow lane. */
-  readonly slowMs: number
-  /** Expected work that may wait in the slow lane; beyond it a device may have one task waiting. */
+  /** Expected work queued in the slow lane; beyond it each device may queue one task. */
   readonly maxSlowBacklogMs: number
   readonly maxSlowQueued: number
-  /** The time limit of one evaluation, as the watchdog enforces it. */
-  readonly timeLimitMs: number
-  /** Stopped this often in a row, an expression rests … */
-  readonly strikesToRest: number
-  /** … for so long. */
-  readonly restMs: number
-  /** A device whose expression was stopped for good stays in the slow lane for so long, however quick the next evaluations are. */
-  readonly probationMs: number
 }
 
 export const DEFAULT_LIMITS: SchedulerLimits = {
@@ -63,32 +51,26 @@ export const DEFAULT_LIMITS: SchedulerLimits = {
   maxSlowBacklogMs: 1000,
   maxSlowQueued: 64,
   timeLimitMs: 250,
-  strikesToRest: 3,
-  restMs: 30_000,
+  failuresToQuarantine: 3,
+  quarantineMs: 30_000,
   probationMs: 60_000,
 }
 
-const DEATHS: Readonly<Record<Death, string>> = {
-  time: 'ran longer than its time limit',
-  memory: 'needed more memory than it may have',
-  crash: 'crashed its worker',
-}
-
 /**
- * Which tasks run next, and who answers for a lost worker. Pure: time and the workers are the pool's.
+ * Decides which tasks run next and which task is responsible for a lost worker. Pure: the pool owns time and workers.
  *
- * Quick devices share jobs; so do new ones, but not with those that have proven to be quick. When a worker is lost, the task
- * that ran is the suspect: it is heard again, alone, in the slow lane, so that a machine that stood still for a moment condemns
- * nobody; the second time it has failed. Its neighbours go back to the front of their lines.
+ * Quick devices share jobs; new devices share jobs with other new devices only. When a worker is lost, the task that ran is the
+ * suspect: it is retried once, alone, in the slow lane, to rule out a stalled machine; the second time it fails. The other tasks
+ * of its job return to the front of their queues.
  */
 export class EvaluationScheduler<T extends Task> {
   readonly #limits: SchedulerLimits
   readonly #queues = { quick: new FairQueue<T>(), new: new FairQueue<T>(), slow: new FairQueue<T>() } as const
-  /** The slow and the new lane take turns. */
+  /** The slow and the new lane alternate. */
   #turn: 'slow' | 'new' = 'slow'
   readonly #records: DeviceRecords
   readonly #suspects = new WeakSet<T>()
-  /** What was expected of each task of the slow lane when it came. */
+  /** Expected cost of each task of the slow lane when it was queued. */
   readonly #slowCosts = new Map<T, number>()
   #queuedBytes = 0
   #slowBacklogMs = 0
@@ -99,36 +81,40 @@ export class EvaluationScheduler<T extends Task> {
   }
 
   get queued(): Readonly<Record<'quick' | 'slow', number>> {
-    const { quick, slow, new: fresh } = this.#queues
-    return { quick: quick.size + fresh.size, slow: slow.size }
+    return { quick: this.#quickQueued, slow: this.#queues.slow.size }
   }
 
-  /** Takes a task in, or answers at once why not. */
-  submit(task: T, now: number): Answer | undefined {
+  get #quickQueued(): number {
+    return this.#queues.quick.size + this.#queues.new.size
+  }
+
+  /** Queues a task, or returns its result immediately when it cannot be evaluated. */
+  submit(task: T, now: number): TaskResult | undefined {
     const { maxQueued, maxQueuedBytes, maxSlowQueued, maxSlowBacklogMs } = this.#limits
-    const restsUntil = this.#records.restsUntil(task, now)
-    if (restsUntil !== undefined) return { ok: false, resting: true, reason: restReason(restsUntil) }
+    const quarantinedUntil = this.#records.quarantinedUntil(task, now)
+    if (quarantinedUntil !== undefined) return { ok: false, reason: quarantineReason(quarantinedUntil) }
     const costMs = this.#records.expectedSlowMs(task)
     if (costMs === undefined) {
-      const hasRoom = this.queued.quick < maxQueued && this.#queuedBytes + task.payload.length <= maxQueuedBytes
-      if (!hasRoom) return overloaded('too many messages wait for their evaluation')
-      this.#push(this.#records.isProven(task) ? 'quick' : 'new', task)
+      if (this.#quickQueued >= maxQueued || this.#queuedBytes + task.payload.length > maxQueuedBytes)
+        return overloaded('the evaluation queue is full')
+      this.#enqueue(this.#records.isQuick(task) ? 'quick' : 'new', task)
       return undefined
     }
-    const hasTurn = this.#slowBacklogMs + costMs <= maxSlowBacklogMs || this.#queues.slow.sizeOf(task.key) === 0
-    if (!hasTurn || this.#queues.slow.size >= maxSlowQueued)
+    const { slow } = this.#queues
+    const exceedsBacklog = this.#slowBacklogMs + costMs > maxSlowBacklogMs && slow.sizeOf(task.key) > 0
+    if (exceedsBacklog || slow.size >= maxSlowQueued)
       return overloaded(
-        `one evaluation of the expression takes about ${Math.ceil(costMs)} ms, and messages come faster than that`,
+        `one evaluation of the expression takes about ${Math.ceil(costMs)} ms and messages arrive faster`,
       )
-    this.#push('slow', task)
+    this.#enqueue('slow', task)
     return undefined
   }
 
-  /** The next job for a worker of that kind, or undefined while there is none. */
+  /** The next job for a worker of this kind; undefined when there is none. */
   next(kind: WorkerKind): Job<T> | undefined {
     if (kind === 'quick') return this.#jobOf('quick')
-    const [first, second] = this.#turn === 'slow' ? (['slow', 'new'] as const) : (['new', 'slow'] as const)
-    const job = this.#jobOf(first) ?? this.#jobOf(second)
+    const other = this.#turn === 'slow' ? 'new' : 'slow'
+    const job = this.#jobOf(this.#turn) ?? this.#jobOf(other)
     if (job !== undefined) this.#turn = job.lane === 'slow' ? 'new' : 'slow'
     return job
   }
@@ -137,8 +123,9 @@ export class EvaluationScheduler<T extends Task> {
     const tasks: T[] = []
     const maxTasks = lane === 'slow' ? 1 : this.#limits.maxJobTasks
     for (let bytes = 0; tasks.length < maxTasks && bytes < this.#limits.maxJobBytes;) {
-      const task = this.#take(lane)
+      const task = this.#queues[lane].take()
       if (task === undefined) break
+      this.#dequeued(task)
       tasks.push(task)
       bytes += task.payload.length
     }
@@ -146,72 +133,75 @@ export class EvaluationScheduler<T extends Task> {
   }
 
   /**
-   * A job ended, at the latest with its first slow task: tasks from `answered` on run again. `slow` has the duration of each
-   * task, by its index, that took longer than `slowMs`. Has the answers of those that are not to be evaluated after all.
+   * Records the end of a job, which ends no later than with its first slow task: tasks from `answered` on are queued again.
+   * `slow` has the duration of each task, by index, that took longer than `slowMs`. Returns the results of queued tasks that are
+   * no longer to be evaluated.
    */
-  finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, Answer> {
-    const answers = new Map<T, Answer>()
-    const known = new Set<string>()
-    for (const task of job.tasks.slice(answered).toReversed()) this.#putBack(job.lane, task)
+  finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, TaskResult> {
+    const results = new Map<T, TaskResult>()
+    const changed = new Set<string>()
+    for (const task of job.tasks.slice(answered).toReversed()) this.#enqueue(job.lane, task, true)
     let index = 0
     for (const task of job.tasks.slice(0, answered)) {
       const slowMs = slow.get(index++)
-      this.#records.noteDuration(task, slowMs, now)
-      if (slowMs !== undefined || job.lane !== 'quick') known.add(task.key)
+      this.#records.recordDuration(task, slowMs, now)
+      if (slowMs !== undefined || job.lane !== 'quick') changed.add(task.key)
     }
-    for (const key of known) this.#sortAnew(key, now, answers)
-    return answers
+    for (const key of changed) this.#requeue(key, now, results)
+    return results
   }
 
   /**
-   * A worker was lost while it ran the task at `index`. Tasks before `answered` have their answer; the others run again, but
-   * for those that are answered now.
+   * Records that a worker was lost while it ran the task at `index`. Tasks before `answered` have their result; the others are
+   * queued again, except those whose result is returned.
    */
-  died(job: Job<T>, answered: number, index: number, death: Death, now: number): ReadonlyMap<T, Answer> {
-    const answers = new Map<T, Answer>()
+  workerLost(
+    job: Job<T>,
+    answered: number,
+    index: number,
+    failure: WorkerFailure,
+    now: number,
+  ): ReadonlyMap<T, TaskResult> {
+    const results = new Map<T, TaskResult>()
     const open = [...job.tasks.entries()].slice(answered)
     for (const [at, task] of open.toReversed()) {
-      if (at !== index) this.#putBack(job.lane, task)
+      if (at !== index) this.#enqueue(job.lane, task, true)
       else if (this.#suspects.has(task)) {
-        this.#records.strike(task, now)
-        answers.set(task, { ok: false, reason: this.#verdict(death) })
+        this.#records.recordFailure(task, now)
+        results.set(task, { ok: false, reason: this.#failureReason(failure) })
       } else {
         this.#suspects.add(task)
-        this.#records.suspect(task)
-        this.#putBack('slow', task)
+        this.#records.recordSuspicion(task)
+        this.#enqueue('slow', task, true)
       }
     }
     const suspect = job.tasks[index]
-    if (suspect !== undefined) this.#sortAnew(suspect.key, now, answers)
-    return answers
+    if (suspect !== undefined) this.#requeue(suspect.key, now, results)
+    return results
   }
 
-  /** What still waits of a device of which more is known now: among the quick ones, a slow one would hold up all others. */
-  #sortAnew(key: string, now: number, answers: Map<T, Answer>): void {
+  /** Moves the queued tasks of a device to the lane that its record now requires. */
+  #requeue(key: string, now: number, results: Map<T, TaskResult>): void {
     const { quick, new: fresh, slow } = this.#queues
     for (const task of [...slow.remove(key), ...quick.remove(key), ...fresh.remove(key)]) {
-      this.#left(task)
-      const answer = this.submit(task, now)
-      if (answer !== undefined) answers.set(task, answer)
+      this.#dequeued(task)
+      const result = this.submit(task, now)
+      if (result !== undefined) results.set(task, result)
     }
   }
 
-  #verdict(death: Death): string {
-    const limit = death === 'time' ? ` of ${this.#limits.timeLimitMs} ms` : ''
-    return `the expression ${DEATHS[death]}${limit}, twice, and was stopped; make it cheaper, with fewer or smaller macros`
+  #failureReason(failure: WorkerFailure): string {
+    const causes: Readonly<Record<WorkerFailure, string>> = {
+      time: `exceeded its time limit of ${this.#limits.timeLimitMs} ms`,
+      memory: 'exceeded its memory limit',
+      crash: 'crashed its worker thread',
+    }
+    return `the expression ${causes[failure]} twice and was stopped; simplify it with fewer or smaller macros`
   }
 
-  #push(lane: Lane, task: T): void {
-    this.#queues[lane].push(task.key, task)
-    this.#entered(lane, task)
-  }
-
-  #putBack(lane: Lane, task: T): void {
-    this.#queues[lane].unshift(task.key, task)
-    this.#entered(lane, task)
-  }
-
-  #entered(lane: Lane, task: T): void {
+  #enqueue(lane: Lane, task: T, atFront = false): void {
+    if (atFront) this.#queues[lane].unshift(task.key, task)
+    else this.#queues[lane].push(task.key, task)
     this.#queuedBytes += task.payload.length
     if (lane !== 'slow') return
     const costMs = this.#records.expectedSlowMs(task) ?? 0
@@ -219,27 +209,20 @@ export class EvaluationScheduler<T extends Task> {
     this.#slowBacklogMs += costMs
   }
 
-  #take(lane: Lane): T | undefined {
-    const task = this.#queues[lane].take()
-    if (task === undefined) return undefined
-    this.#left(task)
-    return task
-  }
-
-  #left(task: T): void {
+  #dequeued(task: T): void {
     this.#queuedBytes -= task.payload.length
     this.#slowBacklogMs -= this.#slowCosts.get(task) ?? 0
     this.#slowCosts.delete(task)
   }
 }
 
-function overloaded(reason: string): Answer {
+function overloaded(reason: string): TaskResult {
   return { ok: false, overloaded: true, reason }
 }
 
-function restReason(until: number): string {
+function quarantineReason(until: number): string {
   return (
-    `the expression was stopped again and again and is not tried before ${new Date(until).toISOString()}; ` +
-    'make it cheaper: a changed expression is tried at once'
+    `the expression was stopped repeatedly and is quarantined until ${new Date(until).toISOString()}; ` +
+    'simplify it: a changed expression is evaluated immediately'
   )
 }

@@ -1,20 +1,13 @@
 import { Worker, type ResourceLimits } from 'node:worker_threads'
-import type { Death, Task } from './evaluation-scheduler.ts'
-import type { Evaluation } from './evaluator.ts'
-import {
-  threadTime,
-  timeLeft,
-  Progress,
-  type JobMessage,
-  type WorkerMessage,
-  type WorkerSetup,
-} from './worker-protocol.ts'
+import type { Task, WorkerFailure } from './evaluation-scheduler.ts'
+import { Progress, threadTime } from './worker-protocol.ts'
+import type { Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 export interface EvaluationWorkerOptions {
   readonly url: URL
   readonly timeLimitMs: number
   readonly slowMs: number
-  /** From 0 to 19: how far its thread stands back for others (nice(2)); where that cannot be set it does not. */
+  /** Priority of the thread, 0 to 19 (nice(2)); ignored where it cannot be set. */
   readonly niceness: number
   readonly resourceLimits: ResourceLimits
 }
@@ -22,56 +15,74 @@ export interface EvaluationWorkerOptions {
 export type JobOutcome =
   | { readonly kind: 'done'; readonly slow: ReadonlyMap<number, number> }
   /** The worker is lost; `index` is the task that ran. */
-  | { readonly kind: 'died'; readonly index: number; readonly death: Death }
+  | { readonly kind: 'lost'; readonly index: number; readonly failure: WorkerFailure }
 
 interface RunningJob {
-  /** How many of its tasks are answered. */
+  /** The number of tasks that have a result. */
   answered: number
-  answer(index: number, evaluation: Evaluation): void
+  onResult(index: number, evaluation: Evaluation): void
   settle(outcome: JobOutcome): void
 }
 
-/** One worker thread and the watchdog that stops it. Lives until it dies or is stopped; it is never used again then. */
+/** A worker thread and the watchdog that stops it. Not reusable after its end. */
 export class EvaluationWorker {
   /** Resolves when the worker can take a job; rejects when it ends before that. */
   readonly ready: Promise<void>
-  /** Resolves when the thread is gone. */
+  /** Resolves when the thread has exited. */
   readonly ended: Promise<void>
   readonly #worker: Worker
   readonly #progress = new Progress()
   readonly #timeLimitNs: bigint
-  #death: Death = 'crash'
+  #failure: WorkerFailure = 'crash'
   #watchdog: NodeJS.Timeout | undefined
   #job: RunningJob | undefined
   #thread: number | null = null
-  /** Of the thread, in nanoseconds, when its job began. */
+  /** Processor time of the thread, in nanoseconds, when its job began. */
   #usedBefore: bigint | null = null
   #stopping = false
 
   constructor(options: EvaluationWorkerOptions) {
-    const setup: WorkerSetup = { progress: this.#progress.buffer, slowMs: options.slowMs, niceness: options.niceness }
-    this.#timeLimitNs = BigInt(Math.round(options.timeLimitMs * 1e6))
-    // An expression has no way to the environment; an empty one makes sure of it.
-    const { url, resourceLimits } = options
-    this.#worker = new Worker(url, { workerData: setup, resourceLimits, env: {}, name: 'cel' })
-    const events = this.#listen()
-    this.ready = events.ready
-    this.ended = events.ended
+    const { url, resourceLimits, slowMs, niceness, timeLimitMs } = options
+    const workerData: WorkerSetup = { progress: this.#progress.buffer, slowMs, niceness }
+    this.#timeLimitNs = BigInt(Math.round(timeLimitMs * 1e6))
+    // Expressions cannot read the environment; an empty one is a second line of defence.
+    this.#worker = new Worker(url, { workerData, resourceLimits, env: {}, name: 'cel' })
+    let lastError: unknown
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: WorkerMessage) => {
+        if (message.kind !== 'ready') return this.#receive(message)
+        this.#thread = message.thread
+        resolve()
+      })
+      this.#worker.once('exit', (code) => reject(lastError ?? new Error(`the worker exited with code ${code}`)))
+    })
+    this.#worker.on('error', (error: NodeJS.ErrnoException) => {
+      lastError = error
+      if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') this.#failure = 'memory'
+    })
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        this.#stopping = true
+        const index = this.#progress.read()?.index ?? this.#job?.answered ?? 0
+        this.#end({ kind: 'lost', index, failure: this.#failure })
+        resolve()
+      })
+    })
   }
 
-  /** False from the moment it is told to end: what it still says counts, but it gets no further job. */
+  /** False as soon as the worker is stopping: its last results count, but it takes no further job. */
   get usable(): boolean {
     return !this.#stopping
   }
 
-  /** Runs one job; the worker must be ready, idle and usable. Each task is answered by its index, as soon as it is known. */
-  run(tasks: readonly Task[], answer: (index: number, evaluation: Evaluation) => void): Promise<JobOutcome> {
+  /** Runs one job; the worker must be ready, idle and usable. Results are reported by task index as soon as they are known. */
+  run(tasks: readonly Task[], onResult: RunningJob['onResult']): Promise<JobOutcome> {
     return new Promise((settle) => {
-      this.#job = { answered: 0, answer, settle }
+      this.#job = { answered: 0, onResult, settle }
       this.#usedBefore = threadTime(this.#thread)
       const message = packJob(tasks)
       this.#worker.postMessage(message, [message.payloads.buffer])
-      // The first look comes after a whole time limit: until it has begun, the worker's progress is that of the last job.
+      // First checked after a whole time limit: until the job begins, the progress is that of the last job.
       this.#watchdog = setTimeout(() => this.#watch(), Number(this.#timeLimitNs) / 1e6)
     })
   }
@@ -81,35 +92,10 @@ export class EvaluationWorker {
     await this.#worker.terminate()
   }
 
-  #listen(): { readonly ready: Promise<void>; readonly ended: Promise<void> } {
-    let lastError: unknown
-    const ready = new Promise<void>((resolve, reject) => {
-      this.#worker.on('message', (message: WorkerMessage) => {
-        if (message.kind === 'ready') {
-          this.#thread = message.thread
-          resolve()
-        } else this.#receive(message)
-      })
-      this.#worker.once('exit', (code) => reject(lastError ?? new Error(`the worker ended with exit code ${code}`)))
-    })
-    this.#worker.on('error', (error: NodeJS.ErrnoException) => {
-      lastError = error
-      if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') this.#death = 'memory'
-    })
-    const ended = new Promise<void>((resolve) => {
-      this.#worker.once('exit', () => {
-        this.#stopping = true
-        this.#end({ kind: 'died', index: this.#progress.read()?.index ?? this.#job?.answered ?? 0, death: this.#death })
-        resolve()
-      })
-    })
-    return { ready, ended }
-  }
-
   #receive(message: Exclude<WorkerMessage, { kind: 'ready' }>): void {
     const job = this.#job
     if (job === undefined) return
-    for (const evaluation of message.evaluations) job.answer(job.answered++, evaluation)
+    for (const evaluation of message.evaluations) job.onResult(job.answered++, evaluation)
     if (message.kind === 'done') this.#end(message)
   }
 
@@ -120,30 +106,27 @@ export class EvaluationWorker {
     job?.settle(outcome)
   }
 
-  /** Sleeps until the task that runs now would be over time, and looks again: no timer for each task. */
+  /** Checks the running task and sleeps until it would exceed its limit: no timer per task. */
   #watch(): void {
     const running = this.#progress.read()
     const elapsed = running === undefined ? 0n : process.hrtime.bigint() - running.startedAt
     const left = timeLeft({ elapsed, used: this.#used(), limit: this.#timeLimitNs })
     if (left === 0n) {
-      this.#death = 'time'
+      this.#failure = 'time'
       void this.stop()
       return
     }
     this.#watchdog = setTimeout(() => this.#watch(), Math.ceil(Number(left) / 1e6))
   }
 
-  /** What the whole job has used: at least what its running task has. One that is suspected wrongly is heard again, alone. */
+  /** Processor time of the whole job, an upper bound for its running task. A wrong suspicion is corrected by the retry alone. */
   #used(): bigint | null {
     const now = threadTime(this.#thread)
     return now === null || this.#usedBefore === null ? null : now - this.#usedBefore
   }
 }
 
-/**
- * Copies the payloads into a buffer that is handed over whole: a payload is a window into a larger buffer of the connection,
- * and a structured clone would copy all of that for each.
- */
+/** Copies the payloads into one transferable buffer: a structured clone of a payload would copy the connection's whole buffer. */
 function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint8Array<ArrayBuffer> } {
   const payloads = new Uint8Array(tasks.reduce((sum, task) => sum + task.payload.length, 0))
   const sources = new Map<string, number>()
@@ -159,4 +142,18 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
     if (known === undefined) sources.set(task.source, sources.size)
   }
   return { sources: [...sources.keys()], sourceOf, payloads, ends }
+}
+
+/** An evaluation is stopped after this many time limits by the clock, even if it used little processor time. */
+const MAX_CLOCK_LIMITS = 20n
+
+/**
+ * The remaining time of an evaluation in nanoseconds; 0 when it exceeded its limit. The limit is processor time (`used`, null if
+ * unknown): on a busy machine the clock would stop expressions that have hardly run.
+ */
+export function timeLeft(running: { readonly elapsed: bigint; readonly used: bigint | null; readonly limit: bigint }) {
+  const { elapsed, used, limit } = running
+  if (elapsed < limit) return limit - elapsed
+  if (used === null || used >= limit || elapsed >= limit * MAX_CLOCK_LIMITS) return 0n
+  return limit - used
 }

@@ -12,35 +12,35 @@ function dataOf(source: string, input = payload): unknown {
 
 function reasonOf(source: string, input = payload): string {
   const result = evaluator.evaluate(source, input)
-  return result.ok ? `no reason, but ${JSON.stringify(result.data)}` : result.reason
+  return result.ok ? `expected a failure, got ${JSON.stringify(result.data)}` : result.reason
 }
 
-describe('P-2: expressions see the payload and the Cayenne decoder', () => {
+describe('P-2: evaluation of payload conversions', () => {
   it('decodes the payload', () => {
     expect(dataOf('cayenne_lpp_decode(input)')).toEqual({ temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 })
   })
 
-  it('builds a map of decoded fields and of the bytes', () => {
+  it('builds a map from decoded fields and the payload', () => {
     const source =
       '{"celsius": cayenne_lpp_decode(input).temperature_0, "warm": cayenne_lpp_decode(input)["temperature_0"] > 20, "size": size(input)}'
     expect(dataOf(source)).toEqual({ celsius: 25.5, warm: true, size: 11 })
   })
 
-  it('selects from a vector', () => {
+  it('selects a component of a vector', () => {
     const gps = Uint8Array.from(Buffer.from('018806765FF2960A0003E8', 'hex'))
     expect(dataOf('{"lat": cayenne_lpp_decode(input).gps_1.latitude}', gps)).toEqual({ lat: 42.3519 })
   })
 
-  it('makes an empty map of an empty payload', () => {
+  it('decodes an empty payload to an empty map', () => {
     expect(dataOf('cayenne_lpp_decode(input)', new Uint8Array())).toEqual({})
   })
 
-  it('reads an integer as seconds when it makes a timestamp of it', () => {
+  it('converts an integer of seconds to a timestamp', () => {
     expect(dataOf('{"at": timestamp(1700000000)}')).toEqual({ at: '2023-11-14T22:13:20Z' })
     expect(reasonOf('{"at": timestamp(9999999999999)}')).toBe('line 1, column 8: timestamp out of range')
   })
 
-  it('compiles an expression once, and keeps the latest used: 1000, and 64 Ki characters of source', () => {
+  it('caches the 1000 most recently used programs, at most 64 Ki characters of source', () => {
     const many = new Evaluator()
     for (let index = 0; index < 1100; index++) many.evaluate(`{"n": ${index}}`, payload)
     expect(many.size).toBe(1000)
@@ -49,12 +49,12 @@ describe('P-2: expressions see the payload and the Cayenne decoder', () => {
     expect(long.size).toBe(16)
   })
 
-  it('takes a comment, also at the very end', () => {
+  it('accepts a comment at the end of the source', () => {
     expect(dataOf('{"a": 1} // the end')).toEqual({ a: 1 })
   })
 })
 
-describe('P-4: the result becomes JSON', () => {
+describe('P-4: conversion of results to JSON', () => {
   it.each([
     ['{"i": 1, "n": -7, "u": 3u}', { i: 1, n: -7, u: 3 }],
     ['{"exact": 9007199254740992, "least": -9007199254740992}', { exact: 2 ** 53, least: -(2 ** 53) }],
@@ -75,17 +75,17 @@ describe('P-4: the result becomes JSON', () => {
       '{"wrapped": google.protobuf.Struct{fields: {"a": google.protobuf.Value{number_value: 2.5}}}}',
       { wrapped: { a: 2.5 } },
     ],
-  ])('%s', (source, expected) => {
+  ])('converts %s', (source, expected) => {
     expect(dataOf(source)).toEqual(expected)
   })
 
   it.each([
-    ['size(input)', 'the result is a int; a map was expected'],
-    ['[1, 2].map(x, x)', 'the result is a list; a map was expected'],
-    ['timestamp(0)', 'the result is a google.protobuf.Timestamp; a map was expected'],
-    ['{"a": [1.0, 0.0 / 0.0]}', 'a[1] is NaN, which JSON cannot say'],
-    ['{"a": {"b": 1.0 / 0.0}}', 'a.b is Infinity, which JSON cannot say'],
-    ['{"a": -1.0 / 0.0}', 'a is -Infinity, which JSON cannot say'],
+    ['size(input)', 'the result is of type int; expected a map'],
+    ['[1, 2].map(x, x)', 'the result is of type list; expected a map'],
+    ['timestamp(0)', 'the result is of type google.protobuf.Timestamp; expected a map'],
+    ['{"a": [1.0, 0.0 / 0.0]}', 'a[1] is NaN, which JSON cannot represent'],
+    ['{"a": {"b": 1.0 / 0.0}}', 'a.b is Infinity, which JSON cannot represent'],
+    ['{"a": -1.0 / 0.0}', 'a is -Infinity, which JSON cannot represent'],
     ['{1: 1, "1": 2}', 'two keys of the map are "1" as text, at 1'],
     ['{"a": int}', 'a is the type int, which has no JSON form'],
     ['{"a": google.protobuf.Timestamp{seconds: 99999999999999}}', 'a is out of range'],
@@ -97,17 +97,17 @@ describe('P-4: the result becomes JSON', () => {
     ['{"a": string(b"\\xff")}', 'the bytes are not valid UTF-8'],
     ['{"a": 9223372036854775807 + 1}', 'int overflow'],
     ['{"a": "x".matches("(")}', 'line 1, column'],
-  ])('refuses %s', (source, reason) => {
+  ])('rejects %s', (source, reason) => {
     expect(reasonOf(source)).toContain(reason)
   })
 
-  it('says what is wrong with a payload that is not Cayenne LPP', () => {
+  it('reports the reason for a payload that is not Cayenne LPP', () => {
     expect(reasonOf('cayenne_lpp_decode(input)', Uint8Array.of(1, 200))).toBe(
       'line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',
     )
   })
 
-  it('keeps every number of 64 bits exact, as a number or as text', () => {
+  it('represents every 64-bit integer exactly, as a number or a string', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (value) => {
         const data = dataOf(`{"v": ${value}}`)
@@ -116,33 +116,36 @@ describe('P-4: the result becomes JSON', () => {
     )
   })
 
-  it('refuses a result that is nested deeper than 32 levels', () => {
+  it('rejects a result nested deeper than 32 levels', () => {
     const source = (levels: number) => '{"a": '.repeat(levels) + '1' + '}'.repeat(levels)
     expect(dataOf(source(32))).toBeTypeOf('object')
     expect(reasonOf(source(33))).toContain('the result is nested deeper than 32 levels')
   })
 })
 
-describe('P-3: names of prototypes are names like any other', () => {
-  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__'])('%s', (name) => {
-    expect(reasonOf(`{"a": ${name}}`)).toContain(`unknown variable "${name}"`)
-    expect(reasonOf(`{"a": ${name}()}`)).toContain(`unknown function "${name}"`)
-    expect(reasonOf(`{"a": {"b": 1}.${name}}`)).toContain(`field not found: ${name}`)
-    expect(reasonOf(`{"a": cayenne_lpp_decode(input).${name}}`)).toContain(`field not found: ${name}`)
-    expect(dataOf(`{"has": has({"b": 1}.${name})}`)).toEqual({ has: false })
-    const result = evaluator.evaluate(`{"${name}": 1, "after": 2}`, payload)
-    expect(result.ok && Object.entries(result.data)).toEqual([
-      [name, 1],
-      ['after', 2],
-    ])
-    expect({}).not.toHaveProperty('after')
-  })
+describe('P-3: names of Object.prototype have no special meaning', () => {
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__'])(
+    'treats %s as an ordinary name',
+    (name) => {
+      expect(reasonOf(`{"a": ${name}}`)).toContain(`unknown variable "${name}"`)
+      expect(reasonOf(`{"a": ${name}()}`)).toContain(`unknown function "${name}"`)
+      expect(reasonOf(`{"a": {"b": 1}.${name}}`)).toContain(`field not found: ${name}`)
+      expect(reasonOf(`{"a": cayenne_lpp_decode(input).${name}}`)).toContain(`field not found: ${name}`)
+      expect(dataOf(`{"has": has({"b": 1}.${name})}`)).toEqual({ has: false })
+      const result = evaluator.evaluate(`{"${name}": 1, "after": 2}`, payload)
+      expect(result.ok && Object.entries(result.data)).toEqual([
+        [name, 1],
+        ['after', 2],
+      ])
+      expect({}).not.toHaveProperty('after')
+    },
+  )
 })
 
-describe('P-3: what one evaluation may build is bounded', () => {
+describe('P-3: memory limits of one evaluation', () => {
   const megabyte = new Uint8Array(1024 * 1024).fill(97)
 
-  it('takes a payload of 1 MB', () => {
+  it('accepts a payload of 1 MiB', () => {
     expect(dataOf('{"size": size(input), "first": string(input).startsWith("aaa")}', megabyte)).toEqual({
       size: 1_048_576,
       first: true,
@@ -155,16 +158,16 @@ describe('P-3: what one evaluation may build is bounded', () => {
     '{"sizes": [1,2,3,4,5,6,7,8,9].map(x, [1,2,3,4,5,6,7,8,9].map(y, string(input)))}',
     '{"sizes": [1,2,3,4,5,6,7,8,9].map(x, [string(input)].map(s, bytes(s)))}',
     '{"text": [string(input)].map(s, s+s+s+s+s+s+s+s+s+s+s+s+s+s+s+s+s+s+s+s)}',
-  ])('%s', (source) => {
+  ])('rejects %s for a payload of 1 MiB', (source) => {
     expect(reasonOf(source, megabyte)).toContain('builds more than 16777216 bytes')
   })
 
-  it('gives every evaluation its own budget', () => {
+  it('resets the budget for every evaluation', () => {
     for (let round = 0; round < 20; round++)
       expect(dataOf('{"n": size(input + input)}', megabyte)).toEqual({ n: 2 ** 21 })
   })
 
-  it('refuses a result of more than 1 MiB, also one that says the same text many times', () => {
+  it('rejects a result of more than 1 MiB, also when it repeats one string', () => {
     expect(reasonOf('{"a": input}', megabyte)).toBe('the result is larger than 1048576 bytes')
     expect(reasonOf('{"a": [string(input)].map(s, [1,2,3].map(y, s))}', megabyte)).toContain('the result is larger')
   })

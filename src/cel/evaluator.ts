@@ -1,64 +1,45 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { isCelError, plan, type CelResult } from '@bufbuild/cel'
-import type { JsonObject } from '../domain/entities.ts'
 import { environment, INPUT_VARIABLE, resetBuildBudget } from './environment.ts'
-import { resultToJson } from './result-json.ts'
+import { resultToJson, truncate } from './result-json.ts'
 import { checkSource, type ParsedSource } from './static-check.ts'
-import {
-  currentThread,
-  standBack,
-  Stopwatch,
-  Progress,
-  type JobMessage,
-  type WorkerMessage,
-  type WorkerSetup,
-} from './worker-protocol.ts'
-
-/** What became of one payload. The reason is one line, fit for a dead letter: where in the expression, and what. */
-export type Evaluation =
-  /** `size`: about how many bytes of JSON the data are. */
-  | { readonly ok: true; readonly data: JsonObject; readonly size: number }
-  | { readonly ok: false; readonly reason: string }
+import { currentThread, lowerThreadPriority, Progress, Stopwatch } from './worker-protocol.ts'
+import type { Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 type Program = (payload: Uint8Array) => Evaluation
 
-/** Most compiled expressions that are kept, … */
-const MAX_EXPRESSIONS = 1000
-/** … and most characters of their sources: a compiled expression takes up to 350 bytes for each. */
+const MAX_PROGRAMS = 1000
+/** Limit for the sources of all compiled expressions, which take up to 350 bytes per character. */
 const MAX_SOURCE_CHARACTERS = 65_536
 
-/** Evaluates expressions in this thread, without a time limit. Compiles each source once and keeps the latest used. */
+/** Evaluates expressions in the calling thread without a time limit. Compiled expressions are kept in an LRU cache. */
 export class Evaluator {
   readonly #programs = new Map<string, Program>()
   #characters = 0
 
-  /** Never throws but for what takes the whole thread down. */
+  /** Throws only errors that end the thread. */
   evaluate(source: string, payload: Uint8Array): Evaluation {
     return this.#program(source)(payload)
   }
 
-  /** How many compiled expressions are kept. */
+  /** The number of compiled expressions in the cache. */
   get size(): number {
     return this.#programs.size
   }
 
   #program(source: string): Program {
-    const known = this.#programs.get(source)
-    if (known !== undefined) {
-      this.#programs.delete(source)
-      this.#programs.set(source, known)
-      return known
-    }
-    const program = compile(source)
+    const cached = this.#programs.get(source)
+    const program = cached ?? compile(source)
+    if (cached === undefined) this.#characters += source.length
+    else this.#programs.delete(source)
     this.#programs.set(source, program)
-    this.#characters += source.length
-    this.#forgetOldest()
+    if (cached === undefined) this.#evict()
     return program
   }
 
-  #forgetOldest(): void {
+  #evict(): void {
     for (const source of this.#programs.keys()) {
-      if (this.#programs.size <= MAX_EXPRESSIONS && this.#characters <= MAX_SOURCE_CHARACTERS) return
+      if (this.#programs.size <= MAX_PROGRAMS && this.#characters <= MAX_SOURCE_CHARACTERS) return
       this.#programs.delete(source)
       this.#characters -= source.length
     }
@@ -84,30 +65,29 @@ function evaluate(
   try {
     const result = run({ [INPUT_VARIABLE]: payload })
     if (!isCelError(result)) return { ok: true, ...resultToJson(result) }
-    return { ok: false, reason: `${place(parsed, result.exprId)}${oneLine(result.message)}` }
+    return { ok: false, reason: `${positionOf(parsed, result.exprId)}${oneLine(result.message)}` }
   } catch (error) {
     return { ok: false, reason: oneLine(error instanceof Error ? error.message : String(error)) }
   }
 }
 
-function place(parsed: ParsedSource, exprId: bigint | undefined): string {
+function positionOf(parsed: ParsedSource, exprId: bigint | undefined): string {
   if (exprId === undefined) return ''
   const { line, column } = parsed.positionOf(exprId)
   return `line ${line}, column ${column}: `
 }
 
 function oneLine(message: string): string {
-  const line = message.replaceAll(/\s+/g, ' ').trim()
-  return line.length <= 500 ? line : `${line.slice(0, 499)}…`
+  return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
 }
 
-/** Results of more bytes than this are sent before the next evaluation starts. */
+/** More result bytes than this are sent before the next evaluation starts. */
 const PART_BYTES = 1024 * 1024
 
-/** The whole life of a worker thread: says that it is ready, then evaluates the jobs it is sent, one after the other. */
+/** The worker thread's main function: announces readiness, then evaluates jobs one at a time. */
 export function serveEvaluations(): void {
   const setup: WorkerSetup = workerData
-  standBack(setup.niceness)
+  lowerThreadPriority(setup.niceness)
   const progress = new Progress(setup.progress)
   const evaluator = new Evaluator()
   progress.idle()

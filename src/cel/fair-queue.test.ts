@@ -8,15 +8,15 @@ function drain<T>(queue: FairQueue<T>): T[] {
   return items
 }
 
-describe('P-3: devices take turns', () => {
-  it('serves a key with one item right after one of a key with thousands', () => {
+describe('P-3: fair queue of devices', () => {
+  it('serves a key with one item right after one item of a key with thousands', () => {
     const queue = new FairQueue<string>()
-    for (let index = 0; index < 5000; index++) queue.push('loud', `loud ${index}`)
-    queue.push('still', 'still 0')
-    expect([queue.take(), queue.take(), queue.take()]).toEqual(['loud 0', 'still 0', 'loud 1'])
+    for (let index = 0; index < 5000; index++) queue.push('busy', `busy ${index}`)
+    queue.push('idle', 'idle 0')
+    expect([queue.take(), queue.take(), queue.take()]).toEqual(['busy 0', 'idle 0', 'busy 1'])
   })
 
-  it('gives all items of a key away at once, and the turns of the others stay', () => {
+  it('removes all items of a key and keeps the turns of the other keys', () => {
     const queue = new FairQueue<string>()
     for (const item of ['a0', 'b0', 'c0', 'b1', 'a1']) queue.push(item.charAt(0), item)
     expect(queue.take()).toBe('a0')
@@ -27,7 +27,7 @@ describe('P-3: devices take turns', () => {
     expect(drain(queue)).toEqual(['c0', 'a1', 'b2'])
   })
 
-  it('keeps the order within a key, loses nothing, and lets no key wait longer than one round', () => {
+  it('keeps the order within a key, loses no item and serves every key within one round', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 200 }), (keys) => {
         const queue = new FairQueue<{ key: number; index: number }>()
@@ -44,7 +44,7 @@ describe('P-3: devices take turns', () => {
     )
   })
 
-  it('takes items back to the front of their line', () => {
+  it('returns items to the front of their queue', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 600 }), fc.nat(600), (count, taken) => {
         const queue = new FairQueue<number>()

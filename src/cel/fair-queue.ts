@@ -1,12 +1,9 @@
 import { Fifo } from '../domain/fifo.ts'
 
-/**
- * A queue in which every key has its own line: `take` serves the keys in turn, so that a key with thousands of items delays
- * another key's first item by one item.
- */
+/** A queue that serves its keys in turn: thousands of items of one key delay another key's first item by one item. */
 export class FairQueue<T> {
-  readonly #lines = new Map<string, Fifo<T>>()
-  /** The keys that have a line, the next one first. */
+  readonly #queues = new Map<string, Fifo<T>>()
+  /** The keys with queued items, the next one first. */
   readonly #turns = new Fifo<string>()
   #size = 0
 
@@ -14,54 +11,54 @@ export class FairQueue<T> {
     return this.#size
   }
 
-  /** How many items of this key wait. */
+  /** The number of queued items of this key. */
   sizeOf(key: string): number {
-    return this.#lines.get(key)?.length ?? 0
+    return this.#queues.get(key)?.length ?? 0
   }
 
   push(key: string, item: T): void {
-    const line = this.#lines.get(key) ?? this.#open(key)
-    if (line.length === 0) this.#turns.push(key)
-    line.push(item)
+    const queue = this.#queues.get(key) ?? this.#open(key)
+    if (queue.length === 0) this.#turns.push(key)
+    queue.push(item)
     this.#size++
   }
 
-  /** Puts an item back to the front of its line; a key that had no line left is next. */
+  /** Adds an item to the front of its key's queue; a key without queued items is served next. */
   unshift(key: string, item: T): void {
-    const line = this.#lines.get(key) ?? this.#open(key)
-    if (line.length === 0) this.#turns.unshift(key)
-    line.unshift(item)
+    const queue = this.#queues.get(key) ?? this.#open(key)
+    if (queue.length === 0) this.#turns.unshift(key)
+    queue.unshift(item)
     this.#size++
   }
 
-  /** The next item of the key whose turn it is; the key then waits behind all others. */
+  /** Removes the next item of the first key in turn, which then goes to the end of the turns. */
   take(): T | undefined {
     const key = this.#turns.shift()
     if (key === undefined) return undefined
-    const line = this.#lines.get(key)
-    const item = line?.shift()
-    if (line !== undefined && line.length > 0) this.#turns.push(key)
-    else this.#lines.delete(key)
+    const queue = this.#queues.get(key)
+    const item = queue?.shift()
+    if (queue !== undefined && queue.length > 0) this.#turns.push(key)
+    else this.#queues.delete(key)
     this.#size--
     return item
   }
 
-  /** Takes all items of a key out, in their order. */
+  /** Removes all items of a key and returns them in order. */
   remove(key: string): readonly T[] {
-    const line = this.#lines.get(key)
-    if (line === undefined) return []
-    this.#lines.delete(key)
-    this.#size -= line.length
+    const queue = this.#queues.get(key)
+    if (queue === undefined) return []
+    this.#queues.delete(key)
+    this.#size -= queue.length
     for (let left = this.#turns.length; left > 0; left -= 1) {
       const turn = this.#turns.shift()
       if (turn !== undefined && turn !== key) this.#turns.push(turn)
     }
-    return Array.from({ length: line.length }, () => line.shift()).filter((item) => item !== undefined)
+    return queue.drain()
   }
 
   #open(key: string): Fifo<T> {
-    const line = new Fifo<T>()
-    this.#lines.set(key, line)
-    return line
+    const queue = new Fifo<T>()
+    this.#queues.set(key, queue)
+    return queue
   }
 }

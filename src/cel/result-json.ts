@@ -1,40 +1,36 @@
-import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
 import { toJson } from '@bufbuild/protobuf'
 import { DurationSchema, TimestampSchema, type Duration, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
 import type { JsonObject, JsonValue } from '../domain/entities.ts'
 
-/** Levels of maps and lists in a result. A protobuf Struct needs three messages for each, and readers stop at 100. */
+/** Nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
 const MAX_RESULT_DEPTH = 32
-/** About how much JSON a result may be; a message of the broker holds no more. */
+/** Approximate bytes of JSON; the broker's message limit is not much larger. */
 const MAX_RESULT_BYTES = 1024 * 1024
 
 const LARGEST_EXACT_INTEGER = 2n ** 53n
 
-/** The result cannot be JSON; the message says which part, as a path, and why. */
+/** The result cannot be represented as JSON; the message has the path and the reason. */
 class ResultError extends Error {
   override readonly name = 'ResultError'
 }
 
 /**
- * A CEL result as JSON: int and uint → number, beyond 2^53 as a string; finite doubles; bytes → base64; timestamp → RFC 3339;
- * duration → seconds (`"1.5s"`); map keys → strings. Throws a ResultError for everything else, and for what is not a map.
- * `size` is about how many bytes of JSON it makes.
+ * Converts a CEL map to JSON: int and uint → number, beyond 2^53 string; finite double → number; bytes → base64; timestamp →
+ * RFC 3339; duration → seconds (`"1.5s"`); map keys → strings. Throws a ResultError for everything else. `size` is the
+ * approximate number of JSON bytes.
  */
 export function resultToJson(value: CelValue): { readonly data: JsonObject; readonly size: number } {
-  if (!isCelMap(value)) throw new ResultError(`the result is a ${typeName(value)}; a map was expected`)
+  if (!isCelMap(value)) throw new ResultError(`the result is of type ${celType(value).name}; expected a map`)
   const writer = new Writer()
   return { data: writer.map(value, '', 0), size: writer.size }
 }
 
 class Writer {
-  #size = 0
-
-  get size(): number {
-    return this.#size
-  }
+  size = 0
 
   map(map: CelMap, path: string, depth: number): JsonObject {
-    this.#enter(path, depth)
+    requireDepth(path, depth)
     const entries = new Map<string, JsonValue>()
     for (const [celKey, value] of map) {
       const key = isCelUint(celKey) ? String(celKey.value) : String(celKey)
@@ -66,22 +62,22 @@ class Writer {
       return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
     }
     if (isCelList(value)) {
-      this.#enter(path, depth)
+      requireDepth(path, depth)
       return Array.from(value, (element, index) => this.#value(element, `${path}[${index}]`, depth + 1))
     }
     if (isCelType(value)) throw new ResultError(`${path} is the type ${value.name}, which has no JSON form`)
     return message(value.message, path)
   }
 
-  #enter(path: string, depth: number): void {
-    if (depth >= MAX_RESULT_DEPTH)
-      throw new ResultError(`the result is nested deeper than ${MAX_RESULT_DEPTH} levels, at ${shorten(path)}`)
-  }
-
   #spend(bytes: number): void {
-    this.#size += bytes
-    if (this.#size > MAX_RESULT_BYTES) throw new ResultError(`the result is larger than ${MAX_RESULT_BYTES} bytes`)
+    this.size += bytes
+    if (this.size > MAX_RESULT_BYTES) throw new ResultError(`the result is larger than ${MAX_RESULT_BYTES} bytes`)
   }
+}
+
+function requireDepth(path: string, depth: number): void {
+  if (depth < MAX_RESULT_DEPTH) return
+  throw new ResultError(`the result is nested deeper than ${MAX_RESULT_DEPTH} levels, at ${truncate(path, 80)}`)
 }
 
 function integer(value: bigint): number | string {
@@ -91,17 +87,18 @@ function integer(value: bigint): number | string {
 
 function finite(value: number, path: string): number {
   if (Number.isFinite(value)) return value
-  throw new ResultError(`${shorten(path)} is ${value}, which JSON cannot say`)
+  throw new ResultError(`${truncate(path, 80)} is ${value}, which JSON cannot represent`)
 }
 
 function message(value: { readonly $typeName: string }, path: string): JsonValue {
   try {
     if (isTimestamp(value)) return toJson(TimestampSchema, value)
     if (isDuration(value)) return toJson(DurationSchema, value)
-  } catch (error) {
-    throw new ResultError(`${shorten(path)} is out of range: ${error instanceof Error ? error.message : String(error)}`)
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    throw new ResultError(`${truncate(path, 80)} is out of range: ${detail}`, { cause })
   }
-  throw new ResultError(`${shorten(path)} is a ${value.$typeName}, which has no JSON form here`)
+  throw new ResultError(`${truncate(path, 80)} is a ${value.$typeName}, which has no JSON form`)
 }
 
 function isTimestamp(value: { readonly $typeName: string }): value is Timestamp {
@@ -112,11 +109,7 @@ function isDuration(value: { readonly $typeName: string }): value is Duration {
   return value.$typeName === DurationSchema.typeName
 }
 
-function typeName(value: CelValue): string {
-  return celType(value).name
-}
-
-/** A path is made of the device's own keys and so may be as long as the result. */
-function shorten(path: string): string {
-  return path.length <= 80 ? path : `${path.slice(0, 79)}…`
+/** Paths and messages contain keys chosen by the expression, so they may be as long as the result. */
+export function truncate(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }

@@ -1,19 +1,20 @@
 import { describe, expect, it } from 'vitest'
-import { currentThread, Stopwatch, threadTime, timeLeft } from './worker-protocol.ts'
+import { timeLeft } from './evaluation-worker.ts'
+import { currentThread, Stopwatch, threadTime } from './worker-protocol.ts'
 
-describe('the time of an evaluation (P-3)', () => {
+describe('P-3: time limit of an evaluation', () => {
   it.each([
-    ['has just begun', 10n, 0n, 90n],
-    ['has run all the time', 100n, 100n, 0n],
-    ['has hardly run on a busy machine', 100n, 3n, 97n],
-    ['has run out of its time at last', 700n, 101n, 0n],
-    ['does nothing for ever', 2000n, 3n, 0n],
-    ['is on a system that does not tell', 100n, null, 0n],
-  ])('one that %s', (_, elapsed, used, expected) => {
+    ['has just started', 10n, 0n, 90n],
+    ['used the processor all the time', 100n, 100n, 0n],
+    ['hardly ran on a busy machine', 100n, 3n, 97n],
+    ['used up its processor time', 700n, 101n, 0n],
+    ['exceeds 20 time limits by the clock', 2000n, 3n, 0n],
+    ['runs where processor time is unknown', 100n, null, 0n],
+  ])('computes the remaining time of an evaluation that %s', (_, elapsed, used, expected) => {
     expect(timeLeft({ elapsed, used, limit: 100n })).toBe(expected)
   })
 
-  it('is what its thread has used, not what has passed', () => {
+  it('measures processor time of the thread, not elapsed time', () => {
     const time = () => threadTime(currentThread()) ?? 0n
     const before = time()
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
@@ -21,7 +22,7 @@ describe('the time of an evaluation (P-3)', () => {
     while (time() - before < 150_000_000n) Math.sqrt(2)
   })
 
-  it('is short by the stopwatch for one that only waited, and long for one that ran', () => {
+  it('the stopwatch reports processor time of a slow evaluation', () => {
     const stopwatch = new Stopwatch()
     stopwatch.start()
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
@@ -32,7 +33,7 @@ describe('the time of an evaluation (P-3)', () => {
     expect(stopwatch.read(10)).toBeGreaterThan(20)
   })
 
-  it('is not known of a thread that is none', () => {
+  it('returns null for a thread that does not exist', () => {
     expect([threadTime(null), threadTime(0)]).toEqual([null, null])
   })
 })

@@ -1,25 +1,35 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import type { Evaluation } from './evaluator.ts'
+import type { JsonObject } from '../domain/entities.ts'
 
-/** A job on its way into a worker: payloads in one buffer of their own, each source once. */
+// Shared by the evaluation pool and its worker threads. Does not import the CEL library, which only the workers load.
+
+/** The result of one evaluation. The reason is one line with the position in the expression, fit for a dead letter. */
+export type Evaluation =
+  /** `size`: approximate bytes of the data as JSON. */
+  | { readonly ok: true; readonly data: JsonObject; readonly size: number }
+  | { readonly ok: false; readonly reason: string }
+
+/** A job sent to a worker. */
 export interface JobMessage {
+  /** Without duplicates. */
   readonly sources: readonly string[]
   /** For each task the index of its source. */
   readonly sourceOf: readonly number[]
+  /** All payloads, concatenated. */
   readonly payloads: Uint8Array
-  /** For each task where its payload ends in `payloads`; it starts where the one before ends. */
+  /** For each task the end of its payload in `payloads`. */
   readonly ends: readonly number[]
 }
 
 export type WorkerMessage =
-  /** `thread`: by which the kernel says how much processor time it has used; null where nobody says. */
+  /** `thread`: the kernel's thread id, for reading its processor time; null without /proc. */
   | { readonly kind: 'ready'; readonly thread: number | null }
-  /** The next evaluations of the job, in order. Large results go in parts, so that they do not fill the worker's heap. */
+  /** The next evaluations of the job, in order. Large results are sent in parts to bound the worker's heap. */
   | { readonly kind: 'part'; readonly evaluations: readonly Evaluation[] }
   /**
-   * The last of them, and the duration in milliseconds of the one that took longer than `slowMs`, by the task's index. It ends
-   * the job: what comes behind it may be quick, and is to be judged anew.
+   * The last evaluations, and the duration in ms of a task that took longer than `slowMs`, by index. A slow task ends its job, so
+   * that the scheduler can reassign the tasks behind it.
    */
   | { readonly kind: 'done'; readonly evaluations: readonly Evaluation[]; readonly slow: ReadonlyMap<number, number> }
 
@@ -29,9 +39,18 @@ export interface WorkerSetup {
   readonly niceness: number
 }
 
+const MAX_SOURCE_BYTES = 4096
+
+/** The error message for a source that is too long; undefined for any other. */
+export function sourceSizeError(source: string): string | undefined {
+  const size = Buffer.byteLength(source)
+  if (size <= MAX_SOURCE_BYTES) return undefined
+  return `the expression has ${size} bytes, at most ${MAX_SOURCE_BYTES} are allowed`
+}
+
 const IDLE = -1
 
-/** Which task runs, and since when: written by the worker, read by the watchdog while the worker is busy or dead. */
+/** The running task and its start. The worker writes it; the watchdog reads it, also while the worker is busy or dead. */
 export class Progress {
   readonly buffer: SharedArrayBuffer
   readonly #cells: BigInt64Array
@@ -41,7 +60,7 @@ export class Progress {
     this.#cells = new BigInt64Array(buffer)
   }
 
-  /** `now` in nanoseconds of the monotonic clock, which all threads share. */
+  /** `now`: nanoseconds of the monotonic clock, which all threads share. */
   start(index: number, now: bigint): void {
     Atomics.store(this.#cells, 1, now)
     Atomics.store(this.#cells, 0, BigInt(index))
@@ -51,7 +70,7 @@ export class Progress {
     Atomics.store(this.#cells, 0, BigInt(IDLE))
   }
 
-  /** The task that runs and its start, or undefined between jobs. */
+  /** Undefined between jobs. */
   read(): { readonly index: number; readonly startedAt: bigint } | undefined {
     for (;;) {
       const index = Number(Atomics.load(this.#cells, 0))
@@ -62,17 +81,7 @@ export class Progress {
   }
 }
 
-/** The longest source, in bytes of UTF-8. */
-const MAX_SOURCE_BYTES = 4096
-
-/** What to say of a source that is too long; undefined for any other. */
-export function sizeProblem(source: string): string | undefined {
-  const size = Buffer.byteLength(source)
-  if (size <= MAX_SOURCE_BYTES) return undefined
-  return `the expression has ${size} bytes, at most ${MAX_SOURCE_BYTES} are allowed`
-}
-
-/** The kernel's number of the thread that calls; null where there is no /proc. */
+/** The kernel's id of the calling thread; null without /proc. */
 export function currentThread(): number | null {
   try {
     return Number(readlinkSync('/proc/thread-self').split('/').at(-1))
@@ -81,18 +90,18 @@ export function currentThread(): number | null {
   }
 }
 
-/** Lets the calling thread stand back for others. On Linux, which knows priorities of threads, and only there. */
-export function standBack(niceness: number): void {
+/** Lowers the priority of the calling thread. Only Linux has priorities per thread; best effort. */
+export function lowerThreadPriority(niceness: number): void {
   const thread = currentThread()
   if (niceness === 0 || thread === null) return
   try {
     setPriority(thread, niceness)
   } catch {
-    // It is a courtesy: somebody who may not even be polite still works.
+    // Not permitted: the thread runs at normal priority.
   }
 }
 
-/** Processor time that a thread of this process has used, in nanoseconds (proc(5), schedstat); null where nobody says. */
+/** Processor time used by a thread of this process, in nanoseconds (proc(5), schedstat); null if unknown. */
 export function threadTime(thread: number | null): bigint | null {
   if (thread === null) return null
   try {
@@ -102,48 +111,27 @@ export function threadTime(thread: number | null): bigint | null {
   }
 }
 
-/** However busy the machine is, after so many time limits by the clock it is enough. */
-const MOST_LIMITS = 20n
+/** Reading a thread's processor time costs microseconds, so a reading is reused for this many nanoseconds. */
+const READ_INTERVAL_NS = 1_000_000n
 
-export interface Running {
-  /** By the clock, in nanoseconds, since the evaluation began. */
-  readonly elapsed: bigint
-  /** Processor time of its thread since then or earlier; null if it is not known. */
-  readonly used: bigint | null
-  readonly limit: bigint
-}
-
-/**
- * How much longer an evaluation may run, in nanoseconds; 0 when its time is over. The limit is one of processor time: on a
- * machine that is busy with other things the clock would convict expressions that have hardly run.
- */
-export function timeLeft({ elapsed, used, limit }: Running): bigint {
-  if (elapsed < limit) return limit - elapsed
-  if (used === null || used >= limit || elapsed >= limit * MOST_LIMITS) return 0n
-  return limit - used
-}
-
-/** A reading of a thread's processor time costs some microseconds: taken once in so many nanoseconds, and when it counts. */
-const READ_EVERY = 1_000_000n
-
-/** Times the evaluations of the calling thread, one after the other: by the clock while they are quick, which costs nothing. */
+/** Measures consecutive evaluations of the calling thread: quick ones by the clock, which is cheap. */
 export class Stopwatch {
   readonly #thread = currentThread()
   #used: bigint | null = threadTime(this.#thread)
   #readAt = process.hrtime.bigint()
   #startedAt = this.#readAt
 
-  /** Begins with the next one; says when, in nanoseconds of the monotonic clock. */
+  /** Starts the next measurement; returns its start in nanoseconds of the monotonic clock. */
   start(): bigint {
     this.#startedAt = process.hrtime.bigint()
-    if (this.#startedAt - this.#readAt > READ_EVERY) {
+    if (this.#startedAt - this.#readAt > READ_INTERVAL_NS) {
       this.#used = threadTime(this.#thread)
       this.#readAt = this.#startedAt
     }
     return this.#startedAt
   }
 
-  /** Milliseconds that it took; if by the clock they are more than `slowMs`, those of processor time, to a millisecond. */
+  /** Elapsed milliseconds; if they exceed `slowMs`, the processor time instead, accurate to a millisecond. */
   read(slowMs: number): number {
     const tookMs = Number(process.hrtime.bigint() - this.#startedAt) / 1e6
     if (tookMs <= slowMs || this.#used === null) return tookMs

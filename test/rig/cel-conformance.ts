@@ -26,20 +26,21 @@ import { environmentWith, resetBuildBudget } from '../../src/cel/environment.ts'
 import { parseSource } from '../../src/cel/static-check.ts'
 
 const registry = getTestRegistry()
-/** What a case expects that says nothing else. */
+/** The expectation of a case without a matcher. */
 const TRUE = create(ValueSchema, { kind: { case: 'boolValue', value: true } })
 
 /**
- * Runs one case of the CEL specification the way an expression of a device runs: our parser, our functions, our budget. Its
- * own are the names and message types of the case alone. Returns why it failed, undefined when it passed.
+ * Runs one conformance test with the parser, functions and budget of device expressions, and the variables and message types of
+ * the test. Returns the reason of a failure, undefined for a pass.
  */
 export function failureOf(test: SimpleTest): string | undefined {
   const result = run(test)
   const { resultMatcher: matcher } = test
-  if (matcher.case === 'evalError') return typeof result === 'string' ? undefined : `gave ${describe(result)}, no error`
+  if (matcher.case === 'evalError')
+    return typeof result === 'string' ? undefined : `got ${describe(result)}, expected an error`
   if (matcher.case === 'value') return compare(matcher.value, result)
   if (matcher.case === undefined) return compare(TRUE, result)
-  throw new Error(`the case expects what is not known here: ${matcher.case}`)
+  throw new Error(`unsupported matcher: ${matcher.case}`)
 }
 
 type Outcome = { readonly value: CelValue } | string
@@ -47,7 +48,7 @@ type Outcome = { readonly value: CelValue } | string
 /** The value, or the error as text. */
 function run(test: SimpleTest): Outcome {
   const bindings = Object.entries(test.bindings).map(([name, { kind }]) => {
-    if (kind.case !== 'value') throw new Error(`the case binds ${name} to what is not a value`)
+    if (kind.case !== 'value') throw new Error(`the binding of ${name} is not a value`)
     return [name, toInput(kind.value)] as const
   })
   const variables = Object.fromEntries(bindings.map(([name]) => [name, CelScalar.DYN]))
@@ -65,7 +66,7 @@ function run(test: SimpleTest): Outcome {
 
 function compare(expected: Value, outcome: Outcome): string | undefined {
   if (typeof outcome !== 'string' && matches(expected, outcome.value)) return undefined
-  return `gave ${describe(outcome)}, not the ${expected.kind.case} that was expected`
+  return `got ${describe(outcome)}, expected ${expected.kind.case}`
 }
 
 function describe(outcome: Outcome): string {
@@ -83,7 +84,7 @@ function matches({ kind }: Value, actual: CelValue | undefined): boolean {
   return actual === toInput({ kind })
 }
 
-/** NaN is NaN here, and the zeros are one. */
+/** NaN equals NaN, and -0 equals 0. */
 function sameNumber(expected: number, actual: number): boolean {
   return actual === expected || (Number.isNaN(actual) && Number.isNaN(expected))
 }
@@ -118,7 +119,7 @@ function unpack(any: Any): Message {
 }
 
 function toInput({ kind }: Pick<Value, 'kind'>): CelInput {
-  if (kind.case === undefined) throw new Error('the case has a value of no kind')
+  if (kind.case === undefined) throw new Error('the value has no kind')
   if (kind.case === 'nullValue') return null
   if (kind.case === 'uint64Value') return celUint(kind.value)
   if (kind.case === 'enumValue') return BigInt(kind.value.value)
@@ -134,7 +135,7 @@ function toType(name: string): CelType {
 }
 
 function toEntry({ key, value }: MapValue_Entry): [ReturnType<typeof toKey>, CelInput] {
-  if (value === undefined) throw new Error('the case has a map with a key alone')
+  if (value === undefined) throw new Error('the map entry has no value')
   return [toKey(key), toInput(value)]
 }
 
@@ -142,7 +143,7 @@ function toKey(key: Value | undefined): bigint | string | boolean | CelUint {
   const input = key === undefined ? null : toInput(key)
   if (typeof input === 'bigint' || typeof input === 'string' || typeof input === 'boolean' || isCelUint(input))
     return input
-  throw new Error('the case has a map with a key that is none')
+  throw new Error('the map key has an invalid type')
 }
 
 const EXTENSIONS = [
@@ -158,10 +159,10 @@ const EXTENSIONS = [
 ]
 
 /**
- * Cases of the specification's core that our evaluator fails, by file and section. Three causes, all in the library: no names
- * in backticks, no enum types of their own (an enum value is an int), and `{0: 1, 0u: 2}` is not a conflict of keys.
+ * Core conformance tests that fail, by file and section. Three causes, all in the library: names in backticks are not supported,
+ * enum values are ints, and `{0: 1, 0u: 2}` is not a key conflict.
  */
-export const KNOWN_MISSES: Readonly<Record<string, readonly string[]>> = {
+export const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {
   'enums/strong_proto2': [
     'type_global',
     'type_nested',

@@ -10,7 +10,7 @@ const FATES = {
   unknownType: /^payload conversion of device good-0: .*unknown type 200/,
   noExpression: /^device silent has no payload conversion/,
   otherOrganization: /^device good-0 belongs to organization organization, but/,
-  endless: /^payload conversion of device endless: the expression (ran longer than|was stopped again and again)/,
+  endless: /^payload conversion of device endless: the expression (exceeded its time limit|was stopped repeatedly)/,
   refused: /^ClickHouse refused the envelope of device refused: .*Duplicate path/,
   undecodable: /^not a raw envelope: /,
   unknownDevice: /^device nobody does not exist/,
