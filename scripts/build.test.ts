@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { ProgramRun } from '../test/rig/program-run.ts'
+import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -16,8 +16,8 @@ test('a build that fails shows the place in the sources and no stack, and leaves
   await symlink(join(root, 'node_modules'), join(clone, 'node_modules'))
   await writeFile(join(clone, 'services/api/main.ts'), "import { lost } from './lost.ts'\nlost()\n")
 
-  const build = new ProgramRun(process.execPath, [join(clone, 'scripts/build.mjs')], { cwd: clone })
-  const { code, stderr } = await build.end()
+  const build = new Program(process.execPath, [join(clone, 'scripts/build.mjs')], { cwd: clone })
+  const { code, stderr } = await build.outcome
   expect(code).toBe(1)
   expect(stderr).toContain("Could not resolve './lost.ts' in services/api/main.ts")
   expect(stderr).not.toMatch(/^ +at /m)

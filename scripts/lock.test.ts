@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ProgramRun } from '../test/rig/program-run.ts'
+import { Program } from '../test/rig/program.ts'
 import { lock } from './lock.mjs'
 
 const LOCK = fileURLToPath(new URL('lock.mjs', import.meta.url))
@@ -30,15 +30,15 @@ describe('lock', () => {
   })
   afterEach(() => rm(folder, { recursive: true, force: true }))
 
-  function contend(die: number): ProgramRun {
-    return new ProgramRun(process.execPath, ['--input-type=module', '-e', CONTENDER, folder, String(die)], {})
+  function contend(die: number): Program {
+    return new Program(process.execPath, ['--input-type=module', '-e', CONTENDER, folder, String(die)])
   }
 
   it('is held by one at a time, also when holders are killed', async () => {
     const runs = [contend(-1), contend(7), contend(-1), contend(13), contend(-1)]
-    const ends = await Promise.all(runs.map((run) => run.end()))
+    const ends = await Promise.all(runs.map((run) => run.outcome))
     expect(ends.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
-      [0, null, 0, null, 0].map((code) => ({ code, stderr: '' })),
+      [0, 'SIGKILL', 0, 'SIGKILL', 0].map((code) => ({ code, stderr: '' })),
     )
   })
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ProgramRun } from '../test/rig/program-run.ts'
+import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -86,7 +86,7 @@ describe('set-up of a clone (E-1)', () => {
     const path = options.path ?? `${join(clone, 'fake')}${delimiter}${process.env['PATH']}`
     const owner = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
     const args = [...(options.args ?? []), join(clone, 'bin/ponix-api.js')]
-    return new ProgramRun(process.execPath, args, { ...owner, cwd: clone, env: { PATH: path } })
+    return new Program(process.execPath, args, { ...owner, cwd: clone, env: { PATH: path } })
   }
 
   /** From now on npm waits: `held` resolves when it has come that far, `gone` when that process has ended. */
@@ -107,21 +107,21 @@ describe('set-up of a clone (E-1)', () => {
   const INSTALL = expect.stringMatching(/^npm ci /)
 
   it('installs and builds a fresh clone, tells about it on stderr, and then runs the program', async () => {
-    const run = await start().end()
+    const run = await start().outcome
     expect(run).toMatchObject({ code: 0, stdout: 'api runs\n' })
     expect(run.stderr).toMatch(/installing dependencies[^]*installed dependencies in[^]*building[^]*built in/)
     expect(await calls()).toEqual([INSTALL, 'build'])
   })
 
   it('does nothing and says nothing when nothing has changed', async () => {
-    await start().end()
+    await start().outcome
     await calls()
-    expect(await start().end()).toEqual({ code: 0, stdout: 'api runs\n', stderr: '' })
+    expect(await start().outcome).toEqual({ code: 0, stdout: 'api runs\n', stderr: '' })
     expect(await calls()).toEqual([])
   })
 
   it('builds again when a source was changed, added or removed, and not for a test', async () => {
-    await start().end()
+    await start().outcome
     await calls()
     const steps = [
       () => put('src/a.ts', 'export {}'),
@@ -130,22 +130,22 @@ describe('set-up of a clone (E-1)', () => {
     ]
     for (const step of steps) {
       await step()
-      await start().end()
+      await start().outcome
       expect(await calls()).toEqual(['build'])
     }
     await put('src/a.test.ts', '')
-    await start().end()
+    await start().outcome
     expect(await calls()).toEqual([])
   })
 
   it('installs again when the lock file has other versions, or a package is missing', async () => {
-    await start().end()
+    await start().outcome
     await calls()
     await lockPackages('1.0.1')
-    await start().end()
+    await start().outcome
     expect(await calls()).toEqual([INSTALL, 'build'])
     await rm(join(clone, 'node_modules/a'), { recursive: true })
-    await start().end()
+    await start().outcome
     expect(await calls()).toEqual([INSTALL])
   })
 
@@ -154,10 +154,10 @@ describe('set-up of a clone (E-1)', () => {
     const first = start()
     await npm.held
     const second = start()
-    await second.says(`waiting for the set-up that process ${first.pid} is doing`)
+    await second.seen(new RegExp(`waiting for the set-up that process ${first.pid} is doing`))
     await npm.letGo()
-    expect(await first.end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
-    expect(await second.end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
+    expect(await first.outcome).toMatchObject({ code: 0, stdout: 'api runs\n' })
+    expect(await second.outcome).toMatchObject({ code: 0, stdout: 'api runs\n' })
     expect(await calls()).toEqual([INSTALL, 'build'])
   })
 
@@ -167,19 +167,19 @@ describe('set-up of a clone (E-1)', () => {
       const npm = await holdNpm()
       const first = start()
       await npm.held
-      first.kill(signal)
-      expect(await first.end()).toMatchObject({ code: null, stdout: '' })
+      first.signal(signal)
+      expect(await first.outcome).toMatchObject({ code: signal, stdout: '' })
       await npm.gone
       await rm(join(clone, 'hold'), { force: true })
       await calls()
-      expect(await start().end()).toMatchObject({ code: 0, stdout: 'api runs\n' })
+      expect(await start().outcome).toMatchObject({ code: 0, stdout: 'api runs\n' })
       expect(await calls()).toEqual([INSTALL, 'build'])
     },
   )
 
   it('shows what npm said when it fails, and one line', async () => {
     await put('fail', '')
-    const { code, stderr } = await start().end()
+    const { code, stderr } = await start().outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(/npm error code EEXAMPLE\nsetup: npm ci failed, for the reason above\n$/)
     expect(await calls()).toEqual([INSTALL])
@@ -187,13 +187,13 @@ describe('set-up of a clone (E-1)', () => {
 
   it('shows why a build failed, and one line', async () => {
     await put('src/a.ts', 'broken')
-    const { code, stderr } = await start().end()
+    const { code, stderr } = await start().outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(/src\/a\.ts is broken[^]*\nsetup: the build failed, for the reason above\n$/)
   })
 
   it('says in one line that npm is missing', async () => {
-    const { code, stderr } = await start({ path: '/nowhere' }).end()
+    const { code, stderr } = await start({ path: '/nowhere' }).outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(/\nsetup: npm is not on PATH; it comes with Node: https:\/\/nodejs\.org\n$/)
   })
@@ -202,7 +202,7 @@ describe('set-up of a clone (E-1)', () => {
     const isRoot = process.getuid?.() === 0
     if (isRoot) await chown(clone, 0, 0)
     else await chmod(clone, 0o555)
-    const { code, stderr } = await start(isRoot ? { uid: 65_534 } : {}).end()
+    const { code, stderr } = await start(isRoot ? { uid: 65_534 } : {}).outcome
     await chmod(clone, 0o755)
     expect(code).toBe(1)
     expect(stderr).toMatch(/^setup: cannot write to .*; the clone has to belong to whoever runs it\n$/)
@@ -210,7 +210,7 @@ describe('set-up of a clone (E-1)', () => {
 
   it('says in one line that Node is too old, before anything else', async () => {
     const versions = `Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } })`
-    const { code, stderr } = await start({ args: ['--import', `data:text/javascript,${versions}`] }).end()
+    const { code, stderr } = await start({ args: ['--import', `data:text/javascript,${versions}`] }).outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(/^ponix: Node 20\.19 or newer is needed, this is v[\d.]+; get Node 24 .*\n$/)
     expect(await calls()).toEqual([])

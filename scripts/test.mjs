@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { check } from './check.mjs'
 import { setUp } from './setup.mjs'
+import { installSystemPackages } from './system-packages.mjs'
 import { runTool } from './tools.mjs'
 
 await setUp()
+installSystemPackages()
 const chosen = process.argv.slice(2)
 const checks = chosen.length === 0 ? await check() : { passed: 0, failed: 0 }
 const tests = await runTests(chosen)

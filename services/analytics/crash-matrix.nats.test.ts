@@ -138,7 +138,7 @@ test(
   async () => {
     const pipeline = await startPipeline()
     const load = await EnvelopeLoad.open(pipeline, random)
-    const fleet = await AnalyticsFleet.open(pipeline.variables)
+    const fleet = new AnalyticsFleet(pipeline.variables)
     const stage = new Stage(pipeline, fleet, load)
     const oracle = new EnvelopeOracle(pipeline, load)
     const nothing = { lost: [], repeated: [], invented: [], misjudged: [] }

@@ -4,9 +4,8 @@ import { publishRefused, listDeadLetters, replayDeadLetter } from '../../src/nat
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { LPP } from '../../test/rig/pipeline.ts'
-import { ProgramRun, type Ended } from '../../test/rig/program-run.ts'
+import { builtProgram, type Outcome, Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
-import { bundleService, type BundledService } from '../../test/rig/service-process.ts'
 import { PAYLOAD, startWholePath, type WholePath } from '../../test/rig/whole-path.ts'
 import type { DeadLetterView } from './dead-letter-view.ts'
 
@@ -14,23 +13,24 @@ const WAIT = { timeout: 50_000, interval: 50 }
 const BROKEN = '{"t": nothing}'
 
 let path: WholePath
-let program: BundledService
 
 beforeAll(async () => {
-  ;[path, program] = await Promise.all([startWholePath(), bundleService('analytics')])
+  path = await startWholePath()
 }, 300_000)
 
 afterAll(async () => {
   await path.stop()
-  await program[Symbol.asyncDispose]()
 })
 
-async function ponixAnalytics(args: readonly string[], variables: NodeJS.ProcessEnv = path.variables): Promise<Ended> {
+async function ponixAnalytics(
+  args: readonly string[],
+  variables: NodeJS.ProcessEnv = path.variables,
+): Promise<Outcome> {
   const env = { PATH: process.env['PATH'], ...variables }
-  return await new ProgramRun(process.execPath, [program.path, ...args], { env }).end()
+  return await new Program(process.execPath, [builtProgram('analytics'), ...args], { env }).outcome
 }
 
-async function deadLetters(...args: readonly string[]): Promise<Ended> {
+async function deadLetters(...args: readonly string[]): Promise<Outcome> {
   return await ponixAnalytics(['dead-letters', ...args])
 }
 

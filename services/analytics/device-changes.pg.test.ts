@@ -6,7 +6,7 @@ import { PostgresOrganizationRepository } from '../../src/postgres/organization-
 import { decodeEndDevice } from '../../src/proto/entities.ts'
 import { CdcStage, storedEvents } from '../../test/rig/cdc-rig.ts'
 import { probeLog, type LogProbe } from '../../test/rig/nats-client.ts'
-import type { ServiceProcess } from '../../test/rig/service-process.ts'
+import type { ServiceProcess } from '../../test/rig/program.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory, type DeviceLookup } from './device-directory.ts'
 

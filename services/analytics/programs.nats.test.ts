@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AnalyticsFleet } from '../../test/rig/analytics-fleet.ts'
 import { ORGANIZATION, startPipeline, type Pipeline } from '../../test/rig/pipeline.ts'
-import { bundleService, ServiceProcess, type BundledService } from '../../test/rig/service-process.ts'
+import { ServiceProcess } from '../../test/rig/program.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 
@@ -9,23 +9,20 @@ const WAIT = { timeout: 30_000, interval: 20 }
 const DEVICE = 'device'
 
 let pipeline: Pipeline
-let cdcProgram: BundledService
 let cdc: ServiceProcess
 let fleet: AnalyticsFleet
 
 beforeAll(async () => {
   pipeline = await startPipeline()
-  cdcProgram = await bundleService('cdc')
-  cdc = new ServiceProcess(cdcProgram.path, pipeline.variables)
+  cdc = new ServiceProcess('cdc', pipeline.variables)
   await cdc.line('streaming changes')
-  fleet = await AnalyticsFleet.open(pipeline.variables)
+  fleet = new AnalyticsFleet(pipeline.variables)
   await pipeline.createDevice(DEVICE, '{"version": 1}')
 }, 120_000)
 
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]()
   await cdc.kill()
-  await cdcProgram[Symbol.asyncDispose]()
   await pipeline.stop()
 })
 

@@ -9,16 +9,16 @@ const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme'
 const stage = new CdcStage()
 
 /** What a command printed, and its exit code. */
-function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | null }> {
+function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | string }> {
   return commandIn({}, ...args)
 }
 
 async function commandIn(
   environment: Readonly<Record<string, string>>,
   ...args: readonly string[]
-): Promise<{ readonly text: string; readonly code: number | null }> {
+): Promise<{ readonly text: string; readonly code: number | string }> {
   const process = stage.launch(environment, args)
-  const code = await process.exited()
+  const { code } = await process.outcome
   return { text: process.lines.map(({ msg }) => msg).join('\n'), code }
 }
 
@@ -79,7 +79,7 @@ describe('ponix-cdc status', () => {
     await stage.database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
     await vi.waitFor(async () => expect(await metricsAt(port)).toMatch(/^ponix_cdc_in_flight 1$/m), WAIT)
     const process = stage.launch(served, ['status', '--json'])
-    expect(await process.exited()).toBe(0)
+    expect((await process.outcome).code).toBe(0)
     const status: unknown = JSON.parse(process.lines.map(({ msg }) => msg).join('\n'))
     expect(status).toMatchObject({
       slot: stage.database.slot,

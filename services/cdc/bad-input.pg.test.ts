@@ -107,7 +107,7 @@ describe('servers that cannot be used', () => {
   test('C-10: the slot of another plugin is one line and exit code 1', async () => {
     await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
     const cdc = stage.launch()
-    expect(await cdc.exited()).toBe(1)
+    expect((await cdc.outcome).code).toBe(1)
     const lines = cdc.lines.filter(({ msg }) => msg.includes('is used for the plugin test_decoding'))
     expect(lines).toHaveLength(1)
     expect(lines[0]?.msg).toContain('set PONIX_CDC_SLOT_NAME to a name of its own')

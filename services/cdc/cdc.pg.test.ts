@@ -204,7 +204,7 @@ describe('the life of the service', () => {
   test('C-10: what only a person can change is one line and exit code 1', async () => {
     await stage.database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
     const cdc = stage.launch()
-    expect(await cdc.exited()).toBe(1)
+    expect((await cdc.outcome).code).toBe(1)
     const errors = cdc.lines.filter(({ msg }) => msg.includes('REPLICA IDENTITY FULL'))
     expect(errors).toHaveLength(1)
     expect(errors[0]?.msg).toContain('run: ALTER TABLE "public"."gateways" REPLICA IDENTITY FULL')
@@ -214,7 +214,7 @@ describe('the life of the service', () => {
   test('N-1: streams whose subjects another stream has are one line and exit code 1', async () => {
     await stage.client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
     const cdc = stage.launch()
-    expect(await cdc.exited()).toBe(1)
+    expect((await cdc.outcome).code).toBe(1)
     expect(cdc.lines.some(({ msg }) => /gateway/.test(msg) && /other/.test(msg))).toBe(true)
   })
 

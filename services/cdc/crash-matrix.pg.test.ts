@@ -53,7 +53,7 @@ async function live(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> 
   })
   const over = new AbortController()
   const room = limits?.giveRoom(over.signal)
-  const died = process.exited().then(() => true)
+  const died = process.outcome.then(() => true)
   const streams = process.line('streaming changes').then(
     () => false,
     () => true,

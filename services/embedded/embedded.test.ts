@@ -4,8 +4,8 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { embedded } from '../../test/rig/embedded.ts'
-import type { ProgramRun } from '../../test/rig/program-run.ts'
+import { embedded } from '../../test/rig/program.ts'
+import type { Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 const servers = ['postgres', 'nats', 'clickhouse', 'mqtt'] as const
@@ -13,19 +13,19 @@ const servers = ['postgres', 'nats', 'clickhouse', 'mqtt'] as const
 const programs = ['postgres', 'nats'] as const
 
 let dataDir = ''
-let runs: ProgramRun[] = []
+let runs: Program[] = []
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'ponix-embedded-'))
   runs = []
 })
 afterEach(async () => {
-  for (const run of runs) run.kill('SIGTERM')
-  await Promise.all(runs.map((run) => run.end()))
+  for (const run of runs) run.signal('SIGTERM')
+  await Promise.all(runs.map((run) => run.outcome))
   await rm(dataDir, { recursive: true, force: true })
 })
 
-function start(name: string, port: number, ...more: readonly string[]): ProgramRun {
+function start(name: string, port: number, ...more: readonly string[]): Program {
   const run = embedded([name, '--port', String(port), '--data', dataDir, ...more])
   runs.push(run)
   return run
@@ -37,8 +37,8 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     const run = start(name, port)
     await run.ready()
     expect(await accepts(port)).toBe(true)
-    run.kill('SIGTERM')
-    expect(await run.end()).toMatchObject({ code: 0 })
+    run.signal('SIGTERM')
+    expect(await run.outcome).toMatchObject({ code: 0 })
     expect(await accepts(port)).toBe(false)
   })
 
@@ -47,7 +47,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     await once(other, 'listening')
     const address = other.address()
     const port = typeof address === 'object' ? (address?.port ?? 0) : 0
-    const { code, stdout } = await start(name, port).end()
+    const { code, stdout } = await start(name, port).outcome
     other.close()
     expect(code).toBe(1)
     const errors = stdout.split('\n').filter((line) => line.includes('"level":"error"'))
@@ -64,7 +64,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
-    const { code, stdout } = await start(name, await freePort()).end()
+    const { code, stdout } = await start(name, await freePort()).outcome
     expect(code).toBe(1)
     expect(stdout).toContain(`the data folder ${dataDir} is in use by process ${first.pid}: stop it`)
     expect(await accepts(port)).toBe(true)
@@ -74,7 +74,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     const run = start(name, await freePort(), '--stop-with-stdin')
     await run.ready()
     run.endInput()
-    expect(await run.end()).toMatchObject({ code: 0 })
+    expect(await run.outcome).toMatchObject({ code: 0 })
   })
 })
 
@@ -84,8 +84,8 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     const run = start(name, port)
     await run.ready()
     const server = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
-    run.kill('SIGKILL')
-    await run.end()
+    run.signal('SIGKILL')
+    await run.outcome
     await vi.waitUntil(() => !isAlive(server), { timeout: 10_000 })
     expect(await accepts(port)).toBe(false)
   })
@@ -95,8 +95,8 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     const first = start(name, port)
     await first.ready()
     const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
-    first.kill('SIGKILL')
-    await first.end()
+    first.signal('SIGKILL')
+    await first.outcome
     const second = start(name, port)
     await second.ready()
     expect(Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))).not.toBe(pid)
@@ -109,8 +109,8 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     await first.ready()
     const orphan = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
     process.kill(orphan, 'SIGSTOP')
-    first.kill('SIGKILL')
-    await first.end()
+    first.signal('SIGKILL')
+    await first.outcome
     const second = start(name, port)
     process.kill(orphan, 'SIGCONT')
     await second.ready()
@@ -125,7 +125,7 @@ describe('ponix-embedded', () => {
     [['postgres', '--prot', '1'], /unknown option '--prot'[^]*--port/],
     [['install', 'redis'], /Allowed choices are postgres, nats, clickhouse, mqtt/],
   ])('refuses %j in one line, exit 2', async (args, message) => {
-    const { code, stderr } = await embedded(args).end()
+    const { code, stderr } = await embedded(args).outcome
     expect(code).toBe(2)
     expect(stderr).toMatch(message)
   })

@@ -5,8 +5,8 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { embedded } from '../../test/rig/embedded.ts'
-import type { ProgramRun } from '../../test/rig/program-run.ts'
+import { embedded } from '../../test/rig/program.ts'
+import type { Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 /** Installs a broker that does nothing; fails if there is `fail`, waits for a word from `hold` if there is. */
@@ -30,7 +30,7 @@ else require('node:net').connect(home + '/hold').once('data', () => finish() ?? 
 
 describe('provisioning (E-3)', () => {
   let folder = ''
-  let runs: ProgramRun[] = []
+  let runs: Program[] = []
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ponix-provision-'))
@@ -40,12 +40,12 @@ describe('provisioning (E-3)', () => {
     await chmod(join(folder, 'npm'), 0o755)
   })
   afterEach(async () => {
-    for (const run of runs) run.kill('SIGTERM')
-    await Promise.all(runs.map((run) => run.end()))
+    for (const run of runs) run.signal('SIGTERM')
+    await Promise.all(runs.map((run) => run.outcome))
     await rm(folder, { recursive: true, force: true })
   })
 
-  async function startBroker(data: string): Promise<ProgramRun> {
+  async function startBroker(data: string): Promise<Program> {
     const args = ['mqtt', '--port', String(await freePort()), '--data', join(folder, data)]
     const env = { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: `${folder}:${process.env['PATH']}` }
     const run = embedded(args, env)
@@ -78,8 +78,8 @@ describe('provisioning (E-3)', () => {
     const second = await startBroker('b')
     await second.ready()
     expect(await installations()).toEqual([expect.stringMatching(/^install .* aedes@1\.2\.0$/)])
-    first.kill('SIGTERM')
-    const { stdout } = await first.end()
+    first.signal('SIGTERM')
+    const { stdout } = await first.outcome
     expect(stdout).toMatch(/installing aedes-1\.2\.0 into [^]*installed aedes-1\.2\.0 in /)
   })
 
@@ -88,7 +88,7 @@ describe('provisioning (E-3)', () => {
     const first = await startBroker('a')
     await npm.held
     const second = await startBroker('b')
-    await second.says(`waiting for process ${first.pid}, which is installing aedes-1.2.0`)
+    await second.seen(new RegExp(`waiting for process ${first.pid}, which is installing aedes-1.2.0`))
     await npm.letGo()
     await Promise.all([first.ready(), second.ready()])
     expect(await installations()).toHaveLength(1)
@@ -98,8 +98,8 @@ describe('provisioning (E-3)', () => {
     const npm = await holdNpm()
     const first = await startBroker('a')
     await npm.held
-    first.kill('SIGKILL')
-    await first.end()
+    first.signal('SIGKILL')
+    await first.outcome
     await npm.letGo()
     await rm(join(folder, 'hold'), { force: true })
     const second = await startBroker('a')
@@ -112,15 +112,15 @@ describe('provisioning (E-3)', () => {
     const npm = await holdNpm()
     const run = await startBroker('a')
     await npm.held
-    run.kill('SIGTERM')
-    expect(await run.end()).toMatchObject({ code: 0 })
+    run.signal('SIGTERM')
+    expect(await run.outcome).toMatchObject({ code: 0 })
     expect(await readdir(join(folder, 'servers'))).toEqual(['lock-aedes-1.2.0'])
     await npm.letGo()
   })
 
   it('says in one line why an installation failed', async () => {
     await writeFile(join(folder, 'fail'), '')
-    const { code, stdout } = await (await startBroker('a')).end()
+    const { code, stdout } = await (await startBroker('a')).outcome
     expect(code).toBe(1)
     expect(stdout).toContain(
       'npm could not install aedes@1.2.0: npm error code ENOTFOUND; is the registry within reach?',
@@ -131,7 +131,7 @@ describe('provisioning (E-3)', () => {
   it('says in one line how to get nats-server where there is neither it nor apt', async () => {
     const args = ['nats', '--port', String(await freePort()), '--data', join(folder, 'data')]
     const run = embedded(args, { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
-    const { code, stdout } = await run.end()
+    const { code, stdout } = await run.outcome
     expect(code).toBe(1)
     expect(stdout).toMatch(/there is no nats-server 2\.9 or newer on PATH: (install it with|put it there from https:)/)
   })
@@ -141,7 +141,7 @@ describe('provisioning (E-3)', () => {
     await writeFile(join(folder, 'nats-server'), program)
     await chmod(join(folder, 'nats-server'), 0o755)
     const run = embedded(['install', 'nats'], { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
-    const { code, stdout } = await run.end()
+    const { code, stdout } = await run.outcome
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`NATS is in ${folder}`) })
   })
 })

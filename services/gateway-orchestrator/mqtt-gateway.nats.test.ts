@@ -48,7 +48,7 @@ describe('the way of a message', () => {
   test('G-8: a gateway of type print says what it is, again and again, without its secrets', async () => {
     await rig.insert(gateway('g1', 1, { gatewayConfig: { site: 'roof', password: 'hunter2' } }))
     const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: '0.01' })
-    await service.says('gateway', ({ msg }) => msg === 'gateway', 3)
+    await service.matchingLines('gateway', ({ msg }) => msg === 'gateway', 3)
     const printed = service.lines.filter(({ msg }) => msg === 'gateway')
     expect(printed[0]).toMatchObject({
       gateway_id: 'g1',

@@ -1,8 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { getPriority } from 'node:os'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { bundleEvaluationWorker } from '../../test/rig/evaluation-worker.ts'
-import type { BundledWorker } from '../../test/rig/evaluation-worker.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { evaluationWorkerUrl } from '../../test/rig/program.ts'
 import { EvaluationPool } from './evaluation-pool.ts'
 import type { EvaluationPoolOptions } from './evaluation-pool.ts'
 import type { TaskResult, WorkerFailure } from './evaluation-scheduler.ts'
@@ -24,21 +23,11 @@ const GREEDY_OR_ENDLESS = `{"n": size(input) > 500000
 const MEGABYTE = new Uint8Array(1024 * 1024).fill(0x61)
 const HOUR_MS = 3_600_000
 
-let worker: BundledWorker
-
-beforeAll(async () => {
-  worker = await bundleEvaluationWorker()
-})
-
-afterAll(async () => {
-  await worker[Symbol.asyncDispose]()
-})
-
 /** Without a time limit by default, so that the load of the machine does not matter. */
 async function startPool(options: Partial<EvaluationPoolOptions> = {}) {
   const lost: WorkerFailure[] = []
   const pool = new EvaluationPool({
-    workerUrl: worker.url,
+    workerUrl: evaluationWorkerUrl,
     onWorkerLost: (failure) => lost.push(failure),
     limits: { timeLimitMs: HOUR_MS },
     ...options,

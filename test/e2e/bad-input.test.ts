@@ -122,7 +122,7 @@ describe('the default graph, given', () => {
   ])('%j, says what is wrong, starting nothing', async (args, line) => {
     const graph = await start({ args })
     expect(await graph.ended()).toBe(2)
-    expect(graph.output.split('\n')).toEqual([line, '(the orchestrator has ended)'])
+    expect(graph.output.split('\n')).toEqual([line])
   })
 
   it('O-20 a broken file, shows the line and the place in it, starting nothing', async () => {

@@ -2,11 +2,10 @@ import { execFile } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Graph } from '../rig/graph.ts'
-import { ProgramRun } from '../rig/program-run.ts'
+import { Program, projectRoot } from '../rig/program.ts'
 import { freePort, startClickHouse, startMqtt, startNats, startPostgres } from '../rig/servers.ts'
 import {
   argument,
@@ -21,11 +20,10 @@ import {
 } from './document-commands.ts'
 import { isOnPath, publish, request } from './installed-programs.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const ROWS = { timeout: 60_000, interval: 200 }
 const run = promisify(execFile)
 
-const documents = await readDocuments(ROOT)
+const documents = await readDocuments(projectRoot)
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
 
 describe('what the documents tell to type', () => {
@@ -51,7 +49,7 @@ describe('what the documents tell to type', () => {
     const bin = join(folder, 'node_modules/.bin')
     await mkdir(bin, { recursive: true })
     for (const program of ['ponix-orchestrator', 'ponix-analytics', 'ponix-cdc']) {
-      await symlink(join(ROOT, `bin/${program}.js`), join(bin, program))
+      await symlink(join(projectRoot, `bin/${program}.js`), join(bin, program))
     }
     const port = String(await freePort())
     const listens = `require('node:net').createServer().listen(${port}, '127.0.0.1')`
@@ -91,8 +89,8 @@ describe('what the documents tell to type', () => {
     const words = shellWords(withValues(command, here()))
     const [address, method] = words.slice(-2)
     const flags = ['--http2-prior-knowledge', '--protocol', 'grpc', '-d', argument(words, '-d')]
-    const buf = join(ROOT, 'node_modules/.bin/buf')
-    const { stdout } = await run(buf, ['curl', ...flags, `http://${address}/${method}`], { cwd: ROOT })
+    const buf = join(projectRoot, 'node_modules/.bin/buf')
+    const { stdout } = await run(buf, ['curl', ...flags, `http://${address}/${method}`], { cwd: projectRoot })
     return JSON.parse(stdout)
   }
 
@@ -166,14 +164,14 @@ describe('what the documents tell to type', () => {
   }
 
   async function followTheGraph(command: string): Promise<void> {
-    const follower = new ProgramRun('sh', ['-c', `exec ${command}`], { ...besideTheGraph(), detached: true })
-    await follower.says(/\w/)
-    process.kill(-follower.pid, 'SIGINT')
-    await follower.end()
+    const follower = new Program('sh', ['-c', `exec ${command}`], { ...besideTheGraph(), detached: true })
+    await follower.seen(/\w/)
+    follower.signalGroup('SIGINT')
+    await follower.outcome
   }
 
   function besideTheGraph(): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
-    return { cwd: ROOT, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
+    return { cwd: projectRoot, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
   }
 
   /** `A=1 B=2 npm start -- --disable x` with servers of this test's own, and the variables and flags of the table. */
@@ -257,11 +255,11 @@ describe('what the documents tell to type', () => {
 
   async function superviseByNpx(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment(), detached: true }
-    const orchestrator = new ProgramRun('sh', ['-c', command], options)
-    await orchestrator.says('web is up')
-    await orchestrator.says(/all .*ready/)
-    process.kill(-orchestrator.pid, 'SIGINT')
-    await orchestrator.end()
+    const orchestrator = new Program('sh', ['-c', command], options)
+    await orchestrator.seen(/web is up/)
+    await orchestrator.seen(/all .*ready/)
+    orchestrator.signalGroup('SIGINT')
+    await orchestrator.outcome
   }
 
   const known = (command: string): boolean => [...NOT_HERE, ...HERE].some(([pattern]) => pattern.test(command))

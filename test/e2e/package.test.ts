@@ -3,15 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it, onTestFailed, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { outerEnvironment } from '../../services/embedded/npm-install.ts'
 import { Graph } from '../rig/graph.ts'
-import { ProgramRun } from '../rig/program-run.ts'
+import { Program, projectRoot } from '../rig/program.ts'
 import { survivors } from '../rig/survivors.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 const mark = randomUUID()
 const MEGABYTE = 1_000_000
 /** In megabytes; a server, a compiler or a library that is in the bundles already would exceed it. */
@@ -37,7 +35,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     await mkdir(project)
     await writeFile(join(project, 'package.json'), '{"private": true}\n')
     await writeFile(join(project, 'x.json'), JSON.stringify(CONFIG))
-    await npm(root, 'pack', '--pack-destination', folder)
+    await npm(projectRoot, 'pack', '--pack-destination', folder)
     const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz')) ?? 'no tarball'
     await npm(project, 'install', '--no-audit', '--no-fund', join(folder, tarball))
   }, 300_000)
@@ -49,19 +47,17 @@ describe('the package, installed from its tarball in an empty project', () => {
   }
 
   /** As a terminal runs it: its Ctrl-C goes to npx, the shell in between and the orchestrator alike. */
-  function npx(...args: readonly string[]): ProgramRun {
-    const run = new ProgramRun('npx', ['ponix-orchestrator', ...args], { cwd: project, env, detached: true })
-    onTestFailed(() => void process.kill(-run.pid, 'SIGTERM'))
-    return run
+  function npx(...args: readonly string[]): Program {
+    return new Program('npx', ['ponix-orchestrator', ...args], { cwd: project, env, detached: true })
   }
 
   it('supervises plain shell commands by npx: order, prefixes, restarts, and Ctrl-C that leaves nothing', async () => {
     const run = npx('--config', 'x.json')
-    await run.says(/flaky: failed for good/)
-    await run.says('web is up')
-    process.kill(-run.pid, 'SIGINT')
+    await run.seen(/flaky: failed for good/)
+    await run.seen(/web is up/)
+    run.signalGroup('SIGINT')
     // Not its code: npx passes on how its shell ended, and there are shells that Ctrl-C ends.
-    const { stdout, stderr } = await run.end()
+    const { stdout, stderr } = await run.outcome
     expect(await survivors(mark)).toEqual([])
     expect(stdout).toMatch(/^\[store\] +store is up\n\[web\] +web is up\n$/)
     expect(stderr.match(/^\[flaky\] +again$/gm)).toHaveLength(3)
@@ -70,15 +66,15 @@ describe('the package, installed from its tarball in an empty project', () => {
 
   it('ends with 0 on Ctrl-C', async () => {
     const program = join(project, 'node_modules/.bin/ponix-orchestrator')
-    const run = new ProgramRun(program, ['--config', 'x.json', '--disable', 'flaky'], { cwd: project, env })
-    await run.says('web is up')
-    run.kill('SIGINT')
-    expect(await run.end()).toMatchObject({ code: 0 })
+    const run = new Program(program, ['--config', 'x.json', '--disable', 'flaky'], { cwd: project, env })
+    await run.seen(/web is up/)
+    run.signal('SIGINT')
+    expect(await run.outcome).toMatchObject({ code: 0 })
     expect(await survivors(mark)).toEqual([])
   })
 
   it('E-3 builds nothing, installs nothing and writes nothing into the project', async () => {
-    const { code, stdout, stderr } = await npx('validate', '--config', 'x.json').end()
+    const { code, stdout, stderr } = await npx('validate', '--config', 'x.json').outcome
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringMatching(/\[setup\]|install/) })
     expect(stdout).toMatch(/store[^]*web/)
     expect((await readdir(project)).toSorted()).toEqual(['node_modules', 'package-lock.json', 'package.json', 'x.json'])
@@ -98,7 +94,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     const program = join(project, 'node_modules/.bin/ponix-orchestrator')
     const graph = await Graph.start({
       command: [program, '--config', join(project, 'node_modules/ponix-orchestrator/commonplace.json')],
-      env: { PONIX_SERVERS_DIR: process.env['PONIX_SERVERS_DIR'] ?? join(root, '.ponix/servers') },
+      env: { PONIX_SERVERS_DIR: process.env['PONIX_SERVERS_DIR'] ?? join(projectRoot, '.ponix/servers') },
     })
     onTestFinished(() => graph.destroy())
     await graph.line(/\[demo\].*Data flows/)

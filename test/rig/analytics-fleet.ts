@@ -1,9 +1,5 @@
-import { copyFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { CrashTap } from './crash-tap.ts'
-import { bundleEvaluationWorker } from './evaluation-worker.ts'
-import { type BundledService, bundleService, ServiceProcess } from './service-process.ts'
+import { ServiceProcess } from './program.ts'
 
 const crashPoint = new URL('./crash-point.mjs', import.meta.url).href
 
@@ -19,22 +15,11 @@ export interface FleetMember {
 
 /** Processes of analytics side by side, each to be killed on its own. */
 export class AnalyticsFleet implements AsyncDisposable {
-  readonly #program: BundledService
   readonly #variables: Readonly<Record<string, string>>
   #members: FleetMember[] = []
 
-  private constructor(program: BundledService, variables: Readonly<Record<string, string>>) {
-    this.#program = program
+  constructor(variables: Readonly<Record<string, string>>) {
     this.#variables = variables
-  }
-
-  static async open(variables: Readonly<Record<string, string>>): Promise<AnalyticsFleet> {
-    const program = await bundleService('analytics')
-    await using worker = await bundleEvaluationWorker()
-    const folder = dirname(program.path)
-    await writeFile(join(folder, 'package.json'), '{"type":"module"}')
-    await copyFile(fileURLToPath(worker.url), join(folder, 'analytics-worker.js'))
-    return new AnalyticsFleet(program, variables)
   }
 
   /** Those that live. */
@@ -48,9 +33,9 @@ export class AnalyticsFleet implements AsyncDisposable {
     const { PONIX_NATS_URL: nats = '', PONIX_CLICKHOUSE_URL: clickhouse = '' } = this.#variables
     const tap = await CrashTap.start(nats, clickhouse)
     const crash = crashStep === undefined ? {} : { NODE_OPTIONS: `--import=${crashPoint}`, CRASH_AT: String(crashStep) }
-    const process = new ServiceProcess(this.#program.path, { ...this.#variables, ...tap.variables, ...crash })
+    const process = new ServiceProcess('analytics', { ...this.#variables, ...tap.variables, ...crash })
     let alive = true
-    const gone = process.exited().then(async () => {
+    const gone = process.outcome.then(async () => {
       alive = false
       await tap[Symbol.asyncDispose]()
     })
@@ -72,6 +57,5 @@ export class AnalyticsFleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()))
-    await this.#program[Symbol.asyncDispose]()
   }
 }

@@ -10,7 +10,7 @@ import { createProducer, type Producer } from '../../src/nats/producer.ts'
 import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { readEnvironment } from '../../src/runner/environment.ts'
-import { type BundledWorker, bundleEvaluationWorker } from './evaluation-worker.ts'
+import { evaluationWorkerUrl } from './program.ts'
 import { connectTo, probeLog } from './nats-client.ts'
 import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
 
@@ -53,7 +53,6 @@ export function scriptedWriter() {
 /** For a file of tests: one NATS for all of it, and streams, devices and a connection anew for each test. */
 export function analyticsForEach() {
   let server: NatsAddress & ServerControl
-  let worker: BundledWorker
   let client: NatsClient
   let producer: Producer
   let devices: Map<string, EndDevice>
@@ -67,11 +66,9 @@ export function analyticsForEach() {
 
   beforeAll(async () => {
     server = await startNats()
-    worker = await bundleEvaluationWorker()
   })
 
   afterAll(async () => {
-    await worker[Symbol.asyncDispose]()
     await server[Symbol.asyncDispose]()
   })
 
@@ -145,7 +142,7 @@ export function analyticsForEach() {
       capture: { isActive: async () => capturing },
       lastSeenStore: { record: async () => {} },
       writer,
-      workerUrl: worker.url,
+      workerUrl: evaluationWorkerUrl,
       logger: log.logger,
     })
     const stopping = new AbortController()

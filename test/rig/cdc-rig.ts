@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, inject, vi } from 'vitest'
 import { connectTo } from './nats-client.ts'
 import { startNats, type NatsAddress, type ServerControl } from './servers.ts'
-import { type BundledService, bundleService, ServiceProcess } from './service-process.ts'
+import { ServiceProcess } from './program.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { TestDatabase } from './capture-rig.ts'
 import { migrations } from '../../src/postgres/test-schema.ts'
@@ -81,7 +81,6 @@ const WAIT = { timeout: 30_000, interval: 20 }
  * file: it sets up and cleans up around each test.
  */
 export class CdcStage {
-  #program: BundledService | undefined
   #nats: (NatsAddress & ServerControl) | undefined
   #client: NatsClient | undefined
   #database: TestDatabase | undefined
@@ -89,14 +88,12 @@ export class CdcStage {
 
   constructor() {
     beforeAll(async () => {
-      this.#program = await bundleService('cdc')
       this.#nats = await startNats()
       this.#client = await connectTo(this.#nats.url)
     })
     afterAll(async () => {
       await this.client.drain()
       await this.nats[Symbol.asyncDispose]()
-      await this.#program?.[Symbol.asyncDispose]()
     })
     beforeEach(async () => {
       this.#database = await TestDatabase.create(inject('postgres'))
@@ -124,11 +121,7 @@ export class CdcStage {
 
   /** Starts the program, with a command if one is given. */
   launch(more: Readonly<Record<string, string>> = {}, args: readonly string[] = []): ServiceProcess {
-    const process = new ServiceProcess(
-      present(this.#program).path,
-      environmentOf(this.database, this.nats.url, more),
-      args,
-    )
+    const process = new ServiceProcess('cdc', environmentOf(this.database, this.nats.url, more), args)
     this.#running.push(process)
     return process
   }

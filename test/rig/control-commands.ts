@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from '../../src/orchestrator/cli/program-under-test.ts'
+import { CommandLine } from './command-line.ts'
+import type { Program } from './program.ts'
 import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control/protocol.ts'
 
 /** A process that does nothing until it is stopped. */
@@ -10,10 +11,10 @@ export const echo = (text: string) => ({ command: `echo ${text}; exec sleep 600`
 
 /** For a file of tests: one build of the program, and for each test at most one orchestrator, which ends with it. */
 export function controlCommands() {
-  let program: ProgramUnderTest
-  let running: RunningProgram | null = null
+  let program: CommandLine
+  let running: Program | null = null
   beforeAll(async () => {
-    program = await ProgramUnderTest.build()
+    program = new CommandLine()
   })
   afterEach(async () => {
     running?.signal('SIGTERM')
@@ -22,14 +23,14 @@ export function controlCommands() {
   })
   afterAll(() => program.dispose())
 
-  const begin = (processes: object): RunningProgram => {
+  const begin = (processes: object): Program => {
     program.writeConfig({ processes })
     running = program.start()
     return running
   }
 
   /** Resolves when all of them are ready. */
-  const start = async (processes: object): Promise<RunningProgram> => {
+  const start = async (processes: object): Promise<Program> => {
     const started = begin(processes)
     await started.seen(/ready after/)
     return started

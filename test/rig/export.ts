@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { parseAllDocuments } from 'yaml'
 import { givenNames } from '../../src/orchestrator/export/source.ts'
 import { loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
@@ -48,13 +48,10 @@ export function fileOf({ files }: Export, name: string): string {
   return file.text
 }
 
-/** All documents of a text, read by the parser that one of our tools brings. */
+/** All documents of a YAML text. */
 export function parseYamlDocuments(text: string): readonly unknown[] {
-  const load = createRequire(join(root, 'node_modules', 'knip', 'package.json'))
-  const yaml: { parseAllDocuments(text: string): readonly { errors: readonly unknown[]; toJS(): unknown }[] } =
-    load('yaml')
-  return yaml.parseAllDocuments(text).map((document) => {
-    if (document.errors.length > 0) throw new Error(`no YAML: ${String(document.errors[0])}`)
+  return parseAllDocuments(text).map((document) => {
+    if (document.errors.length > 0) throw new Error(`not YAML: ${String(document.errors[0])}`)
     return document.toJS()
   })
 }

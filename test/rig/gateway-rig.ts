@@ -18,7 +18,7 @@ import {
   type PostgresAddress,
   type ServerControl,
 } from './servers.ts'
-import { type BundledService, bundleService, type ServiceLine, ServiceProcess } from './service-process.ts'
+import { type ServiceLine, ServiceProcess } from './program.ts'
 
 // What the tests of the service stand on: the real program between PostgreSQL, NATS and an MQTT broker of the file's own.
 
@@ -39,8 +39,8 @@ export interface Stored {
 export class RunningService extends ServiceProcess {
   readonly #port: number
 
-  constructor(path: string, port: number, environment: Readonly<Record<string, string>>) {
-    super(path, { ...environment, PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT: String(port) })
+  constructor(port: number, environment: Readonly<Record<string, string>>) {
+    super('gateway-orchestrator', { ...environment, PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT: String(port) })
     this.#port = port
   }
 
@@ -60,7 +60,7 @@ export class RunningService extends ServiceProcess {
   /** Resolves when the log says this of the gateway, and has said it so many times. */
   async until(gatewayId: string, text: string, times = 1): Promise<void> {
     const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
-    await this.says(`${text} (${gatewayId})`, wanted, times)
+    await this.matchingLines(`${text} (${gatewayId})`, wanted, times)
   }
 }
 
@@ -69,25 +69,22 @@ export class GatewayRig implements AsyncDisposable {
   readonly nats: NatsAddress & ServerControl
   readonly mqtt: MqttAddress & ServerControl
   readonly client: NatsClient
-  readonly #program: BundledService
   #database: TestSchema | undefined
   readonly #running: RunningService[] = []
 
   private constructor(
     [postgres, nats, mqtt]: readonly [GatewayRig['postgres'], GatewayRig['nats'], GatewayRig['mqtt']],
     client: NatsClient,
-    program: BundledService,
   ) {
     this.postgres = postgres
     this.nats = nats
     this.mqtt = mqtt
     this.client = client
-    this.#program = program
   }
 
   static async start(): Promise<GatewayRig> {
     const servers = await Promise.all([startPostgres(), startNats(), startMqtt()])
-    return new GatewayRig(servers, await connectTo(servers[1].url), await bundleService('gateway-orchestrator'))
+    return new GatewayRig(servers, await connectTo(servers[1].url))
   }
 
   get database(): TestSchema {
@@ -120,7 +117,7 @@ export class GatewayRig implements AsyncDisposable {
 
   async launch(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
     const { host, port, username, password, database } = this.database.options
-    const service = new RunningService(this.#program.path, await freePort(), {
+    const service = new RunningService(await freePort(), {
       PONIX_POSTGRES_HOST: host,
       PONIX_POSTGRES_PORT: String(port),
       PONIX_POSTGRES_DATABASE: database,
@@ -138,7 +135,7 @@ export class GatewayRig implements AsyncDisposable {
   /** Launched, and ready. */
   async serve(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
     const service = await this.launch(more)
-    await service.says('ready', ({ msg }) => msg === 'ready')
+    await service.matchingLines('ready', ({ msg }) => msg === 'ready')
     return service
   }
 
@@ -195,7 +192,7 @@ export class GatewayRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.drain()
-    for (const part of [this.#program, this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
+    for (const part of [this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
   }
 }
 

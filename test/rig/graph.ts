@@ -1,15 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { Program, projectRoot } from './program.ts'
 import { freePort } from './servers.ts'
 import { survivors } from './survivors.ts'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 const PORTS = [
   'PONIX_POSTGRES_PORT',
@@ -30,36 +25,28 @@ export type GraphPort = (typeof PORTS)[number]
 export interface GraphOptions {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** What comes before the arguments; if not given, the orchestrator's program. */
+  /** The command before the arguments; by default the orchestrator. */
   readonly command?: readonly [string, ...string[]]
-  /** An earlier graph's: the same data and ports. */
+  /** Uses the data and ports of an earlier graph. */
   readonly again?: Graph
 }
 
-/** The default graph, run as a person runs it, on ports and in a data folder of its own. */
+/** The default graph as a user runs it, with its own ports and data folder. */
 export class Graph {
   readonly ports: Readonly<Record<GraphPort, number>>
   readonly dataDir: string
-  readonly #child: ChildProcess
+  readonly #program: Program
   readonly #mark: string
-  readonly #lines: string[] = []
-  readonly #waiting = new Set<() => void>()
-  readonly #ended: Promise<number | NodeJS.Signals>
 
   private constructor(
-    child: ChildProcess,
+    program: Program,
     mark: string,
     place: { readonly ports: Readonly<Record<GraphPort, number>>; readonly dataDir: string },
   ) {
-    this.#child = child
+    this.#program = program
     this.#mark = mark
     this.ports = place.ports
     this.dataDir = place.dataDir
-    this.#ended = once(child, 'close').then(([code, signal]) => code ?? signal)
-    for (const stream of [child.stdout, child.stderr]) {
-      if (stream) createInterface({ input: stream }).on('line', (line) => this.#take(line))
-    }
-    child.once('close', () => this.#take('(the orchestrator has ended)'))
   }
 
   static async start(options: GraphOptions = {}): Promise<Graph> {
@@ -67,10 +54,9 @@ export class Graph {
     const dataDir = options.again?.dataDir ?? (await mkdtemp(join(tmpdir(), 'ponix-e2e-')))
     await chmod(dataDir, 0o755)
     const mark = randomUUID()
-    const [program, ...before] = options.command ?? [process.execPath, join(ROOT, 'bin/ponix-orchestrator.js')]
-    const child = spawn(program, [...before, ...(options.args ?? [])], {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const [command, ...before] = options.command ?? [process.execPath, join(projectRoot, 'bin/ponix-orchestrator.js')]
+    const program = new Program(command, [...before, ...(options.args ?? [])], {
+      cwd: projectRoot,
       detached: true,
       env: {
         ...process.env,
@@ -81,56 +67,36 @@ export class Graph {
         ...options.env,
       },
     })
-    return new Graph(child, mark, { ports, dataDir })
+    return new Graph(program, mark, { ports, dataDir })
   }
 
   get output(): string {
-    return this.#lines.join('\n')
+    return this.#program.outputLines.join('\n')
   }
 
-  /** The first line from number `from` on that matches; rejects with the output when the orchestrator ends before it. */
-  async line(pattern: RegExp, from = 0): Promise<{ readonly text: string; readonly next: number }> {
-    for (let index = from; ; index += 1) {
-      while (index >= this.#lines.length) {
-        if (this.#child.exitCode !== null || this.#child.signalCode !== null) await this.#ended
-        if (index >= this.#lines.length && this.#hasEnded())
-          throw new Error(`no line ${pattern}; output:\n${this.output}`)
-        if (index >= this.#lines.length) await new Promise<void>((resolve) => this.#waiting.add(resolve))
-      }
-      const text = this.#lines[index] ?? ''
-      if (pattern.test(text)) return { text, next: index + 1 }
-    }
+  /** The first line from number `from` on that matches; rejects with the output if the orchestrator ends before that. */
+  line(pattern: RegExp, from = 0): Promise<{ readonly text: string; readonly next: number }> {
+    return this.#program.outputLine(pattern, from)
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal)
+    this.#program.signal(signal)
   }
 
-  /** The exit code, or the signal that ended it. */
-  async ended(): Promise<number | NodeJS.Signals> {
-    return this.#ended
+  /** The exit code, or the signal that ended the orchestrator. */
+  async ended(): Promise<number | string> {
+    return (await this.#program.outcome).code
   }
 
-  /** Processes that live and were started by this graph, at whatever remove: `pid command`. */
+  /** The running descendants of this graph: `pid command`. */
   async survivors(): Promise<readonly string[]> {
     return survivors(this.#mark)
   }
 
-  /** Ends whatever still runs, and removes the data. */
+  /** Stops the graph if it still runs, and removes its data. */
   async destroy(): Promise<void> {
-    if (!this.#hasEnded()) this.#child.kill('SIGTERM')
-    await this.#ended
+    await this.#program.stop()
     await rm(this.dataDir, { recursive: true, force: true })
-  }
-
-  #hasEnded(): boolean {
-    return this.#lines.at(-1) === '(the orchestrator has ended)'
-  }
-
-  #take(line: string): void {
-    this.#lines.push(line)
-    for (const wake of this.#waiting) wake()
-    this.#waiting.clear()
   }
 }
 

@@ -1,5 +1,5 @@
-import { bundleEvaluationWorker } from './evaluation-worker.ts'
 import { ORGANIZATION, startPipeline } from './pipeline.ts'
+import { evaluationWorkerUrl } from './program.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { createAnalytics } from '../../services/analytics/analytics.ts'
@@ -11,8 +11,8 @@ export type WholePath = Awaited<ReturnType<typeof startWholePath>>
 
 /** The servers of a test file's own, and analytics between them, in the test's process. */
 export async function startWholePath() {
-  const [pipeline, worker] = await Promise.all([startPipeline(), bundleEvaluationWorker()])
-  const analytics = await createAnalytics({ ...pipeline, workerUrl: worker.url })
+  const pipeline = await startPipeline()
+  const analytics = await createAnalytics({ ...pipeline, workerUrl: evaluationWorkerUrl })
   const stopping = new AbortController()
   const running = Promise.all([
     analytics.processes.raw(stopping.signal),
@@ -56,7 +56,6 @@ export async function startWholePath() {
       stopping.abort()
       await running
       await analytics.close()
-      await worker[Symbol.asyncDispose]()
       await pipeline.stop()
     },
   }

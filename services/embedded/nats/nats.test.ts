@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { describe, expect, it } from 'vitest'
-import { embedded } from '../../../test/rig/embedded.ts'
+import { embedded } from '../../../test/rig/program.ts'
 import { freePort, startNats } from '../../../test/rig/servers.ts'
 
 describe('embedded NATS (E-2)', () => {
@@ -38,9 +38,9 @@ describe('embedded NATS (E-2)', () => {
     const answer = await fetch(`http://127.0.0.1:${monitoring}/jsz`)
     expect(await answer.json()).toMatchObject({ streams: 0, config: { store_dir: expect.stringContaining(folder) } })
     const second = ['nats', '--port', String(await freePort()), '--monitoring-port', String(monitoring)]
-    const { code, stdout } = await embedded([...second, '--data', join(folder, 'b')]).end()
-    run.kill('SIGTERM')
-    await run.end()
+    const { code, stdout } = await embedded([...second, '--data', join(folder, 'b')]).outcome
+    run.signal('SIGTERM')
+    await run.outcome
     await rm(folder, { recursive: true })
     expect(code).toBe(1)
     expect(stdout).toContain(`port ${monitoring} of 127.0.0.1, which NATS' monitoring needs, is in use`)

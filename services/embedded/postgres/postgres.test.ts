@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { embedded } from '../../../test/rig/embedded.ts'
+import { embedded } from '../../../test/rig/program.ts'
 import { freePort, startPostgres } from '../../../test/rig/servers.ts'
 import type { PostgresAddress } from '../../../test/rig/servers.ts'
 import { providePostgres } from './installation.ts'
@@ -68,8 +68,8 @@ describe('embedded PostgreSQL (E-2)', () => {
     const run = embedded(['postgres', '--port', String(port), '--data', folder])
     await run.ready()
     expect(await query(addressAt(port), 'select 1 as one')).toEqual([{ one: 1 }])
-    run.kill('SIGTERM')
-    await run.end()
+    run.signal('SIGTERM')
+    await run.outcome
   })
 
   it('keeps data and program where its user gets to them, if that is not below the folder asked for', async () => {
@@ -79,8 +79,8 @@ describe('embedded PostgreSQL (E-2)', () => {
     const run = embedded(['postgres', '--port', String(port), '--data', join(closed, 'postgres')])
     await run.ready()
     const [row] = await query(addressAt(port), 'select pg_postmaster_start_time() is not null as up')
-    run.kill('SIGTERM')
-    const { stdout } = await run.end()
+    run.signal('SIGTERM')
+    const { stdout } = await run.outcome
     const home = /PostgreSQL's data is kept in (\S+), because its user cannot get to (\S+)"/.exec(stdout)
     const owner = await stat(join(home?.[1] ?? join(closed, 'postgres'), 'data'))
     if (home?.[1] !== undefined) await rm(join(home[1], '..'), { recursive: true })
@@ -95,7 +95,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await mkdir(join(folder, 'data'))
     await writeFile(join(folder, 'data', 'PG_VERSION'), '9\n')
     await chmod(folder, 0o755)
-    const { code, stdout } = await embedded(['postgres', '--port', String(await freePort()), '--data', folder]).end()
+    const { code, stdout } = await embedded(['postgres', '--port', String(await freePort()), '--data', folder]).outcome
     expect(code).toBe(1)
     expect(stdout).toContain('the data was made by PostgreSQL 9, and there is none on this system: install it, or')
     expect(await readFile(join(folder, 'data', 'PG_VERSION'), 'utf8')).toBe('9\n')

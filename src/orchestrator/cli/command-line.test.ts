@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Outcome, ProgramUnderTest } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Outcome } from '../../../test/rig/program.ts'
 
-let program: ProgramUnderTest
+let program: CommandLine
 beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+  program = new CommandLine()
 }, 60_000)
 afterAll(() => program.dispose())
 

@@ -2,11 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ProgramUnderTest } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
 
-let program: ProgramUnderTest
+let program: CommandLine
 beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+  program = new CommandLine()
   const names = ['store', 'web', 'web:a', 'web:b']
   program.writeConfig({ processes: Object.fromEntries(names.map((name) => [name, { command: 'x' }])) })
   const many = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { RunningProgram } from './program-under-test.ts'
+import type { Program } from '../../../test/rig/program.ts'
 import { controlCommands, echo, sleeper } from '../../../test/rig/control-commands.ts'
 import { openRig } from '../../../test/rig/supervise.ts'
 
@@ -165,7 +165,7 @@ describe('down (O-9)', () => {
   })
 })
 
-function bind(program: RunningProgram) {
+function bind(program: Program) {
   return {
     signal: (signal: NodeJS.Signals) => program.signal(signal),
     seen: (pattern: RegExp) => program.seen(pattern),

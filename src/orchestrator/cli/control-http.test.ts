@@ -3,15 +3,16 @@ import { request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Program } from '../../../test/rig/program.ts'
 import { freePort } from '../../../test/rig/servers.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
 
-let program: ProgramUnderTest
-let running: RunningProgram | null = null
+let program: CommandLine
+let running: Program | null = null
 let port = 0
-beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+beforeAll(() => {
+  program = new CommandLine()
 })
 afterEach(async () => {
   running?.signal('SIGTERM')
@@ -24,7 +25,7 @@ afterAll(() => program.dispose())
 const sleeper = { command: 'sleep', args: ['600'] }
 
 /** Resolves when all of them are ready, with the control API at a port of its own. */
-async function start(control: object = {}, processes: object = { a: sleeper }): Promise<RunningProgram> {
+async function start(control: object = {}, processes: object = { a: sleeper }): Promise<Program> {
   port = await freePort()
   program.writeConfig({ control: { http: port, ...control }, processes })
   running = program.start()

@@ -4,16 +4,17 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Program } from '../../../test/rig/program.ts'
 
-let program: ProgramUnderTest
-let running: RunningProgram[] = []
+let program: CommandLine
+let running: Program[] = []
 let count = 0
 /** Of the control socket, in a folder that is not there yet. */
 let path = ''
 let control: { readonly socket: string }
-beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+beforeAll(() => {
+  program = new CommandLine()
 })
 beforeEach(() => {
   control = { socket: `run-${++count}/control` }
@@ -30,7 +31,7 @@ afterAll(() => program.dispose())
 const processes = { a: { command: 'sleep', args: ['600'] } }
 
 /** Resolves when it is ready. */
-async function start(...args: readonly string[]): Promise<RunningProgram> {
+async function start(...args: readonly string[]): Promise<Program> {
   const started = program.start(...args)
   running.push(started)
   await started.seen(/ready after/)

@@ -1,14 +1,14 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Outcome, ProgramUnderTest } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Outcome } from '../../../test/rig/program.ts'
 import { parseYamlDocuments } from '../../../test/rig/export.ts'
-import { ensureSystemd, verifyUnits } from '../../../test/rig/systemd.ts'
+import { verifyUnits } from '../../../test/rig/systemd.ts'
 
-let program: ProgramUnderTest
+let program: CommandLine
 beforeAll(async () => {
-  await ensureSystemd()
-  program = await ProgramUnderTest.build()
+  program = new CommandLine()
 }, 300_000)
 afterAll(() => program.dispose())
 

@@ -1,18 +1,19 @@
 import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Program } from '../../../test/rig/program.ts'
 import { markedProcesses } from '../supervisor/process-table.ts'
 import { openRig } from '../../../test/rig/supervise.ts'
 
 // kill -9 of the orchestrator: nobody is left to stop what it started, but its guard.
 
-let program: ProgramUnderTest
-beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+let program: CommandLine
+beforeAll(() => {
+  program = new CommandLine()
 })
 afterAll(() => program.dispose())
 
-function startWith(processes: object): RunningProgram {
+function startWith(processes: object): Program {
   program.writeConfig({ processes })
   return program.start()
 }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { ProgramUnderTest } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
 import { ChildRig } from '../../../test/rig/steerable-child.ts'
 import { statusAnswer } from '../control/protocol.ts'
 
-let program: ProgramUnderTest
-beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+let program: CommandLine
+beforeAll(() => {
+  program = new CommandLine()
 })
 afterAll(() => program.dispose())
 

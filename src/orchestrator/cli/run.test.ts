@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Program } from '../../../test/rig/program.ts'
 
-let program: ProgramUnderTest
+let program: CommandLine
 beforeAll(async () => {
-  program = await ProgramUnderTest.build()
+  program = new CommandLine()
 }, 60_000)
 afterAll(() => program.dispose())
 
@@ -12,13 +13,13 @@ const sleeper = line('echo up; exec sleep 1000')
 /** Says so when it is asked to stop, and goes on. */
 const stubborn = line('trap "echo no" TERM; echo up; while :; do sleep 0.1; done', { shutdown: { timeout_ms: 60_000 } })
 
-function start(processes: object, ...args: readonly string[]): RunningProgram {
+function start(processes: object, ...args: readonly string[]): Program {
   program.writeConfig({ processes })
   return program.start(...args)
 }
 
 /** The pid that a process was started with. */
-async function pidOf(running: RunningProgram, name: string): Promise<number> {
+async function pidOf(running: Program, name: string): Promise<number> {
   const [, pid] = await running.seen(new RegExp(`${name}: started \\(pid (\\d+)\\)`))
   return Number(pid)
 }

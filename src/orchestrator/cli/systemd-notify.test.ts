@@ -2,15 +2,14 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { ProgramUnderTest, type RunningProgram } from './program-under-test.ts'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import type { Program } from '../../../test/rig/program.ts'
 import { SystemdNotifier, watchdogIntervalMs } from './systemd-notify.ts'
 import { NotifySocket } from '../../../test/rig/notify-socket.ts'
-import { ensureSystemd } from '../../../test/rig/systemd.ts'
 
-let program: ProgramUnderTest
+let program: CommandLine
 beforeAll(async () => {
-  await ensureSystemd()
-  program = await ProgramUnderTest.build()
+  program = new CommandLine()
 }, 300_000)
 afterAll(() => program.dispose())
 
@@ -20,7 +19,7 @@ async function openSocket(): Promise<NotifySocket> {
   return socket
 }
 
-function start(processes: object, environment: Readonly<Record<string, string>>): RunningProgram {
+function start(processes: object, environment: Readonly<Record<string, string>>): Program {
   program.writeConfig({ processes })
   program.environment = environment
   return program.start()

@@ -1,10 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { ensureSystemd, verifyUnits } from '../../../test/rig/systemd.ts'
-
-beforeAll(ensureSystemd, 300_000)
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { verifyUnits } from '../../../test/rig/systemd.ts'
 
 const path = join(import.meta.dirname, '../../..', 'deploy', 'ponix-orchestrator.service')
 

@@ -1,9 +1,7 @@
 import * as fc from 'fast-check'
-import { beforeAll, describe, expect, it } from 'vitest'
-import { ensureSystemd, parseUnit } from '../../../test/rig/systemd.ts'
+import { describe, expect, it } from 'vitest'
+import { parseUnit } from '../../../test/rig/systemd.ts'
 import { environmentWord, execWord, timeSpan, wholeLine } from './systemd-commands.ts'
-
-beforeAll(ensureSystemd, 300_000)
 
 /** What the manager does to the words it has read before it starts a program. */
 function expandVariables(word: string): string {

@@ -4,14 +4,12 @@ import type { AddressInfo } from 'node:net'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { ResolvedProbe } from '../config/resolved.ts'
 import type { ExportedProbe } from './exported-graph.ts'
 import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-commands.ts'
 import { NotifySocket } from '../../../test/rig/notify-socket.ts'
-import { ensureSystemd, parseUnit } from '../../../test/rig/systemd.ts'
-
-beforeAll(ensureSystemd, 300_000)
+import { parseUnit } from '../../../test/rig/systemd.ts'
 
 function probe(check: ExportedProbe['check']): ExportedProbe {
   const times: Omit<ResolvedProbe, 'check'> = {

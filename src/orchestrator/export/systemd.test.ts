@@ -1,14 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
-import { ensureSystemd, parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
+import { parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
 import { findProgram } from './source.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
-
-beforeAll(ensureSystemd, 300_000)
 
 function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOptions> = {}): Export {
   return exportSystemd(config, { ...options, user: null, systemdVersion: 252, findProgram, ...changed })

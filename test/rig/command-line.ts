@@ -1,0 +1,56 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { builtProgram, type Outcome, Program } from './program.ts'
+
+/** The built `ponix-orchestrator` with a working directory of its own. */
+export class CommandLine {
+  readonly path = builtProgram('cli')
+  /** The working directory. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'ponix-cli-'))
+  /** Added to the environment of programs that are started from now on. */
+  environment: Readonly<Record<string, string>> = {}
+  readonly #started: Program[] = []
+
+  /** Kills the programs that still run, waits for their guards to end, and removes the folder. */
+  async dispose(): Promise<void> {
+    await Promise.all(this.#started.filter((program) => !program.hasEnded).map((program) => program.kill()))
+    while (this.guards().length > 0) await delay(10)
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** Writes a configuration file; a string is written unchanged. */
+  writeConfig(config: unknown, name = 'commonplace.json'): void {
+    writeFileSync(join(this.folder, name), typeof config === 'string' ? config : JSON.stringify(config))
+  }
+
+  /** The ids of the running guards of programs started here. */
+  guards(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard\0${this.folder}`))
+      .map(Number)
+  }
+
+  start(...args: readonly string[]): Program {
+    const program = new Program(process.execPath, [this.path, ...args], {
+      cwd: this.folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, ...this.environment },
+      detached: true,
+    })
+    this.#started.push(program)
+    return program
+  }
+
+  run(...args: readonly string[]): Promise<Outcome> {
+    return this.start(...args).outcome
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
+}
