@@ -153,7 +153,7 @@ export class Supervisor {
   #replace(config: ResolvedConfig, difference: ReloadDifference, heldBefore: readonly string[]): void {
     const before = this.#graph
     const kept = new Set(difference.unchanged)
-    this.#output.rename(config.processes.map(({ name }) => name))
+    this.#output.setProcesses(config.processes.map(({ name }) => name))
     if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#checkOf(config)
     this.#graph = new ProcessGraph(config, (definition) => {
       const old = kept.has(definition.name) ? before.get(definition.name) : null

@@ -4,7 +4,7 @@ import { linePrefix, prefixWidth, jsonWriter, plainWriter, terminalWriter } from
 import type { LinesHandler } from './lines.ts'
 import { Sink } from './sink.ts'
 
-test('all prefixes of the same names have the same width (O-31)', () => {
+test('pads all prefixes to the same width (O-31)', () => {
   const names = ['a', 'orchestrator', 'long-name']
   const width = prefixWidth(names)
   expect(names.map((name) => linePrefix(name, width, null))).toEqual([
@@ -14,17 +14,17 @@ test('all prefixes of the same names have the same width (O-31)', () => {
   ])
 })
 
-test('a colour belongs to its index, ends with the name, and takes no width', () => {
+test('a colour depends on the index, ends after the name, and adds no width', () => {
   const plain = linePrefix('a', 8, null)
   const coloured = [0, 1, 10].map((index) => linePrefix('a', 8, index))
-  // oxlint-disable-next-line no-control-regex -- the colours are what is looked at
+  // oxlint-disable-next-line no-control-regex -- the escape sequences are under test
   expect(coloured.map((text) => text.replaceAll(/\u001b\[\d+m/g, ''))).toEqual([plain, plain, plain])
   expect(coloured[0]).not.toBe(coloured[1])
   expect(coloured[0]).toBe(coloured[2])
   expect(coloured[0]).toMatch(/\[39m +$/)
 })
 
-/** What a writer makes of these lines. */
+/** The output of a writer for these lines. */
 async function written(
   writer: (sink: Sink) => LinesHandler,
   ...lines: readonly (string | Buffer)[]
@@ -36,8 +36,8 @@ async function written(
   return output.lines
 }
 
-describe('for pipes and files (O-31)', () => {
-  test('every line has the prefix, even an empty one; a prefix with "$&" is no pattern', async () => {
+describe('plainWriter (O-31)', () => {
+  test('prefixes every line, including empty ones; "$&" in a prefix is literal', async () => {
     expect(await written((sink) => plainWriter(sink, '[$&] '), 'one', '', 'two')).toEqual([
       '[$&] one',
       '[$&] ',
@@ -46,19 +46,19 @@ describe('for pipes and files (O-31)', () => {
   })
 })
 
-describe('for a terminal (O-31)', () => {
+describe('terminalWriter (O-31)', () => {
   const pretty = (record: object) => `pretty ${JSON.stringify(record)}\n`
   const shown = (...lines: readonly string[]) => written((sink) => terminalWriter(sink, '[a] ', pretty), ...lines)
 
-  test('progress that rewrites its line keeps the prefix; a \\r at the end stays as it is', async () => {
+  test('repeats the prefix after a \\r within a line, not after one at its end', async () => {
     expect(await shown('10%\r20%\r30%', 'dos\r')).toEqual(['[a] 10%\r[a] 20%\r[a] 30%', '[a] dos\r'])
   })
 
-  test('a colour that was left on does not reach the next line', async () => {
+  test('resets colours at the end of a line', async () => {
     expect(await shown('\u001b[31mred', 'plain')).toEqual(['[a] \u001b[31mred\u001b[0m', '[a] plain'])
   })
 
-  test("pino's JSON is shown readable; other JSON as it is", async () => {
+  test("formats pino's JSON and leaves other JSON unchanged", async () => {
     const log = '{"level":30,"time":1,"msg":"läuft"}'
     expect(await shown(log, '{"level":30}', '{broken')).toEqual([
       `[a] pretty ${log}`,
@@ -75,24 +75,24 @@ describe('--log-format json (O-31)', () => {
     return texts.map((text): unknown => JSON.parse(text))
   }
 
-  test('a line becomes an object with its time and where it came from', async () => {
+  test('a line becomes an object with its time and origin', async () => {
     const [record] = await shown('say "hi" – ok\u0000\r')
     expect(record).toEqual({ time: expect.any(Number), ...origin, line: 'say "hi" – ok\u0000\r' })
   })
 
-  test('bytes that are not UTF-8 are there too, in base64', async () => {
+  test('adds the bytes in base64 if they are not UTF-8', async () => {
     const bytes = Buffer.from([0x41, 0xff, 0x00])
     expect(await shown(bytes)).toEqual([
       expect.objectContaining({ line: 'A\uFFFD\u0000', line_base64: bytes.toString('base64') }),
     ])
   })
 
-  test('a line that is JSON already is merged, with its own time and pid, and its own numbers', async () => {
+  test('merges a line that is a JSON object and preserves its time, pid and large numbers', async () => {
     const [text] = await written((sink) => jsonWriter(sink, origin), '{"time":5,"pid":9,"n":12345678901234567890}')
     expect(text).toBe('{"process":"a","stream":"stderr","time":5,"pid":9,"n":12345678901234567890}')
   })
 
-  test('fields of its own that are called as ours move under "child"', async () => {
+  test('moves conflicting fields of the line below "child"', async () => {
     expect(await shown('{"process":"other","msg":"x"}')).toEqual([
       expect.objectContaining({ process: 'a', msg: 'x', child: { process: 'other' } }),
     ])

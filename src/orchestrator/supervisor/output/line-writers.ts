@@ -1,17 +1,16 @@
 import { decodeUtf8, encodeUtf8, type LinesHandler } from './lines.ts'
 import type { Sink } from './sink.ts'
 
-/** Foreground colours that are readable on light and dark grounds; red is left to errors. */
+/** Foreground colours that are readable on light and dark backgrounds; red is reserved for errors. */
 const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94] as const
 
-/** The width that all prefixes of these names are padded to. */
+/** The common width of the prefixes of all names. */
 export function prefixWidth(names: readonly string[]): number {
   return Math.max(0, ...names.map((name) => name.length)) + '[] '.length
 }
 
 /**
- * `[name] `, padded with spaces to `width`. With `colourIndex` the name has one of ten colours, the same for the same
- * index; null is plain.
+ * `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null is plain.
  */
 export function linePrefix(name: string, width: number, colourIndex: number | null): string {
   const label = `[${name}]`
@@ -20,39 +19,39 @@ export function linePrefix(name: string, width: number, colourIndex: number | nu
   return `\u001b[${COLOURS[colourIndex % COLOURS.length] ?? 39}m${label}\u001b[39m${padding}`
 }
 
-/** Renders a record of a child's log, one that pino could have written, as a line for people. */
+/** Formats a pino log record as a line for a terminal. */
 export type Pretty = (record: object) => string
 
-/** Loads pino-pretty, which is needed at a terminal only. */
+/** Loads pino-pretty, which only a terminal needs. */
 export async function loadPretty(colorize: boolean): Promise<Pretty> {
   const { prettyFactory } = await import('pino-pretty')
-  // The prefix says already who speaks.
+  // The prefix names the process.
   return prettyFactory({ ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, colorize })
 }
 
 const ESCAPE = '\u001b'
-const NEEDS_CARE = ['{', '\r', ESCAPE]
+const SPECIAL = ['{', '\r', ESCAPE]
 const PROGRESS = /\r(?!$)/g
 
-/** Lines under their prefix, bytes as they came: for pipes and files. */
+/** For pipes and files: prefix and line, bytes unchanged. */
 export function plainWriter(sink: Sink, prefix: string): LinesHandler {
   const separator = `\n${prefix.replaceAll('$', '$$$$')}`
   return (lines) => sink.append(prefix, lines.replaceAll('\n', separator))
 }
 
 /**
- * Lines for a person at a terminal: what rewrites its line with `\r` keeps the prefix, a colour that was left on does not
- * reach the next process's line, and pino's JSON is shown readable.
+ * For a terminal: a progress line that is rewritten with `\r` keeps its prefix, colours are reset at the end of a line, and
+ * pino's JSON is formatted.
  */
 export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): LinesHandler {
   const plain = plainWriter(sink, prefix)
   return (lines) => {
-    if (!NEEDS_CARE.some((sign) => lines.includes(sign))) plain(lines)
+    if (!SPECIAL.some((text) => lines.includes(text))) plain(lines)
     else for (const line of lines.split('\n')) plain(forTerminal(line, prefix, pretty))
   }
 }
 
-/** One line, one character a byte, as a person at a terminal is to see it under `prefix`. */
+/** One line, as a latin1 string, as `terminalWriter` shows it after `prefix`. */
 export function forTerminal(line: string, prefix: string, pretty: Pretty): string {
   const record = parseObject(line)
   if (record !== null && isLogRecord(record)) {
@@ -62,7 +61,7 @@ export function forTerminal(line: string, prefix: string, pretty: Pretty): strin
   return line.includes(ESCAPE) ? `${kept}${ESCAPE}[0m` : kept
 }
 
-/** As pino writes it, with the level's number or its label. */
+/** A pino record has a numeric or textual level. */
 function isLogRecord({ level, time }: Record<string, unknown>): boolean {
   return (typeof level === 'number' || typeof level === 'string') && time !== undefined
 }
@@ -74,9 +73,9 @@ export interface LineOrigin {
 }
 
 /**
- * One JSON object per line: `time` (milliseconds since 1970), `process`, `pid`, `stream`, `line`; with `line_base64` beside it
- * if the bytes were not UTF-8. A line that is a JSON object already is merged: its own fields stay at the top, with its own
- * `time` and `pid` if it has them; a `process` or `stream` of its own moves under `child`.
+ * One JSON object per line: `time` (milliseconds since 1970), `process`, `pid`, `stream`, `line`, and `line_base64` if the
+ * bytes are not UTF-8. The fields of a line that is a JSON object are merged instead of `line`: its `time` and `pid` take
+ * precedence, its `process` and `stream` move below `child`.
  */
 export function jsonWriter(sink: Sink, origin: LineOrigin): LinesHandler {
   return (lines) => {
@@ -95,7 +94,7 @@ function quoted(line: string, time: number, origin: LineOrigin): string {
   return encodeUtf8(JSON.stringify({ ...record, line_base64: Buffer.from(line, 'latin1').toString('base64') }))
 }
 
-/** Its own text is spliced in, so that numbers beyond a double and the order of its fields survive. */
+/** Splices the text of the line, which preserves the order of its fields and numbers beyond a double. */
 function merged(
   line: string,
   record: Record<string, unknown>,
@@ -108,15 +107,15 @@ function merged(
     ...(Object.hasOwn(record, 'pid') ? {} : { pid }),
     stream,
   }
-  const taken = ['process', 'stream'].filter((key) => Object.hasOwn(record, key))
-  if (taken.length > 0) {
-    const child = Object.fromEntries(taken.map((key) => [key, record[key]]))
+  const conflicting = ['process', 'stream'].filter((key) => Object.hasOwn(record, key))
+  if (conflicting.length > 0) {
+    const child = Object.fromEntries(conflicting.map((key) => [key, record[key]]))
     return encodeUtf8(JSON.stringify({ ...record, ...ours, child }))
   }
   return `${encodeUtf8(JSON.stringify(ours)).slice(0, -1)},${line.trim().slice(1)}`
 }
 
-/** The object that a line holds, if it is JSON, whole, valid UTF-8 and not empty. */
+/** The non-empty JSON object of a line; null if the line is anything else. */
 function parseObject(line: string): Record<string, unknown> | null {
   if (!line.startsWith('{') || !/\}\s*$/.test(line.slice(-3))) return null
   const { text, valid } = decodeUtf8(line)

@@ -11,7 +11,7 @@ function split(chunks: readonly Buffer[]): string[] {
   return lines
 }
 
-/** The definition, slow and plain, of lines no longer than the limit. */
+/** A simple reference implementation for lines within the limit. */
 function linesOf(bytes: Buffer): string[] {
   const lines = bytes.toString('latin1').split('\n')
   if (lines.at(-1) === '') lines.pop()
@@ -30,8 +30,8 @@ const someBytes = fc
   .map((bytes) => Buffer.from(bytes))
 const someCuts = fc.array(fc.nat(1_000_000), { maxLength: 20 })
 
-describe('lines of a stream (O-31)', () => {
-  test('any chunking of any bytes gives the same lines', () => {
+describe('LineSplitter (O-31)', () => {
+  test('the lines do not depend on the chunks', () => {
     fc.assert(
       fc.property(someBytes, someCuts, (bytes, cuts) => {
         expect(split(chunked(bytes, cuts))).toEqual(linesOf(bytes))
@@ -39,7 +39,7 @@ describe('lines of a stream (O-31)', () => {
     )
   })
 
-  test('long lines too: the pieces are at most 64 KiB, marked, and make up the line', () => {
+  test('splits long lines into marked pieces of at most 64 KiB that make up the line', () => {
     const someLength = fc.oneof(fc.integer({ min: MAX_LINE_BYTES - 4, max: MAX_LINE_BYTES + 4 }), fc.nat(200_000))
     fc.assert(
       fc.property(
@@ -60,14 +60,14 @@ describe('lines of a stream (O-31)', () => {
     )
   })
 
-  test('a line of exactly 64 KiB is whole, one byte more makes two pieces', () => {
+  test('keeps a line of 64 KiB whole and splits one of 64 KiB and a byte in two', () => {
     expect(split([Buffer.alloc(MAX_LINE_BYTES, 'a'), Buffer.from('\n')])).toEqual(['a'.repeat(MAX_LINE_BYTES)])
     const pieces = split([Buffer.alloc(MAX_LINE_BYTES + 1, 'a'), Buffer.from('\n')])
     expect(pieces.map((piece) => piece.length)).toEqual([MAX_LINE_BYTES, 3])
     expect(pieces[0]?.endsWith('a \\')).toBe(true)
   })
 
-  test('a piece ends at a whole UTF-8 character', () => {
+  test('does not split a UTF-8 character', () => {
     const line = `x${'€'.repeat(50_000)}`
     const pieces = split([Buffer.from(line)])
     const texts = pieces.map((piece) => Buffer.from(piece, 'latin1').toString('utf8'))
@@ -75,7 +75,7 @@ describe('lines of a stream (O-31)', () => {
     expect(texts.every((text) => !text.includes('\uFFFD'))).toBe(true)
   })
 
-  test('50 MB without a newline keep no more than one piece', () => {
+  test('buffers at most one piece of 50 MB without a newline', () => {
     let bytes = 0
     let longest = 0
     const splitter = new LineSplitter((block) => {
@@ -88,14 +88,14 @@ describe('lines of a stream (O-31)', () => {
     expect({ bytes, longest }).toEqual({ bytes: 800 * 65_536, longest: MAX_LINE_BYTES })
   })
 
-  test('empty lines, carriage returns, NUL and bytes that are not UTF-8 stay as they are', () => {
+  test('leaves empty lines, carriage returns, NUL and bytes that are not UTF-8 unchanged', () => {
     expect(split([Buffer.from('\n\na\r\n\n')])).toEqual(['', '', 'a\r', ''])
     expect(split([Buffer.from([0x00, 0xff, 0xc3, 0x28, 0x0a])])).toEqual(['\u0000\u00ff\u00c3('])
     expect(split([])).toEqual([])
   })
 })
 
-test('the last 20 lines are kept, over all children that were followed (O-36)', () => {
+test('RecentLines keeps the last 20 lines across children (O-36)', () => {
   const recent = new RecentLines()
   for (let child = 0; child < 3; child++) {
     const tap = new LineTap()
@@ -106,7 +106,7 @@ test('the last 20 lines are kept, over all children that were followed (O-36)', 
   expect([recent.lines[0], recent.lines.at(-1)]).toEqual(['0.7', '2.8'])
 })
 
-test('restarts leave no listeners behind: each child followed takes the place of the one before', () => {
+test('RecentLines leaves no listeners behind after restarts', () => {
   const listened = vi.spyOn(LineTap.prototype, 'listen')
   const recent = new RecentLines()
   for (let restart = 0; restart < 50; restart++) recent.follow(new LineTap())
@@ -116,7 +116,7 @@ test('restarts leave no listeners behind: each child followed takes the place of
   listened.mockRestore()
 })
 
-test('after its end nothing is kept, and nothing is listened to', () => {
+test('RecentLines drops its lines and stops listening at its end', () => {
   const recent = new RecentLines()
   const tap = new LineTap()
   recent.follow(tap)

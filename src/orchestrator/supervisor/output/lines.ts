@@ -2,34 +2,33 @@ import { isUtf8 } from 'node:buffer'
 
 const NOT_ASCII = /[\u0080-\u00ff]/
 
-/** Text of bytes that are held as latin1 characters; `valid` is false if they were not UTF-8. */
+/** Decodes a latin1 string that holds UTF-8 bytes; `valid` is false if the bytes are not UTF-8. */
 export function decodeUtf8(bytes: string): { readonly text: string; readonly valid: boolean } {
   if (!NOT_ASCII.test(bytes)) return { text: bytes, valid: true }
   const buffer = Buffer.from(bytes, 'latin1')
   return { text: buffer.toString('utf8'), valid: isUtf8(buffer) }
 }
 
-/** The UTF-8 bytes of a text, held as latin1 characters. */
+/** The UTF-8 bytes of a text as a latin1 string. */
 export function encodeUtf8(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-/** A longer line is passed on in pieces. */
+/** Longer lines are split into pieces. */
 export const MAX_LINE_BYTES = 65_536
 
-/** What every piece of a cut line but the last ends in. */
+/** Suffix of every piece of a split line but the last. */
 export const CUT_MARK = ' \\'
 
 const NEWLINE = 0x0a
 const CUT_AT = MAX_LINE_BYTES - CUT_MARK.length
 
-/** Receives one or more whole lines, joined by newlines, without the last newline. One character is one byte (latin1). */
+/** Receives one or more whole lines, joined by newlines, without the last newline, as a latin1 string. */
 export type LinesHandler = (lines: string) => void
 
 /**
- * Makes whole lines of one stream's bytes, whatever chunks they come in. Bytes are never decoded: each becomes the character
- * of the same number, which the engine handles at the speed of memory and gives back unchanged. Of a line that is not
- * finished at most 64 KiB are kept.
+ * Splits the byte stream of a child into whole lines. Bytes are kept as latin1 strings, which is fast and lossless. At most
+ * 64 KiB of an unfinished line are buffered.
  */
 export class LineSplitter {
   readonly #emit: LinesHandler
@@ -45,7 +44,7 @@ export class LineSplitter {
     }
   }
 
-  /** Passes on a last line that had no newline. */
+  /** Emits the last line if it has no newline. */
   end(): void {
     if (this.#carry === '') return
     this.#emit(this.#carry)
@@ -79,7 +78,7 @@ export class LineSplitter {
   }
 }
 
-/** Not within a UTF-8 character, if that is what the bytes are: at most three bytes earlier. */
+/** Up to three bytes before `CUT_AT`, so that no UTF-8 character is split. */
 function cutPosition(bytes: string): number {
   for (let at = CUT_AT; at > CUT_AT - 4; at--) {
     if ((bytes.charCodeAt(at) & 0xc0) !== 0x80) return at
@@ -87,7 +86,7 @@ function cutPosition(bytes: string): number {
   return CUT_AT
 }
 
-/** Lets probes and the record of the last lines listen to a child's lines, of both streams. Free of cost while nobody does. */
+/** The lines of both streams of a child, for probes and `RecentLines`. Costs nothing without listeners. */
 export class LineTap {
   readonly #listeners = new Set<(line: string) => void>()
 
@@ -98,7 +97,7 @@ export class LineTap {
     signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true })
   }
 
-  /** Takes whole lines, joined by newlines, one character a byte. */
+  /** Takes whole lines, joined by newlines, as a latin1 string. */
   push(lines: string): void {
     if (this.#listeners.size === 0) return
     for (const line of lines.split('\n')) {
@@ -108,11 +107,10 @@ export class LineTap {
   }
 }
 
-const KEPT = 20
+const RECENT_LINES = 20
 
-/** The last 20 lines that were said, over all children of one process. */
+/** The last 20 output lines of one process, across its children. */
 export class RecentLines {
-  /** Aborted when the child that is listened to now is of no interest any more. */
   #over = new AbortController()
   #lines: string[] = []
 
@@ -120,17 +118,17 @@ export class RecentLines {
     return this.#lines
   }
 
-  /** Listens to a further child, and no longer to the one before it. */
+  /** Switches to the next child. */
   follow(tap: LineTap): void {
     this.#over.abort()
     this.#over = new AbortController()
     tap.listen((line) => {
       this.#lines.push(line)
-      if (this.#lines.length > KEPT) this.#lines.shift()
+      if (this.#lines.length > RECENT_LINES) this.#lines.shift()
     }, this.#over.signal)
   }
 
-  /** Forgets them and listens no more: reading lines one by one has its price. */
+  /** Drops the lines and stops listening, because splitting lines costs time. */
   end(): void {
     this.#over.abort()
     this.#lines = []

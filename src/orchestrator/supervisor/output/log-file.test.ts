@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
 import { LogFile } from './log-file.ts'
 
-/** A pipe with a name, and a reader that has opened it but takes nothing before it is told to. */
+/** A named pipe with a reader that has opened it and reads nothing before `take`. */
 async function namedPipe() {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-pipe-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
@@ -19,7 +19,7 @@ async function namedPipe() {
   return { path, lines, take: () => reader.stdin.write('go\n') }
 }
 
-test('a log file that is written slowly is full at 1 MiB, has room again when half of that is written, and loses nothing (O-31)', async () => {
+test('a slow log file is full at 1 MiB, drained at half of that, and loses nothing (O-31)', async () => {
   const { path, lines, take } = await namedPipe()
   const failures: string[] = []
   const file = new LogFile(
@@ -29,9 +29,9 @@ test('a log file that is written slowly is full at 1 MiB, has room again when ha
   let count = 0
   while (!file.isFull) file.append(`${++count} ${'x'.repeat(1000)}`)
   expect(count).toBeLessThan(1100)
-  const room = new Promise<void>((resolve) => file.whenRoom(resolve))
+  const drained = new Promise<void>((resolve) => file.onceDrained(resolve))
   take()
-  await room
+  await drained
   expect(file.isFull).toBe(false)
   file.append('last')
   for (let number = 1; number <= count; number++) {
@@ -42,12 +42,12 @@ test('a log file that is written slowly is full at 1 MiB, has room again when ha
   file.end()
 })
 
-test('a log file that is closed lets go of who waits for room in it (O-31)', async () => {
+test('closing a log file resumes its waiting writers (O-31)', async () => {
   const { path } = await namedPipe()
   const file = new LogFile({ path, maxSize: 10, maxFiles: 1 }, { onFailed: () => {}, onResumed: () => {} })
   while (!file.isFull) file.append('x'.repeat(1000))
-  const room = new Promise<void>((resolve) => file.whenRoom(resolve))
+  const drained = new Promise<void>((resolve) => file.onceDrained(resolve))
   file.close()
-  await room
+  await drained
   expect([file.isFull, file.isIdle]).toEqual([false, true])
 })

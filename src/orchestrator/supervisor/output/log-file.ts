@@ -5,9 +5,9 @@ import { codeOf, messageOf } from '../../config/errors.ts'
 import type { LogFileSettings } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
 import { sleep } from '../timers.ts'
-import type { Room } from './stream-relay.ts'
+import type { BackPressure } from './stream-relay.ts'
 
-/** The log files of all processes that have one. */
+/** The log files of all processes. */
 export class LogFiles {
   readonly #files = new Map<string, LogFile>()
   readonly #emit: (event: SupervisorEvent) => void
@@ -16,35 +16,35 @@ export class LogFiles {
     this.#emit = emit
   }
 
-  /** Nothing waits to be written, or nothing can be. */
+  /** Everything is written, or nothing can be. */
   get areIdle(): boolean {
     return [...this.#files.values()].every((file) => file.isIdle)
   }
 
-  /** Bytes written, ever, to those that are open. */
+  /** Total bytes written to the open files; a change of it is progress. */
   get written(): number {
     return [...this.#files.values()].reduce((sum, file) => sum + file.written, 0)
   }
 
-  /** The same one for all children of a process, as long as its settings stay the same. */
-  of(process: string, settings: LogFileSettings): LogFile {
-    const known = this.#files.get(process)
+  /** Children of a process share one file as long as its settings do not change. */
+  of(name: string, settings: LogFileSettings): LogFile {
+    const known = this.#files.get(name)
     if (known !== undefined && isSame(known.settings, settings)) return known
     known?.end()
     const { path } = settings
     const file = new LogFile(settings, {
-      onFailed: (reason) => this.#emit({ type: 'log_file_failed', process, path, reason }),
-      onResumed: (lostLines) => this.#emit({ type: 'log_file_resumed', process, path, lostLines }),
+      onFailed: (reason) => this.#emit({ type: 'log_file_failed', process: name, path, reason }),
+      onResumed: (lostLines) => this.#emit({ type: 'log_file_resumed', process: name, path, lostLines }),
     })
-    this.#files.set(process, file)
+    this.#files.set(name, file)
     return file
   }
 
-  /** Lets go of those of other processes. */
-  keep(processes: readonly string[]): void {
-    for (const [process, file] of this.#files) {
-      if (processes.includes(process)) continue
-      this.#files.delete(process)
+  /** Closes the files of all other processes. */
+  retain(names: readonly string[]): void {
+    for (const [name, file] of this.#files) {
+      if (names.includes(name)) continue
+      this.#files.delete(name)
       file.end()
     }
   }
@@ -58,30 +58,29 @@ function isSame(a: LogFileSettings, b: LogFileSettings): boolean {
   return a.path === b.path && a.maxSize === b.maxSize && a.maxFiles === b.maxFiles
 }
 
-/** With this much not yet written, the process is paused. */
+/** The process is paused while this much is unwritten. */
 const FULL_BYTES = 1024 * 1024
 const WRITE_BYTES = 256 * 1024
-/** So often a file that cannot be written to is tried again. */
 const RETRY_MS = 1000
-/** A pipe whose reader is slow has room again after a moment. */
+/** Retry delay for a pipe whose reader is slow. */
 const BUSY_MS = 20
 const NEWLINE = 0x0a
-/** A pipe without a reader must not hold a thread of ours. */
+/** O_NONBLOCK: opening a pipe without a reader would block a thread. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 export interface LogFileListener {
-  /** It cannot be written to; said once until it can again. */
+  /** The file cannot be written. Called once per outage. */
   onFailed(reason: string): void
-  /** It can be written to again; this many lines are missing in it. */
+  /** The file can be written again; `lostLines` were dropped. */
   onResumed(lostLines: number): void
 }
 
 /**
- * The log file of one process: whole lines are appended as they are. A file that would grow larger than its limit becomes
- * `path.1`, that one `path.2`, and so on; what is no regular file is never renamed. While it cannot be written to, 1 MiB
- * waits, and what comes beyond that is left out and counted: a full disk stops no process.
+ * The log file of one process. Rotates at its size limit: `path` becomes `path.1`, that `path.2`, and so on; only regular
+ * files are rotated. A full disk does not stop the process: while writing fails, up to 1 MiB is buffered, and further lines
+ * are dropped and counted.
  */
-export class LogFile implements Room {
+export class LogFile implements BackPressure {
   readonly settings: LogFileSettings
   readonly #listener: LogFileListener
   readonly #over = new AbortController()
@@ -93,7 +92,7 @@ export class LogFile implements Room {
   #handle: FileHandle | null = null
   #size = 0
   #isRegular = true
-  /** The last write ended within a line: the rest of it belongs to the same file. */
+  /** The last write ended within a line; the rest of it must go to the same file. */
   #isWithinLine = false
   #isWriting = false
   #isFailing = false
@@ -109,17 +108,17 @@ export class LogFile implements Room {
     return !this.#isFailing && !this.#over.signal.aborted && this.#pending >= FULL_BYTES
   }
 
-  /** Nothing waits to be written, or nothing can be. */
+  /** Everything is written, or nothing can be. */
   get isIdle(): boolean {
     return this.#pending === 0 || this.#isFailing || this.#over.signal.aborted
   }
 
-  /** Bytes written, ever. */
+  /** Total bytes written. */
   get written(): number {
     return this.#written
   }
 
-  /** Takes whole lines, joined by newlines, one character a byte (latin1). */
+  /** Takes whole lines, joined by newlines, as a latin1 string. */
   append(lines: string): void {
     if (this.#over.signal.aborted) return
     if (this.#isFailing && this.#pending + lines.length >= FULL_BYTES) {
@@ -132,21 +131,21 @@ export class LogFile implements Room {
     if (!this.#isWriting) void this.#writeAll()
   }
 
-  whenRoom(resume: () => void): void {
+  onceDrained(resume: () => void): void {
     this.#waiting.add(resume)
   }
 
-  /** Closes it as soon as everything is written; at once, if nothing can be. */
+  /** Closes the file as soon as everything is written, or immediately if nothing can be. */
   end(): void {
     this.#isEnding = true
     if (this.isIdle) this.close()
   }
 
-  /** Closes it. What was not written by then is lost. */
+  /** Closes the file. Unwritten lines are lost. */
   close(): void {
     this.#over.abort()
-    this.#wake()
-    if (!this.#isWriting) void this.#letGo()
+    this.#resumeAll()
+    if (!this.#isWriting) void this.#closeHandle()
   }
 
   async #writeAll(): Promise<void> {
@@ -155,12 +154,12 @@ export class LogFile implements Room {
       try {
         await this.#writeSome()
       } catch (error) {
-        await this.#pause(error)
+        await this.#handleError(error)
       }
     }
     this.#isWriting = false
     if (this.#isEnding) this.close()
-    else if (this.#over.signal.aborted) await this.#letGo()
+    else if (this.#over.signal.aborted) await this.#closeHandle()
   }
 
   async #writeSome(): Promise<void> {
@@ -178,10 +177,10 @@ export class LogFile implements Room {
     this.#size += bytesWritten
     this.#written += bytesWritten
     if (bytesWritten === length) this.#recover()
-    if (this.#pending <= FULL_BYTES / 2) this.#wake()
+    if (this.#pending <= FULL_BYTES / 2) this.#resumeAll()
   }
 
-  /** Many small pieces become one write. */
+  /** Coalesces small pieces into one write. */
   #fillHead(): void {
     if (this.#head.length > 0) return
     let length = 0
@@ -190,7 +189,7 @@ export class LogFile implements Room {
     this.#head = more.length === 0 ? first : Buffer.concat([first, ...more])
   }
 
-  /** How much goes to this file in one write: whole lines, as far as they fit; 0 if it is the next file's turn. */
+  /** The length of the next write: the whole lines that fit into this file; 0 if it has to be rotated first. */
   #pieceLength(): number {
     const lineLength = this.#head.indexOf(NEWLINE) + 1
     if (this.#isWithinLine) return lineLength
@@ -198,7 +197,7 @@ export class LogFile implements Room {
     const room = this.settings.maxSize - this.#size
     if (this.#head.length <= room) return this.#head.length
     const fitting = room <= 0 ? 0 : this.#head.lastIndexOf(NEWLINE, room - 1) + 1
-    // A line that is longer than a whole file has one for itself.
+    // A line longer than the limit gets a file of its own.
     return fitting > 0 || this.#size > 0 ? fitting : lineLength
   }
 
@@ -210,8 +209,8 @@ export class LogFile implements Room {
       const stat = await handle.stat()
       this.#isRegular = stat.isFile()
       this.#size = this.#isRegular ? stat.size : 0
-      if (this.#size > 0 && !this.#isWithinLine && (await isCutOff(path, stat.size))) {
-        // Whoever wrote here before was cut off: our first line is not the end of its last one.
+      if (this.#size > 0 && !this.#isWithinLine && (await endsWithinLine(path, stat.size))) {
+        // The previous writer was killed within a line.
         this.#size += (await handle.write(Buffer.of(NEWLINE))).bytesWritten
       }
       return handle
@@ -223,20 +222,20 @@ export class LogFile implements Room {
 
   async #rotate(): Promise<void> {
     const { path, maxFiles } = this.settings
-    await this.#letGo()
+    await this.#closeHandle()
     for (let number = maxFiles; number > 1; number--) await renameIfThere(`${path}.${number - 1}`, `${path}.${number}`)
     await renameIfThere(path, `${path}.1`)
   }
 
-  async #pause(error: unknown): Promise<void> {
+  async #handleError(error: unknown): Promise<void> {
     if (codeOf(error) === 'EAGAIN') {
       await sleep(BUSY_MS, this.#over.signal)
       return
     }
-    await this.#letGo()
+    await this.#closeHandle()
     if (!this.#isFailing) this.#listener.onFailed(reasonOf(error))
     this.#isFailing = true
-    this.#wake()
+    this.#resumeAll()
     if (this.#isEnding) this.close()
     else await sleep(RETRY_MS, this.#over.signal)
   }
@@ -248,22 +247,22 @@ export class LogFile implements Room {
     this.#lostLines = 0
   }
 
-  #wake(): void {
+  #resumeAll(): void {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const resume of waiting) resume()
   }
 
-  async #letGo(): Promise<void> {
+  async #closeHandle(): Promise<void> {
     const handle = this.#handle
     this.#handle = null
-    // A file system may tell only now that it is full; nothing more can be done about it.
+    // Some file systems report a full disk only on close.
     await handle?.close().catch(() => undefined)
   }
 }
 
-/** False also if it may not be read. */
-async function isCutOff(path: string, size: number): Promise<boolean> {
+/** False if the file cannot be read. */
+async function endsWithinLine(path: string, size: number): Promise<boolean> {
   const handle = await open(path, constants.O_RDONLY).catch(() => null)
   if (handle === null) return false
   try {

@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ByteRing } from './log-history.ts'
 
-/** What is appended, and then how much of the oldest is dropped, in parts of a hundred. */
+/** A text to append, and then a percentage of the oldest bytes to drop. */
 const steps = fc.array(fc.record({ text: fc.string({ unit: 'binary-ascii', maxLength: 6000 }), percent: fc.nat(100) }))
 
 describe('ByteRing', () => {
-  it('holds what was appended less what was dropped, in any order and of any length', () => {
+  it('holds the appended bytes without the dropped ones, for any sequence of operations', () => {
     fc.assert(
       fc.property(steps, (all) => {
         const ring = new ByteRing()
@@ -24,7 +24,7 @@ describe('ByteRing', () => {
     )
   })
 
-  it('gives every byte back as it was', () => {
+  it('returns every byte value unchanged', () => {
     const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString('latin1')
     const ring = new ByteRing()
     for (let turn = 0; turn < 100; turn++) {

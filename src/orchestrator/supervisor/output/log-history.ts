@@ -1,8 +1,8 @@
 import { decodeUtf8 } from './lines.ts'
 
-/** For each process about the last 256 KiB of its output are kept. */
-const KEPT_CHARACTERS = 256 * 1024
-/** What was read at one time counts as one block up to this much: it is forgotten as a whole. */
+/** Limit of the history of one process. */
+const HISTORY_CHARACTERS = 256 * 1024
+/** Lines read at the same time form one block up to this size; blocks are dropped as a whole. */
 const BLOCK_CHARACTERS = 16 * 1024
 
 export interface LogLine {
@@ -13,60 +13,60 @@ export interface LogLine {
   readonly line: string
 }
 
-/** Whole lines of one stream that were read at one time: how many bytes they are, with a newline after each. */
+/** Whole lines of one stream that were read at the same time. `length` includes a newline after each. */
 interface Block {
   readonly time: number
   readonly stream: 'stdout' | 'stderr'
   length: number
 }
 
-interface Kept {
+interface History {
   readonly blocks: Block[]
   readonly bytes: ByteRing
 }
 
 type Follower = (lines: readonly LogLine[]) => void
 
-/** What the processes said last, for those who come later, and a way to hear what they say next. */
+/** The last 256 KiB of output of each process, and a subscription to new lines. */
 export class LogHistory {
-  readonly #kept = new Map<string, Kept>()
+  readonly #histories = new Map<string, History>()
   readonly #followers = new Set<Follower>()
 
-  /** Takes whole lines as they were read. Keeps them as they are: a look at each line would cost more than all the rest. */
-  push(process: string, stream: 'stdout' | 'stderr', lines: string): void {
-    const kept = this.#kept.get(process) ?? { blocks: [], bytes: new ByteRing() }
-    this.#kept.set(process, kept)
+  /** Takes whole lines, joined by newlines, as a latin1 string. They are split when they are read, because splitting dominates the cost. */
+  push(name: string, stream: 'stdout' | 'stderr', lines: string): void {
+    const history = this.#histories.get(name) ?? { blocks: [], bytes: new ByteRing() }
+    this.#histories.set(name, history)
     const time = Date.now()
-    keep(kept, time, stream, lines)
+    record(history, time, stream, lines)
     if (this.#followers.size === 0) return
-    const split = linesOf(lines, { time, process, stream })
+    const split = linesOf(lines, { time, process: name, stream })
     for (const follower of this.#followers) follower(split)
   }
 
-  /** The last `count` lines of each of the processes, all together in the order in which they were read. */
-  tail(processes: readonly string[], count: number): LogLine[] {
-    const lines = processes.flatMap((process) => {
-      const kept = this.#kept.get(process)
-      return kept === undefined || count === 0 ? [] : recall(process, kept).slice(-count)
+  /** The last `count` lines of each process, merged by time. */
+  tail(names: readonly string[], count: number): LogLine[] {
+    const lines = names.flatMap((name) => {
+      const history = this.#histories.get(name)
+      return history === undefined || count === 0 ? [] : allLines(name, history).slice(-count)
     })
     return lines.sort((a, b) => a.time - b.time)
   }
 
-  /** Calls `follower` with what is said from now on; the answer ends that. */
+  /** Calls `follower` with all new lines until the returned function is called. */
   follow(follower: Follower): () => void {
     this.#followers.add(follower)
     return () => this.#followers.delete(follower)
   }
 
-  /** Forgets a process that is gone for good. */
-  forget(process: string): void {
-    this.#kept.delete(process)
+  /** Drops the lines of all other processes. */
+  retain(names: readonly string[]): void {
+    for (const name of this.#histories.keys()) if (!names.includes(name)) this.#histories.delete(name)
   }
 }
 
-function keep({ blocks, bytes }: Kept, time: number, stream: Block['stream'], lines: string): void {
+function record({ blocks, bytes }: History, time: number, stream: Block['stream'], lines: string): void {
   const length = lines.length + 1
-  while (blocks.length > 0 && bytes.length + length > KEPT_CHARACTERS) bytes.drop(blocks.shift()?.length ?? 0)
+  while (blocks.length > 0 && bytes.length + length > HISTORY_CHARACTERS) bytes.drop(blocks.shift()?.length ?? 0)
   bytes.append(lines)
   bytes.append('\n')
   const last = blocks.at(-1)
@@ -75,13 +75,13 @@ function keep({ blocks, bytes }: Kept, time: number, stream: Block['stream'], li
   else blocks.push({ time, stream, length })
 }
 
-function recall(process: string, { blocks, bytes }: Kept): LogLine[] {
+function allLines(name: string, { blocks, bytes }: History): LogLine[] {
   const text = bytes.toString()
   let from = 0
   return blocks.flatMap(({ time, stream, length }) => {
     const lines = text.slice(from, from + length - 1)
     from += length
-    return linesOf(lines, { time, process, stream })
+    return linesOf(lines, { time, process: name, stream })
   })
 }
 
@@ -92,8 +92,8 @@ function linesOf(lines: string, origin: Omit<LogLine, 'line'>): LogLine[] {
 const FIRST_CAPACITY = 4096
 
 /**
- * Bytes in the order in which they came, of which the oldest can be dropped. Lives outside of the engine's heap, where what
- * is kept for a while would be copied again and again. One character is one byte (latin1).
+ * A growing ring buffer of bytes (latin1 strings), of which the oldest can be dropped. It is outside the JavaScript heap,
+ * where the garbage collector would copy retained strings repeatedly.
  */
 export class ByteRing {
   #bytes: Buffer = Buffer.alloc(0)
@@ -106,14 +106,14 @@ export class ByteRing {
 
   append(text: string): void {
     if (text === '') return
-    this.#makeRoomFor(text.length)
+    this.#reserve(text.length)
     const at = (this.#start + this.#length) % this.#bytes.length
     const first = this.#bytes.write(text, at, 'latin1')
     if (first < text.length) this.#bytes.write(text.slice(first), 0, 'latin1')
     this.#length += text.length
   }
 
-  /** Forgets the oldest `count` bytes. */
+  /** Drops the oldest `count` bytes. */
   drop(count: number): void {
     if (count === 0) return
     this.#start = (this.#start + count) % this.#bytes.length
@@ -126,14 +126,14 @@ export class ByteRing {
     return end <= this.#bytes.length ? first : first + this.#bytes.toString('latin1', 0, end - this.#bytes.length)
   }
 
-  #makeRoomFor(count: number): void {
+  #reserve(count: number): void {
     const wanted = this.#length + count
     if (wanted <= this.#bytes.length) return
-    const kept = this.toString()
+    const content = this.toString()
     let capacity = Math.max(FIRST_CAPACITY, this.#bytes.length)
     while (capacity < wanted) capacity *= 2
     this.#bytes = Buffer.allocUnsafeSlow(capacity)
-    this.#bytes.write(kept, 'latin1')
+    this.#bytes.write(content, 'latin1')
     this.#start = 0
   }
 }

@@ -14,12 +14,12 @@ import type { LinesHandler, LineTap } from './lines.ts'
 import { LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
 import { Sink } from './sink.ts'
-import { roomInAll, StreamRelay } from './stream-relay.ts'
+import { combine, StreamRelay } from './stream-relay.ts'
 
-/** A reader that took nothing for this long at the end is not waited for any longer. */
+/** `finish` gives up on a stream that makes no progress for this long. */
 const STALL_MS = 1000
-const LOOK_EVERY_MS = 20
-/** The orchestrator's own lines stand among those of the children, and align with them. */
+const POLL_MS = 20
+/** The prefix of the orchestrator's own lines, which align with those of the children. */
 const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -36,13 +36,11 @@ export interface ChildStreams {
   readonly stderr: Readable
 }
 
-/** Whose lines they are, and where they go. */
-type Speaker = Pick<ResolvedProcess, 'name' | 'log'>
+type LogSource = Pick<ResolvedProcess, 'name' | 'log'>
 
-/** The way of all children's lines to the orchestrator's own stdout and stderr. */
+/** Passes the lines of all children to stdout and stderr, their log files, and the history. */
 export class Output {
   readonly #options: OutputOptions
-  /** What the processes said last, and will say. */
   readonly history = new LogHistory()
   readonly #files: LogFiles
   #names: readonly string[] = []
@@ -54,7 +52,7 @@ export class Output {
   constructor(names: readonly string[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
     this.#options = options
     this.#files = new LogFiles(emit)
-    this.rename(names)
+    this.setProcesses(names)
     const { stdout, stderr } = options.output
     const onClosed = (stream: StreamName, reason: string) => emit({ type: 'output_closed', stream, reason })
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
@@ -62,14 +60,15 @@ export class Output {
     this.#sinks = { stdout: first, stderr: second }
   }
 
-  /** From now on these are the processes: what is attached later has their width, and their colours. */
-  rename(names: readonly string[]): void {
+  /** Sets the names that determine the width and colours of the prefixes, and drops the logs of all other processes. */
+  setProcesses(names: readonly string[]): void {
     this.#names = names
     this.#width = prefixWidth([...names, OWN_NAME])
-    this.#files.keep(names)
+    this.#files.retain(names)
+    this.history.retain(names)
   }
 
-  /** To be awaited before the first child: loads what makes JSON readable on a terminal, and only there. */
+  /** To be awaited before the first child starts. Loads the formatter of JSON lines if a terminal needs it. */
   async prepare(): Promise<void> {
     const { stdout, stderr } = this.#sinks
     if (this.#options.logFormat === 'json' || !(stdout.isTerminal || stderr.isTerminal)) return
@@ -77,23 +76,19 @@ export class Output {
     this.#pretty = { stdout: await loadPretty(colour.stdout), stderr: await loadPretty(colour.stderr) }
   }
 
-  /** Shows a child's lines until its streams end. The answer is to be called when the child has exited, and awaited. */
-  attach({ name: process, log }: Speaker, child: ChildStreams, tap: LineTap): () => Promise<void> {
-    const file = log.file === null ? null : this.#files.of(process, log.file)
+  /** Passes a child's lines on until its streams end. The caller awaits the returned function when the child has exited. */
+  attach({ name, log }: LogSource, child: ChildStreams, tap: LineTap): () => Promise<void> {
+    const file = log.file === null ? null : this.#files.of(name, log.file)
     const relays = (['stdout', 'stderr'] as const).map((stream) => {
       const sink = this.#sinks[stream]
-      const write = log.quiet ? () => undefined : this.#writer(process, child.pid, stream)
-      const rooms = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
-      const relay = new StreamRelay(
-        child[stream],
-        rooms.length === 1 ? (rooms[0] ?? sink) : roomInAll(rooms),
-        (lines) => {
-          this.history.push(process, stream, lines)
-          file?.append(lines)
-          write(lines)
-          tap.push(lines)
-        },
-      )
+      const write = log.quiet ? () => undefined : this.#writer(name, child.pid, stream)
+      const destinations = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
+      const relay = new StreamRelay(child[stream], combine(destinations), (lines) => {
+        this.history.push(name, stream, lines)
+        file?.append(lines)
+        write(lines)
+        tap.push(lines)
+      })
       this.#relays.add(relay)
       void relay.ended.then(() => this.#relays.delete(relay))
       return relay
@@ -103,19 +98,19 @@ export class Output {
     }
   }
 
-  /** To be called before something is said about a child: on a terminal, what it was seen to say stands above. */
+  /** To be called before an event is reported, so that the preceding output of the children comes first. */
   flush(): void {
     this.#sinks.stdout.flush()
     this.#sinks.stderr.flush()
   }
 
-  /** Resolves when every line is written; or when a stream has been stuck for a second, for a stop must end. */
+  /** Resolves when every line is written, or when nothing was written for a second: a stuck reader must not prevent a stop. */
   async finish(): Promise<void> {
     let progress = this.#progress()
     let since = performance.now()
     for (let turn = 0; !this.#isDone() && performance.now() - since < STALL_MS; turn++) {
-      // The first turns cost no time: as a rule what is left is there already.
-      await new Promise((resolve) => (turn < 8 ? setImmediate(resolve) : setTimeout(resolve, LOOK_EVERY_MS)))
+      // The rest is usually available within a few turns.
+      await new Promise((resolve) => (turn < 8 ? setImmediate(resolve) : setTimeout(resolve, POLL_MS)))
       const now = this.#progress()
       if (now !== progress) since = performance.now()
       progress = now
@@ -126,11 +121,11 @@ export class Output {
     this.#files.close()
   }
 
-  #writer(process: string, pid: number, stream: StreamName): LinesHandler {
+  #writer(name: string, pid: number, stream: StreamName): LinesHandler {
     const sink = this.#sinks[stream]
-    if (this.#options.logFormat === 'json') return jsonWriter(sink, { process, pid, stream })
+    if (this.#options.logFormat === 'json') return jsonWriter(sink, { process: name, pid, stream })
     const colour = this.#options.colour[stream]
-    const prefix = linePrefix(process, this.#width, colour ? this.#names.indexOf(process) : null)
+    const prefix = linePrefix(name, this.#width, colour ? this.#names.indexOf(name) : null)
     return sink.isTerminal ? terminalWriter(sink, prefix, this.#pretty[stream]) : plainWriter(sink, prefix)
   }
 

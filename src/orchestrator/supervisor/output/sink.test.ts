@@ -7,7 +7,7 @@ import { Sink } from './sink.ts'
 
 const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 
-/** Takes a piece when the test says so. */
+/** Completes a write when the test calls `take`. */
 class HeldReader extends Writable {
   #release: (() => void) | null = null
   pieces = 0
@@ -22,8 +22,8 @@ class HeldReader extends Writable {
   }
 }
 
-describe('the orchestrator’s own output stream (O-31)', () => {
-  test('lines of one turn go out in one write', async () => {
+describe('Sink (O-31)', () => {
+  test('writes the lines of one event loop turn at once', async () => {
     const output = new HeldReader()
     const sink = new Sink(output, () => {})
     for (let n = 0; n < 1000; n++) sink.append('[a] ', String(n))
@@ -31,7 +31,7 @@ describe('the orchestrator’s own output stream (O-31)', () => {
     expect(output.pieces).toBe(1)
   })
 
-  test('a line larger than its buffer goes out whole', async () => {
+  test('writes a line larger than its buffer whole', async () => {
     const output = new CapturedOutput()
     const sink = new Sink(output, () => {})
     sink.append('[a] ', 'before')
@@ -41,35 +41,35 @@ describe('the orchestrator’s own output stream (O-31)', () => {
     expect(output.lines).toEqual(['[a] before', `[a] ${'x'.repeat(600_000)}`, '[a] after'])
   })
 
-  test('it is full at 1 MiB that nobody took, and tells once when there is room again', async () => {
+  test('is full at 1 MiB of unwritten lines, and reports once that it is drained', async () => {
     const output = new HeldReader()
     const sink = new Sink(output, () => {})
     while (!sink.isFull) sink.append('', 'x'.repeat(1000))
-    let told = 0
-    sink.whenRoom(() => (told += 1))
+    let drained = 0
+    sink.onceDrained(() => (drained += 1))
     await turn()
-    expect([told, sink.isIdle]).toEqual([0, false])
+    expect([drained, sink.isIdle]).toEqual([0, false])
     while (!sink.isIdle) {
       output.take()
       await turn()
     }
-    expect([told, sink.isFull]).toEqual([1, false])
+    expect([drained, sink.isFull]).toEqual([1, false])
     expect(sink.written).toBeGreaterThan(1024 * 1024)
   })
 
-  test('a stream that breaks is told once; whoever waits goes on, and what comes then is dropped', async () => {
+  test('reports a broken stream once, resumes waiting writers, and drops further lines', async () => {
     const reasons: string[] = []
     const sink = new Sink(new LostReader(), (reason) => reasons.push(reason))
     while (!sink.isFull) sink.append('', 'x'.repeat(1000))
-    const room = new Promise<void>((resolve) => sink.whenRoom(resolve))
-    await room
+    const resumed = new Promise<void>((resolve) => sink.onceDrained(resolve))
+    await resumed
     sink.append('', 'more')
     await turn()
     expect(reasons).toEqual(['write EPIPE'])
     expect([sink.isFull, sink.isIdle]).toEqual([false, true])
   })
 
-  test('after its own close nothing is told, and the stream may be used by others', async () => {
+  test('after close, reports nothing and leaves the stream usable', async () => {
     const reasons: string[] = []
     const output = new CapturedOutput()
     const sink = new Sink(output, (reason) => reasons.push(reason))

@@ -1,17 +1,18 @@
 import type { Writable } from 'node:stream'
+import type { BackPressure } from './stream-relay.ts'
 
 const BUFFER_BYTES = 256 * 1024
-/** While a write is under way, smaller ones wait and are coalesced up to this much. */
+/** During a write, further lines are coalesced up to this size. */
 const WRITE_BYTES = 128 * 1024
-/** With this much not yet taken by the reader, children are paused. */
+/** Children are paused while this much is unwritten. */
 const FULL_BYTES = 1024 * 1024
 const NEWLINE = 0x0a
 
 /**
- * One of the orchestrator's own output streams, shared by all children. Whole lines only are appended; those of one turn of
- * the event loop go out in one write, or in few. Never blocks, and keeps about 1 MiB at most if its users heed `isFull`.
+ * One of the orchestrator's own output streams, shared by all children. The lines of one event loop turn are coalesced into
+ * few writes. Never blocks; buffers about 1 MiB if its users respect `isFull`.
  */
-export class Sink {
+export class Sink implements BackPressure {
   readonly #stream: Writable
   readonly #onClosed: (reason: string) => void
   readonly #waiting = new Set<() => void>()
@@ -23,7 +24,7 @@ export class Sink {
   #scheduled = false
   #closed = false
 
-  /** `onClosed` is called once if the stream breaks: nobody reads it any more, or it cannot be written to. */
+  /** `onClosed` is called once if the stream can no longer be written to. */
   constructor(stream: Writable, onClosed: (reason: string) => void) {
     this.#stream = stream
     this.#onClosed = onClosed
@@ -40,17 +41,17 @@ export class Sink {
     return !this.#closed && this.#pending + this.#used >= FULL_BYTES
   }
 
-  /** Nothing waits to be written, or nobody is there to read it. */
+  /** Everything is written, or the stream is closed. */
   get isIdle(): boolean {
     return this.#closed || this.#pending + this.#used === 0
   }
 
-  /** Bytes that the reader took, ever: tells a slow reader from a stuck one. */
+  /** Total bytes written; a change of it is progress. */
   get written(): number {
     return this.#written
   }
 
-  /** Appends `head + body` and a newline. One character is one byte (latin1). */
+  /** Appends `head + body` and a newline; both are latin1 strings. */
   append(head: string, body: string): void {
     if (this.#closed) return
     const length = head.length + body.length + 1
@@ -66,17 +67,16 @@ export class Sink {
     else this.#schedule()
   }
 
-  /** Calls `resume` once, as soon as there is room again. */
-  whenRoom(resume: () => void): void {
+  onceDrained(resume: () => void): void {
     this.#waiting.add(resume)
   }
 
-  /** Writes at once what would go out in this turn of the event loop: for whatever is about to speak on another stream. */
+  /** Writes the buffered lines immediately, so that they precede a line on another stream. */
   flush(): void {
     if (this.#pending === 0 && !this.#closed) this.#flush()
   }
 
-  /** Lets go of the stream. What was not written by then is lost. */
+  /** Detaches from the stream. Unwritten lines are lost. */
   close(): void {
     if (this.#closed) return
     if (this.isIdle) setBlocking(this.#stream, true)
@@ -111,11 +111,11 @@ export class Sink {
       this.#written += bytes.length
       if (reusable !== null && this.#spare.length < 2) this.#spare.push(reusable)
       if (this.#pending === 0) this.#flush()
-      if (this.#pending + this.#used <= FULL_BYTES / 2) this.#wake()
+      if (this.#pending + this.#used <= FULL_BYTES / 2) this.#resumeAll()
     })
   }
 
-  #wake(): void {
+  #resumeAll(): void {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const resume of waiting) resume()
@@ -131,14 +131,11 @@ export class Sink {
     this.#closed = true
     this.#pending = 0
     this.#used = 0
-    this.#wake()
+    this.#resumeAll()
   }
 }
 
-/**
- * A terminal is written to synchronously by default: one that was stopped with Ctrl-S would then stop the orchestrator, and
- * no signal would reach it. Pipes and files are as they should be.
- */
+/** Node writes to terminals synchronously by default: one paused with Ctrl-S would block the orchestrator and its signals. */
 function setBlocking(stream: Writable, blocking: boolean): void {
   if (Reflect.get(stream, 'isTTY') !== true) return
   const handle: unknown = Reflect.get(stream, '_handle')

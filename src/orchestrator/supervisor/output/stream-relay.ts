@@ -1,51 +1,51 @@
 import type { Readable } from 'node:stream'
 import { LineSplitter, type LinesHandler } from './lines.ts'
 
-/** A place that lines go to, which may be full for a while. */
-export interface Room {
+/** A destination of lines that may be full for a while. */
+export interface BackPressure {
   readonly isFull: boolean
-  /** Calls `resume` once, as soon as there is room again. */
-  whenRoom(resume: () => void): void
+  /** Calls `resume` once, as soon as it is not full. */
+  onceDrained(resume: () => void): void
 }
 
-/** Full as long as one of them is. */
-export function roomInAll(rooms: readonly Room[]): Room {
-  const firstFull = () => rooms.find((room) => room.isFull)
+/** Full as long as one of the destinations is. */
+export function combine(destinations: readonly BackPressure[]): BackPressure {
+  const firstFull = () => destinations.find(({ isFull }) => isFull)
   return {
     get isFull() {
       return firstFull() !== undefined
     },
-    whenRoom: (resume) => {
+    onceDrained: (resume) => {
       const full = firstFull()
       if (full === undefined) resume()
-      else full.whenRoom(resume)
+      else full.onceDrained(resume)
     },
   }
 }
 
-/** Turns of the event loop without data, after a child's exit, that show that all it wrote has been read. */
+/** After a child's exit, this many event loop turns without data mean that all its output has been read. */
 const QUIET_TURNS = 2
-/** Turns after which an exit is reported although a grandchild goes on writing. */
-const MOST_TURNS = 32
+/** After this many turns the exit is reported although a grandchild is still writing. */
+const MAX_TURNS = 32
 
 /**
- * Brings the lines of one stream of one child to where they go. The child is slowed when that is full. The stream may outlive
- * the child: a grandchild can hold it open.
+ * Reads one stream of one child and passes its lines on. Pauses reading while the destination is full. A grandchild can hold
+ * the stream open after the child has exited.
  */
 export class StreamRelay {
-  /** Resolves when the stream has ended and its last line is on its way. */
+  /** Resolves when the stream has ended and its last line was passed on. */
   readonly ended: Promise<void>
   readonly #source: Readable
-  readonly #room: Room
+  readonly #pressure: BackPressure
   readonly #splitter: LineSplitter
   #hasEnded = false
-  #held = false
-  #childGone = false
+  #isPaused = false
+  #childHasExited = false
   #chunks = 0
 
-  constructor(source: Readable, room: Room, write: LinesHandler) {
+  constructor(source: Readable, pressure: BackPressure, write: LinesHandler) {
     this.#source = source
-    this.#room = room
+    this.#pressure = pressure
     this.#splitter = new LineSplitter(write)
     source.on('data', this.#onData)
     this.ended = new Promise((resolve) => {
@@ -58,19 +58,19 @@ export class StreamRelay {
     })
   }
 
-  /** Chunks read so far: tells a stream that flows from one that nobody writes to. */
+  /** Number of chunks read so far; a change of it is progress. */
   get chunks(): number {
     return this.#chunks
   }
 
   /**
-   * To be called when the child has exited: resolves as soon as what it wrote has been read, a last line without a newline
-   * included, or at once if the reader is slow. Takes a few turns of the event loop and no time.
+   * To be called when the child has exited. Resolves within a few event loop turns, when its output has been read, including
+   * a last line without a newline, or immediately if the destination is full.
    */
   async childExited(): Promise<void> {
-    this.#childGone = true
+    this.#childHasExited = true
     let quiet = 0
-    for (let turn = 0; turn < MOST_TURNS && !this.#hasEnded && !this.#held; turn++) {
+    for (let turn = 0; turn < MAX_TURNS && !this.#hasEnded && !this.#isPaused; turn++) {
       const before = this.#chunks
       await new Promise((resolve) => setImmediate(resolve))
       quiet = this.#chunks === before ? quiet + 1 : 0
@@ -80,7 +80,7 @@ export class StreamRelay {
     }
   }
 
-  /** Reads no more, whoever still holds the other end. */
+  /** Stops reading, even if a grandchild holds the stream open. */
   abandon(): void {
     this.#source.destroy()
   }
@@ -88,14 +88,14 @@ export class StreamRelay {
   readonly #onData = (chunk: Buffer): void => {
     this.#chunks++
     this.#splitter.push(chunk)
-    if (!this.#room.isFull) return
+    if (!this.#pressure.isFull) return
     this.#source.pause()
-    if (this.#held) return
-    this.#held = true
-    this.#room.whenRoom(() => {
-      this.#held = false
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#pressure.onceDrained(() => {
+      this.#isPaused = false
       this.#source.resume()
-      if (this.#childGone) void this.childExited()
+      if (this.#childHasExited) void this.childExited()
     })
   }
 }
