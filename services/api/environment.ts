@@ -1,10 +1,5 @@
 import { z } from 'zod'
-import {
-  clickhouseEnvironment,
-  commonEnvironment,
-  integer,
-  postgresEnvironment,
-} from '../../src/runner/environment-fragments.ts'
+import { clickhouseEnvironment, commonEnvironment, integer, postgresEnvironment } from '../../src/runner/environment.ts'
 
 /** What the api reads from the environment. */
 export const apiEnvironment = z.object({

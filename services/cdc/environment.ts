@@ -6,7 +6,7 @@ import {
   natsEnvironment,
   postgresEnvironment,
   seconds,
-} from '../../src/runner/environment-fragments.ts'
+} from '../../src/runner/environment.ts'
 
 /** What cdc reads from the environment. */
 export const cdcEnvironment = z.object({

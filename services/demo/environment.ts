@@ -7,7 +7,7 @@ import {
   port,
   postgresEnvironment,
   url,
-} from '../../src/runner/environment-fragments.ts'
+} from '../../src/runner/environment.ts'
 
 export const environment = z.object({
   ...commonEnvironment,

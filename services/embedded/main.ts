@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { commonEnvironment } from '../../src/runner/environment-fragments.ts'
-import { parseEnvironment } from '../../src/runner/environment.ts'
+import { commonEnvironment, parseEnvironment } from '../../src/runner/environment.ts'
 import { runMain } from '../../src/runner/startup.ts'
 import { embeddedCommand } from './command.ts'
 

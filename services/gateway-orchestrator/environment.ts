@@ -6,7 +6,7 @@ import {
   natsName,
   postgresEnvironment,
   seconds,
-} from '../../src/runner/environment-fragments.ts'
+} from '../../src/runner/environment.ts'
 
 export const environment = z.object({
   ...commonEnvironment,

@@ -4,7 +4,7 @@ import {
   commonEnvironment,
   natsEnvironment,
   postgresEnvironment,
-} from '../../src/runner/environment-fragments.ts'
+} from '../../src/runner/environment.ts'
 
 /** What ponix-migrate reads from the environment. */
 export const migrateEnvironment = z.object({

@@ -8,9 +8,11 @@ import {
   port,
   postgresEnvironment,
   seconds,
-} from './environment-fragments.ts'
-import { describeEnvironment, parseEnvironment, readEnvironment } from './environment.ts'
-import type { EnvironmentHost } from './environment.ts'
+  describeEnvironment,
+  parseEnvironment,
+  readEnvironment,
+  type EnvironmentHost,
+} from './environment.ts'
 
 const schema = z.object({
   ...commonEnvironment,

@@ -1,12 +1,10 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
 import { StartupError } from '../domain/errors.ts'
-import { integer } from './environment-fragments.ts'
-import { readEnvironment } from './environment.ts'
-import { serveHttp, type RequestHandler } from './http.ts'
+import { integer, readEnvironment } from './environment.ts'
+import { serveHttp, type RequestHandler, notifyReady, waitUntilReady } from './health.ts'
 import { runLifecycle, type LifecycleHost } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
-import { notifyReady, waitUntilReady } from './readiness.ts'
 
 /** Something that runs until it is told to stop. Ending before that, or rejecting, takes the whole service down. */
 export type AppProcess = (signal: AbortSignal) => Promise<void>

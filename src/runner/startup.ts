@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import type { Logger } from './logger.ts'
 import { maskUrlSecrets } from '../domain/secrets.ts'
+import type { Logger } from './logger.ts'
 
 export interface StartupTarget {
   /** As a person knows it: `PostgreSQL`. */
@@ -95,4 +95,13 @@ function unanswered(target: StartupTarget, address: string, reason: unknown): St
     `${target.server} at ${address} did not answer for ${seconds} s: ${messageOf(reason)} (is it running? PONIX_STARTUP_TIMEOUT_SECS is how long a service waits)`,
     { cause: reason },
   )
+}
+
+/** Who opens a client, for those who look at the server, and how long it may go on trying. */
+export interface ClientIdentity {
+  /** Seen in the server's monitoring: `ponix-analytics`. */
+  readonly name: string
+  readonly logger: Logger
+  /** Ends the waiting for a server that does not answer. */
+  readonly signal?: AbortSignal
 }
