@@ -8,7 +8,8 @@ import { createProducer, type Producer } from '../../src/nats/producer.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { AppProcess, Closer, ReadinessCheck } from '../../src/runner/runner.ts'
+import type { ReadinessCheck } from '../../src/runner/health.ts'
+import type { AppProcess, Closer } from '../../src/runner/lifecycle.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
 import { DeviceChanges } from './device-changes.ts'
@@ -110,7 +111,7 @@ function rawProcess(
     durable: 'analytics-raw',
     filterSubject: 'raw_envelopes.>',
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
-    batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_SECS,
+    batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
     maxDeliver: MAX_DELIVER,
     maxAckPending: RAW_MAX_ACK_PENDING,
     handle: createRawHandler({ processor, producer, rawStream: stream, lastSeen }),

@@ -14,9 +14,11 @@ import {
   natsEnvironment,
   postgresEnvironment,
   seconds,
-} from '../../src/runner/environment-fragments.ts'
+  type Environment,
+} from '../../src/runner/environment.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { Closer, ReadinessCheck } from '../../src/runner/runner.ts'
+import type { ReadinessCheck } from '../../src/runner/health.ts'
+import type { Closer } from '../../src/runner/lifecycle.ts'
 
 /** What analytics reads from the environment. */
 export const analyticsEnvironment = z.object({
@@ -40,7 +42,7 @@ export const analyticsEnvironment = z.object({
   PONIX_CDC_SLOT_NAME: z.string().default('ponix_cdc_slot'),
 })
 
-export type AnalyticsEnvironment = z.infer<typeof analyticsEnvironment>
+export type AnalyticsEnvironment = Environment<typeof analyticsEnvironment>
 
 /** Connects to the three servers, each waited for; throws a StartupError when one does not answer in time. */
 export async function openClients(environment: AnalyticsEnvironment, logger: Logger) {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
 import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
 import {
@@ -13,45 +13,23 @@ import { createLoggerTo } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { isMeant, listText, showText, viewOf, type DeadLetterView, type ViewFilter } from './dead-letter-view.ts'
 
-const COMMANDS = 'expected run or dead-letters'
-
-/** `ponix-analytics [run|dead-letters]`. Its actions reject with what went wrong. */
-export function analyticsCommand(environment: AnalyticsEnvironment, run: () => Promise<unknown>): Command {
-  const program = new Command('ponix-analytics')
-    .description('Turns the bytes of devices into JSON, and the JSON into rows of ClickHouse')
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .option('--print-config', 'prints the environment in force, secrets masked, and exits')
-  program
-    .command('run', { isDefault: true })
-    .copyInheritedSettings(program)
-    .description('runs the service')
-    .argument('[]')
-    .action(async (unknown: string | undefined) => {
-      if (unknown !== undefined) program.error(`unknown command ${JSON.stringify(unknown)}: ${COMMANDS}`)
-      await run()
-    })
-  addDeadLetters(program, environment)
-  return program
-}
-
 interface Json {
   readonly json?: true
 }
 
-function addDeadLetters(program: Command, environment: AnalyticsEnvironment): void {
+/** `ponix-analytics dead-letters …`. The actions reject with what went wrong. */
+export function addDeadLetterCommands(program: Command, environment: () => AnalyticsEnvironment): void {
   const letters = program
     .command('dead-letters')
-    .copyInheritedSettings(program)
     .description('shows the messages that could not go on, and sends them again')
-  const add = (name: string, description: string): Command =>
-    letters.command(name).copyInheritedSettings(program).description(description)
+  const add = (name: string, description: string): Command => letters.command(name).description(description)
   withFilters(add('list', 'the oldest first, with the reason and the payload'))
     .option('--json', 'one JSON object a line')
-    .action(({ json, ...selection }: Selection & Json) => list(environment, selection, json === true))
+    .action(({ json, ...selection }: Selection & Json) => list(environment(), selection, json === true))
   add('show', 'one of them, with all of its content')
     .argument('<sequence>', 'its number in the list', wholeNumber)
     .option('--json', 'as JSON')
-    .action((sequence: number, { json }: Json) => show(environment, sequence, json === true))
+    .action((sequence: number, { json }: Json) => show(environment(), sequence, json === true))
   const again = withFilters(add('replay', 'sends them again on their subjects; each is removed when its stream has it'))
   again
     .argument('[sequences...]', 'their numbers in the list', collectNumbers)
@@ -61,7 +39,7 @@ function addDeadLetters(program: Command, environment: AnalyticsEnvironment): vo
       const ways = [sequences.length > 0, Object.keys(selection).length > 0, all === true].filter(Boolean)
       if (ways.length !== 1)
         again.error('error: expected numbers of dead letters, or filters, or --all; one of the three')
-      return replay(environment, sequences.length > 0 ? sequences : selection, json === true)
+      return replay(environment(), sequences.length > 0 ? sequences : selection, json === true)
     })
 }
 
@@ -175,7 +153,7 @@ async function replayOne(
   sequence: number,
   asJson: boolean,
 ): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(environment.PONIX_STARTUP_TIMEOUT_SECS)
+  const signal = AbortSignal.timeout(environment.PONIX_STARTUP_TIMEOUT_MS)
   try {
     const stored = await replayDeadLetter(client, sequence, signal)
     if (stored === undefined) throw new ReplayError(unknown(sequence))
@@ -184,7 +162,7 @@ async function replayOne(
   } catch (error) {
     if (signal.aborted) throw new StartupError(`NATS did not take dead letter ${sequence} in time; it stays`)
     if (!(error instanceof PublishError) && !(error instanceof ReplayError)) throw error
-    process.stderr.write(`analytics: dead letter ${sequence} is not replayed: ${messageOf(error)}\n`)
+    process.stderr.write(`ponix-analytics: dead letter ${sequence} is not replayed: ${messageOf(error)}\n`)
     return undefined
   }
 }

@@ -137,7 +137,7 @@ describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on'
     const [refusedNow] = await listed('--reason', 'gone')
     const replayed = await deadLetters('replay', String(refusedNow?.sequence))
     expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 not\n' })
-    expect(replayed.stderr).toMatch(/^analytics: dead letter \d+ is not replayed: .* there is no subject .*\n$/)
+    expect(replayed.stderr).toMatch(/^ponix-analytics: dead letter \d+ is not replayed: .* there is no subject .*\n$/)
     expect(await listed('--reason', 'gone')).toEqual([refusedNow])
   })
 
@@ -239,7 +239,7 @@ describe('bad input is one line', () => {
       code: 1,
       stdout: '',
       stderr:
-        'analytics: there is no dead letter 999999; ponix-analytics dead-letters list shows those that there are\n',
+        'ponix-analytics: there is no dead letter 999999; ponix-analytics dead-letters list shows those that there are\n',
     })
   })
 
@@ -250,7 +250,7 @@ describe('bad input is one line', () => {
       PONIX_STARTUP_TIMEOUT_SECS: '1',
     })
     expect(ended).toMatchObject({ code: 1, stdout: '' })
-    expect(ended.stderr).toMatch(/^analytics: NATS at 127\.0\.0\.1:\d+ did not answer for 1 s: .*\n$/)
+    expect(ended.stderr).toMatch(/^ponix-analytics: NATS at 127\.0\.0\.1:\d+ did not answer for 1 s: .*\n$/)
     expect(ended.stderr).not.toContain('secret')
   })
 
@@ -274,6 +274,9 @@ describe('bad input is one line', () => {
 
   test('R-7: a command that there is not does not start the service', async () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
-    expect([code, stderr]).toEqual([2, expect.stringContaining('expected run or dead-letters')])
+    expect([code, stderr]).toEqual([
+      2,
+      'ponix-analytics: unknown command "dead-leters"; the commands are run, dead-letters\n',
+    ])
   })
 })

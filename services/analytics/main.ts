@@ -1,15 +1,17 @@
-import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
+import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { runMain } from '../../src/runner/startup.ts'
 import { createAnalytics } from './analytics.ts'
 import { openClients, analyticsEnvironment, type AnalyticsEnvironment } from './clients.ts'
-import { analyticsCommand } from './command.ts'
+import { addDeadLetterCommands } from './command.ts'
 import { observePool } from './metrics.ts'
 
-await runMain('analytics', async () => {
-  const environment = parseEnvironment('analytics', analyticsEnvironment)
-  await analyticsCommand(environment, () => runAnalytics(environment)).parseAsync()
+await runProgram({
+  name: 'ponix-analytics',
+  description: 'Converts the payloads of devices to JSON and writes the JSON to ClickHouse.',
+  environment: analyticsEnvironment,
+  run: runAnalytics,
+  addCommands: addDeadLetterCommands,
 })
 
 async function runAnalytics(environment: AnalyticsEnvironment): Promise<never> {

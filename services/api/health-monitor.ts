@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HealthCheckResponse_ServingStatus as ServingStatus } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
-import type { ReadinessCheck } from '../../src/runner/runner.ts'
+import type { ReadinessCheck } from '../../src/runner/health.ts'
 
 export interface HealthMonitorOptions {
   /** Full names of the services that need what is checked; '' is the server as a whole. */

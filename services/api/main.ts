@@ -1,16 +1,22 @@
 import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
-import { parseEnvironment } from '../../src/runner/environment.ts'
+import type { Environment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
+import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { runMain } from '../../src/runner/startup.ts'
 import { createApi } from './api.ts'
 import { apiEnvironment } from './environment.ts'
 import { assertLoopback } from './loopback.ts'
 
-await runMain('api', async () => {
-  const environment = parseEnvironment('api', apiEnvironment)
+await runProgram({
+  name: 'ponix-api',
+  description: 'Serves organizations, end devices, gateways and telemetry over gRPC, and telemetry as CSV.',
+  environment: apiEnvironment,
+  run: runApi,
+})
+
+async function runApi(environment: Environment<typeof apiEnvironment>): Promise<never> {
   // Refused before anything is waited for.
   await assertLoopback(environment.PONIX_GRPC_HOST)
   const logger = createLogger('api')
@@ -23,7 +29,7 @@ await runMain('api', async () => {
   const api = createApi({ database, clickhouse, logger, payloadConversions: createPayloadConversionChecker() })
   const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)
   logger.info(`gRPC on ${await server.listen()}`)
-  await runService({
+  return await runService({
     service: 'api',
     logger,
     processes: { grpc: (signal) => server.run(signal), ...api.processes },
@@ -33,4 +39,4 @@ await runMain('api', async () => {
     readiness: { postgres: (signal) => database.ping(signal) },
     requests: api.csvExports.handle,
   })
-})
+}

@@ -56,7 +56,7 @@ describe('existing rows', () => {
     const refused = await command('resnapshot')
     expect(refused.code).toBe(1)
     expect(refused.text).toBe(
-      `cdc: an instance of ponix-cdc works with the replication slot ${stage.database.slot}; stop every instance and try again`,
+      `ponix-cdc: an instance of ponix-cdc works with the replication slot ${stage.database.slot}; stop every instance and try again`,
     )
     await cdc.stop()
     const done = await command('resnapshot')
@@ -100,14 +100,14 @@ describe('ponix-cdc status', () => {
     const { text, code } = await commandIn({ PONIX_POSTGRES_PORT: '1' }, 'status')
     expect(code).toBe(1)
     expect(text).toMatch(
-      /^(cdc: )?could not ask PostgreSQL at .*:1\/.*ECONNREFUSED.*; PONIX_POSTGRES_HOST and .* say where it is$/,
+      /^(ponix-cdc: )?could not ask PostgreSQL at .*:1\/.*ECONNREFUSED.*; PONIX_POSTGRES_HOST and .* say where it is$/,
     )
   })
 
   test('C-13: an unknown command is one line and exit code 2', async () => {
     expect(await command('resnap')).toEqual({
       code: 2,
-      text: 'unknown command "resnap": expected run, status or resnapshot',
+      text: 'ponix-cdc: unknown command "resnap"; the commands are run, status, resnapshot',
     })
   })
 })

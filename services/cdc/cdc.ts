@@ -26,7 +26,7 @@ export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readines
 /** Connects to both servers; throws a StartupError when one does not answer in time (R-6). */
 export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
   const server = postgresServer(environment)
-  const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_SECS
+  const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
   await reachPostgres(server, { timeoutMs: startupTimeoutMs, logger })
   const nats = await connectNats({ url: environment.PONIX_NATS_URL, name: 'ponix-cdc', startupTimeoutMs, logger })
   const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs: startupTimeoutMs, logger }
@@ -132,7 +132,7 @@ function createCapture(
       maxAttempts: environment.PONIX_CDC_MAX_RETRY_ATTEMPTS,
     },
     snapshot: environment.PONIX_CDC_SNAPSHOT,
-    heartbeatMs: environment.PONIX_CDC_HEARTBEAT_SECS,
+    heartbeatMs: environment.PONIX_CDC_HEARTBEAT_MS,
     logger,
   })
 }

@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
 import { requestSnapshot, type Resnapshot, readSlotStatus } from '../../src/postgres/replication/slot-administration.ts'
@@ -7,30 +7,17 @@ import { httpPortVariable } from '../../src/runner/runner.ts'
 import { CAPTURED_TABLES } from './entities.ts'
 import type { CdcEnvironment } from './environment.ts'
 
-const COMMANDS = 'expected run, status or resnapshot'
-
-/** `ponix-cdc [run|status|resnapshot]`. Its actions reject with what went wrong. */
-export function cdcCommand(environment: CdcEnvironment, run: () => Promise<unknown>): Command {
-  const program = new Command('ponix-cdc')
-    .description('Turns committed changes of PostgreSQL into events in JetStream')
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .option('--print-config', 'prints the environment in force, secrets masked, and exits')
-  const add = (name: string, description: string, isDefault = false): Command =>
-    program.command(name, { isDefault }).copyInheritedSettings(program).description(description)
-  add('run', 'runs the service', true)
-    .allowExcessArguments()
-    .action(async (_options: unknown, { args: [unknown] }: Command) => {
-      if (unknown !== undefined) program.error(`unknown command ${JSON.stringify(unknown)}: ${COMMANDS}`)
-      await run()
-    })
-  add('status', 'shows the slot: how far behind, what it keeps on disk, what is in flight')
+/** `ponix-cdc status` and `ponix-cdc resnapshot`. The actions reject with what went wrong. */
+export function addCdcCommands(program: Command, environment: () => CdcEnvironment): void {
+  program
+    .command('status')
+    .description('show the slot: how far behind, what it keeps on disk, what is in flight')
     .option('--json', 'as JSON')
-    .action(({ json }: { readonly json?: true }) => inOneLine(() => status(environment, json === true)))
-  add(
-    'resnapshot',
-    'makes the service send every present row as an event when it starts next; a lost slot is made anew',
-  ).action(() => inOneLine(() => resnapshot(environment)))
-  return program
+    .action(({ json }: { readonly json?: true }) => inOneLine(() => status(environment(), json === true)))
+  program
+    .command('resnapshot')
+    .description('make the service publish every present row when it starts next; recreates a lost slot')
+    .action(() => inOneLine(() => resnapshot(environment())))
 }
 
 async function status(environment: CdcEnvironment, asJson: boolean): Promise<void> {

@@ -6,6 +6,7 @@ import {
   natsEnvironment,
   postgresEnvironment,
   seconds,
+  type Environment,
 } from '../../src/runner/environment.ts'
 
 /** What cdc reads from the environment. */
@@ -36,15 +37,15 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_RETAINED_WAL_WARN_MB: integer(1, 1_000_000_000).prefault('1024'),
 })
 
-export type CdcEnvironment = z.infer<typeof cdcEnvironment>
+export type CdcEnvironment = Environment<typeof cdcEnvironment>
 
 /** The streams that events and dead letters go to. */
 export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
   const { PONIX_NATS_GATEWAY_STREAM: gatewayStream } = environment
   const limits = {
-    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
+    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_MS,
     maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
+    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_MS,
   }
   const all = streamDefinitions({
     rawStream: environment.PONIX_NATS_RAW_STREAM,

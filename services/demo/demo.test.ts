@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { parseEnvironment } from '../../src/runner/environment.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
 import { DEMO_DEVICES } from './inventory.ts'
 import { environment } from './environment.ts'
@@ -40,13 +41,13 @@ describe('the devices of the demo', () => {
 
 describe('the summary', () => {
   it('E-6: has the topic of a device and a query to paste', () => {
-    const text = summary(environment.parse({ PONIX_DEMO_MQTT_URL: 'mqtt://broker:2883' }), inventory)
+    const text = summary(parseEnvironment(environment, { PONIX_DEMO_MQTT_URL: 'mqtt://broker:2883' }), inventory)
     expect(text).toContain('mosquitto_pub -h broker -p 2883 -q 1 -t o1/d0 -s')
     expect(text).toContain("curl -s -u ponix:ponix 'http://localhost:8123/?database=ponix'")
   })
 
   it('O-42: never shows a password that is not the embedded one', () => {
-    const text = summary(environment.parse({ PONIX_CLICKHOUSE_PASSWORD: 'hunter2' }), inventory)
+    const text = summary(parseEnvironment(environment, { PONIX_CLICKHOUSE_PASSWORD: 'hunter2' }), inventory)
     expect(text).not.toContain('hunter2')
     expect(text).toContain('"$PONIX_CLICKHOUSE_PASSWORD"')
   })

@@ -7,6 +7,7 @@ import {
   port,
   postgresEnvironment,
   url,
+  type Environment,
 } from '../../src/runner/environment.ts'
 
 export const environment = z.object({
@@ -23,4 +24,4 @@ export const environment = z.object({
   PONIX_DEMO_INTERVAL_MS: integer(10, 3_600_000).prefault('1000'),
 })
 
-export type DemoEnvironment = z.infer<typeof environment>
+export type DemoEnvironment = Environment<typeof environment>

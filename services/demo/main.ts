@@ -1,18 +1,25 @@
 import { connectClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { GrpcClient } from '../../src/proto/grpc.ts'
-import { parseEnvironment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
+import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
+import { connectWithBackoff } from '../../src/runner/startup.ts'
 import { speak, watch, summary } from './demo.ts'
-import { environment } from './environment.ts'
+import { environment, type DemoEnvironment } from './environment.ts'
 import { ensureInventory } from './inventory.ts'
 
-await runMain('demo', async () => {
-  const env = parseEnvironment('demo', environment)
+await runProgram({
+  name: 'ponix-demo',
+  description:
+    'Creates demo devices over gRPC, publishes their messages over MQTT and shows the rows that arrive in ClickHouse.',
+  environment,
+  run: runDemo,
+})
+
+async function runDemo(env: DemoEnvironment): Promise<never> {
   const logger = createLogger('demo')
-  const timeoutMs = env.PONIX_STARTUP_TIMEOUT_SECS
+  const timeoutMs = env.PONIX_STARTUP_TIMEOUT_MS
   const clickhouse = await connectClickHouse(clickhouseOptions(env, { name: 'ponix-demo', logger }))
   const brokerUrl = env.PONIX_DEMO_MQTT_URL
   const publisher = await connectWithBackoff({ server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger }, () =>
@@ -26,10 +33,10 @@ await runMain('demo', async () => {
   const print = (line: string): void => void process.stdout.write(`${line}\n`)
   const intervalMs = env.PONIX_DEMO_INTERVAL_MS
   const parts = { inventory, publisher, clickhouse, logger, intervalMs, print, summary: summary(env, inventory) }
-  await runService({
+  return await runService({
     service: 'demo',
     logger,
     processes: { devices: (signal) => speak(parts, signal), arrivals: (signal) => watch(parts, signal) },
     closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
   })
-})
+}

@@ -1,4 +1,4 @@
-import { Argument, Command, InvalidArgumentError } from 'commander'
+import { Argument, InvalidArgumentError, type Command } from 'commander'
 import { embeddedServers } from './catalog.ts'
 import { installServers, runEmbedded } from './run-embedded.ts'
 import type { ServerName } from './server.ts'
@@ -13,39 +13,35 @@ interface ServerFlags {
 const names: readonly ServerName[] = ['postgres', 'nats', 'clickhouse', 'mqtt']
 
 /** `ponix-embedded <server>` and `ponix-embedded install [servers]`. */
-export function embeddedCommand(serversDir: string | undefined): Command {
-  const program = new Command('ponix-embedded')
-    .description('Runs one of the servers that Ponix needs, on loopback, with its data under .ponix/')
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-  for (const name of names) program.addCommand(serverCommand(program, name, serversDir))
+export function addServerCommands(program: Command, serversDir: () => string | undefined): void {
+  for (const name of names) addServerCommand(program, name, serversDir)
   program
     .command('install')
-    .description('gets the programs of the servers without running them; all, if none is named')
+    .description('install the programs of the servers (default: all) without running them')
     .addArgument(new Argument('[servers...]').choices(names))
-    .action(async (chosen: ServerName[]) => installServers(chosen.length > 0 ? chosen : names, serversDir))
-  return program
+    .action(async (chosen: ServerName[]) => installServers(chosen.length > 0 ? chosen : names, serversDir()))
 }
 
-function serverCommand(program: Command, name: ServerName, serversDir: string | undefined): Command {
+function addServerCommand(program: Command, name: ServerName, serversDir: () => string | undefined): void {
   const { title, defaultPort, defaultMonitoringPort } = embeddedServers[name]
-  const command = new Command(name)
-    .copyInheritedSettings(program)
-    .description(`runs ${title}`)
-    .option('--port <number>', `port of 127.0.0.1 (default: ${defaultPort})`, portNumber)
-    .option('--data <folder>', `folder of its data (default: .ponix/data/${name})`)
-    .option('--stop-with-stdin', 'stops when standard input ends, and so when whoever started it is gone')
+  const command = program
+    .command(name)
+    .description(`run ${title}`)
+    .option('--port <number>', `port on 127.0.0.1 (default: ${defaultPort})`, portNumber)
+    .option('--data <folder>', `data folder (default: .ponix/data/${name})`)
+    .option('--stop-with-stdin', 'stop when standard input ends, such as when the parent process exits')
   if (defaultMonitoringPort !== undefined) {
     const when = `default: ${defaultMonitoringPort}; none if --port is given`
-    command.option('--monitoring-port <number>', `port of its HTTP monitoring (${when})`, portNumber)
+    command.option('--monitoring-port <number>', `port of the HTTP monitoring (${when})`, portNumber)
   }
-  return command.action(async ({ stopWithStdin, ...flags }: ServerFlags) => {
+  command.action(async ({ stopWithStdin, ...flags }: ServerFlags) => {
     if (stopWithStdin) process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()
-    await runEmbedded(name, { ...flags, serversDir })
+    await runEmbedded(name, { ...flags, serversDir: serversDir() })
   })
 }
 
 function portNumber(text: string): number {
   const port = Number(text)
   if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port
-  throw new InvalidArgumentError('Expected a port, 1 to 65535.')
+  throw new InvalidArgumentError('expected a port from 1 to 65535.')
 }

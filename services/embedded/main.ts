@@ -1,15 +1,15 @@
 import { z } from 'zod'
-import { commonEnvironment, parseEnvironment } from '../../src/runner/environment.ts'
-import { runMain } from '../../src/runner/startup.ts'
-import { embeddedCommand } from './command.ts'
+import { loggerEnvironment } from '../../src/runner/environment.ts'
+import { runProgram } from '../../src/runner/program.ts'
+import { addServerCommands } from './command.ts'
 
-const environment = parseEnvironment(
-  'ponix-embedded',
-  z.object({
-    PONIX_LOG_LEVEL: commonEnvironment.PONIX_LOG_LEVEL,
-    /** Where the servers' programs are installed, for several clones to share. */
+await runProgram({
+  name: 'ponix-embedded',
+  description: 'Runs one of the servers that Ponix needs, on loopback, with its data under .ponix/.',
+  environment: z.object({
+    ...loggerEnvironment,
+    /** The folder that the servers' programs are installed into; several clones can share it. */
     PONIX_SERVERS_DIR: z.string().optional(),
   }),
-)
-
-await runMain('ponix-embedded', () => embeddedCommand(environment.PONIX_SERVERS_DIR).parseAsync())
+  addCommands: (program, environment) => addServerCommands(program, () => environment().PONIX_SERVERS_DIR),
+})

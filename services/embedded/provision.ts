@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
 import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { packageRoot } from './package-root.ts'
+import { packageRoot } from '../../src/runner/program.ts'
 
 /** What an installation has at hand. */
 export interface Provisioning {

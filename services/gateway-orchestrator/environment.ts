@@ -6,6 +6,7 @@ import {
   natsName,
   postgresEnvironment,
   seconds,
+  type Environment,
 } from '../../src/runner/environment.ts'
 
 export const environment = z.object({
@@ -20,3 +21,5 @@ export const environment = z.object({
   /** Retries in a row before a gateway has failed. */
   PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('3'),
 })
+
+export type GatewayOrchestratorEnvironment = Environment<typeof environment>

@@ -16,8 +16,13 @@ import type {
 import type { GatewayRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { type Delivery, runConsumer, type Verdict } from '../../src/nats/consumer.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import type { PostgresDatabase } from '../../src/postgres/database.ts'
+import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { decodeGateway } from '../../src/proto/entities.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import type { GatewayOrchestratorEnvironment } from './environment.ts'
+import { mqttRunner, printRunner } from './runners.ts'
 
 export interface GatewayServiceOptions {
   readonly gateways: GatewayRepository
@@ -166,4 +171,27 @@ function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
     last_error: status.lastError,
     messages: status.messages,
   }
+}
+
+/** The service as its environment configures it. */
+export function createGatewayService(
+  env: GatewayOrchestratorEnvironment,
+  database: PostgresDatabase,
+  nats: NatsClient,
+  logger: Logger,
+): GatewayService {
+  const mqtt = mqttRunner({ producer: createProducer(nats), rawStream: env.PONIX_NATS_RAW_STREAM })
+  const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS)
+  return new GatewayService({
+    gateways: new PostgresGatewayRepository(database),
+    nats,
+    logger,
+    runners: { print, mqtt, emqx: mqtt },
+    retry: {
+      delayMs: env.PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_MS,
+      maxAttempts: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS,
+    },
+    gatewayStream: env.PONIX_NATS_GATEWAY_STREAM,
+    durable: env.PONIX_GATEWAY_CDC_CONSUMER_NAME,
+  })
 }

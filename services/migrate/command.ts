@@ -1,4 +1,7 @@
-import { Command, Option } from 'commander'
+import { Option, type Command } from 'commander'
+import { MigrationError } from '../../src/domain/errors.ts'
+import { createLogger } from '../../src/runner/logger.ts'
+import type { MigrateEnvironment } from './environment.ts'
 import { migrateDown, migrateUp, migrationStatus, type MigrationStatus } from './migrate.ts'
 import {
   clickhouseTarget,
@@ -16,30 +19,34 @@ interface Flags {
   readonly json?: true
 }
 
-/** `ponix-migrate [up|down|status]`. Its actions reject with what went wrong. */
-export function migrateCommand(reach: Reach): Command {
-  const program = new Command('ponix-migrate')
-    .description('Brings the databases to the version of this package; several at the same time do it once')
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .option('--print-config', 'prints the environment in force, secrets masked, and exits')
+/** `ponix-migrate [up|down|status]`. The actions reject with what went wrong. */
+export function addMigrateCommands(program: Command, environment: () => MigrateEnvironment): void {
   const add = (name: string, description: string, isDefault = false): Command =>
     program
       .command(name, { isDefault })
-      .copyInheritedSettings(program)
       .description(description)
       .addOption(
         new Option('--target <database>', 'one database only')
           .choices(['postgres', 'clickhouse', 'all'])
           .default('all'),
       )
-  add('up', 'applies what is pending; with all databases, NATS gets its streams too', true).action((flags: Flags) =>
-    up(flags, reach),
+  add('up', 'apply pending migrations (default); with all databases, also create the NATS streams', true).action(
+    (flags: Flags) => up(flags, reach(environment())),
   )
-  add('down', 'takes the newest migration back, of each database').action((flags: Flags) => down(flags, reach))
-  add('status', 'shows every migration and whether it is applied')
+  add('down', 'revert the newest migration of each database').action((flags: Flags) =>
+    down(flags, reach(environment())),
+  )
+  add('status', 'show every migration and whether it is applied')
     .option('--json', 'as JSON')
-    .action((flags: Flags) => status(flags, reach))
-  return program
+    .action((flags: Flags) => status(flags, reach(environment())))
+}
+
+function reach(environment: MigrateEnvironment): Reach {
+  const interrupted = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => interrupted.abort(new MigrationError(`stopped by ${name} before the end`)))
+  }
+  return { environment, logger: createLogger('migrate'), signal: interrupted.signal }
 }
 
 async function up({ target }: Flags, reach: Reach): Promise<void> {

@@ -4,6 +4,7 @@ import {
   commonEnvironment,
   natsEnvironment,
   postgresEnvironment,
+  type Environment,
 } from '../../src/runner/environment.ts'
 
 /** What ponix-migrate reads from the environment. */
@@ -17,4 +18,4 @@ export const migrateEnvironment = z.object({
   PONIX_CLICKHOUSE_MIGRATIONS_DIR: z.string().optional(),
 })
 
-export type MigrateEnvironment = z.infer<typeof migrateEnvironment>
+export type MigrateEnvironment = Environment<typeof migrateEnvironment>

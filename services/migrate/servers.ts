@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { ClickHouseMigrationStore } from '../../src/clickhouse/migration-store.ts'
 import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
@@ -9,6 +7,7 @@ import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresMigrationStore } from '../../src/postgres/migration-store.ts'
 import { postgresOptions } from '../../src/postgres/database.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { packageRoot } from '../../src/runner/program.ts'
 import type { MigrateEnvironment } from './environment.ts'
 import type { MigrationTarget } from './target.ts'
 
@@ -37,12 +36,12 @@ export function connectClickHouseStore(reach: Reach): Promise<ClickHouseMigratio
 }
 
 export function postgresTarget(store: PostgresMigrationStore, environment: MigrateEnvironment): MigrationTarget {
-  const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? ownMigrations('postgres')
+  const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'postgres')
   return { server: 'PostgreSQL', directory, dialect: POSTGRES_SQL, store }
 }
 
 export function clickhouseTarget(store: ClickHouseMigrationStore, environment: MigrateEnvironment): MigrationTarget {
-  const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? ownMigrations('clickhouse')
+  const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'clickhouse')
   return { server: 'ClickHouse', directory, dialect: CLICKHOUSE_SQL, store }
 }
 
@@ -56,11 +55,4 @@ export async function ensureNatsStreams({ environment, logger, signal }: Reach):
   } finally {
     await client.drain()
   }
-}
-
-/** The package's folder: the same from a source file and from a bundle. */
-function ownMigrations(database: TargetName): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
-  return join(folder, 'migrations', database)
 }

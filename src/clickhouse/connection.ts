@@ -1,7 +1,7 @@
 import { ClickHouseError, ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client'
 import { StartupError } from '../domain/errors.ts'
-import type { ClientIdentity } from '../runner/client-identity.ts'
-import type { ClickHouseEnvironment, CommonEnvironment } from '../runner/environment-fragments.ts'
+import type { ClientIdentity } from '../runner/startup.ts'
+import type { ClickHouseEnvironment, CommonEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 
@@ -99,7 +99,7 @@ export function clickhouseOptions(
     username: environment.PONIX_CLICKHOUSE_USERNAME,
     password: environment.PONIX_CLICKHOUSE_PASSWORD,
     application: name,
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
+    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS,
     ...client,
   }
 }

@@ -47,6 +47,16 @@ export class StartupError extends Error {
   override readonly name = 'StartupError'
 }
 
+/** Variables that are missing or invalid, one line for each. */
+export class EnvironmentError extends StartupError {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('; '))
+    this.problems = problems
+  }
+}
+
 /** Why a server could not run: one line for the operator that says what, where and what to do. */
 export class ServerError extends StartupError {}
 

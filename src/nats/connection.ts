@@ -2,8 +2,8 @@ import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManage
 import { errors, type NatsConnection, type Status } from '@nats-io/nats-core'
 import { connect, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import type { ClientIdentity } from '../runner/client-identity.ts'
-import type { CommonEnvironment, NatsEnvironment } from '../runner/environment-fragments.ts'
+import type { ClientIdentity } from '../runner/startup.ts'
+import type { CommonEnvironment, NatsEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
@@ -223,5 +223,5 @@ export class NatsLink {
 
 /** How a service reaches NATS, as its environment says. */
 export function natsOptions(environment: CommonEnvironment & NatsEnvironment, client: ClientIdentity): NatsOptions {
-  return { url: environment.PONIX_NATS_URL, startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS, ...client }
+  return { url: environment.PONIX_NATS_URL, startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS, ...client }
 }

@@ -1,6 +1,6 @@
 import { JetStreamApiError, type StreamConfig, JetStreamApiCodes } from '@nats-io/jetstream'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import type { NatsEnvironment } from '../runner/environment-fragments.ts'
+import type { NatsEnvironment } from '../runner/environment.ts'
 import type { NatsClient } from './connection.ts'
 
 /** A stream as this project needs it; W-1 has the four. */
@@ -198,9 +198,9 @@ export function streamsOf(environment: NatsEnvironment): readonly StreamDefiniti
     rawStream: environment.PONIX_NATS_RAW_STREAM,
     processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
     gatewayStream: environment.PONIX_NATS_GATEWAY_STREAM,
-    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_SECS,
+    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_MS,
     maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_SECS,
+    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_MS,
   })
 }
 

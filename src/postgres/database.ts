@@ -2,8 +2,8 @@ import { Pool, types, type PoolClient, type QueryResultRow } from 'pg'
 import { messageOf } from '../domain/errors.ts'
 import { clampInstant, type Instant } from '../domain/instant.ts'
 import type { CallOptions } from '../domain/ports.ts'
-import type { ClientIdentity } from '../runner/client-identity.ts'
-import type { CommonEnvironment, PostgresEnvironment } from '../runner/environment-fragments.ts'
+import type { ClientIdentity } from '../runner/startup.ts'
+import type { CommonEnvironment, PostgresEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import { translateError, unavailable } from './errors.ts'
@@ -278,7 +278,7 @@ export function postgresOptions(
   return {
     ...postgresServer(environment),
     applicationName: name,
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_SECS,
+    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS,
     ...client,
   }
 }

@@ -1,64 +1,34 @@
 import { z } from 'zod'
+import { EnvironmentError } from '../domain/errors.ts'
 import { isSecretName, maskUrlSecrets, maskValue } from '../domain/secrets.ts'
 
-/** What reading an environment came to. */
-export type EnvironmentReading<T> =
-  | { readonly ok: true; readonly value: T }
-  /** One line per error, fit to be shown to the operator. */
-  | { readonly ok: false; readonly errors: readonly string[] }
+/** Variables by name, as `process.env` has them. */
+type Variables = Readonly<Record<string, string | undefined>>
 
-/** The parts of the Node process that {@link parseEnvironment} uses. */
-export interface EnvironmentHost {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly argv: readonly string[]
-  print(text: string): void
-  printError(text: string): void
-  exit(code: number): never
-}
+/**
+ * The parsed variables of a schema whose keys are variable names. A variable in seconds, `X_SECS`, is parsed to milliseconds
+ * under the name `X_MS`.
+ */
+export type Environment<Schema extends z.ZodObject> = Parsed<z.infer<Schema>>
 
-const nodeProcess: EnvironmentHost = {
-  env: process.env,
-  argv: process.argv,
-  print: (text) => process.stdout.write(text),
-  printError: (text) => process.stderr.write(text),
-  exit: (code) => process.exit(code),
+type Parsed<Values> = {
+  [Name in keyof Values as Name extends `${infer Start}_SECS` ? `${Start}_MS` : Name]: Values[Name]
 }
 
 /**
- * Parses the environment with one zod schema whose keys are variable names (`PONIX_NATS_URL`). All errors at once, each with
- * the variable's name, what was given (never of a secret) and what was expected, on stderr, exit code 2. With `--print-config`
- * among the arguments prints what is in force, secrets masked, and exits 0. An empty variable counts as one that is not set.
+ * Parses the environment. Throws an EnvironmentError with all problems at once, each with the variable, the given value
+ * (unless it is a secret) and the expected one. An empty variable counts as not set.
  */
-export function parseEnvironment<S extends z.ZodObject>(
-  service: string,
-  schema: S,
-  host: EnvironmentHost = nodeProcess,
-): z.infer<S> {
-  const reading = readEnvironment(schema, host.env)
-  if (!reading.ok) {
-    host.printError(reading.errors.map((error) => `${service}: ${error}\n`).join(''))
-    return host.exit(2)
-  }
-  if (host.argv.includes('--print-config')) {
-    host.print(describeEnvironment(schema, host.env))
-    return host.exit(0)
-  }
-  return reading.value
-}
-
-/** The pure part of {@link parseEnvironment}. */
-export function readEnvironment<S extends z.ZodObject>(
-  schema: S,
-  env: Readonly<Record<string, string | undefined>>,
-): EnvironmentReading<z.infer<S>> {
+export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env: Variables): Environment<Schema> {
   const given = setVariables(schema, env)
   const result = schema.safeParse(given)
-  if (result.success) return { ok: true, value: result.data }
-  return { ok: false, errors: result.error.issues.map((issue) => describeIssue(issue, given)) }
+  if (!result.success) throw new EnvironmentError(result.error.issues.map((issue) => describeIssue(issue, given)))
+  const entries = Object.entries(result.data).map(([name, value]) => [name.replace(/_SECS$/, '_MS'), value])
+  return Object.fromEntries(entries)
 }
 
 /** `NAME=value` for every variable of the schema, as given or as its default is written, secrets masked (R-7). */
-export function describeEnvironment(schema: z.ZodObject, env: Readonly<Record<string, string | undefined>>): string {
+export function describeEnvironment(schema: z.ZodObject, env: Variables): string {
   const given = setVariables(schema, env)
   return Object.entries(schema.shape)
     .map(([name, type]) => {
@@ -68,7 +38,7 @@ export function describeEnvironment(schema: z.ZodObject, env: Readonly<Record<st
     .join('')
 }
 
-function setVariables(schema: z.ZodObject, env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+function setVariables(schema: z.ZodObject, env: Variables): Record<string, string> {
   const given: Record<string, string> = {}
   for (const name of Object.keys(schema.shape)) {
     const value = env[name]
@@ -158,14 +128,18 @@ export function natsName() {
   return z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'expected a name of letters, digits, _ and -')
 }
 
-/** What every service reads. */
-export const commonEnvironment = {
+/** The variables of the logger. */
+export const loggerEnvironment = {
   PONIX_LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'expected trace, debug, info, warn, error, fatal or silent',
     })
     .default('info'),
-  /** Milliseconds. */
+}
+
+/** What every service reads. */
+export const commonEnvironment = {
+  ...loggerEnvironment,
   PONIX_STARTUP_TIMEOUT_SECS: seconds(0, 86_400).prefault('30'),
 }
 
@@ -201,10 +175,10 @@ export const clickhouseEnvironment = {
   PONIX_CLICKHOUSE_PASSWORD: z.string().default('ponix'),
 }
 
-/** What parsing makes of a fragment. */
-type Parsed<Fragment extends z.ZodRawShape> = z.infer<z.ZodObject<Fragment>>
+/** The parsed variables of a fragment. */
+type Fragment<Shape extends z.ZodRawShape> = Environment<z.ZodObject<Shape>>
 
-export type CommonEnvironment = Parsed<typeof commonEnvironment>
-export type NatsEnvironment = Parsed<typeof natsEnvironment>
-export type PostgresEnvironment = Parsed<typeof postgresEnvironment>
-export type ClickHouseEnvironment = Parsed<typeof clickhouseEnvironment>
+export type CommonEnvironment = Fragment<typeof commonEnvironment>
+export type NatsEnvironment = Fragment<typeof natsEnvironment>
+export type PostgresEnvironment = Fragment<typeof postgresEnvironment>
+export type ClickHouseEnvironment = Fragment<typeof clickhouseEnvironment>

@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { collectDefaultMetrics, register } from 'prom-client'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
-import type { ReadinessCheck } from './runner.ts'
 
 /** Answers the requests that are its own, and returns false for the others. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
@@ -94,7 +93,7 @@ const LAST_DELAY_MS = 1000
 export type ReadinessReport = Readonly<Record<string, string>>
 
 /** Runs every check at the same time, each for two seconds at most. */
-export async function checkReadiness(
+async function checkReadiness(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
 ): Promise<{ readonly ready: boolean; readonly report: ReadinessReport }> {
@@ -146,3 +145,6 @@ async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<s
   )
   return await Promise.race([answer, cut])
 }
+
+/** Answers for one dependency on `/readyz`: resolves when it answers, rejects with the reason when it does not. */
+export type ReadinessCheck = (signal: AbortSignal) => Promise<void>

@@ -1,6 +1,5 @@
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
-import type { AppProcess, Closer } from './runner.ts'
 
 /** What the lifecycle needs of the operating system: Node's process in a service, a script in a test. */
 export interface LifecycleHost {
@@ -118,3 +117,9 @@ function logFailure(logger: Logger, message: string, error: unknown): void {
   if (error instanceof StartupError) logger.error(line)
   else logger.error({ err: error }, line)
 }
+
+/** Something that runs until it is told to stop. Ending before that, or rejecting, takes the whole service down. */
+export type AppProcess = (signal: AbortSignal) => Promise<void>
+
+/** Releases something the service opened; bounded by the closer timeout. */
+export type Closer = () => Promise<void>

@@ -1,19 +1,9 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
-import { StartupError } from '../domain/errors.ts'
-import { integer, readEnvironment } from './environment.ts'
-import { serveHttp, type RequestHandler, notifyReady, waitUntilReady } from './health.ts'
-import { runLifecycle, type LifecycleHost } from './lifecycle.ts'
+import { integer, parseEnvironment } from './environment.ts'
+import { serveHttp, type RequestHandler, notifyReady, waitUntilReady, type ReadinessCheck } from './health.ts'
+import { runLifecycle, type LifecycleHost, type AppProcess, type Closer } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
-
-/** Something that runs until it is told to stop. Ending before that, or rejecting, takes the whole service down (R-2). */
-export type AppProcess = (signal: AbortSignal) => Promise<void>
-
-/** Releases something the service opened; bounded by the closer timeout. */
-export type Closer = () => Promise<void>
-
-/** Answers for one dependency on `/readyz`: resolves when it answers, rejects with the reason when it does not. */
-export type ReadinessCheck = (signal: AbortSignal) => Promise<void>
 
 export interface RunnerOptions {
   /** The service's name, as in logs and in `PONIX_<SERVICE>_HTTP_PORT` (`gateway-orchestrator` → GATEWAY_ORCHESTRATOR). */
@@ -59,9 +49,8 @@ export function httpPortVariable(service: string): string {
 async function openHttp(options: RunnerOptions, stopping: AbortSignal): Promise<void> {
   const { service, logger, readiness = {}, routes = {}, requests } = options
   const portVariable = httpPortVariable(service)
-  const reading = readEnvironment(z.object({ [portVariable]: integer(0, 65_535).prefault('0') }), process.env)
-  if (!reading.ok) throw new StartupError(reading.errors.join('; '))
-  const port = reading.value[portVariable] ?? 0
+  const schema = z.object({ [portVariable]: integer(0, 65_535).prefault('0') })
+  const { [portVariable]: port = 0 } = parseEnvironment(schema, process.env)
   if (port === 0) return
   await serveHttp({ service, portVariable, port, readiness, routes, requests, stopping })
   logger.info({ port }, 'serving /healthz, /readyz and /metrics')

@@ -46,23 +46,6 @@ export async function connectWithBackoff<T>(
   }
 }
 
-/**
- * A service's `main.ts` in one call: an error that leaves `main` becomes one line on stderr and exit code 1. With
- * PONIX_LOG_LEVEL=debug or trace an error that nobody foresaw shows its stack too.
- */
-export async function runMain(service: string, main: () => Promise<unknown>): Promise<void> {
-  try {
-    await main()
-  } catch (error) {
-    process.stderr.write(`${service}: ${messageOf(error)}\n`)
-    const detailed = ['debug', 'trace'].includes(process.env['PONIX_LOG_LEVEL'] ?? '')
-    if (detailed && error instanceof Error && !(error instanceof StartupError)) {
-      process.stderr.write(`${maskUrlSecrets(error.stack ?? '')}\n`)
-    }
-    process.exit(1)
-  }
-}
-
 class OutOfTime extends Error {}
 
 async function attemptUntil<T>(

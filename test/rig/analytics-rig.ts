@@ -9,7 +9,7 @@ import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letters.ts'
 import { createProducer, type Producer } from '../../src/nats/producer.ts'
 import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { readEnvironment } from '../../src/runner/environment.ts'
+import { parseEnvironment } from '../../src/runner/environment.ts'
 import { evaluationWorkerUrl } from './program.ts'
 import { connectTo, probeLog } from './nats-client.ts'
 import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
@@ -130,10 +130,8 @@ export function analyticsForEach() {
   /** One instance of the service, stopped at the end of the test. */
   async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
     const log = probeLog()
-    const reading = readEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' })
-    if (!reading.ok) throw new Error(reading.errors.join())
     const analytics = await createAnalytics({
-      environment: reading.value,
+      environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' }),
       nats: connection,
       endDevices: { get: findDevice },
       organizations: {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { openClients, analyticsEnvironment } from '../../services/analytics/clients.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
-import { readEnvironment } from '../../src/runner/environment.ts'
+import { parseEnvironment } from '../../src/runner/environment.ts'
 import { probeLog } from './nats-client.ts'
 import { startClickHouse, startNats, startPostgres } from './servers.ts'
 
@@ -26,15 +26,14 @@ export async function startPipeline() {
     PONIX_CLICKHOUSE_BATCH_MS: '100',
   }
   await promisify(execFile)(process.execPath, [migrate, 'up'], { env: { ...process.env, ...variables } })
-  const reading = readEnvironment(analyticsEnvironment, variables)
-  if (!reading.ok) throw new Error(reading.errors.join())
+  const environment = parseEnvironment(analyticsEnvironment, variables)
   const { logger } = probeLog()
-  const clients = await openClients(reading.value, logger)
-  const reader = openClickHouse(clickhouseOptions(reading.value, { name: 'test', logger }))
+  const clients = await openClients(environment, logger)
+  const reader = openClickHouse(clickhouseOptions(environment, { name: 'test', logger }))
   await clients.organizations.create({ id: ORGANIZATION, name: 'An organization', status: 'active' })
   return {
     ...clients,
-    environment: reading.value,
+    environment,
     logger,
     variables,
     servers: { postgres, nats, clickhouse },

@@ -3,10 +3,12 @@ import { createInterface } from 'node:readline'
 import { Counter } from 'prom-client'
 import { z } from 'zod'
 import { StartupError } from '../../src/domain/errors.ts'
-import { commonEnvironment, parseEnvironment } from '../../src/runner/environment.ts'
+import { commonEnvironment, type CommonEnvironment } from '../../src/runner/environment.ts'
+import type { AppProcess, Closer } from '../../src/runner/lifecycle.ts'
 import { createLogger } from '../../src/runner/logger.ts'
-import { runService, type AppProcess, type Closer } from '../../src/runner/runner.ts'
-import { connectWithBackoff, runMain } from '../../src/runner/startup.ts'
+import { runProgram } from '../../src/runner/program.ts'
+import { runService } from '../../src/runner/runner.ts'
+import { connectWithBackoff } from '../../src/runner/startup.ts'
 
 /** A service as the tests of the runner need it. Its argument is a {@link ServiceScript}; each line on its stdin is a command. */
 export interface ServiceScript {
@@ -29,11 +31,17 @@ async function command(name: string): Promise<void> {
 
 const counter = new Counter({ name: 'test_units_total', help: 'Units of work.' })
 
-await runMain('test', async () => {
-  const script: ServiceScript = JSON.parse(process.argv[2] ?? '')
-  const environment = parseEnvironment('test', z.object(commonEnvironment))
+await runProgram({
+  name: 'test',
+  description: 'A service that does what its argument says.',
+  environment: z.object(commonEnvironment),
+  addCommands: (program, environment) =>
+    program.argument('<script>').action((script: string) => run(JSON.parse(script), environment())),
+})
+
+async function run(script: ServiceScript, environment: CommonEnvironment): Promise<void> {
   const logger = createLogger('test')
-  await failAtStart(script.start, environment.PONIX_STARTUP_TIMEOUT_SECS)
+  await failAtStart(script.start, environment.PONIX_STARTUP_TIMEOUT_MS)
 
   const untilAborted = async (signal: AbortSignal): Promise<void> => {
     if (!signal.aborted) await once(signal, 'abort')
@@ -74,7 +82,7 @@ await runMain('test', async () => {
       '/broken': () => Promise.reject(new Error('broken')),
     },
   })
-})
+}
 
 async function failAtStart(start: ServiceScript['start'], timeoutMs: number): Promise<void> {
   if (start === 'surprise') throw new TypeError('x is not a function')

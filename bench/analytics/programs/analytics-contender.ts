@@ -4,12 +4,13 @@ import { connectClickHouse, clickhouseOptions } from '../../../src/clickhouse/co
 import { toRowText } from '../../../src/clickhouse/envelope-text.ts'
 import { connectNats, natsOptions } from '../../../src/nats/connection.ts'
 import { runConsumer } from '../../../src/nats/consumer.ts'
+import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
 // One part of the way of an envelope alone, as its argument says. `consume`: every raw envelope is consumed and acknowledged.
 // `insert`: as many rows as there are envelopes, their text ready before, go to ClickHouse in batches of the service's size.
 
-const environment = analyticsEnvironment.parse(process.env)
+const environment = parseEnvironment(analyticsEnvironment, process.env)
 const logger = createLogger('contender')
 const client = { name: 'contender', logger }
 const envelopes = Number(process.env['BENCH_ENVELOPES'])

@@ -7,12 +7,13 @@ import { ensureStreams } from '../../../src/nats/streams.ts'
 import { postgresServer } from '../../../src/postgres/database.ts'
 import { ChangeCapture } from '../../../src/postgres/replication/change-capture.ts'
 import type { Change } from '../../../src/postgres/replication/change.ts'
+import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
 // The same changes and the same events as the service's, but published by the client's own publish() with so many in flight as
 // the argument says: 1 is one by one, 0 publishes nothing and says "done" when every row is read.
 
-const environment = cdcEnvironment.parse(process.env)
+const environment = parseEnvironment(cdcEnvironment, process.env)
 const logger = createLogger('contender')
 const rows = Number(process.env['BENCH_ROWS'])
 const inFlight = Number(process.argv[2])
