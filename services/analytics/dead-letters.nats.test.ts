@@ -199,7 +199,7 @@ describe('P-9: replayed envelopes are exactly one row each', () => {
     await expect(replayDeadLetter(unableToDelete(path), cut ?? 0)).rejects.toThrow('crashed')
     expect(await sequences('--end-device', 'twice')).toContain(cut)
     const both = await Promise.all([1, 2].map(() => deadLetters('replay', '--end-device', 'twice', '--json')))
-    for (const { stderr } of both) expect(stderr).toMatch(/^(analytics: .* there is no dead letter \d+; .*\n)*$/)
+    for (const { stderr } of both) expect(stderr).toMatch(/^(ponix-analytics: .* there is no dead letter \d+; .*\n)*$/)
     const stored = both.flatMap(({ stdout }) => [...stdout.matchAll(/"stream_sequence":(\d+)/g)].map(([, at]) => at))
     const left = await sequences('--end-device', 'twice')
     expect([new Set(stored).size, left]).toEqual([dead.length, []])

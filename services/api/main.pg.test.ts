@@ -77,7 +77,7 @@ test('A-7 an address that others can reach: one line, exit code 1, before anythi
   const { code, stderr } = await failure({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' })
   expect(code).toBe(1)
   expect(stderr).toBe(
-    'api: PONIX_GRPC_HOST=0.0.0.0 can be reached by other machines, and the api has no authentication yet: ' +
+    'ponix-api: PONIX_GRPC_HOST=0.0.0.0 can be reached by other machines, and the api has no authentication yet: ' +
       'set it to 127.0.0.1, and put a proxy that authenticates in front\n',
   )
 })
@@ -90,7 +90,7 @@ test('a gRPC port in use: one line, exit code 1', async () => {
   other.close()
   expect(code).toBe(1)
   expect(stderr).toBe(
-    `api: cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: ` +
+    `ponix-api: cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: ` +
       'stop it, or set PONIX_GRPC_PORT to another port\n',
   )
 })
@@ -99,14 +99,14 @@ test('R-6 PostgreSQL does not answer: one line, exit code 1', async () => {
   const port = await freePort()
   const { code, stderr } = await failure({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
   expect(code).toBe(1)
-  expect(stderr).toMatch(/^api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
+  expect(stderr).toMatch(/^ponix-api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
 })
 
 test('R-7 wrong variables: one line each, exit code 2', async () => {
   const { code, stderr } = await failure({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' })
   expect(code).toBe(2)
   expect(stderr).toBe(
-    'api: PONIX_GRPC_PORT="99999": expected a whole number from 0 to 65535\n' +
-      'api: PONIX_API_POSTGRES_CONNECTIONS="0": expected a whole number from 1 to 1000\n',
+    'ponix-api: PONIX_GRPC_PORT="99999": expected a whole number from 0 to 65535\n' +
+      'ponix-api: PONIX_API_POSTGRES_CONNECTIONS="0": expected a whole number from 1 to 1000\n',
   )
 })
