@@ -1,7 +1,6 @@
 import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
-import type { Environment } from '../../src/runner/environment.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
@@ -13,30 +12,28 @@ await runProgram({
   name: 'ponix-api',
   description: 'Serves organizations, end devices, gateways and telemetry over gRPC, and telemetry as CSV.',
   environment: apiEnvironment,
-  run: runApi,
+  async run(environment) {
+    // Refused before anything is waited for.
+    await assertLoopback(environment.PONIX_GRPC_HOST)
+    const logger = createLogger('api')
+    const client = { name: 'ponix-api', logger }
+    const clickhouse = openClickHouse(clickhouseOptions(environment, client))
+    const database = await connectPostgres({
+      ...postgresOptions(environment, client),
+      limits: { maxConnections: environment.PONIX_API_POSTGRES_CONNECTIONS },
+    })
+    const api = createApi({ database, clickhouse, logger, payloadConversions: createPayloadConversionChecker() })
+    const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)
+    logger.info(`gRPC on ${await server.listen()}`)
+    await runService({
+      service: 'api',
+      logger,
+      processes: { grpc: (signal) => server.run(signal), ...api.processes },
+      closers: { postgres: () => database.close(), clickhouse: () => clickhouse.close() },
+      // The running calls have ten seconds; cutting off the rest needs a moment more.
+      closerTimeoutMs: 12_000,
+      readiness: { postgres: (signal) => database.ping(signal) },
+      requests: api.csvExports.handle,
+    })
+  },
 })
-
-async function runApi(environment: Environment<typeof apiEnvironment>): Promise<never> {
-  // Refused before anything is waited for.
-  await assertLoopback(environment.PONIX_GRPC_HOST)
-  const logger = createLogger('api')
-  const client = { name: 'ponix-api', logger }
-  const clickhouse = openClickHouse(clickhouseOptions(environment, client))
-  const database = await connectPostgres({
-    ...postgresOptions(environment, client),
-    limits: { maxConnections: environment.PONIX_API_POSTGRES_CONNECTIONS },
-  })
-  const api = createApi({ database, clickhouse, logger, payloadConversions: createPayloadConversionChecker() })
-  const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)
-  logger.info(`gRPC on ${await server.listen()}`)
-  return await runService({
-    service: 'api',
-    logger,
-    processes: { grpc: (signal) => server.run(signal), ...api.processes },
-    closers: { postgres: () => database.close(), clickhouse: () => clickhouse.close() },
-    // The running calls have ten seconds; cutting off the rest needs a moment more.
-    closerTimeoutMs: 12_000,
-    readiness: { postgres: (signal) => database.ping(signal) },
-    requests: api.csvExports.handle,
-  })
-}

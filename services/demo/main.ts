@@ -6,7 +6,7 @@ import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { connectWithBackoff } from '../../src/runner/startup.ts'
 import { speak, watch, summary } from './demo.ts'
-import { environment, type DemoEnvironment } from './environment.ts'
+import { environment } from './environment.ts'
 import { ensureInventory } from './inventory.ts'
 
 await runProgram({
@@ -14,29 +14,28 @@ await runProgram({
   description:
     'Creates demo devices over gRPC, publishes their messages over MQTT and shows the rows that arrive in ClickHouse.',
   environment,
-  run: runDemo,
+  async run(env) {
+    const logger = createLogger('demo')
+    const timeoutMs = env.PONIX_STARTUP_TIMEOUT_MS
+    const clickhouse = await connectClickHouse(clickhouseOptions(env, { name: 'ponix-demo', logger }))
+    const brokerUrl = env.PONIX_DEMO_MQTT_URL
+    const publisher = await connectWithBackoff(
+      { server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger },
+      () => connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),
+    )
+    const address = `${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}`
+    const api = new GrpcClient(address)
+    const inventory = await connectWithBackoff({ server: 'the API', address, timeoutMs, logger }, () =>
+      ensureInventory(api, brokerUrl),
+    )
+    const print = (line: string): void => void process.stdout.write(`${line}\n`)
+    const intervalMs = env.PONIX_DEMO_INTERVAL_MS
+    const parts = { inventory, publisher, clickhouse, logger, intervalMs, print, summary: summary(env, inventory) }
+    await runService({
+      service: 'demo',
+      logger,
+      processes: { devices: (signal) => speak(parts, signal), arrivals: (signal) => watch(parts, signal) },
+      closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
+    })
+  },
 })
-
-async function runDemo(env: DemoEnvironment): Promise<never> {
-  const logger = createLogger('demo')
-  const timeoutMs = env.PONIX_STARTUP_TIMEOUT_MS
-  const clickhouse = await connectClickHouse(clickhouseOptions(env, { name: 'ponix-demo', logger }))
-  const brokerUrl = env.PONIX_DEMO_MQTT_URL
-  const publisher = await connectWithBackoff({ server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger }, () =>
-    connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),
-  )
-  const address = `${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}`
-  const api = new GrpcClient(address)
-  const inventory = await connectWithBackoff({ server: 'the API', address, timeoutMs, logger }, () =>
-    ensureInventory(api, brokerUrl),
-  )
-  const print = (line: string): void => void process.stdout.write(`${line}\n`)
-  const intervalMs = env.PONIX_DEMO_INTERVAL_MS
-  const parts = { inventory, publisher, clickhouse, logger, intervalMs, print, summary: summary(env, inventory) }
-  return await runService({
-    service: 'demo',
-    logger,
-    processes: { devices: (signal) => speak(parts, signal), arrivals: (signal) => watch(parts, signal) },
-    closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
-  })
-}
