@@ -13,6 +13,8 @@ const shared = {
 /** One project per kind of server a test needs: `x.pg.test.ts` beside `x.ts`. A file that needs several is end to end. */
 export default defineConfig({
   test: {
+    // Tests mostly wait for processes and servers, so a worker per core pays off; vitest's default leaves one core idle.
+    maxWorkers: '100%',
     projects: [
       {
         test: {

@@ -32,7 +32,7 @@ const RECONNECT_PERIOD_MS = 1_000
 export function runMqttSubscription(options: MqttSubscriptionOptions, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return resolve()
-    const client = connect(options.brokerUrl, clientOptions(options))
+    const client = connect({ ...clientOptions(options), ...brokerOptions(options.brokerUrl) })
     let subscribed = false
     let ended = false
     let lastError: Error | null = null
@@ -70,6 +70,18 @@ export function runMqttSubscription(options: MqttSubscriptionOptions, signal: Ab
       else end(lastError ?? new Error(`no connection to ${brokerAddress(options.brokerUrl)}: ${reason}`))
     })
   })
+}
+
+/** The options that mqtt.js reads from a URL; given the URL, it calls `url.parse`, which Node 24 reports as deprecated. */
+export function brokerOptions(brokerUrl: string): IClientOptions {
+  const { protocol, hostname, port, username, password } = new URL(brokerUrl)
+  return {
+    protocol: protocol === 'mqtts:' ? 'mqtts' : 'mqtt',
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    ...(port === '' ? {} : { port: Number(port) }),
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+  }
 }
 
 function clientOptions(options: MqttSubscriptionOptions): IClientOptions {
@@ -129,7 +141,11 @@ export async function connectMqttPublisher(options: {
   readonly brokerUrl: string
   readonly clientId: string
 }): Promise<MqttPublisher> {
-  const client = await connectAsync(options.brokerUrl, { clientId: options.clientId, connectTimeout: 5_000 })
+  const client = await connectAsync({
+    ...brokerOptions(options.brokerUrl),
+    clientId: options.clientId,
+    connectTimeout: 5_000,
+  })
   client.on('error', () => undefined)
   return {
     publish: async (topic, payload) => {
