@@ -3,26 +3,24 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Graph, type GraphOptions } from '../rig/graph.ts'
 import { freePort } from '../rig/servers.ts'
 
 /*
- * The default graph with something wrong. Each time: the reason in one line, an exit code that is not 0, nothing left.
+ * The default graph with one wrong input per test. The tests mostly wait for the backoff of restarts, so they run concurrently.
  */
-describe('the default graph, given', () => {
-  async function start(options: GraphOptions): Promise<Graph> {
-    const graph = await Graph.start({ ...options, args: ['--disable', 'demo', ...(options.args ?? [])] })
-    onTestFinished(() => graph.destroy())
-    return graph
+describe.concurrent('the default graph', () => {
+  function start(options: GraphOptions): Promise<Graph> {
+    return Graph.start({ ...options, args: ['--disable', 'demo', ...(options.args ?? [])] })
   }
 
-  /** How it ended, and the different lines that say why. */
+  /** The exit code and the distinct matches of the reason, after checking that no process and no stack trace is left. */
   async function outcome(
     options: GraphOptions,
     reason: RegExp,
   ): Promise<{ code: unknown; reasons: readonly string[] }> {
-    const graph = await start(options)
+    await using graph = await start(options)
     const code = await graph.ended()
     expect(await graph.survivors()).toEqual([])
     expect(graph.output).not.toMatch(/^.*\bat .*\.[jt]s:\d+:\d+/m)
@@ -30,19 +28,20 @@ describe('the default graph, given', () => {
     return { code, reasons: [...new Set(matching)] }
   }
 
-  async function occupy(): Promise<string> {
+  async function occupyPort() {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
-    onTestFinished(() => void server.close())
     const address = server.address()
-    return String(typeof address === 'object' ? address?.port : address)
+    return {
+      port: String(typeof address === 'object' ? address?.port : address),
+      [Symbol.dispose]: () => void server.close(),
+    }
   }
 
-  async function temporaryFolder(): Promise<string> {
-    const folder = await mkdtemp(join(tmpdir(), 'ponix-bad-input-'))
-    onTestFinished(() => rm(folder, { recursive: true, force: true }))
-    await chmod(folder, 0o755)
-    return folder
+  async function temporaryFolder() {
+    const path = await mkdtemp(join(tmpdir(), 'ponix-bad-input-'))
+    await chmod(path, 0o755)
+    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
   }
 
   it.each([
@@ -51,8 +50,9 @@ describe('the default graph, given', () => {
     ['PONIX_NATS_MONITORING_PORT', 'nats', "NATS' monitoring", '--monitoring-port'],
     ['PONIX_CLICKHOUSE_PORT', 'clickhouse', 'ClickHouse', '--port'],
     ['PONIX_MQTT_PORT', 'mqtt', 'the MQTT broker', '--port'],
-  ])('a %s that is in use, names it and the setting, and stops', async (name, process, server, flag) => {
-    const port = await occupy()
+  ])('stops when %s is in use, naming the port and the setting', async (name, process, server, flag) => {
+    using occupied = await occupyPort()
+    const { port } = occupied
     expect(
       await outcome({ env: { [name]: port }, args: ['--only', process] }, /port \d+ of 127\.0\.0\.1, .*\)/),
     ).toEqual({
@@ -64,8 +64,9 @@ describe('the default graph, given', () => {
     })
   })
 
-  it('a PONIX_GRPC_PORT that is in use, names it and the setting, and stops', async () => {
-    const port = await occupy()
+  it('stops when PONIX_GRPC_PORT is in use, naming the port and the setting', async () => {
+    using occupied = await occupyPort()
+    const { port } = occupied
     expect(await outcome({ env: { PONIX_GRPC_PORT: port } }, /cannot listen on .* to another port/)).toEqual({
       code: 1,
       reasons: [
@@ -74,22 +75,23 @@ describe('the default graph, given', () => {
     })
   })
 
-  it('a number that is none, says which variable and what was expected, and stops', async () => {
+  it('stops when a variable is not a number, naming it and the expected values', async () => {
     expect(await outcome({ env: { PONIX_GRPC_PORT: 'abc' } }, /PONIX_GRPC_PORT=.*/)).toEqual({
       code: 1,
       reasons: ['PONIX_GRPC_PORT="abc": expected a whole number from 0 to 65535'],
     })
   })
 
-  it('an empty variable, takes it for one that is not set', async () => {
+  it('treats an empty variable as not set', async () => {
     const port = String(await freePort())
-    const graph = await start({ env: { PONIX_LOG_LEVEL: '', PONIX_API_HTTP_PORT: port } })
+    await using graph = await start({ env: { PONIX_LOG_LEVEL: '', PONIX_API_HTTP_PORT: port } })
     await graph.line(/all .*ready/)
     expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
   })
 
-  it('a file where the data should be, names it, and stops', async () => {
-    const file = join(await temporaryFolder(), 'data')
+  it('stops when the data folder is a file, naming it', async () => {
+    await using folder = await temporaryFolder()
+    const file = join(folder.path, 'data')
     await writeFile(file, '')
     expect(await outcome({ env: { PONIX_DATA_DIR: file } }, /cannot use the data folder .*nats: .*\)/)).toEqual({
       code: 1,
@@ -101,13 +103,13 @@ describe('the default graph, given', () => {
     })
   })
 
-  it('no nats-server and no apt, says how to get it, and stops', async () => {
-    const folder = await temporaryFolder()
-    const bin = join(folder, 'bin')
+  it('stops without nats-server and apt, with instructions to install it', async () => {
+    await using folder = await temporaryFolder()
+    const bin = join(folder.path, 'bin')
     await mkdir(bin)
     await symlink(process.execPath, join(bin, 'node'))
     await symlink('/bin/sh', join(bin, 'sh'))
-    const env = { PATH: bin, PONIX_SERVERS_DIR: join(folder, 'servers') }
+    const env = { PATH: bin, PONIX_SERVERS_DIR: join(folder.path, 'servers') }
     expect(await outcome({ args: ['--only', 'nats'], env }, /there is no nats-server.*\)/)).toEqual({
       code: 1,
       reasons: [expect.stringMatching(/^there is no nats-server 2\.9 or newer on PATH: .*(https:|brew install).*\)$/)],
@@ -119,16 +121,17 @@ describe('the default graph, given', () => {
     [['--only', 'apii'], '--only "apii": there is no such process; did you mean "api"?'],
     [['--config', '/nowhere/x.json'], '/nowhere/x.json does not exist'],
     [['--mqtt-broker', 'localhost:99999'], expect.stringMatching(/localhost:99999/)],
-  ])('%j, says what is wrong, starting nothing', async (args, line) => {
-    const graph = await start({ args })
+  ])('starts nothing with %j and prints one line', async (args, line) => {
+    await using graph = await start({ args })
     expect(await graph.ended()).toBe(2)
     expect(graph.output.split('\n')).toEqual([line])
   })
 
-  it('O-20 a broken file, shows the line and the place in it, starting nothing', async () => {
-    const file = join(await temporaryFolder(), 'x.json')
+  it('O-20 starts nothing with a broken file and shows the line and the column', async () => {
+    await using folder = await temporaryFolder()
+    const file = join(folder.path, 'x.json')
     await writeFile(file, '{\n  "processes": {\n    "a": { "command": x }\n  }\n}\n')
-    const graph = await start({ args: ['--config', file] })
+    await using graph = await start({ args: ['--config', file] })
     expect(await graph.ended()).toBe(2)
     expect(graph.output).toMatch(/x\.json:3:23: .*\n3 \| {5}"a": \{ "command": x \}\n {2}\| {23}\^/)
   })

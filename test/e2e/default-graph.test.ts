@@ -27,7 +27,7 @@ describe('the default graph', () => {
 
   afterAll(async () => {
     client.close()
-    await graph.destroy()
+    await graph[Symbol.asyncDispose]()
   })
 
   it('turns 100 MQTT messages into exactly 100 rows', async () => {

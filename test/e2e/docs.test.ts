@@ -39,7 +39,7 @@ describe('what the documents tell to type', () => {
   }, 600_000)
 
   afterAll(async () => {
-    await graph.destroy()
+    await graph[Symbol.asyncDispose]()
     await rm(project, { recursive: true, force: true })
   })
 
@@ -216,7 +216,7 @@ describe('what the documents tell to type', () => {
       await other.line(/Data flows/)
       expect(other.output).not.toMatch(/^\[(postgres|nats|clickhouse|mqtt)\]/m)
     } finally {
-      await other.destroy()
+      await other[Symbol.asyncDispose]()
       await Promise.all([postgres, nats, clickhouse, mqtt].map((server) => server[Symbol.asyncDispose]()))
     }
   }

@@ -5,8 +5,8 @@ let first: Graph
 let second: Graph | null = null
 
 afterAll(async () => {
-  await second?.destroy()
-  await first.destroy()
+  await second?.[Symbol.asyncDispose]()
+  await first[Symbol.asyncDispose]()
 })
 
 test('O-38 kill -9 of the orchestrator leaves nothing of the default graph alive, and the next start works at once', async () => {

@@ -96,7 +96,7 @@ describe('the package, installed from its tarball in an empty project', () => {
       command: [program, '--config', join(project, 'node_modules/ponix-orchestrator/commonplace.json')],
       env: { PONIX_SERVERS_DIR: process.env['PONIX_SERVERS_DIR'] ?? join(projectRoot, '.ponix/servers') },
     })
-    onTestFinished(() => graph.destroy())
+    onTestFinished(() => graph[Symbol.asyncDispose]())
     await graph.line(/\[demo\].*Data flows/)
     graph.signal('SIGINT')
     expect(await graph.ended()).toBe(0)

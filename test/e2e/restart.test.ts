@@ -32,7 +32,7 @@ describe('the default graph', () => {
 
   afterAll(async () => {
     client.close()
-    await graph.destroy()
+    await graph[Symbol.asyncDispose]()
   })
 
   async function start(started: Graph): Promise<void> {

@@ -32,7 +32,7 @@ export interface GraphOptions {
 }
 
 /** The default graph as a user runs it, with its own ports and data folder. */
-export class Graph {
+export class Graph implements AsyncDisposable {
   readonly ports: Readonly<Record<GraphPort, number>>
   readonly dataDir: string
   readonly #program: Program
@@ -94,7 +94,7 @@ export class Graph {
   }
 
   /** Stops the graph if it still runs, and removes its data. */
-  async destroy(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.stop()
     await rm(this.dataDir, { recursive: true, force: true })
   }
