@@ -26,7 +26,7 @@ describe('P-1: raw envelopes become rows', () => {
     await expect.poll(() => script.rows.length, WAIT).toBe(100)
     expect(script.rows.map((row) => row.envelope.data)).toEqual(Array.from({ length: 100 }, () => DECODED))
     expect(new Set(script.rows.map((row) => row.envelope.occurredAt)).size).toBe(100)
-    expect(new Set(script.rows.map((row) => row.identity)).size).toBe(100)
+    expect(new Set(script.rows.map((row) => row.envelopeId)).size).toBe(100)
     await expect.poll(() => stage.allAnswered('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
     await expect.poll(() => stage.allAnswered('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
     expect(script.rows).toHaveLength(100)

@@ -22,7 +22,7 @@ describe('P-8, P-10: rows are acknowledged when ClickHouse has them', () => {
     script.available = true
     await expect.poll(() => script.rows.length, WAIT).toBe(200)
     await expect.poll(() => stage.allAnswered('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
-    expect(new Set(script.rows.map((row) => row.identity)).size).toBe(200)
+    expect(new Set(script.rows.map((row) => row.envelopeId)).size).toBe(200)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 
@@ -59,14 +59,14 @@ describe('P-8, P-10: rows are acknowledged when ClickHouse has them', () => {
       'dead_letters.processed_envelopes',
     ])
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
-      'ClickHouse refused the envelope of device bad: a column says no',
+      'ClickHouse rejected the envelope of device bad: a column says no',
       expect.stringMatching(/^not a processed envelope: /),
     ])
   })
 })
 
 describe('P-9: a replayed processed envelope', () => {
-  it('has the identity that it had at first', async () => {
+  it('has the envelopeId that it had at first', async () => {
     const { script, writer } = scriptedWriter()
     const handle = createProcessedHandler({
       writer,
@@ -85,7 +85,7 @@ describe('P-9: a replayed processed envelope', () => {
     const first = { 'Nats-Msg-Id': 'raw_envelopes:7:1000' }
     const replayed = { 'Nats-Msg-Id': 'replay.1.2', [REPLAY_HEADERS.messageId]: 'raw_envelopes:7:1000' }
     await handle([delivery(first), delivery(replayed), delivery({})], new AbortController().signal)
-    expect(script.rows.map(({ identity }) => identity)).toEqual([
+    expect(script.rows.map(({ envelopeId }) => envelopeId)).toEqual([
       'raw_envelopes:7:1000',
       'raw_envelopes:7:1000',
       'processed_envelopes:3',
@@ -103,7 +103,7 @@ describe('P-12: many side by side', () => {
     stage.stops.push(() => second.drain())
     await stage.publish(...Array.from({ length: 2000 }, (_, index) => ({ endDeviceId: `device-${index % 10}` })))
     await expect.poll(() => one.script.rows.length + other.script.rows.length, WAIT).toBe(2000)
-    expect(new Set([...one.script.rows, ...other.script.rows].map((row) => row.identity)).size).toBe(2000)
+    expect(new Set([...one.script.rows, ...other.script.rows].map((row) => row.envelopeId)).size).toBe(2000)
     expect(one.script.rows.length).toBeGreaterThan(0)
     expect(other.script.rows.length).toBeGreaterThan(0)
   })

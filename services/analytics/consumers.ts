@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
+import type { EnvelopeRow } from '../../src/clickhouse/envelope-text.ts'
+import type { ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
 import { MappingError, PublishError, messageOf, ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
@@ -104,18 +105,18 @@ export interface ProcessedConsumerParts {
 export function createProcessedHandler(parts: ProcessedConsumerParts) {
   return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> => {
     const decoded = batch.map((delivery) => decode(parts, delivery))
-    const rows = decoded.filter((row): row is EnvelopeRow => 'identity' in row)
+    const rows = decoded.filter((row): row is EnvelopeRow => 'envelopeId' in row)
     const outcomes = rows.length === 0 ? [] : await store(parts, rows, signal)
     const verdicts = new Map(rows.map((row, index) => [row, verdictOnRow(row, outcomes[index])]))
-    return decoded.map((row) => ('identity' in row ? (verdicts.get(row) ?? verdictOnRow(row, undefined)) : row))
+    return decoded.map((row) => ('envelopeId' in row ? (verdicts.get(row) ?? verdictOnRow(row, undefined)) : row))
   }
 }
 
 function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery): EnvelopeRow | Verdict {
   try {
     const messageId = delivery.header(REPLAY_HEADERS.messageId) ?? delivery.header('Nats-Msg-Id')
-    const identity = messageId ?? `${processedStream}:${delivery.streamSequence}`
-    return { envelope: decodeProcessedEnvelope(delivery.body), identity }
+    const envelopeId = messageId ?? `${processedStream}:${delivery.streamSequence}`
+    return { envelope: decodeProcessedEnvelope(delivery.body), envelopeId }
   } catch (error) {
     if (!(error instanceof MappingError)) throw error
     const reason = `not a processed envelope: ${error.message}`
@@ -161,6 +162,6 @@ function verdictOnRow({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined
   return verdictOn({
     kind: outcome === undefined ? 'retry' : 'dead_letter',
     cause: outcome === undefined ? 'internal' : 'refused',
-    reason: `ClickHouse refused the envelope of device ${envelope.endDeviceId}: ${reason}`,
+    reason: `ClickHouse rejected the envelope of device ${envelope.endDeviceId}: ${reason}`,
   })
 }

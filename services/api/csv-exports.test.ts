@@ -8,7 +8,7 @@ import { CsvExports } from './csv-exports.ts'
 import type { CallRecord } from './observer.ts'
 
 const envelope = { organizationId: 'org', endDeviceId: 'device', occurredAt: 0n, processedAt: 0n }
-const stored: StoredEnvelope = { envelope: { ...envelope, data: { text: 'x'.repeat(1000) } }, identity: '1' }
+const stored: StoredEnvelope = { envelope: { ...envelope, data: { text: 'x'.repeat(1000) } }, envelopeId: '1' }
 const batch = Array.from({ length: 64 }, () => stored)
 
 /** A server with one export, whose store is `batches`. */

@@ -59,7 +59,7 @@ export class TestTelemetry implements AsyncDisposable {
     const rows = data.map((one, n) => {
       const occurredAt = START + BigInt(n) * 1_000_000n
       const envelope = { organizationId, endDeviceId: device, occurredAt, processedAt: occurredAt + 1n, data: one }
-      return { envelope, identity: `${device}:${n}` }
+      return { envelope, envelopeId: `${device}:${n}` }
     })
     await createEnvelopeWriter(this.#database.clickhouse).write(rows, new AbortController().signal)
   }

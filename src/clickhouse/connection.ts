@@ -12,83 +12,28 @@ export interface ClickHouseOptions {
   readonly database: string
   readonly username: string
   readonly password: string
-  /** Seen in ClickHouse's query log. */
+  /** Shown in ClickHouse's query log. */
   readonly application: string
   readonly startupTimeoutMs: number
   readonly logger: Logger
   readonly signal?: AbortSignal | undefined
 }
 
-/** A pool of connections to ClickHouse's HTTP interface; made when needed, so ClickHouse may come and go. */
-export interface ClickHouse extends AsyncDisposable {
+/** A pool of connections to ClickHouse's HTTP interface, opened on demand: ClickHouse may restart at any time. */
+export interface ClickHouse {
   readonly client: ClickHouseClient
-  /** As a person knows it, without a password: `localhost:8123/ponix`. */
+  /** For messages, without the password: `localhost:8123/ponix`. */
   readonly address: string
-  /** Rejects unless ClickHouse answers a query in our database: a readiness check. */
+  /** Readiness check: rejects unless ClickHouse answers a query in the database. */
   ping(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
-/** Names and passwords that are not accepted now are not accepted later either. */
-const REFUSALS: ReadonlySet<string> = new Set(['AUTHENTICATION_FAILED', 'REQUIRED_PASSWORD', 'WRONG_PASSWORD'])
+/** Errors that a retry does not fix. */
+const LOGIN_ERRORS: ReadonlySet<string> = new Set(['AUTHENTICATION_FAILED', 'REQUIRED_PASSWORD', 'WRONG_PASSWORD'])
 const REQUEST_TIMEOUT_MS = 60_000
 
-/** Waits until ClickHouse answers in our database; throws a StartupError when it does not in time (R-6). */
-export async function connectClickHouse(options: ClickHouseOptions): Promise<ClickHouse> {
-  const clickhouse = openClickHouse(options)
-  const { startupTimeoutMs: timeoutMs, logger, signal } = options
-  const target = { server: 'ClickHouse', address: clickhouse.address, timeoutMs, logger, signal }
-  try {
-    await connectWithBackoff(target, async (attempt) => {
-      await clickhouse.ping(attempt).catch((error: unknown) => {
-        throw isRefusal(error)
-          ? new StartupError(
-              `ClickHouse at ${clickhouse.address} does not let ${options.username} in: wrong user or password (PONIX_CLICKHOUSE_USERNAME, PONIX_CLICKHOUSE_PASSWORD)`,
-              { cause: error },
-            )
-          : error
-      })
-    })
-  } catch (error) {
-    await clickhouse.close()
-    throw error
-  }
-  return clickhouse
-}
-
-/** The same without waiting: nothing is sent before the first call. */
-export function openClickHouse(options: ClickHouseOptions): ClickHouse {
-  const { url, username, password, database, application } = options
-  const client = createClient({
-    url,
-    username,
-    password,
-    database,
-    application,
-    request_timeout: REQUEST_TIMEOUT_MS,
-    clickhouse_settings: {
-      // Servers differ in their default; as numbers, large ones would lose digits in JSON.
-      output_format_json_quote_64bit_integers: 1,
-    },
-    log: { level: ClickHouseLogLevel.OFF },
-  })
-  return {
-    client,
-    address: `${new URL(url).host}/${database}`,
-    async ping(signal) {
-      const result = await client.ping({ select: true, abort_signal: signal })
-      if (!result.success) throw result.error
-    },
-    close: () => client.close(),
-    [Symbol.asyncDispose]: () => client.close(),
-  }
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof ClickHouseError && error.type !== undefined && REFUSALS.has(error.type)
-}
-
-/** How a service reaches ClickHouse, as its environment says. */
+/** The options of a service, from its environment. */
 export function clickhouseOptions(
   environment: CommonEnvironment & ClickHouseEnvironment,
   { name, ...client }: ClientIdentity,
@@ -102,4 +47,58 @@ export function clickhouseOptions(
     startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS,
     ...client,
   }
+}
+
+/** Waits until ClickHouse answers in the database; throws a StartupError on a timeout or wrong credentials. */
+export async function connectClickHouse(options: ClickHouseOptions): Promise<ClickHouse> {
+  const clickhouse = openClickHouse(options)
+  const { startupTimeoutMs: timeoutMs, logger, signal } = options
+  const target = { server: 'ClickHouse', address: clickhouse.address, timeoutMs, logger, signal }
+  try {
+    await connectWithBackoff(target, async (attempt) => {
+      await clickhouse.ping(attempt).catch((error: unknown) => {
+        throw isLoginError(error)
+          ? new StartupError(
+              `ClickHouse at ${clickhouse.address}: wrong user or password for ${options.username}; set PONIX_CLICKHOUSE_USERNAME and PONIX_CLICKHOUSE_PASSWORD`,
+              { cause: error },
+            )
+          : error
+      })
+    })
+  } catch (error) {
+    await clickhouse.close()
+    throw error
+  }
+  return clickhouse
+}
+
+/** Does not connect before the first call. */
+export function openClickHouse(options: ClickHouseOptions): ClickHouse {
+  const { url, username, password, database, application } = options
+  const client = createClient({
+    url,
+    username,
+    password,
+    database,
+    application,
+    request_timeout: REQUEST_TIMEOUT_MS,
+    clickhouse_settings: {
+      // The default differs between servers; large numbers would lose digits in JSON.
+      output_format_json_quote_64bit_integers: 1,
+    },
+    log: { level: ClickHouseLogLevel.OFF },
+  })
+  return {
+    client,
+    address: `${new URL(url).host}/${database}`,
+    async ping(signal) {
+      const result = await client.ping({ select: true, abort_signal: signal })
+      if (!result.success) throw result.error
+    },
+    close: () => client.close(),
+  }
+}
+
+function isLoginError(error: unknown): boolean {
+  return error instanceof ClickHouseError && error.type !== undefined && LOGIN_ERRORS.has(error.type)
 }

@@ -14,7 +14,8 @@ import {
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
 import { envelopeQuery, createEnvelopeReader } from './envelope-reader.ts'
-import { createEnvelopeWriter, type EnvelopeRow } from './envelope-writer.ts'
+import type { EnvelopeRow } from './envelope-text.ts'
+import { createEnvelopeWriter } from './envelope-writer.ts'
 
 const signal = new AbortController().signal
 const start = BigInt(Date.UTC(2026, 0, 31, 23, 59, 59)) * 1000n
@@ -41,7 +42,7 @@ function row(n: number, data: JsonObject = { n }, place: Place = {}): EnvelopeRo
   const whose = { organizationId: 'org', endDeviceId: 'device' }
   return {
     envelope: { ...whose, occurredAt, processedAt: occurredAt, data, ...place },
-    identity: `raw_envelopes:${n}`,
+    envelopeId: `raw_envelopes:${n}`,
   }
 }
 
@@ -70,14 +71,14 @@ describe.each([
   ['of a device', DEVICE],
   ['of an organization', ALL],
 ])('envelopes %s', (_, query) => {
-  test('come newest first, as they were written, over the end of a month too', async () => {
+  test('are returned newest first, across months', async () => {
     await write(row(1), row(0), row(2))
     const [newest, ...others] = await read(query)
-    expect(newest).toEqual({ envelope: row(2).envelope, identity: 'raw_envelopes:2' })
+    expect(newest).toEqual({ envelope: row(2).envelope, envelopeId: 'raw_envelopes:2' })
     expect(others.map(({ envelope }) => envelope.data)).toEqual([{ n: 1 }, { n: 0 }])
   })
 
-  test('P-9 written again they show once, the one that was processed last', async () => {
+  test('P-9: written again are returned once, with the latest result', async () => {
     const again = row(1, { n: 'later' }, { processedAt: start + 9n * SECOND })
     await write(row(0), row(1))
     await write(again)
@@ -89,7 +90,7 @@ describe.each([
     expect(Number(stored[0]?.n)).toBeGreaterThan(4)
   })
 
-  test('from is within, to is not', async () => {
+  test('are filtered by from (inclusive) and to (exclusive)', async () => {
     await write(...Array.from({ length: 5 }, (__, n) => row(n)))
     const [from, to] = [start + SECOND, start + 3n * SECOND]
     expect(await data({ ...query, from, to })).toEqual([{ n: 2 }, { n: 1 }])
@@ -98,7 +99,7 @@ describe.each([
   })
 
   test.each([10n ** 30n, 2n ** 63n - 1n, 253_402_300_799_999_999n])(
-    'times that no envelope can have are limits all the same: ±%d',
+    'are filtered by times beyond the range of envelopes: ±%d',
     async (far) => {
       await write(row(1))
       expect(await data({ ...query, from: -far, to: far })).toEqual([{ n: 1 }])
@@ -107,7 +108,7 @@ describe.each([
     },
   )
 
-  test('pages are complete and without repetition while others are written before, between and behind', async () => {
+  test('are paged completely and without repetition while others are written', async () => {
     await write(...Array.from({ length: 40 }, (__, n) => row(n)))
     const seen: StoredEnvelope[] = []
     for (let next = 100; ; next++) {
@@ -121,10 +122,10 @@ describe.each([
     expect(seen.filter(({ envelope }) => 'n' in envelope.data).map(({ envelope }) => envelope.data)).toEqual(
       numbers(40),
     )
-    expect(new Set(seen.map(({ identity }) => identity)).size).toBe(seen.length)
+    expect(new Set(seen.map(({ envelopeId }) => envelopeId)).size).toBe(seen.length)
   })
 
-  test('of one moment are told apart by device and identity, in pages too', async () => {
+  test('of the same time are distinguished by device and envelope id across pages', async () => {
     const moment = { occurredAt: start, processedAt: start }
     await write(...Array.from({ length: 12 }, (__, n) => row(n, { n }, moment)))
     const seen: StoredEnvelope[] = []
@@ -138,7 +139,7 @@ describe.each([
   })
 })
 
-describe('whose they are', () => {
+describe('isolation of organizations', () => {
   beforeEach(async () => {
     await write(
       row(1),
@@ -148,11 +149,11 @@ describe('whose they are', () => {
     )
   })
 
-  test('another organization is never seen, not by the id of its device and not by that of a shared one', async () => {
+  test('never returns envelopes of another organization, not even for a shared device id', async () => {
     expect(await data(ALL)).toEqual([{ n: 2 }, { n: 1 }])
     expect(await data(DEVICE)).toEqual([{ n: 1 }])
     expect(await data({ ...ALL, endDeviceId: 'theirs' })).toEqual([])
-    expect(await data({ ...ALL, organizationId: 'nobody' })).toEqual([])
+    expect(await data({ ...ALL, organizationId: 'missing' })).toEqual([])
   })
 
   const injections = [
@@ -169,10 +170,10 @@ describe('whose they are', () => {
     '}',
   ]
 
-  test.each(injections)('A-7 %j is a value wherever it stands, and nothing more', async (text) => {
+  test.each(injections)('A-7: treats %j as a value in every parameter', async (text) => {
     expect(await data({ ...ALL, organizationId: text })).toEqual([])
     expect(await data({ ...ALL, endDeviceId: text })).toEqual([])
-    const after = { occurredAt: start, endDeviceId: text, identity: text }
+    const after = { occurredAt: start, endDeviceId: text, envelopeId: text }
     expect(await data(ALL, { after })).toEqual([])
     expect(await data({ ...DEVICE, fieldPaths: [text] })).toEqual([{}])
     expect(await data(ALL)).toHaveLength(2)
@@ -182,7 +183,7 @@ describe('whose they are', () => {
   })
 })
 
-describe('fields', () => {
+describe('field paths', () => {
   const sample: JsonObject = {
     temperature_0: 25,
     accelerometer_1: { x: 1.5, y: -2, deep: { er: 'z' } },
@@ -199,7 +200,7 @@ describe('fields', () => {
     größe: 6,
   }
 
-  test('none asked for: all, numbers as numbers and strings as strings', async () => {
+  test('are optional: without any, all fields are returned with their types', async () => {
     await write(row(1, sample))
     const { nothing: _, ...kept } = sample
     expect(await data(DEVICE)).toEqual([kept])
@@ -220,19 +221,19 @@ describe('fields', () => {
     [['nothing', 'nope', 'nope.nope', 'temperature_0.x', 'list.three'], {}],
     [['toString', '__proto__', 'constructor.name'], {}],
     [['temperature_0.:Float64', 'size', 'null'], {}],
-  ])('%j', async (paths, expected) => {
+  ])('%j select their fields', async (paths, expected) => {
     await write(row(1, sample), row(0, { temperature_0: 'text here' }))
     const [found] = await data({ ...DEVICE, fieldPaths: fieldPaths('field_paths', paths) })
     expect(found).toEqual(expected)
   })
 
-  test('one of another type in another envelope is that in each', async () => {
+  test('return the type of each envelope', async () => {
     await write(row(1, { v: 1.5 }), row(2, { v: 'text' }), row(3, { v: { in: 1 } }), row(4, { v: [true] }), row(5, {}))
     const paths = { ...DEVICE, fieldPaths: ['v'] }
     expect(await data(paths)).toEqual([{}, { v: [true] }, { v: { in: 1 } }, { v: 'text' }, { v: 1.5 }])
   })
 
-  test('more of them than a JSON column has places for, fifty at once', async () => {
+  test('select fifty of more paths than a JSON column has dynamic paths', async () => {
     const wide = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`field_${i}`, i]))
     await write(row(1, wide))
     const wanted = Array.from({ length: 50 }, (_, i) => `field_${i * 60}`)
@@ -241,7 +242,7 @@ describe('fields', () => {
   })
 })
 
-test('the newest of a device are read from the end of its rows, and no further', async () => {
+test('the newest envelopes of a device are read from the end of its rows', async () => {
   const { text, parameters } = envelopeQuery(DEVICE, { ...WHOLE, limit: 1 })
   await write(row(1))
   const query = `EXPLAIN PIPELINE ${text}`
@@ -251,7 +252,7 @@ test('the newest of a device are read from the end of its rows, and no further',
   expect(pipeline).toContain('LimitBySortedStreamTransform')
 })
 
-describe('the end of a query', () => {
+describe('end of a query', () => {
   let large: TestDatabase
 
   beforeAll(async () => {
@@ -269,7 +270,7 @@ describe('the end of a query', () => {
   const running = (): Promise<unknown[]> =>
     large.rows(`SELECT query FROM system.processes WHERE query LIKE '%${MARK}%' AND query NOT LIKE '%processes%'`)
 
-  test('A-4 an abort ends it in ClickHouse too, and the reader with the reason', async () => {
+  test('A-4: an abort cancels the query in ClickHouse and rejects with the reason', async () => {
     const controller = new AbortController()
     const reader = createEnvelopeReader(large.clickhouse)
     const stream = reader.read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
@@ -284,7 +285,7 @@ describe('the end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('whoever stops reading ends it', async () => {
+  test('a reader that stops reading cancels the query', async () => {
     for await (const batch of createEnvelopeReader(large.clickhouse).read(DEVICE, WHOLE)) {
       expect(batch.length).toBeGreaterThan(0)
       expect(await running()).toHaveLength(1)
@@ -293,21 +294,21 @@ describe('the end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('an abort before it began asks nothing', async () => {
+  test('an abort before the start sends no query', async () => {
     const reader = createEnvelopeReader(openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' }))
     const aborted = AbortSignal.abort(new Error('gone'))
     const stream = reader.read(ALL, WHOLE, { signal: aborted })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
   })
 
-  test('one that takes too long is unavailable, with what to do', async () => {
+  test('a timeout is unavailable, with advice', async () => {
     const stream = createEnvelopeReader(large.clickhouse).read(ALL, { ...WHOLE, timeoutMs: 1 })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(
       new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
     )
   })
 
-  test('so is one to a server that takes the request and says nothing', async () => {
+  test('a server that does not respond is unavailable', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -319,7 +320,7 @@ describe('the end of a query', () => {
     server.close()
   })
 
-  test('ClickHouse away is unavailable, without its address', async () => {
+  test('an unreachable ClickHouse is unavailable, without its address', async () => {
     const nowhere = openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' })
     const stream = createEnvelopeReader(nowhere).read(ALL, WHOLE)
     const failure = await stream[Symbol.asyncIterator]()

@@ -3,29 +3,23 @@ import { ClickHouseError, type ClickHouseSettings } from '@clickhouse/client'
 import { isJsonObject, type JsonObject, type JsonValue } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
 import type { CallOptions, TelemetryReader } from '../domain/ports.ts'
-import {
-  nested,
-  type TelemetryQuery,
-  type TelemetryRange,
-  type StoredEnvelope,
-  type TelemetryCursor,
-} from '../domain/telemetry.ts'
+import { nested, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
 import type { ClickHouse } from './connection.ts'
-import { blameFor } from './insert-error.ts'
+import { classifyInsertError } from './insert-error.ts'
 
-/** Reads under way at most; more are refused, since each holds memory and waits for one of a few connections. */
+/** Concurrent reads; each holds memory and waits for one of a few connections. */
 const MAX_READS = 256
 
 const SETTINGS: ClickHouseSettings = {
   readonly: '2',
   cancel_http_readonly_queries_on_client_close: 1,
-  // Beyond this an organization's envelopes are sorted on the disk.
+  // Larger sorts, of a whole organization, spill to disk.
   max_bytes_before_external_sort: String(256 << 20),
-  // Sorted already, the envelopes of one device come as they are read, and no further than they are wanted.
+  // The rows of one device are stored in order: they are streamed as they are read, and reading stops at the limit.
   optimize_read_in_order: 1,
 }
 
-/** Reads the table behind the view `processed_envelopes`, which has the identity that the view leaves out. */
+/** Reads the table behind the view `processed_envelopes`: the view has no envelope id. */
 export function createEnvelopeReader(clickhouse: ClickHouse): TelemetryReader {
   let reads = 0
   return {
@@ -43,18 +37,17 @@ export function createEnvelopeReader(clickhouse: ClickHouse): TelemetryReader {
   }
 }
 
-/** The rows of the answer, each a line of text. */
+/** The rows of the response, each a line of JSONCompactEachRow. */
 async function* lines(
   { client }: ClickHouse,
   query: TelemetryQuery,
   range: TelemetryRange,
-  options?: CallOptions,
+  { signal: callSignal }: CallOptions = {},
 ): AsyncGenerator<readonly string[], void, undefined> {
-  const { signal: asked } = options ?? {}
-  // The client hears of an abort only if it comes while a request is under way.
-  asked?.throwIfAborted()
+  // The client observes the signal only while a request is in flight.
+  callSignal?.throwIfAborted()
   const timeout = range.timeoutMs === null ? undefined : AbortSignal.timeout(range.timeoutMs)
-  const signal = AbortSignal.any([asked, timeout].filter((one) => one !== undefined))
+  const signal = AbortSignal.any([callSignal, timeout].filter((one) => one !== undefined))
   try {
     const { text, parameters } = envelopeQuery(query, range)
     const result = await client.query({
@@ -67,43 +60,38 @@ async function* lines(
     const stream = addAbortSignal(signal, result.stream())
     for await (const batch of stream) yield batch.map(({ text: line }) => line)
   } catch (error) {
-    if (asked?.aborted === true) throw asked.reason
-    throw translated(error, timeout?.aborted === true)
+    if (callSignal?.aborted === true) throw callSignal.reason
+    if (timeout?.aborted === true || isTimeout(error))
+      throw unavailable('The query took too long; ask for a shorter time range', error)
+    if (classifyInsertError(error) !== 'server') throw error
+    throw unavailable('The telemetry store is not available; try again', error)
   }
 }
 
-/** A ClickHouse that does not serve becomes `unavailable`, with its words as the cause only. Others pass unchanged. */
-function translated(error: unknown, timedOut: boolean): unknown {
-  if (timedOut || isTimeout(error)) {
-    return unavailable('The query took too long; ask for a shorter time range', error)
-  }
-  return blameFor(error) === 'server' ? unavailable('The telemetry store is not available; try again', error) : error
-}
-
+/** ClickHouse's message is only the cause: callers do not see it. */
 function unavailable(message: string, cause?: unknown): DomainError {
   return new DomainError('unavailable', message, { cause })
 }
 
-/** The server's own limit of time, or the client's for a server that is silent. */
+/** The server's time limit, or the client's for a server that does not respond. */
 function isTimeout(error: unknown): boolean {
   if (error instanceof ClickHouseError) return error.type === 'TIMEOUT_EXCEEDED'
   return error instanceof Error && error.message === 'Timeout error.'
 }
 
-/** SQL with `{name:Type}` for everything that anybody gave. */
+/** Values of callers are parameters, `{name:Type}` in the text. */
 export interface ParameterisedQuery {
   readonly text: string
   readonly parameters: Readonly<Record<string, string>>
 }
 
-/** What ClickHouse's Int64 can say; beyond it there is no envelope. */
 const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const
 const NEWEST_FIRST = 'occurred_at DESC, end_device_id DESC, identity DESC'
 
 /**
- * The envelopes of a query, each once. Those of one device lie in the table in the order that is wanted: they are read from
- * its end, and of rows that are one envelope the first, which is the latest, is taken (what FINAL would choose). Those of a
- * whole organization are merged by FINAL and sorted.
+ * Selects each envelope once. The rows of one device are stored in the requested order: they are read from the end, and of rows
+ * with the same envelope id the first is taken, which is the latest (as FINAL does). The rows of a whole organization are merged
+ * by FINAL and sorted.
  */
 export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange): ParameterisedQuery {
   const { conditions, parameters } = conditionsOf(query, range.after)
@@ -131,7 +119,7 @@ export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange): Par
   return { text: clauses.join(' '), parameters }
 }
 
-function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery, after: TelemetryCursor | null) {
+function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery, after: TelemetryRange['after']) {
   const conditions = ['organization_id = {organization:String}']
   const parameters: Record<string, string> = { organization: organizationId }
   if (endDeviceId !== null) {
@@ -147,14 +135,14 @@ function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery,
     parameters['to'] = int64(to)
   }
   if (after !== null) {
-    // The first of these is what the table's order can use.
+    // The primary key serves the first condition only.
     conditions.push(
       `occurred_at <= ${time('after')}`,
       `(occurred_at, end_device_id, identity) < (${time('after')}, {after_device:String}, {after_identity:String})`,
     )
     parameters['after'] = int64(after.occurredAt)
     parameters['after_device'] = after.endDeviceId
-    parameters['after_identity'] = after.identity
+    parameters['after_identity'] = after.envelopeId
   }
   return { conditions, parameters }
 }
@@ -163,35 +151,34 @@ function time(parameter: string): string {
   return `fromUnixTimestamp64Micro({${parameter}:Int64}, 'UTC')`
 }
 
+/** Clamped to Int64: no envelope is outside. */
 function int64(value: bigint): string {
   if (value < INT64.min) return String(INT64.min)
   return String(value > INT64.max ? INT64.max : value)
 }
 
-/** ClickHouse's name for the object at a path; the path alone means the value that is no object. */
+/** ClickHouse's name for the object at a path; the path alone names a value that is not an object. */
 function subObject(path: string): string {
   return `^\`${path.replaceAll('\\', String.raw`\\`)}\``
 }
 
-type Row = readonly [occurredAt: string, processedAt: string, device: string, identity: string, ...data: JsonValue[]]
+type Row = readonly [occurredAt: string, processedAt: string, device: string, envelopeId: string, ...data: JsonValue[]]
 
-/** One line of the answer, in JSONCompactEachRow. */
 function storedEnvelope({ organizationId, fieldPaths }: TelemetryQuery, line: string): StoredEnvelope {
   const row: Row = JSON.parse(line)
-  const [occurredAt, processedAt, endDeviceId, identity, ...columns] = row
+  const [occurredAt, processedAt, endDeviceId, envelopeId, ...columns] = row
   const data =
     fieldPaths.length === 0
       ? objectOrEmpty(columns[0])
-      : nested(fieldPaths.map((path, index) => [path, found(columns[2 * index], columns[2 * index + 1])]))
+      : nested(fieldPaths.map((path, index) => [path, valueOf(columns[2 * index], columns[2 * index + 1])]))
   const times = { occurredAt: BigInt(occurredAt), processedAt: BigInt(processedAt) }
-  return { envelope: { organizationId, endDeviceId, ...times, data }, identity }
+  return { envelope: { organizationId, endDeviceId, ...times, data }, envelopeId }
 }
 
-/** A JSON column keeps neither null nor an empty object: both say that there is nothing at the path. */
-function found(value: JsonValue | undefined, object: JsonValue | undefined): JsonValue | undefined {
+/** A JSON column stores neither null nor an empty object: both mean that the path is absent. */
+function valueOf(value: JsonValue | undefined, object: JsonValue | undefined): JsonValue | undefined {
   const whole = objectOrEmpty(object)
-  if (Object.keys(whole).length > 0) return whole
-  return value ?? undefined
+  return Object.keys(whole).length > 0 ? whole : (value ?? undefined)
 }
 
 function objectOrEmpty(value: JsonValue | undefined): JsonObject {

@@ -5,9 +5,9 @@ import { toRowText, toJsonText } from './envelope-text.ts'
 const instant = 1_767_323_045_000_006n
 const envelope = { organizationId: 'org', endDeviceId: 'dev"ice', occurredAt: instant, processedAt: instant, data: {} }
 
-describe('W-5: a row of processed envelopes', () => {
+describe('W-5: the text of a row', () => {
   test('is one line of JSON with microseconds', () => {
-    expect(toRowText({ envelope: { ...envelope, data: { t: 25 } }, identity: 'raw_envelopes:7' })).toBe(
+    expect(toRowText({ envelope: { ...envelope, data: { t: 25 } }, envelopeId: 'raw_envelopes:7' })).toBe(
       '{"organization_id":"org","end_device_id":"dev\\"ice","occurred_at":"2026-01-02 03:04:05.000006",' +
         '"processed_at":"2026-01-02 03:04:05.000006","identity":"raw_envelopes:7","data":{"t":25.0}}\n',
     )
@@ -16,15 +16,17 @@ describe('W-5: a row of processed envelopes', () => {
   test.each([
     ['before 1900', BigInt(Date.UTC(1899, 11, 31)) * 1000n],
     ['after 2299', BigInt(Date.UTC(2300, 0, 1)) * 1000n],
-    ['beyond every calendar', 10n ** 30n],
-  ])('a time %s is refused, not bent', (_when, occurredAt) => {
-    expect(() => toRowText({ envelope: { ...envelope, occurredAt }, identity: 'x' })).toThrow(/^occurred_at is outside/)
+    ['beyond any calendar', 10n ** 30n],
+  ])('rejects a time %s', (_when, occurredAt) => {
+    expect(() => toRowText({ envelope: { ...envelope, occurredAt }, envelopeId: 'x' })).toThrow(
+      /^occurred_at is outside/,
+    )
   })
 })
 
 const double = fc.double({ noNaN: true, noDefaultInfinity: true })
 
-describe('W-5: JSON whose numbers stay floating', () => {
+describe('W-5: JSON with floating-point numbers', () => {
   test.each([
     [25, '25.0'],
     [-7, '-7.0'],
@@ -34,11 +36,11 @@ describe('W-5: JSON whose numbers stay floating', () => {
     [1e21, '1e+21'],
     [5e-324, '5e-324'],
     [123456789012345680000, '123456789012345680000.0'],
-  ])('%d is written %s', (value, text) => {
+  ])('writes %d as %s', (value, text) => {
     expect(toJsonText(value)).toBe(text)
   })
 
-  test('every number has a fraction or an exponent, and is the same when it is read again', () => {
+  test('writes every number with a fraction or an exponent and without loss', () => {
     fc.assert(
       fc.property(double, (value) => {
         const text = toJsonText(value)
@@ -48,7 +50,7 @@ describe('W-5: JSON whose numbers stay floating', () => {
     )
   })
 
-  test('nested objects, arrays, nulls, odd keys and strings are what JSON.stringify makes of them', () => {
+  test('writes all other values as JSON.stringify does', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect(JSON.parse(toJsonText(JSON.parse(JSON.stringify(value))))).toEqual(JSON.parse(JSON.stringify(value)))
@@ -59,7 +61,7 @@ describe('W-5: JSON whose numbers stay floating', () => {
     )
   })
 
-  test.each([[Number.NaN], [Number.POSITIVE_INFINITY], [Number.NEGATIVE_INFINITY]])('%d is refused', (value) => {
+  test.each([[Number.NaN], [Number.POSITIVE_INFINITY], [Number.NEGATIVE_INFINITY]])('rejects %d', (value) => {
     expect(() => toJsonText({ deep: [value] })).toThrow('is not a JSON number')
   })
 })

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import type { JsonObject, JsonValue } from '../domain/entities.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
 import { openClickHouse } from './connection.ts'
-import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
+import type { EnvelopeRow } from './envelope-text.ts'
+import { createEnvelopeWriter, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
 import { ClickHouseUnavailable } from '../domain/errors.ts'
 
 const signal = new AbortController().signal
@@ -22,7 +23,7 @@ beforeEach(() => database.clickhouse.client.command({ query: 'TRUNCATE TABLE pro
 function row(n: number, data: JsonObject = { temperature_0: 25.5 }): EnvelopeRow {
   const occurredAt = start + BigInt(n)
   const envelope = { organizationId: 'org', endDeviceId: 'device', occurredAt, processedAt: occurredAt + 9n, data }
-  return { envelope, identity: `raw_envelopes:${n}` }
+  return { envelope, envelopeId: `raw_envelopes:${n}` }
 }
 
 function rows(count: number, from = 0): EnvelopeRow[] {
@@ -34,7 +35,7 @@ async function shown(): Promise<number> {
   return Number(counted?.n)
 }
 
-/** `SELECT … FROM processed_envelopes` as a newcomer asks it. */
+/** Queries over plain HTTP. */
 async function curl(sql: string): Promise<string> {
   const { url, username, password } = inject('clickhouse')
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
@@ -43,8 +44,8 @@ async function curl(sql: string): Promise<string> {
   return response.text()
 }
 
-describe('P-8: envelopes become rows', () => {
-  test('with all columns, to the microsecond', async () => {
+describe('P-8: storing envelopes', () => {
+  test('stores all columns with microseconds', async () => {
     expect(await writer.write([row(6)], signal)).toEqual([{ kind: 'stored' }])
     expect(await curl('SELECT * FROM processed_envelopes FORMAT JSONEachRow')).toBe(
       '{"organization_id":"org","end_device_id":"device","occurred_at":"2026-01-02 03:04:05.000006",' +
@@ -52,11 +53,11 @@ describe('P-8: envelopes become rows', () => {
     )
   })
 
-  test('none is a request to nobody', async () => {
+  test('accepts an empty batch', async () => {
     expect(await writer.write([], signal)).toEqual([])
   })
 
-  test('ten thousand go in one insert', async () => {
+  test('stores ten thousand rows with one insert', async () => {
     const outcomes = await writer.write(rows(10_000), signal)
     expect(outcomes).toHaveLength(10_000)
     expect(outcomes.every(({ kind }) => kind === 'stored')).toBe(true)
@@ -67,15 +68,15 @@ describe('P-8: envelopes become rows', () => {
   })
 })
 
-describe('P-9: every envelope shows once', () => {
-  test('when its batch is written again unchanged, it is not even stored twice', async () => {
+describe('P-9: envelopes written again', () => {
+  test('are stored once when the same batch is written again', async () => {
     await writer.write(rows(100), signal)
     await writer.write(rows(100), signal)
     expect(await database.rows('SELECT count() AS n FROM processed_envelope_rows')).toEqual([{ n: '100' }])
     expect(await shown()).toBe(100)
   })
 
-  test('when it comes again in batches put together anew, by several workers at once', async () => {
+  test('show once when they are written again in other batches by concurrent writers', async () => {
     await writer.write(rows(60), signal)
     await Promise.all([writer.write(rows(50, 30), signal), writer.write(rows(70, 10), signal)])
     const twice = [...rows(20), ...rows(20)]
@@ -84,7 +85,7 @@ describe('P-9: every envelope shows once', () => {
     expect(await curl('SELECT count(), uniqExact(occurred_at) FROM processed_envelopes')).toBe('80\t80\n')
   })
 
-  test('also if it was processed again, later and to another result: the later one shows', async () => {
+  test('show with the latest result when they were processed again', async () => {
     const first = row(1, { version: 'old' })
     const again = row(1, { version: 'new' })
     const later = { ...again, envelope: { ...again.envelope, processedAt: start + 10n ** 7n } }
@@ -93,40 +94,40 @@ describe('P-9: every envelope shows once', () => {
     expect(await curl('SELECT data.version FROM processed_envelopes')).toBe('new\n')
   })
 
-  test('and two envelopes of one device and one moment are two', async () => {
-    await writer.write([row(1), { ...row(1), identity: 'raw_envelopes:2' }], signal)
+  test('remain distinct when device and time are equal', async () => {
+    await writer.write([row(1), { ...row(1), envelopeId: 'raw_envelopes:2' }], signal)
     expect(await shown()).toBe(2)
   })
 })
 
-describe('P-10: a row that ClickHouse refuses', () => {
+describe('P-10: rows that ClickHouse rejects', () => {
   const duplicate: JsonObject = { 'a.b': 1, a: { b: 2 } }
 
-  test('is found and named, and all others of its batch are stored', async () => {
+  test('are reported with a reason, and the other rows of the batch are stored', async () => {
     const batch = rows(1000)
     for (const bad of [0, 417, 418, 999]) batch[bad] = row(bad, duplicate)
     const outcomes = await writer.write(batch, signal)
-    const refused = outcomes.flatMap((outcome, index) => (outcome.kind === 'refused' ? [{ index, ...outcome }] : []))
-    expect(refused.map(({ index }) => index)).toEqual([0, 417, 418, 999])
-    expect(refused[0]?.reason).toMatch(/^ClickHouse refuses the row: .*Duplicate path.* a\.b.*\(INCORRECT_DATA\)$/)
+    const rejected = outcomes.flatMap((outcome, index) => (outcome.kind === 'rejected' ? [{ index, ...outcome }] : []))
+    expect(rejected.map(({ index }) => index)).toEqual([0, 417, 418, 999])
+    expect(rejected[0]?.reason).toMatch(/Duplicate path.* a\.b.*\(INCORRECT_DATA\)$/)
     expect(await shown()).toBe(996)
   })
 
-  test('is refused alone too, and so is a batch that holds nothing else', async () => {
-    expect(await writer.write([row(1, duplicate)], signal)).toMatchObject([{ kind: 'refused' }])
+  test('are rejected in a batch without valid rows too', async () => {
+    expect(await writer.write([row(1, duplicate)], signal)).toMatchObject([{ kind: 'rejected' }])
     const all = await writer.write([row(1, duplicate), row(2, duplicate), row(3, duplicate)], signal)
-    expect(all.map(({ kind }) => kind)).toEqual(['refused', 'refused', 'refused'])
+    expect(all.map(({ kind }) => kind)).toEqual(['rejected', 'rejected', 'rejected'])
   })
 
-  test('what no text can say is refused before it is sent', async () => {
+  test('are rejected before the insert when JSON cannot represent them', async () => {
     const outcomes = await writer.write([row(1, { x: Number.NaN }), row(2)], signal)
-    expect(outcomes).toEqual([{ kind: 'refused', reason: 'NaN is not a JSON number' }, { kind: 'stored' }])
+    expect(outcomes).toEqual([{ kind: 'rejected', reason: 'NaN is not a JSON number' }, { kind: 'stored' }])
   })
 
-  test('rows of more months than one insert may have are stored all the same', async () => {
+  test('exclude rows of more months than one insert allows, which are stored', async () => {
     const month = 31n * 24n * 3_600_000_000n
-    const batch = Array.from({ length: 150 }, (_, i) => row(i)).map(({ envelope, identity }, i): EnvelopeRow => ({
-      identity,
+    const batch = Array.from({ length: 150 }, (_, i) => row(i)).map(({ envelope, envelopeId }, i): EnvelopeRow => ({
+      envelopeId,
       envelope: { ...envelope, occurredAt: envelope.occurredAt + BigInt(i) * month },
     }))
     const outcomes = await writer.write(batch, signal)
@@ -135,20 +136,20 @@ describe('P-10: a row that ClickHouse refuses', () => {
   })
 })
 
-describe('P-10: ClickHouse away', () => {
-  test('is told as such, with the address and without the password', async () => {
+describe('P-10: ClickHouse unavailable', () => {
+  test('is reported with the address and without the password', async () => {
     const nowhere = openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' })
     const failure = await createEnvelopeWriter(nowhere)
       .write([row(1)], signal)
       .catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ClickHouseUnavailable)
     expect(String(failure)).toMatch(
-      /^ClickHouseUnavailable: ClickHouse at 127\.0\.0\.1:1\/test_\w+ takes no rows now: .*REFUSED/,
+      /^ClickHouseUnavailable: ClickHouse at 127\.0\.0\.1:1\/test_\w+ does not accept rows: .*REFUSED/,
     )
     await nowhere.close()
   })
 
-  test('a wrong password, a missing table or a missing database blame no row', async () => {
+  test('is reported for a wrong password, a missing table and a missing database', async () => {
     for (const options of [{ password: 'wrong' }, { database: 'default' }, { database: 'nowhere' }]) {
       const broken = openClickHouse({ ...database.options, ...options })
       await expect(createEnvelopeWriter(broken).write(rows(3), signal)).rejects.toBeInstanceOf(ClickHouseUnavailable)
@@ -156,13 +157,13 @@ describe('P-10: ClickHouse away', () => {
     }
   })
 
-  test('an abort is an abort', async () => {
+  test('rejects with the reason of an abort', async () => {
     const reason = new Error('stop')
     await expect(writer.write([row(1)], AbortSignal.abort(reason))).rejects.toBe(reason)
   })
 })
 
-describe('W-5: what a JSON column makes of data', () => {
+describe('W-5: types in the JSON column', () => {
   async function typesOf(data: JsonObject): Promise<unknown> {
     await writer.write([row(1, data)], signal)
     const [found] = await database.rows<{ types: unknown }>(
@@ -171,19 +172,19 @@ describe('W-5: what a JSON column makes of data', () => {
     return found?.types
   }
 
-  test('numbers are Float64 whether integral or not; strings that look like dates or numbers are strings', async () => {
+  test('stores all numbers as Float64 and keeps strings that look like dates or numbers', async () => {
     const data = { a: 25, b: 25.5, c: -0, d: 1e21, e: '2024-01-01', f: '2024-01-01T00:00:00Z', g: '12', h: true }
     const numbers = { a: 'Float64', b: 'Float64', c: 'Float64', d: 'Float64' }
     expect(await typesOf(data)).toEqual({ ...numbers, e: 'String', f: 'String', g: 'String', h: 'Bool' })
   })
 
-  test('a reader of Float64 gets a number from every row', async () => {
+  test('returns a number for every row when a path is read as Float64', async () => {
     await writer.write([row(1, { t: 25 }), row(2, { t: 25.5 })], signal)
     expect(await curl('SELECT data.t.:Float64 FROM processed_envelopes ORDER BY occurred_at')).toBe('25\n25.5\n')
     expect(await curl('SELECT count() FROM processed_envelopes WHERE data.t > 25.2')).toBe('1\n')
   })
 
-  test('a key with a dot is a path; empty objects and nulls leave no trace; arrays may nest and mix', async () => {
+  test('reads a dotted key as a path, drops empty objects and nulls and keeps nested mixed arrays', async () => {
     const data = { 'a.b': 1, x: {}, n: null, l: [], m: [1, 'x', [2, null], { k: 1 }], '': 1, 'ü`': 1 }
     await writer.write([row(1, data)], signal)
     expect(await curl('SELECT data FROM processed_envelopes FORMAT JSONEachRow')).toBe(
@@ -191,7 +192,7 @@ describe('W-5: what a JSON column makes of data', () => {
     )
   })
 
-  test('any double goes in and comes out the same', async () => {
+  test('stores every double exactly', async () => {
     const double = fc.double({ noNaN: true, noDefaultInfinity: true })
     const values = fc.sample(double, { numRuns: 2000, seed: 20_260_102 })
     await writer.write(
@@ -209,7 +210,7 @@ describe('W-5: what a JSON column makes of data', () => {
     expect(found.map((each) => each.bits)).toEqual(expected)
   })
 
-  test('any JSON that has no key twice is stored, and no text of it is lost', async () => {
+  test('stores any JSON without duplicate keys and keeps its strings', async () => {
     const texts = fc.string({ unit: 'grapheme' })
     const { data } = fc.letrec<{ data: JsonValue; object: JsonObject }>((tie) => ({
       data: fc.oneof(

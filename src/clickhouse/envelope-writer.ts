@@ -2,33 +2,21 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
-import type { ProcessedEnvelope } from '../domain/entities.ts'
 import { messageOf, ClickHouseUnavailable } from '../domain/errors.ts'
 import type { ClickHouse } from './connection.ts'
-import { toRowText } from './envelope-text.ts'
-import { blameFor, reasonOf } from './insert-error.ts'
+import { toRowText, type EnvelopeRow } from './envelope-text.ts'
+import { classifyInsertError, rejectionReason } from './insert-error.ts'
 
-/** A processed envelope on its way to ClickHouse. */
-export interface EnvelopeRow {
-  readonly envelope: ProcessedEnvelope
-  /**
-   * Names the envelope for ever: the same on every redelivery and in every batch, different for every other envelope of the
-   * device. The `Nats-Msg-Id` of its message in `processed_envelopes`, or `{stream}:{stream sequence}` when it has none.
-   */
-  readonly identity: string
-}
-
-/** What became of one row. */
 export type RowOutcome =
   | { readonly kind: 'stored' }
-  /** ClickHouse will never take this row; the reason is fit for a dead letter. */
-  | { readonly kind: 'refused'; readonly reason: string }
+  /** ClickHouse will never accept this row; the reason is fit for a dead letter. */
+  | { readonly kind: 'rejected'; readonly reason: string }
 
 export interface ProcessedEnvelopeWriter {
   /**
-   * Stores the rows durably, one insert for all, and answers for each by its index. Rows that are written again, in the same
-   * batch or in another, do not show twice. Throws {@link ClickHouseUnavailable} when ClickHouse does not take inserts now,
-   * and the signal's reason when it aborts; in both cases the same rows may be written again.
+   * Stores the rows durably with one insert and returns an outcome per row. Rows written again, in the same batch or another,
+   * show once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's reason when it
+   * aborts; retrying the same rows is safe in both cases.
    */
   write(rows: readonly EnvelopeRow[], signal: AbortSignal): Promise<readonly RowOutcome[]>
 }
@@ -50,14 +38,14 @@ const INSERT = 'INSERT INTO processed_envelope_rows FORMAT JSONEachRow'
 const SETTINGS: ClickHouseSettings = {
   async_insert: 0,
   insert_deduplicate: 1,
-  // What looks like a date stays a string.
+  // Strings that look like dates or numbers stay strings.
   input_format_try_infer_dates: 0,
   input_format_try_infer_datetimes: 0,
   input_format_json_try_infer_numbers_from_strings: 0,
 }
 
-/** With so many rows refused, each alone and none stored, for a reason that names no row, it is not the rows. */
-const UNEXPLAINED_REFUSALS = 16
+/** When this many single rows fail with an unknown error and none is stored, the server is at fault, not the rows. */
+const MAX_UNKNOWN_FAILURES = 16
 
 class Batch {
   readonly #clickhouse: ClickHouse
@@ -65,7 +53,7 @@ class Batch {
   readonly #signal: AbortSignal
   readonly #outcomes: RowOutcome[] = []
   #stored = 0
-  #unexplained = 0
+  #unknownFailures = 0
 
   constructor(clickhouse: ClickHouse, rows: readonly EnvelopeRow[], signal: AbortSignal) {
     this.#clickhouse = clickhouse
@@ -79,21 +67,23 @@ class Batch {
       try {
         texts.push({ index, text: toRowText(row) })
       } catch (error) {
-        this.#outcomes[index] = { kind: 'refused', reason: messageOf(error) }
+        this.#outcomes[index] = { kind: 'rejected', reason: messageOf(error) }
       }
     }
     if (texts.length > 0) await this.#insert(texts)
     return this.#outcomes
   }
 
-  /** Inserts the rows; when ClickHouse refuses them, finds out by halves which it means. */
+  /** Inserts the rows; finds rejected rows by bisection. */
   async #insert(texts: readonly RowText[]): Promise<void> {
     try {
       await insertText(this.#clickhouse.client, texts.map(({ text }) => text).join(''), this.#signal)
     } catch (error) {
-      const blame = this.#signal.aborted ? 'server' : blameFor(error)
-      if (blame === 'server') throw this.#unavailable(error)
-      if (texts.length === 1) return this.#refuse(texts, error, blame === 'unknown')
+      if (this.#signal.aborted) throw this.#signal.reason
+      const errorClass = classifyInsertError(error)
+      if (errorClass === 'server') throw this.#unavailable(error)
+      const [only, ...others] = texts
+      if (only !== undefined && others.length === 0) return this.#reject(only.index, error, errorClass === 'unknown')
       const half = texts.length >> 1
       await this.#insert(texts.slice(0, half))
       return this.#insert(texts.slice(half))
@@ -102,24 +92,25 @@ class Batch {
     for (const { index } of texts) this.#outcomes[index] = STORED
   }
 
-  #refuse(texts: readonly RowText[], error: unknown, unexplained: boolean): void {
-    if (unexplained && this.#stored === 0 && ++this.#unexplained >= Math.min(UNEXPLAINED_REFUSALS, this.#rows.length)) {
-      // A single row cannot show whose fault it is: then the row gives way, not the flow.
-      if (this.#rows.length > 1) throw this.#unavailable(error)
+  #reject(index: number, error: unknown, isUnknown: boolean): void {
+    const { length } = this.#rows
+    // A batch of one row cannot show whether the server is at fault: the row is rejected so that the flow continues.
+    if (isUnknown && this.#stored === 0 && length > 1) {
+      this.#unknownFailures += 1
+      if (this.#unknownFailures >= Math.min(MAX_UNKNOWN_FAILURES, length)) throw this.#unavailable(error)
     }
-    for (const { index } of texts) this.#outcomes[index] = { kind: 'refused', reason: reasonOf(error) }
+    this.#outcomes[index] = { kind: 'rejected', reason: rejectionReason(error) }
   }
 
-  #unavailable(error: unknown): unknown {
-    if (this.#signal.aborted) return this.#signal.reason
-    const message = `ClickHouse at ${this.#clickhouse.address} takes no rows now: ${messageOf(error)}`
+  #unavailable(error: unknown): ClickHouseUnavailable {
+    const message = `ClickHouse at ${this.#clickhouse.address} does not accept rows: ${messageOf(error)}`
     return new ClickHouseUnavailable(message, { cause: error })
   }
 }
 
-/** Resolves when the rows are durable. The token, made of the very text, lets ClickHouse drop a second try of the same. */
+/** Resolves when the rows are durable. The token, a hash of the text, lets ClickHouse drop a retry of the same insert. */
 async function insertText(client: ClickHouseClient, text: string, signal: AbortSignal): Promise<void> {
-  // The client hears of an abort only if it comes while a request is under way.
+  // The client observes the signal only while a request is in flight.
   signal.throwIfAborted()
   const body = Buffer.from(text)
   const token = createHash('sha256').update(body).digest('hex')

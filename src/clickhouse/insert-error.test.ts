@@ -1,15 +1,15 @@
 import { ClickHouseError } from '@clickhouse/client'
 import { describe, expect, test } from 'vitest'
-import { blameFor, reasonOf } from './insert-error.ts'
+import { classifyInsertError, rejectionReason } from './insert-error.ts'
 
 function failure(type: string, message = 'No'): ClickHouseError {
   return new ClickHouseError({ message, code: '1', type })
 }
 
-describe('P-10: whose fault a failed insert is', () => {
+describe('P-10: classification of insert errors', () => {
   test.each([['INCORRECT_DATA'], ['CANNOT_PARSE_TEXT'], ['CANNOT_PARSE_INPUT_ASSERTION_FAILED'], ['TYPE_MISMATCH']])(
-    '%s is the rows',
-    (type) => expect(blameFor(failure(type))).toBe('rows'),
+    '%s is caused by rows',
+    (type) => expect(classifyInsertError(failure(type))).toBe('rows'),
   )
 
   test.each([
@@ -21,23 +21,25 @@ describe('P-10: whose fault a failed insert is', () => {
     ['TABLE_IS_READ_ONLY'],
     ['CANNOT_OPEN_FILE'],
     ['TOO_MANY_PARTS'],
-  ])('%s is the server', (type) => expect(blameFor(failure(type))).toBe('server'))
+  ])('%s is caused by the server', (type) => expect(classifyInsertError(failure(type))).toBe('server'))
 
-  test('too many months in one insert pass with fewer rows; too many parts pass with time', () => {
+  test('TOO_MANY_PARTS is caused by rows for too many partitions, else by the server', () => {
     const partitions = 'Too many partitions for single INSERT block (more than 100)'
-    expect(blameFor(failure('TOO_MANY_PARTS', partitions))).toBe('rows')
-    expect(blameFor(failure('TOO_MANY_PARTS', 'Too many parts (3000). Merges are processing slower'))).toBe('server')
+    expect(classifyInsertError(failure('TOO_MANY_PARTS', partitions))).toBe('rows')
+    expect(classifyInsertError(failure('TOO_MANY_PARTS', 'Too many parts (3000). Merges are processing slower'))).toBe(
+      'server',
+    )
   })
 
-  test('what is no exception of ClickHouse is the server; one nobody knows is neither', () => {
-    expect(blameFor(new Error('connect ECONNREFUSED'))).toBe('server')
-    expect(blameFor(failure('BRAND_NEW'))).toBe('unknown')
+  test('other errors are caused by the server, unknown exceptions are unknown', () => {
+    expect(classifyInsertError(new Error('connect ECONNREFUSED'))).toBe('server')
+    expect(classifyInsertError(failure('BRAND_NEW'))).toBe('unknown')
   })
 
-  test('the reason is one line that says what is wrong with the row, without the row number in the batch', () => {
+  test('the reason is one line without the row number in the batch', () => {
     const message = 'Cannot parse JSON object here:\n {"a":NaN}: (at row 1)\n: While executing ParallelParsing. '
-    expect(reasonOf(failure('INCORRECT_DATA', message))).toBe(
-      'ClickHouse refuses the row: Cannot parse JSON object here: {"a":NaN} (INCORRECT_DATA)',
+    expect(rejectionReason(failure('INCORRECT_DATA', message))).toBe(
+      'Cannot parse JSON object here: {"a":NaN} (INCORRECT_DATA)',
     )
   })
 })

@@ -1,44 +1,32 @@
 import { ClickHouseError } from '@clickhouse/client'
 
 /**
- * Who is to blame for a failed insert. `rows`: at least one of them, surely. `unknown`: an error that may come from a row, to
- * be found out with fewer of them. `server`: it cannot take rows now, whichever they are.
+ * The cause of a failed insert. `rows`: at least one row is invalid. `unknown`: possibly a row; retry with fewer rows to find out.
+ * `server`: ClickHouse cannot accept any rows at the moment.
  */
-export type Blame = 'rows' | 'unknown' | 'server'
+export type InsertErrorClass = 'rows' | 'unknown' | 'server'
 
-/** Errors of reading, converting and checking values, by ClickHouse's names. */
-const OF_ROWS: ReadonlySet<string> = new Set([
-  'INCORRECT_DATA',
-  'TYPE_MISMATCH',
-  'CANNOT_CONVERT_TYPE',
-  'CANNOT_READ_ALL_DATA',
-  'CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN',
-  'ARGUMENT_OUT_OF_BOUND',
-  'VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE',
-  'DECIMAL_OVERFLOW',
-  'VIOLATED_CONSTRAINT',
-  'TOO_LARGE_STRING_SIZE',
-  'TOO_LARGE_ARRAY_SIZE',
-  'TOO_DEEP_RECURSION',
-])
+/** Errors of reading, converting and checking values. */
+const ROW_ERRORS =
+  /^(INCORRECT_DATA|TYPE_MISMATCH|CANNOT_CONVERT_TYPE|CANNOT_READ_ALL_DATA|CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN|ARGUMENT_OUT_OF_BOUND|VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE|DECIMAL_OVERFLOW|VIOLATED_CONSTRAINT|TOO_LARGE_STRING_SIZE|TOO_LARGE_ARRAY_SIZE|TOO_DEEP_RECURSION|CANNOT_PARSE_\w*)$/
 
-const OF_SERVER =
+const SERVER_ERRORS =
   /^(UNKNOWN_(TABLE|DATABASE|USER|STATUS_OF_INSERT|SETTING)|NO_SUCH_COLUMN_IN_TABLE|AUTHENTICATION_FAILED|REQUIRED_PASSWORD|WRONG_PASSWORD|ACCESS_DENIED|READONLY|TABLE_IS_READ_ONLY|TABLE_IS_DROPPED|MEMORY_LIMIT_EXCEEDED|NOT_ENOUGH_SPACE|NOT_ENOUGH_SPACE_FOR_MOVE|TOO_MANY_PARTS|TOO_MANY_SIMULTANEOUS_QUERIES|TIMEOUT_EXCEEDED|SOCKET_TIMEOUT|NETWORK_ERROR|KEEPER_EXCEPTION|TOO_FEW_LIVE_REPLICAS|UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE|CANNOT_SCHEDULE_TASK|CANNOT_ALLOCATE_MEMORY|QUERY_WAS_CANCELLED|QUOTA_EXCEEDED|ABORTED|CANNOT_(OPEN|WRITE|READ|CREATE|FSYNC)_\w*|FAULT_INJECTED|NO_ZOOKEEPER|ALL_CONNECTION_TRIES_FAILED|LIMIT_EXCEEDED|TOO_MANY_BYTES|UNKNOWN_EXCEPTION|STD_EXCEPTION|POCO_EXCEPTION)$/
 
-/** Whatever is no ClickHouse exception (no connection, a time-out, a proxy's answer) is the server's. */
-export function blameFor(error: unknown): Blame {
+/** Errors that are not ClickHouse exceptions (no connection, a timeout, a proxy's response) are the server's. */
+export function classifyInsertError(error: unknown): InsertErrorClass {
   if (!(error instanceof ClickHouseError)) return 'server'
   const type = error.type ?? ''
-  // Rows of more months than one insert may bring: with fewer rows it passes. Otherwise the same name means merges lag behind.
+  // The rows span more months than one insert allows; fewer rows succeed. Otherwise the name means that merges lag.
   if (type === 'TOO_MANY_PARTS' && /too many partitions/i.test(error.message)) return 'rows'
-  if (OF_ROWS.has(type) || type.startsWith('CANNOT_PARSE_')) return 'rows'
-  return OF_SERVER.test(type) ? 'server' : 'unknown'
+  if (ROW_ERRORS.test(type)) return 'rows'
+  return SERVER_ERRORS.test(type) ? 'server' : 'unknown'
 }
 
-/** ClickHouse's words about a row, on one line, without the row itself and the engine's inner workings. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const said = error.message.replace(/: \(at row \d+\).*$/s, '').replaceAll(/\s+/g, ' ')
-  const type = error instanceof ClickHouseError && error.type !== undefined ? ` (${error.type})` : ''
-  return `ClickHouse refuses the row: ${said.slice(0, 500).trim()}${type}`
+/** ClickHouse's message about a row on one line, without the row and without internals of the engine. */
+export function rejectionReason(error: unknown): string {
+  if (!(error instanceof ClickHouseError)) return String(error)
+  const message = error.message.replace(/: \(at row \d+\).*$/s, '').replaceAll(/\s+/g, ' ')
+  const type = error.type === undefined ? '' : ` (${error.type})`
+  return `${message.slice(0, 500).trim()}${type}`
 }

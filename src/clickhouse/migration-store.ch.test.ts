@@ -16,12 +16,12 @@ afterEach(async () => {
 const CREATE = 'CREATE TABLE a (x UInt8) ENGINE = Memory'
 
 describe('E-5: migrations of ClickHouse', () => {
-  test('a database that has none says so without being touched', async () => {
+  test('an empty database has no migrations and is not changed', async () => {
     expect(await store.applied()).toEqual([])
     expect(await database.rows('SHOW TABLES')).toEqual([])
   })
 
-  test('what was recorded is there, with its time, until it is forgotten, and may come again', async () => {
+  test('a recorded migration is listed until it is forgotten, and can be recorded again', async () => {
     expect(await store.execute([CREATE, 'INSERT INTO a VALUES (1)'])).toBeUndefined()
     await store.record('0002_b', 'two')
     await store.record('0001_a', 'one')
@@ -37,7 +37,7 @@ describe('E-5: migrations of ClickHouse', () => {
     expect((await store.applied()).map(({ checksum }) => checksum)).toEqual(['one', 'again'])
   })
 
-  test('a failing statement is named by its place and ClickHouse’s words', async () => {
+  test('a failing statement is reported with its position and ClickHouse’s message', async () => {
     const failure = await store.execute([CREATE, 'SELECT 1,\n  2\n  FROM nowhere_at_all', CREATE])
     expect(failure).toMatchObject({ index: 1 })
     expect(failure?.message).toMatch(/nowhere_at_all.*\(code 60, UNKNOWN_TABLE\)$/)
@@ -46,7 +46,7 @@ describe('E-5: migrations of ClickHouse', () => {
     expect(syntax?.message).toContain('SYNTAX_ERROR')
   })
 
-  test('creates the database where it is missing', async () => {
+  test('a missing database is created', async () => {
     const name = `${database.options.database}_new`
     const fresh = await ClickHouseMigrationStore.connect({ ...database.options, database: name })
     expect(await fresh.applied()).toEqual([])
@@ -54,8 +54,8 @@ describe('E-5: migrations of ClickHouse', () => {
     await database.clickhouse.client.command({ query: `DROP DATABASE ${name}` })
   })
 
-  test('a wrong password is final and said in one line', async () => {
+  test('a wrong password fails immediately with one line', async () => {
     const wrong = ClickHouseMigrationStore.connect({ ...database.options, password: 'wrong' })
-    await expect(wrong).rejects.toThrow(/does not let ponix in: wrong user or password/)
+    await expect(wrong).rejects.toThrow(/: wrong user or password for ponix; set PONIX_CLICKHOUSE_USERNAME/)
   })
 })

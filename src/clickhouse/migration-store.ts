@@ -7,20 +7,20 @@ export interface ClickHouseMigration {
   readonly appliedAt: Date
 }
 
-/** A statement that ClickHouse did not take: which, in which of its lines (from 0), and ClickHouse's words. */
+/** A failed statement: its index, the line within it (from 0), and ClickHouse's message. */
 export interface ClickHouseStatementFailure {
   readonly index: number
   readonly line: number
   readonly message: string
 }
 
-/** What is taken back is entered anew as deleted: a deletion that is visible at once is not ClickHouse's strength. */
+/** A reverted migration is inserted again as deleted: ClickHouse deletes rows asynchronously. */
 const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
   name String, checksum String, applied_at DateTime64(3, 'UTC'), version UInt64, deleted UInt8
 ) ENGINE = ReplacingMergeTree(version, deleted) ORDER BY name
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
 
-/** Migrations of a ClickHouse database. There are no transactions: statements before a failed one have been run. */
+/** Migrations of a ClickHouse database. Without transactions: the statements before a failed one stay applied. */
 export class ClickHouseMigrationStore implements AsyncDisposable {
   readonly #clickhouse: ClickHouse
 
@@ -28,7 +28,7 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
     this.#clickhouse = clickhouse
   }
 
-  /** Waits until ClickHouse answers, and creates the database if it is missing; throws a StartupError (R-6). */
+  /** Waits until ClickHouse answers and creates the database if it is missing; throws a StartupError. */
   static async connect(options: ClickHouseOptions): Promise<ClickHouseMigrationStore> {
     const server = await connectClickHouse({ ...options, database: 'default' })
     try {
@@ -63,18 +63,18 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
   }
 
   async record(name: string, checksum: string): Promise<void> {
-    await this.#enter(name, checksum, 0)
+    await this.#insert(name, checksum, 0)
   }
 
   async forget(name: string): Promise<void> {
-    await this.#enter(name, '', 1)
+    await this.#insert(name, '', 1)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#clickhouse.close()
   }
 
-  async #enter(name: string, checksum: string, deleted: 0 | 1): Promise<void> {
+  async #insert(name: string, checksum: string, deleted: 0 | 1): Promise<void> {
     const { client } = this.#clickhouse
     await client.command({ query: CREATE })
     await client.command({
@@ -90,7 +90,7 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
   }
 }
 
-/** Without the right to create databases, the one that is there has to do. */
+/** A user who may not create databases uses the existing one. */
 async function createDatabase(client: ClickHouseClient, database: string): Promise<void> {
   try {
     await client.command({ query: 'CREATE DATABASE IF NOT EXISTS {database:Identifier}', query_params: { database } })
@@ -99,7 +99,7 @@ async function createDatabase(client: ClickHouseClient, database: string): Promi
   }
 }
 
-/** ClickHouse gives the place of a syntax error that is not in the first line: `(line 3, col 7)`. */
+/** ClickHouse reports the position of a syntax error beyond the first line: `(line 3, col 7)`. */
 function lineOf(error: ClickHouseError): number {
   const line = /\(line (\d+), col \d+\)/.exec(error.message)?.[1]
   return line === undefined ? 0 : Number(line) - 1

@@ -2,7 +2,8 @@ import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { JsonObject } from '../domain/entities.ts'
 import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
-import { createEnvelopeWriter, type EnvelopeRow, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
+import type { EnvelopeRow } from './envelope-text.ts'
+import { createEnvelopeWriter, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
 import { ClickHouseUnavailable } from '../domain/errors.ts'
 
 const signal = new AbortController().signal
@@ -19,7 +20,7 @@ afterEach(() => database[Symbol.asyncDispose]())
 function row(n: number, data: JsonObject = { t: 25.5 }): EnvelopeRow {
   const occurredAt = BigInt(Date.UTC(2026, 0, 2)) * 1000n + BigInt(n)
   const envelope = { organizationId: 'org', endDeviceId: 'device', occurredAt, processedAt: occurredAt, data }
-  return { envelope, identity: `raw_envelopes:${n}` }
+  return { envelope, envelopeId: `raw_envelopes:${n}` }
 }
 
 const rows = (count: number): EnvelopeRow[] => Array.from({ length: count }, (_, n) => row(n))
@@ -31,11 +32,11 @@ async function shown(): Promise<number> {
   return Number(counted?.n)
 }
 
-describe('P-10: ClickHouse that takes no rows blames none of them, and has each once when it takes them again', () => {
+describe('P-10: when ClickHouse accepts no rows, none is rejected and all are stored later', () => {
   test.each([
-    { trouble: 'a full disk', setting: 'min_free_disk_bytes_to_perform_insert', value: '1000000000000000000' },
-    { trouble: 'merges that lag behind', setting: 'parts_to_throw_insert', value: '1' },
-  ])('$trouble', async ({ setting, value }) => {
+    { trouble: 'the disk is full', setting: 'min_free_disk_bytes_to_perform_insert', value: '1000000000000000000' },
+    { trouble: 'merges lag', setting: 'parts_to_throw_insert', value: '1' },
+  ])('when $trouble', async ({ setting, value }) => {
     await writer.write(rows(10), signal)
     await alter(`MODIFY SETTING ${setting} = ${value}`)
     const more = rows(50).slice(10)
@@ -48,7 +49,7 @@ describe('P-10: ClickHouse that takes no rows blames none of them, and has each 
     expect(await shown()).toBe(50)
   })
 
-  test('a user who may only read', async () => {
+  test('when the user may only read', async () => {
     const { url, username, password } = database.options
     const client = createClient({
       url,
@@ -61,12 +62,12 @@ describe('P-10: ClickHouse that takes no rows blames none of them, and has each 
     const readOnly = createEnvelopeWriter({ ...database.clickhouse, client })
     const failure: unknown = await readOnly.write(rows(3), signal).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ClickHouseUnavailable)
-    expect(String(failure)).toMatch(/takes no rows now: .*readonly/i)
+    expect(String(failure)).toMatch(/does not accept rows: .*readonly/i)
     expect(await shown()).toBe(0)
     await client.close()
   })
 
-  test('a fault of the table that names no row', async () => {
+  test('when the table fails with an error that names no row', async () => {
     await alter(`ADD COLUMN broken String DEFAULT toString(throwIf(1, 'a fault of the table'))`)
     await expect(writer.write(rows(40), signal)).rejects.toThrow('a fault of the table')
     expect(await shown()).toBe(0)
@@ -76,20 +77,20 @@ describe('P-10: ClickHouse that takes no rows blames none of them, and has each 
   })
 })
 
-describe('P-10: a column whose type does not fit', () => {
-  test('only the rows that it does not fit are refused, with the path', async () => {
+describe('P-10: rows that do not fit the type of a column', () => {
+  test('are rejected with the path, and no others', async () => {
     await alter('MODIFY COLUMN data JSON(t Float64)')
     const batch = rows(100)
     batch[7] = row(7, { t: 'warm' })
     batch[70] = row(70, { t: { nested: 1 } })
     const outcomes = await writer.write(batch, signal)
-    const refused = outcomes.flatMap((outcome, index) => (outcome.kind === 'refused' ? [{ index, ...outcome }] : []))
-    expect(refused.map(({ index }) => index)).toEqual([7, 70])
-    expect(refused[0]?.reason).toMatch(/^ClickHouse refuses the row: .*cannot parse Float64 value here: "warm".*path t/)
+    const rejected = outcomes.flatMap((outcome, index) => (outcome.kind === 'rejected' ? [{ index, ...outcome }] : []))
+    expect(rejected.map(({ index }) => index)).toEqual([7, 70])
+    expect(rejected[0]?.reason).toMatch(/cannot parse Float64 value here: "warm".*path t/)
     expect(await shown()).toBe(98)
   })
 
-  test('one path may be a number in one row, a string or an object in another', async () => {
+  test('do not include rows with different types at one path', async () => {
     const batch = [row(0, { v: 1 }), row(1, { v: 'one' }), row(2, { v: { one: 1 } }), row(3, { v: [1, 'one'] })]
     expect(await writer.write(batch, signal)).toEqual(batch.map(() => ({ kind: 'stored' })))
     const found = await database.rows<{ data: unknown }>('SELECT data FROM processed_envelopes ORDER BY occurred_at')
@@ -97,20 +98,20 @@ describe('P-10: a column whose type does not fit', () => {
   })
 })
 
-describe('P-10: a clock that jumps', () => {
+describe('P-10: clocks that are wrong', () => {
   const at = (year: number, n: number): EnvelopeRow => {
-    const { envelope, identity } = row(n)
-    return { identity, envelope: { ...envelope, occurredAt: BigInt(Date.UTC(year, 5, 1)) * 1000n } }
+    const { envelope, envelopeId } = row(n)
+    return { envelopeId, envelope: { ...envelope, occurredAt: BigInt(Date.UTC(year, 5, 1)) * 1000n } }
   }
 
-  test('rows of past and future are stored when they are, and refused where the table has no such year', async () => {
+  test('rows are stored with their time, and rejected outside the years 1900 to 2299', async () => {
     const years = [1899, 1900, 1970, 2026, 2299, 2300, 9999]
     const outcomes = await writer.write(
       years.map((year, n) => at(year, n)),
       signal,
     )
     expect(outcomes.map(({ kind }) => kind)).toEqual(
-      years.map((year) => (year < 1900 || year > 2299 ? 'refused' : 'stored')),
+      years.map((year) => (year < 1900 || year > 2299 ? 'rejected' : 'stored')),
     )
     expect(outcomes.at(-1)).toMatchObject({
       reason: expect.stringMatching(/occurred_at is outside the years 1900 to 2299/),

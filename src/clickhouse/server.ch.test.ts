@@ -12,15 +12,15 @@ beforeAll(async () => {
 })
 afterAll(() => database[Symbol.asyncDispose]())
 
-/** What the driver relies on from any server behind the URL, the embedded one included. */
-describe('E-2: the driver and the server fit together', () => {
-  test('ping, with and without a query', async () => {
+/** The behaviour that the driver requires of any server, including the embedded one. */
+describe('E-2: the driver works with the server', () => {
+  test('pings with and without a query', async () => {
     const { client } = database.clickhouse
     expect(await client.ping()).toEqual({ success: true })
     expect(await client.ping({ select: true })).toEqual({ success: true })
   })
 
-  test('rows in and out, parameters, large ones as a form', async () => {
+  test('inserts and selects rows with parameters, also as a multipart form', async () => {
     const { client } = database.clickhouse
     const values = Array.from({ length: 20_000 }, (_, a) => ({ a, s: `row ${a}` }))
     const inserted = await client.insert({ table: 't', values, format: 'JSONEachRow' })
@@ -38,7 +38,7 @@ describe('E-2: the driver and the server fit together', () => {
     }
   })
 
-  test('compressed in both directions', async () => {
+  test('compresses in both directions', async () => {
     const { url, username, password, database: name } = database.options
     const client = createClient({
       url,
@@ -57,7 +57,7 @@ describe('E-2: the driver and the server fit together', () => {
     await client.close()
   })
 
-  test('rows come as a stream, and the client may stop reading', async () => {
+  test('streams rows until the client stops reading', async () => {
     const { client } = database.clickhouse
     const result = await client.query({ query: 'SELECT number FROM numbers(100000000)', format: 'JSONEachRow' })
     let rows = 0
@@ -69,7 +69,7 @@ describe('E-2: the driver and the server fit together', () => {
     expect(await client.ping({ select: true })).toEqual({ success: true })
   })
 
-  test('exceptions have their code and name, before the result and in it', async () => {
+  test('reports exceptions with code and name before and within a result', async () => {
     const { client } = database.clickhouse
     const unknown = await client.query({ query: 'SELECT * FROM nope' }).catch((error: unknown) => error)
     expect(unknown).toBeInstanceOf(ClickHouseError)
@@ -83,7 +83,7 @@ describe('E-2: the driver and the server fit together', () => {
     expect(late).toMatchObject({ code: '395', type: 'FUNCTION_THROW_IF_VALUE_IS_NON_ZERO' })
   })
 
-  test('a session keeps a temporary table', async () => {
+  test('keeps a temporary table in a session', async () => {
     const { client } = database.clickhouse
     const session_id = `driver-${process.pid}`
     await client.command({ query: 'CREATE TEMPORARY TABLE mine (a UInt8)', session_id })
@@ -92,7 +92,7 @@ describe('E-2: the driver and the server fit together', () => {
     expect(await result.json()).toEqual([{ a: 7 }])
   })
 
-  test('an aborted query ends on the server too', async () => {
+  test('cancels an aborted query on the server', async () => {
     const { client } = database.clickhouse
     const controller = new AbortController()
     const query = 'SELECT sum(cityHash64(number)) FROM numbers(1000000000000)'
@@ -105,7 +105,7 @@ describe('E-2: the driver and the server fit together', () => {
     await expect.poll(listed, { interval: 20, timeout: 5000 }).toEqual([{ n: '0' }])
   })
 
-  test('exec gives the bytes as they are', async () => {
+  test('returns raw bytes from exec', async () => {
     const { stream } = await database.clickhouse.client.exec({ query: "SELECT 'x' FORMAT RowBinary" })
     const [chunk] = await once(stream, 'data')
     expect(chunk).toEqual(Buffer.from([1, 120]))

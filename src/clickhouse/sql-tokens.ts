@@ -1,6 +1,6 @@
-/** A piece of SQL that means something; comments and white space are left out. */
+/** A token of SQL; comments and white space are not tokens. */
 export interface SqlToken {
-  /** `word`: keyword or bare name. `quoted`: a name in quotes. `text`: a string literal. `unclosed`: a quote or comment without its end. */
+  /** `word`: keyword or bare name. `quoted`: quoted name. `text`: string literal. `unclosed`: quote or comment without an end. */
   readonly kind: 'word' | 'quoted' | 'text' | 'number' | 'symbol' | 'unclosed'
   readonly text: string
   /** Offset of the first character. */
@@ -9,11 +9,11 @@ export interface SqlToken {
   readonly end: number
 }
 
-/** Where the two databases read SQL differently. */
+/** Lexical differences between the two databases. */
 export interface SqlDialect {
-  /** `\'` within '…' does not end it. PostgreSQL has that only in E'…'. */
+  /** `\'` does not end a '…' literal. In PostgreSQL only in E'…'. */
   readonly backslashEscapes: boolean
-  /** A block comment within a block comment needs an end of its own. */
+  /** Block comments nest. */
   readonly nestedComments: boolean
   /** `# …` and `#!…` are comments. */
   readonly hashComments: boolean
@@ -29,7 +29,7 @@ const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y
 const NUMBER = /\d[\w.]*/y
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y
 
-/** The tokens of SQL, one by one: a caller that stops early has read no further than it needed. */
+/** Lazy: reads no further than the caller iterates. */
 export function* sqlTokens(sql: string, dialect: SqlDialect): Generator<SqlToken, void, undefined> {
   let at = 0
   while (at < sql.length) {
@@ -44,7 +44,7 @@ export function* sqlTokens(sql: string, dialect: SqlDialect): Generator<SqlToken
   }
 }
 
-/** Offset behind the white space or comment that starts here; the same offset when none does. */
+/** Offset behind the white space or comment at `at`; `at` without one. */
 function behindBlank(sql: string, at: number, dialect: SqlDialect): number {
   const found = match(SPACE, sql, at) ?? match(LINE_COMMENT, sql, at)
   if (found !== undefined) return found
@@ -86,7 +86,7 @@ function quotedToken(
   return end < 0 ? token('unclosed', -end) : token(kind, end)
 }
 
-/** Offset behind the closing quote; without one, minus the length of the SQL. */
+/** Offset behind the closing quote; minus the length of the SQL without one. */
 function quotedEnd(sql: string, at: number, quote: string, backslashEscapes: boolean): number {
   for (let i = at + 1; i < sql.length; i++) {
     const character = sql[i]

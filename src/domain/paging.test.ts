@@ -73,7 +73,7 @@ test('A-5 a page too large for an answer ends early and goes on where it ended',
 })
 
 const filter = { organizationId: 'org', endDeviceId: 'device', from: null, to: 5n }
-const cursor = { occurredAt: -7n, endDeviceId: 'dev"ice', identity: 'raw_envelopes:1' }
+const cursor = { occurredAt: -7n, endDeviceId: 'dev"ice', envelopeId: 'raw_envelopes:1' }
 
 describe('A-5 tokens of pages', () => {
   test('lead back to the place', () => {

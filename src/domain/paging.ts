@@ -102,7 +102,7 @@ export function encodeTelemetryToken(filter: TelemetryFilter, cursor: TelemetryC
     filter.to === null ? null : String(filter.to),
     String(cursor.occurredAt),
     cursor.endDeviceId,
-    cursor.identity,
+    cursor.envelopeId,
   ]
   return Buffer.from(JSON.stringify(content)).toString('base64url')
 }
@@ -112,8 +112,8 @@ export function decodeTelemetryToken(token: string, filter: TelemetryFilter): Te
   optionalText('page_token', token, MAX_LENGTH)
   const content = form.safeParse(parsed(token))
   if (!content.success) throw broken('is not a token of this list')
-  const [, , , , , occurredAt, endDeviceId, identity] = content.data
-  const cursor = { occurredAt: BigInt(occurredAt), endDeviceId, identity }
+  const [, , , , , occurredAt, endDeviceId, envelopeId] = content.data
+  const cursor = { occurredAt: BigInt(occurredAt), endDeviceId, envelopeId }
   if (encodeTelemetryToken(filter, cursor) !== token) {
     throw broken('belongs to another query (organization_id, end_device_id, from and to must stay the same)')
   }

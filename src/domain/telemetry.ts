@@ -13,19 +13,19 @@ export interface TelemetryFilter {
   readonly to: Instant | null
 }
 
-/** The place of an envelope among all of its organization's: newest first, then by device and identity, descending. */
+/** The place of an envelope among all of its organization's: newest first, then by device and envelope id, descending. */
 export interface TelemetryCursor {
   readonly occurredAt: Instant
   readonly endDeviceId: string
   /** Tells envelopes of one device and one moment apart. */
-  readonly identity: string
+  readonly envelopeId: string
 }
 
 /** An envelope as a reader finds it. */
 export interface StoredEnvelope {
   /** Its `data` has the fields that were asked for, as far as the envelope has them. */
   readonly envelope: ProcessedEnvelope
-  readonly identity: string
+  readonly envelopeId: string
 }
 
 export interface TelemetryQuery extends TelemetryFilter {
@@ -42,8 +42,8 @@ export interface TelemetryRange {
   readonly timeoutMs: number | null
 }
 
-export function cursorOf({ envelope, identity }: StoredEnvelope): TelemetryCursor {
-  return { occurredAt: envelope.occurredAt, endDeviceId: envelope.endDeviceId, identity }
+export function cursorOf({ envelope, envelopeId }: StoredEnvelope): TelemetryCursor {
+  return { occurredAt: envelope.occurredAt, endDeviceId: envelope.endDeviceId, envelopeId }
 }
 
 /** The most paths of one query, and the most characters of one. */

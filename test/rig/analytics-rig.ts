@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { createAnalytics } from '../../services/analytics/analytics.ts'
 import { analyticsEnvironment } from '../../services/analytics/clients.ts'
-import type { EnvelopeRow, ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
+import type { EnvelopeRow } from '../../src/clickhouse/envelope-text.ts'
+import type { ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/envelope-writer.ts'
 import type { EndDevice, RawEnvelope } from '../../src/domain/entities.ts'
 import { ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
@@ -41,7 +42,7 @@ export function scriptedWriter() {
       if (!script.available) throw new ClickHouseUnavailable('not here')
       return batch.map((row): RowOutcome => {
         const reason = script.refuse(row)
-        if (reason !== undefined) return { kind: 'refused', reason }
+        if (reason !== undefined) return { kind: 'rejected', reason }
         rows.push(row)
         return { kind: 'stored' }
       })

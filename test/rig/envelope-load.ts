@@ -11,7 +11,7 @@ const FATES = {
   noExpression: /^device silent has no payload conversion/,
   otherOrganization: /^device good-0 belongs to organization organization, but/,
   endless: /^payload conversion of device endless: the expression (exceeded its time limit|was stopped repeatedly)/,
-  refused: /^ClickHouse refused the envelope of device refused: .*Duplicate path/,
+  refused: /^ClickHouse rejected the envelope of device refused: .*Duplicate path/,
   undecodable: /^not a raw envelope: /,
   unknownDevice: /^device nobody does not exist/,
 } as const satisfies Readonly<Record<string, RegExp | undefined>>

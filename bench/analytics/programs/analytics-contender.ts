@@ -64,7 +64,7 @@ function rowText(number: number): string {
   const ids = { organizationId: 'organization', endDeviceId: `throughput-${number % 100}` }
   return toRowText({
     envelope: { ...ids, occurredAt, processedAt: occurredAt, data },
-    identity: `raw_envelopes:${number}:${Date.now()}`,
+    envelopeId: `raw_envelopes:${number}:${Date.now()}`,
   })
 }
 
