@@ -1,7 +1,7 @@
 import { toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, PAYLOAD, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
-import type { Delivery } from '../../src/nats/consumer.ts'
+import type { Delivery } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { endDeviceToProto } from '../../src/proto/entities.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'

@@ -5,7 +5,7 @@ import type { ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/e
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
 import { MappingError, PublishError, messageOf, ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
-import type { Delivery, Verdict } from '../../src/nats/consumer.ts'
+import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import type { Producer } from '../../src/nats/producer.ts'
 import { subjectToken } from '../../src/nats/publication.ts'
@@ -22,14 +22,14 @@ export interface RawConsumerParts {
   readonly lastSeen: LastSeen
 }
 
-const ACK: Verdict = { kind: 'ack' }
+const ACK: MessageResult = { kind: 'ack' }
 
 /**
  * The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. Each is answered on
  * its own: one whose expression takes long holds up none of those that came with it or after it.
  */
 export function createRawHandler(parts: RawConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<Verdict>[]> => {
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
     // Every envelope listens for the end; Node would take that for a leak.
     setMaxListeners(0, signal)
     return batch.map((delivery) => handle(parts, delivery, signal))
@@ -37,7 +37,7 @@ export function createRawHandler(parts: RawConsumerParts) {
 }
 
 /** Never rejects: an envelope that fails for whatever reason does not decide for its neighbours. */
-async function handle(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<Verdict> {
+async function handle(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
   let raw: RawEnvelope | undefined
   try {
     raw = decodeRawEnvelope(delivery.body)
@@ -103,7 +103,7 @@ export interface ProcessedConsumerParts {
 
 /** The handler of processed envelopes: a batch is one insert, and what ClickHouse has durably is acknowledged. */
 export function createProcessedHandler(parts: ProcessedConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Verdict[]> => {
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly MessageResult[]> => {
     const decoded = batch.map((delivery) => decode(parts, delivery))
     const rows = decoded.filter((row): row is EnvelopeRow => 'envelopeId' in row)
     const outcomes = rows.length === 0 ? [] : await store(parts, rows, signal)
@@ -112,7 +112,7 @@ export function createProcessedHandler(parts: ProcessedConsumerParts) {
   }
 }
 
-function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery): EnvelopeRow | Verdict {
+function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery): EnvelopeRow | MessageResult {
   try {
     const messageId = delivery.header(REPLAY_HEADERS.messageId) ?? delivery.header('Nats-Msg-Id')
     const envelopeId = messageId ?? `${processedStream}:${delivery.streamSequence}`
@@ -151,7 +151,7 @@ async function store(
   }
 }
 
-function verdictOnRow({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): Verdict {
+function verdictOnRow({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): MessageResult {
   if (outcome?.kind === 'stored') {
     analyticsMetrics.stored.inc()
     const delayMicros = Number(now() - envelope.occurredAt)

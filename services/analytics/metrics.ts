@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { EvaluationPool } from '../../src/cel/evaluation-pool.ts'
-import type { Verdict } from '../../src/nats/consumer.ts'
+import type { MessageResult } from '../../src/nats/delivery.ts'
 import type { Failure } from './raw-envelope-processor.ts'
 
 const DELAY_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 60, 300, 3600]
@@ -65,7 +65,7 @@ export function observePool(pool: EvaluationPool): Gauge {
 }
 
 /** The broker's side of a failure; counts it. */
-export function verdictOn({ kind, cause, reason }: Failure): Verdict {
+export function verdictOn({ kind, cause, reason }: Failure): MessageResult {
   analyticsMetrics.failed.inc({ cause, outcome: kind })
   return { kind, reason }
 }

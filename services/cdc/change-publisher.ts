@@ -101,7 +101,7 @@ export class ChangePublisher {
   /** Rejects what is not stored yet. */
   async close(): Promise<void> {
     this.stop()
-    await this.#publisher?.close()
+    this.#publisher?.close()
   }
 
   /** Throws a ConversionError when the change cannot become an event and there are no dead letters. */
@@ -140,7 +140,7 @@ export class ChangePublisher {
 
   #onRefused(publisher: OrderedPublisher, { messageId }: Publication, error: unknown): void {
     if (this.#publisher === publisher) this.#publisher = undefined
-    void publisher.close()
+    publisher.close()
     if (!(error instanceof PublishError) || this.#options.deadLetter === undefined) return
     const never = error.code === 'too_large' || error.code === 'refused' || error.code === 'invalid'
     if (never) this.#undeliverable.set(messageId, error.message)

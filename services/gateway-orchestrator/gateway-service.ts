@@ -15,7 +15,8 @@ import type {
 } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import type { GatewayRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { type Delivery, runConsumer, type Verdict } from '../../src/nats/consumer.ts'
+import { runConsumer } from '../../src/nats/consumer.ts'
+import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
@@ -96,7 +97,7 @@ export class GatewayService {
     return { gateways: this.#store.list().map((process) => describeProcess(process, performance.now())) }
   }
 
-  async #take(delivery: Delivery): Promise<Verdict> {
+  async #take(delivery: Delivery): Promise<MessageResult> {
     try {
       await this.#orchestrator.handle(gatewayEventOf(delivery))
       return { kind: 'ack' }

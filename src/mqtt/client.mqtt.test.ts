@@ -3,7 +3,7 @@ import { expect, inject, it, onTestFinished } from 'vitest'
 import { freePort, startMqtt } from '../../test/rig/servers.ts'
 import { connectMqttPublisher, type MqttMessage, type MqttSubscriptionOptions, runMqttSubscription } from './client.ts'
 
-/** Values that come one by one and are awaited one by one. */
+/** A queue of values to await one by one. */
 class Queue<T> {
   readonly #values: T[] = []
   readonly #takers: ((value: T) => void)[] = []
@@ -28,7 +28,7 @@ async function publisherTo(brokerUrl: string) {
   return publisher
 }
 
-/** A subscription that is told what to do with each message; `stop` resolves when it has ended. */
+/** A subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
 function subscribe(options: Pick<MqttSubscriptionOptions, 'brokerUrl' | 'topicFilter' | 'clientId'>) {
   const messages = new Queue<{ message: MqttMessage; acknowledge: () => void }>()
   const states = new Queue<string>()
@@ -49,7 +49,7 @@ function subscribe(options: Pick<MqttSubscriptionOptions, 'brokerUrl' | 'topicFi
   return { messages, states, ended, stop }
 }
 
-it('G-8 brings topic and bytes of each message, in order', async () => {
+it('G-8 passes topic and payload of each message in order', async () => {
   const brokerUrl = urlOf(inject('mqtt'))
   const organization = randomUUID()
   const subscription = subscribe({ brokerUrl, topicFilter: `${organization}/+`, clientId: randomUUID() })
@@ -66,7 +66,7 @@ it('G-8 brings topic and bytes of each message, in order', async () => {
   await subscription.stop()
 })
 
-it('G-8 a message whose handling was not finished comes again to the same client', async () => {
+it('G-8 an unacknowledged message is redelivered to the same client id', async () => {
   const brokerUrl = urlOf(inject('mqtt'))
   const place = { brokerUrl, topicFilter: `${randomUUID()}/+`, clientId: randomUUID() }
   const first = subscribe(place)
@@ -83,13 +83,13 @@ it('G-8 a message whose handling was not finished comes again to the same client
   await second.stop()
 })
 
-it('G-9 rejects when nobody listens at the first attempt', async () => {
+it('G-9 rejects when the first connection is refused', async () => {
   const brokerUrl = `mqtt://127.0.0.1:${await freePort()}`
   const subscription = subscribe({ brokerUrl, topicFilter: 'x/+', clientId: randomUUID() })
   await expect(subscription.ended).rejects.toThrow('ECONNREFUSED')
 })
 
-it('G-9 goes on by itself when the broker was away', async () => {
+it('G-9 subscribes again after a restart of the broker', async () => {
   const broker = await startMqtt()
   onTestFinished(() => broker[Symbol.asyncDispose]())
   const subscription = subscribe({ brokerUrl: urlOf(broker), topicFilter: 'o1/+', clientId: randomUUID() })

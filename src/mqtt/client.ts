@@ -10,14 +10,14 @@ export interface MqttSubscriptionOptions {
   readonly brokerUrl: string
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** PEM of the authority that signed the broker's certificate, where the system does not know it. */
+  /** PEM of the CA of the broker's certificate; the system's CAs by default. */
   readonly ca?: string | undefined
-  /** The same for the same subscriber, always: the broker keeps what arrives at QoS 1 while it is away. */
+  /** Must be stable: the broker keeps messages at QoS 1 for it while it is disconnected. */
   readonly clientId: string
   readonly topicFilter: string
-  /** The broker gets its acknowledgement after this resolves; one message at a time, in the order of the broker. */
+  /** Called for one message at a time, in order; the broker is acknowledged when it resolves. */
   readonly onMessage: (message: MqttMessage) => Promise<void>
-  /** Connected, and the broker granted the subscription; also after each reconnection. */
+  /** The broker granted the subscription, at the start or after a reconnect. */
   readonly onSubscribed: () => void
   readonly onConnectionLost: (reason: string) => void
 }
@@ -26,8 +26,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 const RECONNECT_PERIOD_MS = 1_000
 
 /**
- * Subscribes at QoS 1 with a session that outlives the connection, until the signal aborts. Rejects if the broker cannot be
- * reached the first time, refuses the client or refuses the subscription; after the first success it reconnects by itself.
+ * Subscribes at QoS 1 with a persistent session until the signal aborts. Rejects if the first connection fails, or the broker
+ * refuses the client or the subscription. After the first success it reconnects automatically.
  */
 export function runMqttSubscription(options: MqttSubscriptionOptions, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -37,14 +37,14 @@ export function runMqttSubscription(options: MqttSubscriptionOptions, signal: Ab
     let ended = false
     let lastError: Error | null = null
 
-    const end = (error: Error | null): void => {
+    const end = (error?: unknown): void => {
       if (ended) return
       ended = true
       signal.removeEventListener('abort', onAbort)
-      // An unacknowledged message stays with the broker: a closed connection sends no PUBACK.
-      client.end(true, () => (error ? reject(error) : resolve()))
+      // The broker keeps an unacknowledged message: a closed connection sends no PUBACK.
+      client.end(true, () => (error === undefined ? resolve() : reject(error)))
     }
-    const onAbort = (): void => end(null)
+    const onAbort = (): void => end()
     signal.addEventListener('abort', onAbort, { once: true })
 
     client.handleMessage = (packet, acknowledge) => deliver(options, packet, acknowledge, end)
@@ -54,8 +54,8 @@ export function runMqttSubscription(options: MqttSubscriptionOptions, signal: Ab
         subscribed = true
         options.onSubscribed()
       } catch (error) {
-        // A connection that broke meanwhile subscribes again when it is back.
-        if (client.connected) end(errorOf(error))
+        // A connection lost meanwhile subscribes again after the reconnect.
+        if (client.connected) end(error)
       }
     }
     client.on('connect', () => void onConnect())
@@ -67,7 +67,7 @@ export function runMqttSubscription(options: MqttSubscriptionOptions, signal: Ab
       if (ended) return
       const reason = lastError?.message ?? 'the connection was closed'
       if (subscribed) options.onConnectionLost(reason)
-      else end(lastError ?? new Error(`no connection to ${brokerAddress(options.brokerUrl)}: ${reason}`))
+      else end(lastError ?? new Error(`no connection to ${new URL(options.brokerUrl).host}: ${reason}`))
     })
   })
 }
@@ -101,42 +101,30 @@ function deliver(
   options: MqttSubscriptionOptions,
   packet: IPublishPacket,
   acknowledge: (error?: Error) => void,
-  end: (error: Error) => void,
+  end: (error: unknown) => void,
 ): void {
   const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
-  options.onMessage({ topic: packet.topic, payload }).then(
-    () => acknowledge(),
-    (error: unknown) => end(errorOf(error)),
-  )
+  options.onMessage({ topic: packet.topic, payload }).then(() => acknowledge(), end)
 }
 
-/** A broker says no with 128 in the SUBACK (MQTT 3.1.1, 3.9.3), with 128 and above in MQTT 5. */
+/** A broker refuses with 128 in the SUBACK (MQTT 3.1.1, 3.9.3), in MQTT 5 with 128 or more. */
 async function subscribe(client: MqttClient, topicFilter: string): Promise<void> {
   const grants = await client.subscribeAsync(topicFilter, { qos: 1 })
   if (grants.some((grant) => grant.qos >= 128)) throw new Error(`the broker refused the subscription to ${topicFilter}`)
 }
 
-/** CONNACK return codes 1 to 5 (MQTT 3.1.1, 3.2.2.3) come as numbers, failures of the network as names such as ECONNREFUSED. */
+/** CONNACK return codes (MQTT 3.1.1, 3.2.2.3) are numbers, network errors are names such as ECONNREFUSED. */
 function isRefusal(error: Error): boolean {
   return 'code' in error && typeof error.code === 'number'
 }
 
-function errorOf(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
-}
-
-/** Host and port of a broker's URL, without its credentials. */
-function brokerAddress(brokerUrl: string): string {
-  return new URL(brokerUrl).host
-}
-
-/** Publishes at QoS 1: `publish` resolves when the broker has taken the message. */
+/** Publishes at QoS 1: `publish` resolves when the broker acknowledged the message. */
 export interface MqttPublisher {
   publish(topic: string, payload: Uint8Array): Promise<void>
   close(): Promise<void>
 }
 
-/** Connects to a broker; rejects if it does not answer. Reconnects by itself afterwards. */
+/** Connects to a broker; rejects if the first connection fails. Reconnects automatically afterwards. */
 export async function connectMqttPublisher(options: {
   readonly brokerUrl: string
   readonly clientId: string

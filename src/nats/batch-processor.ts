@@ -1,46 +1,78 @@
 import { messageOf } from '../domain/errors.ts'
-import type { ConsumerOptions } from './consumer.ts'
+import type { NatsClient } from './connection.ts'
 import { publishDeadLetter } from './dead-letters.ts'
-import type { PendingVerdict, PulledMessage, Verdict } from './delivery.ts'
+import type { Delivery, MessageResult, PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type ClosableProducer } from './producer.ts'
 
+export interface ConsumerOptions {
+  readonly client: NatsClient
+  /** For the headers of dead letters and the log. */
+  readonly service: string
+  readonly stream: string
+  readonly durable: string
+  /** Must lie within the stream's subjects, or starting fails. */
+  readonly filterSubject: string
+  /** The handler is called with this many messages, or with those that arrive within `batchWaitMs` after the first. */
+  readonly batchSize: number
+  readonly batchWaitMs: number
+  /** Default 5. */
+  readonly maxDeliver?: number
+  /** Time after which another instance gets the messages of a crashed one; extended while the handler works. Default 10,000 ms. */
+  readonly ackWaitMs?: number
+  /** Default 4 × batchSize. */
+  readonly maxAckPending?: number
+  /** Delay before the second attempt; doubled for each further one, up to a minute. Default 1,000 ms. */
+  readonly retryDelayMs?: number
+  /** Interval at which the consumer's lag is read from the server. Default 10,000 ms. */
+  readonly observeIntervalMs?: number
+  /** Maximum number of messages whose results are still pending promises; at the limit no further batch starts. Default 1000. */
+  readonly maxOpen?: number
+  /** Time limit for the current batch after the consumer is stopped. Default 8,000 ms. */
+  readonly stopTimeoutMs?: number
+  /**
+   * Returns the result of each message by its index. If it throws, every message of the batch is retried with the error's
+   * message as the reason. A result that is a promise is awaited separately while further batches are handled, as long as fewer
+   * than `maxOpen` are pending. The signal aborts only when the time for a graceful stop is over.
+   */
+  handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
+}
+
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
+const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned no result' }
 
-/** What waits for its turn behind the batch in hand. */
+/** Messages that wait behind the current batch. */
 interface Backlog {
   readonly buffered: readonly PulledMessage[]
 }
 
-/** `isTold`: the log has it already, for the whole batch. */
-type OwnVerdict = Verdict & { readonly isTold?: boolean }
+/** `logged`: the reason is in the log already, for the whole batch. */
+type LoggedResult = MessageResult & { readonly logged?: boolean }
+type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 
-interface Retry {
-  readonly message: PulledMessage
-  readonly reason: string
-}
-
-/** Hands batches to the handler and carries out its verdicts, while the acknowledgement deadlines of all are extended. */
-export class BatchHandling {
+/** Passes batches to the handler, carries out its results, and extends the ack deadlines of all messages meanwhile. */
+export class BatchProcessor {
   readonly #options: ConsumerOptions
   readonly #backlog: Backlog
   readonly #producer: ClosableProducer
   readonly #maxDeliver: number
-  readonly #overtime = new AbortController()
-  readonly #keepTimer: NodeJS.Timeout
-  readonly #offStop: () => void
   readonly #maxOpen: number
-  #overtimeTimer: NodeJS.Timeout | undefined
-  /** Handed over and not answered. */
-  readonly #inHand = new Set<PulledMessage>()
-  /** Answers that are still to come. */
+  /** Aborts when the time for a graceful stop is over. */
+  readonly #stopTimeout = new AbortController()
+  readonly #extendTimer: NodeJS.Timeout
+  readonly #offStop: () => void
+  #stopTimer: NodeJS.Timeout | undefined
+  /** Passed to the handler and not answered. */
+  readonly #inProgress = new Set<PulledMessage>()
+  /** Number of pending results. */
   #open = 0
   #stopped = false
-  /** To be acknowledged in a moment. */
+  /** To be acknowledged in this turn of the event loop. */
   #acknowledged: PulledMessage[] = []
+  /** To be logged in this turn of the event loop. */
+  #retries: { readonly message: PulledMessage; readonly reason: string }[] = []
   #wake: () => void = () => {}
-  #retries: Retry[] = []
 
   constructor(options: ConsumerOptions, ackWaitMs: number, backlog: Backlog, stopping: AbortSignal) {
     this.#options = options
@@ -48,154 +80,137 @@ export class BatchHandling {
     this.#maxDeliver = options.maxDeliver ?? 5
     this.#maxOpen = options.maxOpen ?? MAX_OPEN
     this.#producer = createProducer(options.client)
-    this.#keepTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
+    this.#extendTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
     const onStop = (): void => {
-      const stopTimeoutMs = options.stopTimeoutMs ?? 8000
-      this.#overtimeTimer = setTimeout(() => this.#endOvertime(), stopTimeoutMs)
+      this.#stopTimer = setTimeout(() => {
+        this.#stopTimeout.abort()
+        this.#wake()
+      }, options.stopTimeoutMs ?? 8000)
     }
     stopping.addEventListener('abort', onStop, { once: true })
     this.#offStop = () => stopping.removeEventListener('abort', onStop)
   }
 
-  /**
-   * Resolves when a further batch can be handled. Never rejects: every message is answered, or comes again after its deadline.
-   */
+  /** Resolves when a further batch can be handled. Never rejects: a message without an answer is redelivered after its deadline. */
   async handle(batch: readonly PulledMessage[]): Promise<void> {
-    for (const message of batch) this.#inHand.add(message)
+    for (const message of batch) this.#inProgress.add(message)
     this.#observe(batch)
     const usual: PulledMessage[] = []
     for (const message of batch) {
       if (message.attempt <= this.#maxDeliver) usual.push(message)
-      else await this.#handleSuspect(message)
+      else await this.#processInIsolation(message)
     }
-    await this.#handleTogether(usual)
-    await this.#fewerOpenThan(this.#maxOpen)
+    await this.#process(usual)
+    await this.#waitForCapacity(this.#maxOpen)
   }
 
-  /** Resolves when every message that was handed over is answered, or the time for that is over. */
+  /** Resolves when every message passed to the handler is answered, or the time for a graceful stop is over. */
   async settled(): Promise<void> {
-    await this.#fewerOpenThan(1)
+    await this.#waitForCapacity(1)
   }
 
-  /** What is answered from now on comes again all the same. */
+  /** Messages without an answer are redelivered from now on. */
   stop(): void {
     this.#stopped = true
-    clearInterval(this.#keepTimer)
-    clearTimeout(this.#overtimeTimer)
+    clearInterval(this.#extendTimer)
+    clearTimeout(this.#stopTimer)
     this.#offStop()
     this.#producer.close()
   }
 
   /**
-   * Came more often than it should, so its last attempts ended without a verdict: the process died with it, or with another
-   * message of its batch. Alone it harms no neighbour; and at twice the number it is given up without another try.
+   * A message with more attempts than allowed had no result in its last ones: the process crashed on it, or on another message
+   * of its batch. It is processed alone to protect the others, and becomes a dead letter at twice the allowed attempts.
    */
-  async #handleSuspect(message: PulledMessage): Promise<void> {
+  async #processInIsolation(message: PulledMessage): Promise<void> {
     if (message.attempt <= 2 * this.#maxDeliver) {
-      await this.#handleTogether([message])
+      await this.#process([message])
       return await this.settled()
     }
-    await this.#conclude(message, {
-      kind: 'dead_letter',
-      reason: `delivered ${message.attempt - 1} times and never answered: the service ended while it had it`,
-    })
+    const reason = `delivered ${message.attempt - 1} times and never acknowledged; the worker probably crashed`
+    await this.#conclude(message, { kind: 'dead_letter', reason })
   }
 
-  /** Answers at once what has its verdict, and goes on without the rest. */
-  async #handleTogether(batch: readonly PulledMessage[]): Promise<void> {
+  /** Answers the messages that have a result; does not wait for pending results. */
+  async #process(batch: readonly PulledMessage[]): Promise<void> {
     if (batch.length === 0) return
     const endTimer = natsMetrics.batchSeconds.startTimer({ durable: this.#options.durable })
-    const verdicts = await this.#verdictsOn(batch)
-    const now: Promise<void>[] = []
+    const results = await this.#callHandler(batch)
+    const concluding: Promise<void>[] = []
     let pending = 0
     const onAnswer = (): void => {
       if (--pending === 0) endTimer()
     }
-    // No iterator, and no promise for what is acknowledged at once: this is the path of every message.
+    // Hot path: no iterator, and no promise for a message that is acknowledged immediately.
     for (let index = 0; index < batch.length; index += 1) {
       const message = batch[index]
-      const verdict = verdicts[index]
+      const result = results[index]
       if (message === undefined) break
-      if (verdict instanceof Promise) {
+      if (result instanceof Promise) {
         pending += 1
-        this.#concludeLater(message, verdict, onAnswer)
+        this.#concludeLater(message, result, onAnswer)
       } else {
-        const concluded = this.#conclude(message, verdict)
-        if (concluded !== undefined) now.push(concluded)
+        const concluded = this.#conclude(message, result)
+        if (concluded !== undefined) concluding.push(concluded)
       }
     }
-    await Promise.all(now)
+    await Promise.all(concluding)
     if (pending === 0) endTimer()
   }
 
-  #concludeLater(message: PulledMessage, pending: Promise<Verdict>, onAnswer: () => void): void {
+  #concludeLater(message: PulledMessage, pending: Promise<MessageResult>, onAnswer: () => void): void {
     this.#open++
     const onConcluded = (): void => {
       this.#open--
       this.#wake()
       onAnswer()
     }
-    const conclude = (verdict: Verdict): void => {
-      const concluded = this.#conclude(message, verdict)
+    const conclude = (result: MessageResult): void => {
+      const concluded = this.#conclude(message, result)
       if (concluded === undefined) onConcluded()
       else void concluded.then(onConcluded)
     }
     pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: messageOf(error) }))
   }
 
-  /** Undefined when it has been done at once. The promise never rejects. */
-  #conclude(message: PulledMessage, verdict: OwnVerdict | undefined): Promise<void> | undefined {
+  /** Undefined if it completed synchronously. The promise never rejects. */
+  #conclude(message: PulledMessage, result: LoggedResult = NO_RESULT): Promise<void> | undefined {
     if (this.#stopped) return undefined
-    if (verdict?.kind !== 'ack') return this.#concludeUnusual(message, verdict)
+    if (result.kind !== 'ack') return this.#concludeFailed(message, result)
     this.#acknowledge(message)
     return undefined
   }
 
-  async #concludeUnusual(message: PulledMessage, verdict: Exclude<OwnVerdict, { kind: 'ack' }> | undefined) {
+  async #concludeFailed(message: PulledMessage, result: FailedResult): Promise<void> {
     await this.#untilConnected()
-    await this.#carryOut(message, verdict)
-    this.#inHand.delete(message)
+    const { kind, reason, logged = false } = result
+    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) await this.#deadLetter(message, reason)
+    else this.#retry(message, reason, logged)
+    this.#inProgress.delete(message)
   }
 
-  #endOvertime(): void {
-    this.#overtime.abort()
-    this.#wake()
-  }
-
-  async #fewerOpenThan(limit: number): Promise<void> {
-    while (this.#open + this.#acknowledged.length >= limit && !this.#overtime.signal.aborted) {
+  async #waitForCapacity(limit: number): Promise<void> {
+    while (this.#open + this.#acknowledged.length >= limit && !this.#stopTimeout.signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
     }
   }
 
-  async #verdictsOn(batch: readonly PulledMessage[]): Promise<readonly (PendingVerdict | OwnVerdict)[]> {
+  async #callHandler(batch: readonly PulledMessage[]): Promise<readonly (LoggedResult | Promise<MessageResult>)[]> {
     const { durable, client } = this.#options
     try {
-      const verdicts = await this.#options.handle(batch, this.#overtime.signal)
-      if (verdicts.length === batch.length) return verdicts
-      throw new Error(`the handler gave ${verdicts.length} verdicts for ${batch.length} messages`)
+      const results = await this.#options.handle(batch, this.#stopTimeout.signal)
+      if (results.length === batch.length) return results
+      throw new Error(`the handler returned ${results.length} results for ${batch.length} messages`)
     } catch (error) {
       const reason = messageOf(error)
-      client.logger.error({ durable, messages: batch.length, err: error }, `a batch failed and is retried: ${reason}`)
-      return batch.map((): OwnVerdict => ({ kind: 'retry', reason, isTold: true }))
+      client.logger.error({ durable, messages: batch.length, err: error }, `batch failed, retrying: ${reason}`)
+      return batch.map((): LoggedResult => ({ kind: 'retry', reason, logged: true }))
     }
   }
 
-  async #carryOut(message: PulledMessage, verdict: Exclude<OwnVerdict, { kind: 'ack' }> | undefined): Promise<void> {
-    switch (verdict?.kind) {
-      case 'dead_letter':
-        return await this.#deadLetter(message, verdict.reason)
-      case 'retry':
-        if (message.attempt >= this.#maxDeliver) return await this.#deadLetter(message, verdict.reason)
-        return this.#retry(message, verdict.reason, verdict.isTold)
-      case undefined:
-        return this.#retry(message, 'the handler gave no verdict')
-    }
-  }
-
-  /** With all others of this turn of the event loop: a write to NATS costs more than a message. */
+  /** Acknowledges together with all others of this turn of the event loop, because a write costs more than a message. */
   #acknowledge(message: PulledMessage): void {
     if (this.#acknowledged.push(message) === 1) setImmediate(() => void this.#sendAcknowledgements())
   }
@@ -206,25 +221,22 @@ export class BatchHandling {
     this.#acknowledged = []
     for (const message of messages) {
       message.ack()
-      this.#inHand.delete(message)
+      this.#inProgress.delete(message)
     }
     natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'ack' }, messages.length)
     this.#wake()
   }
 
-  /** An answer that is sent while NATS is away is lost, and the message would be handled a second time. */
+  /** An answer sent while NATS is disconnected is lost, and the message would be handled a second time. */
   async #untilConnected(): Promise<void> {
     const { link } = this.#options.client
-    if (!link.connected) await link.untilConnected(this.#overtime.signal).catch(() => {})
+    if (!link.connected) await link.untilConnected(this.#stopTimeout.signal).catch(() => {})
   }
 
-  #retry(message: PulledMessage, reason: string, isTold = false): void {
-    const { durable } = this.#options
+  #retry(message: PulledMessage, reason: string, logged: boolean): void {
     message.nak(this.#delayAfter(message))
-    natsMetrics.consumed.inc({ durable, outcome: 'retry' })
-    if (isTold) return
-    if (this.#retries.length === 0) setImmediate(() => this.#tellRetries())
-    this.#retries.push({ message, reason })
+    natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'retry' })
+    if (!logged && this.#retries.push({ message, reason }) === 1) setImmediate(() => this.#logRetries())
   }
 
   #delayAfter({ attempt }: PulledMessage): number {
@@ -232,27 +244,25 @@ export class BatchHandling {
     return Math.min(retryDelayMs * 2 ** (attempt - 1), MAX_RETRY_DELAY_MS)
   }
 
-  /** One line for those of one moment, with the first message's ids: they can be many and fail for one cause. */
-  #tellRetries(): void {
+  /** Logs one line, with the ids of the first message: there can be many, with one cause. */
+  #logRetries(): void {
     const retries = this.#retries
     this.#retries = []
     const [first] = retries
     if (first === undefined) return
     const ids = this.#idsOf(first.message)
-    this.#options.client.logger.warn({ ...ids, messages: retries.length }, `to be retried: ${first.reason}`)
+    this.#options.client.logger.warn({ ...ids, messages: retries.length }, `retrying: ${first.reason}`)
   }
 
-  /** The message is terminated only when its dead letter is stored (N-4); until then it stays ours. */
+  /** The message is terminated only when its dead letter is stored; otherwise it is redelivered. */
   async #deadLetter(message: PulledMessage, reason: string): Promise<void> {
     const { client, durable } = this.#options
     try {
-      await publishDeadLetter(this.#producer, this.#options, message, reason, this.#overtime.signal)
+      await publishDeadLetter(this.#producer, this.#options, message, reason, this.#stopTimeout.signal)
     } catch (error) {
       message.nak(this.#delayAfter(message))
-      client.logger.error(
-        this.#idsOf(message),
-        `cannot store the dead letter, the message is kept: ${messageOf(error)}`,
-      )
+      const text = `cannot store the dead letter; the message will be redelivered: ${messageOf(error)}`
+      client.logger.error(this.#idsOf(message), text)
       return
     }
     message.term()
@@ -262,8 +272,8 @@ export class BatchHandling {
 
   #extendDeadlines(): void {
     if (!this.#options.client.link.connected) return
-    for (const message of this.#inHand) message.grow()
-    for (const message of this.#backlog.buffered) message.grow()
+    for (const message of this.#inProgress) message.extendAckDeadline()
+    for (const message of this.#backlog.buffered) message.extendAckDeadline()
   }
 
   #observe(batch: readonly PulledMessage[]): void {

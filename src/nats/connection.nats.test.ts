@@ -8,7 +8,7 @@ import { connectNats } from './connection.ts'
 const soon = () => AbortSignal.timeout(5000)
 
 describe('connection', () => {
-  test('R-6 NATS that does not answer is one line with its address and without its password', async () => {
+  test('R-6 reports an unreachable NATS in one line with its address and without its password', async () => {
     const port = await freePort()
     const { logger } = probeLog()
     const url = `nats://ponix:hunter2@127.0.0.1:${port}`
@@ -18,7 +18,7 @@ describe('connection', () => {
     expect(String(error)).not.toContain('hunter2')
   })
 
-  test('R-6 a server that accepts and says nothing is waited for no longer than the time', async () => {
+  test('R-6 waits for a silent server no longer than the timeout', async () => {
     const silent = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => silent.once('listening', resolve))
     const address = silent.address()
@@ -29,7 +29,7 @@ describe('connection', () => {
     silent.close()
   })
 
-  test('R-6 NATS that comes up while a service waits is connected to', async () => {
+  test('R-6 connects to NATS that starts while a service waits', async () => {
     await using server = await startNats()
     await server.stop()
     const log = probeLog()
@@ -40,22 +40,22 @@ describe('connection', () => {
     await expect(client.ping(soon())).resolves.toBeUndefined()
   })
 
-  test('R-5 N-6 NATS away: the readiness check fails at once, and passes when it is back; each is said once', async () => {
+  test('R-5 N-6 the readiness check fails while NATS is down and passes after; each change is logged once', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)
     await client.ping(soon())
     await server.kill()
-    await log.line('NATS went away; reconnecting')
+    await log.line('NATS disconnected; reconnecting')
     await expect(client.ping(soon())).rejects.toThrow('not connected to NATS')
     await server.start()
-    await log.line('NATS is back')
+    await log.line('NATS reconnected')
     await client.ping(soon())
-    expect(log.count('NATS went away')).toBe(1)
-    expect(log.count('NATS is back')).toBe(1)
+    expect(log.count('NATS disconnected')).toBe(1)
+    expect(log.count('NATS reconnected')).toBe(1)
   })
 
-  test('N-7 draining sends what is buffered, closes, and can be asked twice; nothing is said of it', async () => {
+  test('N-7 drain sends buffered messages, closes, can be called twice, and logs nothing', async () => {
     await using watcher = await connectTo(inject('nats').url)
     const log = probeLog()
     const client = await connectTo(inject('nats').url, log.logger)
@@ -72,12 +72,12 @@ describe('connection', () => {
     expect(log.lines.filter(({ level }) => level !== 'debug')).toEqual([])
   })
 
-  test('N-7 draining while NATS is away closes all the same', async () => {
+  test('N-7 drain closes the connection while NATS is down', async () => {
     await using server = await startNats()
     const log = probeLog()
     const client = await connectTo(server.url, log.logger)
     await server.kill()
-    await log.line('NATS went away')
+    await log.line('NATS disconnected')
     await client.drain()
     expect(client.connection.isClosed()).toBe(true)
   })

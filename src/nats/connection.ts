@@ -8,34 +8,34 @@ import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
 
-export interface NatsOptions {
-  /** One URL, or several of one cluster separated by commas; user and password, or a token, may be in it. */
+export interface NatsOptions extends ClientIdentity {
+  /** One URL, or several of one cluster separated by commas; may contain user and password, or a token. */
   readonly url: string
-  /** The connection's name, seen in NATS' monitoring. */
-  readonly name: string
   readonly startupTimeoutMs: number
-  readonly logger: Logger
-  readonly signal?: AbortSignal
 }
 
-/** One connection that reconnects for ever; says once when NATS went away and once when it is back (N-6). */
+/** The connection options from a service's environment. */
+export function natsOptions(environment: CommonEnvironment & NatsEnvironment, client: ClientIdentity): NatsOptions {
+  return { url: environment.PONIX_NATS_URL, startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS, ...client }
+}
+
+/** One connection that reconnects without limit and logs each loss and each reconnect once. */
 export interface NatsClient extends AsyncDisposable {
   readonly connection: NatsConnection
   readonly jetstream: JetStreamClient
   readonly manager: JetStreamManager
   readonly logger: Logger
-  /** Whether NATS is there now, and who wants to know when that changes. */
   readonly link: NatsLink
   /** Rejects unless JetStream answers: a readiness check. */
   ping(signal: AbortSignal): Promise<void>
-  /** Sends what is buffered and closes. */
+  /** Sends buffered messages and closes the connection. */
   drain(): Promise<void>
 }
 
 const DIAL_TIMEOUT_MS = 5000
 const PING_INTERVAL_MS = 10_000
 
-/** Connects with backoff (R-6); throws a StartupError when NATS or its JetStream does not answer in time, or refuses us. */
+/** Connects with backoff; throws a StartupError when NATS or JetStream does not answer in time or refuses the credentials. */
 export async function connectNats(options: NatsOptions): Promise<NatsClient> {
   const { logger, signal } = options
   const target = parseTarget(options.url)
@@ -49,7 +49,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsClient> {
       } catch (error) {
         await connection.close()
         if (!/jetstream is not enabled/i.test(messageOf(error))) throw error
-        throw new Error('it runs without JetStream; start nats-server with -js', { cause: error })
+        throw new Error('JetStream is not enabled; start nats-server with -js', { cause: error })
       }
     },
   )
@@ -85,7 +85,7 @@ async function dial(target: Target, name: string): Promise<NatsConnection> {
       maxReconnectAttempts: -1,
       reconnectDelayHandler: () => 100 + Math.random() * 200,
       ignoreAuthErrorAbort: true,
-      // The client builds an Error for every request otherwise, to have a stack trace in case it fails.
+      // Otherwise the client creates an Error per request for its stack trace.
       noAsyncTraces: true,
     })
   } catch (error) {
@@ -102,7 +102,7 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
     try {
       if (link.connected) return await connection.drain()
     } catch (error) {
-      logger.warn(`NATS went away while the connection was drained: ${messageOf(error)}`)
+      logger.warn(`NATS disconnected during the drain: ${messageOf(error)}`)
     }
     await connection.close()
   }
@@ -121,16 +121,16 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
   }
 }
 
-/** What the work comes to, or the signal's reason when that aborts first. */
+/** Resolves like `work`, or rejects with the signal's reason if that aborts first. */
 export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted()
   let onAbort = (): void => {}
-  const cut = new Promise<never>((_resolve, reject) => {
+  const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
   })
   try {
-    return await Promise.race([work, cut])
+    return await Promise.race([work, aborted])
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
@@ -138,12 +138,12 @@ export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Prom
 
 type LinkListener = (connected: boolean) => void
 
-/** Whether NATS is there. Says once that it went away and once that it is back (N-6). */
+/** Whether NATS is connected; notifies listeners of changes. */
 export class NatsLink {
   readonly #connection: NatsConnection
   readonly #logger: Logger
   readonly #listeners = new Set<LinkListener>()
-  #awaySince: number | undefined
+  #disconnectedAt: number | undefined
   #released = false
 
   constructor(connection: NatsConnection, logger: Logger) {
@@ -154,12 +154,12 @@ export class NatsLink {
   }
 
   /**
-   * Whether what is published now can reach NATS. The client library reports a lost connection a little late and throws away
-   * what was published meanwhile when it starts to dial; from then on, until the new server has introduced itself, there is
-   * no `info`. So a publication while this is true is either sent, or lost before `onChange` reports the connection again.
+   * Whether a publication can reach NATS now. The client library reports a lost connection late, and when it starts to dial it
+   * discards what was published meanwhile; from then until the new server has sent its INFO, `info` is undefined. So a
+   * publication while this is true is either sent, or lost before `onChange` reports the reconnect.
    */
   get connected(): boolean {
-    return this.#awaySince === undefined && this.#connection.info !== undefined && !this.#connection.isClosed()
+    return this.#disconnectedAt === undefined && this.#connection.info !== undefined && !this.#connection.isClosed()
   }
 
   /** Calls the listener at every change until the returned function is called. */
@@ -168,29 +168,24 @@ export class NatsLink {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Resolves when NATS is there; rejects with the signal's reason. */
+  /** Resolves when NATS is connected; rejects with the signal's reason. */
   async untilConnected(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.connected) return
-    await new Promise<void>((resolve, reject) => {
-      const settle = (done: () => void): void => {
-        off()
-        signal.removeEventListener('abort', onAbort)
-        done()
-      }
-      const onAbort = (): void => settle(() => reject(signal.reason))
-      const off = this.onChange((connected) => {
-        if (connected) settle(resolve)
+    let off = (): void => {}
+    const connected = new Promise<void>((resolve) => {
+      off = this.onChange((isConnected) => {
+        if (isConnected) resolve()
       })
-      signal.addEventListener('abort', onAbort, { once: true })
     })
+    await withSignal(signal, connected).finally(off)
   }
 
-  /** The connection is about to be closed on purpose: nothing is said of it any more. */
+  /** Stops reporting before an intended close. */
   release(): void {
     if (this.#released) return
     this.#released = true
-    if (this.#awaySince === undefined) natsMetrics.connected.dec()
+    if (this.#disconnectedAt === undefined) natsMetrics.connected.dec()
   }
 
   async #watch(): Promise<void> {
@@ -199,17 +194,17 @@ export class NatsLink {
 
   #onStatus(status: Status): void {
     if (this.#released) return
-    if (status.type === 'disconnect' && this.#awaySince === undefined) {
-      this.#awaySince = performance.now()
+    if (status.type === 'disconnect' && this.#disconnectedAt === undefined) {
+      this.#disconnectedAt = performance.now()
       natsMetrics.connected.dec()
-      this.#logger.warn({ server: status.server }, 'NATS went away; reconnecting')
+      this.#logger.warn({ server: status.server }, 'NATS disconnected; reconnecting')
       this.#notify(false)
-    } else if (status.type === 'reconnect' && this.#awaySince !== undefined) {
-      const seconds = Math.round((performance.now() - this.#awaySince) / 100) / 10
-      this.#awaySince = undefined
+    } else if (status.type === 'reconnect' && this.#disconnectedAt !== undefined) {
+      const seconds = Math.round((performance.now() - this.#disconnectedAt) / 100) / 10
+      this.#disconnectedAt = undefined
       natsMetrics.connected.inc()
       natsMetrics.reconnects.inc()
-      this.#logger.info({ server: status.server }, `NATS is back after ${seconds} s`)
+      this.#logger.info({ server: status.server }, `NATS reconnected after ${seconds} s`)
       this.#notify(true)
     } else if (status.type === 'error') {
       this.#logger.error(`NATS reports: ${messageOf(status.error)}`)
@@ -219,9 +214,4 @@ export class NatsLink {
   #notify(connected: boolean): void {
     for (const listener of this.#listeners) listener(connected)
   }
-}
-
-/** How a service reaches NATS, as its environment says. */
-export function natsOptions(environment: CommonEnvironment & NatsEnvironment, client: ClientIdentity): NatsOptions {
-  return { url: environment.PONIX_NATS_URL, startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS, ...client }
 }

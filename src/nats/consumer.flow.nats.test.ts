@@ -1,10 +1,11 @@
 import { describe, expect, inject, test, vi } from 'vitest'
 import { ACK, DURABLE, deferred, range, recorder, scene, text, untilSettled } from '../../test/rig/consumer-scene.ts'
 import { connectTo } from '../../test/rig/nats-client.ts'
-import type { ConsumerOptions, Delivery, Verdict } from './consumer.ts'
+import type { ConsumerOptions } from './batch-processor.ts'
+import type { Delivery, MessageResult } from './delivery.ts'
 
 describe('consumer', () => {
-  test('N-5 work that takes longer than the deadline extends it, for the batch in hand and for the one behind it', async () => {
+  test('N-5 extends the ack deadline of the current and the buffered batch while the handler works', async () => {
     await using s = await scene()
     const extensions: string[] = []
     const extended = deferred()
@@ -12,7 +13,7 @@ describe('consumer', () => {
       callback: (_error, message) => {
         if (message.string() !== '+WPI') return
         extensions.push(message.subject)
-        // Twelve rounds at a third of the deadline: four deadlines have passed for both messages.
+        // Twelve extensions at a third of the deadline: four deadlines have passed for both messages.
         if (extensions.length === 24) extended.resolve()
       },
     })
@@ -34,12 +35,12 @@ describe('consumer', () => {
     expect(attempts).toEqual([1, 1])
   })
 
-  test('N-5 answers that come later hold up nobody, until there are as many of them as may be open', async () => {
+  test('N-5 pending results do not block further batches until maxOpen is reached', async () => {
     await using s = await scene()
     await s.publish(...range(0, 40))
     const handed: string[] = []
     const gates = Array.from({ length: 40 }, deferred)
-    const open = async (index: number): Promise<Verdict> => {
+    const open = async (index: number): Promise<MessageResult> => {
       await gates[index]?.promise
       return ACK
     }
@@ -50,7 +51,7 @@ describe('consumer', () => {
     const consumer = s.consume(handle, { maxOpen: 25 })
     const info = () => s.client.manager.consumers.info(s.stream, DURABLE)
     const wait = { timeout: 10_000, interval: 20 }
-    // Three batches of ten, less the one that is answered at once.
+    // Three batches of ten, except the message that is acknowledged immediately.
     await vi.waitFor(() => expect(handed).toEqual(range(0, 30)), wait)
     await vi.waitFor(async () => expect((await info()).num_ack_pending).toBe(39), wait)
     for (const index of [29, 11, 12, 13, 14]) gates[index]?.resolve()
@@ -61,7 +62,7 @@ describe('consumer', () => {
     expect(await info()).toMatchObject({ num_pending: 0, num_ack_pending: 0 })
   })
 
-  test('N-5 while one batch is handled the next one is fetched, and no more than that', async () => {
+  test('N-5 prefetches exactly one batch while one is handled', async () => {
     await using s = await scene()
     await s.publish(...range(0, 100))
     const release = deferred()
@@ -80,7 +81,7 @@ describe('consumer', () => {
     expect(record.batches.map((batch) => batch.length)).toEqual(Array.from({ length: 10 }, () => 10))
   })
 
-  test('N-7 told to stop, it finishes the batch in hand and gives back what waits behind it at once', async () => {
+  test('N-7 finishes the current batch on stop and returns the buffered one immediately', async () => {
     await using s = await scene()
     await s.publish(...range(0, 20))
     const started = deferred()
@@ -106,7 +107,7 @@ describe('consumer', () => {
     expect(second.seen.sort()).toEqual(range(10, 20))
   })
 
-  test('N-7 a handler that does not end is told to when the time is over, and its messages are not acknowledged', async () => {
+  test('N-7 aborts a handler that exceeds the stop timeout and does not acknowledge its messages', async () => {
     await using s = await scene()
     await s.publish('slow')
     const started = deferred()
@@ -125,7 +126,7 @@ describe('consumer', () => {
     expect((await s.client.manager.consumers.info(s.stream, DURABLE)).num_ack_pending).toBe(1)
   })
 
-  test('N-8 two instances share the durable consumer: every message is handled once, by one of them', async () => {
+  test('N-8 two instances share a durable consumer; every message is handled once', async () => {
     await using s = await scene()
     await using other = await connectTo(inject('nats').url)
     const both = recorder(400)

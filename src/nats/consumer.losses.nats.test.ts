@@ -6,7 +6,7 @@ import { startNats } from '../../test/rig/servers.ts'
 import { natsMetrics } from './metrics.ts'
 
 describe('consumer', () => {
-  test('N-6 NATS killed and started again in mid-flow: nothing is lost, and it is said once that it went and came', async () => {
+  test('N-6 loses no message while NATS is killed and restarted, and logs disconnect and reconnect once', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)
     await s.publish(...range(0, 300))
@@ -17,12 +17,12 @@ describe('consumer', () => {
         if (record.seen.length >= 100) half.resolve()
         return await record.handle(batch)
       },
-      // What was acknowledged in the moment of the kill comes again after this.
+      // Messages acknowledged at the moment of the kill are redelivered after this time.
       { ackWaitMs: 500 },
     )
     await half.promise
     await server.kill()
-    await s.log.line('NATS went away')
+    await s.log.line('NATS disconnected')
     const published = s.publish(...range(300, 600))
     await server.start()
     await Promise.all([published, record.all])
@@ -30,11 +30,11 @@ describe('consumer', () => {
     await consumer.stop()
     expect([...new Set(record.seen)].sort((a, b) => Number(a) - Number(b))).toEqual(range(0, 600))
     expect((await s.client.manager.streams.info(s.stream)).state.messages).toBe(600)
-    expect(s.log.count('NATS went away')).toBe(1)
-    expect(s.log.count('NATS is back')).toBe(1)
+    expect(s.log.count('NATS disconnected')).toBe(1)
+    expect(s.log.count('NATS reconnected')).toBe(1)
   })
 
-  test('N-6 the consumer deleted, then the whole stream: both are made again and the flow goes on', async () => {
+  test('N-6 recreates a deleted consumer and a deleted stream and continues', async () => {
     await using s = await scene()
     const record = recorder(1)
     const consumer = s.consume(record.handle)
@@ -50,7 +50,7 @@ describe('consumer', () => {
     await consumer.stop()
   })
 
-  test('N-6 a consumer that was deleted goes on behind what was acknowledged, and its lag is told', async () => {
+  test('N-6 a deleted consumer continues after its ack floor, and its lag is reported', async () => {
     await using s = await scene()
     await s.publish(...range(0, 50))
     const record = recorder(51)
@@ -61,12 +61,12 @@ describe('consumer', () => {
       timeout: 10_000,
       interval: 20,
     })
-    // Both are of one answer: with nothing pending either way, it has the newest that was acknowledged.
-    const told = async () => {
+    // Both gauges come from one reply: when both are 0, the ack floor is current.
+    const lag = async () => {
       const gauges = await Promise.all([natsMetrics.pending.get(), natsMetrics.ackPending.get()])
       return gauges.map(({ values }) => values.find(({ labels }) => labels.durable === durable)?.value)
     }
-    await vi.waitFor(async () => expect(await told()).toEqual([0, 0]), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await lag()).toEqual([0, 0]), { timeout: 10_000, interval: 20 })
     await s.client.manager.consumers.delete(s.stream, durable)
     await s.publish('50')
     await record.all
@@ -75,9 +75,9 @@ describe('consumer', () => {
   })
 
   test.each([
-    ['the consumer that was there before', true],
-    ['a new one', false],
-  ])('N-6 what NATS forgets of the progress when it is killed is known to %s', async (_who, stays) => {
+    ['the running consumer', true],
+    ['a restarted consumer', false],
+  ])('N-6 %s keeps the ack floor that NATS lost in a kill', async (_who, stays) => {
     await using server = await startNats()
     await using s = await scene(server.url)
     await s.publish(...range(0, 50))
@@ -103,11 +103,11 @@ describe('consumer', () => {
     await (second ?? first).stop()
     expect(states).toHaveLength(1)
     expect(record.seen).toEqual(range(0, 51))
-    expect(s.log.count('NATS has lost how far worker was')).toBe(1)
+    expect(s.log.count('NATS lost the progress of worker')).toBe(1)
   })
 })
 
-/** The files below a folder whose path ends so. */
+/** The files in a folder whose path has this suffix. */
 async function filesLike(folder: string, end: string): Promise<readonly string[]> {
   const paths = await readdir(folder, { recursive: true })
   return paths.filter((path) => path.endsWith(end)).map((path) => join(folder, path))

@@ -11,11 +11,11 @@ import {
   untilSettled,
 } from '../../test/rig/consumer-scene.ts'
 import { startNats } from '../../test/rig/servers.ts'
-import type { Verdict } from './consumer.ts'
 import { DEAD_LETTER_HEADERS } from './dead-letters.ts'
+import type { MessageResult } from './delivery.ts'
 
 describe('consumer', () => {
-  test('N-3 hands over full batches at once, and a part of one when the wait after its first message is over', async () => {
+  test('N-3 passes full batches immediately, and a partial one when the wait after its first message is over', async () => {
     await using s = await scene()
     await s.publish(...range(0, 5))
     const record = recorder(5)
@@ -30,7 +30,7 @@ describe('consumer', () => {
     await consumer.stop()
   })
 
-  test('N-3 each message has its own verdict: one is acknowledged, one comes again later, one goes to the dead letters', async () => {
+  test('N-3 handles each message by its own result: ack, retry or dead letter', async () => {
     await using s = await scene()
     await s.publish('good', 'shaky', 'bad')
     const attempts = new Map<string, number[]>()
@@ -40,7 +40,7 @@ describe('consumer', () => {
         attempts.set(text(delivery), [...(attempts.get(text(delivery)) ?? []), delivery.attempt])
       }
       if (attempts.get('shaky')?.length === 3) handled.resolve()
-      return batch.map((delivery): Verdict => {
+      return batch.map((delivery): MessageResult => {
         if (text(delivery) === 'bad') return { kind: 'dead_letter', reason: 'not protobuf' }
         if (text(delivery) === 'shaky' && delivery.attempt < 3) return { kind: 'retry', reason: 'not yet' }
         return ACK
@@ -53,7 +53,7 @@ describe('consumer', () => {
     expect((await deadLettersOf(s)).map(({ count, body }) => ({ count, body }))).toEqual([{ count: 1, body: 'bad' }])
   })
 
-  test('N-3 a handler that throws, or forgets a verdict, loses nothing: the whole batch comes again', async () => {
+  test('N-3 retries the whole batch when the handler throws or returns too few results', async () => {
     await using s = await scene()
     await s.publish(...range(0, 4))
     let calls = 0
@@ -71,11 +71,11 @@ describe('consumer', () => {
     await untilSettled(s)
     await consumer.stop()
     expect([...record.seen].sort()).toEqual(range(0, 4))
-    expect(s.log.count('a batch failed and is retried: database away')).toBe(1)
-    expect(s.log.count('1 verdicts for 4 messages')).toBe(1)
+    expect(s.log.count('batch failed, retrying: database away')).toBe(1)
+    expect(s.log.count('1 results for 4 messages')).toBe(1)
   })
 
-  test('N-4 after maxDeliver attempts the message is a dead letter that tells where it came from and why', async () => {
+  test('N-4 makes a dead letter with source and reason after maxDeliver attempts', async () => {
     await using s = await scene()
     await s.publish('hopeless')
     const attempts: number[] = []
@@ -109,7 +109,7 @@ describe('consumer', () => {
     expect(letter?.body).toBe('hopeless')
   })
 
-  test('N-4 a message is terminated only when its dead letter is stored: without a stream for it, it stays', async () => {
+  test('N-4 terminates a message only when its dead letter is stored', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)
     await s.client.manager.streams.delete('dead_letters')
@@ -117,24 +117,24 @@ describe('consumer', () => {
     let handled = 0
     const consumer = s.consume(async (batch) => {
       handled++
-      // The service would make the stream again by itself; another one that takes its subjects keeps it from that.
-      if (handled === 3) await s.client.manager.streams.delete('hostile')
+      // A stream with overlapping subjects prevents the consumer from recreating the deleted one.
+      if (handled === 3) await s.client.manager.streams.delete('overlapping')
       return batch.map(() => ({ kind: 'dead_letter', reason: 'no' }))
     })
-    await s.client.manager.streams.add({ name: 'hostile', subjects: ['dead_letters.*'], max_msg_size: 1 })
+    await s.client.manager.streams.add({ name: 'overlapping', subjects: ['dead_letters.*'], max_msg_size: 1 })
     await s.log.line('dead letter: ')
     await untilSettled(s)
     await consumer.stop()
-    expect(s.log.count('cannot store the dead letter, the message is kept')).toBeGreaterThan(0)
+    expect(s.log.count('cannot store the dead letter; the message will be redelivered')).toBeGreaterThan(0)
     expect((await deadLettersOf(s)).map(({ count, body }) => ({ count, body }))).toEqual([{ count: 1, body: 'bad' }])
   })
 
-  test('N-4 a message whose attempts all ended without an answer is tried alone, and in the end not at all', async () => {
+  test('N-4 processes a message without results in isolation, and makes it a dead letter at twice the attempts', async () => {
     await using s = await scene()
     const { consumers } = s.client.manager
     await consumers.add(s.stream, { durable_name: DURABLE, ack_policy: 'explicit', filter_subject: `${s.subject}.>` })
     const pulls = await s.client.jetstream.consumers.get(s.stream, DURABLE)
-    /** Delivers the message so often without an answer; the last delivery is still open. */
+    /** Delivers the message several times; the last delivery stays without an answer. */
     const deliver = async (body: string, times: number) => {
       await s.publish(body)
       for (let attempt = 1; attempt < times; attempt++) (await pulls.next({ expires: 5000 }))?.nak()
@@ -151,14 +151,14 @@ describe('consumer', () => {
       },
       { maxDeliver: 2, batchSize: 3, batchWaitMs: 1000 },
     )
-    await s.log.line('dead letter: delivered 4 times and never answered')
+    await s.log.line('dead letter: delivered 4 times and never acknowledged')
     await untilSettled(s)
     await consumer.stop()
     expect(batches).toEqual([['suspect'], ['neighbour']])
     expect((await deadLettersOf(s)).map(({ count, body }) => ({ count, body }))).toEqual([{ count: 1, body: 'deadly' }])
   })
 
-  test('W-1 a filter outside the stream, and a consumer of another kind, are refused at the start with both sides named', async () => {
+  test('W-1 refuses a filter outside the stream and a consumer with another configuration, naming both sides', async () => {
     await using s = await scene()
     const outside = s.consume(async () => [], { filterSubject: 'processed.envelopes.>' })
     await expect(outside.ended).rejects.toThrow(

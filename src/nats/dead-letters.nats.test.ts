@@ -15,7 +15,7 @@ import { ensureStreams } from './streams.ts'
 
 const REASON = 'die Nutzlast "π\\u0041" ist\nkein Protobuf'
 
-/** A stream, all of whose messages have become dead letters. */
+/** Creates a stream whose messages all become dead letters. */
 async function deadLettersOf(
   client: NatsClient,
   bodies: readonly Uint8Array[],
@@ -28,12 +28,12 @@ async function deadLettersOf(
   for (const [index, body] of bodies.entries()) {
     await producer.publish({ subject, body, messageId: `m${index}`, headers: { 'Ponix-Lsn': `0/${index}` } })
   }
-  await bury(client, { stream, subject, count: bodies.length })
+  await makeDeadLetters(client, { stream, subject, count: bodies.length })
   return { stream, subject }
 }
 
-/** Makes dead letters of the next messages. */
-async function bury(
+/** Turns the next messages into dead letters. */
+async function makeDeadLetters(
   client: NatsClient,
   { stream, subject, count }: { readonly stream: string; readonly subject: string; readonly count: number },
 ): Promise<void> {
@@ -44,7 +44,7 @@ async function bury(
       client,
       service: 'analytics',
       stream,
-      durable: 'undertaker',
+      durable: 'reject-all',
       filterSubject: subject,
       batchSize: 10,
       batchWaitMs: 10,
@@ -71,7 +71,7 @@ async function listed(client: NatsClient, stream: string): Promise<DeadLetterDet
 }
 
 describe('dead letters', () => {
-  test('N-4 are listed by stream, shown whole, and replayed to where they came from', async () => {
+  test('N-4 are listed by stream, shown completely, and replayed to their original subject', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream, subject } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two')])
     const letters = await listed(client, stream)
@@ -98,7 +98,7 @@ describe('dead letters', () => {
     expect(await showDeadLetter(client, second)).toBeUndefined()
   })
 
-  test('N-4 a replayed message names what it was at first, also when it failed and was replayed again', async () => {
+  test('N-4 a replayed message identifies the original, also after several replays', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream, subject } = await deadLettersOf(client, [Buffer.from('one')])
     const first = await client.manager.streams.getMessage(stream, { seq: 1 })
@@ -111,11 +111,11 @@ describe('dead letters', () => {
       const [letter] = await listed(client, stream)
       expect(await replayDeadLetter(client, letter?.sequence ?? 0)).toMatchObject({ sequence: replay })
       expect(await namesIn(replay)).toEqual(names)
-      await bury(client, { stream, subject, count: 1 })
+      await makeDeadLetters(client, { stream, subject, count: 1 })
     }
   })
 
-  test('N-4 two who replay one dead letter at the same time store one message', async () => {
+  test('N-4 two concurrent replays of one dead letter store one message', async () => {
     await using client = await connectTo(inject('nats').url)
     await using other = await connectTo(inject('nats').url)
     const { stream } = await deadLettersOf(client, [Buffer.from('one')])
@@ -126,20 +126,20 @@ describe('dead letters', () => {
     expect(await listed(client, stream)).toEqual([])
   })
 
-  test('N-4 those that come while they are listed are not among them', async () => {
+  test('N-4 a listing excludes dead letters that are stored meanwhile', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream, subject } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two')])
     let seen = 0
     for await (const letter of listDeadLetters(client, { stream })) {
       seen++
       await replayDeadLetter(client, letter.sequence)
-      await bury(client, { stream, subject, count: 1 })
+      await makeDeadLetters(client, { stream, subject, count: 1 })
     }
     expect(seen).toBe(2)
     expect(await listed(client, stream)).toHaveLength(2)
   })
 
-  test('N-4 those since a time are listed, that time included', async () => {
+  test('N-4 are listed from a time on, including that time', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two'), Buffer.from('three')])
     const all = await listed(client, stream)
@@ -149,7 +149,7 @@ describe('dead letters', () => {
     expect(await sequencesSince(client, stream, new Date((all[2]?.storedAt.getTime() ?? 0) + 1))).toEqual([])
   })
 
-  test('N-4 a body too large to be kept with the headers stays in its stream, and is found there', async () => {
+  test('N-4 a body too large for the dead letter is read from the original stream', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const limit = client.connection.info?.max_payload ?? 0
@@ -162,7 +162,7 @@ describe('dead letters', () => {
     expect(await replayDeadLetter(client, letter?.sequence ?? 0)).toMatchObject({ stream, sequence: 2 })
   })
 
-  test('N-4 when the stream is gone the dead letter says so and stays', async () => {
+  test('N-4 a replay without a stream rejects, and the dead letter stays', async () => {
     await using client = await connectTo(inject('nats').url)
     await using other = await connectTo(inject('nats').url)
     const { stream } = await deadLettersOf(client, [Buffer.from('one')])
@@ -172,7 +172,7 @@ describe('dead letters', () => {
     expect(await listed(other, stream)).toHaveLength(1)
   })
 
-  test('N-4 what was refused before it got to a stream is listed and shown, and cannot be replayed', async () => {
+  test('N-4 a message refused before it reached a stream is listed and shown, and cannot be replayed', async () => {
     await using client = await connectTo(inject('nats').url)
     const { name: stream } = ownStream()
     await ensureStreams(client, [{ name: 'dead_letters', subjects: ['dead_letters.>'] }])
@@ -188,6 +188,6 @@ describe('dead letters', () => {
     const [letter] = await listed(client, stream)
     expect(letter).toMatchObject({ subject: 'a/b/c', stream, streamSequence: 0, reason: 'no', service: 'gateway' })
     expect((await showDeadLetter(client, letter?.sequence ?? 0))?.body).toEqual(new Uint8Array([120]))
-    await expect(replayDeadLetter(client, letter?.sequence ?? 0)).rejects.toThrow('refused before it got to')
+    await expect(replayDeadLetter(client, letter?.sequence ?? 0)).rejects.toThrow('refused before it reached')
   })
 })

@@ -1,51 +1,152 @@
 import type { StoredMsg } from '@nats-io/jetstream'
-import { ReplayError, PublishError } from '../domain/errors.ts'
+import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import type { PulledMessage } from './delivery.ts'
 import { createProducer, type Producer } from './producer.ts'
 import type { Publication, Stored } from './publication.ts'
-import { apiErrorCode, isStreamNotFound } from './streams.ts'
+import { isMessageNotFound, isStreamNotFound } from './streams.ts'
 
-/** A dead letter as a person looks at it. */
+/** The headers of a dead letter. Its other headers are those of the original, except `Nats-` headers. */
+export const DEAD_LETTER_HEADERS = {
+  subject: 'Ponix-Original-Subject',
+  stream: 'Ponix-Original-Stream',
+  sequence: 'Ponix-Original-Sequence',
+  /** Milliseconds since the epoch: when JetStream stored it. */
+  storedAt: 'Ponix-Original-Stored-At',
+  messageId: 'Ponix-Original-Message-Id',
+  reason: 'Ponix-Reason',
+  attempts: 'Ponix-Attempts',
+  service: 'Ponix-Service',
+  /** Body size in bytes; present when the body was too large to be stored with these headers. */
+  bodyOmitted: 'Ponix-Body-Omitted',
+} as const
+
+/** Identify a replayed message as the original, so that consumers can detect duplicates. */
+export const REPLAY_HEADERS = {
+  /** `{stream}:{sequence}:{stored at}` of the first copy, unchanged by further replays. */
+  of: 'Ponix-Replay-Of',
+  /** The `Nats-Msg-Id` of the first copy. */
+  messageId: DEAD_LETTER_HEADERS.messageId,
+} as const
+
+const STREAM = 'dead_letters'
+const MAX_REASON_LENGTH = 1000
+
+/** Stores a message as a dead letter; resolves when JetStream has stored it durably. */
+export async function publishDeadLetter(
+  producer: Producer,
+  { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
+  message: PulledMessage,
+  reason: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const kept = Object.entries(message.headers()).filter(
+    ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
+  )
+  const originalId = message.header(REPLAY_HEADERS.messageId) ?? message.header('Nats-Msg-Id')
+  const { subject, body, streamSequence, storedAtMs, attempt } = message
+  const publication = {
+    subject: `${STREAM}.${stream}`,
+    body,
+    messageId: `${stream}.${durable}.${streamSequence}.${storedAtMs}`,
+    headers: {
+      ...Object.fromEntries(kept),
+      ...headersOf({ stream, subject, reason, service, attempt }),
+      [DEAD_LETTER_HEADERS.sequence]: String(streamSequence),
+      [DEAD_LETTER_HEADERS.storedAt]: String(storedAtMs),
+      ...(originalId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: originalId }),
+    },
+  }
+  await publishBodyIfItFits(producer, publication, signal)
+}
+
+/** A message refused before it reached its stream. */
+export interface Refused {
+  readonly service: string
+  /** The intended stream: the dead letter is published on `dead_letters.{stream}`. */
+  readonly stream: string
+  /** Its source in the source's own protocol, such as an MQTT topic. */
+  readonly subject: string
+  readonly body: Uint8Array
+  readonly messageId: string
+  readonly reason: string
+}
+
+/** Stores a refused message as a dead letter; resolves when JetStream has stored it durably. */
+export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
+  const { stream, body, messageId } = refused
+  const headers = headersOf({ ...refused, attempt: 1 })
+  await publishBodyIfItFits(producer, { subject: `${STREAM}.${stream}`, body, messageId, headers }, signal)
+}
+
+function headersOf(letter: Pick<Refused, 'service' | 'stream' | 'subject' | 'reason'> & { readonly attempt: number }) {
+  const reason = messageOf(letter.reason)
+  const short = reason.length <= MAX_REASON_LENGTH ? reason : `${reason.slice(0, MAX_REASON_LENGTH - 3)}...`
+  return {
+    [DEAD_LETTER_HEADERS.subject]: escapeHeader(letter.subject),
+    [DEAD_LETTER_HEADERS.stream]: letter.stream,
+    [DEAD_LETTER_HEADERS.reason]: escapeHeader(short),
+    [DEAD_LETTER_HEADERS.attempts]: String(letter.attempt),
+    [DEAD_LETTER_HEADERS.service]: escapeHeader(letter.service),
+  }
+}
+
+async function publishBodyIfItFits(producer: Producer, publication: Publication, signal: AbortSignal): Promise<void> {
+  try {
+    await producer.publish(publication, signal)
+  } catch (error) {
+    if (!(error instanceof PublishError) || error.code !== 'too_large') throw error
+    const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(publication.body.length) }
+    await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
+  }
+}
+
+/** Encodes all but printable ASCII, and the backslash, as `\uXXXX`: NATS defines no encoding of headers. */
+function escapeHeader(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|\\/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function unescapeHeader(text: string): string {
+  return text.replaceAll(/\\u([0-9a-f]{4})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+}
+
+/** A dead letter as listed to operators. */
 export interface DeadLetter {
-  /** Its number among the dead letters: what `showDeadLetter` and `replayDeadLetter` take. */
+  /** Its sequence in the dead letters stream: the argument of `showDeadLetter` and `replayDeadLetter`. */
   readonly sequence: number
   readonly storedAt: Date
-  /** Where the message was: subject, stream and sequence there; sequence 0 if it was refused before it got to the stream. */
+  /** Original subject, stream and sequence; the sequence is 0 if the message was refused before it reached the stream. */
   readonly subject: string
   readonly stream: string
   readonly streamSequence: number
   readonly reason: string
   readonly attempts: number
   readonly service: string
-  /** The body's length in the original. */
+  /** Length of the original body. */
   readonly bytes: number
 }
 
-/** A dead letter with all there is of the original message. */
+/** A dead letter with headers and body of the original message. */
 export interface DeadLetterDetail extends DeadLetter {
   readonly headers: Readonly<Record<string, string>>
-  /** Undefined if it was too large to be kept with the dead letter, and is gone from where it was. */
+  /** Undefined if it was too large to be stored with the dead letter and no longer exists in the original stream. */
   readonly body: Uint8Array | undefined
 }
 
-/** Which dead letters are meant; all of them, if nothing is said. */
+/** Selects dead letters; all if empty. */
 export interface DeadLetterFilter {
-  /** The stream where the message was. */
+  /** The original stream. */
   readonly stream?: string
-  /** Those that became dead letters then or later. */
+  /** Only dead letters stored at this time or later. */
   readonly since?: Date
 }
 
-const STREAM = 'dead_letters'
-const NO_MESSAGE_FOUND = 10_037
-
-/** The dead letters that there are now, oldest first. Those that come meanwhile, such as one that is replayed and fails again, are not among them. */
+/** The existing dead letters, oldest first; excludes those stored during the iteration, such as failed replays. */
 export async function* listDeadLetters(
   client: NatsClient,
   filter: DeadLetterFilter = {},
 ): AsyncGenerator<DeadLetterDetail> {
-  const subject = filter.stream === undefined ? `${STREAM}.>` : `${STREAM}.${filter.stream}`
+  const subject = `${STREAM}.${filter.stream ?? '>'}`
   const newest = await newestSequence(client)
   for (let from = 1; from <= newest;) {
     const message = await find(client, STREAM, { seq: from, next_by_subj: subject })
@@ -55,7 +156,7 @@ export async function* listDeadLetters(
   }
 }
 
-/** 0 when there is no stream of dead letters yet. */
+/** 0 when the stream does not exist. */
 async function newestSequence(client: NatsClient): Promise<number> {
   try {
     return (await client.manager.streams.info(STREAM)).state.last_seq
@@ -65,38 +166,17 @@ async function newestSequence(client: NatsClient): Promise<number> {
   }
 }
 
-/** One dead letter with its body, from the original stream if it was too large to be kept here; undefined if there is none. */
+/** One dead letter with its body, read from the original stream if necessary; undefined if it does not exist. */
 export async function showDeadLetter(client: NatsClient, sequence: number): Promise<DeadLetterDetail | undefined> {
   const message = await find(client, STREAM, { seq: sequence })
   return message === undefined ? undefined : await detailOf(client, message)
 }
 
-async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetterDetail> {
-  const summary = summaryOf(message)
-  const names = new Set<string>(Object.values(DEAD_LETTER_HEADERS))
-  const headers = message.header.keys().filter((name) => !names.has(name) && !name.startsWith('Nats-'))
-  const omitted = message.header.has(DEAD_LETTER_HEADERS.bodyOmitted)
-  return {
-    ...summary,
-    headers: Object.fromEntries(headers.map((name) => [name, message.header.get(name)])),
-    body: omitted ? await originalBody(client, summary) : message.data,
-  }
-}
-
-async function originalBody(
-  client: NatsClient,
-  { stream, streamSequence }: DeadLetter,
-): Promise<Uint8Array | undefined> {
-  if (streamSequence === 0) return undefined
-  return (await find(client, stream, { seq: streamSequence }))?.data
-}
-
 /**
- * Publishes the message anew on its original subject, with its original headers and {@link REPLAY_HEADERS}, and deletes the
- * dead letter when JetStream has it; undefined if there is none. Several who replay the same one store it once. Throws a
- * PublishError when no stream takes the subject any more, a ReplayError when it never was in a stream or its body is
- * gone, and the
- * signal's reason.
+ * Publishes the message again on its original subject with its original headers and {@link REPLAY_HEADERS}, and deletes the dead
+ * letter when JetStream has stored it. Returns undefined if the dead letter does not exist. Concurrent replays store the message
+ * once. Throws a PublishError when no stream takes the subject, a ReplayError when the message never was in a stream or its body
+ * is lost, and the signal's reason.
  */
 export async function replayDeadLetter(
   client: NatsClient,
@@ -120,12 +200,12 @@ function publicationOf(letter: DeadLetterDetail, message: StoredMsg): Publicatio
   const { sequence, stream, streamSequence, subject, body, headers } = letter
   if (streamSequence === 0) {
     throw new ReplayError(
-      `dead letter ${sequence} was refused before it got to ${stream}: there is no subject to replay it on`,
+      `dead letter ${sequence} was refused before it reached ${stream}; it has no subject to replay on`,
     )
   }
   if (body === undefined) {
     throw new ReplayError(
-      `the body of dead letter ${sequence} was kept only as message ${streamSequence} of stream ${stream}, which is gone`,
+      `the body of dead letter ${sequence} is lost: it was only in message ${streamSequence} of stream ${stream}, which no longer exists`,
     )
   }
   const storedAt = message.header.get(DEAD_LETTER_HEADERS.storedAt)
@@ -142,7 +222,7 @@ function publicationOf(letter: DeadLetterDetail, message: StoredMsg): Publicatio
   }
 }
 
-/** It is no error if somebody else was quicker. */
+/** Deletes a dead letter; it is not an error if a concurrent replay deleted it first. */
 async function remove(client: NatsClient, sequence: number): Promise<void> {
   try {
     await client.manager.streams.deleteMessage(STREAM, sequence, false)
@@ -159,144 +239,30 @@ async function find(
   try {
     return (await client.manager.streams.getMessage(stream, query)) ?? undefined
   } catch (error) {
-    if (apiErrorCode(error) === NO_MESSAGE_FOUND || isStreamNotFound(error)) return undefined
+    if (isMessageNotFound(error) || isStreamNotFound(error)) return undefined
     throw error
   }
 }
 
-function summaryOf({ seq, time, header, data, subject }: StoredMsg): DeadLetter {
+async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetterDetail> {
+  const { seq, time, header, data, subject } = message
   const read = (name: string): string => unescapeHeader(header.get(name))
+  const stream = read(DEAD_LETTER_HEADERS.stream) || subject.slice(STREAM.length + 1)
+  const streamSequence = Number(read(DEAD_LETTER_HEADERS.sequence))
+  const names = new Set<string>(Object.values(DEAD_LETTER_HEADERS))
+  const original = header.keys().filter((name) => !names.has(name) && !name.startsWith('Nats-'))
+  const lookUp = async () => (streamSequence === 0 ? undefined : await find(client, stream, { seq: streamSequence }))
   return {
     sequence: seq,
     storedAt: time,
     subject: read(DEAD_LETTER_HEADERS.subject),
-    stream: read(DEAD_LETTER_HEADERS.stream) || subject.slice(STREAM.length + 1),
-    streamSequence: Number(read(DEAD_LETTER_HEADERS.sequence)),
+    stream,
+    streamSequence,
     reason: read(DEAD_LETTER_HEADERS.reason),
     attempts: Number(read(DEAD_LETTER_HEADERS.attempts)),
     service: read(DEAD_LETTER_HEADERS.service),
     bytes: Number(header.get(DEAD_LETTER_HEADERS.bodyOmitted)) || data.length,
+    headers: Object.fromEntries(original.map((name) => [name, header.get(name)])),
+    body: header.has(DEAD_LETTER_HEADERS.bodyOmitted) ? (await lookUp())?.data : data,
   }
-}
-
-/** The headers of a dead letter (N-4). Its other headers are those of the original, but for the `Nats-` ones. */
-export const DEAD_LETTER_HEADERS = {
-  subject: 'Ponix-Original-Subject',
-  stream: 'Ponix-Original-Stream',
-  sequence: 'Ponix-Original-Sequence',
-  /** Milliseconds since the epoch: when JetStream stored it. */
-  storedAt: 'Ponix-Original-Stored-At',
-  messageId: 'Ponix-Original-Message-Id',
-  reason: 'Ponix-Reason',
-  attempts: 'Ponix-Attempts',
-  service: 'Ponix-Service',
-  /** Its size in bytes, present when the body was too large to be kept with these headers. */
-  bodyOmitted: 'Ponix-Body-Omitted',
-} as const
-
-/**
- * What tells a consumer that a message is one that it, or another, had before, so that what becomes of it twice can be known
- * as the same.
- */
-export const REPLAY_HEADERS = {
-  /** `{stream}:{sequence}:{stored at}` of the message when it first was in the stream, however often it was replayed. */
-  of: 'Ponix-Replay-Of',
-  /** The `Nats-Msg-Id` that it had there. */
-  messageId: DEAD_LETTER_HEADERS.messageId,
-} as const
-
-/** Where a message came from and why it goes. */
-export interface DeadLetterContext {
-  readonly service: string
-  readonly stream: string
-  readonly durable: string
-}
-
-const MAX_REASON = 1000
-
-/** Stores the message among the dead letters; resolves when JetStream has it durably. */
-export async function publishDeadLetter(
-  producer: Producer,
-  context: DeadLetterContext,
-  message: PulledMessage,
-  reason: string,
-  signal: AbortSignal,
-): Promise<void> {
-  await publishBodyIfItFits(producer, deadLetterOf(context, message, reason), signal)
-}
-
-/** What never came into a stream because it cannot be a message of it. */
-export interface Refused {
-  readonly service: string
-  /** The stream it was meant for: the dead letter is on `dead_letters.{stream}`. */
-  readonly stream: string
-  /** Where it came from, in the words of its own protocol: an MQTT topic. */
-  readonly subject: string
-  readonly body: Uint8Array
-  readonly messageId: string
-  readonly reason: string
-}
-
-/** Stores what cannot be a message of its stream among the dead letters; resolves when JetStream has it durably. */
-export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
-  const headers = {
-    [DEAD_LETTER_HEADERS.subject]: escapeHeader(refused.subject),
-    [DEAD_LETTER_HEADERS.stream]: refused.stream,
-    [DEAD_LETTER_HEADERS.reason]: escapeHeader(oneLineOf(refused.reason)),
-    [DEAD_LETTER_HEADERS.attempts]: '1',
-    [DEAD_LETTER_HEADERS.service]: escapeHeader(refused.service),
-  }
-  const { stream, body, messageId } = refused
-  await publishBodyIfItFits(producer, { subject: `dead_letters.${stream}`, body, messageId, headers }, signal)
-}
-
-async function publishBodyIfItFits(producer: Producer, publication: Publication, signal: AbortSignal): Promise<void> {
-  try {
-    await producer.publish(publication, signal)
-  } catch (error) {
-    if (!(error instanceof PublishError) || error.code !== 'too_large') throw error
-    const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(publication.body.length) }
-    await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
-  }
-}
-
-function deadLetterOf(context: DeadLetterContext, message: PulledMessage, reason: string): Publication {
-  const { stream, durable, service } = context
-  const kept = Object.entries(message.headers()).filter(
-    ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
-  )
-  const messageId = message.header(REPLAY_HEADERS.messageId) ?? message.header('Nats-Msg-Id')
-  return {
-    subject: `dead_letters.${stream}`,
-    body: message.body,
-    messageId: `${stream}.${durable}.${message.streamSequence}.${message.storedAtMs}`,
-    headers: {
-      ...Object.fromEntries(kept),
-      [DEAD_LETTER_HEADERS.subject]: escapeHeader(message.subject),
-      [DEAD_LETTER_HEADERS.stream]: stream,
-      [DEAD_LETTER_HEADERS.sequence]: String(message.streamSequence),
-      [DEAD_LETTER_HEADERS.storedAt]: String(message.storedAtMs),
-      ...(messageId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: messageId }),
-      [DEAD_LETTER_HEADERS.reason]: escapeHeader(oneLineOf(reason)),
-      [DEAD_LETTER_HEADERS.attempts]: String(message.attempt),
-      [DEAD_LETTER_HEADERS.service]: escapeHeader(service),
-    },
-  }
-}
-
-/**
- * Printable ASCII on one line: other characters, and the backslash, become `\uXXXX`, for a header is not the place where
- * encodings are agreed on. {@link unescapeHeader} undoes it.
- */
-function escapeHeader(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]|\\/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
-
-function unescapeHeader(text: string): string {
-  return text.replaceAll(/\\u([0-9a-f]{4})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
-}
-
-function oneLineOf(reason: string): string {
-  const line = reason.replaceAll(/\s+/g, ' ').trim()
-  return line.length <= MAX_REASON ? line : `${line.slice(0, MAX_REASON - 3)}...`
 }

@@ -1,7 +1,8 @@
 import type { Msg, Publisher } from '@nats-io/nats-core'
 import { MsgHdrsImpl, MsgImpl } from '@nats-io/nats-core/internal'
+import { NANOS_PER_MS } from './streams.ts'
 
-/** A message as a handler sees it. */
+/** A message as passed to the handler. */
 export interface Delivery {
   readonly subject: string
   readonly body: Uint8Array
@@ -10,35 +11,31 @@ export interface Delivery {
   readonly streamSequence: number
   /** 1 on the first delivery. */
   readonly attempt: number
-  /** When JetStream stored it, in milliseconds since the epoch. */
+  /** Time at which JetStream stored it, in milliseconds since the epoch. */
   readonly storedAtMs: number
 }
 
-/** The handler's answer for one message. */
-export type Verdict =
+/** The handler's result for one message. */
+export type MessageResult =
   | { readonly kind: 'ack' }
-  /** Comes again, later each time; after `maxDeliver` attempts it goes to the dead letters with this reason. */
+  /** Redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter with this reason. */
   | { readonly kind: 'retry'; readonly reason: string }
   /** Can never succeed. */
   | { readonly kind: 'dead_letter'; readonly reason: string }
-
-/** An answer, or one to come. */
-export type PendingVerdict = Verdict | Promise<Verdict>
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')
 const TERM = Buffer.from('+TERM')
 const WORKING = Buffer.from('+WPI')
-const NANOS_PER_MS = 1_000_000
-/** With a domain and an account in front there are more. */
+/** Reply subjects with a domain and an account have more. */
 const DOTS_OF_PLAIN_REPLY = 8
 
 /**
- * One delivery of a message by a durable consumer, with the answers JetStream understands. The reply subject says what it is:
- * `$JS.ACK.<stream>.<consumer>.<attempt>.<stream sequence>.<consumer sequence>.<time in ns>.<pending>`; with a domain and an
- * account in front, and a token behind, on servers that have them.
+ * One delivery of a message by a durable consumer, with JetStream's acknowledgement protocol. The metadata is in the reply
+ * subject: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream sequence>.<consumer sequence>.<time in ns>.<pending>`, on some servers
+ * with a domain and an account after `ACK` and a token at the end.
  *
- * Thousands of these wait for their batch at a time: it keeps no more of the client's message than it needs.
+ * Thousands of deliveries can be buffered, so it keeps only the necessary parts of the client's message.
  */
 export class PulledMessage implements Delivery {
   readonly streamSequence: number
@@ -47,16 +44,15 @@ export class PulledMessage implements Delivery {
   readonly #publisher: Publisher
   readonly #reply: string
   readonly #subject: Uint8Array
-  /** The headers, and the body behind them. */
+  /** The headers, followed by the body. */
   readonly #bytes: Uint8Array
-  /** How many of them are headers. */
   readonly #headerBytes: number
   #headerText: string | undefined
   #answered = false
-  #isOld = false
+  #aged = false
 
   constructor(message: Msg) {
-    if (!(message instanceof MsgImpl)) throw new TypeError('a message that is not of this client')
+    if (!(message instanceof MsgImpl)) throw new TypeError('expected a message of the NATS client library')
     this.#publisher = message.publisher
     this.#subject = message._msg.subject
     this.#bytes = message._rdata
@@ -64,10 +60,10 @@ export class PulledMessage implements Delivery {
     this.#reply = message._msg.reply === undefined ? '' : message.reply
     const dots = dotsOf(this.#reply)
     const first = dots.length > DOTS_OF_PLAIN_REPLY ? 5 : 3
-    const numberBehind = (dot: number): number => Number(this.#reply.slice((dots[dot] ?? 0) + 1, dots[dot + 1]))
-    this.attempt = numberBehind(first)
-    this.streamSequence = numberBehind(first + 1)
-    this.storedAtMs = Math.floor(numberBehind(first + 3) / NANOS_PER_MS)
+    const numberAfter = (dot: number): number => Number(this.#reply.slice((dots[dot] ?? 0) + 1, dots[dot + 1]))
+    this.attempt = numberAfter(first)
+    this.streamSequence = numberAfter(first + 1)
+    this.storedAtMs = Math.floor(numberAfter(first + 3) / NANOS_PER_MS)
   }
 
   get subject(): string {
@@ -87,33 +83,32 @@ export class PulledMessage implements Delivery {
     return this.#headerText.slice(value, this.#headerText.indexOf('\r\n', value)).trim()
   }
 
-  /** All headers, the first value of each. */
+  /** The first value of each header. */
   headers(): Readonly<Record<string, string>> {
     if (this.#headerBytes === 0) return {}
     const headers = MsgHdrsImpl.decode(this.#headerBlock())
     return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]))
   }
 
-  /** Done: it does not come again. */
   ack(): void {
     this.#answer(ACK)
   }
 
-  /** To come again, after the delay or at once. */
+  /** Requests redelivery, immediately or after the delay. */
   nak(delayMs = 0): void {
     this.#answer(delayMs === 0 ? NAK : Buffer.from(`-NAK ${JSON.stringify({ delay: delayMs * NANOS_PER_MS })}`))
   }
 
-  /** Never to come again, though it was not done. */
+  /** Ends delivery of a message that was not handled. */
   term(): void {
     this.#answer(TERM)
   }
 
-  /** A part of the acknowledgement deadline is over: starts it anew, but for one that has just come. */
-  grow(): void {
+  /** Called at a fraction of the ack deadline; restarts the deadline from the second call on. */
+  extendAckDeadline(): void {
     if (this.#answered) return
-    if (this.#isOld) this.#publisher.publish(this.#reply, WORKING)
-    this.#isOld = true
+    if (this.#aged) this.#publisher.publish(this.#reply, WORKING)
+    this.#aged = true
   }
 
   #answer(answer: Uint8Array): void {

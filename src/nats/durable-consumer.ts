@@ -2,9 +2,9 @@ import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstrea
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
-import { isConsumerNotFound, covers, apiErrorCode } from './streams.ts'
+import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS } from './streams.ts'
 
-/** A durable pull consumer as this project needs it. */
+/** A durable pull consumer. */
 export interface DurableDefinition {
   readonly stream: string
   readonly durable: string
@@ -13,29 +13,27 @@ export interface DurableDefinition {
   readonly maxAckPending: number
 }
 
-const NANOS_PER_MS = 1_000_000
-
-/** One durable pull consumer on the server, and how far it has come. */
-export class Durable {
+/** A durable pull consumer on the server, and its ack floor: the stream sequence up to which every message is acknowledged. */
+export class DurableConsumer {
   readonly definition: DurableDefinition
   readonly #client: NatsClient
-  readonly #kept: ConsumerProgress
-  /** When the stream was created: in another stream of the same name the sequences start anew. */
+  readonly #store: AckFloorStore
+  /** Creation time of the stream: a new stream of the same name has new sequences. */
   #streamCreated = ''
-  /** Everything up to this stream sequence was acknowledged when the server was last asked. */
+  /** The highest ack floor that the server or the store has reported. */
   #ackFloor = 0
 
   constructor(client: NatsClient, definition: DurableDefinition) {
     this.#client = client
     this.definition = definition
-    this.#kept = new ConsumerProgress(client, definition.stream, definition.durable)
+    this.#store = new AckFloorStore(client, definition.stream, definition.durable)
   }
 
   /**
-   * Creates the consumer if it is missing and brings its deadlines and limits up to date. One that was deleted while it was
-   * used starts behind what was acknowledged, not at the beginning of the stream; so does one whose progress the server has
-   * lost. Throws a StartupError when its filter lies outside the stream's subjects, or when it exists as another kind of
-   * consumer; what JetStream itself throws when the stream is missing or JetStream does not answer.
+   * Creates the consumer if it is missing, otherwise updates its deadlines and limits. A consumer that was deleted while in use,
+   * or whose progress the server lost, continues after the ack floor instead of at the beginning of the stream. Throws a
+   * StartupError when its filter lies outside the stream's subjects or it exists with another configuration, and JetStream's
+   * error when the stream is missing or JetStream does not answer.
    */
   async ensure(): Promise<void> {
     const { stream } = this.definition
@@ -43,34 +41,35 @@ export class Durable {
     checkFilter(this.definition, info)
     if (info.created !== this.#streamCreated) this.#ackFloor = 0
     this.#streamCreated = info.created
-    this.#ackFloor = Math.max(this.#ackFloor, await this.#kept.load(info.created))
+    this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(info.created))
     const existing = await this.#find()
     if (existing === undefined) return await this.#create()
-    checkKind(this.definition, existing)
+    checkConfig(this.definition, existing)
     if (existing.ack_floor.stream_seq < this.#ackFloor) return await this.#replace(existing)
-    await this.#remember(existing)
+    await this.#record(existing)
     await this.#update(existing)
   }
 
-  /** Asks the server how far the consumer is, for the metrics and for {@link ensure}. */
+  /** Reads the consumer's progress from the server, for the metrics and for {@link ensure}. */
   async observe(): Promise<void> {
     const info = await this.#find()
-    if (info !== undefined) await this.#remember(info)
+    if (info !== undefined) await this.#record(info)
   }
 
   async #create(): Promise<void> {
     const { stream, durable, filterSubject } = this.definition
     const after = this.#ackFloor
-    await this.#client.manager.consumers.add(stream, { ...toConfig(this.definition), ...startAfter(after) })
+    const start = after === 0 ? {} : ({ deliver_policy: 'by_start_sequence', opt_start_seq: after + 1 } as const)
+    await this.#client.manager.consumers.add(stream, { ...toConfig(this.definition), ...start })
     this.#client.logger.info({ stream, durable, filter: filterSubject, after }, 'durable consumer created')
   }
 
-  /** The start of a consumer cannot be changed, so another one takes its place; what it has delivered comes again. */
+  /** The start of a consumer cannot be changed, so it is recreated; messages in delivery are redelivered. */
   async #replace({ ack_floor }: ConsumerInfo): Promise<void> {
     const { stream, durable } = this.definition
     this.#client.logger.warn(
       { stream, durable },
-      `NATS has lost how far ${durable} was: it is at ${ack_floor.stream_seq} again, and goes on after ${this.#ackFloor}`,
+      `NATS lost the progress of ${durable}: ack floor ${ack_floor.stream_seq}, expected ${this.#ackFloor}; recreating it`,
     )
     await this.#client.manager.consumers.delete(stream, durable)
     await this.#create()
@@ -86,33 +85,28 @@ export class Durable {
     }
   }
 
-  async #remember({ ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
+  async #record({ ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
     const { durable } = this.definition
     natsMetrics.pending.set({ durable }, num_pending)
     natsMetrics.ackPending.set({ durable }, num_ack_pending)
-    // Less than before is a loss, which `ensure` makes good.
+    // A lower value means that the server lost progress, which `ensure` repairs.
     this.#ackFloor = Math.max(this.#ackFloor, ack_floor.stream_seq)
-    await this.#kept.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
+    await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
   }
 
   async #update({ config }: ConsumerInfo): Promise<void> {
     const { stream, durable } = this.definition
-    const wanted = toConfig(this.definition)
-    const limits = ['ack_wait', 'max_ack_pending', 'max_deliver'] as const
-    if (limits.every((limit) => config[limit] === wanted[limit])) return
-    const { ack_wait, max_ack_pending, max_deliver } = wanted
-    await this.#client.manager.consumers.update(stream, durable, { ack_wait, max_ack_pending, max_deliver })
+    const { ack_wait, max_ack_pending, max_deliver } = toConfig(this.definition)
+    const limits = { ack_wait, max_ack_pending, max_deliver }
+    if (config.ack_wait === ack_wait && config.max_ack_pending === max_ack_pending && config.max_deliver === -1) return
+    await this.#client.manager.consumers.update(stream, durable, limits)
     this.#client.logger.info({ stream, durable }, 'durable consumer updated')
   }
 }
 
-function startAfter(sequence: number): Partial<ConsumerConfig> {
-  return sequence === 0 ? {} : { deliver_policy: 'by_start_sequence', opt_start_seq: sequence + 1 }
-}
-
 /**
- * `max_deliver` has no limit on the server: it would stop delivering a message whose last attempt ended in a crash, and nobody
- * would hear of it again. The attempts are counted here instead, from what JetStream says with each delivery.
+ * `max_deliver` is unlimited on the server, which would silently stop delivering a message whose last attempt ended in a crash.
+ * The attempts are counted by the consumer from the delivery count of each message.
  */
 function toConfig({ durable, filterSubject, ackWaitMs, maxAckPending }: DurableDefinition) {
   return {
@@ -130,18 +124,18 @@ function checkFilter({ stream, durable, filterSubject }: DurableDefinition, info
   const { subjects } = info.config
   if (subjects.some((subject) => covers(subject, filterSubject))) return
   throw new StartupError(
-    `consumer ${durable} filters ${filterSubject}, but stream ${stream} has the subjects ${subjects.join(', ')}: ` +
-      `it would receive nothing; make them match`,
+    `consumer ${durable} filters ${filterSubject}, but stream ${stream} has the subjects ${subjects.join(', ')}; ` +
+      `expected a filter within the subjects`,
   )
 }
 
-function checkKind({ stream, durable, filterSubject }: DurableDefinition, { config }: ConsumerInfo): void {
+function checkConfig({ stream, durable, filterSubject }: DurableDefinition, { config }: ConsumerInfo): void {
   const found = [
     config.filter_subject === filterSubject
       ? ''
       : `filter ${config.filter_subject ?? 'none'} (expected ${filterSubject})`,
-    config.ack_policy === 'explicit' ? '' : `acknowledgement ${config.ack_policy} (expected explicit)`,
-    config.deliver_subject === undefined ? '' : `pushed to ${config.deliver_subject} (expected pull)`,
+    config.ack_policy === 'explicit' ? '' : `ack policy ${config.ack_policy} (expected explicit)`,
+    config.deliver_subject === undefined ? '' : `push delivery to ${config.deliver_subject} (expected pull)`,
   ].filter((difference) => difference !== '')
   if (found.length === 0) return
   throw new StartupError(
@@ -150,22 +144,18 @@ function checkKind({ stream, durable, filterSubject }: DurableDefinition, { conf
 }
 
 interface Progress {
-  /** In another stream of the same name the sequences start anew. */
   readonly streamCreated: string
-  /** Everything up to this stream sequence was acknowledged. */
   readonly ackFloor: number
 }
 
 const STREAM = 'consumer_progress'
-const NO_MESSAGE_FOUND = 10_037
 
 /**
- * What JetStream says of a durable consumer's progress, kept as a message in a stream: a server that is killed can lose the
- * first (nats-server 2.9 then starts at the beginning again), while messages stay. To have a consumer start at the beginning on
- * purpose, delete this stream with it. A little behind at any time, never ahead.
- * What cannot be read or written now is not: the progress is then that of the server alone.
+ * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's own
+ * (nats-server 2.9 then starts at the beginning) while messages stay. The stored value may be behind, never ahead. To restart a
+ * consumer at the beginning, delete this stream as well. If it cannot be read or written, only the server's progress counts.
  */
-export class ConsumerProgress {
+class AckFloorStore {
   readonly #client: NatsClient
   readonly #subject: string
   #saved = 0
@@ -175,14 +165,14 @@ export class ConsumerProgress {
     this.#subject = `${STREAM}.${stream}.${durable}`
   }
 
-  /** Of the stream created then; 0 if nothing is known. */
+  /** The ack floor in the stream with this creation time; 0 if unknown. */
   async load(streamCreated: string): Promise<number> {
     try {
       const message = await this.#client.manager.streams.getMessage(STREAM, { last_by_subj: this.#subject })
       const progress = message?.json<Progress>()
       return progress?.streamCreated === streamCreated ? progress.ackFloor : 0
     } catch (error) {
-      if (apiErrorCode(error) !== NO_MESSAGE_FOUND) this.#tell(error)
+      if (!isMessageNotFound(error)) this.#log(error)
       return 0
     }
   }
@@ -190,21 +180,20 @@ export class ConsumerProgress {
   async save({ streamCreated, ackFloor }: Progress): Promise<void> {
     if (ackFloor === this.#saved) return
     try {
-      await this.#ensureStream()
+      if (this.#saved === 0) await this.#ensureStream()
       await this.#client.jetstream.publish(this.#subject, JSON.stringify({ streamCreated, ackFloor }))
       this.#saved = ackFloor
     } catch (error) {
-      this.#tell(error)
+      this.#log(error)
     }
   }
 
   async #ensureStream(): Promise<void> {
-    if (this.#saved > 0) return
     const limits = { max_msgs_per_subject: 1, storage: 'file', discard: 'old' } as const
     await this.#client.manager.streams.add({ name: STREAM, subjects: [`${STREAM}.>`], ...limits })
   }
 
-  #tell(error: unknown): void {
-    this.#client.logger.debug({ subject: this.#subject }, `the progress of a consumer is not kept: ${messageOf(error)}`)
+  #log(error: unknown): void {
+    this.#client.logger.debug({ subject: this.#subject }, `cannot access the stored ack floor: ${messageOf(error)}`)
   }
 }

@@ -6,23 +6,23 @@ import { LiveFeed } from './live-feed.ts'
 
 const soon = (): AbortSignal => AbortSignal.timeout(30_000)
 
-/** A feed of a NATS of its own, somebody who publishes, and what arrived. */
+/** A live feed with its own NATS server, a publisher, and the received messages. */
 async function scene() {
   const server = await startNats()
   const log = probeLog()
   const client = await connectTo(server.url, log.logger)
   const publisherLog = probeLog()
   const publisher = await connectTo(server.url, publisherLog.logger)
-  const heard: string[] = []
+  const received: string[] = []
   const feed = new LiveFeed(client, ['thing.*', 'other.>'], ({ subject, body }) =>
-    heard.push(`${subject} ${Buffer.from(body).toString()}`),
+    received.push(`${subject} ${Buffer.from(body).toString()}`),
   )
   return {
     server,
     log,
     publisherLog,
     feed,
-    heard,
+    received,
     publish: async (subject: string, text: string): Promise<void> => {
       publisher.connection.publish(subject, text)
       await publisher.connection.flush()
@@ -37,35 +37,35 @@ async function scene() {
 }
 
 describe('P-6: a live feed', () => {
-  test('hears everything that was published between two confirmations', async () => {
+  test('receives everything that was published between two confirmations', async () => {
     await using stage = await scene()
-    const { feed, heard, publish } = stage
+    const { feed, received, publish } = stage
     expect(await feed.confirm(soon())).toBe(false)
     for (let index = 0; index < 1000; index++) await publish('thing.changed', String(index))
     await publish('other.deep.subject', 'too')
     await publish('something.else', 'not asked for')
     expect(await feed.confirm(soon())).toBe(true)
-    expect(heard).toHaveLength(1001)
-    expect(heard.slice(-2)).toEqual(['thing.changed 999', 'other.deep.subject too'])
+    expect(received).toHaveLength(1001)
+    expect(received.slice(-2)).toEqual(['thing.changed 999', 'other.deep.subject too'])
   })
 
-  test('says that something may be missing after NATS was away, and hears what comes then', async () => {
+  test('reports after a reconnect that messages may be missing, and receives the next ones', async () => {
     await using stage = await scene()
-    const { feed, heard, log, publish, publisherLog, server } = stage
+    const { feed, received, log, publish, publisherLog, server } = stage
     await feed.confirm(soon())
     await server.kill()
-    await log.line('NATS went away')
+    await log.line('NATS disconnected')
     await expect(feed.confirm(soon())).rejects.toThrow('not connected to NATS')
     await server.start()
-    await log.line('NATS is back')
-    await publisherLog.line('NATS is back')
+    await log.line('NATS reconnected')
+    await publisherLog.line('NATS reconnected')
     await expect.poll(() => feed.confirm(soon()).catch(() => undefined)).toBe(false)
     await publish('thing.changed', 'after')
     expect(await feed.confirm(soon())).toBe(true)
-    expect(heard).toEqual(['thing.changed after'])
+    expect(received).toEqual(['thing.changed after'])
   })
 
-  test('rejects what was asked when NATS goes away before it answers, or nobody waits any longer', async () => {
+  test('rejects a confirmation when NATS disconnects before it answers, or when the signal aborts', async () => {
     await using server = await startNats()
     const network = { silent: false }
     await using proxy = await TcpProxy.start(server.url, (link) => ({
@@ -84,13 +84,13 @@ describe('P-6: a live feed', () => {
     await expect.poll(() => feed.confirm(soon()).catch(() => undefined)).toBe(false)
   })
 
-  test('hears nothing once it is closed', async () => {
+  test('receives nothing after close', async () => {
     await using stage = await scene()
-    const { feed, heard, publish } = stage
+    const { feed, received, publish } = stage
     await feed.confirm(soon())
     feed.close()
-    await publish('thing.changed', 'unheard')
+    await publish('thing.changed', 'not received')
     await feed.confirm(soon())
-    expect(heard).toEqual([])
+    expect(received).toEqual([])
   })
 })

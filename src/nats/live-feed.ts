@@ -1,20 +1,19 @@
-import { withSignal } from './connection.ts'
-import type { NatsClient } from './connection.ts'
+import { withSignal, type NatsClient } from './connection.ts'
 
-/** A message as it was published. The body is empty for one without. */
+/** A message as it was published; without a payload the body is empty. */
 export interface LiveMessage {
   readonly subject: string
   readonly body: Uint8Array
 }
 
 /**
- * What is published on some subjects from now on, as it is published: for whoever has to know of changes, and nothing of the
- * past. Nothing is stored or acknowledged, so what is published while NATS is away is missing; `confirm` tells.
+ * Receives what is published on some subjects from now on, for consumers that need changes but no history. Nothing is stored or
+ * acknowledged, so messages published while NATS is disconnected are missing; `confirm` detects that.
  */
 export class LiveFeed {
   readonly #client: NatsClient
   readonly #stop: () => void
-  /** Grows whenever something may be missing from here on. */
+  /** Incremented whenever messages may be missing. */
   #epoch = 0
   #confirmedEpoch = -1
 
@@ -36,9 +35,9 @@ export class LiveFeed {
   }
 
   /**
-   * Asks the server for an answer: it comes behind all messages that were published before. Says true when nothing is missing
-   * since the `confirm` before, false when this is the first since the feed began, or began anew after an interruption. Rejects
-   * while NATS is away, and when the signal aborts: with a server that is silent it lasts until the connection is given up.
+   * Waits for a reply of the server, which arrives after all messages published before. Returns true when no message is missing
+   * since the previous `confirm`; false when this is the first one, or the first after an interruption. Rejects while NATS is
+   * disconnected and when the signal aborts; without an answer it waits until the connection times out.
    */
   async confirm(signal: AbortSignal): Promise<boolean> {
     const epoch = this.#epoch

@@ -21,7 +21,7 @@ const REFUSED = JSON.stringify({
 const encoder = new TextEncoder()
 
 describe('ordered publisher', () => {
-  test('N-2 stores every message once, in the order of the calls, with its id and headers', async () => {
+  test('N-2 stores every message once, in the order of the calls, with id and headers', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
@@ -47,7 +47,7 @@ describe('ordered publisher', () => {
     expect(again).toEqual([{ stream: stream.name, sequence: 8, duplicate: true }])
   })
 
-  test('N-2 has no more in flight than its window, in messages and in bytes', async () => {
+  test('N-2 limits the messages and the bytes in flight to its window', async () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, () => undefined)
@@ -62,11 +62,12 @@ describe('ordered publisher', () => {
     expect(arrived).toEqual(['0', '1', '2', '3', 'four', 'five.'])
     expect([byCount.inFlight, byBytes.inFlight]).toEqual([4, 2])
     const results = Promise.allSettled(promises)
-    await Promise.all([byCount.close(), byBytes.close()])
+    byCount.close()
+    byBytes.close()
     expect((await results).every(({ status }) => status === 'rejected')).toBe(true)
   })
 
-  test('N-6 NATS killed and started again in mid-flow: every message stored once and in order', async () => {
+  test('N-6 stores every message once and in order while NATS is killed and restarted', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)
@@ -76,7 +77,7 @@ describe('ordered publisher', () => {
     const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 1000))
     await promises[300]
     await server.kill()
-    await log.line('NATS went away')
+    await log.line('NATS disconnected')
     promises.push(...publishAll(publisher, `${stream.subject}.a`, numbered(1000, 1500)))
     await server.start()
     await publisher.flush()
@@ -84,7 +85,7 @@ describe('ordered publisher', () => {
     expect(await bodiesOf(client, stream.name)).toEqual(numbered(0, 1500))
   })
 
-  test('N-6 the stream deleted in mid-flow is made again, and what was not stored before goes there in order', async () => {
+  test('N-6 recreates a stream that is deleted, and stores the remaining messages there in order', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
@@ -98,7 +99,7 @@ describe('ordered publisher', () => {
     expect(bodies.length).toBeLessThan(100)
   })
 
-  test('after acknowledgements that stay out the oldest is tried alone, and then all follow in order', async () => {
+  test('retries the oldest message alone when acknowledgements are missing, then resends the others in order', async () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? undefined : ACK))
@@ -107,7 +108,7 @@ describe('ordered publisher', () => {
     expect(arrived).toEqual(['0', '1', '2', '3', '0', '1', '2', '3', '4', '5'])
   })
 
-  test('after one acknowledgement that stays out only what is not acknowledged is sent again', async () => {
+  test('resends only the message whose acknowledgement is missing', async () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (body, arrival) =>
@@ -118,7 +119,7 @@ describe('ordered publisher', () => {
     expect(arrived).toEqual(['0', '1', '2', '3', '4', '5', '1'])
   })
 
-  test('a stream that says "full" is tried again with the oldest alone, said once, and nothing new is sent meanwhile', async () => {
+  test('retries a full stream with the oldest message alone, logs it once, and sends no new message meanwhile', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)
@@ -131,7 +132,7 @@ describe('ordered publisher', () => {
     expect(log.count('JetStream stores messages again')).toBe(1)
   })
 
-  test('N-6 a stream at its limit keeps what it has, and takes the rest in order when there is room', async () => {
+  test('N-6 stores the remaining messages in order when a full stream has room again', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const stream = ownStream()
@@ -150,7 +151,7 @@ describe('ordered publisher', () => {
     expect(sequences).toEqual(numbered(1, 61).map(Number))
   })
 
-  test('what can never be stored rejects with its reason, and so does all that comes after it; what came before is stored', async () => {
+  test('rejects a message that can never be stored and all later ones; earlier ones are stored', async () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     scriptedStream(client, `${subject}.>`, (body) => (body === '2' ? REFUSED : ACK))
@@ -169,13 +170,13 @@ describe('ordered publisher', () => {
     })
   })
 
-  test('a message too large for NATS, or with no stream for its subject, ends the publisher with a clear reason', async () => {
+  test('rejects a message that exceeds max_payload or has no stream, with the reason', async () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const tooLarge = { subject: `${subject}.a`, body: new Uint8Array(2_000_000), messageId: 'm' }
     await expect(createOrderedPublisher(client).publish(tooLarge)).rejects.toMatchObject({
       code: 'too_large',
-      message: `2000000 bytes for ${subject}.a; NATS takes 1048576 (max_payload)`,
+      message: `message of 2000000 bytes for ${subject}.a exceeds max_payload 1048576 of NATS`,
     })
     const homeless = createOrderedPublisher(client).publish({ ...tooLarge, body: new Uint8Array(1) })
     await expect(homeless).rejects.toMatchObject({
@@ -184,7 +185,7 @@ describe('ordered publisher', () => {
     })
   })
 
-  test('when the connection is closed everything that is not stored rejects', async () => {
+  test('rejects every message that is not stored when the connection closes', async () => {
     const client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     scriptedStream(client, `${subject}.>`, () => undefined)

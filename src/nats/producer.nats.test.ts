@@ -7,7 +7,7 @@ import { ensureStreams } from './streams.ts'
 const body = new Uint8Array([1, 2, 3])
 
 describe('producer', () => {
-  test('N-2 a retry under the same message id is not a second message', async () => {
+  test('N-2 a retry with the same message id is not stored a second time', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
@@ -21,14 +21,14 @@ describe('producer', () => {
     expect(message?.data).toEqual(body)
   })
 
-  test('N-2 one message that cannot be stored does not keep the others from it', async () => {
+  test('N-2 stores the other messages when some cannot be stored', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
     const producer = createProducer(client, { maxInFlight: 2 })
     const subjects = [
       `${stream.subject}.a`,
-      'nobody.takes.this',
+      'unknown.subject',
       `${stream.subject}.b`,
       'not a subject',
       `${stream.subject}.c`,
@@ -41,7 +41,7 @@ describe('producer', () => {
     ).toEqual([1, 'no_stream', 2, 'invalid', 3])
   })
 
-  test('N-6 while NATS is away it keeps trying, until it is back or the signal aborts', async () => {
+  test('N-6 retries while NATS is down, until it is up or the signal aborts', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)
@@ -49,12 +49,12 @@ describe('producer', () => {
     await ensureStreams(client, [stream])
     const producer = createProducer(client)
     await server.stop()
-    await log.line('NATS went away')
+    await log.line('NATS disconnected')
     const abort = new AbortController()
-    const given = producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'given up' }, abort.signal)
+    const aborted = producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'aborted' }, abort.signal)
     const kept = producer.publish({ subject: `${stream.subject}.a`, body, messageId: 'kept' })
     abort.abort(new Error('enough'))
-    await expect(given).rejects.toThrow('enough')
+    await expect(aborted).rejects.toThrow('enough')
     await server.start()
     expect(await kept).toEqual({ stream: stream.name, sequence: 1, duplicate: false })
     await expect(

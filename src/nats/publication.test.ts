@@ -5,14 +5,14 @@ import { subjectToken, isPublishable } from './publication.ts'
 import { covers } from './streams.ts'
 
 describe('subjects', () => {
-  test('N-2 an id that cannot be one token of a subject is refused', () => {
+  test('N-2 rejects an id that is not one token of a subject', () => {
     for (const id of ['', 'a.b', 'a*', '>', 'a b', 'a\tb', 'a\nb', 'a\u0000b', 'a\u007fb', '\u00a0']) {
       expect(() => subjectToken(id)).toThrow(PublishError)
     }
     for (const id of ['cq1f2k3m4n5p6q7r8s9t', 'Gerät-7', 'a_b:c$']) expect(subjectToken(id)).toBe(id)
   })
 
-  test('N-2 an accepted id makes a subject of exactly one token more, whatever it is', () => {
+  test('N-2 an accepted id adds exactly one token to a subject', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (id) => {
         let token: string
@@ -29,7 +29,7 @@ describe('subjects', () => {
     )
   })
 
-  test('W-1 which filters a pattern covers', () => {
+  test('W-1 a pattern covers these filters', () => {
     const cases: readonly [string, string, boolean][] = [
       ['gateway.>', 'gateway.create', true],
       ['gateway.>', 'gateway.>', true],
@@ -48,7 +48,7 @@ describe('subjects', () => {
     }
   })
 
-  test('W-1 a pattern covers a filter only if it covers every subject that the filter does', () => {
+  test('W-1 a pattern that covers a filter covers every subject of the filter', () => {
     const token = fc.constantFrom('a', 'b', '*')
     const pattern = fc
       .tuple(fc.array(token, { minLength: 1, maxLength: 3 }), fc.boolean())

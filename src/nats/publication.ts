@@ -10,40 +10,40 @@ export interface Publication {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Where JetStream stored the message. `duplicate`: it was there already, under the same message id. */
+/** Where JetStream stored the message. `duplicate`: it was already there under the same message id. */
 export interface Stored {
   readonly stream: string
   readonly sequence: number
   readonly duplicate: boolean
 }
 
-/** What JetStream said of a message. */
+/** JetStream's reply to a message. */
 export type Reply =
   | { readonly kind: 'stored'; readonly stored: Stored }
-  /** Nobody listens on the subject: no stream has it, or JetStream is not up yet. */
+  /** No subscriber on the subject: no stream has it, or JetStream is not up yet. */
   | { readonly kind: 'no_responders' }
-  /** May succeed later: the stream is full, JetStream has no leader or no disk. */
+  /** May succeed later: the stream is full, or JetStream has no leader or no disk space. */
   | { readonly kind: 'later'; readonly reason: string }
-  /** The stream's last message is not the one that this one has to follow. */
-  | { readonly kind: 'out_of_turn' }
+  /** The last message of the stream is not the one that this message must follow. */
+  | { readonly kind: 'out_of_order' }
   | { readonly kind: 'never'; readonly error: PublishError }
 
 const NO_RESPONDERS = 503
 const MESSAGE_TOO_LARGE = 10_054
 const WRONG_LAST_MESSAGE_ID = 10_070
-/** The account is full; the same message is about to be stored: they pass, though the server counts them as the client's. */
-const PASSING: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
+/** Account limit reached; same message id is being stored. Both are temporary although the server reports a client error. */
+const TEMPORARY: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
 
 const EXPECTATION = 'Nats-Expected-Last-Msg-Id: '
 const END = '\r\n\r\n'
 
 /**
- * The headers as they are sent. JetStream stores the message only if the stream's last one has the id `follows`, if that is
- * given. Throws a PublishError for what cannot be sent.
+ * Encodes the headers. With `follows`, JetStream stores the message only if the last message of the stream has that id. Throws
+ * a PublishError for a subject or header that cannot be sent.
  */
 export function encodeHeaders({ subject, messageId, headers }: Publication, follows?: string): Buffer {
   if (!isPublishable(subject)) {
-    throw new PublishError('invalid', `${JSON.stringify(subject)} is not a subject that can be published to`)
+    throw new PublishError('invalid', `invalid subject ${JSON.stringify(subject)}: expected tokens without wildcards`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
@@ -51,7 +51,7 @@ export function encodeHeaders({ subject, messageId, headers }: Publication, foll
   return Buffer.from(follows === undefined ? `${block}${END}` : `${block}\r\n${EXPECTATION}${follows}${END}`)
 }
 
-/** The same headers, for a message that may follow any. */
+/** The same headers without the expectation. */
 export function withoutExpectation(block: Buffer, follows: string): Buffer {
   const kept = block.length - END.length - Buffer.byteLength(follows) - EXPECTATION.length - 2
   const plain = Buffer.allocUnsafe(kept + END.length)
@@ -61,10 +61,10 @@ export function withoutExpectation(block: Buffer, follows: string): Buffer {
 }
 
 /**
- * Hands headers to the client that are written already: it would build them from a map of lists, at every sending. One object
- * serves all messages, for the client reads it at once.
+ * Passes encoded headers to the client, which would otherwise build them from a map of lists at every send. One object serves
+ * all messages because the client reads it synchronously.
  */
-export class WrittenHeaders extends MsgHdrsImpl {
+export class EncodedHeaders extends MsgHdrsImpl {
   block: Uint8Array = new Uint8Array()
 
   override encode(): Uint8Array {
@@ -74,29 +74,40 @@ export class WrittenHeaders extends MsgHdrsImpl {
 
 function headerValue(subject: string, value: string): string {
   if (!value.includes('\n') && !value.includes('\r')) return value.trim()
-  throw new PublishError('invalid', `a header of ${subject} has a line break: ${JSON.stringify(value)}`)
+  throw new PublishError('invalid', `header with a line break in a message on ${subject}: ${JSON.stringify(value)}`)
+}
+
+/** Whether messages can be published on the subject: no wildcard, empty token, white space or control character. */
+export function isPublishable(subject: string): boolean {
+  // eslint-disable-next-line no-control-regex -- control characters are not allowed in subjects
+  return !/[\s\u0000-\u001f\u007f*>]|^\.|\.\.|\.$|^$/u.test(subject)
+}
+
+/** The id as one token of a subject. Throws a PublishError if it is empty or has `.`, `*`, `>`, white space or control characters. */
+export function subjectToken(id: string): string {
+  if (isPublishable(id) && !id.includes('.')) return id
+  throw new PublishError(
+    'invalid',
+    `invalid id ${JSON.stringify(id)}: expected a subject token without white space, ".", "*" and ">"`,
+  )
 }
 
 /** Reads the acknowledgement of one message. */
 export function readReply(message: Msg, subject: string): Reply {
   if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) return { kind: 'no_responders' }
   const answer = parseAnswer(message)
-  if (answer === undefined) return { kind: 'later', reason: 'an acknowledgement that cannot be read' }
+  if (answer === undefined) return { kind: 'later', reason: 'unreadable acknowledgement' }
   const { error } = answer
   if (error === undefined) {
     const { stream, seq, duplicate = false } = answer
     return { kind: 'stored', stored: { stream, sequence: seq, duplicate } }
   }
-  if (error.err_code === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_turn' }
+  if (error.err_code === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_order' }
   const reason = `${error.description ?? 'no reason given'} (${error.err_code ?? error.code ?? 0})`
-  if (error.err_code === MESSAGE_TOO_LARGE) {
-    return {
-      kind: 'never',
-      error: new PublishError('too_large', `JetStream refused a message on ${subject}: ${reason}`),
-    }
-  }
-  if ((error.code ?? 500) >= 500 || PASSING.has(error.err_code)) return { kind: 'later', reason }
-  return { kind: 'never', error: new PublishError('refused', `JetStream refused a message on ${subject}: ${reason}`) }
+  const tooLarge = error.err_code === MESSAGE_TOO_LARGE
+  if (!tooLarge && ((error.code ?? 500) >= 500 || TEMPORARY.has(error.err_code))) return { kind: 'later', reason }
+  const code = tooLarge ? 'too_large' : 'refused'
+  return { kind: 'never', error: new PublishError(code, `JetStream refused a message on ${subject}: ${reason}`) }
 }
 
 interface PubAckAnswer {
@@ -106,7 +117,7 @@ interface PubAckAnswer {
   readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
 }
 
-/** What JetStream says of nearly every message, as it writes it. */
+/** The reply to nearly every message, exactly as JetStream formats it. */
 const PLAIN_ACK = /^\{"stream":"([^"\\]+)", ?"seq":(\d{1,15})\}$/
 
 function parseAnswer(message: Msg): PubAckAnswer | undefined {
@@ -120,23 +131,4 @@ function parseAnswer(message: Msg): PubAckAnswer | undefined {
   } catch {
     return undefined
   }
-}
-
-/** A subject that can be published to: no wildcard, no empty token, no white space or control character. */
-export function isPublishable(subject: string): boolean {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return !/[\s\u0000-\u001f\u007f*>]|^\.|\.\.|\.$|^$/u.test(subject)
-}
-
-/**
- * The id itself when it can be one token of a subject; otherwise throws a PublishError: `.`, `*`, `>`, white space, control
- * characters, empty (N-2).
- */
-export function subjectToken(id: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  if (id !== '' && !/[\s\u0000-\u001f\u007f.*>]/u.test(id)) return id
-  throw new PublishError(
-    'invalid',
-    `${JSON.stringify(id)} cannot be part of a subject: expected an id without white space, ".", "*" and ">"`,
-  )
 }

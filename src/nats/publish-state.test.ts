@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { onPublishEvent, type PublishEvent, type PublishPhase } from './publish-state.ts'
 
-const EVENTS: readonly PublishEvent[] = ['stored', 'later', 'out_of_turn', 'given_up', 'time_is_up', 'connected']
-const PHASES: readonly PublishPhase[] = ['open', 'held', 'probing', 'closed']
+const EVENTS: readonly PublishEvent[] = ['stored', 'later', 'out_of_order', 'failed', 'delay_over', 'connected']
+const PHASES: readonly PublishPhase[] = ['open', 'backingOff', 'probing', 'closed']
 
-/** What happens in a phase at each of EVENTS. */
+/** The action and next phase for each of EVENTS. */
 function row(phase: PublishPhase, isOldest: boolean): string[] {
   return EVENTS.map((event) => {
     const next = onPublishEvent(phase, event, isOldest)
@@ -12,19 +12,26 @@ function row(phase: PublishPhase, isOldest: boolean): string[] {
   })
 }
 
-describe('how a publisher stands', () => {
-  test('what happens to the oldest message decides', () => {
-    expect(row('open', true)).toEqual(['-', 'wait held', 'probe probing', '-', '-', 'resend open'])
-    expect(row('held', true)).toEqual(['resend open', '-', '-', 'probe probing', 'probe probing', 'resend open'])
-    expect(row('probing', true)).toEqual(['resend open', 'wait held', 'wait held', 'probe probing', '-', 'resend open'])
+describe('the phases of a publisher', () => {
+  test('events of the oldest message decide the phase', () => {
+    expect(row('open', true)).toEqual(['-', 'back_off backingOff', 'probe probing', '-', '-', 'resend open'])
+    expect(row('backingOff', true)).toEqual(['resend open', '-', '-', 'probe probing', 'probe probing', 'resend open'])
+    expect(row('probing', true)).toEqual([
+      'resend open',
+      'back_off backingOff',
+      'back_off backingOff',
+      'probe probing',
+      '-',
+      'resend open',
+    ])
   })
 
-  test('those behind it only stop what goes out as it comes', () => {
-    expect(row('open', false)).toEqual(['-', 'wait held', 'probe probing', '-', '-', '-'])
-    expect([row('held', false), row('probing', false)].flat().every((cell) => cell === '-')).toBe(true)
+  test('events of later messages only end the phase open', () => {
+    expect(row('open', false)).toEqual(['-', 'back_off backingOff', 'probe probing', '-', '-', '-'])
+    expect([row('backingOff', false), row('probing', false)].flat().every((cell) => cell === '-')).toBe(true)
   })
 
-  test('when it is closed nothing happens any more, and what changes nothing keeps the phase', () => {
+  test('no event has an effect when closed, and an event without an action keeps the phase', () => {
     expect([row('closed', true), row('closed', false)].flat().every((cell) => cell === '-')).toBe(true)
     for (const phase of PHASES) expect(onPublishEvent(phase, 'stored', false)).toEqual({ action: 'none', phase })
   })

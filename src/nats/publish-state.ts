@@ -1,71 +1,71 @@
-import type { NatsClient } from './connection.ts'
+import type { Logger } from '../runner/logger.ts'
 import { encodeHeaders, withoutExpectation, type Publication, type Stored } from './publication.ts'
 
 /**
- * How a publisher stands. `open`: messages go out as they come. `held`: nothing goes out until a time has passed or NATS is
- * back. `probing`: the oldest was sent alone, to see whether messages are stored again. `closed`: over.
+ * Phase of a publisher. `open`: messages are sent as they come. `backingOff`: nothing is sent until a delay is over or NATS
+ * reconnects. `probing`: the oldest message was sent alone, to test whether messages are stored again. `closed`: final.
  */
-export type PublishPhase = 'open' | 'held' | 'probing' | 'closed'
+export type PublishPhase = 'open' | 'backingOff' | 'probing' | 'closed'
 
 /**
- * What changes that. `stored`: the message was acknowledged. `later`: it cannot be stored now. `out_of_turn`: the one that it
- * has to follow is not the stream's last. `given_up`: it will never be stored. `time_is_up`: the wait is over. `connected`:
- * NATS is back, and what was sent before may be lost.
+ * `stored`: the message was acknowledged. `later`: it cannot be stored now. `out_of_order`: the message it must follow is not
+ * the last of the stream. `failed`: it will never be stored. `delay_over`: the backoff delay is over. `connected`: NATS
+ * reconnected, and messages sent before may be lost.
  */
-export type PublishEvent = 'stored' | 'later' | 'out_of_turn' | 'given_up' | 'time_is_up' | 'connected'
+export type PublishEvent = 'stored' | 'later' | 'out_of_order' | 'failed' | 'delay_over' | 'connected'
 
-/** `wait`: nothing for a while. `probe`: the oldest again, alone. `resend`: all in flight again, in order, then what waits. */
-export type PublishAction = 'none' | 'wait' | 'probe' | 'resend'
+/** `back_off`: send nothing for a while. `probe`: resend the oldest alone. `resend`: resend all in flight, then the queue. */
+export type PublishAction = 'none' | 'back_off' | 'probe' | 'resend'
 
 type Rules = Readonly<Partial<Record<PublishEvent, PublishAction>>>
 
-/** An event of the oldest message in flight, or of none; then of a message behind it. What is not listed changes nothing. */
-const OF_OLDEST: Readonly<Record<PublishPhase, Rules>> = {
-  open: { later: 'wait', out_of_turn: 'probe', connected: 'resend' },
-  held: { stored: 'resend', given_up: 'probe', time_is_up: 'probe', connected: 'resend' },
-  // Alone it follows nothing: this answer is to an earlier sending, or not JetStream's.
-  probing: { stored: 'resend', later: 'wait', out_of_turn: 'wait', given_up: 'probe', connected: 'resend' },
+/** Events of the oldest message in flight, or of no message; events that are not listed have no effect. */
+const RULES_OF_OLDEST: Readonly<Record<PublishPhase, Rules>> = {
+  open: { later: 'back_off', out_of_order: 'probe', connected: 'resend' },
+  backingOff: { stored: 'resend', failed: 'probe', delay_over: 'probe', connected: 'resend' },
+  // A probe follows no message, so `out_of_order` answers an earlier send or does not come from JetStream.
+  probing: { stored: 'resend', later: 'back_off', out_of_order: 'back_off', failed: 'probe', connected: 'resend' },
   closed: {},
 }
-const OF_ANOTHER: Readonly<Record<PublishPhase, Rules>> = {
-  open: { later: 'wait', out_of_turn: 'probe' },
-  held: {},
-  probing: {},
-  closed: {},
-}
+/** Events of any other message in flight; they matter only in the phase `open`. */
+const RULES_OF_OTHERS: Rules = { later: 'back_off', out_of_order: 'probe' }
 
-const PHASE_AFTER = { wait: 'held', probe: 'probing', resend: 'open' } as const satisfies Record<
-  Exclude<PublishAction, 'none'>,
-  PublishPhase
->
+const PHASE_AFTER = { back_off: 'backingOff', probe: 'probing', resend: 'open' } as const
 
-/** What to do at an event, and how the publisher stands after that. */
+/** The action that an event requires, and the phase after it. */
 export function onPublishEvent(
   phase: PublishPhase,
   event: PublishEvent,
   isOldest: boolean,
 ): { readonly action: PublishAction; readonly phase: PublishPhase } {
-  const action = (isOldest ? OF_OLDEST : OF_ANOTHER)[phase][event] ?? 'none'
+  const rules = isOldest ? RULES_OF_OLDEST[phase] : phase === 'open' ? RULES_OF_OTHERS : {}
+  const action = rules[event] ?? 'none'
   return { action, phase: action === 'none' ? phase : PHASE_AFTER[action] }
 }
 
-/** One message between the call that published it and its acknowledgement. */
-export class PublishSlot {
-  readonly publication: Publication
-  /** Place in the order of the calls. */
+/** The message that another one must follow in its stream. */
+interface Predecessor {
   readonly number: number
-  /** The message that this one has to be stored right behind, as long as that one is in flight. */
+  readonly messageId: string
+}
+
+/** One message from the call of `publish` to its acknowledgement. */
+export class PendingPublish {
+  readonly publication: Publication
+  /** Position in the order of the calls. */
+  readonly number: number
+  /** While this message is in flight, the stream must store the pending one directly behind it. */
   readonly follows: Predecessor | undefined
-  /** `performance.now()` of the last sending. */
+  readonly stored: Promise<Stored>
+  /** `performance.now()` of the last send. */
   sentAt = 0
   settled = false
   readonly #headers: Buffer
-  readonly stored: Promise<Stored>
   #resolve: (stored: Stored) => void = () => {}
   #reject: (reason: unknown) => void = () => {}
   #offAbort: (() => void) | undefined
 
-  /** Throws a PublishError for what cannot be sent. */
+  /** Throws a PublishError for a message that cannot be sent. */
   constructor(publication: Publication, number: number, follows?: Predecessor) {
     this.publication = publication
     this.#headers = encodeHeaders(publication, follows?.messageId)
@@ -81,13 +81,13 @@ export class PublishSlot {
     return this.publication.body.length
   }
 
-  /** As they are sent, with the expectation of what it follows or without. */
+  /** The encoded headers, with or without the expectation of its predecessor. */
   headers(isExpectant: boolean): Buffer {
     if (isExpectant || this.follows === undefined) return this.#headers
     return withoutExpectation(this.#headers, this.follows.messageId)
   }
 
-  /** Calls `listener` when the signal aborts before the slot is settled. */
+  /** Calls `listener` when the signal aborts before the message is settled. */
   onAbort(signal: AbortSignal, listener: () => void): void {
     signal.addEventListener('abort', listener, { once: true })
     this.#offAbort = () => signal.removeEventListener('abort', listener)
@@ -109,137 +109,128 @@ export class PublishSlot {
   }
 }
 
-/** Messages that were sent and not acknowledged yet, in the order of the calls. */
-export class InFlight implements Iterable<PublishSlot> {
-  readonly #slots = new Map<number, PublishSlot>()
+/** Messages sent and not acknowledged, in the order of the calls. */
+export class InFlight implements Iterable<PendingPublish> {
+  readonly #messages = new Map<number, PendingPublish>()
   #bytes = 0
 
   get size(): number {
-    return this.#slots.size
+    return this.#messages.size
   }
 
-  /** Of all bodies. */
+  /** Sum of the bodies. */
   get bytes(): number {
     return this.#bytes
   }
 
-  get oldest(): PublishSlot | undefined {
-    for (const slot of this.#slots.values()) return slot
+  get oldest(): PendingPublish | undefined {
+    for (const message of this.#messages.values()) return message
     return undefined
   }
 
-  get(number: number): PublishSlot | undefined {
-    return this.#slots.get(number)
+  get(number: number): PendingPublish | undefined {
+    return this.#messages.get(number)
   }
 
   has(number: number): boolean {
-    return this.#slots.has(number)
+    return this.#messages.has(number)
   }
 
-  add(slot: PublishSlot): void {
-    this.#slots.set(slot.number, slot)
-    this.#bytes += slot.bytes
+  add(message: PendingPublish): void {
+    this.#messages.set(message.number, message)
+    this.#bytes += message.bytes
   }
 
-  remove(slot: PublishSlot): void {
-    if (this.#slots.delete(slot.number)) this.#bytes -= slot.bytes
+  remove(message: PendingPublish): void {
+    if (this.#messages.delete(message.number)) this.#bytes -= message.bytes
   }
 
-  /** Takes out those behind this place in the order. */
-  removeBehind(number: number): readonly PublishSlot[] {
-    const behind = [...this.#slots.values()].filter((slot) => slot.number > number)
-    for (const slot of behind) this.remove(slot)
-    return behind
+  /** Removes and returns the messages with a higher number. */
+  removeAfter(number: number): readonly PendingPublish[] {
+    const later = [...this].filter((message) => message.number > number)
+    for (const message of later) this.remove(message)
+    return later
   }
 
-  [Symbol.iterator](): Iterator<PublishSlot> {
-    return this.#slots.values()
+  [Symbol.iterator](): Iterator<PendingPublish> {
+    return this.#messages.values()
   }
 }
 
-/** A message that another one has to follow. */
-export interface Predecessor {
-  /** Its place in the order of the calls. */
-  readonly number: number
-  readonly messageId: string
-}
-
-/** Finding the stream of a subject anew for each message costs more than all else here. */
-const MOST_SUBJECTS = 1000
+/** Finding the stream of a subject for each message would dominate the cost of publishing. */
+const MAX_CACHED_SUBJECTS = 1000
 
 /**
- * Which message each one has to follow in its stream. A stream that refuses a message for now may have room for the one behind
- * it; with `Nats-Expected-Last-Msg-Id` it takes that one only when the one before was stored, and right before it. A message
- * goes without as soon as the one before is acknowledged, for then all before it are stored, and a message of somebody else in
- * the stream never bars the way for good. JetStream looks for duplicates before it looks at this, so what is sent again does
- * no harm.
+ * Knows which message each one must follow in its stream. A stream that refuses a message for now may have room for a smaller
+ * one behind it; the header `Nats-Expected-Last-Msg-Id` makes it store that one only directly behind its predecessor. The
+ * header is omitted once the predecessor is acknowledged: then all earlier messages are stored, and messages of other
+ * publishers in between cannot block the stream. JetStream checks for duplicates first, so a resend is harmless.
  */
 export class PublishChain {
-  readonly #streamOf: (subject: string) => string
+  readonly #findStream: (subject: string) => string
   readonly #streams = new Map<string, string>()
-  readonly #newest = new Map<string, Predecessor>()
+  readonly #last = new Map<string, Predecessor>()
 
-  /** Subjects for which `streamOf` says the same are stored in one order, whether they are of one stream or not. */
-  constructor(streamOf: (subject: string) => string) {
-    this.#streamOf = streamOf
+  /** Subjects with the same result of `findStream` are stored in one order. */
+  constructor(findStream: (subject: string) => string) {
+    this.#findStream = findStream
   }
 
-  /** Puts a message behind those before it. Returns the one right before it; undefined if it is the first. */
+  /** Appends a message; returns its predecessor, or undefined for the first message of the stream. */
   add(subject: string, message: Predecessor): Predecessor | undefined {
-    const stream = this.#streamFor(subject)
-    const before = this.#newest.get(stream)
-    this.#newest.set(stream, message)
-    return before
+    const stream = this.#streamOf(subject)
+    const predecessor = this.#last.get(stream)
+    this.#last.set(stream, message)
+    return predecessor
   }
 
-  #streamFor(subject: string): string {
+  #streamOf(subject: string): string {
     let stream = this.#streams.get(subject)
     if (stream !== undefined) return stream
-    stream = this.#streamOf(subject)
-    if (this.#streams.size >= MOST_SUBJECTS) this.#streams.clear()
+    stream = this.#findStream(subject)
+    if (this.#streams.size >= MAX_CACHED_SUBJECTS) this.#streams.clear()
     this.#streams.set(subject, stream)
     return stream
   }
 }
 
 const FIRST_DELAY_MS = 100
-const LAST_DELAY_MS = 5000
+const MAX_DELAY_MS = 5000
 
-/** The waits while JetStream does not store, each longer than the one before; the log tells once why, and once that it is over. */
-export class PublishPause {
-  readonly #logger: NatsClient['logger']
+/** Exponential backoff while JetStream does not store; logs the reason once, and once that it stores again. */
+export class RetryBackoff {
+  readonly #logger: Logger
   #delayMs = FIRST_DELAY_MS
   #timer: NodeJS.Timeout | undefined
-  #isTold = false
+  #logged = false
 
-  constructor(logger: NatsClient['logger']) {
+  constructor(logger: Logger) {
     this.#logger = logger
   }
 
-  /** Why this message is not stored. */
-  tell({ publication: { subject } }: PublishSlot, inFlight: number, reason: string): void {
-    if (!this.#isTold)
-      this.#logger.warn({ subject, in_flight: inFlight }, `JetStream does not store: ${reason}; trying on`)
-    this.#isTold = true
+  logOnce({ publication: { subject } }: PendingPublish, inFlight: number, reason: string): void {
+    if (!this.#logged)
+      this.#logger.warn({ subject, in_flight: inFlight }, `JetStream does not store: ${reason}; retrying`)
+    this.#logged = true
   }
 
-  /** Calls `whenOver` after the next delay, unless it ends before. */
-  start(whenOver: () => void): void {
+  /** Calls `onEnd` after the next delay unless it is cancelled. */
+  start(onEnd: () => void): void {
     this.cancel()
-    this.#timer = setTimeout(whenOver, this.#delayMs)
-    this.#delayMs = Math.min(this.#delayMs * 2, LAST_DELAY_MS)
+    this.#timer = setTimeout(onEnd, this.#delayMs)
+    this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS)
   }
 
-  /** The trouble lasts, but there is no need to wait. */
+  /** Cancels the delay; the next one is longer still. */
   cancel(): void {
     clearTimeout(this.#timer)
   }
 
-  /** The trouble is over: the next delay is the shortest again. */
-  end(): void {
+  /** Cancels the delay; the next one is the shortest. */
+  reset(): void {
     this.cancel()
     this.#delayMs = FIRST_DELAY_MS
-    if (this.#isTold) this.#logger.info('JetStream stores messages again')
-    this.#isTold = false
+    if (this.#logged) this.#logger.info('JetStream stores messages again')
+    this.#logged = false
   }
 }

@@ -3,6 +3,7 @@ import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
 import { messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { PulledMessage } from './delivery.ts'
+import { NANOS_PER_MS } from './streams.ts'
 
 export interface PullOptions {
   readonly client: NatsClient
@@ -10,21 +11,20 @@ export interface PullOptions {
   readonly durable: string
   readonly batchSize: number
   readonly batchWaitMs: number
-  /** Makes sure that the consumer exists; resolves when it does, however long that takes; rejects only when aborted. */
+  /** Resolves when the consumer exists; retries without limit and rejects only when aborted. */
   readonly restore: (reason: string) => Promise<void>
 }
 
 const EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5000
-/** This long without a message or a heartbeat while a pull is open, and the pull is taken for lost. */
+/** Without a message or heartbeat for this time, an open pull is considered lost. */
 const SILENCE_MS = 3 * HEARTBEAT_MS
-/** Between two restorations, lest what cannot be restored is tried in a tight loop. */
+/** Minimum time between two restorations, to avoid a tight loop. */
 const RESTORE_PAUSE_MS = 500
-const NANOS_PER_MS = 1_000_000
 
 /**
- * Pulls messages of a durable consumer ahead of the handler: one open pull at a time, for as many as are wanting to a full
- * batch in the buffer. So while one batch is handled the next one gathers, and no more than that (N-5).
+ * Prefetches messages of a durable consumer: one open pull at a time, for as many messages as the buffer lacks to a full batch.
+ * So exactly one further batch is buffered while one is handled.
  */
 export class PullSource {
   readonly #options: PullOptions
@@ -34,10 +34,10 @@ export class PullSource {
   readonly #silenceTimer: NodeJS.Timeout
   #buffer: PulledMessage[] = []
   #firstAt = 0
-  /** Messages that the open pull may still bring; 0 when none is open. */
+  /** Messages that the open pull may still deliver; 0 when no pull is open. */
   #expected = 0
   #pullNumber = 0
-  #lastSignAt = performance.now()
+  #lastActivityAt = performance.now()
   #restoring = false
   #restoredAt = -Infinity
   #stopped = false
@@ -48,22 +48,22 @@ export class PullSource {
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (error) logger.error(`NATS refuses the subscription for pulled messages: ${messageOf(error)}`)
+        if (error) logger.error(`NATS refused the subscription for pulled messages: ${messageOf(error)}`)
         else this.#onMessage(message)
       },
     })
     this.#offLink = link.onChange((connected) => {
-      if (connected) this.#restore('NATS was away')
+      if (connected) this.#restore('NATS reconnected')
     })
     this.#silenceTimer = setInterval(() => this.#checkSilence(), HEARTBEAT_MS)
   }
 
-  /** What has been pulled and not yet been taken: its acknowledgement deadlines run already. */
+  /** Messages pulled and not taken; their ack deadlines are running. */
   get buffered(): readonly PulledMessage[] {
     return this.#buffer
   }
 
-  /** The next batch: full, or what came within the wait after its first message; empty when the signal has aborted. */
+  /** The next batch: full, or what arrived within `batchWaitMs` after its first message; empty when the signal aborted. */
   async next(signal: AbortSignal): Promise<readonly PulledMessage[]> {
     const { batchSize, batchWaitMs } = this.#options
     const onAbort = (): void => this.#wake()
@@ -73,7 +73,7 @@ export class PullSource {
         this.#pull()
         const left = this.#buffer.length === 0 ? Infinity : this.#firstAt + batchWaitMs - performance.now()
         if (this.#buffer.length >= batchSize || left <= 0) return this.#take()
-        await this.#change(left)
+        await this.#waitForChange(left)
       }
       return []
     } finally {
@@ -81,14 +81,14 @@ export class PullSource {
     }
   }
 
-  /** Takes no more; what was pulled and not taken goes back at once, for another instance or the next start (N-7). */
+  /** Stops pulling and returns buffered messages to the server immediately, for another instance or the next start. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#offLink()
     clearInterval(this.#silenceTimer)
     const { client } = this.#options
     if (client.link.connected && !this.#subscription.isClosed()) {
-      // Draining keeps the subscription until the server has sent all it had for it, so that nothing is left to time out.
+      // Draining receives the messages in delivery, which would otherwise be redelivered only after their deadline.
       await this.#subscription.drain().catch((error: unknown) => client.logger.debug(messageOf(error)))
     } else if (!this.#subscription.isClosed()) {
       this.#subscription.unsubscribe()
@@ -103,12 +103,12 @@ export class PullSource {
     return batch
   }
 
-  /** Resolves at the next change worth looking at, or after the time. */
-  async #change(afterMs: number): Promise<void> {
+  /** Resolves when the buffer is no longer empty or is full, or after the time. */
+  async #waitForChange(timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve) => {
       this.#wake = resolve
-      if (afterMs !== Infinity) timer = setTimeout(resolve, Math.max(1, afterMs))
+      if (timeoutMs !== Infinity) timer = setTimeout(resolve, Math.max(1, timeoutMs))
     })
     clearTimeout(timer)
     this.#wake = () => {}
@@ -120,7 +120,7 @@ export class PullSource {
     if (this.#expected > 0 || wanted <= 0 || this.#restoring || this.#stopped) return
     if (!client.link.connected || client.connection.isDraining()) return
     this.#expected = wanted
-    this.#lastSignAt = performance.now()
+    this.#lastActivityAt = performance.now()
     const request = { batch: wanted, expires: EXPIRES_MS * NANOS_PER_MS, idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS }
     client.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, JSON.stringify(request), {
       reply: `${this.#inbox}.${++this.#pullNumber}`,
@@ -128,7 +128,7 @@ export class PullSource {
   }
 
   #onMessage(message: Msg): void {
-    this.#lastSignAt = performance.now()
+    this.#lastActivityAt = performance.now()
     if (message.subject.startsWith(this.#inbox)) return this.#onStatus(message)
     if (this.#expected > 0) this.#expected--
     const pulled = new PulledMessage(message)
@@ -141,18 +141,17 @@ export class PullSource {
   #onStatus(message: Msg): void {
     const code = message.headers?.code ?? 0
     if (code === 100) return
-    const current = message.subject === `${this.#inbox}.${this.#pullNumber}`
-    if (!current) return
+    if (message.subject !== `${this.#inbox}.${this.#pullNumber}`) return
     this.#expected = 0
-    // 404 and 408: the pull ended for want of messages.
+    // 404 and 408: the pull expired without enough messages.
     if (code === 404 || code === 408) this.#pull()
-    else if (code === 503) this.#restore('it does not exist, or JetStream is not up')
+    else if (code === 503) this.#restore('the consumer does not exist, or JetStream is not up')
     else this.#restore(message.headers?.description ?? `status ${code}`)
   }
 
   #checkSilence(): void {
     if (this.#expected === 0 || this.#restoring || !this.#options.client.link.connected) return
-    if (performance.now() - this.#lastSignAt >= SILENCE_MS) this.#restore('JetStream is silent')
+    if (performance.now() - this.#lastActivityAt >= SILENCE_MS) this.#restore('no answer from JetStream')
   }
 
   #restore(reason: string): void {

@@ -8,7 +8,7 @@ const limits = { maxAgeMs: 60_000, maxBytes: 1_000_000, duplicateWindowMs: 5000 
 const names = { rawStream: 'raw_envelopes', processedStream: 'processed_envelopes', gatewayStream: 'gateways' }
 
 describe('streams', () => {
-  test('N-1 W-1 the four streams are made with their subjects and limits, on files; a second time changes nothing', async () => {
+  test('N-1 W-1 creates the four streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)
     await ensureStreams(client, streamDefinitions({ ...names, ...limits }))
@@ -39,7 +39,7 @@ describe('streams', () => {
     ])
   })
 
-  test('N-1 without limits nothing is limited, and a window longer than the age is cut to it', async () => {
+  test('N-1 creates streams without limits, and caps the duplicate window at the age limit', async () => {
     await using client = await connectTo(inject('nats').url)
     const unlimited = { ...ownStream(), maxAgeMs: 0, maxBytes: 0 }
     const short = { ...ownStream(), maxAgeMs: 1000, duplicateWindowMs: 120_000 }
@@ -48,7 +48,7 @@ describe('streams', () => {
     expect((await client.manager.streams.info(short.name)).config).toMatchObject({ duplicate_window: 1_000_000_000 })
   })
 
-  test('N-1 a stream with other subjects is an error that shows both, and stays as it is', async () => {
+  test('N-1 rejects a stream with other subjects, naming both, and does not change it', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await client.manager.streams.add({ name: stream.name, subjects: [`${stream.subject}.*`] })
@@ -60,17 +60,17 @@ describe('streams', () => {
     expect((await client.manager.streams.info(stream.name)).config.subjects).toEqual([`${stream.subject}.*`])
   })
 
-  test('N-1 subjects that another stream has already are an error that names it', async () => {
+  test('N-1 rejects subjects of another stream, naming it', async () => {
     await using client = await connectTo(inject('nats').url)
     const other = ownStream()
     await client.manager.streams.add({ name: other.name, subjects: [`${other.subject}.x`] })
     const stream = { ...ownStream(), subjects: other.subjects }
     await expect(ensureStreams(client, [stream])).rejects.toThrow(
-      `stream ${stream.name} cannot take the subjects ${other.subject}.>: stream ${other.name} has them already`,
+      `cannot create stream ${stream.name} with the subjects ${other.subject}.>: stream ${other.name} has them already`,
     )
   })
 
-  test('N-1 other limits are left as they are and told', async () => {
+  test('N-1 logs other limits and does not change them', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const stream = ownStream()
@@ -82,7 +82,7 @@ describe('streams', () => {
     })
   })
 
-  test('N-1 services that start at the same moment do not trip over each other', async () => {
+  test('N-1 services that start at the same time do not conflict', async () => {
     const clients = await Promise.all(Array.from({ length: 4 }, () => connectTo(inject('nats').url)))
     const stream = ownStream()
     const all = clients.map((client, index) => ensureStreams(client, [{ ...stream, maxAgeMs: 1000 + index }]))

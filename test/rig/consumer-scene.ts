@@ -1,36 +1,37 @@
 import { expect, inject, vi } from 'vitest'
 import type { NatsClient } from '../../src/nats/connection.ts'
+import type { ConsumerOptions } from '../../src/nats/batch-processor.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
-import type { ConsumerOptions, Delivery, Verdict } from '../../src/nats/consumer.ts'
+import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
 import type { StreamDefinition } from '../../src/nats/streams.ts'
 import { connectTo, ownStream, probeLog } from './nats-client.ts'
 import type { LogProbe } from './nats-client.ts'
 
-/** The verdict that a message is done with. */
-export const ACK: Verdict = { kind: 'ack' }
+/** The result of a handled message. */
+export const ACK: MessageResult = { kind: 'ack' }
 const DEAD_LETTERS: StreamDefinition = { name: 'dead_letters', subjects: ['dead_letters.>'] }
-/** The durable consumer that `consume` runs unless it is told another. */
+/** The default durable consumer of `consume`. */
 export const DURABLE = 'worker'
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-/** A client with its log, and a stream that no other test has. */
+/** A client with its log and a stream for one test. */
 export interface Scene extends AsyncDisposable {
   readonly client: NatsClient
   readonly log: LogProbe
   readonly stream: string
   readonly subject: string
   publish(...bodies: readonly string[]): Promise<void>
-  /** Runs a consumer of the stream; `stop` tells it to stop and resolves when it has. */
+  /** Runs a consumer of the stream; `stop` resolves when it has stopped. */
   consume(
     handle: ConsumerOptions['handle'],
     options?: Partial<ConsumerOptions>,
   ): { stop(): Promise<void>; readonly ended: Promise<void> }
 }
 
-/** Connects to a NATS and makes a stream of its own there, and the one of the dead letters. */
+/** Connects to NATS and creates a unique stream and the dead letters stream. */
 export async function scene(url: string = inject('nats').url): Promise<Scene> {
   const log = probeLog()
   const client = await connectTo(url, log.logger)
@@ -85,12 +86,12 @@ export function text(delivery: Delivery): string {
   return decoder.decode(delivery.body)
 }
 
-/** The whole numbers from the first to before the last, as texts. */
+/** The integers from `from` to `to - 1` as strings. */
 export function range(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, index) => String(from + index))
 }
 
-/** A promise and what settles it. */
+/** A promise and its resolver. */
 export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve = (): void => {}
   const promise = new Promise<void>((settle) => {
@@ -99,12 +100,12 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
   return { promise, resolve }
 }
 
-/** A handler that acknowledges all, remembers it, and tells when a number of different bodies has come. */
+/** A handler that acknowledges and records all messages; `all` resolves after `wanted` different bodies. */
 export function recorder(wanted: number) {
   const seen: string[] = []
   const batches: string[][] = []
   const done = deferred()
-  const handle = async (batch: readonly Delivery[]): Promise<readonly Verdict[]> => {
+  const handle = async (batch: readonly Delivery[]): Promise<readonly MessageResult[]> => {
     batches.push(batch.map(text))
     seen.push(...batch.map(text))
     if (new Set(seen).size >= wanted) done.resolve()
@@ -113,7 +114,7 @@ export function recorder(wanted: number) {
   return { seen, batches, all: done.promise, handle }
 }
 
-/** The newest dead letter of the stream of a scene and how many there are; nothing if there is none. */
+/** The newest dead letter of the scene's stream and their count; empty if there is none. */
 export async function deadLettersOf({ client, stream }: Scene) {
   const { state } = await client.manager.streams.info('dead_letters', { subjects_filter: `dead_letters.${stream}` })
   const count = state.subjects?.[`dead_letters.${stream}`] ?? 0
@@ -122,7 +123,7 @@ export async function deadLettersOf({ client, stream }: Scene) {
   return last === null ? [] : [{ count, body: last.string(), header: (name: string) => last.header.get(name) }]
 }
 
-/** Resolves when the consumer of a scene has nothing that waits and nothing that is unanswered. */
+/** Resolves when the scene's consumer has no pending and no unacknowledged message. */
 export async function untilSettled({ client, stream }: Scene): Promise<void> {
   await vi.waitFor(
     async () => {

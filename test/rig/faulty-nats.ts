@@ -1,9 +1,9 @@
 import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
 /**
- * What happens to the acknowledgements of JetStream on their way: all arrive; from the n-th on they are lost, though the message
- * was stored (`drop`); the connection is cut at the n-th, once (`cut`); each is late (`hold`). Or to the messages: they come one
- * after the other, so that much happens between two of them (`trickle`).
+ * A fault in JetStream's acknowledgements: from the n-th on they are lost although the message was stored (`drop`); the
+ * connection is cut once at the n-th (`cut`); each is delayed (`hold`). `trickle` delivers frames one by one instead of in
+ * chunks, so that more happens between two messages.
  */
 export type AckFault =
   | { readonly kind: 'none' }
@@ -11,7 +11,7 @@ export type AckFault =
   | { readonly kind: 'drop' | 'cut'; readonly at: number }
   | { readonly kind: 'hold'; readonly ms: number }
 
-/** Stands between a program and NATS, and does to the acknowledgements what the script says. */
+/** A proxy between a program and NATS that applies a fault to acknowledgements. */
 export class FaultyNats implements AsyncDisposable {
   #proxy: TcpProxy | undefined
   #fault: AckFault = { kind: 'none' }
@@ -29,7 +29,7 @@ export class FaultyNats implements AsyncDisposable {
     return `nats://127.0.0.1:${this.#proxy?.port}`
   }
 
-  /** From here on; acknowledgements are counted anew. */
+  /** Sets the fault and resets the count of acknowledgements. */
   script(fault: AckFault): void {
     this.#fault = fault
     this.#acks = 0
@@ -62,7 +62,7 @@ export class FaultyNats implements AsyncDisposable {
   }
 }
 
-/** Cuts what NATS, or a client of it, sends into whole messages of its protocol. */
+/** Splits the byte stream of NATS or its client into complete protocol messages. */
 export class FrameSplitter {
   #rest: Buffer = Buffer.alloc(0)
 

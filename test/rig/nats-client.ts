@@ -7,18 +7,18 @@ import type { Stored } from '../../src/nats/publication.ts'
 import type { StreamDefinition } from '../../src/nats/streams.ts'
 import { createLoggerTo, type Logger } from '../../src/runner/logger.ts'
 
-/** A line of the log as the test reads it. */
+/** A parsed log line. */
 export interface LogLine {
   readonly level: string
   readonly msg: string
   readonly [field: string]: unknown
 }
 
-/** A logger whose lines the test can read and wait for. */
+/** A logger whose lines a test can read and await. */
 export interface LogProbe {
   readonly logger: Logger
   readonly lines: readonly LogLine[]
-  /** The first line, past or future, whose message contains the text. */
+  /** Resolves with the first past or future line whose message contains the text. */
   line(text: string): Promise<LogLine>
   count(text: string): number
 }
@@ -52,17 +52,15 @@ export async function connectTo(url: string, logger: Logger = probeLog().logger)
   return await connectNats({ url, name: 'test', startupTimeoutMs: 10_000, logger })
 }
 
-/** A stream and subject prefix that no other test has. */
+/** A stream and subject prefix unique to one test. */
 export function ownStream(): StreamDefinition & { readonly subject: string } {
   const name = `t${randomUUID().replaceAll('-', '')}`
   return { name, subject: name, subjects: [`${name}.>`] }
 }
 
-// What the tests of ordered publishing stand on: numbered messages, and what a stream has of them.
-
 const encoder = new TextEncoder()
 
-/** The bodies of a stream's messages in the order JetStream has them. */
+/** The bodies of a stream's messages in stream order. */
 export async function bodiesOf(client: NatsClient, stream: string): Promise<string[]> {
   const { state } = await client.manager.streams.info(stream)
   const bodies: string[] = []
@@ -81,7 +79,7 @@ export function publishAll(publisher: OrderedPublisher, subject: string, bodies:
   return bodies.map((body) => publisher.publish({ subject, body: encoder.encode(body), messageId: `m${body}` }))
 }
 
-/** Stands for a stream: answers each message on the subject as the script says, with an acknowledgement or not at all. */
+/** A fake stream: replies to each message on the subject as `answer` decides; undefined sends no reply. */
 export function scriptedStream(
   client: NatsClient,
   subject: string,
@@ -98,5 +96,5 @@ export function scriptedStream(
   return arrived
 }
 
-/** What JetStream says of a message that it has stored. */
+/** The reply to a stored message. */
 export const ACK = JSON.stringify({ stream: 'scripted', seq: 1 })

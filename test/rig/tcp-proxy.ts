@@ -2,21 +2,21 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** One connection through a proxy, and the ways to send on what came. */
+/** One proxied connection. */
 export interface ProxiedLink {
   toServer(bytes: Buffer): void
   toClient(bytes: Buffer): void
-  /** Ends it, for both. */
+  /** Closes both sides. */
   cut(): void
 }
 
-/** What becomes of the bytes of one connection. */
+/** Handlers for the bytes of one connection. */
 export interface ProxyPassage {
   fromClient(bytes: Buffer): void
   fromServer(bytes: Buffer): void
 }
 
-/** Stands between a program and a server of this machine; a connection ends when either side ends it. */
+/** A proxy to a local server; a connection closes when either side closes it. */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
@@ -27,7 +27,7 @@ export class TcpProxy implements AsyncDisposable {
     this.port = port
   }
 
-  /** `join` is called at each connection. */
+  /** `join` is called for each connection. */
   static async start(target: string, join: (link: ProxiedLink) => ProxyPassage): Promise<TcpProxy> {
     const { hostname, port } = new URL(target)
     const server = createServer().listen(0, '127.0.0.1')
@@ -39,7 +39,7 @@ export class TcpProxy implements AsyncDisposable {
     return proxy
   }
 
-  /** Ends all connections; new ones are taken. */
+  /** Closes all connections; new ones are accepted. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
@@ -71,12 +71,12 @@ export class TcpProxy implements AsyncDisposable {
   }
 }
 
-/** Lets a server listen until the test is over; resolves with its port. */
+/** Starts a server until the end of the test; resolves with its port. */
 export async function listen(server: Server, host = '127.0.0.1', port = 0): Promise<number> {
   onTestFinished(() => void server.close())
   server.listen(port, host)
   await once(server, 'listening')
   const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('it has no port')
+  if (typeof address !== 'object' || address === null) throw new Error('expected a TCP address')
   return address.port
 }
