@@ -39,7 +39,7 @@ describe('P-3, P-4, P-7: a bad envelope never decides for its neighbours', () =>
     const letters = await stage.deadLetters()
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
       'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
-      expect.stringContaining('"dotted.id" cannot be part of a subject'),
+      expect.stringContaining('invalid id "dotted.id"'),
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',
       expect.stringMatching(/^not a raw envelope: /),
