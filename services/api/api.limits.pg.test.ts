@@ -5,8 +5,7 @@ import type { TestSchema } from '../../src/postgres/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { apiForAll } from '../../test/rig/api.ts'
-import { refusal, type TestApi } from './test-api.ts'
+import { apiForAll, refusal, type TestApi } from '../../test/rig/api.ts'
 
 /** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }

@@ -8,8 +8,7 @@ import {
   OrganizationService,
   UpdateOrganizationRequestSchema,
 } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { apiForAll } from '../../test/rig/api.ts'
-import { refusal, TestApi } from './test-api.ts'
+import { apiForAll, refusal, TestApi } from '../../test/rig/api.ts'
 
 const organizations = OrganizationService.method
 const devices = EndDeviceService.method

@@ -19,16 +19,11 @@ import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/
 import type { AppProcess } from '../../src/runner/lifecycle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { CsvExports } from './csv-exports.ts'
-import { endDeviceRoutes } from './end-device-routes.ts'
-import { gatewayRoutes } from './gateway-routes.ts'
-import { GrpcServer, type GrpcServerOptions } from './grpc-server.ts'
-import { HealthMonitor } from './health-monitor.ts'
-import { healthRoutes } from './health-routes.ts'
+import { GrpcServer, type GrpcServerOptions, OpenStreams } from './grpc-server.ts'
+import { HealthMonitor, healthRoutes } from './health.ts'
 import { createObserver, observePool } from './observer.ts'
-import { OpenStreams } from './open-streams.ts'
-import { organizationRoutes } from './organization-routes.ts'
-import { reflectionRoutes } from './reflection-routes.ts'
-import { telemetryRoutes } from './telemetry-routes.ts'
+import { reflectionRoutes } from './reflection.ts'
+import { endDeviceRoutes, gatewayRoutes, organizationRoutes, telemetryRoutes } from './routes.ts'
 
 export interface ApiParts {
   readonly database: PostgresDatabase

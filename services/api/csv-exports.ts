@@ -5,10 +5,9 @@ import { DomainError } from '../../src/domain/errors.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
 import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import { valueAt, type StoredEnvelope } from '../../src/domain/telemetry.ts'
-import { csvRequest, csvUrl } from './csv-request.ts'
-import { csvLine } from './csv.ts'
+import { csvRequest, csvUrl, csvLine } from './csv.ts'
 import type { Observer } from './observer.ts'
-import { statusOf } from './status.ts'
+import { statusOf } from './unary.ts'
 
 export interface CsvExportsOptions {
   readonly telemetry: Pick<TelemetryService, 'export'>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { csvRequest, csvUrl } from './csv-request.ts'
+import { csvRequest, csvUrl } from './csv.ts'
 
 function parsed(path: string) {
   const url = csvUrl(path)

@@ -1,4 +1,74 @@
 import type { JsonValue } from '../../src/domain/entities.ts'
+import { invalid } from '../../src/domain/fields.ts'
+import { fromRfc3339, type Instant } from '../../src/domain/instant.ts'
+import type { TelemetryExportInput } from '../../src/domain/telemetry-service.ts'
+
+const PATH = /^\/v1\/organizations\/([^/]*)\/envelopes\.csv$/
+const KNOWN = ['end_device_id', 'from', 'to', 'field', 'limit']
+const BASE = 'http://localhost'
+const MAX_LIMIT = 1e9
+
+/** The URL of `…/envelopes.csv`, or null when this one means something else. */
+export function csvUrl(requestUrl: string | undefined): URL | null {
+  const text = requestUrl ?? '/'
+  if (!URL.canParse(text, BASE)) return null
+  const url = new URL(text, BASE)
+  return PATH.test(url.pathname) ? url : null
+}
+
+/** What such a URL asks for. Throws `invalid_argument` that names the parameter. */
+export function csvRequest(url: URL): TelemetryExportInput {
+  const { searchParams } = url
+  const unknown = [...searchParams.keys()].find((name) => !KNOWN.includes(name))
+  if (unknown !== undefined) {
+    throw invalid(`${shown(unknown)} is no parameter of this address: there are ${KNOWN.join(', ')}`)
+  }
+  return {
+    organizationId: organizationId(url.pathname),
+    endDeviceId: once(searchParams, 'end_device_id') ?? '',
+    from: time(searchParams, 'from'),
+    to: time(searchParams, 'to'),
+    fieldPaths: searchParams.getAll('field'),
+    limit: limit(searchParams),
+  }
+}
+
+function organizationId(path: string): string {
+  const [, encoded = ''] = PATH.exec(path) ?? []
+  try {
+    return decodeURIComponent(encoded)
+  } catch (error) {
+    throw invalid(`organization_id is not properly percent-encoded: ${shown(encoded)}`, { cause: error })
+  }
+}
+
+function once(parameters: URLSearchParams, name: string): string | undefined {
+  const values = parameters.getAll(name)
+  if (values.length > 1) throw invalid(`${name} is given ${values.length} times: once is enough`)
+  return values[0]
+}
+
+function time(parameters: URLSearchParams, name: string): Instant | null {
+  const text = once(parameters, name)
+  if (text === undefined) return null
+  const instant = fromRfc3339(text)
+  if (instant !== null) return instant
+  const hint = text.includes(' ') ? ' (in a URL a + is written %2B)' : ''
+  throw invalid(`${name} must be a time such as 2026-01-02T03:04:05Z, not ${shown(text)}${hint}`)
+}
+
+function limit(parameters: URLSearchParams): number | null {
+  const text = once(parameters, 'limit')
+  if (text === undefined) return null
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : 0
+  if (value >= 1 && value <= MAX_LIMIT) return value
+  throw invalid(`limit must be a whole number from 1 to ${MAX_LIMIT}, not ${shown(text)}`)
+}
+
+/** Short, and on one line. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
+}
 
 /** A cell with one of these has to be quoted (RFC 4180). */
 const SPECIAL = /[",\r\n]/

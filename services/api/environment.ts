@@ -1,4 +1,7 @@
+import { lookup } from 'node:dns/promises'
+import { BlockList } from 'node:net'
 import { z } from 'zod'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { clickhouseEnvironment, commonEnvironment, integer, postgresEnvironment } from '../../src/runner/environment.ts'
 
 /** What the api reads from the environment. */
@@ -15,3 +18,32 @@ export const apiEnvironment = z.object({
   /** Connections to PostgreSQL at most. */
   PONIX_API_POSTGRES_CONNECTIONS: integer(1, 1000).prefault('10'),
 })
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8)
+LOOPBACK.addAddress('::1', 'ipv6')
+
+/**
+ * Throws a StartupError unless every address of the host is on loopback: there is no authentication yet, so nobody but this
+ * machine may reach the api (A-7).
+ */
+export async function assertLoopback(host: string): Promise<void> {
+  const addresses = await resolve(host)
+  const open = addresses.find(({ address, family }) => !LOOPBACK.check(address, family === 6 ? 'ipv6' : 'ipv4'))
+  if (open === undefined) return
+  const shown = open.address === host ? host : `${host} (${open.address})`
+  throw new StartupError(
+    `PONIX_GRPC_HOST=${shown} can be reached by other machines, and the api has no authentication yet: ` +
+      'set it to 127.0.0.1, and put a proxy that authenticates in front',
+  )
+}
+
+async function resolve(host: string): Promise<readonly { readonly address: string; readonly family: number }[]> {
+  try {
+    return await lookup(host, { all: true })
+  } catch (error) {
+    throw new StartupError(`PONIX_GRPC_HOST=${host} is not an address of this machine: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}

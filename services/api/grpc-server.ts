@@ -1,9 +1,8 @@
 import { isIPv6 } from 'node:net'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { StartupError, messageOf } from '../../src/domain/errors.ts'
-import { assertLoopback } from './loopback.ts'
+import { assertLoopback } from './environment.ts'
 import type { Observer } from './observer.ts'
-import type { OpenStreams } from './open-streams.ts'
 import type { Route } from './unary.ts'
 
 export interface GrpcServerOptions {
@@ -76,4 +75,23 @@ function cannotListen(address: string, error: Error): StartupError {
     ? 'the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port'
     : `${messageOf(error)}: check PONIX_GRPC_HOST and PONIX_GRPC_PORT`
   return new StartupError(`cannot listen on ${address} for gRPC: ${reason}`, { cause: error })
+}
+
+/** The streams that would stay open for ever: a shutdown ends them, because it waits for everything that is open. */
+export class OpenStreams {
+  readonly #ends = new Set<() => void>()
+  #ending = false
+
+  /** Call the returned function when the stream has ended by itself. */
+  opened(end: () => void): () => void {
+    this.#ends.add(end)
+    if (this.#ending) end()
+    return () => this.#ends.delete(end)
+  }
+
+  /** Ends them all, and those that open from now on. */
+  endAll(): void {
+    this.#ending = true
+    for (const end of this.#ends) end()
+  }
 }

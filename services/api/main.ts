@@ -5,8 +5,7 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { createApi } from './api.ts'
-import { apiEnvironment } from './environment.ts'
-import { assertLoopback } from './loopback.ts'
+import { apiEnvironment, assertLoopback } from './environment.ts'
 
 await runProgram({
   name: 'ponix-api',

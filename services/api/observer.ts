@@ -2,7 +2,7 @@ import { status as Status } from '@grpc/grpc-js'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Logger } from '../../src/runner/logger.ts'
 import { LIMITS } from '../../src/domain/fields.ts'
-import { codeName } from './status.ts'
+import { codeName } from './unary.ts'
 
 /** What is told of a call that has ended: never anything of its payload. */
 export interface CallRecord {

@@ -15,7 +15,7 @@ import {
 } from '../../src/proto/gen/grpc/reflection/v1/reflection_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc.ts'
-import { TestApi } from './test-api.ts'
+import { TestApi } from '../../test/rig/api.ts'
 
 const buf = fileURLToPath(new URL('../../node_modules/.bin/buf', import.meta.url))
 const run = promisify(execFile)

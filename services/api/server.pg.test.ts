@@ -12,7 +12,7 @@ import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
-import { isServiceError, refusal, TestApi } from './test-api.ts'
+import { isServiceError, refusal, TestApi } from '../../test/rig/api.ts'
 
 /** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }

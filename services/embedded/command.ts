@@ -1,6 +1,5 @@
 import { Argument, InvalidArgumentError, type Command } from 'commander'
-import { embeddedServers } from './catalog.ts'
-import { installServers, runEmbedded } from './run-embedded.ts'
+import { embeddedServers, installServers, runEmbedded } from './run-embedded.ts'
 import type { ServerName } from './server.ts'
 
 interface ServerFlags {

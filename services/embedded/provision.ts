@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
 import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { packageRoot } from '../../src/runner/program.ts'
+import { lastLines, runCommand } from './run-command.ts'
 
 /** What an installation has at hand. */
 export interface Provisioning {
@@ -106,4 +107,25 @@ async function isWritable(folder: string): Promise<boolean> {
   } catch {
     return false
   }
+}
+
+/**
+ * Installs packages (`aedes@1.2.0`) from the registry into a folder of their own. Install scripts do not run, as npm is
+ * about to have it: whoever needs one runs it explicitly.
+ */
+export async function npmInstall(folder: string, packages: readonly string[], signal: AbortSignal): Promise<void> {
+  await writeFile(join(folder, 'package.json'), '{"private": true}\n')
+  const flags = ['--no-save', '--no-package-lock', '--ignore-scripts', '--include=optional', '--no-audit', '--no-fund']
+  const args = ['install', '--prefix', folder, ...flags, '--loglevel=error', ...packages]
+  const { code, output } = await runCommand('npm', args, { cwd: folder, env: outerEnvironment(), signal })
+  signal.throwIfAborted()
+  if (code === 0) return
+  const reason = lastLines(output, 3) || 'no reason given'
+  throw new ServerError(`npm could not install ${packages.join(' ')}: ${reason}; is the registry within reach?`)
+}
+
+/** This program's environment without what an `npm start` or `npm test` around it says about its own package. */
+export function outerEnvironment(): NodeJS.ProcessEnv {
+  const inner = /^npm_(package|lifecycle|command|config_(local_prefix|prefix|global_prefix|omit|include))/i
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name)))
 }

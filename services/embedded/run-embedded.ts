@@ -4,9 +4,35 @@ import { lock } from '../../scripts/lock.mjs'
 import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import { createLogger, type Logger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { embeddedServers } from './catalog.ts'
-import { serversFolder } from './provision.ts'
-import type { ServerName } from './server.ts'
+import { provideClickHouse, runClickHouse } from './clickhouse/clickhouse.ts'
+import { provideMqtt, runMqtt } from './mqtt.ts'
+import { provideNats, runNats } from './nats.ts'
+import { providePostgres } from './postgres/installation.ts'
+import { runPostgres } from './postgres/run-postgres.ts'
+import { type Provisioning, serversFolder } from './provision.ts'
+import type { RunServer, ServerName } from './server.ts'
+
+export interface EmbeddedServer {
+  /** As people know it. */
+  readonly title: string
+  readonly defaultPort: number
+  readonly defaultMonitoringPort?: number
+  /** Finds or installs the program; resolves with the folder it is in. */
+  provide(provisioning: Provisioning, dataDir: string): Promise<string>
+  readonly run: RunServer
+}
+
+export const embeddedServers: Readonly<Record<ServerName, EmbeddedServer>> = {
+  postgres: { title: 'PostgreSQL', defaultPort: 15_432, provide: providePostgres, run: runPostgres },
+  nats: { title: 'NATS', defaultPort: 14_222, defaultMonitoringPort: 18_222, provide: provideNats, run: runNats },
+  clickhouse: {
+    title: 'ClickHouse',
+    defaultPort: 18_123,
+    provide: provideClickHouse,
+    run: runClickHouse,
+  },
+  mqtt: { title: 'MQTT broker', defaultPort: 11_883, provide: provideMqtt, run: runMqtt },
+}
 
 export interface EmbeddedOptions {
   readonly port?: number | undefined

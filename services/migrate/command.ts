@@ -1,18 +1,24 @@
+import { join } from 'node:path'
 import { Option, type Command } from 'commander'
+import { z } from 'zod'
+import { clickhouseOptions } from '../../src/clickhouse/connection.ts'
+import { ClickHouseMigrationStore } from '../../src/clickhouse/migration-store.ts'
+import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
 import { MigrationError } from '../../src/domain/errors.ts'
-import { createLogger } from '../../src/runner/logger.ts'
-import type { MigrateEnvironment } from './environment.ts'
-import { migrateDown, migrateUp, migrationStatus, type MigrationStatus } from './migrate.ts'
+import { connectNats, natsOptions } from '../../src/nats/connection.ts'
+import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
+import { postgresOptions } from '../../src/postgres/database.ts'
+import { PostgresMigrationStore } from '../../src/postgres/migration-store.ts'
 import {
-  clickhouseTarget,
-  connectClickHouseStore,
-  connectPostgresStore,
-  ensureNatsStreams,
-  postgresTarget,
-  type Reach,
-  type TargetName,
-} from './servers.ts'
-import type { MigrationTarget } from './target.ts'
+  clickhouseEnvironment,
+  commonEnvironment,
+  natsEnvironment,
+  postgresEnvironment,
+  type Environment,
+} from '../../src/runner/environment.ts'
+import { createLogger, type Logger } from '../../src/runner/logger.ts'
+import { packageRoot } from '../../src/runner/program.ts'
+import { migrateDown, migrateUp, migrationStatus, type MigrationStatus, type MigrationTarget } from './migrate.ts'
 
 interface Flags {
   readonly target: TargetName | 'all'
@@ -106,3 +112,62 @@ function tableText(rows: readonly (MigrationStatus & { readonly server: string }
     })
     .join('')
 }
+
+const NAME = 'ponix-migrate'
+
+export type TargetName = 'postgres' | 'clickhouse'
+
+/** How the servers are reached. */
+export interface Reach {
+  readonly environment: MigrateEnvironment
+  readonly logger: Logger
+  readonly signal: AbortSignal
+}
+
+/** PostgreSQL, which also holds the lock under which every database is migrated. */
+function connectPostgresStore(reach: Reach): Promise<PostgresMigrationStore> {
+  return PostgresMigrationStore.connect(
+    postgresOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
+  )
+}
+
+function connectClickHouseStore(reach: Reach): Promise<ClickHouseMigrationStore> {
+  return ClickHouseMigrationStore.connect(
+    clickhouseOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
+  )
+}
+
+function postgresTarget(store: PostgresMigrationStore, environment: MigrateEnvironment): MigrationTarget {
+  const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'postgres')
+  return { server: 'PostgreSQL', directory, dialect: POSTGRES_SQL, store }
+}
+
+function clickhouseTarget(store: ClickHouseMigrationStore, environment: MigrateEnvironment): MigrationTarget {
+  const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'clickhouse')
+  return { server: 'ClickHouse', directory, dialect: CLICKHOUSE_SQL, store }
+}
+
+/** Creates the streams that are missing (N-1). */
+async function ensureNatsStreams({ environment, logger, signal }: Reach): Promise<void> {
+  const client = await connectNats(natsOptions(environment, { name: NAME, logger, signal }))
+  try {
+    const streams = streamsOf(environment)
+    await ensureStreams(client, streams)
+    logger.info(`NATS has the streams ${streams.map(({ name }) => name).join(', ')}`)
+  } finally {
+    await client.drain()
+  }
+}
+
+/** What ponix-migrate reads from the environment. */
+export const migrateEnvironment = z.object({
+  ...commonEnvironment,
+  ...postgresEnvironment,
+  ...clickhouseEnvironment,
+  ...natsEnvironment,
+  /** Default: the package's own. */
+  PONIX_POSTGRES_MIGRATIONS_DIR: z.string().optional(),
+  PONIX_CLICKHOUSE_MIGRATIONS_DIR: z.string().optional(),
+})
+
+export type MigrateEnvironment = Environment<typeof migrateEnvironment>

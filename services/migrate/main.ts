@@ -1,6 +1,5 @@
 import { runProgram } from '../../src/runner/program.ts'
-import { addMigrateCommands } from './command.ts'
-import { migrateEnvironment } from './environment.ts'
+import { addMigrateCommands, migrateEnvironment } from './command.ts'
 
 await runProgram({
   name: 'ponix-migrate',

@@ -1,10 +1,48 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Umzug } from 'umzug'
-import type { Logger } from '../../src/runner/logger.ts'
+import type { SqlDialect } from '../../src/clickhouse/sql-tokens.ts'
 import { MigrationError } from '../../src/domain/errors.ts'
-import { readMigrations, type MigrationFile } from './migration-file.ts'
-import type { SqlStatement } from './statements.ts'
-import type { AppliedMigration, MigrationTarget } from './target.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import { readMigrations, type MigrationFile, type SqlStatement } from './migration-file.ts'
+
+/** What a database remembers of a migration that it has. */
+export interface AppliedMigration {
+  readonly name: string
+  readonly checksum: string
+  readonly appliedAt: Date
+}
+
+/** A statement that the database did not take. */
+export interface StatementFailure {
+  /** Index of the statement. */
+  readonly index: number
+  /** In which line of the statement, counted from 0; 0 when the database does not say. */
+  readonly line: number
+  /** The database's words. */
+  readonly message: string
+}
+
+/** The migrations of one database; the adapters in src/ have them. */
+export interface MigrationStore {
+  /** In the order of names; empty in a database that has never been migrated. */
+  applied(): Promise<readonly AppliedMigration[]>
+  /**
+   * Runs the statements in order, up to the first failure, which it answers with. Where the database has transactions, what
+   * was done counts only with the `record` or `forget` that follows, and nothing of it stays after a failure.
+   */
+  execute(statements: readonly string[]): Promise<StatementFailure | undefined>
+  record(name: string, checksum: string): Promise<void>
+  forget(name: string): Promise<void>
+}
+
+/** A database with its folder of migrations. */
+export interface MigrationTarget {
+  /** As people know it: `PostgreSQL`. */
+  readonly server: string
+  readonly directory: string
+  readonly dialect: SqlDialect
+  readonly store: MigrationStore
+}
 
 /**
  * `changed`: the file is not what was applied. `missing`: applied, but there is no such file (a newer version was here).

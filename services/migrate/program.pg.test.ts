@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { withClient } from '../../src/postgres/test-schema.ts'
-import { MigrateRig } from './migrate-rig.ts'
+import { MigrateRig } from '../../test/rig/migrate-rig.ts'
 
 let rig: MigrateRig
 beforeEach(async () => {

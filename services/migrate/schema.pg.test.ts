@@ -2,7 +2,7 @@ import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { withClient } from '../../src/postgres/test-schema.ts'
-import { MigrateRig, packageFolder } from './migrate-rig.ts'
+import { MigrateRig, packageFolder } from '../../test/rig/migrate-rig.ts'
 
 let rig: MigrateRig
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
-import { splitStatements } from './statements.ts'
+import { splitStatements } from './migration-file.ts'
 
 describe('E-5: the statements of a migration', () => {
   test('are split at semicolons and know their lines', () => {

@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { portError } from '../port.ts'
-import type { ServerOptions } from '../server.ts'
+import { npmInstall, provision, type Provisioning } from '../provision.ts'
+import { portError, type ServerOptions } from '../server.ts'
 import { Engine } from './engine.ts'
 import { HttpInterface } from './http-interface.ts'
-import { identifier } from './prelude.ts'
+import { identifier } from './execution.ts'
 
 const GRACE_MS = 8000
 
@@ -60,4 +60,14 @@ async function listen(server: Server, port: number): Promise<void> {
   } catch (error) {
     throw portError(port, { server: 'ClickHouse', flag: '--port', setting: 'PONIX_CLICKHOUSE_PORT' }, error)
   }
+}
+
+const VERSION = '3.4.0'
+
+/** chdb: ClickHouse's engine as a library. */
+export function provideClickHouse(provisioning: Provisioning): Promise<string> {
+  return provision(provisioning, {
+    folder: `chdb-${VERSION}`,
+    install: (draft) => npmInstall(draft, [`chdb@${VERSION}`], provisioning.signal),
+  })
 }

@@ -1,10 +1,123 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ServerError } from '../../../src/domain/errors.ts'
-import { loadEngine, type ConnectionHandle, type NativeEngine, type NativeResult } from './engine-binding.ts'
-import { Slots } from './slots.ts'
+import { ClickHouseException } from './exception.ts'
+
+/** A connection of the engine: settings, current database, temporary tables of its own. Opaque. */
+export interface ConnectionHandle {
+  readonly kind: unique symbol
+}
+
+/** A result on its way. Opaque. */
+export interface StreamHandle {
+  readonly kind: unique symbol
+}
+
+export interface NativeResult {
+  readonly bytes: Uint8Array
+  /** Seconds. */
+  readonly elapsed: number
+  readonly rowsRead: number
+  readonly bytesRead: number
+}
+
+export interface NativeChunk {
+  readonly bytes: Uint8Array
+  readonly numRows: number
+  readonly done: boolean
+}
+
+/**
+ * The part of chdb's addon that is used. The package's own Session is left aside: it delays closing a connection until no
+ * query runs in the whole process, and takes inserts in a few text formats only.
+ */
+export interface NativeEngine {
+  /** Opens the folder with the first connection; blocks. Throws a message without the cause, which goes to stderr. */
+  CreateConnection(path: string): ConnectionHandle
+  /** Must not be called while something runs on the connection. The last one closes the folder. */
+  CloseConnection(connection: ConnectionHandle): void
+  /** On a thread of Node's pool. One after another on one connection. */
+  QueryAsyncConnection(connection: ConnectionHandle, sql: string, format: string): Promise<NativeResult>
+  /** Blocks. */
+  QueryWithConnection(connection: ConnectionHandle, sql: string, format: string): string
+  StreamQuery(connection: ConnectionHandle, sql: string, format: string): StreamHandle
+  StreamFetch(stream: StreamHandle): Promise<NativeChunk>
+  /** Blocks while a fetch is under way. */
+  StreamCancel(stream: StreamHandle): void
+}
+
+/** Loads chdb from where it was installed. */
+function loadEngine(provisionDir: string): NativeEngine {
+  const manifest = join(provisionDir, 'node_modules/chdb/package.json')
+  if (!existsSync(manifest)) {
+    throw new ServerError(`the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}`)
+  }
+  try {
+    // The package's exports hide the loader, but not from an absolute path.
+    const loader: { loadNative(): NativeEngine } = createRequire(manifest)(join(dirname(manifest), 'dist/loader.js'))
+    return loader.loadNative()
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ServerError(`the ClickHouse engine does not run on this system: ${reason}`, { cause: error })
+  }
+}
+
+/** Lets so many pieces of work run at once; the rest wait in order, up to a bound. */
+export class Slots {
+  readonly #waiting: (() => void)[] = []
+  readonly #maxWaiting: number
+  #free: number
+
+  constructor(size: number, maxWaiting: number) {
+    this.#free = size
+    this.#maxWaiting = maxWaiting
+  }
+
+  /** Waits for its turn and runs the work. Throws TOO_MANY_SIMULTANEOUS_QUERIES at once when too many wait already. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.#acquire(signal)
+    try {
+      signal?.throwIfAborted()
+      return await work()
+    } finally {
+      this.#release()
+    }
+  }
+
+  async #acquire(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
+    if (this.#free > 0) {
+      this.#free--
+      return
+    }
+    if (this.#waiting.length >= this.#maxWaiting) {
+      const message = `Too many simultaneous queries: ${this.#waiting.length} wait already. Try again later`
+      throw new ClickHouseException(202, 'TOO_MANY_SIMULTANEOUS_QUERIES', message)
+    }
+    await new Promise<void>((resolve, reject) => {
+      const turn = (): void => {
+        signal?.removeEventListener('abort', leave)
+        resolve()
+      }
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(turn), 1)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      this.#waiting.push(turn)
+    })
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
+  }
+}
 
 /** How long a folder may stay locked by a process that is about to be gone. */
 const LOCK_PATIENCE_MS = 10_000

@@ -2,12 +2,11 @@ import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Logger } from '../../../src/runner/logger.ts'
 import { Answer } from './answer.ts'
-import { authenticate, type Credentials } from './credentials.ts'
 import type { Engine } from './engine.ts'
 import { ClickHouseException, toException } from './exception.ts'
 import { execute } from './execution.ts'
 import { receiveQuery, type ArrivedQuery } from './query-body.ts'
-import { readQueryRequest, type QueryRequest } from './query-request.ts'
+import { authenticate, type Credentials, readQueryRequest, type QueryRequest } from './query-request.ts'
 import { Sessions } from './sessions.ts'
 
 export interface HttpInterfaceOptions extends Credentials {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Slots } from './slots.ts'
+import { Slots } from './engine.ts'
 
 function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   let open = (): void => {}

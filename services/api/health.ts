@@ -1,17 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { status as Status, type ServerWritableStream } from '@grpc/grpc-js'
 import { DomainError } from '../../src/domain/errors.ts'
-import { decodeMessage } from '../../src/proto/timestamp.ts'
 import {
   Health,
   HealthCheckRequestSchema,
   HealthCheckResponseSchema,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
-import type { HealthMonitor } from './health-monitor.ts'
-import type { OpenStreams } from './open-streams.ts'
-import { statusOf } from './status.ts'
-import { asBuffer, identity, unary, type Route } from './unary.ts'
+import { decodeMessage } from '../../src/proto/timestamp.ts'
+import type { ReadinessCheck } from '../../src/runner/health.ts'
+import type { OpenStreams } from './grpc-server.ts'
+import { statusOf, asBuffer, identity, unary, type Route } from './unary.ts'
 
 /** grpc.health.v1.Health, for all that the monitors look after. */
 export function healthRoutes(monitors: readonly HealthMonitor[], streams: OpenStreams): readonly Route[] {
@@ -75,4 +75,60 @@ function watch(
 
 function monitorOf(monitors: readonly HealthMonitor[], service: string): HealthMonitor | undefined {
   return monitors.find((monitor) => monitor.status(service) !== null)
+}
+
+export interface HealthMonitorOptions {
+  /** Full names of the services that need what is checked; '' is the server as a whole. */
+  readonly services: readonly string[]
+  readonly check: ReadinessCheck
+  /** Between two checks. Default 1000. */
+  readonly intervalMs?: number
+  /** For one check. Default 2000. */
+  readonly timeoutMs?: number
+}
+
+type Listener = (status: ServingStatus) => void
+
+/** Knows, and tells at once, whether some services can serve: they can while what they need answers and no shutdown has begun. */
+export class HealthMonitor {
+  readonly #options: HealthMonitorOptions
+  readonly #services: ReadonlySet<string>
+  readonly #listeners = new Set<Listener>()
+  #status: ServingStatus = ServingStatus.SERVING
+
+  constructor(options: HealthMonitorOptions) {
+    this.#options = options
+    this.#services = new Set(options.services)
+  }
+
+  /** Checks until the signal aborts; from then on nothing is serving. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { check, intervalMs = 1000, timeoutMs = 2000 } = this.#options
+    while (!signal.aborted) {
+      const status = await check(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).then(
+        () => ServingStatus.SERVING,
+        () => ServingStatus.NOT_SERVING,
+      )
+      this.#change(status)
+      await sleep(intervalMs, undefined, { signal }).catch(() => {})
+    }
+    this.#change(ServingStatus.NOT_SERVING)
+  }
+
+  /** The state of a service; null for one that is not looked after here. */
+  status(service: string): ServingStatus | null {
+    return this.#services.has(service) ? this.#status : null
+  }
+
+  /** Calls the listener at every change until the returned function is called. */
+  watch(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #change(status: ServingStatus): void {
+    if (status === this.#status) return
+    this.#status = status
+    for (const listener of this.#listeners) listener(status)
+  }
 }

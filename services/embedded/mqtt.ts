@@ -1,14 +1,10 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
-import type { Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { npmInstall } from '../npm-install.ts'
-import { portError } from '../port.ts'
-import { provision } from '../provision.ts'
-import type { Provisioning } from '../provision.ts'
-import type { RunServer } from '../server.ts'
+import { npmInstall, provision, type Provisioning } from './provision.ts'
+import { portError, type RunServer } from './server.ts'
 
 const VERSION = '1.2.0'
 

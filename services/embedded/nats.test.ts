@@ -1,12 +1,11 @@
-import { rm } from 'node:fs/promises'
+import { rm, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { describe, expect, it } from 'vitest'
-import { embedded } from '../../../test/rig/program.ts'
-import { freePort, startNats } from '../../../test/rig/servers.ts'
+import { embedded } from '../../test/rig/program.ts'
+import { freePort, startNats } from '../../test/rig/servers.ts'
 
 describe('embedded NATS (E-2)', () => {
   it('has every acknowledged message of a stream on files after SIGKILL and after a clean stop, several times', async () => {

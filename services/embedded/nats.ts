@@ -1,0 +1,166 @@
+import { once } from 'node:events'
+import { mkdir, writeFile, chmod, copyFile, readdir, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join, delimiter } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { provision, type Provisioning } from './provision.ts'
+import { runCommand, lastLines } from './run-command.ts'
+import { startServerProcess, stopOrphan } from './server-process.ts'
+import { assertPortFree, type RunServer, type ServerOptions } from './server.ts'
+
+const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', setting: 'PONIX_NATS_MONITORING_PORT' }
+
+/** nats-server with JetStream on files. `provisionDir` has its program. */
+export const runNats: RunServer = async (options, signal) => {
+  const { dataDir, port, monitoringPort, logger } = options
+  await stopOrphan(dataDir, 'SIGINT')
+  await assertPortFree(port, { server: 'NATS', flag: '--port', setting: 'PONIX_NATS_PORT' })
+  if (monitoringPort !== undefined) await assertPortFree(monitoringPort, MONITORING)
+  const config = join(dataDir, 'nats-server.conf')
+  await mkdir(join(dataDir, 'jetstream'), { recursive: true })
+  await writeFile(config, await configuration(options))
+  let failure = 'it gave no reason'
+  const server = await startServerProcess({
+    command: join(options.provisionDir, 'nats-server'),
+    args: ['--config', config],
+    dataDir,
+    stopSignal: 'SIGINT',
+    stopTimeoutMs: 20_000,
+    onLine(line) {
+      const routine = line.includes('[INF]')
+      if (!routine) failure = line
+      logger[routine ? 'debug' : 'warn'](line)
+    },
+  })
+  const stop = (): void => void server.stop()
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  const over = new AbortController()
+  void answers(port, over.signal).then((answered) => answered && options.ready())
+  const end = await server.ended
+  over.abort()
+  signal.removeEventListener('abort', stop)
+  if (!signal.aborted) throw new ServerError(`NATS ended (${end}): ${failure}`)
+}
+
+async function configuration(options: ServerOptions): Promise<string> {
+  const { dataDir, port, monitoringPort, provisionDir } = options
+  const [major, minor] = (await natsVersion(provisionDir)) ?? [0, 0]
+  // Before 2.10 the interval is fixed (two minutes): what a power cut may take, a killed process does not.
+  const canSync = major > 2 || (major === 2 && minor >= 10)
+  return [
+    'server_name: ponix',
+    `listen: "127.0.0.1:${port}"`,
+    ...(monitoringPort === undefined ? [] : [`http: "127.0.0.1:${monitoringPort}"`]),
+    'jetstream {',
+    `  store_dir: ${JSON.stringify(join(dataDir, 'jetstream'))}`,
+    // The disk is the limit; each stream has its own.
+    '  max_memory_store: 256MB',
+    '  max_file_store: 1TB',
+    ...(canSync ? ['  sync_interval: always'] : []),
+    '}',
+    '',
+  ].join('\n')
+}
+
+/** Resolves true once a client is greeted with JetStream on: the server listens only after it has recovered its streams. */
+async function answers(port: number, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    if ((await greeting(port)).includes('"jetstream":true')) return true
+    await sleep(50)
+  }
+  return false
+}
+
+async function greeting(port: number): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  try {
+    const [chunk]: unknown[] = await once(socket, 'data', { signal: AbortSignal.timeout(2000) })
+    return String(chunk)
+  } catch {
+    return ''
+  } finally {
+    socket.destroy()
+  }
+}
+
+const OLDEST = [2, 9] as const
+
+/** The folder with `nats-server` (≥ 2.9): on PATH, or taken from Debian's or Ubuntu's package. */
+export async function provideNats(provisioning: Provisioning): Promise<string> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    if (isRecent(await natsVersion(folder))) return folder
+  }
+  try {
+    return await provision(provisioning, {
+      folder: 'nats-server-apt',
+      async install(draft) {
+        const source = { packageName: 'nats-server', program: 'usr/sbin/nats-server' }
+        await extractFromPackage(draft, source, provisioning.signal)
+        const version = await natsVersion(draft)
+        if (!isRecent(version)) throw new ServerError(`the system's package has nats-server ${version?.join('.')}`)
+      },
+    })
+  } catch (error) {
+    provisioning.signal.throwIfAborted()
+    throw new ServerError(
+      `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`,
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+/** Major and minor version of the program in a folder; undefined if it is not there or does not run. */
+async function natsVersion(folder: string): Promise<readonly [number, number] | undefined> {
+  const { code, output } = await runCommand(join(folder, 'nats-server'), ['--version'])
+  const found = /v(\d+)\.(\d+)\./.exec(output)
+  return code === 0 && found !== null ? [Number(found[1]), Number(found[2])] : undefined
+}
+
+function isRecent(version: readonly [number, number] | undefined): boolean {
+  if (version === undefined) return false
+  return version[0] > OLDEST[0] || (version[0] === OLDEST[0] && version[1] >= OLDEST[1])
+}
+
+function howToGet(): string {
+  if (process.platform === 'darwin') return 'install it with `brew install nats-server`'
+  return 'put it there from https://github.com/nats-io/nats-server/releases, or let apt reach its servers'
+}
+
+/**
+ * Fetches a Debian or Ubuntu package and takes one program out of it into `folder`, installing nothing: apt has a state of
+ * its own here, so it needs neither root nor package lists.
+ */
+async function extractFromPackage(
+  folder: string,
+  { packageName, program }: { readonly packageName: string; readonly program: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const scratch = join(folder, 'apt')
+  for (const part of ['state/lists/partial', 'cache/archives/partial', 'out']) {
+    await mkdir(join(scratch, part), { recursive: true })
+  }
+  const apt = [
+    `Dir::State=${scratch}/state`,
+    'Dir::State::status=/var/lib/dpkg/status',
+    `Dir::Cache=${scratch}/cache`,
+    'APT::Sandbox::User=',
+    'Debug::NoLocking=1',
+  ].flatMap((setting) => ['-o', setting])
+  if ((await runCommand('apt-get', ['--version'])).code === null) throw new ServerError('there is no apt-get here')
+  const update = await runCommand('apt-get', [...apt, '-qq', 'update'], { cwd: scratch, signal })
+  const download = await runCommand('apt-get', [...apt, '-qq', 'download', packageName], { cwd: scratch, signal })
+  signal.throwIfAborted()
+  const archive = (await readdir(scratch)).find((name) => name.endsWith('.deb'))
+  if (download.code !== 0 || archive === undefined) {
+    throw new ServerError(`apt-get download ${packageName}: ${lastLines(`${download.output}\n${update.output}`, 2)}`)
+  }
+  const unpack = await runCommand('dpkg-deb', ['--extract', join(scratch, archive), join(scratch, 'out')])
+  if (unpack.code !== 0) throw new ServerError(`dpkg-deb: ${lastLines(unpack.output, 1)}`)
+  await copyFile(join(scratch, 'out', program), join(folder, packageName))
+  await chmod(join(folder, packageName), 0o755)
+  await rm(scratch, { recursive: true })
+}
