@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { rolldown } from 'rolldown'
 import { fingerprint } from './fingerprint.mjs'
+import { assertPermissive, packagesOf } from './notices.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
@@ -61,13 +62,16 @@ async function bundle(input, folder) {
     },
   })
   // All in one flat folder: `new URL('./x-worker.js', import.meta.url)` then means the same in an entry and in a chunk.
-  await build.write({
+  const { output } = await build.write({
     dir: folder,
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: 'chunk-[name]-[hash].js',
   })
   await build.close()
+  const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))
+  assertPermissive(packages)
+  await writeFile(join(folder, 'packages.json'), `${JSON.stringify(packages, null, 2)}\n`)
 }
 
 /** A folder can't replace a full one in one step; a second build that got in between goes away in the next round. */

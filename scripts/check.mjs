@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { notices } from './notices.mjs'
 import { setUp } from './setup.mjs'
 import { root, runTool } from './tools.mjs'
 
@@ -13,6 +14,7 @@ const checks = {
   'nothing unused (knip)': () => runTool('knip', []),
   'package (publint)': () => runTool('publint', ['--strict']),
   'generated code is current (buf)': generatedIsCurrent,
+  'third-party notices are current': noticesAreCurrent,
 }
 
 /** Runs all checks and says for each how it went; resolves with the numbers of those that passed and failed. */
@@ -49,6 +51,15 @@ async function generatedIsCurrent() {
     return { code: stale.length === 0 ? 0 : 1, output: stale.join('') }
   } finally {
     await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function noticesAreCurrent() {
+  const committed = await readFile(join(root, 'THIRD-PARTY-NOTICES'), 'utf8').catch(() => '')
+  if (committed === notices(root)) return { code: 0, output: '' }
+  return {
+    code: 1,
+    output: 'THIRD-PARTY-NOTICES differs from the licences of the bundled packages: run npm run generate:notices\n',
   }
 }
 

@@ -8,6 +8,7 @@ const inputs = [
   'services',
   'scripts/build.mjs',
   'scripts/lock.mjs',
+  'scripts/notices.mjs',
   'package.json',
   'package-lock.json',
   'tsconfig.json',

@@ -1,4 +1,4 @@
-// What the project's own commands share: how a tool of node_modules is run.
+// Runs the tools of node_modules for the project's own commands.
 import { spawn } from 'node:child_process'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 /** The root of the project, absolute. */
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Runs a tool in the project's root. Resolves with its exit code (null: it was killed) and, unless shown, its output. */
+/** Runs a tool in the root of the project. Resolves with the exit code (null after a signal) and, unless shown, the output. */
 export function runTool(command, args, { show = false } = {}) {
   const path = `${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`
   return new Promise((resolve) => {
@@ -16,12 +16,15 @@ export function runTool(command, args, { show = false } = {}) {
       stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
     })
     let output = ''
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk) => {
-        output += chunk
-      })
-    }
-    child.once('error', (error) => resolve({ code: null, output: error.message }))
-    child.once('close', (code) => resolve({ code, output }))
+    let stdout = ''
+    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
+      output += chunk
+      stdout += chunk
+    })
+    child.stderr?.setEncoding('utf8').on('data', (chunk) => {
+      output += chunk
+    })
+    child.once('error', (error) => resolve({ code: null, output: error.message, stdout }))
+    child.once('close', (code) => resolve({ code, output, stdout }))
   })
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -88,6 +88,16 @@ describe('the package, installed from its tarball in an empty project', () => {
     const bytes = await bytesIn(join(project, 'node_modules'))
     expect(bytes / MEGABYTE).toBeLessThan(LARGEST_INSTALLATION)
     expect(bytes / MEGABYTE).toBeGreaterThan(1)
+  })
+
+  it('names what its programs contain: licences, and a CycloneDX document', async () => {
+    const installed = join(project, 'node_modules/ponix-orchestrator')
+    expect(await readFile(join(installed, 'THIRD-PARTY-NOTICES'), 'utf8')).toMatch(/^commander \d\S+ \(MIT\)$/m)
+    const bom = JSON.parse(await readFile(join(installed, 'sbom.cdx.json'), 'utf8'))
+    expect(bom).toMatchObject({ bomFormat: 'CycloneDX', metadata: { component: { name: 'ponix-orchestrator' } } })
+    const names = bom.components.map(({ name }: { name: string }) => name)
+    expect(names).toEqual(expect.arrayContaining(['commander', 'pg', '@grpc/grpc-js']))
+    expect(names).not.toContain('vitest')
   })
 
   it('E-3 has all that the programs load: its default graph runs, and data flows', async () => {
