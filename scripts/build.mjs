@@ -52,8 +52,8 @@ async function bundle(input, folder) {
     input,
     cwd: root,
     platform: 'node',
-    // pg-native is optional; umzug loads its own dependencies by names that no bundler sees.
-    external: ['pg-native', 'umzug'],
+    // An optional package of pg, which is not installed.
+    external: ['pg-native'],
     tsconfig: join(root, 'tsconfig.json'),
     logLevel: 'warn',
     onLog(level, log, forward) {

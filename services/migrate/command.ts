@@ -6,7 +6,7 @@ import { ClickHouseMigrationStore } from '../../src/clickhouse/migration-store.t
 import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
 import { MigrationError } from '../../src/domain/errors.ts'
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
-import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
+import { ensureStreams, streamsOf } from '../../src/nats/streams.ts'
 import { postgresOptions } from '../../src/postgres/database.ts'
 import { PostgresMigrationStore } from '../../src/postgres/migration-store.ts'
 import {
@@ -16,13 +16,31 @@ import {
   postgresEnvironment,
   type Environment,
 } from '../../src/runner/environment.ts'
-import { createLogger, type Logger } from '../../src/runner/logger.ts'
+import { createLogger } from '../../src/runner/logger.ts'
 import { packageRoot } from '../../src/runner/program.ts'
+import type { ClientIdentity } from '../../src/runner/startup.ts'
 import { migrateDown, migrateUp, migrationStatus, type MigrationStatus, type MigrationTarget } from './migrate.ts'
 
+export const migrateEnvironment = z.object({
+  ...commonEnvironment,
+  ...postgresEnvironment,
+  ...clickhouseEnvironment,
+  ...natsEnvironment,
+  /** Default: the package's own. */
+  PONIX_POSTGRES_MIGRATIONS_DIR: z.string().optional(),
+  PONIX_CLICKHOUSE_MIGRATIONS_DIR: z.string().optional(),
+})
+
+type MigrateEnvironment = Environment<typeof migrateEnvironment>
+
 interface Flags {
-  readonly target: TargetName | 'all'
+  readonly target: 'postgres' | 'clickhouse' | 'all'
   readonly json?: true
+}
+
+interface Context {
+  readonly environment: MigrateEnvironment
+  readonly client: ClientIdentity & { readonly signal: AbortSignal }
 }
 
 /** `ponix-migrate [up|down|status]`. The actions reject with what went wrong. */
@@ -37,40 +55,42 @@ export function addMigrateCommands(program: Command, environment: () => MigrateE
           .default('all'),
       )
   add('up', 'apply pending migrations (default); with all databases, also create the NATS streams', true).action(
-    (flags: Flags) => up(flags, reach(environment())),
+    (flags: Flags) => up(flags, createContext(environment())),
   )
   add('down', 'revert the newest migration of each database').action((flags: Flags) =>
-    down(flags, reach(environment())),
+    down(flags, createContext(environment())),
   )
   add('status', 'show every migration and whether it is applied')
     .option('--json', 'as JSON')
-    .action((flags: Flags) => status(flags, reach(environment())))
+    .action((flags: Flags) => status(flags, createContext(environment())))
 }
 
-function reach(environment: MigrateEnvironment): Reach {
+function createContext(environment: MigrateEnvironment): Context {
   const interrupted = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => interrupted.abort(new MigrationError(`stopped by ${name} before the end`)))
   }
-  return { environment, logger: createLogger('migrate'), signal: interrupted.signal }
+  const client = { name: 'ponix-migrate', logger: createLogger('migrate'), signal: interrupted.signal }
+  return { environment, client }
 }
 
-async function up({ target }: Flags, reach: Reach): Promise<void> {
-  await withTargets(target, reach, true, async (targets) => {
-    for (const each of targets) await migrateUp(each, reach.logger, reach.signal)
+async function up({ target }: Flags, context: Context): Promise<void> {
+  const { logger, signal } = context.client
+  await withTargets(target, context, true, async (targets) => {
+    for (const each of targets) await migrateUp(each, logger, signal)
   })
-  if (target === 'all') await ensureNatsStreams(reach)
+  if (target === 'all') await ensureNatsStreams(context)
 }
 
-/** What depends goes first: ClickHouse's tables need nothing of PostgreSQL's, so the order only mirrors that of `up`. */
-async function down({ target }: Flags, reach: Reach): Promise<void> {
-  await withTargets(target, reach, true, async (targets) => {
-    for (const each of targets.toReversed()) await migrateDown(each, reach.logger, reach.signal)
+async function down({ target }: Flags, context: Context): Promise<void> {
+  const { logger, signal } = context.client
+  await withTargets(target, context, true, async (targets) => {
+    for (const each of targets.toReversed()) await migrateDown(each, logger, signal)
   })
 }
 
-async function status({ target, json }: Flags, reach: Reach): Promise<void> {
-  await withTargets(target, reach, false, async (targets) => {
+async function status({ target, json }: Flags, context: Context): Promise<void> {
+  await withTargets(target, context, false, async (targets) => {
     const rows: (MigrationStatus & { readonly server: string })[] = []
     for (const each of targets) {
       for (const row of await migrationStatus(each)) rows.push({ server: each.server, ...row })
@@ -79,28 +99,41 @@ async function status({ target, json }: Flags, reach: Reach): Promise<void> {
   })
 }
 
-/** The lock is PostgreSQL's, whichever databases are meant: ClickHouse has none. */
+/** Connects to PostgreSQL in any case: it holds the lock for all databases, because ClickHouse has none. */
 async function withTargets(
-  name: Flags['target'],
-  reach: Reach,
+  target: Flags['target'],
+  { environment, client }: Context,
   locked: boolean,
   work: (targets: readonly MigrationTarget[]) => Promise<void>,
 ): Promise<void> {
-  const postgres = await connectPostgresStore(reach)
+  const targets: MigrationTarget[] = []
+  const postgres = await PostgresMigrationStore.connect(postgresOptions(environment, client))
+  let clickhouse: ClickHouseMigrationStore | undefined
   try {
-    if (name === 'postgres') return await run([postgresTarget(postgres, reach.environment)])
-    const clickhouse = await connectClickHouseStore(reach)
-    try {
-      const second = clickhouseTarget(clickhouse, reach.environment)
-      await run(name === 'all' ? [postgresTarget(postgres, reach.environment), second] : [second])
-    } finally {
-      await clickhouse[Symbol.asyncDispose]()
+    if (target !== 'clickhouse') {
+      const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations/postgres')
+      targets.push({ server: 'PostgreSQL', directory, dialect: POSTGRES_SQL, store: postgres })
     }
+    if (target !== 'postgres') {
+      clickhouse = await ClickHouseMigrationStore.connect(clickhouseOptions(environment, client))
+      const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations/clickhouse')
+      targets.push({ server: 'ClickHouse', directory, dialect: CLICKHOUSE_SQL, store: clickhouse })
+    }
+    await (locked ? postgres.withLock(() => work(targets)) : work(targets))
   } finally {
+    await clickhouse?.[Symbol.asyncDispose]()
     await postgres[Symbol.asyncDispose]()
   }
-  function run(targets: readonly MigrationTarget[]): Promise<void> {
-    return locked ? postgres.withLock(() => work(targets)) : work(targets)
+}
+
+async function ensureNatsStreams({ environment, client }: Context): Promise<void> {
+  const nats = await connectNats(natsOptions(environment, client))
+  try {
+    const streams = streamsOf(environment)
+    await ensureStreams(nats, streams)
+    client.logger.info(`NATS has the streams ${streams.map(({ name }) => name).join(', ')}`)
+  } finally {
+    await nats.drain()
   }
 }
 
@@ -112,62 +145,3 @@ function tableText(rows: readonly (MigrationStatus & { readonly server: string }
     })
     .join('')
 }
-
-const NAME = 'ponix-migrate'
-
-export type TargetName = 'postgres' | 'clickhouse'
-
-/** How the servers are reached. */
-export interface Reach {
-  readonly environment: MigrateEnvironment
-  readonly logger: Logger
-  readonly signal: AbortSignal
-}
-
-/** PostgreSQL, which also holds the lock under which every database is migrated. */
-function connectPostgresStore(reach: Reach): Promise<PostgresMigrationStore> {
-  return PostgresMigrationStore.connect(
-    postgresOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
-  )
-}
-
-function connectClickHouseStore(reach: Reach): Promise<ClickHouseMigrationStore> {
-  return ClickHouseMigrationStore.connect(
-    clickhouseOptions(reach.environment, { name: NAME, logger: reach.logger, signal: reach.signal }),
-  )
-}
-
-function postgresTarget(store: PostgresMigrationStore, environment: MigrateEnvironment): MigrationTarget {
-  const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'postgres')
-  return { server: 'PostgreSQL', directory, dialect: POSTGRES_SQL, store }
-}
-
-function clickhouseTarget(store: ClickHouseMigrationStore, environment: MigrateEnvironment): MigrationTarget {
-  const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations', 'clickhouse')
-  return { server: 'ClickHouse', directory, dialect: CLICKHOUSE_SQL, store }
-}
-
-/** Creates the streams that are missing (N-1). */
-async function ensureNatsStreams({ environment, logger, signal }: Reach): Promise<void> {
-  const client = await connectNats(natsOptions(environment, { name: NAME, logger, signal }))
-  try {
-    const streams = streamsOf(environment)
-    await ensureStreams(client, streams)
-    logger.info(`NATS has the streams ${streams.map(({ name }) => name).join(', ')}`)
-  } finally {
-    await client.drain()
-  }
-}
-
-/** What ponix-migrate reads from the environment. */
-export const migrateEnvironment = z.object({
-  ...commonEnvironment,
-  ...postgresEnvironment,
-  ...clickhouseEnvironment,
-  ...natsEnvironment,
-  /** Default: the package's own. */
-  PONIX_POSTGRES_MIGRATIONS_DIR: z.string().optional(),
-  PONIX_CLICKHOUSE_MIGRATIONS_DIR: z.string().optional(),
-})
-
-export type MigrateEnvironment = Environment<typeof migrateEnvironment>

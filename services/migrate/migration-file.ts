@@ -4,12 +4,12 @@ import { basename, join } from 'node:path'
 import { type SqlDialect, sqlTokens } from '../../src/clickhouse/sql-tokens.ts'
 import { MigrationError } from '../../src/domain/errors.ts'
 
-/** A file `0001_name.sql` with what to do and how to undo it. */
+/** A file `0001_name.sql` with an up and a down part. */
 export interface MigrationFile {
-  /** `0001_name`: the order of names is the order of migrations. */
+  /** `0001_name`; migrations are ordered by name. */
   readonly name: string
   readonly path: string
-  /** Of the text, whatever its line ends. */
+  /** SHA-256 of the text with line feeds as line ends. */
   readonly checksum: string
   readonly up: readonly SqlStatement[]
   readonly down: readonly SqlStatement[]
@@ -18,7 +18,7 @@ export interface MigrationFile {
 const FILE_NAME = /^\d{4}_[a-z0-9_]+\.sql$/
 const PART = /^--[ \t]*migrate:(up|down)[ \t]*$/
 
-/** Reads all migrations of a folder, in order. Throws a MigrationError that names the file and what is wrong with it. */
+/** Reads the migrations of a folder in order. Throws a MigrationError that names the file and the mistake. */
 export async function readMigrations(directory: string, dialect: SqlDialect): Promise<readonly MigrationFile[]> {
   const names = await filesIn(directory)
   const files: MigrationFile[] = []
@@ -29,7 +29,9 @@ export async function readMigrations(directory: string, dialect: SqlDialect): Pr
   for (const [index, file] of files.entries()) {
     const next = files[index + 1]
     if (next !== undefined && numberOf(file) === numberOf(next)) {
-      throw new MigrationError(`${file.path} and ${next.path} have the same number: give one of them the next free one`)
+      throw new MigrationError(
+        `${file.path} and ${next.path} have the same number: give one of them the next free number`,
+      )
     }
   }
   return files
@@ -44,11 +46,12 @@ export function parseMigration(path: string, text: string, dialect: SqlDialect):
     return part === undefined ? [] : [{ part, index }]
   })
   for (const [i, { part, index }] of heads.entries()) {
-    if (parts.has(part)) throw new MigrationError(`${path}:${index + 1}: there is a second '-- migrate:${part}'`)
+    if (parts.has(part)) throw new MigrationError(`${path}:${index + 1}: a second '-- migrate:${part}'`)
     const body = lines.slice(index + 1, heads[i + 1]?.index).join('\n')
     parts.set(part, splitStatements(body, dialect, index + 2))
   }
-  const { up, down } = { up: parts.get('up'), down: parts.get('down') }
+  const up = parts.get('up')
+  const down = parts.get('down')
   if (up === undefined || up.length === 0) throw missing(path, 'up')
   if (down === undefined) throw missing(path, 'down')
   const checksum = createHash('sha256').update(normal).digest('hex')
@@ -60,15 +63,15 @@ async function filesIn(directory: string): Promise<readonly string[]> {
   try {
     entries = await readdir(directory)
   } catch (error) {
-    throw new MigrationError(`cannot read the folder of migrations ${directory}`, { cause: error })
+    throw new MigrationError(`cannot read the migrations folder ${directory}`, { cause: error })
   }
   const sql = entries.filter((name) => name.endsWith('.sql')).sort()
   const odd = sql.find((name) => !FILE_NAME.test(name))
   if (odd !== undefined) {
     const path = join(directory, odd)
-    throw new MigrationError(`${path} is not named like a migration: expected 0001_what_it_does.sql`)
+    throw new MigrationError(`${path} is not a migration’s name: expected 0001_what_it_does.sql`)
   }
-  if (sql.length === 0) throw new MigrationError(`there are no migrations (0001_name.sql) in ${directory}`)
+  if (sql.length === 0) throw new MigrationError(`no migrations (0001_name.sql) in ${directory}`)
   return sql
 }
 
@@ -82,15 +85,15 @@ function numberOf(file: MigrationFile): string {
 
 /** One SQL statement of a file. */
 export interface SqlStatement {
-  /** Without the closing semicolon; comments within it are kept. */
+  /** Without the closing semicolon, with inner comments. */
   readonly sql: string
-  /** Of its first word in the file, counted from 1. */
+  /** Line of its first word in the file, from 1. */
   readonly line: number
 }
 
 /**
- * The statements of SQL that begins at a line of a file, split at semicolons outside of quotes, comments and dollar quotes.
- * (PostgreSQL's BEGIN ATOMIC bodies are not known; write them in dollar quotes.)
+ * Splits SQL that begins at `firstLine` of a file at semicolons outside of quotes, comments and dollar quotes. PostgreSQL's
+ * BEGIN ATOMIC bodies are not recognized; write them in dollar quotes.
  */
 export function splitStatements(sql: string, dialect: SqlDialect, firstLine = 1): readonly SqlStatement[] {
   const statements: SqlStatement[] = []
@@ -111,7 +114,6 @@ export function splitStatements(sql: string, dialect: SqlDialect, firstLine = 1)
   return statements
 }
 
-/** How many lines end before the offset. */
 function linesIn(text: string, offset: number): number {
   let lines = 0
   for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) lines++

@@ -23,7 +23,7 @@ async function states(): Promise<string[]> {
 }
 
 describe('E-5: ponix-migrate', () => {
-  test('applies what is pending, in order, once; takes the newest back; shows what is where', async () => {
+  test('applies pending migrations once and in order, reverts the newest, shows the state of each', async () => {
     await rig.file('0002_second', 'CREATE TABLE second (x int REFERENCES first)', 'DROP TABLE second')
     await rig.file('0001_first', 'CREATE TABLE first (x int PRIMARY KEY)', 'DROP TABLE first')
     expect(await states()).toEqual(['0001_first pending', '0002_second pending'])
@@ -39,7 +39,7 @@ describe('E-5: ponix-migrate', () => {
     expect(stdout).toMatch(/^PostgreSQL {2}applied {2}\d{4}-.*Z {2}0001_first\nPostgreSQL {2}pending .* 0002_second\n/)
   })
 
-  test('several at the same time do it once', async () => {
+  test('applies each migration once when several run at the same time', async () => {
     await rig.file('0001_slow', 'CREATE TABLE slow (x int); SELECT pg_sleep(0.3); INSERT INTO slow VALUES (1)')
     await rig.file('0002_more', 'INSERT INTO slow VALUES (2)')
     const runs = await Promise.all(Array.from({ length: 5 }, () => rig.run('up')))
@@ -48,14 +48,14 @@ describe('E-5: ponix-migrate', () => {
     expect(runs.filter(({ stdout }) => stdout.includes('applied 0001_slow'))).toHaveLength(1)
   })
 
-  test('a failing statement names file, line and the database’s words; nothing of its file stays', async () => {
+  test('reports file, line and message of a failing statement and keeps nothing of its file', async () => {
     await rig.file('0001_good', 'CREATE TABLE good (x int)')
     await rig.file('0002_bad', 'CREATE TABLE half (x int);\n\nSELECT 1,\n  nonsense')
     await rig.file('0003_after', 'CREATE TABLE after (x int)')
     const { code, stderr } = await rig.run('up')
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: `ponix-migrate: ${join(rig.folder, '0002_bad.sql')}:5: PostgreSQL says: column "nonsense" does not exist (SQLSTATE 42703)\n`,
+      stderr: `ponix-migrate: ${join(rig.folder, '0002_bad.sql')}:5: PostgreSQL: column "nonsense" does not exist (SQLSTATE 42703)\n`,
     })
     expect(await tables()).toEqual(['good'])
     expect(await states()).toEqual(['0001_good applied', '0002_bad pending', '0003_after pending'])
@@ -64,25 +64,25 @@ describe('E-5: ponix-migrate', () => {
     expect(await tables()).toEqual(['after', 'good', 'half'])
   })
 
-  test('a statement that fails while it runs names its own first line', async () => {
+  test('reports the first line of a statement that fails while it runs', async () => {
     await rig.file('0001_bad', "SELECT 'é';\nSELECT 1 / 0")
     const { stderr } = await rig.run('up')
-    expect(stderr).toContain('0001_bad.sql:3: PostgreSQL says: division by zero (SQLSTATE 22012)\n')
+    expect(stderr).toContain('0001_bad.sql:3: PostgreSQL: division by zero (SQLSTATE 22012)\n')
   })
 
-  test('a file that was changed after it was applied is reported, and nothing is done', async () => {
+  test('reports a file that was changed after it was applied, and applies nothing', async () => {
     await rig.file('0001_a', 'CREATE TABLE a (x int)')
     await rig.run('up')
     await rig.file('0001_a', 'CREATE TABLE a (x bigint)')
     await rig.file('0002_b', 'CREATE TABLE b (x int)')
     const { code, stderr } = await rig.run('up')
     expect(code).toBe(1)
-    expect(stderr).toMatch(/0001_a\.sql was changed after PostgreSQL had it \(.*Z\): put it back .* new migration/)
+    expect(stderr).toMatch(/0001_a\.sql was changed after PostgreSQL applied it \(.*Z\): restore it .* new migration/)
     expect(await tables()).toEqual(['a'])
     expect(await states()).toEqual(['0001_a changed', '0002_b pending'])
   })
 
-  test('what a newer version applied is no obstacle, but cannot be taken back', async () => {
+  test('accepts a migration of a newer version but does not revert it', async () => {
     await rig.file('0001_a', 'CREATE TABLE a (x int)')
     await rig.run('up')
     await rig.rows("INSERT INTO ponix_migrations (name, checksum) VALUES ('0009_newer', 'x')")
@@ -92,10 +92,10 @@ describe('E-5: ponix-migrate', () => {
     expect(await states()).toEqual(['0001_a applied', '0009_newer missing'])
     const down = await rig.run('down')
     expect(down.code).toBe(1)
-    expect(down.stderr).toMatch(/0009_newer cannot be taken back, because .* has no file 0009_newer\.sql\n$/)
+    expect(down.stderr).toMatch(/0009_newer cannot be reverted, because .* has no file 0009_newer\.sql\n$/)
   })
 
-  test('killed in the middle of a file, it leaves nothing of it, and the next run is not held up', async () => {
+  test('keeps nothing of a file whose connection is lost, and the next run is not blocked', async () => {
     await rig.file('0001_a', 'CREATE TABLE a (x int); SELECT pg_sleep(60)')
     const running = rig.run('up')
     const sleeping =
@@ -110,11 +110,11 @@ describe('E-5: ponix-migrate', () => {
     expect(await tables()).toEqual(['a'])
   })
 
-  test('a wrong flag, folder or variable is one line each', async () => {
+  test('refuses an unknown command, an unknown flag and an empty folder', async () => {
     expect(await rig.run('sideways')).toMatchObject({ code: 2 })
     expect(await rig.run('up', '--nonsense')).toMatchObject({ code: 2 })
     const empty = await rig.run('up')
     expect(empty).toMatchObject({ code: 1 })
-    expect(empty.stderr).toBe(`ponix-migrate: there are no migrations (0001_name.sql) in ${rig.folder}\n`)
+    expect(empty.stderr).toBe(`ponix-migrate: no migrations (0001_name.sql) in ${rig.folder}\n`)
   })
 })

@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => rig[Symbol.asyncDispose]())
 
-/** How PostgreSQL would do it if tables were large: whatever it can read in order, it does. */
+/** The plan that PostgreSQL prefers for large tables: it reads from an index where it can. */
 async function planOf(sql: string): Promise<string> {
   return withClient(rig.server, async (client) => {
     for (const way of ['seqscan', 'bitmapscan', 'sort']) await client.query(`SET enable_${way} = off`)
@@ -23,8 +23,8 @@ async function planOf(sql: string): Promise<string> {
   })
 }
 
-describe('W-4: the tables', () => {
-  test('plain SQL works: timestamps, status, name and configuration have defaults', async () => {
+describe('W-4: the tables of PostgreSQL', () => {
+  test('have defaults for timestamps, status, name and configuration', async () => {
     await rig.rows("INSERT INTO organizations (id) VALUES ('org')")
     await rig.rows("INSERT INTO end_devices (device_id, organization_id) VALUES ('dev', 'org')")
     await rig.rows("INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'emqx')")
@@ -45,12 +45,12 @@ describe('W-4: the tables', () => {
     ["UPDATE gateways SET status = 'odd'", 'check constraint'],
     ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
     ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
-  ])('%s is refused by a %s', async (sql, constraint) => {
+  ])('refuse %s by a %s', async (sql, constraint) => {
     await expect(rig.rows(sql)).rejects.toThrow(constraint)
   })
 
   test.each([['organizations'], ['end_devices'], ['gateways']])(
-    'updated_at of %s moves with every update, even within one microsecond',
+    'increase updated_at of %s with every update, even within one microsecond',
     async (table) => {
       for (const future of ['0', '1 hour']) {
         await rig.rows(`UPDATE ${table} SET updated_at = now() + interval '${future}'`)
@@ -76,15 +76,15 @@ describe('W-4: the tables', () => {
       'gateways_newest',
       "SELECT * FROM gateways WHERE organization_id = 'org' AND deleted_at IS NULL ORDER BY created_at DESC, gateway_id DESC LIMIT 50",
     ],
-  ])('a list reads the index %s and sorts nothing', async (index, sql) => {
+  ])('list rows from the index %s without sorting', async (index, sql) => {
     const plan = await planOf(sql)
     expect(plan).toContain(index)
     expect(plan).not.toContain('Sort')
   })
 })
 
-describe('C-1, C-5: what cdc reads', () => {
-  test('every table carries its whole old row and is published', async () => {
+describe('C-1, C-5: the publication for cdc', () => {
+  test('covers every table, with REPLICA IDENTITY FULL', async () => {
     const tables = ['end_devices', 'gateways', 'organizations']
     const identities = await rig.rows<{ name: string; identity: string }>(
       "SELECT relname AS name, relreplident AS identity FROM pg_class WHERE relname IN ('organizations', 'end_devices', 'gateways') ORDER BY 1",
@@ -96,7 +96,7 @@ describe('C-1, C-5: what cdc reads', () => {
     expect(published).toEqual(tables.map((tablename) => ({ tablename })))
   })
 
-  test('E-5: all of it can be taken back and applied again', async () => {
+  test('E-5: every migration can be reverted and applied again', async () => {
     await rig.rows('TRUNCATE organizations CASCADE')
     const files = await readdir(rig.folder)
     for (const _file of files) expect(await rig.run('down')).toMatchObject({ code: 0, stderr: '' })
@@ -107,7 +107,7 @@ describe('C-1, C-5: what cdc reads', () => {
     expect(await rig.run('up')).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('a publication that cdc has made already is no obstacle', async () => {
+  test('an existing publication of cdc is extended to all tables', async () => {
     const [, ...allButTheTables] = await readdir(rig.folder)
     for (const _file of allButTheTables) await rig.run('down')
     await rig.rows('CREATE PUBLICATION ponix_cdc_publication FOR TABLE gateways')

@@ -16,37 +16,39 @@ afterEach(async () => {
 const CREATE = 'CREATE TABLE a (x UInt8) ENGINE = Memory'
 
 describe('E-5: migrations of ClickHouse', () => {
-  test('an empty database has no migrations and is not changed', async () => {
+  test('finds no migrations in an empty database and does not change it', async () => {
     expect(await store.applied()).toEqual([])
     expect(await database.rows('SHOW TABLES')).toEqual([])
   })
 
-  test('a recorded migration is listed until it is forgotten, and can be recorded again', async () => {
-    expect(await store.execute([CREATE, 'INSERT INTO a VALUES (1)'])).toBeUndefined()
-    await store.record('0002_b', 'two')
-    await store.record('0001_a', 'one')
+  test('lists an applied migration until it is reverted, also after it is applied again', async () => {
+    const second = [CREATE, 'INSERT INTO a VALUES (1)']
+    expect(await store.migrate(second, { name: '0002_b', checksum: 'two' })).toBeUndefined()
+    await store.migrate([], { name: '0001_a', checksum: 'one' })
     const applied = await store.applied()
     expect(applied).toMatchObject([
       { name: '0001_a', checksum: 'one' },
       { name: '0002_b', checksum: 'two' },
     ])
     expect(Math.abs(Date.now() - (applied[0]?.appliedAt.getTime() ?? 0))).toBeLessThan(60_000)
-    await store.forget('0002_b')
+    await store.migrate(['DROP TABLE a'], { name: '0002_b', checksum: null })
     expect((await store.applied()).map(({ name }) => name)).toEqual(['0001_a'])
-    await store.record('0002_b', 'again')
+    await store.migrate([], { name: '0002_b', checksum: 'again' })
     expect((await store.applied()).map(({ checksum }) => checksum)).toEqual(['one', 'again'])
   })
 
-  test('a failing statement is reported with its position and ClickHouse’s message', async () => {
-    const failure = await store.execute([CREATE, 'SELECT 1,\n  2\n  FROM nowhere_at_all', CREATE])
+  test('reports a failing statement with its position and ClickHouse’s message, and records nothing', async () => {
+    const change = { name: '0001_a', checksum: 'one' }
+    const failure = await store.migrate([CREATE, 'SELECT 1,\n  2\n  FROM nowhere_at_all', CREATE], change)
     expect(failure).toMatchObject({ index: 1 })
     expect(failure?.message).toMatch(/nowhere_at_all.*\(code 60, UNKNOWN_TABLE\)$/)
-    const syntax = await store.execute(['SELECT 1,\n  2\n  FRM x y'])
+    const syntax = await store.migrate(['SELECT 1,\n  2\n  FRM x y'], change)
     expect(syntax).toMatchObject({ index: 0, line: 2 })
     expect(syntax?.message).toContain('SYNTAX_ERROR')
+    expect(await store.applied()).toEqual([])
   })
 
-  test('a missing database is created', async () => {
+  test('creates a missing database', async () => {
     const name = `${database.options.database}_new`
     const fresh = await ClickHouseMigrationStore.connect({ ...database.options, database: name })
     expect(await fresh.applied()).toEqual([])
@@ -54,7 +56,7 @@ describe('E-5: migrations of ClickHouse', () => {
     await database.clickhouse.client.command({ query: `DROP DATABASE ${name}` })
   })
 
-  test('a wrong password fails immediately with one line', async () => {
+  test('fails immediately with one line on a wrong password', async () => {
     const wrong = ClickHouseMigrationStore.connect({ ...database.options, password: 'wrong' })
     await expect(wrong).rejects.toThrow(/: wrong user or password for ponix; set PONIX_CLICKHOUSE_USERNAME/)
   })

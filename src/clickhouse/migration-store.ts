@@ -1,18 +1,6 @@
 import { ClickHouseError, type ClickHouseClient } from '@clickhouse/client'
+import type { AppliedMigration, MigrationChange, MigrationStore, StatementFailure } from '../domain/ports.ts'
 import { connectClickHouse, openClickHouse, type ClickHouse, type ClickHouseOptions } from './connection.ts'
-
-export interface ClickHouseMigration {
-  readonly name: string
-  readonly checksum: string
-  readonly appliedAt: Date
-}
-
-/** A failed statement: its index, the line within it (from 0), and ClickHouse's message. */
-export interface ClickHouseStatementFailure {
-  readonly index: number
-  readonly line: number
-  readonly message: string
-}
 
 /** A reverted migration is inserted again as deleted: ClickHouse deletes rows asynchronously. */
 const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
@@ -21,7 +9,7 @@ const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
 
 /** Migrations of a ClickHouse database. Without transactions: the statements before a failed one stay applied. */
-export class ClickHouseMigrationStore implements AsyncDisposable {
+export class ClickHouseMigrationStore implements MigrationStore, AsyncDisposable {
   readonly #clickhouse: ClickHouse
 
   private constructor(clickhouse: ClickHouse) {
@@ -39,7 +27,7 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
     return new ClickHouseMigrationStore(openClickHouse(options))
   }
 
-  async applied(): Promise<readonly ClickHouseMigration[]> {
+  async applied(): Promise<readonly AppliedMigration[]> {
     const exists = await this.#rows<{ result: number }>('EXISTS TABLE ponix_migrations')
     if (exists[0]?.result !== 1) return []
     const rows = await this.#rows<{ name: string; checksum: string; millis: string }>(
@@ -49,7 +37,7 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
     return rows.map(({ name, checksum, millis }) => ({ name, checksum, appliedAt: new Date(Number(millis)) }))
   }
 
-  async execute(statements: readonly string[]): Promise<ClickHouseStatementFailure | undefined> {
+  async migrate(statements: readonly string[], change: MigrationChange): Promise<StatementFailure | undefined> {
     for (const [index, query] of statements.entries()) {
       try {
         await this.#clickhouse.client.command({ query, clickhouse_settings: { wait_end_of_query: 1 } })
@@ -59,28 +47,21 @@ export class ClickHouseMigrationStore implements AsyncDisposable {
         return { index, line: lineOf(error), message: message.replaceAll(/\s+/g, ' ') }
       }
     }
+    await this.#record(change)
     return undefined
-  }
-
-  async record(name: string, checksum: string): Promise<void> {
-    await this.#insert(name, checksum, 0)
-  }
-
-  async forget(name: string): Promise<void> {
-    await this.#insert(name, '', 1)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#clickhouse.close()
   }
 
-  async #insert(name: string, checksum: string, deleted: 0 | 1): Promise<void> {
+  async #record({ name, checksum }: MigrationChange): Promise<void> {
     const { client } = this.#clickhouse
     await client.command({ query: CREATE })
     await client.command({
       query: `INSERT INTO ponix_migrations
         SELECT {name:String}, {checksum:String}, now64(3, 'UTC'), toUnixTimestamp64Micro(now64(6)), {deleted:UInt8}`,
-      query_params: { name, checksum, deleted },
+      query_params: { name, checksum: checksum ?? '', deleted: checksum === null ? 1 : 0 },
     })
   }
 

@@ -90,3 +90,36 @@ export interface PayloadConversionFault {
 export interface PayloadConversionChecker {
   check(source: string): { readonly ok: true } | PayloadConversionFault
 }
+
+/** A migration that a database has. */
+export interface AppliedMigration {
+  readonly name: string
+  readonly checksum: string
+  readonly appliedAt: Date
+}
+
+/** A migration that is applied, or reverted: then its checksum is null. */
+export interface MigrationChange {
+  readonly name: string
+  readonly checksum: string | null
+}
+
+/** A statement that a database rejected. */
+export interface StatementFailure {
+  /** Index of the statement. */
+  readonly index: number
+  /** Line within the statement, from 0; 0 when the database does not report it. */
+  readonly line: number
+  readonly message: string
+}
+
+/** The migrations of one database. */
+export interface MigrationStore {
+  /** Ordered by name; empty for a database that has never been migrated. */
+  applied(): Promise<readonly AppliedMigration[]>
+  /**
+   * Runs the statements in order, then records the change; returns the first failure, without recording. A database with
+   * transactions keeps nothing of a failed migration.
+   */
+  migrate(statements: readonly string[], change: MigrationChange): Promise<StatementFailure | undefined>
+}

@@ -1,34 +1,22 @@
 import { Client, DatabaseError } from 'pg'
 import { StartupError } from '../domain/errors.ts'
+import type { AppliedMigration, MigrationChange, MigrationStore, StatementFailure } from '../domain/ports.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import type { PostgresOptions } from './database.ts'
 
-export interface PostgresMigration {
-  readonly name: string
-  readonly checksum: string
-  readonly appliedAt: Date
-}
-
-/** A statement that PostgreSQL did not take: which, in which of its lines (from 0), and PostgreSQL's words. */
-export interface PostgresStatementFailure {
-  readonly index: number
-  readonly line: number
-  readonly message: string
-}
-
-/** One lock for the migrations of all databases; any number will do that nobody else takes. */
+/** Key of the advisory lock for the migrations of all databases. */
 const LOCK = 8_027_224_821
 
 const DIAL_TIMEOUT_MS = 5000
-/** SQLSTATEs of a user or password that is not accepted, now or later. */
+/** SQLSTATEs of a rejected user or password, for which retries are useless. */
 const REFUSALS: ReadonlySet<string> = new Set(['28000', '28P01'])
 
 const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
   name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`
 
-/** Migrations of a PostgreSQL database: each one transaction, its entry in `ponix_migrations` included. */
-export class PostgresMigrationStore implements AsyncDisposable {
+/** Migrations of a PostgreSQL database. */
+export class PostgresMigrationStore implements MigrationStore, AsyncDisposable {
   readonly #client: Client
   readonly #logger: Logger
 
@@ -37,7 +25,7 @@ export class PostgresMigrationStore implements AsyncDisposable {
     this.#logger = logger
   }
 
-  /** Waits until PostgreSQL answers; throws a StartupError when it does not in time (R-6). */
+  /** Waits until PostgreSQL answers; throws a StartupError after the timeout. */
   static async connect(options: Omit<PostgresOptions, 'limits'>): Promise<PostgresMigrationStore> {
     const { host, port, database, username, startupTimeoutMs: timeoutMs, logger, signal } = options
     const target = { server: 'PostgreSQL', address: `${host}:${port}/${database}`, timeoutMs, logger, signal }
@@ -53,34 +41,37 @@ export class PostgresMigrationStore implements AsyncDisposable {
     })
   }
 
-  /** Runs the work while no other holder of this lock does, on whatever machine; a lock of a dead holder is void. */
+  /** Runs the work under an advisory lock, across machines; PostgreSQL releases the lock of a dead holder. */
   async withLock<T>(work: () => Promise<T>): Promise<T> {
     const { rows } = await this.#client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK])
     if (rows[0]?.locked !== true) {
-      this.#logger.info('another migration is under way; waiting for its end')
+      this.#logger.info('waiting for another migration to end')
       await this.#client.query('SELECT pg_advisory_lock($1)', [LOCK])
     }
     try {
       return await work()
     } finally {
-      // Without a connection there is no lock either.
+      // A lost connection has released the lock already.
       await this.#client.query('SELECT pg_advisory_unlock($1)', [LOCK]).catch(() => {})
     }
   }
 
-  async applied(): Promise<readonly PostgresMigration[]> {
+  async applied(): Promise<readonly AppliedMigration[]> {
     const found = await this.#client.query<{ exists: boolean }>(
       "SELECT to_regclass('ponix_migrations') IS NOT NULL AS exists",
     )
     if (found.rows[0]?.exists !== true) return []
-    const { rows } = await this.#client.query<PostgresMigration>(
+    const { rows } = await this.#client.query<AppliedMigration>(
       'SELECT name, checksum, applied_at AS "appliedAt" FROM ponix_migrations ORDER BY name COLLATE "C"',
     )
     return rows
   }
 
-  /** Leaves a transaction open, which `record` or `forget` commits; after a failure nothing of it remains. */
-  async execute(statements: readonly string[]): Promise<PostgresStatementFailure | undefined> {
+  /** Statements and record are one transaction. */
+  async migrate(
+    statements: readonly string[],
+    { name, checksum }: MigrationChange,
+  ): Promise<StatementFailure | undefined> {
     await this.#client.query('BEGIN')
     for (const [index, statement] of statements.entries()) {
       try {
@@ -91,37 +82,28 @@ export class PostgresMigrationStore implements AsyncDisposable {
         return { index, line: lineOf(error, statement), message: messageOf(error) }
       }
     }
+    await this.#client.query(CREATE)
+    await (checksum === null
+      ? this.#client.query('DELETE FROM ponix_migrations WHERE name = $1', [name])
+      : this.#client.query('INSERT INTO ponix_migrations (name, checksum) VALUES ($1, $2)', [name, checksum]))
+    await this.#client.query('COMMIT')
     return undefined
-  }
-
-  async record(name: string, checksum: string): Promise<void> {
-    await this.#commit('INSERT INTO ponix_migrations (name, checksum) VALUES ($1, $2)', [name, checksum])
-  }
-
-  async forget(name: string): Promise<void> {
-    await this.#commit('DELETE FROM ponix_migrations WHERE name = $1', [name])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.end()
-  }
-
-  async #commit(change: string, values: readonly string[]): Promise<void> {
-    await this.#client.query(CREATE)
-    await this.#client.query(change, [...values])
-    await this.#client.query('COMMIT')
   }
 }
 
 function finalRefusal(error: unknown, address: string, username: string): StartupError | undefined {
   if (!(error instanceof DatabaseError) || !REFUSALS.has(error.code ?? '')) return undefined
   return new StartupError(
-    `PostgreSQL at ${address} does not let ${username} in: ${error.message} (PONIX_POSTGRES_USERNAME, PONIX_POSTGRES_PASSWORD)`,
+    `PostgreSQL at ${address} rejects the user ${username}: ${error.message}; set PONIX_POSTGRES_USERNAME and PONIX_POSTGRES_PASSWORD`,
     { cause: error },
   )
 }
 
-/** PostgreSQL gives the place as a count of characters from 1. */
+/** PostgreSQL reports the position in characters from 1. */
 function lineOf(error: DatabaseError, statement: string): number {
   const position = Number(error.position ?? 1)
   return Array.from(statement)
