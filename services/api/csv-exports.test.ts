@@ -97,6 +97,6 @@ test('other methods than GET are refused', async () => {
   })
   const response = await fetch(url, { method: 'POST' })
   expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET'])
-  expect(await response.text()).toBe('only GET is served here\n')
+  expect(await response.text()).toBe('only GET is supported\n')
   server.close()
 })

@@ -48,7 +48,7 @@ export class CsvExports {
     const url = csvUrl(request.url)
     if (url === null) return false
     if (request.method !== 'GET') {
-      response.writeHead(405, { ...PLAIN, allow: 'GET' }).end('only GET is served here\n')
+      response.writeHead(405, { ...PLAIN, allow: 'GET' }).end('only GET is supported\n')
       return true
     }
     const controller = new AbortController()

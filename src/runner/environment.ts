@@ -27,7 +27,7 @@ export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env
   return Object.fromEntries(entries)
 }
 
-/** `NAME=value` for every variable of the schema, as given or as its default is written, secrets masked (R-7). */
+/** `NAME=value` for every variable of the schema, given or default, secrets masked. */
 export function describeEnvironment(schema: z.ZodObject, env: Variables): string {
   const given = setVariables(schema, env)
   return Object.entries(schema.shape)
@@ -56,7 +56,7 @@ function describeIssue(issue: z.core.$ZodIssue, given: Readonly<Record<string, s
   return isSecretName(name) ? `${name}: ${expected}` : `${name}=${JSON.stringify(maskUrlSecrets(value))}: ${expected}`
 }
 
-/** The default of a variable before any transformation, so that what is printed can be set again. */
+/** The default of a variable before transformation, so that the printed value can be set again. */
 function writtenDefault(type: unknown): string | undefined {
   const definition = definitionOf(type)
   if (definition === undefined) return undefined
@@ -70,8 +70,6 @@ function definitionOf(type: unknown): Record<string, unknown> | undefined {
   return typeof def === 'object' && def !== null ? { ...def } : undefined
 }
 
-/** The variables of W-6 that several services read: spread the fragments into a service's own `z.object({...})`. */
-
 /** A whole number, `min` to `max`. */
 export function integer(min: number, max: number) {
   const expected = `expected a whole number from ${min} to ${max}`
@@ -82,7 +80,7 @@ export function integer(min: number, max: number) {
     .refine((value) => value >= min && value <= max, expected)
 }
 
-/** Seconds in the environment, milliseconds in the program. Fractions are allowed. */
+/** Seconds in the environment, parsed to milliseconds. Fractions are allowed. */
 export function seconds(min: number, max: number) {
   const expected = `expected a number of seconds from ${min} to ${max}`
   return z
@@ -103,7 +101,7 @@ export function url(...schemes: readonly string[]) {
   return z.string().refine((value) => isUrl(value, schemes), `expected a URL like ${examples(schemes)}`)
 }
 
-/** One or more URLs, separated by commas: the servers of a cluster. */
+/** One or more URLs separated by commas: the servers of a cluster. */
 function urls(...schemes: readonly string[]) {
   return z
     .string()
@@ -135,28 +133,27 @@ export const loggerEnvironment = {
       error: 'expected trace, debug, info, warn, error, fatal or silent',
     })
     .default('info'),
+  PONIX_LOG_FORMAT: z.enum(['text', 'json'], { error: 'expected text or json' }).optional(),
 }
 
-/** What every service reads. */
+/** Variables of every service, to be spread into the schema of a service like the fragments below. */
 export const commonEnvironment = {
   ...loggerEnvironment,
   PONIX_STARTUP_TIMEOUT_SECS: seconds(0, 86_400).prefault('30'),
 }
 
-/** NATS: the server, the streams of W-1 with their limits, and how consumers gather batches. */
+/** The NATS server, the streams with their limits, and the batches of consumers. */
 export const natsEnvironment = {
   PONIX_NATS_URL: urls('nats', 'tls').default('nats://localhost:4222'),
   PONIX_NATS_RAW_STREAM: natsName().default('raw_envelopes'),
   PONIX_PROCESSED_ENVELOPES_STREAM: natsName().default('processed_envelopes'),
   PONIX_NATS_GATEWAY_STREAM: natsName().default('gateways'),
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('30'),
-  /** Milliseconds. */
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('5'),
-  /** Milliseconds; 0 keeps messages whatever their age. */
+  /** 0: no limit. */
   PONIX_NATS_STREAM_MAX_AGE_SECS: seconds(0, 315_360_000).prefault('604800'),
-  /** Bytes; 0 sets no limit. A stream that is full refuses messages until age makes room, so that nothing is lost unread. */
+  /** Bytes; 0: no limit. A full stream refuses messages until old ones expire, so that none is dropped unread. */
   PONIX_NATS_STREAM_MAX_BYTES: integer(0, 1e15 - 1).prefault('0'),
-  /** Milliseconds in which a message id is recognised again. */
   PONIX_NATS_DUPLICATE_WINDOW_SECS: seconds(0.1, 86_400).prefault('120'),
 }
 

@@ -5,17 +5,17 @@ import { collectDefaultMetrics, register } from 'prom-client'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 
-/** Answers the requests that are its own, and returns false for the others. */
+/** Handles a request, or returns false to leave it to the default routes. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
 
 export interface HttpOptions {
   readonly service: string
-  /** The variable the port came from, for the line that says it is in use. */
+  /** Variable that sets the port, for error messages. */
   readonly portVariable: string
   readonly port: number
   readonly readiness: Readonly<Record<string, ReadinessCheck>>
   readonly routes: Readonly<Record<string, () => unknown>>
-  /** Sees every request first. */
+  /** Is offered every request first. */
   readonly requests?: RequestHandler | undefined
   readonly stopping: AbortSignal
 }
@@ -29,7 +29,7 @@ interface Answer {
 const HOST = '127.0.0.1'
 let defaultMetrics = false
 
-/** Serves /healthz, /readyz, /metrics and the service's own routes on loopback. Throws a StartupError if it cannot listen. */
+/** Serves /healthz, /readyz, /metrics and the routes of the service on 127.0.0.1. Throws a StartupError if it cannot listen. */
 export async function serveHttp(options: HttpOptions): Promise<Server> {
   if (!defaultMetrics) collectDefaultMetrics()
   defaultMetrics = true
@@ -67,7 +67,7 @@ async function respond(options: HttpOptions, request: IncomingMessage, response:
 
 async function answerFor(options: HttpOptions, request: IncomingMessage): Promise<Answer> {
   const path = new URL(request.url ?? '/', 'http://localhost').pathname
-  if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { error: 'only GET is served here' })
+  if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { error: 'only GET is supported' })
   if (path === '/healthz') return json(200, { service: options.service, status: 'alive' })
   if (path === '/readyz') {
     const { ready, report } = await checkReadiness(options.readiness, options.stopping)
@@ -77,7 +77,7 @@ async function answerFor(options: HttpOptions, request: IncomingMessage): Promis
   const route = Object.hasOwn(options.routes, path) ? options.routes[path] : undefined
   if (route !== undefined) return json(200, await route())
   const paths = ['/healthz', '/readyz', '/metrics', ...Object.keys(options.routes)]
-  return json(404, { error: `nothing at ${path}; there are ${paths.join(', ')}` })
+  return json(404, { error: `no route ${path}; the routes are ${paths.join(', ')}` })
 }
 
 function json(status: number, value: unknown): Answer {
@@ -89,10 +89,10 @@ const CHECK_TIMEOUT_MS = 2000
 const FIRST_DELAY_MS = 50
 const LAST_DELAY_MS = 1000
 
-/** `ok`, or why not, for each check by name. */
+/** `ok` or the reason, by the name of the check. */
 export type ReadinessReport = Readonly<Record<string, string>>
 
-/** Runs every check at the same time, each for two seconds at most. */
+/** Runs all checks concurrently, each for at most two seconds. */
 async function checkReadiness(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
@@ -104,28 +104,28 @@ async function checkReadiness(
   return { ready: results.every(([, result]) => result === 'ok'), report: Object.fromEntries(results) }
 }
 
-/** Resolves true when every check has passed once, false when the service stops before. */
+/** Resolves true when all checks pass, false when the service stops first. */
 export async function waitUntilReady(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
   logger: Logger,
 ): Promise<boolean> {
-  let told = false
+  let logged = false
   for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
     const { ready, report } = await checkReadiness(checks, stopping)
     if (stopping.aborted) return false
     if (ready) return true
-    if (!told) logger.info({ checks: report }, 'not ready yet')
-    told = true
+    if (!logged) logger.info({ checks: report }, 'not ready yet')
+    logged = true
     await sleep(delayMs, undefined, { signal: stopping }).catch(() => {})
   }
 }
 
-/** Tells the supervisor that the service is ready: a newline on the descriptor that NOTIFY_FD names, which is then closed. */
+/** Announces readiness to the supervisor: writes a newline to the file descriptor in NOTIFY_FD and closes it. */
 export function notifyReady(notifyFd: string | undefined, logger: Logger): void {
   if (notifyFd === undefined || notifyFd === '') return
   try {
-    if (!/^\d{1,6}$/.test(notifyFd)) throw new Error('expected the number of an open file descriptor')
+    if (!/^\d{1,6}$/.test(notifyFd)) throw new Error('expected an open file descriptor')
     const descriptor = Number(notifyFd)
     writeSync(descriptor, '\n')
     if (descriptor > 2) closeSync(descriptor)

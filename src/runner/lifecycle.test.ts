@@ -38,7 +38,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 const never = () => new Promise<never>(() => {})
 
 describe('lifecycle', () => {
-  test('R-1 R-2 all processes run at the same time until a signal, and then the exit code is 0', async () => {
+  test('R-1 R-2 runs all processes concurrently until a signal; the exit code is 0', async () => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {
       let running = 0
       let meet = (): void => {}
@@ -56,7 +56,7 @@ describe('lifecycle', () => {
     }
   })
 
-  test('R-2 a process that fails takes the others down; the exit code is 1 and the reason is told', async () => {
+  test('R-2 stops all processes when one fails, logs the reason; the exit code is 1', async () => {
     let stopped = false
     const other = async (signal: AbortSignal): Promise<void> => {
       await untilAborted(signal)
@@ -70,7 +70,7 @@ describe('lifecycle', () => {
     expect((await log.line('bad failed: slot lost: 55000')).level).toBe('error')
   })
 
-  test('R-2 a process that throws at once, without a promise, fails like any other', async () => {
+  test('R-2 treats a process that throws synchronously as failed', async () => {
     const bad = (): Promise<void> => {
       throw new Error('at once')
     }
@@ -80,20 +80,20 @@ describe('lifecycle', () => {
     expect(log.count('did not end')).toBe(0)
   })
 
-  test('R-2 a process that ends by itself takes the others down; the exit code is 1', async () => {
+  test('R-2 stops all processes when one ends early; the exit code is 1', async () => {
     const { finished, log } = start({ processes: { other: untilAborted, short: async () => {} } })
     expect(await finished).toBe(1)
-    expect(log.count('short ended: it ends only when it is told to stop')).toBe(1)
+    expect(log.count('short ended: a process must run until the service stops')).toBe(1)
   })
 
-  test('R-2 an error that nobody caught counts as a failed process', async () => {
+  test('R-2 treats an uncaught error as a failed process', async () => {
     const { finished, uncaught, log } = start({ processes: { a: untilAborted } })
     uncaught(new Error('stray'))
     expect(await finished).toBe(1)
     expect(log.count('uncaught error: stray')).toBe(1)
   })
 
-  test('R-2 leaving with the reason of the abort is no failure, another error while stopping is told', async () => {
+  test('R-2 accepts the abort reason as an ending, and logs any other error while stopping', async () => {
     const { finished, signal, log } = start({
       processes: {
         polite: async (stopping) => {
@@ -113,7 +113,7 @@ describe('lifecycle', () => {
     ])
   })
 
-  test('R-3 closers run after the processes, in reverse order; one that hangs or throws keeps no other from running', async () => {
+  test('R-3 runs the closers after the processes in reverse order, also when one hangs or throws', async () => {
     const closed: string[] = []
     const close = (name: string) => async () => void closed.push(name)
     const { finished, signal, log } = start({
@@ -138,7 +138,7 @@ describe('lifecycle', () => {
     expect(log.count('closing hanging took longer than 0.05 s')).toBe(1)
   })
 
-  test('R-3 a process that does not end has its time, and then the closers run', async () => {
+  test('R-3 runs the closers after the timeout of a process that does not end', async () => {
     const closed: string[] = []
     const { finished, signal, log } = start({
       closerTimeoutMs: 50,
@@ -151,7 +151,7 @@ describe('lifecycle', () => {
     expect(log.count('deaf did not end within 0.05 s')).toBe(1)
   })
 
-  test('R-4 a second signal ends at once, also a different one, and whatever hangs', async () => {
+  test('R-4 ends immediately on a second signal, also a different one, whatever hangs', async () => {
     const { events, signal } = start({ processes: { deaf: never }, closerTimeoutMs: 60_000 })
     await signal('SIGTERM')
     expect(events).toEqual([])
@@ -159,7 +159,7 @@ describe('lifecycle', () => {
     expect(events).toEqual(['died by SIGINT'])
   })
 
-  test('R-4 the first signal while a failed service stops is not yet the second', async () => {
+  test('R-4 does not count the stop of a failed service as the first signal', async () => {
     let release = (): void => {}
     const { events, finished, signal, log } = start({
       processes: { bad: () => Promise.reject(new Error('no')) },
@@ -172,7 +172,7 @@ describe('lifecycle', () => {
     expect(await finished).toBe(1)
   })
 
-  test('what cannot be prepared keeps the processes from starting; the closers run and the exit code is 1', async () => {
+  test('starts no process when the preparation fails; the closers run and the exit code is 1', async () => {
     const happened: string[] = []
     const { finished } = start({
       prepare: () => Promise.reject(new Error('port in use')),

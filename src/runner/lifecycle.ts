@@ -1,30 +1,29 @@
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 
-/** What the lifecycle needs of the operating system: Node's process in a service, a script in a test. */
+/** The parts of the Node process that a lifecycle uses; tests pass their own. */
 export interface LifecycleHost {
-  /** Reports every SIGINT and SIGTERM from now on. */
+  /** Calls the listener on every SIGINT and SIGTERM. */
   onSignal(listener: (signal: NodeJS.Signals) => void): void
-  /** Reports errors that nobody caught from now on. */
+  /** Calls the listener on every uncaught error. */
   onUncaught(listener: (error: unknown) => void): void
-  /** Ends the program at once, as the signal by itself would have ended it. */
+  /** Ends the program immediately, by the default action of the signal. */
   die(signal: NodeJS.Signals): void
 }
 
 export interface LifecycleOptions {
   readonly logger: Logger
-  /** Runs before the processes; if it fails they are not started, and the closers run. */
+  /** Runs before the processes. When it fails, only the closers run. */
   readonly prepare?: (stopping: AbortSignal) => Promise<void>
   readonly processes: Readonly<Record<string, AppProcess>>
   readonly closers: Readonly<Record<string, Closer>>
-  /** For each closer, and for the processes together once they are told to stop. */
+  /** For each closer, and for all processes together after the stop. */
   readonly closerTimeoutMs: number
 }
 
 /**
- * The life of a service: all processes at once; on the first signal, or when a process fails or ends by itself, all are told
- * to stop; then the closers in reverse order. Resolves with the exit code, in bounded time once it stops, whatever hangs
- * (R-1 to R-4).
+ * Runs all processes concurrently. The first signal, or a process that fails or ends early, stops them all; then the closers
+ * run in reverse order. Resolves with the exit code in bounded time after the stop, whatever hangs.
  */
 export async function runLifecycle(options: LifecycleOptions, host: LifecycleHost): Promise<number> {
   const { logger } = options
@@ -39,7 +38,7 @@ export async function runLifecycle(options: LifecycleOptions, host: LifecycleHos
   host.onUncaught((error) => fail('uncaught error', error))
   host.onSignal((signal) => {
     if (++signals > 1) return host.die(signal)
-    logger.info({ signal }, `stopping on ${signal}; a second signal ends at once`)
+    logger.info({ signal }, `stopping on ${signal}; a second signal ends the program immediately`)
     stop.abort()
   })
   try {
@@ -52,7 +51,7 @@ export async function runLifecycle(options: LifecycleOptions, host: LifecycleHos
   return exitCode
 }
 
-/** Resolves when all processes have ended, or when they had their time after the stop. */
+/** Resolves when all processes have ended, at the latest when the timeout after the stop is over. */
 async function runProcesses(
   { processes, logger, closerTimeoutMs }: LifecycleOptions,
   stopping: AbortSignal,
@@ -61,9 +60,9 @@ async function runProcesses(
   const alive = new Set(Object.keys(processes))
   const runs = Object.entries(processes).map(async ([name, run]) => {
     try {
-      // The one before it may have failed at once.
+      // An earlier process may have failed synchronously.
       if (!stopping.aborted) await run(stopping)
-      if (!stopping.aborted) fail(`${name} ended`, new Error('it ends only when it is told to stop'))
+      if (!stopping.aborted) fail(`${name} ended`, new Error('a process must run until the service stops'))
     } catch (error) {
       if (!stopping.aborted || !isAbort(error, stopping)) fail(`${name} failed`, error)
     } finally {
@@ -73,7 +72,7 @@ async function runProcesses(
   await aborted(stopping)
   const inTime = await within(closerTimeoutMs, Promise.all(runs))
   if (!inTime) {
-    logger.warn(`${[...alive].join(', ')} did not end within ${closerTimeoutMs / 1000} s; going on without`)
+    logger.warn(`${[...alive].join(', ')} did not end within ${closerTimeoutMs / 1000} s; continuing without`)
   }
 }
 
@@ -81,14 +80,14 @@ async function runClosers({ closers, logger, closerTimeoutMs }: LifecycleOptions
   for (const [name, close] of Object.entries(closers).toReversed()) {
     try {
       const inTime = await within(closerTimeoutMs, (async () => close())())
-      if (!inTime) logger.warn(`closing ${name} took longer than ${closerTimeoutMs / 1000} s; going on without`)
+      if (!inTime) logger.warn(`closing ${name} took longer than ${closerTimeoutMs / 1000} s; continuing without`)
     } catch (error) {
       logFailure(logger, `closing ${name} failed`, error)
     }
   }
 }
 
-/** Whether `work` settled in time; rejects as it does. What comes after the time is over is ignored. */
+/** Whether `work` resolved in time; rejects when it does. A later outcome is ignored. */
 async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<false>((resolve) => {
@@ -107,7 +106,7 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-/** A process may leave by throwing the signal's reason: that is how aborted calls end. */
+/** Aborted calls reject with the reason of the signal: a process may end that way. */
 function isAbort(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || (error instanceof Error && error.name === 'AbortError')
 }
@@ -118,8 +117,8 @@ function logFailure(logger: Logger, message: string, error: unknown): void {
   else logger.error({ err: error }, line)
 }
 
-/** Something that runs until it is told to stop. Ending before that, or rejecting, takes the whole service down (R-2). */
+/** Runs until the signal aborts. Ending earlier, or rejecting, stops the whole service. */
 export type AppProcess = (signal: AbortSignal) => Promise<void>
 
-/** Releases something the service opened; bounded by the closer timeout. */
+/** Releases a resource of the service within the closer timeout. */
 export type Closer = () => Promise<void>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createLoggerTo } from './logger.ts'
+import { createLoggerTo, logStyle } from './logger.ts'
 import { maskSecrets, maskUrlSecrets } from '../domain/secrets.ts'
 
 function capture(level?: string) {
@@ -8,7 +8,7 @@ function capture(level?: string) {
 }
 
 describe('logger', () => {
-  test('R-8 a line is JSON with time, level, service and the ids of its unit of work', () => {
+  test('R-8 writes JSON lines with time, level, service and the ids of the unit of work', () => {
     const { lines, logger } = capture()
     logger.child({ gateway_id: 'g1', end_device_id: 'd1' }).info({ subject: 'raw.d1' }, 'stored')
     const line = JSON.parse(lines[0] ?? '')
@@ -23,7 +23,7 @@ describe('logger', () => {
     expect(new Date(line.time).toISOString()).toBe(line.time)
   })
 
-  test('R-8 the level decides what is written; an unknown one counts as info', () => {
+  test('R-8 writes the lines of its level and above; an unknown level means info', () => {
     const written = (level?: string) => {
       const { lines, logger } = capture(level)
       logger.debug('d')
@@ -38,7 +38,7 @@ describe('logger', () => {
     expect(written()).toEqual(['i', 'e'])
   })
 
-  test('R-8 no secret is written: fields by their name, passwords in URLs wherever they stand', () => {
+  test('R-8 masks secret fields, and passwords in URLs within any text', () => {
     const { lines, logger } = capture()
     logger.info(
       { password: 'hunter2', gateway: { password: 'hunter2', broker: { token: 'hunter2' } }, user: 'ada' },
@@ -50,7 +50,7 @@ describe('logger', () => {
     expect(JSON.parse(lines[1] ?? '').err.message).toBe('no answer from postgres://ponix:***@db/ponix')
   })
 
-  test('R-7 what is masked in texts and in objects', () => {
+  test('R-7 masks secrets in texts and in objects', () => {
     expect(maskUrlSecrets('nats://token@a:1,nats://u:p@b:2 and http://c/?x=a@b')).toBe(
       'nats://***@a:1,nats://u:***@b:2 and http://c/?x=a@b',
     )
@@ -68,5 +68,20 @@ describe('logger', () => {
       nested: [{ apiKey: '***', topic: 't' }],
       n: 1,
     })
+  })
+
+  test.each([
+    [{}, false, 'json', false],
+    [{}, true, 'text', true],
+    [{ PONIX_LOG_FORMAT: 'text' }, false, 'text', false],
+    [{ PONIX_LOG_FORMAT: 'text', FORCE_COLOR: '1' }, false, 'text', true],
+    [{ PONIX_LOG_FORMAT: 'text', FORCE_COLOR: '' }, false, 'text', true],
+    [{ PONIX_LOG_FORMAT: 'text', FORCE_COLOR: '0' }, false, 'text', false],
+    [{ PONIX_LOG_FORMAT: 'text', FORCE_COLOR: '1', NO_COLOR: '1' }, false, 'text', false],
+    [{ NO_COLOR: '1' }, true, 'text', false],
+    [{ FORCE_COLOR: '1' }, false, 'json', false],
+    [{ PONIX_LOG_FORMAT: 'json' }, true, 'json', false],
+  ] as const)('with %j and a terminal: %s, writes %s with colors: %s', (env, isTerminal, format, colors) => {
+    expect(logStyle(env, isTerminal)).toEqual({ format, colors })
   })
 })

@@ -7,15 +7,33 @@ export type { Logger }
 const SECRET_FIELDS = ['password', 'token', 'secret', 'key', 'apiKey', 'authorization']
 const REDACTED = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`])
 
-/** The pino logger of a service: JSON when stdout is not a terminal, readable when it is; level from PONIX_LOG_LEVEL. */
+interface LogStyle {
+  readonly format: 'text' | 'json'
+  readonly colors: boolean
+}
+
+/**
+ * PONIX_LOG_FORMAT chooses `text` or `json`; the default is text on a terminal and JSON elsewhere. Text has colors on a
+ * terminal and with FORCE_COLOR, and never with NO_COLOR.
+ */
+export function logStyle(env: Readonly<Record<string, string | undefined>>, isTerminal: boolean): LogStyle {
+  const { PONIX_LOG_FORMAT: format, FORCE_COLOR: force = '0', NO_COLOR: no = '' } = env
+  const isText = format === 'text' || (format !== 'json' && isTerminal)
+  const colors = isText && no === '' && (isTerminal || !['0', 'false'].includes(force))
+  return { format: isText ? 'text' : 'json', colors }
+}
+
+/** The pino logger of a service on stdout, with the level of PONIX_LOG_LEVEL. */
 export function createLogger(service: string): Logger {
-  const destination = process.stdout.isTTY
-    ? pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
-    : pino.destination({ dest: 1, sync: true })
+  const { format, colors } = logStyle(process.env, process.stdout.isTTY)
+  const destination =
+    format === 'text'
+      ? pretty({ colorize: colors, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
+      : pino.destination({ dest: 1, sync: true })
   return createLoggerTo(destination, service, process.env['PONIX_LOG_LEVEL'])
 }
 
-/** A logger as {@link createLogger} makes it, to a destination of one's own. An unknown level counts as `info`. */
+/** The same for another destination. An unknown level means `info`. */
 export function createLoggerTo(destination: DestinationStream, service: string, level: string | undefined): Logger {
   const known = level !== undefined && (level === 'silent' || level in pino.levels.values)
   return pino(

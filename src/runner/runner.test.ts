@@ -56,7 +56,7 @@ function start(script: ServiceScript, env: Readonly<Record<string, string>> = {}
 const WAITING: ServiceScript = { processes: { a: 'wait', b: 'wait' }, closers: { first: 'close', second: 'close' } }
 
 describe('service', () => {
-  test('R-2 R-3 SIGTERM and SIGINT stop it: closers in reverse order, exit code 0', async () => {
+  test('R-2 R-3 stops on SIGTERM and SIGINT: closers in reverse order, exit code 0', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const service = start(WAITING)
       await service.said('ready')
@@ -66,7 +66,7 @@ describe('service', () => {
     }
   })
 
-  test('R-2 a process that fails, that ends, or that throws where nobody catches, ends it with exit code 1', async () => {
+  test('R-2 exits with code 1 when a process fails, ends early, or throws an uncaught error', async () => {
     const cases = [
       ['obey', 'fail', 'odd failed: told to fail'],
       ['obey', 'end', 'odd ended: '],
@@ -82,7 +82,7 @@ describe('service', () => {
     }
   })
 
-  test('R-3 a closer that hangs and one that throws do not keep it from ending', async () => {
+  test('R-3 exits although a closer hangs and another one throws', async () => {
     const service = start({
       processes: { a: 'wait' },
       closers: { first: 'close', hanging: 'hang', throwing: 'throw', last: 'close' },
@@ -94,21 +94,21 @@ describe('service', () => {
     expect(service.lines.filter((line) => line.startsWith('clos'))).toEqual([
       'closed last',
       'closing throwing failed: cannot close throwing',
-      'closing hanging took longer than 0.1 s; going on without',
+      'closing hanging took longer than 0.1 s; continuing without',
       'closed first',
     ])
   })
 
-  test('R-3 a process that does not listen to the signal is left behind when its time is over', async () => {
+  test('R-3 exits after the timeout of a process that ignores the signal', async () => {
     const service = start({ processes: { deaf: 'hang' }, closers: { database: 'close' }, closerTimeoutMs: 100 })
     await service.said('ready')
     service.kill('SIGTERM')
     expect(await service.ended).toMatchObject({ code: 0, signal: null })
-    expect(service.lines).toContain('deaf did not end within 0.1 s; going on without')
+    expect(service.lines).toContain('deaf did not end within 0.1 s; continuing without')
     expect(service.lines).toContain('closed database')
   })
 
-  test('R-4 a second signal ends it at once, as that signal does by itself', async () => {
+  test('R-4 dies immediately by a second signal', async () => {
     const service = start({ processes: { deaf: 'hang' }, closers: { database: 'close' }, closerTimeoutMs: 60_000 })
     await service.said('ready')
     service.kill('SIGTERM')
@@ -118,7 +118,7 @@ describe('service', () => {
     expect(service.lines).not.toContain('closed database')
   })
 
-  test('R-5 a newline on NOTIFY_FD when the readiness checks pass, and not before', async () => {
+  test('R-5 writes a newline to NOTIFY_FD when the readiness checks pass, and not before', async () => {
     const service = start({ ...WAITING, readiness: 'on command' }, { NOTIFY_FD: String(NOTIFY_FD) })
     await service.said('not ready yet')
     expect(service.notifications).toEqual([])
@@ -129,7 +129,7 @@ describe('service', () => {
     expect(service.notifications).toEqual(['\n'])
   })
 
-  test('R-5 a NOTIFY_FD that is no open descriptor is told of and does no harm', async () => {
+  test('R-5 logs a NOTIFY_FD that is not an open descriptor and keeps running', async () => {
     for (const NOTIFY_FD of ['77', 'stdout']) {
       const service = start(WAITING, { NOTIFY_FD })
       await service.said(`NOTIFY_FD=${NOTIFY_FD}: cannot announce readiness`)
@@ -138,7 +138,7 @@ describe('service', () => {
     }
   })
 
-  test('R-5 serves whether it lives, whether it is ready, its metrics and its own routes', async () => {
+  test('R-5 serves /healthz, /readyz, /metrics and its own routes', async () => {
     const port = await freePort()
     const service = start({ ...WAITING, readiness: 'on command' }, { PONIX_TEST_HTTP_PORT: String(port) })
     await service.said('not ready yet')
@@ -166,7 +166,7 @@ describe('service', () => {
     expect(await service.ended).toMatchObject({ code: 0 })
   })
 
-  test('R-5 a port in use is one clear line, and exit code 1', async () => {
+  test('R-5 reports a port in use with one line and exit code 1', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     const address = other.address()
@@ -181,7 +181,7 @@ describe('service', () => {
     other.close()
   })
 
-  test('R-5 R-7 a wrong port is named with what was expected', async () => {
+  test('R-5 R-7 reports an invalid port with the expected range', async () => {
     const service = start(WAITING, { PONIX_TEST_HTTP_PORT: '99999' })
     expect(await service.ended).toMatchObject({ code: 1 })
     expect(service.lines).toContain(
@@ -189,14 +189,14 @@ describe('service', () => {
     )
   })
 
-  test('R-6 a server that does not answer at the start is one line on stderr, and exit code 1', async () => {
+  test('R-6 reports a server that does not answer with one line on stderr and exit code 1', async () => {
     const service = start({ ...WAITING, start: 'no server' }, { PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
     const { code, stderr } = await service.ended
     expect(code).toBe(1)
     expect(stderr).toMatch(/^test: NATS at localhost:1 did not answer for 0\.2 s: ECONNREFUSED \(.*\)\n$/)
   })
 
-  test('any other error at the start is one line too; its stack is shown on debug', async () => {
+  test('reports any other error at the start with one line, and with its stack at level debug', async () => {
     const surprise: ServiceScript = { ...WAITING, start: 'surprise' }
     expect(await start(surprise).ended).toMatchObject({ code: 1, stderr: 'test: x is not a function\n' })
     const { stderr } = await start(surprise, { PONIX_LOG_LEVEL: 'debug' }).ended
@@ -205,7 +205,7 @@ describe('service', () => {
     expect(refused.stderr).toBe('test: NATS at localhost:4222 refused the credentials\n')
   })
 
-  test('R-7 a wrong environment ends it with exit code 2 before anything runs', async () => {
+  test('R-7 exits with code 2 on an invalid environment before anything runs', async () => {
     const service = start(WAITING, { PONIX_LOG_LEVEL: 'loud', PONIX_STARTUP_TIMEOUT_SECS: 'soon' })
     const { code, stderr } = await service.ended
     expect(code).toBe(2)
@@ -213,7 +213,7 @@ describe('service', () => {
     expect(service.lines).toEqual([])
   })
 
-  test('R-5 the name of the port variable', () => {
+  test('R-5 derives the port variable from the name of the service', () => {
     expect(httpPortVariable('gateway-orchestrator')).toBe('PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT')
   })
 })

@@ -6,27 +6,26 @@ import { runLifecycle, type LifecycleHost, type AppProcess, type Closer } from '
 import type { Logger } from './logger.ts'
 
 export interface RunnerOptions {
-  /** The service's name, as in logs and in `PONIX_<SERVICE>_HTTP_PORT` (`gateway-orchestrator` → GATEWAY_ORCHESTRATOR). */
+  /** Name in logs and in `PONIX_<SERVICE>_HTTP_PORT`. */
   readonly service: string
   readonly logger: Logger
-  /** All run at the same time. */
+  /** Run concurrently. */
   readonly processes: Readonly<Record<string, AppProcess>>
-  /** Run in reverse order of registration after the processes have ended. */
+  /** Run in reverse order after the processes have ended. */
   readonly closers?: Readonly<Record<string, Closer>>
-  /** For each closer, and for the processes together once they are told to stop. Default 10,000 ms. */
+  /** For each closer, and for all processes together after the stop. Default 10,000. */
   readonly closerTimeoutMs?: number
   readonly readiness?: Readonly<Record<string, ReadinessCheck>>
-  /** Further routes of the service's HTTP server, by path: `/gateways`. GET only, JSON out. */
+  /** Further GET routes of the HTTP server by path, such as `/gateways`, with JSON answers. */
   readonly routes?: Readonly<Record<string, () => unknown>>
-  /** Sees every request of that server first. */
+  /** Is offered every request of that server first. */
   readonly requests?: RequestHandler
 }
 
 /**
- * Runs a service until SIGINT or SIGTERM (exit code 0) or until one of its processes fails or ends by itself (exit code 1),
- * then its closers; and ends the Node process. A second signal ends it at once. Announces readiness on NOTIFY_FD as soon as
- * every readiness check has passed once, and serves /healthz, /readyz and /metrics on the port of
- * `PONIX_<SERVICE>_HTTP_PORT`, unless that is not set or 0.
+ * Runs a service until SIGINT or SIGTERM (exit code 0), or until one of its processes fails or ends early (exit code 1), then
+ * its closers, and exits. A second signal exits immediately. Announces readiness on NOTIFY_FD when all readiness checks have
+ * passed, and serves /healthz, /readyz and /metrics on the port of `PONIX_<SERVICE>_HTTP_PORT` unless it is 0 or not set.
  */
 export async function runService(options: RunnerOptions): Promise<never> {
   const { logger, processes, closers = {}, closerTimeoutMs = 10_000 } = options
@@ -34,7 +33,7 @@ export async function runService(options: RunnerOptions): Promise<never> {
     await openHttp(options, stopping)
     void announce(options, stopping)
   }
-  // Without it Node would end as soon as all processes wait for nothing but the signal.
+  // Keeps Node alive while the processes wait only for a signal.
   setInterval(() => {}, 2 ** 30)
   const exitCode = await runLifecycle({ logger, prepare, processes, closers, closerTimeoutMs }, nodeHost)
   logger.info({ exit_code: exitCode }, 'stopped')
@@ -72,7 +71,7 @@ const nodeHost: LifecycleHost = {
   die(signal) {
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
-    // Only process 1 of a container gets here: to it a signal's default action does nothing.
+    // Only reached by PID 1 of a container, for which the kernel ignores the default action.
     process.exit(128 + constants.signals[signal])
   },
 }

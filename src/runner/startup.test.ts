@@ -16,7 +16,7 @@ function target(timeoutMs: number, signal?: AbortSignal) {
 }
 
 describe('start-up', () => {
-  test('R-6 tries until the server answers, and says once that it waits', async () => {
+  test('R-6 retries until the server answers, and logs once that it waits', async () => {
     const t = target(60_000)
     let attempts = 0
     const answer = await connectWithBackoff(t, async () => {
@@ -27,7 +27,7 @@ describe('start-up', () => {
     expect(t.log.lines.map(({ msg }) => msg)).toEqual(['waiting for PostgreSQL: connect ECONNREFUSED'])
   })
 
-  test('R-6 when the time is over one line says which server, where, how long and why, without the password', async () => {
+  test('R-6 reports server, address, timeout and reason in one line without the password', async () => {
     const connecting = connectWithBackoff(target(250), () =>
       Promise.reject(new Error('connection failed', { cause: new Error('ECONNREFUSED db:5432') })),
     )
@@ -39,7 +39,7 @@ describe('start-up', () => {
     expect(messageOf(error)).not.toContain('\n')
   })
 
-  test('R-6 an attempt that hangs is cut off when the time is over, and told so', async () => {
+  test('R-6 aborts a hanging attempt after the timeout', async () => {
     let cut = false
     const connecting = connectWithBackoff(
       target(50),
@@ -49,7 +49,7 @@ describe('start-up', () => {
     expect(cut).toBe(true)
   })
 
-  test('R-6 with no time at all it tries once', async () => {
+  test('R-6 tries once with a timeout of zero', async () => {
     let attempts = 0
     const connecting = connectWithBackoff(target(0), async () => {
       attempts++
@@ -59,7 +59,7 @@ describe('start-up', () => {
     expect(attempts).toBe(1)
   })
 
-  test('R-6 what no waiting can mend is thrown at once', async () => {
+  test('R-6 throws a StartupError of the attempt immediately', async () => {
     let attempts = 0
     const connecting = connectWithBackoff(target(60_000), async () => {
       attempts++
@@ -69,7 +69,7 @@ describe('start-up', () => {
     expect(attempts).toBe(1)
   })
 
-  test('an aborted signal ends the waiting with its reason', async () => {
+  test('rejects with the reason of an aborted signal', async () => {
     const abort = new AbortController()
     const t = target(60_000, abort.signal)
     const connecting = connectWithBackoff(t, () => Promise.reject(new Error('refused')))
@@ -78,7 +78,7 @@ describe('start-up', () => {
     await expect(connecting).rejects.toThrow(/told to stop|aborted/)
   })
 
-  test('one line of an error: causes once each, no line breaks, no passwords, never empty', () => {
+  test('makes one line of an error: each cause once, no line breaks, no passwords, never empty', () => {
     const cause = new AggregateError([new Error('connect ECONNREFUSED ::1:4222'), new Error('x')], '')
     expect(messageOf(new Error('no\n  connection', { cause }))).toBe('no connection: connect ECONNREFUSED ::1:4222')
     expect(messageOf(new Error('a: b', { cause: new Error('b') }))).toBe('a: b')

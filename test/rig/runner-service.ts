@@ -10,19 +10,19 @@ import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { connectWithBackoff } from '../../src/runner/startup.ts'
 
-/** A service as the tests of the runner need it. Its argument is a {@link ServiceScript}; each line on its stdin is a command. */
+/** A service for the tests of the runner. Its argument is a {@link ServiceScript}; each line on its stdin is a command. */
 export interface ServiceScript {
-  /** `wait` ends when told; `hang` never; `obey` ends or fails when the test says so; `stray` throws where nobody catches. */
+  /** `wait` ends on the signal; `hang` never ends; `obey` ends or fails on command; `stray` throws an uncaught error on command. */
   readonly processes: Readonly<Record<string, 'wait' | 'hang' | 'obey' | 'stray'>>
   readonly closers?: Readonly<Record<string, 'close' | 'hang' | 'throw'>>
   readonly closerTimeoutMs?: number
-  /** Ready from the start, or when the test says `ready`. */
+  /** Ready from the start, or on the command `ready`. */
   readonly readiness?: 'at once' | 'on command'
-  /** Fails before the service runs: a server that does not answer, an error that nobody foresaw. */
+  /** Fails before the service runs: a server that does not answer, a refusal, or an unexpected error. */
   readonly start?: 'no server' | 'refused' | 'surprise'
 }
 
-/** `end`, `fail` and `ready`: what the test may write on the service's stdin. */
+/** `end`, `fail` and `ready`. */
 const commands = createInterface({ input: process.stdin })
 
 async function command(name: string): Promise<void> {
