@@ -23,7 +23,7 @@ function accepts(parse: (text: string) => unknown, text: string): boolean {
 }
 
 describe('parseJson (O-20)', () => {
-  it('reads what JSON.parse reads, however it is laid out', () => {
+  it('reads what JSON.parse reads, with any indentation', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.constantFrom(undefined, 2, '\t'), (value, indent) => {
         const text = JSON.stringify(value, null, indent)
@@ -49,7 +49,7 @@ describe('parseJson (O-20)', () => {
     )
   })
 
-  it('gives every node the place of its text', () => {
+  it('records the position of every node', () => {
     const text = '{\n  "a": [1, {"b": "x"}]\n}'
     const { node, found } = nodeAt(parseJson(text), ['a', 1, 'b'])
     expect(found).toBe(true)
@@ -57,24 +57,24 @@ describe('parseJson (O-20)', () => {
     expect(positionOf(text, node.start)).toEqual({ line: 2, column: 18 })
   })
 
-  it('stops at the last node of a path that exists', () => {
+  it('nodeAt returns the last existing node of a path', () => {
     const { node, found } = nodeAt(parseJson('{"a": {"b": 1}}'), ['a', 'missing', 'c'])
     expect([node.type, node.start, found]).toEqual(['object', 6, false])
   })
 
-  it('finds duplicate keys, at any depth, and lets the last one count', () => {
+  it('finds duplicate keys at any depth; the last one wins', () => {
     const root = parseJson('{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3}')
     expect(allKeys(root)).toEqual([
-      { path: ['a'], offset: 1, again: false },
-      { path: ['b'], offset: 9, again: false },
-      { path: ['b', 0, 'c'], offset: 16, again: false },
-      { path: ['b', 0, 'c'], offset: 24, again: true },
-      { path: ['a'], offset: 34, again: true },
+      { path: ['a'], offset: 1, isDuplicate: false },
+      { path: ['b'], offset: 9, isDuplicate: false },
+      { path: ['b', 0, 'c'], offset: 16, isDuplicate: false },
+      { path: ['b', 0, 'c'], offset: 24, isDuplicate: true },
+      { path: ['a'], offset: 34, isDuplicate: true },
     ])
     expect(toValue(root)).toEqual({ a: 3, b: [{ c: 2 }] })
   })
 
-  it('takes __proto__ for a key like any other', () => {
+  it('treats __proto__ like any other key', () => {
     const value = toValue(parseJson('{"__proto__": {"polluted": true}}'))
     expect(Object.entries(value ?? {})).toEqual([['__proto__', { polluted: true }]])
     expect(Object.keys(Object.prototype)).toEqual([])
@@ -82,8 +82,8 @@ describe('parseJson (O-20)', () => {
 
   it.each([
     ['', 0, 'the file is empty'],
-    ['{"a": 1,}', 7, 'a comma may not stand before "}"'],
-    ['[1, 2,\n]', 5, 'a comma may not stand before "]"'],
+    ['{"a": 1,}', 7, 'remove the comma before "}"'],
+    ['[1, 2,\n]', 5, 'remove the comma before "]"'],
     ['{"a": 1 "b": 2}', 8, 'expected "," or "}"'],
     ['{"a" 1}', 5, 'expected ":" after the key "a"'],
     ["{'a': 1}", 1, 'double quotes'],
@@ -97,10 +97,10 @@ describe('parseJson (O-20)', () => {
     ['{\n"a": [1, 2', 12, 'the file ends here, but the "[" in line 2 is not closed'],
     ['{"a": {"b": 1}', 14, 'the "{" in line 1 is not closed'],
     ['{"a": 1]', 7, 'expected "," or "}"'],
-    ['{} {}', 3, 'nothing may follow'],
+    ['{} {}', 3, 'expected the end of the file'],
     ['{"a":', 5, 'expected a value'],
     ['['.repeat(100_000), 201, 'nesting'],
-  ])('says what is wrong in %j', (text, offset, message) => {
+  ])('names the error in %j', (text, offset, message) => {
     const error = syntaxError(text)
     expect(error.message).toContain(message)
     expect(error.offset).toBe(offset)

@@ -1,6 +1,6 @@
 import { JsonSyntaxError } from './errors.ts'
 
-/** What a JSON text says, with the place of everything in it. Offsets are in UTF-16 units, `end` exclusive. */
+/** A JSON value with its position in the text. Offsets are in UTF-16 units, `end` is exclusive. */
 export type JsonNode =
   | { readonly type: 'object'; readonly start: number; readonly end: number; readonly entries: readonly JsonEntry[] }
   | { readonly type: 'array'; readonly start: number; readonly end: number; readonly items: readonly JsonNode[] }
@@ -19,12 +19,13 @@ export interface JsonEntry {
 
 export type JsonPath = readonly (string | number)[]
 
-const maxDepth = 200
-const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
-const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+const MAX_DEPTH = 200
+/** A string without its closing quote. */
+const openString = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y
+const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const word = /[\w$.+-]+/y
 
-/** Accepts exactly what JSON.parse accepts (nesting is limited to 200), keeps the order of keys, and duplicate keys. */
+/** Accepts exactly what JSON.parse accepts, up to 200 levels of nesting. Keeps the order of keys, and duplicate keys. */
 export function parseJson(text: string): JsonNode {
   return new JsonReader(text).read()
 }
@@ -42,17 +43,17 @@ class JsonReader {
     if (this.#at === this.#text.length) throw new JsonSyntaxError('the file is empty; expected {', 0)
     const root = this.#value(0)
     this.#skipSpace()
-    if (this.#at < this.#text.length) this.#fail('nothing may follow the end of the document')
+    if (this.#at < this.#text.length) this.#fail('expected the end of the file')
     return root
   }
 
   #value(depth: number): JsonNode {
-    if (depth > maxDepth) this.#fail(`more than ${maxDepth} levels of nesting`)
+    if (depth > MAX_DEPTH) this.#fail(`more than ${MAX_DEPTH} levels of nesting`)
     const start = this.#at
     const first = this.#text[start]
     if (first === '{') return this.#object(depth)
     if (first === '[') return this.#array(depth)
-    const value = first === '"' ? this.#string() : this.#numberOrWord()
+    const value = first === '"' ? this.#string() : this.#literal()
     return { type: 'scalar', start, end: this.#at, value }
   }
 
@@ -64,8 +65,7 @@ class JsonReader {
       if (this.#text[this.#at] !== '"') this.#fail(`expected a key in double quotes${this.#hint()}`)
       const key = this.#string()
       this.#skipSpace()
-      if (this.#text[this.#at] !== ':') this.#fail(`expected ":" after the key ${JSON.stringify(key)}`)
-      this.#at += 1
+      if (!this.#take(':')) this.#fail(`expected ":" after the key ${JSON.stringify(key)}`)
       this.#skipSpace()
       entries.push({ key, keyStart, value: this.#value(depth + 1) })
     })
@@ -79,72 +79,52 @@ class JsonReader {
     return { type: 'array', start, end: this.#at, items }
   }
 
-  /** Everything between an opening and its closing bracket: elements with commas between them, none after the last. */
+  /** Reads brackets and the comma-separated elements between them. */
   #list(open: '{' | '[', close: '}' | ']', element: () => void): void {
     const start = this.#at
     this.#at += 1
     this.#skipSpace()
     if (this.#take(close)) return
     for (;;) {
-      this.#insist(open, start)
+      this.#expectMore(open, start)
       element()
       this.#skipSpace()
       if (this.#take(close)) return
       const comma = this.#at
-      this.#insist(open, start)
+      this.#expectMore(open, start)
       if (!this.#take(',')) this.#fail(`expected "," or "${close}"${this.#hint()}`)
       this.#skipSpace()
-      if (this.#text[this.#at] === close) {
-        throw new JsonSyntaxError(`a comma may not stand before "${close}"; remove it`, comma)
-      }
+      if (this.#text[this.#at] === close) throw new JsonSyntaxError(`remove the comma before "${close}"`, comma)
     }
   }
 
-  #insist(open: '{' | '[', start: number): void {
+  #expectMore(open: '{' | '[', start: number): void {
     if (this.#at < this.#text.length) return
-    const line = this.#text.slice(0, start).split('\n').length
+    const { line } = positionOf(this.#text, start)
     this.#fail(`the file ends here, but the "${open}" in line ${line} is not closed`)
   }
 
   #string(): string {
     const start = this.#at
-    for (this.#at += 1; ;) {
-      const char = this.#text[this.#at]
-      if (char === '"') break
-      if (char === undefined || char === '\n' || char === '\r') {
-        throw new JsonSyntaxError('the string that begins here has no closing quote in its line', start)
-      }
-      if (char < ' ') this.#fail('a control character in a string; write it as an escape, such as \\t')
-      if (char === '\\') this.#escape()
-      else this.#at += 1
+    this.#at += this.#match(openString)?.length ?? 0
+    const next = this.#text[this.#at]
+    if (this.#take('"')) return String(JSON.parse(this.#text.slice(start, this.#at)))
+    if (next === '\\') this.#fail('invalid escape; write \\\\ for one backslash')
+    if (next !== undefined && next !== '\n' && next !== '\r') {
+      this.#fail('a control character in a string; write it as an escape, such as \\t')
     }
-    this.#at += 1
-    return String(JSON.parse(this.#text.slice(start, this.#at)))
+    throw new JsonSyntaxError('the string that begins here has no closing quote in its line', start)
   }
 
-  #escape(): void {
-    escape.lastIndex = this.#at
-    if (!escape.test(this.#text)) this.#fail('not an escape that JSON knows; write \\\\ for one backslash')
-    this.#at = escape.lastIndex
-  }
-
-  #numberOrWord(): number | boolean | null {
-    word.lastIndex = this.#at
-    const found = word.exec(this.#text)?.[0] ?? ''
-    number.lastIndex = this.#at
-    if (number.exec(this.#text)?.[0] === found && found !== '') return this.#consume(found, Number(found))
-    if (found === 'true') return this.#consume(found, true)
-    if (found === 'false') return this.#consume(found, false)
-    if (found === 'null') return this.#consume(found, null)
-    return this.#fail(`expected a value${this.#hint()}`)
-  }
-
-  #consume<T>(found: string, value: T): T {
+  #literal(): number | boolean | null {
+    const found = this.#match(word) ?? ''
+    if (found === '' || this.#match(literal) !== found) this.#fail(`expected a value${this.#hint()}`)
     this.#at += found.length
-    return value
+    const value: unknown = JSON.parse(found)
+    return typeof value === 'number' || typeof value === 'boolean' ? value : null
   }
 
-  /** What people write who take JSON for JavaScript. */
+  /** For habits from JavaScript. */
   #hint(): string {
     const rest = this.#text.slice(this.#at, this.#at + 2)
     if (rest === '//' || rest === '/*' || rest.startsWith('#')) return '; JSON has no comments'
@@ -152,6 +132,11 @@ class JsonReader {
     if (/^[A-Za-z_]/.test(rest)) return '; a string is in double quotes'
     if (/^[-+.\d]/.test(rest)) return '; JSON numbers are written as in 30, -1.5 or 1e3'
     return ''
+  }
+
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at
+    return pattern.exec(this.#text)?.[0]
   }
 
   #take(char: string): boolean {
@@ -169,7 +154,7 @@ class JsonReader {
   }
 }
 
-/** The plain value; of duplicate keys the last one counts. Keys such as `__proto__` are keys like any other. */
+/** The plain value. The last of duplicate keys wins; `__proto__` becomes an own property. */
 export function toValue(node: JsonNode): unknown {
   if (node.type === 'scalar') return node.value
   if (node.type === 'array') return node.items.map(toValue)
@@ -180,7 +165,7 @@ export function toValue(node: JsonNode): unknown {
   return object
 }
 
-/** The entry of an object that counts for `key`, the last one; undefined if there is none or it is no object. */
+/** The last entry with this key; undefined if there is none or the node is not an object. */
 export function entryOf(node: JsonNode | undefined, key: string): JsonEntry | undefined {
   return node?.type === 'object' ? node.entries.findLast((entry) => entry.key === key) : undefined
 }
@@ -190,7 +175,7 @@ export function childOf(node: JsonNode | undefined, key: string | number): JsonN
   return node?.type === 'array' ? node.items[key] : undefined
 }
 
-/** Follows `path` as far as it exists: the last node that is there, and whether that is the end of the path. */
+/** The node at `path`, or the last existing node on the way to it. */
 export function nodeAt(root: JsonNode, path: JsonPath): { readonly node: JsonNode; readonly found: boolean } {
   let node = root
   for (const key of path) {
@@ -204,24 +189,24 @@ export function nodeAt(root: JsonNode, path: JsonPath): { readonly node: JsonNod
 export interface JsonKey {
   readonly path: JsonPath
   readonly offset: number
-  /** The same object has this key already. */
-  readonly again: boolean
+  /** The object has an earlier entry with this key. */
+  readonly isDuplicate: boolean
 }
 
-/** Every key of every object in it, in the order of the text. */
+/** Every key of every object below the node, in the order of the text. */
 export function allKeys(node: JsonNode, path: JsonPath = []): readonly JsonKey[] {
   if (node.type === 'scalar') return []
   if (node.type === 'array') return node.items.flatMap((item, index) => allKeys(item, [...path, index]))
   const seen = new Set<string>()
   return node.entries.flatMap(({ key, keyStart, value }) => {
     const here = [...path, key]
-    const again = seen.has(key)
+    const isDuplicate = seen.has(key)
     seen.add(key)
-    return [{ path: here, offset: keyStart, again }, ...allKeys(value, here)]
+    return [{ path: here, offset: keyStart, isDuplicate }, ...allKeys(value, here)]
   })
 }
 
-/** Line and column of an offset, both from 1; columns in UTF-16 units, as editors count. */
+/** Line and column of an offset, from 1. Columns are in UTF-16 units, as in editors. */
 export function positionOf(text: string, offset: number): { readonly line: number; readonly column: number } {
   const before = text.slice(0, offset)
   const lineStart = before.lastIndexOf('\n') + 1

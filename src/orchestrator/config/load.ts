@@ -84,8 +84,8 @@ interface CheckedFile {
 function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
   const result = configSchema.safeParse(toValue(root))
   if (!result.success) addSchemaProblems(problems, result.error.issues)
-  for (const { path, offset, again } of allKeys(root)) {
-    if (again) problems.addAt(offset, path, 'this key is there twice; remove one')
+  for (const { path, offset, isDuplicate } of allKeys(root)) {
+    if (isDuplicate) problems.addAt(offset, path, 'this key is there twice; remove one')
     if (path.at(-1) === '__proto__') problems.addAt(offset, path, 'nothing can be called so; choose another name')
   }
   const names = keysOf(childOf(root, 'processes'))
