@@ -6,7 +6,7 @@ import { type LoadOptions, loadConfig } from '../../src/orchestrator/config/load
 import { ConfigError } from '../../src/orchestrator/config/errors.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 
-/** For tests: where the file is. */
+/** The folder of the configuration file. */
 export const folder = mkdtempSync(join(tmpdir(), 'ponix-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 export const path = join(folder, 'commonplace.json')
@@ -39,7 +39,7 @@ export function problems(source: unknown, options: Partial<LoadOptions> = {}): r
   return failure(source, options).problems.map((problem) => `${problem.path}: ${problem.message}`)
 }
 
-/** The one process of a file that has just this one. */
+/** The process of a file with a single process. */
 export function one(process: object, options: Partial<LoadOptions> = {}, rest: object = {}): ResolvedProcess {
   const [resolved] = load({ ...rest, processes: { store: { command: 'my-store', ...process } } }, options).processes
   if (resolved === undefined) throw new Error('no process')

@@ -70,7 +70,7 @@ export type ProcessSketch = Partial<Omit<ResolvedProcess, 'dependsOn' | 'restart
 
 function processOf(sketch: ProcessSketch): ResolvedProcess {
   return {
-    group: sketch.name,
+    configName: sketch.name,
     kind: 'service',
     args: [],
     shell: false,

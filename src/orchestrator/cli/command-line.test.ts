@@ -65,7 +65,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
     [['--disable', 'stoer'], '--disable "stoer": there is no such process; did you mean "store"?'],
     [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; leave one of them out'],
     [['--exit-code-from', 'htp'], '--exit-code-from "htp": there is no such process; did you mean "http"?'],
-    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from "http": this process is not to be run'],
+    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from "http": this process is not selected'],
     [
       ['--mqtt-broker', 'localhost:99999'],
       'ponix-orchestrator: --mqtt-broker "localhost:99999": expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883',

@@ -136,7 +136,7 @@ describe('control.http', () => {
   test('an address that others can reach, without a token, is refused by validate and run alike (O-20)', async () => {
     program.writeConfig('{"control": {"http": "0.0.0.0:7"}, "processes": {"a": {"command": "x"}}}')
     const line =
-      'commonplace.json:1:22: control.http: other machines can reach 0.0.0.0:7, so it needs a "token" beside it, such as "${PONIX_CONTROL_TOKEN}"; or take 127.0.0.1\n'
+      'commonplace.json:1:22: control.http: other machines can reach 0.0.0.0:7, so it needs a "token", such as "${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1\n'
     for (const args of [['validate'], []]) {
       expect(await program.run(...args)).toEqual({ code: 2, stdout: '', stderr: line })
     }

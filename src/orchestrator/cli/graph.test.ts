@@ -7,7 +7,7 @@ const broker: ExternalDependency = { host: 'localhost', port: 1883, required: tr
 function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedProcess {
   return {
     name,
-    group: name,
+    configName: name,
     kind: 'service',
     command: '/bin/never-shown',
     args: ['--password', 'hunter2'],
@@ -134,7 +134,7 @@ describe('the dependency graph (O-8)', () => {
 })
 
 describe('instances of one process in the graph (O-8)', () => {
-  const instance = (number: number) => process(`worker#${number}`, { group: 'worker' })
+  const instance = (number: number) => process(`worker#${number}`, { configName: 'worker' })
   const all = [1, 2, 3].map((number) => ({ name: `worker#${number}`, condition: 'started' as const }))
   const replicated: ResolvedConfig = {
     ...config,

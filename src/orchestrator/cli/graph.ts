@@ -42,9 +42,11 @@ interface GroupNode extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' 
 /** The graph with the instances of a process as one: they all wait for the same. In the order of the file. */
 export function withoutInstances({ processes }: ResolvedConfig): readonly GroupNode[] {
   const members = new Map<string, readonly ResolvedProcess[]>()
-  for (const process of processes) members.set(process.group, [...(members.get(process.group) ?? []), process])
+  for (const process of processes) {
+    members.set(process.configName, [...(members.get(process.configName) ?? []), process])
+  }
   const nameOf = new Map(
-    processes.map(({ name, group }) => [name, (members.get(group) ?? []).length > 1 ? group : name]),
+    processes.map(({ name, configName }) => [name, (members.get(configName) ?? []).length > 1 ? configName : name]),
   )
   return [...members.values()].flatMap((instances) => {
     const [first] = instances

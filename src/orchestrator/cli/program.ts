@@ -1,7 +1,7 @@
 import { Argument, Command, CommanderError, Help, Option } from 'commander'
-import { nearestName } from '../config/nearest-name.ts'
-import { packageVersion } from '../config/variables.ts'
+import { nearestName, UsageError } from '../config/errors.ts'
 import { redact } from '../config/redact.ts'
+import { packageVersion } from '../config/variables.ts'
 import type { ProcessAction } from './control-commands.ts'
 import type { LogOptions } from './logs.ts'
 import {
@@ -13,7 +13,6 @@ import {
   type FileOptions,
   type RunOptions,
 } from './options.ts'
-import { UsageError } from '../config/errors.ts'
 
 /** One function for each command; each answers with the exit code. They are loaded only when they are called. */
 export interface Actions {

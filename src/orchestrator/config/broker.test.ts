@@ -6,7 +6,7 @@ describe('the MQTT broker (O-30)', () => {
   const broker = (file: object, options: Partial<LoadOptions> = {}) =>
     load({ processes: { store }, ...file }, options).external
 
-  it('is required if the file or the command line gives it, which comes first (O-5)', () => {
+  it('is required if the command line or the file gives it, in this order (O-5)', () => {
     expect(broker({})).toMatchObject({ host: 'localhost', port: 1883, required: false })
     expect(broker({ mqtt_broker: 'localhost:1883' })).toMatchObject({ required: true })
     expect(broker({ mqtt_broker: '[::1]:1884' })).toMatchObject({ host: '::1', port: 1884, required: true })
@@ -23,7 +23,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(broker({ processes: { a: { ...store, args: ['$${mqtt_broker}'] } } }).required).toBe(false)
   })
 
-  it('is passed to programs of the commonplace family, once', () => {
+  it('is passed once to commands named commonplace-*', () => {
     const process = one(
       { command: '/opt/bin/commonplace-store', args: ['-v'] },
       { mqttBroker: { host: '::1', port: 7 } },
@@ -33,12 +33,12 @@ describe('the MQTT broker (O-30)', () => {
     expect(one({ command: 'my-commonplace-x' }).usesExternal).toBe(false)
   })
 
-  it("is in every child's environment, unless the file sets it otherwise", () => {
+  it("is in every child's environment, unless the file overrides it", () => {
     expect(one({}, { environment: { MQTT_BROKER: 'inherited:1' } }).env['MQTT_BROKER']).toBe('localhost:1883')
     expect(one({ env: { MQTT_BROKER: 'own:1' } }).env['MQTT_BROKER']).toBe('own:1')
   })
 
-  it('may be a process itself, which its users then depend on', () => {
+  it('can be a process, on which its users depend', () => {
     const config = load({
       processes: {
         user: { ...store, args: ['${mqtt_broker}'] },
@@ -63,7 +63,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(config.processes[0]?.dependsOn).toEqual([])
   })
 
-  it('is not checked for its own sake if the process that is to be there does not run', () => {
+  it('is not checked without users if the process that provides it does not run', () => {
     const file = { mqtt_broker: 'a:1', processes: { broker: { ...store, provides: 'mqtt_broker' }, user: store } }
     expect(load(file, {}).external.required).toBe(true)
     expect(load(file, { only: ['user'] }).external.required).toBe(false)
@@ -72,7 +72,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(load({ ...file, processes }, { disable: ['broker'] }).external.required).toBe(true)
   })
 
-  it('has its names replaced, and a mistake in that is one line (O-20)', () => {
+  it('is interpolated, with one line for a mistake (O-20)', () => {
     const file = { mqtt_broker: '127.0.0.1:${PORT:-11883}', processes: { store } }
     expect(load(file).external.port).toBe(11_883)
     expect(load(file, { environment: { PORT: '7' } }).external.port).toBe(7)
@@ -87,14 +87,14 @@ describe('the MQTT broker (O-30)', () => {
     ])
   })
 
-  it('may not wait for its own users, and there is one at most', () => {
+  it('cannot depend on its users, and has at most one provider', () => {
     const provides = { ...store, provides: 'mqtt_broker' }
     const user = { ...store, args: ['${mqtt_broker}'] }
     expect(problems({ processes: { broker: { ...provides, depends_on: ['db'] }, db: user } })).toEqual([
-      'processes.broker.provides: process "broker" is the MQTT broker, and waits for a process that uses the broker: broker → db → broker',
+      'processes.broker.provides: process "broker" is the MQTT broker and depends on a process that uses the broker: broker → db → broker',
     ])
     expect(problems({ processes: { a: provides, b: provides } })).toEqual([
-      'processes.b.provides: process "a" provides the MQTT broker already',
+      'processes.b.provides: process "a" already provides the MQTT broker',
     ])
   })
 })

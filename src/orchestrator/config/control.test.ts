@@ -24,7 +24,7 @@ function resolved(control: unknown, environment: NodeJS.ProcessEnv = {}): Resolv
   return load(environment).control
 }
 
-/** What is wrong: `path: message`. */
+/** The problems as `path: message`. */
 function problems(control: unknown, environment: NodeJS.ProcessEnv = {}): readonly string[] {
   try {
     resolved(control, environment)
@@ -59,10 +59,10 @@ describe('control', () => {
   })
 
   it.each(['0.0.0.0:7', '10.0.0.7:7', '[::]:7', 'machine.example:7', '[::ffff:10.0.0.7]:7'])(
-    'http %j is refused without a token, and taken with one (O-20)',
+    'http %j is rejected without a token and accepted with one (O-20)',
     (http) => {
       expect(problems({ http })).toEqual([
-        `control.http: other machines can reach ${http}, so it needs a "token" beside it, such as "\${PONIX_CONTROL_TOKEN}"; or take 127.0.0.1`,
+        `control.http: other machines can reach ${http}, so it needs a "token", such as "\${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1`,
       ])
       expect(resolved({ http, token: '${T}' }, { T: 'hunter22' })?.http?.tokenDigest).toBe(digestOf('hunter22'))
     },
@@ -80,29 +80,29 @@ describe('control', () => {
     [{ socket: '' }, 'control.socket: expected the path of a socket, got ""'],
     [
       { socket: `/${'x'.repeat(103)}` },
-      'control.socket: the path of a socket has at most 103 bytes, and this one 104; name a shorter one',
+      'control.socket: the path of a socket has at most 103 bytes, this one has 104; choose a shorter one',
     ],
     [
       { token: '${PORT}' },
-      'control.token: has no meaning without "http", which it protects; the socket is open to this user only',
+      'control.token: has no effect without "http", which it protects; only this user can use the socket',
     ],
     [
       { http: 7, token: 'hunter 22' },
-      'control.token: expected visible ASCII characters, without spaces; it holds others',
+      'control.token: expected visible ASCII characters without spaces; it has other characters',
     ],
     [
       { http: '0.0.0.0:7', token: '${EMPTY}' },
-      'control.token: expected visible ASCII characters, without spaces; it is empty',
+      'control.token: expected visible ASCII characters without spaces; it is empty',
     ],
     [
       { http: 7, token: 7 },
       'control.token: expected a token, got a value that is not shown because it may be a secret',
     ],
-  ])('%j is one clear line (O-20)', (control, expected) => {
+  ])('%j is one problem (O-20)', (control, expected) => {
     expect(problems(control, { PORT: 'many', PORT_KEY: 'hunter22', EMPTY: '' })).toEqual([expected])
   })
 
-  it('the token is nowhere in what was loaded, nor are the variables that it was made of in any process (O-42)', () => {
+  it('neither the loaded configuration nor the processes contain the token and its variables (O-42)', () => {
     write({ http: 7, token: '${MINE}-${OTHER:-${THIRD}}' })
     const config = load({ MINE: 'hunter22', OTHER: '', THIRD: 'hunter33', FOURTH: 'yes' })
     expect(JSON.stringify(config)).not.toMatch(/hunter|MINE|OTHER|THIRD/)
@@ -110,14 +110,14 @@ describe('control', () => {
     expect(config.control?.http?.tokenDigest).toBe(digestOf('hunter22-hunter33'))
   })
 
-  it('a process that wants such a variable is told that it is withheld', () => {
+  it('a process that uses a withheld variable is an error', () => {
     const args = ['${MINE}', '${PONIX_CONTROL_TOKEN}', '${NOTIFY_FD}']
     write({ http: 7, token: '${MINE}' }, { store: { command: 'x', args } })
     expect(() => load({ MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' })).toThrow(
       new RegExp(
         [
-          String.raw`args\[0\]: \$\{MINE\} is for the orchestrator alone; give processes a variable of another name`,
-          String.raw`args\[1\]: \$\{PONIX_CONTROL_TOKEN\} is for the orchestrator alone; .*`,
+          String.raw`args\[0\]: \$\{MINE\} is reserved for the orchestrator; give processes a variable of another name`,
+          String.raw`args\[1\]: \$\{PONIX_CONTROL_TOKEN\} is reserved for the orchestrator; .*`,
           String.raw`args\[2\]: \$\{NOTIFY_FD\} is not set and has no default; .*`,
         ].join(String.raw`\n.*`),
       ),
@@ -125,7 +125,7 @@ describe('control', () => {
   })
 })
 
-describe('the socket of a file that somebody wants to speak to', () => {
+describe('configuredSocket', () => {
   it.each([
     [{ socket: 'run/${NAME:-x}' }, join(folder, 'run/x')],
     [{ socket: 'run/${NOPE}' }, null],
@@ -139,7 +139,7 @@ describe('the socket of a file that somebody wants to speak to', () => {
     expect(configuredSocket(path, {})).toBe(expected)
   })
 
-  it('of a file that is broken, or not there, is unknown', () => {
+  it('is null for a broken or missing file', () => {
     writeFileSync(path, '{')
     expect([configuredSocket(path, {}), configuredSocket(join(folder, 'none.json'), {})]).toEqual([null, null])
   })

@@ -20,7 +20,7 @@ function graph(shape: Record<string, readonly string[]>): readonly GraphNode[] {
 const problemsOf = (shape: Record<string, readonly string[]>) =>
   findGraphProblems(graph(shape)).map(describeGraphProblem)
 
-/** A graph without cycles in a shuffled file order: dependencies point to lower numbers only. */
+/** An acyclic graph in a shuffled file order: dependencies point to lower numbers only. */
 const acyclic = fc
   .integer({ min: 1, max: 12 })
   .chain((size) =>
@@ -49,17 +49,17 @@ describe('findGraphProblems (O-21)', () => {
     ])
   })
 
-  it('does not take names of object members for processes', () => {
+  it('does not confuse names with members of objects', () => {
     expect(problemsOf({ a: ['constructor'], b: ['__proto__'] })).toHaveLength(2)
     expect(problemsOf({ constructor: [], b: ['constructor'] })).toEqual([])
   })
 
-  it('prints a cycle whole', () => {
+  it('prints a complete cycle', () => {
     expect(problemsOf({ a: ['b'], b: ['c'], c: ['a'] })).toEqual(['dependency cycle: a → b → c → a'])
     expect(problemsOf({ x: ['a'], a: ['b'], b: ['a'], y: ['x'] })).toEqual(['dependency cycle: a → b → a'])
   })
 
-  it('reports a dependency on oneself once', () => {
+  it('reports a self-dependency once', () => {
     expect(problemsOf({ a: ['a'] })).toEqual(['process "a" depends on itself'])
   })
 
@@ -77,7 +77,7 @@ describe('findGraphProblems (O-21)', () => {
     expect(cycles).toEqual(['dependency cycle: a → b → a', 'dependency cycle: c → a → c'])
   })
 
-  it('finds no problem in a graph without cycles, and a real cycle in any graph that one edge closes', () => {
+  it('finds no problem in an acyclic graph, and a real cycle after one edge closes it', () => {
     fc.assert(
       fc.property(acyclic, fc.nat(), (nodes, seed) => {
         expect(findGraphProblems(nodes)).toEqual([])
@@ -103,7 +103,7 @@ describe('findGraphProblems (O-21)', () => {
     )
   })
 
-  it('is not slow or out of stack for a chain of 20,000', () => {
+  it('handles a cycle of 20,000 processes', () => {
     const chain = Array.from({ length: 20_000 }, (_, index) => ({
       name: `p${index}`,
       dependsOn: [{ name: `p${(index + 1) % 20_000}` }],
@@ -112,7 +112,7 @@ describe('findGraphProblems (O-21)', () => {
   })
 })
 
-describe('the order of starting (O-22)', () => {
+describe('start order (O-22)', () => {
   it('breaks ties in the order of the file', () => {
     expect(startOrder(graph({ z: [], a: [], m: [] }))).toEqual(['z', 'a', 'm'])
     expect(startOrder(graph({ a: [], b: ['a'], c: [] }))).toEqual(['a', 'b', 'c'])
@@ -123,12 +123,12 @@ describe('the order of starting (O-22)', () => {
     ])
   })
 
-  it('groups what starts at the same time', () => {
+  it('ranks group the processes that start together', () => {
     const nodes = graph({ http: ['store', 'cache'], cache: [], store: [], log: [], page: ['http', 'log'] })
     expect(startRanks(nodes)).toEqual([['cache', 'store', 'log'], ['http'], ['page']])
   })
 
-  it('holds every process once, each after all of its dependencies', () => {
+  it('contains every process once, after all of its dependencies', () => {
     fc.assert(
       fc.property(acyclic, (nodes) => {
         const order = startOrder(nodes)
@@ -140,7 +140,7 @@ describe('the order of starting (O-22)', () => {
     )
   })
 
-  it('takes at every step the first in the file of those that could be next', () => {
+  it('chooses the first possible process in the order of the file', () => {
     fc.assert(
       fc.property(acyclic, (nodes) => {
         const started = new Set<string>()
@@ -155,7 +155,7 @@ describe('the order of starting (O-22)', () => {
     )
   })
 
-  it('puts a process in the rank right after the last of its dependencies', () => {
+  it('puts a process in the rank after the last of its dependencies', () => {
     fc.assert(
       fc.property(acyclic, (nodes) => {
         const ranks = startRanks(nodes)
@@ -168,7 +168,7 @@ describe('the order of starting (O-22)', () => {
     )
   })
 
-  it('reverses the dependencies without loss', () => {
+  it('dependentsOf reverses the dependencies', () => {
     fc.assert(
       fc.property(acyclic, (nodes) => {
         const dependents = dependentsOf(nodes)

@@ -1,12 +1,12 @@
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from './errors.ts'
 
-/** What the graph needs to know of a process. Names are unique; the order is the order of the file. */
+/** A process. Names are unique; nodes are in the order of the file. */
 export interface GraphNode {
   readonly name: string
   readonly dependsOn: readonly { readonly name: string }[]
 }
 
-/** What keeps a graph from being started. A cycle is whole: its first name is its last. */
+/** The first and last name of a cycle are equal. */
 export type GraphProblem =
   | {
       readonly type: 'unknown_dependency'
@@ -17,7 +17,7 @@ export type GraphProblem =
   | { readonly type: 'self_dependency'; readonly process: string }
   | { readonly type: 'cycle'; readonly cycle: readonly string[] }
 
-/** Every unknown dependency, every dependency on oneself, and for every process that is in a cycle a cycle that holds it. */
+/** All unknown dependencies, self-dependencies, and cycles: at least one for each process in a cycle. */
 export function findGraphProblems(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const byName = new Map(nodes.map((node) => [node.name, node]))
   const problems: GraphProblem[] = []
@@ -34,7 +34,6 @@ export function findGraphProblems(nodes: readonly GraphNode[]): readonly GraphPr
   return [...problems, ...findCycles(nodes)]
 }
 
-/** A graph problem as people read it. */
 export function describeGraphProblem(problem: GraphProblem): string {
   if (problem.type === 'cycle') return `dependency cycle: ${problem.cycle.join(' → ')}`
   if (problem.type === 'self_dependency') return `process "${problem.process}" depends on itself`
@@ -42,34 +41,28 @@ export function describeGraphProblem(problem: GraphProblem): string {
   return `process "${problem.process}" depends on "${problem.dependency}", which does not exist${hint}`
 }
 
-/**
- * Names in an order in which every dependency stands before its dependents; among those that could be next, the first in
- * the file is. Processes of a cycle, and what depends on them, are missing from it.
- */
+/** Topological order, ties in the order of the file. Processes of a cycle, and their dependents, are left out. */
 export function startOrder(nodes: readonly GraphNode[]): readonly string[] {
   const names = nodes.map((node) => node.name)
-  const place = new Map(names.map((name, index) => [name, index]))
+  const indexOf = new Map(names.map((name, index) => [name, index]))
   const dependents = dependentsOf(nodes)
-  const waitsFor = nodes.map((node) => existingDependencies(node, place).length)
+  const waitsFor = nodes.map((node) => existingDependencies(node, indexOf).length)
   const next = waitsFor.flatMap((count, index) => (count === 0 ? [index] : []))
   const order: string[] = []
-  for (let index = next.shift(); index !== undefined; index = next.shift()) {
-    const name = names[index] ?? ''
+  for (let first = next.shift(); first !== undefined; first = next.shift()) {
+    const name = names[first] ?? ''
     order.push(name)
     for (const dependent of dependents.get(name) ?? []) {
-      const at = place.get(dependent) ?? 0
-      const left = (waitsFor[at] ?? 0) - 1
-      waitsFor[at] = left
-      if (left === 0) insertSorted(next, at)
+      const index = indexOf.get(dependent) ?? 0
+      const left = (waitsFor[index] ?? 0) - 1
+      waitsFor[index] = left
+      if (left === 0) insertSorted(next, index)
     }
   }
   return order
 }
 
-/**
- * Groups that start at the same time: the first depends on nothing, each later one only on earlier ones. Within a group, the
- * order of the file. Read backwards it is the order of stopping: dependents before their dependencies.
- */
+/** The processes that start together: each rank depends only on earlier ranks. Within a rank, the order of the file. */
 export function startRanks(nodes: readonly GraphNode[]): readonly (readonly string[])[] {
   const byName = new Map(nodes.map((node) => [node.name, node]))
   const rankOf = new Map<string, number>()
@@ -85,7 +78,7 @@ export function startRanks(nodes: readonly GraphNode[]): readonly (readonly stri
   return ranks
 }
 
-/** Who waits for whom, the other way round: for every name those that depend on it, in the order of the file. */
+/** The dependents of every process, in the order of the file. */
 export function dependentsOf(nodes: readonly GraphNode[]): ReadonlyMap<string, readonly string[]> {
   const dependents = new Map<string, string[]>(nodes.map((node) => [node.name, []]))
   for (const { name, dependsOn } of nodes) {
@@ -103,7 +96,7 @@ function insertSorted(list: number[], value: number): void {
   list.splice(after === -1 ? list.length : after, 0, value)
 }
 
-/** The shortest cycle through each process that is in one and not in a cycle found before; self-dependencies are left out. */
+/** The shortest cycle through each process that is in no cycle found before. Self-dependencies are ignored. */
 function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const withoutSelf = nodes.map(({ name, dependsOn }) => ({
     name,
@@ -122,7 +115,7 @@ function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   return problems
 }
 
-/** Breadth first from `start` along the dependencies until it is met again. */
+/** Breadth-first search along the dependencies back to `start`. */
 function shortestCycle(start: string, nodes: ReadonlyMap<string, GraphNode>): readonly string[] | null {
   const cameFrom = new Map<string, string>()
   const queue = [start]

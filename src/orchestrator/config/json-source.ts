@@ -21,6 +21,7 @@ export type JsonPath = readonly (string | number)[]
 
 const MAX_DEPTH = 200
 /** A string without its closing quote. */
+// oxlint-disable-next-line no-control-regex -- JSON strings must not contain control characters
 const openString = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y
 const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const word = /[\w$.+-]+/y

@@ -22,7 +22,7 @@ describe('a broken file (O-20)', () => {
     expect(line.slice(caret.indexOf('^') - 3).startsWith('x" "y')).toBe(true)
   })
 
-  it('masks secrets in the line that it shows, and keeps the caret in place', () => {
+  it('masks secrets in the shown line and keeps the caret in place', () => {
     const error = failure('{"env": {"DB_PASSWORD": "hunter2", "PORT": "1" "X": "2"}}')
     expect(error.message).not.toContain('hunter2')
     const [, line = '', caret = ''] = error.message.split('\n')
@@ -32,22 +32,23 @@ describe('a broken file (O-20)', () => {
     expect(failure(`{"env": {"DB_PASSWORD": 'hunter2'}}`).message).not.toContain('hunter2')
   })
 
-  it('lists every error at once with path, line, column, value and what was expected', () => {
+  it('lists every error with path, line, column, value and expectation', () => {
     const error = failure(`{
   "mqtt_broker": "localhost:99999",
-  "env": {"PORT": 8080},
+  "control": {"http": 0},
   "prozesses": {},
   "processes": {
     "store": {"comand": "my-store", "args": "x"},
     "http": {"command": "h", "depends_on": ["stoer"], "kind": "job", "restart": {"jitter": 2}},
-    "page": {"command": "p", "shutdown": {"signal": "TERM"}},
+    "page": {"command": "p", "shutdown": {"signal": "TERM"}, "env": {"PORT": 8080}},
+    "loop": {"command": "p", "depends_on": ["page", "loop"], "args": ["\${NOPE}", "\${"]},
     "last": {"command": "p"},
     "last": {"command": "p"}
   }
 }`)
     expect(error.message.replaceAll(path, 'F').split('\n')).toEqual([
       'F:2:18: mqtt_broker: expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883, got "localhost:99999"',
-      'F:3:19: env.PORT: expected a string; numbers too are in double quotes here, got 8080',
+      'F:3:23: control.http: expected a port from 1 to 65535, got 0',
       'F:4:3: prozesses: unknown key; did you mean "processes"?',
       'F:6:14: processes.store.command: is missing; expected a program name or path',
       'F:6:15: processes.store.comand: unknown key; did you mean "command"?',
@@ -56,18 +57,22 @@ describe('a broken file (O-20)', () => {
       'F:7:63: processes.http.kind: expected one of "service", "task", got "job"',
       'F:7:92: processes.http.restart.jitter: expected a number from 0 to 1, got 2',
       `F:8:53: processes.page.shutdown.signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGWINCH", "SIGPWR", "SIGKILL", got "TERM"`,
-      'F:10:5: processes.last: this key is there twice; remove one',
-      '11 errors in F; nothing was started',
+      'F:8:78: processes.page.env.PORT: expected a string; numbers are in double quotes too, got 8080',
+      'F:9:53: processes.loop.depends_on[1]: process "loop" depends on itself',
+      'F:9:71: processes.loop.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
+      'F:9:82: processes.loop.args[1]: invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${',
+      'F:11:5: processes.last: duplicate key; remove one of them',
+      '15 errors in F; nothing was started',
     ])
   })
 
-  it('is one line if there is one error', () => {
+  it('prints a single error on one line', () => {
     expect(failure({ processes: { store: {} } }).message).toBe(
       `${path}:3:14: processes.store.command: is missing; expected a program name or path`,
     )
   })
 
-  it('finds unknown dependencies and unset names beside other errors', () => {
+  it('finds unknown dependencies and unset variables besides other errors', () => {
     expect(
       problems({
         nonsense: 1,
@@ -82,14 +87,14 @@ describe('a broken file (O-20)', () => {
     ])
   })
 
-  it('does not call a name unset whose definition is what is wrong', () => {
+  it('does not report a variable with an invalid definition as unset', () => {
     const args = ['${PORT}']
     expect(problems({ env: { PORT: 1 }, processes: { a: { ...store, args } } })).toHaveLength(1)
     expect(problems({ processes: { a: { ...store, args, env: { PORT: 1 } } } })).toHaveLength(1)
     expect(problems({ processes: { a: { ...store, args, env_file: 'none.env' } } })).toHaveLength(1)
   })
 
-  it('refuses an empty file, an empty object, no processes and processes of another type', () => {
+  it('rejects an empty file, an empty object, no processes and processes of another type', () => {
     expect(failure('').message).toContain('the file is empty')
     expect(problems('{}')).toEqual(['processes: is missing; expected an object of name → process'])
     expect(problems('{"processes": {}}')[0]).toContain('processes: is empty; expected at least one process')
@@ -103,10 +108,10 @@ describe('a broken file (O-20)', () => {
     expect(problems('null')).toEqual([': expected an object with the key "processes", got null'])
   })
 
-  it('refuses names that look like integers, and other names that cannot be shown as a prefix', () => {
+  it('rejects names that look like integers or cannot be shown as a prefix', () => {
     for (const name of ['7', '0', 'a b', '', '#1', 'a\n']) {
       const [problem] = failure({ processes: { [name]: store } }).problems
-      expect(problem?.message).toContain('is no number')
+      expect(problem?.message).toContain('is not a number')
       expect(problem?.line).toBe(3)
     }
     expect(load({ processes: { '3scale': store, 'web:api': store, a_b: store, 'c.d': store } }).processes).toHaveLength(
@@ -120,12 +125,12 @@ describe('a broken file (O-20)', () => {
     expect(config.processes.map((process) => process.name)).toEqual(names)
   })
 
-  it('refuses __proto__ as a name', () => {
+  it('rejects __proto__ as a name', () => {
     expect(
       problems('{"processes": {"__proto__": {"command": "x"}, "a": {"command": "b", "env": {"__proto__": "x"}}}}'),
     ).toEqual([
-      'processes.__proto__: nothing can be called so; choose another name',
-      'processes.a.env.__proto__: nothing can be called so; choose another name',
+      'processes.__proto__: this name is not allowed; choose another one',
+      'processes.a.env.__proto__: this name is not allowed; choose another one',
     ])
   })
 
@@ -133,19 +138,19 @@ describe('a broken file (O-20)', () => {
     ['replica', 3],
     ['livenes_probe', { exec: 'true' }],
     ['toString', 1],
-  ])('does not know the key %s of a process', (key, value) => {
+  ])('rejects the unknown key %s of a process', (key, value) => {
     expect(problems({ processes: { a: { ...store, [key]: value } } })[0]).toContain(`processes.a.${key}: unknown key`)
   })
 
-  it('refuses a liveness probe that can never fail, and a window without max_attempts', () => {
+  it('rejects a liveness probe that can never fail, and a window without max_attempts', () => {
     const a = { ...store, liveness_probe: { log_line: 'up' }, restart: { window_ms: 1000 } }
     expect(problems({ processes: { a } })).toEqual([
-      expect.stringMatching(/^processes\.a\.liveness_probe: takes tcp_socket, http_get or exec: /),
-      expect.stringMatching(/^processes\.a\.restart\.window_ms: has no meaning without "max_attempts"/),
+      expect.stringMatching(/^processes\.a\.liveness_probe: needs tcp_socket, http_get or exec: /),
+      expect.stringMatching(/^processes\.a\.restart\.window_ms: has no effect without "max_attempts"/),
     ])
   })
 
-  it('says what is wrong with the file itself', () => {
+  it('reports why the file cannot be read', () => {
     const from = (path: string) => failure({}, { path }).message
     expect(from(join(folder, 'none.json'))).toBe(`${folder}/none.json does not exist`)
     expect(from(folder)).toBe(`${folder} is a folder, not a file`)
@@ -168,12 +173,12 @@ describe('secrets (O-42)', () => {
       env: { API_KEY: 'hunter2', URL: 'http://me:hunter2@x/${NOPE}', ['API_TOKEN=hunter2']: 'x' },
       args: ['--key', 'hunter2${NOPE}'],
     },
-  ])('are not shown as a wrong value: %j', (process) => {
+  ])('are not shown as an invalid value: %j', (process) => {
     const { message } = failure({ processes: { store: { ...store, ...process } } })
     expect(message.replaceAll('API_TOKEN=hunter2', '')).not.toMatch(/hunter2|12345678/)
   })
 
-  it('do not hide the values of a process that is called like one', () => {
+  it('do not include the values of a process with such a name', () => {
     expect(problems({ processes: { keystore: { command: 5 } } })[0]).toContain('got 5')
   })
 })

@@ -16,7 +16,7 @@ function load(processes: object, options: Partial<LoadOptions> = {}): ResolvedCo
   return loadConfig({ path, ...none, ...options })
 }
 
-/** What is wrong: `path: message`, or what does not fit of what was asked for. */
+/** The problems as `path: message`, or the message of a wrong selection. */
 function problems(processes: object, options: Partial<LoadOptions> = {}): readonly string[] {
   try {
     load(processes, options)
@@ -32,29 +32,34 @@ const worker = { command: 'work', args: ['--shard', '${PONIX_REPLICA}'], replica
 const names = (config: ResolvedConfig) => config.processes.map(({ name }) => name)
 
 describe('replicas', () => {
-  it('are processes of their own, each with its number', () => {
+  it('are separate processes, each with its number', () => {
     const { processes } = load({ worker })
-    expect(processes.map(({ name, group, args, env }) => [name, group, args[1], env['PONIX_REPLICA']])).toEqual([
+    expect(
+      processes.map(({ name, configName, args, env }) => [name, configName, args[1], env['PONIX_REPLICA']]),
+    ).toEqual([
       ['worker#1', 'worker', '1', '1'],
       ['worker#2', 'worker', '2', '2'],
       ['worker#3', 'worker', '3', '3'],
     ])
   })
 
-  it('keep their number whatever the environment and the file say; without replicas there is none', () => {
+  it('have their number regardless of the environment and the file; without replicas there is none', () => {
     const env = { PONIX_REPLICA: 'mine' }
     const { processes } = load({ worker: { ...worker, env }, one: { command: 'x' } })
     expect(processes.map((process) => process.env['PONIX_REPLICA'])).toEqual(['1', '2', '3', undefined])
     expect(names(load({ worker: { ...worker, replicas: 1 } }))).toEqual(['worker#1'])
   })
 
-  it('are all waited for by those that depend on their name', () => {
+  it('are all dependencies of a process that depends on their name', () => {
     const { processes } = load({ web: { command: 'web', depends_on: ['worker'], replicas: 2 }, worker })
     const all = ['worker#1', 'worker#2', 'worker#3'].map((name) => ({ name, condition: 'started' }))
-    expect(processes.filter(({ group }) => group === 'web').map(({ dependsOn }) => dependsOn)).toEqual([all, all])
+    expect(processes.filter(({ configName }) => configName === 'web').map(({ dependsOn }) => dependsOn)).toEqual([
+      all,
+      all,
+    ])
   })
 
-  it('may be chosen together or one by one (O-3, O-4)', () => {
+  it('can be selected together or individually (O-3, O-4)', () => {
     const file = { worker, web: { command: 'web', depends_on: ['worker'] } }
     expect(names(load(file, { only: ['worker'] }))).toEqual(['worker#1', 'worker#2', 'worker#3'])
     expect(names(load(file, { only: ['worker#2'] }))).toEqual(['worker#2'])
@@ -68,9 +73,9 @@ describe('replicas', () => {
     [{ only: ['worker#4'] }, '--only "worker#4": there is no such process; did you mean "worker#1"?'],
     [{ only: ['worker'], disable: ['worker'] }, '--only and --disable both name "worker"; leave one of them out'],
     [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; leave one of them out'],
-    [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has instances; name one of them, such as "worker#1"'],
-    [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not to be run'],
-  ])('%j is refused (O-6)', (options, message) => {
+    [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has replicas; name one of them, such as "worker#1"'],
+    [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not selected'],
+  ])('%j is rejected (O-6)', (options, message) => {
     expect(problems({ worker }, options)).toEqual([message])
   })
 
@@ -78,29 +83,29 @@ describe('replicas', () => {
     [{ replicas: 0 }, 'processes.worker.replicas: expected a whole number from 1 to 1000, got 0'],
     [
       { provides: 'mqtt_broker' },
-      'processes.worker.provides: has no place beside "replicas": there is one broker at one address',
+      'processes.worker.provides: cannot be combined with "replicas": there is one broker at one address',
     ],
     [
       { readiness_probe: { tcp_socket: 'localhost:80' } },
-      'processes.worker.readiness_probe: asks the same address for every instance; use exec, which has PONIX_REPLICA in its environment, log_line or notify',
+      'processes.worker.readiness_probe: probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment, log_line or notify',
     ],
     [
       { liveness_probe: { http_get: 'http://localhost:80' } },
-      'processes.worker.liveness_probe: asks the same address for every instance; use exec, which has PONIX_REPLICA in its environment',
+      'processes.worker.liveness_probe: probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment',
     ],
     [
       { log: { file: 'worker.log' } },
-      'processes.worker.log.file: all instances would write to this file; give each its own, with ${PONIX_REPLICA} in the name',
+      'processes.worker.log.file: all replicas would write to this file; use ${PONIX_REPLICA} in its name',
     ],
     [
       { args: ['${NOWHERE}'] },
       'processes.worker.args[0]: ${NOWHERE} is not set and has no default; set NOWHERE, or write ${NOWHERE:-default}',
     ],
-  ])('%j is refused, once for all of them (O-20)', (keys, message) => {
+  ])('%j is rejected once for all replicas (O-20)', (keys, message) => {
     expect(problems({ worker: { ...worker, ...keys } })).toEqual([message])
   })
 
-  it('are no names of the file: a dependency on one of them is an unknown one (O-21)', () => {
+  it('are not names of the file: a dependency on one of them is unknown (O-21)', () => {
     expect(problems({ worker, web: { command: 'web', depends_on: ['worker#1'] } })).toEqual([
       'processes.web.depends_on[0]: process "web" depends on "worker#1", which does not exist; did you mean "worker"?',
     ])
@@ -111,7 +116,7 @@ describe('log', () => {
   const logOf = (log: object, keys: object = {}) =>
     load({ a: { command: 'a', ...keys, log } }).processes.map((process) => process.log)
 
-  it('names a file in the folder of the configuration, with names replaced, and has limits', () => {
+  it('names a file in the configuration folder, with variables and limits', () => {
     expect(logOf({ file: 'logs/a.log' })).toEqual([
       { file: { path: join(folder, 'logs/a.log'), maxSize: 10_000_000, maxFiles: 5 }, quiet: false },
     ])
@@ -140,22 +145,22 @@ describe('log', () => {
     expect(found).toEqual([bytes ?? refused])
   })
 
-  it('may not be one file for two processes, nor where the old ones of another go (O-20)', () => {
+  it('rejects one file for two processes, and the rotated files of another process (O-20)', () => {
     const process = (file: string) => ({ command: 'x', log: { file, max_files: 2 } })
     expect(problems({ a: process('x.log'), b: process('./x.log') })).toEqual([
-      'processes.b.log.file: process "a" writes to this file already; give each its own',
+      'processes.b.log.file: process "a" already writes to this file; choose another one',
     ])
     expect(problems({ a: process('x.log.2'), b: process('x.log') })).toEqual([
-      'processes.a.log.file: is what an old file of process "b" is called; give each its own name',
+      'processes.a.log.file: is the name of a rotated file of process "b"; choose another one',
     ])
     expect(problems({ a: process('x.log.3'), b: process('x.log') })).toEqual([])
     expect(problems({ a: process('x.log'), b: process('./x.log') }, { disable: ['a'] })).toEqual([])
   })
 
-  it('has no limits without a file', () => {
+  it('rejects limits without a file', () => {
     expect(problems({ a: { command: 'a', log: { max_size: 5, max_files: 2 } } })).toEqual([
-      'processes.a.log.max_size: has no meaning without "file", which it bounds',
-      'processes.a.log.max_files: has no meaning without "file", whose old ones it counts',
+      'processes.a.log.max_size: has no effect without "file", whose size it limits',
+      'processes.a.log.max_files: has no effect without "file", whose rotated files it counts',
     ])
   })
 })

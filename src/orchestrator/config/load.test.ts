@@ -5,7 +5,7 @@ import { type LoadOptions, loadConfig } from './load.ts'
 import { failure, folder, load, one, path, problems, store } from '../../../test/rig/config.ts'
 
 describe('the minimal file', () => {
-  it('gets every default of the table', () => {
+  it('gets every default', () => {
     const config = load({ processes: { store } })
     expect(config).toEqual({
       path,
@@ -14,7 +14,7 @@ describe('the minimal file', () => {
       processes: [
         {
           name: 'store',
-          group: 'store',
+          configName: 'store',
           kind: 'service',
           command: 'my-store',
           args: [],
@@ -44,7 +44,7 @@ describe('the minimal file', () => {
     })
   })
 
-  it('takes how failures escalate as the file says', () => {
+  it('reads how failures escalate', () => {
     const a = {
       ...store,
       liveness_probe: { exec: 'check', failure_threshold: 5 },
@@ -60,13 +60,13 @@ describe('the minimal file', () => {
     })
   })
 
-  it('may name its schema for editors and begin with a byte order mark', () => {
+  it('can name its schema for editors and begin with a byte order mark', () => {
     expect(load(`\uFEFF{"$schema": "x.json", "processes": {"a": {"command": "b"}}}`).processes).toHaveLength(1)
   })
 })
 
 describe('depends_on (O-21)', () => {
-  it('in a list, the dependency decides what is waited for', () => {
+  it('in a list, the dependency determines the condition', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -82,7 +82,7 @@ describe('depends_on (O-21)', () => {
     ])
   })
 
-  it('as an object, the dependent decides', () => {
+  it('in an object, the dependent determines the condition', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -92,7 +92,7 @@ describe('depends_on (O-21)', () => {
     expect(config.processes[1]?.dependsOn).toEqual([{ name: 'migrate', condition: 'completed' }])
   })
 
-  it('points at the wrong part of an object', () => {
+  it('locates the invalid part of an object', () => {
     expect(
       problems({ processes: { a: store, b: { ...store, depends_on: { a: { condition: 'up' }, c: {} } } } }),
     ).toEqual([
@@ -102,35 +102,37 @@ describe('depends_on (O-21)', () => {
     ])
   })
 
-  it('prints a cycle whole', () => {
+  it('prints a complete cycle', () => {
     const dependsOn = (name: string) => ({ ...store, depends_on: [name] })
     expect(problems({ processes: { a: dependsOn('b'), b: dependsOn('c'), c: dependsOn('a') } })).toEqual([
       'processes.a.depends_on[0]: dependency cycle: a → b → c → a',
     ])
   })
 
-  it('refuses to wait for the end of what never ends', () => {
+  it('rejects waiting for the end of a process that always restarts', () => {
     const waits = { ...store, depends_on: { a: { condition: 'completed' } } }
-    expect(problems({ processes: { a: store, b: waits } })[0]).toContain('"a" is restarted whenever it ends')
+    expect(problems({ processes: { a: store, b: waits } })[0]).toContain('"a" always restarts')
     expect(load({ processes: { a: { ...store, restart: { policy: 'never' } }, b: waits } }).processes).toHaveLength(2)
   })
 })
 
 describe('processes', () => {
-  it('a task is not restarted by default, and never always', () => {
+  it('a task does not restart by default, and cannot restart always', () => {
     expect(one({ kind: 'task' }).restart.policy).toBe('never')
     expect(one({ kind: 'task', restart: { policy: 'on_failure' } }).restart.policy).toBe('on_failure')
     expect(problems({ processes: { a: { ...store, kind: 'task', restart: { policy: 'always' } } } })[0]).toContain(
-      'processes.a.restart.policy: "always" has no place in a task',
+      'processes.a.restart.policy: "always" is not possible for a task',
     )
   })
 
-  it('a shell line has no args, and its $ belong to the shell', () => {
+  it('a shell line has no args and is not interpolated', () => {
     expect(one({ command: 'echo ${NOPE} $HOME', shell: true })).toMatchObject({
       command: 'echo ${NOPE} $HOME',
       args: [],
     })
-    expect(problems({ processes: { a: { ...store, shell: true, args: ['x'] } } })[0]).toContain('has no place beside')
+    expect(problems({ processes: { a: { ...store, shell: true, args: ['x'] } } })[0]).toContain(
+      'cannot be combined with',
+    )
   })
 
   it('reads every form of a probe', () => {
@@ -146,7 +148,7 @@ describe('processes', () => {
     expect(check({ notify: true })).toEqual({ type: 'notify' })
   })
 
-  it('times a probe', () => {
+  it('reads the timing of a probe', () => {
     expect(one({ readiness_probe: { notify: true } }).readinessProbe).toEqual({
       check: { type: 'notify' },
       initialDelayMs: 0,
@@ -176,11 +178,11 @@ describe('processes', () => {
       { notify: true, timeout_ms: 1e10 },
       'expected a whole number of milliseconds from 1 to 2147483647, got 10000000000',
     ],
-  ])('refuses the probe %j', (probe, expected) => {
+  ])('rejects the probe %j', (probe, expected) => {
     expect(problems({ processes: { a: { ...store, readiness_probe: probe } } })[0]).toContain(expected)
   })
 
-  it('refuses NUL characters, which no program can be given', () => {
+  it('rejects NUL characters', () => {
     expect(problems({ processes: { a: { command: 'x\0', args: ['\0'], env: { A: '\0' } } } })).toHaveLength(3)
   })
 })
@@ -191,7 +193,7 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
   }
   const names = (options: Partial<LoadOptions>) => load(file, options).processes.map((process) => process.name)
 
-  it('select what runs; what does not run is no dependency any more', () => {
+  it('select the processes; dependencies on others are dropped', () => {
     expect(names({})).toEqual(['db', 'store'])
     expect(names({ disable: ['db'] })).toEqual(['store'])
     expect(names({ only: ['store'] })).toEqual(['store'])
@@ -205,14 +207,14 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
     [{ only: ['db'], disable: ['db'] }, '--only and --disable both name "db"; leave one of them out'],
     [{ disable: ['db', 'store'] }, 'every process is disabled; nothing is left to run'],
     [{ exitCodeFrom: 'stor' }, '--exit-code-from "stor": there is no such process; did you mean "store"?'],
-    [{ exitCodeFrom: 'extra' }, '--exit-code-from "extra": this process is not to be run'],
+    [{ exitCodeFrom: 'extra' }, '--exit-code-from "extra": this process is not selected'],
     [{ only: ['constructor'] }, '--only "constructor": there is no such process; the processes are db, store, extra'],
-  ])('%j is refused', (options, message) => {
+  ])('%j is rejected', (options, message) => {
     const error = failure(file, options)
     expect([error.problems, error.message]).toEqual([[], message])
   })
 
-  it('an error in the file comes before one in the selection', () => {
+  it('reports errors in the file before those in the selection', () => {
     expect(problems({ processes: { a: { command: 1 } } }, { only: ['b'] })).toEqual([
       'processes.a.command: expected a program name or path, got 1',
     ])
@@ -220,7 +222,7 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
 })
 
 describe('a configuration behind a symbolic link', () => {
-  it('has its own folder as the folder of the file', () => {
+  it('uses the folder of the link', () => {
     mkdirSync(join(folder, 'linked'), { recursive: true })
     load({ processes: { store } })
     symlinkSync(path, join(folder, 'linked', 'c.json'))

@@ -3,10 +3,10 @@ import { resolve } from 'node:path'
 import { checkBrokerOrder, resolveBroker } from './broker.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
 import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
-import { ConfigError, JsonSyntaxError, describeFileError } from './errors.ts'
+import { ConfigError, describeFileError, JsonSyntaxError } from './errors.ts'
 import { allKeys, childOf, type JsonNode, parseJson, positionOf, toValue } from './json-source.ts'
-import { excerpt, ProblemList, addSchemaProblems } from './problems.ts'
-import { checkLogFiles, dependenciesOf, lookAround, resolveProcess, restartPolicy } from './resolve.ts'
+import { addSchemaProblems, excerpt, ProblemList } from './problems.ts'
+import { checkLogFiles, configuredDependencies, resolveContext, resolveProcess, restartPolicy } from './resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
 import { configSchema, environmentSchema, type ProcessFile, processSchema } from './schema.ts'
 import { type Instance, instancesOf, select, type Selection } from './selection.ts'
@@ -14,15 +14,15 @@ import type { SocketAddress } from './socket-address.ts'
 import { inheritedEnvironment } from './variables.ts'
 
 export interface LoadOptions extends Selection {
-  /** Path of the configuration file as the user gave it; messages call it so. */
+  /** Path of the configuration file as typed, for messages. */
   readonly path: string
-  /** Takes the place of `mqtt_broker`. */
+  /** Overrides `mqtt_broker`. */
   readonly mqttBroker: SocketAddress | null
-  /** The orchestrator's own environment: inherited by the children, and looked up in interpolation. */
+  /** The orchestrator's own environment: inherited by the children and used for interpolation. */
   readonly environment: NodeJS.ProcessEnv
 }
 
-/** Reads, checks and resolves a configuration file; throws a ConfigError that names everything that is wrong with it (O-20). */
+/** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
 export function loadConfig(options: LoadOptions): ResolvedConfig {
   const text = readText(options.path)
   const root = parse(text, options.path)
@@ -35,12 +35,15 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const { address: broker, isGiven, providedBy } = resolveBroker(sources, { environment, problems })
   const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
   const inheritance = inheritedEnvironment(environment, secretNames)
-  const around = lookAround({ path, broker, brokerProvider: providedBy, running, problems, ...inheritance }, file.env)
-  const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, around))
+  const context = resolveContext(
+    { path, broker, brokerProvider: providedBy, running, problems, ...inheritance },
+    file.env,
+  )
+  const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, context))
   checkLogFiles(processes, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()
-  const required = isGiven || processes.some((process) => process.usesExternal)
+  const required = isGiven || processes.some(({ usesExternal }) => usesExternal)
   return { path, processes, external: { ...broker, required, providedBy }, control }
 }
 
@@ -49,7 +52,7 @@ function readText(path: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (error) {
     if (error instanceof TypeError) throw new ConfigError(`${path} is not UTF-8 text`, [], { cause: error })
-    const hint = path === 'commonplace.json' ? '; write one, or name another file with --config' : ''
+    const hint = path === 'commonplace.json' ? '; create it, or name another file with --config' : ''
     throw new ConfigError(`${path} ${describeFileError(error)}${hint}`, [], { cause: error })
   }
 }
@@ -67,16 +70,16 @@ function parse(text: string, name: string): JsonNode {
   }
 }
 
-/** What is right in a file, even if other parts of it are wrong: so that the rest can be checked in the same go. */
+/** The valid parts of a file, which are checked further even if other parts are invalid. */
 interface CheckedFile {
   /** In the order of the file. */
   readonly processes: ReadonlyMap<string, ProcessFile>
+  /** The names of all processes, including invalid ones. */
   readonly names: readonly string[]
-  /** Null if it is wrong: nobody can say then which names are set. */
+  /** Null if it is invalid, so that the set of defined variables is unknown. */
   readonly env: Readonly<Record<string, string>> | null
-  /** Null if the file does not give one. */
   readonly mqttBroker: string | null
-  /** True if it is wrong. */
+  /** True if it is invalid. */
   readonly control: ControlFile
   readonly hasCycle: boolean
 }
@@ -85,45 +88,44 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
   const result = configSchema.safeParse(toValue(root))
   if (!result.success) addSchemaProblems(problems, result.error.issues)
   for (const { path, offset, isDuplicate } of allKeys(root)) {
-    if (isDuplicate) problems.addAt(offset, path, 'this key is there twice; remove one')
-    if (path.at(-1) === '__proto__') problems.addAt(offset, path, 'nothing can be called so; choose another name')
+    if (isDuplicate) problems.addAt(offset, path, 'duplicate key; remove one of them')
+    if (path.at(-1) === '__proto__') problems.addAt(offset, path, 'this name is not allowed; choose another one')
   }
   const names = keysOf(childOf(root, 'processes'))
   const processes = new Map<string, ProcessFile>()
   for (const name of names) {
-    const process = salvageProcess(toNodeValue(childOf(childOf(root, 'processes'), name)))
-    if (process !== null) processes.set(name, process)
+    const file = validPart(valueOf(childOf(childOf(root, 'processes'), name)))
+    if (file !== null) processes.set(name, file)
   }
   const graphProblems = checkGraph(root, names, problems)
   checkConditions(processes, problems)
-  const env = environmentSchema.safeParse(toNodeValue(childOf(root, 'env')) ?? {})
-  const broker = toNodeValue(childOf(root, 'mqtt_broker'))
+  const broker = valueOf(childOf(root, 'mqtt_broker'))
   return {
     processes,
     names,
-    env: env.success ? env.data : null,
+    env: environmentSchema.safeParse(valueOf(childOf(root, 'env')) ?? {}).data ?? null,
     mqttBroker: typeof broker === 'string' ? broker : null,
-    control: controlSchema.safeParse(toNodeValue(childOf(root, 'control'))).data ?? true,
+    control: controlSchema.safeParse(valueOf(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }
 }
 
-/** The process, if need be without the keys that are wrong; null if its names cannot be known or nothing is left. */
-function salvageProcess(value: unknown): ProcessFile | null {
+/** The process without its invalid keys; null if its variables are unknown or nothing is left. */
+function validPart(value: unknown): ProcessFile | null {
   const parsed = processSchema.safeParse(value)
   if (parsed.success) return parsed.data
   if (typeof value !== 'object' || value === null) return null
-  const wrong = new Set(
+  const invalid = new Set(
     parsed.error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : issue.path.slice(0, 1))),
   )
-  if (wrong.has('env') || wrong.has('env_file')) return null
-  const right = Object.entries(value).filter(([key]) => !wrong.has(key))
-  // Its instances have a number, however many there are meant to be.
-  const replicas = wrong.has('replicas') ? { replicas: 1 } : {}
-  return processSchema.safeParse({ command: 'wrong', ...Object.fromEntries(right), ...replicas }).data ?? null
+  if (invalid.has('env') || invalid.has('env_file')) return null
+  const valid = Object.entries(value).filter(([key]) => !invalid.has(key))
+  // With any number of replicas, PONIX_REPLICA is defined.
+  const replicas = invalid.has('replicas') ? { replicas: 1 } : {}
+  return processSchema.safeParse({ command: 'invalid', ...Object.fromEntries(valid), ...replicas }).data ?? null
 }
 
-function toNodeValue(node: JsonNode | undefined): unknown {
+function valueOf(node: JsonNode | undefined): unknown {
   return node === undefined ? undefined : toValue(node)
 }
 
@@ -131,14 +133,13 @@ function keysOf(node: JsonNode | undefined): readonly string[] {
   return node?.type === 'object' ? [...new Set(node.entries.map((entry) => entry.key))] : []
 }
 
-/** Reads the dependencies from the document itself, so that a wrong key elsewhere hides no cycle. */
+/** Reads the dependencies from the JSON nodes, so that an invalid key elsewhere does not hide a cycle. */
 function checkGraph(root: JsonNode, names: readonly string[], problems: ProblemList): readonly GraphProblem[] {
-  const processes = childOf(root, 'processes')
-  const nodes: readonly GraphNode[] = names.map((name) => {
-    const dependsOn = childOf(childOf(processes, name), 'depends_on')
-    const listed = dependsOn?.type === 'array' ? dependsOn.items.map(toValue) : keysOf(dependsOn)
-    const dependencies = listed.filter((dependency) => typeof dependency === 'string')
-    return { name, dependsOn: dependencies.map((dependency) => ({ name: dependency })) }
+  const dependenciesNode = (name: string) => childOf(childOf(childOf(root, 'processes'), name), 'depends_on')
+  const nodes = names.map((name): GraphNode => {
+    const node = dependenciesNode(name)
+    const listed = node?.type === 'array' ? node.items.map(toValue) : keysOf(node)
+    return { name, dependsOn: listed.flatMap((to) => (typeof to === 'string' ? [{ name: to }] : [])) }
   })
   const found = findGraphProblems(nodes)
   for (const problem of found) {
@@ -146,43 +147,44 @@ function checkGraph(root: JsonNode, names: readonly string[], problems: ProblemL
       problem.type === 'cycle'
         ? problem.cycle
         : [problem.process, problem.type === 'self_dependency' ? problem.process : problem.dependency]
-    const at = ['processes', from, 'depends_on']
-    const dependsOn = childOf(childOf(processes, from), 'depends_on')
-    const key = dependsOn?.type === 'array' ? dependsOn.items.findIndex((item) => toValue(item) === to) : to
-    problems.add([...at, key], describeGraphProblem(problem), 'key')
+    const node = dependenciesNode(from)
+    const key = node?.type === 'array' ? node.items.findIndex((item) => toValue(item) === to) : to
+    problems.add(['processes', from, 'depends_on', key], describeGraphProblem(problem), 'key')
   }
   return found
 }
 
-/** A process that is restarted whenever it ends never completes: whoever waits for that would wait for ever. */
+/** A process that always restarts never completes, so its dependents would wait forever. */
 function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: ProblemList): void {
-  for (const [name, process] of processes) {
-    for (const [to, condition] of dependenciesOf(process)) {
+  for (const [name, file] of processes) {
+    for (const [to, condition] of configuredDependencies(file)) {
       const dependency = processes.get(to)
       if (condition === 'started' || condition === 'ready' || condition === null || dependency === undefined) continue
       if (restartPolicy(dependency) !== 'always') continue
       const advice = `make "${to}" a task ("kind": "task"), or set its restart.policy`
-      const message = `"${to}" is restarted whenever it ends, so it never counts as "${condition}"; ${advice}`
+      const message = `"${to}" always restarts, so it is never "${condition}"; ${advice}`
       problems.add(['processes', name, 'depends_on', to, 'condition'], message)
     }
   }
 }
 
-/** Every instance that runs, by name in the file, in its order. */
+/** The instances that run, by their name in the file. */
 function selectRunning(
   file: CheckedFile,
   options: LoadOptions,
   problems: ProblemList,
 ): ReadonlyMap<string, readonly Instance[]> {
-  const instances = new Map(Array.from(file.processes, ([name, process]) => [name, instancesOf(name, process)]))
-  const disabled = new Set(Array.from(file.processes).flatMap(([name, { disabled }]) => (disabled ? [name] : [])))
-  const groups = new Map(file.names.map((name) => [name, instances.get(name)?.map((one) => one.name) ?? [name]]))
-  const selected = select(groups, disabled, options)
-  if (selected.ok) {
-    const { names } = selected
-    const running = Array.from(instances, ([name, all]) => [name, all.filter((one) => names.has(one.name))] as const)
-    return new Map(running.filter(([, some]) => some.length > 0))
+  const instances = new Map(Array.from(file.processes, ([name, one]) => [name, instancesOf(name, one)]))
+  const disabled = new Set(Array.from(file.processes).flatMap(([name, one]) => (one.disabled ? [name] : [])))
+  const names = new Map(file.names.map((name) => [name, instances.get(name)?.map((one) => one.name) ?? [name]]))
+  const selected = select(names, disabled, options)
+  if (!selected.ok) {
+    problems.throwIfAny()
+    throw new ConfigError(selected.problem)
   }
-  problems.throwIfAny()
-  throw new ConfigError(selected.problem)
+  const running = Array.from(
+    instances,
+    ([name, all]) => [name, all.filter((one) => selected.names.has(one.name))] as const,
+  )
+  return new Map(running.filter(([, some]) => some.length > 0))
 }

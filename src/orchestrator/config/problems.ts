@@ -3,7 +3,7 @@ import { ConfigError, type ConfigProblem } from './errors.ts'
 import { entryOf, type JsonNode, type JsonPath, nodeAt, positionOf } from './json-source.ts'
 import { isSecretName, redact, secretSpans } from './redact.ts'
 
-/** Collects what is wrong in one file, so that all of it can be told at once. */
+/** Collects all mistakes of one file. */
 export class ProblemList {
   readonly #name: string
   readonly #text: string
@@ -16,7 +16,7 @@ export class ProblemList {
     this.#root = root
   }
 
-  /** `message` about the value at `path`, or about its key; what does not exist is shown where it is missing. */
+  /** Adds a problem of the value at `path`, or of its key. The position of a missing value is that of its parent. */
   add(path: JsonPath, message: string, at: 'value' | 'key' = 'value'): void {
     const key = path.at(-1)
     const parent = nodeAt(this.#root, path.slice(0, -1)).node
@@ -26,12 +26,12 @@ export class ProblemList {
 
   addAt(offset: number, path: JsonPath, message: string): void {
     const problem = { path: describePath(path), ...positionOf(this.#text, offset), message }
-    // All instances of a process are wrong in the same way.
-    const isKnown = this.#found.some((one) => one.offset === offset && one.problem.message === message)
+    // The instances of a process share their problems.
+    const isKnown = this.#found.some((known) => known.offset === offset && known.problem.message === message)
     if (!isKnown) this.#found.push({ offset, problem })
   }
 
-  /** `expected` completes "expected …"; what is there instead is added, unless it is a secret. */
+  /** `expected` completes "expected …". The message adds the actual value, unless it is secret. */
   expected(path: JsonPath, expected: string): void {
     const { node, found } = nodeAt(this.#root, path)
     if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}`)
@@ -58,7 +58,7 @@ export class ProblemList {
   }
 }
 
-/** Whether the value at `path` belongs to a secret name: as its key, as a key above it, or as the flag before it in a list. */
+/** Whether a key on the path, or the preceding flag in a list, is a secret name. */
 function isSecret(path: JsonPath, root: JsonNode): boolean {
   const last = path.at(-1)
   if (typeof last === 'number' && last > 0) {
@@ -82,7 +82,7 @@ function describePath(path: JsonPath): string {
 
 const excerptWidth = 100
 
-/** The line of a text that holds `offset`, with its number, and a caret below the place. Secrets are masked, long lines cut. */
+/** The line at `offset` with its number and a caret below. Secrets are masked, long lines are cut. */
 export function excerpt(text: string, offset: number): string {
   const { line } = positionOf(text, offset)
   const lineStart = text.lastIndexOf('\n', offset - 1) + 1
@@ -97,7 +97,7 @@ export function excerpt(text: string, offset: number): string {
   return `${first}${shown.trimEnd()}${end < lineEnd ? '…' : ''}\n${margin}${indent}^`
 }
 
-/** A stretch of the text without its secrets, and where in it `offset` came to lie. What stands before decides what is secret. */
+/** A range of the text with masked secrets, and the position of `offset` in it. The preceding text determines what is secret. */
 function maskRange(text: string, start: number, end: number, offset: number): { shown: string; caret: number } {
   const from = Math.max(0, start - 1000)
   let shown = ''
@@ -120,7 +120,7 @@ function maskRange(text: string, start: number, end: number, offset: number): { 
   return { shown, caret: caret ?? shown.length }
 }
 
-/** Adds what the schema found wrong to the list; `base` is the path of what was validated. */
+/** Adds the issues of the schema; `base` is the path of the validated value. */
 export function addSchemaProblems(
   problems: ProblemList,
   issues: readonly z.core.$ZodIssue[],
@@ -146,7 +146,7 @@ export function addSchemaProblems(
   }
 }
 
-/** About a part of the value: what the value is as a whole is what this branch expected. */
+/** The issue concerns a part of the value, so its type matches this branch of the union. */
 function isInside(issue: z.core.$ZodIssue): boolean {
   return issue.path.length > 0 || issue.code === 'unrecognized_keys'
 }

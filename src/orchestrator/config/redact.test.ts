@@ -24,7 +24,7 @@ describe('redact (O-42)', () => {
     expect(redact(text)).toBe(expected)
   })
 
-  it('never leaves the value of a secret name in a line, however the line is broken', () => {
+  it('removes the value of a secret name from any line, however broken', () => {
     const name = fc.constantFrom('PASSWORD', 'api_token', 'clientSecret', 'AWS_ACCESS_KEY_ID')
     const shape = fc.constantFrom(
       '"N": "V"',
@@ -43,14 +43,14 @@ describe('redact (O-42)', () => {
     )
   })
 
-  it('takes time in proportion to the text', () => {
+  it('takes time proportional to the text', () => {
     expect(redact('"PASSWORD '.repeat(20_000))).toContain('PASSWORD')
   })
 })
 
 describe('isSecretName (O-42)', () => {
-  it.each(['PGPASSWORD', 'api_token', 'MY_SECRET_X', 'SshKey'])('%s is one', (name) =>
+  it.each(['PGPASSWORD', 'api_token', 'MY_SECRET_X', 'SshKey'])('%s is secret', (name) =>
     expect(isSecretName(name)).toBe(true),
   )
-  it.each(['PORT', 'PATH', 'PASS_THROUGH'])('%s is none', (name) => expect(isSecretName(name)).toBe(false))
+  it.each(['PORT', 'PATH', 'PASS_THROUGH'])('%s is not secret', (name) => expect(isSecretName(name)).toBe(false))
 })

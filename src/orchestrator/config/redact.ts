@@ -1,8 +1,8 @@
 const secretWord = '(?:PASSWORD|TOKEN|SECRET|KEY)'
 const secretName = new RegExp(secretWord, 'i')
-/** Where a value ends when nothing can be trusted to be quoted right: at the next key of its line, or with the line. */
+/** Text with wrong quotes is common here, so a value ends at the next key of its line, or with the line. */
 const restOfValue = `[^\\n]*?(?=\\s*,\\s*["'][^"'\\n]*["']\\s*:|[\\s}\\],]*(?:\\n|$))`
-/** Each captures what stands before the secret, and the secret. */
+/** Each captures the text before the secret, and the secret. */
 const secrets = [
   new RegExp(`(["'\`]?[\\w.$-]*${secretWord}[\\w.-]*["'\`]?\\s*[:=]\\s*(?!["'\`]?\\s*$))(${restOfValue})`, 'gi'),
   new RegExp(`(["'\`]--?[\\w-]*${secretWord}[\\w-]*["'\`]\\s*,\\s*)(${restOfValue})`, 'gi'),
@@ -10,7 +10,7 @@ const secrets = [
   /([^\s:/@"'`]:)([^\s/"'`]+)(?=@)/g,
 ]
 
-/** Whether what is called so (an environment variable, a flag, a key) is kept secret (O-42). */
+/** Whether the value of a variable, flag or key of this name is secret. */
 export function isSecretName(name: string): boolean {
   return secretName.test(name)
 }
@@ -22,7 +22,7 @@ export interface Span {
 
 /**
  * The parts of a text that look like secrets, in order and without overlap: the values of secret names in `NAME=value`,
- * `"NAME": value` and `"--name", value`, and passwords in URLs. Meant for text that may be broken: rather too much than too little.
+ * `"NAME": value` and `"--name", value`, and passwords in URLs. Covers broken text, so it rather finds too much.
  */
 export function secretSpans(text: string): readonly Span[] {
   const found = secrets.flatMap((pattern) =>

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs'
-import { basename, dirname, resolve, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
 import type {
@@ -10,74 +10,76 @@ import type {
   ResolvedProcess,
   ResolvedRestart,
 } from './resolved.ts'
-import { parseByteSize } from './schema-fields.ts'
 import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
+import { parseByteSize } from './schema-fields.ts'
 import type { Instance } from './selection.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
-import { type EnvFile, readEnvFile, extendPath, programFolders, type Variables, interpolate } from './variables.ts'
+import { type EnvFile, extendPath, interpolate, programFolders, readEnvFile, type Variables } from './variables.ts'
 
-/** What all processes of one file have in common, and where problems go. */
-export interface Surroundings {
+/** The inputs of all processes of one file. */
+export interface ResolveOptions {
   /** Absolute path of the configuration file. */
   readonly path: string
   readonly broker: SocketAddress
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
-  /** Every instance that runs, by name in the file. */
+  /** The instances that run, by their name in the file. */
   readonly running: ReadonlyMap<string, readonly Instance[]>
   readonly inherited: Variables
-  /** Names of variables of the orchestrator that no process gets. */
+  /** The orchestrator's variables that no process gets. */
   readonly withheld: ReadonlySet<string>
-  /** The file's own `env`, interpolated. */
-  readonly shared: Variables
-  /** False if the file's own `env` is wrong, so that a name may only seem to be unset. */
-  readonly namesAreKnown: boolean
-  readonly programFolders: readonly string[]
   readonly problems: ProblemList
 }
 
-/** Interpolates the file's own `env` and looks around. */
-export function lookAround(
-  options: Omit<Surroundings, 'shared' | 'namesAreKnown' | 'programFolders'>,
-  env: ConfigFile['env'] | null,
-): Surroundings {
+export interface ResolveContext extends ResolveOptions {
+  /** The file's own `env`, interpolated. */
+  readonly shared: Variables
+  /** False if the file's own `env` is invalid: a variable that seems unset may be set there. */
+  readonly namesAreKnown: boolean
+  readonly programFolders: readonly string[]
+}
+
+/** Interpolates the file's own `env`; null if it is invalid. */
+export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] | null): ResolveContext {
   const scope = new Scope(options)
   scope.addInterpolated(env ?? {}, ['env'])
   const folders = programFolders(dirname(options.path))
   return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
 }
 
-/** One process with everything filled in, looked up and decided. What cannot be goes to the surroundings' problems. */
-export function resolveProcess(instance: Instance, around: Surroundings): ResolvedProcess {
-  const { name, group, file } = instance
-  const path = ['processes', group]
-  const scope = new Scope(around)
-  scope.add(around.shared)
+/** Interpolates one process and fills in all defaults. Adds problems to the context. */
+export function resolveProcess(instance: Instance, context: ResolveContext): ResolvedProcess {
+  const { name, configName, file } = instance
+  const path = ['processes', configName]
+  const folder = dirname(context.path)
   const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
+  const scope = new Scope(context)
+  scope.add(context.shared)
   scope.add(replica)
-  scope.namesAreKnown = around.namesAreKnown
-  for (const read of readEnvFiles(file, path, around)) {
+  scope.namesAreKnown = context.namesAreKnown
+  for (const read of readEnvFiles(file, path, context)) {
     if (read.ok) scope.add(read.variables)
     else scope.namesAreKnown = false
   }
   scope.addInterpolated(file.env, [...path, 'env'])
   scope.add(replica)
-  const env = childEnvironment(scope, around)
+  const env = childEnvironment(scope, context)
   scope.add(env)
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
   const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
-  const forBroker = !file.shell && basename(file.command).startsWith('commonplace-')
-  const usesExternal = name !== around.brokerProvider && (forBroker || scope.usedBroker)
+  const isCommonplace = !file.shell && basename(file.command).startsWith('commonplace-')
+  const usesExternal = name !== context.brokerProvider && (isCommonplace || scope.usesBroker)
+  const log = resolveLog(file, (text) => resolve(folder, scope.interpolate(text, [...path, 'log', 'file'])))
   return {
     name,
-    group,
+    configName,
     kind: file.kind,
     command: file.command,
-    args: forBroker ? withBrokerFlag(args, around.broker) : args,
+    args: isCommonplace ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
-    cwd: resolve(dirname(around.path), cwd),
+    cwd: resolve(folder, cwd),
     env,
-    dependsOn: resolveDependencies(file, usesExternal, around),
+    dependsOn: resolveDependencies(file, usesExternal, context),
     usesExternal,
     readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
     livenessProbe: file.liveness_probe === undefined ? null : resolveProbe(file.liveness_probe),
@@ -85,27 +87,25 @@ export function resolveProcess(instance: Instance, around: Surroundings): Resolv
     restart: resolveRestart(file),
     whenFailed: file.when_failed,
     onDependencyRestart: file.on_dependency_restart,
-    log: resolveLog(file, (text) => resolve(dirname(around.path), scope.interpolate(text, [...path, 'log', 'file']))),
+    log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
   }
 }
 
-type ScopeSurroundings = Pick<Surroundings, 'broker' | 'problems' | 'inherited' | 'withheld'>
-
-/** Variables as they come together, each layer seeing those before it. */
+/** The variables of one process, in layers that see the earlier ones. */
 class Scope {
-  readonly #around: ScopeSurroundings
+  readonly #options: ResolveOptions
   readonly #variables: Map<string, string>
   readonly #added = new Map<string, string>()
-  usedBroker = false
+  usesBroker = false
   namesAreKnown = true
 
-  constructor(around: ScopeSurroundings) {
-    this.#around = around
-    this.#variables = new Map(Object.entries(around.inherited))
+  constructor(options: ResolveOptions) {
+    this.#options = options
+    this.#variables = new Map(Object.entries(options.inherited))
   }
 
-  /** What was added, without what was inherited. */
+  /** All variables but the inherited ones. */
   get added(): Variables {
     return Object.fromEntries(this.#added)
   }
@@ -115,86 +115,86 @@ class Scope {
   }
 
   add(variables: Variables): void {
-    for (const [name, value] of Object.entries(variables)) this.#set(name, value)
+    for (const [name, value] of Object.entries(variables)) {
+      this.#variables.set(name, value)
+      this.#added.set(name, value)
+    }
   }
 
-  /** Adds variables one after the other: each may use those before it, and, as in `PATH=/x:${PATH}`, its own value so far. */
+  /** Each variable sees those before it and, as in `PATH=/x:${PATH}`, its own previous value. */
   addInterpolated(variables: Variables, path: JsonPath): void {
-    for (const [name, value] of Object.entries(variables)) this.#set(name, this.interpolate(value, [...path, name]))
+    for (const [name, value] of Object.entries(variables)) {
+      this.add({ [name]: this.interpolate(value, [...path, name]) })
+    }
   }
 
   interpolate(text: string, path: JsonPath): string {
+    const { broker, problems, withheld } = this.#options
     const lookup = (name: string) => {
       if (name !== 'mqtt_broker') return this.#variables.get(name)
-      this.usedBroker = true
-      return formatSocketAddress(this.#around.broker)
+      this.usesBroker = true
+      return formatSocketAddress(broker)
     }
-    const result = interpolate(text, lookup, this.#around.withheld)
-    if (this.namesAreKnown) for (const problem of result.problems) this.#around.problems.add(path, problem)
+    const result = interpolate(text, lookup, withheld)
+    if (this.namesAreKnown) for (const problem of result.problems) problems.add(path, problem)
     return result.text
   }
-
-  #set(name: string, value: string): void {
-    this.#variables.set(name, value)
-    this.#added.set(name, value)
-  }
 }
 
-function childEnvironment(scope: Scope, around: Surroundings): Variables {
+function childEnvironment(scope: Scope, context: ResolveContext): Variables {
   return {
     ...scope.all,
-    PATH: extendPath(around.programFolders, scope.all['PATH']),
-    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(around.broker),
+    PATH: extendPath(context.programFolders, scope.all['PATH']),
+    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(context.broker),
   }
 }
 
-function readEnvFiles(file: ProcessFile, path: JsonPath, around: Surroundings): readonly EnvFile[] {
-  const files = typeof file.env_file === 'string' ? [file.env_file] : (file.env_file ?? [])
+function readEnvFiles({ env_file }: ProcessFile, path: JsonPath, context: ResolveContext): readonly EnvFile[] {
+  const files = typeof env_file === 'string' ? [env_file] : (env_file ?? [])
   return files.map((name, index) => {
-    const read = readEnvFile(resolve(dirname(around.path), name))
-    const at = [...path, 'env_file', ...(typeof file.env_file === 'string' ? [] : [index])]
-    if (!read.ok) around.problems.add(at, read.problem)
+    const read = readEnvFile(resolve(dirname(context.path), name))
+    const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
+    if (!read.ok) context.problems.add(at, read.problem)
     return read
   })
 }
 
 function withBrokerFlag(args: readonly string[], broker: SocketAddress): readonly string[] {
-  const given = args.some((arg) => arg === '--mqtt-broker' || arg.startsWith('--mqtt-broker='))
-  return given ? args : [...args, '--mqtt-broker', formatSocketAddress(broker)]
+  const hasFlag = args.some((arg) => arg === '--mqtt-broker' || arg.startsWith('--mqtt-broker='))
+  return hasFlag ? args : [...args, '--mqtt-broker', formatSocketAddress(broker)]
 }
 
-/** The names in a process's `depends_on`, each once, with the condition if the file gives one. */
-export function dependenciesOf(file: ProcessFile): ReadonlyMap<string, DependencyCondition | null> {
+/** The entries of `depends_on`; the condition is null where the file names none. */
+export function configuredDependencies(file: ProcessFile): ReadonlyMap<string, DependencyCondition | null> {
   if (Array.isArray(file.depends_on)) return new Map(file.depends_on.map((name) => [name, null]))
   return new Map(Object.entries(file.depends_on).map(([name, { condition }]) => [name, condition]))
 }
 
-/** What a process that names no condition waits for. */
 function defaultCondition(dependency: ProcessFile): DependencyCondition {
   if (dependency.kind === 'task') return 'completed_successfully'
   return dependency.readiness_probe === undefined ? 'started' : 'ready'
 }
 
-/** Those that run; a user of the broker also depends on the process that provides it, so that it is started after and stopped before. */
+/** The running dependencies. Users of the broker also depend on the process that provides it. */
 function resolveDependencies(
   file: ProcessFile,
   usesExternal: boolean,
-  around: Surroundings,
+  { brokerProvider, running }: ResolveContext,
 ): ResolvedProcess['dependsOn'] {
   const dependencies = new Map<string, DependencyCondition>()
-  for (const [name, condition] of dependenciesOf(file)) {
-    for (const dependency of around.running.get(name) ?? []) {
-      dependencies.set(dependency.name, condition ?? defaultCondition(dependency.file))
+  for (const [configName, condition] of configuredDependencies(file)) {
+    for (const { name, file: dependency } of running.get(configName) ?? []) {
+      dependencies.set(name, condition ?? defaultCondition(dependency))
     }
   }
-  const provider = around.brokerProvider
-  if (usesExternal && provider !== null && !dependencies.has(provider)) dependencies.set(provider, 'ready')
+  if (usesExternal && brokerProvider !== null && !dependencies.has(brokerProvider)) {
+    dependencies.set(brokerProvider, 'ready')
+  }
   return Array.from(dependencies, ([name, condition]) => ({ name, condition }))
 }
 
-/** How the file says that a process restarts, or the default of its kind. */
-export function restartPolicy(file: ProcessFile): ResolvedRestart['policy'] {
-  return file.restart.policy ?? (file.kind === 'task' ? 'never' : 'always')
+export function restartPolicy({ restart, kind }: ProcessFile): ResolvedRestart['policy'] {
+  return restart.policy ?? (kind === 'task' ? 'never' : 'always')
 }
 
 function resolveRestart(file: ProcessFile): ResolvedRestart {
@@ -211,15 +211,9 @@ function resolveRestart(file: ProcessFile): ResolvedRestart {
 }
 
 function resolveLog({ log }: ProcessFile, pathOf: (file: string) => string): ResolvedLog {
-  const file =
-    log.file === undefined
-      ? null
-      : {
-          path: pathOf(log.file),
-          maxSize: parseByteSize(log.max_size ?? '') ?? 10_000_000,
-          maxFiles: log.max_files ?? 5,
-        }
-  return { file, quiet: log.quiet }
+  const { file, max_size = '', max_files = 5, quiet } = log
+  if (file === undefined) return { file: null, quiet }
+  return { file: { path: pathOf(file), maxSize: parseByteSize(max_size) ?? 10_000_000, maxFiles: max_files }, quiet }
 }
 
 function resolveProbe(file: ProbeFile): ResolvedProbe {
@@ -242,32 +236,31 @@ function resolveCheck(file: ProbeFile): ProbeCheck {
   return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
 }
 
-/** No two processes write to one file, and none to what another one's file is renamed to. */
+/** Two processes must not write to one file, nor to the rotated files of another process. */
 export function checkLogFiles(processes: readonly ResolvedProcess[], problems: ProblemList): void {
   const writers = new Map<string, ResolvedProcess>()
-  const logging = processes.flatMap((process) =>
-    process.log.file === null ? [] : [{ process, ...process.log.file, path: realPath(process.log.file.path) }],
-  )
-  for (const { process, path } of logging) {
+  const logging = processes.flatMap((definition) => {
+    const { file } = definition.log
+    return file === null ? [] : [{ definition, path: realPath(file.path) }]
+  })
+  const add = ({ configName }: ResolvedProcess, message: string) =>
+    problems.add(['processes', configName, 'log', 'file'], message)
+  for (const { definition, path } of logging) {
     const earlier = writers.get(path)
-    if (earlier === undefined) writers.set(path, process)
-    else problems.add(['processes', process.group, 'log', 'file'], sameFile(process, earlier))
+    if (earlier === undefined) writers.set(path, definition)
+    else if (earlier.configName === definition.configName) {
+      add(definition, 'all replicas would write to this file; use ${PONIX_REPLICA} in its name')
+    } else add(definition, `process "${earlier.name}" already writes to this file; choose another one`)
   }
-  for (const { process, path } of logging) {
-    const [, current = '', old] = /^(.*)\.([1-9]\d{0,3})$/s.exec(path) ?? []
+  for (const { definition, path } of logging) {
+    const [, current = '', number] = /^(.*)\.([1-9]\d{0,3})$/s.exec(path) ?? []
     const other = writers.get(current)
-    if (other === undefined || Number(old) > (other.log.file?.maxFiles ?? 0)) continue
-    const message = `is what an old file of process "${other.name}" is called; give each its own name`
-    problems.add(['processes', process.group, 'log', 'file'], message)
+    if (other === undefined || Number(number) > (other.log.file?.maxFiles ?? 0)) continue
+    add(definition, `is the name of a rotated file of process "${other.name}"; choose another one`)
   }
 }
 
-function sameFile({ group }: ResolvedProcess, earlier: ResolvedProcess): string {
-  if (earlier.group !== group) return `process "${earlier.name}" writes to this file already; give each its own`
-  return 'all instances would write to this file; give each its own, with ${PONIX_REPLICA} in the name'
-}
-
-/** The same file by whatever path its folder is named. */
+/** Resolves symbolic links of the folder. */
 function realPath(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path))

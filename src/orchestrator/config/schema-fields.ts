@@ -1,12 +1,12 @@
 import { z } from 'zod'
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from './errors.ts'
 
 /*
- * What the schema is made of. Every message here completes "expected …". Two kinds are whole sentences instead: those of
- * unknown keys (one line for each key), and those of `statement`, which speak of how two keys stand to each other.
+ * The building blocks of the schema. An error message completes "expected …", except those of unknown keys (one line for each
+ * key) and of `statement`, which are sentences.
  */
 
-/** The longest wait that a timer of Node can hold, about 24 days. */
+/** The limit of a Node.js timer, about 24 days. */
 const maxTimer = 2_147_483_647
 
 function unknownKey(key: string, known: readonly string[]): string {
@@ -14,7 +14,7 @@ function unknownKey(key: string, known: readonly string[]): string {
   return nearest === null ? `unknown key; known are ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
 }
 
-/** An object of known keys; any other key is an error that names the nearest known one. */
+/** An object without other keys. The error of an unknown key names the nearest known one. */
 export function section<T extends z.core.$ZodLooseShape>(form: string, shape: T) {
   return z.strictObject(shape, {
     error: (issue) =>
@@ -24,7 +24,7 @@ export function section<T extends z.core.$ZodLooseShape>(form: string, shape: T)
   })
 }
 
-/** The options of a refinement that runs also where other keys are wrong, so that every error is found at once. */
+/** Options of a refinement that also runs if other keys are invalid, so that all errors are reported together. */
 export function statement(error: string, path: readonly string[]) {
   return {
     error,
@@ -34,7 +34,7 @@ export function statement(error: string, path: readonly string[]) {
   }
 }
 
-/** Not empty. */
+/** A non-empty string. */
 export function text(form: string) {
   return z
     .string({ error: form })
@@ -42,19 +42,17 @@ export function text(form: string) {
     .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
 }
 
-/** May be empty, as an argument or the value of a variable may. */
+/** A string that may be empty, such as an argument. */
 export function plainText(form: string) {
   return z
     .string({ error: form })
     .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
 }
 
-/** One of a few words. */
 export function choice<const T extends readonly [string, ...string[]]>(values: T) {
   return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(', ')}` })
 }
 
-/** Both ends included. */
 export function wholeNumber(form: string, min: number, max: number) {
   const error = `${form} from ${min} to ${max}`
   return z.int({ error }).min(min, { error }).max(max, { error })
@@ -65,24 +63,13 @@ export const flag = () => z.boolean({ error: 'true or false' })
 
 export const byteSizeForm = 'a number of bytes, or a size such as "10MB" or "64KiB"'
 
-const factors: Readonly<Record<string, number>> = {
-  '': 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-  TIB: 2 ** 40,
-}
+const byteSize = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([KMGT])(I)?B|B)?$/
 
-/** Bytes of `1000`, `"10MB"` (powers of 1000), `"64KiB"` (powers of 1024) and `"1.5 GB"`; null if it is none or less than 1. */
+/** The bytes of `1000`, `"10MB"` (powers of 1000), `"64KiB"` (powers of 1024) or `"1.5 GB"`; null if invalid or less than 1. */
 export function parseByteSize(size: number | string): number | null {
-  const [, number, unit = ''] = /^(\d{1,15}(?:\.\d{1,3})?) ?([A-Za-z]{0,3})$/.exec(String(size)) ?? []
-  const factor = factors[unit.toUpperCase()]
-  if (number === undefined || factor === undefined) return null
+  const [, number, prefix, binary] = byteSize.exec(String(size).toUpperCase()) ?? []
+  if (number === undefined) return null
+  const factor = prefix === undefined ? 1 : (binary === undefined ? 1000 : 1024) ** ('KMGT'.indexOf(prefix) + 1)
   const bytes = Math.floor(Number(number) * factor)
   return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : null
 }

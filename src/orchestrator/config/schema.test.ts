@@ -5,9 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { configSchema } from './schema.ts'
 
-/*
- * What is derived from the schema and lies in docs/: with `-u` the tests write it anew.
- */
+// `-u` regenerates the files in docs/ that are derived from the schema.
 const docs = join(import.meta.dirname, '..', '..', '..', 'docs')
 
 const jsonSchemaForm = z.object({
@@ -36,7 +34,7 @@ interface Section {
   readonly schema: JsonSchema
 }
 
-/** The objects with keys of their own, outermost first. */
+/** All objects with keys, outermost first. */
 function sectionsOf(title: string, schema: JsonSchema): readonly Section[] {
   const inner = Object.entries(schema.properties ?? {}).flatMap(([key, property]) => {
     const path = title === '' ? key : `${title}.${key}`
@@ -81,13 +79,13 @@ describe('the schema', () => {
     expect(undescribed('', jsonSchema())).toEqual([])
   })
 
-  it('is the JSON Schema for editors in docs/', async () => {
+  it('matches the JSON Schema in docs/', async () => {
     const path = join(docs, 'commonplace.schema.json')
     const schema = z.toJSONSchema(configSchema, { io: 'input' })
     await expect(await formatted(path, JSON.stringify(schema, null, 2))).toMatchFileSnapshot(path)
   })
 
-  it('is the tables of docs/configuration.md', async () => {
+  it('matches the tables in docs/configuration.md', async () => {
     const path = join(docs, 'configuration.md')
     const [before, rest = ''] = readFileSync(path, 'utf8').split('<!-- keys -->')
     const [, after] = rest.split('<!-- /keys -->')

@@ -1,92 +1,85 @@
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from './errors.ts'
 import type { ProcessFile } from './schema.ts'
 
-/** What becomes one process of the engine: a process of the file, or one of its instances. */
+/** One process to supervise: a process of the file, or one of its replicas. */
 export interface Instance {
   readonly name: string
-  /** Its name in the file. */
-  readonly group: string
-  /** From 1 on; null if the file asks for no number of instances. */
+  /** The name in the file. */
+  readonly configName: string
+  /** From 1; null if the file does not set `replicas`. */
   readonly replica: number | null
   readonly file: ProcessFile
 }
 
-/** Every instance of a process of the file. One that asks for a number of them, even for one, gets numbers: so it can grow. */
-export function instancesOf(group: string, file: ProcessFile): readonly Instance[] {
-  if (file.replicas === undefined) return [{ name: group, group, replica: null, file }]
+/** The instances of a process. They are numbered if the file sets `replicas`, even to 1, so that their number can change. */
+export function instancesOf(configName: string, file: ProcessFile): readonly Instance[] {
+  if (file.replicas === undefined) return [{ name: configName, configName, replica: null, file }]
   return Array.from({ length: file.replicas }, (_, index) => {
     const replica = index + 1
-    return { name: `${group}#${replica}`, group, replica, file }
+    return { name: `${configName}#${replica}`, configName, replica, file }
   })
 }
 
-/** Which processes of a file are asked for (O-3, O-4). */
+/** The processes requested on the command line, by their names in the file or those of their instances. */
 export interface Selection {
-  /** Empty: all. Otherwise just these, also those that the file disables. */
+  /** Empty: all that the file does not disable. */
   readonly only: readonly string[]
   readonly disable: readonly string[]
-  /** The process whose exit code counts; it must be one that runs. Null: none. */
+  /** The process whose exit code counts; null: none. */
   readonly exitCodeFrom: string | null
 }
 
 export type Selected =
   | { readonly ok: true; readonly names: ReadonlySet<string> }
-  /** One line for each name that does not fit. */
+  /** One line for each mistake. */
   | { readonly ok: false; readonly problem: string }
 
-/**
- * The names that run. `groups` has for each name of the file those of its instances, or itself; each of both may be asked for.
- * `disabled` are the names that the file itself disables.
- */
+/** The instance names of each process by its name in the file. */
+type InstanceNames = ReadonlyMap<string, readonly string[]>
+
+/** Selects the instances to run. `disabled` are the names that the file disables. */
 export function select(
-  groups: ReadonlyMap<string, readonly string[]>,
+  instances: InstanceNames,
   disabled: ReadonlySet<string>,
   { only, disable, exitCodeFrom }: Selection,
 ): Selected {
-  const names = [...groups.keys()]
-  const meant = (asked: readonly string[]) => new Set(asked.flatMap((name) => instancesNamed(name, groups)))
-  const wanted = only.length > 0 ? meant(only) : meant(names.filter((name) => !disabled.has(name)))
-  const unwanted = meant(disable)
-  const selected = new Set([...groups.values()].flat().filter((name) => wanted.has(name) && !unwanted.has(name)))
+  const names = [...instances.keys()]
+  const expand = (requested: readonly string[]) => new Set(requested.flatMap((name) => instancesNamed(name, instances)))
+  const wanted = expand(only.length > 0 ? only : names.filter((name) => !disabled.has(name)))
+  const unwanted = expand(disable)
+  const selected = new Set([...instances.values()].flat().filter((name) => wanted.has(name) && !unwanted.has(name)))
+  const isUnwanted = (name: string) => {
+    const expanded = [...expand([name])]
+    return expanded.length > 0 && expanded.every((one) => unwanted.has(one))
+  }
   const problems = [
-    ...only.flatMap((name) => unknownName('--only', name, groups) ?? []),
-    ...disable.flatMap((name) => unknownName('--disable', name, groups) ?? []),
-    ...only
-      .filter((name) => isWithin(meant([name]), unwanted))
-      .map((name) => `--only and --disable both name "${name}"; leave one of them out`),
+    ...only.flatMap((name) => unknownName('--only', name, instances)),
+    ...disable.flatMap((name) => unknownName('--disable', name, instances)),
+    ...only.filter(isUnwanted).map((name) => `--only and --disable both name "${name}"; leave one of them out`),
+    ...(exitCodeFrom === null ? [] : exitCodeProblem(exitCodeFrom, instances, selected)),
   ]
-  if (exitCodeFrom !== null) problems.push(...wrongSource(exitCodeFrom, groups, selected))
   if (problems.length > 0) return { ok: false, problem: [...new Set(problems)].join('\n') }
   if (selected.size > 0 || names.length === 0) return { ok: true, names: selected }
   return { ok: false, problem: 'every process is disabled; nothing is left to run' }
 }
 
-function instancesNamed(name: string, groups: ReadonlyMap<string, readonly string[]>): readonly string[] {
-  return groups.get(name) ?? ([...groups.values()].some((instances) => instances.includes(name)) ? [name] : [])
+function instancesNamed(name: string, instances: InstanceNames): readonly string[] {
+  return instances.get(name) ?? ([...instances.values()].some((names) => names.includes(name)) ? [name] : [])
 }
 
-function isWithin(names: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
-  return names.size > 0 && [...names].every((name) => others.has(name))
-}
-
-/** The code of just one process can be the orchestrator's. */
-function wrongSource(
-  name: string,
-  groups: ReadonlyMap<string, readonly string[]>,
-  selected: ReadonlySet<string>,
-): readonly string[] {
+function exitCodeProblem(name: string, instances: InstanceNames, selected: ReadonlySet<string>): readonly string[] {
+  const unknown = unknownName('--exit-code-from', name, instances)
+  if (unknown.length > 0) return unknown
+  const [first] = instancesNamed(name, instances)
   const flag = `--exit-code-from "${name}":`
-  const unknown = unknownName('--exit-code-from', name, groups)
-  if (unknown !== null) return [unknown]
-  const [first] = instancesNamed(name, groups)
-  if (first !== name) return [`${flag} it has instances; name one of them, such as "${first}"`]
-  return selected.has(name) ? [] : [`${flag} this process is not to be run`]
+  if (first !== name) return [`${flag} it has replicas; name one of them, such as "${first}"`]
+  return selected.has(name) ? [] : [`${flag} this process is not selected`]
 }
 
-function unknownName(flag: string, name: string, groups: ReadonlyMap<string, readonly string[]>): string | null {
-  if (instancesNamed(name, groups).length > 0) return null
-  const names = [...groups.keys()]
-  const nearest = nearestName(name, [...new Set([...names, ...[...groups.values()].flat()])])
+function unknownName(flag: string, name: string, instances: InstanceNames): readonly string[] {
+  if (instancesNamed(name, instances).length > 0) return []
+  const names = [...instances.keys()]
+  const nearest = nearestName(name, [...new Set([...names, ...[...instances.values()].flat()])])
   const hint = nearest === null ? `the processes are ${names.join(', ')}` : `did you mean "${nearest}"?`
-  return `${flag} "${name}": there is no such process; ${hint}`
+  return [`${flag} "${name}": there is no such process; ${hint}`]
 }

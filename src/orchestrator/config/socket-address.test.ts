@@ -38,7 +38,7 @@ describe('parseSocketAddress (O-30)', () => {
     expect(parseSocketAddress(text)).toBeNull()
   })
 
-  it('takes back what it was formatted to, and never throws', () => {
+  it('parses what formatSocketAddress returns, and never throws', () => {
     const host = fc.oneof(fc.domain(), fc.ipV4(), fc.ipV6())
     fc.assert(
       fc.property(host, fc.integer({ min: 1, max: 65_535 }), fc.string(), (host, port, noise) => {

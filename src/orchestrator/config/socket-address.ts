@@ -1,15 +1,15 @@
-import { isIPv6, BlockList, isIP } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 
-/** Where a TCP server listens: a name or an address (IPv6 without brackets), and a port from 1 to 65535. */
+/** A TCP address: a host name or IP address (IPv6 without brackets), and a port from 1 to 65535. */
 export interface SocketAddress {
   readonly host: string
   readonly port: number
 }
 
-/** What parseSocketAddress accepts, for messages. */
+/** The form that parseSocketAddress accepts, for messages. */
 export const socketAddressForm = 'host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883'
 
-/** `localhost:1883`, `10.0.0.7:1883`, `[::1]:1883`; null for anything else. Names are not resolved. */
+/** Parses `localhost:1883`, `10.0.0.7:1883` or `[::1]:1883`; null for anything else. Names are not resolved. */
 export function parseSocketAddress(text: string): SocketAddress | null {
   const match = /^(?:\[([^\]]+)\]|([^\s:/@[\]]+)):(\d{1,5})$/.exec(text)
   if (match === null) return null
@@ -20,7 +20,7 @@ export function parseSocketAddress(text: string): SocketAddress | null {
   return name === undefined ? null : { host: name, port }
 }
 
-/** The reverse of parseSocketAddress: IPv6 goes into brackets. */
+/** The reverse of parseSocketAddress. */
 export function formatSocketAddress({ host, port }: SocketAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
@@ -29,9 +29,10 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
-/** Whether only this machine can reach what listens there: an address of its own, or `localhost`. No other name is looked up. */
+/** Whether the host is `localhost` or a loopback address, with or without brackets. Other names are not resolved. */
 export function isLoopback(host: string): boolean {
-  const version = isIP(host)
-  if (version === 0) return host.toLowerCase() === 'localhost'
-  return loopback.check(host, version === 4 ? 'ipv4' : 'ipv6')
+  const address = host.replace(/^\[(.*)\]$/, '$1')
+  const version = isIP(address)
+  if (version === 0) return address.toLowerCase() === 'localhost'
+  return loopback.check(address, version === 4 ? 'ipv4' : 'ipv6')
 }

@@ -29,7 +29,7 @@ describe('interpolate', () => {
     expect(interpolate(text, lookup)).toEqual({ text: expected, problems: [] })
   })
 
-  it('names every name that is unset and has no default, once', () => {
+  it('names every variable that is unset and has no default, once', () => {
     const { problems } = interpolate('${A} ${B:-x} ${A} ${C:-${D}}', lookup)
     expect(problems).toEqual([
       '${A} is not set and has no default; set A, or write ${A:-default}',
@@ -40,20 +40,22 @@ describe('interpolate', () => {
   it.each(['${', '${}', '${1A}', '${PORT', '${PORT:+x}', '${MISSING:-x', '${#a[@]}', '${PORT-7}'])(
     'refuses %j',
     (text) => {
-      expect(interpolate(text, lookup).problems[0]).toContain('write $${ where a plain ${ is meant')
+      expect(interpolate(text, lookup).problems[0]).toContain(
+        'expected ${NAME} or ${NAME:-default}; write $${ for a literal ${',
+      )
     },
   )
 
-  it('asks only for names whose value is used', () => {
-    const asked: string[] = []
-    interpolate('${PORT:-${UNUSED}} $${QUOTED} ${X:-1}', (name) => {
-      asked.push(name)
+  it('looks up only the variables whose value is used', () => {
+    const names: string[] = []
+    interpolate('${PORT:-${UNUSED:-${A}}} $${QUOTED} ${X:-1}', (name) => {
+      names.push(name)
       return lookup(name)
     })
-    expect(new Set(asked)).toEqual(new Set(['PORT', 'X']))
+    expect(new Set(names)).toEqual(new Set(['PORT', 'X']))
   })
 
-  it('leaves any text without ${ as it is', () => {
+  it('leaves any text without ${ unchanged', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         fc.pre(!text.includes('${'))

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { folder, load, one, problems, store } from '../../../test/rig/config.ts'
 
 describe('interpolation', () => {
-  it('replaces names in args, env and cwd, and each sees what is set before it', () => {
+  it('replaces variables in args, env and cwd; each value sees those before it', () => {
     const process = one(
       {
         args: ['${A}-${B}', '${mqtt_broker}'],
@@ -20,13 +20,13 @@ describe('interpolation', () => {
     expect(process.cwd).toBe('/home/me/data')
   })
 
-  it('reports an unset name once where the file has it, not once for each process', () => {
+  it('reports an unset variable of the shared env once, not per process', () => {
     expect(problems({ env: { A: '${NOPE}' }, processes: { a: store, b: store } })).toEqual([
       'env.A: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
     ])
   })
 
-  it('asks nothing of a process that does not run', () => {
+  it('does not interpolate a process that does not run', () => {
     const file = { processes: { a: store, b: { ...store, args: ['${NOPE}'], env_file: 'none' } } }
     expect(load(file, { disable: ['b'] }).processes).toHaveLength(1)
     expect(load(file, { only: ['a'] }).processes).toHaveLength(1)
@@ -34,7 +34,7 @@ describe('interpolation', () => {
 })
 
 describe('env_file', () => {
-  it('stands between the env of the file and that of the process', () => {
+  it('overrides the env of the file and is overridden by that of the process', () => {
     writeFileSync(join(folder, 'one.env'), '# comment\nA=file\nexport B="fi le"\nC=file\n\nD=\'two\nlines\'\n')
     writeFileSync(join(folder, 'two.env'), 'C=second\n')
     const { env } = one(
@@ -49,14 +49,14 @@ describe('env_file', () => {
     ['PASSWORD hunter2', 'line 1: expected NAME=value'],
     ['A=1\nhunter2\n', 'line 2: expected NAME=value'],
     ['A=1\nB="hunter2\nC=3', 'line 2: the quote that begins here is not closed'],
-  ])('%j is refused without being shown', (text, expected) => {
+  ])('%j is rejected without being shown', (text, expected) => {
     writeFileSync(join(folder, 'bad.env'), text)
     const [problem = ''] = problems({ processes: { a: { ...store, env_file: 'bad.env' } } })
     expect(problem).toContain(`processes.a.env_file: "${folder}/bad.env" ${expected}`)
     expect(problem).not.toContain('hunter2')
   })
 
-  it('that is missing is an error', () => {
+  it('a missing file is an error', () => {
     expect(problems({ processes: { a: { ...store, env_file: ['none.env'] } } })).toEqual([
       `processes.a.env_file[0]: "${folder}/none.env" does not exist`,
     ])
@@ -64,7 +64,7 @@ describe('env_file', () => {
 })
 
 describe("the children's environment (O-42)", () => {
-  it('is what the orchestrator has, without what is meant for itself', () => {
+  it('is that of the orchestrator without its own variables', () => {
     const environment = {
       PONIX_CONTROL_TOKEN: 'secret',
       NOTIFY_SOCKET: '/run/x',
@@ -77,7 +77,7 @@ describe("the children's environment (O-42)", () => {
     expect(Object.keys(one({}, { environment }).env).sort()).toEqual(['LANG', 'MQTT_BROKER', 'PATH'])
   })
 
-  it('finds programs in node_modules/.bin of the folder of the file and of those above it', () => {
+  it('PATH begins with node_modules/.bin of the configuration folder and its parents', () => {
     const nested = join(folder, 'a', 'node_modules', 'b')
     mkdirSync(nested, { recursive: true })
     const [process] = load(
@@ -93,7 +93,7 @@ describe("the children's environment (O-42)", () => {
     expect(folders.at(-1)).toBe('/usr/bin')
   })
 
-  it('has a usual PATH where the orchestrator has none', () => {
+  it('has a default PATH if the orchestrator has none', () => {
     expect(one({}, { environment: {} }).env['PATH']).toMatch(/:\/usr\/bin:/)
   })
 })

@@ -1,4 +1,4 @@
-import { readFileSync, existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
@@ -7,143 +7,125 @@ import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
 import { isSecretName, redact } from './redact.ts'
 
-/** The text with its names replaced, or, if `problems` is not empty, what keeps that from being done. */
+export type Variables = Readonly<Record<string, string>>
+
+/** The text is the result only if `problems` is empty. */
 export interface Interpolated {
   readonly text: string
   readonly problems: readonly string[]
 }
 
 const variable = /[A-Za-z_][A-Za-z0-9_]*/y
-const malformed = '"${" begins no ${NAME} or ${NAME:-default}; write $${ where a plain ${ is meant'
+const malformed = 'invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${'
 
 /**
- * Replaces `${NAME}` and `${NAME:-default}` (the default counts if the name is unset or empty, and may hold names itself);
- * `$${` stands for a plain `${`. Every other `$` stays as it is. A problem never holds a value, only names.
- * `withheld`: names that are set, but not for this text.
+ * Replaces `${NAME}` and `${NAME:-default}`. The default applies if the variable is unset or empty, and may itself contain
+ * variables. `$${` is a literal `${`, any other `$` is unchanged. Problems contain names, never values.
+ * `withheld`: variables that are set but must not be used in this text.
  */
 export function interpolate(
   text: string,
   lookup: (name: string) => string | undefined,
   withheld: ReadonlySet<string> = new Set(),
 ): Interpolated {
-  const reader = new Interpolation(text, lookup, withheld)
-  const result = reader.read(false, true)
-  return { text: result, problems: [...new Set(reader.problems)] }
-}
-
-class Interpolation {
-  readonly problems: string[] = []
-  readonly #text: string
-  readonly #lookup: (name: string) => string | undefined
-  readonly #withheld: ReadonlySet<string>
-  #at = 0
-
-  constructor(text: string, lookup: (name: string) => string | undefined, withheld: ReadonlySet<string>) {
-    this.#withheld = withheld
-    this.#text = text
-    this.#lookup = lookup
+  const problems = new Set<string>()
+  let at = 0
+  const take = (expected: string): boolean => {
+    if (!text.startsWith(expected, at)) return false
+    at += expected.length
+    return true
   }
-
-  /** Reads to the end, or, within a default, to its `}`. `counts`: whether the result is used, so that its names must be set. */
-  read(nested: boolean, counts: boolean): string {
+  const fail = (problem: string): string => {
+    problems.add(problem)
+    return ''
+  }
+  /** Reads to the end, or, within a default, to its `}`. Variables of an unused default need not be set. */
+  const read = (isDefault: boolean, isUsed: boolean): string => {
     let result = ''
-    while (this.#at < this.#text.length) {
-      if (nested && this.#text[this.#at] === '}') break
-      if (this.#take('$${')) result += '${'
-      else if (this.#take('${')) result += this.#variable(counts)
-      else result += this.#text[this.#at++]
+    while (at < text.length) {
+      if (isDefault && text[at] === '}') break
+      if (take('$${')) result += '${'
+      else if (take('${')) result += readVariable(isUsed)
+      else result += text[at++]
     }
     return result
   }
-
-  #variable(counts: boolean): string {
-    variable.lastIndex = this.#at
-    const name = variable.exec(this.#text)?.[0] ?? ''
-    this.#at += name.length
-    if (name !== '' && this.#take('}')) return this.#plain(name, counts)
-    if (name === '' || !this.#take(':-')) return this.#malformed()
-    const isDefault = counts && (this.#lookup(name) ?? '') === ''
-    const fallback = this.read(true, isDefault)
-    if (!this.#take('}')) return this.#malformed()
-    return isDefault || !counts ? fallback : (this.#lookup(name) ?? '')
+  const readVariable = (isUsed: boolean): string => {
+    variable.lastIndex = at
+    const name = variable.exec(text)?.[0] ?? ''
+    at += name.length
+    if (name !== '' && take('}')) return isUsed ? valueOf(name) : ''
+    if (name === '' || !take(':-')) return fail(malformed)
+    const value = isUsed ? (lookup(name) ?? '') : ''
+    const fallback = read(true, isUsed && value === '')
+    return take('}') ? value || fallback : fail(malformed)
   }
-
-  #plain(name: string, counts: boolean): string {
-    if (!counts) return ''
-    const value = this.#lookup(name)
-    if (value === undefined && this.#withheld.has(name)) {
-      this.problems.push(`\${${name}} is for the orchestrator alone; give processes a variable of another name`)
-    } else if (value === undefined) {
-      this.problems.push(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
-    }
-    return value ?? ''
+  const valueOf = (name: string): string => {
+    const value = lookup(name)
+    if (value !== undefined) return value
+    return withheld.has(name)
+      ? fail(`\${${name}} is reserved for the orchestrator; give processes a variable of another name`)
+      : fail(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
   }
-
-  #malformed(): string {
-    this.problems.push(malformed)
-    return ''
-  }
-
-  #take(expected: string): boolean {
-    if (!this.#text.startsWith(expected, this.#at)) return false
-    this.#at += expected.length
-    return true
-  }
+  return { text: read(false, true), problems: [...problems] }
 }
 
 export interface Replaced {
   readonly text: string
-  /** The variables that it is made of. */
+  /** The variables used in the text. */
   readonly names: ReadonlySet<string>
 }
 
-export interface ReplacementSurroundings {
-  /** The orchestrator's own. */
+export interface InterpolationContext {
+  /** The orchestrator's own environment. */
   readonly environment: NodeJS.ProcessEnv
   readonly problems: ProblemList
 }
 
-/** The text at `path` with its names replaced; null if that cannot be done, which is a problem by then. */
-export function replaceNames(text: string, path: JsonPath, around: ReplacementSurroundings): Replaced | null {
+/** Interpolates the text at `path` with the orchestrator's own environment. Adds problems and returns null on failure. */
+export function interpolateOwn(
+  text: string,
+  path: JsonPath,
+  { environment, problems }: InterpolationContext,
+): Replaced | null {
   const names = new Set<string>()
   const result = interpolate(text, (name) => {
     names.add(name)
-    return around.environment[name]
+    return environment[name]
   })
-  for (const problem of result.problems) around.problems.add(path, problem)
+  for (const problem of result.problems) problems.add(path, problem)
   return result.problems.length === 0 ? { text: result.text, names } : null
 }
 
-/** For a message that says what was found; nothing of a variable that is called like a secret. */
+/** The text for an error message, without values of secret variables. */
 export function showReplaced({ text, names }: Replaced): string {
   return [...names].some(isSecretName)
     ? 'a value that is not shown because it may be a secret'
     : JSON.stringify(redact(text))
 }
 
-/** The variables of a file of `NAME=value` lines, or why there are none; a problem holds no line of the file, only its number. */
 export type EnvFile =
-  | { readonly ok: true; readonly variables: Readonly<Record<string, string>> }
+  | { readonly ok: true; readonly variables: Variables }
+  /** `problem` contains line numbers, never the text of a line. */
   | { readonly ok: false; readonly problem: string }
 
-const assignment = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*)$/
-
-/** Reads and checks an environment file: comments with `#`, quotes and `export` as people know them from dotenv. */
+/** Reads a file of `NAME=value` lines with `#` comments, quotes and `export`, as dotenv defines them. */
 export function readEnvFile(path: string): EnvFile {
-  let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    const text = readFileSync(path, 'utf8')
+    const problem = envFileProblem(text)
+    if (problem !== null) return { ok: false, problem: `"${path}" ${problem}` }
+    const variables = Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ''] as const)
+    return { ok: true, variables: Object.fromEntries(variables) }
   } catch (error) {
     return { ok: false, problem: `"${path}" ${describeFileError(error)}` }
   }
-  const problem = problemIn(text)
-  if (problem !== null) return { ok: false, problem: `"${path}" ${problem}` }
-  const variables = Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ''] as const)
-  return { ok: true, variables: Object.fromEntries(variables) }
 }
 
-/** What parseEnv would silently skip or misread. */
-function problemIn(text: string): string | null {
+const assignment = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*)$/
+
+/** Mistakes that parseEnv silently skips or misreads. */
+function envFileProblem(text: string): string | null {
   let open: { readonly quote: string; readonly line: number } | null = null
   for (const [index, line] of text.split('\n').entries()) {
     if (open !== null) {
@@ -159,8 +141,8 @@ function problemIn(text: string): string | null {
   return open === null ? null : `line ${open.line}: the quote that begins here is not closed`
 }
 
-/** Meant for the orchestrator itself, by its user, by systemd or by a supervisor above it: not passed on (O-42). */
-const privateNames = new Set([
+/** Variables that address the orchestrator itself; children do not inherit them. */
+const ownNames = new Set([
   'PONIX_CONTROL_TOKEN',
   'NOTIFY_SOCKET',
   'NOTIFY_FD',
@@ -170,20 +152,14 @@ const privateNames = new Set([
   'LISTEN_PID',
   'LISTEN_FDNAMES',
 ])
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-export type Variables = Readonly<Record<string, string>>
-
-/**
- * What children inherit of the orchestrator's own environment, and what is withheld from them: `secretNames`, and what is
- * meant for the orchestrator itself.
- */
+/** Splits the orchestrator's environment into what children inherit and what is withheld: `secretNames` and its own variables. */
 export function inheritedEnvironment(
   own: NodeJS.ProcessEnv,
   secretNames: ReadonlySet<string>,
 ): { readonly inherited: Variables; readonly withheld: ReadonlySet<string> } {
   const set = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const isWithheld = (name: string) => privateNames.has(name) || secretNames.has(name)
+  const isWithheld = (name: string) => ownNames.has(name) || secretNames.has(name)
   return {
     inherited: Object.fromEntries(set.filter(([name]) => !isWithheld(name))),
     withheld: new Set(set.flatMap(([name]) => (isWithheld(name) ? [name] : []))),
@@ -191,8 +167,8 @@ export function inheritedEnvironment(
 }
 
 /**
- * The folders that stand on the children's PATH before all others: `node_modules/.bin` of the configuration's folder and of
- * those above it, as npm has it, then this package's own programs.
+ * The folders at the start of the children's PATH: `node_modules/.bin` of the configuration's folder and of its parents, as
+ * with npm, then the programs of this package.
  */
 export function programFolders(configFolder: string): readonly string[] {
   const folders: string[] = []
@@ -208,12 +184,14 @@ export function programFolders(configFolder: string): readonly string[] {
   return [...folders, ...own.filter((folder) => !folders.includes(folder) && existsSync(folder))]
 }
 
-/** PATH with `folders` in front; a PATH that is unset or empty becomes the system's usual one. */
+const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** PATH with `folders` in front; an unset or empty PATH becomes the system's default. */
 export function extendPath(folders: readonly string[], path: string | undefined): string {
-  return [...folders, path === undefined || path === '' ? defaultPath : path].join(delimiter)
+  return [...folders, path === undefined || path === '' ? systemPath : path].join(delimiter)
 }
 
-/** The folder of this package's package.json, found from this code upwards: it runs from src/ as well as bundled in dist/. */
+/** The folder of this package's package.json, above this file in src/ as well as in dist/. */
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   for (;;) {
@@ -224,16 +202,11 @@ function packageRoot(): string {
   }
 }
 
-/** The version of this package. */
 export function packageVersion(): string {
   return manifestIn(packageRoot())?.version ?? 'unknown'
 }
 
 function manifestIn(folder: string): { name?: string; version?: string } | null {
   const path = join(folder, 'package.json')
-  if (!existsSync(path)) return null
-  const manifest: unknown = JSON.parse(readFileSync(path, 'utf8'))
-  if (typeof manifest !== 'object' || manifest === null) return null
-  const { name, version } = { name: undefined, version: undefined, ...manifest }
-  return { ...(typeof name === 'string' && { name }), ...(typeof version === 'string' && { version }) }
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null
 }

@@ -1,12 +1,11 @@
 import { realpathSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
-import { nearestName } from '../config/nearest-name.ts'
+import { nearestName, messageOf, RequestError } from '../config/errors.ts'
 import type { LogHistory, LogLine } from '../supervisor/output/log-history.ts'
-import type { Controllable } from './target.ts'
 import { renderMetrics } from './metrics.ts'
 import { CONFIG_HEADER, namesRequest } from './protocol.ts'
-import { messageOf, RequestError } from '../config/errors.ts'
+import type { Controllable } from './target.ts'
 
 const MOST_BODY_BYTES = 64 * 1024
 const DEFAULT_TAIL = 100

@@ -97,7 +97,7 @@ export function admit({ host, origin, authorization }: IncomingHttpHeaders, http
 /** The port may be another one, as at the end of a tunnel. */
 function isOfThisMachine(host: string | undefined): boolean {
   const url = `http://${host ?? ''}`
-  return URL.canParse(url) && isLoopback(new URL(url).hostname.replaceAll(/^\[|\]$/g, ''))
+  return URL.canParse(url) && isLoopback(new URL(url).hostname)
 }
 
 function isSameOrigin(origin: string, host: string | undefined): boolean {

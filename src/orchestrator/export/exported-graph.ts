@@ -39,8 +39,8 @@ export function exportedProcesses(config: ResolvedConfig, options: GraphOptions)
 }
 
 /** Whoever takes the orchestrator's place has to set these too. */
-function isSetByUs(variable: string, { name, group }: ResolvedProcess): boolean {
-  return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== group)
+function isSetByUs(variable: string, { name, configName }: ResolvedProcess): boolean {
+  return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== configName)
 }
 
 function exportProcess(process: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {

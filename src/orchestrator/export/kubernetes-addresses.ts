@@ -1,4 +1,5 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { isLoopback } from '../config/socket-address.ts'
 import type { ExportedProcess } from './exported-graph.ts'
 
 /** A port of this machine, and the Service that stands for the process behind it. */
@@ -29,10 +30,6 @@ export function portsOf({ process, readiness, liveness }: ExportedProcess, confi
 export function portOf(url: URL): number {
   if (url.port !== '') return Number(url.port)
   return url.protocol === 'https:' ? 443 : 80
-}
-
-export function isLoopback(host: string): boolean {
-  return loopbackHosts.includes(host) || host === '::1'
 }
 
 /** `127.0.0.1:5432` becomes `postgres:5432`, if that is known to be another process's address: each has a machine of its own now. */

@@ -1,6 +1,7 @@
 import { probeCommand } from './container.ts'
 import type { ExportedProbe, ExportedProcess } from './exported-graph.ts'
-import { isLoopback, portOf } from './kubernetes-addresses.ts'
+import { isLoopback } from '../config/socket-address.ts'
+import { portOf } from './kubernetes-addresses.ts'
 import type { YamlValue } from './yaml.ts'
 
 interface Probes {

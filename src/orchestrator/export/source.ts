@@ -10,8 +10,8 @@ export function givenNames(config: ResolvedConfig): ReadonlyMap<string, Readonly
   const file = configSchema.parse(toValue(parseJson(readFileSync(config.path, 'utf8'))))
   const shared = Object.keys(file.env)
   return new Map(
-    config.processes.map(({ name, group }) => {
-      const process = file.processes[group]
+    config.processes.map(({ name, configName }) => {
+      const process = file.processes[configName]
       return [name, new Set([...shared, ...(process === undefined ? [] : ownNames(process, dirname(config.path)))])]
     }),
   )

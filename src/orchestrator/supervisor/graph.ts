@@ -105,7 +105,7 @@ export class ProcessGraph {
 
   /** For a name of the file those of its instances, for the name of a process just that, else none. */
   instancesNamed(name: string): readonly string[] {
-    const instances = this.all.filter(({ definition }) => definition.group === name).map((one) => one.name)
+    const instances = this.all.filter(({ definition }) => definition.configName === name).map((one) => one.name)
     return instances.length > 0 ? instances : this.named([name]).map((one) => one.name)
   }
 

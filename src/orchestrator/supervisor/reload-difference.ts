@@ -32,7 +32,7 @@ export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): Rel
 }
 
 function groupsIn({ processes }: ResolvedConfig): ReadonlyMap<string, string> {
-  return new Map(processes.map(({ name, group }) => [name, group]))
+  return new Map(processes.map(({ name, configName }) => [name, configName]))
 }
 
 /** Its definition with each dependency, however many instances it has, there once. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from './errors.ts'
 
 describe('nearestName (O-6, O-20, O-21)', () => {
   it.each([
@@ -18,7 +18,7 @@ describe('nearestName (O-6, O-20, O-21)', () => {
     expect(nearestName(name, candidates)).toBe(expected)
   })
 
-  it('finds a name again after one edit', () => {
+  it('finds a name after one edit', () => {
     fc.assert(
       fc.property(
         fc.stringMatching(/^[a-z]{4,12}$/),
