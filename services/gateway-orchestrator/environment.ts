@@ -14,11 +14,11 @@ export const environment = z.object({
   ...natsEnvironment,
   ...postgresEnvironment,
   PONIX_GATEWAY_CDC_CONSUMER_NAME: natsName().default('gateway-cdc-consumer'),
-  /** Milliseconds between two prints of a gateway of type `print`. */
+  /** Interval between two log lines of a gateway of type `print`. */
   PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: seconds(0.01, 86_400).prefault('5'),
-  /** Milliseconds before a gateway that failed is tried again. */
+  /** Delay before a failed gateway is retried. */
   PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: seconds(0, 86_400).prefault('10'),
-  /** Retries in a row before a gateway has failed. */
+  /** Maximum number of consecutive retries. */
   PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('3'),
 })
 

@@ -11,24 +11,24 @@ beforeEach(() => rig.begin())
 afterEach(() => rig.end())
 
 describe('at the start', () => {
-  test('G-1: every gateway that is not deleted runs, of all organizations; one that cannot stops no other', async () => {
+  test('G-1: runs every gateway that is not deleted, of all organizations; one that cannot run does not stop the others', async () => {
     await rig.insert(gateway('g1', 1))
     await rig.insert(gateway('g2', 1, { organizationId: 'o2' }))
     await rig.insert(gateway('gone', 1, { deletedAt: 2n }))
-    await rig.insert(gateway('a-strange-one', 1, { gatewayType: 'pigeon' }))
+    await rig.insert(gateway('unknown-type', 1, { gatewayType: 'pigeon' }))
     const service = await rig.serve()
-    await service.until('a-strange-one', 'failed for good')
+    await service.until('unknown-type', 'failed permanently')
     expect(await service.gateways()).toEqual({
       g1: expect.objectContaining({ organization_id: 'o1', state: 'running' }),
       g2: expect.objectContaining({ organization_id: 'o2', state: 'running' }),
-      'a-strange-one': expect.objectContaining({
+      'unknown-type': expect.objectContaining({
         state: 'failed',
-        last_error: 'no runner for gateway type "pigeon"; known types are print, mqtt and emqx',
+        last_error: 'no runner for gateway type "pigeon"; expected print, mqtt or emqx',
       }),
     })
   })
 
-  test('G-1: what happened before and during the loading is neither missed nor applied twice', async () => {
+  test('G-1: applies events from before and during the loading exactly once', async () => {
     await rig.tell('create', gateway('g1', 1))
     await rig.tell('update', gateway('g1', 2, { gatewayConfig: { site: 'cellar' } }))
     await rig.tell('create', gateway('g2', 3))
@@ -40,7 +40,7 @@ describe('at the start', () => {
     expect(service.history('g2')).toEqual(['running (print)'])
   })
 
-  test('G-11: events that nobody was there for wait in the durable consumer', async () => {
+  test('G-11: events published while the service is down wait in the durable consumer', async () => {
     const first = await rig.serve()
     await rig.tell('create', gateway('g1', 1))
     await first.until('g1', 'running')
@@ -54,7 +54,7 @@ describe('at the start', () => {
 })
 
 describe('events', () => {
-  test('G-2: a create starts a gateway, a second one changes nothing', async () => {
+  test('G-2: a create starts a gateway, a second one has no effect', async () => {
     const service = await rig.serve()
     await rig.tell('create', gateway('g1', 1))
     await rig.tell('create', gateway('g1', 1))
@@ -63,7 +63,7 @@ describe('events', () => {
     expect(await service.gateways()).toMatchObject({ g1: { state: 'running', gateway_type: 'print' } })
   })
 
-  test('G-3: a changed config stops the gateway and starts it with the new one; anything else leaves it alone', async () => {
+  test('G-3: a changed config restarts the gateway; other changes do not', async () => {
     const service = await rig.serve()
     await rig.tell('create', gateway('g1', 1, { gatewayConfig: { a: 1, b: { c: 2, d: 3 } } }))
     await rig.tell('update', gateway('g1', 2, { gatewayConfig: { b: { d: 3, c: 2 }, a: 1 }, name: 'renamed' }))
@@ -77,7 +77,7 @@ describe('events', () => {
     expect(printed.at(-1)).toEqual({ a: 2 })
   })
 
-  test('G-3: an update for a gateway that does not run starts it, one with deleted_at stops it', async () => {
+  test('G-3: an update starts an unknown gateway, one with deleted_at stops it', async () => {
     const service = await rig.serve()
     await rig.tell('update', gateway('g1', 1))
     await service.until('g1', 'running')
@@ -88,7 +88,7 @@ describe('events', () => {
     expect(await service.gateways()).toEqual({})
   })
 
-  test('G-4: a delete stops and removes; of an unknown gateway it is nothing', async () => {
+  test('G-4: a delete stops and removes a gateway, and ignores an unknown one', async () => {
     const service = await rig.serve()
     await rig.tell('create', gateway('g1', 1))
     await rig.tell('delete', gateway('unknown', 1))
@@ -99,7 +99,7 @@ describe('events', () => {
     expect(await rig.stored('dead_letters')).toEqual([])
   })
 
-  test('G-5: an older event that comes late changes nothing, also after the gateway is gone', async () => {
+  test('G-5: an older event has no effect, also after the gateway is removed', async () => {
     const service = await rig.serve()
     await rig.tell('create', gateway('g1', 5, { gatewayConfig: { a: 'new' } }))
     await rig.tell('update', gateway('g1', 4, { gatewayConfig: { a: 'old' } }))
@@ -113,7 +113,7 @@ describe('events', () => {
     expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
   })
 
-  test('G-5: the events of one gateway take effect in their order, beside those of others', async () => {
+  test('G-5: applies the events of one gateway in order, concurrently with those of others', async () => {
     const service = await rig.serve()
     for (let version = 1; version <= 15; version++) {
       await rig.tell('update', gateway('g1', version, { gatewayConfig: { version } }))
@@ -129,7 +129,7 @@ describe('events', () => {
     }
   })
 
-  test('G-11: what is no event goes to the dead letters with its reason, and those behind it take effect', async () => {
+  test('G-11: an invalid event becomes a dead letter with its reason, and later ones are applied', async () => {
     const service = await rig.serve({ PONIX_GATEWAY_CDC_CONSUMER_NAME: 'another-name' })
     await rig.tellRaw('gateway.create', Buffer.from('garbage'))
     await rig.tellRaw('gateway.vanish', new Uint8Array())
@@ -147,7 +147,7 @@ describe('events', () => {
     expect(config.filter_subject).toBe('gateway.>')
   })
 
-  test('G-11: NATS killed and back: the events from then on take effect, and nothing stops', async () => {
+  test('G-11: applies events after a restart of NATS, and no gateway stops', async () => {
     const service = await rig.serve()
     await rig.tell('create', gateway('g1', 1))
     await service.until('g1', 'running')

@@ -1,11 +1,12 @@
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
+import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { environment, type GatewayOrchestratorEnvironment } from './environment.ts'
-import { createGatewayService } from './gateway-service.ts'
+import { GatewayService } from './gateway-service.ts'
 
 await runProgram({
   name: 'ponix-gateway-orchestrator',
@@ -23,7 +24,7 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
     connectNats(natsOptions(env, client)),
   ])
   await ensureStreams(nats, streamsOf(env))
-  const service = createGatewayService(env, database, nats, logger)
+  const service = new GatewayService({ env, gateways: new PostgresGatewayRepository(database), nats, logger })
   return await runService({
     service: 'gateway-orchestrator',
     logger,

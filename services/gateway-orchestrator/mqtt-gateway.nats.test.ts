@@ -22,30 +22,33 @@ async function publisher() {
   return client
 }
 
-/** A gateway that listens to the broker; no other test has its session there. */
-function listening(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
+/** A gateway subscribed to the broker with a session unique to the test. */
+function subscribed(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
   const gatewayConfig = { broker_url: rig.brokerUrl, ...config }
   return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })
 }
 
-describe('the way of a message', () => {
-  test.each(['mqtt', 'EMQX'])('G-8: a gateway of type %s makes a raw envelope of each message', async (gatewayType) => {
-    const own = listening(1, {}, { gatewayType })
-    await rig.insert(own)
-    const service = await rig.serve()
-    await service.until(own.gatewayId, 'running')
-    const client = await publisher()
-    const payloads = [Buffer.from('006700ff', 'hex'), Buffer.alloc(0), Buffer.from([0xff, 0])]
-    for (const payload of payloads) await client.publish('o1/d1', payload)
-    const envelopes = await rig.untilEnvelopes(3)
-    expect(envelopes.map(({ payload }) => Buffer.from(payload))).toEqual(payloads)
-    expect(envelopes[0]).toMatchObject({ organizationId: 'o1', endDeviceId: 'd1' })
-    const [stored] = await rig.stored('raw_envelopes')
-    expect(stored?.subject).toBe('raw_envelopes.d1')
-    expect(await service.gateways()).toMatchObject({ [own.gatewayId]: { state: 'running', messages: 3 } })
-  })
+describe('a message', () => {
+  test.each(['mqtt', 'EMQX'])(
+    'G-8: a gateway of type %s publishes a raw envelope for each message',
+    async (gatewayType) => {
+      const own = subscribed(1, {}, { gatewayType })
+      await rig.insert(own)
+      const service = await rig.serve()
+      await service.until(own.gatewayId, 'running')
+      const client = await publisher()
+      const payloads = [Buffer.from('006700ff', 'hex'), Buffer.alloc(0), Buffer.from([0xff, 0])]
+      for (const payload of payloads) await client.publish('o1/d1', payload)
+      const envelopes = await rig.untilEnvelopes(3)
+      expect(envelopes.map(({ payload }) => Buffer.from(payload))).toEqual(payloads)
+      expect(envelopes[0]).toMatchObject({ organizationId: 'o1', endDeviceId: 'd1' })
+      const [stored] = await rig.stored('raw_envelopes')
+      expect(stored?.subject).toBe('raw_envelopes.d1')
+      expect(await service.gateways()).toMatchObject({ [own.gatewayId]: { state: 'running', messages: 3 } })
+    },
+  )
 
-  test('G-8: a gateway of type print says what it is, again and again, without its secrets', async () => {
+  test('G-8: a gateway of type print logs itself periodically without secrets', async () => {
     await rig.insert(gateway('g1', 1, { gatewayConfig: { site: 'roof', password: 'hunter2' } }))
     const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: '0.01' })
     await service.matchingLines('gateway', ({ msg }) => msg === 'gateway', 3)
@@ -58,8 +61,8 @@ describe('the way of a message', () => {
     })
   })
 
-  test('G-8: the broker has its acknowledgement after JetStream has the message: nothing is lost with kill -9 in between', async () => {
-    const own = listening(1)
+  test('G-8: acknowledges to the broker after JetStream has stored the message: kill -9 in between loses nothing', async () => {
+    const own = subscribed(1)
     await rig.insert(own)
     const first = await rig.serve()
     await first.until(own.gatewayId, 'running')
@@ -80,8 +83,8 @@ describe('the way of a message', () => {
     await expect.poll(stored, WAIT).toEqual(expected)
   })
 
-  test('G-8: what cannot be an envelope is a dead letter with its reason; the gateway goes on', async () => {
-    const own = listening(1, { topic: '#' })
+  test('G-8: a message that cannot be an envelope becomes a dead letter; the gateway continues', async () => {
+    const own = subscribed(1, { topic: '#' })
     await rig.insert(own)
     const service = await rig.serve()
     await service.until(own.gatewayId, 'running')
@@ -100,8 +103,8 @@ describe('the way of a message', () => {
     expect(service.history(own.gatewayId)).toEqual(['running (mqtt)'])
   })
 
-  test('G-3: with a new topic in its config the old one is heard no more', async () => {
-    const own = listening(1, { topic: 'o1/d1' })
+  test('G-3: a new topic in the config replaces the old subscription', async () => {
+    const own = subscribed(1, { topic: 'o1/d1' })
     const service = await rig.serve()
     await rig.tell('create', own)
     await service.until(own.gatewayId, 'running')
@@ -117,18 +120,18 @@ describe('the way of a message', () => {
 })
 
 describe('a gateway that fails', () => {
-  test('G-9: is tried again so many times, then has failed; the others go on; a new config starts it anew', async () => {
+  test('G-9: is retried up to the limit, then fails; the others continue; a new config starts it again', async () => {
     const nowhere = `mqtt://127.0.0.1:${await freePort()}`
-    const [own, good] = [listening(1, { broker_url: nowhere }), listening(1)]
+    const [own, good] = [subscribed(1, { broker_url: nowhere }), subscribed(1)]
     await rig.insert(own)
     await rig.insert(good)
     const service = await rig.serve()
-    await service.until(own.gatewayId, 'failed for good')
+    await service.until(own.gatewayId, 'failed permanently')
     await service.until(good.gatewayId, 'running')
     const history = service.history(own.gatewayId)
     expect(history).toHaveLength(4)
-    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, trying again in 0.05 s: .*ECONNREFUSED/)
-    expect(history[3]).toMatch(/^failed for good, until its config changes: .*ECONNREFUSED/)
+    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, retrying in 0.05 s: .*ECONNREFUSED/)
+    expect(history[3]).toMatch(/^failed permanently until its config changes: .*ECONNREFUSED/)
     const client = await publisher()
     await client.publish('o1/d1', Buffer.from('through the other'))
     await rig.untilEnvelopes(1)
@@ -146,17 +149,17 @@ describe('a gateway that fails', () => {
     await service.until(own.gatewayId, 'running')
   })
 
-  test('G-9: a config that says too little is one clear line and no further attempt', async () => {
-    const own = listening(1, { broker_url: 'http://secret@b' })
+  test('G-9: an invalid config is logged once and not retried', async () => {
+    const own = subscribed(1, { broker_url: 'http://secret@b' })
     await rig.insert(own)
     const service = await rig.serve()
-    await service.until(own.gatewayId, 'failed for good')
+    await service.until(own.gatewayId, 'failed permanently')
     expect(service.history(own.gatewayId)).toEqual([expect.stringContaining('gateway_config: ')])
     expect(JSON.stringify(service.lines)).not.toMatch(/secret|   at /)
   })
 
-  test('G-9: a broker that goes away is connected to again, and messages come as before', async () => {
-    const own = listening(1)
+  test('G-9: reconnects to a restarted broker and receives messages again', async () => {
+    const own = subscribed(1)
     await rig.insert(own)
     const service = await rig.serve()
     await service.until(own.gatewayId, 'running')
@@ -170,21 +173,21 @@ describe('a gateway that fails', () => {
   })
 })
 
-describe('the end', () => {
-  test('G-10: all gateways stop on SIGTERM, those that wait or connect too, and the exit code is 0', async () => {
+describe('shutdown', () => {
+  test('G-10: stops all gateways on SIGTERM, also waiting and connecting ones, and exits with 0', async () => {
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
     onTestFinished(() => void silent.close())
     const address = silent.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
-    const waiting = listening(1, { broker_url: `mqtt://127.0.0.1:${await freePort()}` })
-    const connecting = listening(1, { broker_url: `mqtt://127.0.0.1:${port}` })
-    const running = listening(1)
+    const waiting = subscribed(1, { broker_url: `mqtt://127.0.0.1:${await freePort()}` })
+    const connecting = subscribed(1, { broker_url: `mqtt://127.0.0.1:${port}` })
+    const running = subscribed(1)
     for (const each of [waiting, connecting, running]) await rig.insert(each)
     const connected = once(silent, 'connection')
     const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '3600' })
     await connected
-    await service.until(waiting.gatewayId, 'trying again')
+    await service.until(waiting.gatewayId, 'retrying in')
     await service.until(running.gatewayId, 'running')
     expect(await service.stop()).toBe(0)
     for (const { gatewayId } of [waiting, connecting, running])

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { Gateway } from '../../src/domain/entities.ts'
-import { PublishError, GatewayConfigError } from '../../src/domain/errors.ts'
+import { GatewayConfigError, MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
 import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { now } from '../../src/domain/instant.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
@@ -12,63 +12,74 @@ import { subjectToken } from '../../src/nats/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
-export interface MqttRunnerOptions {
-  readonly producer: Producer
-  readonly rawStream: string
-}
-
 /**
- * Turns each MQTT message of a gateway's devices into a raw envelope. The broker's acknowledgement waits for JetStream's, so
- * that a message is always with one of the two; what cannot be an envelope goes to the dead letters with its reason.
+ * Publishes each MQTT message of a gateway as a raw envelope. The broker is acknowledged after JetStream has stored the message,
+ * so it is never lost; a message that cannot be an envelope becomes a dead letter.
  */
-export function mqttRunner(options: MqttRunnerOptions): GatewayRunner {
+export function mqttRunner(producer: Producer, rawStream: string): GatewayRunner {
   return async ({ gateway, signal, succeeded, interrupted, received }) => {
-    const onMessage = async (message: MqttMessage): Promise<void> => {
-      await store(options, gateway, message, signal)
-      received()
-    }
     const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
-    const clientId = clientIdOf(gateway, topicFilter)
-    const events = { onMessage, onSubscribed: succeeded, onConnectionLost: interrupted }
-    await runMqttSubscription({ ...broker, topicFilter, clientId, ...events }, signal)
+    const options = {
+      ...broker,
+      topicFilter,
+      clientId: clientIdOf(gateway, topicFilter),
+      onMessage: async (message: MqttMessage): Promise<void> => {
+        await store(producer, rawStream, gateway, message, signal)
+        received()
+      },
+      onSubscribed: succeeded,
+      onConnectionLost: interrupted,
+    }
+    await runMqttSubscription(options, signal)
   }
 }
 
 /**
- * The same for the same gateway and topic, so that the broker keeps what arrives while nobody listens; another for another
- * topic, because a session would go on with the subscriptions of before.
+ * Stable per gateway and topic, so that the broker keeps messages while the service is down. Another topic needs another id
+ * because a session keeps its subscriptions.
  */
 function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
   return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
 }
 
 async function store(
-  { producer, rawStream }: MqttRunnerOptions,
-  gateway: Gateway,
+  producer: Producer,
+  rawStream: string,
+  { gatewayId, organizationId }: Gateway,
   { topic, payload }: MqttMessage,
   signal: AbortSignal,
 ): Promise<void> {
   const messageId = randomUUID()
-  const refuse = (reason: string): Promise<void> => {
-    const subject = topic
-    const service = 'gateway-orchestrator'
-    return publishRefused(producer, { service, stream: rawStream, subject, body: payload, messageId, reason }, signal)
-  }
-  const device = deviceOfTopic(topic, gateway.organizationId)
-  if (!device.ok) return refuse(`gateway ${gateway.gatewayId}: ${device.reason}`)
-  const { endDeviceId } = device
   try {
+    const endDeviceId = deviceOfTopic(topic, organizationId)
     const subject = `raw_envelopes.${subjectToken(endDeviceId)}`
-    const envelope = { organizationId: gateway.organizationId, endDeviceId, payload, receivedAt: now() }
-    await producer.publish({ subject, body: encodeRawEnvelope(envelope), messageId }, signal)
+    const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: now() })
+    await producer.publish({ subject, body, messageId }, signal)
   } catch (error) {
-    if (!(error instanceof PublishError) || !HOPELESS.has(error.code)) throw error
-    await refuse(`gateway ${gateway.gatewayId}: ${error.message}`)
+    if (!isPermanent(error)) throw error
+    const reason = `gateway ${gatewayId}: ${messageOf(error)}`
+    const origin = { service: 'gateway-orchestrator', stream: rawStream, subject: topic }
+    await publishRefused(producer, { ...origin, body: payload, messageId, reason }, signal)
   }
 }
 
-/** What would be refused again, however often the broker sends it. */
-const HOPELESS: ReadonlySet<string> = new Set(['invalid', 'too_large'])
+/** Whether a redelivery by the broker would fail again. */
+function isPermanent(error: unknown): boolean {
+  if (error instanceof PublishError) return error.code === 'invalid' || error.code === 'too_large'
+  return error instanceof MappingError
+}
+
+/** The device in a topic `{organization_id}/{end_device_id}` of the gateway's organization. Throws a MappingError. */
+export function deviceOfTopic(topic: string, organizationId: string): string {
+  const [organization, endDeviceId, ...rest] = topic.split('/')
+  if (!organization || !endDeviceId || rest.length > 0) {
+    throw new MappingError(`invalid topic "${topic}": expected {organization_id}/{end_device_id}`)
+  }
+  if (organization !== organizationId) {
+    throw new MappingError(`invalid topic "${topic}": expected the gateway's organization ${organizationId}`)
+  }
+  return endDeviceId
+}
 
 const SCHEMES = { 'mqtt:': 1883, 'mqtts:': 8883 } as const
 
@@ -78,7 +89,7 @@ const brokerUrl = z
     error: 'expected mqtt://host:port or mqtts://host:port',
   })
 
-const credentials = {
+const common = {
   username: z.string().optional(),
   password: z.string().optional(),
   ca: z.string().optional(),
@@ -87,37 +98,29 @@ const credentials = {
 
 const schema = z.union(
   [
-    z.object({ broker_url: brokerUrl, ...credentials }),
-    z.object({ host: z.string().min(1), port: z.int().min(1).max(65_535).default(SCHEMES['mqtt:']), ...credentials }),
+    z.object({ broker_url: brokerUrl, ...common }),
+    z.object({ host: z.string().min(1), port: z.int().min(1).max(65_535).default(SCHEMES['mqtt:']), ...common }),
   ],
   { error: 'expected "broker_url" (mqtt://host:port or mqtts://host:port) or "host"' },
 )
 
-export interface MqttGatewayConfig {
-  readonly brokerUrl: string
-  readonly username: string | undefined
-  readonly password: string | undefined
-  readonly ca: string | undefined
-  readonly topicFilter: string
-}
-
 /**
- * What a gateway's config says of its broker (W-7). Without a topic of its own a gateway hears its organization's devices.
- * Throws a GatewayConfigError whose text names the field; it never repeats a value, which may be a password.
+ * The broker in a gateway's config; the default topic covers the devices of its organization. Throws a GatewayConfigError that
+ * names the field, without values because they may be passwords.
  */
-export function mqttGatewayConfig(gateway: Gateway): MqttGatewayConfig {
+export function mqttGatewayConfig(gateway: Gateway) {
   const parsed = schema.safeParse(gateway.gatewayConfig)
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(': '))
     throw new GatewayConfigError(`gateway_config: ${problems.join('; ')}`)
   }
-  const config = parsed.data
+  const { username, password, ca, topic, ...broker } = parsed.data
   return {
-    brokerUrl: 'broker_url' in config ? config.broker_url : `mqtt://${bracketed(config.host)}:${config.port}`,
-    username: config.username,
-    password: config.password,
-    ca: config.ca,
-    topicFilter: config.topic ?? `${gateway.organizationId}/+`,
+    brokerUrl: 'broker_url' in broker ? broker.broker_url : `mqtt://${bracketed(broker.host)}:${broker.port}`,
+    username,
+    password,
+    ca,
+    topicFilter: topic ?? `${gateway.organizationId}/+`,
   }
 }
 
@@ -125,24 +128,7 @@ function bracketed(host: string): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
 }
 
-/** A topic's device, or why a message on it cannot be an envelope (W-7). */
-export type DeviceTopic =
-  | { readonly ok: true; readonly endDeviceId: string }
-  | { readonly ok: false; readonly reason: string }
-
-/** `{organization_id}/{end_device_id}`: exactly two segments, neither empty, the first the gateway's own organization. */
-export function deviceOfTopic(topic: string, organizationId: string): DeviceTopic {
-  const [organization, endDeviceId, ...rest] = topic.split('/')
-  if (!organization || !endDeviceId || rest.length > 0) {
-    return { ok: false, reason: `topic "${topic}" is not {organization_id}/{end_device_id}` }
-  }
-  if (organization !== organizationId) {
-    return { ok: false, reason: `topic "${topic}" is not of the gateway's organization ${organizationId}` }
-  }
-  return { ok: true, endDeviceId }
-}
-
-/** Says every so often which gateway it serves: the smallest runner, for trying things out (G-8). */
+/** Logs the gateway periodically: the simplest runner, for trying things out. */
 export function printRunner(logger: Logger, intervalMs: number): GatewayRunner {
   return ({ gateway, signal, succeeded }) => {
     const line = {
@@ -156,14 +142,11 @@ export function printRunner(logger: Logger, intervalMs: number): GatewayRunner {
       print()
       succeeded()
       const timer = setInterval(print, intervalMs)
-      signal.addEventListener(
-        'abort',
-        () => {
-          clearInterval(timer)
-          resolve()
-        },
-        { once: true },
-      )
+      const onAbort = (): void => {
+        clearInterval(timer)
+        resolve()
+      }
+      signal.addEventListener('abort', onAbort, { once: true })
     })
   }
 }

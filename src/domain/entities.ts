@@ -2,7 +2,6 @@ import type { Instant } from './instant.ts'
 
 export type GatewayStatus = 'active' | 'error' | 'pending'
 
-/** What JSON can say; the values of `gateway_config` and of processed envelopes. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject
 export interface JsonObject {
   readonly [key: string]: JsonValue
@@ -17,12 +16,12 @@ export function isJsonList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value)
 }
 
-/** Brings the messages of end devices. Deleted softly: `deletedAt` set, the row stays. */
+/** Receives the messages of end devices. Soft delete: `deletedAt` is set, the row stays. */
 export interface Gateway {
   readonly gatewayId: string
   readonly organizationId: string
   readonly name: string
-  /** Chooses the runner; compared without regard to case (`emqx`, `EMQX` and `mqtt` are the MQTT runner). */
+  /** Selects the runner, case-insensitively (`emqx`, `EMQX` and `mqtt` select the MQTT runner). */
   readonly gatewayType: string
   readonly gatewayConfig: JsonObject
   readonly status: GatewayStatus
@@ -31,22 +30,22 @@ export interface Gateway {
   readonly deletedAt: Instant | null
 }
 
-/** A device that sends payloads. Deleted for real: a device has no `deletedAt`. */
+/** A device that sends payloads. Its row is deleted, so it has no `deletedAt`. */
 export interface EndDevice {
   readonly deviceId: string
   readonly organizationId: string
   readonly name: string
-  /** CEL source that turns the payload (`input`, bytes) into a map; empty while the device has none. */
+  /** CEL expression that converts the payload (`input`, bytes) to a map; empty if there is none. */
   readonly payloadConversion: string
   readonly createdAt: Instant
   readonly updatedAt: Instant
-  /** When the newest payload that could be converted was received; null before the first, and where it is not asked for. */
+  /** Receive time of the newest converted payload; null before the first, and where it is not read. */
   readonly lastSeenAt: Instant | null
 }
 
 export type OrganizationStatus = 'pending' | 'active' | 'inactive'
 
-/** Owns end devices and gateways. Deleted softly: `deletedAt` set, the row stays. */
+/** Owns end devices and gateways. Soft delete: `deletedAt` is set, the row stays. */
 export interface Organization {
   readonly id: string
   readonly name: string
@@ -56,7 +55,7 @@ export interface Organization {
   readonly deletedAt: Instant | null
 }
 
-/** A device's bytes as a gateway received them. */
+/** The bytes of a device as received by a gateway. */
 export interface RawEnvelope {
   readonly organizationId: string
   readonly endDeviceId: string
@@ -64,7 +63,7 @@ export interface RawEnvelope {
   readonly receivedAt: Instant
 }
 
-/** The JSON object that the device's CEL expression made of the bytes. */
+/** The JSON object that the device's CEL expression returned for the bytes. */
 export interface ProcessedEnvelope {
   readonly organizationId: string
   readonly endDeviceId: string

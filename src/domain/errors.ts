@@ -1,6 +1,15 @@
 import { maskUrlSecrets } from './secrets.ts'
 
-/** What can be wrong with a request, in terms that every transport can translate. */
+class CodedError<Code extends string> extends Error {
+  readonly code: Code
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** Error codes of requests, which every transport can translate. */
 export type DomainErrorCode =
   | 'invalid_argument'
   | 'not_found'
@@ -8,46 +17,40 @@ export type DomainErrorCode =
   | 'failed_precondition'
   | 'unavailable'
 
-/** The one error class of the domain and of the ports' implementations. The message is fit to be shown to a caller. */
-export class DomainError extends Error {
+/** The error of the domain and of the ports' implementations. The message may be shown to a caller. */
+export class DomainError extends CodedError<DomainErrorCode> {
   override readonly name = 'DomainError'
-  readonly code: DomainErrorCode
-
-  constructor(code: DomainErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
 }
 
-/** A protobuf message that does not say what the domain needs. The message names the field and is fit for a dead letter's reason. */
+/** A message that cannot be mapped to the domain. The message names the field and is suitable as a dead letter's reason. */
 export class MappingError extends Error {
   override readonly name = 'MappingError'
 }
 
 /**
- * ClickHouse cannot take the rows now: away, starting, overloaded, out of disk, or its tables are missing. Nothing is wrong
- * with the rows, and whether they were stored is not known: write the same batch again, later.
+ * ClickHouse cannot store rows now: it is down, starting, overloaded or out of disk space, or its tables are missing. The rows
+ * are valid, and whether they were stored is unknown: retry the same batch later.
  */
 export class ClickHouseUnavailable extends Error {
   override readonly name = 'ClickHouseUnavailable'
 }
 
-/** Why migrations could not go on. The message is one line for the operator: which file, which line, what to do. */
+/** A failed migration. The message is one line with file, line and what to do. */
 export class MigrationError extends Error {
   override readonly name = 'MigrationError'
 }
 
-/** A row that cannot be made into an event. The message is one line that names the column, fit for a log and a dead letter. */
+/** A row that cannot be converted to an event. The message is one line that names the column. */
 export class ConversionError extends Error {
   override readonly name = 'ConversionError'
 }
 
-/** Why a service cannot start. The message is one line for the operator and is all that is shown. */
+/** Prevents the start of a service. The message is the one line shown to the operator. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
 }
 
-/** Variables that are missing or invalid, one line for each. */
+/** Missing or invalid variables, one line each. */
 export class EnvironmentError extends StartupError {
   readonly problems: readonly string[]
 
@@ -57,48 +60,37 @@ export class EnvironmentError extends StartupError {
   }
 }
 
-/** Why a server could not run: one line for the operator that says what, where and what to do. */
+/** Prevents the start of an embedded server. The message is one line with what failed, where and what to do. */
 export class ServerError extends StartupError {}
 
-/** A subject that `cdc` does not publish on. */
-export class UnknownGatewayEvent extends Error {
-  override readonly name = 'UnknownGatewayEvent'
-}
-
-/** The payload is not Cayenne LPP: an unknown type, or it ends inside a field. The message says where. */
+/** The payload is not Cayenne LPP: unknown type, or truncated field. The message has the position. */
 export class LppError extends Error {
   override readonly name = 'LppError'
 }
 
-/** Thrown by a runner when another attempt cannot help, as with a config that says too little. */
+/** Thrown by a runner when a retry cannot help, such as for an invalid config. */
 export class GatewayConfigError extends Error {
   override readonly name = 'GatewayConfigError'
 }
 
-/** Why a dead letter can never be replayed. The message is one line. */
+/** A dead letter can never be replayed. The message is one line. */
 export class ReplayError extends Error {
   override readonly name = 'ReplayError'
 }
 
 /**
- * Why a message was given up. `no_stream`: no stream takes the subject; `too_large`: larger than the server or the stream
- * takes; `invalid`: the subject or a header cannot be sent; `refused`: JetStream said no; `superseded`: an earlier message of
- * an ordered publisher was given up; `closed`: the publisher or the connection was closed, the message may be stored or not.
+ * `no_stream`: no stream takes the subject. `too_large`: exceeds the limit of the server or the stream. `invalid`: the subject
+ * or a header cannot be sent. `refused`: rejected by JetStream. `superseded`: an earlier message of an ordered publisher failed.
+ * `closed`: the publisher or the connection was closed, and whether the message is stored is unknown.
  */
 export type PublishErrorCode = 'no_stream' | 'too_large' | 'invalid' | 'refused' | 'superseded' | 'closed'
 
-/** A message that will not be stored however often it is tried. */
-export class PublishError extends Error {
+/** A message that retries cannot store. */
+export class PublishError extends CodedError<PublishErrorCode> {
   override readonly name = 'PublishError'
-  readonly code: PublishErrorCode
-
-  constructor(code: PublishErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
 }
 
-/** What can keep changes from flowing. Each has its one line for the operator in the error's message. */
+/** The message of the error is one line for the operator. */
 export type ReplicationErrorCode =
   /** The server does not write logical WAL. */
   | 'wal_level'
@@ -106,25 +98,25 @@ export type ReplicationErrorCode =
   | 'rights'
   /** User or password refused. */
   | 'login'
-  /** A captured table is not there (yet). */
+  /** A captured table does not exist yet. */
   | 'table_missing'
-  /** The publication lacks what is needed and cannot be altered. */
+  /** The publication is incomplete and cannot be altered. */
   | 'publication'
-  /** Old rows do not carry the columns that are needed of them. */
+  /** Old rows lack required columns. */
   | 'replica_identity'
-  /** A slot of that name serves something else. */
+  /** The slot has another purpose. */
   | 'slot_foreign'
   /** The slot was dropped or invalidated: changes are lost. */
   | 'slot_lost'
-  /** Another instance holds the slot. */
+  /** Another instance uses the slot. */
   | 'slot_in_use'
-  /** The slot belongs to another cluster than the one seen before. */
+  /** The slot belongs to another cluster than before. */
   | 'other_cluster'
-  /** The server is away, starting, stopping, or broke the connection. */
+  /** The server is down, starting or stopping, or closed the connection. */
   | 'connection'
-  /** The server sent what this program does not understand. */
+  /** The server sent an unknown message. */
   | 'protocol'
-  /** Whoever takes the changes refused one. */
+  /** The receiver of the changes refused one. */
   | 'sink'
 
 const RETRYABLE: ReadonlySet<ReplicationErrorCode> = new Set([
@@ -135,23 +127,16 @@ const RETRYABLE: ReadonlySet<ReplicationErrorCode> = new Set([
   'sink',
 ])
 
-/** The one error of replication. */
-export class ReplicationError extends Error {
+export class ReplicationError extends CodedError<ReplicationErrorCode> {
   override readonly name = 'ReplicationError'
-  readonly code: ReplicationErrorCode
 
-  constructor(code: ReplicationErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-  }
-
-  /** Whether trying again can help without a person doing something first. */
+  /** Whether a retry can help without an operator. */
   get retryable(): boolean {
     return RETRYABLE.has(this.code)
   }
 }
 
-/** An error and its causes as one line without passwords, for logs and stderr. The causes of a StartupError are left out. */
+/** An error and its causes in one line without passwords. The causes of a StartupError are omitted. */
 export function messageOf(error: unknown): string {
   const parts: string[] = []
   for (let current = error; current !== undefined && parts.length < 5; current = causeOf(current)) {

@@ -1,7 +1,7 @@
-import { DomainError } from './errors.ts'
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
+import { DomainError, messageOf } from './errors.ts'
 
-/** The most that a field may hold, in characters (UTF-16 code units), or in bytes of UTF-8 where it says so. */
+/** The maximum of each field, in UTF-16 code units, or in UTF-8 bytes where the name says so. */
 export const LIMITS = {
   id: 128,
   name: 255,
@@ -12,29 +12,33 @@ export const LIMITS = {
   pageToken: 1024,
 } as const
 
-/** What neither UTF-8 nor PostgreSQL's text can hold. */
+/** Characters that UTF-8 or PostgreSQL's text type cannot store. */
 const UNSTORABLE = /[\0\p{Surrogate}]/u
 
-/** A field that must say something: neither empty nor blank, at most `limit` characters. `invalid_argument` names the field. */
+export function requiredId(field: string, value: string): string {
+  return requiredText(field, value, LIMITS.id)
+}
+
+/** Throws `invalid_argument` naming the field if it is blank or longer than `limit` code units. */
 export function requiredText(field: string, value: string, limit: number): string {
   if (value.trim() === '') throw invalid(`${field} is required and must not be blank`)
   return optionalText(field, value, limit)
 }
 
-/** A field that may be empty, at most `limit` characters. */
+/** Throws `invalid_argument` if the field is longer than `limit` code units. */
 export function optionalText(field: string, value: string, limit: number): string {
   if (value.length > limit) throw invalid(`${field} is too long: ${value.length} characters, at most ${limit}`)
   return storable(field, value)
 }
 
-/** A field that may be empty, at most `limit` bytes of UTF-8. */
+/** Throws `invalid_argument` if the field is longer than `limit` bytes of UTF-8. */
 export function optionalBytes(field: string, value: string, limit: number): string {
-  const bytes = new TextEncoder().encode(value).length
+  const bytes = Buffer.byteLength(value)
   if (bytes > limit) throw invalid(`${field} is too long: ${bytes} bytes, at most ${limit}`)
   return storable(field, value)
 }
 
-/** The object in a field of JSON text; an empty text means `{}`. */
+/** Parses a field of JSON text that must be an object; an empty text means `{}`. */
 export function jsonObject(field: string, text: string, limit: number): JsonObject {
   optionalBytes(field, text, limit)
   if (text === '') return {}
@@ -49,6 +53,12 @@ export function invalid(message: string, options?: ErrorOptions): DomainError {
   return new DomainError('invalid_argument', message, options)
 }
 
+/** Throws `not_found` if the entity is null. */
+export function found<T>(kind: string, id: string, entity: T | null): T {
+  if (entity === null) throw new DomainError('not_found', `${kind} not found: ${id}`)
+  return entity
+}
+
 function storable(field: string, value: string): string {
   if (UNSTORABLE.test(value)) throw invalid(`${field} must not contain the NUL character or half a surrogate pair`)
   return value
@@ -59,12 +69,11 @@ function parseJson(field: string, text: string): JsonValue {
     const value: JsonValue = JSON.parse(text)
     return value
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw invalid(`${field} must be a JSON object: ${reason}`, { cause: error })
+    throw invalid(`${field} must be a JSON object: ${messageOf(error)}`, { cause: error })
   }
 }
 
-/** JSON can spell strings and numbers that the store would refuse or change. */
+/** JSON can contain strings and numbers that the store would reject or change. */
 function assertStorable(field: string, value: JsonValue, depth: number): void {
   if (depth > LIMITS.gatewayConfigDepth)
     throw invalid(`${field} is nested deeper than ${LIMITS.gatewayConfigDepth} levels`)

@@ -1,14 +1,12 @@
-import { DomainError } from './errors.ts'
-import { invalid, jsonObject, LIMITS, optionalText, requiredText } from './fields.ts'
 import type { Gateway, GatewayStatus } from './entities.ts'
+import { found, invalid, jsonObject, LIMITS, optionalText, requiredId, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
 import type { CallOptions, GatewayRepository } from './ports.ts'
 
-/** gRPC clients accept answers of 4 MiB; the rest is for the other fields. */
+/** gRPC clients accept responses of 4 MiB; the rest is reserved for the other fields. */
 const PAGE_CONFIG_BYTES = 3 * 1024 * 1024
 
-/** What a caller gives; the service adds the id and the status. */
 export interface CreateGatewayInput {
   readonly organizationId: string
   /** May be empty. */
@@ -18,7 +16,7 @@ export interface CreateGatewayInput {
   readonly gatewayConfig: string
 }
 
-/** The fields to change; an absent one stays. `status` null: the caller gave one that does not exist. */
+/** The fields to change; absent fields keep their value. `status` is null if the caller sent an unknown one. */
 export interface UpdateGatewayInput {
   readonly name?: string | undefined
   readonly gatewayType?: string | undefined
@@ -31,36 +29,34 @@ export interface GatewayServiceParts {
   readonly newId: IdGenerator
 }
 
-/** The rules for gateways. Throws DomainError; what the store throws passes through. */
+/** Validates calls for gateways. Throws DomainError; errors of the repository pass through. */
 export class GatewayService {
-  readonly #gateways: GatewayRepository
-  readonly #newId: IdGenerator
+  readonly #parts: GatewayServiceParts
 
-  constructor({ gateways, newId }: GatewayServiceParts) {
-    this.#gateways = gateways
-    this.#newId = newId
+  constructor(parts: GatewayServiceParts) {
+    this.#parts = parts
   }
 
   async create(input: CreateGatewayInput, options?: CallOptions): Promise<Gateway> {
     const gateway = {
-      organizationId: requiredText('organization_id', input.organizationId, LIMITS.id),
+      organizationId: requiredId('organization_id', input.organizationId),
       name: optionalText('name', input.name, LIMITS.name),
       gatewayType: gatewayType(input.gatewayType),
       gatewayConfig: gatewayConfig(input.gatewayConfig),
       status: 'active',
     } as const
-    return await this.#gateways.create({ gatewayId: this.#newId(), ...gateway }, options)
+    return await this.#parts.gateways.create({ gatewayId: this.#parts.newId(), ...gateway }, options)
   }
 
   async get(gatewayId: string, options?: CallOptions): Promise<Gateway> {
-    const id = requiredText('gateway_id', gatewayId, LIMITS.id)
-    return found(id, await this.#gateways.get(id, options))
+    const id = requiredId('gateway_id', gatewayId)
+    return found('Gateway', id, await this.#parts.gateways.get(id, options))
   }
 
-  /** The list of an unknown organization is empty. A page of large configs may hold fewer than asked for. */
+  /** Empty for an unknown organization. A page of large configs may have fewer items than requested. */
   async list(organizationId: string, input: PageInput, options?: CallOptions): Promise<PageOutput<Gateway>> {
-    const id = requiredText('organization_id', organizationId, LIMITS.id)
-    const page = await this.#gateways.list(id, pageRequest(input), options)
+    const id = requiredId('organization_id', organizationId)
+    const page = await this.#parts.gateways.list(id, pageRequest(input), options)
     const fitting = limitPage(
       page,
       PAGE_CONFIG_BYTES,
@@ -71,7 +67,7 @@ export class GatewayService {
   }
 
   async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<Gateway> {
-    const id = requiredText('gateway_id', gatewayId, LIMITS.id)
+    const id = requiredId('gateway_id', gatewayId)
     if (input.status === null) throw invalid('status must be ACTIVE, ERROR or PENDING')
     const change = {
       ...(input.name === undefined ? {} : { name: optionalText('name', input.name, LIMITS.name) }),
@@ -79,13 +75,13 @@ export class GatewayService {
       ...(input.gatewayConfig === undefined ? {} : { gatewayConfig: gatewayConfig(input.gatewayConfig) }),
       ...(input.status === undefined ? {} : { status: input.status }),
     }
-    return found(id, await this.#gateways.update(id, change, options))
+    return found('Gateway', id, await this.#parts.gateways.update(id, change, options))
   }
 
-  /** Soft. */
+  /** Soft delete. */
   async delete(gatewayId: string, options?: CallOptions): Promise<Gateway> {
-    const id = requiredText('gateway_id', gatewayId, LIMITS.id)
-    return found(id, await this.#gateways.delete(id, options))
+    const id = requiredId('gateway_id', gatewayId)
+    return found('Gateway', id, await this.#parts.gateways.delete(id, options))
   }
 }
 
@@ -95,9 +91,4 @@ function gatewayType(value: string): string {
 
 function gatewayConfig(text: string): Gateway['gatewayConfig'] {
   return jsonObject('gateway_config', text, LIMITS.gatewayConfigBytes)
-}
-
-function found(id: string, gateway: Gateway | null): Gateway {
-  if (gateway === null) throw new DomainError('not_found', `Gateway not found: ${id}`)
-  return gateway
 }

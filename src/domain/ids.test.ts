@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createIdGenerator } from './ids.ts'
 
-test('W-4 the form is that of xid: its published example comes out', () => {
+test('W-4 generates the published example of xid', () => {
   // https://github.com/rs/xid: 9m4e2mr0ui3e8a215n4g is 4d88e15b 60f486e428 412dc9.
   const random = [Uint8Array.of(0x60, 0xf4, 0x86, 0xe4, 0x28), Uint8Array.of(0x41, 0x2d, 0xc9)]
   const newId = createIdGenerator({
@@ -12,7 +12,7 @@ test('W-4 the form is that of xid: its published example comes out', () => {
   expect(newId()).toBe('9m4e2mr0ui3e8a215n4g')
 })
 
-test('W-4 ids of one generator are different and sort in the order they were made, even when the clock steps back', () => {
+test('W-4 ids of one generator are unique and sort by creation, even when the clock steps back', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -3000, max: 3000 }), { minLength: 2, maxLength: 200 }), (steps) => {
       let clock = 1_700_000_000_000
@@ -26,7 +26,7 @@ test('W-4 ids of one generator are different and sort in the order they were mad
   )
 })
 
-test('W-4 a full counter goes on in the next second', () => {
+test('W-4 a counter that overflows advances to the next second', () => {
   const random = [new Uint8Array(5), Uint8Array.of(0xff, 0xff, 0xff), Uint8Array.of(0, 0, 7)]
   const newId = createIdGenerator({ now: () => 1000, random: () => random.shift() ?? new Uint8Array(3) })
   expect([newId(), newId()]).toEqual(['000000800000007vvvvg', '000000g000000000003g'])

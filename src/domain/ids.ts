@@ -1,14 +1,14 @@
-const ALPHABET = '0123456789abcdefghijklmnopqrstuv'
 const ORIGIN_BYTES = 5
+const COUNTER_BYTES = 3
 const MAX_COUNTER = 0xff_ff_ff
 
-/** Makes a new id with each call. */
+/** Returns a new id at each call. */
 export type IdGenerator = () => string
 
 export interface IdSource {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** That many random bytes. */
+  /** Random bytes. */
   readonly random: (length: number) => Uint8Array
 }
 
@@ -18,50 +18,28 @@ const SYSTEM: IdSource = {
 }
 
 /**
- * Ids in the form of xid: 12 bytes (4 of seconds, 5 random ones for this generator, 3 of a counter that starts at random) as
- * 20 characters `0-9a-v`. The ids of one generator sort in the order in which they were made, also when the clock steps back;
- * a counter that is full borrows the next second.
+ * Generates ids in the xid format: 12 bytes (4 of seconds, 5 random ones per generator, 3 of a counter with a random start) as
+ * 20 characters `0-9a-v`. The ids of one generator sort in the order of creation even when the clock steps back; a counter that
+ * overflows advances to the next second.
  */
 export function createIdGenerator(source: IdSource = SYSTEM): IdGenerator {
-  const origin = source.random(ORIGIN_BYTES)
+  const origin = randomNumber(source, ORIGIN_BYTES)
   let second = 0
   let counter = MAX_COUNTER
   return () => {
     const present = Math.floor(source.now() / 1000)
-    if (present > second) {
-      second = present
-      counter = startOfCounter(source)
-    } else if (counter === MAX_COUNTER) {
-      second += 1
-      counter = startOfCounter(source)
+    if (present > second || counter === MAX_COUNTER) {
+      second = Math.max(present, second + 1)
+      counter = Number(randomNumber(source, COUNTER_BYTES))
     } else {
       counter += 1
     }
-    return encode(Uint8Array.of(...bigEndian(second, 4), ...origin, ...bigEndian(counter, 3)))
+    const bits = (BigInt(second) << 64n) | (origin << 24n) | BigInt(counter)
+    // 96 bits as 20 digits of 5 bits: the lowercase "extended hex" base32 of RFC 4648, which keeps the order.
+    return (bits << 4n).toString(32).padStart(20, '0')
   }
 }
 
-function startOfCounter(source: IdSource): number {
-  const [high = 0, middle = 0, low = 0] = source.random(3)
-  return (high << 16) | (middle << 8) | low
-}
-
-function bigEndian(value: number, bytes: number): number[] {
-  return Array.from({ length: bytes }, (_, index) => Math.floor(value / 256 ** (bytes - 1 - index)) % 256)
-}
-
-/** Base32 with the "extended hex" alphabet of RFC 4648, lowercase, no padding: it keeps the order of the bytes. */
-function encode(bytes: Uint8Array): string {
-  let text = ''
-  let bits = 0
-  let held = 0
-  for (const byte of bytes) {
-    held = ((held << 8) | byte) & 0xf_ff
-    bits += 8
-    while (bits >= 5) {
-      bits -= 5
-      text += ALPHABET.charAt((held >> bits) & 31)
-    }
-  }
-  return bits === 0 ? text : text + ALPHABET.charAt((held << (5 - bits)) & 31)
+function randomNumber(source: IdSource, bytes: number): bigint {
+  return source.random(bytes).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n)
 }

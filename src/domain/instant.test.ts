@@ -35,11 +35,11 @@ describe('RFC 3339', () => {
     ' 2026-01-02T03:04:05Z',
     '2026-01-02T03:04:05Z\n',
     '20260102T030405Z',
-  ])('%j is none', (text) => {
+  ])('%j is invalid', (text) => {
     expect(fromRfc3339(text)).toBeNull()
   })
 
-  test('what is written is read again, to the microsecond', () => {
+  test('round-trips to the microsecond', () => {
     fc.assert(
       fc.property(fc.bigInt(-(10n ** 17n), 3n * 10n ** 17n), (any) => {
         const instant = clampInstant(any)

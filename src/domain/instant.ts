@@ -1,10 +1,10 @@
 /**
- * A point in time: microseconds since 1970-01-01T00:00:00Z. PostgreSQL's timestamptz and ClickHouse's DateTime64(6) have
- * microseconds and JavaScript's Date does not, so the domain carries them as one bigint and converts at the borders.
+ * A point in time in microseconds since 1970-01-01T00:00:00Z: PostgreSQL's timestamptz and ClickHouse's DateTime64(6) have
+ * microseconds, which JavaScript's Date lacks.
  */
 export type Instant = bigint
 
-/** The present, in the precision the system clock gives (milliseconds). */
+/** The current time with the precision of the system clock (milliseconds). */
 export function now(): Instant {
   return BigInt(Date.now()) * 1000n
 }
@@ -17,11 +17,11 @@ export function toRfc3339(instant: Instant): string {
   return `${new Date(millis).toISOString().slice(0, -1)}${String(micros).padStart(3, '0')}Z`
 }
 
-/** 0001-01-01T00:00:00Z and the last microsecond of 9999: what RFC 3339 and google.protobuf.Timestamp can say. */
+/** 0001-01-01T00:00:00Z and the last microsecond of 9999: the range of RFC 3339 and google.protobuf.Timestamp. */
 const FIRST: Instant = -62_135_596_800_000_000n
 const LAST: Instant = 253_402_300_799_999_999n
 
-/** The nearest instant of the years 1 to 9999: PostgreSQL knows earlier and later ones, and infinity. */
+/** The nearest instant in the years 1 to 9999; PostgreSQL also has earlier and later ones, and infinity. */
 export function clampInstant(instant: Instant): Instant {
   if (instant < FIRST) return FIRST
   return instant > LAST ? LAST : instant
@@ -29,12 +29,12 @@ export function clampInstant(instant: Instant): Instant {
 
 const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
 
-/** The instant that an RFC 3339 time means, digits below a microsecond cut off; null when it is none. */
+/** Parses an RFC 3339 time, truncated to microseconds; null if it is invalid. */
 export function fromRfc3339(text: string): Instant | null {
   const [, date, time, fraction = '', sign, hours = '0', minutes = '0'] = RFC3339.exec(text) ?? []
   if (date === undefined || time === undefined || Number(hours) > 23 || Number(minutes) > 59) return null
   const local = Date.parse(`${date}T${time}Z`)
-  // JavaScript takes the 31st of February for the 3rd of March.
+  // JavaScript parses 31 February as 3 March.
   if (Number.isNaN(local) || !new Date(local).toISOString().startsWith(`${date}T${time}`)) return null
   const offset = (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -60_000 : 60_000)
   return BigInt(local - offset) * 1000n + BigInt(fraction.padEnd(6, '0').slice(0, 6))

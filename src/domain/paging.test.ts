@@ -11,14 +11,14 @@ import {
 
 const INVALID = expect.objectContaining({ code: 'invalid_argument' })
 
-test('A-5 page sizes: 0 is 50, the most is 500, negative is refused', () => {
+test('A-5 page size 0 means 50, the maximum is 500, and a negative one is rejected', () => {
   expect(pageRequest({ pageSize: 0, pageToken: '' })).toEqual({ size: 50, after: null })
   expect(pageRequest({ pageSize: 500, pageToken: '' }).size).toBe(500)
   expect(pageRequest({ pageSize: 2_000_000, pageToken: '' }).size).toBe(500)
   expect(() => pageRequest({ pageSize: -1, pageToken: '' })).toThrow(INVALID)
 })
 
-test('A-5 a token leads to the place it was made for', () => {
+test('A-5 a page token decodes to its cursor', () => {
   const cursor = fc.record({
     createdAt: fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n }),
     id: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((id) => !id.includes('\0')),
@@ -50,11 +50,11 @@ test.each([
   Buffer.from('1.05.abc').toString('base64url'),
   Buffer.from('1.9999999999999999999.abc').toString('base64url'),
   Buffer.from([0x31, 0x2e, 0x35, 0x2e, 0xff]).toString('base64url'),
-])('A-5 a broken token is refused: %.20s', (pageToken) => {
+])('A-5 rejects the invalid token %.20s', (pageToken) => {
   expect(() => pageRequest({ pageSize: 1, pageToken })).toThrow(INVALID)
 })
 
-test('A-5 a page too large for an answer ends early and goes on where it ended', () => {
+test('A-5 a page too large for a response ends early and continues there', () => {
   const items = [
     { id: 'a', size: 60 },
     { id: 'b', size: 30 },
@@ -75,8 +75,8 @@ test('A-5 a page too large for an answer ends early and goes on where it ended',
 const filter = { organizationId: 'org', endDeviceId: 'device', from: null, to: 5n }
 const cursor = { occurredAt: -7n, endDeviceId: 'dev"ice', envelopeId: 'raw_envelopes:1' }
 
-describe('A-5 tokens of pages', () => {
-  test('lead back to the place', () => {
+describe('A-5 telemetry page tokens', () => {
+  test('decode to their cursor', () => {
     expect(decodeTelemetryToken(encodeTelemetryToken(filter, cursor), filter)).toEqual(cursor)
     const everything = { organizationId: 'ö', endDeviceId: null, from: -1n, to: null }
     expect(decodeTelemetryToken(encodeTelemetryToken(everything, cursor), everything)).toEqual(cursor)
@@ -88,7 +88,7 @@ describe('A-5 tokens of pages', () => {
     { ...filter, endDeviceId: 'other' },
     { ...filter, from: 0n },
     { ...filter, to: null },
-  ])('are refused for another query: %o', (other) => {
+  ])('are rejected for another query: %o', (other) => {
     const token = encodeTelemetryToken(filter, cursor)
     expect(() => decodeTelemetryToken(token, other)).toThrow('page_token belongs to another query')
   })
@@ -104,11 +104,11 @@ describe('A-5 tokens of pages', () => {
     spelled([1, 'org', 'device', null, '5', 1, 'd', 'i']),
     spelled({}),
     Buffer.from('1.5.abc').toString('base64url'),
-  ])('%s is none', (token) => {
+  ])('rejects %s', (token) => {
     expect(() => decodeTelemetryToken(token, filter)).toThrow('page_token is not a token of this list')
   })
 
-  test('one that is altered, or too long, is none', () => {
+  test('rejects an altered and a too long token', () => {
     const token = encodeTelemetryToken(filter, cursor)
     expect(() => decodeTelemetryToken(`${token}=`, filter)).toThrow('page_token')
     expect(() => decodeTelemetryToken('A'.repeat(20_000), filter)).toThrow('page_token is too long')

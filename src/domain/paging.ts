@@ -6,43 +6,38 @@ import type { TelemetryCursor, TelemetryFilter } from './telemetry.ts'
 const DEFAULT_PAGE_SIZE = 50
 const MAX_PAGE_SIZE = 500
 
-/** A caller's wish for a page. */
 export interface PageInput {
   /** 0 means 50; more than 500 counts as 500. */
   readonly pageSize: number
-  /** Empty for the first page, else the `nextPageToken` of the page before. */
+  /** Empty for the first page, else the `nextPageToken` of the previous page. */
   readonly pageToken: string
 }
 
-/** A page as a caller gets it. */
 export interface PageOutput<T> {
   readonly items: readonly T[]
   /** Empty on the last page. */
   readonly nextPageToken: string
 }
 
-/** Throws `invalid_argument` for a negative size and for a token that no list has given out. */
+/** Throws `invalid_argument` for a negative size and for a token that no list has returned. */
 export function pageRequest(input: PageInput): PageRequest {
   const size = pageSize(input.pageSize)
   return { size, after: input.pageToken === '' ? null : decodePageToken(input.pageToken) }
 }
 
-/** How many items a page has for a caller's wish. Throws `invalid_argument` for a negative one. */
-export function pageSize(wish: number): number {
-  if (!Number.isInteger(wish) || wish < 0) {
-    throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${wish}`)
+/** The effective page size. Throws `invalid_argument` for a negative one. */
+export function pageSize(requested: number): number {
+  if (!Number.isInteger(requested) || requested < 0) {
+    throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${requested}`)
   }
-  return wish === 0 ? DEFAULT_PAGE_SIZE : Math.min(wish, MAX_PAGE_SIZE)
+  return requested === 0 ? DEFAULT_PAGE_SIZE : Math.min(requested, MAX_PAGE_SIZE)
 }
 
 export function pageOutput<T>(page: Page<T>): PageOutput<T> {
   return { items: page.items, nextPageToken: page.next === null ? '' : encodePageToken(page.next) }
 }
 
-/**
- * The page with as many of its first items as fit into `maxBytes` (but one at least), so that an answer stays within what
- * clients accept. `cursorOf` gives the place after an item.
- */
+/** Truncates a page to the first items that fit into `maxBytes`, at least one, to respect the clients' message limit. */
 export function limitPage<T>(
   page: Page<T>,
   maxBytes: number,
@@ -58,7 +53,7 @@ export function limitPage<T>(
   return page
 }
 
-/** Opaque to callers; the version in front lets a later form live beside this one. */
+/** Opaque to callers; starts with a version, so that a later format can coexist. */
 export function encodePageToken(cursor: PageCursor): string {
   return Buffer.from(`1.${cursor.createdAt}.${cursor.id}`).toString('base64url')
 }
@@ -67,21 +62,23 @@ function decodePageToken(token: string): PageCursor {
   optionalText('page_token', token, LIMITS.pageToken)
   const match = /^1\.(-?\d{1,18})\.([^\0]+)$/s.exec(Buffer.from(token, 'base64url').toString())
   const [, createdAt, id] = match ?? []
-  if (createdAt === undefined || id === undefined) throw brokenToken()
+  if (createdAt === undefined || id === undefined) throw invalidToken(NOT_A_TOKEN)
   const cursor = { createdAt: BigInt(createdAt), id }
-  if (encodePageToken(cursor) !== token) throw brokenToken()
+  if (encodePageToken(cursor) !== token) throw invalidToken(NOT_A_TOKEN)
   return cursor
 }
 
-function brokenToken(): Error {
-  return invalid('page_token is not a token of this list: pass next_page_token of the page before, or nothing')
+const NOT_A_TOKEN = 'is not a token of this list'
+
+function invalidToken(problem: string): Error {
+  return invalid(`page_token ${problem}: pass next_page_token of the previous page, or nothing`)
 }
 
-const MAX_LENGTH = 16_384
+const MAX_TELEMETRY_TOKEN_LENGTH = 16_384
 
 const micros = z.string().regex(/^-?\d{1,19}$/)
-/** The version in front lets a later form live beside this one; then the filter, then the place. */
-const form = z.tuple([
+/** Version, filter, cursor. */
+const telemetryToken = z.tuple([
   z.literal(1),
   z.string(),
   z.string().nullable(),
@@ -92,9 +89,9 @@ const form = z.tuple([
   z.string(),
 ])
 
-/** A token of the page that begins after the cursor: opaque to callers, and good for the same filter only. */
+/** The token of the page after the cursor; opaque to callers and valid only for the same filter. */
 export function encodeTelemetryToken(filter: TelemetryFilter, cursor: TelemetryCursor): string {
-  const content: z.infer<typeof form> = [
+  const content: z.infer<typeof telemetryToken> = [
     1,
     filter.organizationId,
     filter.endDeviceId,
@@ -107,15 +104,15 @@ export function encodeTelemetryToken(filter: TelemetryFilter, cursor: TelemetryC
   return Buffer.from(JSON.stringify(content)).toString('base64url')
 }
 
-/** Throws `invalid_argument` for anything but a token that was made for this very filter. */
+/** Throws `invalid_argument` for anything but a token of the same filter. */
 export function decodeTelemetryToken(token: string, filter: TelemetryFilter): TelemetryCursor {
-  optionalText('page_token', token, MAX_LENGTH)
-  const content = form.safeParse(parsed(token))
-  if (!content.success) throw broken('is not a token of this list')
+  optionalText('page_token', token, MAX_TELEMETRY_TOKEN_LENGTH)
+  const content = telemetryToken.safeParse(parsed(token))
+  if (!content.success) throw invalidToken(NOT_A_TOKEN)
   const [, , , , , occurredAt, endDeviceId, envelopeId] = content.data
   const cursor = { occurredAt: BigInt(occurredAt), endDeviceId, envelopeId }
   if (encodeTelemetryToken(filter, cursor) !== token) {
-    throw broken('belongs to another query (organization_id, end_device_id, from and to must stay the same)')
+    throw invalidToken('belongs to another query (organization_id, end_device_id, from and to must stay the same)')
   }
   return cursor
 }
@@ -126,8 +123,4 @@ function parsed(token: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function broken(what: string): Error {
-  return invalid(`page_token ${what}: pass next_page_token of the page before, or nothing`)
 }

@@ -1,14 +1,14 @@
 import type { EndDevice, Gateway, Organization } from './entities.ts'
 import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
 
-/** A page of a list, newest first. */
+/** A page of a list ordered by (createdAt, id), both descending. */
 export interface Page<T> {
   readonly items: readonly T[]
-  /** Where the next page starts; null on the last page. */
+  /** Start of the next page; null on the last page. */
   readonly next: PageCursor | null
 }
 
-/** The last item of the page before: lists are ordered by (createdAt, id), both descending. */
+/** The last item of the previous page. */
 export interface PageCursor {
   readonly createdAt: bigint
   readonly id: string
@@ -19,7 +19,7 @@ export interface PageRequest {
   readonly after: PageCursor | null
 }
 
-/** Calls that reach a store take this; an aborted signal cancels the statement. */
+/** Options of calls that reach a store; an aborted signal cancels the statement. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
@@ -32,53 +32,48 @@ export type NewGateway = Pick<
   'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig' | 'status'
 >
 
-/** The fields to change; an absent one stays. `updatedAt` always moves. */
+/** The fields to change; absent fields keep their value. `updatedAt` always changes. */
 export type OrganizationChange = Partial<Pick<Organization, 'name' | 'status'>>
 export type EndDeviceChange = Partial<Pick<EndDevice, 'name' | 'payloadConversion'>>
 export type GatewayChange = Partial<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
 
 /**
- * Stores of entities. They throw DomainError: `unavailable` when the store does not answer, `already_exists` for a
- * duplicate id, `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted,
- * `failed_precondition` when an organization that is to be deleted still owns something. `get`, `update` and `delete`
- * return null for what is missing or deleted.
+ * A store of entities. Throws DomainError: `unavailable` when the store does not answer, `already_exists` for a duplicate id,
+ * `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted. `get`, `update` and
+ * `delete` return null for a missing or deleted entity.
  */
-export interface OrganizationRepository {
-  create(organization: NewOrganization, options?: CallOptions): Promise<Organization>
-  get(id: string, options?: CallOptions): Promise<Organization | null>
+interface Repository<Entity, New, Change> {
+  create(entity: New, options?: CallOptions): Promise<Entity>
+  get(id: string, options?: CallOptions): Promise<Entity | null>
+  update(id: string, change: Change, options?: CallOptions): Promise<Entity | null>
+  delete(id: string, options?: CallOptions): Promise<Entity | null>
+}
+
+/** `delete` throws `failed_precondition` while the organization owns gateways or end devices. */
+export interface OrganizationRepository extends Repository<Organization, NewOrganization, OrganizationChange> {
   list(page: PageRequest, options?: CallOptions): Promise<Page<Organization>>
-  update(id: string, change: OrganizationChange, options?: CallOptions): Promise<Organization | null>
-  delete(id: string, options?: CallOptions): Promise<Organization | null>
 }
 
-export interface EndDeviceRepository {
-  create(device: NewEndDevice, options?: CallOptions): Promise<EndDevice>
-  get(deviceId: string, options?: CallOptions): Promise<EndDevice | null>
+export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice, EndDeviceChange> {
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>>
-  update(deviceId: string, change: EndDeviceChange, options?: CallOptions): Promise<EndDevice | null>
-  delete(deviceId: string, options?: CallOptions): Promise<EndDevice | null>
 }
 
-export interface GatewayRepository {
-  create(gateway: NewGateway, options?: CallOptions): Promise<Gateway>
-  get(gatewayId: string, options?: CallOptions): Promise<Gateway | null>
+export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
-  update(gatewayId: string, change: GatewayChange, options?: CallOptions): Promise<Gateway | null>
-  delete(gatewayId: string, options?: CallOptions): Promise<Gateway | null>
-  /** Every gateway that is not deleted, over all organizations that are not deleted. */
+  /** Every gateway that is not deleted, of all organizations that are not deleted. */
   listAll(options?: CallOptions): AsyncIterable<Gateway>
 }
 
-/** Reads what the devices have said. Throws DomainError `unavailable` when the store does not answer, or not in time. */
+/** Reads stored envelopes. Throws DomainError `unavailable` when the store does not answer in time. */
 export interface TelemetryReader {
   /**
-   * Each envelope once, newest first, in batches as they come; never one of another organization. Whoever stops reading, or
-   * aborts, ends the query in the store. Envelopes that are stored meanwhile do not move those that were there.
+   * Yields each envelope of the organization once, newest first, in batches. Ending the iteration or aborting ends the query in
+   * the store. Envelopes stored meanwhile do not change the position of existing ones.
    */
   read(query: TelemetryQuery, range: TelemetryRange, options?: CallOptions): AsyncIterable<readonly StoredEnvelope[]>
 }
 
-/** What is wrong with a CEL expression, and where: line and column count from 1. */
+/** An error in a CEL expression; line and column start at 1. */
 export interface PayloadConversionFault {
   readonly ok: false
   readonly line: number
@@ -86,7 +81,7 @@ export interface PayloadConversionFault {
   readonly message: string
 }
 
-/** Compiles an end device's CEL expression without running it. Never throws: what is wrong is the answer. */
+/** Compiles an end device's CEL expression without running it; returns errors instead of throwing. */
 export interface PayloadConversionChecker {
   check(source: string): { readonly ok: true } | PayloadConversionFault
 }

@@ -1,15 +1,13 @@
-/** What stands in the place of a secret. */
 export const MASK = '***'
 
 const SECRET_NAME = /PASSWORD|TOKEN|SECRET|KEY/i
 const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)([^\s/?#"'@]*)@/gi
 
-/** Whether a variable or field of this name holds a secret. */
 export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name)
 }
 
-/** The text with every URL's password masked; a user name without a password is masked too, for it may be a token. */
+/** Masks the password in every URL; a user name without a password is masked too because it may be a token. */
 export function maskUrlSecrets(text: string): string {
   return text.replace(URL_CREDENTIALS, (_all, scheme: string, credentials: string) => {
     const colon = credentials.indexOf(':')
@@ -17,12 +15,11 @@ export function maskUrlSecrets(text: string): string {
   })
 }
 
-/** A variable's value as it may be shown. */
 export function maskValue(name: string, value: string): string {
   return isSecretName(name) ? MASK : maskUrlSecrets(value)
 }
 
-/** A copy fit to be printed: fields whose name tells of a secret are masked at any depth, and so are passwords in URLs. */
+/** A printable copy: masks fields with secret names at any depth, and passwords in URLs. */
 export function maskSecrets(value: unknown): unknown {
   if (typeof value === 'string') return maskUrlSecrets(value)
   if (Array.isArray(value)) return value.map(maskSecrets)

@@ -1,30 +1,28 @@
 import type { ProcessedEnvelope } from './entities.ts'
-import { DomainError } from './errors.ts'
-import { invalid, LIMITS, optionalText, requiredText } from './fields.ts'
+import { found, invalid, LIMITS, optionalText, requiredId } from './fields.ts'
 import { pageSize, type PageInput, type PageOutput, decodeTelemetryToken, encodeTelemetryToken } from './paging.ts'
 import type { CallOptions, EndDeviceRepository, OrganizationRepository, TelemetryReader } from './ports.ts'
 import {
   fieldPaths,
   encodedBytes,
-  withDepth,
+  limitDepth,
   cursorOf,
   type StoredEnvelope,
   type TelemetryQuery,
   type TelemetryRange,
 } from './telemetry.ts'
 
-/** What a caller asks for. The times are null where they do not matter. */
 export interface TelemetryInput extends Pick<TelemetryQuery, 'organizationId' | 'from' | 'to' | 'fieldPaths'> {
   /** Empty for all devices of the organization. */
   readonly endDeviceId: string
 }
 
 export interface TelemetryExportInput extends TelemetryInput {
-  /** Null for all. */
+  /** Null for no limit. */
   readonly limit: number | null
 }
 
-/** How a transport calls the parameters, for messages. */
+/** The transport's names of parameters, for error messages. */
 export interface TelemetryParameterNames {
   readonly fieldPaths: string
 }
@@ -35,14 +33,14 @@ export interface TelemetryServiceParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
 }
 
-/** gRPC clients accept answers of 4 MiB; the rest is for the other fields of up to 500 envelopes. */
+/** gRPC clients accept responses of 4 MiB; the rest is reserved for the other fields of up to 500 envelopes. */
 const PAGE_DATA_BYTES = 3 * 1024 * 1024
-/** Some clients accept messages in messages a hundred deep, and a level of JSON is up to three of these. */
-const LEVELS = 32
+/** Some clients accept 100 levels of nested messages, and a level of JSON takes up to three. */
+const MAX_LEVELS = 32
 const TIMEOUT_MS = 10_000
 const GRPC_NAMES: TelemetryParameterNames = { fieldPaths: 'field_paths' }
 
-/** What devices have said, for those who may read what belongs to one organization. Throws DomainError. */
+/** Reads the envelopes of one organization. Throws DomainError. */
 export class TelemetryService {
   readonly #parts: TelemetryServiceParts
 
@@ -50,14 +48,14 @@ export class TelemetryService {
     this.#parts = parts
   }
 
-  /** The newest envelope of a device; null while it has none. `not_found` for a device that is not the organization's. */
+  /** The newest envelope of a device, or null. `not_found` for a device that the organization does not own. */
   async latest(
     organizationId: string,
     endDeviceId: string,
     paths: readonly string[],
     options?: CallOptions,
   ): Promise<ProcessedEnvelope | null> {
-    const device = requiredText('end_device_id', endDeviceId, LIMITS.id)
+    const device = requiredId('end_device_id', endDeviceId)
     const query = telemetryQuery({ organizationId, endDeviceId: device, from: null, to: null, fieldPaths: paths })
     await this.#assertOwned(query.organizationId, device, options)
     const range = { after: null, limit: 1, timeoutMs: TIMEOUT_MS }
@@ -66,7 +64,7 @@ export class TelemetryService {
     return null
   }
 
-  /** Newest first. Empty for an unknown organization, and for a device that is not the organization's. */
+  /** Newest first. Empty for an unknown organization and for a device that the organization does not own. */
   async list(input: TelemetryInput, page: PageInput, options?: CallOptions): Promise<PageOutput<ProcessedEnvelope>> {
     const query = telemetryQuery(input)
     const size = pageSize(page.pageSize)
@@ -83,48 +81,46 @@ export class TelemetryService {
     }
   }
 
-  /** All of them, newest first, as they come. `not_found` for an unknown organization, before the first. */
+  /** Streams all envelopes, newest first. Throws `not_found` for an unknown organization before the first one. */
   async *export(
     input: TelemetryExportInput,
     names: TelemetryParameterNames,
     options?: CallOptions,
   ): AsyncGenerator<readonly StoredEnvelope[], void, undefined> {
     const query = telemetryQuery(input, names)
-    await this.#organization(query.organizationId, options)
+    await this.#assertOrganization(query.organizationId, options)
     const range: TelemetryRange = { after: null, limit: input.limit, timeoutMs: null }
     yield* this.#parts.telemetry.read(query, range, options)
   }
 
-  /** A device of another organization is as unknown as one that does not exist. */
+  /** A device of another organization is reported like one that does not exist. */
   async #assertOwned(organizationId: string, endDeviceId: string, options?: CallOptions): Promise<void> {
-    await this.#organization(organizationId, options)
+    await this.#assertOrganization(organizationId, options)
     const device = await this.#parts.endDevices.get(endDeviceId, options)
-    if (device?.organizationId === organizationId) return
-    throw new DomainError('not_found', `End device not found: ${endDeviceId}`)
+    found('End device', endDeviceId, device?.organizationId === organizationId ? device : null)
   }
 
-  async #organization(id: string, options?: CallOptions): Promise<void> {
-    const organization = await this.#parts.organizations.get(id, options)
-    if (organization === null) throw new DomainError('not_found', `Organization not found: ${id}`)
+  async #assertOrganization(id: string, options?: CallOptions): Promise<void> {
+    found('Organization', id, await this.#parts.organizations.get(id, options))
   }
 }
 
 function telemetryQuery(input: TelemetryInput, names = GRPC_NAMES): TelemetryQuery {
   const { from, to } = input
-  const organizationId = requiredText('organization_id', input.organizationId, LIMITS.id)
+  const organizationId = requiredId('organization_id', input.organizationId)
   const endDeviceId = optionalText('end_device_id', input.endDeviceId, LIMITS.id)
   if (from !== null && to !== null && from >= to) {
-    throw invalid('to must be later than from: envelopes at from and later, and before to, are answered')
+    throw invalid('to must be later than from; from is inclusive, to is exclusive')
   }
   const paths = fieldPaths(names.fieldPaths, input.fieldPaths)
   return { organizationId, endDeviceId: endDeviceId === '' ? null : endDeviceId, from, to, fieldPaths: paths }
 }
 
 function sendable({ envelope }: StoredEnvelope): ProcessedEnvelope {
-  return { ...envelope, data: withDepth(envelope.data, LEVELS) }
+  return { ...envelope, data: limitDepth(envelope.data, MAX_LEVELS) }
 }
 
-/** Up to `size` of them, fewer (but one at least) when they are large, and whether there are more. Reads no further. */
+/** Reads up to `size` envelopes, fewer (at least one) when they are large, and whether there are more. */
 async function firstOf(
   batches: AsyncIterable<readonly StoredEnvelope[]>,
   size: number,
@@ -132,10 +128,10 @@ async function firstOf(
   const stored: StoredEnvelope[] = []
   let bytes = 0
   for await (const batch of batches) {
-    for (const one of batch) {
-      bytes += encodedBytes(one.envelope.data)
+    for (const item of batch) {
+      bytes += encodedBytes(item.envelope.data)
       if (stored.length === size || (bytes > PAGE_DATA_BYTES && stored.length > 0)) return { stored, more: true }
-      stored.push(one)
+      stored.push(item)
     }
   }
   return { stored, more: false }

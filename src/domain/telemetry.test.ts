@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { JsonObject, JsonValue } from './entities.ts'
-import { fieldPaths, nested, valueAt, encodedBytes, withDepth } from './telemetry.ts'
+import { fieldPaths, nested, valueAt, encodedBytes, limitDepth } from './telemetry.ts'
 
-describe('A-5 paths of fields', () => {
-  test('each once, and none within another', () => {
+describe('A-5 field paths', () => {
+  test('are unique and not inside another path', () => {
     expect(fieldPaths('field_paths', ['a.b', 'c', 'a.b', 'c.d.e', 'cc', 'a.bb'])).toEqual(['a.b', 'c', 'cc', 'a.bb'])
     expect(fieldPaths('field_paths', [])).toEqual([])
   })
@@ -20,13 +20,13 @@ describe('A-5 paths of fields', () => {
     [['\ud800'], 'half a surrogate pair'],
     [['x'.repeat(257)], 'field is too long: 257 characters, at most 256'],
     [Array.from({ length: 51 }, (_, i) => `f${i}`), 'field: 51 paths are too many: at most 50'],
-  ])('%j are refused', (paths, message) => {
+  ])('%j are rejected', (paths, message) => {
     expect(() => fieldPaths('field', paths)).toThrow(message)
   })
 })
 
 describe('values at paths', () => {
-  test('make the object that has them there', () => {
+  test('build a nested object', () => {
     expect(
       nested([
         ['a.b', 1],
@@ -40,7 +40,7 @@ describe('values at paths', () => {
     })
   })
 
-  test('a key that is called as something of every object is a key', () => {
+  test('treat names of Object.prototype as ordinary keys', () => {
     const object = nested([
       ['__proto__.x', 1],
       ['constructor', 2],
@@ -52,7 +52,7 @@ describe('values at paths', () => {
     expect(valueAt({}, 'toString.name')).toBeUndefined()
   })
 
-  test('are found again', () => {
+  test('are read by valueAt', () => {
     const data = { a: { b: 1 }, list: [{ x: 1 }], nothing: null }
     expect(valueAt(data, 'a.b')).toBe(1)
     expect(valueAt(data, 'a')).toEqual({ b: 1 })
@@ -67,19 +67,19 @@ function deep(levels: number): JsonObject {
   return value
 }
 
-describe('what clients can take', () => {
-  test.each([deep(1), deep(5), { a: [1, { b: [2] }], c: null, d: 'x', e: true }, {}])('%j is not too deep', (data) => {
-    expect(withDepth(data, 5)).toEqual(data)
+describe('message limits of clients', () => {
+  test.each([deep(1), deep(5), { a: [1, { b: [2] }], c: null, d: 'x', e: true }, {}])('%j stays as it is', (data) => {
+    expect(limitDepth(data, 5)).toEqual(data)
   })
 
-  test('what is deeper is JSON text', () => {
-    expect(withDepth(deep(4), 3)).toEqual({ in: { in: { in: '{"end":1}' } } })
-    expect(withDepth({ list: [[[1], 2], 3] }, 3)).toEqual({ list: [['[1]', 2], 3] })
+  test('deeper values become JSON text', () => {
+    expect(limitDepth(deep(4), 3)).toEqual({ in: { in: { in: '{"end":1}' } } })
+    expect(limitDepth({ list: [[[1], 2], 3] }, 3)).toEqual({ list: [['[1]', 2], 3] })
   })
 
-  test('a key that is called __proto__ stays one', () => {
+  test('keeps a key named __proto__', () => {
     const data: JsonObject = JSON.parse('{"__proto__":{"x":1}}')
-    expect(JSON.stringify(withDepth(data, 3))).toBe('{"__proto__":{"x":1}}')
+    expect(JSON.stringify(limitDepth(data, 3))).toBe('{"__proto__":{"x":1}}')
   })
 
   test.each<[JsonValue, number]>([
@@ -87,7 +87,7 @@ describe('what clients can take', () => {
     ['é', 4],
     [Array.from({ length: 1000 }, () => 1), 11_000],
     [{ key: 'value' }, 16],
-  ])('%j takes no more than is reckoned', (value, bytes) => {
+  ])('the estimate is an upper bound for %j', (value, bytes) => {
     expect(encodedBytes(value)).toBeGreaterThanOrEqual(bytes)
     expect(encodedBytes(value)).toBeLessThan(bytes * 3 + 30)
   })

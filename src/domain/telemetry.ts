@@ -1,44 +1,43 @@
-import { type ProcessedEnvelope, isJsonObject, type JsonObject, type JsonValue, isJsonList } from './entities.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue, type ProcessedEnvelope } from './entities.ts'
 import { invalid, requiredText } from './fields.ts'
 import type { Instant } from './instant.ts'
 
-/** Which envelopes of an organization are meant. */
+/** Selects envelopes of an organization. */
 export interface TelemetryFilter {
   readonly organizationId: string
   /** Null for all devices of the organization. */
   readonly endDeviceId: string | null
-  /** Those that occurred at this time or later; null for no such limit. */
+  /** Inclusive; null for no limit. */
   readonly from: Instant | null
-  /** Those that occurred before this time; null for no such limit. */
+  /** Exclusive; null for no limit. */
   readonly to: Instant | null
 }
 
-/** The place of an envelope among all of its organization's: newest first, then by device and envelope id, descending. */
+/** The position of an envelope in its organization: ordered by time, device and envelope id, all descending. */
 export interface TelemetryCursor {
   readonly occurredAt: Instant
   readonly endDeviceId: string
-  /** Tells envelopes of one device and one moment apart. */
+  /** Distinguishes envelopes of one device and one time. */
   readonly envelopeId: string
 }
 
-/** An envelope as a reader finds it. */
 export interface StoredEnvelope {
-  /** Its `data` has the fields that were asked for, as far as the envelope has them. */
+  /** Its `data` has the requested fields that exist. */
   readonly envelope: ProcessedEnvelope
   readonly envelopeId: string
 }
 
 export interface TelemetryQuery extends TelemetryFilter {
-  /** Fields of `data` as {@link fieldPaths} gives them; none for all. */
+  /** Result of {@link fieldPaths}; empty for all fields of `data`. */
   readonly fieldPaths: readonly string[]
 }
 
 export interface TelemetryRange {
-  /** Only what comes after this place; null to begin with the newest. */
+  /** Exclusive start; null starts with the newest. */
   readonly after: TelemetryCursor | null
-  /** So many at most; null for all. */
+  /** Maximum number of envelopes; null for all. */
   readonly limit: number | null
-  /** Milliseconds after which the store gives up; null when the reader's pace decides how long it takes. */
+  /** Time limit of the store; null for exports, whose duration depends on the reader. */
   readonly timeoutMs: number | null
 }
 
@@ -46,16 +45,15 @@ export function cursorOf({ envelope, envelopeId }: StoredEnvelope): TelemetryCur
   return { occurredAt: envelope.occurredAt, endDeviceId: envelope.endDeviceId, envelopeId }
 }
 
-/** The most paths of one query, and the most characters of one. */
+/** Maximum number of paths per query, and of characters per path. */
 const FIELD_PATH_LIMITS = { count: 50, length: 256 } as const
 
-/** What the store's notation of a path cannot hold. */
-const UNSPEAKABLE = /[\p{Cc}`]/u
+/** Characters that the store's path syntax does not allow. */
+const UNSUPPORTED = /[\p{Cc}`]/u
 
 /**
- * The paths of fields that a caller wants: keys joined by dots, such as `accelerometer_1.x`. Each once, and none that lies
- * within another one of them. Throws `invalid_argument` that names the parameter for too many, and for one that is empty, too
- * long or cannot be a path.
+ * Validates field paths, which are keys joined by dots such as `accelerometer_1.x`, and removes duplicates and paths inside
+ * another one. Throws `invalid_argument` naming the parameter for too many paths and for an invalid one.
  */
 export function fieldPaths(parameter: string, paths: readonly string[]): readonly string[] {
   if (paths.length > FIELD_PATH_LIMITS.count) {
@@ -63,7 +61,7 @@ export function fieldPaths(parameter: string, paths: readonly string[]): readonl
   }
   for (const path of paths) {
     requiredText(parameter, path, FIELD_PATH_LIMITS.length)
-    if (UNSPEAKABLE.test(path)) throw invalid(`${parameter} must not contain back quotes or control characters`)
+    if (UNSUPPORTED.test(path)) throw invalid(`${parameter} must not contain back quotes or control characters`)
     if (path.split('.').includes('')) {
       throw invalid(`${parameter} must be keys joined by single dots such as accelerometer_1.x, not ${path}`)
     }
@@ -72,7 +70,7 @@ export function fieldPaths(parameter: string, paths: readonly string[]): readonl
   return once.filter((path) => !once.some((other) => path.startsWith(`${other}.`)))
 }
 
-/** The object that has these values at these paths, none of which lies within another; those without a value are left out. */
+/** Builds the object with these values at these paths, none of which is inside another; omits undefined values. */
 export function nested(fields: Iterable<readonly [path: string, value: JsonValue | undefined]>): JsonObject {
   const root: Branch = new Map()
   for (const [path, value] of fields) {
@@ -81,7 +79,6 @@ export function nested(fields: Iterable<readonly [path: string, value: JsonValue
   return objectOf(root)
 }
 
-/** The value at a path, or undefined. */
 export function valueAt(data: JsonObject, path: string): JsonValue | undefined {
   let value: JsonValue | undefined = data
   for (const key of path.split('.')) {
@@ -104,18 +101,18 @@ function place(root: Branch, keys: readonly string[], value: JsonValue): void {
   branch.set(keys.at(-1) ?? '', { leaf: value })
 }
 
-/** `Object.fromEntries` defines properties: `__proto__` is a key like any other to it. */
+/** `Object.fromEntries` defines properties, so `__proto__` is an ordinary key. */
 function objectOf(branch: Branch): JsonObject {
   return Object.fromEntries(
     [...branch].map(([key, inner]) => [key, inner instanceof Map ? objectOf(inner) : inner.leaf]),
   )
 }
 
-/** Bytes of a number, and of the tags and lengths around any value, at most. */
+/** Maximum bytes of a number, and of the tags and lengths around a value. */
 const NUMBER_BYTES = 9
 const FRAME_BYTES = 12
 
-/** The bytes that a value takes as google.protobuf.Value at most: a list of numbers takes five times its JSON. */
+/** Maximum size of a value as google.protobuf.Value; a list of numbers takes five times its JSON. */
 export function encodedBytes(value: JsonValue): number {
   if (typeof value === 'string') return FRAME_BYTES + Buffer.byteLength(value)
   if (isJsonObject(value)) {
@@ -130,16 +127,16 @@ export function encodedBytes(value: JsonValue): number {
 }
 
 /**
- * The same with what lies deeper than so many levels as JSON text. A key with many dots is as many levels to the store, and
- * clients refuse messages that are nested too deep: one such envelope would take a whole page with it.
+ * Replaces values nested deeper than `levels` by JSON text. The store turns a key with many dots into as many levels, and
+ * clients reject messages nested too deep: one such envelope would make its whole page unreadable.
  */
-export function withDepth(data: JsonObject, levels: number): JsonObject {
-  return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, valueWithDepth(value, levels - 1)]))
+export function limitDepth(data: JsonObject, levels: number): JsonObject {
+  return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, limitValueDepth(value, levels - 1)]))
 }
 
-function valueWithDepth(value: JsonValue, levels: number): JsonValue {
+function limitValueDepth(value: JsonValue, levels: number): JsonValue {
   if (typeof value !== 'object' || value === null) return value
   if (levels === 0) return JSON.stringify(value)
-  if (isJsonObject(value)) return withDepth(value, levels)
-  return isJsonList(value) ? value.map((inner) => valueWithDepth(inner, levels - 1)) : value
+  if (isJsonObject(value)) return limitDepth(value, levels)
+  return isJsonList(value) ? value.map((inner) => limitValueDepth(inner, levels - 1)) : value
 }

@@ -17,7 +17,7 @@ const gateway = (gatewayId: string, change: Partial<Gateway> = {}): Gateway => (
   ...change,
 })
 
-/** Time that passes only when the test says so. */
+/** A virtual clock. */
 class Clock {
   #now = 0
   #sleepers: { at: number; wake: () => void }[] = []
@@ -37,7 +37,7 @@ class Clock {
   }
 }
 
-/** Lets everything that is ready to go on go on. */
+/** Runs all pending microtasks. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
@@ -70,17 +70,17 @@ function recorder() {
 }
 
 describe('GatewayOrchestrator', () => {
-  it('G-1 starts one process for each gateway, and one that cannot start does not stop the others', async () => {
+  it('G-1 starts one process per gateway; one that cannot start does not stop the others', async () => {
     const { runs, runner } = recorder()
     const { orchestrator, store } = rig(runner)
-    await orchestrator.start([gateway('a'), gateway('b', { gatewayType: 'unheard of' }), gateway('c')])
+    await orchestrator.start([gateway('a'), gateway('b', { gatewayType: 'unknown' }), gateway('c')])
     await settle()
     expect(runs.map((run) => run.gateway.gatewayId)).toEqual(['a', 'c'])
     expect(store.count()).toBe(3)
-    expect(store.get('b')?.status).toMatchObject({ state: 'failed', lastError: expect.stringContaining('unheard of') })
+    expect(store.get('b')?.status).toMatchObject({ state: 'failed', lastError: expect.stringContaining('unknown') })
   })
 
-  it('G-1 an event that arrives while the gateways are loaded is not applied twice', async () => {
+  it('G-1 does not apply an event twice that arrives while the gateways are loaded', async () => {
     const { runs, runner } = recorder()
     const { orchestrator } = rig(runner)
     await orchestrator.handle({ type: 'created', gateway: gateway('a') })
@@ -88,7 +88,7 @@ describe('GatewayOrchestrator', () => {
     expect(runs).toHaveLength(1)
   })
 
-  it('G-3 a changed config stops the old run before the new one starts', async () => {
+  it('G-3 stops the old run before the new one starts on a changed config', async () => {
     const log: string[] = []
     const { orchestrator } = rig(async (run) => {
       log.push(`start ${JSON.stringify(run.gateway.gatewayConfig['v'])}`)
@@ -104,7 +104,7 @@ describe('GatewayOrchestrator', () => {
     expect(log).toEqual(['start 1', 'end 1', 'start 2'])
   })
 
-  it('G-3 the comparison is with the running config even after an update that changed nothing', async () => {
+  it('G-3 compares with the running config after an update without changes', async () => {
     const { runs, runner } = recorder()
     const { orchestrator } = rig(runner)
     await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
@@ -114,7 +114,7 @@ describe('GatewayOrchestrator', () => {
     expect(runs).toHaveLength(2)
   })
 
-  it('G-3 G-4 G-5 a gateway that was removed stays away from older events and comes back with a newer one', async () => {
+  it('G-3 G-4 G-5 a removed gateway ignores older events and starts again on a newer one', async () => {
     const { runs, runner } = recorder()
     const { orchestrator, store } = rig(runner)
     await orchestrator.start([gateway('a')])
@@ -126,7 +126,7 @@ describe('GatewayOrchestrator', () => {
     expect(runs).toHaveLength(2)
   })
 
-  it('G-5 events of one gateway wait for each other, other gateways do not wait', async () => {
+  it('G-5 applies events of one gateway in sequence, without blocking other gateways', async () => {
     const log: string[] = []
     let release = (): void => undefined
     const gate = new Promise<void>((resolve) => (release = resolve))
@@ -151,7 +151,7 @@ describe('GatewayOrchestrator', () => {
     expect(log).toEqual(['start a1', 'start b1', 'end a1', 'start a2', 'end a2', 'start a3'])
   })
 
-  it('G-9 retries after the delay, up to the limit in a row, then has failed', async () => {
+  it('G-9 retries after the delay up to the limit, then fails', async () => {
     let attempts = 0
     const { orchestrator, clock, store, events } = rig(async () => {
       attempts += 1
@@ -169,7 +169,7 @@ describe('GatewayOrchestrator', () => {
     expect(events).toEqual(['a retrying', 'a retrying', 'a retrying', 'a failed'])
   })
 
-  it('G-9 success resets the count', async () => {
+  it('G-9 resets the count of failures on success', async () => {
     let attempts = 0
     const { orchestrator, clock, store } = rig(async (run) => {
       attempts += 1
@@ -182,7 +182,7 @@ describe('GatewayOrchestrator', () => {
     expect(store.get('a')?.status.state).toBe('failed')
   })
 
-  it('G-9 an ending without a stop is a failure; a config that says too little is not tried again', async () => {
+  it('G-9 retries a runner that ends early, but not an invalid config', async () => {
     const ended = rig(async () => undefined)
     await ended.orchestrator.start([gateway('a')])
     await settle()
@@ -196,7 +196,7 @@ describe('GatewayOrchestrator', () => {
     expect(wrong.events).toEqual(['a failed'])
   })
 
-  it('G-9 G-10 a stop ends the waiting at once, and nothing starts after it', async () => {
+  it('G-9 G-10 a stop ends the retry delay immediately, and no process starts afterwards', async () => {
     let attempts = 0
     const { orchestrator, clock, events } = rig(async () => {
       attempts += 1
@@ -211,7 +211,7 @@ describe('GatewayOrchestrator', () => {
     await expect(orchestrator.handle({ type: 'created', gateway: gateway('b') })).rejects.toThrow('stopping')
   })
 
-  it('G-10 all stop at the same time, and one that hangs is abandoned with a warning', async () => {
+  it('G-10 stops all processes concurrently and abandons one that hangs', async () => {
     const { orchestrator, clock, events } = rig(() => new Promise<void>(() => undefined))
     await orchestrator.start([gateway('a'), gateway('b')])
     const stopped = orchestrator.stop()
@@ -221,7 +221,7 @@ describe('GatewayOrchestrator', () => {
     expect(events).toEqual(['a abandoned', 'b abandoned'])
   })
 
-  it('G-14 shows messages, the last error and the state', async () => {
+  it('G-14 reports messages, the last error and the state', async () => {
     const { runs, runner } = recorder()
     const { orchestrator, store } = rig(runner)
     await orchestrator.start([gateway('a')])

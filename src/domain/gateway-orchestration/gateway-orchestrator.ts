@@ -1,119 +1,11 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
+import { evictOldest } from '../fifo.ts'
 import type { Instant } from '../instant.ts'
-import { type Decision, decide, type Known, type GatewayEvent, gatewayIdOf } from './decision.ts'
-import { GatewayProcess, type GatewayProcessEvent, type GatewayRunner, type RetryPolicy } from './gateway-process.ts'
+import { decide, type Decision, type GatewayEvent, type Known } from './decision.ts'
+import { GatewayProcess, type GatewayProcessContext, type GatewayRunner } from './gateway-process.ts'
 
-export interface GatewayOrchestratorOptions {
-  readonly store: GatewayProcessStore
-  /** The runner for a gateway type; null if there is none. */
-  readonly runnerFor: (gatewayType: string) => GatewayRunner | null
-  readonly retry: RetryPolicy
-  readonly stopTimeoutMs: number
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
-  readonly nowMs: () => number
-  readonly onEvent: (gateway: Gateway, event: GatewayProcessEvent) => void
-}
-
-/** How many removed gateways are remembered, so that a late event does not bring one back. */
-const REMOVED_LIMIT = 100_000
-
-/** Keeps one process running for each gateway that is not deleted, and follows what happens to them (G-1 to G-5). */
-export class GatewayOrchestrator {
-  readonly #options: GatewayOrchestratorOptions
-  readonly #removed = new Map<string, Instant>()
-  /** The last piece of work asked for, by gateway: events of one gateway are handled one after the other. */
-  readonly #tails = new Map<string, Promise<void>>()
-  #stopped = false
-
-  constructor(options: GatewayOrchestratorOptions) {
-    this.#options = options
-  }
-
-  /** Starts a process for each gateway; one that fails to start does not stop the others. */
-  async start(gateways: AsyncIterable<Gateway> | Iterable<Gateway>): Promise<void> {
-    for await (const gateway of gateways) await this.handle({ type: 'created', gateway })
-  }
-
-  /** Resolves when the event has taken effect. Events of one gateway take effect in the order of the calls. */
-  handle(event: GatewayEvent): Promise<void> {
-    const id = gatewayIdOf(event)
-    const done = (this.#tails.get(id) ?? Promise.resolve()).then(() => this.#apply(id, event))
-    const settle = async (): Promise<void> => {
-      await done.catch(() => undefined)
-      if (this.#tails.get(id) === tail) this.#tails.delete(id)
-    }
-    const tail = settle()
-    this.#tails.set(id, tail)
-    return done
-  }
-
-  /** Stops all processes at the same time; nothing starts afterwards. */
-  async stop(): Promise<void> {
-    this.#stopped = true
-    await Promise.all(this.#tails.values())
-    await Promise.all(this.#options.store.list().map((process) => process.stop(this.#options.stopTimeoutMs)))
-  }
-
-  async #apply(id: string, event: GatewayEvent): Promise<void> {
-    if (this.#stopped) throw new Error('the gateway orchestrator is stopping')
-    const decision = decide(this.#known(id), event)
-    await this.#carryOut(id, decision)
-  }
-
-  async #carryOut(id: string, decision: Decision): Promise<void> {
-    switch (decision.type) {
-      case 'ignore':
-        return
-      case 'keep':
-        this.#options.store.get(id)?.refresh(decision.gateway)
-        return
-      case 'remove':
-        this.#rememberRemoved(id, decision.version)
-        await this.#stopProcess(id)
-        return
-      case 'start':
-      case 'restart':
-        await this.#stopProcess(id)
-        if (!this.#stopped) this.#startProcess(decision.gateway)
-    }
-  }
-
-  #known(id: string): Known {
-    const process = this.#options.store.get(id)
-    if (process) return { type: 'running', fingerprint: process.fingerprint, version: process.gateway.updatedAt }
-    const version = this.#removed.get(id)
-    return version === undefined ? { type: 'unknown' } : { type: 'removed', version }
-  }
-
-  #startProcess(gateway: Gateway): void {
-    this.#removed.delete(gateway.gatewayId)
-    const { store, retry, sleep, nowMs, onEvent, runnerFor } = this.#options
-    const runner = runnerFor(gateway.gatewayType) ?? refuse
-    store.upsert(gateway.gatewayId, new GatewayProcess(gateway, { runner, retry, sleep, nowMs, onEvent }))
-  }
-
-  async #stopProcess(id: string): Promise<void> {
-    const process = this.#options.store.get(id)
-    if (!process) return
-    await process.stop(this.#options.stopTimeoutMs)
-    this.#options.store.remove(id)
-  }
-
-  #rememberRemoved(id: string, version: Instant): void {
-    this.#removed.delete(id)
-    this.#removed.set(id, version)
-    const oldest = this.#removed.keys().next()
-    if (this.#removed.size > REMOVED_LIMIT && !oldest.done) this.#removed.delete(oldest.value)
-  }
-}
-
-const refuse: GatewayRunner = ({ gateway }) =>
-  Promise.reject(
-    new GatewayConfigError(`no runner for gateway type "${gateway.gatewayType}"; known types are print, mqtt and emqx`),
-  )
-
-/** The processes that run, by gateway (G-7). */
+/** The gateway processes by gateway id. */
 export interface GatewayProcessStore {
   upsert(gatewayId: string, process: GatewayProcess): void
   get(gatewayId: string): GatewayProcess | undefined
@@ -150,3 +42,100 @@ export class MemoryGatewayProcessStore implements GatewayProcessStore {
     return this.#processes.size
   }
 }
+
+export interface GatewayOrchestratorOptions extends GatewayProcessContext {
+  readonly store: GatewayProcessStore
+  /** The runner of a gateway type; null if there is none. */
+  readonly runnerFor: (gatewayType: string) => GatewayRunner | null
+  readonly stopTimeoutMs: number
+}
+
+/** Number of removed gateways whose versions are kept, so that a late event does not restart them. */
+const REMOVED_LIMIT = 100_000
+
+/** Keeps one process running for each gateway that is not deleted, and applies changes. */
+export class GatewayOrchestrator {
+  readonly #options: GatewayOrchestratorOptions
+  readonly #removed = new Map<string, Instant>()
+  /** The last task per gateway: events of one gateway are handled one after the other. */
+  readonly #tails = new Map<string, Promise<void>>()
+  #stopped = false
+
+  constructor(options: GatewayOrchestratorOptions) {
+    this.#options = options
+  }
+
+  /** Starts a process for each gateway; one that fails to start does not stop the others. */
+  async start(gateways: AsyncIterable<Gateway> | Iterable<Gateway>): Promise<void> {
+    for await (const gateway of gateways) await this.handle({ type: 'created', gateway })
+  }
+
+  /** Resolves when the event is applied. Events of one gateway are applied in the order of the calls. */
+  handle(event: GatewayEvent): Promise<void> {
+    const id = event.type === 'deleted' ? event.gatewayId : event.gateway.gatewayId
+    const done = (this.#tails.get(id) ?? Promise.resolve()).then(() => this.#apply(id, event))
+    const settle = async (): Promise<void> => {
+      await done.catch(() => undefined)
+      if (this.#tails.get(id) === tail) this.#tails.delete(id)
+    }
+    const tail = settle()
+    this.#tails.set(id, tail)
+    return done
+  }
+
+  /** Stops all processes concurrently; none starts afterwards. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all(this.#tails.values())
+    await Promise.all(this.#options.store.list().map((process) => process.stop(this.#options.stopTimeoutMs)))
+  }
+
+  async #apply(id: string, event: GatewayEvent): Promise<void> {
+    if (this.#stopped) throw new Error('the gateway orchestrator is stopping')
+    await this.#execute(id, decide(this.#known(id), event))
+  }
+
+  async #execute(id: string, decision: Decision): Promise<void> {
+    switch (decision.type) {
+      case 'ignore':
+        return
+      case 'keep':
+        return this.#options.store.get(id)?.refresh(decision.gateway)
+      case 'remove':
+        this.#removed.delete(id)
+        this.#removed.set(id, decision.version)
+        evictOldest(this.#removed, REMOVED_LIMIT)
+        return await this.#stopProcess(id)
+      case 'start':
+      case 'restart':
+        await this.#stopProcess(id)
+        if (!this.#stopped) this.#startProcess(decision.gateway)
+    }
+  }
+
+  #known(id: string): Known {
+    const process = this.#options.store.get(id)
+    if (process) return { type: 'running', fingerprint: process.fingerprint, version: process.gateway.updatedAt }
+    const version = this.#removed.get(id)
+    return version === undefined ? { type: 'unknown' } : { type: 'removed', version }
+  }
+
+  #startProcess(gateway: Gateway): void {
+    this.#removed.delete(gateway.gatewayId)
+    const { store, runnerFor } = this.#options
+    const runner = runnerFor(gateway.gatewayType) ?? rejectUnknownType
+    store.upsert(gateway.gatewayId, new GatewayProcess(gateway, runner, this.#options))
+  }
+
+  async #stopProcess(id: string): Promise<void> {
+    const process = this.#options.store.get(id)
+    if (!process) return
+    await process.stop(this.#options.stopTimeoutMs)
+    this.#options.store.remove(id)
+  }
+}
+
+const rejectUnknownType: GatewayRunner = ({ gateway }) =>
+  Promise.reject(
+    new GatewayConfigError(`no runner for gateway type "${gateway.gatewayType}"; expected print, mqtt or emqx`),
+  )

@@ -1,37 +1,35 @@
-import { GatewayConfigError, messageOf } from '../errors.ts'
 import type { Gateway } from '../entities.ts'
+import { GatewayConfigError, messageOf } from '../errors.ts'
 import { configFingerprint } from './decision.ts'
 
-/** What a runner is given. It runs until the signal aborts; ending before that, or throwing, is a failure. */
+/** The context of a runner, which runs until the signal aborts. If it resolves earlier or rejects, it has failed. */
 export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
-  /** The runner does its work now: the count of failures in a row starts again at 0. */
+  /** The runner is connected: resets the count of consecutive failures. */
   readonly succeeded: () => void
-  /** The runner lost its server and tries to get it back by itself. */
+  /** The runner lost its connection and reconnects by itself. */
   readonly interrupted: (reason: string) => void
-  /** One more message came through this gateway. */
+  /** A message passed this gateway. */
   readonly received: () => void
 }
 
-/** Serves one gateway; chosen by the gateway's type (G-8). */
+/** Serves one gateway; selected by the gateway's type. */
 export type GatewayRunner = (run: GatewayRun) => Promise<void>
 
 export interface RetryPolicy {
   readonly delayMs: number
-  /** Retries in a row before the gateway has failed. */
+  /** Maximum number of consecutive retries. */
   readonly maxAttempts: number
 }
 
-/**
- * starting → running ⇄ interrupted; any of them → retrying → starting; any → failed or stopped, which are final.
- */
+/** starting → running ⇄ interrupted; any of them → retrying → starting; any → failed or stopped, which are final. */
 export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retrying' | 'failed' | 'stopped'
 
 export interface GatewayProcessStatus {
   readonly state: GatewayProcessState
   readonly startedAtMs: number
-  /** Failures in a row. */
+  /** Consecutive failures. */
   readonly failures: number
   readonly lastError: string | null
   readonly messages: number
@@ -45,8 +43,7 @@ export type GatewayProcessEvent =
   | { readonly type: 'stopped' }
   | { readonly type: 'abandoned'; readonly afterMs: number }
 
-export interface GatewayProcessOptions {
-  readonly runner: GatewayRunner
+export interface GatewayProcessContext {
   readonly retry: RetryPolicy
   /** Resolves after the time, rejects when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
@@ -54,21 +51,23 @@ export interface GatewayProcessOptions {
   readonly onEvent: (gateway: Gateway, event: GatewayProcessEvent) => void
 }
 
-/** The task that serves one gateway, from its start to its stop, over all its attempts (G-9). */
+/** Serves one gateway from start to stop, over all attempts. */
 export class GatewayProcess {
   readonly fingerprint: string
-  readonly #options: GatewayProcessOptions
+  readonly #runner: GatewayRunner
+  readonly #context: GatewayProcessContext
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
   #gateway: Gateway
   #status: GatewayProcessStatus
 
-  constructor(gateway: Gateway, options: GatewayProcessOptions) {
+  constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
     this.fingerprint = configFingerprint(gateway)
     this.#gateway = gateway
-    this.#options = options
-    this.#status = { state: 'starting', startedAtMs: options.nowMs(), failures: 0, lastError: null, messages: 0 }
-    this.#ended = this.#attemptUntilStopped()
+    this.#runner = runner
+    this.#context = context
+    this.#status = { state: 'starting', startedAtMs: context.nowMs(), failures: 0, lastError: null, messages: 0 }
+    this.#ended = this.#runUntilStopped()
   }
 
   get gateway(): Gateway {
@@ -79,37 +78,40 @@ export class GatewayProcess {
     return this.#status
   }
 
-  /** Takes a newer state of the row that does not change how the gateway is served. */
+  /** Replaces the row by a newer state that does not affect the runner. */
   refresh(gateway: Gateway): void {
     this.#gateway = gateway
   }
 
-  /** Ends it at once in whatever it does; a runner that does not end within the time is abandoned (G-10). */
+  /** Aborts immediately; a runner that does not end within the time is abandoned. */
   async stop(timeoutMs: number): Promise<void> {
     this.#stop.abort()
-    const patience = new AbortController()
-    const timedOut = this.#options.sleep(timeoutMs, patience.signal).then(
+    const timeout = new AbortController()
+    const timedOut = this.#context.sleep(timeoutMs, timeout.signal).then(
       () => true,
       () => false,
     )
     const abandoned = await Promise.race([this.#ended.then(() => false), timedOut])
-    patience.abort()
+    timeout.abort()
     if (abandoned) this.#emit({ type: 'abandoned', afterMs: timeoutMs })
   }
 
-  async #attemptUntilStopped(): Promise<void> {
+  async #runUntilStopped(): Promise<void> {
     const { signal } = this.#stop
+    const { retry, sleep } = this.#context
     while (!signal.aborted) {
       const failure = await this.#attempt()
       if (signal.aborted) break
-      const failures = this.#status.failures + 1
-      this.#change({ failures, lastError: messageOf(failure) })
-      if (failure instanceof GatewayConfigError || failures > this.#options.retry.maxAttempts) {
+      const attempt = this.#status.failures + 1
+      const reason = messageOf(failure)
+      this.#change({ failures: attempt, lastError: reason })
+      if (failure instanceof GatewayConfigError || attempt > retry.maxAttempts) {
         this.#change({ state: 'failed' })
-        this.#emit({ type: 'failed', reason: messageOf(failure) })
-        return
+        return this.#emit({ type: 'failed', reason })
       }
-      await this.#wait(failures, messageOf(failure))
+      this.#change({ state: 'retrying' })
+      this.#emit({ type: 'retrying', reason, attempt, waitMs: retry.delayMs })
+      await sleep(retry.delayMs, signal).catch(() => undefined)
     }
     this.#change({ state: 'stopped' })
     this.#emit({ type: 'stopped' })
@@ -123,26 +125,19 @@ export class GatewayProcess {
       if (current && !this.#stop.signal.aborted) act()
     }
     try {
-      await this.#options.runner({
+      await this.#runner({
         gateway: this.#gateway,
         signal: this.#stop.signal,
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: whileCurrent(() => this.#change({ messages: this.#status.messages + 1 })),
       })
-      return new Error('the runner ended by itself')
+      return new Error('the runner ended without an error')
     } catch (error) {
       return error
     } finally {
       current = false
     }
-  }
-
-  async #wait(attempt: number, reason: string): Promise<void> {
-    const waitMs = this.#options.retry.delayMs
-    this.#change({ state: 'retrying' })
-    this.#emit({ type: 'retrying', reason, attempt, waitMs })
-    await this.#options.sleep(waitMs, this.#stop.signal).catch(() => undefined)
   }
 
   #succeeded(): void {
@@ -160,6 +155,6 @@ export class GatewayProcess {
   }
 
   #emit(event: GatewayProcessEvent): void {
-    this.#options.onEvent(this.#gateway, event)
+    this.#context.onEvent(this.#gateway, event)
   }
 }
