@@ -2,6 +2,7 @@ import type { KnipConfig } from 'knip'
 
 const config: KnipConfig = {
   entry: [
+    'src/index.ts',
     'src/orchestrator/cli/main.ts',
     'src/orchestrator/supervisor/guard/main.ts',
     'services/*/{main,worker}.ts',

@@ -1,11 +1,12 @@
 // Bundles the programs into dist/: one entry for each, shared chunks, dependencies included. Built aside and moved into
 // place at the end, so that an interrupted build, or two at once, never leave half of one.
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { rolldown } from 'rolldown'
+import { isolatedDeclarationSync } from 'rolldown/experimental'
 import { fingerprint } from './fingerprint.mjs'
 import { assertPermissive, packagesOf } from './notices.mjs'
 
@@ -30,7 +31,7 @@ async function entries() {
     name,
     name === 'cli' ? 'src/orchestrator/cli/main.ts' : `services/${name}/main.ts`,
   ])
-  mains.push(['guard', 'src/orchestrator/supervisor/guard/main.ts'])
+  mains.push(['guard', 'src/orchestrator/supervisor/guard/main.ts'], ['index', 'src/index.ts'])
   const services = await readdir(join(root, 'services'))
   const workers = services.map((service) => [`${service}-worker`, `services/${service}/worker.ts`])
   const existing = workers.filter(([, source]) => existsSync(join(root, source)))
@@ -72,6 +73,13 @@ async function bundle(input, folder) {
   const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))
   assertPermissive(packages)
   await writeFile(join(folder, 'packages.json'), `${JSON.stringify(packages, null, 2)}\n`)
+}
+
+/** The types of `import { defineConfig } from 'ponix-orchestrator'`; src/index.ts imports nothing. */
+async function writeDeclarations(folder) {
+  const { code, errors } = isolatedDeclarationSync('index.ts', await readFile(join(root, 'src/index.ts'), 'utf8'))
+  if (errors.length > 0) throw new Error(errors[0].message)
+  await writeFile(join(folder, 'index.d.ts'), code)
 }
 
 /** A folder can't replace a full one in one step; a second build that got in between goes away in the next round. */
@@ -118,6 +126,7 @@ const folder = await mkdtemp(join(scratch, `build-${process.pid}-`))
 try {
   await bundle(input, folder)
   await writePrograms(folder)
+  await writeDeclarations(folder)
   await writeFile(join(folder, 'sources'), sources)
   await chmod(folder, 0o755)
   await moveIntoPlace(folder)

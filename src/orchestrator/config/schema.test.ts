@@ -10,6 +10,8 @@ const docs = join(import.meta.dirname, '..', '..', '..', 'docs')
 
 const jsonSchemaForm = z.object({
   type: z.string().optional(),
+  const: z.unknown().optional(),
+  enum: z.array(z.unknown()).optional(),
   description: z.string().optional(),
   default: z.unknown().optional(),
   required: z.array(z.string()).optional(),
@@ -20,6 +22,12 @@ const jsonSchemaForm = z.object({
     return z.union([z.boolean(), jsonSchemaForm]).optional()
   },
   get anyOf() {
+    return z.array(jsonSchemaForm).optional()
+  },
+  get items() {
+    return jsonSchemaForm.optional()
+  },
+  get prefixItems() {
     return z.array(jsonSchemaForm).optional()
   },
 })
@@ -67,6 +75,52 @@ function undescribed(title: string, schema: JsonSchema): readonly string[] {
   )
 }
 
+/** Generates `src/index.ts`, whose types need no import, so that the package has none. */
+class TypesGenerator {
+  readonly #interfaces = new Map<string, string>()
+
+  static generate(schema: JsonSchema): string {
+    const generator = new TypesGenerator()
+    generator.#typeOf('commonplace', schema)
+    return [
+      `// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema.test.ts -u`,
+      ...[...generator.#interfaces.values()].toReversed(),
+      '/** Returns the configuration unchanged, with types that let editors complete and check its keys. */\n' +
+        'export function defineConfig(config: CommonplaceConfig): CommonplaceConfig {\n  return config\n}\n',
+    ].join('\n\n')
+  }
+
+  #typeOf(key: string, schema: JsonSchema): string {
+    const { anyOf, items, prefixItems = [], additionalProperties: values, properties } = schema
+    if (anyOf !== undefined) return anyOf.map((branch) => this.#typeOf(key, branch)).join(' | ')
+    const literals = schema.enum ?? (schema.const === undefined ? [] : [schema.const])
+    if (literals.length > 0) return literals.map((value) => JSON.stringify(value)).join(' | ')
+    if (properties !== undefined) return this.#interface(key, schema, properties)
+    if (typeof values === 'object') return `Readonly<Record<string, ${this.#typeOf(key, values)}>>`
+    if (items !== undefined) {
+      const first = prefixItems.map((item) => `${this.#typeOf(key, item)}, `).join('')
+      const rest = this.#typeOf(key, items)
+      return first === '' ? `readonly (${rest})[]` : `readonly [${first}...(${rest})[]]`
+    }
+    return schema.type === 'integer' ? 'number' : (schema.type ?? 'unknown')
+  }
+
+  #interface(key: string, schema: JsonSchema, properties: Record<string, JsonSchema>): string {
+    const singular = { processes: 'process', depends_on: 'dependency' }[key] ?? key.replace(/^.*_/, '')
+    const name = `${singular.charAt(0).toUpperCase()}${singular.slice(1)}Config`
+    const lines = Object.entries(properties).map(([property, value]) => {
+      const hint =
+        value.default === undefined || value.properties !== undefined
+          ? ''
+          : `. Default: ${JSON.stringify(value.default)}`
+      const mark = schema.required?.includes(property) === true ? '' : '?'
+      return `  /** ${value.description}${hint} */\n  readonly ${property}${mark}: ${this.#typeOf(property, value)}`
+    })
+    this.#interfaces.set(name, `export interface ${name} {\n${lines.join('\n')}\n}`)
+    return name
+  }
+}
+
 async function formatted(path: string, text: string): Promise<string> {
   const options: FormatConfig = JSON.parse(readFileSync(join(docs, '..', '.oxfmtrc.json'), 'utf8'))
   const { code, errors } = await format(path, text, options)
@@ -83,6 +137,11 @@ describe('the schema', () => {
     const path = join(docs, 'commonplace.schema.json')
     const schema = z.toJSONSchema(configSchema, { io: 'input' })
     await expect(await formatted(path, JSON.stringify(schema, null, 2))).toMatchFileSnapshot(path)
+  })
+
+  it('matches the types in src/index.ts', async () => {
+    const path = join(docs, '..', 'src', 'index.ts')
+    await expect(await formatted(path, TypesGenerator.generate(jsonSchema()))).toMatchFileSnapshot(path)
   })
 
   it('matches the tables in docs/configuration.md', async () => {

@@ -1,0 +1,142 @@
+// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema.test.ts -u
+
+export interface CommonplaceConfig {
+  /** path of `commonplace.schema.json`, for editors */
+  readonly $schema?: string
+  /** address of the MQTT broker, `host:port`. Variables are interpolated. Default: "localhost:1883" */
+  readonly mqtt_broker?: string
+  /** environment variables of every process. Default: {} */
+  readonly env?: Readonly<Record<string, string>>
+  /** `false`: the orchestrator accepts no commands; an object sets its addresses. Default: true */
+  readonly control?: boolean | ControlConfig
+  /** the processes, by name */
+  readonly processes: Readonly<Record<string, ProcessConfig>>
+}
+
+export interface ProcessConfig {
+  /** program name, searched on PATH, or path; with `shell` a line for `/bin/sh -c` */
+  readonly command: string
+  /** arguments, passed without a shell. Default: [] */
+  readonly args?: readonly string[]
+  /** `true`: `command` is a line for `/bin/sh -c`, without `args`. Default: false */
+  readonly shell?: boolean
+  /** working directory, relative to the folder of the file. Default: that folder */
+  readonly cwd?: string
+  /** environment variables of this process. Default: {} */
+  readonly env?: Readonly<Record<string, string>>
+  /** file of `NAME=value` lines, or a list of such files. Later files override earlier ones, `env` overrides all */
+  readonly env_file?: string | readonly string[]
+  /** list of names, or an object of name → `{"condition": …}`. Default condition: `completed_successfully` for a task, `ready` for a service with a readiness probe, else `started`. Default: [] */
+  readonly depends_on?: readonly string[] | Readonly<Record<string, DependencyConfig>>
+  /** `service` runs until it is stopped; `task` runs once, and exit code 0 is success. Default: "service" */
+  readonly kind?: 'service' | 'task'
+  /** determines when the process is ready. Default: as soon as it runs */
+  readonly readiness_probe?: ProbeConfig
+  /** restarts the process when it fails; `tcp_socket`, `http_get` or `exec`. Begins once the process is ready */
+  readonly liveness_probe?: ProbeConfig
+  /** a process that is not ready after this time has failed; its last 20 lines are shown. Default: 120000 */
+  readonly startup_timeout_ms?: number
+  /** restarts after the process exits by itself */
+  readonly restart?: RestartConfig
+  /** after the process has failed permanently: `isolate` lets the others continue, `stop` stops everything, in order. Default: "isolate" */
+  readonly when_failed?: 'isolate' | 'stop'
+  /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */
+  readonly on_dependency_restart?: 'ignore' | 'restart'
+  /** how the process is stopped */
+  readonly shutdown?: ShutdownConfig
+  /** number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` means all of them. Default: one, without a number */
+  readonly replicas?: number
+  /** where its lines go besides the output of the orchestrator */
+  readonly log?: LogConfig
+  /** `"mqtt_broker"`: this process is the broker at `mqtt_broker`; users of the broker wait until it is ready */
+  readonly provides?: 'mqtt_broker'
+  /** `true`: not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
+  readonly disabled?: boolean
+}
+
+export interface LogConfig {
+  /** file for the lines, without prefix; relative to the folder of the configuration, missing folders are created. Variables are interpolated: with `replicas` it needs `${PONIX_REPLICA}` */
+  readonly file?: string
+  /** bytes, or a size such as `"10MB"` or `"64KiB"`: the file is rotated to `file.1` before it grows larger. Default: 10 MB */
+  readonly max_size?: number | string
+  /** rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5 */
+  readonly max_files?: number
+  /** `true`: the lines are not shown on the terminal, only in `file` and by the command `logs`. Default: false */
+  readonly quiet?: boolean
+}
+
+export interface ShutdownConfig {
+  /** signal that stops the process. Default: "SIGTERM" */
+  readonly signal?:
+    | 'SIGTERM'
+    | 'SIGINT'
+    | 'SIGQUIT'
+    | 'SIGHUP'
+    | 'SIGUSR1'
+    | 'SIGUSR2'
+    | 'SIGABRT'
+    | 'SIGWINCH'
+    | 'SIGPWR'
+    | 'SIGKILL'
+  /** the process is killed with SIGKILL if it runs longer than this. Default: 5000 */
+  readonly timeout_ms?: number
+}
+
+export interface RestartConfig {
+  /** `always`, `on_failure` (after an exit code other than 0, or a signal) or `never`. Default: `always` for a service, `never` for a task */
+  readonly policy?: 'always' | 'on_failure' | 'never'
+  /** delay before the first restart, doubled with each further one: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1)). Default: 500 */
+  readonly backoff_ms?: number
+  /** upper limit of the delay. Default: 10000 */
+  readonly max_backoff_ms?: number
+  /** random fraction of the delay, 0 to 1. Default: 0 */
+  readonly jitter?: number
+  /** attempts count from 0 again after this uptime. Default: 30000 */
+  readonly reset_after_ms?: number
+  /** limit of consecutive restarts, after which the process has failed permanently. Default: no limit */
+  readonly max_attempts?: number
+  /** `max_attempts` limits the restarts within this time instead of consecutive ones */
+  readonly window_ms?: number
+}
+
+export interface ProbeConfig {
+  /** `host:port`; succeeds if a TCP connection is accepted */
+  readonly tcp_socket?: string
+  /** URL; succeeds with a status of 2xx or 3xx */
+  readonly http_get?: string
+  /** program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0 */
+  readonly exec?: string | readonly [string, ...string[]]
+  /** regular expression; succeeds once a line of stdout or stderr matches */
+  readonly log_line?: string
+  /** `true`; succeeds once the process writes a newline to the file descriptor in `NOTIFY_FD` */
+  readonly notify?: true
+  /** delay before the first probe. Default: 0 */
+  readonly initial_delay_ms?: number
+  /** time between two probes. Default: 200 until the first success, then 5000 */
+  readonly period_ms?: number
+  /** a probe that takes longer fails. Default: 2000 */
+  readonly timeout_ms?: number
+  /** consecutive successes until the process is ready. Default: 1 */
+  readonly success_threshold?: number
+  /** consecutive failures until a ready process is unhealthy. Default: 3 */
+  readonly failure_threshold?: number
+}
+
+export interface DependencyConfig {
+  /** `started`, `ready` (its readiness probe succeeded), `completed` (it exited) or `completed_successfully` */
+  readonly condition: 'started' | 'ready' | 'completed' | 'completed_successfully'
+}
+
+export interface ControlConfig {
+  /** path of the socket for the commands, relative to the folder of the file; missing folders are created. Default: a path in the run folder. Variables are interpolated */
+  readonly socket?: string
+  /** `host:port`, or a port of 127.0.0.1: serves the control API over TCP, for browsers and Prometheus. Default: none. An address that other machines can reach needs a `token`. Variables are interpolated */
+  readonly http?: number | string
+  /** requests over `http` need `Authorization: Bearer TOKEN`. Use a variable: the variables in the token are not passed to the processes */
+  readonly token?: string
+}
+
+/** Returns the configuration unchanged, with types that let editors complete and check its keys. */
+export function defineConfig(config: CommonplaceConfig): CommonplaceConfig {
+  return config
+}
