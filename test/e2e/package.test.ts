@@ -53,7 +53,7 @@ describe('the package, installed from its tarball in an empty project', () => {
 
   it('supervises plain shell commands by npx: order, prefixes, restarts, and Ctrl-C that leaves nothing', async () => {
     const run = npx('--config', 'x.json')
-    await run.seen(/flaky: failed for good/)
+    await run.seen(/flaky: failed permanently/)
     await run.seen(/web is up/)
     run.signalGroup('SIGINT')
     // Not its code: npx passes on how its shell ended, and there are shells that Ctrl-C ends.

@@ -106,7 +106,7 @@ describe('completion (O-11)', () => {
     expect(await program.run('completion', ...args)).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'ponix-orchestrator: completion: expected the name of a shell: bash, zsh, fish\n',
+      stderr: 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish\n',
     })
   })
 })

@@ -2,9 +2,13 @@ import { readFileSync } from 'node:fs'
 import { type Argument, type Command, Help, type Option } from 'commander'
 import { type Shell, shells } from './options.ts'
 
+/** The shell completes a path itself. */
+const PATHS = '@files'
+const MAX_INSTANCES = 1000
+
 /*
- * The scripts hold no list of commands: they ask the program itself, with every word up to the one that is being completed,
- * so that what they offer is what the installed version understands. `@files` stands for the shell's own completion of paths.
+ * The scripts contain no list of commands. They pass the words before the cursor to `completion --words`, so that they offer
+ * what the installed version understands.
  */
 
 const bash = `# Completion of ponix-orchestrator for bash: source this, or put it into the folder of bash-completion.
@@ -13,7 +17,7 @@ _ponix_orchestrator() {
   read -ra words <<<"$line"
   [[ $line == *[[:space:]] ]] && words+=("")
   word=\${words[\${#words[@]}-1]}
-  # Bash completes from the last = or : on.
+  # Bash completes only what follows the last = or :.
   [[ $piece == [=:] ]] && piece=
   prefix=\${word%"$piece"}
   COMPREPLY=()
@@ -63,66 +67,51 @@ complete -c ponix-orchestrator -f -a '(__ponix_orchestrator_complete)'
 
 const scripts: Readonly<Record<Shell, string>> = { bash, zsh, fish }
 
-/** `completion`: prints the script that teaches a shell to complete what this program understands (O-11). */
-export async function completion(shell: Shell): Promise<number> {
+/** Prints the completion script of a shell. */
+export function completion(shell: Shell): number {
   process.stdout.write(scripts[shell])
   return 0
 }
 
-/** The shell is to complete a path. */
-const files = '@files'
-/** As many as a process can have. */
-const MOST_INSTANCES = 1000
-
-/** Prints what the last of the words could become, one line each; nothing if that is anybody's guess (O-11). */
-export async function completeWords(program: Command, words: readonly string[]): Promise<number> {
-  const found = completionsOf(program, words, namesIn)
-  process.stdout.write(found.map((word) => `${word}\n`).join(''))
+/** Prints the candidates for the last of the words typed after the program's name, one per line. */
+export function completeWords(program: Command, words: readonly string[]): number {
+  const typed = words.at(-1) ?? ''
+  const position = readWords(program, words.slice(0, -1))
+  const [, flag] = /^(--[^=]+)=/.exec(typed) ?? []
+  const found =
+    flag === undefined
+      ? candidates(typed, position)
+      : valuesOf(valueOption(position, flag), position.config).map((value) => {
+          return value === PATHS ? PATHS : `${flag}=${value}`
+        })
+  const offered = found.filter((word) => word === PATHS || word.startsWith(typed))
+  process.stdout.write(offered.map((word) => `${word}\n`).join(''))
   return 0
 }
 
-/**
- * What the last of the words, as typed after the program's name, could become. `namesIn` gives the names of the processes in
- * a configuration file.
- */
-export function completionsOf(
-  program: Command,
-  words: readonly string[],
-  namesIn: (config: string) => readonly string[],
-): readonly string[] {
-  const typed = words.at(-1) ?? ''
-  const before = readWords(program, words.slice(0, -1))
-  const names = () => namesIn(before.config)
-  const joined = /^(--[^=]+=)(.*)$/.exec(typed)
-  const found =
-    joined === null ? candidates(typed, before, names) : joinedCandidates(program, joined[1] ?? '', before, names)
-  return found.filter((word) => word === files || word.startsWith(typed))
-}
-
-/** Where in the command line its last word stands. */
-interface Place {
+/** What the words before the cursor determine. */
+interface Position {
   readonly program: Command
-  /** Null before the command: what is typed there is the command, or an option of `run`. */
+  /** Null before the command: the next word is the command, or an option of `run`. */
   readonly command: Command | null
-  /** Waits for its value. */
-  readonly option: Option | null
-  /** How many arguments the command has by now. */
+  /** Expects its value next. */
+  readonly option: Option | undefined
   readonly argumentCount: number
   readonly config: string
 }
 
-function readWords(program: Command, words: readonly string[]): Place {
+function readWords(program: Command, words: readonly string[]): Position {
   let command: Command | null = null
-  let option: Option | null = null
+  let option: Option | undefined
   let argumentCount = 0
   let config = 'commonplace.json'
   for (const word of words) {
-    if (option !== null) {
+    if (option !== undefined) {
       if (option.long === '--config') config = word
-      option = null
+      option = undefined
     } else if (word.startsWith('-')) {
       if (word.startsWith('--config=')) config = word.slice('--config='.length)
-      option = optionsOf(program, command).find((known) => isCalled(known, word) && takesValue(known)) ?? null
+      option = valueOption({ program, command }, word)
     } else if (command === null) {
       command = program.commands.find((known) => known.name() === word) ?? null
     } else {
@@ -132,59 +121,45 @@ function readWords(program: Command, words: readonly string[]): Place {
   return { program, command, option, argumentCount, config }
 }
 
-function candidates(typed: string, place: Place, names: () => readonly string[]): readonly string[] {
-  const { program, command, option, argumentCount } = place
-  if (option !== null) return valuesOf(option, names)
-  if (typed.startsWith('-')) return optionsOf(program, command).flatMap(({ long }) => long ?? [])
+function candidates(typed: string, position: Position): readonly string[] {
+  const { program, command, option, argumentCount, config } = position
+  if (option !== undefined) return valuesOf(option, config)
+  if (typed.startsWith('-')) return optionsOf(position).flatMap(({ long }) => long ?? [])
   if (command === null) return [...program.commands.map((known) => known.name()), 'help']
   const { registeredArguments } = command
   const last = registeredArguments.at(-1)
   const argument = registeredArguments[argumentCount] ?? (last?.variadic === true ? last : undefined)
-  return argument === undefined ? [] : argumentValues(argument, names)
+  return argument === undefined ? [] : argumentValues(argument, config)
 }
 
-/** As in `--only=store`. */
-function joinedCandidates(
-  program: Command,
-  beginning: string,
-  { command }: Place,
-  names: () => readonly string[],
-): readonly string[] {
-  const option = optionsOf(program, command).find(
-    (known) => isCalled(known, beginning.slice(0, -1)) && takesValue(known),
-  )
-  const values = option === undefined ? [] : valuesOf(option, names)
-  return values.map((value) => (value === files ? files : `${beginning}${value}`))
-}
-
-/** The program's own are understood everywhere; without a command it is `run` that happens. */
-function optionsOf(program: Command, command: Command | null): readonly Option[] {
+/** Every command takes the options of the program; without a command those of `run` apply. */
+function optionsOf({ program, command }: Pick<Position, 'program' | 'command'>): readonly Option[] {
   const own = command ?? program.commands.find((known) => known.name() === 'run')
   const help = new Help()
   const visible = [program, ...(own === undefined ? [] : [own])].flatMap((known) => help.visibleOptions(known))
   return [...new Map(visible.map((option) => [option.flags, option])).values()]
 }
 
-function isCalled({ long, short }: Option, word: string): boolean {
-  return word === long || word === short
+/** The option of this flag, if it takes a value. */
+function valueOption(position: Pick<Position, 'program' | 'command'>, flag: string): Option | undefined {
+  return optionsOf(position).find(
+    ({ long, short, required, optional }) => (flag === long || flag === short) && (required || optional),
+  )
 }
 
-function takesValue(option: Option): boolean {
-  return option.required || option.optional
-}
-
-function valuesOf(option: Option, names: () => readonly string[]): readonly string[] {
+function valuesOf(option: Option | undefined, config: string): readonly string[] {
+  if (option === undefined) return []
   if (option.argChoices !== undefined) return option.argChoices
-  if (/<(?:path|folder)>/.test(option.flags)) return [files]
-  return ['--only', '--disable', '--exit-code-from'].includes(option.long ?? '') ? names() : []
+  if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
+  return ['--only', '--disable', '--exit-code-from'].includes(option.long ?? '') ? namesIn(config) : []
 }
 
-function argumentValues(argument: Argument, names: () => readonly string[]): readonly string[] {
+function argumentValues(argument: Argument, config: string): readonly string[] {
   if (argument.name() === 'shell') return shells
-  return argument.argChoices ?? (argument.name() === 'names' ? names() : [])
+  return argument.argChoices ?? (argument.name() === 'names' ? namesIn(config) : [])
 }
 
-/** What is wrong with a file is told by those who run it. */
+/** Reads leniently: an invalid file only has no names to offer. */
 function namesIn(config: string): readonly string[] {
   try {
     const file: unknown = JSON.parse(readFileSync(config, 'utf8'))
@@ -196,9 +171,9 @@ function namesIn(config: string): readonly string[] {
   }
 }
 
-/** Its own, and those of its instances. */
+/** The name of a process and those of its instances. */
 function namesOf([name, process]: [string, unknown]): readonly string[] {
   const replicas = typeof process === 'object' && process !== null && 'replicas' in process ? process.replicas : 0
-  const count = typeof replicas === 'number' && replicas > 0 && replicas <= MOST_INSTANCES ? Math.floor(replicas) : 0
+  const count = typeof replicas === 'number' && replicas > 0 && replicas <= MAX_INSTANCES ? Math.floor(replicas) : 0
   return [name, ...Array.from({ length: count }, (_, index) => `${name}#${index + 1}`)]
 }

@@ -79,7 +79,7 @@ describe('stop, start and restart (O-9)', () => {
     const { code, stderr } = await control.program.run('stop', 'web', 'stoer')
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'ponix-orchestrator: there is no process "stoer"; did you mean "store"?\n',
+      stderr: 'ponix-orchestrator: unknown process "stoer"; did you mean "store"?\n',
     })
     expect((await status())['web']).toMatchObject({ state: 'running' })
   })
@@ -91,7 +91,7 @@ describe('stop, start and restart (O-9)', () => {
       restart: { policy: 'never' },
       readiness_probe: { log_line: 'never' },
     }
-    await begin({ bad, b: sleeper }).seen(/bad: failed for good/)
+    await begin({ bad, b: sleeper }).seen(/bad: failed permanently/)
     const { code, stdout } = await control.program.run('start', 'bad')
     expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^bad +failed .*exited with code 9$/m) })
   })
@@ -137,11 +137,11 @@ describe('reload (O-39)', () => {
     const { signal, seen } = bind(await start({ a: sleeper }))
     control.program.writeConfig({ processes: { a: sleeper, b: echo('I am new') } })
     signal('SIGHUP')
-    await seen(/read the configuration again: added b/)
+    await seen(/configuration reloaded: added b/)
     await seen(/I am new/)
     control.program.writeConfig('{')
     signal('SIGHUP')
-    await seen(/the configuration stays as it was: /)
+    await seen(/reload rejected, the configuration stays unchanged: /)
     expect(await status()).toMatchObject({ a: { state: 'running' }, b: { state: 'running' } })
   })
 

@@ -2,103 +2,104 @@ import http, { type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
-import { codeOf, ControlError } from '../config/errors.ts'
+import { configuredSocket } from '../config/control.ts'
+import { codeOf, ControlError, messageOf } from '../config/errors.ts'
 import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
-import { type RunFolder, isRunning, readRecord, type RunRecord } from '../supervisor/guard/run-folder.ts'
+import { isRunning, readRecord, type RunFolder, runFolder, type RunRecord } from '../supervisor/guard/run-folder.ts'
 import { sleep } from '../supervisor/timers.ts'
+import type { FileOptions } from './options.ts'
 
-const REFUSED = 1
+const REJECTED = 1
 const NOT_RUNNING = 3
 
-/** One that runs but has no socket yet has only just been started. */
-const PATIENCE_MS = 5000
-const LOOK_EVERY_MS = 20
+/** An orchestrator that has just started may not have its socket yet. */
+const START_TIMEOUT_MS = 5000
+const RETRY_MS = 20
 
-export interface ControlPlace {
-  /** What people call the file. */
-  readonly config: string
-  readonly folder: RunFolder
-  /** Where an orchestrator listens that has left no record here: one that was started in other surroundings. */
-  readonly socketPath: string
+type Method = 'GET' | 'POST'
+
+/** A client of the orchestrator that runs the file. */
+export function controlClient({ config }: FileOptions): ControlClient {
+  const folder = runFolder(config, process.env)
+  return new ControlClient(config, folder, configuredSocket(config, process.env) ?? folder.socketPath)
 }
 
-/** Talks to the orchestrator that runs a configuration, through its socket. */
-export class ControlClient {
-  readonly #place: ControlPlace
+/** Sends requests to the orchestrator of a configuration file through its socket. Failures are ControlErrors. */
+class ControlClient {
+  /** As typed. */
+  readonly #config: string
+  readonly #folder: RunFolder
+  /** Used if the orchestrator has left no record in `folder`: it may run with another XDG_RUNTIME_DIR. */
+  readonly #defaultSocket: string
 
-  constructor(place: ControlPlace) {
-    this.#place = place
+  constructor(config: string, folder: RunFolder, defaultSocket: string) {
+    this.#config = config
+    this.#folder = folder
+    this.#defaultSocket = defaultSocket
   }
 
-  async call<T>(method: 'GET' | 'POST', path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
+  async call<T>(method: Method, path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
     const response = await this.open(method, path, body)
-    return understand(await text(response), answer)
+    return parseAnswer(await text(response), answer)
   }
 
-  /** The answer, to be read as it comes. Throws a ControlError if nobody listens, or the answer is an error. */
-  async open(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
+  /** The answer as a stream. */
+  async open(method: Method, path: string, body?: object): Promise<IncomingMessage> {
     const response = await this.#send(method, path, body)
     if (response.statusCode === 200) return response
-    const { error } = understand(await text(response), errorAnswer)
-    throw new ControlError(error, REFUSED)
+    const { error } = parseAnswer(await text(response), errorAnswer)
+    throw new ControlError(error, REJECTED)
   }
 
-  async #send(method: 'GET' | 'POST', path: string, body?: object): Promise<IncomingMessage> {
-    const { config, folder, socketPath } = this.#place
-    const until = performance.now() + PATIENCE_MS
+  async #send(method: Method, path: string, body?: object): Promise<IncomingMessage> {
+    const deadline = performance.now() + START_TIMEOUT_MS
     for (;;) {
-      const before = runningRecord(folder)
-      if (before !== null && before.socket === null) throw this.#takesNone(before)
-      try {
-        return await request({ socketPath: before?.socket ?? socketPath, method, path }, resolve(config), body)
-      } catch (error) {
-        const record = runningRecord(folder)
-        const isStarting = isNobodyThere(error) && record !== null
-        if (!isStarting || performance.now() > until) throw this.#describe(error, record)
+      const before = this.#runningRecord()
+      if (before !== null && before.socket === null) {
+        const message = `the orchestrator that runs ${this.#config} (pid ${before.pid}) takes no commands: "control" is false`
+        throw new ControlError(message, REJECTED)
       }
-      await sleep(LOOK_EVERY_MS)
+      try {
+        const socketPath = before?.socket ?? this.#defaultSocket
+        return await request({ socketPath, method, path }, resolve(this.#config), body)
+      } catch (error) {
+        const record = this.#runningRecord()
+        const isStarting = hasNoListener(error) && record !== null
+        if (!isStarting || performance.now() > deadline) throw this.#describe(error, record)
+      }
+      await sleep(RETRY_MS)
     }
   }
 
-  #takesNone({ pid }: RunRecord): ControlError {
-    const { config } = this.#place
-    return new ControlError(
-      `the orchestrator that runs ${config} (pid ${pid}) takes no commands: "control" is false`,
-      REFUSED,
-    )
+  #runningRecord(): RunRecord | null {
+    const record = readRecord(this.#folder.recordPath)
+    return record !== null && isRunning(record) ? record : null
   }
 
   #describe(error: unknown, record: RunRecord | null): ControlError {
-    const { config } = this.#place
-    if (isNobodyThere(error) && record !== null) {
-      const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}: its output says why`
-      return new ControlError(message, REFUSED)
+    const config = this.#config
+    if (!hasNoListener(error)) {
+      if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
+      return new ControlError(`cannot reach the orchestrator of ${config}: ${messageOf(error)}`, NOT_RUNNING)
     }
-    if (isNobodyThere(error)) {
-      return new ControlError(
-        `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`,
-        NOT_RUNNING,
-      )
+    if (record !== null) {
+      const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}; see its output for the reason`
+      return new ControlError(message, REJECTED)
     }
-    if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
-    return new ControlError(`cannot reach the orchestrator of ${config}: ${String(error)}`, NOT_RUNNING)
+    const message = `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`
+    return new ControlError(message, NOT_RUNNING)
   }
 }
 
-function understand<T>(said: string, answer: z.ZodType<T>): T {
+function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {
   try {
-    return answer.parse(JSON.parse(said))
+    return answer.parse(JSON.parse(received))
   } catch {
-    throw new ControlError('what listens there does not answer as this ponix-orchestrator does', REFUSED)
+    throw new ControlError('unexpected answer; the control socket belongs to another program or version', REJECTED)
   }
 }
 
-function runningRecord({ recordPath }: RunFolder): RunRecord | null {
-  const record = readRecord(recordPath)
-  return record !== null && isRunning(record) ? record : null
-}
-
-function isNobodyThere(error: unknown): boolean {
+function hasNoListener(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' || codeOf(error) === 'ECONNREFUSED'
 }
 

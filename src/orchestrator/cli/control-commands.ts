@@ -1,58 +1,51 @@
-import { reloadAnswer, statusAnswer, type ProcessStatus, type ReloadAnswer } from '../control/protocol.ts'
-import type { ControlClient } from './control-client.ts'
+import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
+import { controlClient } from './control-client.ts'
 import { formatDuration } from './event-message.ts'
+import { type FileOptions, showsColour } from './options.ts'
 
-/** What is asked of named processes. */
-export type ProcessAction = 'start' | 'stop' | 'restart'
+export async function status(file: FileOptions, json: boolean): Promise<number> {
+  const answer = await controlClient(file).call('GET', '/status', statusAnswer)
+  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
+  return 0
+}
 
-/** `start`, `stop` and `restart`: shows how the processes stand afterwards; exit code 1 if one that should be up is not. */
-export async function act(client: ControlClient, action: ProcessAction, names: readonly string[]): Promise<number> {
-  const { processes } = await client.call('POST', `/${action}`, statusAnswer, { processes: names })
-  const chosen = processes.filter(({ name }) => names.includes(name) || names.includes(groupOf(name)))
-  process.stdout.write(renderStatus(chosen, process.stdout.isTTY && process.stdout.hasColors()))
+/** Prints the status of the processes afterwards. Exit code 1 if one of them failed or was skipped, unless it was to stop. */
+export async function act(
+  file: FileOptions,
+  action: 'start' | 'stop' | 'restart',
+  names: readonly string[],
+): Promise<number> {
+  const answer = await controlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
+  // `worker` means all instances: worker#1, worker#2.
+  const chosen = answer.processes.filter(({ name }) => [name, name.replace(/#\d+$/, '')].some((n) => names.includes(n)))
+  process.stdout.write(renderStatus(chosen))
   return action !== 'stop' && chosen.some(({ state }) => state === 'failed' || state === 'skipped') ? 1 : 0
 }
 
-/** The name in the file of an instance such as `worker#2`. */
-function groupOf(name: string): string {
-  return name.replace(/#\d+$/, '')
-}
-
-/** `reload`: the running orchestrator reads its file again (O-39). */
-export async function reload(client: ControlClient): Promise<number> {
-  const answer = await client.call('POST', '/reload', reloadAnswer)
-  const parts = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
+export async function reload(file: FileOptions): Promise<number> {
+  const answer = await controlClient(file).call('POST', '/reload', reloadAnswer)
+  const changes = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
     answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
   )
   const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
-  const said = [...parts, ...restart]
-  process.stdout.write(`${said.length === 0 ? 'nothing has changed' : said.join('; ')}\n`)
+  process.stdout.write(`${[...changes, ...restart].join('; ') || 'nothing has changed'}\n`)
   return 0
 }
 
-/** `down`: stops everything in order, and the orchestrator; resolves when it has ended. */
-export async function down(client: ControlClient): Promise<number> {
-  // This one is open until the orchestrator ends.
+export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
+  return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
+}
+
+/** Resolves when the orchestrator has ended. */
+export async function down(file: FileOptions): Promise<number> {
+  const client = controlClient(file)
+  // This connection stays open until the orchestrator ends.
   const open = await client.open('GET', '/logs?tail=0&follow=1')
-  const ended = new Promise((resolve) =>
-    open
-      .resume()
-      .on('error', () => undefined)
-      .once('close', resolve),
-  )
+  open.resume().on('error', () => undefined)
+  const ended = new Promise((resolve) => open.once('close', resolve))
   await client.call('POST', '/down', statusAnswer)
   await ended
   process.stdout.write('everything is stopped\n')
-  return 0
-}
-
-/** `status`: what every process of a running orchestrator does (O-9). */
-export async function status(client: ControlClient, { json }: { readonly json: boolean }): Promise<number> {
-  const answer = await client.call('GET', '/status', statusAnswer)
-  const { stdout } = process
-  stdout.write(
-    json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes, stdout.isTTY && stdout.hasColors()),
-  )
   return 0
 }
 
@@ -69,35 +62,35 @@ const COLUMNS: readonly { readonly head: string; readonly right: boolean; readon
   { head: '', right: false, cell: (process) => process.reason ?? lastExit(process) },
 ]
 
+const GREEN = 32
+const RED = 31
+const YELLOW = 33
 const COLOURS: Readonly<Record<string, number>> = {
-  ready: 32,
-  running: 32,
-  completed: 32,
-  unhealthy: 31,
-  failed: 31,
-  backoff: 33,
-  stopping: 33,
-  starting: 33,
-  skipped: 33,
+  ready: GREEN,
+  running: GREEN,
+  completed: GREEN,
+  unhealthy: RED,
+  failed: RED,
+  backoff: YELLOW,
+  stopping: YELLOW,
+  starting: YELLOW,
+  skipped: YELLOW,
 }
 
-/** A line for each process, under a heading. */
-export function renderStatus(processes: readonly ProcessStatus[], colour: boolean): string {
-  const rows = [
-    COLUMNS.map(({ head }) => head),
-    ...processes.map((process) => COLUMNS.map(({ cell }) => cell(process))),
-  ]
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  const lines = rows.map((row, index) => {
-    const cells = row.map((cell, column) => {
-      const width = widths[column] ?? 0
-      const padded = COLUMNS[column]?.right === true ? cell.padStart(width) : cell.padEnd(width)
-      const code = colour && index > 0 && COLUMNS[column]?.head === 'STATE' ? COLOURS[cell] : undefined
+/** A heading and a line for each process, for stdout. */
+function renderStatus(processes: readonly ProcessStatus[]): string {
+  const colour = showsColour(process.stdout)
+  const columns = COLUMNS.map(({ head, right, cell }) => {
+    const cells = [head, ...processes.map(cell)]
+    const width = Math.max(...cells.map(({ length }) => length))
+    return cells.map((text, row) => {
+      const padded = right ? text.padStart(width) : text.padEnd(width)
+      const code = colour && row > 0 && head === 'STATE' ? COLOURS[text] : undefined
       return code === undefined ? padded : `\u001b[${code}m${padded}\u001b[39m`
     })
-    return cells.join('  ').trimEnd()
   })
-  return `${lines.join('\n')}\n`
+  const lines = [null, ...processes].map((_, row) => columns.map((cells) => cells[row]).join('  '))
+  return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
 function lastExit({ state, exit_code, signal }: ProcessStatus): string {
@@ -108,9 +101,4 @@ function lastExit({ state, exit_code, signal }: ProcessStatus): string {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
-}
-
-/** What a reload could not do, in words for people. */
-export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
-  return `"${needs_restart.join('", "')}" has changed too: that counts once the orchestrator is started again`
 }

@@ -75,13 +75,13 @@ describe('control.http', () => {
     expect([status, type]).toEqual([200, 'text/plain; charset=utf-8'])
     const listed = [...body.matchAll(/^(GET|POST) +(\/\w*)/gm)].map(([, method, path]) => `${method} ${path}`)
     const { error } = JSON.parse((await ask('GET', '/nothing')).body)
-    expect(`there is no /nothing; there are ${listed.join(', ')}`).toBe(error)
+    expect(`unknown path /nothing; expected ${listed.join(', ')}`).toBe(error)
   })
 
   test('a page of another server, and a name that was made to lead here, are refused, and nothing is done', async () => {
     await start()
-    const foreign = refused(403, 'Origin: pages of other servers are not answered')
-    const rebound = refused(403, 'Host: expected localhost or 127.0.0.1; no other name is answered at this address')
+    const foreign = refused(403, 'Origin: requests from pages of other servers are rejected')
+    const rebound = refused(403, 'Host: expected localhost or a loopback address; other names are rejected here')
     for (const origin of ['http://evil.example', `http://localhost:${port + 1}`, 'null']) {
       expect(await ask('POST', '/down', { origin })).toEqual(foreign)
       expect(await ask('GET', '/status', { origin })).toEqual(foreign)
@@ -95,7 +95,7 @@ describe('control.http', () => {
   test('what changes something needs POST', async () => {
     await start()
     for (const path of ['/start', '/stop', '/restart', '/reload', '/down']) {
-      expect(await ask('GET', path)).toEqual(refused(405, `${path} takes POST ${path}`))
+      expect(await ask('GET', path)).toEqual(refused(405, `wrong method for ${path}; expected POST ${path}`))
     }
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ state: 'running' }] })
   })
@@ -117,7 +117,7 @@ describe('control.http', () => {
     expect(await program.run()).toEqual({
       code: 1,
       stdout: '',
-      stderr: `ponix-orchestrator: control.http: cannot listen on 127.0.0.1:${port}: another program listens there; stop that one, or choose another port; nothing was started\n`,
+      stderr: `ponix-orchestrator: control.http: cannot listen on 127.0.0.1:${port}: another program listens there; stop it, or choose another port; nothing was started\n`,
     })
     expect(program.guards()).toEqual([])
     expect((await program.run('status')).code).toBe(3)
@@ -149,7 +149,7 @@ describe('control.token (O-42)', () => {
   test('without it nothing is answered over TCP, and the commands of this user need none', async () => {
     program.environment = { MY_TOKEN: 'hunter22' }
     const { stderr } = await start({ token: '${MY_TOKEN}' })
-    expect(stderr).toContain(`control API at http://127.0.0.1:${port}/, with the token\n`)
+    expect(stderr).toContain(`control API at http://127.0.0.1:${port}/ (token required)\n`)
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/metrics'],
@@ -206,7 +206,7 @@ describe('a reload with another control (O-39)', () => {
     await start()
     const other = await freePort()
     program.writeConfig({ control: { http: other }, processes: { a: sleeper, b: sleeper } })
-    const told = '"control" has changed too: that counts once the orchestrator is started again'
+    const told = '"control" has changed; restart the orchestrator to apply it'
     expect(await program.run('reload')).toEqual({ code: 0, stdout: `added: b; ${told}\n`, stderr: '' })
     await running?.seen(new RegExp(`^\\[orchestrator\\] ${told}$`, 'm'))
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ name: 'a' }, { name: 'b' }] })

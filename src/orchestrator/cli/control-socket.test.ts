@@ -91,7 +91,7 @@ describe('control.socket (O-9)', () => {
     await once(other, 'listening')
     program.writeConfig({ control, processes })
     const started = await start()
-    await started.seen(/there is no control socket, .*: another program listens at .*; name another path\n/)
+    await started.seen(/no control socket, .*: another program listens at .*; name another path\n/)
     const heard = once(other, 'connection')
     const asked = program.run('status')
     const [connection] = await heard
@@ -99,7 +99,7 @@ describe('control.socket (O-9)', () => {
     expect(await asked).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'ponix-orchestrator: what listens there does not answer as this ponix-orchestrator does\n',
+      stderr: 'ponix-orchestrator: unexpected answer; the control socket belongs to another program or version\n',
     })
   })
 
@@ -108,9 +108,7 @@ describe('control.socket (O-9)', () => {
     writeFileSync(path, 'precious')
     program.writeConfig({ control, processes })
     const started = await start()
-    await started.seen(
-      /there is no control socket, .* is there already and is no socket; remove it, or name another path\n/,
-    )
+    await started.seen(/no control socket, .* exists and is not a socket; remove it, or name another path\n/)
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 

@@ -100,7 +100,10 @@ describe('the socket', () => {
     expect(await ask('POST', '/stop', 'nonsense')).toEqual({ status: 400, body: `{"error":"${form}"}\n` })
     expect(await ask('POST', '/stop', '{"processes": []}')).toMatchObject({ status: 400 })
     expect(await ask('POST', '/stop', `{"processes": ["${'a'.repeat(70_000)}"]}`)).toMatchObject({ status: 413 })
-    expect(await ask('POST', '/status')).toEqual({ status: 405, body: '{"error":"/status takes GET /status"}\n' })
+    expect(await ask('POST', '/status')).toEqual({
+      status: 405,
+      body: '{"error":"wrong method for /status; expected GET /status"}\n',
+    })
     expect(await ask('GET', '/nothing')).toMatchObject({ status: 404 })
     expect(await ask('GET', '/logs?tail=-1')).toMatchObject({ status: 400 })
     expect((await status())['a']).toMatchObject({ state: 'running' })

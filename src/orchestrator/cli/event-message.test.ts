@@ -12,17 +12,17 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'process_unhealthy', ...store, reason: 'connection refused' },
       'warn',
-      'store: not ready any more: connection refused',
+      'store: no longer ready: connection refused',
     ],
     [
       { type: 'log_file_failed', ...store, path: '/l/a.log', reason: 'no space left on device (ENOSPC)' },
       'warn',
-      'store: its log file /l/a.log cannot be written to: no space left on device (ENOSPC); going on, and trying again',
+      'store: cannot write to log file /l/a.log: no space left on device (ENOSPC); retrying every second',
     ],
     [
       { type: 'log_file_resumed', ...store, path: '/l/a.log', lostLines: 3 },
       'warn',
-      'store: its log file /l/a.log is written to again, 3 lines are missing in it',
+      'store: writing to log file /l/a.log again; 3 lines were lost',
     ],
     [
       { type: 'process_exited', ...store, exit: { code: 0, signal: null }, uptimeMs: 5 },
@@ -57,18 +57,18 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'process_failed', ...store, reason: 'it broke', lastLines: [] },
       'error',
-      'store: failed for good: it broke',
+      'store: failed permanently: it broke',
     ],
     [{ type: 'process_completed', ...store, afterMs: 12 }, 'info', 'store: completed after 12 ms'],
-    [{ type: 'process_skipped', ...store, because: '"db" failed' }, 'warn', 'store: skipped, because "db" failed'],
+    [{ type: 'process_skipped', ...store, because: '"db" failed' }, 'warn', 'store: skipped because "db" failed'],
     [{ type: 'process_stopping', ...store, signal: 'SIGTERM' }, 'info', 'store: stopping (SIGTERM)'],
-    [{ type: 'process_killed', ...store, afterMs: 5000 }, 'warn', 'store: did not stop within 5 s, so it gets SIGKILL'],
+    [{ type: 'process_killed', ...store, afterMs: 5000 }, 'warn', 'store: did not stop within 5 s; sent SIGKILL'],
     [{ type: 'process_stopped', ...store, tookMs: 7 }, 'info', 'store: stopped after 7 ms'],
-    [{ type: 'descendants_killed', ...store, pids: [7] }, 'warn', 'store: left process 7 behind, killed now'],
+    [{ type: 'descendants_killed', ...store, pids: [7] }, 'warn', 'store: killed its orphaned process 7'],
     [
       { type: 'process_survived', ...store, pids: [7, 8] },
       'error',
-      'store: left processes 7, 8 behind, which cannot be killed',
+      'store: cannot kill its orphaned processes 7, 8; stop them by hand',
     ],
     [{ type: 'mqtt_broker_waiting', address: '[::1]:1883' }, 'info', 'waiting for the MQTT broker at [::1]:1883'],
     [
@@ -79,19 +79,19 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'output_closed', stream: 'stdout', reason: 'EPIPE' },
       'warn',
-      'stdout cannot be written to (EPIPE); going on without it',
+      'cannot write to stdout (EPIPE); discarding its lines',
     ],
     [{ type: 'all_ready', afterMs: 3100, count: 7 }, 'info', 'all 7 processes are ready after 3.1 s'],
     [
       { type: 'control_listening', url: 'http://[::1]:7/', needsToken: true },
       'info',
-      'control API at http://[::1]:7/, with the token',
+      'control API at http://[::1]:7/ (token required)',
     ],
     [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
     [
       { type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } },
       'info',
-      'stopping everything: SIGINT (a second one kills at once)',
+      'stopping everything: SIGINT (a second one kills immediately)',
     ],
     [
       { type: 'stopping', reason: { type: 'start_failed', process: 'db', message: 'was not found' } },
@@ -106,7 +106,7 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'stopping', reason: { type: 'mqtt_broker_unreachable', address: 'a:1', reason: 'x' } },
       'info',
-      'stopping everything: there is no MQTT broker',
+      'stopping everything: the MQTT broker cannot be reached',
     ],
     [{ type: 'stopped', tookMs: 40 }, 'info', 'everything is stopped after 40 ms'],
   ])('%j', (event, level, text) => {
@@ -122,7 +122,7 @@ describe('describeEvent (O-32)', () => {
     } as const
     expect(describeEvent(event)).toEqual({
       level: 'error',
-      text: 'store: failed for good: not ready within 2 s; the last lines it wrote:',
+      text: 'store: failed permanently: not ready within 2 s; its last output:',
     })
   })
 })

@@ -2,6 +2,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
+import { codeOf, messageOf, UsageError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { exportCompose } from '../export/compose.ts'
@@ -10,22 +11,20 @@ import { exportKubernetes } from '../export/kubernetes.ts'
 import { findProgram, givenNames } from '../export/source.ts'
 import { exportSystemd } from '../export/systemd.ts'
 import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from './options.ts'
-import { codeOf, messageOf, UsageError } from '../config/errors.ts'
 
-/** Where no systemd is at hand to be asked: what Debian 12 has. */
-const usualSystemdVersion = 252
+/** Assumed where `systemctl` is not installed: the version of Debian 12. */
+const DEFAULT_SYSTEMD_VERSION = 252
 
-/** `export`: writes the graph for another engine, to stdout or into a folder; what is to be known goes to stderr (O-10). */
+/** Writes the graph for another engine to stdout or into a folder, and the notes to stderr. */
 export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<number> {
-  const config = loadConfig(toLoadOptions(typed))
-  const { files, notes } = await render(config, engine, options)
-  if (options.output === null) {
-    const [only] = files
-    const isOne = files.length === 1 && only !== undefined
-    process.stdout.write(isOne ? only.text : files.map(({ name, text }) => `# ${name}\n${text}`).join('\n'))
+  const { files, notes } = await render(loadConfig(toLoadOptions(typed)), engine, options)
+  const { output } = options
+  if (output === undefined) {
+    const texts = files.map(({ name, text }) => (files.length === 1 ? text : `# ${name}\n${text}`))
+    process.stdout.write(texts.join('\n'))
   } else {
-    writeFiles(options.output, files)
-    for (const { name } of files) process.stdout.write(`${join(options.output, name)}\n`)
+    writeFiles(output, files)
+    for (const { name } of files) process.stdout.write(`${join(output, name)}\n`)
   }
   for (const note of notes) process.stderr.write(`note: ${note}\n`)
   return 0
@@ -45,10 +44,10 @@ async function render(config: ResolvedConfig, engine: ExportEngine, options: Exp
 
 async function systemdVersion(): Promise<number> {
   const { stdout } = await execa('systemctl', ['--version'], { reject: false, timeout: 5000, stdin: 'ignore' })
-  return Number(/^systemd (\d+)/.exec(stdout ?? '')?.[1] ?? usualSystemdVersion)
+  return Number(/^systemd (\d+)/.exec(stdout ?? '')?.[1] ?? DEFAULT_SYSTEMD_VERSION)
 }
 
-/** Each file is whole or not there. */
+/** Renames complete files into place, so that no file is ever partial. */
 function writeFiles(folder: string, files: Export['files']): void {
   try {
     mkdirSync(folder, { recursive: true })

@@ -2,45 +2,41 @@ import { startOrder, startRanks } from '../config/dependency-graph.ts'
 import { loadConfig } from '../config/load.ts'
 import type { ExternalDependency, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
-import { type FileOptions, toLoadOptions } from './options.ts'
-import type { GraphFormat } from './program.ts'
+import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
+
+/*
+ * The formats of the graph contain names, kinds and conditions only, so no secrets. Arrows lead from a dependency to its
+ * dependent. All texts end with a newline.
+ */
 
 const renderers = { text: renderText, mermaid: renderMermaid, dot: renderDot, json: renderJson }
 
-/** `graph`: prints the dependency graph of what would run (O-8). */
 export async function graph(typed: FileOptions, format: GraphFormat): Promise<number> {
   process.stdout.write(renderers[format](loadConfig(toLoadOptions(typed))))
   return 0
 }
 
-/** `validate`: throws a ConfigError for a bad file, prints the start order of a good one (O-7). */
+/** Prints the start order. Rejects with a ConfigError for an invalid file. */
 export async function validate(typed: FileOptions): Promise<number> {
   const config = loadConfig(toLoadOptions(typed))
-  const processes = withoutInstances(config)
-  const byName = new Map(processes.map((process) => [process.name, process]))
-  const lines = startOrder(processes).flatMap((name, index) => {
-    const process = byName.get(name)
-    return process === undefined
-      ? []
-      : [`${index + 1}. ${titleOf(process)}${describeDependencies(process, config.external)}`]
+  const nodes = withoutInstances(config)
+  const byName = new Map(nodes.map((node) => [node.name, node]))
+  const lines = startOrder(nodes).flatMap((name, index) => {
+    const node = byName.get(name)
+    return node === undefined ? [] : [`${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`]
   })
   process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
   return 0
 }
 
-/*
- * The graph of a configuration in the forms of O-8. Names, kinds and conditions only: nothing that could be a secret. Arrows
- * go the way of starting, from a dependency to its dependent. All texts end with a newline.
- */
-
-/** A process of the file, with all of its instances that are to run. */
-interface GroupNode extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'usesExternal'> {
-  /** Names; empty if it has no more than one. */
+/** A process of the file with all of its instances. */
+interface Node extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'usesExternal'> {
+  /** Names; empty if there is only one. */
   readonly instances: readonly string[]
 }
 
-/** The graph with the instances of a process as one: they all wait for the same. In the order of the file. */
-export function withoutInstances({ processes }: ResolvedConfig): readonly GroupNode[] {
+/** Merges the instances of a process, which all have the same dependencies. In the order of the file. */
+function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
   const members = new Map<string, readonly ResolvedProcess[]>()
   for (const process of processes) {
     members.set(process.configName, [...(members.get(process.configName) ?? []), process])
@@ -64,74 +60,73 @@ export function withoutInstances({ processes }: ResolvedConfig): readonly GroupN
   })
 }
 
-/** One block for each rank: what stands in one starts at the same time. */
+/** One block for each rank; the processes of a rank start at the same time. */
 export function renderText(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
-  const width = Math.max(...nodes.map((process) => labelOf(process).length))
-  const byName = new Map(nodes.map((process) => [process.name, process]))
+  const width = Math.max(...nodes.map((node) => labelOf(node).length))
+  const byName = new Map(nodes.map((node) => [node.name, node]))
   const lines = startRanks(nodes).flatMap((rank, index) =>
     rank.map((name, place) => {
-      const process = byName.get(name)
+      const node = byName.get(name)
+      const label = node === undefined ? name : labelOf(node)
+      const dependencies = node === undefined ? '' : describeDependencies(node, config.external)
       const number = place === 0 ? String(index + 1) : ''
-      const label = process === undefined ? name : labelOf(process)
-      const waits = process === undefined ? '' : describeDependencies(process, config.external)
-      return `${number.padStart(3)}  ${waits === '' ? label : label.padEnd(width) + waits}`
+      return `${number.padStart(3)}  ${dependencies === '' ? label : label.padEnd(width) + dependencies}`
     }),
   )
   return `${lines.join('\n')}\n`
 }
 
-function labelOf(process: GroupNode): string {
-  return process.kind === 'task' ? `${titleOf(process)} (task)` : titleOf(process)
+function labelOf(node: Node): string {
+  return node.kind === 'task' ? `${titleOf(node)} (task)` : titleOf(node)
 }
 
-/** Its name, and how many there are of it. */
-export function titleOf({ name, instances }: GroupNode): string {
+function titleOf({ name, instances }: Node): string {
   return instances.length === 0 ? name : `${name} ×${instances.length}`
 }
 
-/** What a process waits for, as in ` ← store (ready), migrate (completed_successfully)`; empty if it waits for nothing. */
+/** As in ` ← store (ready), migrate (completed_successfully)`; empty without dependencies. */
 export function describeDependencies(
-  process: Pick<GroupNode, 'dependsOn' | 'usesExternal'>,
+  node: Pick<Node, 'dependsOn' | 'usesExternal'>,
   broker: ExternalDependency,
 ): string {
-  const waits = process.dependsOn.map(({ name, condition }) => `${name} (${condition})`)
-  if (waitsForOutsideBroker(process, broker)) waits.push(`the MQTT broker at ${formatSocketAddress(broker)}`)
-  return waits.length === 0 ? '' : ` ← ${waits.join(', ')}`
+  const dependencies = node.dependsOn.map(({ name, condition }) => `${name} (${condition})`)
+  if (usesExternalBroker(node, broker)) dependencies.push(`the MQTT broker at ${formatSocketAddress(broker)}`)
+  return dependencies.length === 0 ? '' : ` ← ${dependencies.join(', ')}`
 }
 
-function waitsForOutsideBroker(process: Pick<GroupNode, 'usesExternal'>, broker: ExternalDependency): boolean {
-  return process.usesExternal && broker.providedBy === null
+function usesExternalBroker({ usesExternal }: Pick<Node, 'usesExternal'>, { providedBy }: ExternalDependency): boolean {
+  return usesExternal && providedBy === null
 }
 
-/** For GitHub, GitLab and mermaid.live. Tasks have round ends, the broker that is none of the processes is a cylinder. */
+/** For GitHub, GitLab and mermaid.live. Tasks are rounded; a broker that is not one of the processes is a cylinder. */
 export function renderMermaid(config: ResolvedConfig): string {
   const processes = withoutInstances(config)
-  const ids = new Map(processes.map((process, index) => [process.name, `p${index}`]))
-  const nodes = processes.map((process) => {
-    const title = titleOf(process)
-    return `  ${ids.get(process.name)}${process.kind === 'task' ? `(["${title}"])` : `["${title}"]`}`
+  const ids = new Map(processes.map(({ name }, index) => [name, `p${index}`]))
+  const nodes = processes.map((node) => {
+    const title = titleOf(node)
+    return `  ${ids.get(node.name)}${node.kind === 'task' ? `(["${title}"])` : `["${title}"]`}`
   })
   const edges = edgesOf(config).map(
     ({ from, to, label }) => `  ${ids.get(from) ?? 'broker'} -->|${label}| ${ids.get(to)}`,
   )
-  const broker = hasOutsideBroker(config) ? [`  broker[("${brokerLabel(config)}")]`] : []
+  const broker = externalBrokers(config).map((name) => `  broker[("${name}")]`)
   return `${['flowchart LR', ...nodes, ...broker, ...edges].join('\n')}\n`
 }
 
 /** For Graphviz. */
 export function renderDot(config: ResolvedConfig): string {
-  const nodes = withoutInstances(config).map((process) => {
-    const title = titleOf(process) === process.name ? [] : [`label="${titleOf(process)}"`]
-    const attributes = [...title, ...(process.kind === 'task' ? ['style=rounded'] : [])]
-    return `  "${process.name}"${attributes.length === 0 ? '' : ` [${attributes.join(', ')}]`};`
+  const nodes = withoutInstances(config).map((node) => {
+    const title = titleOf(node) === node.name ? [] : [`label="${titleOf(node)}"`]
+    const attributes = [...title, ...(node.kind === 'task' ? ['style=rounded'] : [])]
+    return `  "${node.name}"${attributes.length === 0 ? '' : ` [${attributes.join(', ')}]`};`
   })
-  const broker = hasOutsideBroker(config) ? [`  "${brokerLabel(config)}" [shape=cylinder];`] : []
+  const broker = externalBrokers(config).map((name) => `  "${name}" [shape=cylinder];`)
   const edges = edgesOf(config).map(({ from, to, label }) => `  "${from}" -> "${to}" [label="${label}"];`)
   return `${['digraph processes {', '  rankdir=LR;', '  node [shape=box];', ...nodes, ...broker, ...edges, '}'].join('\n')}\n`
 }
 
-/** For programs: `start_order` holds one list for each rank; `instances` are the names of the processes of one with `replicas`. */
+/** For programs: `start_order` holds one list for each rank, `instances` the names of the instances of a process with `replicas`. */
 export function renderJson(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
   const processes = nodes.map(({ name, kind, instances, dependsOn, usesExternal }) => ({
@@ -147,18 +142,20 @@ export function renderJson(config: ResolvedConfig): string {
 }
 
 function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; label: string }[] {
-  return withoutInstances(config).flatMap((process) => [
-    ...process.dependsOn.map(({ name, condition }) => ({ from: name, to: process.name, label: condition })),
-    ...(waitsForOutsideBroker(process, config.external)
-      ? [{ from: brokerLabel(config), to: process.name, label: 'accepts connections' }]
+  return withoutInstances(config).flatMap((node) => [
+    ...node.dependsOn.map(({ name, condition }) => ({ from: name, to: node.name, label: condition })),
+    ...(usesExternalBroker(node, config.external)
+      ? [{ from: brokerLabel(config), to: node.name, label: 'accepts connections' }]
       : []),
   ])
 }
 
-function hasOutsideBroker(config: ResolvedConfig): boolean {
-  return config.processes.some((process) => waitsForOutsideBroker(process, config.external))
+/** The label of the broker, if a process uses one that is not one of the processes. */
+function externalBrokers(config: ResolvedConfig): readonly string[] {
+  const isUsed = config.processes.some((process) => usesExternalBroker(process, config.external))
+  return isUsed ? [brokerLabel(config)] : []
 }
 
-function brokerLabel(config: ResolvedConfig): string {
-  return `MQTT broker ${formatSocketAddress(config.external)}`
+function brokerLabel({ external }: ResolvedConfig): string {
+  return `MQTT broker ${formatSocketAddress(external)}`
 }

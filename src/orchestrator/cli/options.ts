@@ -1,9 +1,9 @@
+import { UsageError } from '../config/errors.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
-import { UsageError } from '../config/errors.ts'
 
-/** What every command that reads the file understands, as it was typed. */
+/** Options of every command that reads the file, as typed. */
 export interface FileOptions {
   readonly config: string
   readonly only: readonly string[]
@@ -11,14 +11,33 @@ export interface FileOptions {
   readonly mqttBroker?: string
 }
 
-/** What only `run` understands. */
 export interface RunOptions {
   readonly logFormat: 'text' | 'json'
+  /** `--log-format text` was given: JSON records of the processes become readable on pipes too. */
+  readonly forceReadable: boolean
   readonly abortOnExit: boolean
   readonly exitCodeFrom: string | null
 }
 
-/** The typed options as the configuration is loaded with them. Throws a UsageError for a bad broker address. */
+export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
+export type ExportEngine = (typeof exportEngines)[number]
+
+export interface ExportOptions {
+  /** Folder to write to; default: stdout. */
+  readonly output?: string
+  /** Prefix of generated names; default: the name of the configuration's folder. */
+  readonly name?: string
+  /** Default: `NAME:latest`. */
+  readonly image?: string
+}
+
+export const graphFormats = ['text', 'mermaid', 'dot', 'json'] as const
+export type GraphFormat = (typeof graphFormats)[number]
+
+export const shells = ['bash', 'zsh', 'fish'] as const
+export type Shell = (typeof shells)[number]
+
+/** Throws a UsageError for an invalid broker address. */
 export function toLoadOptions(typed: FileOptions, exitCodeFrom: string | null = null): LoadOptions {
   const { config, only, disable, mqttBroker } = typed
   return {
@@ -37,17 +56,10 @@ function brokerAddress(typed: string): SocketAddress {
   throw new UsageError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
 }
 
-export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
-export type ExportEngine = (typeof exportEngines)[number]
-
-export interface ExportOptions {
-  /** Folder to write to; null: all goes to stdout. */
-  readonly output: string | null
-  /** Begins the names of what is made; null: the name of the configuration's folder. */
-  readonly name: string | null
-  /** The image of the containers; null: `NAME:latest`. */
-  readonly image: string | null
+/** NO_COLOR wins over FORCE_COLOR (Node itself does it the other way round); without both, a terminal decides. */
+export function showsColour(stream: NodeJS.WriteStream): boolean {
+  const { NO_COLOR = '', FORCE_COLOR } = process.env
+  if (NO_COLOR !== '') return false
+  if (FORCE_COLOR !== undefined) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false'
+  return stream.isTTY && stream.hasColors()
 }
-
-export const shells = ['bash', 'zsh', 'fish'] as const
-export type Shell = (typeof shells)[number]

@@ -35,9 +35,7 @@ test('instances are stopped and started by the name they have in common or one b
   expect((await program.run('start', 'worker#2')).stdout).toMatch(/^worker#2 +running/m)
   expect((await (await rig.nextStart('worker')).environment())['PONIX_REPLICA']).toBe('2')
   expect(await states()).toEqual({ web: 'running', 'worker#1': 'stopped', 'worker#2': 'running' })
-  expect((await program.run('stop', 'worker#3')).stderr).toMatch(
-    /there is no process "worker#3"; did you mean "worker#/,
-  )
+  expect((await program.run('stop', 'worker#3')).stderr).toMatch(/unknown process "worker#3"; did you mean "worker#/)
 
   write(3)
   expect((await program.run('reload')).stdout).toBe('added: worker#3\n')

@@ -33,7 +33,7 @@ describe('the reporter (O-32)', () => {
 
   it('shows quoted lines each under the prefix', async () => {
     expect((await report({}, [failed])).split('\n')).toEqual([
-      '[orchestrator] store: failed for good: broke; the last lines it wrote:',
+      '[orchestrator] store: failed permanently: broke; its last output:',
       '[orchestrator]   | one',
       '[orchestrator]   | ',
       '[orchestrator]   | two',
@@ -43,7 +43,7 @@ describe('the reporter (O-32)', () => {
 
   it('colours what is bad on a terminal, and says the same', async () => {
     const text = await report({ colour: true }, [started, failed])
-    expect(text).toContain('\u001b[31mstore: failed for good')
+    expect(text).toContain('\u001b[31mstore: failed permanently')
     expect(stripVTControlCharacters(text)).toBe(await report({}, [started, failed]))
   })
 
@@ -85,7 +85,7 @@ describe('the reporter (O-32)', () => {
     await drained
     const kept = written.length
     reporter.event({ ...started, pid: 7 })
-    expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were lost`)
+    expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were dropped`)
   })
 
   it('is silent once its output is gone', async () => {

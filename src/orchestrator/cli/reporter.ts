@@ -4,24 +4,23 @@ import type { SupervisorEvent } from '../supervisor/events.ts'
 import { linePrefix, prefixWidth } from '../supervisor/output/line-writers.ts'
 
 const name = 'orchestrator'
-/** With this much not taken by whoever reads, messages are dropped and counted rather than kept. */
+/** Up to this much waits for a slow reader; further messages are dropped and counted. */
 const fullBytes = 1024 * 1024
 
 export interface ReporterOptions {
   readonly output: Writable
   readonly logFormat: 'text' | 'json'
   readonly colour: boolean
-  /** Of the processes: the prefix is padded to the same width as theirs. */
+  /** Of the processes; the prefixes of all lines have the same width. */
   readonly names: readonly string[]
 }
 
 export interface Reporter {
   readonly event: (event: SupervisorEvent) => void
-  /** Something of the command line's own. */
   readonly warn: (message: string) => void
 }
 
-/** `fields` go with the text where machines read. */
+/** `fields` are part of JSON records only. */
 type Log = (level: Level, text: string, fields: Fields) => void
 interface Fields {
   readonly event?: SupervisorEvent
@@ -29,10 +28,7 @@ interface Fields {
 }
 type Write = (line: string) => void
 
-/**
- * Writes what happens: prefixed lines for people, or pino's JSON, for which alone pino is loaded. Never throws, never waits
- * for a reader.
- */
+/** Writes events as prefixed lines, or as pino's JSON. Never throws and never waits for a reader. */
 export async function createReporter(options: ReporterOptions): Promise<Reporter> {
   const { output } = options
   let dropped = 0
@@ -46,7 +42,7 @@ export async function createReporter(options: ReporterOptions): Promise<Reporter
     if (dropped === 0 || output.writableLength > fullBytes) return
     const count = dropped
     dropped = 0
-    log('warn', `${count} messages of the orchestrator were lost: nobody read them`, { dropped: count })
+    log('warn', `${count} messages of the orchestrator were dropped: the reader was too slow`, { dropped: count })
   }
   return {
     event: (event) => {
@@ -66,7 +62,7 @@ async function jsonLog(write: Write): Promise<Log> {
 
 const colours = { info: null, warn: 33, error: 31 } as const
 
-/** One line becomes a prefixed line, and one more for each that it quotes. */
+/** Each line of the message, and each quoted line of output, gets the prefix. */
 function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   const plainPrefix = linePrefix(name, prefixWidth([...names, name]), null)
   const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
@@ -74,9 +70,9 @@ function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   return (level, text, fields) => {
     const sgr = colour ? colours[level] : null
     const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
-    const said = text.split('\n').map(paint)
+    const own = text.split('\n').map(paint)
     const quoted = lastLinesOf(fields).map((line) => `  | ${line}${reset}`)
-    write([...said, ...quoted].map((line) => `${prefix}${line}\n`).join(''))
+    write([...own, ...quoted].map((line) => `${prefix}${line}\n`).join(''))
   }
 }
 

@@ -57,7 +57,7 @@ describe('run (O-1)', () => {
         '[orchestrator] a: exited with code 3 after …',
         '[orchestrator] a: restarts in … (attempt 1 of 1)',
         '[orchestrator] a: started again (…)',
-        expect.stringMatching(/^\[orchestrator\] a: failed for good: /),
+        expect.stringMatching(/^\[orchestrator\] a: failed permanently: /),
       ]),
     )
   })
@@ -121,7 +121,7 @@ describe('run (O-1)', () => {
     const { code, stderr } = await start({ silent, user: line('true', { depends_on: ['silent'] }) }).outcome
     expect(code).toBe(1)
     expect(stderr).toMatch(
-      /\[orchestrator\] silent: failed for good: .*the last lines it wrote:\n\[orchestrator\] {3}\| almost\n/,
+      /\[orchestrator\] silent: failed permanently: .*its last output:\n\[orchestrator\] {3}\| almost\n/,
     )
   })
 
@@ -205,7 +205,7 @@ describe('readers of the output (O-31)', () => {
     const running = start({ a: line('while :; do echo noise; echo noise >&2; sleep 0.05; done'), b: sleeper })
     await running.seen(/noise/)
     running.child.stdout?.destroy()
-    await running.seen(/stdout cannot be written to/)
+    await running.seen(/cannot write to stdout/)
     running.child.stderr?.destroy()
     running.signal('SIGTERM')
     expect((await running.outcome).code).toBe(0)

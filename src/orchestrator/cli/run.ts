@@ -1,44 +1,43 @@
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { messageOf } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
-import type { ResolvedControl } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import type { ControlServer } from '../control/server.ts'
-import { ControlTarget, type Controllable } from '../control/target.ts'
+import { ControlTarget } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
-import { runFolder, type RunFolder } from '../supervisor/guard/run-folder.ts'
 import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { describeNeededRestart } from './control-commands.ts'
-import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
+import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
-import { messageOf } from '../config/errors.ts'
 
-/** After a kill nothing is waited for longer than this. */
-const killedMs = 2000
-/** The last lines may still be on their way to a reader that takes them. */
-const flushMs = 1000
+/** The longest wait for the end of the processes after a kill. */
+const KILL_TIMEOUT_MS = 2000
+/** The longest wait for a reader of the last lines. */
+const FLUSH_TIMEOUT_MS = 1000
 
-/** `run`: supervises until everything has ended or was stopped, then ends this program with the exit code (O-1). */
+/** Supervises until all processes have ended or were stopped, then exits with the exit code. */
 export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
   const load = () => loadConfig(toLoadOptions(typed, options.exitCodeFrom))
   const config = load()
-  const { stdout, stderr } = process
+  const { stdout, stderr, env: environment, pid } = process
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
-  const names = config.processes.map((process) => process.name)
+  const names = config.processes.map(({ name }) => name)
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
-  const folder = runFolder(config.path, process.env)
+  const folder = runFolder(config.path, environment)
+  const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
   const guard = await RunLock.acquire({
     folder,
     configPath: config.path,
-    socketPath: socketOf(config.control, folder),
+    socketPath,
     guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
     warn: reporter.warn,
   })
-  const { env: environment, pid } = process
   const systemd = new SystemdNotifier({
     environment,
     pid,
@@ -49,25 +48,19 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     reporter.event(event)
     systemd.event(event)
   }
-  const supervisor = new Supervisor(config, {
-    ...options,
-    guard,
-    output: { stdout, stderr },
-    colour,
-    onEvent,
-  })
+  const supervisor = new Supervisor(config, { ...options, guard, output: { stdout, stderr }, colour, onEvent })
   const target = new ControlTarget(supervisor, {
     load,
     control: config.control,
     onReload: systemd.reloading,
-    // What has changed is told as an event.
+    // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {
       systemd.reloaded(problem)
-      if (problem !== null) reporter.warn(`the configuration stays as it was: ${problem}`)
+      if (problem !== null) reporter.warn(`reload rejected, the configuration stays unchanged: ${problem}`)
       if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
     },
   })
-  const http = await openHttp(target, config.control, onEvent).catch(async (error: unknown) => {
+  const http = await listenHttp(target, config.control?.http ?? null, onEvent).catch(async (error: unknown) => {
     await guard.release()
     throw error
   })
@@ -81,55 +74,41 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     underNpm: isUnderNpm(environment, pid),
     now: () => performance.now(),
   })
-  killChildrenOnMistakes(supervisor)
+  // An internal error must not leave children behind.
+  process.on('uncaughtExceptionMonitor', () => supervisor.kill())
   const ended = supervisor.run()
-  const socket = openSocket(target, socketOf(config.control, folder), reporter.warn)
-  const killed = signals.forced.then(() => Promise.race([ended, delay(killedMs)]))
+  const socket = listenSocket(target, socketPath, reporter.warn)
+  const killed = signals.forced.then(() => Promise.race([ended, delay(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
-  // What may still live after a kill is left to the guard.
   http?.close()
   void socket.then((server) => server?.close())
+  // Without an ending some process may still run: then the guard ends it.
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }
 
-/** Whether npm is in our process group. The leader of a group is a shell's own job: whatever npm there is above that shell gets no Ctrl-C. */
+/** Whether npm is in our process group. A group leader is a job of a shell: an npm above that shell gets no Ctrl-C. */
 function isUnderNpm(environment: NodeJS.ProcessEnv, pid: number): boolean {
   return environment['npm_command'] !== undefined && groupOf(pid) !== pid
 }
 
-function showsColour(stream: NodeJS.WriteStream): boolean {
-  return stream.isTTY && stream.hasColors()
-}
-
-/** A mistake in this program must not leave children behind. */
-function killChildrenOnMistakes(supervisor: Supervisor): void {
-  process.on('uncaughtExceptionMonitor', () => supervisor.kill())
-}
-
 async function flushed(stream: Writable): Promise<void> {
   if (stream.writableLength === 0 || stream.destroyed || stream.errored !== null) return
-  await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), delay(flushMs)])
+  await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), delay(FLUSH_TIMEOUT_MS)])
 }
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Where the commands find this run; null if it takes none. */
-export function socketOf(control: ResolvedControl | null, folder: RunFolder): string | null {
-  return control === null ? null : (control.socketPath ?? folder.socketPath)
-}
-
-/** The control API over TCP, if the file asks for it. Rejects with a ListenError if it cannot be had. */
-export async function openHttp(
-  target: Controllable,
-  control: ResolvedControl | null,
+/** The control API over TCP, if the file configures it. Rejects with a ListenError. */
+async function listenHttp(
+  target: ControlTarget,
+  http: Parameters<typeof ControlServer.onHttp>[1] | null,
   onEvent: (event: SupervisorEvent) => void,
 ): Promise<ControlServer | null> {
-  const http = control?.http ?? null
   if (http === null) return null
   const { ControlApi, ControlServer } = await loadServer()
   const server = await ControlServer.onHttp(new ControlApi(target), http)
@@ -138,9 +117,9 @@ export async function openHttp(
   return server
 }
 
-/** The control API for the commands. Supervision goes on without it, if it cannot be had. */
-export async function openSocket(
-  target: Controllable,
+/** The control API for the commands. Without a socket supervision continues. */
+async function listenSocket(
+  target: ControlTarget,
   path: string | null,
   warn: (message: string) => void,
 ): Promise<ControlServer | null> {
@@ -149,16 +128,13 @@ export async function openSocket(
     const { ControlApi, ControlServer } = await loadServer()
     return await ControlServer.onSocket(new ControlApi(target), path)
   } catch (error) {
-    warn(`there is no control socket, so status, logs and the like will not work: ${messageOf(error)}`)
+    warn(`no control socket, so "status", "logs" and the other commands do not work: ${messageOf(error)}`)
     return null
   }
 }
 
-/** Not before it is needed: the first children are to be on their way. */
+/** Loaded late, because the first children start before it is needed. */
 async function loadServer() {
-  const [{ ControlApi }, { ControlServer }] = await Promise.all([
-    import('../control/api.ts'),
-    import('../control/server.ts'),
-  ])
-  return { ControlApi, ControlServer }
+  const [api, server] = await Promise.all([import('../control/api.ts'), import('../control/server.ts')])
+  return { ...api, ...server }
 }

@@ -1,18 +1,17 @@
 import type { StopReason } from '../supervisor/events.ts'
 
-/** What signals act upon. */
-export interface Stoppable {
+export interface SignalTarget {
   stop(reason: StopReason): void
   kill(): void
   reload(): void
 }
 
 export interface SignalOptions {
-  /** A person sits at a terminal: SIGHUP means that it was closed. */
+  /** The program runs at a terminal: SIGHUP means that the terminal was closed. */
   readonly terminal: boolean
-  /** npm or npx is in our process group, and passes on the signals that it gets. */
+  /** npm or npx is in our process group and forwards the signals that it gets. */
   readonly underNpm: boolean
-  /** Milliseconds, from any origin; for tests. */
+  /** Milliseconds, from any origin. */
   readonly now: () => number
 }
 
@@ -22,23 +21,23 @@ type StopSignal = keyof typeof numbers
 export interface SignalHandling {
   /** Resolves when a second signal has killed everything. */
   readonly forced: Promise<void>
-  /** 128 and the number of that second signal, as shells have it; null without one. */
+  /** 128 plus the number of the second signal, as in shells; null without one. */
   forcedExitCode(): number | null
-  /** Gives the signals back. */
+  /** Removes the handlers. */
   dispose(): void
 }
 
 /**
- * npm passes on the SIGINT or SIGTERM that the terminal, or whoever stops a whole group, has sent to us already: one press
- * arrives twice. The second time is npm's, however late a busy machine makes it; after so many milliseconds it is not.
+ * npm forwards a SIGINT or SIGTERM that the terminal has already sent to the whole process group, so one Ctrl-C arrives
+ * twice. On a busy machine the second one may be late; after this time it is a signal of its own.
  */
-const echoMs = 5000
+const ECHO_MS = 5000
 
 /**
- * Gives SIGINT, SIGTERM and SIGHUP their meaning (O-37): the first SIGINT or SIGTERM stops in
- * order, a second kills at once; SIGHUP reloads, but from a terminal, where it means that the terminal was closed.
+ * The first SIGINT or SIGTERM stops in order, the second one kills immediately. SIGHUP reloads; at a terminal it stops, because
+ * there it means that the terminal was closed.
  */
-export function handleSignals(target: Stoppable, options: SignalOptions): SignalHandling {
+export function handleSignals(target: SignalTarget, options: SignalOptions): SignalHandling {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
   let echoed = !options.underNpm
   let exitCode: number | null = null
@@ -48,12 +47,10 @@ export function handleSignals(target: Stoppable, options: SignalOptions): Signal
   const onSignal = (signal: StopSignal): void => {
     if (signal === 'SIGHUP' && !options.terminal) {
       target.reload()
-      return
-    }
-    if (first === null) {
+    } else if (first === null) {
       first = { signal, at: options.now() }
       target.stop({ type: 'signal', signal })
-    } else if (!echoed && signal === first.signal && options.now() - first.at < echoMs) {
+    } else if (!echoed && signal === first.signal && options.now() - first.at < ECHO_MS) {
       echoed = true
     } else {
       exitCode = 128 + numbers[signal]

@@ -92,7 +92,7 @@ describe('under systemd (O-40)', () => {
     const said = socket.messages.flatMap((message) => message.split('\n'))
     expect(said.indexOf('READY=1')).toBeGreaterThan(said.indexOf('RELOADING=1'))
     expect(said).toContain(
-      'STATUS=ready; reload refused: commonplace.json:1:21: processes.a.command: is missing; expected a program name or path',
+      'STATUS=ready; reload rejected: commonplace.json:1:21: processes.a.command: is missing; expected a program name or path',
     )
     program.writeConfig({ processes: { a: sleeper } })
     running.signal('SIGHUP')
@@ -149,13 +149,13 @@ describe('under systemd (O-40)', () => {
       { a: gatedBy('gate-2'), b: sleeper },
       { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') },
     )
-    await running.seen(/systemd cannot be told how things are: /)
+    await running.seen(/cannot notify systemd: /)
     open('gate-2')
     await running.seen(/all 2 processes are ready/)
     running.signal('SIGTERM')
     const { code, stderr } = await running.outcome
     expect(code).toBe(0)
-    expect(stderr.match(/systemd cannot be told/g)).toHaveLength(1)
+    expect(stderr.match(/cannot notify systemd/g)).toHaveLength(1)
   })
 
   it('a systemd-notify that is missing, or hangs, disturbs nothing', async () => {
@@ -170,7 +170,7 @@ describe('under systemd (O-40)', () => {
     expect((await running.outcome).code).toBe(0)
     const without = start({ a: { command: '/bin/sleep', args: ['1000'] } }, { NOTIFY_SOCKET: '/nowhere', PATH: bin })
     rmSync(join(bin, 'systemd-notify'))
-    await without.seen(/systemd cannot be told how things are: .*systemd-notify/)
+    await without.seen(/cannot notify systemd: .*systemd-notify/)
     without.signal('SIGTERM')
     expect((await without.outcome).code).toBe(0)
   })
@@ -207,12 +207,12 @@ describe('a notifier (O-40)', () => {
     notifier.reloaded('it is bad:\nvery bad')
     notifier.reloading()
     notifier.reloaded('this one too')
-    await socket.heard('STATUS=ready; reload refused: this one too')
+    await socket.heard('STATUS=ready; reload rejected: this one too')
     await notifier.close()
     expect(socket.messages).toEqual([
       'STATUS=ready\nREADY=1',
-      expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=ready; reload refused: it is bad:$/),
-      'READY=1\nSTATUS=ready; reload refused: this one too',
+      expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=ready; reload rejected: it is bad:$/),
+      'READY=1\nSTATUS=ready; reload rejected: this one too',
     ])
   })
 

@@ -1,136 +1,137 @@
 import { execa } from 'execa'
-import type { ResolvedProcess } from '../config/resolved.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import { LONGEST_TIMER_MS, sleep } from '../supervisor/timers.ts'
 
-/** `systemd-notify` itself waits 5 seconds for the manager to have read what it sent. */
-const sayTimeoutMs = 10_000
-/** The last word is waited for no longer than this. */
-const flushMs = 2000
+/** `systemd-notify` itself waits 5 seconds for the manager to read its message. */
+const SEND_TIMEOUT_MS = 10_000
+/** `close` waits no longer than this. */
+const FLUSH_MS = 2000
+/** Number of names in the status of a graph that is not ready. */
+const MAX_NAMES = 3
+
+type Processes = () => readonly { readonly name: string; readonly readinessProbe: unknown }[]
 
 export interface NotifierOptions {
-  /** The orchestrator's own: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID and PATH are looked at. */
+  /** Of the orchestrator: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID and PATH are read. */
   readonly environment: NodeJS.ProcessEnv
-  /** Those that the graph has now. */
-  readonly processes: () => readonly Pick<ResolvedProcess, 'name' | 'readinessProbe'>[]
+  /** The current processes of the graph. */
+  readonly processes: Processes
   /** Of the orchestrator. */
   readonly pid: number
-  /** Called once at most, however often systemd cannot be told. */
+  /** Called at most once, for the first failed notification. */
   readonly warn: (message: string) => void
 }
 
 /**
- * Tells systemd how the graph is (O-40): READY=1 when all of it is ready, STOPPING=1, STATUS=, and WATCHDOG=1 at half of the
- * time that the watchdog allows. Node cannot write to a datagram socket, the program `systemd-notify` can. Whatever goes
- * wrong with that is said once, and supervision goes on.
+ * Notifies systemd of the state of the graph: READY=1 when all of it is ready, STOPPING=1, RELOADING=1, STATUS=, and WATCHDOG=1
+ * at half of the watchdog's time. It runs `systemd-notify`, because Node cannot write to a datagram socket. Failures never
+ * affect supervision.
  */
 export class SystemdNotifier {
   readonly #options: NotifierOptions
-  readonly #isAsked: boolean
+  readonly #isEnabled: boolean
   readonly #status: GraphStatus
   readonly #watchdog: NodeJS.Timeout | null
-  /** What is to be said, each at one time; of a name that is in the last already the new value counts, so this never grows. */
+  /** Messages to send, each a set of assignments. A new value replaces an older one of the last message, so the queue stays short. */
   readonly #queue: Map<string, string>[] = []
-  #saidStatus = ''
-  /** READY=1 was said, and no STOPPING=1: before and after that a reload is a part of the start, or of the stop. */
+  #sentStatus = ''
+  /** READY=1 was sent, and no STOPPING=1. Otherwise a reload is part of the start or of the stop. */
   #isUp = false
   #isReloading = false
-  /** Why the last reload changed nothing; in the status from then on. */
+  /** Why the last reload changed nothing; part of the status. */
   #problem: string | null = null
-  #talking: Promise<void> | null = null
+  #sending: Promise<void> | null = null
   #warned = false
 
   constructor(options: NotifierOptions) {
     const { environment, processes, pid } = options
     this.#options = options
-    this.#isAsked = (environment['NOTIFY_SOCKET'] ?? '') !== ''
+    this.#isEnabled = (environment['NOTIFY_SOCKET'] ?? '') !== ''
     this.#status = new GraphStatus(processes)
-    const everyMs = this.#isAsked ? watchdogIntervalMs(environment, pid) : null
-    this.#watchdog = everyMs === null ? null : setInterval(() => this.#say({ WATCHDOG: '1' }), everyMs).unref()
+    const periodMs = this.#isEnabled ? watchdogIntervalMs(environment, pid) : null
+    this.#watchdog = periodMs === null ? null : setInterval(() => this.#enqueue({ WATCHDOG: '1' }), periodMs).unref()
   }
 
   readonly event = (event: SupervisorEvent): void => {
-    if (!this.#isAsked) return
+    if (!this.#isEnabled) return
     this.#status.apply(event)
-    this.#sayStatus()
-    if (event.type === 'all_ready') this.#say({ READY: '1' })
-    if (event.type === 'stopping') this.#say({ STOPPING: '1' })
+    this.#enqueueStatus()
+    if (event.type === 'all_ready') this.#enqueue({ READY: '1' })
+    if (event.type === 'stopping') this.#enqueue({ STOPPING: '1' })
     if (event.type === 'all_ready' || event.type === 'stopping') this.#isUp = event.type === 'all_ready'
   }
 
-  /** The file is read again: `systemctl reload` waits until that is over. */
+  /** A reload begins: `systemctl reload` waits until `reloaded`. */
   readonly reloading = (): void => {
-    if (!this.#isAsked || !this.#isUp || this.#isReloading) return
+    if (!this.#isEnabled || !this.#isUp || this.#isReloading) return
     this.#isReloading = true
-    // Still to be said: then it holds for this reload too.
-    if (this.#queue.some((words) => words.has('RELOADING'))) return
-    // On Linux this is CLOCK_MONOTONIC, by which systemd tells this reload from one before.
-    this.#say({ RELOADING: '1', MONOTONIC_USEC: String(process.hrtime.bigint() / 1000n) })
+    // A RELOADING=1 that is not sent yet covers this reload too.
+    if (this.#queue.some((message) => message.has('RELOADING'))) return
+    // On Linux hrtime is CLOCK_MONOTONIC, with which systemd distinguishes reloads.
+    this.#enqueue({ RELOADING: '1', MONOTONIC_USEC: String(process.hrtime.bigint() / 1000n) })
   }
 
-  /** That is over; `problem` says why nothing has changed, if that is so. */
+  /** `problem`: why nothing has changed. */
   readonly reloaded = (problem: string | null): void => {
-    if (!this.#isAsked) return
+    if (!this.#isEnabled) return
     this.#problem = problem
-    this.#sayStatus()
-    if (this.#isReloading && this.#isUp) this.#say({ READY: '1' })
+    this.#enqueueStatus()
+    if (this.#isReloading && this.#isUp) this.#enqueue({ READY: '1' })
     this.#isReloading = false
   }
 
-  /** Resolves when the last word is said, or cannot be; never later than 2 seconds. Nothing is said afterwards. */
+  /** Resolves when the queue is sent, after 2 seconds at the latest. */
   async close(): Promise<void> {
     if (this.#watchdog !== null) clearInterval(this.#watchdog)
-    if (this.#talking === null) return
+    if (this.#sending === null) return
     const over = new AbortController()
-    const said = this.#talking.then(() => over.abort())
-    await Promise.race([said, sleep(flushMs, over.signal)])
+    const sent = this.#sending.then(() => over.abort())
+    await Promise.race([sent, sleep(FLUSH_MS, over.signal)])
   }
 
-  #sayStatus(): void {
+  #enqueueStatus(): void {
     const [problem] = this.#problem?.split('\n') ?? []
-    const text = problem === undefined ? this.#status.text : `${this.#status.text}; reload refused: ${problem}`
-    if (text !== this.#saidStatus) this.#say({ STATUS: text })
-    this.#saidStatus = text
+    const text = problem === undefined ? this.#status.text : `${this.#status.text}; reload rejected: ${problem}`
+    if (text !== this.#sentStatus) this.#enqueue({ STATUS: text })
+    this.#sentStatus = text
   }
 
-  #say(assignments: Readonly<Record<string, string>>): void {
+  #enqueue(assignments: Readonly<Record<string, string>>): void {
     const last = this.#queue.at(-1)
-    // Of what comes at one time systemd takes the last: READY=1 would hide RELOADING=1, or the other way round.
+    // systemd applies only one of READY=1 and RELOADING=1 in a message, so these need two.
     const isApart = last !== undefined && (last.has('RELOADING') ? 'READY' in assignments : 'RELOADING' in assignments)
     if (last === undefined || isApart) this.#queue.push(new Map(Object.entries(assignments)))
     else for (const [name, value] of Object.entries(assignments)) last.set(name, value)
-    this.#talking ??= this.#talk()
+    this.#sending ??= this.#sendQueue()
   }
 
-  /** One after the other: systemd is to hear things in their order. */
-  async #talk(): Promise<void> {
-    // Whatever else the same moment brings goes with it.
+  /** Sends one message at a time, to keep their order. */
+  async #sendQueue(): Promise<void> {
+    // Assignments of the same turn share a message.
     await Promise.resolve()
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      await this.#tell(Array.from(next, ([name, value]) => `${name}=${value}`))
+      await this.#send(Array.from(next, ([name, value]) => `${name}=${value}`))
     }
-    this.#talking = null
+    this.#sending = null
   }
 
-  async #tell(words: readonly string[]): Promise<void> {
+  async #send(assignments: readonly string[]): Promise<void> {
     const { NOTIFY_SOCKET = '', PATH = '/usr/bin:/bin' } = this.#options.environment
-    const result = await execa('systemd-notify', words, {
+    const result = await execa('systemd-notify', assignments, {
       env: { NOTIFY_SOCKET, PATH },
       extendEnv: false,
       stdin: 'ignore',
-      timeout: sayTimeoutMs,
+      timeout: SEND_TIMEOUT_MS,
       reject: false,
     })
     if (!result.failed || this.#warned) return
     this.#warned = true
     const reason = result.stderr === '' ? result.shortMessage : result.stderr
-    this.#options.warn(
-      `systemd cannot be told how things are: ${reason ?? 'systemd-notify failed'}; going on without it`,
-    )
+    this.#options.warn(`cannot notify systemd: ${reason ?? 'systemd-notify failed'}; continuing without notifications`)
   }
 }
 
-/** Half of what the watchdog allows, in milliseconds; null if none watches over this process. */
+/** Half of the watchdog's time in milliseconds; null if no watchdog watches this process. */
 export function watchdogIntervalMs(environment: NodeJS.ProcessEnv, pid: number): number | null {
   const { WATCHDOG_USEC = '', WATCHDOG_PID = '' } = environment
   if (!/^\d+$/.test(WATCHDOG_USEC) || Number(WATCHDOG_USEC) === 0) return null
@@ -138,20 +139,14 @@ export function watchdogIntervalMs(environment: NodeJS.ProcessEnv, pid: number):
   return Math.min(LONGEST_TIMER_MS, Math.max(1, Math.floor(Number(WATCHDOG_USEC) / 2000)))
 }
 
-/** How many names a line has room for. */
-const shownNames = 3
-
-type Processes = readonly { readonly name: string; readonly readinessProbe: unknown }[]
-
-/** How far the graph is, in a few words; told by events alone. */
+/** The text of STATUS=, derived from events alone. */
 export class GraphStatus {
-  readonly #processes: () => Processes
+  readonly #processes: Processes
   readonly #ready = new Set<string>()
   #wasReady = false
   #stopping = false
 
-  /** `processes`: those that the graph has now. */
-  constructor(processes: () => Processes) {
+  constructor(processes: Processes) {
     this.#processes = processes
   }
 
@@ -175,11 +170,10 @@ export class GraphStatus {
     if (missing.length === 0) return 'ready'
     const count = `${names.length - missing.length} of ${names.length} ready`
     if (!this.#wasReady) return count
-    const more = missing.length > shownNames ? ', …' : ''
-    return `${count}; not ready: ${missing.slice(0, shownNames).join(', ')}${more}`
+    const more = missing.length > MAX_NAMES ? ', …' : ''
+    return `${count}; not ready: ${missing.slice(0, MAX_NAMES).join(', ')}${more}`
   }
 
-  /** Is ready only when it says so. */
   #isProbed(process: string): boolean {
     return this.#processes().some(({ name, readinessProbe }) => name === process && readinessProbe !== null)
   }

@@ -1,48 +1,39 @@
 import type { ProcessStatus, StatusAnswer } from './protocol.ts'
 
 interface Metric {
-  readonly name: string
   readonly type: 'gauge' | 'counter'
   readonly help: string
+  /** Null leaves the sample out. */
   readonly value: (process: ProcessStatus) => number | null
 }
 
-const METRICS: readonly Metric[] = [
-  {
-    name: 'ponix_process_ready',
-    type: 'gauge',
-    help: '1 if the process counts as ready.',
-    value: ({ ready }) => Number(ready),
-  },
-  {
-    name: 'ponix_process_restarts_total',
+const METRICS: Readonly<Record<string, Metric>> = {
+  ponix_process_ready: { type: 'gauge', help: '1 if the process is ready.', value: ({ ready }) => Number(ready) },
+  ponix_process_restarts_total: {
     type: 'counter',
     help: 'Starts after the first one.',
     value: ({ restarts }) => restarts,
   },
-  {
-    name: 'ponix_process_uptime_seconds',
+  ponix_process_uptime_seconds: {
     type: 'gauge',
-    help: 'Since the last start, while it runs.',
+    help: 'Time since the last start, while the process runs.',
     value: ({ uptime_ms }) => (uptime_ms === null ? null : uptime_ms / 1000),
   },
-  {
-    name: 'ponix_process_cpu_ratio',
+  ponix_process_cpu_ratio: {
     type: 'gauge',
-    help: 'Processor time of its group since the last look, as a part of one core.',
+    help: 'CPU time of the process group since the previous sample, as a fraction of one core.',
     value: ({ cpu_percent }) => (cpu_percent === null ? null : cpu_percent / 100),
   },
-  {
-    name: 'ponix_process_memory_bytes',
+  ponix_process_memory_bytes: {
     type: 'gauge',
-    help: 'Resident memory of its group.',
+    help: 'Resident memory of the process group.',
     value: ({ memory_bytes }) => memory_bytes,
   },
-]
+}
 
 /** The status in Prometheus' text format, version 0.0.4. */
 export function renderMetrics({ processes }: StatusAnswer): string {
-  const families = METRICS.map(({ name, type, help, value }) => {
+  const families = Object.entries(METRICS).map(([name, { type, help, value }]) => {
     const samples = processes.flatMap((process) => {
       const sample = value(process)
       return sample === null ? [] : [`${name}{process="${process.name}"} ${sample}\n`]
@@ -50,6 +41,6 @@ export function renderMetrics({ processes }: StatusAnswer): string {
     return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.join('')}`
   })
   const states = processes.map(({ name, state }) => `ponix_process_state{process="${name}",state="${state}"} 1\n`)
-  const help = '# HELP ponix_process_state The state that the process is in.\n# TYPE ponix_process_state gauge\n'
+  const help = '# HELP ponix_process_state The state of the process.\n# TYPE ponix_process_state gauge\n'
   return `${families.join('')}${help}${states.join('')}`
 }

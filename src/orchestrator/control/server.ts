@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { lstatSync, mkdirSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type IncomingHttpHeaders } from 'node:http'
-import { type ListenOptions, connect } from 'node:net'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http'
+import { connect, type ListenOptions } from 'node:net'
 import { dirname } from 'node:path'
 import { digestOf } from '../config/control.ts'
 import { codeOf, ListenError, messageOf, RequestError } from '../config/errors.ts'
@@ -9,35 +9,35 @@ import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
 import type { ControlApi } from './api.ts'
 
-/** Far more than tabs and scrapers need. */
-const MOST_CONNECTIONS = 256
+/** Far more than browser tabs and scrapers need. */
+const MAX_CONNECTIONS = 256
 const KEEP_ALIVE_AFTER_MS = 60_000
 
 const advice: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another program listens there; stop that one, or choose another port',
+  EADDRINUSE: 'another program listens there; stop it, or choose another port',
   EACCES: 'this user may not listen there; choose a port from 1024 on',
   EADDRNOTAVAIL: 'this machine has no such address',
-  ENOTFOUND: 'no such host is known',
+  ENOTFOUND: 'unknown host name',
 }
 
 /** The control API at one address. */
 export class ControlServer {
   readonly #server: Server
 
-  private constructor(api: ControlApi, refuse?: (request: IncomingMessage) => void) {
-    // A follower of /logs whose machine is gone says nothing: the connection is tried now and then.
+  private constructor(api: ControlApi, admitRequest?: (request: IncomingMessage) => void) {
+    // Keep-alive probes end the connection of a /logs follower whose machine is gone.
     const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS }
-    this.#server = createServer(options, (request, response) => void api.answer(request, response, refuse))
-    this.#server.maxConnections = MOST_CONNECTIONS
+    this.#server = createServer(options, (request, response) => void api.handle(request, response, admitRequest))
+    this.#server.maxConnections = MAX_CONNECTIONS
   }
 
-  /** On a Unix socket that only this user can open. Rejects if it cannot be made; a socket that nobody listens at is replaced. */
+  /** Listens on a Unix socket that only this user can open. Replaces a socket without a listener; rejects for anything else at the path. */
   static async onSocket(api: ControlApi, path: string): Promise<ControlServer> {
-    await makeRoomForSocket(path)
+    await removeStaleSocket(path)
     const control = new ControlServer(api)
     const before = process.umask(0o177)
     try {
-      // Made before this returns, so that nobody else can ever open it.
+      // `listen` creates the socket synchronously, so the umask covers no other file.
       const listening = control.#listen({ path })
       process.umask(before)
       await listening
@@ -47,7 +47,7 @@ export class ControlServer {
     return control
   }
 
-  /** Over TCP, as `http` allows it. Rejects with a ListenError. */
+  /** Listens over TCP and admits requests as `http` says. Rejects with a ListenError. */
   static async onHttp(api: ControlApi, http: ResolvedHttp): Promise<ControlServer> {
     const control = new ControlServer(api, ({ headers }) => admit(headers, http))
     const { host, port } = http
@@ -63,14 +63,14 @@ export class ControlServer {
     return control
   }
 
-  /** Takes no more requests. Those under way end with the program, which is how a client learns that it has ended. */
+  /** Accepts no more connections. Open ones end with the program, which tells clients that the orchestrator has ended. */
   close(): void {
     this.#server.close()
   }
 
   #listen(options: ListenOptions): Promise<void> {
     return new Promise((resolve, reject) => {
-      // Stays: a connection that cannot be accepted later is no end of anything.
+      // The listener stays: a later error (a connection that cannot be accepted) must not throw.
       this.#server.on('error', reject)
       this.#server.listen(options, resolve)
     })
@@ -78,24 +78,23 @@ export class ControlServer {
 }
 
 /**
- * Throws a RequestError for a request over TCP that is not to be met. A browser on this machine may be made by any page to
- * ask an address of this machine: a name that was made to lead here is told by `Host`, another page by `Origin`. With a
- * token nothing is answered without it.
+ * Throws a RequestError for a request over TCP that must be rejected. Any web page can make a browser on this machine send
+ * requests: `Host` shows a name that was rebound to a loopback address, `Origin` a page of another server.
  */
 export function admit({ host, origin, authorization }: IncomingHttpHeaders, http: ResolvedHttp): void {
-  if (isLoopback(http.host) && !isOfThisMachine(host)) {
-    throw new RequestError(403, 'Host: expected localhost or 127.0.0.1; no other name is answered at this address')
+  if (isLoopback(http.host) && !isLoopbackHost(host)) {
+    throw new RequestError(403, 'Host: expected localhost or a loopback address; other names are rejected here')
   }
   if (origin !== undefined && !isSameOrigin(origin, host)) {
-    throw new RequestError(403, 'Origin: pages of other servers are not answered')
+    throw new RequestError(403, 'Origin: requests from pages of other servers are rejected')
   }
   if (http.tokenDigest !== null && !holdsToken(authorization, http.tokenDigest)) {
     throw new RequestError(401, 'expected the token of the configuration: Authorization: Bearer TOKEN')
   }
 }
 
-/** The port may be another one, as at the end of a tunnel. */
-function isOfThisMachine(host: string | undefined): boolean {
+/** Any port is allowed, because the request may come through a tunnel. */
+function isLoopbackHost(host: string | undefined): boolean {
   const url = `http://${host ?? ''}`
   return URL.canParse(url) && isLoopback(new URL(url).hostname)
 }
@@ -104,21 +103,18 @@ function isSameOrigin(origin: string, host: string | undefined): boolean {
   return [`http://${host ?? ''}`, `https://${host ?? ''}`].includes(origin.toLowerCase())
 }
 
-/** Digests have one length, and to compare them takes one time, whatever was sent. */
+/** Compares digests, because `timingSafeEqual` needs equal lengths. */
 function holdsToken(authorization: string | undefined, tokenDigest: string): boolean {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   return token !== undefined && timingSafeEqual(Buffer.from(digestOf(token)), Buffer.from(tokenDigest))
 }
 
-/**
- * Removes the socket that an orchestrator left behind, and makes the folder if there is none. Throws an error for people if
- * somebody listens at the path, or something else lies there.
- */
-async function makeRoomForSocket(path: string): Promise<void> {
+/** Removes a socket without a listener and creates the folder. Throws if a program listens at the path, or it is not a socket. */
+async function removeStaleSocket(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
-  if (!found.isSocket()) throw new Error(`${path} is there already and is no socket; remove it, or name another path`)
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket; remove it, or name another path`)
   if (await isListening(path)) throw new Error(`another program listens at ${path}; name another path`)
   rmSync(path, { force: true })
 }

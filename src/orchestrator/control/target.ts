@@ -1,54 +1,38 @@
 import { isDeepStrictEqual } from 'node:util'
+import { messageOf, nearestName, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
-import { type Dependency, isUp } from '../supervisor/graph.ts'
+import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
-import { type ReloadAnswer, type StatusAnswer, type ProcessStatus } from './protocol.ts'
-import { FigureReader, type Figures } from './usage-sampler.ts'
-import { messageOf, RequestError } from '../config/errors.ts'
+import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
+import { type Usage, UsageSampler } from './usage-sampler.ts'
 
-/** What can be asked of a running orchestrator; names are checked by who calls. */
-export interface Controllable {
-  readonly logs: LogHistory
-  /** Of the file that is run; absolute. */
-  readonly configPath: string
-  /** Of all processes, instances included, in the order of the file. */
-  readonly names: readonly string[]
-  /** What a name of the file, or of an instance, means; nothing if there is none. */
-  instancesNamed(name: string): readonly string[]
-  status(): StatusAnswer
-  /** Resolves when each of them is up, has ended, or has failed. */
-  start(names: readonly string[]): Promise<void>
-  /** They stay down, whatever their restart policy says, until they are started again. Resolves when they are down. */
-  stop(names: readonly string[]): Promise<void>
-  /** Down and up again, as soon as their dependencies allow it; resolves as `start` does. One that waits goes on waiting. */
-  restart(names: readonly string[]): Promise<void>
-  /** Reads the configuration again and applies the difference; throws an error for people if it is bad, and changes nothing. */
-  reload(): Promise<ReloadAnswer>
-  /** Stops everything, in order; the connection ends with the orchestrator. */
-  down(): void
-}
+/** The part of the supervisor that the control API uses. */
+type ControlledSupervisor = Pick<
+  Supervisor,
+  'configPath' | 'graph' | 'isStopping' | 'logs' | 'manual' | 'processes' | 'reload' | 'stop'
+>
 
 export interface ControlTargetOptions {
-  /** Reads the configuration again; throws an error for people if it is bad. */
+  /** Reads the configuration again; throws an error with a message for the user if it is invalid. */
   readonly load: () => ResolvedConfig
-  /** Where this API is, until the orchestrator ends. */
+  /** Where this API listens until the orchestrator ends. */
   readonly control: ResolvedControl | null
-  /** A reload begins: a signal or a request asked for it. */
+  /** A signal or a request starts a reload. */
   readonly onReload?: () => void
-  /** It is over; `problem` says why nothing has changed, if that is so. */
+  /** The reload is over; `problem` says why nothing has changed. */
   readonly onReloaded?: (answer: ReloadAnswer | null, problem: string | null) => void
 }
 
-/** A supervisor as the control API knows it. */
-export class ControlTarget implements Controllable {
-  readonly #supervisor: Supervisor
+/** Carries out the requests of the control API. Names of processes must come from `names` or `resolveNames`. */
+export class ControlTarget {
+  readonly #supervisor: ControlledSupervisor
   readonly #options: ControlTargetOptions
-  readonly #figures = new FigureReader()
+  readonly #usage = new UsageSampler()
   #isReloading = false
 
-  constructor(supervisor: Supervisor, options: ControlTargetOptions) {
+  constructor(supervisor: ControlledSupervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
     this.#options = options
   }
@@ -57,52 +41,66 @@ export class ControlTarget implements Controllable {
     return this.#supervisor.logs
   }
 
-  get names(): readonly string[] {
-    return this.#supervisor.processes.map(({ name }) => name)
-  }
-
   get configPath(): string {
     return this.#supervisor.configPath
   }
 
-  instancesNamed(name: string): readonly string[] {
-    return this.#supervisor.graph.instancesNamed(name)
+  get names(): readonly string[] {
+    return this.#supervisor.processes.map(({ name }) => name)
+  }
+
+  /** The processes of these names; the name of a process with replicas means all instances. Throws a RequestError for an unknown name. */
+  resolveNames(names: readonly string[]): readonly string[] {
+    const resolved = names.flatMap((name) => {
+      const instances = this.#supervisor.graph.instancesNamed(name)
+      if (instances.length > 0) return instances
+      const nearest = nearestName(name, this.names)
+      const hint = nearest === null ? `expected one of ${this.names.join(', ')}` : `did you mean "${nearest}"?`
+      throw new RequestError(404, `unknown process "${name}"; ${hint}`)
+    })
+    return [...new Set(resolved)]
   }
 
   status(): StatusAnswer {
-    const { processes, graph } = this.#supervisor
+    const { processes, graph, configPath, isStopping } = this.#supervisor
     const running = processes.flatMap(({ name, pid, startedAt }) =>
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
     )
-    const figures = this.#figures.read(running)
+    const usage = this.#usage.sample(running)
     return {
       pid: process.pid,
-      config: this.#supervisor.configPath,
-      stopping: this.#supervisor.isStopping,
-      processes: processes.map((one) => describe(one, graph.dependenciesOf(one), figures.get(one.name))),
+      config: configPath,
+      stopping: isStopping,
+      processes: processes.map((managed) => {
+        const dependsOn = graph.dependenciesOf(managed).map(({ name }) => name)
+        return describe(managed, dependsOn, usage.get(managed.name))
+      }),
     }
   }
 
+  /** Resolves when each process is up, has ended or has failed. */
   async start(names: readonly string[]): Promise<void> {
-    this.#refuseWhileStopping()
+    this.#rejectWhileStopping()
     await this.#supervisor.manual.release(names)
   }
 
+  /** Resolves when the processes have stopped. They stay stopped, whatever their restart policy says, until `start`. */
   async stop(names: readonly string[]): Promise<void> {
-    this.#refuseWhileStopping()
+    this.#rejectWhileStopping()
     await this.#supervisor.manual.hold(names)
   }
 
+  /** Stops, then starts; resolves as `start` does. A process that waits for its dependencies is not touched. */
   async restart(names: readonly string[]): Promise<void> {
-    this.#refuseWhileStopping()
-    const waiting = new Set(
-      this.#supervisor.processes.filter(({ state }) => state.type === 'waiting').map(({ name }) => name),
-    )
+    this.#rejectWhileStopping()
+    const isWaiting = ({ name, state }: ManagedProcess) => names.includes(name) && state.type === 'waiting'
+    const waiting = new Set(this.#supervisor.processes.filter(isWaiting).map(({ name }) => name))
     const others = names.filter((name) => !waiting.has(name))
     await this.#supervisor.manual.hold(others)
     await this.#supervisor.manual.release(others)
   }
 
+  /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */
   async reload(): Promise<ReloadAnswer> {
     this.#options.onReload?.()
     try {
@@ -115,8 +113,13 @@ export class ControlTarget implements Controllable {
     }
   }
 
+  /** Stops everything in order; the orchestrator then ends. */
+  down(): void {
+    this.#supervisor.stop({ type: 'asked' })
+  }
+
   async #reload(): Promise<ReloadAnswer> {
-    this.#refuseWhileStopping()
+    this.#rejectWhileStopping()
     const config = this.#load()
     if (this.#isReloading) throw new RequestError(409, 'another reload is under way')
     this.#isReloading = true
@@ -133,34 +136,29 @@ export class ControlTarget implements Controllable {
     }
   }
 
-  down(): void {
-    this.#supervisor.stop({ type: 'asked' })
-  }
-
-  #refuseWhileStopping(): void {
-    if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping everything')
+  #rejectWhileStopping(): void {
+    if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping')
   }
 }
 
 function describe(
-  one: ManagedProcess,
-  dependencies: readonly Dependency[],
-  figures: Figures | undefined,
+  { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
+  dependsOn: string[],
+  usage: Usage | undefined,
 ): ProcessStatus {
-  const { name, state, definition, pid, startedAt, lastExit } = one
   return {
     name,
     state: state.type,
     reason: reasonOf(state),
     pid,
     ready: isUp(definition, state),
-    restarts: one.restarts,
+    restarts,
     exit_code: lastExit?.code ?? null,
     signal: lastExit?.signal ?? null,
     uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
-    cpu_percent: figures?.cpuPercent ?? null,
-    memory_bytes: figures?.memoryBytes ?? null,
-    depends_on: dependencies.map((dependency) => dependency.name),
+    cpu_percent: usage?.cpuPercent ?? null,
+    memory_bytes: usage?.memoryBytes ?? null,
+    depends_on: dependsOn,
   }
 }
 

@@ -1,10 +1,9 @@
 import { groupUsage } from '../supervisor/process-table.ts'
 
-/** What a process and all of its group use. */
-export interface Figures {
+/** What a process group uses. */
+export interface Usage {
   /** Of one core. */
   readonly cpuPercent: number | null
-  readonly cpuMs: number
   readonly memoryBytes: number
 }
 
@@ -15,31 +14,31 @@ interface Sample {
   readonly group: number
 }
 
-/** A shorter look back says nothing: the kernel counts in hundredths of a second. */
+/** The kernel counts CPU time in hundredths of a second, so a shorter span gives no useful percentage. */
 const SHORTEST_MS = 200
 
-/** Looks at what groups use, and remembers the last look: a percentage is between two. */
-export class FigureReader {
+/** Measures CPU and memory of process groups. A CPU percentage covers the time since the previous sample. */
+export class UsageSampler {
   readonly #samples = new Map<string, Sample>()
 
-  /** `startedAt` is on the clock of `performance.now()`, as `now` is. Null where there is no /proc. */
-  read(
+  /** `startedAt` and `now` are on the clock of `performance.now()`. Without /proc the map is empty. */
+  sample(
     processes: readonly { readonly name: string; readonly group: number; readonly startedAt: number }[],
     now = performance.now(),
-  ): ReadonlyMap<string, Figures> {
+  ): ReadonlyMap<string, Usage> {
     const usage = groupUsage(new Set(processes.map(({ group }) => group)))
-    const figures = processes.flatMap(({ name, group, startedAt }) => {
+    const sampled = new Map<string, Usage>()
+    for (const { name, group, startedAt } of processes) {
       const used = usage.get(group)
-      if (used === undefined) return []
+      if (used === undefined) continue
       const last = this.#samples.get(name)
-      const since = last?.group === group ? last : { at: startedAt, cpuMs: 0, group, percent: null }
+      const since = last?.group === group ? last : { at: startedAt, cpuMs: 0, percent: null }
       const span = now - since.at
-      if (span < SHORTEST_MS) return [[name, { ...used, cpuPercent: since.percent }] as const]
-      // A member of the group that has ended takes its time with it.
-      const percent = Math.max(0, ((used.cpuMs - since.cpuMs) / span) * 100)
-      this.#samples.set(name, { at: now, cpuMs: used.cpuMs, group, percent })
-      return [[name, { ...used, cpuPercent: percent }] as const]
-    })
-    return new Map(figures)
+      // The total falls when a member of the group ends: its CPU time is gone with it.
+      const percent = span < SHORTEST_MS ? since.percent : Math.max(0, ((used.cpuMs - since.cpuMs) / span) * 100)
+      if (span >= SHORTEST_MS) this.#samples.set(name, { at: now, cpuMs: used.cpuMs, group, percent })
+      sampled.set(name, { memoryBytes: used.memoryBytes, cpuPercent: percent })
+    }
+    return sampled
   }
 }

@@ -73,7 +73,7 @@ describe('export compose (O-10)', () => {
       loadGraph({ processes: { a, b: { ...plain, depends_on: { a: { condition } } } } }),
     )
     expect(services['b']?.depends_on).toEqual({ a: { condition: expected } })
-    expect(notes.some((note) => note.includes('only has to end'))).toBe(condition === 'completed')
+    expect(notes.some((note) => note.includes('only waits until it ends'))).toBe(condition === 'completed')
   })
 
   it('a log line cannot be looked for: dependents wait for the start, and a note says so', () => {

@@ -3,11 +3,10 @@ import { formatSocketAddress } from '../config/socket-address.ts'
 import {
   containerCommand,
   containerEnvironment,
+  containerExport,
   containerFolder,
+  containerNotes,
   type ContainerOptions,
-  imageNotes,
-  logFileNote,
-  logLineNote,
   probeCommand,
 } from './container.ts'
 import {
@@ -16,30 +15,25 @@ import {
   type ExportedProcess,
   exportedProcesses,
   type Note,
-  noteLines,
   notesAbout,
+  timeSpan,
 } from './exported-graph.ts'
-import { renderYaml, type YamlValue } from './yaml.ts'
+import { unlessEmpty, type YamlValue } from './yaml.ts'
 
-type ById = ReadonlyMap<string, ExportedProcess>
+type ByName = ReadonlyMap<string, ExportedProcess>
 
-/**
- * One file for `docker compose` (O-10). All containers share the host's network, so that every address of the configuration
- * stays right. Pure.
- */
+/** One file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
 export function exportCompose(config: ResolvedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config, options)
-  const byName: ById = new Map(processes.map((exported) => [exported.process.name, exported]))
+  const byName: ByName = new Map(processes.map((exported) => [exported.process.name, exported]))
   const services = processes.map((exported) => [exported.id, serviceOf(exported, byName, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }
-  const notes = noteLines([...imageNotes(options), ...brokerNote(config), ...processes.flatMap(notesOf)])
-  const comments = notes.map((note) => `# ${note}\n`).join('')
-  return { files: [{ name: 'compose.yaml', text: `${comments}${renderYaml(document)}` }], notes }
+  return containerExport('compose.yaml', [document], options, [...brokerNote(config), ...processes.flatMap(notesOf)])
 }
 
 function serviceOf(
   exported: ExportedProcess,
-  byName: ById,
+  byName: ByName,
   config: ResolvedConfig,
   { image }: ContainerOptions,
 ): YamlValue {
@@ -49,33 +43,26 @@ function serviceOf(
     const dependency = byName.get(name)
     return dependency === undefined ? [] : [[dependency.id, { condition: conditionOf(condition, dependency) }] as const]
   })
-  const environment = Object.entries(containerEnvironment(exported))
+  const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])
   return {
     image: literal(image),
     entrypoint: containerCommand(exported).map(literal),
     working_dir: literal(containerFolder(config, process.cwd)),
-    environment:
-      environment.length === 0
-        ? undefined
-        : Object.fromEntries(environment.map(([name, value]) => [name, literal(value)])),
+    environment: unlessEmpty(Object.fromEntries(environment)),
     env_file: secrets.length === 0 ? undefined : [`${exported.id}.env`],
-    depends_on: dependsOn.length === 0 ? undefined : Object.fromEntries(dependsOn),
+    depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
     healthcheck: readiness === null ? undefined : healthcheckOf(readiness, process.startupTimeoutMs),
     restart: restartOf(restart),
     stop_signal: shutdown.signal,
-    stop_grace_period: duration(shutdown.timeoutMs),
+    stop_grace_period: timeSpan(shutdown.timeoutMs),
     init: true,
     network_mode: 'host',
   }
 }
 
-/** Compose fills in variables where it sees a dollar. */
+/** Compose expands variables after a dollar. */
 function literal(text: string): string {
   return text.replaceAll('$', '$$$$')
-}
-
-function duration(ms: number): string {
-  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`
 }
 
 function conditionOf(condition: DependencyCondition, dependency: ExportedProcess): string {
@@ -89,10 +76,10 @@ function healthcheckOf(probe: ExportedProbe, startupTimeoutMs: number): YamlValu
   if (command === null) return undefined
   return {
     test: ['CMD-SHELL', literal(command)],
-    start_period: duration(startupTimeoutMs),
-    start_interval: duration(probe.periodMs.beforeReady),
-    interval: duration(probe.periodMs.afterReady),
-    timeout: duration(probe.timeoutMs),
+    start_period: timeSpan(startupTimeoutMs),
+    start_interval: timeSpan(probe.periodMs.beforeReady),
+    interval: timeSpan(probe.periodMs.afterReady),
+    timeout: timeSpan(probe.timeoutMs),
     retries: probe.failureThreshold,
   }
 }
@@ -104,26 +91,27 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
 }
 
 function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
-  if (external.providedBy !== null || !processes.some((process) => process.usesExternal)) return []
-  const text = `the MQTT broker at ${formatSocketAddress(external)} is none of the processes and must run already`
-  return [{ about: null, text }]
+  const isUsed = external.providedBy === null && processes.some((process) => process.usesExternal)
+  return notesAbout(null, [
+    isUsed && `the MQTT broker at ${formatSocketAddress(external)} is not one of the processes and must already run`,
+  ])
 }
 
 function notesOf(exported: ExportedProcess): readonly Note[] {
-  const { process, readiness, liveness, secrets, id } = exported
+  const { process, liveness, secrets, id } = exported
   const { name, restart, dependsOn } = process
-  const isUnbounded = restart.policy === 'always' && Number.isFinite(restart.maxAttempts)
   return notesAbout(name, [
     secrets.length > 0 &&
-      `${secrets.join(', ')}: secret, so not in here; write NAME=value lines into ${id}.env beside this file`,
-    readiness?.check.type === 'log_line' && logLineNote,
-    process.log.file !== null && logFileNote,
+      `${secrets.join(', ')}: secret, so not included; write NAME=value lines into ${id}.env beside this file`,
+    ...containerNotes(exported),
     liveness !== null && 'Compose has no liveness probes: a process that hangs is not restarted',
-    isUnbounded && 'Compose sets no bound to restarts of a process that is always restarted',
+    restart.policy === 'always' &&
+      Number.isFinite(restart.maxAttempts) &&
+      'Compose has no limit for the restarts of a process with the policy "always"',
     ...dependsOn.map(
       (dependency) =>
         dependency.condition === 'completed' &&
-        `Compose waits for ${dependency.name} to succeed; here it only has to end`,
+        `Compose waits until ${dependency.name} succeeds; the orchestrator only waits until it ends`,
     ),
   ])
 }

@@ -1,23 +1,33 @@
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import type { ExportedProbe, ExportedProcess, GraphOptions, Note, Word } from './exported-graph.ts'
+import {
+  type Export,
+  type ExportedProbe,
+  type ExportedProcess,
+  type GraphOptions,
+  type Note,
+  noteLines,
+  notesAbout,
+  type Word,
+} from './exported-graph.ts'
+import { renderYaml, type YamlValue } from './yaml.ts'
 
 /*
- * What Compose and Kubernetes have in common: programs in an image that holds the configuration's folder.
+ * Common to Compose and Kubernetes: programs run in an image that contains the configuration's folder.
  */
 
 export interface ContainerOptions extends GraphOptions {
   readonly project: string
-  /** The image that holds the programs of all processes. */
+  /** Contains the programs of all processes. */
   readonly image: string
 }
 
-/** Where the image has the configuration's folder. */
+/** The configuration's folder in the image. */
 const imageFolder = '/app'
-/** A process with a `notify` probe writes its newline in here. */
+/** A process with a `notify` probe writes its newline to this file. */
 const readyFile = '/tmp/ponix-ready'
 
-/** The whole command; with a shell only where a secret or a notification needs one, which `exec` then leaves. */
+/** Program and arguments; a shell, which `exec` replaces, is used only where a secret or a notification needs one. */
 export function containerCommand({ words, readiness }: ExportedProcess): readonly string[] {
   const isNotified = readiness?.check.type === 'notify'
   const texts = words.flatMap((word) => ('text' in word ? [word.text] : []))
@@ -25,7 +35,7 @@ export function containerCommand({ words, readiness }: ExportedProcess): readonl
   return ['/bin/sh', '-c', `${isNotified ? `exec 3>${readyFile}; export NOTIFY_FD=3; ` : ''}exec ${shellLine(words)}`]
 }
 
-/** A command that ends with 0 if the process is ready; null where only the orchestrator can tell. */
+/** A shell command that exits with 0 if the process is ready; null if only the orchestrator can check it. */
 export function probeCommand({ check }: ExportedProbe): string | null {
   if (check.type === 'exec') return shellLine(check.words)
   if (check.type === 'notify') return `test -s ${readyFile}`
@@ -34,34 +44,48 @@ export function probeCommand({ check }: ExportedProbe): string | null {
     return `curl -fsSk -o /dev/null ${url} || wget -q -O /dev/null ${url}`
   }
   if (check.type === 'log_line') return null
-  const address = [{ text: check.host }, { text: String(check.port) }]
-  return `nc -z ${shellLine(address)} || bash -c 'exec 3<>"/dev/tcp/$0/$1"' ${shellLine(address)}`
+  const address = shellLine([{ text: check.host }, { text: String(check.port) }])
+  return `nc -z ${address} || bash -c 'exec 3<>"/dev/tcp/$0/$1"' ${address}`
 }
 
-/** The working directory in the image, and whether it is one that the image has by itself. */
+/** A folder below the configuration's is in the image's folder; any other keeps its path. */
 export function containerFolder(config: ResolvedConfig, cwd: string): string {
   const inside = relative(dirname(config.path), cwd)
   return inside.startsWith('..') || isAbsolute(inside) ? cwd : join(imageFolder, inside)
 }
 
-/** The file's PATH is one of this machine; the image has its own. */
+/** PATH is left out: the image has its own. */
 export function containerEnvironment({ environment }: ExportedProcess): Readonly<Record<string, string>> {
   const { PATH: _, ...rest } = environment
   return rest
 }
 
-/** What holds for any engine of containers. */
-export function imageNotes({ image }: ContainerOptions): readonly Note[] {
-  return [
-    `the image ${image} must hold this configuration's folder as ${imageFolder}, and the programs on its PATH`,
-    'what processes write into their containers goes with them: give those that keep data a volume',
-  ].map((text) => ({ about: null, text }))
+/** One file of these documents, with the notes as comments at its beginning. */
+export function containerExport(
+  name: string,
+  documents: readonly YamlValue[],
+  { image }: ContainerOptions,
+  notes: readonly Note[],
+): Export {
+  const imageNotes = notesAbout(null, [
+    `the image ${image} must contain this configuration's folder as ${imageFolder}, and the programs on its PATH`,
+    'files that processes write are lost with their containers: add volumes for data to keep',
+  ])
+  const lines = noteLines([...imageNotes, ...notes])
+  const comments = lines.map((line) => `# ${line}\n`).join('')
+  return { files: [{ name, text: comments + documents.map(renderYaml).join('---\n') }], notes: lines }
 }
 
-export const logLineNote = 'its log_line cannot be looked for from outside, so "ready" means that it was started'
-export const logFileNote = "the container's own log takes the place of its log.file"
+/** The notes that hold for every container engine. */
+export function containerNotes({ process, readiness }: ExportedProcess): readonly (string | false)[] {
+  return [
+    readiness?.check.type === 'log_line' &&
+      'its log_line cannot be checked from outside the container, so it counts as ready when it has started',
+    process.log.file !== null && "the container's log replaces its log.file",
+  ]
+}
 
-/** A word as a POSIX shell reads it back; a secret is what its variable holds. */
+/** Quotes for a POSIX shell; a secret is read from its variable. */
 function shellWord(word: Word): string {
   if ('secret' in word) return `"\$${word.secret}"`
   return /^[\w/.,:=@%+-]+$/.test(word.text) ? word.text : `'${word.text.replaceAll("'", String.raw`'\''`)}'`

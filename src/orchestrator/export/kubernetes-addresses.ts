@@ -2,7 +2,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { isLoopback } from '../config/socket-address.ts'
 import type { ExportedProcess } from './exported-graph.ts'
 
-/** A port of this machine, and the Service that stands for the process behind it. */
+/** A port of this machine, and the Service of the process that listens there. */
 export interface KnownAddress {
   readonly id: string
   readonly port: number
@@ -10,12 +10,11 @@ export interface KnownAddress {
 
 const loopbackHosts = ['127.0.0.1', 'localhost', '[::1]']
 
-/** The ports that the configuration is known to have a process behind. */
 export function addressesOf(processes: readonly ExportedProcess[], config: ResolvedConfig): readonly KnownAddress[] {
   return processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
 }
 
-/** What is told by a process's probes, and by its being the broker. */
+/** The ports of a process that are known from its probes, and from its being the broker. */
 export function portsOf({ process, readiness, liveness }: ExportedProcess, config: ResolvedConfig): readonly number[] {
   const ports = [readiness, liveness].flatMap((probe) => {
     if (probe?.check.type === 'tcp_socket') return isLoopback(probe.check.host) ? [probe.check.port] : []
@@ -27,12 +26,12 @@ export function portsOf({ process, readiness, liveness }: ExportedProcess, confi
   return [...new Set(ports)]
 }
 
-export function portOf(url: URL): number {
-  if (url.port !== '') return Number(url.port)
-  return url.protocol === 'https:' ? 443 : 80
+export function portOf({ protocol, port }: URL): number {
+  if (port !== '') return Number(port)
+  return protocol === 'https:' ? 443 : 80
 }
 
-/** `127.0.0.1:5432` becomes `postgres:5432`, if that is known to be another process's address: each has a machine of its own now. */
+/** Replaces `127.0.0.1:5432` by `postgres:5432` if that is the address of another process: in a cluster each has its own machine. */
 export function rewriteAddresses(text: string, ownId: string, known: readonly KnownAddress[]): string {
   let rewritten = text
   for (const { id, port } of known) {
@@ -47,7 +46,7 @@ function replaceAddress(text: string, address: string, replacement: string): str
   return text.replaceAll(pattern, replacement)
 }
 
-/** Whether a text still speaks of this machine. */
+/** Whether a text contains an address of this machine. */
 export function namesLoopback(text: string): boolean {
   return /(?<![\w.-])(?:127\.0\.0\.1|localhost|\[?::1\]?)(?![\w.-])/.test(text)
 }

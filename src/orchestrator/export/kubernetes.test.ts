@@ -110,7 +110,9 @@ describe('export kubernetes (O-10)', () => {
     const { podOf, notes } = kubernetesOf(loadGraph({ processes }))
     expect(podOf('Deployment', 'web').containers[0].command).toEqual(['x', 'db:5432', '127.0.0.1:54321'])
     expect(podOf('Deployment', 'db').containers[0]['env']).toContainEqual({ name: 'OWN', value: '127.0.0.1:5432' })
-    expect(notes).toContainEqual(expect.stringMatching(/^web: its command, OTHER.* speaks of this machine/))
+    expect(notes).toContainEqual(
+      expect.stringMatching(/^web: its command, OTHER.* contains an address of this machine/),
+    )
   })
 
   it('timeout and signal of the stop; a dollar stays a dollar', () => {

@@ -5,7 +5,7 @@ import { parseJson, toValue } from '../config/json-source.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema, type ProcessFile } from '../config/schema.ts'
 
-/** The names of the variables that the file gives to each process: what else a process would find here is not the file's. */
+/** By process, the names of the variables that the file sets; the rest of its environment is inherited. */
 export function givenNames(config: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
   const file = configSchema.parse(toValue(parseJson(readFileSync(config.path, 'utf8'))))
   const shared = Object.keys(file.env)
@@ -23,7 +23,7 @@ function ownNames(process: ProcessFile, folder: string): readonly string[] {
   return [...Object.keys(process.env), ...read.flatMap((file) => (file.ok ? Object.keys(file.variables) : []))]
 }
 
-/** The absolute path of a process's program, looked for as it will be when it is started; null if it is not here. */
+/** The absolute path of a process's program, searched as at its start; null if it is not found. */
 export function findProgram({ command, cwd, env }: ResolvedProcess): string | null {
   const folders = command.includes('/') ? [cwd] : (env['PATH'] ?? '').split(delimiter).filter((path) => path !== '')
   const paths = folders.map((folder) => resolve(cwd, folder, command))

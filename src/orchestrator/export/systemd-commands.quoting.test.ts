@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseUnit } from '../../../test/rig/systemd.ts'
-import { environmentWord, execWord, timeSpan, wholeLine } from './systemd-commands.ts'
+import { timeSpan } from './exported-graph.ts'
+import { environmentWord, execWord, wholeLine } from './systemd-commands.ts'
 
 /** What the manager does to the words it has read before it starts a program. */
 function expandVariables(word: string): string {

@@ -1,13 +1,27 @@
 import type { ExportedProbe, Word } from './exported-graph.ts'
 
-/** The child writes its newline to descriptor 3; the main process is the program itself, as it is without this. */
-const notifyBridge = `exec 3> >(read -r && exec systemd-notify --ready); NOTIFY_FD=3 exec "$0" "$@"`
+/*
+ * Command lines of unit files, and their quoting (systemd.syntax, systemd.service "Command lines", systemd.unit "Specifiers").
+ * No shell is involved: a word in double quotes with C escapes, `%%` for a percent sign, `$$` for a dollar where variables are
+ * expanded.
+ */
 
+/** The child writes its newline to descriptor 3; the program stays the main process of the unit. */
+const notifyBridge = `exec 3> >(read -r && exec systemd-notify --ready); NOTIFY_FD=3 exec "$0" "$@"`
+const connectScript = 'exec 3<>"/dev/tcp/$0/$1"'
+const getScript = [
+  connectScript,
+  String.raw`printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$2" "$3" >&3`,
+  'read -r _ status _ <&3',
+  '[[ $status == [23]?? ]]',
+].join(' && ')
+
+/** A command that reports the newline of a `notify` probe to systemd. */
 export function bridgeNotification(words: readonly Word[]): readonly Word[] {
   return bash(notifyBridge, words)
 }
 
-/** Start conditions of systemd are commands that end: this one ends with 0 once the probe succeeds, with 1 if the process is gone. */
+/** A command line that exits with 0 once the probe succeeds, with 1 if the process is gone; null for a `notify` probe. */
 export function readinessCommand(probe: ExportedProbe): string | null {
   const attempt = attemptOf(probe)
   if (attempt === null) return null
@@ -20,22 +34,19 @@ export function readinessCommand(probe: ExportedProbe): string | null {
 
 interface Attempt {
   readonly script: string
-  /** `$0` and those after it. */
+  /** `$0` and the following arguments. */
   readonly words: readonly Word[]
 }
 
 function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
   const timeout = `timeout ${timeoutMs / 1000}`
   if (check.type === 'tcp_socket') {
-    return {
-      script: `${timeout} bash -c '${connectScript}' "$0" "$1"`,
-      words: textWords(check.host, String(check.port)),
-    }
+    const script = `${timeout} bash -c '${connectScript}' "$0" "$1"`
+    return { script, words: textWords(check.host, String(check.port)) }
   }
   if (check.type === 'http_get') return httpAttempt(check.url, timeoutMs / 1000)
-  if (check.type === 'exec') {
-    return { script: `${timeout} "$@" >/dev/null`, words: [{ text: 'probe' }, ...check.words] }
-  }
+  if (check.type === 'exec')
+    return { script: `${timeout} "$@" >/dev/null`, words: [...textWords('probe'), ...check.words] }
   if (check.type === 'log_line') {
     const found = `journalctl -q -n 1 -o cat --case-sensitive=yes _SYSTEMD_INVOCATION_ID="$INVOCATION_ID" --grep "$0"`
     return { script: `${found} | grep -q ""`, words: textWords(check.pattern.source) }
@@ -43,7 +54,6 @@ function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
   return null
 }
 
-/** A plain URL is asked for by bash itself; the others need curl. */
 function httpAttempt(url: Word, timeoutSeconds: number): Attempt {
   if (needsCurl(url) || 'secret' in url) {
     return { script: `curl -fsSk -o /dev/null --max-time ${timeoutSeconds} "$0"`, words: [url] }
@@ -54,21 +64,12 @@ function httpAttempt(url: Word, timeoutSeconds: number): Attempt {
   return { script: `timeout ${timeoutSeconds} bash -c '${getScript}' "$0" "$1" "$2" "$3"`, words }
 }
 
-/** Whether the probe asks for a URL that bash alone cannot ask for. */
+/** Whether bash alone cannot request the URL. */
 export function needsCurl(url: Word): boolean {
   return 'secret' in url || new URL(url.text).protocol === 'https:'
 }
 
-const getScript = [
-  'exec 3<>"/dev/tcp/$0/$1"',
-  String.raw`printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$2" "$3" >&3`,
-  'read -r _ status _ <&3',
-  '[[ $status == [23]?? ]]',
-].join(' && ')
-
-const connectScript = 'exec 3<>"/dev/tcp/$0/$1"'
-
-/** Waits up to 5 seconds for somebody to accept connections at the address. */
+/** Waits up to 5 seconds until the address accepts connections. */
 export function awaitAddress(host: string, port: number): string {
   const attempt = `timeout 1 bash -c '${connectScript}' "$0" "$1" 2>/dev/null`
   const script = `for _ in {1..5}; do ${attempt} && exit 0; sleep 1; done; echo "the MQTT broker at $0:$1 cannot be reached" >&2; exit 1`
@@ -87,12 +88,7 @@ function textWords(...texts: readonly string[]): readonly Word[] {
   return texts.map((text) => ({ text }))
 }
 
-/*
- * The quoting of unit files (systemd.syntax, systemd.service "Command lines", systemd.unit "Specifiers"). No shell is
- * involved: a word in double quotes with C escapes, `%%` for a percent sign, `$$` for a dollar where variables are expanded.
- */
-
-/** One word of ExecStart= and its siblings; a secret is what its variable holds, as one word whatever is in it. */
+/** One word of ExecStart= and its siblings; a secret is the value of its variable, always as one word. */
 export function execWord(word: Word): string {
   if ('secret' in word) return `\${${word.secret}}`
   return quoted(word.text.replaceAll('$', '$$$$'))
@@ -103,7 +99,7 @@ export function environmentWord(name: string, value: string): string {
   return quoted(`${name}=${value}`)
 }
 
-/** A setting whose whole rest of the line is the value, such as WorkingDirectory= and Description=. */
+/** The value of a setting that takes the rest of the line, such as WorkingDirectory= and Description=. */
 export function wholeLine(text: string): string {
   return text.replaceAll('%', '%%')
 }
@@ -119,9 +115,4 @@ function quoted(text: string): string {
 function escapeByte(character: string): string {
   if (character === '\n') return String.raw`\n`
   return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
-}
-
-/** Milliseconds as systemd writes them. */
-export function timeSpan(ms: number): string {
-  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`
 }

@@ -75,7 +75,7 @@ describe('export systemd: what is written, systemd accepts (O-10, O-40)', () => 
     const exported = exportOf(missing)
     expect(await verify(exported)).toBe('')
     expect(fileOf(exported, 'plant-a.service')).toContain('ExecStart=/usr/bin/env -- no-such-program x\n')
-    expect(exported.notes).toEqual([expect.stringContaining('"no-such-program" was not found here')])
+    expect(exported.notes).toEqual([expect.stringContaining('"no-such-program" was not found on this machine')])
   })
 })
 

@@ -1,18 +1,17 @@
 import type { ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
 import {
   type Export,
-  type ExportedFile,
   type ExportedProcess,
   exportedProcesses,
   type GraphOptions,
   type Note,
   noteLines,
   notesAbout,
+  timeSpan,
   type Word,
 } from './exported-graph.ts'
 import {
   environmentWord,
-  timeSpan,
   wholeLine,
   awaitAddress,
   bridgeNotification,
@@ -22,25 +21,24 @@ import {
 } from './systemd-commands.ts'
 
 export interface SystemdOptions extends GraphOptions {
-  /** Begins the names of all units. */
+  /** Prefix of the names of all units. */
   readonly project: string
-  /** Who the processes run as; null: root, or whoever's manager reads the units. */
+  /** The processes run as this user; null: the user of the manager. */
   readonly user: string | null
-  /** The version the units are for: an exponential wait before restarts is known from 254 on. */
   readonly systemdVersion: number
-  /** Absolute path of a process's program; null if it is not found here. */
+  /** Absolute path of a process's program; null if it is not found on this machine. */
   readonly findProgram: (process: ExportedProcess['process']) => string | null
 }
 
-/** From here on the manager's wait grows from one restart to the next. */
-const growingWaitSince = 254
+/** The first version with RestartSteps=. */
+const GROWING_WAIT_SINCE = 254
 
 interface Unit {
   readonly exported: ExportedProcess
   readonly name: string
 }
 
-/** A unit for each process, and a target that holds them together (O-10). Pure. */
+/** A unit for each process, and a target that wants all of them. */
 export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): Export {
   const units = exportedProcesses(config, options).map((exported) => ({
     exported,
@@ -54,7 +52,7 @@ export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): 
   }
 }
 
-function targetFile(units: readonly Unit[], project: string): ExportedFile {
+function targetFile(units: readonly Unit[], project: string): Export['files'][number] {
   const wants = units.map(({ name }) => `Wants=${name}`)
   const lines = ['[Unit]', `Description=${project}`, ...wants, '', '[Install]', 'WantedBy=multi-user.target']
   return { name: `${project}.target`, text: `${lines.join('\n')}\n` }
@@ -65,7 +63,7 @@ function unitFile(
   nameOf: ReadonlyMap<string, string>,
   config: ResolvedConfig,
   options: SystemdOptions,
-): ExportedFile {
+): Export['files'][number] {
   const { process } = exported
   const sections = [
     ['[Unit]', `Description=${wholeLine(process.name)}`, `PartOf=${options.project}.target`, 'After=network.target'],
@@ -82,7 +80,7 @@ function unitFile(
   return { name, text: `${sections.flat().join('\n')}\n` }
 }
 
-/** After= alone says in which order; who needs success, not only an end, says so with Requires=. */
+/** After= sets the order only; Requires= demands success too. */
 function orderLines({ process }: ExportedProcess, nameOf: ReadonlyMap<string, string>): readonly string[] {
   return process.dependsOn.flatMap(({ name, condition }) => {
     const unit = nameOf.get(name)
@@ -109,16 +107,16 @@ function commandLines(exported: ExportedProcess, config: ResolvedConfig, options
 function typeLines({ process }: ExportedProcess, isNotified: boolean): readonly string[] {
   if (process.kind === 'task') return ['Type=oneshot', 'RemainAfterExit=yes']
   const timeout = `TimeoutStartSec=${timeSpan(process.startupTimeoutMs)}`
-  // `systemd-notify` is a child of the program, not the program itself.
+  // NotifyAccess: `systemd-notify` is a child of the program.
   return isNotified ? ['Type=notify', 'NotifyAccess=all', timeout] : ['Type=exec', timeout]
 }
 
-/** systemd looks for programs in folders of its own, not on the process's PATH: `env` does the latter. */
+/** systemd does not search the PATH of the process; `env` does. */
 function programWords({ process, words }: ExportedProcess, { findProgram }: SystemdOptions): readonly Word[] {
   if (process.shell) return words
   const found = findProgram(process)
   const [, ...args] = words
-  // A dollar in the path would mean a variable in its name, and none in its file.
+  // systemd does not expand `$$` in the path of the program.
   if (found !== null && !found.includes('$')) return [{ text: found }, ...args]
   return [{ text: '/usr/bin/env' }, { text: '--' }, ...words]
 }
@@ -132,7 +130,7 @@ function environmentLines(exported: ExportedProcess, project: string): readonly 
     ...(exported.secrets.length === 0
       ? []
       : [
-          `# Secret, so not in here: ${exported.secrets.join(', ')}`,
+          `# Secret, so not included: ${exported.secrets.join(', ')}`,
           `EnvironmentFile=${secretFile(exported, project)}`,
         ]),
   ]
@@ -142,14 +140,14 @@ function secretFile({ id }: ExportedProcess, project: string): string {
   return `/etc/${project}/${id}.env`
 }
 
-/** systemd refuses other names, and control characters other than tab and newline. */
+/** systemd rejects other names, and control characters other than tab and newline. */
 function isSettable(name: string, value: string): boolean {
   return /^[A-Za-z_]\w*$/.test(name) && !/(?![\t\n\u0080-\u009f])\p{Cc}/u.test(value)
 }
 
 function startLimit({ policy, maxAttempts, maxBackoffMs, resetAfterMs, windowMs }: ResolvedRestart): readonly string[] {
   if (policy === 'never' || !Number.isFinite(maxAttempts)) return ['StartLimitIntervalSec=0']
-  // In a row: no start of the row is longer ago than all its waits and lives together.
+  // For restarts in a row: longer than all waits and uptimes of the row together.
   const interval = windowMs ?? (maxAttempts + 1) * (maxBackoffMs + resetAfterMs)
   return [`StartLimitIntervalSec=${timeSpan(interval)}`, `StartLimitBurst=${maxAttempts + 1}`]
 }
@@ -164,8 +162,11 @@ function restartLines(restart: ResolvedRestart, systemdVersion: number): readonl
   const steps = first === 0 ? 0 : Math.ceil(Math.log2(maxBackoffMs / first))
   if (steps === 0) return lines
   const growing = [`RestartSteps=${steps}`, `RestartMaxDelaySec=${timeSpan(maxBackoffMs)}`]
-  const comment = `# With systemd ${growingWaitSince} or later, for a wait that doubles:`
-  return [...lines, ...(systemdVersion < growingWaitSince ? [comment, ...growing.map((line) => `# ${line}`)] : growing)]
+  const comment = `# With systemd ${GROWING_WAIT_SINCE} or later, for a wait that doubles:`
+  return [
+    ...lines,
+    ...(systemdVersion < GROWING_WAIT_SINCE ? [comment, ...growing.map((line) => `# ${line}`)] : growing),
+  ]
 }
 
 function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly Note[] {
@@ -173,16 +174,16 @@ function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly No
   const unsettable = Object.entries(environment).filter(([name, value]) => !isSettable(name, value))
   return notesAbout(name, [
     secrets.length > 0 &&
-      `${secrets.join(', ')}: secret, so not in the unit; write NAME="value" lines into ${secretFile(exported, options.project)} (chmod 600)`,
+      `${secrets.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(exported, options.project)} (chmod 600)`,
     !process.shell &&
       options.findProgram(process) === null &&
-      `"${process.command}" was not found here; the unit looks for it on the PATH it has when it starts`,
+      `"${process.command}" was not found on this machine; the unit searches its PATH when it starts`,
     readiness?.check.type === 'log_line' &&
-      'its log_line is looked for in the journal, which its user must be allowed to read (group systemd-journal)',
+      'its log_line is searched in the journal, which its user must be allowed to read (group systemd-journal)',
     readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on the PATH',
-    process.log.file !== null && 'the journal takes the place of its log.file',
+    process.log.file !== null && 'the journal replaces its log.file',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
-      `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: a name or value it refuses`,
+      `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: invalid name or value`,
   ])
 }

@@ -1,4 +1,4 @@
-/** What YAML is made of. `undefined` leaves a key out. */
+/** `undefined` leaves a key out. */
 export type YamlValue =
   | string
   | number
@@ -8,17 +8,22 @@ export type YamlValue =
   | { readonly [key: string]: YamlValue | undefined }
 
 const plain = /^[A-Za-z/][\w./@-]*(?::[\w./@-]+)*$/
-/** Other things than strings, for one reader of YAML or another. */
+/** Some YAML reader takes these for other types than strings. */
 const reserved = /^(?:true|false|yes|no|on|off|y|n|null)$/i
-/** Not allowed as they are between the quotes of YAML, though JSON allows them. */
+/** JSON allows these characters in a string, YAML only as escapes. */
 const unprintable = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g
 
-/** A document in block style, ending with a newline. Every reader of YAML 1.1 and 1.2 reads the same from it. */
+/** A document in block style, ending with a newline. Readers of YAML 1.1 and 1.2 agree on its meaning. */
 export function renderYaml(value: YamlValue): string {
   return `${blockOf(value, 0).trimStart()}\n`
 }
 
-/** What stands after a key or a hyphen: on the same line if it is small, else indented below it. */
+/** For `undefined` in place of an empty list or object. */
+export function unlessEmpty<T extends object>(value: T): T | undefined {
+  return Object.keys(value).length === 0 ? undefined : value
+}
+
+/** The text after a key or a hyphen: a scalar on the same line, a collection indented below it. */
 function blockOf(value: YamlValue, indent: number): string {
   if (typeof value === 'string') return ` ${renderString(value)}`
   if (typeof value !== 'object' || value === null) return ` ${String(value)}`
@@ -39,9 +44,6 @@ function isList(value: YamlValue): value is readonly YamlValue[] {
 
 function renderString(text: string): string {
   if (plain.test(text) && !reserved.test(text)) return text
-  return JSON.stringify(text).replaceAll(unprintable, escapeUnit)
-}
-
-function escapeUnit(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  const escape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(text).replaceAll(unprintable, escape)
 }

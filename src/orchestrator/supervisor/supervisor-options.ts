@@ -7,6 +7,8 @@ export interface SupervisorOptions {
   /** Where the children's lines go. Whatever else writes there must write whole lines. */
   readonly output: { readonly stdout: Writable; readonly stderr: Writable }
   readonly logFormat: 'text' | 'json'
+  /** Shows JSON records of the children as readable text on pipes too, not only at a terminal. */
+  readonly forceReadable?: boolean
   /** Whether prefixes are coloured, for each stream. */
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
   /** Any process that ends stops all, and its code is the orchestrator's. */

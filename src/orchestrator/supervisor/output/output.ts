@@ -27,6 +27,8 @@ export type StreamName = 'stdout' | 'stderr'
 export interface OutputOptions {
   readonly output: { readonly stdout: Writable; readonly stderr: Writable }
   readonly logFormat: 'text' | 'json'
+  /** Shows JSON records as readable text on pipes too, not only at a terminal. */
+  readonly forceReadable?: boolean
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
 }
 
@@ -70,8 +72,7 @@ export class Output {
 
   /** To be awaited before the first child starts. Loads the formatter of JSON lines if a terminal needs it. */
   async prepare(): Promise<void> {
-    const { stdout, stderr } = this.#sinks
-    if (this.#options.logFormat === 'json' || !(stdout.isTerminal || stderr.isTerminal)) return
+    if (this.#options.logFormat === 'json' || !(this.#isReadable('stdout') || this.#isReadable('stderr'))) return
     const { colour } = this.#options
     this.#pretty = { stdout: await loadPretty(colour.stdout), stderr: await loadPretty(colour.stderr) }
   }
@@ -126,7 +127,11 @@ export class Output {
     if (this.#options.logFormat === 'json') return jsonWriter(sink, { process: name, pid, stream })
     const colour = this.#options.colour[stream]
     const prefix = linePrefix(name, this.#width, colour ? this.#names.indexOf(name) : null)
-    return sink.isTerminal ? terminalWriter(sink, prefix, this.#pretty[stream]) : plainWriter(sink, prefix)
+    return this.#isReadable(stream) ? terminalWriter(sink, prefix, this.#pretty[stream]) : plainWriter(sink, prefix)
+  }
+
+  #isReadable(stream: StreamName): boolean {
+    return this.#options.forceReadable === true || this.#sinks[stream].isTerminal
   }
 
   #isDone(): boolean {

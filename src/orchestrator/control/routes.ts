@@ -1,0 +1,185 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { RequestError } from '../config/errors.ts'
+import type { LogHistory, LogLine } from '../supervisor/output/log-history.ts'
+import { renderMetrics } from './metrics.ts'
+import { namesRequest } from './protocol.ts'
+import type { ControlTarget } from './target.ts'
+
+const MAX_BODY_BYTES = 64 * 1024
+const DEFAULT_TAIL = 100
+/** Up to this much waits for a slow reader of /logs; further lines are dropped and counted. */
+const MAX_BUFFERED_BYTES = 1024 * 1024
+
+interface Exchange {
+  readonly target: ControlTarget
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly query: URLSearchParams
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  /** Of the query, or the body. Empty if it takes none. */
+  readonly parameters: string
+  readonly action: string
+  readonly answer: string
+  readonly handle: (exchange: Exchange) => Promise<void> | void
+}
+
+const body = 'body: {"processes": ["NAME", …]}'
+
+/** The whole control API: the dispatch, the page at `/` and the table in docs/commands.md are made from this. */
+export const routes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/',
+    parameters: '',
+    action: 'lists the requests',
+    answer: 'plain text',
+    handle: ({ target, response }) => sendText(response, renderHelp(target.configPath)),
+  },
+  {
+    method: 'GET',
+    path: '/status',
+    parameters: '',
+    action: 'shows state, pid, uptime, restarts, CPU and memory of every process',
+    answer: 'the JSON of "status --json"',
+    handle: ({ target, response }) => sendJson(response, 200, target.status()),
+  },
+  {
+    method: 'GET',
+    path: '/logs',
+    parameters: `process=NAME (repeatable; default: all), tail=LINES of each (default: ${DEFAULT_TAIL}), follow=1 (stream new lines)`,
+    action: 'shows the last output of the processes',
+    answer: 'one JSON object per line',
+    handle: ({ target, response, query }) => {
+      const names = query.getAll('process')
+      const tail = Number(query.get('tail') ?? DEFAULT_TAIL)
+      if (!Number.isInteger(tail) || tail < 0) throw new RequestError(400, 'tail: expected a whole number from 0')
+      const processes = names.length === 0 ? target.names : target.resolveNames(names)
+      streamLogs(target.logs, { processes, tail, follow: query.get('follow') === '1' }, response)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/metrics',
+    parameters: '',
+    action: 'shows the metrics of the processes',
+    answer: "Prometheus' text format",
+    handle: ({ target, response }) => sendText(response, renderMetrics(target.status()), '; version=0.0.4'),
+  },
+  {
+    method: 'POST',
+    path: '/start',
+    parameters: body,
+    action: 'starts processes that were stopped or have ended',
+    answer: 'the status, once each is up, has ended or has failed',
+    handle: act((target, names) => target.start(names)),
+  },
+  {
+    method: 'POST',
+    path: '/stop',
+    parameters: body,
+    action: 'stops processes, dependents first; they stay stopped until they are started',
+    answer: 'the status, once all have stopped',
+    handle: act((target, names) => target.stop(names)),
+  },
+  {
+    method: 'POST',
+    path: '/restart',
+    parameters: body,
+    action: 'stops processes and starts them again',
+    answer: 'the status, once each is up, has ended or has failed',
+    handle: act((target, names) => target.restart(names)),
+  },
+  {
+    method: 'POST',
+    path: '/reload',
+    parameters: '',
+    action: 'reads the configuration again and applies the difference',
+    answer: 'the names of added, removed, changed and unchanged processes',
+    handle: async ({ target, response }) => sendJson(response, 200, await target.reload()),
+  },
+  {
+    method: 'POST',
+    path: '/down',
+    parameters: '',
+    action: 'stops all processes in order, then the orchestrator',
+    answer: 'the status, immediately',
+    handle: ({ target, response }) => {
+      sendJson(response, 200, target.status())
+      // `close` comes even if the client has gone by then.
+      response.once('close', () => target.down())
+    },
+  },
+]
+
+function renderHelp(configPath: string): string {
+  const entries = routes.map(({ method, path, parameters, action, answer }) => {
+    const details = [...(parameters === '' ? [] : [parameters]), `answer: ${answer}`].map((line) => `\n      ${line}`)
+    return `${method.padEnd(5)}${path.padEnd(10)}${action}${details.join('')}\n`
+  })
+  return `ponix-orchestrator, running ${configPath}\n\n${entries.join('')}`
+}
+
+export function sendJson(response: ServerResponse, status: number, answer: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(answer)}\n`)
+}
+
+function sendText(response: ServerResponse, answer: string, version = ''): void {
+  response.writeHead(200, { 'content-type': `text/plain${version}; charset=utf-8` })
+  response.end(answer)
+}
+
+function act(action: (target: ControlTarget, names: readonly string[]) => Promise<void>): Route['handle'] {
+  return async ({ target, request, response }) => {
+    await action(target, target.resolveNames(await readNames(request)))
+    sendJson(response, 200, target.status())
+  }
+}
+
+async function readNames(request: IncomingMessage): Promise<readonly string[]> {
+  const expected = 'expected a body like {"processes": ["name"]}'
+  if (Number(request.headers['content-length'] ?? MAX_BODY_BYTES + 1) > MAX_BODY_BYTES) {
+    throw new RequestError(413, `${expected} of at most ${MAX_BODY_BYTES} bytes, with a content-length header`)
+  }
+  try {
+    return namesRequest.parse(JSON.parse(await text(request))).processes
+  } catch {
+    throw new RequestError(400, expected)
+  }
+}
+
+interface LogRequest {
+  readonly processes: readonly string[]
+  readonly tail: number
+  readonly follow: boolean
+}
+
+/** Sends the last lines and, with `follow`, new lines until the reader closes. A slow reader misses lines; it never slows a process. */
+function streamLogs(logs: LogHistory, { processes, tail, follow }: LogRequest, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  // The first line may be far off.
+  response.flushHeaders()
+  const wanted = new Set(processes)
+  let dropped = 0
+  const send = (entries: readonly object[]) => {
+    response.write(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''))
+  }
+  const write = (lines: readonly LogLine[]) => {
+    const chosen = lines.filter(({ process }) => wanted.has(process))
+    if (chosen.length === 0) return
+    if (dropped > 0 || response.writableLength > MAX_BUFFERED_BYTES) dropped += chosen.length
+    else send(chosen)
+  }
+  response.on('drain', () => {
+    if (dropped > 0) send([{ dropped }])
+    dropped = 0
+  })
+  write(logs.tail(processes, tail))
+  if (follow) response.once('close', logs.follow(write))
+  else response.end()
+}
