@@ -97,17 +97,26 @@ function addCommand({ program }: Context, name: string, description: string, opt
     .allowExcessArguments(false)
 }
 
+/** The options of all commands without arguments. */
+interface PlainOptions {
+  readonly logFormat?: 'text' | 'json'
+  readonly abortOnExit?: true
+  readonly exitCodeFrom?: string
+  readonly format?: GraphFormat
+  readonly json?: true
+}
+
 /** A command without arguments. */
-function addPlainCommand<T extends object>(
+function addPlainCommand(
   context: Context,
   name: string,
   description: string,
-  act: (options: T) => Promise<number>,
+  act: (options: PlainOptions) => Promise<number>,
   options: CommandOptions = {},
 ): Command {
   return addCommand(context, name, description, options)
     .allowExcessArguments()
-    .action(async (typed: T, command: Command) => {
+    .action(async (typed: PlainOptions, command: Command) => {
       refuseArguments(context.program, command)
       context.exit(await act(typed))
     })
@@ -125,7 +134,7 @@ function refuseArguments(program: Command, command: Command): void {
 }
 
 function addRun(context: Context): Command {
-  return addPlainCommand<{ logFormat?: 'text' | 'json'; abortOnExit?: true; exitCodeFrom?: string }>(
+  return addPlainCommand(
     context,
     'run',
     'run the processes in the foreground (the default)',
@@ -151,7 +160,7 @@ function addGraphCommands(context: Context): void {
   addPlainCommand(context, 'validate', 'check the file and print the start order', async () =>
     (await import('./graph.ts')).validate(file()),
   )
-  addPlainCommand<{ format: GraphFormat }>(context, 'graph', 'print the dependency graph', async ({ format }) =>
+  addPlainCommand(context, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('./graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
   addCommand(context, 'export', 'write the same graph for another engine')
@@ -168,7 +177,7 @@ function addGraphCommands(context: Context): void {
 function addControlCommands(context: Context): void {
   const { file, exit } = context
   const commands = () => import('./control-commands.ts')
-  addPlainCommand<{ json?: true }>(context, 'status', 'show the state of the processes', async ({ json = false }) =>
+  addPlainCommand(context, 'status', 'show the state of the processes', async ({ json = false }) =>
     (await commands()).status(file(), json),
   ).option('--json', 'print JSON')
   addCommand(context, 'logs', 'show the last output of the processes')
