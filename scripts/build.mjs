@@ -9,21 +9,10 @@ import { rolldown } from 'rolldown'
 import { isolatedDeclarationSync } from 'rolldown/experimental'
 import { fingerprint } from './fingerprint.mjs'
 import { assertPermissive, packagesOf } from './notices.mjs'
+import { programs } from './programs.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
-
-/** Program name → the built file (in dist/) that it runs. */
-const programs = {
-  'ponix-orchestrator': 'cli',
-  'ponix-api': 'api',
-  'ponix-cdc': 'cdc',
-  'ponix-gateway-orchestrator': 'gateway-orchestrator',
-  'ponix-analytics': 'analytics',
-  'ponix-migrate': 'migrate',
-  'ponix-embedded': 'embedded',
-  'ponix-demo': 'demo',
-}
 
 /** Built file → its source. One that is missing fails the build. */
 async function entries() {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { notices } from './notices.mjs'
+import { requirementProblems } from './requirements.mjs'
 import { setUp } from './setup.mjs'
 import { root, runTool } from './tools.mjs'
 
@@ -15,6 +16,7 @@ const checks = {
   'package (publint)': () => runTool('publint', ['--strict']),
   'generated code is current (buf)': generatedIsCurrent,
   'third-party notices are current': noticesAreCurrent,
+  'requirements are defined and their lists current': requirementsAreCurrent,
 }
 
 /** Runs all checks and says for each how it went; resolves with the numbers of those that passed and failed. */
@@ -61,6 +63,11 @@ async function noticesAreCurrent() {
     code: 1,
     output: 'THIRD-PARTY-NOTICES differs from the licences of the bundled packages: run npm run generate:notices\n',
   }
+}
+
+async function requirementsAreCurrent() {
+  const problems = requirementProblems()
+  return { code: problems.length, output: problems.join('\n') }
 }
 
 async function readTree(folder) {

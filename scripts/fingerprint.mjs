@@ -9,6 +9,7 @@ const inputs = [
   'scripts/build.mjs',
   'scripts/lock.mjs',
   'scripts/notices.mjs',
+  'scripts/programs.mjs',
   'package.json',
   'package-lock.json',
   'tsconfig.json',

@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Runs a tool in the root of the project. Resolves with the exit code (null after a signal) and, unless shown, the output. */
-export function runTool(command, args, { show = false } = {}) {
-  const path = `${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`
+export function runTool(command, args, { show = false, env = {} } = {}) {
+  const path = `${join(root, 'node_modules', '.bin')}${delimiter}${env.PATH ?? process.env.PATH}`
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, PATH: path },
+      env: { ...process.env, ...env, PATH: path },
       stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
     })
     let output = ''

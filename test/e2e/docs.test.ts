@@ -26,11 +26,11 @@ const run = promisify(execFile)
 const documents = await readDocuments(projectRoot)
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
 
-describe('what the documents tell to type', () => {
+describe('commands of the documents', () => {
   let graph: Graph
   let project: string
-  let organizationId = 'none yet'
-  let deviceId = 'none yet'
+  let organizationId = 'not created'
+  let deviceId = 'not created'
 
   beforeAll(async () => {
     project = await temporaryProject()
@@ -43,7 +43,7 @@ describe('what the documents tell to type', () => {
     await rm(project, { recursive: true, force: true })
   })
 
-  /** A project with this package installed, the documents' files in it, and the programs that these speak of. */
+  /** A project with this package installed, the files of the documents and the programs that they name. */
   async function temporaryProject(): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
     const bin = join(folder, 'node_modules/.bin')
@@ -70,7 +70,7 @@ describe('what the documents tell to type', () => {
     return { ...process.env, PATH: path, HOME: project, XDG_RUNTIME_DIR: project, XDG_CONFIG_HOME: project }
   }
 
-  function here(): Values {
+  function valuesOfThisRun(): Values {
     return [
       ['50051', String(graph.ports.PONIX_GRPC_PORT)],
       ['15432', String(graph.ports.PONIX_POSTGRES_PORT)],
@@ -84,9 +84,9 @@ describe('what the documents tell to type', () => {
     ]
   }
 
-  /** The same call with the schema from the server's reflection, by the client that this project brings. */
+  /** Makes the same call with `buf curl`, which also uses reflection. */
   async function grpcurl(command: string): Promise<unknown> {
-    const words = shellWords(withValues(command, here()))
+    const words = shellWords(withValues(command, valuesOfThisRun()))
     const [address, method] = words.slice(-2)
     const flags = ['--http2-prior-knowledge', '--protocol', 'grpc', '-d', argument(words, '-d')]
     const buf = join(projectRoot, 'node_modules/.bin/buf')
@@ -115,18 +115,18 @@ describe('what the documents tell to type', () => {
     await graph.line(new RegExp(`gateway-orchestrator.*(running.*${gatewayId}|${gatewayId}.*running)`))
   }
 
-  async function asksTheOrchestrator(command: string): Promise<void> {
-    const answer = JSON.parse(await request(withValues(command, here())))
+  async function asksOrchestrator(command: string): Promise<void> {
+    const answer = JSON.parse(await request(withValues(command, valuesOfThisRun())))
     expect(answer).toMatchObject({ processes: expect.arrayContaining([expect.objectContaining({ name: 'demo' })]) })
   }
 
-  async function showsTheRow(command: string): Promise<void> {
-    const line = withValues(command, here())
+  async function showsRow(command: string): Promise<void> {
+    const line = withValues(command, valuesOfThisRun())
     await expect.poll(() => request(line), ROWS).toMatch(/"temperature_0": ?25\.5/)
   }
 
-  async function showsTheAverage(command: string): Promise<void> {
-    const line = withValues(command, here())
+  async function showsAverage(command: string): Promise<void> {
+    const line = withValues(command, valuesOfThisRun())
     await expect.poll(() => request(line), ROWS).toMatch(/25\.5/)
   }
 
@@ -134,47 +134,71 @@ describe('what the documents tell to type', () => {
     await expect.poll(async () => JSON.stringify(await grpcurl(command)), ROWS).toContain('"temperature_0":25.5')
   }
 
-  /** By curl into the file; where that is not installed, the same request. */
+  /** With curl, or the same request. */
   async function downloadsCsv(command: string): Promise<void> {
-    const words = shellWords(withValues(command, here()))
+    const words = shellWords(withValues(command, valuesOfThisRun()))
     const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
     const file = join(project, argument(words, '-o'))
-    if (await isOnPath('curl')) await run('sh', ['-c', withValues(command, here())], { cwd: project })
+    if (await isOnPath('curl')) await run('sh', ['-c', withValues(command, valuesOfThisRun())], { cwd: project })
     else await writeFile(file, await (await fetch(url)).text())
     expect(await readFile(file, 'utf8')).toMatch(/^end_device_id,occurred_at,temperature_0\r\n\w+,[^,]+Z,25\.5\r\n$/)
   }
 
-  /** It succeeds in the project, and says something. */
-  async function typeInProject(command: string): Promise<void> {
+  /** Succeeds in the project with output. */
+  async function runInProject(command: string): Promise<void> {
     await mkdir(join(project, '.config/fish/completions'), { recursive: true })
     const { stdout } = await run('sh', ['-c', command], { cwd: project, env: projectEnvironment() })
     expect(stdout).toMatch(/\w/)
   }
 
-  /** It succeeds with the servers of the graph that runs, and has nothing to complain of. */
-  async function typeWithItsServers(command: string): Promise<void> {
+  /** Succeeds with the servers of the running graph, without an error line. */
+  async function runWithServers(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment() }
-    const { stderr } = await run('sh', ['-c', withValues(command, here())], options)
+    const { stderr } = await run('sh', ['-c', withValues(command, valuesOfThisRun())], options)
     expect(stderr).not.toMatch(/^(analytics|cdc):/m)
   }
 
-  /** In the folder of the graph that runs. */
-  async function typeBesideTheGraph(command: string): Promise<void> {
-    await run('sh', ['-c', command], besideTheGraph())
+  /** Succeeds in the folder of the running graph. */
+  async function runBesideGraph(command: string): Promise<void> {
+    await run('sh', ['-c', command], besideGraph())
   }
 
-  async function followTheGraph(command: string): Promise<void> {
-    const follower = new Program('sh', ['-c', `exec ${command}`], { ...besideTheGraph(), detached: true })
+  async function runInClone(command: string): Promise<void> {
+    await run('sh', ['-c', command], { cwd: projectRoot, env: outsideOfVitest() })
+  }
+
+  /** With a free port, because the default port may be in use. */
+  async function waitForDebugger(command: string): Promise<void> {
+    const onFreePort = command.replace('--inspect-brk', `--inspect-brk=127.0.0.1:${await freePort()}`)
+    const options = { cwd: projectRoot, env: outsideOfVitest(), detached: true }
+    const vitest = new Program('sh', ['-c', `exec ${onFreePort}`], options)
+    await vitest.seen(/Debugger listening on/)
+    vitest.signalGroup('SIGKILL')
+    await vitest.outcome
+  }
+
+  function outsideOfVitest(): NodeJS.ProcessEnv {
+    return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')))
+  }
+
+  async function startWithDebugLogging(command: string): Promise<void> {
+    const args = command.slice(command.indexOf('--')).split(' ').slice(1)
+    await using other = await Graph.start({ command: ['npm', 'start', '--'], args, env: { PONIX_LOG_LEVEL: 'debug' } })
+    await other.line(/^\[orchestrator\] .*ready/)
+  }
+
+  async function followGraph(command: string): Promise<void> {
+    const follower = new Program('sh', ['-c', `exec ${command}`], { ...besideGraph(), detached: true })
     await follower.seen(/\w/)
     follower.signalGroup('SIGINT')
     await follower.outcome
   }
 
-  function besideTheGraph(): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
+  function besideGraph(): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
     return { cwd: projectRoot, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
   }
 
-  /** `A=1 B=2 npm start -- --disable x` with servers of this test's own, and the variables and flags of the table. */
+  /** `A=1 B=2 npm start -- --disable x` with other servers, and with the variables and flags of the table. */
   async function startWithOtherServers(command: string): Promise<void> {
     const [postgres, nats, clickhouse, mqtt] = await Promise.all([
       startPostgres(),
@@ -208,9 +232,7 @@ describe('what the documents tell to type', () => {
     const flags = rows.map(([, flag = '', cell = '']) => `${flag} ${/--mqtt-broker [^`]+/.exec(cell)?.[0] ?? ''}`)
     expect(flags.map((flag) => flag.trim())).toContain(typed)
     const args = flags.flatMap((flag) => flag.trim().split(' ')).map((word) => values[word] ?? word)
-    const env = Object.fromEntries(
-      named.map((name) => [name, values[name] ?? 'a variable that the test does not know']),
-    )
+    const env = Object.fromEntries(named.map((name) => [name, values[name] ?? 'unknown to the test']))
     const other = await Graph.start({ command: ['npm', 'start', '--'], args, env })
     try {
       await other.line(/Data flows/)
@@ -222,29 +244,33 @@ describe('what the documents tell to type', () => {
   }
 
   const HERE: readonly (readonly [command: RegExp, run: (command: string) => Promise<void>])[] = [
-    [/^npm start$/, showsWhatTheReadmeShows],
+    [/^npm start$/, showsSampleOutput],
+    [/^npm test -- .*lock\.test/, runInClone],
+    [/^npx vitest run .*lock\.test/, runInClone],
+    [/^npx vitest --inspect-brk .*lock\.test/, waitForDebugger],
+    [/^PONIX_LOG_LEVEL=debug npm start -- /, startWithDebugLogging],
     [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
     [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
-    [/\| mosquitto_pub /, (command) => publish(withValues(command, here()))],
-    [/^curl .*SELECT occurred_at, data FROM processed_envelopes/, showsTheRow],
+    [/\| mosquitto_pub /, (command) => publish(withValues(command, valuesOfThisRun()))],
+    [/^curl .*SELECT occurred_at, data FROM processed_envelopes/, showsRow],
     [/^grpcurl .*TelemetryService\//, readsTelemetry],
     [/^curl .*\/envelopes\.csv/, downloadsCsv],
-    [/^curl .*avg\(data\./, showsTheAverage],
-    [/^curl .*:19100\//, asksTheOrchestrator],
-    [/^npx ponix-orchestrator --config/, superviseByNpx],
-    [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, typeWithItsServers],
-    [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, typeWithItsServers],
+    [/^curl .*avg\(data\./, showsAverage],
+    [/^curl .*:19100\//, asksOrchestrator],
+    [/^npx ponix-orchestrator --config/, superviseWithNpx],
+    [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
+    [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
-    [/^source <\(/, (command) => typeInProject(command.slice('source <('.length, -1))],
-    [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, typeBesideTheGraph],
-    [/^ponix-orchestrator logs -f /, followTheGraph],
-    [/^ponix-orchestrator (validate|graph|export [^>]*)$/, typeInProject],
-    [/^ponix-orchestrator .* > /, (command) => typeInProject(`${command} && cat ${command.split('> ')[1]}`)],
+    [/^source <\(/, (command) => runInProject(command.slice('source <('.length, -1))],
+    [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, runBesideGraph],
+    [/^ponix-orchestrator logs -f /, followGraph],
+    [/^ponix-orchestrator (validate|graph|export [^>]*)$/, runInProject],
+    [/^ponix-orchestrator .* > /, (command) => runInProject(`${command} && cat ${command.split('> ')[1]}`)],
   ]
 
-  /** Each line of the sample, whatever the numbers in it. */
-  async function showsWhatTheReadmeShows(): Promise<void> {
+  /** The lines of the sample, with other numbers. */
+  async function showsSampleOutput(): Promise<void> {
     const sample = documents.flatMap((document) => blocksOf('text', document)).flatMap((block) => block.split('\n'))
     const lines = sample.filter((line) => line.startsWith('[demo]'))
     expect(lines.length).toBeGreaterThan(3)
@@ -253,7 +279,7 @@ describe('what the documents tell to type', () => {
     }
   }
 
-  async function superviseByNpx(command: string): Promise<void> {
+  async function superviseWithNpx(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment(), detached: true }
     const orchestrator = new Program('sh', ['-c', command], options)
     await orchestrator.seen(/web is up/)
@@ -265,22 +291,22 @@ describe('what the documents tell to type', () => {
   const known = (command: string): boolean => [...NOT_HERE, ...HERE].some(([pattern]) => pattern.test(command))
   const runnable = commands.filter((command) => !NOT_HERE.some(([pattern]) => pattern.test(command)))
 
-  it('is run here, or has a reason why not', () => {
+  it('are all run by this test, or listed with a reason', () => {
     expect(commands.filter((command) => !known(command))).toEqual([])
   })
 
-  it('is all that the tables of this test speak of', () => {
+  it('include every pattern of this test', () => {
     const unused = [...NOT_HERE, ...HERE].filter(([pattern]) => !commands.some((command) => pattern.test(command)))
     expect(unused.map(([pattern]) => pattern.source)).toEqual([])
   })
 
-  it.each(runnable.filter(known))('works: %s', async (command) => {
+  it.each(runnable.filter(known))('work: %s', async (command) => {
     const [, runHere] = HERE.find(([pattern]) => pattern.test(command)) ?? []
     await expect(runHere?.(command)).resolves.toBeUndefined()
   })
 
   it.each(documents.flatMap((document) => blocksOf('json', document).map((json) => [document.path, json] as const)))(
-    '%s: the file %j is valid',
+    '%s: the example %j is valid',
     async (_, json) => {
       const file = join(project, 'example.json')
       await writeFile(file, json)

@@ -1,7 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Where a person reads what to type. */
 export interface Document {
   /** Relative to the root of the project. */
   readonly path: string
@@ -17,29 +16,33 @@ export interface Command {
 const PROGRAMS =
   /^(\w+=\S+ )*(sudo|npm|npx|node|ponix-[a-z-]+|docker|apt|brew|curl|grpcurl|mosquitto_pub|systemctl|kubectl|journalctl) /
 
-/** The commands that no test can run, and why. */
+/** The commands that the test does not run, and the reason. */
 export const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
-  [/^npm test$/, 'this test is a part of it'],
+  [/^npm test$/, 'includes this test'],
+  [/^npm run check$/, 'npm test includes it'],
+  [/^npm run format$/, 'rewrites sources; npm run check compares'],
+  [/^npm run generate(:\w+)?$/, 'rewrites generated files; npm run check compares'],
+  [/^npm run test:nodes$/, 'takes minutes and downloads versions of Node'],
   [/^npx vitest run .*schema\.test\.ts -u$/, 'rewrites a document; schema.test.ts compares what it would write'],
   [/^npm run bench/, 'takes many minutes and a machine of its own'],
   [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
-  [/^ponix-cdc resnapshot$/, 'wants the service stopped; administration.pg.test.ts runs it'],
+  [/^ponix-cdc resnapshot$/, 'requires a stopped service; administration.pg.test.ts runs it'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],
   [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
   [/^useradd /, 'changes the machine'],
   [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
-  [/^(sudo|systemctl|kubectl) /, 'needs a systemd or a cluster that runs, and rights over it'],
+  [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
 ]
 
-/** README.md and docs/*.md. */
+/** README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md. */
 export async function readDocuments(root: string): Promise<readonly Document[]> {
   const names = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).toSorted()
-  const paths = ['README.md', ...names.map((name) => `docs/${name}`)]
+  const paths = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...names.map((name) => `docs/${name}`)]
   return Promise.all(paths.map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })))
 }
 
-/** Every command of a document once, in order: the lines of its shell blocks, and inline code that begins with a program. */
+/** The distinct commands of a document, in order: the lines of its shell blocks, and inline code that begins with a program. */
 export function commandsIn({ path, text }: Document): readonly Command[] {
   const fenced = blocks(text).flatMap(({ language, lines }) => (['', 'sh', 'bash'].includes(language) ? lines : []))
   const inline = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].flatMap(([, code]) => code ?? [])
@@ -69,7 +72,7 @@ function withoutComment(line: string): string {
   return line.replace(/(^|\s+)# .*$/, '').trim()
 }
 
-/** The words of a line as a shell reads them, `|` a word of its own. Nothing is expanded. */
+/** The words of a line as a shell reads them, without expansion; `|` is a word. */
 export function shellWords(line: string): readonly string[] {
   return [...line.matchAll(/(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/g)].map(([word]) =>
     word.replaceAll(
@@ -80,22 +83,22 @@ export function shellWords(line: string): readonly string[] {
   )
 }
 
-/** What stands after a flag of a command, such as `-d`. Throws if the flag is not there. */
+/** The value of a flag such as `-d`. Throws if the flag is missing. */
 export function argument(words: readonly string[], flag: string): string {
   const value = words[words.indexOf(flag) + 1]
   if (!words.includes(flag) || value === undefined) throw new Error(`no ${flag} in ${words.join(' ')}`)
   return value
 }
 
-/** The value that a document's example has, on the ports and with the ids of this run. */
+/** Pairs of an example in a document and its value in this run. */
 export type Values = readonly (readonly [example: string, value: string])[]
 
-/** The text with this run's values in the place of the examples. */
+/** Replaces the examples by the values of this run. */
 export function withValues(text: string, values: Values): string {
   return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
 }
 
-/** A line of the output like this one, whatever the numbers in it and the width of its prefix. */
+/** Matches output lines that differ from this line only in numbers and in the width of the prefix. */
 export function likeness(line: string): RegExp {
   const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
   const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)

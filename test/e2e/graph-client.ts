@@ -5,14 +5,13 @@ import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/o
 import { GrpcClient } from '../../src/proto/grpc.ts'
 import type { Graph } from '../rig/graph.ts'
 
-/** A device of an organization of its own, with a gateway that listens to the graph's broker. */
 export interface Device {
   readonly organizationId: string
   readonly deviceId: string
   readonly topic: string
 }
 
-/** What a person does with a graph that is ready: manages over gRPC, publishes over MQTT, reads from ClickHouse. */
+/** Uses a running graph as its users do: manages over gRPC, publishes over MQTT, reads from ClickHouse. */
 export class GraphClient {
   readonly api: GrpcClient
   readonly #graph: Graph
@@ -27,7 +26,7 @@ export class GraphClient {
     return organization?.id ?? ''
   }
 
-  /** Its payloads are Cayenne LPP. */
+  /** The payloads of the device are Cayenne LPP. */
   async createDevice(organizationId: string): Promise<Device> {
     const request = { organizationId, name: 'Sensor Alpha', payloadConversion: 'cayenne_lpp_decode(input)' }
     const { endDevice } = await this.api.call(EndDeviceService.method.createEndDevice, request)
@@ -42,7 +41,7 @@ export class GraphClient {
     return gateway?.gatewayId ?? ''
   }
 
-  /** A gateway on the graph's broker; resolves once it listens. */
+  /** Creates a gateway on the broker of the graph; resolves when it has subscribed. */
   async createMqttGateway(organizationId: string): Promise<void> {
     const id = await this.createGateway(organizationId, 'EMQX', { broker_url: this.brokerUrl })
     await this.#graph.line(new RegExp(`gateway-orchestrator.*(running.*${id}|${id}.*running)`))
@@ -56,7 +55,7 @@ export class GraphClient {
     return connectMqttPublisher({ brokerUrl: this.brokerUrl, clientId: deviceId })
   }
 
-  /** Rejects with what ClickHouse answers if that is no result. */
+  /** Rejects with the error text of ClickHouse. */
   async query<T>(sql: string): Promise<readonly T[]> {
     const url = `http://127.0.0.1:${this.#graph.ports.PONIX_CLICKHOUSE_PORT}/?database=ponix&default_format=JSONEachRow`
     const headers = { 'X-ClickHouse-User': 'ponix', 'X-ClickHouse-Key': 'ponix' }

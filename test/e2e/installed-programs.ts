@@ -3,11 +3,10 @@ import { promisify } from 'node:util'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { argument, shellWords } from './document-commands.ts'
 
-// The programs that the documents speak of, and what does the same where they are not installed.
+// Runs the programs that the documents use; without an installation, sends the same messages itself.
 
 const run = promisify(execFile)
 
-/** Whether a shell finds the program. */
 export async function isOnPath(program: string): Promise<boolean> {
   return run('sh', ['-c', 'command -v "$1"', 'sh', program]).then(
     () => true,
@@ -15,7 +14,7 @@ export async function isOnPath(program: string): Promise<boolean> {
   )
 }
 
-/** By mosquitto-clients; where they are not installed, the same bytes to the same topic. */
+/** With mosquitto_pub, or the same bytes to the same topic. */
 export async function publish(line: string): Promise<void> {
   if (await isOnPath('mosquitto_pub')) return void (await run('sh', ['-c', line]))
   const words = shellWords(line)
@@ -26,7 +25,7 @@ export async function publish(line: string): Promise<void> {
   await device.close()
 }
 
-/** By curl; where that is not installed, the same request. */
+/** With curl, or the same request. */
 export async function request(line: string): Promise<string> {
   if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
   const words = shellWords(line)
