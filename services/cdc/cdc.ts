@@ -5,7 +5,7 @@ import { createOrderedPublisher, createProducer } from '../../src/nats/producer.
 import { ensureStreams } from '../../src/nats/streams.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
 import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
-import { reachPostgres, type PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
+import { waitForPostgres } from '../../src/postgres/replication/replication-connection.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { RunnerOptions } from '../../src/runner/runner.ts'
 import { connectWithBackoff } from '../../src/runner/startup.ts'
@@ -27,7 +27,7 @@ export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readines
 export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
   const server = postgresServer(environment)
   const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
-  await reachPostgres(server, { timeoutMs: startupTimeoutMs, logger })
+  await waitForPostgres(server, { timeoutMs: startupTimeoutMs, logger })
   const nats = await connectNats({ url: environment.PONIX_NATS_URL, name: 'ponix-cdc', startupTimeoutMs, logger })
   const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs: startupTimeoutMs, logger }
   // It has to write files for that: on a busy disk a request takes longer than the client waits.

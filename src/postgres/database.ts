@@ -1,4 +1,4 @@
-import { Pool, types, type PoolClient, type QueryResultRow } from 'pg'
+import { Pool, types, type ClientConfig, type PoolClient, type QueryResultRow } from 'pg'
 import { messageOf } from '../domain/errors.ts'
 import { clampInstant, type Instant } from '../domain/instant.ts'
 import type { CallOptions } from '../domain/ports.ts'
@@ -7,16 +7,20 @@ import type { CommonEnvironment, PostgresEnvironment } from '../runner/environme
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 import { translateError, unavailable } from './errors.ts'
-import { Interruption } from './query-cancellation.ts'
+import { QueryCancellation } from './query-cancellation.ts'
 import { parseTimestamp } from './replication/column-types.ts'
 
-export interface PostgresOptions {
+/** The address of PostgreSQL and the credentials. */
+export interface PostgresServer {
   readonly host: string
   readonly port: number
   readonly database: string
   readonly username: string
   readonly password: string
-  /** Seen in pg_stat_activity. */
+}
+
+export interface PostgresOptions extends PostgresServer {
+  /** Shown in pg_stat_activity. */
   readonly applicationName: string
   readonly startupTimeoutMs: number
   readonly logger: Logger
@@ -24,14 +28,39 @@ export interface PostgresOptions {
   readonly limits?: Partial<PoolLimits>
 }
 
+/** The server that the environment names. */
+export function postgresServer(environment: PostgresEnvironment): PostgresServer {
+  return {
+    host: environment.PONIX_POSTGRES_HOST,
+    port: environment.PONIX_POSTGRES_PORT,
+    database: environment.PONIX_POSTGRES_DATABASE,
+    username: environment.PONIX_POSTGRES_USERNAME,
+    password: environment.PONIX_POSTGRES_PASSWORD,
+  }
+}
+
+/** A service's connection options, from its environment. */
+export function postgresOptions(
+  environment: CommonEnvironment & PostgresEnvironment,
+  { name, ...client }: ClientIdentity,
+): PostgresOptions {
+  const startupTimeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
+  return { ...postgresServer(environment), applicationName: name, startupTimeoutMs, ...client }
+}
+
+/** The same for a client or pool of pg. */
+export function clientConfig({ host, port, database, username, password }: PostgresServer): ClientConfig {
+  return { host, port, database, user: username, password }
+}
+
 export interface PoolLimits {
   /** Default 10. */
   readonly maxConnections: number
-  /** Calls that may wait for a connection; one more is `unavailable` at once. Default 1000. */
+  /** Calls that may wait for a connection; further calls reject immediately with `unavailable`. Default 1000. */
   readonly maxWaiting: number
-  /** How long a call waits for a connection, a new one included. Default 3000. */
+  /** How long a call waits for a connection, including the time to open one. Default 3000. */
   readonly acquireTimeoutMs: number
-  /** How long a statement may take; the server ends it. Default 10,000. */
+  /** How long a statement may take before the server cancels it. Default 10,000. */
   readonly statementTimeoutMs: number
 }
 
@@ -42,11 +71,11 @@ const DEFAULT_LIMITS: PoolLimits = {
   statementTimeoutMs: 10_000,
 }
 
-/** Beyond the server's own limit: a server that does not even end the statement is given up. */
-const SILENCE_MS = 2000
+/** Added to the statement timeout: a server that exceeds both is treated as unreachable. */
+const UNREACHABLE_AFTER_MS = 2000
 const TIMESTAMPTZ_OID = 1184
 
-/** A prepared statement: parsed once per connection, known there by its name. */
+/** A prepared statement: parsed once per connection, identified by its name. */
 export interface Statement {
   readonly name: string
   readonly text: string
@@ -55,17 +84,11 @@ export interface Statement {
 /** Runs statements of one transaction. */
 export type Run = <R extends QueryResultRow>(statement: Statement, values: readonly unknown[]) => Promise<R[]>
 
-/** Opens a pool, and waits until PostgreSQL answers and has our tables; throws a StartupError when it does not in time (R-6). */
+/** Opens a pool and waits until PostgreSQL answers and has the tables. Throws a StartupError after `startupTimeoutMs`. */
 export async function connectPostgres(options: PostgresOptions): Promise<PostgresDatabase> {
-  const { host, port, database, startupTimeoutMs, logger, signal } = options
+  const { host, port, database, startupTimeoutMs: timeoutMs, logger, signal } = options
   const postgres = new PostgresDatabase(options)
-  const target = {
-    server: 'PostgreSQL',
-    address: `${host}:${port}/${database}`,
-    timeoutMs: startupTimeoutMs,
-    logger,
-    signal,
-  }
+  const target = { server: 'PostgreSQL', address: `${host}:${port}/${database}`, timeoutMs, logger, signal }
   try {
     await connectWithBackoff(target, (attempt) => postgres.ping(attempt))
   } catch (error) {
@@ -75,23 +98,19 @@ export async function connectPostgres(options: PostgresOptions): Promise<Postgre
   return postgres
 }
 
-/** A pool of connections, made when needed and replaced when lost. */
+/** A pool of connections, opened on demand and replaced when lost. */
 export class PostgresDatabase implements AsyncDisposable {
   readonly #pool: Pool
   readonly #limits: PoolLimits
   readonly #options: PostgresOptions
-  #answers = true
+  #available = true
   #closing: Promise<void> | undefined
 
   constructor(options: PostgresOptions) {
     this.#options = options
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#pool = new Pool({
-      host: options.host,
-      port: options.port,
-      database: options.database,
-      user: options.username,
-      password: options.password,
+      ...clientConfig(options),
       application_name: options.applicationName,
       max: this.#limits.maxConnections,
       connectionTimeoutMillis: this.#limits.acquireTimeoutMs,
@@ -102,64 +121,46 @@ export class PostgresDatabase implements AsyncDisposable {
       options: '-c datestyle=ISO -c timezone=UTC',
       types: { getTypeParser },
     })
-    // Without a listener a connection that is lost while nobody waits for an answer would end the process.
-    this.#pool.on('error', (error) => this.#noteFailure(error))
+    // Without a listener, the loss of an idle connection would end the process.
+    this.#pool.on('error', (error) => this.#setUnavailable(error))
     this.#pool.on('connect', (client) => client.on('error', () => {}))
   }
 
-  /** Runs one statement. Throws the signal's reason when it aborts; `unavailable` when PostgreSQL does not serve. */
+  /** Runs one statement. Throws the signal's reason when it aborts; `unavailable` when PostgreSQL cannot serve. */
   async query<R extends QueryResultRow>(
     statement: Statement,
     values: readonly unknown[],
     options?: CallOptions,
   ): Promise<R[]> {
-    const client = await this.#acquire(options?.signal)
-    const interruption = this.#interruption(client, options?.signal)
-    try {
-      return await run<R>(client, statement, values)
-    } catch (error) {
-      throw this.#translate(error, interruption)
-    } finally {
-      await interruption.over()
-      client.release(interruption.lost)
-    }
+    return await this.#use(options?.signal, false, (client) => run<R>(client, statement, values))
   }
 
   /** Runs `work` in one transaction (read committed): committed when it resolves, rolled back when it rejects. */
   async transaction<T>(work: (run: Run) => Promise<T>, options?: CallOptions): Promise<T> {
-    const client = await this.#acquire(options?.signal)
-    const interruption = this.#interruption(client, options?.signal)
-    let usable = true
-    try {
+    const signal = options?.signal
+    return await this.#use(signal, true, async (client) => {
       await client.query('BEGIN')
       const result = await work((statement, values) => {
-        options?.signal?.throwIfAborted()
+        signal?.throwIfAborted()
         return run(client, statement, values)
       })
       await client.query('COMMIT')
       return result
-    } catch (error) {
-      // After an interruption only closing the connection is sure to roll back.
-      usable = interruption.reason === undefined && (await rolledBack(client))
-      throw this.#translate(error, interruption)
-    } finally {
-      await interruption.over()
-      client.release(interruption.lost || !usable)
-    }
+    })
   }
 
-  /** Rejects, with what to do, unless PostgreSQL answers and has our tables: a readiness check. */
+  /** A readiness check: rejects unless PostgreSQL answers and has the tables. */
   async ping(signal?: AbortSignal): Promise<void> {
     const [row] = await this.query<{ complete: boolean }>(PING, [], { signal })
     if (row?.complete !== true) throw new Error('the tables are missing: run ponix-migrate up')
   }
 
-  /** Connections by what they do, and calls that wait for one. */
+  /** Connections by state, and calls that wait for one. */
   get usage(): { readonly total: number; readonly idle: number; readonly waiting: number } {
     return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#pool.waitingCount }
   }
 
-  /** Waits for the statements that run, then closes every connection. */
+  /** Waits for running statements, then closes every connection. */
   close(): Promise<void> {
     this.#closing ??= this.#pool.end()
     return this.#closing
@@ -167,6 +168,28 @@ export class PostgresDatabase implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #use<T>(
+    signal: AbortSignal | undefined,
+    inTransaction: boolean,
+    work: (client: PoolClient) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.#acquire(signal)
+    const { host, port } = this.#options
+    const timeoutMs = this.#limits.statementTimeoutMs + UNREACHABLE_AFTER_MS
+    const cancellation = new QueryCancellation({ client, host, port, signal, timeoutMs })
+    let reusable = true
+    try {
+      return await work(client)
+    } catch (error) {
+      // After a cancellation only closing the connection guarantees the rollback.
+      if (inTransaction) reusable = cancellation.reason === undefined && (await rollBack(client))
+      throw cancellation.reason ?? translateError(error)
+    } finally {
+      await cancellation.finish()
+      client.release(cancellation.connectionClosed || !reusable)
+    }
   }
 
   async #acquire(signal: AbortSignal | undefined): Promise<PoolClient> {
@@ -177,41 +200,19 @@ export class PostgresDatabase implements AsyncDisposable {
     const connecting = this.#pool.connect()
     try {
       const client = await (signal === undefined ? connecting : untilAborted(connecting, signal))
-      this.#noteSuccess()
+      if (!this.#available) this.#options.logger.info('PostgreSQL is available again')
+      this.#available = true
       return client
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason
-      this.#noteFailure(error)
+      this.#setUnavailable(error)
       throw unavailable(error)
     }
   }
 
-  #interruption(client: PoolClient, signal: AbortSignal | undefined): Interruption {
-    const { host, port } = this.#options
-    return new Interruption({
-      client,
-      host,
-      port,
-      signal,
-      timeoutMs: this.#limits.statementTimeoutMs + SILENCE_MS,
-    })
-  }
-
-  #translate(error: unknown, interruption: Interruption): unknown {
-    if (interruption.reason !== undefined) return interruption.reason
-    return translateError(error)
-  }
-
-  #noteFailure(error: unknown): void {
-    if (!this.#answers) return
-    this.#answers = false
-    this.#options.logger.warn(`PostgreSQL does not answer: ${messageOf(error)}`)
-  }
-
-  #noteSuccess(): void {
-    if (this.#answers) return
-    this.#answers = true
-    this.#options.logger.info('PostgreSQL answers again')
+  #setUnavailable(error: unknown): void {
+    if (this.#available) this.#options.logger.warn(`PostgreSQL is unavailable: ${messageOf(error)}`)
+    this.#available = false
   }
 }
 
@@ -230,7 +231,8 @@ async function run<R extends QueryResultRow>(
   return result.rows
 }
 
-async function rolledBack(client: PoolClient): Promise<boolean> {
+/** Returns false when the connection cannot be reused. */
+async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query('ROLLBACK')
     return true
@@ -239,11 +241,11 @@ async function rolledBack(client: PoolClient): Promise<boolean> {
   }
 }
 
-/** pg's own parser would make a Date of a timestamptz and lose its microseconds. */
+/** pg parses a timestamptz into a Date, which loses the microseconds. */
 const getTypeParser: typeof types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
   oid === TIMESTAMPTZ_OID && format !== 'binary' ? parseTimestamptz : types.getTypeParser(oid, format)
 
-/** A connection that comes after the caller has gone returns to the pool. */
+/** Rejects when the signal aborts; a connection that opens later returns to the pool. */
 function untilAborted(connecting: Promise<PoolClient>, signal: AbortSignal): Promise<PoolClient> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
@@ -259,31 +261,7 @@ function untilAborted(connecting: Promise<PoolClient>, signal: AbortSignal): Pro
   })
 }
 
-/** Where PostgreSQL is, and who a service is there, as its environment says. */
-export function postgresServer(environment: PostgresEnvironment) {
-  return {
-    host: environment.PONIX_POSTGRES_HOST,
-    port: environment.PONIX_POSTGRES_PORT,
-    database: environment.PONIX_POSTGRES_DATABASE,
-    username: environment.PONIX_POSTGRES_USERNAME,
-    password: environment.PONIX_POSTGRES_PASSWORD,
-  }
-}
-
-/** How a service reaches PostgreSQL, as its environment says. */
-export function postgresOptions(
-  environment: CommonEnvironment & PostgresEnvironment,
-  { name, ...client }: ClientIdentity,
-): PostgresOptions {
-  return {
-    ...postgresServer(environment),
-    applicationName: name,
-    startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS,
-    ...client,
-  }
-}
-
-/** The Instant of a timestamptz in ISO style, with all its microseconds; outside the years 1 to 9999 the nearest one inside. */
+/** Parses a timestamptz in ISO style with all its microseconds; clamps to the years 1 to 9999. */
 export function parseTimestamptz(text: string): Instant {
   return clampInstant(parseTimestamp(text))
 }

@@ -1,5 +1,5 @@
 import type { EndDevice } from '../domain/entities.ts'
-import { type Instant, toRfc3339 } from '../domain/instant.ts'
+import { toRfc3339, type Instant } from '../domain/instant.ts'
 import type {
   CallOptions,
   EndDeviceChange,
@@ -9,20 +9,11 @@ import type {
   PageRequest,
 } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
-import { KeysetList, createOwned, LIVE_OWNER, NEXT_UPDATED_AT } from './repository.ts'
+import { KeysetList, LIVE_OWNER, NEXT_UPDATED_AT, PostgresRepository } from './repository.ts'
 
-interface EndDeviceRow {
-  readonly device_id: string
-  readonly organization_id: string
-  readonly name: string
-  readonly payload_conversion: string | null
-  readonly created_at: Instant
-  readonly updated_at: Instant
-  readonly last_seen_at: Instant | null
-}
-
-const COLUMNS = `device_id, organization_id, name, payload_conversion, created_at, updated_at,
-  (SELECT seen.last_seen_at FROM end_device_last_seen seen WHERE seen.end_device_id = device_id) AS last_seen_at`
+const COLUMNS = `device_id AS "deviceId", organization_id AS "organizationId", name,
+  COALESCE(payload_conversion, '') AS "payloadConversion", created_at AS "createdAt", updated_at AS "updatedAt",
+  (SELECT seen.last_seen_at FROM end_device_last_seen seen WHERE seen.end_device_id = device_id) AS "lastSeenAt"`
 
 const CREATE: Statement = {
   name: 'create_end_device',
@@ -35,13 +26,12 @@ const GET: Statement = {
   text: `SELECT ${COLUMNS} FROM end_devices WHERE device_id = $1`,
 }
 
-const LIST = new KeysetList<EndDeviceRow, EndDevice>({
+const LIST = new KeysetList<EndDevice>({
   name: 'list_end_devices',
   select: `SELECT ${COLUMNS} FROM end_devices`,
   where: 'organization_id = $1',
   parameters: 1,
   idColumn: 'device_id',
-  entity: fromRow,
   cursor: ({ createdAt, deviceId }) => ({ createdAt, id: deviceId }),
 })
 
@@ -57,67 +47,33 @@ const DELETE: Statement = {
 }
 
 /** End devices in PostgreSQL. */
-export class PostgresEndDeviceRepository implements EndDeviceRepository {
-  readonly #database: PostgresDatabase
-
-  constructor(database: PostgresDatabase) {
-    this.#database = database
-  }
-
+export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> implements EndDeviceRepository {
   async create(device: NewEndDevice, options?: CallOptions): Promise<EndDevice> {
     const { deviceId, organizationId, name, payloadConversion } = device
     const values = [organizationId, deviceId, name, payloadConversion]
-    const owned = { kind: 'End device', id: deviceId, organizationId }
-    return fromRow(await createOwned<EndDeviceRow>(this.#database, CREATE, values, owned, options))
+    return await this.createOwned(CREATE, values, { kind: 'End device', id: deviceId, organizationId }, options)
   }
 
   async get(deviceId: string, options?: CallOptions): Promise<EndDevice | null> {
-    return first(await this.#database.query<EndDeviceRow>(GET, [deviceId], options))
+    return await this.first(GET, [deviceId], options)
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>> {
-    return await LIST.fetch(this.#database, [organizationId], page, options)
+    return await LIST.fetch(this.database, [organizationId], page, options)
   }
 
   async update(deviceId: string, change: EndDeviceChange, options?: CallOptions): Promise<EndDevice | null> {
-    const values = [deviceId, change.name ?? null, change.payloadConversion ?? null]
-    return first(await this.#database.query<EndDeviceRow>(UPDATE, values, options))
+    return await this.first(UPDATE, [deviceId, change.name ?? null, change.payloadConversion ?? null], options)
   }
 
   async delete(deviceId: string, options?: CallOptions): Promise<EndDevice | null> {
-    return first(await this.#database.query<EndDeviceRow>(DELETE, [deviceId], options))
+    return await this.first(DELETE, [deviceId], options)
   }
-}
-
-function first(rows: readonly EndDeviceRow[]): EndDevice | null {
-  const [row] = rows
-  return row === undefined ? null : fromRow(row)
-}
-
-function fromRow(row: EndDeviceRow): EndDevice {
-  return {
-    deviceId: row.device_id,
-    organizationId: row.organization_id,
-    name: row.name,
-    payloadConversion: row.payload_conversion ?? '',
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    lastSeenAt: row.last_seen_at,
-  }
-}
-
-/** When devices were last heard. */
-export interface LastSeenStore {
-  /**
-   * Keeps the later of what is known and what is given, and nothing later than the present of the store's own clock. Devices that
-   * do not exist are left out. Rejects as repositories do.
-   */
-  record(seen: ReadonlyMap<string, Instant>, options?: CallOptions): Promise<void>
 }
 
 /**
- * Rows in the order of their ids, so that two writers never wait for each other. A device that is being deleted right now is left
- * out rather than waited for, and one that is written cannot be deleted before: no row is left behind.
+ * Rows are locked in the order of their ids, so concurrent writers cannot deadlock. A device that is being deleted is skipped;
+ * a device that is written cannot be deleted before the commit, so no orphaned row remains.
  */
 const RECORD: Statement = {
   name: 'record_last_seen',
@@ -129,15 +85,22 @@ const RECORD: Statement = {
       WHERE end_device_last_seen.last_seen_at < excluded.last_seen_at OR end_device_last_seen.last_seen_at > now()`,
 }
 
-export class PostgresLastSeenStore implements LastSeenStore {
+/** When each end device was last heard from. */
+export class PostgresLastSeenStore {
   readonly #database: PostgresDatabase
 
   constructor(database: PostgresDatabase) {
     this.#database = database
   }
 
+  /**
+   * Keeps the later of the stored and the given time, capped at the present of the database's clock. Skips devices that do not
+   * exist. Rejects as repositories do.
+   */
   async record(seen: ReadonlyMap<string, Instant>, options?: CallOptions): Promise<void> {
     const instants = [...seen.values()].map((instant) => toRfc3339(instant))
     await this.#database.query(RECORD, [[...seen.keys()], instants], options)
   }
 }
+
+export type LastSeenStore = Pick<PostgresLastSeenStore, 'record'>

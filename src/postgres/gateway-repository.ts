@@ -1,24 +1,10 @@
-import type { Gateway, GatewayStatus, JsonObject } from '../domain/entities.ts'
-import type { Instant } from '../domain/instant.ts'
+import type { Gateway } from '../domain/entities.ts'
 import type { CallOptions, GatewayChange, GatewayRepository, NewGateway, Page, PageRequest } from '../domain/ports.ts'
-import type { PostgresDatabase, Statement } from './database.ts'
-import { KeysetList, createOwned, LIVE_OWNER, NEXT_UPDATED_AT } from './repository.ts'
+import type { Statement } from './database.ts'
+import { KeysetList, LIVE_OWNER, NEXT_UPDATED_AT, PostgresRepository } from './repository.ts'
 
-interface GatewayRow {
-  readonly gateway_id: string
-  readonly organization_id: string
-  readonly name: string
-  readonly gateway_type: string
-  readonly gateway_config: JsonObject
-  readonly status: GatewayStatus
-  readonly created_at: Instant
-  readonly updated_at: Instant
-  readonly deleted_at: Instant | null
-}
-
-const NAMES = ['gateway_id', 'organization_id', 'name', 'gateway_type', 'gateway_config', 'status']
-const TIMES = ['created_at', 'updated_at', 'deleted_at']
-const COLUMNS = [...NAMES, ...TIMES].join(', ')
+const COLUMNS = `gateway_id AS "gatewayId", organization_id AS "organizationId", name, gateway_type AS "gatewayType",
+  gateway_config AS "gatewayConfig", status, created_at AS "createdAt", updated_at AS "updatedAt", deleted_at AS "deletedAt"`
 
 const CREATE: Statement = {
   name: 'create_gateway',
@@ -31,13 +17,12 @@ const GET: Statement = {
   text: `SELECT ${COLUMNS} FROM gateways WHERE gateway_id = $1 AND deleted_at IS NULL`,
 }
 
-const LIST = new KeysetList<GatewayRow, Gateway>({
+const LIST = new KeysetList<Gateway>({
   name: 'list_gateways',
   select: `SELECT ${COLUMNS} FROM gateways`,
   where: 'organization_id = $1 AND deleted_at IS NULL',
   parameters: 1,
   idColumn: 'gateway_id',
-  entity: fromRow,
   cursor: ({ createdAt, gatewayId }) => ({ createdAt, id: gatewayId }),
 })
 
@@ -54,76 +39,49 @@ const DELETE: Statement = {
     WHERE gateway_id = $1 AND deleted_at IS NULL RETURNING ${COLUMNS}`,
 }
 
-const ALL: Statement = {
+const LIST_ALL: Statement = {
   name: 'list_all_gateways',
-  text: `SELECT ${COLUMNS.replaceAll(/\w+/g, 'gateway.$&')} FROM gateways gateway
-    JOIN organizations organization ON organization.id = gateway.organization_id
-    WHERE gateway.deleted_at IS NULL AND organization.deleted_at IS NULL AND gateway.gateway_id > $1
-    ORDER BY gateway.gateway_id LIMIT $2`,
+  text: `SELECT ${COLUMNS} FROM gateways WHERE deleted_at IS NULL AND gateway_id > $1
+    AND organization_id IN (SELECT id FROM organizations WHERE organizations.deleted_at IS NULL)
+    ORDER BY gateway_id LIMIT $2`,
 }
 
-const ALL_PAGE_SIZE = 500
+const LIST_ALL_PAGE_SIZE = 500
 
 /** Gateways in PostgreSQL. */
-export class PostgresGatewayRepository implements GatewayRepository {
-  readonly #database: PostgresDatabase
-
-  constructor(database: PostgresDatabase) {
-    this.#database = database
-  }
-
+export class PostgresGatewayRepository extends PostgresRepository<Gateway> implements GatewayRepository {
   async create(gateway: NewGateway, options?: CallOptions): Promise<Gateway> {
     const { gatewayId, organizationId, name, gatewayType, gatewayConfig, status } = gateway
     const values = [organizationId, gatewayId, name, gatewayType, JSON.stringify(gatewayConfig), status]
-    const owned = { kind: 'Gateway', id: gatewayId, organizationId }
-    return fromRow(await createOwned<GatewayRow>(this.#database, CREATE, values, owned, options))
+    return await this.createOwned(CREATE, values, { kind: 'Gateway', id: gatewayId, organizationId }, options)
   }
 
   async get(gatewayId: string, options?: CallOptions): Promise<Gateway | null> {
-    return first(await this.#database.query<GatewayRow>(GET, [gatewayId], options))
+    return await this.first(GET, [gatewayId], options)
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>> {
-    return await LIST.fetch(this.#database, [organizationId], page, options)
+    return await LIST.fetch(this.database, [organizationId], page, options)
   }
 
   async update(gatewayId: string, change: GatewayChange, options?: CallOptions): Promise<Gateway | null> {
     const config = change.gatewayConfig === undefined ? null : JSON.stringify(change.gatewayConfig)
     const values = [gatewayId, change.name ?? null, change.gatewayType ?? null, config, change.status ?? null]
-    return first(await this.#database.query<GatewayRow>(UPDATE, values, options))
+    return await this.first(UPDATE, values, options)
   }
 
   async delete(gatewayId: string, options?: CallOptions): Promise<Gateway | null> {
-    return first(await this.#database.query<GatewayRow>(DELETE, [gatewayId], options))
+    return await this.first(DELETE, [gatewayId], options)
   }
 
   async *listAll(options?: CallOptions): AsyncIterable<Gateway> {
     let after = ''
     for (;;) {
-      const rows = await this.#database.query<GatewayRow>(ALL, [after, ALL_PAGE_SIZE], options)
-      for (const row of rows) yield fromRow(row)
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < ALL_PAGE_SIZE) return
-      after = last.gateway_id
+      const gateways = await this.database.query<Gateway>(LIST_ALL, [after, LIST_ALL_PAGE_SIZE], options)
+      yield* gateways
+      const last = gateways.at(-1)
+      if (last === undefined || gateways.length < LIST_ALL_PAGE_SIZE) return
+      after = last.gatewayId
     }
-  }
-}
-
-function first(rows: readonly GatewayRow[]): Gateway | null {
-  const [row] = rows
-  return row === undefined ? null : fromRow(row)
-}
-
-function fromRow(row: GatewayRow): Gateway {
-  return {
-    gatewayId: row.gateway_id,
-    organizationId: row.organization_id,
-    name: row.name,
-    gatewayType: row.gateway_type,
-    gatewayConfig: row.gateway_config,
-    status: row.status,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    deletedAt: row.deleted_at,
   }
 }

@@ -1,6 +1,5 @@
-import type { Organization, OrganizationStatus } from '../domain/entities.ts'
+import type { Organization } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
-import type { Instant } from '../domain/instant.ts'
 import type {
   CallOptions,
   NewOrganization,
@@ -9,20 +8,11 @@ import type {
   Page,
   PageRequest,
 } from '../domain/ports.ts'
-import type { PostgresDatabase, Statement } from './database.ts'
+import type { Statement } from './database.ts'
 import { violation } from './errors.ts'
-import { KeysetList, NEXT_UPDATED_AT } from './repository.ts'
+import { KeysetList, NEXT_UPDATED_AT, PostgresRepository } from './repository.ts'
 
-interface OrganizationRow {
-  readonly id: string
-  readonly name: string
-  readonly status: OrganizationStatus
-  readonly created_at: Instant
-  readonly updated_at: Instant
-  readonly deleted_at: Instant | null
-}
-
-const COLUMNS = 'id, name, status, created_at, updated_at, deleted_at'
+const COLUMNS = 'id, name, status, created_at AS "createdAt", updated_at AS "updatedAt", deleted_at AS "deletedAt"'
 
 const CREATE: Statement = {
   name: 'create_organization',
@@ -34,13 +24,12 @@ const GET: Statement = {
   text: `SELECT ${COLUMNS} FROM organizations WHERE id = $1 AND deleted_at IS NULL`,
 }
 
-const LIST = new KeysetList<OrganizationRow, Organization>({
+const LIST = new KeysetList<Organization>({
   name: 'list_organizations',
   select: `SELECT ${COLUMNS} FROM organizations`,
   where: 'deleted_at IS NULL',
   parameters: 0,
   idColumn: 'id',
-  entity: fromRow,
   cursor: ({ createdAt, id }) => ({ createdAt, id }),
 })
 
@@ -51,7 +40,7 @@ const UPDATE: Statement = {
     WHERE id = $1 AND deleted_at IS NULL RETURNING ${COLUMNS}`,
 }
 
-/** Waits for the end of every creation that holds the row FOR SHARE. */
+/** Waits until every transaction that holds the row FOR SHARE (a creation) has ended. */
 const LOCK: Statement = {
   name: 'lock_organization',
   text: 'SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
@@ -67,71 +56,40 @@ const DELETE: Statement = {
 }
 
 /** Organizations in PostgreSQL. */
-export class PostgresOrganizationRepository implements OrganizationRepository {
-  readonly #database: PostgresDatabase
-
-  constructor(database: PostgresDatabase) {
-    this.#database = database
-  }
-
+export class PostgresOrganizationRepository extends PostgresRepository<Organization> implements OrganizationRepository {
   async create({ id, name, status }: NewOrganization, options?: CallOptions): Promise<Organization> {
-    try {
-      return one(await this.#database.query<OrganizationRow>(CREATE, [id, name, status], options))
-    } catch (error) {
-      if (violation(error) !== 'unique') throw error
-      throw new DomainError('already_exists', `Organization already exists: ${id}`, { cause: error })
-    }
+    const created = await this.first(CREATE, [id, name, status], options).catch((cause: unknown) => {
+      if (violation(cause) !== 'unique') throw cause
+      throw new DomainError('already_exists', `Organization already exists: ${id}`, { cause })
+    })
+    if (created === null) throw new Error('INSERT into organizations returned no row')
+    return created
   }
 
   async get(id: string, options?: CallOptions): Promise<Organization | null> {
-    return first(await this.#database.query<OrganizationRow>(GET, [id], options))
+    return await this.first(GET, [id], options)
   }
 
   async list(page: PageRequest, options?: CallOptions): Promise<Page<Organization>> {
-    return await LIST.fetch(this.#database, [], page, options)
+    return await LIST.fetch(this.database, [], page, options)
   }
 
   async update(id: string, change: OrganizationChange, options?: CallOptions): Promise<Organization | null> {
-    const values = [id, change.name ?? null, change.status ?? null]
-    return first(await this.#database.query<OrganizationRow>(UPDATE, values, options))
+    return await this.first(UPDATE, [id, change.name ?? null, change.status ?? null], options)
   }
 
   /**
-   * Two statements, because the second must see what was created while the first waited for the row's lock: a statement sees
-   * only what was committed when it began.
+   * Locks and deletes in two statements: a statement sees only what was committed before it began, so the second one sees the
+   * rows created while the first waited for the lock.
    */
   async delete(id: string, options?: CallOptions): Promise<Organization | null> {
-    return await this.#database.transaction(async (run) => {
+    return await this.database.transaction(async (run) => {
       const locked = await run(LOCK, [id])
       if (locked.length === 0) return null
-      const deleted = first(await run<OrganizationRow>(DELETE, [id]))
-      if (deleted !== null) return deleted
-      throw new DomainError(
-        'failed_precondition',
-        `Organization ${id} still has gateways or end devices; delete them first`,
-      )
+      const [deleted] = await run<Organization>(DELETE, [id])
+      if (deleted !== undefined) return deleted
+      const message = `Organization ${id} still has gateways or end devices; delete them first`
+      throw new DomainError('failed_precondition', message)
     }, options)
-  }
-}
-
-function first(rows: readonly OrganizationRow[]): Organization | null {
-  const [row] = rows
-  return row === undefined ? null : fromRow(row)
-}
-
-function one(rows: readonly OrganizationRow[]): Organization {
-  const organization = first(rows)
-  if (organization === null) throw new Error('INSERT into organizations returned no row')
-  return organization
-}
-
-function fromRow(row: OrganizationRow): Organization {
-  return {
-    id: row.id,
-    name: row.name,
-    status: row.status,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    deletedAt: row.deleted_at,
   }
 }

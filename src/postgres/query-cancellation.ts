@@ -2,60 +2,65 @@ import { connect } from 'node:net'
 import type { PoolClient } from 'pg'
 import { unavailable } from './errors.ts'
 
-export interface InterruptionOptions {
+export interface CancellationOptions {
   readonly client: PoolClient
   readonly host: string
   readonly port: number
+  /** The caller of the statement. */
   readonly signal: AbortSignal | undefined
-  /** After this the server is taken for dead. */
+  /** A server that has not answered by then is treated as unreachable. */
   readonly timeoutMs: number
 }
 
-/** How long a statement may take to end after its cancellation was passed on. */
+/** How long a statement may take to end after the server received the cancel request. */
 const GRACE_MS = 1000
+/** The request code of a CancelRequest message. */
+const CANCEL_REQUEST = 80_877_102
+const CANCEL_TIMEOUT_MS = 1000
 
 /**
- * Ends what one connection runs when its caller is gone (the signal aborts) or the server is silent for too long: asks the
- * server to cancel the statement, and closes the connection if even that has no effect.
+ * Cancels the statement of one connection when its caller aborts or the server does not answer in time: sends a cancel request,
+ * and closes the connection if that has no effect.
  */
-export class Interruption {
-  readonly #options: InterruptionOptions
+export class QueryCancellation {
+  readonly #options: CancellationOptions
   readonly #timer: NodeJS.Timeout
   #grace: NodeJS.Timeout | undefined
   #cancelling: Promise<void> | undefined
-  #over = false
+  #finished = false
   #reason: unknown
-  #lost = false
+  #connectionClosed = false
 
-  constructor(options: InterruptionOptions) {
+  constructor(options: CancellationOptions) {
     this.#options = options
-    this.#timer = setTimeout(() => this.#interrupt(silence()), options.timeoutMs)
+    const onTimeout = (): void => this.#start(unavailable(new Error('the server did not answer in time')))
+    this.#timer = setTimeout(onTimeout, options.timeoutMs)
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (options.signal?.aborted === true) this.#onAbort()
   }
 
-  /** What the caller is to be told: the signal's reason or `unavailable`; undefined when nothing was interrupted. */
+  /** The error for the caller: the signal's reason or `unavailable`; undefined when nothing was cancelled. */
   get reason(): unknown {
     return this.#reason
   }
 
   /** The connection was closed to end the statement. */
-  get lost(): boolean {
-    return this.#lost
+  get connectionClosed(): boolean {
+    return this.#connectionClosed
   }
 
-  /** To be awaited before the connection serves another call, so that a cancellation under way cannot hit that one. */
-  async over(): Promise<void> {
-    this.#over = true
+  /** Await before reusing the connection: a cancel request still in transit would hit its next statement. */
+  async finish(): Promise<void> {
+    this.#finished = true
     clearTimeout(this.#timer)
     clearTimeout(this.#grace)
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     await this.#cancelling
   }
 
-  readonly #onAbort = (): void => this.#interrupt(this.#options.signal?.reason)
+  readonly #onAbort = (): void => this.#start(this.#options.signal?.reason)
 
-  #interrupt(reason: unknown): void {
+  #start(reason: unknown): void {
     if (this.#cancelling !== undefined) return
     this.#reason = reason
     this.#cancelling = this.#cancel()
@@ -63,44 +68,25 @@ export class Interruption {
 
   async #cancel(): Promise<void> {
     const { client, host, port } = this.#options
-    const key = backendKey(client)
-    if (key !== undefined) await requestCancel({ host, port, ...key })
-    if (this.#over) return
+    // pg keeps the backend key in fields that its types do not declare.
+    const { processID, secretKey } = { processID: undefined, secretKey: undefined, ...client }
+    if (typeof processID === 'number' && typeof secretKey === 'number') {
+      await sendCancelRequest(host, port, processID, secretKey)
+    }
+    if (this.#finished) return
     this.#grace = setTimeout(() => {
-      this.#lost = true
-      // While a statement is under way this closes the socket at once, and the statement rejects.
+      this.#connectionClosed = true
+      // While a statement runs this closes the socket immediately, and the statement rejects.
       void client.end()
     }, GRACE_MS)
   }
 }
 
-function silence(): Error {
-  return unavailable(new Error('the server did not answer in time'))
-}
-
-/** pg keeps what the server told it in fields that its types do not show. */
-function backendKey(client: object): { readonly processId: number; readonly secretKey: number } | undefined {
-  const { processID, secretKey } = { processID: undefined, secretKey: undefined, ...client }
-  if (typeof processID !== 'number' || typeof secretKey !== 'number') return undefined
-  return { processId: processID, secretKey }
-}
-
-/** Which server process runs the statement, and the key that allows to interrupt it; told by PostgreSQL at connection. */
-export interface BackendKey {
-  readonly host: string
-  readonly port: number
-  readonly processId: number
-  readonly secretKey: number
-}
-
-const CANCEL_REQUEST = 80_877_102
-const TIMEOUT_MS = 1000
-
 /**
- * Asks PostgreSQL, on a connection of its own that needs no free slot, to interrupt what a backend runs. Resolves when the
- * server has passed the request on (from then on it can hit no later statement), or after a second; never rejects.
+ * Sends a CancelRequest on a connection of its own, which needs no free slot. Resolves when the server has processed it (from
+ * then on it cannot hit a later statement), or after a second; never rejects.
  */
-function requestCancel({ host, port, processId, secretKey }: BackendKey): Promise<void> {
+function sendCancelRequest(host: string, port: number, processId: number, secretKey: number): Promise<void> {
   const request = Buffer.alloc(16)
   request.writeInt32BE(16, 0)
   request.writeInt32BE(CANCEL_REQUEST, 4)
@@ -108,7 +94,7 @@ function requestCancel({ host, port, processId, secretKey }: BackendKey): Promis
   request.writeInt32BE(secretKey, 12)
   return new Promise((resolve) => {
     const socket = connect({ host, port }, () => socket.write(request))
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy())
+    socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy())
     socket.on('error', () => socket.destroy())
     socket.once('close', () => resolve())
     socket.resume()

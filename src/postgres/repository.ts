@@ -6,42 +6,22 @@ import type { PostgresDatabase, Statement } from './database.ts'
 import { violation } from './errors.ts'
 
 /**
- * The organization $1, if it is not deleted, held so that it cannot be deleted before the statement's transaction ends; a
- * deletion under way is waited for. (FOR KEY SHARE, which the foreign key takes, would let a soft delete pass.)
+ * The live organization $1, share-locked until the end of the statement's transaction so that it cannot be deleted meanwhile; a
+ * concurrent deletion is waited for. (FOR KEY SHARE, which the foreign key takes, does not conflict with a soft delete.)
  */
 export const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR SHARE)'
 
-/** Moves even when two changes fall into one microsecond or the clock steps back. */
+/** Increases even when two changes fall into one microsecond or the clock steps back. */
 export const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
 interface Owned {
-  /** As it begins a sentence: `Gateway`. */
+  /** With a capital letter: `Gateway`. */
   readonly kind: string
   readonly id: string
   readonly organizationId: string
 }
 
-/** Runs an INSERT that begins with LIVE_OWNER. Throws `not_found` without a live organization, `already_exists` for the id. */
-export async function createOwned<R extends QueryResultRow>(
-  database: PostgresDatabase,
-  statement: Statement,
-  values: readonly unknown[],
-  { kind, id, organizationId }: Owned,
-  options?: CallOptions,
-): Promise<R> {
-  try {
-    const [row] = await database.query<R>(statement, values, options)
-    if (row !== undefined) return row
-  } catch (error) {
-    const violated = violation(error)
-    if (violated === 'unique')
-      throw new DomainError('already_exists', `${kind} already exists: ${id}`, { cause: error })
-    if (violated === null) throw error
-  }
-  throw new DomainError('not_found', `Organization not found: ${organizationId}`)
-}
-
-export interface KeysetListOptions<R, T> {
+interface ListOptions<T> {
   /** Unique among the prepared statements. */
   readonly name: string
   /** `SELECT … FROM …`. */
@@ -50,19 +30,17 @@ export interface KeysetListOptions<R, T> {
   readonly where: string
   readonly parameters: number
   readonly idColumn: string
-  readonly entity: (row: R) => T
   readonly cursor: (item: T) => PageCursor
 }
 
-/** A list in pages, ordered by (created_at, id), both descending: a page costs the same wherever it lies. */
-export class KeysetList<R extends QueryResultRow, T> {
-  readonly #options: KeysetListOptions<R, T>
+/** A list in pages, ordered by (created_at, id) descending: the cost of a page does not depend on its position. */
+export class KeysetList<T extends QueryResultRow> {
+  readonly #cursor: ListOptions<T>['cursor']
   readonly #firstPage: Statement
   readonly #laterPage: Statement
 
-  constructor(options: KeysetListOptions<R, T>) {
-    this.#options = options
-    const { name, select, where, parameters, idColumn } = options
+  constructor({ name, select, where, parameters, idColumn, cursor }: ListOptions<T>) {
+    this.#cursor = cursor
     const [limit, createdAt, id] = [1, 2, 3].map((offset) => `$${parameters + offset}`)
     const after = `(created_at, ${idColumn}) < (${createdAt}::timestamptz, ${id})`
     const order = `ORDER BY created_at DESC, ${idColumn} DESC LIMIT ${limit}`
@@ -70,7 +48,7 @@ export class KeysetList<R extends QueryResultRow, T> {
     this.#laterPage = { name: `${name}_later`, text: `${select} WHERE ${where} AND ${after} ${order}` }
   }
 
-  /** Asks for one row more than the page has, to know whether another page follows. */
+  /** Fetches one row more than the page holds to find out whether another page follows. */
   async fetch(
     database: PostgresDatabase,
     values: readonly unknown[],
@@ -79,10 +57,41 @@ export class KeysetList<R extends QueryResultRow, T> {
   ): Promise<Page<T>> {
     const rows =
       after === null
-        ? await database.query<R>(this.#firstPage, [...values, size + 1], options)
-        : await database.query<R>(this.#laterPage, [...values, size + 1, toRfc3339(after.createdAt), after.id], options)
-    const items = rows.slice(0, size).map((row) => this.#options.entity(row))
+        ? await database.query<T>(this.#firstPage, [...values, size + 1], options)
+        : await database.query<T>(this.#laterPage, [...values, size + 1, toRfc3339(after.createdAt), after.id], options)
+    const items = rows.slice(0, size)
     const last = items.at(-1)
-    return { items, next: rows.length > size && last !== undefined ? this.#options.cursor(last) : null }
+    return { items, next: rows.length > size && last !== undefined ? this.#cursor(last) : null }
+  }
+}
+
+/** Base of the repositories. Every statement returns rows under the entity's property names, so a row is the entity. */
+export abstract class PostgresRepository<T extends QueryResultRow> {
+  protected readonly database: PostgresDatabase
+
+  constructor(database: PostgresDatabase) {
+    this.database = database
+  }
+
+  protected async first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {
+    const [row] = await this.database.query<T>(statement, values, options)
+    return row ?? null
+  }
+
+  /** Runs an INSERT that begins with LIVE_OWNER. Throws `not_found` without a live organization, `already_exists` for a taken id. */
+  protected async createOwned(
+    statement: Statement,
+    values: readonly unknown[],
+    { kind, id, organizationId }: Owned,
+    options?: CallOptions,
+  ): Promise<T> {
+    const created = await this.first(statement, values, options).catch((cause: unknown) => {
+      const violated = violation(cause)
+      if (violated === 'unique') throw new DomainError('already_exists', `${kind} already exists: ${id}`, { cause })
+      if (violated === null) throw cause
+      return null
+    })
+    if (created === null) throw new DomainError('not_found', `Organization not found: ${organizationId}`)
+    return created
   }
 }

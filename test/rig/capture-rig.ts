@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, inject, vi } from 'vitest'
 import { ChangeCapture, type CaptureOptions } from '../../src/postgres/replication/change-capture.ts'
 import { type CapturedTable, type Change, parseLsn, type Lsn, type Row } from '../../src/postgres/replication/change.ts'
-import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
+import type { PostgresServer } from '../../src/postgres/database.ts'
 
 // What the tests of replication stand on: a database of their own, and a taker of changes that does as it is told.
 

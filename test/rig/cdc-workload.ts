@@ -1,6 +1,6 @@
 import { Client } from 'pg'
 import { parseLsn, type Lsn } from '../../src/postgres/replication/change.ts'
-import type { PostgresServer } from '../../src/postgres/replication/replication-connection.ts'
+import type { PostgresServer } from '../../src/postgres/database.ts'
 import type { Random } from './random.ts'
 
 /** A committed change, as both the database's own record and the event name it. */

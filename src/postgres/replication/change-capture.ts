@@ -2,12 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
 import type { Logger } from '../../runner/logger.ts'
+import { clientConfig, type PostgresServer } from '../database.ts'
 import { replicationErrorFrom } from '../errors.ts'
-import { ChangeSession, type SessionOptions, Heartbeat } from './change-session.ts'
+import { ChangeSession, startHeartbeat, type SessionOptions } from './change-session.ts'
 import { type CapturedTable, formatLsn, ZERO_LSN, type Lsn } from './change.ts'
 import { retryDelayMs, type FlowLimits } from './flow-control.ts'
 import { ensurePublication } from './publication.ts'
-import { ReplicationConnection, type PostgresServer, type SystemIdentity } from './replication-connection.ts'
+import { ReplicationConnection, type SystemIdentity } from './replication-connection.ts'
 import { checkServer, readSlot, type ServerSettings, type SlotState } from './slot.ts'
 import { SlotPreparation } from './snapshot.ts'
 
@@ -18,37 +19,33 @@ export interface CaptureOptions {
   readonly tables: readonly CapturedTable[]
   readonly onChange: SessionOptions['onChange']
   readonly confirm: SessionOptions['confirm']
-  /** After `maxAttempts` failures in a row without progress capturing gives up. Delays grow up to `maxDelayMs`. */
+  /** Capturing gives up after `maxAttempts` consecutive failures without progress. Delays grow up to `maxDelayMs`. */
   readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
   readonly logger: Logger
-  /** `initial`: the rows that are there when the slot is made are handed over first, as inserts. Default `never`. */
+  /** `initial`: the rows that exist when the slot is created are handed over first, as inserts. Default `never`. */
   readonly snapshot?: 'initial' | 'never'
-  /** How often a sign of life goes through the log while nothing else does; 0: never. Default 30,000 ms. */
+  /** The interval of heartbeats while no change is captured; 0: never. Default 30,000 ms. */
   readonly heartbeatMs?: number
   /** Default 1,000 messages, 16 MiB. */
   readonly limits?: FlowLimits
   /** Default 8,000 ms. */
   readonly shutdownTimeoutMs?: number
-  /** How often a standby tries to take over. Default 500 ms. */
+  /** The interval in which a standby tries to take over. Default 500 ms. */
   readonly standbyPollMs?: number
 }
 
-/**
- * `standby`: another instance streams from the slot; this one takes over when that one ends. `snapshot`: existing rows are
- * handed over, the stream follows.
- */
+/** `standby`: another instance streams from the slot, this one takes over when it ends. `snapshot`: sends the existing rows. */
 export type CaptureState = 'connecting' | 'standby' | 'snapshot' | 'streaming' | 'stopped'
 
 const DEFAULT_LIMITS: FlowLimits = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 }
 const SILENCE_LIMIT_MS = 60_000
 const DEFAULT_HEARTBEAT_MS = 30_000
 const DEFAULT_STANDBY_POLL_MS = 500
-const SNAPSHOT_CHUNK_ROWS = 1000
 const MAX_STATUS_INTERVAL_MS = 10_000
 
 /**
- * Captures the changes of tables for as long as it runs, over as many connections as that takes. The publication and the slot
- * are created when they are missing; a slot that is in use is waited for; a connection that breaks is made again.
+ * Captures the changes of tables until it is stopped. Creates a missing publication and slot, waits for a slot that is in use,
+ * and reconnects when a connection breaks.
  */
 export class ChangeCapture {
   readonly #options: CaptureOptions
@@ -63,9 +60,8 @@ export class ChangeCapture {
 
   constructor(options: CaptureOptions) {
     this.#options = options
-    const { host, port, database, username, password } = options.server
-    this.#pool = new Pool({ host, port, database, user: username, password, max: 1, connectionTimeoutMillis: 10_000 })
-    // A broken idle connection is replaced at the next query, which tells if that fails.
+    this.#pool = new Pool({ ...clientConfig(options.server), max: 1, connectionTimeoutMillis: 10_000 })
+    // The next query replaces a broken idle connection, or reports that it cannot.
     this.#pool.on('error', () => undefined)
   }
 
@@ -73,39 +69,39 @@ export class ChangeCapture {
     return this.#state
   }
 
-  /** Everything before it is stored. */
+  /** Every change before this position is stored. */
   get confirmable(): Lsn {
     return this.#session?.confirmable ?? this.#confirmable
   }
 
-  /** Changes handed over and not stored yet. */
+  /** Changes that were handed over and are not stored yet. */
   get inFlight(): number {
     return this.#session?.inFlight ?? 0
   }
 
-  /** Commit time of the oldest transaction that is not stored completely; undefined when there is none. */
+  /** Commit time of the oldest transaction that is not completely stored; undefined when there is none. */
   get oldestCommitTime(): bigint | undefined {
     return this.#session?.oldestCommitTime
   }
 
-  /** How many times a connection had to be made again. */
+  /** The number of reconnections. */
   get retries(): number {
     return this.#retries
   }
 
-  /** When the last sign of life came through the log, in ms since 1970; undefined before the first. */
+  /** When the last heartbeat was received, in ms since 1970; undefined before the first. */
   get lastHeartbeatMs(): number | undefined {
     return this.#session?.lastHeartbeatMs
   }
 
-  /** The slot as the server sees it now; null when there is none. Throws a ReplicationError. */
+  /** The present state of the slot; null when it does not exist. Throws a ReplicationError. */
   slotState(): Promise<SlotState | null> {
     return readSlot(this.#pool, this.#options.slot)
   }
 
   /**
-   * Captures until the signal aborts; then stores and confirms what was read, and resolves. Throws a ReplicationError for what
-   * only a person can change, and after too many failures in a row.
+   * Captures until the signal aborts; then waits until changes in flight are stored, confirms them, and resolves. Throws a
+   * ReplicationError that is not retryable, or the last one after too many consecutive failures.
    */
   async run(signal: AbortSignal): Promise<void> {
     try {
@@ -121,24 +117,24 @@ export class ChangeCapture {
     this.#streamingSinceMs = undefined
     try {
       await this.#connectAndStream(signal)
-      await this.#leaveSession(signal)
+      await this.#endSession(signal)
     } catch (error) {
-      const lastedMs = Date.now() - (this.#streamingSinceMs ?? Date.now())
+      const streamedMs = Date.now() - (this.#streamingSinceMs ?? Date.now())
       this.#state = 'connecting'
       const failure = replicationErrorFrom(error, 'capture changes')
-      await this.#leaveSession(signal, failure)
+      await this.#endSession(signal, failure)
       if (signal.aborted) return
-      const progressed = this.confirmable > before || lastedMs > this.#options.retry.maxDelayMs
+      const progressed = this.confirmable > before || streamedMs > this.#options.retry.maxDelayMs
       await this.#afterFailure(failure, progressed, signal)
     }
   }
 
-  /** What is in flight has to be stored before it can come again, or the order would break. */
-  async #leaveSession(signal: AbortSignal, failure?: ReplicationError): Promise<void> {
+  /** Changes in flight must be stored before they are sent again, or their order would break. */
+  async #endSession(signal: AbortSignal, failure?: ReplicationError): Promise<void> {
     const inFlight = this.inFlight
     if (failure !== undefined && inFlight > 0) {
       const { code, message } = failure
-      this.#options.logger.warn({ code, in_flight: inFlight }, `${message}; waiting until what is in flight is stored`)
+      this.#options.logger.warn({ code, in_flight: inFlight }, `${message}; waiting until changes in flight are stored`)
     }
     await this.#session?.settled(signal)
     this.#confirmable = this.confirmable
@@ -150,13 +146,8 @@ export class ChangeCapture {
     this.#failures = progressed ? 1 : this.#failures + 1
     if (!failure.retryable) throw failure
     if (this.#failures > retry.maxAttempts) {
-      throw new ReplicationError(
-        failure.code,
-        `gave up after ${retry.maxAttempts} attempts in a row: ${failure.message}`,
-        {
-          cause: failure,
-        },
-      )
+      const message = `gave up after ${retry.maxAttempts} consecutive attempts: ${failure.message}`
+      throw new ReplicationError(failure.code, message, { cause: failure })
     }
     this.#retries += 1
     const delayMs = retryDelayMs(this.#failures, retry.maxDelayMs, Math.random)
@@ -183,7 +174,6 @@ export class ChangeCapture {
       ...this.#options,
       snapshot,
       standbyPollMs,
-      chunkRows: SNAPSHOT_CHUNK_ROWS,
       onState: (state) => {
         this.#state = state
         if (state === 'standby') this.#failures = 0
@@ -200,7 +190,7 @@ export class ChangeCapture {
     if (others.length > 0) {
       logger.warn(
         { publication, tables: others },
-        'the publication carries tables that nobody captures; they are skipped',
+        'the publication contains tables that are not captured; skipping them',
       )
     }
   }
@@ -225,15 +215,16 @@ export class ChangeCapture {
     this.#state = 'streaming'
     this.#streamingSinceMs = Date.now()
     this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
-    const heartbeat = new Heartbeat(this.#pool, slot, this.#options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS, session)
+    const heartbeatMs = this.#options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS
+    const heartbeat = startHeartbeat(this.#pool, slot, heartbeatMs, session)
     try {
       await session.run(signal)
     } finally {
-      heartbeat.stop()
+      clearInterval(heartbeat)
     }
   }
 
-  /** Waits as a standby while another instance has the slot. Returns false when the signal aborted. */
+  /** Waits as a standby while another instance uses the slot. Returns false when the signal aborted. */
   async #startWhenFree(
     session: ChangeSession,
     connection: ReplicationConnection,
@@ -246,7 +237,7 @@ export class ChangeCapture {
         return true
       } catch (error) {
         if (!(error instanceof ReplicationError) || error.code !== 'slot_in_use') throw error
-        if (this.#state !== 'standby') logger.info({ slot }, 'another instance has the slot; waiting as its standby')
+        if (this.#state !== 'standby') logger.info({ slot }, 'another instance uses the slot; waiting as standby')
         this.#state = 'standby'
         this.#failures = 0
         await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
@@ -255,7 +246,7 @@ export class ChangeCapture {
     return false
   }
 
-  /** A position means something only in the cluster it came from. */
+  /** A position is valid only in the cluster that it came from. */
   async #checkCluster(system: SystemIdentity): Promise<void> {
     const known = this.#system
     this.#system = system
@@ -263,18 +254,19 @@ export class ChangeCapture {
       if (known?.timeline !== system.timeline) this.#confirmable = ZERO_LSN
       return
     }
+    const { host, port } = this.#options.server
     throw new ReplicationError(
       'other_cluster',
-      `PostgreSQL at ${this.#options.server.host}:${this.#options.server.port} is another cluster than before ` +
-        `(${known.systemId} became ${system.systemId}); restart to capture from it`,
+      `PostgreSQL at ${host}:${port} has the system identifier ${system.systemId}, before it was ${known.systemId}: it is another ` +
+        'cluster; restart to capture from it',
     )
   }
 }
 
-/** Since then pgoutput passes logical messages on. */
+/** Since this version pgoutput can send logical messages. */
 const LOGICAL_MESSAGES_SINCE = 140_000
 
-/** Often enough that the server does not think its reader dead. */
+/** Short enough that the server does not time out its receiver. */
 function statusIntervalMs(confirmMs: number, walSenderTimeoutMs: number): number {
   const timeout = walSenderTimeoutMs > 0 ? walSenderTimeoutMs / 3 : MAX_STATUS_INTERVAL_MS
   return Math.max(1, Math.min(confirmMs, timeout, MAX_STATUS_INTERVAL_MS))

@@ -1,14 +1,7 @@
-import { ReplicationError } from '../../domain/errors.ts'
-import {
-  qualifiedName,
-  type CapturedTable,
-  type Change,
-  type Transaction,
-  type Lsn,
-  type PgoutputMessage,
-} from './change.ts'
+import { ReplicationError, messageOf } from '../../domain/errors.ts'
+import { qualifiedName, type CapturedTable, type Change, type Transaction, type Lsn } from './change.ts'
 import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
-import { PgoutputParser } from './pgoutput-parser.ts'
+import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
 import type { Queryable } from './publication.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
 import type { Frame, ReplicationStream } from './replication-stream.ts'
@@ -19,18 +12,18 @@ export interface SessionOptions {
   readonly tables: readonly CapturedTable[]
   readonly from: Lsn
   /**
-   * Takes one change, at once; called in commit order. The promise resolves when the change is stored durably; undefined means
-   * that there is nothing to store. A rejection ends the session, and nothing from that change on is confirmed.
+   * Called with each change in commit order; must not block. The promise resolves when the change is stored durably; undefined
+   * means that there is nothing to store. A rejection ends the session, and nothing from that change on is confirmed.
    */
   readonly onChange: (change: Change) => Promise<void> | undefined
   readonly limits: FlowLimits
-  /** The position is confirmed after so many stored changes, or after so long. */
+  /** The position is confirmed after this many stored changes, or after this time. */
   readonly confirm: { readonly changes: number; readonly ms: number }
-  /** How long a graceful end waits for what is in flight. */
+  /** How long a graceful stop waits for changes in flight. */
   readonly shutdownTimeoutMs: number
-  /** A server that says nothing for so long, even when asked, is gone. */
+  /** A server that sends nothing for this long, not even a requested keepalive, is treated as lost. */
   readonly silenceLimitMs: number
-  /** Whether the server can pass logical messages on. */
+  /** Whether the server can send logical messages. */
   readonly messages: boolean
 }
 
@@ -39,8 +32,8 @@ const REPLY_SPACING_MS = 10
 const TRANSACTION_GRACE_MS = 500
 
 /**
- * One stream of changes over one connection, from its start to its end. Whatever its end, `settled` tells when nothing is in
- * flight any more, and `confirmable` what is stored for sure.
+ * One stream of changes over one connection, from its start to its end. Also after a failure, `settled` resolves when nothing is
+ * in flight, and `confirmable` is the position up to which everything is stored.
  */
 export class ChangeSession {
   readonly #options: SessionOptions
@@ -52,8 +45,8 @@ export class ChangeSession {
   #stream: ReplicationStream | undefined
   #transaction: Transaction | undefined
   #index = 0
-  #deaf = false
-  #lastHeardMs = Date.now()
+  #ignoreFrames = false
+  #lastReceivedMs = Date.now()
   #lastHeartbeatMs: number | undefined
   #changesRead = 0
   #storedSinceStatus = 0
@@ -67,15 +60,15 @@ export class ChangeSession {
     this.#options = options
     this.#tracker = new AcknowledgementTracker(options.from)
     this.#flow = new FlowControl(options.limits)
-    const unread = new Set(options.tables.filter((table) => table.wantsOldOnUpdate === false).map(qualifiedName))
+    const withoutOld = new Set(options.tables.filter((table) => table.wantsOldOnUpdate === false).map(qualifiedName))
     this.#parser = new PgoutputParser({
-      wantsOldOnUpdate: (schema, table) => !unread.has(qualifiedName({ schema, table })),
+      wantsOldOnUpdate: (schema, table) => !withoutOld.has(qualifiedName({ schema, table })),
     })
     this.#failed = new Promise((_resolve, reject) => (this.#fail = reject))
     this.#failed.catch(() => undefined)
   }
 
-  /** Everything before it is stored. */
+  /** Every change before this position is stored. */
   get confirmable(): Lsn {
     return this.#tracker.safe
   }
@@ -84,67 +77,61 @@ export class ChangeSession {
     return this.#flow.messages
   }
 
-  /** Commit time of the oldest transaction that is not stored completely; undefined when there is none. */
+  /** Commit time of the oldest transaction that is not completely stored; undefined when there is none. */
   get oldestCommitTime(): bigint | undefined {
     return this.#tracker.oldestCommitTime
   }
 
-  /** It stands still while nothing that is published is written. */
   get changesRead(): number {
     return this.#changesRead
   }
 
-  /** When the last heartbeat came through, in ms since 1970. */
+  /** When the last heartbeat was received, in ms since 1970. */
   get lastHeartbeatMs(): number | undefined {
     return this.#lastHeartbeatMs
   }
 
-  /** Starts the stream; changes may come before it resolves. Throws a ReplicationError: `slot_in_use`, `slot_lost` … */
+  /** Starts the stream; changes may arrive before it resolves. Throws a ReplicationError: `slot_in_use`, `slot_lost` … */
   async start(connection: ReplicationConnection): Promise<void> {
     const { slot, publication, from, messages } = this.#options
-    this.#stream = await connection.start({
-      slot,
-      publication,
-      from,
-      messages,
-      onFrame: (frame) => this.#onFrame(frame),
-    })
-    this.#lastHeardMs = Date.now()
+    const onFrame = (frame: Frame): void => this.#onFrame(frame)
+    this.#stream = await connection.start({ slot, publication, from, messages, onFrame })
+    this.#lastReceivedMs = Date.now()
     if (this.#flow.paused) this.#stream.pause()
   }
 
   /**
-   * Runs until the signal aborts; then stops reading, waits for what is in flight, confirms and resolves. Throws a
+   * Runs until the signal aborts; then stops reading, waits for changes in flight, confirms and resolves. Throws a
    * ReplicationError when the stream breaks or a change is refused.
    */
   async run(signal: AbortSignal): Promise<void> {
     const stream = this.#stream
     if (stream === undefined) throw new Error('the session was not started')
     const timer = setInterval(() => this.#onTimer(), this.#options.confirm.ms)
-    const over = new AbortController()
+    const finished = new AbortController()
     try {
-      await Promise.race([this.#failed, endOf(stream), abortOf(signal, over.signal)])
-      await this.#endOfTransaction()
-      this.#deaf = true
+      await Promise.race([this.#failed, endOf(stream), abortOf(signal, finished.signal)])
+      await this.#finishTransaction()
+      this.#ignoreFrames = true
       stream.pause()
       await this.settled(AbortSignal.timeout(this.#options.shutdownTimeoutMs))
       await stream.finish(this.confirmable, HANDSHAKE_TIMEOUT_MS)
     } finally {
-      this.#deaf = true
-      over.abort()
+      this.#ignoreFrames = true
+      finished.abort()
       clearInterval(timer)
       clearTimeout(this.#replyTimer)
     }
   }
 
-  /** A short transaction is read to its end, so that it can be confirmed and does not come again. */
-  async #endOfTransaction(): Promise<void> {
+  /** Reads a short transaction to its end, so that it can be confirmed and is not sent again. */
+  async #finishTransaction(): Promise<void> {
     if (this.#transaction === undefined || this.#flow.paused) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, TRANSACTION_GRACE_MS)
       this.#onCommit = () => {
         clearTimeout(timer)
-        this.#deaf = true
+        this.#ignoreFrames = true
         resolve()
       }
     })
@@ -153,15 +140,15 @@ export class ChangeSession {
   /** Resolves when nothing is in flight, or when the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
     if (this.#flow.messages === 0) return
-    const over = new AbortController()
+    const finished = new AbortController()
     const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve))
-    await Promise.race([idle, abortOf(signal, over.signal)])
-    over.abort()
+    await Promise.race([idle, abortOf(signal, finished.signal)])
+    finished.abort()
   }
 
   #onFrame(frame: Frame): void {
-    if (this.#deaf) return
-    this.#lastHeardMs = Date.now()
+    if (this.#ignoreFrames) return
+    this.#lastReceivedMs = Date.now()
     if (frame.kind === 'data') return this.#onMessage(this.#parser.parse(frame.payload), frame.payload.length)
     this.#tracker.keepalive(frame.walEnd)
     if (frame.replyRequested) this.#reply()
@@ -190,14 +177,15 @@ export class ChangeSession {
         if (message.prefix === heartbeatPrefix(this.#options.slot)) this.#lastHeartbeatMs = Date.now()
         return
       case 'relation':
-      case 'type':
-      case 'origin':
+      case 'other':
     }
   }
 
   #onChange(operation: Change['operation'], row: Pick<Change, 'relation' | 'old' | 'new'>, bytes: number): void {
     const transaction = this.#transaction
-    if (transaction === undefined) throw new ReplicationError('protocol', 'a change came outside of a transaction')
+    if (transaction === undefined) {
+      throw new ReplicationError('protocol', 'PostgreSQL sent a change outside of a transaction')
+    }
     const index = this.#index
     this.#index += 1
     this.#changesRead += 1
@@ -220,19 +208,18 @@ export class ChangeSession {
     this.#release(bytes)
   }
 
-  /** Its ticket stays open, so nothing from here on can be confirmed. */
+  /** The ticket stays open, so nothing from this change on can be confirmed. */
   #onRefused(change: Change, bytes: number, error: unknown): void {
     const { relation, operation, transaction, index } = change
-    const what = `${operation} ${index} of transaction ${transaction.xid} on ${qualifiedName(relation)}`
-    const reason = error instanceof Error ? error.message : String(error)
-    this.#deaf = true
-    this.#fail(new ReplicationError('sink', `the ${what} could not be stored: ${reason}`, { cause: error }))
+    const name = `${operation} ${index} of transaction ${transaction.xid} on ${qualifiedName(relation)}`
+    this.#ignoreFrames = true
+    this.#fail(new ReplicationError('sink', `could not store the ${name}: ${messageOf(error)}`, { cause: error }))
     this.#release(bytes)
   }
 
   #release(bytes: number): void {
-    if (this.#flow.remove(bytes) && !this.#deaf) {
-      this.#lastHeardMs = Date.now()
+    if (this.#flow.remove(bytes) && !this.#ignoreFrames) {
+      this.#lastReceivedMs = Date.now()
       this.#stream?.resume()
     }
     if (this.#flow.messages > 0) return
@@ -243,21 +230,22 @@ export class ChangeSession {
 
   #onTimer(): void {
     const { silenceLimitMs } = this.#options
-    const liveness = livenessOf(Date.now() - this.#lastHeardMs, silenceLimitMs, this.#flow.paused)
+    const liveness = livenessOf(Date.now() - this.#lastReceivedMs, silenceLimitMs, this.#flow.paused)
     if (liveness === 'dead') {
       const seconds = Math.round(silenceLimitMs / 1000)
-      this.#fail(new ReplicationError('connection', `PostgreSQL has said nothing for ${seconds} s, though asked`))
+      const message = `PostgreSQL sent nothing for ${seconds} s, not even a requested keepalive`
+      this.#fail(new ReplicationError('connection', message))
     }
-    this.#confirm(liveness === 'ask')
+    this.#confirm(liveness === 'probe')
   }
 
   /**
-   * At once; but a server that shuts down asks again after every answer until it hears of its last position, and would be
-   * answered in a busy loop while that is not stored yet.
+   * Replies immediately when the position has changed. A server that shuts down repeats its request after every reply until its
+   * last position is confirmed, so repeated replies are spaced: without that both would loop while the position is not stored.
    */
   #reply(): void {
-    const isNews = this.confirmable !== this.#lastConfirmed
-    if (isNews || Date.now() - this.#lastStatusMs >= REPLY_SPACING_MS) return this.#confirm()
+    const hasMoved = this.confirmable !== this.#lastConfirmed
+    if (hasMoved || Date.now() - this.#lastStatusMs >= REPLY_SPACING_MS) return this.#confirm()
     this.#replyTimer ??= setTimeout(() => {
       this.#replyTimer = undefined
       this.#confirm()
@@ -274,41 +262,37 @@ export class ChangeSession {
 
 async function endOf(stream: ReplicationStream): Promise<never> {
   await stream.ended
-  throw new ReplicationError('connection', 'PostgreSQL has ended the stream of changes')
+  throw new ReplicationError('connection', 'PostgreSQL ended the stream of changes')
 }
 
-/** Resolves when `signal` aborts; lets go of it when `over` does. */
-function abortOf(signal: AbortSignal, over: AbortSignal): Promise<void> {
+/** Resolves when `signal` aborts; removes its listener when `finished` aborts. */
+function abortOf(signal: AbortSignal, finished: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: over }))
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: finished }))
 }
 
-/** What marks the heartbeats of a slot among the log's messages. */
+/** Marks the heartbeats of a slot among the logical messages in the log. */
 function heartbeatPrefix(slot: string): string {
   return `ponix-cdc ${slot}`
 }
 
 /**
- * Writes a sign of life into the log from time to time while nothing that is published is written. It comes back through the
- * slot as a transaction, which is confirmed: so the slot moves on, and it shows that the whole way is open.
+ * Writes a logical message into the log every `intervalMs` in which no change was read; 0: never. It returns through the slot as a
+ * transaction, which is confirmed: the slot advances, and the whole path is known to work. End it with `clearInterval`.
  */
-export class Heartbeat {
-  readonly #timer: NodeJS.Timeout | undefined
-
-  /** Beats every `intervalMs` until it is stopped; 0: never. */
-  constructor(database: Queryable, slot: string, intervalMs: number, stream: { readonly changesRead: number }) {
-    if (intervalMs === 0) return
-    let before = stream.changesRead
-    this.#timer = setInterval(() => {
-      const isIdle = stream.changesRead === before
-      before = stream.changesRead
-      // A failure needs no answer here: the stream itself tells when the server is away.
-      if (isIdle)
-        database.query(`SELECT pg_logical_emit_message(true, $1, '')`, [heartbeatPrefix(slot)]).catch(() => {})
-    }, intervalMs)
-  }
-
-  stop(): void {
-    clearInterval(this.#timer)
-  }
+export function startHeartbeat(
+  database: Queryable,
+  slot: string,
+  intervalMs: number,
+  session: { readonly changesRead: number },
+): NodeJS.Timeout | undefined {
+  if (intervalMs === 0) return undefined
+  let before = session.changesRead
+  return setInterval(() => {
+    const isIdle = session.changesRead === before
+    before = session.changesRead
+    if (!isIdle) return
+    // A failure is ignored here: the stream itself detects a lost server.
+    database.query(`SELECT pg_logical_emit_message(true, $1, '')`, [heartbeatPrefix(slot)]).catch(() => {})
+  }, intervalMs)
 }

@@ -8,17 +8,17 @@ import type { Instant } from '../../domain/instant.ts'
  * - timestamptz → bigint, an Instant; `INFINITE_FUTURE` and `INFINITE_PAST` for the infinities
  * - json, jsonb → string, the JSON text, so that no number in it loses digits
  * - arrays of these → nested arrays
- * - everything else (text, uuid, date, time, interval, enums, domains over text, unknown types) → string, as PostgreSQL writes it
+ * - everything else (text, uuid, date, time, interval, enums, domains over text, unknown types) → string, in PostgreSQL's format
  */
 export type ColumnValue = Scalar | null | ArrayValue<Scalar>
 type Scalar = string | number | bigint | boolean | Uint8Array
 
-/** Reads the text form of a value in `buffer[start, end)`. */
+/** Decodes the text format of a value in `buffer[start, end)`. */
 export type ColumnDecoder = (buffer: Buffer, start: number, end: number) => ColumnValue
 
 interface ScalarType {
   readonly fromText: (text: string) => Scalar
-  /** When there is a faster way than through a string. */
+  /** A faster way than through a string, if there is one. */
   readonly fromBytes?: ColumnDecoder
 }
 
@@ -31,7 +31,7 @@ const boolean: ScalarType = { fromText: (value) => value === 't', fromBytes: (bu
 const timestamptz: ScalarType = { fromText: parseTimestamp, fromBytes: timestampAt }
 const bytea: ScalarType = { fromText: bytesFromHex }
 
-/** By the name that both pg_type and the stream's Type message use; the object identifiers of PostgreSQL's catalogue never change. */
+/** Names as in pg_type and in the stream's Type message; the OIDs of built-in types are stable. */
 const TYPES: readonly { name: string; oid: number; arrayOid: number; type: ScalarType }[] = [
   { name: 'bool', oid: 16, arrayOid: 1000, type: boolean },
   { name: 'bytea', oid: 17, arrayOid: 1001, type: bytea },
@@ -74,8 +74,8 @@ const BY_NAME: ReadonlyMap<string, ColumnDecoder> = new Map(
 )
 
 /**
- * The decoder for a column's type. `baseName` is the name of the type beneath, when the stream has told one in PostgreSQL's own
- * schema: so a domain over timestamptz is read as a timestamptz. A type that is not known is read as text.
+ * The decoder for a column's type. `baseName` is the name of the base type in pg_catalog, if the stream described one: a domain
+ * over timestamptz is decoded as a timestamptz. An unknown type is decoded as text.
  */
 export function decoderFor(typeOid: number, baseName?: string): ColumnDecoder {
   return BY_OID.get(typeOid) ?? (baseName === undefined ? undefined : BY_NAME.get(baseName)) ?? asText
@@ -91,15 +91,15 @@ function arrayDecoder(type: ScalarType): ColumnDecoder {
   return (buffer, start, end) => parseArray(buffer.toString('utf8', start, end), fromText)
 }
 
-/** `\x0102`: the form of `bytea_output = hex`. */
+/** `\x0102`, the format of `bytea_output = hex`. */
 function bytesFromHex(value: string): Uint8Array {
-  if (!value.startsWith('\\x')) throw new RangeError('not a bytea in hexadecimal form')
+  if (!value.startsWith('\\x')) throw new RangeError('not a bytea in hexadecimal format')
   return Buffer.from(value.slice(2), 'hex')
 }
 
-/** `infinity`: later than every instant. The number PostgreSQL itself uses. */
+/** `infinity`, as PostgreSQL represents it. */
 export const INFINITE_FUTURE: Instant = 2n ** 63n - 1n
-/** `-infinity`: earlier than every instant. */
+/** `-infinity`, as PostgreSQL represents it. */
 export const INFINITE_PAST: Instant = -(2n ** 63n)
 
 const PATTERN =
@@ -109,12 +109,12 @@ const ZERO = 0x30
 /** `2026-01-02 03:04:05` and `+00` */
 const SECONDS_LENGTH = 19
 const UTC_LENGTH = 3
-/** Beyond this many seconds microseconds do not fit a number exactly. */
+/** Beyond this many seconds a number cannot hold microseconds exactly. */
 const EXACT_SECONDS = 9_000_000_000
 
 /**
- * The timestamptz in `buffer[start, end)`, as a server with DateStyle ISO writes it. The usual form, four digits of year in UTC,
- * is read from the bytes. Throws a RangeError for what is no timestamp.
+ * Parses the timestamptz in `buffer[start, end)`, in DateStyle ISO. The usual format, a four-digit year in UTC, is parsed from the
+ * bytes. Throws a RangeError for anything else.
  */
 export function timestampAt(buffer: Buffer, start: number, end: number): Instant {
   const length = end - start
@@ -132,7 +132,7 @@ export function timestampAt(buffer: Buffer, start: number, end: number): Instant
   return microseconds(day * 86_400 + time, fraction(buffer, start + SECONDS_LENGTH + 1, end - UTC_LENGTH))
 }
 
-/** The Instant that PostgreSQL wrote: any year, zone, `BC`, `infinity`. Throws a RangeError for other text. */
+/** Parses a timestamptz with any year, zone, `BC` or `infinity`. Throws a RangeError for other text. */
 export function parseTimestamp(text: string): Instant {
   if (text === 'infinity') return INFINITE_FUTURE
   if (text === '-infinity') return INFINITE_PAST
@@ -148,7 +148,7 @@ export function parseTimestamp(text: string): Instant {
 
 /** Days from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. */
 function daysFromCivil(year: number, month: number, day: number): number {
-  // The year starts in March, so that the leap day is its last.
+  // Years start in March, so the leap day is the last day.
   const shifted = month <= 2 ? year - 1 : year
   const era = Math.floor(shifted / 400)
   const yearOfEra = shifted - era * 400
@@ -178,14 +178,16 @@ function fraction(buffer: Buffer, start: number, end: number): number {
   return value
 }
 
-/** An array as PostgreSQL writes it, its elements read by the caller's function. */
-export type ArrayValue<T> = readonly (T | null | ArrayValue<T>)[]
+type ArrayValue<T> = readonly (T | null | ArrayValue<T>)[]
 
 const BOUNDS = /^(\[-?\d+:-?\d+\])+=/
+const QUOTED = /"[^"\\]*(?:\\.[^"\\]*)*"/sy
+const ESCAPED = /\\(.)/gs
+const BARE = /[^,}]+/y
 
 /**
- * Reads the text form of an array: `{1,NULL,"a \"b\""}`, nested, with or without bounds (`[0:1]={…}`; bounds are dropped).
- * Throws a RangeError for text that is no array.
+ * Parses an array, nested, with or without bounds (which are dropped): `{1,NULL,"a \"b\""}`, `[0:1]={…}`. Throws a RangeError
+ * for other text.
  */
 export function parseArray<T>(text: string, element: (text: string) => T): ArrayValue<T> {
   const start = BOUNDS.exec(text)?.[0].length ?? 0
@@ -220,44 +222,24 @@ function readArray<T>(cursor: Cursor, element: (text: string) => T): ArrayValue<
 function readItem<T>(cursor: Cursor, element: (text: string) => T): T | null | ArrayValue<T> {
   const first = cursor.text[cursor.at]
   if (first === '{') return readArray(cursor, element)
-  if (first === '"') return element(readQuoted(cursor))
-  const bare = readBare(cursor)
+  if (first === '"') return element(readToken(cursor, QUOTED).slice(1, -1).replaceAll(ESCAPED, '$1'))
+  const bare = readToken(cursor, BARE)
   return bare === 'NULL' ? null : element(bare)
 }
 
-function readQuoted(cursor: Cursor): string {
-  const { text } = cursor
-  let value = ''
-  let from = cursor.at + 1
-  for (let at = from; at < text.length; at += 1) {
-    const char = text[at]
-    if (char === '\\') {
-      value += text.slice(from, at)
-      from = at + 1
-      at += 1
-    } else if (char === '"') {
-      cursor.at = at + 1
-      return value + text.slice(from, at)
-    }
-  }
-  throw notAnArray(text)
-}
-
-function readBare(cursor: Cursor): string {
-  const { text } = cursor
-  const start = cursor.at
-  let at = start
-  while (at < text.length && text[at] !== ',' && text[at] !== '}') at += 1
-  if (at === start) throw notAnArray(text)
-  cursor.at = at
-  return text.slice(start, at)
+function readToken(cursor: Cursor, pattern: RegExp): string {
+  pattern.lastIndex = cursor.at
+  const [token] = pattern.exec(cursor.text) ?? []
+  if (token === undefined) throw notAnArray(cursor.text)
+  cursor.at += token.length
+  return token
 }
 
 function notAnArray(text: string): RangeError {
   return new RangeError(`not an array: ${JSON.stringify(text.slice(0, 100))}`)
 }
 
-/** Output that does not depend on the server's or the role's settings; PostgreSQL's own subscriber asks for the same. */
+/** Makes the output independent of the settings of server and role; PostgreSQL's own subscriber sets the same. */
 export const SESSION_OPTIONS = [
   'datestyle=ISO',
   'timezone=UTC',

@@ -1,45 +1,39 @@
 import { ZERO_LSN, type Lsn } from './change.ts'
 
-/** One transaction, or one stretch of WAL without any change of interest; in the order of the log. */
-interface Stretch {
+/** One transaction, or a range of WAL without any captured change; linked in log order. */
+interface WalSegment {
   open: boolean
   /** Messages handed over and not acknowledged yet. */
   pending: number
-  /** Where the log goes on after it; meaningless while it is open. */
+  /** The position at its end; meaningless while it is open. */
   end: Lsn
   readonly startedAt: bigint
-  next: Stretch | undefined
+  next: WalSegment | undefined
 }
 
-/** What {@link AcknowledgementTracker.track} gives: hand it back when the message is stored. */
-export type Ticket = Stretch
+/** Returned by {@link AcknowledgementTracker.track}; pass it to `acknowledge` when the message is stored. */
+export type Ticket = WalSegment
 
 /**
- * Knows which position may be confirmed to the server: the end of the newest commit of which, and before which, every message
- * is stored. Positions of keepalives count as stretches without messages, so that they too are confirmed only once everything
- * before them is stored; those that come inside a transaction count for nothing. The position never moves back.
+ * Computes the position that may be confirmed to the server: the end of the newest commit up to which every message is stored.
+ * The position of a keepalive becomes a segment without messages, confirmed only after everything before it is stored; inside a
+ * transaction keepalives are ignored. The position never moves back.
  */
 export class AcknowledgementTracker {
   #safe: Lsn
-  #pending = 0
-  #head: Stretch | undefined
-  #tail: Stretch | undefined
+  #head: WalSegment | undefined
+  #tail: WalSegment | undefined
 
   constructor(start: Lsn = ZERO_LSN) {
     this.#safe = start
   }
 
-  /** What may be confirmed now. */
+  /** The position that may be confirmed now. */
   get safe(): Lsn {
     return this.#safe
   }
 
-  /** Messages that are not acknowledged yet. */
-  get pending(): number {
-    return this.#pending
-  }
-
-  /** The commit time of the oldest transaction that is not confirmable, in microseconds since 1970; undefined when all are. */
+  /** Commit time of the oldest transaction that is not confirmable, in microseconds since 1970; undefined when all are. */
   get oldestCommitTime(): bigint | undefined {
     return this.#head?.startedAt
   }
@@ -54,7 +48,6 @@ export class AcknowledgementTracker {
   track(): Ticket {
     const transaction = this.#openTransaction()
     transaction.pending += 1
-    this.#pending += 1
     return transaction
   }
 
@@ -62,11 +55,10 @@ export class AcknowledgementTracker {
   acknowledge(ticket: Ticket): void {
     if (ticket.pending === 0) throw new Error('a message was acknowledged twice')
     ticket.pending -= 1
-    this.#pending -= 1
     if (ticket === this.#head) this.#advance()
   }
 
-  /** The open transaction is complete; the log goes on at `end`. */
+  /** The open transaction is complete; the log continues at `end`. */
   commit(end: Lsn): void {
     const transaction = this.#openTransaction()
     transaction.open = false
@@ -74,7 +66,7 @@ export class AcknowledgementTracker {
     if (transaction === this.#head) this.#advance()
   }
 
-  /** The server has sent everything of interest up to here. */
+  /** The server has sent every captured change up to here. */
   keepalive(walEnd: Lsn): void {
     if (this.#tail === undefined) this.#confirm(walEnd)
     else if (this.#tail.open) return
@@ -82,15 +74,15 @@ export class AcknowledgementTracker {
     else this.#append({ open: false, pending: 0, end: walEnd, startedAt: this.#tail.startedAt, next: undefined })
   }
 
-  #openTransaction(): Stretch {
+  #openTransaction(): WalSegment {
     if (this.#tail === undefined || !this.#tail.open) throw new Error('no transaction is open')
     return this.#tail
   }
 
-  #append(stretch: Stretch): void {
-    if (this.#tail === undefined) this.#head = stretch
-    else this.#tail.next = stretch
-    this.#tail = stretch
+  #append(segment: WalSegment): void {
+    if (this.#tail === undefined) this.#head = segment
+    else this.#tail.next = segment
+    this.#tail = segment
   }
 
   #advance(): void {
@@ -108,14 +100,14 @@ export class AcknowledgementTracker {
   }
 }
 
-/** How much may be read ahead of what is stored. */
+/** The most that may be in flight: read and not stored. */
 export interface FlowLimits {
   readonly maxMessages: number
-  /** Of the server's messages, as received. */
+  /** Counted in the server's messages as received. */
   readonly maxBytes: number
 }
 
-/** What is in flight, and whether to read on: not beyond a limit, and again once half of each is free. */
+/** Counts what is in flight and decides when to pause reading (at a limit) and when to resume (at half of both). */
 export class FlowControl {
   readonly #limits: FlowLimits
   #messages = 0
@@ -130,15 +122,11 @@ export class FlowControl {
     return this.#messages
   }
 
-  get bytes(): number {
-    return this.#bytes
-  }
-
   get paused(): boolean {
     return this.#paused
   }
 
-  /** A message is in flight. Returns true when reading has to pause now. */
+  /** Counts a message. Returns true when reading must pause now. */
   add(bytes: number): boolean {
     this.#messages += 1
     this.#bytes += bytes
@@ -147,7 +135,7 @@ export class FlowControl {
     return true
   }
 
-  /** A message is in flight no more. Returns true when reading may resume now. */
+  /** Removes a message. Returns true when reading may resume now. */
   remove(bytes: number): boolean {
     this.#messages -= 1
     this.#bytes -= bytes
@@ -160,15 +148,15 @@ export class FlowControl {
 }
 
 /**
- * What a silence means: `ask` for a sign of life after a third of the limit, `dead` after all of it. While reading is paused
- * nothing can be heard, so nothing follows.
+ * Classifies a silent server: `probe` (request a keepalive) after a third of the limit, `dead` after all of it. While reading is
+ * paused nothing is received, so the silence means nothing.
  */
-export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 'alive' | 'ask' | 'dead' {
+export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 'alive' | 'probe' | 'dead' {
   if (paused || silentMs < limitMs / 3) return 'alive'
-  return silentMs < limitMs ? 'ask' : 'dead'
+  return silentMs < limitMs ? 'probe' : 'dead'
 }
 
-/** Half a second at first with the default of ten, doubled each time, up to `maxMs`; a random part keeps instances apart. */
+/** Exponential backoff from a twentieth of `maxMs`, doubled up to `maxMs`; up to a quarter less at random, to spread instances. */
 export function retryDelayMs(attempt: number, maxMs: number, random: () => number): number {
   const delay = Math.min(maxMs, (maxMs / 20) * 2 ** (attempt - 1))
   return Math.round(delay * (0.75 + random() / 4))

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { insert, relation, remove, tag, text, u32, update, type Table } from '../../../test/rig/pgoutput-messages.ts'
-import { type PgoutputMessage, type RowMessage, UNCHANGED, type Row } from './change.ts'
-import { PgoutputParser } from './pgoutput-parser.ts'
+import { UNCHANGED, type Row } from './change.ts'
+import { PgoutputParser, type PgoutputMessage, type RowMessage } from './pgoutput-parser.ts'
 
 const GATEWAYS: Table = {
   oid: 16_401,

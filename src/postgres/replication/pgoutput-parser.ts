@@ -1,29 +1,42 @@
-import { ReplicationError } from '../../domain/errors.ts'
+import { ReplicationError, messageOf } from '../../domain/errors.ts'
 import type { Instant } from '../../domain/instant.ts'
 import {
-  type PgoutputMessage,
-  type Relation,
-  type RelationColumn,
-  type ReplicaIdentity,
   Row,
   UNCHANGED,
+  type Lsn,
+  type Relation,
+  type RelationColumn,
   type RowLayout,
   type RowValue,
 } from './change.ts'
 import { decoderFor, type ColumnDecoder } from './column-types.ts'
 
-/** Microseconds from 1970 to 2000, where PostgreSQL's clock begins. */
+export type RowMessage =
+  | { readonly kind: 'insert'; readonly relation: Relation; readonly old: null; readonly new: Row }
+  /** `old` is null when it is not wanted, or not sent: the replica identity is not full and no key column changed. */
+  | { readonly kind: 'update'; readonly relation: Relation; readonly old: Row | null; readonly new: Row }
+  | { readonly kind: 'delete'; readonly relation: Relation; readonly old: Row; readonly new: null }
+
+/** A message of the plugin pgoutput, protocol version 1, reduced to the fields that are used. */
+export type PgoutputMessage =
+  /** `commitLsn`: the start of the commit record. */
+  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitTime: Instant; readonly xid: number }
+  /** `endLsn`: the end of the commit record, the position to confirm. */
+  | { readonly kind: 'commit'; readonly endLsn: Lsn }
+  | { readonly kind: 'relation'; readonly relation: Relation }
+  | RowMessage
+  | { readonly kind: 'truncate'; readonly relations: readonly Relation[] }
+  | { readonly kind: 'message'; readonly prefix: string }
+  /** A type or an origin. */
+  | typeof OTHER
+
+const OTHER = { kind: 'other' } as const
+
+/** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 
-const IDENTITIES: ReadonlyMap<number, ReplicaIdentity> = new Map([
-  [0x64, 'default'],
-  [0x6e, 'nothing'],
-  [0x66, 'full'],
-  [0x69, 'index'],
-])
-
-/** What a relation's rows are read with: made once per version of a table, so that a row costs no look-up. */
-interface Plan {
+/** The decoders of a relation's rows: built once per version of a table, so that a row needs no lookup. */
+interface RowPlan {
   readonly relation: Relation
   readonly layout: RowLayout
   readonly decoders: readonly ColumnDecoder[]
@@ -31,17 +44,17 @@ interface Plan {
 }
 
 export interface PgoutputParserOptions {
-  /** Whether an update's old row is wanted; the answer false saves decoding it. Default: always. */
+  /** Whether an update's old row is wanted; false saves decoding it. Default: always. */
   readonly wantsOldOnUpdate?: (schema: string, table: string) => boolean
 }
 
 /**
- * Reads what the plugin pgoutput says, protocol version 1, text format. Keeps the tables' descriptions, which come before their
- * rows, so one parser serves one stream from its start. A row is decoded at once: nothing refers to the message's buffer later.
- * Throws a ReplicationError `protocol` for what it does not understand.
+ * Parses pgoutput, protocol version 1, text format. Keeps the descriptions of tables, which precede their rows, so one parser
+ * serves one stream from its start. Decodes rows immediately and keeps no reference to a message's buffer. Throws a
+ * ReplicationError `protocol` for malformed input.
  */
 export class PgoutputParser {
-  readonly #plans = new Map<number, Plan>()
+  readonly #plans = new Map<number, RowPlan>()
   readonly #typeNames = new Map<number, string>()
   readonly #wantsOldOnUpdate: (schema: string, table: string) => boolean
 
@@ -49,7 +62,6 @@ export class PgoutputParser {
     this.#wantsOldOnUpdate = options.wantsOldOnUpdate ?? (() => true)
   }
 
-  /** Reads one message. */
   parse(message: Buffer): PgoutputMessage {
     const reader = new ByteReader(message)
     const tag = reader.uint8()
@@ -61,15 +73,16 @@ export class PgoutputParser {
       case 0x44:
         return this.#delete(reader)
       case 0x42:
-        return { kind: 'begin', commitLsn: reader.uint64(), commitTime: readTime(reader), xid: reader.uint32() }
-      case 0x43:
-        reader.uint8()
         return {
-          kind: 'commit',
+          kind: 'begin',
           commitLsn: reader.uint64(),
-          endLsn: reader.uint64(),
-          commitTime: readTime(reader),
+          commitTime: reader.int64() + POSTGRES_EPOCH_MICROS,
+          xid: reader.uint32(),
         }
+      case 0x43:
+        // Flags and the start of the commit record.
+        reader.take(9)
+        return { kind: 'commit', endLsn: reader.uint64() }
       case 0x52:
         return { kind: 'relation', relation: this.#relation(reader) }
       case 0x59:
@@ -77,9 +90,11 @@ export class PgoutputParser {
       case 0x54:
         return this.#truncate(reader)
       case 0x4f:
-        return { kind: 'origin', lsn: reader.uint64(), name: reader.text() }
+        return OTHER
       case 0x4d:
-        return readLogicalMessage(reader)
+        // Flags and the position of the message.
+        reader.take(9)
+        return { kind: 'message', prefix: reader.text() }
       default:
         throw unknownTag('message', tag)
     }
@@ -98,18 +113,11 @@ export class PgoutputParser {
     if (tag === 0x4e) return { kind: 'update', relation, old: null, new: new Row(layout, readTuple(reader, plan)) }
     const oldStart = reader.offset
     if (tag === 0x4f) skipTuple(reader)
-    const old = tag === 0x4f ? undefined : readKey(reader, plan, tag)
+    const key = tag === 0x4f ? null : new Row(layout, readKey(reader, plan, tag))
     expectTag(reader, 0x4e)
     const values = readTuple(reader, plan)
     const needsOld = plan.readsOldOnUpdate || values.includes(UNCHANGED)
-    if (tag !== 0x4f || !needsOld) {
-      return {
-        kind: 'update',
-        relation,
-        old: old === undefined ? null : new Row(layout, old),
-        new: new Row(layout, values),
-      }
-    }
+    if (tag !== 0x4f || !needsOld) return { kind: 'update', relation, old: key, new: new Row(layout, values) }
     reader.offset = oldStart
     const oldValues = readTuple(reader, plan)
     for (const [index, value] of values.entries()) if (value === UNCHANGED) values[index] = oldValues[index]
@@ -125,30 +133,28 @@ export class PgoutputParser {
 
   #truncate(reader: ByteReader): PgoutputMessage {
     const count = reader.uint32()
-    const flags = reader.uint8()
+    // CASCADE and RESTART IDENTITY.
+    reader.take(1)
     const relations: Relation[] = []
     for (let index = 0; index < count; index += 1) relations.push(this.#plan(reader).relation)
-    return { kind: 'truncate', relations, cascade: (flags & 1) !== 0, restartIdentity: (flags & 2) !== 0 }
+    return { kind: 'truncate', relations }
   }
 
   #type(reader: ByteReader): PgoutputMessage {
     const oid = reader.uint32()
-    const schema = readNamespace(reader)
-    const name = reader.text()
-    if (schema === 'pg_catalog') this.#typeNames.set(oid, name)
-    return { kind: 'type', oid, schema, name }
+    if (readNamespace(reader) === 'pg_catalog') this.#typeNames.set(oid, reader.text())
+    return OTHER
   }
 
   #relation(reader: ByteReader): Relation {
     const oid = reader.uint32()
     const schema = readNamespace(reader)
     const table = reader.text()
-    const identity = reader.uint8()
-    const replicaIdentity = IDENTITIES.get(identity)
-    if (replicaIdentity === undefined) throw unknownTag('replica identity', identity)
+    // The replica identity; the columns have its flags.
+    reader.take(1)
     const columns: RelationColumn[] = []
     for (let left = reader.int16(); left > 0; left -= 1) columns.push(readColumn(reader))
-    const relation: Relation = { oid, schema, table, replicaIdentity, columns }
+    const relation: Relation = { schema, table, columns }
     this.#plans.set(oid, {
       relation,
       layout: new Map(columns.map(({ name }, index) => [name, index])),
@@ -158,25 +164,21 @@ export class PgoutputParser {
     return relation
   }
 
-  #plan(reader: ByteReader): Plan {
+  #plan(reader: ByteReader): RowPlan {
     const oid = reader.uint32()
     const plan = this.#plans.get(oid)
-    if (plan === undefined) {
-      throw new ReplicationError('protocol', `a change came for the table with oid ${oid}, which was not described`)
-    }
-    return plan
+    if (plan !== undefined) return plan
+    throw new ReplicationError('protocol', `PostgreSQL sent a change of a table that it did not describe: oid ${oid}`)
   }
 }
 
-function readTuple(reader: ByteReader, plan: Plan): RowValue[] {
+function readTuple(reader: ByteReader, plan: RowPlan): RowValue[] {
   const { decoders } = plan
   const { buffer } = reader
   const count = reader.int16()
   if (count < 0 || count > decoders.length) {
-    throw new ReplicationError(
-      'protocol',
-      `a row of ${plan.relation.table} has ${count} columns, not ${decoders.length}`,
-    )
+    const message = `a row of ${plan.relation.table} has ${count} columns, not ${decoders.length}`
+    throw new ReplicationError('protocol', message)
   }
   const values: RowValue[] = []
   for (let index = 0; index < count; index += 1) {
@@ -192,18 +194,18 @@ function readTuple(reader: ByteReader, plan: Plan): RowValue[] {
   return values
 }
 
-function decode(plan: Plan, index: number, buffer: Buffer, start: number, end: number): RowValue {
+function decode(plan: RowPlan, index: number, buffer: Buffer, start: number, end: number): RowValue {
   try {
     return plan.decoders[index]?.(buffer, start, end)
-  } catch (error) {
+  } catch (cause) {
     const { schema, table, columns } = plan.relation
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ReplicationError('protocol', `${schema}.${table}.${columns[index]?.name}: ${reason}`, { cause: error })
+    const column = `${schema}.${table}.${columns[index]?.name}`
+    throw new ReplicationError('protocol', `${column}: ${messageOf(cause)}`, { cause })
   }
 }
 
-/** The old row when only its key was sent: the other columns arrive as nulls that mean nothing. */
-function readKey(reader: ByteReader, plan: Plan, tag: number): RowValue[] {
+/** An old row of which only the key was sent: the nulls of the other columns are placeholders. */
+function readKey(reader: ByteReader, plan: RowPlan, tag: number): RowValue[] {
   if (tag !== 0x4b) throw unknownTag('old row', tag)
   const { columns } = plan.relation
   return readTuple(reader, plan).map((value, index) => (columns[index]?.isKey === true ? value : undefined))
@@ -219,33 +221,15 @@ function skipTuple(reader: ByteReader): void {
 
 function readColumn(reader: ByteReader): RelationColumn {
   const isKey = (reader.uint8() & 1) !== 0
-  return { name: reader.text(), typeOid: reader.uint32(), typeModifier: reader.int32(), isKey }
+  const column = { name: reader.text(), typeOid: reader.uint32(), isKey }
+  // The type modifier.
+  reader.take(4)
+  return column
 }
 
-function readLogicalMessage(reader: ByteReader): PgoutputMessage {
-  const transactional = (reader.uint8() & 1) !== 0
-  const lsn = reader.uint64()
-  const prefix = reader.text()
-  const length = reader.int32()
-  const start = reader.take(length)
-  // A copy: what is given out must not change when the socket's buffer is used again.
-  return {
-    kind: 'message',
-    transactional,
-    lsn,
-    prefix,
-    content: Buffer.from(reader.buffer.subarray(start, start + length)),
-  }
-}
-
-/** PostgreSQL sends the name of its own schema as the empty text. */
+/** PostgreSQL sends an empty string for `pg_catalog`. */
 function readNamespace(reader: ByteReader): string {
-  const schema = reader.text()
-  return schema === '' ? 'pg_catalog' : schema
-}
-
-function readTime(reader: ByteReader): Instant {
-  return reader.int64() + POSTGRES_EPOCH_MICROS
+  return reader.text() || 'pg_catalog'
 }
 
 function expectTag(reader: ByteReader, expected: number): void {
@@ -253,25 +237,25 @@ function expectTag(reader: ByteReader, expected: number): void {
   if (tag !== expected) throw unknownTag('row', tag)
 }
 
-function unknownTag(what: string, tag: number): ReplicationError {
-  return new ReplicationError('protocol', `PostgreSQL sent an unknown kind of ${what}: 0x${tag.toString(16)}`)
+function unknownTag(subject: string, tag: number): ReplicationError {
+  return new ReplicationError('protocol', `PostgreSQL sent an unknown kind of ${subject}: 0x${tag.toString(16)}`)
 }
 
-/** Reads a message from front to back; reading past its end is a ReplicationError `protocol`, never a short value. */
-export class ByteReader {
+/** Reads a message from front to back; reading past its end throws a ReplicationError `protocol`. */
+class ByteReader {
   readonly buffer: Buffer
-  /** Where the next read starts. */
+  /** The position of the next read. */
   offset = 0
 
   constructor(buffer: Buffer) {
     this.buffer = buffer
   }
 
-  /** Moves on by `length` bytes; returns where they start. */
+  /** Advances by `length` bytes; returns the position before. */
   take(length: number): number {
     const start = this.offset
     if (length < 0 || start + length > this.buffer.length) {
-      throw new ReplicationError('protocol', `a pgoutput message ends at byte ${this.buffer.length}, too early`)
+      throw new ReplicationError('protocol', `a pgoutput message is truncated at byte ${this.buffer.length}`)
     }
     this.offset = start + length
     return start
@@ -301,7 +285,7 @@ export class ByteReader {
     return this.buffer.readBigInt64BE(this.take(8))
   }
 
-  /** Text that ends with a zero byte. */
+  /** A string that ends with a zero byte. */
   text(): string {
     const end = this.buffer.indexOf(0, this.offset)
     if (end === -1) this.take(this.buffer.length + 1)

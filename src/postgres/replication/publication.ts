@@ -1,23 +1,22 @@
 import { escapeIdentifier, type Pool } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
-import { escapedName, qualifiedName, type CapturedTable } from './change.ts'
 import { attempt, replicationErrorFrom, sqlState } from '../errors.ts'
+import { escapedName, qualifiedName, type CapturedTable } from './change.ts'
 
 /** A pool or client of pg. */
 export type Queryable = Pick<Pool, 'query'>
 
-/** What was done to the publication. */
 export interface PublicationReport {
   readonly created: boolean
-  /** Tables that it did not carry before. */
+  /** Tables that were added. */
   readonly added: readonly string[]
-  /** Tables that it carries besides; their changes are skipped. */
+  /** Further tables that the publication contains; their changes are skipped. */
   readonly others: readonly string[]
 }
 
 /**
- * Sees to it that the publication carries every captured table, whole and with all operations: creates it, or adds what is
- * missing. Throws a ReplicationError: `table_missing`, `rights`, `publication`, `replica_identity`.
+ * Ensures the publication covers all captured tables, columns and operations: creates it, or adds missing tables. Throws a
+ * ReplicationError: `table_missing`, `rights`, `publication`, `replica_identity`.
  */
 export async function ensurePublication(
   database: Queryable,
@@ -30,13 +29,16 @@ export async function ensurePublication(
     checkTable(publication, tables, table, state)
     if (!state.published) missing.push(table)
   }
-  const names = missing.map(qualifiedName)
   const exists = await publicationExists(database, publication)
   if (!exists) await createPublication(database, publication, missing)
-  else if (missing.length > 0) await addTables(database, publication, missing)
-  const carried = await publishedTables(database, publication)
+  else await addTables(database, publication, missing)
+  const published = await publishedTables(database, publication)
   const wanted = new Set(tables.map(qualifiedName))
-  return { created: !exists, added: names, others: carried.filter((name) => !wanted.has(name)) }
+  return {
+    created: !exists,
+    added: missing.map(qualifiedName),
+    others: published.filter((name) => !wanted.has(name)),
+  }
 }
 
 interface TableState extends Record<string, unknown> {
@@ -45,12 +47,12 @@ interface TableState extends Record<string, unknown> {
   readonly identity_columns: string[]
   readonly columns: string[]
   readonly published: boolean
-  /** Null where the server, before version 15, knows no column lists. */
+  /** Null before PostgreSQL 15, which has no column lists. */
   readonly published_columns: string[] | null
   readonly filter: string | null
 }
 
-/** Through jsonb, for the view's columns differ between versions of the server. */
+/** Reads pg_publication_tables through jsonb, because its columns differ between versions. */
 const READ_TABLE = `
   SELECT c.relreplident::text AS identity,
     ARRAY(SELECT a.attname::text FROM pg_attribute a
@@ -74,8 +76,9 @@ async function readTable(database: Queryable, publication: string, table: Captur
   )
   const state = rows[0]
   if (state !== undefined) return state
-  const what = `the table ${qualifiedName(table)} does not exist in this database; run the migrations (ponix-migrate)`
-  throw new ReplicationError('table_missing', what)
+  const name = qualifiedName(table)
+  const message = `the table ${name} does not exist in this database; run the migrations (ponix-migrate up)`
+  throw new ReplicationError('table_missing', message)
 }
 
 function checkTable(
@@ -98,21 +101,21 @@ function checkTable(
   const hidden = needed.filter((column) => state.published_columns?.includes(column) === false)
   const remedy = `SET TABLE ${tables.map(escapedName).join(', ')}`
   if (hidden.length > 0) {
-    throw publicationError(publication, `leaves out columns of ${name} that events need: ${hidden.join(', ')}`, remedy)
+    throw publicationError(publication, `omits columns of ${name} that events need: ${hidden.join(', ')}`, remedy)
   }
   if (state.filter !== null) throw publicationError(publication, `filters the rows of ${name}: ${state.filter}`, remedy)
 }
 
 async function publicationExists(database: Queryable, publication: string): Promise<boolean> {
   const { rows } = await attempt('read the publications', () =>
-    database.query<{ whole: boolean }>(
-      'SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AS whole FROM pg_publication WHERE pubname = $1',
+    database.query<{ complete: boolean }>(
+      'SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AS complete FROM pg_publication WHERE pubname = $1',
       [publication],
     ),
   )
-  if (rows[0]?.whole === false) {
+  if (rows[0]?.complete === false) {
     const remedy = `SET (publish = 'insert, update, delete, truncate')`
-    throw publicationError(publication, 'leaves out some operations', remedy)
+    throw publicationError(publication, 'omits some operations', remedy)
   }
   return rows.length > 0
 }
@@ -132,7 +135,7 @@ async function createPublication(
   }
 }
 
-/** One at a time: another instance may be adding the same ones. */
+/** Adds one table at a time, because another instance may be adding the same tables. */
 async function addTables(database: Queryable, publication: string, tables: readonly CapturedTable[]): Promise<void> {
   for (const table of tables) {
     const text = `ALTER PUBLICATION ${escapeIdentifier(publication)} ADD TABLE ${escapedName(table)}`
@@ -155,8 +158,8 @@ async function publishedTables(database: Queryable, publication: string): Promis
   return rows.map(({ name }) => name)
 }
 
-/** The remedy alters the publication in one step: a dropped and created one does not exist for the log before its creation. */
-function publicationError(publication: string, what: string, remedy: string): ReplicationError {
+/** The remedy alters the publication in place: one that is dropped and created again does not exist in the log before that. */
+function publicationError(publication: string, problem: string, remedy: string): ReplicationError {
   const statement = `ALTER PUBLICATION ${escapeIdentifier(publication)} ${remedy}`
-  return new ReplicationError('publication', `the publication ${publication} ${what}; run: ${statement}`)
+  return new ReplicationError('publication', `the publication ${publication} ${problem}; run: ${statement}`)
 }

@@ -6,21 +6,23 @@ import { formatLsn, type Lsn } from './change.ts'
 export interface StartReplication {
   readonly slot: string
   readonly publication: string
-  /** The server starts here or where the slot stands, whichever is later. */
+  /** The server starts here or at the slot's position, whichever is later. */
   readonly from: Lsn
   /** Whether logical messages are wanted: PostgreSQL 14 and later. */
   readonly messages: boolean
-  /** Called for each frame, in order, also shortly after `pause`. What it throws ends the stream. */
+  /** Called for each frame, in order, also shortly after `pause`. An error that it throws ends the stream. */
   readonly onFrame: (frame: Frame) => void
 }
 
-/**
- * The places in PostgreSQL that tell of a missing publication, whatever the language: up to version 17 it is an error, since
- * then a warning, and its changes are left out.
- */
+/** A message from the server in copy-both mode. */
+export type Frame =
+  | { readonly kind: 'data'; readonly payload: Buffer }
+  | { readonly kind: 'keepalive'; readonly walEnd: Lsn; readonly replyRequested: boolean }
+
+/** The routines in PostgreSQL that report a missing publication: as an error up to version 17, as a warning since. */
 const PUBLICATION_ROUTINES: ReadonlySet<unknown> = new Set(['get_publication_oid', 'LoadPublications'])
 
-/** Switches a connection for replication to a stream of changes. Throws a ReplicationError. */
+/** Switches a replication connection to a stream of changes. Throws a ReplicationError. */
 export async function startStream(client: Client, request: StartReplication): Promise<ReplicationStream> {
   const publications = escapeLiteral(escapeIdentifier(request.publication))
   const text =
@@ -28,7 +30,7 @@ export async function startStream(client: Client, request: StartReplication): Pr
     ` (proto_version '1', publication_names ${publications}${request.messages ? ", messages 'true'" : ''})`
   const query = new CopyBoth(text, request)
   client.on('notice', (notice) => {
-    if (tellsOfMissingPublication(notice)) query.fail(publicationMissing(request, notice))
+    if (reportsMissingPublication(notice)) query.fail(publicationMissing(request, notice))
   })
   try {
     client.connection.once('replicationStart', query.handleStart)
@@ -39,7 +41,8 @@ export async function startStream(client: Client, request: StartReplication): Pr
   } finally {
     client.connection.off('replicationStart', query.handleStart)
   }
-  return new ReplicationStream(copyChannel(client.connection), query)
+  if (!isCopyChannel(client.connection)) throw new Error('this version of pg has no copy-both mode')
+  return new ReplicationStream(client.connection, query)
 }
 
 /** A running stream of changes. */
@@ -53,17 +56,17 @@ export class ReplicationStream {
     this.#channel = channel
     this.#query = query
     this.ended = query.ended.catch((error: unknown) => {
-      throw replicationErrorFrom(error, 'go on streaming changes')
+      throw replicationErrorFrom(error, 'continue the stream of changes')
     })
     this.ended.catch(() => undefined)
   }
 
-  /** Tells the server that everything up to `confirmed` is stored; with `replyRequested` it answers with a keepalive. */
+  /** Reports that everything up to `confirmed` is stored; with `replyRequested` the server replies with a keepalive. */
   confirm(confirmed: Lsn, replyRequested = false): void {
     this.#channel.sendCopyFromChunk(writeStatus(confirmed, replyRequested, Date.now()))
   }
 
-  /** Stops reading from the socket, so that PostgreSQL waits. Frames that were read already are still delivered. */
+  /** Stops reading from the socket, so that PostgreSQL waits. Frames already read are still delivered. */
   pause(): void {
     this.#channel.stream.pause()
   }
@@ -73,36 +76,31 @@ export class ReplicationStream {
   }
 
   /**
-   * Ends the stream: a last confirmation, then the copy's end from both sides, which shows that the server has taken the
-   * confirmation. What the server still sends is dropped. Resolves to false when it did not answer in time.
+   * Ends the stream: sends a last confirmation and the end of the copy. The server's own end of the copy, awaited for up to
+   * `timeoutMs`, proves that it has processed the confirmation. Further frames are dropped.
    */
-  async finish(confirmed: Lsn, timeoutMs: number): Promise<boolean> {
+  async finish(confirmed: Lsn, timeoutMs: number): Promise<void> {
     this.#query.dropFrames()
     this.resume()
     this.confirm(confirmed)
-    const done = new Promise<boolean>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs, false)
-      const settle = (answered: boolean) => () => {
+    const done = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs)
+      const settle = (): void => {
         clearTimeout(timer)
-        resolve(answered)
+        resolve()
       }
-      this.#channel.once('copyDone', settle(true))
-      this.ended.then(settle(true), settle(false))
+      this.#channel.once('copyDone', settle)
+      this.ended.then(settle, settle)
     })
     this.#channel.endCopyFrom()
-    return done
+    await done
   }
 }
 
-/** What pg's connection can do besides what its types say. */
+/** Methods of pg's connection that its types do not declare. */
 interface CopyChannel extends Connection {
   sendCopyFromChunk(chunk: Buffer): void
   endCopyFrom(): void
-}
-
-function copyChannel(connection: Connection): CopyChannel {
-  if (!isCopyChannel(connection)) throw new Error('this version of pg has no copy-both mode')
-  return connection
 }
 
 function isCopyChannel(connection: Connection): connection is CopyChannel {
@@ -152,18 +150,18 @@ class CopyBoth implements Submittable {
     }
   }
 
-  /** From here on nothing more is handed over. */
+  /** Fails the stream; no further frame is delivered. */
   fail(error: unknown): void {
     this.dropFrames()
     this.#fail(error)
   }
 
   handleError(error: unknown): void {
-    this.fail(tellsOfMissingPublication(error) ? publicationMissing(this.#request, error) : error)
+    this.fail(reportsMissingPublication(error) ? publicationMissing(this.#request, error) : error)
   }
 
   handleCommandComplete(): void {
-    // The copy's result; ReadyForQuery follows and ends the query.
+    // The result of the copy; ReadyForQuery follows and ends the query.
   }
 
   handleReadyForQuery(): void {
@@ -171,28 +169,23 @@ class CopyBoth implements Submittable {
   }
 }
 
-function tellsOfMissingPublication(message: unknown): boolean {
+function reportsMissingPublication(message: unknown): boolean {
   return (
     typeof message === 'object' && message !== null && 'routine' in message && PUBLICATION_ROUTINES.has(message.routine)
   )
 }
 
-/** The server reads the catalogue as it was where the slot stands: creating the publication now does not help. */
+/** The server reads the catalog as of the slot's position: creating the publication now does not help. */
 function publicationMissing({ slot, publication }: StartReplication, cause: unknown): ReplicationError {
   const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)})`
   const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
   return new ReplicationError(
     'publication',
     `the publication ${publication} did not exist when the next changes in the replication slot ${slot} were made; they ` +
-      `cannot become events. To accept that and go on from now, create it and run: ${drop}; ${forget}`,
+      `cannot become events. To skip them and continue from now, create it and run: ${drop}; ${forget}`,
     { cause },
   )
 }
-
-/** What the server sends inside copy-both mode. */
-export type Frame =
-  | { readonly kind: 'data'; readonly payload: Buffer }
-  | { readonly kind: 'keepalive'; readonly walEnd: Lsn; readonly replyRequested: boolean }
 
 const DATA = 0x77
 const KEEPALIVE = 0x6b
@@ -200,28 +193,21 @@ const STATUS = 0x72
 const DATA_HEADER = 25
 const KEEPALIVE_LENGTH = 18
 const STATUS_LENGTH = 34
-/** Microseconds from 1970 to 2000, where PostgreSQL's clock begins. */
+/** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 
-/** Reads one copy-both message. Throws a ReplicationError `protocol` for anything else. */
+/** Parses a message of copy-both mode. Throws a ReplicationError `protocol` for an unknown one. */
 export function readFrame(chunk: Buffer): Frame {
   const kind = chunk[0]
-  if (kind === DATA && chunk.length >= DATA_HEADER) {
-    return { kind: 'data', payload: chunk.subarray(DATA_HEADER) }
-  }
+  if (kind === DATA && chunk.length >= DATA_HEADER) return { kind: 'data', payload: chunk.subarray(DATA_HEADER) }
   if (kind === KEEPALIVE && chunk.length >= KEEPALIVE_LENGTH) {
     return { kind: 'keepalive', walEnd: chunk.readBigUInt64BE(1), replyRequested: chunk[17] === 1 }
   }
-  throw new ReplicationError(
-    'protocol',
-    `PostgreSQL sent a replication frame of kind ${kind}, ${chunk.length} bytes long`,
-  )
+  const message = `PostgreSQL sent an unknown replication frame of kind ${kind} with ${chunk.length} bytes`
+  throw new ReplicationError('protocol', message)
 }
 
-/**
- * The status update: everything up to `confirmed` is stored durably. Written, flushed and applied are the same here, for
- * nothing counts before it is durable.
- */
+/** A status update. The written, flushed and applied positions are equal, because only durable storage counts. */
 export function writeStatus(confirmed: Lsn, replyRequested: boolean, nowMs: number): Buffer {
   const frame = Buffer.allocUnsafe(STATUS_LENGTH)
   frame[0] = STATUS

@@ -2,13 +2,13 @@ import { escapeIdentifier, escapeLiteral } from 'pg'
 import { z } from 'zod'
 import { ReplicationError } from '../../domain/errors.ts'
 import type { CallOptions } from '../../domain/ports.ts'
-import type { PostgresDatabase, Statement } from '../database.ts'
+import type { PostgresDatabase } from '../database.ts'
 import { attempt, sqlState } from '../errors.ts'
-import { parseLsn, type Lsn } from './change.ts'
+import { parseLsn, ZERO_LSN, type Lsn } from './change.ts'
 import type { Queryable } from './publication.ts'
 import type { ReplicationConnection, SlotStart } from './replication-connection.ts'
 
-/** A replication slot as the server sees it. */
+/** A replication slot as the server reports it. */
 export interface SlotState {
   readonly plugin: string | null
   readonly database: string | null
@@ -16,51 +16,33 @@ export interface SlotState {
   readonly active: boolean
   /** The server has removed WAL that the slot needed. */
   readonly invalidated: boolean
-  readonly confirmed: Lsn | null
-  /** From the confirmed position to the end of the log: what is still to be sent, and what other tables wrote. */
+  readonly confirmed: Lsn
+  /** From the confirmed position to the end of the log; includes WAL of other tables. */
   readonly lagBytes: number
-  /** WAL on disk that is kept for the slot. */
+  /** WAL on disk that is retained for the slot. */
   readonly retainedBytes: number
 }
 
-interface SlotRow extends Record<string, unknown> {
-  readonly plugin: string | null
-  readonly database: string | null
-  readonly active: boolean
-  readonly wal_status: string | null
-  readonly confirmed: string | null
-  readonly lag: string | null
-  readonly retained: string | null
-}
-
-/** Null when there is no such slot. */
+/** Null when the slot does not exist. */
 export async function readSlot(database: Queryable, slot: string): Promise<SlotState | null> {
   const { rows } = await attempt('read the replication slots', () =>
-    database.query<SlotRow>(
-      `SELECT plugin::text, database::text, active, to_jsonb(s) ->> 'wal_status' AS wal_status,
+    database.query<Omit<SlotState, 'confirmed'> & { readonly confirmed: string | null }>(
+      `SELECT plugin::text, database::text, active, (to_jsonb(s) ->> 'wal_status') IS NOT DISTINCT FROM 'lost' AS invalidated,
          confirmed_flush_lsn::text AS confirmed,
-         (pg_current_wal_lsn() - confirmed_flush_lsn)::text AS lag, (pg_current_wal_lsn() - restart_lsn)::text AS retained
+         coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::float8 AS "lagBytes",
+         coalesce(pg_current_wal_lsn() - restart_lsn, 0)::float8 AS "retainedBytes"
        FROM pg_replication_slots s WHERE slot_name = $1`,
       [slot],
     ),
   )
-  const row = rows[0]
-  if (row === undefined) return null
-  return {
-    plugin: row.plugin,
-    database: row.database,
-    active: row.active,
-    invalidated: row.wal_status === 'lost',
-    confirmed: row.confirmed === null ? null : parseLsn(row.confirmed),
-    lagBytes: Number(row.lag ?? 0),
-    retainedBytes: Number(row.retained ?? 0),
-  }
+  const [row] = rows
+  return row === undefined ? null : { ...row, confirmed: row.confirmed === null ? ZERO_LSN : parseLsn(row.confirmed) }
 }
 
 export interface ServerSettings {
   /** PostgreSQL's server_version_num: 150018 is 15.18. */
   readonly version: number
-  /** The server ends a stream whose reader has said nothing for so long; 0: never. */
+  /** The server ends a stream when it receives nothing for this long; 0: never. */
   readonly walSenderTimeoutMs: number
 }
 
@@ -90,68 +72,60 @@ export interface SlotRequest extends SlotName {
   readonly database: string
   /** PostgreSQL's server_version_num. */
   readonly version: number
-  /** Whether the rows as they are where the slot starts can be read afterwards. */
+  /** Whether the rows at the slot's start are to be read afterwards. */
   readonly exportSnapshot: boolean
 }
 
-/** PostgreSQL 17 keeps slots on its standby servers too. */
+/** Since this version standby servers keep slots too. */
 const FAILOVER_SLOTS_SINCE = 170_000
 
 /**
- * Sees to it that the slot is there and ours. A missing one is created only if it never was there: the publication's comment
- * remembers it. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`. Returns where it starts if it was
- * created, else null.
+ * Ensures that the slot exists and belongs to this database. Creates a missing slot only if it never existed according to the
+ * SlotStateStore. Returns its start if it was created, else null. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`.
  */
 export async function ensureSlot(
   database: Queryable,
   connection: ReplicationConnection,
   request: SlotRequest,
 ): Promise<SlotStart | null> {
-  const { slot } = request
-  const state = await readSlot(database, slot)
-  const { known } = await readSlotMemory(database, request)
+  const store = new SlotStateStore(database, request)
+  const state = await readSlot(database, request.slot)
+  const { known } = await store.read()
   if (state !== null) {
-    checkSlot(state, request)
-    if (!known) await rememberSlot(database, request)
+    checkOwner(state, request)
+    if (state.invalidated) {
+      const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(request.slot)}); `
+      throw slotLost(request, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)', drop)
+    }
+    if (!known) await store.markKnown()
     return null
   }
-  if (known) throw slotLost(request, `is gone: it was dropped, or the database was restored without it`, '')
-  const created = await createUnlessThere(connection, request)
-  await rememberSlot(database, request)
+  if (known) throw slotLost(request, `is missing: it was dropped, or the database was restored without it`, '')
+  const created = await createSlot(connection, request)
+  await store.markKnown()
   return created
 }
 
-/** Throws a ReplicationError `slot_foreign` or `slot_lost`. */
-function checkSlot(state: SlotState, request: SlotRequest): void {
-  checkOwner(state, request)
-  if (!state.invalidated) return
-  const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(request.slot)}); `
-  throw slotLost(request, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)', drop)
-}
-
-/** Throws a ReplicationError `slot_foreign` when the slot serves something else. */
+/** Throws a ReplicationError `slot_foreign` when another plugin or database uses the slot. */
 export function checkOwner(state: SlotState, { slot, database }: Pick<SlotRequest, 'slot' | 'database'>): void {
-  if (state.plugin !== 'pgoutput' || state.database !== database) {
-    const use =
-      state.plugin === null ? 'physical replication' : `the plugin ${state.plugin} in database ${state.database}`
-    throw new ReplicationError(
-      'slot_foreign',
-      `the replication slot ${slot} is used for ${use}; set PONIX_CDC_SLOT_NAME to a name of its own`,
-    )
-  }
+  if (state.plugin === 'pgoutput' && state.database === database) return
+  const use =
+    state.plugin === null ? 'physical replication' : `the plugin ${state.plugin} in database ${state.database}`
+  const remedy = 'set PONIX_CDC_SLOT_NAME to an unused name'
+  throw new ReplicationError('slot_foreign', `the replication slot ${slot} is used for ${use}; ${remedy}`)
 }
 
-function slotLost({ slot, publication }: SlotRequest, what: string, remedy: string): ReplicationError {
+function slotLost({ slot, publication }: SlotRequest, problem: string, remedy: string): ReplicationError {
   const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
   return new ReplicationError(
     'slot_lost',
-    `the replication slot ${slot} ${what}. Changes since then will not become events. The way back is ponix-cdc resnapshot: ` +
-      `it sends every present row and goes on from there. To go on from now without that, run: ${remedy}${forget}`,
+    `the replication slot ${slot} ${problem}. Changes since then will not become events. To recover, run ponix-cdc resnapshot: ` +
+      `it sends every present row and continues from there. To continue from now without that, run: ${remedy}${forget}`,
   )
 }
 
-/** Null when another instance was quicker. */
-async function createUnlessThere(connection: ReplicationConnection, request: SlotRequest): Promise<SlotStart | null> {
+/** Null when another instance created the slot first. */
+async function createSlot(connection: ReplicationConnection, request: SlotRequest): Promise<SlotStart | null> {
   const { slot, version, exportSnapshot } = request
   try {
     return await connection.createSlot(slot, { failover: version >= FAILOVER_SLOTS_SINCE, exportSnapshot })
@@ -162,114 +136,106 @@ async function createUnlessThere(connection: ReplicationConnection, request: Slo
   }
 }
 
-/** A slot and the publication whose comment remembers it. */
+/** A slot, and the publication whose comment stores its state. */
 export interface SlotName {
   readonly slot: string
   readonly publication: string
 }
 
 const snapshotProgress = z.object({
-  /** Names the snapshot in the ids of its messages. */
+  /** Identifies the snapshot in the ids of its messages. */
   id: z.string(),
-  /** Tables that are stored completely, as `public.gateways`. */
+  /** Completely stored tables: `public.gateways`. */
   done: z.array(z.string()).readonly(),
-  /** The table that is stored in part, and the key of the last row of it. */
+  /** The partly stored table, and the key of its last stored row. */
   partly: z.object({ table: z.string(), after: z.string() }).nullable(),
 })
 
-/** How far a snapshot has come: everything named here is stored. */
+/** The progress of a snapshot: everything it names is stored. */
 export type SnapshotProgress = Readonly<z.infer<typeof snapshotProgress>>
 
-/**
- * What the publication's comment remembers of a slot. It is changed with the database and restored with it, and needs no
- * table. `known`: the slot was there once. `snapshot`: one is due, or was begun and is not complete.
- */
-export interface SlotMemory {
+export interface StoredSlotState {
+  /** The slot existed before. */
   readonly known: boolean
+  /** A snapshot that is due or incomplete. */
   readonly snapshot: SnapshotProgress | null
 }
 
-/** Throws a ReplicationError. */
-export async function readSlotMemory(database: Queryable, name: SlotName): Promise<SlotMemory> {
-  const comment = await readComment(database, name)
-  const [, written] = snapshotPattern(name).exec(comment) ?? []
-  return { known: comment.includes(slotMark(name)), snapshot: written === undefined ? null : decode(name, written) }
-}
+/**
+ * Stores the state of a slot in the comment of its publication, where it is backed up and restored with the database and needs
+ * no table. All methods throw a ReplicationError.
+ */
+export class SlotStateStore {
+  readonly #database: Queryable
+  readonly #name: SlotName
+  readonly #mark: string
+  /** Slot names consist of lower-case letters, digits and _. */
+  readonly #snapshotPattern: RegExp
 
-/** From now on the slot's absence is a loss. */
-async function rememberSlot(database: Queryable, name: SlotName): Promise<void> {
-  await editComment(database, name, (comment) => `${comment.replaceAll(slotMark(name), '')} ${slotMark(name)}`)
-}
+  constructor(database: Queryable, name: SlotName) {
+    this.#database = database
+    this.#name = name
+    this.#mark = `[slot ${name.slot}]`
+    this.#snapshotPattern = new RegExp(`\\[snapshot ${name.slot} ([A-Za-z0-9_-]*)\\]`)
+  }
 
-/** The slot may be made anew. */
-export async function forgetSlot(database: Queryable, name: SlotName): Promise<void> {
-  await editComment(database, name, (comment) => comment.replaceAll(slotMark(name), ''))
-}
+  async read(): Promise<StoredSlotState> {
+    const comment = await this.#readComment()
+    const [, encoded] = this.#snapshotPattern.exec(comment) ?? []
+    return { known: comment.includes(this.#mark), snapshot: encoded === undefined ? null : this.#decode(encoded) }
+  }
 
-/** Null when no snapshot is due any more. */
-export async function rememberSnapshot(
-  database: Queryable,
-  name: SlotName,
-  progress: SnapshotProgress | null,
-): Promise<void> {
-  const mark = progress === null ? '' : `[snapshot ${name.slot} ${encode(progress)}]`
-  await editComment(database, name, (comment) => `${comment.replace(snapshotPattern(name), '')} ${mark}`)
-}
+  /** From now on a missing slot is a lost slot. */
+  async markKnown(): Promise<void> {
+    await this.#edit((comment) => `${comment.replaceAll(this.#mark, '')} ${this.#mark}`)
+  }
 
-function slotMark({ slot }: SlotName): string {
-  return `[slot ${slot}]`
-}
+  /** From now on a missing slot is created. */
+  async markUnknown(): Promise<void> {
+    await this.#edit((comment) => comment.replaceAll(this.#mark, ''))
+  }
 
-/** The names of slots are lower-case letters, digits and _. */
-function snapshotPattern({ slot }: SlotName): RegExp {
-  return new RegExp(`\\[snapshot ${slot} ([A-Za-z0-9_-]*)\\]`)
-}
+  /** Null when no snapshot is due any more. */
+  async saveSnapshot(progress: SnapshotProgress | null): Promise<void> {
+    const encoded = Buffer.from(JSON.stringify(progress)).toString('base64url')
+    const mark = progress === null ? '' : `[snapshot ${this.#name.slot} ${encoded}]`
+    await this.#edit((comment) => `${comment.replace(this.#snapshotPattern, '')} ${mark}`)
+  }
 
-function encode(progress: SnapshotProgress): string {
-  return Buffer.from(JSON.stringify(progress)).toString('base64url')
-}
+  #decode(encoded: string): SnapshotProgress {
+    try {
+      return snapshotProgress.parse(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
+    } catch (cause) {
+      const { slot, publication } = this.#name
+      const message = `invalid snapshot progress for ${slot} in the comment of the publication ${publication}`
+      throw new ReplicationError('publication', `${message}; to start a new snapshot, run ponix-cdc resnapshot`, {
+        cause,
+      })
+    }
+  }
 
-function decode({ slot, publication }: SlotName, written: string): SnapshotProgress {
-  try {
-    return snapshotProgress.parse(JSON.parse(Buffer.from(written, 'base64url').toString()))
-  } catch (cause) {
-    const remedy = 'ponix-cdc resnapshot begins a new one'
-    const what = `what the comment of the publication ${publication} says of the snapshot for ${slot} cannot be read`
-    throw new ReplicationError('publication', `${what}; ${remedy}`, { cause })
+  async #edit(change: (comment: string) => string): Promise<void> {
+    const comment = change(await this.#readComment())
+      .replaceAll(/\s+/g, ' ')
+      .trim()
+    const text = `COMMENT ON PUBLICATION ${escapeIdentifier(this.#name.publication)} IS ${escapeLiteral(comment)}`
+    const action = `store the state of the slot; as the publication's owner run: ${text}`
+    await attempt(action, () => this.#database.query(text))
+  }
+
+  async #readComment(): Promise<string> {
+    const { rows } = await attempt('read the publication', () =>
+      this.#database.query<{ comment: string | null }>(
+        `SELECT obj_description(oid, 'pg_publication') AS comment FROM pg_publication WHERE pubname = $1`,
+        [this.#name.publication],
+      ),
+    )
+    return rows[0]?.comment ?? ''
   }
 }
 
-async function editComment(database: Queryable, name: SlotName, edit: (comment: string) => string): Promise<void> {
-  const comment = edit(await readComment(database, name))
-    .replaceAll(/\s+/g, ' ')
-    .trim()
-  const text = `COMMENT ON PUBLICATION ${escapeIdentifier(name.publication)} IS ${escapeLiteral(comment)}`
-  await attempt(`remember the slot; as the publication's owner run: ${text}`, () => database.query(text))
-}
-
-async function readComment(database: Queryable, { publication }: SlotName): Promise<string> {
-  const { rows } = await attempt('read the publication', () =>
-    database.query<{ comment: string | null }>(
-      `SELECT obj_description(oid, 'pg_publication') AS comment FROM pg_publication WHERE pubname = $1`,
-      [publication],
-    ),
-  )
-  return rows[0]?.comment ?? ''
-}
-
-const STREAMS: Statement = {
-  name: 'capture_streams',
-  text: 'SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()',
-}
-
-/** Whether somebody makes events of committed changes now. */
-export interface CaptureActivity {
-  /** Rejects when the store does not answer. */
-  isActive(options?: CallOptions): Promise<boolean>
-}
-
-/** Change data capture as its replication slot shows it. */
-export class PostgresCaptureActivity implements CaptureActivity {
+/** Tells whether an instance of change data capture streams now, by its replication slot. */
+export class PostgresCaptureActivity {
   readonly #database: PostgresDatabase
   readonly #slot: string
 
@@ -278,8 +244,13 @@ export class PostgresCaptureActivity implements CaptureActivity {
     this.#slot = slot
   }
 
+  /** Rejects as repositories do. */
   async isActive(options?: CallOptions): Promise<boolean> {
-    const [slot] = await this.#database.query<{ active: boolean }>(STREAMS, [this.#slot], options)
+    const text = 'SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()'
+    const statement = { name: 'capture_streams', text }
+    const [slot] = await this.#database.query<{ active: boolean }>(statement, [this.#slot], options)
     return slot?.active === true
   }
 }
+
+export type CaptureActivity = Pick<PostgresCaptureActivity, 'isActive'>
