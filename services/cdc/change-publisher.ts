@@ -1,59 +1,60 @@
-import { PublishError, ConversionError } from '../../src/domain/errors.ts'
+import { PublishError, ConversionError, messageOf } from '../../src/domain/errors.ts'
 import type { OrderedPublisher } from '../../src/nats/producer.ts'
 import type { Publication } from '../../src/nats/publication.ts'
 import { qualifiedName, type Change, formatLsn, type Relation } from '../../src/postgres/replication/change.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { Action, Entity } from './entity.ts'
-import { actionOf, EventMaker } from './event.ts'
+import { ACTIONS, EventFactory } from './event.ts'
+
+/** Stores a change that cannot become an event. */
+export type DeadLetterWriter = (entity: Entity, change: Change, messageId: string, reason: string) => Promise<void>
 
 export interface ChangePublisherOptions {
   readonly slot: string
   readonly entities: readonly Entity[]
-  /** Opens a new publisher; the one before has given up on a message and takes no more. */
+  /** Opens a publisher to replace one that has failed. */
   readonly openPublisher: () => OrderedPublisher
-  /** Stores a change that cannot become an event elsewhere; absent: the flow stops at it and waits. */
-  readonly deadLetter?:
-    | ((entity: Entity, change: Change, messageId: string, reason: string) => Promise<void>)
-    | undefined
-  /** Bytes that the body of one event may have. */
+  /** Without it, a change that cannot become an event stalls the flow. */
+  readonly deadLetter: DeadLetterWriter | undefined
+  /** The most bytes that the body of an event may have. */
   readonly maxBodyBytes: () => number
-  /** Between two attempts at a change that cannot become an event. */
+  /** The interval between attempts to publish the change that stalls the flow. */
   readonly retryDelayMs: number
   readonly logger: Logger
 }
 
-/** An entity with what was published of it. */
-interface Published {
+/** An entity and the number of its stored events. */
+interface EntityCounts {
   readonly entity: Entity
   readonly counts: Record<Action, number>
 }
 
-interface Waiting {
-  readonly published: Published
+interface QueuedChange {
+  readonly target: EntityCounts
   readonly change: Change
   readonly stored: () => void
   readonly refused: (error: unknown) => void
 }
 
 /**
- * Makes changes into events and publishes them in order. A change that cannot become one goes to the dead letters if there
- * are any; else it and all that come after it wait, and it is tried again and again. Nothing is skipped in silence.
+ * Converts changes to events and publishes them in order. A change that cannot become an event is stored as a dead letter, or
+ * stalls the flow: this and all following changes are queued, and it is retried. Nothing is skipped silently.
  */
 export class ChangePublisher {
   readonly #options: ChangePublisherOptions
-  readonly #events: EventMaker
-  readonly #byTable: ReadonlyMap<string, Published>
-  readonly #byRelation = new WeakMap<Relation, Published | null>()
-  /** What JetStream will never take, by message id: found out when it was sent, so it comes again. */
+  readonly #events: EventFactory
+  readonly #byTable: ReadonlyMap<string, EntityCounts>
+  readonly #byRelation = new WeakMap<Relation, EntityCounts | null>()
+  /** Reasons of permanently refused events, by message id: the change is sent again and then becomes a dead letter. */
   readonly #undeliverable = new Map<string, string>()
   #publisher: OrderedPublisher | undefined
-  #waiting: Waiting[] = []
+  #queue: QueuedChange[] = []
   #retryTimer: NodeJS.Timeout | undefined
-  #stalledBecause: string | undefined
+  #stallReason: string | undefined
 
   constructor(options: ChangePublisherOptions) {
     this.#options = options
-    this.#events = new EventMaker(options.slot)
+    this.#events = new EventFactory(options.slot)
     this.#byTable = new Map(
       options.entities.map((entity) => [
         qualifiedName(entity.table),
@@ -62,12 +63,12 @@ export class ChangePublisher {
     )
   }
 
-  /** Why the flow stands still; undefined while it does not. */
-  get stalledBecause(): string | undefined {
-    return this.#stalledBecause
+  /** Why the flow is stalled; undefined while it is not. */
+  get stallReason(): string | undefined {
+    return this.#stallReason
   }
 
-  /** Events that are stored, by entity and action. */
+  /** The number of stored events by entity and action. */
   *counts(): Generator<{ readonly entity: string; readonly action: Action; readonly count: number }> {
     for (const { entity, counts } of this.#byTable.values()) {
       for (const action of ['create', 'update', 'delete', 'truncate'] as const) {
@@ -76,41 +77,41 @@ export class ChangePublisher {
     }
   }
 
-  /** Takes a change; call it in commit order. Resolves when its event is stored; undefined for a table without an entity. */
-  readonly take = (change: Change): Promise<void> | undefined => {
-    const published = this.#publishedOf(change.relation)
-    if (published === null) return undefined
-    if (this.#waiting.length > 0) return this.#wait(published, change)
+  /** Call it in commit order. Resolves when the event is stored; undefined for a table without an entity. */
+  readonly publish = (change: Change): Promise<void> | undefined => {
+    const target = this.#targetOf(change.relation)
+    if (target === null) return undefined
+    if (this.#queue.length > 0) return this.#enqueue(target, change)
     try {
-      return this.#publish(published, change)
+      return this.#send(target, change)
     } catch (error) {
-      const waiting = this.#wait(published, change)
+      const queued = this.#enqueue(target, change)
       this.#stall(error)
-      return waiting
+      return queued
     }
   }
 
-  /** Gives up on what waits; what was sent is not touched. */
+  /** Rejects queued changes; events already sent are not affected. */
   stop(): void {
     clearTimeout(this.#retryTimer)
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const { refused } of waiting) refused(new Error('the service stops'))
+    const queue = this.#queue
+    this.#queue = []
+    for (const { refused } of queue) refused(new Error('the service stops'))
   }
 
-  /** Rejects what is not stored yet. */
+  /** Rejects all changes that are not stored yet. */
   async close(): Promise<void> {
     this.stop()
     this.#publisher?.close()
   }
 
   /** Throws a ConversionError when the change cannot become an event and there are no dead letters. */
-  #publish(published: Published, change: Change): Promise<void> {
-    const { entity } = published
+  #send(target: EntityCounts, change: Change): Promise<void> {
+    const { entity } = target
     const { deadLetter } = this.#options
     let event: Publication
     try {
-      event = this.#deliverable(entity, change)
+      event = this.#eventOf(entity, change)
     } catch (error) {
       if (deadLetter === undefined || !(error instanceof ConversionError)) throw error
       return deadLetter(entity, change, this.#events.idOf(entity, change), error.message)
@@ -118,7 +119,7 @@ export class ChangePublisher {
     const publisher = (this.#publisher ??= this.#options.openPublisher())
     return publisher.publish(event).then(
       () => {
-        published.counts[actionOf(change.operation)] += 1
+        target.counts[ACTIONS[change.operation]] += 1
       },
       (error: unknown) => {
         this.#onRefused(publisher, event, error)
@@ -127,11 +128,11 @@ export class ChangePublisher {
     )
   }
 
-  #deliverable(entity: Entity, change: Change): Publication {
+  #eventOf(entity: Entity, change: Change): Publication {
     const event = this.#events.eventOf(entity, change)
     const limit = this.#options.maxBodyBytes()
     if (event.body.length > limit) {
-      throw new ConversionError(`the event has ${event.body.length} bytes, NATS takes ${limit} (max_payload)`)
+      throw new ConversionError(`the event has ${event.body.length} bytes, NATS accepts ${limit} (max_payload)`)
     }
     const reason = this.#undeliverable.size > 0 ? this.#undeliverable.get(event.messageId) : undefined
     if (reason !== undefined) throw new ConversionError(reason)
@@ -146,57 +147,57 @@ export class ChangePublisher {
     if (never) this.#undeliverable.set(messageId, error.message)
   }
 
-  #wait(published: Published, change: Change): Promise<void> {
-    return new Promise((stored, refused) => this.#waiting.push({ published, change, stored, refused }))
+  #enqueue(target: EntityCounts, change: Change): Promise<void> {
+    return new Promise((stored, refused) => this.#queue.push({ target, change, stored, refused }))
   }
 
   #stall(error: unknown): void {
     const { logger, retryDelayMs } = this.#options
-    const [first] = this.#waiting
+    const [first] = this.#queue
     if (first === undefined) return
-    const { entity } = first.published
-    const { operation, transaction, new: after, old } = first.change
-    const id = (after ?? old)?.get(entity.key)
-    const reason = error instanceof Error ? error.message : String(error)
-    this.#stalledBecause = `${operation} of ${entity.name} ${String(id)}: ${reason}`
+    const { entity } = first.target
+    const { operation, transaction, index, new: after, old } = first.change
+    const id = String((after ?? old)?.get(entity.key))
+    this.#stallReason = `${operation} of ${entity.name} ${id}: ${messageOf(error)}`
     logger.error(
-      { [`${entity.name}_id`]: String(id), lsn: formatLsn(transaction.commitLsn), index: first.change.index },
-      `${this.#stalledBecause}; the flow waits, next attempt in ${retryDelayMs} ms ` +
-        `(PONIX_CDC_ON_ERROR=dead_letter puts such changes aside)`,
+      { [`${entity.name}_id`]: id, lsn: formatLsn(transaction.commitLsn), index },
+      `${this.#stallReason}; the flow is stalled, next attempt in ${retryDelayMs} ms ` +
+        `(PONIX_CDC_ON_ERROR=dead_letter stores such changes as dead letters)`,
     )
     this.#retryTimer = setTimeout(() => this.#retry(), retryDelayMs)
   }
 
   #retry(): void {
     for (;;) {
-      const [first] = this.#waiting
+      const [first] = this.#queue
       if (first === undefined) break
       try {
-        this.#publish(first.published, first.change).then(first.stored, first.refused)
+        this.#send(first.target, first.change).then(first.stored, first.refused)
       } catch (error) {
         return this.#stall(error)
       }
-      this.#waiting.shift()
+      this.#queue.shift()
     }
-    this.#stalledBecause = undefined
-    this.#options.logger.info('the flow goes on')
+    this.#stallReason = undefined
+    this.#options.logger.info('the flow continues')
   }
 
-  /** Null for a table without an entity. Looks closer once for every version of a table. */
-  #publishedOf(relation: Relation): Published | null {
+  /** Null for a table without an entity. Cached per version of a table. */
+  #targetOf(relation: Relation): EntityCounts | null {
     const known = this.#byRelation.get(relation)
     if (known !== undefined) return known
-    const published = this.#byTable.get(qualifiedName(relation)) ?? null
-    this.#byRelation.set(relation, published)
-    if (published !== null) this.#tellMissing(published.entity, relation)
-    return published
+    const target = this.#byTable.get(qualifiedName(relation)) ?? null
+    this.#byRelation.set(relation, target)
+    if (target !== null) this.#warnOfMissingColumns(target.entity, relation)
+    return target
   }
 
-  #tellMissing(entity: Entity, relation: Relation): void {
+  #warnOfMissingColumns(entity: Entity, relation: Relation): void {
     const present = new Set(relation.columns.map(({ name }) => name))
     const missing = entity.columns.filter((column) => !present.has(column))
     if (missing.length === 0) return
     const table = qualifiedName(relation)
-    this.#options.logger.warn({ table, missing }, `${table} has no ${missing.join(', ')}: events go without`)
+    const message = `${table} has no column ${missing.join(', ')}: events are published without it`
+    this.#options.logger.warn({ table, missing }, message)
   }
 }

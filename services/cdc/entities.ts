@@ -2,15 +2,18 @@ import type { CapturedTable } from '../../src/postgres/replication/change.ts'
 import { GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { MessageWriter } from '../../src/proto/message-writer.ts'
-import { entity, type Entity, instant, key, text, timestampValue, type TypedRow } from './entity.ts'
+import { entity, key, text, timestamp, type Entity, type TypedRow } from './entity.ts'
+
+// The field numbers below are those of the .proto files; a test compares the bodies with protobuf-es.
+const writer = new MessageWriter()
 
 const organizationColumns = {
   id: key,
   name: text,
   status: text,
-  created_at: instant,
-  updated_at: instant,
-  deleted_at: instant,
+  created_at: timestamp,
+  updated_at: timestamp,
+  deleted_at: timestamp,
 } as const
 
 const ORGANIZATION_STATUSES: Readonly<Record<string, OrganizationStatus>> = {
@@ -19,7 +22,6 @@ const ORGANIZATION_STATUSES: Readonly<Record<string, OrganizationStatus>> = {
   inactive: OrganizationStatus.INACTIVE,
 }
 
-/** `organization.create`, `organization.update`, `organization.delete` with an Organization. */
 export const organizationEntity = entity({
   name: 'organization',
   table: { schema: 'public', table: 'organizations' },
@@ -28,18 +30,15 @@ export const organizationEntity = entity({
   converter: { create: encodeOrganization, update: encodeOrganization, delete: encodeOrganization },
 })
 
-const writer = new MessageWriter()
-
-/** The field numbers are those of the proto files, which a test compares. */
 function encodeOrganization(row: TypedRow<typeof organizationColumns>): Uint8Array {
   return writer
     .begin()
     .string(1, row.id)
     .string(2, row.name)
     .enum(3, ORGANIZATION_STATUSES[row.status ?? ''] ?? OrganizationStatus.UNSPECIFIED)
-    .timestamp(4, timestampValue('created_at', row.created_at))
-    .timestamp(5, timestampValue('updated_at', row.updated_at))
-    .timestamp(6, timestampValue('deleted_at', row.deleted_at))
+    .timestamp(4, row.created_at)
+    .timestamp(5, row.updated_at)
+    .timestamp(6, row.deleted_at)
     .finish()
 }
 
@@ -48,11 +47,10 @@ const endDeviceColumns = {
   organization_id: text,
   name: text,
   payload_conversion: text,
-  created_at: instant,
-  updated_at: instant,
+  created_at: timestamp,
+  updated_at: timestamp,
 } as const
 
-/** `end_device.create`, `end_device.update`, `end_device.delete` with an EndDevice. */
 export const endDeviceEntity = entity({
   name: 'end_device',
   table: { schema: 'public', table: 'end_devices' },
@@ -61,15 +59,14 @@ export const endDeviceEntity = entity({
   converter: { create: encodeEndDevice, update: encodeEndDevice, delete: encodeEndDevice },
 })
 
-/** The field numbers are those of the proto files, which a test compares. */
 function encodeEndDevice(row: TypedRow<typeof endDeviceColumns>): Uint8Array {
   return writer
     .begin()
     .string(1, row.device_id)
     .string(2, row.organization_id)
     .string(3, row.name)
-    .timestamp(4, timestampValue('created_at', row.created_at))
-    .timestamp(5, timestampValue('updated_at', row.updated_at))
+    .timestamp(4, row.created_at)
+    .timestamp(5, row.updated_at)
     .string(6, row.payload_conversion)
     .finish()
 }
@@ -81,9 +78,9 @@ const gatewayColumns = {
   gateway_type: text,
   gateway_config: text,
   status: text,
-  created_at: instant,
-  updated_at: instant,
-  deleted_at: instant,
+  created_at: timestamp,
+  updated_at: timestamp,
+  deleted_at: timestamp,
 } as const
 
 const GATEWAY_STATUSES: Readonly<Record<string, GatewayStatus>> = {
@@ -92,7 +89,6 @@ const GATEWAY_STATUSES: Readonly<Record<string, GatewayStatus>> = {
   pending: GatewayStatus.PENDING,
 }
 
-/** `gateway.create`, `gateway.update`, `gateway.delete` with a Gateway. */
 export const gatewayEntity = entity({
   name: 'gateway',
   table: { schema: 'public', table: 'gateways' },
@@ -101,7 +97,6 @@ export const gatewayEntity = entity({
   converter: { create: encodeGateway, update: encodeGateway, delete: encodeGateway },
 })
 
-/** The field numbers are those of the proto files, which a test compares. */
 function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
   return (
     writer
@@ -110,17 +105,17 @@ function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
       .string(2, row.organization_id)
       .string(3, row.name)
       .enum(4, GATEWAY_STATUSES[row.status ?? ''] ?? GatewayStatus.UNSPECIFIED)
-      .timestamp(6, timestampValue('created_at', row.created_at))
-      .timestamp(7, timestampValue('updated_at', row.updated_at))
-      .timestamp(8, timestampValue('deleted_at', row.deleted_at))
+      .timestamp(6, row.created_at)
+      .timestamp(7, row.updated_at)
+      .timestamp(8, row.deleted_at)
       .string(10, row.gateway_type)
-      // The text that PostgreSQL keeps: reading it as JSON here could only lose digits.
+      // PostgreSQL's text: parsing it as JSON could lose digits.
       .string(11, row.gateway_config)
       .finish()
   )
 }
 
-/** Whose changes become events. */
+/** The entities whose changes become events. */
 export const ENTITIES: readonly Entity[] = [organizationEntity, endDeviceEntity, gatewayEntity]
 
 /** Their tables. */

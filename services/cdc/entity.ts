@@ -1,37 +1,44 @@
 import { ConversionError } from '../../src/domain/errors.ts'
-import type { Instant } from '../../src/domain/instant.ts'
-import { type Change, type Row, UNCHANGED, type RowValue } from '../../src/postgres/replication/change.ts'
+import { clampInstant, type Instant } from '../../src/domain/instant.ts'
+import { UNCHANGED, type Change, type Row, type RowValue } from '../../src/postgres/replication/change.ts'
 import { INFINITE_FUTURE, INFINITE_PAST } from '../../src/postgres/replication/column-types.ts'
 
-/** How an event is called: `{entity}.{action}` is its subject. */
+/** The last token of an event's subject, `{entity}.{action}`. */
 export type Action = 'create' | 'update' | 'delete' | 'truncate'
 
-/** Makes the body of an event. Throws a ConversionError for a row that no event can be made of. */
+/** Checks a column's value and converts it for the converter. Throws a ConversionError. */
+export type ColumnReader<T> = (column: string, value: RowValue) => T
+
+/** Columns by their names in the table. */
+export type Columns = Readonly<Record<string, ColumnReader<unknown>>>
+
+/** The row that a converter receives: each column as its reader returns it. */
+export type TypedRow<C extends Columns> = { readonly [K in keyof C]: ReturnType<C[K]> }
+
+/** Builds the body of an event. Throws a ConversionError for a row that cannot become an event. */
 export interface Converter<C extends Columns> {
   readonly create: (row: TypedRow<C>) => Uint8Array
-  /** `before` is null unless the entity `readsOldOnUpdate`, and where the server did not send it. */
+  /** `before` is null unless the entity `readsOldOnUpdate`, and when the server did not send it. */
   readonly update: (after: TypedRow<C>, before: TypedRow<C> | null) => Uint8Array
-  /** The row as it was last. */
+  /** Receives the last state of the row. */
   readonly delete: (before: TypedRow<C>) => Uint8Array
 }
 
-/** What makes a table's changes into events. */
+/** Defines how a table's changes become events. */
 export interface EntityDefinition<C extends Columns> {
-  /** The first token of its subjects: `gateway`. */
+  /** The first token of the subjects: `gateway`. */
   readonly name: string
   readonly table: { readonly schema: string; readonly table: string }
   /** The column that identifies a row. */
   readonly key: keyof C & string
   readonly columns: C
   readonly converter: Converter<C>
-  /** Whether `update` looks at the row before; costs reading it. Default false. */
+  /** Whether `update` needs the row before, which costs decoding it. Default false. */
   readonly readsOldOnUpdate?: boolean
 }
 
-/** An entity whose types have done their work. */
-export interface Entity {
-  readonly name: string
-  readonly table: { readonly schema: string; readonly table: string }
+/** An entity with a converter that is bound to its columns. */
+export interface Entity extends Pick<EntityDefinition<Columns>, 'name' | 'table'> {
   readonly key: string
   readonly columns: readonly string[]
   readonly readsOldOnUpdate: boolean
@@ -39,7 +46,6 @@ export interface Entity {
   convert(change: Pick<Change, 'operation' | 'old' | 'new'>): Uint8Array
 }
 
-/** Binds a definition's converter to its columns; the compiler has checked that they fit each other. */
 export function entity<C extends Columns>(definition: EntityDefinition<C>): Entity {
   const { name, table, key, columns, converter, readsOldOnUpdate = false } = definition
   return {
@@ -59,23 +65,11 @@ export function entity<C extends Columns>(definition: EntityDefinition<C>): Enti
 }
 
 function present(row: Row | null): Row {
-  if (row === null) throw new ConversionError('the change came without its row')
+  if (row === null) throw new ConversionError('the change has no row')
   return row
 }
 
-/** What a column must hold, and what a converter gets of it. Throws a ConversionError for a value of another kind. */
-export type ColumnReader<T> = (column: string, value: RowValue) => T
-
-/** Columns by their names in the table. */
-export type Columns = Readonly<Record<string, ColumnReader<unknown>>>
-
-/** A row as a converter gets it: each column as its reader gives it. */
-export type TypedRow<C extends Columns> = { readonly [K in keyof C]: ReturnType<C[K]> }
-
-/**
- * The columns of a row, typed. A column that the table does not have (any more) is undefined, as null is: the event goes
- * without that field rather than not at all. A key must be there.
- */
+/** A column that the table does not have (any more) is undefined, as null is: the event is published without that field. */
 function readRow<C extends Columns>(columns: C, row: Row): TypedRow<C>
 function readRow(columns: Columns, row: Row): Record<string, unknown> {
   const typed: Record<string, unknown> = {}
@@ -83,52 +77,39 @@ function readRow(columns: Columns, row: Row): Record<string, unknown> {
   return typed
 }
 
-/** Text that identifies the row. */
+/** Text that identifies the row; must be present. */
 export const key: ColumnReader<string> = (column, value) => {
   if (typeof value === 'string') return value
   throw unreadable(column, value, 'text')
 }
 
-/** Text, of any type that is written as text: jsonb too. */
+/** A value of any type that is decoded as text, such as jsonb. */
 export const text: ColumnReader<string | undefined> = (column, value) => {
   if (typeof value === 'string') return value
   if (value === null || value === undefined) return undefined
   throw unreadable(column, value, 'text')
 }
 
-/** A timestamptz. */
-export const instant: ColumnReader<Instant | undefined> = (column, value) => {
-  if (typeof value === 'bigint') return value
-  if (value === null || value === undefined) return undefined
-  throw unreadable(column, value, 'a timestamp with time zone')
-}
-
-/** What protobuf's Timestamp can say: the years 1 to 9999. */
-const EARLIEST: Instant = -62_135_596_800_000_000n
-const LATEST: Instant = 253_402_300_799_999_999n
-
 /**
- * The instant as a Timestamp can say it. The infinities become the ends of what it can say; a finite instant beyond them is a
- * ConversionError, for it would become another one.
+ * A timestamptz within the range of google.protobuf.Timestamp, the years 1 to 9999. The infinities become the ends of the range; a
+ * finite instant outside is a ConversionError, because it would become a different instant.
  */
-export function timestampValue(column: string, value: Instant | undefined): Instant | undefined {
-  if (value === undefined) return undefined
-  if (value === INFINITE_FUTURE) return LATEST
-  if (value === INFINITE_PAST) return EARLIEST
-  if (value < EARLIEST || value > LATEST) throw new ConversionError(`${column}: no Timestamp can hold ${value} µs`)
-  return value
+export const timestamp: ColumnReader<Instant | undefined> = (column, value) => {
+  if (value === null || value === undefined) return undefined
+  if (typeof value !== 'bigint') throw unreadable(column, value, 'a timestamp with time zone')
+  const nearest = clampInstant(value)
+  if (nearest === value || value === INFINITE_FUTURE || value === INFINITE_PAST) return nearest
+  throw new ConversionError(`${column}: ${value} µs is outside the range of a protobuf Timestamp`)
 }
 
 function unreadable(column: string, value: RowValue, expected: string): ConversionError {
-  const given =
+  const found =
     value === UNCHANGED
       ? 'an unchanged large value that the replica identity does not carry'
       : value === undefined
         ? 'no such column'
-        : nameOf(value)
-  return new ConversionError(`column ${column}: expected ${expected}, got ${given}`)
-}
-
-function nameOf(value: RowValue): string {
-  return value === null ? 'null' : typeof value
+        : value === null
+          ? 'null'
+          : typeof value
+  return new ConversionError(`column ${column}: expected ${expected}, got ${found}`)
 }

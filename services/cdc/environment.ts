@@ -9,7 +9,7 @@ import {
   type Environment,
 } from '../../src/runner/environment.ts'
 
-/** What cdc reads from the environment. */
+/** The environment variables of cdc. */
 export const cdcEnvironment = z.object({
   ...commonEnvironment,
   ...natsEnvironment,
@@ -19,27 +19,27 @@ export const cdcEnvironment = z.object({
     .string()
     .regex(/^[a-z0-9_]{1,63}$/, 'expected up to 63 lower-case letters, digits and _')
     .default('ponix_cdc_slot'),
-  /** The slot's position is confirmed after so many stored changes … */
+  /** The slot's position is confirmed after this many stored changes … */
   PONIX_CDC_BATCH_SIZE: integer(1, 1_000_000).prefault('100'),
-  /** … or after so many milliseconds. Neither delays an event. */
+  /** … or after this time. Neither delays an event. */
   PONIX_CDC_BATCH_TIMEOUT_MS: integer(1, 3_600_000).prefault('5000'),
-  /** The longest delay between two attempts to connect; the first is a twentieth of it, each next one twice the one before. */
+  /** The longest delay between two attempts to connect; the first is a twentieth of it, and each further one doubles. */
   PONIX_CDC_RETRY_DELAY_MS: integer(1, 3_600_000).prefault('10000'),
-  /** Failures in a row, without progress, after which the service ends with exit code 1. */
+  /** The number of consecutive failures without progress after which the service exits with code 1. */
   PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
-  /** What happens at a row that cannot become an event: the flow waits, or the row goes to the dead letters. */
+  /** For a row that cannot become an event: stall the flow, or store the row as a dead letter. */
   PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),
-  /** `initial`: the rows that are there when the slot is made become `create` events first. */
+  /** `initial`: the rows that exist when the slot is created become `create` events first. */
   PONIX_CDC_SNAPSHOT: z.enum(['initial', 'never'], { error: 'expected initial or never' }).default('never'),
-  /** Milliseconds between signs of life through the log while nothing that is published is written; 0: none. */
+  /** The interval of heartbeats through the log while no change is captured; 0: never. */
   PONIX_CDC_HEARTBEAT_SECS: seconds(0, 3600).prefault('30'),
-  /** A warning is written when the slot keeps more WAL than this. */
+  /** Logs a warning when the slot retains more WAL than this. */
   PONIX_CDC_RETAINED_WAL_WARN_MB: integer(1, 1_000_000_000).prefault('1024'),
 })
 
 export type CdcEnvironment = Environment<typeof cdcEnvironment>
 
-/** The streams that events and dead letters go to. */
+/** The streams of events and dead letters. */
 export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
   const { PONIX_NATS_GATEWAY_STREAM: gatewayStream } = environment
   const limits = {
@@ -60,7 +60,7 @@ export function cdcStreams(environment: CdcEnvironment): readonly StreamDefiniti
 /** Events of organizations and end devices. */
 const ENTITIES_STREAM = 'entities'
 
-/** The stream that the events of an entity go to; the name of its dead letters' subject. */
+/** The stream of an entity's events, which also names the subject of its dead letters. */
 export function streamOf(entity: string, environment: CdcEnvironment): string {
   return entity === 'gateway' ? environment.PONIX_NATS_GATEWAY_STREAM : ENTITIES_STREAM
 }

@@ -1,41 +1,24 @@
 import { toRfc3339 } from '../../src/domain/instant.ts'
 import type { Publication } from '../../src/nats/publication.ts'
 import {
+  formatLsn,
+  qualifiedName,
+  UNCHANGED,
   type Change,
   type Operation,
-  type Transaction,
-  formatLsn,
-  UNCHANGED,
   type Row,
-  qualifiedName,
+  type Transaction,
 } from '../../src/postgres/replication/change.ts'
 import type { Action, Entity } from './entity.ts'
 
-const ACTIONS = {
+export const ACTIONS = {
   insert: 'create',
   update: 'update',
   delete: 'delete',
   truncate: 'truncate',
 } as const satisfies Record<Operation, Action>
 
-/** The headers of every event: where in PostgreSQL's log its change is. LSN and index together order the events. */
-const EVENT_HEADERS = {
-  /** Where the commit record starts: `16/B374D848`. */
-  lsn: 'Ponix-Lsn',
-  /** The place of the change within its transaction, from 0. */
-  index: 'Ponix-Index',
-  transactionId: 'Ponix-Transaction-Id',
-  /** RFC 3339 in UTC, with microseconds. */
-  commitTime: 'Ponix-Commit-Time',
-  /** With its schema: `public.gateways`. */
-  table: 'Ponix-Table',
-  /** `create`, `update`, `delete` or `truncate`. */
-  operation: 'Ponix-Operation',
-  /** Names the snapshot, on the events of rows that were there before; absent on all others. */
-  snapshot: 'Ponix-Snapshot',
-} as const
-
-/** What all events of one transaction say alike, made once. */
+/** The values that all events of one transaction share, formatted once. */
 interface TransactionText {
   readonly transaction: Transaction
   readonly lsn: string
@@ -43,8 +26,8 @@ interface TransactionText {
   readonly commitTime: string
 }
 
-/** Makes events of changes. Their ids are derived from the slot and the log: a change that comes again has the same one. */
-export class EventMaker {
+/** Builds events from changes. Ids are derived from the slot and the log, so a change that is sent again has the same id. */
+export class EventFactory {
   readonly #slot: string
   #newest: TransactionText | undefined
 
@@ -53,8 +36,8 @@ export class EventMaker {
   }
 
   /**
-   * `{slot}:{commit LSN}.{index}`; of a row that was there before `{slot}:snapshot.{name}.{entity}.{key}`, which stays the same
-   * when the snapshot is resumed.
+   * `{slot}:{commit LSN}.{index}`; for an existing row `{slot}:snapshot.{name}.{entity}.{key}`, which stays the same when the
+   * snapshot is resumed.
    */
   idOf(entity: Entity, { transaction, index, new: row }: Change): string {
     const { snapshot } = transaction
@@ -62,7 +45,7 @@ export class EventMaker {
     return `${this.#slot}:snapshot.${snapshot}.${entity.name}.${encodeURIComponent(String(row?.get(entity.key)))}`
   }
 
-  /** The event for a change of this entity. Throws a ConversionError. */
+  /** The event for a change of this entity; docs/cdc.md describes the headers. Throws a ConversionError. */
   eventOf(entity: Entity, change: Change): Publication {
     const { lsn, xid, commitTime } = this.#textOf(change.transaction)
     const action = ACTIONS[change.operation]
@@ -71,13 +54,13 @@ export class EventMaker {
       body: entity.convert(change),
       messageId: this.idOf(entity, change),
       headers: {
-        [EVENT_HEADERS.lsn]: lsn,
-        [EVENT_HEADERS.index]: String(change.index),
-        [EVENT_HEADERS.transactionId]: xid,
-        [EVENT_HEADERS.commitTime]: commitTime,
-        [EVENT_HEADERS.table]: `${entity.table.schema}.${entity.table.table}`,
-        [EVENT_HEADERS.operation]: action,
-        ...(change.transaction.snapshot === undefined ? {} : { [EVENT_HEADERS.snapshot]: change.transaction.snapshot }),
+        'Ponix-Lsn': lsn,
+        'Ponix-Index': String(change.index),
+        'Ponix-Transaction-Id': xid,
+        'Ponix-Commit-Time': commitTime,
+        'Ponix-Table': `${entity.table.schema}.${entity.table.table}`,
+        'Ponix-Operation': action,
+        ...(change.transaction.snapshot === undefined ? {} : { 'Ponix-Snapshot': change.transaction.snapshot }),
       },
     }
   }
@@ -95,30 +78,25 @@ export class EventMaker {
   }
 }
 
-/** The last token of the event's subject. */
-export function actionOf(operation: Operation): Action {
-  return ACTIONS[operation]
-}
-
-/** The body of a dead letter: the change as JSON, for no protobuf message could be made of it. */
+/** The body of a dead letter: the change as JSON, because it could not be converted to protobuf. */
 export function deadLetterBody({ operation, relation, transaction, index, old, new: after }: Change): Uint8Array {
   const change = {
     table: qualifiedName(relation),
     operation,
     transaction_id: transaction.xid,
     index,
-    old: rowOf(old),
-    new: rowOf(after),
+    old: rowObject(old),
+    new: rowObject(after),
   }
-  return new TextEncoder().encode(JSON.stringify(change, readable))
+  return new TextEncoder().encode(JSON.stringify(change, replacer))
 }
 
-function rowOf(row: Row | null): Record<string, unknown> | null {
+function rowObject(row: Row | null): Record<string, unknown> | null {
   return row === null ? null : Object.fromEntries(row.entries())
 }
 
-/** What JSON has no form for: whole numbers beyond its own as text, bytes in hexadecimal, a value that was not sent. */
-function readable(_name: string, value: unknown): unknown {
+/** Values that JSON does not have: bigint and non-finite numbers as text, and a marker for a value that was not sent. */
+function replacer(_name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return String(value)
   if (value === UNCHANGED) return '(unchanged, not sent)'
   if (typeof value === 'number' && !Number.isFinite(value)) return String(value)

@@ -1,7 +1,7 @@
 import { headers } from '@nats-io/nats-core'
 import { CAPTURED_TABLES, organizationEntity } from '../../../services/cdc/entities.ts'
 import { cdcEnvironment, cdcStreams } from '../../../services/cdc/environment.ts'
-import { EventMaker } from '../../../services/cdc/event.ts'
+import { EventFactory } from '../../../services/cdc/event.ts'
 import { connectNats } from '../../../src/nats/connection.ts'
 import { ensureStreams } from '../../../src/nats/streams.ts'
 import { postgresServer } from '../../../src/postgres/database.ts'
@@ -30,7 +30,7 @@ async function publishing(): Promise<(change: Change) => Promise<void>> {
   const { PONIX_NATS_URL: url, PONIX_CDC_SLOT_NAME: slot } = environment
   const nats = await connectNats({ url, name: 'contender', startupTimeoutMs: 10_000, logger })
   await ensureStreams(nats, cdcStreams(environment))
-  const events = new EventMaker(slot)
+  const events = new EventFactory(slot)
   const places = Array.from({ length: inFlight }, () => Promise.resolve())
   let next = 0
   return (change) => {

@@ -105,8 +105,8 @@ export class SlotPreparation {
 
   async #takeSnapshot(client: Client, signal: AbortSignal): Promise<boolean> {
     const { slot, logger, onState } = this.#options
-    const { snapshot: progress = null } = await this.#store.read()
-    const transfer = new SnapshotTransfer(client, progress ?? newSnapshot(), this.#store, this.#options.onChange)
+    const progress = (await this.#store.read()).snapshot ?? newSnapshot()
+    const transfer = new SnapshotTransfer(client, progress, this.#store, this.#options.onChange)
     await this.#store.saveSnapshot(transfer.progress)
     const start = (await this.#ensureSlot(true)) ?? (await this.#exportPresent())
     const { partly, done } = transfer.progress
