@@ -8,7 +8,7 @@ const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme'
 
 const stage = new CdcStage()
 
-/** What a command printed, and its exit code. */
+/** Runs a command; resolves to its output and exit code. */
 function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | string }> {
   return commandIn({}, ...args)
 }
@@ -28,7 +28,7 @@ async function metricsAt(port: number): Promise<string> {
 }
 
 describe('existing rows', () => {
-  test('C-11: with PONIX_CDC_SNAPSHOT=initial they are create events, before all changes', async () => {
+  test('C-11: become create events before all changes with PONIX_CDC_SNAPSHOT=initial', async () => {
     await stage.database.sql(ORGANIZATION)
     await stage.database.sql(`INSERT INTO gateways (gateway_id, organization_id, gateway_type, created_at)
       VALUES ('gw 1/ü', 'org', 'print', '2026-01-02 03:04:05.000006+00')`)
@@ -49,14 +49,14 @@ describe('existing rows', () => {
     expect(decodeOrganization(organization?.body ?? new Uint8Array()).name).toBe('Acme')
   })
 
-  test('C-11: ponix-cdc resnapshot makes the next start send them again, but not while the service runs', async () => {
+  test('C-11: are sent again at the next start after ponix-cdc resnapshot, which is refused while the service runs', async () => {
     const cdc = await stage.start()
     await stage.database.sql(ORGANIZATION)
     await stage.untilStored('entities', 1)
     const refused = await command('resnapshot')
     expect(refused.code).toBe(1)
     expect(refused.text).toBe(
-      `ponix-cdc: an instance of ponix-cdc works with the replication slot ${stage.database.slot}; stop every instance and try again`,
+      `ponix-cdc: an instance of ponix-cdc uses the replication slot ${stage.database.slot}; stop every instance and try again`,
     )
     await cdc.stop()
     const done = await command('resnapshot')
@@ -70,9 +70,9 @@ describe('existing rows', () => {
 })
 
 describe('ponix-cdc status', () => {
-  test('C-13: shows the slot, how far behind it is, what it keeps and what is in flight', async () => {
+  test('C-13: shows the slot, its lag, the retained WAL and the events in flight', async () => {
     const absent = await command('status')
-    expect(absent).toMatchObject({ code: 1, text: expect.stringContaining('there is no such slot') })
+    expect(absent).toMatchObject({ code: 1, text: expect.stringContaining('does not exist') })
     const port = await freePort()
     const served = { PONIX_CDC_HTTP_PORT: String(port) }
     await stage.start(served)
@@ -96,15 +96,15 @@ describe('ponix-cdc status', () => {
     expect(text.text).toMatch(/^slot +.*: an instance streams from it\nconfirmed +\S+\nlag +[\d,]+ bytes/)
   })
 
-  test('R-6: a PostgreSQL that is not there is one line that says what to set', async () => {
+  test('R-6: reports an unreachable PostgreSQL in one line with the variables to set', async () => {
     const { text, code } = await commandIn({ PONIX_POSTGRES_PORT: '1' }, 'status')
     expect(code).toBe(1)
     expect(text).toMatch(
-      /^(ponix-cdc: )?could not ask PostgreSQL at .*:1\/.*ECONNREFUSED.*; PONIX_POSTGRES_HOST and .* say where it is$/,
+      /^(ponix-cdc: )?could not connect to PostgreSQL at .*:1\/.*ECONNREFUSED.*; set PONIX_POSTGRES_HOST and PONIX_POSTGRES_PORT$/,
     )
   })
 
-  test('C-13: an unknown command is one line and exit code 2', async () => {
+  test('C-13: reports an unknown command in one line with exit code 2', async () => {
     expect(await command('resnap')).toEqual({
       code: 2,
       text: 'ponix-cdc: unknown command "resnap"; the commands are run, status, resnapshot',
@@ -112,8 +112,8 @@ describe('ponix-cdc status', () => {
   })
 })
 
-describe('what the service says of itself', () => {
-  test('C-13: counts events by table and operation, dead letters, what is in flight, lag and retries', async () => {
+describe('metrics and warnings', () => {
+  test('C-13: the metrics show events by table and operation, dead letters, events in flight, lag and retries', async () => {
     const port = await freePort()
     const { database } = stage
     await stage.start({ PONIX_CDC_HTTP_PORT: String(port), PONIX_CDC_ON_ERROR: 'dead_letter' })
@@ -140,8 +140,8 @@ describe('what the service says of itself', () => {
     }, WAIT)
   })
 
-  test('C-13: warns once when the slot keeps more WAL than the limit', async () => {
-    const warning = 'the replication slot keeps'
+  test('C-13: warns once when the slot retains more WAL than the limit', async () => {
+    const warning = 'the replication slot retains'
     await stage.database.sql('CREATE TABLE noise (line text)')
     await stage.database.sql('SELECT pg_create_logical_replication_slot($1, $2)', [stage.database.slot, 'pgoutput'])
     await stage.database.sql(`INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 4000)`)
@@ -151,7 +151,7 @@ describe('what the service says of itself', () => {
     expect(line.msg).toContain('more than 1 MB (PONIX_CDC_RETAINED_WAL_WARN_MB)')
   })
 
-  test('C-12: a batch that is never full, with an endless time, delays no event', async () => {
+  test('C-12: an incomplete batch with a long timeout delays no event', async () => {
     await stage.start({ PONIX_CDC_BATCH_SIZE: '1000000', PONIX_CDC_BATCH_TIMEOUT_MS: '3600000' })
     for (let n = 1; n <= 3; n += 1) {
       await stage.database.sql(`INSERT INTO organizations (id) VALUES ('o${n}')`)

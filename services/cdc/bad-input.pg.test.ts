@@ -6,17 +6,17 @@ import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 const WAIT = { timeout: 60_000, interval: 50 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
-/** As large as a transaction has to be to not fit into memory would take long; PONIX_CDC_HUGE_ROWS=1000000 is the real thing. */
+/** A transaction that does not fit into memory takes long; PONIX_CDC_HUGE_ROWS=1000000 runs one. */
 const HUGE_ROWS = Number(process.env['PONIX_CDC_HUGE_ROWS'] ?? '60000')
-const MOST_MS = 30_000 + HUGE_ROWS / 4
+const MAX_MS = 30_000 + HUGE_ROWS / 4
 
 const stage = new CdcStage()
 
-/** What a process has in memory now, and the most it had, in MB. */
-function memoryOf(pid: number): { readonly now: number; readonly most: number } {
+/** The present and the peak memory of a process, in MB. */
+function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   const megabytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
-  return { now: megabytes('VmRSS'), most: megabytes('VmHWM') }
+  return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') }
 }
 
 const limitEntities = async (limits: { readonly max_msgs: number }): Promise<void> => {
@@ -24,9 +24,9 @@ const limitEntities = async (limits: { readonly max_msgs: number }): Promise<voi
   await stage.client.manager.streams.update('entities', { ...config, ...limits })
 }
 
-describe('NATS that does not take what comes', () => {
+describe('NATS that does not store events', () => {
   test(
-    `C-8: a transaction of ${HUGE_ROWS} rows with NATS stopped: memory stays bounded, and every row is there once in the end`,
+    `C-8: memory stays bounded in a transaction of ${HUGE_ROWS} rows with NATS stopped, and every row is stored once`,
     async () => {
       const cdc = await stage.start()
       await stage.database.sql(ORGANIZATION)
@@ -42,17 +42,17 @@ describe('NATS that does not take what comes', () => {
       expect(await stage.database.confirmed()).toBeLessThan(end)
       await stage.nats.start()
       await vi.waitUntil(() => stage.client.link.connected, WAIT)
-      await stage.untilStored('entities', HUGE_ROWS + 1, MOST_MS)
-      // The window and what it churns through; all rows at once would be twice that and more.
-      expect(memoryOf(cdc.pid).most - before).toBeLessThan(180)
+      await stage.untilStored('entities', HUGE_ROWS + 1, MAX_MS)
+      // The window and its garbage; all rows in memory would need more than twice as much.
+      expect(memoryOf(cdc.pid).peak - before).toBeLessThan(180)
       const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
       expect(ids).toEqual(['org', ...Array.from({ length: HUGE_ROWS }, (_, n) => `o${n + 1}`)])
       await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
     },
-    2 * MOST_MS,
+    2 * MAX_MS,
   )
 
-  test('C-3: a stream that is full is waited for; then everything comes, once and in order', async () => {
+  test('C-3: a full stream is waited for, and then stores every event once and in order', async () => {
     const cdc = await stage.start()
     await limitEntities({ max_msgs: 2 })
     await stage.database.sql(`INSERT INTO organizations (id) SELECT 'o' || n FROM generate_series(1, 50) n`)
@@ -66,20 +66,20 @@ describe('NATS that does not take what comes', () => {
     expect(ids).toEqual(Array.from({ length: 50 }, (_, n) => `o${n + 1}`))
   })
 
-  test('C-3: a row larger than NATS takes stops the flow, with its key and what can be done', async () => {
+  test('C-3: a row larger than NATS accepts stalls the flow, with its key and the remedy in the log', async () => {
     const cdc = await stage.start()
     await stage.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
     const end = await stage.database.walEnd()
-    const { msg } = await cdc.line('the flow waits')
+    const { msg } = await cdc.line('the flow is stalled')
     expect(msg).toMatch(
-      /^insert of organization huge: the event has 20\d+ bytes, NATS takes \d+ \(max_payload\).*PONIX_CDC_ON_ERROR=dead_letter/,
+      /^insert of organization huge: the event has 20\d+ bytes, NATS accepts \d+ \(max_payload\).*PONIX_CDC_ON_ERROR=dead_letter/,
     )
     expect(await stage.database.confirmed()).toBeLessThan(end)
   })
 })
 
-describe('tables that change', () => {
-  test('C-7: a column renamed in mid-flow: its events go without it, and with it again when it has its name back', async () => {
+describe('schema changes', () => {
+  test('C-7: events omit a renamed column, and contain it again when it has its name back', async () => {
     const cdc = await stage.start()
     await stage.database.sql(ORGANIZATION)
     await stage.database.sql('ALTER TABLE organizations RENAME name TO title')
@@ -89,27 +89,27 @@ describe('tables that change', () => {
     await stage.untilStored('entities', 3)
     const names = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).name)
     expect(names).toEqual(['Acme', '', 'Other'])
-    await cdc.line('public.organizations has no name: events go without')
+    await cdc.line('public.organizations has no column name: events are published without it')
   })
 })
 
-describe('servers that cannot be used', () => {
-  test('C-10: another database than ours is said to lack the tables, and is tried on until it has them', async () => {
+describe('unusable servers', () => {
+  test('C-10: a database without the tables is reported and retried until it has them', async () => {
     await stage.database.sql('ALTER TABLE gateways RENAME TO gateways_before')
     const cdc = stage.launch()
     expect((await cdc.line('does not exist')).msg).toBe(
-      'the table public.gateways does not exist in this database; run the migrations (ponix-migrate)',
+      'the table public.gateways does not exist in this database; run the migrations (ponix-migrate up)',
     )
     await stage.database.sql('ALTER TABLE gateways_before RENAME TO gateways')
     await cdc.line('streaming changes')
   })
 
-  test('C-10: the slot of another plugin is one line and exit code 1', async () => {
+  test('C-10: a slot of another plugin is reported in one line with exit code 1', async () => {
     await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
     const cdc = stage.launch()
     expect((await cdc.outcome).code).toBe(1)
     const lines = cdc.lines.filter(({ msg }) => msg.includes('is used for the plugin test_decoding'))
     expect(lines).toHaveLength(1)
-    expect(lines[0]?.msg).toContain('set PONIX_CDC_SLOT_NAME to a name of its own')
+    expect(lines[0]?.msg).toContain('set PONIX_CDC_SLOT_NAME to an unused name')
   })
 })

@@ -9,15 +9,15 @@ import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
 import { Random } from '../../test/rig/random.ts'
 import { CAPTURED_TABLES } from './entities.ts'
 
-/** How often the service is killed; thousands of times take hours. PONIX_CDC_CRASH_SEED replays a run. */
+/** The number of kills; thousands take hours. PONIX_CDC_CRASH_SEED repeats a run. */
 const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')
 const SEED = Number(process.env['PONIX_CDC_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
-/** Killed all the time it would fall ever farther behind. */
-const LIVES_UNTIL_CALM = 8
-const LIVES_UNTIL_SNAPSHOT = 5
-/** A start takes less, when it has nothing to send first. */
-const MOST_MS_TO_STREAM = 3000
+/** Under permanent kills the service would fall further and further behind. */
+const RUNS_PER_CATCH_UP = 8
+const RUNS_PER_SNAPSHOT = 5
+/** More than a start takes without a snapshot. */
+const MAX_MS_TO_STREAM = 3000
 const PUBLICATION = 'ponix_cdc_publication'
 const WAIT = { timeout: 30_000, interval: 50 }
 
@@ -25,13 +25,13 @@ const crashPoint = new URL('../../test/rig/crash-point.mjs', import.meta.url).hr
 const stage = new CdcStage()
 const random = new Random(SEED)
 
-/** Steps that a start takes until it streams, roughly; and the most after that, of which a few are as likely as many. */
+/** The approximate number of steps of a start, and the maximum after that, distributed logarithmically. */
 const STEPS_TO_STREAM = 500
-const MOST_STEPS_OF_WORK = 40_000
+const MAX_STEPS_OF_WORK = 40_000
 
 function crashStep(): number {
   if (random.chance(0.25)) return 1 + random.below(STEPS_TO_STREAM)
-  return STEPS_TO_STREAM + Math.floor(MOST_STEPS_OF_WORK ** random.next())
+  return STEPS_TO_STREAM + Math.floor(MAX_STEPS_OF_WORK ** random.next())
 }
 
 function ackFault(): AckFault {
@@ -40,10 +40,10 @@ function ackFault(): AckFault {
   return random.pick<AckFault>(none, none, { kind: 'cut', at }, { kind: 'drop', at }, { kind: 'hold', ms: 30 })
 }
 
-/** One life of the service, with work going on until it is killed. Says whether it died at its own step. */
-async function live(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
+/** Runs the service with a concurrent workload and kills it. Returns whether it died at its crash step. */
+async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
   const limits = random.chance(0.4) ? await StreamLimits.set(random.below(30)) : undefined
-  // More at once than there is room for.
+  // More events than the streams have space for.
   if (limits !== undefined) await workload.run(4 + random.below(12))
   proxy.script(limits !== undefined && random.chance(0.5) ? { kind: 'trickle' } : ackFault())
   const process = stage.launch({
@@ -51,28 +51,28 @@ async function live(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> 
     NODE_OPTIONS: `--import=${crashPoint}`,
     CRASH_AT: String(crashStep()),
   })
-  const over = new AbortController()
-  const room = limits?.giveRoom(over.signal)
+  const finished = new AbortController()
+  const growth = limits?.grow(finished.signal)
   const died = process.outcome.then(() => true)
   const streams = process.line('streaming changes').then(
     () => false,
     () => true,
   )
-  if (random.chance(0.7)) await Promise.race([died, streams, sleep(MOST_MS_TO_STREAM)])
+  if (random.chance(0.7)) await Promise.race([died, streams, sleep(MAX_MS_TO_STREAM)])
   await workload.run(4 + random.below(12))
-  // A snapshot into full streams takes longer: then it is killed during that.
-  await Promise.race([streams, sleep(MOST_MS_TO_STREAM)])
-  const fate = await Promise.race([died, sleep(random.below(250)).then(() => false)])
+  // A snapshot into full streams takes longer, and is killed meanwhile.
+  await Promise.race([streams, sleep(MAX_MS_TO_STREAM)])
+  const diedAtStep = await Promise.race([died, sleep(random.below(250)).then(() => false)])
   await process.kill()
-  over.abort()
-  await room
+  finished.abort()
+  await growth
   await limits?.end()
-  return fate
+  return diedAtStep
 }
 
 /**
- * How many messages streams take before they refuse what comes. To be set while nobody publishes, for a limit below what is
- * stored would remove it; from then on it only grows.
+ * Limits the number of messages in streams, beyond which they refuse events. Set it while no program publishes, because a limit
+ * below the stored number would remove messages; afterwards it only grows.
  */
 class StreamLimits {
   readonly #streams: { readonly config: StreamConfig; most: number }[] = []
@@ -87,8 +87,8 @@ class StreamLimits {
     return limits
   }
 
-  /** A message at a time, so that room often comes between two messages in flight. */
-  async giveRoom(signal: AbortSignal): Promise<void> {
+  /** Raises the limits by one message at a time, so that space often appears between two messages in flight. */
+  async grow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(random.below(100))
       for (let times = random.below(30); times > 0; times -= 1) {
@@ -109,21 +109,21 @@ class StreamLimits {
   }
 }
 
-/** Snapshots that were asked for while the work went on, and have come to their end. */
+/** Requests snapshots during the workload and tracks their completion. */
 class Snapshots {
   readonly complete: string[] = []
   #pending: string | null = null
 
-  /** Does nothing while one is not complete. */
+  /** Does nothing while a snapshot is incomplete. */
   async request(): Promise<void> {
     const { server, slot } = stage.database
     if (this.#pending !== null) return
-    // PostgreSQL takes its time to see that the one that had the slot was killed.
+    // PostgreSQL needs time to detect that the instance that held the slot was killed.
     await vi.waitFor(() => requestSnapshot(server, { slot, publication: PUBLICATION }, CAPTURED_TABLES), WAIT)
-    await this.look()
+    await this.update()
   }
 
-  async look(): Promise<void> {
+  async update(): Promise<void> {
     const { server, slot } = stage.database
     const status = await readSlotStatus(server, { slot, publication: PUBLICATION })
     const pending = status?.snapshot?.id ?? null
@@ -132,15 +132,15 @@ class Snapshots {
   }
 }
 
-/** A life without faults, until everything is stored. */
+/** Runs the service without faults until everything is stored. */
 async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> {
-  const calm = await stage.start()
+  const process = await stage.start()
   const { length } = await workload.committed()
   await vi.waitUntil(async () => {
     await oracle.read()
     return oracle.size >= length
   }, 60_000)
-  await calm.kill()
+  await process.kill()
 }
 
 test(
@@ -156,16 +156,16 @@ test(
     const snapshots = new Snapshots()
     let atSteps = 0
     for (let kill = 1; kill <= KILLS; kill += 1) {
-      if (kill % LIVES_UNTIL_SNAPSHOT === 0) await snapshots.request()
-      if (await live(workload, proxy)) atSteps += 1
-      if (kill % LIVES_UNTIL_CALM === 0) await catchUp(workload, oracle)
-      await snapshots.look()
+      if (kill % RUNS_PER_SNAPSHOT === 0) await snapshots.request()
+      if (await runAndKill(workload, proxy)) atSteps += 1
+      if (kill % RUNS_PER_CATCH_UP === 0) await catchUp(workload, oracle)
+      await snapshots.update()
       const confirmed = await database.confirmed()
       await oracle.read()
       expect(oracle.confirmedOnly(confirmed, await workload.committed(), workload.committedBefore)).toEqual([])
     }
     await catchUp(workload, oracle)
-    await snapshots.look()
+    await snapshots.update()
     const committed = await workload.committed()
     expect(oracle.compare(committed)).toEqual({
       lost: [],

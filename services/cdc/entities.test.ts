@@ -40,7 +40,7 @@ function bodyOf(entity: Entity, row: Readonly<Record<string, RowValue>>): Uint8A
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 describe('the bodies of events', () => {
-  test('C-1: of organizations are what protobuf-es makes of them', () => {
+  test('C-1: of organizations equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     fc.assert(
       fc.property(fc.record({ id: keys, name: texts, status: statuses, ...times }), (row) => {
@@ -54,7 +54,7 @@ describe('the bodies of events', () => {
     )
   })
 
-  test('C-1: of gateways are what protobuf-es makes of them', () => {
+  test('C-1: of gateways equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     const more = { organization_id: texts, gateway_type: texts, gateway_config: texts }
     fc.assert(
@@ -72,7 +72,7 @@ describe('the bodies of events', () => {
     )
   })
 
-  test('C-1: of end devices are what protobuf-es makes of them', () => {
+  test('C-1: of end devices equal those of protobuf-es', () => {
     const more = { organization_id: texts, payload_conversion: texts, created_at: instants, updated_at: instants }
     fc.assert(
       fc.property(fc.record({ device_id: keys, name: texts, ...more }), (row) => {
@@ -86,9 +86,9 @@ describe('the bodies of events', () => {
     )
   })
 
-  test('C-3: a row that could not become one leaves nothing behind in the next', () => {
+  test('C-3: a failed conversion leaves no bytes in the next body', () => {
     expect(() => bodyOf(organizationEntity, { id: 'late', name: 'x', created_at: 10n ** 18n })).toThrow(
-      'created_at: no Timestamp can hold',
+      'created_at: 1000000000000000000 µs is outside the range of a protobuf Timestamp',
     )
     const alone = toBinary(OrganizationSchema, create(OrganizationSchema, { id: 'a' }))
     expect(hex(bodyOf(organizationEntity, { id: 'a' }))).toBe(hex(alone))

@@ -7,7 +7,7 @@ import { StartupError } from '../domain/errors.ts'
 import { connectPostgres, PostgresDatabase, type PoolLimits } from './database.ts'
 import { TestSchema, withClient } from './test-schema.ts'
 
-/** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
+/** Below the statement timeout of 10 seconds, after which the server cancels a statement anyway. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const SLEEP = { name: 'sleep', text: 'SELECT pg_sleep($1) AS slept' }
@@ -39,7 +39,7 @@ async function sleeping(): Promise<number> {
   return (await schema.running()).filter((query) => query.includes('pg_sleep')).length
 }
 
-test('A-4 an aborted call ends its statement in the server, and the connection serves the next call', async () => {
+test('A-4 aborting a call cancels its statement in the server, and the connection serves the next call', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     const [before] = await database.query<{ pid: number }>({ name: 'pid', text: 'SELECT pg_backend_pid() AS pid' }, [])
     const caller = new AbortController()
@@ -53,7 +53,7 @@ test('A-4 an aborted call ends its statement in the server, and the connection s
   })
 })
 
-test('A-4 an aborted transaction is ended and rolled back', async () => {
+test('A-4 aborting a transaction cancels its statement and rolls it back', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     const caller = new AbortController()
     const insert = { name: 'insert', text: "INSERT INTO organizations (id, name) VALUES ('rolled-back', 'x')" }
@@ -72,7 +72,7 @@ test('A-4 an aborted transaction is ended and rolled back', async () => {
   })
 })
 
-test('A-4 a cancellation never hits the next call on the connection', async () => {
+test('A-4 a cancellation never affects the next call on the connection', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     for (let round = 0; round < 50; round += 1) {
       const caller = new AbortController()
@@ -99,7 +99,7 @@ test('A-4 a call that is aborted while it waits for a connection leaves the queu
   })
 })
 
-test('A-9 a failed transaction leaves a connection that serves on', async () => {
+test('A-9 a connection remains usable after a failed transaction', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     const failing = database.transaction(async () => {
       throw new Error('not today')
@@ -110,7 +110,7 @@ test('A-9 a failed transaction leaves a connection that serves on', async () => 
   })
 })
 
-test('A-9 the server ends a statement that takes too long, and the caller learns nothing of its words', async () => {
+test('A-9 the server cancels a statement that exceeds the timeout, and its message is hidden from the caller', async () => {
   await withPool({ statementTimeoutMs: 50 }, async (database) => {
     await expect(database.query(SLEEP, [60])).rejects.toEqual(
       expect.objectContaining({ code: 'unavailable', message: 'The database took too long; try again' }),
@@ -140,7 +140,7 @@ test('A-9 a statement is parsed once per connection', async () => {
   })
 })
 
-test('A-9 PostgreSQL killed: unavailable at once for running and new calls; back by itself, said once each', async () => {
+test('A-9 calls fail immediately with unavailable while PostgreSQL is down and recover by themselves, logged once each', async () => {
   await using server = await startPostgres()
   const lines: string[] = []
   const logger = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).msg) })
@@ -151,13 +151,13 @@ test('A-9 PostgreSQL killed: unavailable at once for running and new calls; back
   await expect.poll(() => withClient(server, async (client) => (await client.query(asleep)).rowCount)).toBe(1)
   await server.kill()
   expect(await running).toEqual(UNAVAILABLE)
-  // Were each to wait for a connection, the time of this test would not do.
+  // If each call waited for a connection, this test would time out.
   for (let call = 0; call < 20; call += 1) await expect(database.query(ONE, [])).rejects.toEqual(UNAVAILABLE)
   await server.start()
   await expect.poll(() => database.query(ONE, []).catch(() => [])).toEqual([{ one: 1 }])
   expect(lines).toHaveLength(2)
-  expect(lines[0]).toMatch(/^PostgreSQL does not answer: /)
-  expect(lines[1]).toBe('PostgreSQL answers again')
+  expect(lines[0]).toMatch(/^PostgreSQL is unavailable: /)
+  expect(lines[1]).toBe('PostgreSQL is available again')
 })
 
 test('A-9 a server that accepts connections but never answers is unavailable in bounded time', async () => {
@@ -171,7 +171,7 @@ test('A-9 a server that accepts connections but never answers is unavailable in 
   silent.close()
 })
 
-test('R-6 a server that does not answer in time is one line without a password', async () => {
+test('R-6 reports a server that does not answer in time in one line without a password', async () => {
   const nowhere = connectPostgres({ ...schema.options, port: 1, password: 'hunter2', startupTimeoutMs: 150 })
   const error = await nowhere.catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(StartupError)
@@ -179,7 +179,7 @@ test('R-6 a server that does not answer in time is one line without a password',
   expect(String(error)).not.toContain('hunter2')
 })
 
-test('R-6 a database without our tables says what to do', async () => {
+test('R-6 reports a database without the tables and the command that creates them', async () => {
   const { database } = inject('postgres')
   const error = await connectPostgres({ ...schema.options, database, startupTimeoutMs: 1000 }).catch(String)
   expect(error).toContain('the tables are missing: run ponix-migrate up')

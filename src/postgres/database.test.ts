@@ -20,6 +20,6 @@ test.each([
   expect(toRfc3339(parseTimestamptz(text))).toBe(expected)
 })
 
-test('C-6 a date in another style is refused, not misread', () => {
+test('C-6 rejects a timestamp in another DateStyle', () => {
   expect(() => parseTimestamptz('02/01/2026 03:04:05 UTC')).toThrow('not a timestamp')
 })

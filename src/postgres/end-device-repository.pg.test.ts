@@ -31,8 +31,8 @@ const id = (number: number): string => `dev${String(number).padStart(3, '0')}`
 const lastSeenOf = async (deviceId: string) => (await endDevices.get(deviceId))?.lastSeenAt
 const rows = () => schema.sql('SELECT end_device_id, last_seen_at::text FROM end_device_last_seen ORDER BY 1')
 
-describe('P-11: when a device was last heard', () => {
-  test('is null before the first time, then the latest that was given, to the microsecond', async () => {
+describe('P-11: the last-seen time of a device', () => {
+  test('is null before the first record, then the latest recorded time, to the microsecond', async () => {
     expect(await lastSeenOf(id(1))).toBeNull()
     await store.record(new Map([[id(1), 1_767_323_045_000_006n]]))
     expect(await lastSeenOf(id(1))).toBe(1_767_323_045_000_006n)
@@ -42,7 +42,7 @@ describe('P-11: when a device was last heard', () => {
     expect(await lastSeenOf(id(1))).toBe(1_767_323_045_000_007n)
   })
 
-  test('is shown in lists and after updates', async () => {
+  test('is contained in lists and in the result of updates', async () => {
     await store.record(new Map([[id(99), 5_000_000n]]))
     const { items } = await endDevices.list('org', { size: 500, after: null })
     expect(items.filter(({ lastSeenAt }) => lastSeenAt !== null)).toMatchObject([
@@ -51,7 +51,7 @@ describe('P-11: when a device was last heard', () => {
     expect(await endDevices.update(id(99), { name: 'new' })).toMatchObject({ name: 'new', lastSeenAt: 5_000_000n })
   })
 
-  test('is not kept of a device that does not exist, and goes with a device that is deleted', async () => {
+  test('is not stored for a device that does not exist, and is deleted with its device', async () => {
     await store.record(
       new Map([
         [id(1), 1n],
@@ -63,7 +63,7 @@ describe('P-11: when a device was last heard', () => {
     expect(await rows()).toMatchObject([{ end_device_id: id(2) }])
   })
 
-  test('is never in the future, whatever a clock said, and a time of the future that is there already is put right', async () => {
+  test('is never in the future, and a stored time in the future is corrected', async () => {
     await store.record(
       new Map([
         [id(1), -62_135_596_800_000_000n],
@@ -79,8 +79,8 @@ describe('P-11: when a device was last heard', () => {
     expect(await lastSeenOf(id(1))).toBe(5n)
   })
 
-  test('writers of the same devices in other orders never stand in each other’s way', async () => {
-    // So many that PostgreSQL takes the devices in the order in which they are given, unless told otherwise.
+  test('concurrent writers of the same devices in different orders do not deadlock', async () => {
+    // With this many devices PostgreSQL would lock them in the given order without ORDER BY.
     await schema.sql(`INSERT INTO end_devices (device_id, organization_id)
         SELECT 'more' || n, 'org' FROM generate_series(1, 20000) n;
       ANALYZE end_devices`)
@@ -98,7 +98,7 @@ describe('P-11: when a device was last heard', () => {
     expect(seen).toEqual([{ at: 0.039 }])
   })
 
-  test('does not wait for a deletion that is under way, and leaves nothing behind', async () => {
+  test('does not wait for a concurrent deletion and leaves no orphaned row', async () => {
     await database.transaction(async (run) => {
       await run({ name: 'test_delete', text: 'DELETE FROM end_devices WHERE device_id = $1' }, [id(1)])
       await store.record(

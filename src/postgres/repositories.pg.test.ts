@@ -44,7 +44,7 @@ function refusal(code: DomainErrorCode, message: string) {
   return expect.objectContaining({ name: 'DomainError', code, message })
 }
 
-test('A-6 an update changes only the fields given, and updated_at always moves', async () => {
+test('A-6 an update changes only the given fields and always increases updated_at', async () => {
   const organizationId = await newOrganization()
   const created = await gateways.create({ ...gatewayOf(organizationId), name: 'G', gatewayConfig: { a: [1.5, 'ü'] } })
   expect(created.updatedAt).toBe(created.createdAt)
@@ -57,14 +57,14 @@ test('A-6 an update changes only the fields given, and updated_at always moves',
   expect(untouched?.updatedAt).toBeGreaterThan(reconfigured?.updatedAt ?? 0n)
 })
 
-test('A-6 updated_at moves although the row is from the future', async () => {
+test('A-6 updated_at increases even when it is in the future', async () => {
   const id = await newOrganization()
   await schema.sql("UPDATE organizations SET updated_at = '2990-01-01 00:00:00.123456Z' WHERE id = $1", [id])
   const updated = await organizations.update(id, { name: 'x' })
   expect(updated?.updatedAt).toBe(BigInt(Date.UTC(2990, 0, 1)) * 1000n + 123_457n)
 })
 
-test('W-4 times keep their microseconds and configs their JSON', async () => {
+test('W-4 times keep their microseconds and configs keep their JSON', async () => {
   const organizationId = await newOrganization()
   const config = { host: 'h', nested: { list: [null, true, -0.25, 1e21, '\u{1f600}"\\'] }, __proto: 1 }
   const { gatewayId } = await gateways.create({ ...gatewayOf(organizationId), gatewayConfig: config })
@@ -76,11 +76,11 @@ test('W-4 times keep their microseconds and configs their JSON', async () => {
   expect(found?.gatewayConfig).toEqual(config)
 })
 
-test('A-5 a list is newest first, and its pages hold each row once while others are created', async () => {
+test('A-5 a list is sorted newest first, and its pages contain each row once while rows are created', async () => {
   const organizationId = await newOrganization()
   const ids = [newId(), newId(), newId(), newId(), newId()]
   for (const id of ids) await endDevices.create(deviceOf(organizationId, id))
-  // Rows of one moment are told apart by their id.
+  // Rows with the same time are ordered by their id.
   await schema.sql("UPDATE end_devices SET created_at = '2026-01-01Z' WHERE organization_id = $1", [organizationId])
   const first = await endDevices.list(organizationId, { size: 2, after: null })
   await endDevices.create(deviceOf(organizationId))
@@ -91,7 +91,7 @@ test('A-5 a list is newest first, and its pages hold each row once while others 
   expect(third.next).toBeNull()
 })
 
-test('A-5 a page that ends with the list says so, and an unknown organization has an empty one', async () => {
+test('A-5 the last page has no cursor, and an unknown organization has an empty list', async () => {
   const organizationId = await newOrganization()
   await gateways.create(gatewayOf(organizationId))
   await gateways.create(gatewayOf(organizationId))
@@ -99,7 +99,7 @@ test('A-5 a page that ends with the list says so, and an unknown organization ha
   expect(await gateways.list('nobody', { size: 2, after: null })).toEqual({ items: [], next: null })
 })
 
-test('A-6 deleted organizations and gateways are gone for every call but keep their rows; devices go for good', async () => {
+test('A-6 deleted organizations and gateways are hidden from every call but keep their rows; devices are deleted permanently', async () => {
   const organizationId = await newOrganization()
   const { gatewayId } = await gateways.create(gatewayOf(organizationId))
   const { deviceId } = await endDevices.create(deviceOf(organizationId))
@@ -136,7 +136,7 @@ test('A-4 nothing is created in an organization that is missing or deleted', asy
   }
 })
 
-test('A-4 an id that is taken is a duplicate', async () => {
+test('A-4 a taken id is rejected with already_exists', async () => {
   const id = await newOrganization()
   await expect(organizations.create({ id, name: 'x', status: 'active' })).rejects.toEqual(
     refusal('already_exists', `Organization already exists: ${id}`),
@@ -158,7 +158,7 @@ test.each([
   expect(await organizations.get(id)).not.toBeNull()
 })
 
-test('A-6 a deletion waits for a creation under way, and then sees what it created', async () => {
+test('A-6 a deletion waits for a concurrent creation and then sees the created row', async () => {
   const id = await newOrganization()
   const deletion = await schema.transaction(async (client) => {
     await client.query('SELECT FROM organizations WHERE id = $1 FOR SHARE', [id])
@@ -170,7 +170,7 @@ test('A-6 a deletion waits for a creation under way, and then sees what it creat
   expect(await deletion.running).toMatchObject({ code: 'failed_precondition' })
 })
 
-test('A-4 a creation waits for a deletion under way, and then finds no organization', async () => {
+test('A-4 a creation waits for a concurrent deletion and then finds no organization', async () => {
   const id = await newOrganization()
   const creation = await schema.transaction(async (client) => {
     await client.query('UPDATE organizations SET deleted_at = now() WHERE id = $1', [id])
@@ -181,7 +181,7 @@ test('A-4 a creation waits for a deletion under way, and then finds no organizat
   expect(await creation.running).toMatchObject({ code: 'not_found', message: `Organization not found: ${id}` })
 })
 
-test('A-6 of creations and a deletion that race, either the deletion loses or every creation does', async () => {
+test('A-6 when creations race with a deletion, either the deletion fails or all creations fail', async () => {
   for (let round = 0; round < 30; round += 1) {
     const id = await newOrganization()
     const race = [endDevices.create(deviceOf(id)), organizations.delete(id), gateways.create(gatewayOf(id))]
@@ -191,7 +191,7 @@ test('A-6 of creations and a deletion that race, either the deletion loses or ev
   }
 })
 
-test('G-1 all gateways that are not deleted, over all live organizations, in more than one page', async () => {
+test('G-1 lists all live gateways of all live organizations over several pages', async () => {
   const organizationId = await newOrganization()
   await schema.sql(
     `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config)

@@ -82,7 +82,7 @@ export class TestSchema implements AsyncDisposable {
 
 /** The up parts of all migrations, in order. */
 export async function migrations(): Promise<string[]> {
-  const folder = fileURLToPath(new URL('../../migrations/postgres', import.meta.url))
+  const folder = fileURLToPath(new URL('../../migrations/postgres/', import.meta.url))
   const names = (await readdir(folder)).sort()
   const files = await Promise.all(names.map((name) => readFile(folder + name, 'utf8')))
   return files.map((file) => file.slice(0, file.indexOf('-- migrate:down')))

@@ -4,7 +4,7 @@ import { CaptureStage, ids, WAIT, ScriptedSink } from '../../../test/rig/capture
 const stage = new CaptureStage()
 
 describe('confirmation', () => {
-  test('C-3: nothing is confirmed before it is stored, whatever else happens in the meantime', async () => {
+  test('C-3: a change is confirmed only after it is stored, regardless of other traffic', async () => {
     await stage.start()
     stage.sink.holds = () => true
     await stage.database.sql('CREATE TABLE noise (n int)')
@@ -23,7 +23,7 @@ describe('confirmation', () => {
     await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(committed), WAIT)
   })
 
-  test('C-3: the transaction right behind a confirmed one is not confirmed with it', async () => {
+  test('C-3: the transaction directly after a confirmed one is not confirmed with it', async () => {
     const first = await stage.start()
     stage.sink.holds = ({ new: row }) => row?.get('id') === 2
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
@@ -35,7 +35,7 @@ describe('confirmation', () => {
     expect(ids(await after.until(1))).toEqual([2])
   })
 
-  test('C-3: of a transaction that is stored in part all comes again', async () => {
+  test('C-3: a partly stored transaction is sent again completely', async () => {
     const first = await stage.start()
     stage.sink.holds = ({ index }) => index === 2
     await stage.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
@@ -46,7 +46,7 @@ describe('confirmation', () => {
     expect(ids(await after.until(3))).toEqual([1, 2, 3])
   })
 
-  test('C-3: a refused change stops the stream; it comes again, and nothing behind it is skipped', async () => {
+  test('C-3: a refused change stops the stream and is sent again, and no later change is skipped', async () => {
     let refusals = 2
     stage.sink.holds = ({ new: row }) => {
       if (row?.get('id') === 2 && refusals-- > 0) throw new Error('no room')
@@ -61,19 +61,19 @@ describe('confirmation', () => {
     }, WAIT)
   })
 
-  test('C-10: after too many refusals in a row it gives up and says why', async () => {
+  test('C-10: capturing gives up with the reason after too many consecutive refusals', async () => {
     stage.sink.holds = () => {
       throw new Error('no room')
     }
     const { finished } = await stage.start(['items'], { retry: { maxDelayMs: 20, maxAttempts: 3 } })
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await expect(finished).rejects.toThrow(
-      /^gave up after 3 attempts in a row: the insert 0 of transaction \d+ on public.items could not be stored: no room$/,
+      /^gave up after 3 consecutive attempts: could not store the insert 0 of transaction \d+ on public.items: no room$/,
     )
     expect(stage.sink.taken.length).toBeGreaterThanOrEqual(4)
   })
 
-  test('C-9: an idle table on a busy database does not hold back the log', async () => {
+  test('C-9: an idle table on a busy database does not retain WAL', async () => {
     await stage.start()
     await stage.database.sql('CREATE TABLE noise (n int)')
     await stage.database.sql('INSERT INTO noise SELECT generate_series(1, 1000)')
@@ -82,7 +82,7 @@ describe('confirmation', () => {
     expect(stage.sink.taken).toHaveLength(0)
   })
 
-  test('C-9: a heartbeat comes through the log of an idle publication, and the slot moves on with it', async () => {
+  test('C-9: a heartbeat passes through the log of an idle publication and advances the slot', async () => {
     const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
     await vi.waitUntil(() => capture.lastHeartbeatMs !== undefined, WAIT)
     const first = capture.lastHeartbeatMs ?? 0
@@ -92,7 +92,7 @@ describe('confirmation', () => {
     expect(stage.sink.taken).toHaveLength(0)
   })
 
-  test('C-9: a heartbeat behind what is not stored yet confirms nothing', async () => {
+  test('C-9: a heartbeat after an unstored change confirms nothing', async () => {
     const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
     stage.sink.holds = () => true
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
@@ -102,13 +102,13 @@ describe('confirmation', () => {
     expect(await stage.database.confirmed()).toBeLessThanOrEqual(held?.transaction.commitLsn ?? 0n)
   })
 
-  test('C-14: a graceful end stores what was read and confirms it, and a new start has nothing to repeat', async () => {
+  test('C-14: a graceful stop stores and confirms all changes that were read, and the next start repeats none', async () => {
     const first = await stage.start(['items'], { shutdownTimeoutMs: 20_000 })
     stage.sink.holds = () => true
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await stage.sink.until(1)
     const stopped = first.stop()
-    // An end that did not wait would be over by then.
+    // A stop that did not wait would be complete by then.
     for (let times = 0; times < 50; times += 1) await stage.database.confirmed()
     stage.sink.release()
     await stopped
@@ -119,7 +119,7 @@ describe('confirmation', () => {
     expect(ids(await after.until(1))).toEqual([2])
   })
 
-  test('C-12: a full batch is confirmed at once, a smaller one after the time', async () => {
+  test('C-12: a full batch is confirmed immediately, a smaller one after the timeout', async () => {
     await stage.start(['items'], { confirm: { changes: 3, ms: 3_600_000 } })
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)

@@ -5,7 +5,7 @@ import type { Change } from './change.ts'
 const stage = new CaptureStage()
 
 describe('changes', () => {
-  test('C-1: inserts, updates, deletes and truncates arrive with the rows before and after', async () => {
+  test('C-1: inserts, updates, deletes and truncates have the rows before and after', async () => {
     await stage.start()
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await stage.database.sql(`UPDATE items SET name = 'b'`)
@@ -21,7 +21,7 @@ describe('changes', () => {
     expect(changes.every(({ relation }) => relation.schema === 'public' && relation.table === 'items')).toBe(true)
   })
 
-  test('C-4: every change knows its transaction and its place in it, the same on a second reading', async () => {
+  test('C-4: every change has its transaction and its index, which are the same when it is sent again', async () => {
     await stage.start()
     stage.sink.holds = () => true
     await stage.database.sql(`BEGIN; INSERT INTO items VALUES (1, 'a'); INSERT INTO items VALUES (2, 'b'); COMMIT`)
@@ -39,14 +39,14 @@ describe('changes', () => {
 })
 
 describe('back-pressure', () => {
-  test('C-8: in one transaction of 100,000 rows no more is read than the limit, and nothing is lost', async () => {
+  test('C-8: reading stays within the limit during a transaction of 100,000 rows, and nothing is lost', async () => {
     const limits = { maxMessages: 1000, maxBytes: 1024 * 1024 }
     const { capture } = await stage.start(['items'], { limits })
     stage.sink.holds = () => true
     await stage.database.sql(`INSERT INTO items SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n`)
     await stage.sink.until(1000)
     await vi.waitUntil(() => stage.database.serverWaits(), WAIT)
-    // The limit, and what one read of the socket brings besides.
+    // The limit plus the messages of one read from the socket.
     const ceiling = 1000 + 65_536 / 100
     expect(capture.inFlight).toBeLessThan(ceiling)
     expect(await stage.database.confirmed()).toBeLessThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
@@ -65,7 +65,7 @@ describe('back-pressure', () => {
 })
 
 describe('values', () => {
-  test('C-5: an unchanged large value arrives with an update of another column', async () => {
+  test('C-5: an update of another column contains an unchanged large value', async () => {
     await stage.database.sql(`CREATE TABLE docs (id int PRIMARY KEY, title text, body text);
       ALTER TABLE docs REPLICA IDENTITY FULL; ALTER TABLE docs ALTER body SET STORAGE EXTERNAL`)
     await stage.start(['docs', { schema: 'public', table: 'items', oldColumns: [], wantsOldOnUpdate: false }])
@@ -76,7 +76,7 @@ describe('values', () => {
     expect(update?.new?.get('title')).toBe('b')
   })
 
-  test('C-7: columns that are added, renamed, dropped and retyped in mid-flow neither stop nor mix up the rows', async () => {
+  test('C-7: columns can be added, renamed, dropped and retyped while changes flow', async () => {
     await stage.start()
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await stage.database.sql(`ALTER TABLE items ADD COLUMN size bigint DEFAULT 7`)

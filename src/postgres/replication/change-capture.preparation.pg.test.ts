@@ -14,7 +14,7 @@ describe('the publication', () => {
     expect(change?.relation.table).toBe('more')
   })
 
-  test('C-10: one that carries other tables too is used; what those change is handed over for the taker to skip', async () => {
+  test('C-10: may contain other tables, whose changes are handed over for the caller to skip', async () => {
     await stage.database.sql('CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION tested FOR TABLE other')
     await stage.start()
     await stage.database.sql('INSERT INTO other VALUES (1)')
@@ -23,20 +23,16 @@ describe('the publication', () => {
   })
 
   test.each([
-    ['a column list', 'FOR TABLE items (id)', /leaves out columns of public.items that events need: name; run: ALTER/],
+    ['a column list', 'FOR TABLE items (id)', /omits columns of public.items that events need: name; run: ALTER/],
     ['a row filter', 'FOR TABLE items WHERE (id > 5)', /filters the rows of public.items: .*; run: ALTER PUBLICATION/],
-    [
-      'few operations',
-      `FOR TABLE items WITH (publish = 'insert')`,
-      /leaves out some operations; run: ALTER PUBLICATION/,
-    ],
-  ])('C-10: one with %s is refused', async (_what, how, line) => {
+    ['few operations', `FOR TABLE items WITH (publish = 'insert')`, /omits some operations; run: ALTER PUBLICATION/],
+  ])('C-10: is refused with %s', async (_what, how, line) => {
     await stage.database.sql(`CREATE PUBLICATION tested ${how}`)
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     await expect((await stage.start([table])).finished).rejects.toThrow(line)
   })
 
-  test('C-10: a table whose old rows do not carry what is needed is refused before anything starts', async () => {
+  test('C-10: a table whose old rows lack needed columns is refused before anything starts', async () => {
     await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     const { finished } = await stage.start([table])
@@ -48,7 +44,7 @@ describe('the publication', () => {
     ).toEqual([])
   })
 
-  test('C-10: with a key as identity, what is in the key is enough', async () => {
+  test('C-10: a key as replica identity suffices when only its columns are needed', async () => {
     await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
     await stage.start([{ schema: 'public', table: 'items', oldColumns: ['id'] }])
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a'); DELETE FROM items`)
@@ -56,7 +52,7 @@ describe('the publication', () => {
     expect(plain(deletion?.old)).toEqual({ id: 1 })
   })
 
-  test('C-10: a table that is not there yet is waited for', async () => {
+  test('C-10: capturing waits for a missing table', async () => {
     const capture = stage.start(['late'])
     await stage.database.sql('CREATE TABLE late (id int PRIMARY KEY)')
     await capture
@@ -64,7 +60,7 @@ describe('the publication', () => {
     expect((await stage.sink.until(1)).map(({ relation }) => relation.table)).toEqual(['late'])
   })
 
-  test('C-10: a publication that is dropped in mid-flow is told in one line', async () => {
+  test('C-10: a publication that is dropped while changes flow is reported in one line', async () => {
     const { finished } = await stage.start()
     await stage.database.sql('DROP PUBLICATION tested')
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
@@ -75,7 +71,7 @@ describe('the publication', () => {
 })
 
 describe('the slot', () => {
-  test('C-10: one in use is waited for; the standby takes over and misses nothing', async () => {
+  test('C-10: is waited for while in use, and the standby takes over without loss', async () => {
     const leader = await stage.start()
     const second = new ScriptedSink()
     const standby = stage.launch(['items'], {}, second)
@@ -88,7 +84,7 @@ describe('the slot', () => {
     expect(standby.capture.retries).toBe(0)
   })
 
-  test('C-10: a standby ends when it is asked to', async () => {
+  test('C-10: a standby stops on request', async () => {
     await stage.start()
     const standby = stage.launch(['items'], {}, new ScriptedSink())
     await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
@@ -96,19 +92,19 @@ describe('the slot', () => {
     expect(standby.capture.state).toBe('stopped')
   })
 
-  test('C-10: one that was dropped is never made again in silence', async () => {
+  test('C-10: is not created again silently after it was dropped', async () => {
     const first = await stage.start()
     await first.stop()
     await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
     const { finished } = await stage.start()
     await expect(finished).rejects.toMatchObject({
       code: 'slot_lost',
-      message: expect.stringMatching(/is gone: .* run: COMMENT ON/),
+      message: expect.stringMatching(/is missing: .* run: COMMENT ON/),
     })
     expect(await stage.database.confirmed()).toBe(0n)
   })
 
-  test('C-10: the statement in that line is the way to go on', async () => {
+  test('C-10: is created again after the statement in the error line was run', async () => {
     const first = await stage.start()
     await first.stop()
     await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
@@ -119,14 +115,14 @@ describe('the slot', () => {
     expect(ids(await stage.sink.until(1))).toEqual([1])
   })
 
-  test('C-10: one of another plugin or kind is left alone', async () => {
+  test('C-10: is refused when it is of another kind', async () => {
     await stage.database.sql('SELECT pg_create_physical_replication_slot($1)', [stage.database.slot])
     const { finished } = await stage.start()
     await expect(finished).rejects.toMatchObject({ code: 'slot_foreign' })
     await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
   })
 
-  test('C-10: a broken connection is made again and the stream goes on', async () => {
+  test('C-10: is streamed again after a broken connection', async () => {
     const { capture } = await stage.start()
     await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await stage.sink.until(1)
@@ -137,8 +133,8 @@ describe('the slot', () => {
   })
 })
 
-describe('bad input', () => {
-  test('C-10: a slot of another plugin is left alone, and said to be one', async () => {
+describe('invalid configurations', () => {
+  test('C-10: a slot of another plugin is refused and reported', async () => {
     await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
     const { finished } = await stage.start()
     await expect(finished).rejects.toThrow(
@@ -147,7 +143,7 @@ describe('bad input', () => {
     expect(await stage.database.confirmed()).toBeGreaterThan(0n)
   })
 
-  test('C-5: a table without a primary key is captured, for its rows are carried whole', async () => {
+  test('C-5: a table without a primary key is captured with REPLICA IDENTITY FULL', async () => {
     await stage.database.sql('CREATE TABLE keyless (n int); ALTER TABLE keyless REPLICA IDENTITY FULL')
     await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
     await stage.database.sql('INSERT INTO keyless VALUES (1)')
@@ -161,15 +157,15 @@ describe('bad input', () => {
     ])
   })
 
-  test('C-10: without a primary key and without whole rows it is refused', async () => {
+  test('C-10: a table without a primary key and with the default replica identity is refused', async () => {
     await stage.database.sql('CREATE TABLE keyless (n int)')
     const { finished } = await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
     await expect(finished).rejects.toThrow('run: ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL')
   })
 })
 
-describe('rights', () => {
-  test('C-10: who does not own a table is told which statement its owner has to run', async () => {
+describe('permissions', () => {
+  test('C-10: a role that does not own a table is refused with the statement for the owner to run', async () => {
     const foreign = { schema: 'information_schema', table: 'sql_features', oldColumns: [] }
     const { finished } = await stage.start([foreign])
     await expect(finished).rejects.toMatchObject({
@@ -180,7 +176,7 @@ describe('rights', () => {
     })
   })
 
-  test('C-10: a wrong password is not tried again', async () => {
+  test('C-10: a wrong password is not retried', async () => {
     const { finished, capture } = await stage.start(['items'], {
       server: { ...stage.database.server, password: 'wrong' },
     })

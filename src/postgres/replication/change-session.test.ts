@@ -14,8 +14,8 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** A session that confirms nothing by itself for an hour, the server's frames to it, and what it confirms. */
-async function scene() {
+/** A session that confirms nothing by itself for an hour; `keepalive` sends it frames, `confirmed` records its confirmations. */
+async function openSession() {
   const session = new ChangeSession({
     slot: 'slot',
     publication: 'publication',
@@ -43,16 +43,16 @@ async function scene() {
 }
 
 describe('keepalives', () => {
-  test('C-9: one that asks is answered at once, one that does not is not', async () => {
-    const { keepalive, confirmed } = await scene()
+  test('C-9: only a keepalive that requests a reply is answered, immediately', async () => {
+    const { keepalive, confirmed } = await openSession()
     keepalive(100n, false)
     expect(confirmed).toEqual([])
     keepalive(200n, true)
     expect(confirmed).toEqual([200n])
   })
 
-  test('C-9: a server that asks again after each answer is answered in peace, unless there is news for it', async () => {
-    const { keepalive, confirmed } = await scene()
+  test('C-9: repeated requests are answered with a delay unless the position has changed', async () => {
+    const { keepalive, confirmed } = await openSession()
     for (let times = 0; times < 1000; times += 1) keepalive(100n, true)
     expect(confirmed).toEqual([100n])
     keepalive(200n, true)

@@ -19,7 +19,7 @@ beforeAll(async () => {
     CREATE TABLE literals (id serial, v text);
     CREATE TABLE rows (i2 int2, i4 int4, i8 int8, n numeric, f4 float4, f8 float8, t text, b bytea, at timestamptz,
       j jsonb, flag bool, ns numeric[], ts text[], ats timestamptz[], bs bytea[], i8s int8[])`)
-  // A session that differs from the stream's in every setting that changes how values are written.
+  // A session with other values than the stream for every setting that affects the output format.
   await database.sql(`ALTER DATABASE ${database.server.database} SET datestyle = 'German, DMY'`)
   await database.sql(`ALTER DATABASE ${database.server.database} SET timezone = 'Asia/Kolkata'`)
   await database.sql(`ALTER DATABASE ${database.server.database} SET bytea_output = 'escape'`)
@@ -97,7 +97,7 @@ describe('column values', () => {
     expect(value instanceof Uint8Array ? Buffer.from(value) : value).toEqual(expected)
   })
 
-  test('C-6: random rows arrive as they were written, to the last digit and microsecond', async () => {
+  test('C-6: random rows are decoded exactly, to the last digit and microsecond', async () => {
     await fc.assert(
       fc.asyncProperty(rows, async (row) => {
         const names = Object.keys(row)

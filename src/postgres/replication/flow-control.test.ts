@@ -14,7 +14,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(100n)
   })
 
-  test('C-3: confirms exactly the end of the commit, for one byte more loses the next adjacent transaction', () => {
+  test('C-3: confirms exactly the end of the commit, because one byte more would lose the adjacent transaction', () => {
     const tracker = new AcknowledgementTracker()
     tracker.begin(0n)
     tracker.acknowledge(tracker.track())
@@ -22,7 +22,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(100n)
   })
 
-  test('C-3: a transaction whose messages are stored waits for the ones before it', () => {
+  test('C-3: does not confirm a stored transaction before the ones before it', () => {
     const tracker = new AcknowledgementTracker()
     tracker.begin(0n)
     const held = tracker.track()
@@ -35,7 +35,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(200n)
   })
 
-  test('C-3: messages stored before their commit came confirm nothing until it comes', () => {
+  test('C-3: confirms messages that are stored before their commit only with the commit', () => {
     const tracker = new AcknowledgementTracker(50n)
     tracker.begin(0n)
     tracker.acknowledge(tracker.track())
@@ -44,13 +44,13 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(100n)
   })
 
-  test('C-9: a keepalive is confirmed when nothing is pending', () => {
+  test('C-9: confirms a keepalive when nothing is pending', () => {
     const tracker = new AcknowledgementTracker(50n)
     tracker.keepalive(400n)
     expect(tracker.safe).toBe(400n)
   })
 
-  test('C-9: a keepalive behind a pending transaction is confirmed once that is stored', () => {
+  test('C-9: confirms a keepalive after a pending transaction once that is stored', () => {
     const tracker = new AcknowledgementTracker()
     tracker.begin(0n)
     const held = tracker.track()
@@ -61,7 +61,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(400n)
   })
 
-  test('C-9: a keepalive inside an open transaction confirms nothing, even when all its messages are stored', () => {
+  test('C-9: ignores a keepalive inside an open transaction, even when all its messages are stored', () => {
     const tracker = new AcknowledgementTracker()
     tracker.begin(0n)
     tracker.acknowledge(tracker.track())
@@ -69,7 +69,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(0n)
   })
 
-  test('the position never moves back', () => {
+  test('never moves the position back', () => {
     const tracker = new AcknowledgementTracker(500n)
     tracker.keepalive(400n)
     tracker.begin(0n)
@@ -77,7 +77,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(500n)
   })
 
-  test('refuses what would hide a mistake', () => {
+  test('throws on an invalid sequence of calls', () => {
     const tracker = new AcknowledgementTracker()
     expect(() => tracker.track()).toThrow(/no transaction is open/)
     expect(() => tracker.commit(1n)).toThrow(/no transaction is open/)
@@ -88,7 +88,7 @@ describe('AcknowledgementTracker', () => {
     expect(() => tracker.acknowledge(ticket)).toThrow(/twice/)
   })
 
-  test('C-3: agrees with a model that looks at every message, whatever the order of events', () => {
+  test('C-3: agrees with a model that scans every message, in any order of events', () => {
     fc.assert(fc.property(fc.array(steps, { maxLength: 200 }), runAgainstModel), { numRuns: 2000 })
   })
 })
@@ -102,13 +102,13 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('acknowledge' as const), which: fc.nat() }),
 )
 
-interface ModelStretch {
+interface ModelSegment {
   end: bigint | undefined
   readonly messages: { stored: boolean }[]
 }
 
-/** The rule in its own words: the end of the newest stretch of which, and before which, every message is stored. */
-function modelSafe(log: readonly ModelStretch[]): bigint {
+/** The definition: the end of the newest segment up to which every message is stored. */
+function modelSafe(log: readonly ModelSegment[]): bigint {
   let safe = 0n
   for (const { end, messages } of log) {
     if (end === undefined || messages.some(({ stored }) => !stored)) break
@@ -119,10 +119,10 @@ function modelSafe(log: readonly ModelStretch[]): bigint {
 
 function runAgainstModel(script: readonly Step[]): void {
   const tracker = new AcknowledgementTracker()
-  const log: ModelStretch[] = []
+  const log: ModelSegment[] = []
   const unstored: { ticket: Ticket; message: { stored: boolean } }[] = []
   let position = 0n
-  let open: ModelStretch | undefined
+  let open: ModelSegment | undefined
   for (const step of script) {
     position += 10n
     if (step.kind === 'begin' && open === undefined) {
@@ -170,13 +170,13 @@ describe('FlowControl', () => {
     expect(flow.remove(600)).toBe(true)
   })
 
-  test('C-8: one message larger than the limit passes, alone', () => {
+  test('C-8: accepts one message larger than the limit', () => {
     const flow = new FlowControl({ maxMessages: 100, maxBytes: 1000 })
     expect(flow.add(5000)).toBe(true)
     expect(flow.remove(5000)).toBe(true)
   })
 
-  test('asks to pause once, not for each message that was read already', () => {
+  test('requests a pause once, not for each message that was already read', () => {
     const flow = new FlowControl({ maxMessages: 1, maxBytes: 1000 })
     expect([flow.add(1), flow.add(1), flow.add(1)]).toEqual([true, false, false])
     expect(flow.messages).toBe(3)
@@ -184,13 +184,13 @@ describe('FlowControl', () => {
 })
 
 describe('livenessOf', () => {
-  test('C-10: a silent server is asked, and given up when it does not answer', () => {
+  test('C-10: a silent server is probed, and dead after the limit', () => {
     expect(livenessOf(0, 60_000, false)).toBe('alive')
-    expect(livenessOf(20_000, 60_000, false)).toBe('ask')
+    expect(livenessOf(20_000, 60_000, false)).toBe('probe')
     expect(livenessOf(60_000, 60_000, false)).toBe('dead')
   })
 
-  test('C-8: while reading is paused silence means nothing', () => {
+  test('C-8: a server is alive while reading is paused', () => {
     expect(livenessOf(600_000, 60_000, true)).toBe('alive')
   })
 })
@@ -201,7 +201,7 @@ describe('retryDelayMs', () => {
     expect(delays).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
   })
 
-  test('C-10: the random part shortens it by a quarter at most', () => {
+  test('C-10: the random part shortens it by at most a quarter', () => {
     expect(retryDelayMs(1, 10_000, () => 0)).toBe(375)
   })
 })

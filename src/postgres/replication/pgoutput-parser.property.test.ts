@@ -21,7 +21,7 @@ import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
 const cells: fc.Arbitrary<string | null> = fc.option(fc.string({ unit: 'grapheme' }))
 const names = fc.string({ unit: fc.constantFrom('a', 'b', 'ü', '_', '1'), minLength: 1, maxLength: 5 })
 const lsns = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n })
-/** As microseconds since 2000, where the other parser is exact. */
+/** Microseconds since 2000, in the range in which the other parser is exact. */
 const times = fc.bigInt({ min: 0n, max: 2n ** 60n })
 
 const tables: fc.Arbitrary<Table> = fc.record({
@@ -141,8 +141,8 @@ function errorOf(run: () => unknown): unknown {
   }
 }
 
-describe('PgoutputParser against others', () => {
-  test('reads every message as pg-logical-replication does', () => {
+describe('PgoutputParser with random messages', () => {
+  test('parses every message as pg-logical-replication does', () => {
     fc.assert(
       fc.property(transcripts, (messages) => {
         const ours = new PgoutputParser()
@@ -155,7 +155,7 @@ describe('PgoutputParser against others', () => {
     )
   })
 
-  test('what is given out does not change when the buffer is used again', () => {
+  test('a parsed message does not change when the buffer is reused', () => {
     fc.assert(
       fc.property(transcripts, (messages) => {
         const parser = new PgoutputParser()
@@ -170,7 +170,7 @@ describe('PgoutputParser against others', () => {
     )
   })
 
-  test('a damaged message is read or refused by a ReplicationError, never by another error', () => {
+  test('a damaged message is parsed or rejected with a ReplicationError', () => {
     fc.assert(
       fc.property(transcripts, fc.array(fc.tuple(fc.nat(), fc.nat(255))), fc.nat(), (messages, damages, cut) => {
         const parser = new PgoutputParser()

@@ -32,8 +32,8 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-/** What only the server's owner may do. Returns the rows of the last statement. */
-async function asOwner(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]> {
+/** Runs statements as superuser. Returns the rows of the last one. */
+async function asSuperuser(...statements: readonly string[]): Promise<readonly Record<string, unknown>[]> {
   const password = (await readFile(join(server.dataDir, 'superuser-password'), 'utf8')).trim()
   const { host, port } = server
   const owner = new Client({ host, port, database: 'postgres', user: 'postgres', password })
@@ -44,26 +44,26 @@ async function asOwner(...statements: readonly string[]): Promise<readonly Recor
   return rows
 }
 
-/** A capture that ran once; its slot is there. */
+/** Runs a capture once, which creates its slot. */
 async function runOnce(): Promise<void> {
   await using capture = startCapture(database, [ITEMS], new ScriptedSink())
   await vi.waitUntil(() => capture.capture.state === 'streaming', WAIT)
 }
 
-test('C-10: a slot whose WAL was removed is said to be lost, and resnapshot makes it anew', async () => {
+test('C-10: a slot whose WAL was removed is reported as lost, and resnapshot recovers it', async () => {
   await runOnce()
-  await asOwner(`ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`, 'SELECT pg_reload_conf()')
+  await asSuperuser(`ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`, 'SELECT pg_reload_conf()')
   for (let id = 0; id < 4; id += 1) {
     await database.sql(`INSERT INTO items VALUES (${id})`)
-    await asOwner('SELECT pg_switch_wal()')
+    await asSuperuser('SELECT pg_switch_wal()')
   }
-  await asOwner('CHECKPOINT')
+  await asSuperuser('CHECKPOINT')
   const name = { slot: database.slot, publication: 'tested' }
   expect(await readSlotStatus(database.server, name)).toMatchObject({ invalidated: true, active: false })
   const refused = startCapture(database, [ITEMS], new ScriptedSink())
   await expect(refused.finished).rejects.toMatchObject({
     code: 'slot_lost',
-    message: expect.stringMatching(/was invalidated: .* The way back is ponix-cdc resnapshot/),
+    message: expect.stringMatching(/was invalidated: .* To recover, run ponix-cdc resnapshot/),
   })
   expect(refused.capture.retries).toBe(0)
   expect(await requestSnapshot(database.server, name, [ITEMS])).toBe('dropped')
@@ -73,8 +73,8 @@ test('C-10: a slot whose WAL was removed is said to be lost, and resnapshot make
   await vi.waitUntil(() => again.capture.state === 'streaming', WAIT)
 })
 
-test('C-10: a role that may not replicate is told so in one line, and how to change it', async () => {
-  await asOwner(`CREATE ROLE plain LOGIN PASSWORD 'plain'`)
+test('C-10: a role without REPLICATION is reported in one line with the remedy', async () => {
+  await asSuperuser(`CREATE ROLE plain LOGIN PASSWORD 'plain'`)
   const refused = { ...database.server, username: 'plain', password: 'plain' }
   const { finished } = startCapture(database, [ITEMS], new ScriptedSink(), { server: refused })
   await expect(finished).rejects.toMatchObject({
@@ -83,7 +83,7 @@ test('C-10: a role that may not replicate is told so in one line, and how to cha
   })
 })
 
-test('C-9: while the stream waits the server hears of it often enough not to cut it', async () => {
+test('C-9: status updates prevent a timeout of the server while the stream is paused', async () => {
   await database.sql(`ALTER DATABASE ${database.server.database} SET wal_sender_timeout = '1500ms'`)
   const sink = new ScriptedSink()
   const limits = { maxMessages: 1, maxBytes: 1000 }
@@ -93,15 +93,15 @@ test('C-9: while the stream waits the server hears of it often enough not to cut
   await database.sql('INSERT INTO items SELECT n FROM generate_series(1, 50000) n')
   await sink.until(1)
   const stream = `SELECT pid, reply_time > backend_start + interval '6 s' AS heard FROM pg_stat_replication`
-  const [first] = await asOwner(stream)
-  await vi.waitUntil(async () => (await asOwner(stream))[0]?.['heard'] === true, WAIT)
-  expect(await asOwner(stream)).toEqual([{ pid: first?.['pid'], heard: true }])
+  const [first] = await asSuperuser(stream)
+  await vi.waitUntil(async () => (await asSuperuser(stream))[0]?.['heard'] === true, WAIT)
+  expect(await asSuperuser(stream)).toEqual([{ pid: first?.['pid'], heard: true }])
   expect(running.capture.retries).toBe(0)
   sink.release()
   await sink.until(50_000)
 })
 
-/** The same server, while it is stopped, with another setting on its command line. */
+/** Runs the stopped server with another setting on its command line. */
 async function startWith(setting: string): Promise<AsyncDisposable> {
   const data = join(server.dataDir, 'data')
   const { uid, gid } = await stat(data)
@@ -121,7 +121,7 @@ async function startWith(setting: string): Promise<AsyncDisposable> {
   }
 }
 
-test('C-10: a server with wal_level=replica is told so in one line, at once, and how to change it', async () => {
+test('C-10: wal_level=replica is reported immediately in one line with the remedy', async () => {
   await server.stop()
   try {
     await using _replica = await startWith('wal_level=replica')

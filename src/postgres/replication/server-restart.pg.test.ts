@@ -25,8 +25,8 @@ async function start(sink: ScriptedSink): Promise<void> {
   await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
 }
 
-describe('a server that goes away', () => {
-  test('C-10: killed and started again, it is followed on, and nothing is lost', async () => {
+describe('a server that stops', () => {
+  test('C-10: capturing continues without loss after the server is killed and restarted', async () => {
     const sink = new ScriptedSink()
     await start(sink)
     sink.holds = ({ new: row }) => row?.get('id') === 2
@@ -45,7 +45,7 @@ describe('a server that goes away', () => {
     expect(running.capture.retries).toBeGreaterThan(0)
   })
 
-  test('C-10: what was stored while it was away is not asked for again', async () => {
+  test('C-10: changes stored during the outage are not requested again', async () => {
     const sink = new ScriptedSink()
     await start(sink)
     sink.holds = () => true
@@ -65,7 +65,7 @@ describe('a server that goes away', () => {
     expect(sink.taken.map(({ new: row }) => row?.get('id')).filter((id) => id === 1)).toHaveLength(1)
   })
 
-  test('C-10: an orderly shutdown of the server is not held up by a reader that has stored everything', async () => {
+  test('C-10: a receiver that has stored everything does not delay a server shutdown', async () => {
     const sink = new ScriptedSink()
     await start(sink)
     await database.sql(`INSERT INTO items VALUES (1, 'a')`)
@@ -78,11 +78,11 @@ describe('a server that goes away', () => {
     expect(sink.taken.map(({ new: row }) => row?.get('id'))).toEqual([1, 2])
   })
 
-  test('C-10: one that does not come back is given up after the attempts, with one line', async () => {
+  test('C-10: capturing gives up with one line when the server does not return', async () => {
     const sink = new ScriptedSink()
     running = startCapture(database, ['items'], sink, { retry: { maxDelayMs: 40, maxAttempts: 3 } })
     await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
     await server.kill()
-    await expect(running.finished).rejects.toThrow(/^gave up after 3 attempts in a row: could not .*ECONNREFUSED/)
+    await expect(running.finished).rejects.toThrow(/^gave up after 3 consecutive attempts: could not .*ECONNREFUSED/)
   })
 })

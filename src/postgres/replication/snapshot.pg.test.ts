@@ -32,7 +32,7 @@ const rows = (from: number, to: number): Promise<unknown> =>
   database.sql(`INSERT INTO items SELECT n, 'x' || n FROM generate_series(${from}, ${to}) n`)
 const name = (): { slot: string; publication: string } => ({ slot: database.slot, publication: 'tested' })
 
-/** Applies changes in their order to a table that must fit each of them. */
+/** Applies changes in order to a table, which must be in the state that each of them expects. */
 function replay(changes: readonly Change[]): ReadonlyMap<unknown, unknown> {
   const table = new Map<unknown, unknown>()
   for (const change of changes) {
@@ -45,13 +45,13 @@ function replay(changes: readonly Change[]): ReadonlyMap<unknown, unknown> {
 }
 
 describe('a snapshot', () => {
-  test('C-11: gives every row once as it was where the slot starts, and the stream goes on exactly from there', async () => {
+  test('C-11: contains every row once as of the start of the slot, and the stream continues exactly from there', async () => {
     await rows(1, 2500)
     const sink = new ScriptedSink()
     sink.holds = ({ index, transaction }) => transaction.snapshot !== undefined && index === 1200
     const { capture } = launch(sink)
     await sink.until(1201)
-    // A commit may start right where the slot does, and consumers keep what is newer.
+    // A commit may be exactly at the slot's start, and consumers keep the newer state.
     expect(sink.taken[0]?.transaction.commitLsn).toBeLessThan(await database.confirmed())
     await database.sql(`UPDATE items SET name = 'changed' WHERE id % 100 = 0`)
     await database.sql(`DELETE FROM items WHERE id % 100 = 1`)
@@ -64,7 +64,7 @@ describe('a snapshot', () => {
     expect(capture.state).toBe('streaming')
   })
 
-  test('C-11: that was cut off goes on behind what is stored, and nothing that changed meanwhile is missed', async () => {
+  test('C-11: continues after the stored rows when interrupted, and misses no change made meanwhile', async () => {
     await rows(1, 2500)
     const first = new ScriptedSink()
     first.holds = ({ index }) => index === 1500
@@ -86,7 +86,7 @@ describe('a snapshot', () => {
     )
   })
 
-  test('C-11: a refused row comes again, and the stream waits for it', async () => {
+  test('C-11: sends a refused row again before the stream starts', async () => {
     await rows(1, 3)
     const sink = new ScriptedSink()
     let refusals = 2
@@ -103,7 +103,7 @@ describe('a snapshot', () => {
     expect(sink.stored.slice(-1).map(idOf)).toEqual([4])
   })
 
-  test('C-11: is taken by one of two instances, and once only', async () => {
+  test('C-11: is taken by only one of two instances, once', async () => {
     await rows(1, 3)
     const sink = new ScriptedSink()
     sink.holds = () => true
@@ -119,7 +119,7 @@ describe('a snapshot', () => {
     expect([...sink.taken, ...second.taken].map(idOf)).toEqual([1, 2, 3, 4])
   })
 
-  test('C-11: is not taken unless it is asked for, nor twice', async () => {
+  test('C-11: is taken only on request, and only once', async () => {
     await rows(1, 3)
     const never = new ScriptedSink()
     await using first = launch(never, { snapshot: 'never' })
@@ -134,7 +134,7 @@ describe('a snapshot', () => {
 })
 
 describe('resnapshot', () => {
-  test('C-11: sends the present rows, and misses nothing of what the slot still has', async () => {
+  test('C-11: sends the present rows and every change that the slot still holds', async () => {
     await rows(1, 3)
     const never = launch(new ScriptedSink(), { snapshot: 'never' })
     await vi.waitUntil(() => never.capture.state === 'streaming', WAIT)
@@ -155,13 +155,13 @@ describe('resnapshot', () => {
     }, WAIT)
   })
 
-  test('C-10: is the way back when the slot is gone', async () => {
+  test('C-10: recovers from a dropped slot', async () => {
     const first = launch(new ScriptedSink(), { snapshot: 'never' })
     await vi.waitUntil(() => first.capture.state === 'streaming', WAIT)
     await first.stop()
     await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
     await rows(1, 3)
-    await expect(launch(new ScriptedSink()).finished).rejects.toThrow(/The way back is ponix-cdc resnapshot/)
+    await expect(launch(new ScriptedSink()).finished).rejects.toThrow(/To recover, run ponix-cdc resnapshot/)
     expect(await requestSnapshot(database.server, name(), [ITEMS])).toBe('absent')
     const sink = new ScriptedSink()
     launch(sink, { snapshot: 'never' })
@@ -170,7 +170,7 @@ describe('resnapshot', () => {
     expect((await sink.until(4)).map(idOf)).toEqual([1, 2, 3, 4])
   })
 
-  test('C-10: is refused while an instance works with the slot, be it with its snapshot', async () => {
+  test('C-10: is refused while an instance uses the slot, also during a snapshot', async () => {
     await rows(1, 1)
     const sink = new ScriptedSink()
     sink.holds = () => true
