@@ -24,7 +24,7 @@ beforeAll(() => {
 })
 
 describe('A-5 limits', () => {
-  test('every string has its limit', async () => {
+  test('limits every string', async () => {
     const long = 'x'.repeat(70_000)
     const organizationId = 'x'
     const calls = [
@@ -46,12 +46,12 @@ describe('A-5 limits', () => {
     }
   })
 
-  test('a request beyond 256 KiB is not taken in', async () => {
+  test('refuses a request beyond 256 KiB', async () => {
     const call = api.client.call(organizations.createOrganization, { name: 'x'.repeat(300_000) })
     expect((await refusal(call)).code).toBe(Status.RESOURCE_EXHAUSTED)
   })
 
-  test('lists come in pages, newest first, each thing once, and the last page has no token', async () => {
+  test('lists in pages, newest first, each item once, without a token on the last page', async () => {
     const organizationId = await newOrganization()
     const made: string[] = []
     for (let index = 0; index < 7; index += 1) made.unshift(await newGateway(organizationId))
@@ -69,7 +69,7 @@ describe('A-5 limits', () => {
     expect(sizes).toEqual([3, 3, 1])
   })
 
-  test('a broken token and a negative size are INVALID_ARGUMENT, an unknown organization has an empty list', async () => {
+  test('refuses a broken token and a negative size; an unknown organization has an empty list', async () => {
     const organizationId = 'nobody'
     const broken = api.client.call(devices.listEndDevices, { organizationId, pageToken: 'AAAA' })
     expect((await refusal(broken)).code).toBe(Status.INVALID_ARGUMENT)
@@ -79,7 +79,7 @@ describe('A-5 limits', () => {
     expect(empty).toMatchObject({ endDevices: [], nextPageToken: '' })
   })
 
-  test('a page of large configs stays within what clients accept', async () => {
+  test('keeps a page of large configs below the message limit of clients', async () => {
     const organizationId = await newOrganization()
     const newId = createIdGenerator()
     const config = JSON.stringify({ ca: 'x'.repeat(60_000) })
@@ -107,7 +107,7 @@ describe('A-4 deadlines and cancellation reach the database', () => {
     })
   }
 
-  test('a deadline ends the statement in the server', async () => {
+  test('ends the statement in PostgreSQL at the deadline', async () => {
     await whileLocked(async (gatewayId) => {
       const call = refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }, { timeoutMs: 3000 }))
       await expect.poll(() => schema.waitingForLocks()).toBe(1)
@@ -117,7 +117,7 @@ describe('A-4 deadlines and cancellation reach the database', () => {
     })
   })
 
-  test('a cancelled call ends its statement too', async () => {
+  test('ends the statement of a cancelled call', async () => {
     await whileLocked(async (gatewayId) => {
       const bytes = (buffer: Buffer): Buffer => buffer
       const path = `/${GatewayService.typeName}/DeleteGateway`

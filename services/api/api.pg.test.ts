@@ -21,7 +21,7 @@ beforeAll(() => {
 })
 
 describe('W-3 every method answers', () => {
-  test('organizations: create, get, list, update, delete', async () => {
+  test('creates, gets, lists, updates and deletes organizations', async () => {
     const { organization } = await api.client.call(organizations.createOrganization, { name: 'Ünïcode & Söhne' })
     const id = organization?.id ?? ''
     expect(organization).toMatchObject({ name: 'Ünïcode & Söhne', status: OrganizationStatus.ACTIVE })
@@ -38,7 +38,7 @@ describe('W-3 every method answers', () => {
     expect(deleted.organization?.deletedAt).toBeDefined()
   })
 
-  test('end devices: create, get, list, update, delete', async () => {
+  test('creates, gets, lists, updates and deletes end devices', async () => {
     const organizationId = await newOrganization()
     const payloadConversion = 'cayenne_lpp_decode(input)'
     const request = { organizationId, name: 'Sensor Alpha', payloadConversion }
@@ -55,7 +55,7 @@ describe('W-3 every method answers', () => {
     expect((await refusal(api.client.call(devices.getEndDevice, { deviceId }))).code).toBe(Status.NOT_FOUND)
   })
 
-  test('P-11: a device shows when it was last heard, after the first time', async () => {
+  test('P-11: shows when a device was last seen, after its first message', async () => {
     const organizationId = await newOrganization()
     const [silent, heard] = [await newDevice(organizationId), await newDevice(organizationId)]
     await schema.sql(`INSERT INTO end_device_last_seen VALUES ($1, '2026-01-02 03:04:05.000006+00')`, [heard])
@@ -66,7 +66,7 @@ describe('W-3 every method answers', () => {
     expect(endDevices[1]).not.toHaveProperty('lastSeenAt')
   })
 
-  test('gateways: create, get, list, update, delete', async () => {
+  test('creates, gets, lists, updates and deletes gateways', async () => {
     const organizationId = await newOrganization()
     const request = { organizationId, gatewayType: 'emqx', gatewayConfig: '{"host": "mqtt.example.com"}' }
     const { gateway } = await api.client.call(gateways.createGateway, request)
@@ -85,7 +85,7 @@ describe('W-3 every method answers', () => {
   })
 })
 
-test('A-6 an organization that still has a device or a gateway is FAILED_PRECONDITION, and goes once it has none', async () => {
+test('A-6 deletes an organization only when it has no devices and gateways, else FAILED_PRECONDITION', async () => {
   const organizationId = await newOrganization()
   const deviceId = await newDevice(organizationId)
   const gatewayId = await newGateway(organizationId)
@@ -97,7 +97,7 @@ test('A-6 an organization that still has a device or a gateway is FAILED_PRECOND
   expect((await remove()).organization?.deletedAt).toBeDefined()
 })
 
-test('A-8 the request log has method, code, duration and organization, and no payload; the metrics count', async () => {
+test('A-8 logs method, code, duration and organization without the payload, and counts calls', async () => {
   const name = 'payload-that-nobody-may-log'
   const organizationId = await newOrganization(name)
   const deviceId = await newDevice(organizationId)

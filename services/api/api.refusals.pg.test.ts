@@ -22,7 +22,7 @@ beforeAll(() => {
   ;({ api } = rig)
 })
 
-describe('A-4 what is wrong with a request', () => {
+describe('A-4 refused requests', () => {
   const blank = [
     ['name', () => api.client.call(organizations.createOrganization, { name: ' \t' })],
     ['organization_id', () => api.client.call(organizations.getOrganization, {})],
@@ -45,14 +45,14 @@ describe('A-4 what is wrong with a request', () => {
   ] as const
 
   test.each(blank.map(([field, call], index) => ({ field, call, index })))(
-    'blank, number $index: INVALID_ARGUMENT names $field',
+    'blank field, number $index: INVALID_ARGUMENT names $field',
     async ({ field, call }) => {
       const details = `${field} is required and must not be blank`
       expect(await refusal(call())).toEqual({ code: Status.INVALID_ARGUMENT, details })
     },
   )
 
-  test('an organization that is missing or deleted: NOT_FOUND with its id', async () => {
+  test('a missing or deleted organization is NOT_FOUND with its id', async () => {
     const deleted = await newOrganization()
     await api.client.call(organizations.deleteOrganization, { organizationId: deleted })
     for (const organizationId of ['nobody', deleted]) {
@@ -64,7 +64,7 @@ describe('A-4 what is wrong with a request', () => {
     }
   })
 
-  test('a device or gateway that is missing or deleted: NOT_FOUND with its id', async () => {
+  test('a missing or deleted device or gateway is NOT_FOUND with its id', async () => {
     const gatewayId = await newGateway(await newOrganization())
     await api.client.call(gateways.deleteGateway, { gatewayId })
     const gone = { code: Status.NOT_FOUND, details: `Gateway not found: ${gatewayId}` }
@@ -74,7 +74,7 @@ describe('A-4 what is wrong with a request', () => {
     expect(await refusal(api.client.call(devices.deleteEndDevice, { deviceId: 'nothing' }))).toEqual(missing)
   })
 
-  test('an expression that does not compile: INVALID_ARGUMENT with its place, at creation and at update', async () => {
+  test('an expression that does not compile is INVALID_ARGUMENT with line and column, on create and update', async () => {
     const organizationId = await newOrganization()
     const payloadConversion = '{"a": 1,\n "b": }'
     const create = api.client.call(devices.createEndDevice, { organizationId, name: 'x', payloadConversion })
@@ -86,7 +86,7 @@ describe('A-4 what is wrong with a request', () => {
     expect((await refusal(update)).details).toMatch(/^payload_conversion, line 1, column \d+: /)
   })
 
-  test('a config that is no JSON object and an unknown status: INVALID_ARGUMENT', async () => {
+  test('a config that is not a JSON object and an unknown status are INVALID_ARGUMENT', async () => {
     const organizationId = await newOrganization()
     const list = refusal(newGateway(organizationId, '[1]'))
     expect((await list).details).toMatch(/^gateway_config must be a JSON object/)
@@ -98,7 +98,7 @@ describe('A-4 what is wrong with a request', () => {
     expect((await refusal(unknown)).details).toBe('status must be PENDING, ACTIVE or INACTIVE')
   })
 
-  test('a request that is no message of its type: INVALID_ARGUMENT', async () => {
+  test('a request that cannot be decoded is INVALID_ARGUMENT', async () => {
     const path = `/${GatewayService.typeName}/GetGateway`
     const bytes = (buffer: Buffer): Buffer => buffer
     const call = new Promise((resolve, reject) => {
@@ -110,7 +110,7 @@ describe('A-4 what is wrong with a request', () => {
     expect(details).toMatch(/^not a ponix\.gateway\.v1\.GetGatewayRequest: /)
   })
 
-  test('a method that does not exist: UNIMPLEMENTED', async () => {
+  test('an unknown method is UNIMPLEMENTED', async () => {
     const bytes = (buffer: Buffer): Buffer => buffer
     const path = `/${GatewayService.typeName}/Nope`
     const call = new Promise((_resolve, reject) => {
@@ -119,7 +119,7 @@ describe('A-4 what is wrong with a request', () => {
     expect((await refusal(call)).code).toBe(Status.UNIMPLEMENTED)
   })
 
-  test('an error that nobody foresaw: INTERNAL without its text, which is in the log', async () => {
+  test('an unexpected error is INTERNAL, and only the log has its text', async () => {
     const broken = await TestSchema.create(inject('postgres'))
     await using own = await TestApi.start(broken.options)
     await broken.sql('ALTER TABLE gateways RENAME COLUMN name TO secret_name')

@@ -27,37 +27,33 @@ import { endDeviceRoutes, gatewayRoutes, organizationRoutes, telemetryRoutes } f
 
 export interface ApiParts {
   readonly database: PostgresDatabase
-  /** Need not answer: without it nothing but telemetry is out of service. */
+  /** May be unavailable: only telemetry needs it. */
   readonly clickhouse: ClickHouse
   readonly logger: Logger
   readonly payloadConversions: PayloadConversionChecker
-  /** Where the metrics go. Default: prom-client's own registry, which the service serves. */
+  /** Default: prom-client's global registry, which the service serves. */
   readonly registry?: Registry
 }
 
 export interface Api {
-  /** What has to run beside a server: `csv` drains exports at the end, `health` keeps the services' health up to date. */
+  /** To be run with the server: `csv` drains exports at the end, `health` updates the health of the services. */
   readonly processes: Readonly<Record<'csv' | 'health', AppProcess>>
-  /** For the service's HTTP server. */
+  /** Handles requests of the service's HTTP server. */
   readonly csvExports: CsvExports
-  /** A server of the api on this address; it does not listen yet. */
+  /** Creates a server for this address; it does not listen yet. */
   serve(host: string, port: number, options?: Pick<GrpcServerOptions, 'drainMs'>): GrpcServer
 }
 
-/** Puts the layers together: routes on domain services on repositories on the database (A-3). */
+/** Connects the layers: routes, domain services, repositories, database. */
 export function createApi(parts: ApiParts): Api {
   const { database, clickhouse, logger, payloadConversions, registry = register } = parts
   const newId = createIdGenerator()
   const streams = new OpenStreams()
   const services = [Organizations, EndDevices, Gateways]
   const monitors = [
-    new HealthMonitor({
-      services: ['', ...services.map((service) => service.typeName)],
-      check: (signal) => database.ping(signal),
-    }),
-    new HealthMonitor({
-      services: [Telemetry.typeName],
-      check: async (signal) => void (await Promise.all([database.ping(signal), clickhouse.ping(signal)])),
+    new HealthMonitor(['', ...services.map((service) => service.typeName)], (signal) => database.ping(signal)),
+    new HealthMonitor([Telemetry.typeName], async (signal) => {
+      await Promise.all([database.ping(signal), clickhouse.ping(signal)])
     }),
   ]
   observePool(() => database.usage, registry)

@@ -34,7 +34,7 @@ async function csvText(parameters = ''): Promise<string> {
 }
 
 describe('CSV', () => {
-  test('a column for each field, newest first, once, quoted where it must be', async () => {
+  test('writes a column for each field, newest first, each envelope once, quoted where necessary', async () => {
     await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }, { t: 2.5, acc: { x: -1 } }, { note: '=1+1' }])
     await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }])
     expect(await csvText('?field=t&field=acc.x&field=note&field=t')).toBe(
@@ -45,20 +45,20 @@ describe('CSV', () => {
     )
   })
 
-  test('without fields one column that holds them all', async () => {
+  test('writes one column with all fields when none is selected', async () => {
     await telemetry.write(deviceId, [{ t: 1, acc: { x: -1 } }])
     expect(await csvText()).toBe(
       `end_device_id,occurred_at,data\r\n${deviceId},2026-01-02T03:04:05.000000Z,"{""acc"":{""x"":-1},""t"":1}"\r\n`,
     )
   })
 
-  test('says what it is', async () => {
+  test('sends its content type and a file name', async () => {
     const { headers } = await telemetry.csv(`${organizationId}/envelopes.csv`)
     expect(headers.get('content-type')).toBe('text/csv; charset=utf-8')
     expect(headers.get('content-disposition')).toBe('attachment; filename="envelopes.csv"')
   })
 
-  test('device, times and limit', async () => {
+  test('filters by device and times and limits the rows', async () => {
     await telemetry.write(deviceId, [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3 }])
     await telemetry.write(await telemetry.createDevice(), [{ n: 'other' }])
     const times = 'from=2026-01-02T03:04:05.5Z&to=2026-01-02T03:04:08Z'
@@ -66,7 +66,7 @@ describe('CSV', () => {
     expect(lines).toEqual(['end_device_id,occurred_at,n', `${deviceId},2026-01-02T03:04:07.000000Z,2`, ''])
   })
 
-  test('A-7 another organization has no part in it', async () => {
+  test('A-7 never contains envelopes of another organization', async () => {
     await telemetry.write(deviceId, [{ n: 1 }])
     const other = await telemetry.csv(`${await telemetry.createOrganization()}/envelopes.csv?end_device_id=${deviceId}`)
     expect(await other.text()).toBe('end_device_id,occurred_at,data\r\n')
@@ -87,7 +87,7 @@ describe('CSV', () => {
     expect(body).toMatch(/^[^\n]+\n$/)
   })
 
-  test('a hundred megabytes come whole', async () => {
+  test('sends a hundred megabytes completely', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv('&field=text')
     let lines = 0
@@ -97,7 +97,7 @@ describe('CSV', () => {
     expect(await telemetry.runningQueries()).toEqual([])
   })
 
-  test('A-4 a client that goes away ends the query in ClickHouse', async () => {
+  test('A-4 ends the query in ClickHouse when the client disconnects', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv()
     response.once('error', () => {})
@@ -108,13 +108,13 @@ describe('CSV', () => {
     await expect.poll(exports).toMatchObject([{ code: 'CANCELLED', organization_id: organizationId }])
   })
 
-  test('a fifth one at the same time is told to come again', async () => {
+  test('refuses a fifth concurrent export', async () => {
     await telemetry.fill(300_000)
     const four = await Promise.all([1, 2, 3, 4].map(() => telemetry.openCsv()))
     const fifth = await telemetry.csv(`${organizationId}/envelopes.csv`)
     expect(fifth.status).toBe(503)
     expect(fifth.headers.get('retry-after')).toBe('5')
-    expect(await fifth.text()).toBe('4 exports are under way already; try again when one has ended\n')
+    expect(await fifth.text()).toBe('4 exports are running already; try again when one has ended\n')
     expect((await query(1)).envelopes).toHaveLength(1)
     for (const response of four) response.on('error', () => {}).destroy()
     await expect.poll(async () => (await telemetry.csv(`${organizationId}/envelopes.csv?limit=1`)).status).toBe(200)
@@ -122,7 +122,7 @@ describe('CSV', () => {
 })
 
 describe('ClickHouse away', () => {
-  test('UNAVAILABLE at once for telemetry, its health says so, and nothing else notices', async () => {
+  test('makes telemetry and its health unavailable immediately, and nothing else', async () => {
     await rig.clickhouse.kill()
     const away = { code: Status.UNAVAILABLE, details: 'The telemetry store is not available; try again' }
     expect(await refusal(query())).toEqual(away)
@@ -138,7 +138,7 @@ describe('ClickHouse away', () => {
     expect((await query()).envelopes).toEqual([])
   })
 
-  test('lost in the midst of CSV, the connection breaks: no short file looks like a whole one', async () => {
+  test('closes the connection when ClickHouse is lost within a file, so that the client sees a truncated file', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv()
     await rig.clickhouse.kill()
@@ -147,20 +147,20 @@ describe('ClickHouse away', () => {
     await rig.clickhouse.start()
   })
 
-  test('HTTP/1.0, where the end of a connection looks like the end of a file, is refused', async () => {
+  test('refuses HTTP/1.0, which cannot signal a truncated file', async () => {
     const socket = connect({ host: '127.0.0.1', port: telemetry.httpPort })
     socket.write(`GET /v1/organizations/${organizationId}/envelopes.csv HTTP/1.0\r\n\r\n`)
-    expect(await text(socket)).toMatch(/^HTTP\/1.1 505 .*\r\n\r\nCSV needs HTTP\/1\.1 .*\n$/s)
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 505 .*\r\n\r\nCSV requires HTTP\/1\.1.*\n$/s)
   })
 })
 
-test('A-10 a shutdown lets an export finish, and takes no new one', async () => {
+test('A-10 finishes a running export on shutdown and refuses a new one', async () => {
   await telemetry.fill(60_000)
   const response = await telemetry.openCsv()
   const stopped = telemetry.api.stop()
   await expect
     .poll(async () => (await telemetry.csv(`${organizationId}/envelopes.csv`)).text())
-    .toBe('The service stops; try again\n')
+    .toBe('The service is stopping; try again\n')
   const lines = (await text(response)).split('\n')
   expect(lines).toHaveLength(60_002)
   await stopped

@@ -33,7 +33,7 @@ async function serve(
   return { url: `http://127.0.0.1:${port}/v1/organizations/org/envelopes.csv?field=text`, records, server }
 }
 
-test('no more is read from the store than the client takes', async () => {
+test('reads no more from the store than the client takes', async () => {
   let early = 0
   const { url, server } = await serve(async function* (response) {
     for (let i = 0; i < 200; i++) {
@@ -48,7 +48,7 @@ test('no more is read from the store than the client takes', async () => {
   server.close()
 })
 
-test('A-4 what nobody foresaw in the midst breaks the connection, and is told in the log alone', async () => {
+test('A-4 closes the connection on an unexpected error within a file, and only the log has its text', async () => {
   const { url, server, records } = await serve(async function* () {
     yield batch
     await nextTurn()
@@ -60,7 +60,7 @@ test('A-4 what nobody foresaw in the midst breaks the connection, and is told in
   server.close()
 })
 
-test('A-4 what nobody foresaw before the first byte is a 500 that says nothing of it', async () => {
+test('A-4 answers an unexpected error before the first byte with 500 without its text', async () => {
   // eslint-disable-next-line require-yield
   const { url, server } = await serve(async function* () {
     await nextTurn()
@@ -71,7 +71,7 @@ test('A-4 what nobody foresaw before the first byte is a 500 that says nothing o
   server.close()
 })
 
-test('a client that stops reading is let go, and the store with it', async () => {
+test('disconnects a client that stops reading, and ends its query', async () => {
   let open = true
   const endless = async function* () {
     try {
@@ -91,7 +91,7 @@ test('a client that stops reading is let go, and the store with it', async () =>
   server.close()
 })
 
-test('other methods than GET are refused', async () => {
+test('refuses methods other than GET', async () => {
   const { url, server } = await serve(async function* () {
     yield await Promise.resolve([])
   })

@@ -7,22 +7,22 @@ import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import { valueAt, type StoredEnvelope } from '../../src/domain/telemetry.ts'
 import { csvRequest, csvUrl, csvLine } from './csv.ts'
 import type { Observer } from './observer.ts'
-import { statusOf } from './unary.ts'
+import { statusOf } from './route.ts'
 
 export interface CsvExportsOptions {
   readonly telemetry: Pick<TelemetryService, 'export'>
   readonly observe: Observer
-  /** At the same time; each takes one of the few connections to ClickHouse. Default 4. */
-  readonly maxExports?: number
-  /** How long a shutdown lets them go on. Default 10,000. */
-  readonly drainMs?: number
-  /** A client that takes nothing for so long is taken for dead. Default 60,000. */
+  /** Timeout for a client that reads nothing. Default 60,000. */
   readonly idleMs?: number
 }
 
 type Batches = AsyncGenerator<readonly StoredEnvelope[], void, undefined>
 
-/** As the request log and the metrics call it. */
+/** Concurrent exports; each holds one of the few connections to ClickHouse. */
+const MAX_EXPORTS = 4
+/** Time that a shutdown gives to running exports. */
+const DRAIN_MS = 10_000
+/** The method's name in the request log and the metrics. */
 const METHOD = 'GET /v1/organizations/{organization_id}/envelopes.csv'
 const PLAIN = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
 const HTTP_STATUS: ReadonlyMap<Status, number> = new Map([
@@ -32,10 +32,10 @@ const HTTP_STATUS: ReadonlyMap<Status, number> = new Map([
   [Status.UNAVAILABLE, 503],
 ])
 
-/** Envelopes as CSV over HTTP, sent while they come: however many there are, no more is held than the client takes. */
+/** Streams envelopes as CSV over HTTP with back-pressure: only one batch is in memory. */
 export class CsvExports {
   readonly #options: CsvExportsOptions
-  /** Those under way; each aborts its own. */
+  /** Running exports with their abort controllers. */
   readonly #running = new Map<Promise<void>, AbortController>()
   #stopping = false
 
@@ -43,7 +43,7 @@ export class CsvExports {
     this.#options = options
   }
 
-  /** Takes a request for `/v1/organizations/{organization_id}/envelopes.csv`; false for any other one. */
+  /** Handles `/v1/organizations/{organization_id}/envelopes.csv`; returns false for any other path. */
   readonly handle = (request: IncomingMessage, response: ServerResponse): boolean => {
     const url = csvUrl(request.url)
     if (url === null) return false
@@ -52,19 +52,19 @@ export class CsvExports {
       return true
     }
     const controller = new AbortController()
-    response.once('close', () => controller.abort(new Error('the client went away')))
+    response.once('close', () => controller.abort(new Error('the client disconnected')))
     const running = this.#serve(url, request, response, controller.signal).finally(() => this.#running.delete(running))
     this.#running.set(running, controller)
     return true
   }
 
-  /** Until the signal aborts; then no new ones, those under way have their time, and the rest is cut off (A-10). */
+  /** Runs until the signal aborts; then refuses new exports, drains the running ones and aborts the rest. */
   async run(signal: AbortSignal): Promise<void> {
     if (!signal.aborted) await once(signal, 'abort')
     this.#stopping = true
     const cut = setTimeout(() => {
       for (const controller of this.#running.values()) controller.abort(stopping())
-    }, this.#options.drainMs ?? 10_000)
+    }, DRAIN_MS)
     await Promise.all(this.#running.keys())
     clearTimeout(cut)
   }
@@ -76,7 +76,7 @@ export class CsvExports {
     let ended: { readonly code: Status; readonly error?: unknown } = { code: Status.OK }
     try {
       assertChunks(request)
-      this.#assertRoom()
+      this.#assertCapacity()
       const input = csvRequest(url)
       ;({ organizationId } = input)
       const batches = this.#options.telemetry.export(input, { fieldPaths: 'field' }, { signal })
@@ -90,23 +90,22 @@ export class CsvExports {
     this.#options.observe({ ...ended, method: METHOD, durationMs: performance.now() - started, organizationId })
   }
 
-  #assertRoom(): void {
-    const { maxExports = 4 } = this.#options
+  #assertCapacity(): void {
     if (this.#stopping) throw stopping()
-    if (this.#running.size < maxExports) return
-    throw new DomainError('unavailable', `${maxExports} exports are under way already; try again when one has ended`)
+    if (this.#running.size < MAX_EXPORTS) return
+    throw new DomainError('unavailable', `${MAX_EXPORTS} exports are running already; try again when one has ended`)
   }
 }
 
 interface Export {
   readonly batches: Batches
-  /** One for each column; none for all fields in one. */
+  /** One per column; none: all fields in one column. */
   readonly paths: readonly string[]
   readonly idleMs: number
   readonly signal: AbortSignal
 }
 
-/** Nothing is sent before the first rows are there, so that what goes wrong until then has a status. */
+/** Sends nothing before the first batch, so that an error until then still gets a status. */
 async function send(response: ServerResponse, { batches, paths, idleMs, signal }: Export): Promise<void> {
   try {
     const first = await batches.next()
@@ -128,10 +127,13 @@ async function send(response: ServerResponse, { batches, paths, idleMs, signal }
   }
 }
 
-/** To a client of HTTP/1.0 the end of the connection is the end of the file: it would take a part for the whole. */
+/** HTTP/1.0 ends a body by closing the connection: a client could not detect a truncated file. */
 function assertChunks({ httpVersion }: IncomingMessage): void {
   if (httpVersion !== '1.0') return
-  throw new DomainError('failed_precondition', 'CSV needs HTTP/1.1 (of a proxy too; for nginx: proxy_http_version 1.1)')
+  throw new DomainError(
+    'failed_precondition',
+    'CSV requires HTTP/1.1, also from a proxy (nginx: proxy_http_version 1.1)',
+  )
 }
 
 function lineOf({ envelope }: StoredEnvelope, paths: readonly string[]): string {
@@ -140,7 +142,7 @@ function lineOf({ envelope }: StoredEnvelope, paths: readonly string[]): string 
   return csvLine([endDeviceId, toRfc3339(occurredAt), ...values])
 }
 
-/** One line with a status; in the midst of a file, a connection that breaks, so that nobody takes it for the whole. */
+/** Answers with a status and one line; within a file, closes the connection, so that the client sees a truncated file. */
 function refuse(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy()
@@ -155,5 +157,5 @@ function refuse(response: ServerResponse, error: unknown): void {
 }
 
 function stopping(): DomainError {
-  return new DomainError('unavailable', 'The service stops; try again')
+  return new DomainError('unavailable', 'The service is stopping; try again')
 }

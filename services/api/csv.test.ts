@@ -1,8 +1,72 @@
 import { describe, expect, test } from 'vitest'
-import { csvLine } from './csv.ts'
+import { csvRequest, csvUrl, csvLine } from './csv.ts'
+
+function parsed(path: string) {
+  const url = csvUrl(path)
+  if (url === null) throw new Error(`${path} is not taken`)
+  return csvRequest(url)
+}
+
+describe('the address of CSV', () => {
+  test('reads every parameter', () => {
+    const query =
+      'end_device_id=dev&from=2026-01-02T03:04:05Z&to=2026-01-02T04:04:05.000001%2B01:00&field=a&field=b.c&limit=7'
+    expect(parsed(`/v1/organizations/o%2Frg/envelopes.csv?${query}`)).toEqual({
+      organizationId: 'o/rg',
+      endDeviceId: 'dev',
+      from: BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n,
+      to: BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n + 1n,
+      fieldPaths: ['a', 'b.c'],
+      limit: 7,
+    })
+  })
+
+  test('selects everything without parameters', () => {
+    const everything = { organizationId: 'org', endDeviceId: '', from: null, to: null, fieldPaths: [], limit: null }
+    expect(parsed('/v1/organizations/org/envelopes.csv')).toEqual(everything)
+  })
+
+  test.each([
+    '/',
+    '/metrics',
+    '/v1/organizations/org',
+    '/v1/organizations/a/b/envelopes.csv',
+    '//',
+    'http://[',
+    undefined,
+  ])('%s is another one', (path) => {
+    expect(csvUrl(path)).toBeNull()
+  })
+
+  test.each([
+    ['form=1', '"form" is not a parameter of this address; the parameters are end_device_id, from, to, field, limit'],
+    ['from=yesterday', 'from must be a time such as 2026-01-02T03:04:05Z, not "yesterday"'],
+    ['from=2026-01-02', 'from must be a time such as 2026-01-02T03:04:05Z, not "2026-01-02"'],
+    ['to=2026-02-31T00:00:00Z', 'to must be a time such as 2026-01-02T03:04:05Z, not "2026-02-31T00:00:00Z"'],
+    ['to=2026-01-02T00:00:00+01:00', '"2026-01-02T00:00:00 01:00" (in a URL a + is written %2B)'],
+    ['from=2026-01-02T00:00:00Z&from=2026-01-02T00:00:00Z', 'from is given 2 times; give it once'],
+    ['limit=0', 'limit must be a whole number from 1 to 1000000000, not "0"'],
+    ['limit=-1', 'limit must be'],
+    ['limit=1e3', 'limit must be'],
+    ['limit=99999999999', 'limit must be'],
+    ['limit=', 'limit must be'],
+    ['limit=1%0A2', 'limit must be a whole number from 1 to 1000000000, not "1\\n2"'],
+    [`${'x'.repeat(500)}=1`, `"${'x'.repeat(100)}…" is not a parameter`],
+  ])('?%s is refused in one line that names the parameter', (query, message) => {
+    const act = () => parsed(`/v1/organizations/org/envelopes.csv?${query}`)
+    expect(act).toThrow(message)
+    expect(act).toThrow(/^[^\n]+$/)
+  })
+
+  test('refuses an organization that is not percent-encoded', () => {
+    expect(() => parsed('/v1/organizations/%E0%A4%A/envelopes.csv')).toThrow(
+      'organization_id is not properly percent-encoded',
+    )
+  })
+})
 
 describe('a line of CSV', () => {
-  test('ends as RFC 4180 has it, and has nothing where there is no value', () => {
+  test('ends lines as RFC 4180 requires, and leaves cells without a value empty', () => {
     expect(csvLine(['a', 1.5, true, undefined, null, false, -0.25])).toBe('a,1.5,true,,,false,-0.25\r\n')
   })
 
@@ -18,7 +82,7 @@ describe('a line of CSV', () => {
     expect(csvLine([value, 'end'])).toBe(`${cell},end\r\n`)
   })
 
-  test('objects and lists are JSON', () => {
+  test('writes objects and lists as JSON', () => {
     expect(csvLine([{ x: 1, s: 'a"b' }, [1, 'two']])).toBe('"{""x"":1,""s"":""a\\""b""}","[1,""two""]"\r\n')
   })
 

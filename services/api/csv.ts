@@ -8,7 +8,7 @@ const KNOWN = ['end_device_id', 'from', 'to', 'field', 'limit']
 const BASE = 'http://localhost'
 const MAX_LIMIT = 1e9
 
-/** The URL of `…/envelopes.csv`, or null when this one means something else. */
+/** The URL of `…/envelopes.csv`, or null for any other path. */
 export function csvUrl(requestUrl: string | undefined): URL | null {
   const text = requestUrl ?? '/'
   if (!URL.canParse(text, BASE)) return null
@@ -16,12 +16,12 @@ export function csvUrl(requestUrl: string | undefined): URL | null {
   return PATH.test(url.pathname) ? url : null
 }
 
-/** What such a URL asks for. Throws `invalid_argument` that names the parameter. */
+/** The export that such a URL requests. Throws `invalid_argument` with the name of the parameter. */
 export function csvRequest(url: URL): TelemetryExportInput {
   const { searchParams } = url
   const unknown = [...searchParams.keys()].find((name) => !KNOWN.includes(name))
   if (unknown !== undefined) {
-    throw invalid(`${shown(unknown)} is no parameter of this address: there are ${KNOWN.join(', ')}`)
+    throw invalid(`${shown(unknown)} is not a parameter of this address; the parameters are ${KNOWN.join(', ')}`)
   }
   return {
     organizationId: organizationId(url.pathname),
@@ -44,7 +44,7 @@ function organizationId(path: string): string {
 
 function once(parameters: URLSearchParams, name: string): string | undefined {
   const values = parameters.getAll(name)
-  if (values.length > 1) throw invalid(`${name} is given ${values.length} times: once is enough`)
+  if (values.length > 1) throw invalid(`${name} is given ${values.length} times; give it once`)
   return values[0]
 }
 
@@ -70,20 +70,20 @@ function shown(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
 }
 
-/** A cell with one of these has to be quoted (RFC 4180). */
+/** Characters of cells that must be quoted (RFC 4180). */
 const SPECIAL = /[",\r\n]/
-/** A text that spreadsheet programs take for a formula, and run. */
+/** Text that spreadsheet programs evaluate as a formula. */
 const FORMULA = /^[=+\-@\t\r]/
 const NUMBER = /^[+-]?\d+(\.\d+)?$/
 
-/** One line of CSV with its end. */
+/** One line of CSV with its line end. */
 export function csvLine(values: readonly (JsonValue | undefined)[]): string {
   return `${values.map(csvCell).join(',')}\r\n`
 }
 
 /**
- * A value as a cell: nothing for null and undefined, JSON for objects and lists. A text that a spreadsheet program would run
- * as a formula gets an apostrophe in front; one that is a number does not.
+ * A value as a cell: empty for null and undefined, JSON for objects and lists. Text that a spreadsheet program would evaluate
+ * as a formula gets a leading apostrophe, unless it is a number.
  */
 function csvCell(value: JsonValue | undefined): string {
   if (value === undefined || value === null) return ''

@@ -4,18 +4,17 @@ import { z } from 'zod'
 import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { clickhouseEnvironment, commonEnvironment, integer, postgresEnvironment } from '../../src/runner/environment.ts'
 
-/** What the api reads from the environment. */
 export const apiEnvironment = z.object({
   ...commonEnvironment,
   ...postgresEnvironment,
   ...clickhouseEnvironment,
-  /** Only loopback as long as there is no authentication. */
+  /** Loopback only, because there is no authentication yet. */
   PONIX_GRPC_HOST: z.string().default('127.0.0.1'),
-  /** 0 takes any free port. */
+  /** 0: any free port. */
   PONIX_GRPC_PORT: integer(0, 65_535).prefault('50051'),
-  /** /healthz, /readyz, /metrics and CSV; 0 serves none. */
+  /** /healthz, /readyz, /metrics and CSV; 0: none. */
   PONIX_API_HTTP_PORT: integer(0, 65_535).prefault('0'),
-  /** Connections to PostgreSQL at most. */
+  /** Limit of connections to PostgreSQL. */
   PONIX_API_POSTGRES_CONNECTIONS: integer(1, 1000).prefault('10'),
 })
 
@@ -23,10 +22,7 @@ const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8)
 LOOPBACK.addAddress('::1', 'ipv6')
 
-/**
- * Throws a StartupError unless every address of the host is on loopback: there is no authentication yet, so nobody but this
- * machine may reach the api (A-7).
- */
+/** Throws a StartupError unless every address of the host is on loopback, because there is no authentication yet. */
 export async function assertLoopback(host: string): Promise<void> {
   const addresses = await resolve(host)
   const open = addresses.find(({ address, family }) => !LOOPBACK.check(address, family === 6 ? 'ipv6' : 'ipv4'))
@@ -34,7 +30,7 @@ export async function assertLoopback(host: string): Promise<void> {
   const shown = open.address === host ? host : `${host} (${open.address})`
   throw new StartupError(
     `PONIX_GRPC_HOST=${shown} can be reached by other machines, and the api has no authentication yet: ` +
-      'set it to 127.0.0.1, and put a proxy that authenticates in front',
+      'set it to 127.0.0.1 and use a proxy that authenticates',
   )
 }
 

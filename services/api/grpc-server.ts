@@ -3,25 +3,25 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/
 import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { assertLoopback } from './environment.ts'
 import type { Observer } from './observer.ts'
-import type { Route } from './unary.ts'
+import type { Route } from './route.ts'
 
 export interface GrpcServerOptions {
   readonly host: string
-  /** 0 takes any free port. */
+  /** 0: any free port. */
   readonly port: number
   readonly routes: readonly Route[]
   readonly streams: OpenStreams
   readonly observe: Observer
-  /** How long a shutdown lets calls finish. Default 10,000. */
+  /** Time that a shutdown gives to running calls. Default 10,000. */
   readonly drainMs?: number
 }
 
-/** The largest request: a gateway_config of 64 KiB in any encoding, and room for the rest. */
+/** Limit of a request: a gateway_config of 64 KiB in any encoding, and the other fields. */
 const MAX_REQUEST_BYTES = 256 * 1024
-/** A client that is gone without a word is noticed, and its streams end. */
+/** Ends the streams of clients that vanish without closing their connection. */
 const KEEPALIVE = { 'grpc.keepalive_time_ms': 60_000, 'grpc.keepalive_timeout_ms': 20_000 }
 
-// Errors reach us as values; grpc-js would write them to stderr as well.
+// Errors arrive as values; grpc-js would also write them to stderr.
 setLogVerbosity(logVerbosity.NONE)
 
 /** The gRPC server on plaintext HTTP/2. */
@@ -35,7 +35,7 @@ export class GrpcServer {
     for (const route of options.routes) route.register(this.#server, options.observe)
   }
 
-  /** Begins to serve and resolves with the address. Throws a StartupError: not loopback, port in use, no such address. */
+  /** Resolves with the bound address. Throws a StartupError: not loopback, port in use, no such address. */
   async listen(): Promise<string> {
     const { host, port } = this.#options
     await assertLoopback(host)
@@ -48,7 +48,7 @@ export class GrpcServer {
     })
   }
 
-  /** Serves until the signal aborts; then no new calls, the running ones have their time, and the rest is cut off (A-10). */
+  /** Serves until the signal aborts; then refuses new calls, drains the running ones and cancels the rest. */
   async run(signal: AbortSignal): Promise<void> {
     if (!signal.aborted) {
       await new Promise((resolve) => {
@@ -77,19 +77,19 @@ function cannotListen(address: string, error: Error): StartupError {
   return new StartupError(`cannot listen on ${address} for gRPC: ${reason}`, { cause: error })
 }
 
-/** The streams that would stay open for ever: a shutdown ends them, because it waits for everything that is open. */
+/** Streams without an end of their own; a shutdown ends them, because it waits for every open call. */
 export class OpenStreams {
   readonly #ends = new Set<() => void>()
   #ending = false
 
-  /** Call the returned function when the stream has ended by itself. */
+  /** Registers a stream. The returned function removes it after it has ended. */
   opened(end: () => void): () => void {
     this.#ends.add(end)
     if (this.#ending) end()
     return () => this.#ends.delete(end)
   }
 
-  /** Ends them all, and those that open from now on. */
+  /** Ends all streams, and those that open later. */
   endAll(): void {
     this.#ending = true
     for (const end of this.#ends) end()

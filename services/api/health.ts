@@ -11,9 +11,9 @@ import {
 import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { ReadinessCheck } from '../../src/runner/health.ts'
 import type { OpenStreams } from './grpc-server.ts'
-import { statusOf, asBuffer, identity, unary, type Route } from './unary.ts'
+import { statusOf, asBuffer, identity, unary, type Route } from './route.ts'
 
-/** grpc.health.v1.Health, for all that the monitors look after. */
+/** grpc.health.v1.Health for the services of the monitors. */
 export function healthRoutes(monitors: readonly HealthMonitor[], streams: OpenStreams): readonly Route[] {
   return [
     unary(Health.method.check, ({ service }) => {
@@ -77,50 +77,43 @@ function monitorOf(monitors: readonly HealthMonitor[], service: string): HealthM
   return monitors.find((monitor) => monitor.status(service) !== null)
 }
 
-export interface HealthMonitorOptions {
-  /** Full names of the services that need what is checked; '' is the server as a whole. */
-  readonly services: readonly string[]
-  readonly check: ReadinessCheck
-  /** Between two checks. Default 1000. */
-  readonly intervalMs?: number
-  /** For one check. Default 2000. */
-  readonly timeoutMs?: number
-}
+const CHECK_INTERVAL_MS = 1000
+const CHECK_TIMEOUT_MS = 2000
 
 type Listener = (status: ServingStatus) => void
 
-/** Knows, and tells at once, whether some services can serve: they can while what they need answers and no shutdown has begun. */
+/** The health of services that share one check: serving while it passes and no shutdown has begun. */
 export class HealthMonitor {
-  readonly #options: HealthMonitorOptions
   readonly #services: ReadonlySet<string>
+  readonly #check: ReadinessCheck
   readonly #listeners = new Set<Listener>()
   #status: ServingStatus = ServingStatus.SERVING
 
-  constructor(options: HealthMonitorOptions) {
-    this.#options = options
-    this.#services = new Set(options.services)
+  /** Services by full name; '' is the server as a whole. */
+  constructor(services: readonly string[], check: ReadinessCheck) {
+    this.#services = new Set(services)
+    this.#check = check
   }
 
-  /** Checks until the signal aborts; from then on nothing is serving. */
+  /** Checks until the signal aborts, which sets the status to NOT_SERVING. */
   async run(signal: AbortSignal): Promise<void> {
-    const { check, intervalMs = 1000, timeoutMs = 2000 } = this.#options
     while (!signal.aborted) {
-      const status = await check(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).then(
+      const status = await this.#check(AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)])).then(
         () => ServingStatus.SERVING,
         () => ServingStatus.NOT_SERVING,
       )
       this.#change(status)
-      await sleep(intervalMs, undefined, { signal }).catch(() => {})
+      await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => {})
     }
     this.#change(ServingStatus.NOT_SERVING)
   }
 
-  /** The state of a service; null for one that is not looked after here. */
+  /** The status of a service; null for a service that is not monitored here. */
   status(service: string): ServingStatus | null {
     return this.#services.has(service) ? this.#status : null
   }
 
-  /** Calls the listener at every change until the returned function is called. */
+  /** Calls the listener on every change until the returned function is called. */
   watch(listener: Listener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -50,7 +50,7 @@ async function failure(variables: Readonly<Record<string, string>>): Promise<{ c
   return { code, stderr: await stderr }
 }
 
-test('R-5 ready when it can serve, which takes no ClickHouse; A-10 SIGTERM ends it with exit code 0', async () => {
+test('R-5 is ready without ClickHouse; A-10 exits with code 0 on SIGTERM', async () => {
   const grpcPort = await freePort()
   const httpPort = await freePort()
   const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
@@ -73,16 +73,16 @@ test('R-5 ready when it can serve, which takes no ClickHouse; A-10 SIGTERM ends 
   expect(await stdout).toContain('"method":"ponix.organization.v1.OrganizationService/CreateOrganization","code":"OK"')
 })
 
-test('A-7 an address that others can reach: one line, exit code 1, before anything is waited for', async () => {
+test('A-7 refuses an address off loopback with one line and exit code 1, before waiting for any server', async () => {
   const { code, stderr } = await failure({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' })
   expect(code).toBe(1)
   expect(stderr).toBe(
     'ponix-api: PONIX_GRPC_HOST=0.0.0.0 can be reached by other machines, and the api has no authentication yet: ' +
-      'set it to 127.0.0.1, and put a proxy that authenticates in front\n',
+      'set it to 127.0.0.1 and use a proxy that authenticates\n',
   )
 })
 
-test('a gRPC port in use: one line, exit code 1', async () => {
+test('reports a gRPC port in use with one line and exit code 1', async () => {
   const port = await freePort()
   const other = createServer().listen(port, '127.0.0.1')
   await once(other, 'listening')
@@ -95,14 +95,14 @@ test('a gRPC port in use: one line, exit code 1', async () => {
   )
 })
 
-test('R-6 PostgreSQL does not answer: one line, exit code 1', async () => {
+test('R-6 reports that PostgreSQL does not answer with one line and exit code 1', async () => {
   const port = await freePort()
   const { code, stderr } = await failure({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ponix-api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
 })
 
-test('R-7 wrong variables: one line each, exit code 2', async () => {
+test('R-7 reports invalid variables with one line each and exit code 2', async () => {
   const { code, stderr } = await failure({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' })
   expect(code).toBe(2)
   expect(stderr).toBe(

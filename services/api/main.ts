@@ -12,7 +12,7 @@ await runProgram({
   description: 'Serves organizations, end devices, gateways and telemetry over gRPC, and telemetry as CSV.',
   environment: apiEnvironment,
   async run(environment) {
-    // Refused before anything is waited for.
+    // Before waiting for any server.
     await assertLoopback(environment.PONIX_GRPC_HOST)
     const logger = createLogger('api')
     const client = { name: 'ponix-api', logger }
@@ -29,7 +29,7 @@ await runProgram({
       logger,
       processes: { grpc: (signal) => server.run(signal), ...api.processes },
       closers: { postgres: () => database.close(), clickhouse: () => clickhouse.close() },
-      // The running calls have ten seconds; cutting off the rest needs a moment more.
+      // Drains calls for ten seconds; cancelling the rest takes a moment more.
       closerTimeoutMs: 12_000,
       readiness: { postgres: (signal) => database.ping(signal) },
       requests: api.csvExports.handle,

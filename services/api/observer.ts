@@ -2,23 +2,23 @@ import { status as Status } from '@grpc/grpc-js'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Logger } from '../../src/runner/logger.ts'
 import { LIMITS } from '../../src/domain/fields.ts'
-import { codeName } from './unary.ts'
+import { codeName } from './route.ts'
 
-/** What is told of a call that has ended: never anything of its payload (A-8). */
+/** A call that has ended, without its payload. */
 export interface CallRecord {
   /** `ponix.gateway.v1.GatewayService/GetGateway` */
   readonly method: string
   readonly code: Status
   readonly durationMs: number
-  /** Empty when the call has none, or ended before it was known. */
+  /** Empty when the call has none or ended before it was known. */
   readonly organizationId: string
-  /** What went wrong, for the log only. */
+  /** For the log only. */
   readonly error?: unknown
 }
 
 export type Observer = (record: CallRecord) => void
 
-/** Writes the request log and the metrics. Calls of gRPC's own services (health, reflection) are logged at debug level. */
+/** Writes the request log and the metrics. Calls of health and reflection are logged at debug level. */
 export function createObserver(logger: Logger, registry: Registry): Observer {
   const registers = [registry]
   const calls = new Counter({
@@ -34,7 +34,7 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   })
-  // Looking for secrets costs more than the rest of a line, and these lines have no place for one; those with an error do.
+  // Redaction costs more than the rest of a line, and lines without an error have no field for a secret.
   const requests = logger.child({}, { redact: [] })
   return (record) => {
     const { method, code, durationMs, error } = record
@@ -47,7 +47,7 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
   }
 }
 
-/** Shows what the pool of connections holds whenever metrics are read. */
+/** Reports the connection pool whenever the metrics are read. */
 export function observePool(usage: () => Readonly<Record<string, number>>, registry: Registry): void {
   const connections = new Gauge({
     name: 'ponix_api_postgres_pool',
@@ -63,6 +63,6 @@ export function observePool(usage: () => Readonly<Record<string, number>>, regis
 function fieldsOf({ method, code, durationMs, organizationId }: CallRecord): object {
   const duration = Math.round(durationMs * 100) / 100
   if (organizationId === '') return { method, code: codeName(code), duration_ms: duration }
-  // As the caller gave it, so perhaps of any length.
+  // As given by the caller, so of any length.
   return { method, code: codeName(code), duration_ms: duration, organization_id: organizationId.slice(0, LIMITS.id) }
 }

@@ -74,7 +74,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
     expect(answer?.originalRequest?.messageRequest).toEqual({ case: 'listServices', value: '' })
   })
 
-  test('finds a file by its name, with what it imports', async () => {
+  test('finds a file by its name, with its imports', async () => {
     const [answer] = await ask(version, { case: 'fileByFilename', value: 'ponix/gateway/v1/gateway.proto' })
     expect(filesOf(answer)).toEqual(['ponix/gateway/v1/gateway.proto', 'google/protobuf/timestamp.proto'])
   })
@@ -113,7 +113,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
     ])
   })
 
-  test('sends an import once per stream, but a file that is asked for every time', async () => {
+  test('sends an import once per stream, but a requested file every time', async () => {
     const answers = await ask(
       version,
       { case: 'fileContainingSymbol', value: 'ponix.gateway.v1.Gateway' },
@@ -127,7 +127,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
     ])
   })
 
-  test('extensions: none of a message we know, NOT_FOUND for the rest', async () => {
+  test('answers no extensions for a known message, and NOT_FOUND for other types', async () => {
     const [known, unknown, extension] = await ask(
       version,
       { case: 'allExtensionNumbersOfType', value: 'ponix.gateway.v1.Gateway' },
@@ -143,7 +143,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
     expect(extension?.messageResponse).toMatchObject(notFound)
   })
 
-  test('what is not there is an answer, and the stream goes on', async () => {
+  test('answers an unknown name with an error and keeps the stream open', async () => {
     const [file, symbol, last] = await ask(
       version,
       { case: 'fileByFilename', value: 'nope.proto' },
@@ -187,7 +187,7 @@ describe('W-3 an independent client that knows nothing but reflection', () => {
     expect(answer).toMatchObject({ endDevice: { deviceId, organizationId, name: 'Sensor Alpha' } })
   })
 
-  test('the second call of W-3', async () => {
+  test('serves the second call of W-3', async () => {
     const organizationId = await newOrganization()
     const answer = await bufCurl(
       'ponix.gateway.v1.GatewayService/CreateGateway',
@@ -197,7 +197,7 @@ describe('W-3 an independent client that knows nothing but reflection', () => {
     expect(JSON.parse(created.parse(answer).gateway.gatewayConfig)).toEqual({ host: 'mqtt.example.com' })
   })
 
-  test('the third call of W-3', async () => {
+  test('serves the third call of W-3', async () => {
     const organizationId = await newOrganization()
     const answer = await bufCurl(
       'ponix.gateway.v1.GatewayService/CreateGateway',
@@ -206,7 +206,7 @@ describe('W-3 an independent client that knows nothing but reflection', () => {
     expect(answer).toMatchObject({ gateway: { name: 'Test Gateway', gatewayType: 'EMQX', gatewayConfig: '{}' } })
   })
 
-  test('the health of a service', async () => {
+  test('serves the health of a service', async () => {
     const answer = await bufCurl('grpc.health.v1.Health/Check', '{"service": "ponix.gateway.v1.GatewayService"}')
     expect(answer).toEqual({ status: 'SERVING' })
   })

@@ -5,8 +5,11 @@ import {
   type DescFile,
   type DescService,
   type MessageInitShape,
+  type DescEnum,
+  type DescExtension,
   type DescMessage,
 } from '@bufbuild/protobuf'
+import { nestedTypes } from '@bufbuild/protobuf/reflect'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { status as Status, type ServerDuplexStream } from '@grpc/grpc-js'
 import {
@@ -18,12 +21,12 @@ import {
 import { ServerReflection as ServerReflectionAlpha } from '../../src/proto/gen/grpc/reflection/v1alpha/reflection_pb.ts'
 import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { OpenStreams } from './grpc-server.ts'
-import { statusOf, asBuffer, identity, type Route } from './unary.ts'
+import { statusOf, asBuffer, identity, type Route } from './route.ts'
 
 type Stream = ServerDuplexStream<Buffer, Buffer>
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>
 
-/** grpc.reflection.v1 and v1alpha, which differ in nothing but the package, for these services and for themselves. */
+/** grpc.reflection.v1 and v1alpha, which differ only in the package, for these services and for themselves. */
 export function reflectionRoutes(services: readonly DescService[], streams: OpenStreams): readonly Route[] {
   const index = new ReflectionIndex([...services, ServerReflection, ServerReflectionAlpha])
   return [ServerReflection, ServerReflectionAlpha].map((service) => reflectionRoute(service, index, streams))
@@ -58,12 +61,12 @@ function reflectionRoute(
   }
 }
 
-/** One answer after the other, and none while the client does not read. */
+/** Answers requests in order, with back-pressure. */
 async function converse(call: Stream, index: ReflectionIndex): Promise<void> {
   const gone = new AbortController()
   call.once('cancelled', () => gone.abort())
   const sent = new Set<DescFile>()
-  // By itself a loop over a stream destroys it at the end, and then no status could be sent.
+  // By default, leaving the loop destroys the stream, which could then send no status.
   for await (const bytes of call.iterator({ destroyOnReturn: false })) {
     const request = decodeMessage(ServerReflectionRequestSchema, bytes)
     const response = create(ServerReflectionResponseSchema, {
@@ -71,8 +74,8 @@ async function converse(call: Stream, index: ReflectionIndex): Promise<void> {
       originalRequest: request,
       messageResponse: answer(request.messageRequest, index, sent),
     })
-    const room = call.write(asBuffer(toBinary(ServerReflectionResponseSchema, response)))
-    if (!room) await once(call, 'drain', { signal: gone.signal })
+    const writable = call.write(asBuffer(toBinary(ServerReflectionResponseSchema, response)))
+    if (!writable) await once(call, 'drain', { signal: gone.signal })
   }
 }
 
@@ -105,7 +108,7 @@ function answer(
   }
 }
 
-/** The file, and what it imports unless this stream has had it already. */
+/** The file, and its imports that this stream has not sent yet. */
 function fileAnswer(file: DescFile | undefined, absent: string, index: ReflectionIndex, sent: Set<DescFile>): Answer {
   if (file === undefined) return refusal(Status.NOT_FOUND, absent)
   const files = index.withImports(file).filter((one) => one === file || !sent.has(one))
@@ -118,13 +121,13 @@ function refusal(errorCode: Status, errorMessage: string): Answer {
   return { case: 'errorResponse', value: { errorCode, errorMessage } }
 }
 
-/** What is declared where, in the files of some services and all that these import. */
+/** The files of some services with all their imports, by name, symbol and extension. */
 class ReflectionIndex {
   /** Full names, sorted. */
   readonly services: readonly string[]
   readonly #files = new Map<string, DescFile>()
   readonly #symbols = new Map<string, DescFile>()
-  /** Extended message → number → the file that declares the extension. */
+  /** Extended message → number → file that declares the extension. */
   readonly #extensions = new Map<string, Map<number, DescFile>>()
   readonly #encoded = new Map<string, Uint8Array>()
 
@@ -146,13 +149,13 @@ class ReflectionIndex {
     return this.#extensions.get(typeName)?.get(extensionNumber)
   }
 
-  /** The numbers of a message's extensions; undefined for a message that is not known. */
+  /** The extension numbers of a message; undefined for an unknown message. */
   extensionNumbers(typeName: string): readonly number[] | undefined {
     const numbers = this.#extensions.get(typeName)
     return numbers === undefined ? undefined : [...numbers.keys()]
   }
 
-  /** The file and then everything it imports, directly or not. */
+  /** The file, followed by its direct and indirect imports. */
   withImports(file: DescFile): readonly DescFile[] {
     const found = new Set<DescFile>([file])
     for (const one of found) for (const dependency of one.dependencies) found.add(dependency)
@@ -172,37 +175,11 @@ class ReflectionIndex {
     if (this.#files.has(file.proto.name)) return
     this.#files.set(file.proto.name, file)
     for (const dependency of file.dependencies) this.#addFile(dependency)
-    for (const service of file.services) {
-      this.#symbols.set(service.typeName, file)
-      for (const method of service.methods) this.#symbols.set(`${service.typeName}.${method.name}`, file)
+    for (const type of nestedTypes(file)) {
+      for (const symbol of symbolsOf(type)) this.#symbols.set(symbol, file)
+      if (type.kind === 'message') this.#extensionsOf(type.typeName)
+      if (type.kind === 'extension') this.#extensionsOf(type.extendee.typeName).set(type.number, file)
     }
-    for (const message of file.messages) this.#addMessage(message)
-    for (const enumeration of file.enums) this.#addEnum(enumeration.typeName, enumeration.values, file)
-    for (const extension of file.extensions) {
-      this.#symbols.set(extension.typeName, file)
-      this.#extensionsOf(extension.extendee.typeName).set(extension.number, file)
-    }
-  }
-
-  #addMessage(message: DescMessage): void {
-    const { file, typeName } = message
-    this.#symbols.set(typeName, file)
-    this.#extensionsOf(typeName)
-    for (const field of message.fields) this.#symbols.set(`${typeName}.${field.name}`, file)
-    for (const oneof of message.oneofs) this.#symbols.set(`${typeName}.${oneof.name}`, file)
-    for (const enumeration of message.nestedEnums) this.#addEnum(enumeration.typeName, enumeration.values, file)
-    for (const extension of message.nestedExtensions) {
-      this.#symbols.set(extension.typeName, file)
-      this.#extensionsOf(extension.extendee.typeName).set(extension.number, file)
-    }
-    for (const nested of message.nestedMessages) this.#addMessage(nested)
-  }
-
-  /** The values of an enum are declared beside it, not in it. */
-  #addEnum(typeName: string, values: readonly { readonly name: string }[], file: DescFile): void {
-    this.#symbols.set(typeName, file)
-    const scope = typeName.slice(0, typeName.lastIndexOf('.') + 1)
-    for (const value of values) this.#symbols.set(`${scope}${value.name}`, file)
   }
 
   #extensionsOf(typeName: string): Map<number, DescFile> {
@@ -211,5 +188,24 @@ class ReflectionIndex {
     const numbers = new Map<number, DescFile>()
     this.#extensions.set(typeName, numbers)
     return numbers
+  }
+}
+
+/** The full names that a type declares: its own and those of its members. */
+function symbolsOf(type: DescMessage | DescEnum | DescExtension | DescService): readonly string[] {
+  const { typeName } = type
+  const membersIn = (scope: string, members: readonly { readonly name: string }[]): string[] =>
+    members.map(({ name }) => scope + name)
+  switch (type.kind) {
+    case 'service':
+      return [typeName, ...membersIn(`${typeName}.`, type.methods)]
+    case 'message':
+      return [typeName, ...membersIn(`${typeName}.`, [...type.fields, ...type.oneofs])]
+    case 'enum':
+      // Enum values are declared beside their enum, not in it.
+      return [typeName, ...membersIn(typeName.slice(0, typeName.lastIndexOf('.') + 1), type.values)]
+    case 'extension':
+    default:
+      return [typeName]
   }
 }

@@ -22,7 +22,7 @@ import {
 } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { optionalInstant } from '../../src/proto/timestamp.ts'
-import { type CallContext, unary, type Route } from './unary.ts'
+import { type CallContext, unary, type Route } from './route.ts'
 
 /** ponix.organization.v1.OrganizationService. */
 export function organizationRoutes(organizations: OrganizationService): readonly Route[] {

@@ -45,7 +45,7 @@ function watch(api: TestApi, service: string): { readonly seen: (ServingStatus |
 }
 
 describe('A-2 grpc.health.v1', () => {
-  test('Check answers for the server, for each service, and NOT_FOUND for others', async () => {
+  test('Check answers for the server and each service, and NOT_FOUND for others', async () => {
     await using api = await TestApi.start(schema.options)
     for (const service of ['', OrganizationService.typeName, GatewayService.typeName]) {
       expect((await api.client.call(Health.method.check, { service })).status).toBe(ServingStatus.SERVING)
@@ -54,7 +54,7 @@ describe('A-2 grpc.health.v1', () => {
     expect(await unknown).toEqual({ code: Status.NOT_FOUND, details: 'Service not found: nope' })
   })
 
-  test('Watch says the state now and keeps an unknown service open', async () => {
+  test('Watch sends the current status, and stays open for an unknown service', async () => {
     await using api = await TestApi.start(schema.options)
     const known = watch(api, GatewayService.typeName)
     const unknown = watch(api, 'nope')
@@ -66,7 +66,7 @@ describe('A-2 grpc.health.v1', () => {
   })
 })
 
-test('A-9 PostgreSQL killed: UNAVAILABLE at once, health says so; started again: all is back by itself', async () => {
+test('A-9 is UNAVAILABLE immediately, in its health too, while PostgreSQL is down, and recovers by itself', async () => {
   await using server = await startPostgres()
   const own = await TestSchema.create(server)
   await using api = await TestApi.start(own.options)
@@ -91,7 +91,7 @@ test('A-9 PostgreSQL killed: UNAVAILABLE at once, health says so; started again:
 })
 
 describe('A-10 shutdown', () => {
-  test('finishes what runs, refuses what is new, and ends the streams that would stay open', async () => {
+  test('finishes running calls, refuses new ones, and ends open streams', async () => {
     await using api = await TestApi.start(schema.options)
     const { organization } = await api.client.call(createOrganization, { name: 'Acme' })
     const organizationId = organization?.id ?? ''
@@ -113,7 +113,7 @@ describe('A-10 shutdown', () => {
     expect(health.seen).toContain(ServingStatus.NOT_SERVING)
   })
 
-  test('a call that does not end in its time is cut off, and its statement with it', async () => {
+  test('cancels a call that exceeds the drain time, and its statement', async () => {
     await using api = await TestApi.start(schema.options, { drainMs: 200 })
     const { organization } = await api.client.call(createOrganization, { name: 'Acme' })
     const organizationId = organization?.id ?? ''
@@ -128,8 +128,8 @@ describe('A-10 shutdown', () => {
   })
 })
 
-describe('where the server listens', () => {
-  test('a port in use is one line that says what to do', async () => {
+describe('the address of the server', () => {
+  test('reports a port in use with the remedy', async () => {
     await using api = await TestApi.start(schema.options)
     const port = Number(api.address.split(':').at(-1))
     await expect(api.api.serve('127.0.0.1', port).listen()).rejects.toThrow(
@@ -137,14 +137,14 @@ describe('where the server listens', () => {
     )
   })
 
-  test.each(['0.0.0.0', '::', '192.0.2.1'])('A-7 %s is refused as long as there is no authentication', async (host) => {
+  test.each(['0.0.0.0', '::', '192.0.2.1'])('A-7 refuses %s, because there is no authentication', async (host) => {
     await using api = await TestApi.start(schema.options)
     await expect(api.api.serve(host, 0).listen()).rejects.toThrow(
       `PONIX_GRPC_HOST=${host} can be reached by other machines, and the api has no authentication yet`,
     )
   })
 
-  test.each(['localhost', '::1', '127.0.0.2'])('A-7 %s is loopback', async (host) => {
+  test.each(['localhost', '::1', '127.0.0.2'])('A-7 accepts %s as loopback', async (host) => {
     await using api = await TestApi.start(schema.options)
     const server = api.api.serve(host, await freePort())
     const stop = new AbortController()

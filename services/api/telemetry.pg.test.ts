@@ -28,7 +28,7 @@ function query(request: MessageInitShape<typeof QueryEnvelopesRequestSchema> = {
 }
 
 describe('GetLatest', () => {
-  test('answers the newest envelope of the device, with the fields that are asked for', async () => {
+  test('answers the newest envelope of the device with the requested fields', async () => {
     await telemetry.write(deviceId, [{ temperature_0: 1 }, { temperature_0: 25.5, accelerometer_1: { x: 1, y: 2 } }])
     const latest = { organizationId, endDeviceId: deviceId }
     const { envelope } = await telemetry.api.client.call(getLatest, latest)
@@ -43,12 +43,12 @@ describe('GetLatest', () => {
     expect(some.envelope?.data).toEqual({ accelerometer_1: { y: 2 } })
   })
 
-  test('answers no envelope while the device has none', async () => {
+  test('answers no envelope for a device without envelopes', async () => {
     const { envelope } = await telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId })
     expect(envelope).toBeUndefined()
   })
 
-  test('A-4, A-7 an unknown organization, an unknown device and the device of another one are NOT_FOUND', async () => {
+  test('A-4, A-7 an unknown organization, an unknown device and a device of another organization are NOT_FOUND', async () => {
     await telemetry.write(deviceId, [{ secret: 1 }])
     const other = await telemetry.createOrganization()
     const ask = (organization: string, device: string) =>
@@ -61,7 +61,7 @@ describe('GetLatest', () => {
 })
 
 describe('QueryEnvelopes', () => {
-  test('A-5 pages that hold every envelope once, newest first, while more are written', async () => {
+  test('A-5 lists every envelope once in pages, newest first, while more are written', async () => {
     const second = await telemetry.createDevice()
     await telemetry.write(
       deviceId,
@@ -87,14 +87,14 @@ describe('QueryEnvelopes', () => {
     )
   })
 
-  test('a last page that is full has no token', async () => {
+  test('sends no token with a full last page', async () => {
     await telemetry.write(deviceId, [{ n: 0 }, { n: 1 }])
     const page = await query({ pageSize: 2 })
     expect(page.envelopes).toHaveLength(2)
     expect(page.nextPageToken).toBe('')
   })
 
-  test('times and device are limits', async () => {
+  test('filters by times and device', async () => {
     await telemetry.write(deviceId, [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3 }])
     await telemetry.write(await telemetry.createDevice(), [{ n: 'other' }, { n: 'other' }])
     const from = timestampFromInstant(START + 1_000_000n)
@@ -126,14 +126,14 @@ describe('QueryEnvelopes', () => {
     expect(sizes).toEqual(expected)
   })
 
-  test('a key of hundreds of dots, hundreds of levels to the store, does not take its page with it', async () => {
+  test('lists an envelope with a key of hundreds of dots, which are levels in the store', async () => {
     await telemetry.write(deviceId, [{ n: 0 }, { [Array.from({ length: 300 }, () => 'a').join('.')]: 1 }, { n: 2 }])
     const { envelopes } = await query()
     expect(envelopes.map(({ data }) => Object.keys(data ?? {}))).toEqual([['n'], ['a'], ['n']])
     expect(JSON.stringify(envelopes[1]?.data)).toMatch(/^(\{"a":){32}"\{.*\}"\}{32}$/)
   })
 
-  test('A-4, A-7 the list of an unknown or deleted organization, and of the device of another one, is empty', async () => {
+  test('A-4, A-7 lists nothing for an unknown or deleted organization or a device of another one', async () => {
     await telemetry.write(deviceId, [{ n: 1 }])
     const other = await telemetry.createOrganization()
     for (const request of [{ organizationId: 'nobody' }, { organizationId: other, endDeviceId: deviceId }]) {
@@ -145,7 +145,7 @@ describe('QueryEnvelopes', () => {
     expect((await query({ organizationId: deleted })).envelopes).toEqual([])
   })
 
-  test('A-4 what is wrong is named, with what was expected', async () => {
+  test('A-4 names the invalid field and the expected value', async () => {
     const wrong: [MessageInitShape<typeof QueryEnvelopesRequestSchema>, string][] = [
       [{ organizationId: ' ' }, 'organization_id is required and must not be blank'],
       [{ endDeviceId: 'x'.repeat(129) }, 'end_device_id is too long: 129 characters, at most 128'],
@@ -162,7 +162,7 @@ describe('QueryEnvelopes', () => {
     }
   })
 
-  test('A-5 a token of another query is refused', async () => {
+  test('A-5 refuses a token of another query', async () => {
     await telemetry.write(deviceId, [{ n: 1 }, { n: 2 }])
     const { nextPageToken: pageToken } = await query({ pageSize: 1 })
     const { code, details } = await refusal(query({ endDeviceId: deviceId, pageToken }))
@@ -170,7 +170,7 @@ describe('QueryEnvelopes', () => {
     expect(details).toMatch(/^page_token belongs to another query/)
   })
 
-  test('A-8 the request log has the organization and nothing of what was read', async () => {
+  test('A-8 logs the organization and none of the data', async () => {
     await telemetry.write(deviceId, [{ secret: 'do not log' }])
     await query()
     const method = 'ponix.analytics.v1.TelemetryService/QueryEnvelopes'
@@ -181,7 +181,7 @@ describe('QueryEnvelopes', () => {
     expect(JSON.stringify(telemetry.api.log)).not.toContain('do not log')
   })
 
-  test('A-4 a caller that cancels ends the query in ClickHouse', async () => {
+  test('A-4 ends the query in ClickHouse when the caller cancels', async () => {
     await telemetry.makeEndless()
     const { path, requestSerialize, responseDeserialize } = grpcMethod(queryEnvelopes)
     const message = create(queryEnvelopes.input, { organizationId, endDeviceId: deviceId })

@@ -19,13 +19,13 @@ const { createGateway } = GatewayService.method
 interface ApiRig {
   readonly schema: TestSchema
   readonly api: TestApi
-  /** Each makes a thing by the api, and resolves to its id. */
+  /** Each creates an entity through the api and resolves to its id. */
   readonly newOrganization: (name?: string) => Promise<string>
   readonly newDevice: (organizationId: string) => Promise<string>
   readonly newGateway: (organizationId: string, gatewayConfig?: string) => Promise<string>
 }
 
-/** For a file of tests: one api on one PostgreSQL schema for all of it. Both are there from its `beforeAll` on. */
+/** One api on one PostgreSQL schema for a test file, available from its `beforeAll` on. */
 export function apiForAll(): ApiRig {
   let schema: TestSchema
   let api: TestApi
@@ -59,11 +59,9 @@ export function apiForAll(): ApiRig {
   }
 }
 
-// What the tests of the api stand on: the whole api in this process, on a real database, reached through a real socket.
-
 export interface TestApiOptions {
   readonly drainMs?: number
-  /** Default: one that is away. */
+  /** Default: an address where nothing listens. */
   readonly clickhouse?: ClickHouseOptions
 }
 
@@ -78,6 +76,7 @@ const NO_CLICKHOUSE = {
 
 export type LogLine = Readonly<Record<string, unknown>>
 
+/** The whole api in this process on a real database, reached through a real socket. */
 export class TestApi implements AsyncDisposable {
   readonly address: string
   readonly client: GrpcClient
@@ -132,7 +131,7 @@ export class TestApi implements AsyncDisposable {
     })
   }
 
-  /** As SIGTERM does; resolves when everything has ended. */
+  /** Stops the api as SIGTERM does; resolves when everything has ended. */
   async stop(): Promise<void> {
     await this.#stop()
   }
@@ -145,7 +144,7 @@ export class TestApi implements AsyncDisposable {
   }
 }
 
-/** The status of a call that must fail. */
+/** The status of a call that is expected to fail. */
 export async function refusal(call: Promise<unknown>): Promise<{ readonly code: Status; readonly details: string }> {
   const error: unknown = await call.then(
     () => undefined,

@@ -13,7 +13,7 @@ import { startClickHouse } from './servers.ts'
 
 type RunningClickHouse = Awaited<ReturnType<typeof startClickHouse>>
 
-/** For a file of tests: one ClickHouse and one PostgreSQL schema for all of it, and all else anew for each test. */
+/** One ClickHouse and one PostgreSQL schema for a test file, and a new api for each test. */
 export function telemetryForEach(): { readonly telemetry: TestTelemetry; readonly clickhouse: RunningClickHouse } {
   let clickhouse: RunningClickHouse
   let schema: TestSchema
@@ -40,10 +40,10 @@ export function telemetryForEach(): { readonly telemetry: TestTelemetry; readonl
   }
 }
 
-/** When the first envelope of a test occurred. */
+/** Time of the first envelope of a test, in microseconds. */
 export const START = BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n
 
-/** The whole api with both of its stores and an HTTP server, an organization, and a device of it. */
+/** The whole api with both stores, an HTTP server, an organization and a device. */
 export class TestTelemetry implements AsyncDisposable {
   readonly api: TestApi
   readonly organizationId: string
@@ -85,7 +85,7 @@ export class TestTelemetry implements AsyncDisposable {
     return createDevice(this.api, this.organizationId)
   }
 
-  /** One envelope a second, the first at START. */
+  /** Writes one envelope per second, the first at START. */
   async write(device: string, data: readonly JsonObject[], organizationId = this.organizationId): Promise<void> {
     const rows = data.map((one, n) => {
       const occurredAt = START + BigInt(n) * 1_000_000n
@@ -95,7 +95,7 @@ export class TestTelemetry implements AsyncDisposable {
     await createEnvelopeWriter(this.#database.clickhouse).write(rows, new AbortController().signal)
   }
 
-  /** So many envelopes of the device, each of 300 bytes: more than all buffers between ClickHouse and a client hold. */
+  /** Inserts envelopes of 300 bytes for the device: enough of them exceed all buffers between ClickHouse and a client. */
   async fill(rows: number): Promise<void> {
     await this.#database.clickhouse.client.command({
       query: `INSERT INTO processed_envelope_rows (organization_id, end_device_id, occurred_at, data, identity)
@@ -106,7 +106,7 @@ export class TestTelemetry implements AsyncDisposable {
     })
   }
 
-  /** Puts something in the place of the table that no query comes to the end of. */
+  /** Replaces the table by a view that no query finishes. */
   async makeEndless(): Promise<void> {
     await this.#database.clickhouse.client.command({ query: 'DROP TABLE processed_envelope_rows' })
     await this.#database.clickhouse.client.command({
@@ -116,7 +116,7 @@ export class TestTelemetry implements AsyncDisposable {
     })
   }
 
-  /** The queries of telemetry that ClickHouse works on now. */
+  /** The running telemetry queries of ClickHouse. */
   runningQueries(): Promise<unknown[]> {
     return this.#database.rows(
       `SELECT query FROM system.processes
@@ -133,7 +133,7 @@ export class TestTelemetry implements AsyncDisposable {
     return fetch(`${this.#base}/v1/organizations/${path}`)
   }
 
-  /** The device's CSV, its head there and its body not read yet. */
+  /** The CSV response of the device, with an unread body. */
   async openCsv(parameters = ''): Promise<IncomingMessage> {
     const url = `${this.#base}/v1/organizations/${this.organizationId}/envelopes.csv?end_device_id=${this.deviceId}`
     const [response]: IncomingMessage[] = await once(get(`${url}${parameters}`), 'response')

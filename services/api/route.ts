@@ -19,13 +19,13 @@ export interface Route {
   register(server: Server, observer: Observer): void
 }
 
-/** Answers a request, or throws: a DomainError for what the caller can know. */
+/** Answers a request. A thrown DomainError is shown to the caller, any other error is not. */
 export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
   call: CallContext,
 ) => Promise<MessageInitShape<O>>
 
-/** A method that a handler answers. What surrounds it is the same for all: codec, status, request log, metrics. */
+/** A unary method with codec, status, request log and metrics around its handler. */
 export function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handle: UnaryHandler<I, O>,
@@ -64,25 +64,25 @@ export function unary<I extends DescMessage, O extends DescMessage>(
   }
 }
 
-/** Messages pass grpc-js as bytes, so that one that cannot be decoded gets our status. */
+/** Passes messages through grpc-js as bytes, so that a decoding error gets a status of ours. */
 export function identity(bytes: Buffer): Buffer {
   return bytes
 }
 
-/** The same bytes, not a copy. */
+/** The same bytes without a copy. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** What a handler knows of its call besides the request; fit to be passed on as the domain's CallOptions. */
+/** The call of a handler, to be passed to the domain as its CallOptions. */
 export interface CallContext extends CallOptions {
-  /** Aborts when the caller cancels, when its deadline passes, and when a shutdown runs out of time. */
+  /** Aborts when the caller cancels, at its deadline, and when a shutdown cancels the call. */
   readonly signal: AbortSignal
-  /** Set by the handler, for the request log. */
+  /** For the request log; set by the handler. */
   organizationId: string
 }
 
-/** One call in progress. The signal is made only for the handlers that ask for it. */
+/** A running call. Creates its signal only on demand. */
 class UnaryCall implements CallContext {
   organizationId = ''
   readonly #call: Pick<ServerUnaryCall<unknown, unknown>, 'once' | 'cancelled' | 'getDeadline'>
@@ -98,7 +98,7 @@ class UnaryCall implements CallContext {
     if (this.#controller === undefined) {
       const controller = new AbortController()
       this.#controller = controller
-      // grpc-js says `cancelled` at the end of every call.
+      // grpc-js emits `cancelled` at the end of every call.
       this.#call.once('cancelled', () => {
         if (!this.#done) controller.abort()
       })
@@ -107,12 +107,12 @@ class UnaryCall implements CallContext {
     return this.#controller.signal
   }
 
-  /** How the call ended before it was finished, or null. */
+  /** The status of a call that was cancelled before `finish`, or null. */
   get abandoned(): Status | null {
     return this.#abandoned
   }
 
-  /** To be called before the answer is sent: after that, grpc-js calls every call cancelled. */
+  /** Must be called before the answer is sent: afterwards grpc-js marks every call as cancelled. */
   finish(): void {
     this.#done = true
     if (!this.#call.cancelled) return
@@ -121,7 +121,7 @@ class UnaryCall implements CallContext {
   }
 }
 
-/** How a call ended, as gRPC says it. */
+/** A status of gRPC. */
 export interface CallStatus {
   readonly code: Status
   readonly details: string
@@ -135,14 +135,14 @@ const CODES = {
   unavailable: Status.UNAVAILABLE,
 } as const satisfies Record<DomainErrorCode, Status>
 
-/** What a caller is told of an error: the domain's own words, or nothing of what nobody foresaw (A-4). */
+/** The status for a caller: the message of a domain error, and no details of an unexpected one. */
 export function statusOf(error: unknown): CallStatus {
   if (error instanceof DomainError) return { code: CODES[error.code], details: error.message }
   if (error instanceof MappingError) return { code: Status.INVALID_ARGUMENT, details: error.message }
   return { code: Status.INTERNAL, details: 'Internal error' }
 }
 
-/** The code's name as it is written in logs and metrics: `NOT_FOUND`. */
+/** The code's name in logs and metrics: `NOT_FOUND`. */
 export function codeName(code: Status): string {
   return Status[code]
 }
