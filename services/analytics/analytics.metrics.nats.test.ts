@@ -5,24 +5,24 @@ import { LastSeen } from './last-seen.ts'
 
 const stage = analyticsForEach()
 
-/** The value of a metric, or of a part of one (`_sum`, `_count`), with these labels; undefined if there is none. */
+/** The value of a metric (or its `_sum` or `_count`) with these labels; undefined if missing. */
 async function metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
   const values = (await register.getMetricsAsJSON()).flatMap((found) =>
     found.values.map((value) => ({ metricName: found.name, ...value })),
   )
-  const isMeant = (given: Readonly<Record<string, unknown>>): boolean =>
+  const hasLabels = (given: Readonly<Record<string, unknown>>): boolean =>
     Object.entries(labels).every(([key, text]) => given[key] === text)
-  return values.find((value) => value.metricName === name && isMeant(value.labels))?.value
+  return values.find((value) => value.metricName === name && hasLabels(value.labels))?.value
 }
 
 describe('P-11: metrics', () => {
-  it('tell what came in, what went out, what failed and why, the batches, the delays and the lag', async () => {
+  it('count inputs, outputs and failures by cause, and measure batches, delays and lag', async () => {
     register.resetMetrics()
     stage.device('device')
     stage.device('none', '')
     stage.device('wrong', '{"a": nothing}')
     const { script, writer } = scriptedWriter()
-    script.refuse = (row) => (row.envelope.occurredAt === 1n ? 'a column says no' : undefined)
+    script.reject = (row) => (row.envelope.occurredAt === 1n ? 'invalid column' : undefined)
     await stage.startAnalytics(writer)
     const receivedAt = BigInt(Date.now()) * 1000n
     await stage.publish(...Array.from({ length: 5 }, () => ({ receivedAt })), { receivedAt: 1n })
@@ -34,8 +34,8 @@ describe('P-11: metrics', () => {
     )
     await expect.poll(() => script.rows.length, WAIT).toBe(5)
     await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(5)
-    await expect.poll(() => stage.allAnswered('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
-    await expect.poll(() => stage.allAnswered('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
+    await expect.poll(() => stage.allAcknowledged('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
+    await expect.poll(() => stage.allAcknowledged('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
     const dead = { outcome: 'dead_letter' }
     const durables = { raw: { durable: 'analytics-raw' }, processed: { durable: 'analytics-processed' } }
     const table: readonly (readonly [number, string, Readonly<Record<string, string>>?])[] = [
@@ -62,7 +62,7 @@ describe('P-11: metrics', () => {
     expect(await metric('ponix_nats_batch_seconds_count', durables.raw)).toBeGreaterThan(0)
   })
 
-  it('show the lag while ClickHouse is away, and that an insert is tried again', async () => {
+  it('show lag and insert retries while ClickHouse is unavailable', async () => {
     register.resetMetrics()
     stage.device('device')
     const { script, writer } = scriptedWriter()
@@ -80,15 +80,15 @@ describe('P-11: metrics', () => {
   })
 })
 
-describe('P-11: when each device was last heard', () => {
-  it('is told by the envelope that is newest, not by the one that came last, and never lies in the future', () => {
-    const lastSeen = new LastSeen()
-    const note = (endDeviceId: string, occurredAt: bigint): void =>
-      lastSeen.note({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })
-    note('a', 2_000_000n)
-    note('b', 3_000_000n)
-    note('a', 1_000_000n)
-    note('ahead', 4_000_000_000_000n)
+describe('P-11: last-seen times', () => {
+  it('are those of the newest envelope, not of the last one received, and never in the future', () => {
+    const lastSeen = new LastSeen({ record: () => {} })
+    const record = (endDeviceId: string, occurredAt: bigint): void =>
+      lastSeen.record({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })
+    record('a', 2_000_000n)
+    record('b', 3_000_000n)
+    record('a', 1_000_000n)
+    record('ahead', 4_000_000_000_000n)
     const organization_id = 'organization'
     expect(lastSeen.list()).toEqual([
       { end_device_id: 'ahead', organization_id, last_seen: '1970-01-01T00:00:09.000000Z' },

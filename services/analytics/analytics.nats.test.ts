@@ -13,12 +13,12 @@ import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 const stage = analyticsForEach()
 
 function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('nothing there')
+  if (value === undefined) throw new Error('missing')
   return value
 }
 
 describe('P-1: raw envelopes become rows', () => {
-  it('turns 100 envelopes into exactly 100 rows, and acknowledges all', async () => {
+  it('converts 100 envelopes to exactly 100 rows and acknowledges all', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     const { analytics } = await stage.startAnalytics(writer)
@@ -27,8 +27,8 @@ describe('P-1: raw envelopes become rows', () => {
     expect(script.rows.map((row) => row.envelope.data)).toEqual(Array.from({ length: 100 }, () => DECODED))
     expect(new Set(script.rows.map((row) => row.envelope.occurredAt)).size).toBe(100)
     expect(new Set(script.rows.map((row) => row.envelopeId)).size).toBe(100)
-    await expect.poll(() => stage.allAnswered('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
-    await expect.poll(() => stage.allAnswered('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
+    await expect.poll(() => stage.allAcknowledged('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
+    await expect.poll(() => stage.allAcknowledged('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
     expect(script.rows).toHaveLength(100)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
     expect(analytics.lastSeen.list()).toEqual([
@@ -36,7 +36,7 @@ describe('P-1: raw envelopes become rows', () => {
     ])
   })
 
-  it('publishes to the subject of the device', async () => {
+  it('publishes on the subject of the device', async () => {
     stage.device('device')
     await stage.startAnalytics(scriptedWriter().writer)
     await stage.publish({})
@@ -45,7 +45,7 @@ describe('P-1: raw envelopes become rows', () => {
     expect(message?.subject).toBe('processed_envelopes.device')
   })
 
-  it('leaves one message of an envelope that is delivered twice, or replayed after all', async () => {
+  it('stores one message for an envelope that is redelivered or replayed', async () => {
     const processor = new RawEnvelopeProcessor({
       lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
       evaluate: async () => ({ ok: true, data: DECODED, size: 50 }),
@@ -56,7 +56,7 @@ describe('P-1: raw envelopes become rows', () => {
       processor,
       producer: stage.producer,
       rawStream: 'raw_envelopes',
-      lastSeen: new LastSeen(),
+      lastSeen: new LastSeen({ record: () => {} }),
     })
     const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): Delivery => ({
       subject: 'raw_envelopes.any',
@@ -82,7 +82,7 @@ describe('P-1: raw envelopes become rows', () => {
   })
 })
 
-describe('P-6: the expression in force', () => {
+describe('P-6: the expression of a device', () => {
   it('changes without a restart', async () => {
     stage.device('device', '{"version": 1}')
     const { script, writer } = scriptedWriter()
@@ -99,12 +99,12 @@ describe('P-6: the expression in force', () => {
 })
 
 describe('P-1, P-6: a device that moves to another organization', () => {
-  it('has its rows there from then on, and none of what is still sent for the old one', async () => {
+  it('has rows there from then on; envelopes of the old organization become dead letters', async () => {
     stage.device('device')
     stage.captureChanges()
     const { script, writer } = scriptedWriter()
     const { log } = await stage.startAnalytics(writer)
-    await log.line('changed devices are heard of at once')
+    await log.line('CDC events available')
     await stage.publish({})
     await expect.poll(() => script.rows.length, WAIT).toBe(1)
     const moved = { ...present(stage.devices.get('device')), organizationId: 'other' }
@@ -121,8 +121,8 @@ describe('P-1, P-6: a device that moves to another organization', () => {
   })
 })
 
-describe('P-1, P-11: a clock that jumps', () => {
-  it('changes nothing of when an envelope was received, and no device was heard in the future', async () => {
+describe('P-1, P-11: a gateway clock that is wrong', () => {
+  it('is kept in occurred_at, but last-seen times are never in the future', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     const { analytics } = await stage.startAnalytics(writer)

@@ -4,7 +4,7 @@ import { now } from '../../src/domain/instant.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
-import { createProducer, type Producer } from '../../src/nats/producer.ts'
+import { createProducer } from '../../src/nats/producer.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
@@ -14,7 +14,7 @@ import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
-import { LastSeenRecorder, LastSeen } from './last-seen.ts'
+import { LastSeen, LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -26,32 +26,28 @@ export interface AnalyticsParts {
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter
-  /** The program of the evaluation workers. */
+  /** The program of an evaluation worker. */
   readonly workerUrl: URL
   readonly logger: Logger
 }
 
-/** Both consumers of the service, what they share, and what keeps it right. */
 export interface Analytics {
   readonly pool: EvaluationPool
   readonly lastSeen: LastSeen
   readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess; readonly changes: AppProcess }
-  /** Rejects while no evaluation worker lives. */
+  /** Rejects while no evaluation worker is alive. */
   readonly ready: ReadinessCheck
   readonly close: Closer
 }
 
-/**
- * Attempts that ended in something that is not the envelope's fault, such as a stop in the middle, before it is given up. An
- * envelope's own patience is a smaller number and lies with its processor.
- */
+/** Applies to attempts that failed for reasons unrelated to the envelope, such as a stop; the processor has a smaller limit. */
 const MAX_DELIVER = 50
-/** Room for the envelopes of unknown devices, which wait for their next try; a full one would hold up everybody. */
+/** Large enough for the envelopes of unknown devices that wait for a retry; at the limit all delivery would stop. */
 const RAW_MAX_ACK_PENDING = 20_000
 
 /** Starts the evaluation workers and sets up the two consumers. */
 export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics> {
-  const { environment, lastSeenStore, logger, nats, workerUrl } = parts
+  const { environment, lastSeenStore, logger, nats, workerUrl, writer } = parts
   const pool = new EvaluationPool({
     workerUrl,
     workers: environment.PONIX_ANALYTICS_WORKERS,
@@ -64,73 +60,51 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
   await pool.start()
   const producer = createProducer(nats)
   const recorder = new LastSeenRecorder({ store: lastSeenStore, logger })
-  const lastSeen = new LastSeen((id, at) => recorder.note(id, at))
+  const lastSeen = new LastSeen(recorder)
   const changes = new DeviceChanges(parts)
-  const directory = new DeviceDirectory({ ...parts, changesAreKnown: () => changes.known })
+  const directory = new DeviceDirectory({ ...parts, cdcAvailable: () => changes.available })
+  const processor = new RawEnvelopeProcessor({
+    lookUp: (deviceId, signal) => directory.lookUp(deviceId, signal),
+    evaluate: (task) => pool.evaluate(task),
+    now,
+    onDeviceWithoutExpression: (id) =>
+      logger.warn({ end_device_id: id }, 'the device has no payload conversion; its messages become dead letters'),
+  })
+  const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
+  const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER }
+  const rawConsumer = {
+    ...common,
+    stream: rawStream,
+    durable: 'analytics-raw',
+    filterSubject: 'raw_envelopes.>',
+    batchSize: environment.PONIX_NATS_BATCH_SIZE,
+    batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
+    maxAckPending: RAW_MAX_ACK_PENDING,
+    handle: createRawHandler({ processor, producer, rawStream, lastSeen }),
+  }
+  const processedConsumer = {
+    ...common,
+    stream: processedStream,
+    durable: 'analytics-processed',
+    filterSubject: 'processed_envelopes.>',
+    batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
+    batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,
+    handle: createProcessedHandler({ writer, processedStream, logger }),
+  }
   return {
     pool,
     lastSeen,
     processes: {
-      raw: rawProcess(parts, { pool, producer, lastSeen, directory }),
-      processed: processedProcess(parts),
+      raw: (signal) => runConsumer(rawConsumer, signal),
+      processed: (signal) => runConsumer(processedConsumer, signal),
       changes: (signal) => changes.run(directory, signal),
     },
     async ready() {
-      if (pool.usage.workers === 0) throw new Error('no evaluation worker runs')
+      if (pool.usage.workers === 0) throw new Error('no evaluation worker is alive')
     },
     async close() {
       producer.close()
       await Promise.all([pool[Symbol.asyncDispose](), recorder.close()])
     },
   }
-}
-
-interface RawParts {
-  readonly pool: EvaluationPool
-  readonly producer: Producer
-  readonly lastSeen: LastSeen
-  readonly directory: DeviceDirectory
-}
-
-function rawProcess(
-  { environment, logger, nats }: AnalyticsParts,
-  { pool, producer, lastSeen, directory }: RawParts,
-): AppProcess {
-  const processor = new RawEnvelopeProcessor({
-    lookUp: (deviceId, signal) => directory.lookUp(deviceId, signal),
-    evaluate: (task) => pool.evaluate(task),
-    now,
-    onDeviceWithoutExpression: (id) =>
-      logger.warn({ end_device_id: id }, 'the device has no payload conversion: its messages go to the dead letters'),
-  })
-  const stream = environment.PONIX_NATS_RAW_STREAM
-  const consumer = {
-    client: nats,
-    service: 'analytics',
-    stream,
-    durable: 'analytics-raw',
-    filterSubject: 'raw_envelopes.>',
-    batchSize: environment.PONIX_NATS_BATCH_SIZE,
-    batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
-    maxDeliver: MAX_DELIVER,
-    maxAckPending: RAW_MAX_ACK_PENDING,
-    handle: createRawHandler({ processor, producer, rawStream: stream, lastSeen }),
-  }
-  return (signal) => runConsumer(consumer, signal)
-}
-
-function processedProcess({ environment, logger, nats, writer }: AnalyticsParts): AppProcess {
-  const stream = environment.PONIX_PROCESSED_ENVELOPES_STREAM
-  const consumer = {
-    client: nats,
-    service: 'analytics',
-    stream,
-    durable: 'analytics-processed',
-    filterSubject: 'processed_envelopes.>',
-    batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
-    batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,
-    maxDeliver: MAX_DELIVER,
-    handle: createProcessedHandler({ writer, processedStream: stream, logger }),
-  }
-  return (signal) => runConsumer(consumer, signal)
 }

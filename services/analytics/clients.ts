@@ -20,31 +20,30 @@ import type { Logger } from '../../src/runner/logger.ts'
 import type { ReadinessCheck } from '../../src/runner/health.ts'
 import type { Closer } from '../../src/runner/lifecycle.ts'
 
-/** What analytics reads from the environment. */
 export const analyticsEnvironment = z.object({
   ...commonEnvironment,
   ...natsEnvironment,
   ...postgresEnvironment,
   ...clickhouseEnvironment,
-  /** One envelope waits for no other, so many at once only cost less. */
+  /** Envelopes are independent: large batches only reduce the cost. */
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('500'),
-  /** Milliseconds. Waiting gains nothing for raw envelopes: while one batch is evaluated the next one gathers. */
+  /** Short because the next batch accumulates while one is evaluated. */
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('0.02'),
-  /** Rows that are gathered for one insert at most … */
+  /** Rows per insert … */
   PONIX_CLICKHOUSE_BATCH_ROWS: integer(1, 100_000).prefault('10000'),
-  /** … and for how many milliseconds. */
+  /** … and the time to collect them. */
   PONIX_CLICKHOUSE_BATCH_MS: integer(0, 60_000).prefault('1000'),
-  /** Threads that evaluate payload conversions; one of them is always there for quick ones. */
+  /** Evaluation threads: one for slow or new expressions, all others for quick ones. */
   PONIX_ANALYTICS_WORKERS: integer(2, 64).prefault('2'),
-  /** Heap of one of these threads. */
+  /** Heap of one evaluation thread. */
   PONIX_ANALYTICS_WORKER_MEMORY_MB: integer(16, 4096).prefault('64'),
-  /** Of the service cdc, which tells of changed devices. */
+  /** The replication slot of the service cdc, which publishes changes of devices. */
   PONIX_CDC_SLOT_NAME: z.string().default('ponix_cdc_slot'),
 })
 
 export type AnalyticsEnvironment = Environment<typeof analyticsEnvironment>
 
-/** Connects to the three servers, each waited for; throws a StartupError when one does not answer in time. */
+/** Waits for all three servers; throws a StartupError when one does not answer in time. */
 export async function openClients(environment: AnalyticsEnvironment, logger: Logger) {
   const client = { name: 'ponix-analytics', logger }
   const [database, clickhouse, nats] = await Promise.all([

@@ -12,8 +12,10 @@ import { subjectToken } from '../../src/nats/publication.ts'
 import { decodeRawEnvelope, encodeProcessedEnvelope, decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { LastSeen } from './last-seen.ts'
-import { analyticsMetrics, verdictOn } from './metrics.ts'
+import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+
+const ACK: MessageResult = { kind: 'ack' }
 
 export interface RawConsumerParts {
   readonly processor: RawEnvelopeProcessor
@@ -22,74 +24,66 @@ export interface RawConsumerParts {
   readonly lastSeen: LastSeen
 }
 
-const ACK: MessageResult = { kind: 'ack' }
-
 /**
- * The handler of raw envelopes: each becomes a processed envelope in JetStream before it is acknowledged. Each is answered on
- * its own: one whose expression takes long holds up none of those that came with it or after it.
+ * Handles raw envelopes: each is published as a processed envelope before it is acknowledged. Results are independent promises,
+ * so that a slow expression delays no other envelope.
  */
 export function createRawHandler(parts: RawConsumerParts) {
   return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
-    // Every envelope listens for the end; Node would take that for a leak.
+    // Every envelope adds an abort listener; Node would warn about a leak.
     setMaxListeners(0, signal)
-    return batch.map((delivery) => handle(parts, delivery, signal))
+    return batch.map((delivery) => handleRaw(parts, delivery, signal))
   }
 }
 
-/** Never rejects: an envelope that fails for whatever reason does not decide for its neighbours. */
-async function handle(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
+/** Never rejects. */
+async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
   let raw: RawEnvelope | undefined
   try {
     raw = decodeRawEnvelope(delivery.body)
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, delivery.attempt, signal)
-    if (outcome.kind !== 'processed') return verdictOn(outcome)
+    if (outcome.kind !== 'processed') return failed(outcome)
     await publish(parts, delivery, outcome.envelope)
-    note(parts, outcome.envelope)
+    parts.lastSeen.record(outcome.envelope)
+    analyticsMetrics.processed.inc()
+    observeDelay('processed', outcome.envelope.processedAt - outcome.envelope.occurredAt)
     return ACK
   } catch (error) {
-    return verdictOn(raw === undefined ? undecodable(error) : failureOf(raw, error))
+    return failed(raw === undefined ? decodingFailure(error) : publishFailure(raw, error))
   }
 }
 
-function undecodable(error: unknown): Failure {
-  const kind = error instanceof MappingError ? 'dead_letter' : 'retry'
-  return { kind, cause: 'undecodable', reason: `not a raw envelope: ${messageOf(error)}` }
-}
-
 /**
- * The message id is made of what JetStream says of the raw envelope, so that it is the same on every redelivery; with the time,
- * because the sequence starts anew when the stream is made anew. A message that was replayed keeps the name that it had at first:
- * however often an envelope is replayed, and whatever came of it before, it is one.
+ * The message id is the envelope's position in its stream, so that it is the same on every redelivery. It has the time because
+ * sequences restart when the stream is recreated. A replayed message keeps its first id: an envelope is stored once, however
+ * often it is replayed.
  */
 async function publish(
   { producer, rawStream }: RawConsumerParts,
   delivery: Delivery,
   envelope: ProcessedEnvelope,
 ): Promise<void> {
-  const publication = {
+  // Without the signal, which would dominate the cost: a publication that is not stored at the end is not acknowledged.
+  await producer.publish({
     subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
     body: encodeProcessedEnvelope(envelope),
     messageId: delivery.header(REPLAY_HEADERS.of) ?? `${rawStream}:${delivery.streamSequence}:${delivery.storedAtMs}`,
-  }
-  // Without the signal, which would cost more than all else here: a publication that is not stored by the end is not answered.
-  await producer.publish(publication)
+  })
 }
 
-function note({ lastSeen }: RawConsumerParts, envelope: ProcessedEnvelope): void {
-  lastSeen.note(envelope)
-  analyticsMetrics.processed.inc()
-  const delayMicros = Number(envelope.processedAt - envelope.occurredAt)
-  analyticsMetrics.delaySeconds.observe({ stage: 'processed' }, Math.max(0, delayMicros / 1e6))
+function decodingFailure(error: unknown): Failure {
+  const kind = error instanceof MappingError ? 'dead_letter' : 'retry'
+  return { kind, cause: 'undecodable', reason: `not a raw envelope: ${messageOf(error)}` }
 }
 
-/** A message that JetStream will never take is a dead letter; whatever else went wrong is not the envelope's fault. */
-function failureOf(raw: RawEnvelope, error: unknown): Failure {
+/** Only an envelope that JetStream can never store becomes a dead letter; other errors are unrelated to it. */
+function publishFailure(raw: RawEnvelope, error: unknown): Failure {
   const reason = `device ${raw.endDeviceId}: ${messageOf(error)}`
-  const hopeless =
+  const isFinal =
     error instanceof MappingError ||
     (error instanceof PublishError && (error.code === 'too_large' || error.code === 'invalid'))
-  if (hopeless) return { kind: 'dead_letter', cause: 'not_publishable', reason }
+  if (isFinal) return { kind: 'dead_letter', cause: 'not_publishable', reason }
   return { kind: 'retry', cause: 'internal', reason }
 }
 
@@ -97,18 +91,16 @@ export interface ProcessedConsumerParts {
   readonly writer: ProcessedEnvelopeWriter
   readonly processedStream: string
   readonly logger: Logger
-  /** First and longest pause between two tries while ClickHouse does not take rows. */
-  readonly retryDelaysMs?: { readonly first: number; readonly longest: number }
 }
 
-/** The handler of processed envelopes: a batch is one insert, and what ClickHouse has durably is acknowledged. */
+/** Handles processed envelopes: a batch is one insert, and rows are acknowledged once ClickHouse has stored them durably. */
 export function createProcessedHandler(parts: ProcessedConsumerParts) {
   return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly MessageResult[]> => {
     const decoded = batch.map((delivery) => decode(parts, delivery))
     const rows = decoded.filter((row): row is EnvelopeRow => 'envelopeId' in row)
     const outcomes = rows.length === 0 ? [] : await store(parts, rows, signal)
-    const verdicts = new Map(rows.map((row, index) => [row, verdictOnRow(row, outcomes[index])]))
-    return decoded.map((row) => ('envelopeId' in row ? (verdicts.get(row) ?? verdictOnRow(row, undefined)) : row))
+    let next = 0
+    return decoded.map((row) => ('envelopeId' in row ? resultOf(row, outcomes[next++]) : row))
   }
 }
 
@@ -120,48 +112,57 @@ function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery)
   } catch (error) {
     if (!(error instanceof MappingError)) throw error
     const reason = `not a processed envelope: ${error.message}`
-    return verdictOn({ kind: 'dead_letter', cause: 'undecodable', reason })
+    return failed({ kind: 'dead_letter', cause: 'undecodable', reason })
   }
 }
 
+const FIRST_RETRY_MS = 200
+const MAX_RETRY_MS = 5000
+
 /**
- * The same batch until ClickHouse takes it: nothing else would be right, for it may have the rows already. Meanwhile no other
- * batch is fetched, so the rest waits in JetStream. Rejects when the signal aborts.
+ * Retries the same batch until ClickHouse accepts it, which may have stored it already. No other batch is fetched meanwhile, so
+ * the backlog stays in JetStream. Rejects when the signal aborts.
  */
 async function store(
-  { writer, logger, retryDelaysMs }: ProcessedConsumerParts,
+  { writer, logger }: ProcessedConsumerParts,
   rows: readonly EnvelopeRow[],
   signal: AbortSignal,
 ): Promise<readonly RowOutcome[]> {
-  const { first, longest } = retryDelaysMs ?? { first: 200, longest: 5000 }
   const stopTimer = analyticsMetrics.insertSeconds.startTimer()
-  for (let delayMs = first; ; delayMs = Math.min(delayMs * 2, longest)) {
+  for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(delayMs * 2, MAX_RETRY_MS)) {
     try {
       const outcomes = await writer.write(rows, signal)
       stopTimer()
       analyticsMetrics.insertRows.observe(rows.length)
-      if (delayMs > first) logger.info({ rows: rows.length }, 'ClickHouse takes rows again')
+      if (delayMs > FIRST_RETRY_MS) logger.info({ rows: rows.length }, 'ClickHouse accepts rows again')
       return outcomes
     } catch (error) {
       if (!(error instanceof ClickHouseUnavailable)) throw error
-      if (delayMs === first) logger.warn({ rows: rows.length }, `rows wait for ClickHouse: ${messageOf(error)}`)
+      if (delayMs === FIRST_RETRY_MS)
+        logger.warn({ rows: rows.length }, `retrying until ClickHouse accepts the rows: ${messageOf(error)}`)
       analyticsMetrics.insertRetries.inc()
     }
     await sleep(delayMs, undefined, { signal })
   }
 }
 
-function verdictOnRow({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): MessageResult {
+function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): MessageResult {
   if (outcome?.kind === 'stored') {
     analyticsMetrics.stored.inc()
-    const delayMicros = Number(now() - envelope.occurredAt)
-    analyticsMetrics.delaySeconds.observe({ stage: 'stored' }, Math.max(0, delayMicros / 1e6))
+    observeDelay('stored', now() - envelope.occurredAt)
     return ACK
   }
-  const reason = outcome?.reason ?? 'the writer said nothing of this row'
-  return verdictOn({
-    kind: outcome === undefined ? 'retry' : 'dead_letter',
-    cause: outcome === undefined ? 'internal' : 'refused',
-    reason: `ClickHouse rejected the envelope of device ${envelope.endDeviceId}: ${reason}`,
-  })
+  if (outcome === undefined)
+    return failed({ kind: 'retry', cause: 'internal', reason: 'the writer returned no outcome' })
+  const reason = `ClickHouse rejected the envelope of device ${envelope.endDeviceId}: ${outcome.reason}`
+  return failed({ kind: 'dead_letter', cause: 'refused', reason })
+}
+
+function observeDelay(stage: 'processed' | 'stored', micros: bigint): void {
+  analyticsMetrics.delaySeconds.observe({ stage }, Math.max(0, Number(micros) / 1e6))
+}
+
+function failed({ kind, cause, reason }: Failure): MessageResult {
+  analyticsMetrics.failed.inc({ cause, outcome: kind })
+  return { kind, reason }
 }

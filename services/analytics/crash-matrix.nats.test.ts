@@ -7,16 +7,16 @@ import { EnvelopeOracle } from '../../test/rig/envelope-oracle.ts'
 import { type Pipeline, startPipeline } from '../../test/rig/pipeline.ts'
 import { Random } from '../../test/rig/random.ts'
 
-/** How often something is killed; hundreds of times take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED replays a run. */
+/** The number of kills; hundreds take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED repeats a run. */
 const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '8')
 const SEED = Number(process.env['PONIX_ANALYTICS_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
 const MOST_MEMBERS = 3
-const KILLS_UNTIL_CALM = 20
-/** A device that does not exist is waited for, for more than a minute: too long for the ordinary suite. */
+const KILLS_UNTIL_SETTLED = 20
+/** Envelopes of an unknown device are retried for more than a minute: too long for the default suite. */
 const WITH_UNKNOWN_DEVICE = KILLS >= 50
 
-/** Steps that a start takes until it consumes, roughly; and the most after that, of which a few are as likely as many. */
+/** Approximate asynchronous steps of a start, and the maximum after it, chosen log-uniformly. */
 const STEPS_TO_START = 500
 const MOST_STEPS_OF_WORK = 60_000
 
@@ -24,7 +24,7 @@ const random = new Random(SEED)
 
 type Victim = 'analytics' | 'all analytics' | 'clickhouse' | 'nats' | 'both servers'
 
-/** All that may die, and how. */
+/** Kills processes and servers under load. */
 class Stage {
   readonly kills = new Map<string, number>()
   readonly #pipeline: Pipeline
@@ -41,28 +41,28 @@ class Stage {
     return [...this.kills.values()].reduce((sum, count) => sum + count, 0)
   }
 
-  /** Some processes under load, until one of them or a server is killed; the servers are back then. */
-  async live(): Promise<void> {
+  /** Runs some processes under load until one of them or a server is killed; restarts the servers. */
+  async killOnce(): Promise<void> {
     const size = 1 + random.below(MOST_MEMBERS)
     while (this.#fleet.members.length < size) await this.#fleet.add(random.chance(0.3) ? crashStep() : undefined)
     const members = this.#fleet.members
     const publishing = this.#load.publish(50 + random.below(1500))
     if (random.chance(0.8)) await Promise.all(members.map(readyOrGone))
     const member = members[random.below(members.length)]
-    if (member === undefined) throw new Error('there is none')
+    if (member === undefined) throw new Error('no member')
     await (random.chance(0.65) ? this.#atPoint(member) : this.#atMoment(member))
     await publishing
   }
 
-  /** Until everything has become a row or a dead letter, with nothing killed. */
-  async calm(): Promise<void> {
-    // One that is to die at a step of its own may not have come so far.
+  /** Waits without kills until every envelope is a row or a dead letter. */
+  async settle(): Promise<void> {
+    // A process with a crash step may not have reached it.
     await Promise.all(this.#fleet.members.map((member) => member.kill()))
     for (let size = 0; size < 2; size += 1) await this.#fleet.add()
     await vi.waitFor(() => this.#requireIdle(), { timeout: 300_000, interval: 200 })
   }
 
-  /** Throws while a message waits for its delivery or its answer. */
+  /** Throws while a message is pending or unacknowledged. */
   async #requireIdle(): Promise<void> {
     const { consumers } = this.#pipeline.nats.manager
     for (const [stream, durable] of [
@@ -71,7 +71,7 @@ class Stage {
     ] as const) {
       const { num_pending, num_ack_pending } = await consumers.info(stream, durable)
       if (num_pending + num_ack_pending > 0)
-        throw new Error(`${durable}: ${num_pending} wait, ${num_ack_pending} are out`)
+        throw new Error(`${durable}: ${num_pending} pending, ${num_ack_pending} unacknowledged`)
     }
   }
 
@@ -81,17 +81,17 @@ class Stage {
     const victim = random.pick<Victim>('analytics', 'analytics', pointsOfClickHouse.has(point) ? 'clickhouse' : 'nats')
     const at = 1 + random.below(point.startsWith('insert') || point.includes('letter') ? 4 : 300)
     let killing: Promise<void> | undefined
-    const struck = new Promise<void>((resolve) => {
+    const triggered = new Promise<void>((resolve) => {
       const strike = (): void => {
         killing = this.#kill(victim, member, point)
         resolve()
       }
       member.tap.script({ point, at, passes: random.chance(0.5), strike })
     })
-    await Promise.race([struck, member.gone, sleep(2000)])
+    await Promise.race([triggered, member.gone, sleep(2000)])
     member.tap.script(undefined)
     if (killing === undefined && member.alive) killing = this.#kill(victim, member, 'any moment')
-    else if (killing === undefined) this.#count('analytics at a step of its own')
+    else if (killing === undefined) this.#count('analytics at its crash step')
     await killing
   }
 
@@ -99,7 +99,7 @@ class Stage {
     const victim = random.pick<Victim>('analytics', 'all analytics', 'clickhouse', 'nats', 'both servers')
     await Promise.race([member.gone, sleep(random.below(400))])
     if (member.alive) await this.#kill(victim, member, 'any moment')
-    else this.#count('analytics at a step of its own')
+    else this.#count('analytics at its crash step')
   }
 
   async #kill(victim: Victim, member: FleetMember, when: string): Promise<void> {
@@ -134,32 +134,32 @@ async function readyOrGone(member: FleetMember): Promise<void> {
 }
 
 test(
-  `P-9, P-10, P-12: ${KILLS} times analytics, one or several side by side, ClickHouse or NATS is killed under load, and every envelope is one row or one dead letter (seed ${SEED})`,
+  `P-9, P-10, P-12: ${KILLS} kills of analytics processes, ClickHouse and NATS under load leave exactly one row or dead letter per envelope (seed ${SEED})`,
   async () => {
     const pipeline = await startPipeline()
     const load = await EnvelopeLoad.open(pipeline, random)
     const fleet = new AnalyticsFleet(pipeline.variables)
     const stage = new Stage(pipeline, fleet, load)
     const oracle = new EnvelopeOracle(pipeline, load)
-    const nothing = { lost: [], repeated: [], invented: [], misjudged: [] }
+    const none = { lost: [], duplicated: [], unexpected: [], misclassified: [] }
     try {
       await readyOrGone(await fleet.add())
       if (WITH_UNKNOWN_DEVICE) await load.publishOne('unknownDevice')
-      for (let next = KILLS_UNTIL_CALM; stage.killed < KILLS;) {
-        await stage.live()
+      for (let next = KILLS_UNTIL_SETTLED; stage.killed < KILLS;) {
+        await stage.killOnce()
         if (stage.killed < next) continue
-        next += KILLS_UNTIL_CALM
+        next += KILLS_UNTIL_SETTLED
         await load.publishOne('endless')
-        await stage.calm()
-        expect(await oracle.compare(), `after ${stage.killed} kills`).toEqual(nothing)
+        await stage.settle()
+        expect(await oracle.compare(), `after ${stage.killed} kills`).toEqual(none)
       }
-      await stage.calm()
-      expect(await oracle.compare()).toEqual(nothing)
+      await stage.settle()
+      expect(await oracle.compare()).toEqual(none)
       const kills = [...stage.kills]
         .sort(([one], [other]) => one.localeCompare(other))
         .map(([what, count]) => `  ${count} × ${what}`)
       console.log(
-        `seed ${SEED}: ${stage.killed} kills, ${load.expected.size} envelopes, ${await oracle.hidden()} rows stored twice, ` +
+        `seed ${SEED}: ${stage.killed} kills, ${load.expected.size} envelopes, ${await oracle.duplicateRows()} duplicate rows in the table, ` +
           `0 lost, 0 shown twice\n${kills.join('\n')}`,
       )
     } finally {

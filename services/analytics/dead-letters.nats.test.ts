@@ -45,7 +45,7 @@ async function sequences(...filters: readonly string[]): Promise<number[]> {
   return (await listed(...filters)).map(({ sequence }) => sequence)
 }
 
-/** So many dead letters of a device whose expression is broken. */
+/** Creates dead letters of a device with an invalid expression. */
 async function breakDevice(id: string, count: number): Promise<void> {
   await path.createDevice(id, BROKEN)
   const before = await path.deadLetters()
@@ -54,17 +54,17 @@ async function breakDevice(id: string, count: number): Promise<void> {
 }
 
 /**
- * Mends the expression of a device with so many dead letters, and publishes until an envelope has become a row. Says how many
- * envelopes there are then in all, each of which is a row or a dead letter.
+ * Fixes the expression of a device and publishes until an envelope has become a row. Returns the number of envelopes, each of
+ * which is a row or a dead letter.
  */
-async function mendDevice(id: string, broken: number): Promise<number> {
+async function fixDevice(id: string, broken: number): Promise<number> {
   await path.endDevices.update(id, { payloadConversion: LPP })
   let published = broken
-  const mended = async (): Promise<number> => {
+  const converted = async (): Promise<number> => {
     await path.publish(id, 1, published++)
     return await rowsOf(id)
   }
-  await expect.poll(mended, WAIT).toBeGreaterThan(0)
+  await expect.poll(converted, WAIT).toBeGreaterThan(0)
   const settled = async (): Promise<number> => (await rowsOf(id)) + (await sequences('--end-device', id)).length
   await expect.poll(settled, WAIT).toBe(published)
   return published
@@ -78,7 +78,7 @@ async function rowsOf(id: string): Promise<number> {
   return (row as { rows: number }).rows
 }
 
-/** NATS goes on, but nothing can be deleted: what a crash right after the message was stored leaves behind. */
+/** Simulates a crash right after the message was stored: deletions fail. */
 function unableToDelete({ nats }: WholePath): NatsClient {
   const streams = Object.create(nats.manager.streams, {
     deleteMessage: { value: () => Promise.reject(new Error('crashed')) },
@@ -86,8 +86,8 @@ function unableToDelete({ nats }: WholePath): NatsClient {
   return { ...nats, manager: Object.create(nats.manager, { streams: { value: streams } }) }
 }
 
-describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on', () => {
-  test('P-4, N-4: list tells device, reason and payload, and show all of it', async () => {
+describe('P-4: ponix-analytics dead-letters list and show', () => {
+  test('P-4, N-4: print device, reason and payload', async () => {
     await breakDevice('listed', 1)
     const [letter] = await listed('--end-device', 'listed')
     expect(letter).toEqual({
@@ -120,7 +120,7 @@ describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on'
     expect(shownText.stdout).toContain(`reason       ${letter?.reason}\ncontent      payload 0067`)
   })
 
-  test('P-4, N-4: what is no envelope is shown in hexadecimal, and nothing of it steers the terminal', async () => {
+  test('P-4, N-4: print other messages in hexadecimal and escape control characters', async () => {
     const messageId = 'garbage'
     const producer = createProducer(path.nats)
     const stored = await producer.publish({ subject: 'raw_envelopes.x', body: Uint8Array.of(0xff, 0xff), messageId })
@@ -129,19 +129,19 @@ describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on'
     await publishRefused(producer, { ...refused, subject: 'a/b', reason: '\u001b[2J\u202e gone' }, signal)
     producer.close()
     const garbage = async (): Promise<unknown> => (await listed('--reason', 'NOT A RAW ENVELOPE')).at(-1)
-    const nobody = { organization_id: null, end_device_id: null, occurred_at: null }
-    const expected = { ...nobody, stream_sequence: stored.sequence, body: 'ffff' }
+    const none = { organization_id: null, end_device_id: null, occurred_at: null }
+    const expected = { ...none, stream_sequence: stored.sequence, body: 'ffff' }
     await expect.poll(garbage, WAIT).toMatchObject(expected)
     const text = await deadLetters('list', '--reason', 'gone')
     expect(text.stdout).toContain(String.raw`\u{1b}[2J\u{202e} gone`)
     const [refusedNow] = await listed('--reason', 'gone')
     const replayed = await deadLetters('replay', String(refusedNow?.sequence))
-    expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 not\n' })
-    expect(replayed.stderr).toMatch(/^ponix-analytics: dead letter \d+ is not replayed: .* there is no subject .*\n$/)
+    expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 failed\n' })
+    expect(replayed.stderr).toMatch(/^ponix-analytics: cannot replay dead letter \d+: .* there is no subject .*\n$/)
     expect(await listed('--reason', 'gone')).toEqual([refusedNow])
   })
 
-  test('N-4: filters are of organization, device, reason, stream, time and number, and all must be true', async () => {
+  test('N-4: filter by organization, device, reason, stream, time and count combined', async () => {
     await breakDevice('filtered', 3)
     const other = encodeRawEnvelope({
       organizationId: 'other',
@@ -170,43 +170,44 @@ describe('P-4: ponix-analytics dead-letters shows why an envelope did not go on'
     expect(await ofDevice('--since', since)).toEqual(
       all.filter(({ stored_at }) => stored_at >= since).map(({ sequence }) => sequence),
     )
-    expect(await sequences('--end-device', 'nobody')).toEqual([])
+    expect(await sequences('--end-device', 'none')).toEqual([])
   })
 })
 
-describe('P-9: replayed envelopes are exactly one row each', () => {
-  test('P-9, N-4: after the expression was mended, replay brings the rows, and a second one nothing more', async () => {
-    await breakDevice('mended', 20)
-    const published = await mendDevice('mended', 20)
-    const replayed = await deadLetters('replay', '--end-device', 'mended')
+describe('P-9: replayed envelopes become exactly one row each', () => {
+  test('P-9, N-4: replay after a fix creates the rows, and a second replay changes nothing', async () => {
+    await breakDevice('fixed', 20)
+    const published = await fixDevice('fixed', 20)
+    const replayed = await deadLetters('replay', '--end-device', 'fixed')
     expect(replayed).toMatchObject({ code: 0, stderr: '' })
     const rows = { rows: published, envelopes: published }
-    await expect.poll(() => path.rowsOf('mended'), WAIT).toEqual(rows)
-    expect(await sequences('--end-device', 'mended')).toEqual([])
-    expect(await deadLetters('replay', '--end-device', 'mended')).toMatchObject({ code: 0, stdout: '0 replayed\n' })
-    const [, first] = /^(\d+) is message \d+ of stream raw_envelopes$/m.exec(replayed.stdout) ?? []
+    await expect.poll(() => path.rowsOf('fixed'), WAIT).toEqual(rows)
+    expect(await sequences('--end-device', 'fixed')).toEqual([])
+    expect(await deadLetters('replay', '--end-device', 'fixed')).toMatchObject({ code: 0, stdout: '0 replayed\n' })
+    const [, first] = /^(\d+): replayed as message \d+ of stream raw_envelopes$/m.exec(replayed.stdout) ?? []
     const again = await deadLetters('replay', String(first))
-    expect(again).toMatchObject({ code: 1, stdout: '0 replayed, 1 not\n' })
-    expect(again.stderr).toContain(`there is no dead letter ${first}`)
-    expect(await path.rowsOf('mended')).toEqual(rows)
+    expect(again).toMatchObject({ code: 1, stdout: '0 replayed, 1 failed\n' })
+    expect(again.stderr).toContain(`dead letter ${first} does not exist`)
+    expect(await path.rowsOf('fixed')).toEqual(rows)
   })
 
-  test('P-9: two replays at the same time, and one that was cut off half-way, make no row twice', async () => {
+  test('P-9: concurrent and interrupted replays create no duplicate rows', async () => {
     await breakDevice('twice', 20)
-    const published = await mendDevice('twice', 20)
+    const published = await fixDevice('twice', 20)
     const dead = await sequences('--end-device', 'twice')
     const [cut] = dead
     await expect(replayDeadLetter(unableToDelete(path), cut ?? 0)).rejects.toThrow('crashed')
     expect(await sequences('--end-device', 'twice')).toContain(cut)
     const both = await Promise.all([1, 2].map(() => deadLetters('replay', '--end-device', 'twice', '--json')))
-    for (const { stderr } of both) expect(stderr).toMatch(/^(ponix-analytics: .* there is no dead letter \d+; .*\n)*$/)
+    for (const { stderr } of both)
+      expect(stderr).toMatch(/^(ponix-analytics: .* dead letter \d+ does not exist; .*\n)*$/)
     const stored = both.flatMap(({ stdout }) => [...stdout.matchAll(/"stream_sequence":(\d+)/g)].map(([, at]) => at))
     const left = await sequences('--end-device', 'twice')
     expect([new Set(stored).size, left]).toEqual([dead.length, []])
     await expect.poll(() => path.rowsOf('twice'), WAIT).toEqual({ rows: published, envelopes: published })
   })
 
-  test('N-4: what is replayed in vain is a dead letter again, and is not replayed in the same run', async () => {
+  test('N-4: a replay that fails again is a new dead letter, not replayed in the same run', async () => {
     await breakDevice('vain', 5)
     const before = await sequences('--end-device', 'vain')
     const { code, stdout } = await deadLetters('replay', '--end-device', 'vain', '--limit', '3')
@@ -216,7 +217,7 @@ describe('P-9: replayed envelopes are exactly one row each', () => {
     expect(await path.rowsOf('vain')).toEqual({ rows: 0, envelopes: 0 })
   })
 
-  test('N-4: --all replays everything that can be, and one that cannot keeps no other from it', async () => {
+  test('N-4: --all replays every dead letter it can despite failures', async () => {
     await breakDevice('everything', 2)
     const replayable: number[] = []
     const stuck: number[] = []
@@ -233,17 +234,16 @@ describe('P-9: replayed envelopes are exactly one row each', () => {
   })
 })
 
-describe('bad input is one line', () => {
-  test('N-4: of a sequence that there is not', async () => {
+describe('errors are one line', () => {
+  test('N-4: for a sequence that does not exist', async () => {
     expect(await deadLetters('show', '999999')).toEqual({
       code: 1,
       stdout: '',
-      stderr:
-        'ponix-analytics: there is no dead letter 999999; ponix-analytics dead-letters list shows those that there are\n',
+      stderr: 'ponix-analytics: dead letter 999999 does not exist; run ponix-analytics dead-letters list\n',
     })
   })
 
-  test('N-4: without NATS', async () => {
+  test('N-4: when NATS is unavailable', async () => {
     const url = `nats://user:secret@127.0.0.1:${await freePort()}`
     const ended = await ponixAnalytics(['dead-letters', 'list'], {
       PONIX_NATS_URL: url,
@@ -262,17 +262,17 @@ describe('bad input is one line', () => {
     [['list', '--stream', 'a.>'], 'expected a name of letters'],
     [['show', '1x'], 'expected a whole number from 1'],
     [['show'], "missing required argument 'sequence'"],
-    [['replay'], 'expected numbers of dead letters, or filters, or --all'],
-    [['replay', '1', '--all'], 'one of the three'],
+    [['replay'], 'expected exactly one of: numbers of dead letters'],
+    [['replay', '1', '--all'], 'filters, --all'],
     [['bury'], "unknown command 'bury'"],
-  ])('N-4: of wrong usage, with exit code 2: %j', async (args, message) => {
+  ])('N-4: for wrong usage, with exit code 2: %j', async (args, message) => {
     const { code, stdout, stderr } = await deadLetters(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
     expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 
-  test('R-7: a command that there is not does not start the service', async () => {
+  test('R-7: an unknown command does not start the service', async () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
     expect([code, stderr]).toEqual([
       2,

@@ -17,10 +17,10 @@ let log: LogProbe
 let cdc: ServiceProcess
 let changes: DeviceChanges
 let directory: DeviceDirectory
-/** The clock of what is remembered. It stands still, so that nothing is looked up again because of time. */
+/** The clock of the cache. It stands still, so that no entry expires. */
 let now: number
-/** How often PostgreSQL was asked for a device. */
-let asked: number
+/** The number of device queries. */
+let queries: number
 let stopping: AbortController
 let running: Promise<void>
 
@@ -38,22 +38,22 @@ beforeEach(async () => {
   const capture = new PostgresCaptureActivity(database, stage.database.slot)
   changes = new DeviceChanges({ nats: stage.client, capture, logger: log.logger })
   now = 0
-  asked = 0
+  queries = 0
   const endDevices = new PostgresEndDeviceRepository(database)
   directory = new DeviceDirectory({
     endDevices: {
       get(id, options) {
-        asked++
+        queries++
         return endDevices.get(id, options)
       },
     },
     organizations: new PostgresOrganizationRepository(database),
-    changesAreKnown: () => changes.known,
+    cdcAvailable: () => changes.available,
     now: () => now,
   })
   stopping = new AbortController()
   running = changes.run(directory, stopping.signal)
-  await vi.waitUntil(() => changes.known, { timeout: 15_000 })
+  await vi.waitUntil(() => changes.available, { timeout: 15_000 })
 })
 
 afterEach(async () => {
@@ -65,26 +65,26 @@ afterEach(async () => {
 const lookUp = async (id = 'dev'): Promise<DeviceLookup> => await directory.lookUp(id, AbortSignal.timeout(30_000))
 const known = (expression: string, organizationId = 'org') => ({ kind: 'known', organizationId, expression })
 
-/** Remembered, and so long ago that no event is still on its way. */
-async function remembered(id = 'dev'): Promise<DeviceLookup> {
+/** Caches a device outside of the stale read window. */
+async function cached(id = 'dev'): Promise<DeviceLookup> {
   now += 5000
   const found = await lookUp(id)
   now += 5000
   return found
 }
 
-describe('P-6: what is remembered of a device is dropped by the event of its change', () => {
-  it('remembers while nothing changes, and uses a changed expression', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
-    const before = asked
-    expect(await remembered()).toEqual(known('{"v": 1}'))
-    expect(asked).toBe(before)
+describe('P-6: CDC events invalidate the device cache', () => {
+  it('only when something changes, and a changed expression is used', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
+    const before = queries
+    expect(await cached()).toEqual(known('{"v": 1}'))
+    expect(queries).toBe(before)
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
     await expect.poll(() => lookUp()).toEqual(known('{"v": 2}'))
   })
 
-  it('sees a device that was unknown, one that is deleted, and one that moves to another organization', async () => {
-    expect(await remembered('new')).toEqual({ kind: 'unknown_device' })
+  it('invalidates a device that is created, moved to another organization or deleted', async () => {
+    expect(await cached('new')).toEqual({ kind: 'unknown_device' })
     await stage.database.sql(`INSERT INTO end_devices (device_id, organization_id) VALUES ('new', 'org')`)
     await expect.poll(() => lookUp('new')).toEqual(known(''))
     now += 10_000
@@ -95,36 +95,36 @@ describe('P-6: what is remembered of a device is dropped by the event of its cha
     await expect.poll(() => lookUp('new')).toEqual({ kind: 'unknown_device' })
   })
 
-  it('knows the devices of a deleted organization no longer', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
+  it('invalidates the devices of a deleted organization', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.database.sql(`UPDATE organizations SET deleted_at = now() WHERE id = 'org'`)
     await expect.poll(() => lookUp()).toEqual({ kind: 'unknown_organization', organizationId: 'org' })
   })
 
-  it('knows no device any longer when the table is emptied', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
+  it('invalidates all devices when the table is truncated', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.database.sql('TRUNCATE end_devices')
     await expect.poll(() => lookUp()).toEqual({ kind: 'unknown_device' })
   })
 
-  it('drops everything at an event that it cannot read', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
+  it('invalidates everything when an event cannot be decoded', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
     await cdc.kill()
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
-    stage.client.connection.publish('end_device.update', 'no end device')
+    stage.client.connection.publish('end_device.update', 'not an end device')
     await expect.poll(() => lookUp()).toEqual(known('{"v": 2}'))
   })
 })
 
-describe('P-11: that a device was heard is no change', () => {
-  it('makes no event and leaves what is remembered; the next event of the device does not tell of it', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
-    const before = asked
+describe('P-11: last-seen times are not changes', () => {
+  it('produce no event, keep the cache and are absent from the next event of the device', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
+    const before = queries
     await new PostgresLastSeenStore(database).record(new Map([['dev', 5_000_000n]]))
     await stage.database.sql(`UPDATE organizations SET name = 'Other' WHERE id = 'other'`)
     await stage.untilStored('entities', 1)
     expect(await lookUp()).toEqual(known('{"v": 1}'))
-    expect(asked).toBe(before)
+    expect(queries).toBe(before)
     await stage.database.sql(`UPDATE end_devices SET name = 'Renamed'`)
     await stage.untilStored('entities', 2)
     const events = await storedEvents(stage.client, 'entities')
@@ -134,26 +134,26 @@ describe('P-11: that a device was heard is no change', () => {
   })
 })
 
-describe('P-6: while changes are not heard of, look-ups are remembered for less than a second', () => {
-  it('with the service cdc away, and again until they change when it is back', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
+describe('P-6: without CDC events the cache TTL is less than a second', () => {
+  it('while cdc is down; entries are cached until they change when it is up again', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
     await cdc.kill()
-    await expect.poll(() => changes.known).toBe(false)
-    await log.line('devices are looked up every second, for changes are not heard of: nobody streams')
+    await expect.poll(() => changes.available).toBe(false)
+    await log.line('CDC events unavailable; the device cache TTL is 0.9 s: no process streams')
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
     expect(await lookUp()).toEqual(known('{"v": 2}'))
     await stage.start()
-    await expect.poll(() => changes.known).toBe(true)
+    await expect.poll(() => changes.available).toBe(true)
     await stage.untilStored('entities', 1)
-    expect(await remembered()).toEqual(known('{"v": 2}'))
+    expect(await cached()).toEqual(known('{"v": 2}'))
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 3}'`)
     await expect.poll(() => lookUp()).toEqual(known('{"v": 3}'))
   })
 
-  it('with NATS away; when it is back everything is asked for again, for events may be missing', async () => {
-    expect(await remembered()).toEqual(known('{"v": 1}'))
+  it('while NATS is down; the cache is cleared when it is up again, because events may be missing', async () => {
+    expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.nats.kill()
-    await expect.poll(() => changes.known).toBe(false)
+    await expect.poll(() => changes.available).toBe(false)
     expect(await lookUp()).toEqual(known('{"v": 1}'))
     now += 899
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
@@ -161,7 +161,7 @@ describe('P-6: while changes are not heard of, look-ups are remembered for less 
     await cdc.kill()
     await stage.nats.start()
     await stage.start()
-    await expect.poll(() => changes.known).toBe(true)
+    await expect.poll(() => changes.available).toBe(true)
     expect(await lookUp()).toEqual(known('{"v": 2}'))
   })
 })

@@ -7,11 +7,10 @@ import { decodeEndDevice, decodeOrganization } from '../../src/proto/entities.ts
 import type { Logger } from '../../src/runner/logger.ts'
 import { analyticsMetrics } from './metrics.ts'
 
-/** Is told of changes of devices and organizations. */
 export interface ChangeListener {
   deviceChanged(deviceId: string): void
   organizationChanged(id: string): void
-  /** Something may have changed that nothing was said of. */
+  /** Events may be missing. */
   anythingChanged(): void
 }
 
@@ -19,82 +18,74 @@ export interface DeviceChangesParts {
   readonly nats: NatsClient
   readonly capture: CaptureActivity
   readonly logger: Logger
-  /** A monotonic clock in milliseconds. */
-  now?(): number
 }
 
 const SUBJECTS = ['end_device.*', 'organization.*']
-/** Between two looks at whether events flow … */
+/** Interval between two checks that events are delivered … */
 const CHECK_INTERVAL_MS = 400
-/** … and how long one holds, from its beginning. */
-const CHECK_HOLDS_MS = 1000
+/** … and the validity of a check, from its start. */
+const CHECK_VALID_MS = 1000
 
 /**
- * Follows the events that the service cdc makes of changed devices and organizations. Events alone prove nothing: none may come
- * because nothing changes, or because they cannot come. So NATS and PostgreSQL are asked again and again whether they do.
+ * Subscribes to the CDC events of devices and organizations. The absence of events is ambiguous: nothing changed, or events
+ * cannot be delivered. Therefore NATS and PostgreSQL are checked periodically.
  */
 export class DeviceChanges {
   readonly #parts: DeviceChangesParts
-  #knownUntil = -Infinity
-  #told: boolean | undefined
+  #availableUntil = -Infinity
+  #logged: boolean | undefined
 
   constructor(parts: DeviceChangesParts) {
     this.#parts = parts
   }
 
-  /** Whether every change reaches the listener now, a moment after its commit. */
-  get known(): boolean {
-    return this.#knownUntil > this.#now()
+  /** Whether every change reaches the listener shortly after its commit. */
+  get available(): boolean {
+    return this.#availableUntil > performance.now()
   }
 
-  /** Follows the events until the signal aborts. */
+  /** Runs until the signal aborts. */
   async run(listener: ChangeListener, signal: AbortSignal): Promise<void> {
-    const feed = new LiveFeed(this.#parts.nats, SUBJECTS, (message) => tell(listener, message))
+    const feed = new LiveFeed(this.#parts.nats, SUBJECTS, (message) => dispatch(listener, message))
     try {
       while (!signal.aborted) {
-        const startedAt = this.#now()
-        if (await this.#follows(feed, listener, signal)) this.#knownUntil = startedAt + CHECK_HOLDS_MS
+        const startedAt = performance.now()
+        if (await this.#check(feed, listener, signal)) this.#availableUntil = startedAt + CHECK_VALID_MS
         await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => undefined)
       }
     } finally {
-      this.#knownUntil = -Infinity
+      this.#availableUntil = -Infinity
       feed.close()
     }
   }
 
-  async #follows(feed: LiveFeed, listener: ChangeListener, signal: AbortSignal): Promise<boolean> {
+  async #check(feed: LiveFeed, listener: ChangeListener, signal: AbortSignal): Promise<boolean> {
     try {
       const [unbroken, active] = await Promise.all([feed.confirm(signal), this.#parts.capture.isActive({ signal })])
       if (!unbroken) listener.anythingChanged()
-      this.#tell(active, 'nobody streams the changes of PostgreSQL; is the service cdc running?')
+      this.#logTransition(active, 'no process streams from the replication slot; is the service cdc running?')
       return active
     } catch (error) {
-      if (!signal.aborted) this.#tell(false, messageOf(error))
+      if (!signal.aborted) this.#logTransition(false, messageOf(error))
       return false
     }
   }
 
-  /** Once at each turn. */
-  #tell(known: boolean, why: string): void {
-    analyticsMetrics.changesKnown.set(known ? 1 : 0)
-    if (known === this.#told) return
-    this.#told = known
-    if (known) this.#parts.logger.info('changed devices are heard of at once')
-    else this.#parts.logger.warn(`devices are looked up every second, for changes are not heard of: ${why}`)
-  }
-
-  #now(): number {
-    return this.#parts.now?.() ?? performance.now()
+  #logTransition(available: boolean, reason: string): void {
+    analyticsMetrics.changesKnown.set(available ? 1 : 0)
+    if (available === this.#logged) return
+    this.#logged = available
+    if (available) this.#parts.logger.info('CDC events available; devices are cached until they change')
+    else this.#parts.logger.warn(`CDC events unavailable; the device cache TTL is 0.9 s: ${reason}`)
   }
 }
 
-function tell(listener: ChangeListener, { subject, body }: LiveMessage): void {
+function dispatch(listener: ChangeListener, { subject, body }: LiveMessage): void {
   try {
     if (subject.endsWith('.truncate')) listener.anythingChanged()
     else if (subject.startsWith('end_device.')) listener.deviceChanged(decodeEndDevice(body).deviceId)
     else listener.organizationChanged(decodeOrganization(body).id)
   } catch {
-    // Whatever it says: of a device or an organization.
     listener.anythingChanged()
   }
 }

@@ -21,14 +21,14 @@ const ORGANIZATION: Organization = {
   deletedAt: null,
 }
 
-/** A store whose answers the test writes; an Error is thrown. */
+/** A store with scripted results; an Error is thrown. */
 function scene() {
   const store: { device: EndDevice | null | Error; organization: Organization | null | Error } = {
     device: DEVICE,
     organization: ORGANIZATION,
   }
   let now = 0
-  const asked: string[] = []
+  const queries: string[] = []
   const answer = <T>(value: T | Error): T => {
     if (value instanceof Error) throw value
     return value
@@ -36,41 +36,42 @@ function scene() {
   const directory = new DeviceDirectory({
     endDevices: {
       get: async (id) => {
-        asked.push(id)
+        queries.push(id)
         return answer(store.device)
       },
     },
     organizations: {
       get: async (id) => {
-        asked.push(id)
+        queries.push(id)
         return answer(store.organization)
       },
     },
+    cdcAvailable: () => false,
     now: () => now,
     retryDelaysMs: { first: 1, longest: 2 },
   })
   const cut = new AbortController()
   return {
     store,
-    asked,
+    queries,
     cut,
     advance: (ms: number) => (now += ms),
     lookUp: (id = 'device') => directory.lookUp(id, cut.signal),
   }
 }
 
-describe('P-1, P-6: devices with their organizations', () => {
-  it('knows a device, asks once, and uses a changed expression within a second', async () => {
-    const { lookUp, store, asked, advance } = scene()
+describe('P-1, P-6: device directory', () => {
+  it('queries a device once and returns a changed expression within a second', async () => {
+    const { lookUp, store, queries, advance } = scene()
     const known = { kind: 'known', organizationId: 'organization', expression: 'cayenne_lpp_decode(input)' }
     expect(await Promise.all([lookUp(), lookUp(), lookUp()])).toEqual([known, known, known])
-    expect(asked).toEqual(['device', 'organization'])
+    expect(queries).toEqual(['device', 'organization'])
     store.device = { ...DEVICE, payloadConversion: '{"changed": true}' }
     advance(1000)
     expect(await lookUp()).toEqual({ ...known, expression: '{"changed": true}' })
   })
 
-  it('tells an unknown device from an unknown organization, and sees them when they appear', async () => {
+  it('distinguishes an unknown device from an unknown organization and finds both once created', async () => {
     const { lookUp, store, advance } = scene()
     store.device = null
     expect(await lookUp()).toEqual({ kind: 'unknown_device' })
@@ -84,26 +85,26 @@ describe('P-1, P-6: devices with their organizations', () => {
   })
 })
 
-describe('P-7: a store that does not answer says nothing of an envelope', () => {
-  it('waits until it answers', async () => {
-    const { lookUp, store, asked } = scene()
-    store.device = new DomainError('unavailable', 'away')
+describe('P-7: an unavailable store', () => {
+  it('is retried until it is available', async () => {
+    const { lookUp, store, queries } = scene()
+    store.device = new DomainError('unavailable', 'unavailable')
     const waiting = lookUp()
-    await expect.poll(() => asked.length).toBeGreaterThan(3)
+    await expect.poll(() => queries.length).toBeGreaterThan(3)
     store.device = DEVICE
     expect(await waiting).toMatchObject({ kind: 'known' })
   })
 
-  it('ends the waiting when the service stops', async () => {
-    const { lookUp, store, asked, cut } = scene()
-    store.organization = new DomainError('unavailable', 'away')
+  it('is not retried after the service stops', async () => {
+    const { lookUp, store, queries, cut } = scene()
+    store.organization = new DomainError('unavailable', 'unavailable')
     const waiting = lookUp()
-    await expect.poll(() => asked.length).toBeGreaterThan(3)
+    await expect.poll(() => queries.length).toBeGreaterThan(3)
     cut.abort()
     await expect(waiting).rejects.toThrow('abort')
   })
 
-  it('does not wait for what will not pass', async () => {
+  it('is distinguished from other errors, which are thrown', async () => {
     const { lookUp, store } = scene()
     store.device = new Error('column payload_conversion does not exist')
     await expect(lookUp()).rejects.toThrow('does not exist')
@@ -111,20 +112,20 @@ describe('P-7: a store that does not answer says nothing of an envelope', () => 
 })
 
 function cacheScene({ maxEntries = 10, maxWeight = 1000 } = {}) {
-  const world = { now: 10_000, changesAreKnown: false }
+  const state = { now: 10_000, cdcAvailable: false }
   const loads: string[] = []
   const cache = new LookupCache<string>({
-    now: () => world.now,
-    changesAreKnown: () => world.changesAreKnown,
+    now: () => state.now,
+    cdcAvailable: () => state.cdcAvailable,
     weightOf: (value) => value.length,
     maxEntries,
     maxWeight,
   })
   return {
     cache,
-    world,
+    state,
     loads,
-    advance: (ms: number) => (world.now += ms),
+    advance: (ms: number) => (state.now += ms),
     get: (key: string) =>
       cache.get(key, async () => {
         loads.push(key)
@@ -133,8 +134,8 @@ function cacheScene({ maxEntries = 10, maxWeight = 1000 } = {}) {
   }
 }
 
-describe('P-6: a look-up is remembered for a moment while changes are not known', () => {
-  it('loads once for all who ask, and anew when the moment is over', async () => {
+describe('P-6: cache without CDC events', () => {
+  it('loads a key once for concurrent callers and again after the TTL', async () => {
     const { get, advance, loads } = cacheScene()
     expect(await Promise.all([get('a'), get('a')])).toEqual(['a 1', 'a 1'])
     advance(899)
@@ -144,7 +145,7 @@ describe('P-6: a look-up is remembered for a moment while changes are not known'
     expect(loads).toEqual(['a', 'a'])
   })
 
-  it('counts the moment from the question, not from the answer', async () => {
+  it('measures the TTL from the start of the load', async () => {
     const { cache, advance } = cacheScene()
     let answer = (_value: string): void => {}
     const slow = cache.get('a', () => new Promise((resolve) => (answer = resolve)))
@@ -154,30 +155,30 @@ describe('P-6: a look-up is remembered for a moment while changes are not known'
     expect(await cache.get('a', async () => 'new')).toBe('new')
   })
 
-  it('does not remember a failure', async () => {
+  it('does not cache a failure', async () => {
     const { cache } = cacheScene()
-    await expect(cache.get('a', () => Promise.reject(new Error('away')))).rejects.toThrow('away')
+    await expect(cache.get('a', () => Promise.reject(new Error('unavailable')))).rejects.toThrow('unavailable')
     expect(await cache.get('a', async () => 'there')).toBe('there')
   })
 })
 
-describe('P-6: a look-up is remembered until it changes while changes are known', () => {
-  it('keeps it for half a minute, and for the moment again as soon as changes are not known', async () => {
-    const { get, advance, world } = cacheScene()
-    world.changesAreKnown = true
+describe('P-6: cache with CDC events', () => {
+  it('has a TTL of 30 s, and the short one as soon as CDC events are unavailable', async () => {
+    const { get, advance, state } = cacheScene()
+    state.cdcAvailable = true
     await get('a')
     advance(29_999)
     expect(await get('a')).toBe('a 1')
-    world.changesAreKnown = false
+    state.cdcAvailable = false
     expect(await get('a')).toBe('a 2')
-    world.changesAreKnown = true
+    state.cdcAvailable = true
     advance(30_000)
     expect(await get('a')).toBe('a 3')
   })
 
-  it('loads anew what was invalidated, and what is loaded right then is kept for the moment alone', async () => {
-    const { cache, get, advance, world } = cacheScene()
-    world.changesAreKnown = true
+  it('reloads an invalidated key, with the short TTL in the stale read window', async () => {
+    const { cache, get, advance, state } = cacheScene()
+    state.cdcAvailable = true
     await get('a')
     cache.invalidate('a')
     expect(await get('a')).toBe('a 2')
@@ -189,9 +190,9 @@ describe('P-6: a look-up is remembered until it changes while changes are known'
     expect(await get('a')).toBe('a 3')
   })
 
-  it('gives what is loading at the invalidation to those who asked before, and does not keep it', async () => {
-    const { cache, world } = cacheScene()
-    world.changesAreKnown = true
+  it('returns a value invalidated while loading to its callers without caching it', async () => {
+    const { cache, state } = cacheScene()
+    state.cdcAvailable = true
     let answer = (_value: string): void => {}
     const before = cache.get('a', () => new Promise((resolve) => (answer = resolve)))
     cache.invalidate('a')
@@ -202,20 +203,20 @@ describe('P-6: a look-up is remembered until it changes while changes are known'
     expect(await cache.get('a', async () => 'loaded again')).toBe('new')
   })
 
-  it('a load that fails after the invalidation takes nothing away from the next', async () => {
+  it('keeps the next load when an invalidated load fails', async () => {
     const { cache } = cacheScene()
     let fail = (_error: Error): void => {}
     const before = cache.get('a', () => new Promise((_resolve, reject) => (fail = reject)))
     cache.invalidate('a')
     await cache.get('a', async () => 'new')
-    fail(new Error('away'))
-    await expect(before).rejects.toThrow('away')
+    fail(new Error('unavailable'))
+    await expect(before).rejects.toThrow('unavailable')
     expect(await cache.get('a', async () => 'loaded again')).toBe('new')
   })
 
-  it('forgets everything when anything may have changed, and what is loaded right then is kept for the moment alone', async () => {
-    const { cache, get, advance, world } = cacheScene()
-    world.changesAreKnown = true
+  it('clears all entries, with the short TTL in the stale read window', async () => {
+    const { cache, get, advance, state } = cacheScene()
+    state.cdcAvailable = true
     await get('a')
     cache.clear()
     expect(await get('a')).toBe('a 2')
@@ -225,9 +226,9 @@ describe('P-6: a look-up is remembered until it changes while changes are known'
     expect(await get('a')).toBe('a 3')
   })
 
-  it('stays right when more keys are invalidated at once than it tells apart', async () => {
-    const { cache, get, advance, world } = cacheScene()
-    world.changesAreKnown = true
+  it('treats all keys as stale when too many are invalidated at once', async () => {
+    const { cache, get, advance, state } = cacheScene()
+    state.cdcAvailable = true
     cache.invalidate('a')
     for (let index = 0; index < 20_000; index++) cache.invalidate(`other ${index}`)
     await get('a')
@@ -236,14 +237,14 @@ describe('P-6: a look-up is remembered until it changes while changes are known'
   })
 })
 
-describe('P-6: the cache is bounded', () => {
-  it('forgets what was not used for longest', async () => {
+describe('P-6: cache limits', () => {
+  it('evicts the least recently used entry', async () => {
     const { get, loads } = cacheScene({ maxEntries: 2 })
     for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) await get(key)
     expect(loads).toEqual(['a', 'b', 'c', 'b'])
   })
 
-  it('weighs what it keeps', async () => {
+  it('limits the total weight', async () => {
     const { cache, get, advance } = cacheScene({ maxWeight: 100 })
     await cache.get('heavy', async () => 'x'.repeat(90))
     for (let index = 0; index < 50; index++) {

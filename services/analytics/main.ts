@@ -3,7 +3,7 @@ import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { createAnalytics } from './analytics.ts'
 import { openClients, analyticsEnvironment, type AnalyticsEnvironment } from './clients.ts'
-import { addDeadLetterCommands } from './command.ts'
+import { addDeadLetterCommands } from './dead-letter-commands.ts'
 import { observePool } from './metrics.ts'
 
 await runProgram({

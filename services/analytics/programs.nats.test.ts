@@ -26,7 +26,7 @@ afterAll(async () => {
   await pipeline.stop()
 })
 
-/** An envelope of this microsecond of 2026. */
+/** Publishes an envelope received at this microsecond. */
 async function publish(microsecond: number): Promise<void> {
   const producer = createProducer(pipeline.nats)
   const receivedAt = 1_767_323_045_000_000n + BigInt(microsecond)
@@ -51,9 +51,9 @@ const eventsOfDevices = async (): Promise<number> =>
   (await pipeline.nats.manager.streams.info('entities', { subjects_filter: 'end_device.*' })).state.messages
 
 describe('P-6, P-11: analytics and cdc as programs', () => {
-  it('the envelope behind the event of a changed expression is converted by the new one, and the device was heard then', async () => {
+  it('an envelope published after the event of a changed expression is converted by it, and updates last_seen_at', async () => {
     const { process } = await fleet.add()
-    await process.line('changed devices are heard of at once')
+    await process.line('CDC events available')
     await publish(1)
     await expect.poll(versions, WAIT).toEqual([1])
     const before = await eventsOfDevices()

@@ -3,7 +3,7 @@ import type { TaskResult, Task } from '../../src/cel/evaluation-scheduler.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
 import type { RawEnvelope } from '../../src/domain/entities.ts'
 import type { DeviceLookup } from './device-directory.ts'
-import { PATIENCE_ATTEMPTS, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { MAX_ATTEMPTS, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const RAW: RawEnvelope = {
   organizationId: 'organization',
@@ -47,8 +47,8 @@ function process(raw: Partial<RawEnvelope> = {}, attempt = 1) {
   return processor.process({ ...RAW, ...raw }, attempt, SIGNAL)
 }
 
-describe('P-1: a raw envelope becomes a processed one', () => {
-  it('keeps the ids, takes the time of receipt as the time it occurred, and adds its own', async () => {
+describe('P-1: conversion of a raw envelope', () => {
+  it('keeps the ids, uses the receipt as occurred_at and adds processed_at', async () => {
     expect(await process()).toEqual({
       kind: 'processed',
       envelope: {
@@ -62,11 +62,11 @@ describe('P-1: a raw envelope becomes a processed one', () => {
     expect(tasks).toEqual([{ key: 'device', source: 'cayenne_lpp_decode(input)', payload: RAW.payload }])
   })
 
-  it('takes an empty payload', async () => {
+  it('accepts an empty payload', async () => {
     expect(await process({ payload: new Uint8Array() })).toMatchObject({ kind: 'processed', envelope: { data: {} } })
   })
 
-  it('refuses an envelope that names another organization than the device has', async () => {
+  it('rejects an envelope of another organization than its device', async () => {
     expect(await process({ organizationId: 'another' })).toEqual({
       kind: 'dead_letter',
       cause: 'wrong_organization',
@@ -77,8 +77,8 @@ describe('P-1: a raw envelope becomes a processed one', () => {
   })
 })
 
-describe('P-4: what an expression cannot make JSON of is a dead letter with the reason and the device', () => {
-  it('of the expression', async () => {
+describe('P-4: a failed evaluation becomes a dead letter with reason and device', () => {
+  it('for an invalid expression', async () => {
     device = { ...KNOWN, expression: '{"a": nothing}' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -88,7 +88,7 @@ describe('P-4: what an expression cannot make JSON of is a dead letter with the 
     })
   })
 
-  it('of the payload', async () => {
+  it('for an invalid payload', async () => {
     expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
       kind: 'dead_letter',
       cause: 'expression',
@@ -96,39 +96,39 @@ describe('P-4: what an expression cannot make JSON of is a dead letter with the 
     })
   })
 
-  it('of an expression that is quarantined', async () => {
+  it('for a quarantined expression', async () => {
     answer = { ok: false, reason: 'quarantined' }
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('retries what found no room, but not for ever', async () => {
-    answer = { ok: false, overloaded: true, reason: 'no room' }
+  it('after retries for a full queue', async () => {
+    answer = { ok: false, overloaded: true, reason: 'queue full' }
     expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
-    expect(await process({}, PATIENCE_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })
+    expect(await process({}, MAX_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })
   })
 })
 
-describe('P-7: an unknown device is waited for', () => {
+describe('P-7: unknown devices', () => {
   it.each<[string, DeviceLookup]>([
     ['device', { kind: 'unknown_device' }],
     ['organization', { kind: 'unknown_organization', organizationId: 'organization' }],
-  ])('an unknown %s is retried until the attempts are used up', async (what, lookup) => {
+  ])('an unknown %s is retried up to the maximum of attempts', async (what, lookup) => {
     device = lookup
-    for (let attempt = 1; attempt < PATIENCE_ATTEMPTS; attempt++)
+    for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt++)
       expect(await process({}, attempt)).toMatchObject({ kind: 'retry', cause: `unknown_${what}` })
-    expect(await process({}, PATIENCE_ATTEMPTS)).toMatchObject({
+    expect(await process({}, MAX_ATTEMPTS)).toMatchObject({
       kind: 'dead_letter',
       cause: `unknown_${what}`,
       reason: expect.stringMatching(/device device/),
     })
   })
 
-  it('waits about a minute in all', () => {
-    const pauses = Array.from({ length: PATIENCE_ATTEMPTS - 1 }, (_, index) => 2 ** index)
+  it('the retries take about a minute in total', () => {
+    const pauses = Array.from({ length: MAX_ATTEMPTS - 1 }, (_, index) => 2 ** index)
     expect(pauses.reduce((sum, seconds) => sum + seconds, 0)).toBe(63)
   })
 
-  it('does not wait for another message of a device that has been unknown for a minute', async () => {
+  it('an envelope of a device that has been unknown for a minute is not retried', async () => {
     device = { kind: 'unknown_device' }
     expect(await process()).toMatchObject({ kind: 'retry' })
     now += 59_999_000n
@@ -138,7 +138,7 @@ describe('P-7: an unknown device is waited for', () => {
     expect(await process({ endDeviceId: 'another' })).toMatchObject({ kind: 'retry' })
   })
 
-  it('waits again when the device was there in between', async () => {
+  it('an envelope is retried again after the device existed in between', async () => {
     device = { kind: 'unknown_device' }
     await process()
     now += 61_000_000n
@@ -148,7 +148,7 @@ describe('P-7: an unknown device is waited for', () => {
     expect(await process()).toMatchObject({ kind: 'retry' })
   })
 
-  it('makes a dead letter of a message of a device without an expression, and says so once per device', async () => {
+  it('an envelope of a device without an expression becomes a dead letter, reported once per device', async () => {
     device = { ...KNOWN, expression: '' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -160,7 +160,7 @@ describe('P-7: an unknown device is waited for', () => {
     expect(withoutExpression).toEqual(['device', 'another'])
   })
 
-  it('says it again when the expression was taken away anew', async () => {
+  it('a device without an expression is reported again after it had one', async () => {
     device = { ...KNOWN, expression: '' }
     await process()
     device = KNOWN

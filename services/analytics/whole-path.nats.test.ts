@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => path.stop())
 
 describe('P-1, P-8: from the bytes of a device to rows in ClickHouse', () => {
-  it('makes exactly 100 rows of 100 raw envelopes', async () => {
+  it('stores exactly 100 rows for 100 raw envelopes', async () => {
     await path.createDevice('example')
     await path.publish('example', 100)
     await expect.poll(() => path.rowsOf('example'), { timeout: 20_000 }).toEqual({ rows: 100, envelopes: 100 })
@@ -26,21 +26,21 @@ describe('P-1, P-8: from the bytes of a device to rows in ClickHouse', () => {
 })
 
 describe('P-11: last-seen', () => {
-  it('is in PostgreSQL, of the newest envelope of a device', async () => {
-    await path.createDevice('heard')
-    expect((await path.endDevices.get('heard'))?.lastSeenAt).toBeNull()
-    await path.publish('heard', 100)
-    await expect.poll(() => path.rowsOf('heard'), { timeout: 20_000 }).toEqual({ rows: 100, envelopes: 100 })
+  it('is stored in PostgreSQL for the newest envelope of a device', async () => {
+    await path.createDevice('seen')
+    expect((await path.endDevices.get('seen'))?.lastSeenAt).toBeNull()
+    await path.publish('seen', 100)
+    await expect.poll(() => path.rowsOf('seen'), { timeout: 20_000 }).toEqual({ rows: 100, envelopes: 100 })
     const newest = `SELECT toString(toUnixTimestamp64Micro(max(occurred_at))) AS at
       FROM processed_envelopes WHERE end_device_id = {device: String}`
-    const [{ at }] = z.tuple([z.object({ at: z.string() })]).parse(await path.query(newest, 'heard'))
-    await expect.poll(async () => String((await path.endDevices.get('heard'))?.lastSeenAt)).toBe(at)
+    const [{ at }] = z.tuple([z.object({ at: z.string() })]).parse(await path.query(newest, 'seen'))
+    await expect.poll(async () => String((await path.endDevices.get('seen'))?.lastSeenAt)).toBe(at)
   })
 })
 
 describe('P-9, P-10: exactly one row per envelope', () => {
   it.each(['clickhouse', 'postgres', 'nats'] as const)(
-    'with %s killed in the middle',
+    'is stored when %s is killed under load',
     async (server) => {
       await path.createDevice(server)
       const publishing = path.publish(server, 10_000)

@@ -3,17 +3,17 @@ import { ServiceProcess } from './program.ts'
 
 const crashPoint = new URL('./crash-point.mjs', import.meta.url).href
 
-/** One process of analytics and what stands between it and its servers. */
+/** A process of analytics and the proxies between it and its servers. */
 export interface FleetMember {
   readonly process: ServiceProcess
   readonly tap: CrashTap
-  /** Resolves when it is gone, however that came. */
+  /** Resolves when the process has ended. */
   readonly gone: Promise<void>
   readonly alive: boolean
   kill(): Promise<void>
 }
 
-/** Processes of analytics side by side, each to be killed on its own. */
+/** Concurrent processes of analytics that can be killed individually. */
 export class AnalyticsFleet implements AsyncDisposable {
   readonly #variables: Readonly<Record<string, string>>
   #members: FleetMember[] = []
@@ -22,13 +22,13 @@ export class AnalyticsFleet implements AsyncDisposable {
     this.#variables = variables
   }
 
-  /** Those that live. */
+  /** The live members. */
   get members(): readonly FleetMember[] {
     this.#members = this.#members.filter(({ alive }) => alive)
     return this.#members
   }
 
-  /** One more; it dies by itself before its `crashStep`-th asynchronous step, if that is given. */
+  /** Adds a process; with `crashStep` it crashes before that asynchronous step. */
   async add(crashStep?: number): Promise<FleetMember> {
     const { PONIX_NATS_URL: nats = '', PONIX_CLICKHOUSE_URL: clickhouse = '' } = this.#variables
     const tap = await CrashTap.start(nats, clickhouse)

@@ -15,33 +15,33 @@ import { evaluationWorkerUrl } from './program.ts'
 import { connectTo, probeLog } from './nats-client.ts'
 import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
 
-// What the tests of analytics stand on: a real NATS, devices in memory, and a ClickHouse that does what the test says.
+// A real NATS server, devices in memory and a scripted ClickHouse writer.
 
-/** What a device sends, unless the test says otherwise. */
+/** The default payload. */
 export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
-/** The payload conversion of a device, unless the test says otherwise. */
+/** The default payload conversion. */
 export const LPP = 'cayenne_lpp_decode(input)'
-/** What that conversion makes of that payload. */
+/** The default payload, converted. */
 export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
-/** Until the test itself is over its time: how fast a machine is decides nothing. */
+/** Below the test timeout, so that the speed of the machine does not matter. */
 export const WAIT = { timeout: 55_000, interval: 20 }
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
 
-/** ClickHouse as the test wants it: takes rows unless the test says otherwise. */
+/** A scripted writer that accepts rows by default. */
 export function scriptedWriter() {
   const rows: EnvelopeRow[] = []
   const script = {
     available: true,
-    refuse: (_row: EnvelopeRow): string | undefined => undefined,
+    reject: (_row: EnvelopeRow): string | undefined => undefined,
     attempts: 0,
     rows,
   }
   const writer: ProcessedEnvelopeWriter = {
     async write(batch) {
       script.attempts++
-      if (!script.available) throw new ClickHouseUnavailable('not here')
+      if (!script.available) throw new ClickHouseUnavailable('no connection')
       return batch.map((row): RowOutcome => {
-        const reason = script.refuse(row)
+        const reason = script.reject(row)
         if (reason !== undefined) return { kind: 'rejected', reason }
         rows.push(row)
         return { kind: 'stored' }
@@ -51,18 +51,18 @@ export function scriptedWriter() {
   return { script, writer }
 }
 
-/** For a file of tests: one NATS for all of it, and streams, devices and a connection anew for each test. */
+/** Registers hooks: one NATS server per test file; streams, devices and a connection per test. */
 export function analyticsForEach() {
   let server: NatsAddress & ServerControl
   let client: NatsClient
   let producer: Producer
   let devices: Map<string, EndDevice>
-  /** What was asked for and not there. */
+  /** Ids that were looked up and do not exist. */
   let unknown: string[]
   let sent: number
   /** Whether changes of devices become events. */
   let capturing: boolean
-  /** Stops what the test started. */
+  /** Run at the end of the test. */
   let stops: (() => Promise<void>)[]
 
   beforeAll(async () => {
@@ -99,7 +99,7 @@ export function analyticsForEach() {
     }
   })
 
-  /** Makes a device known, or changes its payload conversion. */
+  /** Creates a device or changes its payload conversion. */
   function device(deviceId: string, payloadConversion = LPP): void {
     const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n, lastSeenAt: null }
     devices.set(deviceId, { deviceId, payloadConversion, ...common })
@@ -111,7 +111,7 @@ export function analyticsForEach() {
     return found
   }
 
-  /** Publishes raw envelopes, whole ones or bodies as they are. */
+  /** Publishes raw envelopes, or raw message bodies. */
   async function publish(...envelopes: (Partial<RawEnvelope> | Uint8Array)[]): Promise<void> {
     await Promise.all(
       envelopes.map((envelope) => {
@@ -128,7 +128,7 @@ export function analyticsForEach() {
     )
   }
 
-  /** One instance of the service, stopped at the end of the test. */
+  /** Starts an instance of the service, stopped at the end of the test. */
   async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
     const log = probeLog()
     const analytics = await createAnalytics({
@@ -156,18 +156,18 @@ export function analyticsForEach() {
     return { analytics, log, stop }
   }
 
-  /** How many messages a stream has. */
+  /** The number of messages in a stream. */
   async function messagesIn(stream: string): Promise<number> {
     return (await client.manager.streams.info(stream)).state.messages
   }
 
-  /** Nothing left to deliver, nothing delivered and unanswered. */
-  async function allAnswered(stream: string, durable: string): Promise<boolean> {
+  /** Whether no message is pending or unacknowledged. */
+  async function allAcknowledged(stream: string, durable: string): Promise<boolean> {
     const { num_pending, num_ack_pending } = await client.manager.consumers.info(stream, durable)
     return num_pending === 0 && num_ack_pending === 0
   }
 
-  /** The dead letters, in their order. */
+  /** The dead letters in order. */
   async function deadLetters(): Promise<{ subject: string; reason: string; attempts: string }[]> {
     const letters = []
     const { first_seq, last_seq } = (await client.manager.streams.info('dead_letters')).state
@@ -180,7 +180,7 @@ export function analyticsForEach() {
     return letters
   }
 
-  /** From now on, changes of devices become events. */
+  /** Reports CDC as active from now on. */
   function captureChanges(): void {
     capturing = true
   }
@@ -209,7 +209,7 @@ export function analyticsForEach() {
     publish,
     startAnalytics,
     messagesIn,
-    allAnswered,
+    allAcknowledged,
     deadLetters,
   }
 }

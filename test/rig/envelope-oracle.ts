@@ -7,22 +7,22 @@ import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/enve
 interface ShownRow {
   /** Microseconds since 1970. */
   readonly at: string
-  /** What the device said: the envelope's number. */
+  /** The envelope's number. */
   readonly value: number
 }
 
-/** How what a reader sees differs from what was published: numbers of envelopes. */
+/** Differences between published and stored envelopes, by envelope number. */
 export interface Differences {
   readonly lost: readonly number[]
-  /** More than one row, more than one dead letter, or both; with what is seen of each. */
-  readonly repeated: readonly string[]
-  /** What was never published, or has another's data. */
-  readonly invented: readonly number[]
-  /** What should have ended otherwise: a row instead of a dead letter, another reason. */
-  readonly misjudged: readonly string[]
+  /** Several rows or dead letters for one envelope, with their descriptions. */
+  readonly duplicated: readonly string[]
+  /** Never published, or with another envelope's data. */
+  readonly unexpected: readonly number[]
+  /** A row instead of a dead letter, the reverse, or another reason. */
+  readonly misclassified: readonly string[]
 }
 
-/** What a reader of the view and of the dead letters sees of a load. */
+/** Compares the view and the dead letters with a load. */
 export class EnvelopeOracle {
   readonly #pipeline: Pipeline
   readonly #load: EnvelopeLoad
@@ -37,37 +37,39 @@ export class EnvelopeOracle {
       `SELECT toString(toUnixTimestamp64Micro(occurred_at)) AS at, data.generic_sensor_0.:Float64 AS value FROM processed_envelopes`,
     )
     const seen = new Map<number, string[]>()
-    const see = (number: number, how: string): void => void seen.set(number, [...(seen.get(number) ?? []), how])
-    const strange: number[] = []
+    const add = (number: number, how: string): void => void seen.set(number, [...(seen.get(number) ?? []), how])
+    const wrong: number[] = []
     for (const { at, value } of rows) {
       const number = this.#load.numberOf(BigInt(at))
-      see(number, 'row')
-      if (value !== number) strange.push(number)
+      add(number, 'row')
+      if (value !== number) wrong.push(number)
     }
     for (const letter of await storedEvents(this.#pipeline.nats, 'dead_letters')) {
-      see(this.#numberIn(letter), `${letter.header(DEAD_LETTER_HEADERS.reason)} (${placeOf(letter)})`)
+      add(this.#numberIn(letter), `${letter.header(DEAD_LETTER_HEADERS.reason)} (${placeOf(letter)})`)
     }
     const { expected } = this.#load
     return {
       lost: [...expected.keys()].filter((number) => !seen.has(number)),
-      repeated: [...seen].flatMap(([number, how]) => (how.length > 1 ? [`${number}: ${how.join(' | ')}`] : [])),
-      invented: [...strange, ...[...seen.keys()].filter((number) => !expected.has(number))],
-      misjudged: [...seen].flatMap(([number, [how = '']]) => (this.#isRight(number, how) ? [] : [`${number}: ${how}`])),
+      duplicated: [...seen].flatMap(([number, how]) => (how.length > 1 ? [`${number}: ${how.join(' | ')}`] : [])),
+      unexpected: [...wrong, ...[...seen.keys()].filter((number) => !expected.has(number))],
+      misclassified: [...seen].flatMap(([number, [how = '']]) =>
+        this.#isExpected(number, how) ? [] : [`${number}: ${how}`],
+      ),
     }
   }
 
-  /** Rows that the table has more than once, which the view does not show. */
-  async hidden(): Promise<number> {
-    const [found] = await this.#pipeline.query<{ hidden: number }>(
-      'SELECT toUInt32(count() - uniqExact(identity)) AS hidden FROM processed_envelope_rows',
+  /** Duplicate rows in the table, which the view hides. */
+  async duplicateRows(): Promise<number> {
+    const [found] = await this.#pipeline.query<{ duplicates: number }>(
+      'SELECT toUInt32(count() - uniqExact(identity)) AS duplicates FROM processed_envelope_rows',
     )
-    return found?.hidden ?? 0
+    return found?.duplicates ?? 0
   }
 
-  #isRight(number: number, how: string): boolean {
-    const fate = this.#load.expected.get(number)
-    if (fate === undefined) return true
-    const reason = reasonOf(fate)
+  #isExpected(number: number, how: string): boolean {
+    const outcome = this.#load.expected.get(number)
+    if (outcome === undefined) return true
+    const reason = reasonOf(outcome)
     return reason === undefined ? how === 'row' : reason.test(how)
   }
 
@@ -79,7 +81,7 @@ export class EnvelopeOracle {
   }
 }
 
-/** Where a dead letter is, and when it came there. */
+/** Sequence and time of a dead letter. */
 function placeOf({ sequence, storedAt }: StoredEvent): string {
   return `dead letter ${sequence}, ${new Date(storedAt).toISOString()}`
 }

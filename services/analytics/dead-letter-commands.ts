@@ -1,0 +1,189 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { InvalidArgumentError, type Command } from 'commander'
+import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
+import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
+import { listDeadLetters, replayDeadLetter, showDeadLetter } from '../../src/nats/dead-letters.ts'
+import type { DeadLetterFilter } from '../../src/nats/dead-letters.ts'
+import { createLoggerTo } from '../../src/runner/logger.ts'
+import type { AnalyticsEnvironment } from './clients.ts'
+import { listText, matches, showText, viewOf, type DeadLetterView, type ViewFilter } from './dead-letter-view.ts'
+
+/** The filters of a command; `limit` is the maximum number of dead letters, oldest first. */
+interface Selection extends DeadLetterFilter, ViewFilter {
+  readonly limit?: number
+}
+
+interface Json {
+  readonly json?: true
+}
+
+/** `ponix-analytics dead-letters …`. */
+export function addDeadLetterCommands(program: Command, environment: () => AnalyticsEnvironment): void {
+  const letters = program.command('dead-letters').description('list, show and replay dead letters')
+  const add = (name: string, description: string): Command => letters.command(name).description(description)
+  withFilters(add('list', 'list dead letters, oldest first, with reason and payload'))
+    .option('--json', 'one JSON object per line')
+    .action(({ json, ...selection }: Selection & Json) =>
+      print(environment(), (client, streams) => list(client, streams, selection, json === true)),
+    )
+  add('show', 'show one dead letter in full')
+    .argument('<sequence>', 'its number in the list', wholeNumber)
+    .option('--json', 'as JSON')
+    .action((sequence: number, { json }: Json) =>
+      print(environment(), (client, streams) => show(client, streams, sequence, json === true)),
+    )
+  const replayCommand = withFilters(
+    add('replay', 'publish dead letters again on their subjects; each is deleted once its stream has stored it'),
+  )
+  replayCommand
+    .argument('[sequences...]', 'their numbers in the list', collectNumbers)
+    .option('--all', 'all current dead letters')
+    .option('--json', 'one JSON object per line')
+    .action((sequences: readonly number[], { json, all, ...selection }: Selection & Json & { all?: true }) => {
+      const ways = [sequences.length > 0, Object.keys(selection).length > 0, all === true].filter(Boolean)
+      if (ways.length !== 1) replayCommand.error('expected exactly one of: numbers of dead letters, filters, --all')
+      return print(environment(), (client, streams, timeoutMs) => {
+        const numbers = sequences.length > 0 ? sequences : sequencesOf(select(client, streams, selection))
+        return replay(client, numbers, timeoutMs, json === true)
+      })
+    })
+}
+
+function withFilters(command: Command): Command {
+  return command
+    .option('--organization <id>', 'envelopes of this organization')
+    .option('--end-device <id>', 'envelopes of this device')
+    .option('--reason <text>', 'the reason contains this text, ignoring case')
+    .option('--stream <name>', 'messages of this stream', streamName)
+    .option('--since <time>', 'dead since this time: 90s, 15m, 2h, 7d ago, or 2026-01-02T03:04:05Z', timeOf)
+    .option('--limit <count>', 'at most this many, oldest first', wholeNumber)
+}
+
+function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number from 1.')
+}
+
+function collectNumbers(text: string, before: readonly number[] = []): readonly number[] {
+  return [...before, wholeNumber(text)]
+}
+
+function streamName(text: string): string {
+  if (/^[A-Za-z0-9_-]{1,128}$/.test(text)) return text
+  throw new InvalidArgumentError('expected a name of letters, digits, _ and -.')
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+function timeOf(text: string): Date {
+  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  const isInstant = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
+  const time = new Date(count === undefined ? text : Date.now() - Number(count) * (UNIT_MS[unit] ?? 0))
+  if ((count !== undefined || isInstant) && !Number.isNaN(time.getTime())) return time
+  throw new InvalidArgumentError('expected 90s, 15m, 2h or 7d, or a time such as 2026-01-02T03:04:05Z.')
+}
+
+type Streams = ReturnType<typeof envelopeStreams>
+
+function envelopeStreams(environment: AnalyticsEnvironment) {
+  return { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
+}
+
+/** Writes to stdout as fast as it is read. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
+async function print(
+  environment: AnalyticsEnvironment,
+  work: (client: NatsClient, streams: Streams, timeoutMs: number) => AsyncIterable<string>,
+): Promise<void> {
+  const logger = createLoggerTo(process.stderr, 'analytics', 'warn')
+  const client = await connectNats(natsOptions(environment, { name: 'ponix-analytics dead-letters', logger }))
+  try {
+    const texts = work(client, envelopeStreams(environment), environment.PONIX_STARTUP_TIMEOUT_MS)
+    await pipeline(Readable.from(texts), process.stdout, { end: false })
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'EPIPE') throw error
+  } finally {
+    await client.drain()
+  }
+}
+
+async function* list(
+  client: NatsClient,
+  streams: Streams,
+  selection: Selection,
+  asJson: boolean,
+): AsyncGenerator<string> {
+  for await (const view of select(client, streams, selection)) yield asJson ? jsonLine(view) : listText(view)
+}
+
+async function* show(client: NatsClient, streams: Streams, sequence: number, asJson: boolean): AsyncGenerator<string> {
+  const letter = await showDeadLetter(client, sequence)
+  if (letter === undefined) throw new StartupError(missing(sequence))
+  const view = viewOf(letter, streams)
+  yield asJson ? jsonLine(view) : showText(view)
+}
+
+/** A failed replay is one line on stderr and does not stop the others; the exit code is 1 then. */
+async function* replay(
+  client: NatsClient,
+  sequences: Iterable<number> | AsyncIterable<number>,
+  timeoutMs: number,
+  asJson: boolean,
+): AsyncGenerator<string> {
+  let done = 0
+  let failed = 0
+  for await (const sequence of sequences) {
+    const line = await replayOne(client, sequence, timeoutMs, asJson)
+    if (line === undefined) failed++
+    else {
+      done++
+      yield line
+    }
+  }
+  if (failed > 0) process.exitCode = 1
+  if (!asJson) yield failed === 0 ? `${done} replayed\n` : `${done} replayed, ${failed} failed\n`
+}
+
+/** Undefined, and a line on stderr, for a dead letter that cannot be replayed. */
+async function replayOne(
+  client: NatsClient,
+  sequence: number,
+  timeoutMs: number,
+  asJson: boolean,
+): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(timeoutMs)
+  try {
+    const stored = await replayDeadLetter(client, sequence, signal)
+    if (stored === undefined) throw new ReplayError(missing(sequence))
+    if (asJson) return jsonLine({ sequence, stream: stored.stream, stream_sequence: stored.sequence })
+    return `${sequence}: replayed as message ${stored.sequence} of stream ${stored.stream}\n`
+  } catch (error) {
+    if (signal.aborted) throw new StartupError(`NATS did not store dead letter ${sequence} in time; it is not deleted`)
+    if (!(error instanceof PublishError) && !(error instanceof ReplayError)) throw error
+    process.stderr.write(`ponix-analytics: cannot replay dead letter ${sequence}: ${messageOf(error)}\n`)
+    return undefined
+  }
+}
+
+async function* select(client: NatsClient, streams: Streams, selection: Selection): AsyncGenerator<DeadLetterView> {
+  const { limit = Infinity } = selection
+  let found = 0
+  for await (const letter of listDeadLetters(client, selection)) {
+    const view = viewOf(letter, streams)
+    if (!matches(view, selection)) continue
+    yield view
+    if (++found >= limit) return
+  }
+}
+
+async function* sequencesOf(views: AsyncIterable<DeadLetterView>): AsyncGenerator<number> {
+  for await (const { sequence } of views) yield sequence
+}
+
+function missing(sequence: number): string {
+  return `dead letter ${sequence} does not exist; run ponix-analytics dead-letters list`
+}
+
+function jsonLine(value: object): string {
+  return `${JSON.stringify(value)}\n`
+}
