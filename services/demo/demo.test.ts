@@ -10,24 +10,21 @@ const inventory = {
   devices: DEMO_DEVICES.map((demo, index) => ({ deviceId: `d${index}`, demo })),
 }
 
-describe('the devices of the demo', () => {
-  it.each(DEMO_DEVICES)(
-    'E-6: what the $name sends becomes JSON by its own expression',
-    ({ measure, payloadConversion }) => {
-      for (const noise of [-1, 0, 1]) {
-        for (let hour = 0; hour < 24; hour++) {
-          const payload = measure(new Date(Date.UTC(2026, 0, 1, hour)), () => noise)
-          expect(new Evaluator().evaluate(payloadConversion, payload)).toMatchObject({ ok: true })
-        }
+describe('demo devices', () => {
+  it.each(DEMO_DEVICES)('E-6: the expression of $name converts its payloads', ({ measure, payloadConversion }) => {
+    for (const noise of [-1, 0, 1]) {
+      for (let hour = 0; hour < 24; hour++) {
+        const payload = measure(new Date(Date.UTC(2026, 0, 1, hour)), () => noise)
+        expect(new Evaluator().evaluate(payloadConversion, payload)).toMatchObject({ ok: true })
       }
-    },
-  )
+    }
+  })
 
-  it('E-6: measures what can be: the greenhouse at four in the afternoon, the van near its place', () => {
+  it('E-6: payloads have plausible values', () => {
     const [greenhouse, , van] = DEMO_DEVICES
     const at = new Date(Date.UTC(2026, 0, 1, 16))
     const valueOf = (device: typeof greenhouse): unknown => {
-      if (device === undefined) throw new Error('no such device')
+      if (device === undefined) throw new Error('device not found')
       const evaluation = new Evaluator().evaluate(
         device.payloadConversion,
         device.measure(at, () => 0),
@@ -39,14 +36,14 @@ describe('the devices of the demo', () => {
   })
 })
 
-describe('the summary', () => {
-  it('E-6: has the topic of a device and a query to paste', () => {
+describe('summary', () => {
+  it('E-6: contains the topic of a device and a query command', () => {
     const text = summary(parseEnvironment(environment, { PONIX_DEMO_MQTT_URL: 'mqtt://broker:2883' }), inventory)
     expect(text).toContain('mosquitto_pub -h broker -p 2883 -q 1 -t o1/d0 -s')
     expect(text).toContain("curl -s -u ponix:ponix 'http://localhost:8123/?database=ponix'")
   })
 
-  it('O-42: never shows a password that is not the embedded one', () => {
+  it('O-42: masks any password except the embedded one', () => {
     const text = summary(parseEnvironment(environment, { PONIX_CLICKHOUSE_PASSWORD: 'hunter2' }), inventory)
     expect(text).not.toContain('hunter2')
     expect(text).toContain('"$PONIX_CLICKHOUSE_PASSWORD"')

@@ -12,69 +12,59 @@ export interface DemoParts {
   readonly publisher: MqttPublisher
   readonly clickhouse: ClickHouse
   readonly logger: Logger
-  /** Between two messages of one device. */
+  /** Time between two messages of one device. */
   readonly intervalMs: number
-  /** A line for people. */
+  /** Prints a line to the terminal. */
   readonly print: (line: string) => void
-  /** Shown with the first row. */
+  /** Printed with the first row. */
   readonly summary: string
 }
 
 const WATCH_PERIOD_MS = 2_000
 const noise = (): number => Math.random() * 2 - 1
 
-/** Speaks as the devices do until the signal aborts. A message the broker does not take is said once and left out. */
-export async function speak(
+/** Publishes messages of all devices in turn until the signal aborts. Skips messages that fail and logs the first failure. */
+export async function publishMessages(
   { inventory, publisher, intervalMs, logger }: Pick<DemoParts, 'inventory' | 'publisher' | 'intervalMs' | 'logger'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const pauseMs = intervalMs / inventory.devices.length
+  const { organizationId, devices } = inventory
   let failing = false
   for (let turn = 0; !signal.aborted; turn += 1) {
-    const device = inventory.devices[turn % inventory.devices.length]
+    const device = devices[turn % devices.length]
     if (device === undefined) return
     try {
-      const topic = `${inventory.organizationId}/${device.deviceId}`
-      await publisher.publish(topic, device.demo.measure(new Date(), noise))
+      await publisher.publish(`${organizationId}/${device.deviceId}`, device.demo.measure(new Date(), noise))
       failing = false
     } catch (error) {
-      if (!failing) logger.warn(`the broker did not take a message: ${messageOf(error)}`)
+      if (!failing) logger.warn(`cannot publish to the broker: ${messageOf(error)}`)
       failing = true
     }
-    await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
+    await sleep(intervalMs / devices.length, undefined, { signal }).catch(() => undefined)
   }
 }
 
-/** Says what arrives in ClickHouse until the signal aborts; the summary comes with the first new row. */
-export async function watch(parts: DemoParts, signal: AbortSignal): Promise<void> {
-  let before: Arrivals | null = null
-  let summarised = false
+/** Prints the rows that arrive in ClickHouse until the signal aborts; prints the summary with the first new row. */
+export async function reportRows(parts: DemoParts, signal: AbortSignal): Promise<void> {
+  const { inventory, clickhouse, logger, print, summary } = parts
+  let before: number | null = null
+  let summarized = false
   while (!signal.aborted) {
     try {
-      const arrivals = await readArrivals(parts.clickhouse, parts.inventory, signal)
-      const fresh = before === null ? 0 : arrivals.total - before.total
-      before = arrivals
-      if (fresh > 0 && !summarised) parts.print(parts.summary)
-      summarised ||= fresh > 0
-      if (fresh > 0 && arrivals.newest) parts.print(line(fresh, arrivals.total, arrivals.newest))
+      const { total, newest } = await readRows(clickhouse, inventory, signal)
+      const added = total - (before ?? total)
+      before = total
+      if (added > 0 && !summarized) print(summary)
+      summarized ||= added > 0
+      if (added > 0) print(`${added} new rows, ${total} in total; ${newest}`)
     } catch (error) {
-      if (!signal.aborted) parts.logger.warn(`cannot read from ClickHouse: ${messageOf(error)}`)
+      if (!signal.aborted) logger.warn(`cannot read from ClickHouse: ${messageOf(error)}`)
     }
     await sleep(WATCH_PERIOD_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
-function line(fresh: number, total: number, newest: { readonly name: string; readonly data: string }): string {
-  return `${fresh} new rows, ${total} in all; ${newest.name}: ${newest.data}`
-}
-
-/** What ClickHouse has of the demo's devices. */
-export interface Arrivals {
-  readonly total: number
-  readonly newest: { readonly name: string; readonly data: string } | null
-}
-
-const answer = z.array(
+const rows = z.array(
   z.object({ total: z.coerce.number(), end_device_id: z.string(), data: z.record(z.string(), z.unknown()) }),
 )
 
@@ -84,51 +74,55 @@ const QUERY = `
   WHERE organization_id = {organization: String}
   HAVING total > 0`
 
-/** Counts the rows of the demo's organization and brings the newest one. */
-async function readArrivals(
+/** The number of rows of the demo's organization, and the newest one as text. */
+async function readRows(
   clickhouse: ClickHouse,
   { organizationId, devices }: Inventory,
   signal: AbortSignal,
-): Promise<Arrivals> {
+): Promise<{ readonly total: number; readonly newest: string }> {
   const result = await clickhouse.client.query({
     query: QUERY,
     query_params: { organization: organizationId },
     format: 'JSONEachRow',
     abort_signal: signal,
   })
-  const [row] = answer.parse(await result.json())
-  if (row === undefined) return { total: 0, newest: null }
+  const [row] = rows.parse(await result.json())
+  if (row === undefined) return { total: 0, newest: '' }
   const name = devices.find(({ deviceId }) => deviceId === row.end_device_id)?.demo.name ?? row.end_device_id
-  return { total: row.total, newest: { name, data: JSON.stringify(row.data) } }
+  return { total: row.total, newest: `${name}: ${JSON.stringify(row.data)}` }
 }
 
-/** The password of the embedded servers, known to everybody; any other is nobody's to see. */
+/** The public password of the embedded servers; any other password is not printed. */
 const EMBEDDED_PASSWORD = 'ponix'
 
-/** Where everything is, and what to paste to see it: shown once, when the first rows are there. */
+/** The addresses of all servers, and commands to try. */
 export function summary(env: DemoEnvironment, { organizationId, devices }: Inventory): string {
   const mqtt = new URL(env.PONIX_DEMO_MQTT_URL)
   const nats = new URL(env.PONIX_NATS_URL)
-  const first = devices[0]
-  const lines = [
+  const device = devices[0]
+  return [
     '',
     'Data flows: devices → MQTT → gateway-orchestrator → NATS → analytics → ClickHouse',
     '',
-    `  gRPC        ${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}  organizations, end devices, gateways; reflection is on`,
+    `  gRPC        ${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}  organizations, end devices, gateways; reflection is enabled`,
     `  MQTT        ${mqtt.host}  topic {organization_id}/{end_device_id}`,
     `  NATS        ${nats.host}  streams raw_envelopes, processed_envelopes, gateways, dead_letters`,
     `  PostgreSQL  ${env.PONIX_POSTGRES_HOST}:${env.PONIX_POSTGRES_PORT}`,
     `  ClickHouse  ${env.PONIX_CLICKHOUSE_URL}  table processed_envelopes`,
     '',
-    '  The newest rows:',
+    '  Query the newest rows:',
     `    ${queryCommand(env)}`,
-    ...(first ? ['', `  Speak as the ${first.demo.name} (25.5 degrees, mosquitto-clients):`] : []),
-    ...(first ? [`    ${publishCommand(mqtt, `${organizationId}/${first.deviceId}`)}`] : []),
+    ...(device === undefined
+      ? []
+      : [
+          '',
+          `  Publish 25.5 degrees as device ${device.demo.name} (needs mosquitto-clients):`,
+          `    ${publishCommand(mqtt, `${organizationId}/${device.deviceId}`)}`,
+        ]),
     '',
-    '  Ctrl-C stops everything.',
+    '  Press Ctrl-C to stop.',
     '',
-  ]
-  return lines.join('\n')
+  ].join('\n')
 }
 
 function queryCommand(env: DemoEnvironment): string {

@@ -18,9 +18,9 @@ export const environment = z.object({
   PONIX_POSTGRES_PORT: postgresEnvironment.PONIX_POSTGRES_PORT,
   PONIX_GRPC_HOST: z.string().default('127.0.0.1'),
   PONIX_GRPC_PORT: port().prefault('50051'),
-  /** The broker that the demo's devices publish to and that its gateway listens on. */
+  /** The broker of the demo's devices and gateway. */
   PONIX_DEMO_MQTT_URL: url('mqtt').default('mqtt://localhost:1883'),
-  /** Between two messages of one device. */
+  /** Time between two messages of one device. */
   PONIX_DEMO_INTERVAL_MS: integer(10, 3_600_000).prefault('1000'),
 })
 

@@ -1,11 +1,11 @@
-import { type EndDevice, EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
-import { type Gateway, GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
+import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import type { GrpcClient } from '../../src/proto/grpc.ts'
 
 const ORGANIZATION_NAME = 'Demo'
 
-/** What the demo works with; the same things again when it is started again. */
+/** The entities of the demo; a restart finds the same ones. */
 export interface Inventory {
   readonly organizationId: string
   readonly devices: readonly { readonly deviceId: string; readonly demo: DemoDevice }[]
@@ -15,11 +15,11 @@ export interface Inventory {
 export async function ensureInventory(api: GrpcClient, mqttUrl: string): Promise<Inventory> {
   const organizationId = await ensureOrganization(api)
   await ensureGateways(api, organizationId, mqttUrl)
-  const known = await endDevices(api, organizationId)
+  const known = await api.call(EndDeviceService.method.listEndDevices, { organizationId, pageSize: 500 })
   const devices: { deviceId: string; demo: DemoDevice }[] = []
   for (const demo of DEMO_DEVICES) {
-    const device = known.find(({ name }) => name === demo.name) ?? (await createDevice(api, organizationId, demo))
-    devices.push({ deviceId: device.deviceId, demo })
+    const device = known.endDevices.find(({ name }) => name === demo.name)
+    devices.push({ deviceId: device?.deviceId ?? (await createDevice(api, organizationId, demo)), demo })
   }
   return { organizationId, devices }
 }
@@ -33,10 +33,10 @@ async function ensureOrganization(api: GrpcClient): Promise<string> {
     pageToken = page.nextPageToken
   }
   const { organization } = await api.call(OrganizationService.method.createOrganization, { name: ORGANIZATION_NAME })
-  return present(organization).id
+  return createdId(organization?.id)
 }
 
-/** One that listens to the devices, and one that only says that it is there. */
+/** Ensures one gateway that subscribes to the devices and one that logs itself. */
 async function ensureGateways(api: GrpcClient, organizationId: string, mqttUrl: string): Promise<void> {
   const wanted = [
     { name: 'Demo broker', gatewayType: 'mqtt', gatewayConfig: JSON.stringify({ broker_url: mqttUrl }) },
@@ -46,31 +46,22 @@ async function ensureGateways(api: GrpcClient, organizationId: string, mqttUrl: 
   for (const gateway of wanted) {
     const found = gateways.find(({ name }) => name === gateway.name)
     if (!found) await api.call(GatewayService.method.createGateway, { organizationId, ...gateway })
-    else if (!sameConfig(found, gateway.gatewayConfig)) {
+    else if (JSON.stringify(JSON.parse(found.gatewayConfig)) !== gateway.gatewayConfig) {
       const change = { gatewayId: found.gatewayId, gatewayConfig: gateway.gatewayConfig }
       await api.call(GatewayService.method.updateGateway, change)
     }
   }
 }
 
-function sameConfig(gateway: Gateway, config: string): boolean {
-  return JSON.stringify(JSON.parse(gateway.gatewayConfig)) === config
-}
-
-async function endDevices(api: GrpcClient, organizationId: string): Promise<readonly EndDevice[]> {
-  const page = await api.call(EndDeviceService.method.listEndDevices, { organizationId, pageSize: 500 })
-  return page.endDevices
-}
-
-async function createDevice(api: GrpcClient, organizationId: string, demo: DemoDevice): Promise<EndDevice> {
+async function createDevice(api: GrpcClient, organizationId: string, demo: DemoDevice): Promise<string> {
   const { name, payloadConversion } = demo
   const created = await api.call(EndDeviceService.method.createEndDevice, { organizationId, name, payloadConversion })
-  return present(created.endDevice)
+  return createdId(created.endDevice?.deviceId)
 }
 
-function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the API answered without the thing it created')
-  return value
+function createdId(id: string | undefined): string {
+  if (id === undefined) throw new Error('the API response lacks the created entity')
+  return id
 }
 
 /** One value of a Cayenne LPP message: channel, type id, data (big-endian). */
@@ -78,11 +69,10 @@ type LppValue = readonly [channel: number, type: number, ...data: number[]]
 
 const TYPE = { digitalInput: 0, temperature: 103, humidity: 104, barometer: 115, voltage: 116, gps: 136 } as const
 
-/** A device of the demo: what it is called, how its bytes become JSON, and what it measures at a time of day. */
 export interface DemoDevice {
   readonly name: string
   readonly payloadConversion: string
-  /** `noise` is between −1 and 1. */
+  /** The payload at a time of day; `noise` is between −1 and 1. */
   readonly measure: (at: Date, noise: () => number) => Uint8Array
 }
 
@@ -91,14 +81,14 @@ const i24 = (value: number): number[] => [(Math.round(value) >> 16) & 0xff, ...i
 
 const lpp = (...values: LppValue[]): Uint8Array => Uint8Array.from(values.flat())
 
-/** −1 at four in the morning, 1 at four in the afternoon. */
+/** −1 at 04:00 UTC, 1 at 16:00 UTC. */
 function warmth(at: Date): number {
   const hours = at.getUTCHours() + at.getUTCMinutes() / 60
   return -Math.cos(((hours - 4) / 12) * Math.PI)
 }
 
-/** The van's round of about ten minutes. */
-function round(at: Date): { latitude: number; longitude: number } {
+/** A round trip of ten minutes. */
+function positionOf(at: Date): { latitude: number; longitude: number } {
   const angle = ((at.getTime() / 600_000) % 1) * 2 * Math.PI
   return { latitude: 49.4447 + 0.01 * Math.sin(angle), longitude: 7.7689 + 0.02 * Math.cos(angle) }
 }
@@ -129,7 +119,7 @@ export const DEMO_DEVICES: readonly DemoDevice[] = [
     name: 'Delivery van',
     payloadConversion: 'cayenne_lpp_decode(input)',
     measure: (at, noise) => {
-      const { latitude, longitude } = round(at)
+      const { latitude, longitude } = positionOf(at)
       return lpp([1, TYPE.gps, ...i24(latitude * 1e4), ...i24(longitude * 1e4), ...i24((236 + 2 * noise()) * 100)])
     },
   },

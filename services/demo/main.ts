@@ -5,7 +5,7 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { connectWithBackoff } from '../../src/runner/startup.ts'
-import { speak, watch, summary } from './demo.ts'
+import { publishMessages, reportRows, summary } from './demo.ts'
 import { environment } from './environment.ts'
 import { ensureInventory } from './inventory.ts'
 
@@ -34,7 +34,10 @@ await runProgram({
     await runService({
       service: 'demo',
       logger,
-      processes: { devices: (signal) => speak(parts, signal), arrivals: (signal) => watch(parts, signal) },
+      processes: {
+        devices: (signal) => publishMessages(parts, signal),
+        arrivals: (signal) => reportRows(parts, signal),
+      },
       closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
     })
   },
