@@ -104,7 +104,7 @@ export function summary(env: DemoEnvironment, { organizationId, devices }: Inven
     '',
     'Data flows: devices → MQTT → gateway-orchestrator → NATS → analytics → ClickHouse',
     '',
-    `  gRPC        ${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}  organizations, end devices, gateways; reflection is enabled`,
+    `  gRPC        ${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}  organizations, end devices, gateways; reflection is on`,
     `  MQTT        ${mqtt.host}  topic {organization_id}/{end_device_id}`,
     `  NATS        ${nats.host}  streams raw_envelopes, processed_envelopes, gateways, dead_letters`,
     `  PostgreSQL  ${env.PONIX_POSTGRES_HOST}:${env.PONIX_POSTGRES_PORT}`,

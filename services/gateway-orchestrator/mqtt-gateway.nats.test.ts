@@ -106,10 +106,10 @@ describe('a message', () => {
   test('G-3: a new topic in the config replaces the old subscription', async () => {
     const own = subscribed(1, { topic: 'o1/d1' })
     const service = await rig.serve()
-    await rig.tell('create', own)
+    await rig.publishEvent('create', own)
     await service.until(own.gatewayId, 'running')
     const gatewayConfig = { ...own.gatewayConfig, topic: 'o1/d2' }
-    await rig.tell('update', { ...own, gatewayConfig, updatedAt: 2n })
+    await rig.publishEvent('update', { ...own, gatewayConfig, updatedAt: 2n })
     await service.until(own.gatewayId, 'running', 2)
     const client = await publisher()
     await client.publish('o1/d1', Buffer.from('old'))
@@ -145,7 +145,7 @@ describe('a gateway that fails', () => {
       },
       [good.gatewayId]: { state: 'running', retries: 0, last_error: null },
     })
-    await rig.tell('update', { ...own, updatedAt: 2n, gatewayConfig: { broker_url: rig.brokerUrl } })
+    await rig.publishEvent('update', { ...own, updatedAt: 2n, gatewayConfig: { broker_url: rig.brokerUrl } })
     await service.until(own.gatewayId, 'running')
   })
 

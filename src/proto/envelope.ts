@@ -17,9 +17,9 @@ import {
 import { MessageReader, tagOf, WIRE } from './message-reader.ts'
 import { MessageWriter } from './message-writer.ts'
 import { readStruct, writeStruct } from './struct.ts'
-import { notA, timestampFromInstant } from './timestamp.ts'
+import { decodeError, timestampFromInstant } from './timestamp.ts'
 
-/** The field numbers of ProcessedEnvelope. */
+/** Field numbers of ProcessedEnvelope. */
 const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
 
 const RAW = {
@@ -52,7 +52,7 @@ export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
   )
 }
 
-/** Throws a MappingError for anything but a whole RawEnvelope: both ids and the time must be there, the payload may be empty. */
+/** Throws a MappingError for anything but a complete RawEnvelope: ids and time are required, the payload may be empty. */
 export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
   let organizationId = ''
   let endDeviceId = ''
@@ -68,7 +68,7 @@ export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
       else reader.skip(tag)
     }
   } catch (error) {
-    throw notA(RawEnvelopeSchema, error)
+    throw decodeError(RawEnvelopeSchema, error)
   }
   return {
     organizationId: required('raw_envelope.organization_id', organizationId),
@@ -79,8 +79,8 @@ export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
 }
 
 /**
- * Written by hand for the sake of the Struct in it (see struct.ts). Numbers travel as doubles: an integer beyond 2^53 must be
- * a string already. Throws a MappingError for NaN and infinity.
+ * Encodes with MessageWriter because of the Struct (see struct.ts). Numbers become doubles: an integer beyond 2^53 must be a
+ * string. Throws a MappingError for NaN and infinity.
  */
 export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array {
   writer.begin().string(FIELD.endDeviceId, envelope.endDeviceId).timestamp(FIELD.occurredAt, envelope.occurredAt)
@@ -90,7 +90,6 @@ export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array
   return writer.string(FIELD.organizationId, envelope.organizationId).finish()
 }
 
-/** The message itself, to be a part of another one. */
 export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProcessedEnvelope {
   const { organizationId, endDeviceId, occurredAt, processedAt, data } = envelope
   return create(ProcessedEnvelopeSchema, {
@@ -98,21 +97,21 @@ export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProc
     endDeviceId,
     occurredAt: timestampFromInstant(occurredAt),
     processedAt: timestampFromInstant(processedAt),
-    data: changeable(data),
+    data: mutable(data),
   })
 }
 
-/** A copy, since protobuf-es asks for objects that may be changed. */
-function changeable(object: JsonObject): Record<string, ProtoJsonValue> {
-  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, changeableValue(value)]))
+/** A copy, because protobuf-es requires mutable objects. */
+function mutable(object: JsonObject): Record<string, ProtoJsonValue> {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, mutableValue(value)]))
 }
 
-function changeableValue(value: JsonValue): ProtoJsonValue {
-  if (isJsonObject(value)) return changeable(value)
-  return isJsonList(value) ? value.map(changeableValue) : value
+function mutableValue(value: JsonValue): ProtoJsonValue {
+  if (isJsonObject(value)) return mutable(value)
+  return isJsonList(value) ? value.map(mutableValue) : value
 }
 
-/** Throws a MappingError for anything but a whole ProcessedEnvelope; absent data is the empty object. */
+/** Throws a MappingError for anything but a complete ProcessedEnvelope; missing data is an empty object. */
 export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
   let organizationId = ''
   let endDeviceId = ''
@@ -130,7 +129,7 @@ export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
       else reader.skip(tag)
     }
   } catch (error) {
-    throw notA(ProcessedEnvelopeSchema, error)
+    throw decodeError(ProcessedEnvelopeSchema, error)
   }
   return {
     organizationId: required('processed_envelope.organization_id', organizationId),

@@ -10,16 +10,16 @@ import {
 } from '@bufbuild/protobuf'
 import { Client, credentials, type ServiceError, type MethodDefinition } from '@grpc/grpc-js'
 
-/** Calls unary methods of a server on plaintext HTTP/2. */
+/** Calls unary methods over plaintext HTTP/2. */
 export class GrpcClient {
   readonly #client: Client
 
-  /** `address`: host and port. */
+  /** `address` is host:port. */
   constructor(address: string) {
     this.#client = new Client(address, credentials.createInsecure())
   }
 
-  /** Rejects with grpc-js' ServiceError: its `code` and `details` are the server's answer. */
+  /** Rejects with grpc-js' ServiceError, which has the server's `code` and `details`. */
   call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
@@ -29,11 +29,11 @@ export class GrpcClient {
     const message = create(method.input, request)
     const deadline = Date.now() + (options.timeoutMs ?? 10_000)
     return new Promise((resolve, reject) => {
-      const answered = (error: ServiceError | null, response?: MessageShape<O>): void => {
-        if (error || response === undefined) reject(error ?? new Error(`${path}: no answer`))
+      const onResponse = (error: ServiceError | null, response?: MessageShape<O>): void => {
+        if (error || response === undefined) reject(error ?? new Error(`${path}: no response`))
         else resolve(response)
       }
-      this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, message, { deadline }, answered)
+      this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, message, { deadline }, onResponse)
     })
   }
 
@@ -42,7 +42,7 @@ export class GrpcClient {
   }
 }
 
-/** A method as grpc-js wants it, for server and client alike: its path, and protobuf-es as the codec. */
+/** The grpc-js definition of a method, for server and client, with protobuf-es as the codec. */
 export function grpcMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethod & { readonly input: I; readonly output: O },
 ): MethodDefinition<MessageShape<I>, MessageShape<O>> {

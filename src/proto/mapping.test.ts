@@ -26,7 +26,7 @@ import { instantFromTimestamp, timestampFromInstant } from './timestamp.ts'
 
 // 0001-01-01 to 9999-12-31, the range of google.protobuf.Timestamp.
 const instant = fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n })
-// A string that is not whole Unicode has no UTF-8 and so no place in protobuf.
+// Strings with unpaired surrogates have no UTF-8 encoding, so protobuf cannot contain them.
 const text = fc.string({ unit: 'grapheme' })
 const id = fc.string({ unit: 'grapheme', minLength: 1 })
 const { value: jsonValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
@@ -48,7 +48,7 @@ test('W-2 a Timestamp keeps the microseconds of an Instant, also before 1970', (
   fc.assert(fc.property(instant, (value) => instantFromTimestamp(timestampFromInstant(value)) === value))
 })
 
-test('W-2 an organization comes back as it went', () => {
+test('W-2 round-trips an organization', () => {
   const organization: fc.Arbitrary<Organization> = fc.record({
     id: text,
     name: text,
@@ -64,7 +64,7 @@ test('W-2 an organization comes back as it went', () => {
   )
 })
 
-test('W-2 an end device comes back as it went', () => {
+test('W-2 round-trips an end device', () => {
   const device: fc.Arbitrary<EndDevice> = fc.record({
     deviceId: text,
     organizationId: text,
@@ -81,7 +81,7 @@ test('W-2 an end device comes back as it went', () => {
   )
 })
 
-test('W-2 a gateway comes back as it went', () => {
+test('W-2 round-trips a gateway', () => {
   const gateway: fc.Arbitrary<Gateway> = fc.record({
     gatewayId: text,
     organizationId: text,
@@ -100,7 +100,7 @@ test('W-2 a gateway comes back as it went', () => {
   )
 })
 
-test('W-2 a raw envelope comes back as it went, and one without its ids or time is refused', () => {
+test('W-2 round-trips a raw envelope, and rejects one without ids or time', () => {
   const envelope = fc.record({
     organizationId: id,
     endDeviceId: id,
@@ -116,7 +116,7 @@ test('W-2 a raw envelope comes back as it went, and one without its ids or time 
   expect(() => decodeRawEnvelope(anonymous)).toThrow(new MappingError('raw_envelope.end_device_id is missing'))
 })
 
-test('W-2 a processed envelope comes back as it went', () => {
+test('W-2 round-trips a processed envelope', () => {
   const envelope = fc.record({
     organizationId: id,
     endDeviceId: id,
@@ -131,18 +131,18 @@ test('W-2 a processed envelope comes back as it went', () => {
   )
 })
 
-test('W-2 bytes that are no message are a MappingError that names the type', () => {
+test('W-2 rejects invalid bytes with a MappingError that names the type', () => {
   const garbage = Uint8Array.of(0xff, 0xff, 0xff)
   expect(() => decodeGateway(garbage)).toThrow(/^not a ponix.gateway.v1.Gateway: /)
   expect(() => decodeRawEnvelope(garbage)).toThrow(MappingError)
 })
 
-test.each(['[1]', '"x"', 'null', '{'])('W-2 a gateway whose config is %s is refused', (gatewayConfig) => {
+test.each(['[1]', '"x"', 'null', '{'])('W-2 rejects a gateway with config %s', (gatewayConfig) => {
   const body = toBinary(GatewaySchema, create(GatewaySchema, { status: GatewayStatus.ACTIVE, gatewayConfig }))
   expect(() => decodeGateway(body)).toThrow(/gateway_config is not/)
 })
 
-test('W-2 the processed envelope written by hand is the one that protobuf-es reads and writes', () => {
+test('W-2 encodes and decodes a processed envelope like protobuf-es', () => {
   const data = fc.dictionary(
     text.filter((key) => key !== '__proto__'),
     jsonValue,
@@ -159,7 +159,7 @@ test('W-2 the processed envelope written by hand is the one that protobuf-es rea
   )
 })
 
-test('W-2 a processed envelope of any length is written right: where the length of a part takes a byte more', () => {
+test('W-2 encodes a processed envelope whose length prefixes take more bytes', () => {
   const lengths = [...Array.from({ length: 40 }, (_, index) => 95 + index), 16_360, 16_370, 16_380, 16_390, 2_097_150]
   for (const length of lengths) {
     const data = { list: [{ long: 'x'.repeat(length) }, null, true, -0.5, ''], '': { after: 'ü' } }
@@ -168,7 +168,7 @@ test('W-2 a processed envelope of any length is written right: where the length 
   }
 })
 
-test('W-2 a Struct keeps a key that is called __proto__', () => {
+test('W-2 a Struct keeps a key named __proto__', () => {
   const data: JsonObject = JSON.parse('{"__proto__": {"polluted": true}, "a": {"__proto__": 1}}')
   const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n, data }
   const back = decodeProcessedEnvelope(encodeProcessedEnvelope(envelope)).data
@@ -176,7 +176,7 @@ test('W-2 a Struct keeps a key that is called __proto__', () => {
   expect(Object.getPrototypeOf(back)).toBe(Object.prototype)
 })
 
-test('P-4 a number that JSON does not have and a Struct nested for ever are refused', () => {
+test('P-4 rejects NaN, infinity and a Struct nested too deep', () => {
   const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n }
   expect(() => encodeProcessedEnvelope({ ...envelope, data: { a: [Number.NaN] } })).toThrow('NaN is not a JSON number')
   let deep: JsonObject = {}
@@ -184,7 +184,7 @@ test('P-4 a number that JSON does not have and a Struct nested for ever are refu
   expect(() => encodeProcessedEnvelope({ ...envelope, data: deep })).toThrow('nested deeper than 100 levels')
 })
 
-test('W-2 every prefix of a processed envelope is refused or lacks a field, and nothing else is thrown', () => {
+test('W-2 every prefix of a processed envelope is rejected or lacks a field', () => {
   const data = { list: [1, 'x', { y: null }], flag: true }
   const whole = encodeProcessedEnvelope({
     organizationId: 'o',

@@ -16,7 +16,7 @@ const processed = {
   data: { a: [1, { b: '' }] },
 }
 
-/** A message with one field of every wire type that nobody knows, as a later version may have them. */
+/** A message with one unknown field of every wire type, as a later version may have. */
 function unknownFields(): Uint8Array {
   const writer = new BinaryWriter()
   writer.tag(100, WireType.Varint).uint64(2n ** 64n - 1n)
@@ -26,7 +26,7 @@ function unknownFields(): Uint8Array {
   return writer.finish()
 }
 
-const refusal = new MappingError('expected of what is no envelope')
+const refusal = new MappingError('expected for an invalid envelope')
 
 function failureOf(decode: () => unknown): unknown {
   try {
@@ -37,8 +37,8 @@ function failureOf(decode: () => unknown): unknown {
   }
 }
 
-describe('W-2 a message is read field by field', () => {
-  test('numbers as protobuf-es writes them', () => {
+describe('W-2 MessageReader', () => {
+  test('reads numbers written by protobuf-es', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (value) => {
         expect(new MessageReader(new BinaryWriter().int64(value).finish()).varint()).toBe(Number(value))
@@ -46,7 +46,7 @@ describe('W-2 a message is read field by field', () => {
     )
   })
 
-  test('times as protobuf-es writes them, also before 1970 and beyond what JavaScript has dates for', () => {
+  test('reads timestamps written by protobuf-es, also before 1970 and beyond the range of Date', () => {
     const seconds = fc.bigInt({ min: -(2n ** 53n), max: 2n ** 53n })
     const nanos = fc.integer({ min: -999_999_999, max: 999_999_999 })
     fc.assert(
@@ -58,14 +58,14 @@ describe('W-2 a message is read field by field', () => {
     )
   })
 
-  test('and over what it does not know, before and behind', () => {
+  test('skips unknown fields', () => {
     const body = encodeRawEnvelope(raw)
     expect(decodeRawEnvelope(Buffer.concat([unknownFields(), body, unknownFields()]))).toEqual(raw)
     const other = encodeProcessedEnvelope(processed)
     expect(decodeProcessedEnvelope(Buffer.concat([unknownFields(), other, unknownFields()]))).toEqual(processed)
   })
 
-  test('of a field that comes twice the last one counts', () => {
+  test('returns the last value of a repeated singular field', () => {
     const first = encodeRawEnvelope({ ...raw, endDeviceId: 'first' })
     expect(decodeRawEnvelope(Buffer.concat([first, encodeRawEnvelope(raw)]))).toEqual(raw)
   })
@@ -85,7 +85,7 @@ describe('W-2 a message is read field by field', () => {
     expect(() => decodeRawEnvelope(Uint8Array.from(bytes))).toThrow(/^not a ponix.envelope.v1.RawEnvelope: /)
   })
 
-  test('whatever the bytes are, it is an envelope or a MappingError', () => {
+  test('decodes any bytes to an envelope or a MappingError', () => {
     const whole = fc.constantFrom(encodeRawEnvelope(raw), encodeProcessedEnvelope(processed))
     const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 })
     fc.assert(

@@ -1,14 +1,14 @@
-import type { JsonObject, JsonValue } from '../domain/entities.ts'
+import { isJsonList, type JsonObject, type JsonValue } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
 import { type MessageReader, tagOf, WIRE } from './message-reader.ts'
 import type { MessageWriter } from './message-writer.ts'
 
 /**
- * google.protobuf.Struct straight between the wire and JSON. protobuf-es goes through a Value message per value, which costs
- * four times as much on a path that every envelope takes, and loses a key named `__proto__`.
+ * Converts google.protobuf.Struct directly between bytes and JSON. protobuf-es creates a Value message per value, which is four
+ * times slower on the path of every envelope, and loses a key named `__proto__`.
  */
 
-/** Levels of nesting that are accepted in either direction; more would risk the stack. */
+/** Maximum nesting in either direction, to protect the stack. */
 const MAX_DEPTH = 100
 
 const STRUCT_FIELDS = 1
@@ -22,7 +22,7 @@ const VALUE_STRUCT = 5
 const VALUE_LIST = 6
 const LIST_VALUES = 1
 
-/** Writes the fields of a Struct; the caller has opened the message. Throws a MappingError for NaN, infinity, too deep. */
+/** Writes the fields of a Struct into the open message. Throws a MappingError for NaN, infinity and too deep nesting. */
 export function writeStruct(writer: MessageWriter, object: JsonObject, depth = 0): void {
   if (depth > MAX_DEPTH) throw new MappingError(`JSON is nested deeper than ${MAX_DEPTH} levels`)
   for (const [key, value] of Object.entries(object)) {
@@ -33,7 +33,6 @@ export function writeStruct(writer: MessageWriter, object: JsonObject, depth = 0
   }
 }
 
-/** A Value as a field of the message that is open. */
 function writeValue(writer: MessageWriter, field: number, value: JsonValue, depth: number): void {
   const start = writer.open(field)
   if (typeof value === 'number') {
@@ -54,8 +53,9 @@ function writeNested(writer: MessageWriter, value: null | readonly JsonValue[] |
     writer.choice(VALUE_NULL, 0)
     return
   }
-  const start = writer.open(isList(value) ? VALUE_LIST : VALUE_STRUCT)
-  if (isList(value)) writeList(writer, value, depth)
+  const isList = isJsonList(value)
+  const start = writer.open(isList ? VALUE_LIST : VALUE_STRUCT)
+  if (isList) writeList(writer, value, depth)
   else writeStruct(writer, value, depth)
   writer.close(start)
 }
@@ -63,11 +63,6 @@ function writeNested(writer: MessageWriter, value: null | readonly JsonValue[] |
 function writeList(writer: MessageWriter, list: readonly JsonValue[], depth: number): void {
   if (depth > MAX_DEPTH) throw new MappingError(`JSON is nested deeper than ${MAX_DEPTH} levels`)
   for (const value of list) writeValue(writer, LIST_VALUES, value, depth)
-}
-
-/** Array.isArray does not narrow a readonly array. */
-function isList(value: readonly JsonValue[] | JsonObject): value is readonly JsonValue[] {
-  return Array.isArray(value)
 }
 
 const STRUCT_ENTRY = tagOf(STRUCT_FIELDS, WIRE.bytes)
@@ -81,7 +76,7 @@ const STRUCT = tagOf(VALUE_STRUCT, WIRE.bytes)
 const LIST = tagOf(VALUE_LIST, WIRE.bytes)
 const LIST_VALUE = tagOf(LIST_VALUES, WIRE.bytes)
 
-/** Reads the Struct whose tag was read last. Throws a MappingError when it is too deep. */
+/** Reads the Struct after its tag. Throws a MappingError for too deep nesting. */
 export function readStruct(reader: MessageReader, depth = 0): JsonObject {
   if (depth > MAX_DEPTH) throw new MappingError(`a Struct is nested deeper than ${MAX_DEPTH} levels`)
   const object: Record<string, JsonValue> = {}
@@ -104,7 +99,7 @@ function readEntry(reader: MessageReader, object: Record<string, JsonValue>, dep
     else reader.skip(tag)
   }
   reader.close(outerEnd)
-  // An assignment would set the prototype instead of a property.
+  // An assignment to `__proto__` would set the prototype.
   if (key !== '__proto__') object[key] = value
   else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
 }

@@ -1,11 +1,11 @@
 import { create, fromBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
-import { MappingError } from '../domain/errors.ts'
+import { MappingError, messageOf } from '../domain/errors.ts'
 import { clampInstant, type Instant } from '../domain/instant.ts'
 
 const MICROS_PER_SECOND = 1_000_000n
 
-/** The two fields of a Timestamp. Exact within its range, the years 1 to 9999; beyond it the nearest end. */
+/** The fields of a Timestamp, clamped to its range, the years 1 to 9999. */
 export function splitInstant(instant: Instant): { readonly seconds: bigint; readonly nanos: number } {
   const clamped = clampInstant(instant)
   const micros = ((clamped % MICROS_PER_SECOND) + MICROS_PER_SECOND) % MICROS_PER_SECOND
@@ -16,33 +16,31 @@ export function timestampFromInstant(instant: Instant): Timestamp {
   return create(TimestampSchema, splitInstant(instant))
 }
 
-/** Nanoseconds below a microsecond are cut off, towards the past. */
+/** Rounds down to microseconds. */
 export function instantFromTimestamp(timestamp: Timestamp): Instant {
   return timestamp.seconds * MICROS_PER_SECOND + BigInt(Math.floor(timestamp.nanos / 1000))
 }
 
-/** The Instant of a field that must be there; otherwise a MappingError that names it. */
+/** Throws a MappingError naming the field if it is missing. */
 export function requiredInstant(field: string, timestamp: Timestamp | undefined): Instant {
   if (timestamp === undefined) throw new MappingError(`${field} is missing`)
   return instantFromTimestamp(timestamp)
 }
 
-/** The Instant of a field whose absence means "never". */
 export function optionalInstant(timestamp: Timestamp | undefined): Instant | null {
   return timestamp === undefined ? null : instantFromTimestamp(timestamp)
 }
 
-/** Decodes a message; bytes that are none become a MappingError that names the expected type. */
+/** Decodes a message. Throws a MappingError that names the expected type. */
 export function decodeMessage<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
   try {
     return fromBinary(schema, bytes)
   } catch (error) {
-    throw notA(schema, error)
+    throw decodeError(schema, error)
   }
 }
 
 /** The error for bytes that are not a message of the schema's type. */
-export function notA(schema: DescMessage, cause: unknown): MappingError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  return new MappingError(`not a ${schema.typeName}: ${reason}`, { cause })
+export function decodeError(schema: DescMessage, cause: unknown): MappingError {
+  return new MappingError(`not a ${schema.typeName}: ${messageOf(cause)}`, { cause })
 }

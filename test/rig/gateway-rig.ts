@@ -20,22 +20,22 @@ import {
 } from './servers.ts'
 import { type ServiceLine, ServiceProcess } from './program.ts'
 
-// What the tests of the service stand on: the real program between PostgreSQL, NATS and an MQTT broker of the file's own.
+// Runs the real program with a PostgreSQL, NATS and MQTT broker per test file.
 
 export const WAIT = { timeout: 50_000, interval: 20 }
 const DURABLE = 'gateway-cdc-consumer'
 
-/** What `/gateways` says of one. */
+/** An entry of `/gateways`. */
 export type GatewayReport = Readonly<Record<string, unknown>>
 
-/** A message as a stream has it. */
+/** A message in a stream. */
 export interface Stored {
   readonly subject: string
   readonly body: Uint8Array
   header(name: string): string
 }
 
-/** The program, and what it shows of itself. */
+/** The running program. */
 export class RunningService extends ServiceProcess {
   readonly #port: number
 
@@ -44,20 +44,20 @@ export class RunningService extends ServiceProcess {
     this.#port = port
   }
 
-  /** The answer of `GET /gateways`, by gateway. */
+  /** The response of `GET /gateways` by gateway id. */
   async gateways(): Promise<Readonly<Record<string, GatewayReport>>> {
     const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
     const { gateways }: { gateways: readonly GatewayReport[] } = JSON.parse(await response.text())
     return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
   }
 
-  /** What became of a gateway's process, in the order of the log. */
+  /** The log messages about a gateway's process in order. */
   history(gatewayId: string): readonly string[] {
     const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
     return own.map(({ msg }) => msg.replace(/^gateway /, ''))
   }
 
-  /** Resolves when the log says this of the gateway, and has said it so many times. */
+  /** Resolves when the log has so many lines about the gateway with this text. */
   async until(gatewayId: string, text: string, times = 1): Promise<void> {
     const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
     await this.matchingLines(`${text} (${gatewayId})`, wanted, times)
@@ -88,7 +88,7 @@ export class GatewayRig implements AsyncDisposable {
   }
 
   get database(): TestSchema {
-    if (this.#database === undefined) throw new Error('no test has begun')
+    if (this.#database === undefined) throw new Error('begin() was not called')
     return this.#database
   }
 
@@ -96,7 +96,7 @@ export class GatewayRig implements AsyncDisposable {
     return `mqtt://${this.mqtt.host}:${this.mqtt.port}`
   }
 
-  /** Empty tables, but for two organizations, and empty streams. */
+  /** Creates tables with two organizations, and empty streams. */
   async begin(): Promise<void> {
     this.#database = await TestSchema.create(this.postgres)
     await this.database.sql(`INSERT INTO organizations (id, name) VALUES ('o1', 'One'), ('o2', 'Two')`)
@@ -109,7 +109,7 @@ export class GatewayRig implements AsyncDisposable {
     )
   }
 
-  /** Ends what the test started. */
+  /** Stops the programs of the test. */
   async end(): Promise<void> {
     for (const service of this.#running.splice(0)) await service.kill()
     await this.database[Symbol.asyncDispose]()
@@ -132,14 +132,14 @@ export class GatewayRig implements AsyncDisposable {
     return service
   }
 
-  /** Launched, and ready. */
+  /** Launches the program and waits until it is ready. */
   async serve(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
     const service = await this.launch(more)
     await service.matchingLines('ready', ({ msg }) => msg === 'ready')
     return service
   }
 
-  /** A row, for the service to find at its start. */
+  /** Inserts a row. */
   async insert(gateway: Gateway): Promise<void> {
     const { gatewayId, organizationId, name, gatewayType, gatewayConfig, updatedAt, deletedAt } = gateway
     await this.database.sql(
@@ -150,20 +150,20 @@ export class GatewayRig implements AsyncDisposable {
     )
   }
 
-  /** An event as cdc publishes it. */
-  async tell(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
-    await this.tellRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
+  /** Publishes an event like cdc. */
+  async publishEvent(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
+    await this.publishRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
   }
 
-  async tellRaw(subject: string, body: Uint8Array): Promise<void> {
+  async publishRaw(subject: string, body: Uint8Array): Promise<void> {
     await this.client.jetstream.publish(subject, body)
   }
 
-  /** Every event told so far has taken effect, or was given up. */
-  async untilAnswered(durable = DURABLE): Promise<void> {
+  /** Resolves when every published event is applied or is a dead letter. */
+  async untilApplied(durable = DURABLE): Promise<void> {
     await vi.waitUntil(async () => {
       const durables = await this.client.manager.consumers.list('gateways').next()
-      // The service is ready a moment before it consumes.
+      // The service is ready shortly before it consumes.
       const consumer = durables.find(({ name }) => name === durable)
       return consumer?.num_pending === 0 && consumer.num_ack_pending === 0
     }, WAIT)
@@ -180,7 +180,7 @@ export class GatewayRig implements AsyncDisposable {
     return found
   }
 
-  /** Resolves with all messages of the stream when it has so many. */
+  /** Resolves with all messages of the stream when it has at least `count`. */
   async untilStored(stream: string, count: number): Promise<readonly Stored[]> {
     await vi.waitUntil(async () => (await this.client.manager.streams.info(stream)).state.messages >= count, WAIT)
     return await this.stored(stream)
@@ -196,7 +196,7 @@ export class GatewayRig implements AsyncDisposable {
   }
 }
 
-/** A gateway of organization o1 that prints; `version` orders its states. */
+/** A print gateway of organization o1; `version` orders its states. */
 export function gateway(gatewayId: string, version: number, change: Partial<Gateway> = {}): Gateway {
   return {
     gatewayId,
