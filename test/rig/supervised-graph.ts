@@ -99,6 +99,19 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
   }
 }
 
+/** A configuration of these processes. */
+export function configOf(
+  processes: readonly ProcessSketch[],
+  external: Partial<ExternalDependency> = {},
+): ResolvedConfig {
+  return {
+    control: null,
+    path: '/graph.json',
+    processes: processes.map(processOf),
+    external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
+  }
+}
+
 /** A probe that asks every 10 ms. */
 export function probeOf(check: ResolvedProbe['check'], over: Partial<ResolvedProbe> = {}): ResolvedProbe {
   return {
@@ -126,13 +139,7 @@ export class SupervisedGraph implements AsyncDisposable {
     const { external, stdout, stderr, ...rest } = options
     this.stdout = new CapturedOutput()
     this.stderr = new CapturedOutput()
-    const config: ResolvedConfig = {
-      control: null,
-      path: '/graph.json',
-      processes: processes.map(processOf),
-      external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
-    }
-    this.supervisor = new Supervisor(config, {
+    this.supervisor = new Supervisor(configOf(processes, external), {
       logFormat: 'text',
       colour: { stdout: false, stderr: false },
       abortOnExit: false,
@@ -183,6 +190,8 @@ export class SupervisedGraph implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.supervisor.kill()
     await this.#ended
+    const errors = this.events.flatMap((event) => (event.type === 'internal_error' ? [event.message] : []))
+    if (errors.length > 0) throw new Error(errors.join('\n'))
   }
 
   #isNext(event: SupervisorEvent, type: string, process: string | undefined): boolean {

@@ -66,6 +66,7 @@ const messages: Messages = {
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
   reloaded: ['info', (event) => `configuration reloaded: ${describeChanges(event)}`],
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
+  internal_error: ['error', ({ message }) => `internal error, please report it: ${message}`],
   stopped: ['info', ({ tookMs }) => `everything is stopped after ${formatDuration(tookMs)}`],
 }
 

@@ -41,7 +41,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const systemd = new SystemdNotifier({
     environment,
     pid,
-    processes: () => supervisor.processes.map(({ definition }) => definition),
+    processes: () => supervisor.graph.all.map(({ definition }) => definition),
     warn: reporter.warn,
   })
   const onEvent = (event: SupervisorEvent) => {

@@ -11,7 +11,7 @@ import { type Usage, UsageSampler } from './usage-sampler.ts'
 /** The part of the supervisor that the control API uses. */
 type ControlledSupervisor = Pick<
   Supervisor,
-  'configPath' | 'graph' | 'isStopping' | 'logs' | 'manual' | 'processes' | 'reload' | 'stop'
+  'graph' | 'isStopping' | 'logs' | 'reload' | 'restartProcesses' | 'startProcesses' | 'stop' | 'stopProcesses'
 >
 
 export interface ControlTargetOptions {
@@ -42,11 +42,11 @@ export class ControlTarget {
   }
 
   get configPath(): string {
-    return this.#supervisor.configPath
+    return this.#supervisor.graph.config.path
   }
 
   get names(): readonly string[] {
-    return this.#supervisor.processes.map(({ name }) => name)
+    return this.#supervisor.graph.all.map(({ name }) => name)
   }
 
   /** The processes of these names; the name of a process with replicas means all instances. Throws a RequestError for an unknown name. */
@@ -62,16 +62,16 @@ export class ControlTarget {
   }
 
   status(): StatusAnswer {
-    const { processes, graph, configPath, isStopping } = this.#supervisor
-    const running = processes.flatMap(({ name, pid, startedAt }) =>
+    const { graph, isStopping } = this.#supervisor
+    const running = graph.all.flatMap(({ name, pid, startedAt }) =>
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
     )
     const usage = this.#usage.sample(running)
     return {
       pid: process.pid,
-      config: configPath,
+      config: graph.config.path,
       stopping: isStopping,
-      processes: processes.map((managed) => {
+      processes: graph.all.map((managed) => {
         const dependsOn = graph.dependenciesOf(managed).map(({ name }) => name)
         return describe(managed, dependsOn, usage.get(managed.name))
       }),
@@ -81,23 +81,19 @@ export class ControlTarget {
   /** Resolves when each process is up, has ended or has failed. */
   async start(names: readonly string[]): Promise<void> {
     this.#rejectWhileStopping()
-    await this.#supervisor.manual.release(names)
+    await this.#supervisor.startProcesses(names)
   }
 
   /** Resolves when the processes have stopped. They stay stopped, whatever their restart policy says, until `start`. */
   async stop(names: readonly string[]): Promise<void> {
     this.#rejectWhileStopping()
-    await this.#supervisor.manual.hold(names)
+    await this.#supervisor.stopProcesses(names)
   }
 
   /** Stops, then starts; resolves as `start` does. A process that waits for its dependencies is not touched. */
   async restart(names: readonly string[]): Promise<void> {
     this.#rejectWhileStopping()
-    const isWaiting = ({ name, state }: ManagedProcess) => names.includes(name) && state.type === 'waiting'
-    const waiting = new Set(this.#supervisor.processes.filter(isWaiting).map(({ name }) => name))
-    const others = names.filter((name) => !waiting.has(name))
-    await this.#supervisor.manual.hold(others)
-    await this.#supervisor.manual.release(others)
+    await this.#supervisor.restartProcesses(names)
   }
 
   /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */

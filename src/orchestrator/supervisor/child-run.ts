@@ -6,12 +6,12 @@ import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
 
-/** Making the usual reason, an error with its stack, is the dearest part of the end of many children. */
+/** One reason for all: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
 
 export interface RunContext {
   readonly output: Output
-  readonly mark: string
+  readonly runTag: string
 }
 
 export interface RunListener {
@@ -32,13 +32,13 @@ export class ChildRun {
   /** Resolves when what the child wrote has been read; call it after its exit. */
   readonly outputRead: () => Promise<void>
   readonly #definition: ResolvedProcess
-  readonly #mark: string
+  readonly #runTag: string
   readonly #listener: RunListener
   readonly #over = new AbortController()
 
-  constructor(definition: ResolvedProcess, child: Child, { output, mark }: RunContext, listener: RunListener) {
+  constructor(definition: ResolvedProcess, child: Child, { output, runTag }: RunContext, listener: RunListener) {
     this.#definition = definition
-    this.#mark = mark
+    this.#runTag = runTag
     this.#listener = listener
     this.child = child
     this.group = child.group
@@ -59,7 +59,7 @@ export class ChildRun {
       return
     }
     const { notifications } = this.child
-    const probed = { lines: this.lines, notifications, cwd, env, mark: this.#mark }
+    const probed = { lines: this.lines, notifications, cwd, env, mark: this.#runTag }
     let watched = false
     const onReady = () => {
       this.#listener.onReady()
@@ -72,7 +72,7 @@ export class ChildRun {
   #watchLiveness(): void {
     const { livenessProbe, cwd, env } = this.#definition
     if (livenessProbe === null || this.signal.aborted) return
-    startLivenessProbe(livenessProbe, { cwd, env, mark: this.#mark }, this.#listener.onDead, this.signal)
+    startLivenessProbe(livenessProbe, { cwd, env, mark: this.#runTag }, this.#listener.onDead, this.signal)
   }
 
   endWatch(): void {

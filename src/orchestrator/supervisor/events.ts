@@ -80,3 +80,5 @@ export type SupervisorEvent =
     }
   | { readonly type: 'stopping'; readonly reason: StopReason }
   | { readonly type: 'stopped'; readonly tookMs: number }
+  /** A bug: the orchestrator ignores what it should not have received, and continues. */
+  | { readonly type: 'internal_error'; readonly process: string; readonly message: string }

@@ -1,8 +1,6 @@
+import { isDeepStrictEqual } from 'node:util'
 import { dependentsOf } from '../config/dependency-graph.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
-import type { ExitResult } from './events.ts'
-import type { StopPlan } from './guard/stop-plan.ts'
-import type { ManagedProcess } from './managed-process.ts'
 import { describeExit } from './restart-policy.ts'
 import type { ProcessState } from './state.ts'
 
@@ -11,18 +9,21 @@ export interface Dependency {
   readonly condition: DependencyCondition
 }
 
-/** Whether a dependency is there, may still come, or can never be: then `because` says why. */
-export type Standing =
+/** Whether a dependency is met, may still be met, or never can be, and then why. */
+export type DependencyStatus =
   | { readonly type: 'met' }
   | { readonly type: 'pending' }
   | { readonly type: 'never'; readonly because: string }
 
-const MET: Standing = { type: 'met' }
-const PENDING: Standing = { type: 'pending' }
+const MET: DependencyStatus = { type: 'met' }
+const PENDING: DependencyStatus = { type: 'pending' }
 
-/** How a dependency in `state` stands to somebody who waits for `condition`. */
-function standing(definition: ResolvedProcess, state: ProcessState, condition: DependencyCondition): Standing {
-  const { name, kind, readinessProbe } = definition
+/** The status of a dependency on this process in this state. */
+function dependencyStatus(
+  { name, kind, readinessProbe }: ResolvedProcess,
+  state: ProcessState,
+  condition: DependencyCondition,
+): DependencyStatus {
   switch (state.type) {
     case 'ready':
       return condition === 'started' || condition === 'ready' ? MET : PENDING
@@ -34,7 +35,9 @@ function standing(definition: ResolvedProcess, state: ProcessState, condition: D
       if (condition !== 'ready' || kind === 'task' || readinessProbe === null) return MET
       return { type: 'never', because: `"${name}" ended before it was ready` }
     case 'failed':
-      return condition === 'completed' && state.exit !== null ? MET : { type: 'never', because: failure(name, state) }
+      return condition === 'completed' && state.exit !== null
+        ? MET
+        : { type: 'never', because: describeFailure(name, state) }
     case 'stopping':
       return state.outcome.type === 'failed'
         ? { type: 'never', because: `"${name}" failed: ${state.outcome.reason}` }
@@ -50,135 +53,122 @@ function standing(definition: ResolvedProcess, state: ProcessState, condition: D
   return PENDING
 }
 
-/** Ready, running with no probe to say more, or done. */
+function describeFailure(name: string, state: Extract<ProcessState, { type: 'failed' }>): string {
+  const isExit = state.exit !== null && state.reason === describeExit(state.exit)
+  return isExit ? `"${name}" ${state.reason}` : `"${name}" failed: ${state.reason}`
+}
+
+/** Ready, running without a readiness probe, or completed. */
 export function isUp({ readinessProbe, kind }: ResolvedProcess, state: ProcessState): boolean {
   if (state.type === 'running') return readinessProbe === null && kind === 'service'
   return state.type === 'ready' || state.type === 'completed'
 }
 
-/** A task that did what it was for. */
-export function hasSucceeded({ kind }: ResolvedProcess, exit: ExitResult): boolean {
-  return kind === 'task' && exit.code === 0
-}
-
-function failure(name: string, state: Extract<ProcessState, { type: 'failed' }>): string {
-  const said = state.exit !== null && state.reason === describeExit(state.exit)
-  return said ? `"${name}" ${state.reason}` : `"${name}" failed: ${state.reason}`
-}
-
-/** These and all that can be reached from them. */
-export function reachable<T>(start: Iterable<T>, next: (one: T) => Iterable<T>): Set<T> {
+/** `start` and everything reachable from it. */
+export function reachable<T>(start: Iterable<T>, next: (item: T) => Iterable<T>): Set<T> {
   const found = new Set(start)
-  for (const one of found) {
-    for (const further of next(one)) found.add(further)
+  for (const item of found) {
+    for (const further of next(item)) found.add(further)
   }
   return found
 }
 
-/** The processes of a configuration, and how they depend on each other. */
-export class ProcessGraph {
+export interface GraphProcess {
+  readonly name: string
+  readonly definition: ResolvedProcess
+  readonly state: ProcessState
+}
+
+/** The processes of a configuration with their dependencies, indexed once. */
+export class ProcessGraph<P extends GraphProcess> {
   readonly config: ResolvedConfig
-  readonly #processes: ReadonlyMap<string, ManagedProcess>
-  readonly #dependencies: ReadonlyMap<string, readonly Dependency[]>
-  readonly #dependents: ReadonlyMap<string, readonly string[]>
-
-  constructor(config: ResolvedConfig, manage: (definition: ResolvedProcess) => ManagedProcess) {
-    this.config = config
-    this.#dependencies = new Map(config.processes.map(({ name, dependsOn }) => [name, dependsOn]))
-    this.#dependents = dependentsOf(config.processes)
-    this.#processes = new Map(config.processes.map((definition) => [definition.name, manage(definition)]))
-  }
-
   /** In the order of the file. */
-  get all(): readonly ManagedProcess[] {
-    return [...this.#processes.values()]
+  readonly all: readonly P[]
+  readonly #byName: ReadonlyMap<string, P>
+  /** Of the current configuration, which can have other instances of a dependency than the definition of a kept process. */
+  readonly #dependencies: ReadonlyMap<string, readonly Dependency[]>
+  readonly #dependents: ReadonlyMap<string, readonly P[]>
+
+  constructor(config: ResolvedConfig, createProcess: (definition: ResolvedProcess) => P) {
+    this.config = config
+    this.all = config.processes.map(createProcess)
+    this.#byName = new Map(this.all.map((process) => [process.name, process]))
+    this.#dependencies = new Map(config.processes.map(({ name, dependsOn }) => [name, dependsOn]))
+    this.#dependents = new Map(
+      Array.from(dependentsOf(config.processes), ([name, dependents]) => [name, this.named(dependents)]),
+    )
   }
 
-  get(name: string): ManagedProcess | null {
-    return this.#processes.get(name) ?? null
+  get(name: string): P | null {
+    return this.#byName.get(name) ?? null
   }
 
-  /** Those of these names that there are. */
-  named(names: readonly string[]): readonly ManagedProcess[] {
-    return names.flatMap((name) => this.#processes.get(name) ?? [])
+  /** The processes of these names, as far as they exist. */
+  named(names: readonly string[]): readonly P[] {
+    return names.flatMap((name) => this.#byName.get(name) ?? [])
   }
 
-  /** For a name of the file those of its instances, for the name of a process just that, else none. */
+  /** The instances of a process of the file, or the process of this name; empty if there is neither. */
   instancesNamed(name: string): readonly string[] {
-    const instances = this.all.filter(({ definition }) => definition.configName === name).map((one) => one.name)
-    return instances.length > 0 ? instances : this.named([name]).map((one) => one.name)
+    const instances = this.all
+      .filter(({ definition }) => definition.configName === name)
+      .map((instance) => instance.name)
+    return instances.length > 0 ? instances : this.named([name]).map((process) => process.name)
   }
 
-  dependenciesOf({ name }: ManagedProcess): readonly Dependency[] {
+  dependenciesOf({ name }: P): readonly Dependency[] {
     return this.#dependencies.get(name) ?? []
   }
 
-  dependentsOf({ name }: ManagedProcess): readonly ManagedProcess[] {
-    return this.named(this.#dependents.get(name) ?? [])
+  dependentsOf({ name }: P): readonly P[] {
+    return this.#dependents.get(name) ?? []
   }
 
-  /** A task that others were waiting for, and that succeeded, is a step of the start and not an end. */
-  isStep(process: ManagedProcess, exit: ExitResult): boolean {
-    return hasSucceeded(process.definition, exit) && this.dependentsOf(process).length > 0
+  /** A dependency that is not in the graph (disabled, left out) is met. */
+  statusOf({ name, condition }: Dependency): DependencyStatus {
+    const process = this.#byName.get(name)
+    return process === undefined ? MET : dependencyStatus(process.definition, process.state, condition)
   }
+}
 
-  hasWaitingDependents(process: ManagedProcess): boolean {
-    return this.dependentsOf(process).some((dependent) => dependent.state.type === 'waiting')
-  }
+/** The names of the processes that another configuration adds, removes, changes and keeps. */
+export interface ReloadDifference {
+  readonly added: readonly string[]
+  readonly removed: readonly string[]
+  readonly changed: readonly string[]
+  readonly unchanged: readonly string[]
+}
 
-  /** What is not supervised here (disabled, left out) counts as there. */
-  standing(dependency: Dependency): Standing {
-    const process = this.#processes.get(dependency.name)
-    if (process === undefined) return { type: 'met' }
-    return standing(process.definition, process.state, dependency.condition)
+/**
+ * A process has changed if any part of its definition has, including values from the environment; not if only the number of
+ * instances of a dependency has.
+ */
+export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
+  const old = new Map(before.processes.map((process) => [process.name, process]))
+  const names = new Set(after.processes.map(({ name }) => name))
+  const configNamesBefore = configNamesIn(before)
+  const configNamesAfter = configNamesIn(after)
+  const isSame = (process: ResolvedProcess) => {
+    const earlier = old.get(process.name)
+    if (earlier === undefined) return false
+    const [was, is] = [withConfigNames(earlier, configNamesBefore), withConfigNames(process, configNamesAfter)]
+    return isDeepStrictEqual(was, is)
   }
+  const both = after.processes.filter(({ name }) => old.has(name))
+  return {
+    added: after.processes.filter(({ name }) => !old.has(name)).map(({ name }) => name),
+    removed: before.processes.filter(({ name }) => !names.has(name)).map(({ name }) => name),
+    changed: both.filter((process) => !isSame(process)).map(({ name }) => name),
+    unchanged: both.filter(isSame).map(({ name }) => name),
+  }
+}
 
-  /** Skips those that wait for what can never be, and in turn those that wait for them. */
-  skipHopeless(): void {
-    for (let skipped = true; skipped;) {
-      skipped = false
-      for (const process of this.#processes.values()) {
-        const because = process.state.type === 'waiting' ? this.#hopeless(process) : null
-        if (because === null) continue
-        process.skip(because)
-        skipped = true
-      }
-    }
-  }
+function configNamesIn({ processes }: ResolvedConfig): ReadonlyMap<string, string> {
+  return new Map(processes.map(({ name, configName }) => [name, configName]))
+}
 
-  /** Those that wait for the end of a process, in turn those that wait for them, and all that these need. */
-  waitingAfter(process: ManagedProcess): ReadonlySet<ManagedProcess> {
-    const waiting = (one: ManagedProcess) => this.dependentsOf(one).filter(({ state }) => state.type === 'waiting')
-    const needs = (one: ManagedProcess) => this.named(this.dependenciesOf(one).map(({ name }) => name))
-    return reachable(reachable(waiting(process), waiting), needs)
-  }
-
-  /** How to stop what lives now. */
-  stopPlan(mark: string): StopPlan {
-    const processes = this.all.map((process) => ({
-      name: process.name,
-      groups: [...process.groups],
-      signal: process.definition.shutdown.signal,
-      timeoutMs: process.definition.shutdown.timeoutMs,
-      dependents: this.dependentsOf(process).map(({ name }) => name),
-    }))
-    return { mark, processes }
-  }
-
-  hasAll(process: ManagedProcess): boolean {
-    return this.dependenciesOf(process).every((dependency) => this.standing(dependency).type === 'met')
-  }
-
-  isUp({ definition, state }: ManagedProcess): boolean {
-    return isUp(definition, state)
-  }
-
-  /** Why what a process waits for can never be; null while it may. */
-  #hopeless(process: ManagedProcess): string | null {
-    for (const dependency of this.dependenciesOf(process)) {
-      const standing = this.standing(dependency)
-      if (standing.type === 'never') return standing.because
-    }
-    return null
-  }
+/** The definition with each dependency once, however many instances it has. */
+function withConfigNames(process: ResolvedProcess, configNames: ReadonlyMap<string, string>): object {
+  const dependsOn = new Map(process.dependsOn.map(({ name, condition }) => [configNames.get(name) ?? name, condition]))
+  return { ...process, dependsOn }
 }

@@ -1,34 +1,65 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
+import { messageOf } from '../config/errors.ts'
 import { ChildRun } from './child-run.ts'
-import type { ExitResult } from './events.ts'
-import { Leftovers } from './orphans.ts'
-import type { ProcessContext } from './process-context.ts'
+import type { SpawnChild } from './child.ts'
+import type { ExitResult, SupervisorEvent } from './events.ts'
+import { OrphanReaper } from './orphans.ts'
+import type { Output } from './output/output.ts'
 import { emptyGroup, type Group } from './process-group.ts'
-import { RestartHistory, verdictAfterExit, verdictAfterFailure } from './restart-policy.ts'
+import type { Failure } from './reconcile.ts'
+import {
+  decideAfterExit,
+  decideAfterFailure,
+  hasSucceeded,
+  RestartHistory,
+  type RestartDecision,
+} from './restart-policy.ts'
 import { Startup } from './startup.ts'
 import {
+  type Goal,
   INITIAL_STATE,
   isDown,
   transition,
   type ProcessEvent,
   type ProcessState,
   type StopOutcome,
-  type Verdict,
 } from './state.ts'
 import { elapsed, Timer } from './timers.ts'
 
-/** One process of the configuration through all its children: starts, watches, restarts and stops it. */
+export type ManagedProcessEvent =
+  | SupervisorEvent
+  /** A property that `reconcile` reads may have changed. */
+  | { readonly type: 'changed' }
+  /** The process has failed permanently. */
+  | ({ readonly type: 'failure' } & Failure)
+
+export interface ProcessContext {
+  readonly output: Output
+  readonly spawn: SpawnChild
+  /** Prefix of the run tag of every child; a slash and the number of the child follow. */
+  readonly runTag: string
+  /** Ends what the first so many children left behind outside of their process groups. */
+  readonly reapEscaped: (children: number) => Promise<void>
+  readonly emit: (event: ManagedProcessEvent) => void
+}
+
+/**
+ * One process of the configuration through all its children. Its methods carry out actions, its events report the outcome;
+ * when to start and when to stop is decided by `reconcile`.
+ */
 export class ManagedProcess {
   readonly definition: ResolvedProcess
+  /** Set by the supervisor. A child that exits is restarted only while it is `up` or `restarting`. */
+  goal: Goal = { type: 'up' }
   readonly #context: ProcessContext
-  readonly #leftovers: Leftovers
+  readonly #reaper: OrphanReaper
   #state: ProcessState = INITIAL_STATE
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
   readonly #restarts: RestartHistory
-  /** What becomes of it when it is down, if it is stopped to be started again. */
-  #verdict: Verdict | null = null
-  #restartIsDue = false
+  /** Applied when the stop that a failed liveness probe caused is complete. */
+  #decision: RestartDecision | null = null
+  #backoffIsOver = false
   readonly #restartTimer = new Timer()
   readonly #startup: Startup
   #starts = 0
@@ -38,12 +69,12 @@ export class ManagedProcess {
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
     this.#context = context
-    this.#startup = new Startup(definition, (reason) => this.#giveUp(reason))
+    this.#startup = new Startup(definition, (reason) => this.#onStartupTimeout(reason))
     this.#restarts = new RestartHistory(definition)
-    this.#leftovers = new Leftovers({
-      empty: (group) => this.#empty(group, null),
-      endEscaped: (children) => context.endEscaped(this, children),
-      onEmpty: () => context.changed(this, this.#state),
+    this.#reaper = new OrphanReaper({
+      endGroup: (group) => this.#endGroup(group, null),
+      endEscaped: context.reapEscaped,
+      onReaped: () => context.emit({ type: 'changed' }),
     })
   }
 
@@ -55,12 +86,12 @@ export class ManagedProcess {
     return this.#state
   }
 
-  /** Of the child that runs, or whose end is awaited. */
+  /** Of the child that runs or is stopping. */
   get pid(): number | null {
     return 'pid' in this.#state ? this.#state.pid : null
   }
 
-  /** When that child was started, on the clock of `performance.now()`. */
+  /** Start of that child on the clock of `performance.now()`. */
   get startedAt(): number | null {
     return this.#run?.startedAt ?? null
   }
@@ -70,42 +101,48 @@ export class ManagedProcess {
     return Math.max(0, this.#starts - 1)
   }
 
-  /** How the last child that ended did. */
+  /** Of the last child that ended. */
   get lastExit(): ExitResult | null {
     return this.#lastExit
   }
 
-  /** Nothing of it runs, and nothing that a child of it left behind. */
-  get isQuiet(): boolean {
-    return isDown(this.#state) && this.#leftovers.isEmpty
+  /** In `backoff`: the wait is over, so that `start` is possible. */
+  get backoffIsOver(): boolean {
+    return this.#backoffIsOver
+  }
+
+  /** No child runs, and no known orphan of one. */
+  get isFullyStopped(): boolean {
+    return isDown(this.#state) && this.#reaper.isIdle
+  }
+
+  /** Earlier children may have left orphans that `reap` would end. */
+  get needsReaping(): boolean {
+    return this.#reaper.isNeeded
   }
 
   /** Ids of the process groups that may have members. */
-  get groups(): readonly number[] {
-    const { groups } = this.#leftovers
+  get processGroups(): readonly number[] {
+    const { groups } = this.#reaper
     return (this.#run === null ? groups : [this.#run.group, ...groups]).map((group) => group.id)
   }
 
-  /** Starts it, if it waits. */
+  /** Starts a child. In `waiting`, or in `backoff` once that is over. */
   start(): void {
-    if (this.#state.type !== 'waiting') return
-    this.#startup.begin()
+    if (this.#state.type === 'waiting') this.#startup.begin()
+    this.#backoffIsOver = false
     this.#launch()
   }
 
-  /** Starts it again, if its wait is over and nobody has to go down first. */
-  restartIfDue(): void {
-    if (this.#state.type !== 'backoff' || !this.#restartIsDue || !this.#context.mayRestart(this)) return
-    this.#restartIsDue = false
-    this.#launch()
-  }
-
-  /** Back to waiting, if it has ended; started at once, if it waits for a restart. */
-  async revive(): Promise<void> {
-    this.#send({ type: 'reset' })
-    if (this.#state.type !== 'backoff') return
+  /** Ends the backoff early, after the orphans of the last child. */
+  async skipBackoff(): Promise<void> {
     this.#restartTimer.clear()
-    await this.#leftovers.clearThen(() => this.#waitIsOver(), false)
+    await this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: false })
+  }
+
+  /** Back to `waiting` from a final state. */
+  reset(): void {
+    this.#send({ type: 'reset' })
   }
 
   skip(because: string): void {
@@ -113,47 +150,55 @@ export class ManagedProcess {
     this.#context.emit({ type: 'process_skipped', process: this.name, because })
   }
 
-  /** Brings it down, in whatever state it is; it ends in a final state, or waits again if that is the outcome asked for. */
+  /** Stops the process; the outcome is its state afterwards. Not in a final state. */
   stop(outcome: StopOutcome = { type: 'stopped' }): void {
     const wasStopping = this.#state.type === 'stopping'
     this.#send({ type: 'stop', outcome })
-    if (wasStopping) return
-    if (this.state.type === 'stopping') {
-      this.#clearTimers()
-      void this.#bringDown()
-    } else void this.#leftovers.clear()
+    if (wasStopping || this.state.type !== 'stopping') return
+    this.#clearTimers()
+    void this.#bringDown()
   }
 
-  /** SIGKILL, now, to the child and its group. Also to one that is only just being stopped. */
+  /** Ends the orphans of earlier children. */
+  reap(): void {
+    void this.#reaper.reap()
+  }
+
+  /** Sends SIGKILL to all process groups, synchronously; also if they are being stopped. */
   kill(): void {
     this.#killed = true
     this.#run?.group.signal('SIGKILL')
-    for (const group of this.#leftovers.groups) group.signal('SIGKILL')
+    for (const group of this.#reaper.groups) group.signal('SIGKILL')
   }
 
-  /** Sends an event to the state machine; false if it changed nothing. */
+  /** Returns false if the event had no effect. An event that cannot occur is reported and otherwise ignored. */
   #send(event: ProcessEvent): boolean {
     const before = this.#state
-    this.#state = transition(before, event)
+    try {
+      this.#state = transition(before, event)
+    } catch (error) {
+      this.#context.emit({ type: 'internal_error', process: this.name, message: messageOf(error) })
+    }
     if (this.#state === before) return false
-    this.#context.changed(this, before)
+    this.#context.emit({ type: 'changed' })
     return true
   }
 
   #launch(): void {
     if (!this.#send({ type: 'start' })) return
-    const mark = `${this.#context.mark}/${this.#starts + 1}`
-    const result = this.#context.spawn(this.definition, mark)
+    const runTag = `${this.#context.runTag}/${this.#starts + 1}`
+    const result = this.#context.spawn(this.definition, runTag)
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
     }
     this.#starts++
-    this.#leftovers.expect()
+    this.#reaper.onStart()
+    const { child } = result
     const run = new ChildRun(
       this.definition,
-      result.child,
-      { output: this.#context.output, mark },
+      child,
+      { output: this.#context.output, runTag },
       {
         onReady: () => this.#onReady(),
         onUnhealthy: (reason) => this.#onUnhealthy(reason),
@@ -162,26 +207,28 @@ export class ManagedProcess {
     )
     this.#run = run
     this.#startup.follow(run.lines)
-    const attempt = this.#state.type === 'starting' ? this.#state.attempt : 0
-    this.#send({ type: 'spawned', pid: run.child.pid })
-    this.#context.emit({ type: 'process_started', process: this.name, pid: run.child.pid, attempt })
+    const attempt = this.#attempt
+    this.#send({ type: 'spawned', pid: child.pid })
+    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt })
     run.watch()
     void this.#awaitExit(run)
   }
 
-  #onSpawnFailure(message: string): void {
+  get #attempt(): number {
+    return 'attempt' in this.#state ? this.#state.attempt : 0
+  }
+
+  #onSpawnFailure(reason: string): void {
     this.#spawning = null
-    this.#context.emit({ type: 'spawn_failed', process: this.name, message })
-    if (this.#state.type !== 'starting') return
-    if (this.#starts === 0) {
-      this.#clearTimers()
-      this.#send({ type: 'spawn_failed', verdict: { type: 'failed', reason: message } })
-      this.#context.couldNotStart(this, message)
-      return
-    }
-    const verdict = verdictAfterFailure(this.#restarts.ended(this.#state, 0), message)
-    this.#send({ type: 'spawn_failed', verdict })
-    this.#follow(verdict, 0)
+    const isFirst = this.#starts === 0
+    this.#context.emit({ type: 'spawn_failed', process: this.name, message: reason })
+    const decision: RestartDecision = isFirst
+      ? { type: 'failed', reason }
+      : decideAfterFailure(this.#restarts.ended(this.#attempt, 0), reason)
+    if (!this.#send({ type: 'spawn_failed', decision })) return
+    if (!isFirst) return this.#apply(decision, 0)
+    this.#clearTimers()
+    this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'first_start' })
   }
 
   #onReady(): void {
@@ -192,19 +239,24 @@ export class ManagedProcess {
   }
 
   #onUnhealthy(reason: string): void {
-    if (this.#send({ type: 'probe_failed', reason })) {
-      this.#context.emit({ type: 'process_unhealthy', process: this.name, reason })
-    }
+    if (!this.#send({ type: 'probe_failed', reason })) return
+    this.#context.emit({ type: 'process_unhealthy', process: this.name, reason })
   }
 
+  /** The liveness probe failed. */
   #onDead(reason: string): void {
     if (this.#run === null || this.#state.type === 'stopping') return
     this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
-    const message = `failed its liveness probe: ${reason}`
-    const verdict = verdictAfterFailure(this.#restarts.ended(this.#state, elapsed(this.#run.startedAt)), message)
-    if (verdict.type === 'completed') return
-    this.#verdict = verdict
-    this.stop(verdict)
+    const ended = this.#restarts.ended(this.#attempt, elapsed(this.#run.startedAt))
+    const decision = decideAfterFailure(ended, `failed its liveness probe: ${reason}`)
+    this.#decision = decision
+    this.stop(decision)
+  }
+
+  #onStartupTimeout(reason: string): void {
+    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
+    this.stop({ type: 'failed', reason })
+    this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'startup_timeout' })
   }
 
   async #awaitExit(run: ChildRun): Promise<void> {
@@ -212,28 +264,27 @@ export class ManagedProcess {
     this.#lastExit = exit
     const uptimeMs = elapsed(run.startedAt)
     await run.outputRead()
-    // A stop that came meanwhile sees to the rest itself.
+    // A stop that began meanwhile handles the exit itself.
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
-    this.#leftovers.add(run.group)
+    this.#reaper.add(run.group)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, uptimeMs })
-    const down = this.#context.staysDown(this, exit)
-    if (down !== null) {
-      this.#send({ type: 'exited', exit, verdict: { type: down } })
+    if (this.goal.type === 'down' && this.goal.reason !== 'restarting') {
+      const isCompleted = this.goal.reason === 'ended_run' || hasSucceeded(this.definition, exit)
+      this.#send({ type: 'exited', exit, decision: { type: isCompleted ? 'completed' : 'stopped' } })
       this.#clearTimers()
-      this.#context.wentDown(this, exit)
       return
     }
-    const verdict = verdictAfterExit(this.#restarts.ended(this.#state, uptimeMs), exit)
-    this.#send({ type: 'exited', exit, verdict })
-    this.#follow(verdict, uptimeMs)
+    const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
+    this.#send({ type: 'exited', exit, decision })
+    this.#apply(decision, uptimeMs)
   }
 
-  /** Does and says what the verdict about an ended child asks for. */
-  #follow(verdict: Verdict, uptimeMs: number): void {
+  /** Reports a decision that is the state now, and starts what follows from it. */
+  #apply(decision: RestartDecision, uptimeMs: number): void {
     const process = this.name
-    if (verdict.type === 'backoff') {
-      const { attempt, waitMs } = verdict
+    if (decision.type === 'backoff') {
+      const { attempt, waitMs } = decision
       const { maxAttempts } = this.definition.restart
       this.#restarts.add(performance.now())
       this.#context.emit({ type: 'restart_scheduled', process, attempt, maxAttempts, waitMs })
@@ -241,25 +292,27 @@ export class ManagedProcess {
       return
     }
     this.#clearTimers()
-    if (verdict.type === 'completed') {
+    if (decision.type === 'completed') {
       this.#context.emit({ type: 'process_completed', process, afterMs: uptimeMs })
       return
     }
-    this.#context.emit({ type: 'process_failed', process, reason: verdict.reason, lastLines: this.#startup.lastLines })
-    void this.#leftovers.clear()
-    this.#context.failed(this, verdict.reason)
+    const { reason } = decision
+    this.#context.emit({ type: 'process_failed', process, reason, lastLines: this.#startup.lastLines })
+    this.reap()
+    this.#context.emit({ type: 'failure', process, reason, cause: 'run' })
   }
 
-  /** The wait, and the end of what the last child left behind, whichever takes longer. */
+  /** The backoff lasts `waitMs`, or until the orphans of the last child are gone, if that takes longer. */
   #scheduleRestart(waitMs: number): void {
-    this.#restartIsDue = false
-    this.#restartTimer.set(waitMs, () => void this.#leftovers.clearThen(() => this.#waitIsOver(), waitMs === 0))
-    if (waitMs > 0) void this.#leftovers.clear()
+    this.#backoffIsOver = false
+    const reapThenRestart = () => void this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: waitMs === 0 })
+    this.#restartTimer.set(waitMs, reapThenRestart)
+    if (waitMs > 0) this.reap()
   }
 
-  #waitIsOver(): void {
-    this.#restartIsDue = true
-    this.restartIfDue()
+  #onBackoffOver(): void {
+    this.#backoffIsOver = true
+    this.#context.emit({ type: 'changed' })
   }
 
   async #bringDown(): Promise<void> {
@@ -268,28 +321,22 @@ export class ManagedProcess {
     const run = this.#run
     if (run !== null) {
       run.endWatch()
-      await this.#empty(run.group, run.exited)
+      await this.#endGroup(run.group, run.exited)
       const exit = await run.exited
       await run.outputRead()
       this.#run = null
-      this.#send({ type: 'exited', exit, verdict: { type: 'stopped' } })
+      this.#send({ type: 'exited', exit, decision: { type: 'stopped' } })
     }
-    await this.#leftovers.clear()
+    await this.#reaper.reap()
     this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) })
-    this.#send({ type: 'emptied' })
-    const verdict = this.#verdict
-    this.#verdict = null
-    if (verdict !== null && verdict.type === this.#state.type) this.#follow(verdict, 0)
+    this.#send({ type: 'group_exited' })
+    const decision = this.#decision
+    this.#decision = null
+    if (decision !== null && decision.type === this.#state.type) this.#apply(decision, 0)
   }
 
-  #empty(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
+  #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
     return emptyGroup(group, this.definition, this.#context, { leaderExited, isKilled: this.#killed })
-  }
-
-  #giveUp(reason: string): void {
-    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
-    this.stop({ type: 'failed', reason })
-    this.#context.gaveUp(this, reason)
   }
 
   #clearTimers(): void {

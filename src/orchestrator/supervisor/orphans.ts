@@ -3,166 +3,165 @@ import type { Group } from './process-group.ts'
 import { markedProcesses, type MarkedProcess, stillLiving } from './process-table.ts'
 import { sleep } from './timers.ts'
 
-export interface LeftoverHandling {
-  /** Ends what is in a group. */
-  empty(group: Group): Promise<void>
-  /** Ends those who left the groups of the first so many children. */
+export interface ReaperContext {
+  /** Ends the members of a process group. */
+  endGroup(group: Group): Promise<void>
+  /** Ends the processes that left the process groups of the first so many children. */
   endEscaped(children: number): Promise<void>
-  /** Nothing of it is left. */
-  onEmpty(): void
+  onReaped(): void
 }
 
-/** What outlived a child: members of its group, and who left that. It is ended before the next start, or at the end. */
-export class Leftovers {
+/** Ends what outlives the children of one process: members of their process groups, and processes that left these. */
+export class OrphanReaper {
   readonly #groups = new Set<Group>()
-  readonly #handling: LeftoverHandling
+  readonly #context: ReaperContext
   #children = 0
-  /** A child ran since the last look for those who left their groups. */
+  /** A child was started since the last scan for escaped processes. */
   #mayHaveEscaped = false
-  #emptying: Promise<void> | null = null
-  #clearing: Promise<void> | null = null
+  #endingGroups: Promise<void> | null = null
+  #reaping: Promise<void> | null = null
 
-  constructor(handling: LeftoverHandling) {
-    this.#handling = handling
+  constructor(context: ReaperContext) {
+    this.#context = context
   }
 
   get groups(): readonly Group[] {
     return [...this.#groups]
   }
 
-  /** Nothing is known to be left, nor being looked for. */
-  get isEmpty(): boolean {
-    return this.#groups.size === 0 && this.#clearing === null
+  /** No process group is known to have members, and no `reap` is in progress. */
+  get isIdle(): boolean {
+    return this.#groups.size === 0 && this.#reaping === null
   }
 
-  /** Takes a group whose leader has gone, if anybody is left in it. */
+  /** There may be orphans, and no `reap` is in progress. */
+  get isNeeded(): boolean {
+    return this.#reaping === null && (this.#groups.size > 0 || this.#mayHaveEscaped)
+  }
+
+  /** Takes over the process group of a child that has exited, if it still has members. */
   add(group: Group): void {
     if (!group.isEmpty()) this.#groups.add(group)
   }
 
-  /** A child starts, which may leave something behind. */
-  expect(): void {
+  /** A child starts. */
+  onStart(): void {
     this.#children++
     this.#mayHaveEscaped = true
   }
 
-  /** Ends all of it; resolves when it is gone. */
-  async clear(): Promise<void> {
-    if (this.isEmpty && !this.#mayHaveEscaped) return
-    this.#clearing ??= this.#clear()
-    await this.#clearing
+  /** Resolves when all orphans are gone. */
+  async reap(): Promise<void> {
+    if (this.isNeeded) this.#reaping = this.#reap()
+    await this.#reaping
   }
 
-  /**
-   * Ends all of it, then calls `start`. With `hurry` only groups are ended before: who left them is looked for afterwards, for
-   * that means the whole machine.
-   */
-  async clearThen(start: () => void, hurry: boolean): Promise<void> {
+  /** Reaps, then calls `start`. With `groupsOnly` the costly scan for escaped processes follows only after `start`. */
+  async reapThen(start: () => void, { groupsOnly }: { readonly groupsOnly: boolean }): Promise<void> {
     const children = this.#children
-    await (hurry ? this.#emptyGroups() : this.clear())
+    await (groupsOnly ? this.#endGroups() : this.reap())
     start()
-    if (hurry) void this.#handling.endEscaped(children)
+    if (groupsOnly) void this.#context.endEscaped(children)
   }
 
-  async #clear(): Promise<void> {
-    await this.#emptyGroups()
+  async #reap(): Promise<void> {
+    await this.#endGroups()
     this.#mayHaveEscaped = false
-    await this.#handling.endEscaped(this.#children)
-    this.#clearing = null
-    this.#handling.onEmpty()
+    await this.#context.endEscaped(this.#children)
+    this.#reaping = null
+    this.#context.onReaped()
   }
 
-  async #emptyGroups(): Promise<void> {
+  async #endGroups(): Promise<void> {
     if (this.#groups.size === 0) return
-    this.#emptying ??= Promise.all(
+    this.#endingGroups ??= Promise.all(
       this.groups.map(async (group) => {
-        await this.#handling.empty(group)
+        await this.#context.endGroup(group)
         this.#groups.delete(group)
       }),
     ).then(() => {
-      this.#emptying = null
-      this.#handling.onEmpty()
+      this.#endingGroups = null
+      this.#context.onReaped()
     })
-    await this.#emptying
+    await this.#endingGroups
   }
 }
 
 const TIMEOUT_MS = 5000
 const AFTER_KILL_MS = 2000
-const FIRST_LOOK_MS = 2
-const LOOK_EVERY_MS = 100
+const FIRST_CHECK_MS = 2
+const CHECK_EVERY_MS = 100
 
 export interface EscapedOptions {
-  /** True as soon as nothing is to be waited for any longer. */
+  /** True: do not wait for SIGTERM to take effect. */
   readonly killNow: () => boolean
   readonly emit: (event: SupervisorEvent) => void
 }
 
-/** All that are to end. */
 type Find = () => MarkedProcess[]
 
 /**
- * Ends what left its process group, and so outlived it: a daemon with a session of its own, found by the mark in its
- * environment. Resolves when none is left, or the rest cannot be killed.
+ * Ends the processes that left their process group and outlived it, such as a daemon with a session of its own. They are
+ * found by the run tag in their environment. Resolves when all are gone, or the remaining ones cannot be killed.
  */
-export async function endEscaped(mark: string, options: EscapedOptions): Promise<void> {
-  const find: Find = () => markedProcesses(`${mark}/`)
+export async function endEscaped(runTag: string, options: EscapedOptions): Promise<void> {
+  const find: Find = () => markedProcesses(`${runTag}/`)
   await endAll(find, find(), options)
 }
 
 /**
- * Finds what one process left behind while all others go on. The whole machine has to be looked at for that: those who ask
- * at the same time share one look, and at most a tenth of the time goes into looking.
+ * Ends the escaped processes of one process while all others run. Scans /proc; concurrent callers share one scan, and
+ * scanning takes at most a tenth of the time.
  */
-export class EscapeWatch {
-  readonly #mark: string
+export class OrphanScanner {
+  readonly #runTag: string
   readonly #options: EscapedOptions
-  #look: Promise<readonly MarkedProcess[]> | null = null
-  #nextLookAt = 0
+  #scan: Promise<readonly MarkedProcess[]> | null = null
+  #nextScanAt = 0
   readonly #killed: MarkedProcess[] = []
 
-  constructor(mark: string, options: EscapedOptions) {
-    this.#mark = mark
+  constructor(runTag: string, options: EscapedOptions) {
+    this.#runTag = runTag
     this.#options = options
   }
 
-  /** Ends what is left of the first so many children of a process, whose groups are empty; resolves as `endEscaped` does. */
+  /** For the first so many children of a process, whose groups are empty. Resolves as `endEscaped` does. */
   async endOf(process: string, children: number): Promise<void> {
-    const prefix = `${this.#mark}/${process}/`
+    const prefix = `${this.#runTag}/${process}/`
     const isOurs = ({ mark }: MarkedProcess) => mark.startsWith(prefix) && Number(mark.slice(prefix.length)) <= children
-    this.#look ??= this.#lookAround()
-    const ours = (await this.#look).filter(isOurs)
+    this.#scan ??= this.#startScan()
+    const ours = (await this.#scan).filter(isOurs)
     if (ours.length === 0) return
     const find: Find = () => markedProcesses(prefix).filter(isOurs)
-    // A probe that was killed just now may still have been there.
-    await sleep(FIRST_LOOK_MS)
+    // An exec probe that was killed a moment ago may still have been in the scan.
+    await sleep(FIRST_CHECK_MS)
     await endAll(find, stillLiving(ours), this.#options)
   }
 
-  /** SIGKILL to whatever escaped from any of them, now. */
+  /** Sends SIGKILL to the escaped processes of all, synchronously. */
   killAll(): void {
-    for (const one of markedProcesses(`${this.#mark}/`)) {
-      send(one.pid, 'SIGKILL')
-      this.#killed.push(one)
+    for (const orphan of markedProcesses(`${this.#runTag}/`)) {
+      send(orphan.pid, 'SIGKILL')
+      this.#killed.push(orphan)
     }
   }
 
-  /** Ends what escaped from any of them; resolves as `endEscaped` does. */
+  /** Ends the escaped processes of all. Resolves as `endEscaped` does. */
   async endAll(): Promise<void> {
-    await endEscaped(this.#mark, this.#options)
-    // The mark of those is gone before they are.
+    await endEscaped(this.#runTag, this.#options)
+    // A dying process loses its environment, and with it the run tag, before it is gone.
     await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   }
 
-  async #lookAround(): Promise<readonly MarkedProcess[]> {
-    const wait = this.#nextLookAt - performance.now()
+  async #startScan(): Promise<readonly MarkedProcess[]> {
+    const wait = this.#nextScanAt - performance.now()
     await (wait > 0 ? sleep(wait) : new Promise((resolve) => setImmediate(resolve)))
-    // Who asks from now on may mean something that this look does not see.
-    this.#look = null
-    const begun = performance.now()
-    const found = markedProcesses(`${this.#mark}/`)
+    // Later callers need a later scan: this one may miss their orphans.
+    this.#scan = null
+    const startedAt = performance.now()
+    const found = markedProcesses(`${this.#runTag}/`)
     const now = performance.now()
-    this.#nextLookAt = now + 9 * (now - begun)
+    this.#nextScanAt = now + 9 * (now - startedAt)
     return found
   }
 }
@@ -182,22 +181,22 @@ async function signalUntilGone(
   { ms, enough }: { readonly ms: number; readonly enough: () => boolean },
 ): Promise<MarkedProcess[]> {
   const until = performance.now() + ms
-  const told = new Set<number>()
+  const signalled = new Set<number>()
   let left = found
-  for (let wait = FIRST_LOOK_MS; ; wait = Math.min(wait * 2, LOOK_EVERY_MS)) {
+  for (let wait = FIRST_CHECK_MS; ; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
     if (left.length === 0 || performance.now() >= until || enough()) return left
-    for (const { pid } of left.filter((one) => !told.has(one.pid))) {
-      told.add(pid)
+    for (const { pid } of left.filter((orphan) => !signalled.has(orphan.pid))) {
+      signalled.add(pid)
       send(pid, signal)
       send(pid, 'SIGCONT')
     }
     await sleep(wait)
-    left = whoIsLeft(find, left)
+    left = remaining(find, left)
   }
 }
 
-/** While one of those that are known lives, nobody else is looked for: that means the whole machine. */
-function whoIsLeft(find: Find, known: readonly MarkedProcess[]): MarkedProcess[] {
+/** Scans for further ones only when none of the known ones lives, because a scan reads all of /proc. */
+function remaining(find: Find, known: readonly MarkedProcess[]): MarkedProcess[] {
   const living = stillLiving(known)
   return living.length > 0 ? living : find()
 }
@@ -215,6 +214,6 @@ function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // Gone in the meantime, or not ours to end: the next look tells.
+    // The process is gone, or belongs to another user; the next check shows which.
   }
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffDelay, RestartHistory, verdictAfterExit, verdictAfterFailure, type Ended } from './restart-policy.ts'
+import { backoffDelay, RestartHistory, decideAfterExit, decideAfterFailure, type Ended } from './restart-policy.ts'
 import type { ResolvedRestart } from '../config/resolved.ts'
 
 const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
@@ -81,26 +81,26 @@ describe('what becomes of a process that ended (O-34)', () => {
     ['task', 'on_failure', code(1), 'backoff'],
     ['task', 'always', code(0), 'completed'],
   ] as const)('%s, %s, %o → %s', (kind, policy, exit, type) => {
-    expect(verdictAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
+    expect(decideAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
   })
 
   test('max_attempts 3 means three restarts, four starts', () => {
     const rules = restart({ maxAttempts: 3 })
-    const verdicts = [0, 1, 2, 3].map((attempt) => verdictAfterExit(ended({ restart: rules, attempt }), code(7)))
-    expect(verdicts.map((verdict) => verdict.type)).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
-    expect(verdicts[3]).toEqual({ type: 'failed', reason: 'exited with code 7, after 3 restarts' })
+    const decisions = [0, 1, 2, 3].map((attempt) => decideAfterExit(ended({ restart: rules, attempt }), code(7)))
+    expect(decisions.map((decision) => decision.type)).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
+    expect(decisions[3]).toEqual({ type: 'failed', reason: 'exited with code 7, after 3 restarts' })
   })
 
   test('up for reset_after_ms: the attempts begin anew', () => {
     const long = ended({ attempt: 9, uptimeMs: 30_000, restart: restart({ maxAttempts: 9 }) })
-    expect(verdictAfterExit(long, code(1))).toEqual({ type: 'backoff', attempt: 1, waitMs: 500 })
-    expect(verdictAfterExit({ ...long, uptimeMs: 29_999 }, code(1)).type).toBe('failed')
+    expect(decideAfterExit(long, code(1))).toEqual({ type: 'backoff', attempt: 1, waitMs: 500 })
+    expect(decideAfterExit({ ...long, uptimeMs: 29_999 }, code(1)).type).toBe('failed')
   })
 
   test('a later spawn failure counts as a failed attempt', () => {
-    expect(verdictAfterFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
+    expect(decideAfterFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
     const never = ended({ restart: restart({ policy: 'never' }) })
-    expect(verdictAfterFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
+    expect(decideAfterFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
   })
 })
 
@@ -111,21 +111,21 @@ describe('max_attempts within window_ms (O-34)', () => {
   function lifeOf(ends: readonly number[]): string[] {
     const history = new RestartHistory({ kind: 'service', restart: rules })
     return ends.map((now) => {
-      const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
-      if (verdict.type === 'backoff') history.add(now)
-      return verdict.type
+      const decision = decideAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
+      if (decision.type === 'backoff') history.add(now)
+      return decision.type
     })
   }
 
   test('more restarts than that within the window: it has failed for good, and the reason says both', () => {
     expect(lifeOf([0, 300, 600, 900])).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
-    const verdict = verdictAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
-    expect(verdict).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
+    const decision = decideAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
+    expect(decision).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
   })
 
   test('restarts that are further apart go on for ever, however many come in a row', () => {
     expect(new Set(lifeOf(Array.from({ length: 100 }, (_, index) => index * 334)))).toEqual(new Set(['backoff']))
-    expect(verdictAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
+    expect(decideAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
   })
 
   test('it fails exactly when the window would hold one restart more than allowed', () => {
@@ -134,11 +134,11 @@ describe('max_attempts within window_ms (O-34)', () => {
       fc.property(gaps, (waits) => {
         let now = 0
         const ends = waits.map((wait) => (now += wait))
-        const verdicts = lifeOf(ends)
+        const decisions = lifeOf(ends)
         const restarts: number[] = []
         ends.forEach((end, index) => {
           const within = restarts.filter((time) => end - time < 1000).length
-          expect(verdicts[index]).toBe(within < 3 ? 'backoff' : 'failed')
+          expect(decisions[index]).toBe(within < 3 ? 'backoff' : 'failed')
           if (within < 3) restarts.push(end)
         })
       }),

@@ -1,8 +1,13 @@
 import type { ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import type { ProcessState, Verdict } from './state.ts'
 
-/** Beyond this exponent every wait is past any maximum; 2^1024 would be Infinity, and 0 · Infinity not a number. */
+/** The state that follows when a child exits by itself or cannot be spawned. */
+export type RestartDecision =
+  | { readonly type: 'completed' }
+  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number }
+
+/** A larger exponent exceeds every maximum anyway; 2^1024 would be Infinity, and 0 · Infinity is NaN. */
 const LARGEST_EXPONENT = 52
 
 /**
@@ -18,16 +23,16 @@ export function backoffDelay(attempt: number, restart: ResolvedRestart, random: 
 export interface Ended {
   readonly kind: 'service' | 'task'
   readonly restart: ResolvedRestart
-  /** Restarts in a row before this end. */
+  /** Consecutive restarts so far. */
   readonly attempt: number
-  /** Restarts within the policy's window before this end; without a window it is not looked at. */
+  /** Restarts within the window of the policy; ignored if the policy has no window. */
   readonly recentRestarts: number
   readonly uptimeMs: number
   readonly random: number
 }
 
-/** What becomes of a process whose child ended by itself. A task that succeeded is complete under every policy. */
-export function verdictAfterExit(ended: Ended, exit: ExitResult): Verdict {
+/** Decides after a child exited by itself. A task that succeeded is completed under every policy. */
+export function decideAfterExit(ended: Ended, exit: ExitResult): RestartDecision {
   const success = exit.code === 0
   const { policy } = ended.restart
   if (success && (ended.kind === 'task' || policy !== 'always')) return { type: 'completed' }
@@ -35,12 +40,14 @@ export function verdictAfterExit(ended: Ended, exit: ExitResult): Verdict {
   return retry(ended, describeExit(exit))
 }
 
-/**
- * What becomes of a process that could not be spawned again after it had run, or that failed its liveness probe: a failed
- * attempt like any other.
- */
-export function verdictAfterFailure(ended: Ended, message: string): Verdict {
+/** Decides after a respawn or the liveness probe failed, which counts as a failed attempt. */
+export function decideAfterFailure(ended: Ended, message: string): Exclude<RestartDecision, { type: 'completed' }> {
   return ended.restart.policy === 'never' ? { type: 'failed', reason: message } : retry(ended, message)
+}
+
+/** A task that did its work. */
+export function hasSucceeded({ kind }: Pick<ResolvedProcess, 'kind'>, exit: ExitResult): boolean {
+  return kind === 'task' && exit.code === 0
 }
 
 /** `exited with code 3`, `was ended by SIGKILL`. */
@@ -48,20 +55,21 @@ export function describeExit(exit: ExitResult): string {
   return exit.signal === null ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`
 }
 
-function retry({ restart, attempt: before, recentRestarts, uptimeMs, random }: Ended, what: string): Verdict {
+function retry(ended: Ended, failure: string): Exclude<RestartDecision, { type: 'completed' }> {
+  const { restart, attempt: before, recentRestarts, uptimeMs, random } = ended
   const attempt = (uptimeMs >= restart.resetAfterMs ? 0 : before) + 1
   const counted = restart.windowMs === null ? attempt : recentRestarts + 1
-  if (counted > restart.maxAttempts) return { type: 'failed', reason: withLimit(what, restart) }
+  if (counted > restart.maxAttempts) return { type: 'failed', reason: withLimit(failure, restart) }
   return { type: 'backoff', attempt, waitMs: backoffDelay(attempt, restart, random) }
 }
 
-function withLimit(what: string, { maxAttempts, windowMs }: ResolvedRestart): string {
-  if (maxAttempts === 0) return what
+function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart): string {
+  if (maxAttempts === 0) return failure
   const times = maxAttempts === 1 ? '1 restart' : `${maxAttempts} restarts`
-  return windowMs === null ? `${what}, after ${times}` : `${what}, after ${times} within ${windowMs} ms`
+  return windowMs === null ? `${failure}, after ${times}` : `${failure}, after ${times} within ${windowMs} ms`
 }
 
-/** When a process was restarted, as far back as its policy looks. Times are on any one clock, in milliseconds. */
+/** Times of the restarts of one process within the window of its policy, in milliseconds on any one clock. */
 export class RestartHistory {
   readonly #definition: Pick<ResolvedProcess, 'kind' | 'restart'>
   #times: number[] = []
@@ -70,7 +78,7 @@ export class RestartHistory {
     this.#definition = definition
   }
 
-  /** Restarts within the window that ends now. */
+  /** Restarts within the window that ends now; 0 without a window. */
   recent(now: number): number {
     const { windowMs } = this.#definition.restart
     if (windowMs === null) return 0
@@ -78,12 +86,10 @@ export class RestartHistory {
     return this.#times.length
   }
 
-  /** The end of a child that was up this long, as of now. */
-  ended(state: ProcessState, uptimeMs: number): Ended {
+  /** The input of a decision for a child that ends now. */
+  ended(attempt: number, uptimeMs: number): Ended {
     const { kind, restart } = this.#definition
-    const attempt = 'attempt' in state ? state.attempt : 0
-    const recentRestarts = this.recent(performance.now())
-    return { kind, restart, attempt, recentRestarts, uptimeMs, random: Math.random() }
+    return { kind, restart, attempt, recentRestarts: this.recent(performance.now()), uptimeMs, random: Math.random() }
   }
 
   add(now: number): void {

@@ -1,7 +1,15 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ExitResult } from './events.ts'
-import { INITIAL_STATE, isDown, isFinal, transition, type ProcessEvent, type ProcessState } from './state.ts'
+import {
+  IllegalTransition,
+  INITIAL_STATE,
+  isDown,
+  isFinal,
+  transition,
+  type ProcessEvent,
+  type ProcessState,
+} from './state.ts'
 
 const exit: ExitResult = { code: 1, signal: null }
 const stopped = { type: 'stopped' } as const
@@ -23,17 +31,17 @@ const STATES: { readonly [S in ProcessState['type']]: Extract<ProcessState, { ty
 const EVENTS: { readonly [E in ProcessEvent['type']]: Extract<ProcessEvent, { type: E }> } = {
   start: { type: 'start' },
   spawned: { type: 'spawned', pid: 8 },
-  spawn_failed: { type: 'spawn_failed', verdict: { type: 'failed', reason: 'not found' } },
-  exited: { type: 'exited', exit, verdict: { type: 'backoff', attempt: 3, waitMs: 500 } },
+  spawn_failed: { type: 'spawn_failed', decision: { type: 'failed', reason: 'not found' } },
+  exited: { type: 'exited', exit, decision: { type: 'backoff', attempt: 3, waitMs: 500 } },
   probe_succeeded: { type: 'probe_succeeded' },
   probe_failed: { type: 'probe_failed', reason: 'no answer' },
   stop: { type: 'stop', outcome: stopped },
-  emptied: { type: 'emptied' },
+  group_exited: { type: 'group_exited' },
   skip: { type: 'skip', because: 'x failed' },
   reset: { type: 'reset' },
 }
 
-/** The cells of the table in which something changes; every other one keeps the very same object. */
+/** The cells of the table with an effect. */
 const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEvent['type'], ProcessState>> } = {
   waiting: {
     start: { type: 'starting', attempt: 0 },
@@ -61,9 +69,8 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
     stop: STATES.stopping,
   },
   stopping: {
-    spawned: { ...STATES.stopping, pid: 8 },
     exited: { ...STATES.stopping, pid: null, exit },
-    emptied: { type: 'stopped', exit: null },
+    group_exited: { type: 'stopped', exit: null },
   },
   backoff: {
     start: { type: 'starting', attempt: 3 },
@@ -75,49 +82,62 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   skipped: { reset: { type: 'waiting' } },
 }
 
-describe('the table, every state × event', () => {
+/** The cells without an effect; in every other one the event is an error. */
+const LATE: { readonly [S in ProcessState['type']]?: readonly ProcessEvent['type'][] } = {
+  stopping: ['spawn_failed', 'probe_succeeded', 'probe_failed', 'stop'],
+}
+
+describe('the table, every state × event (O-44)', () => {
   const cells = Object.values(STATES).flatMap((state) => Object.values(EVENTS).map((event) => [state, event] as const))
 
-  test.each(cells)('%o, %o', (state, event) => {
-    const change = CHANGES[state.type][event.type]
-    const after = transition(state, event)
-    expect(after).toEqual(change ?? state)
-    expect(after === state).toBe(change === undefined)
+  const changes = cells.filter(([state, event]) => CHANGES[state.type][event.type] !== undefined)
+  const late = cells.filter(([state, event]) => LATE[state.type]?.includes(event.type))
+  const others = cells.filter((cell) => !changes.includes(cell) && !late.includes(cell))
+
+  test.each(changes)('%o changes with %o', (state, event) => {
+    expect(transition(state, event)).toEqual(CHANGES[state.type][event.type])
   })
 
-  test('an end is judged: backoff, failed or completed', () => {
-    const failed = transition(STATES.ready, { type: 'exited', exit, verdict: { type: 'failed', reason: 'r' } })
+  test.each(late)('%o ignores the late %o', (state, event) => {
+    expect(transition(state, event)).toBe(state)
+  })
+
+  test.each(others)('%o refuses %o', (state, event) => {
+    expect(() => transition(state, event)).toThrow(IllegalTransition)
+  })
+
+  test('an exit leads to backoff, failed or completed, as decided', () => {
+    const failed = transition(STATES.ready, { type: 'exited', exit, decision: { type: 'failed', reason: 'r' } })
     expect(failed).toEqual({ type: 'failed', reason: 'r', exit })
     const zero = { code: 0, signal: null } as const
-    const completed = transition(STATES.running, { type: 'exited', exit: zero, verdict: { type: 'completed' } })
+    const completed = transition(STATES.running, { type: 'exited', exit: zero, decision: { type: 'completed' } })
     expect(completed).toEqual({ type: 'completed', exit: zero })
   })
 
-  test('a stop may be for a restart or a failure; once it is for good it stays so', () => {
+  test('a stop can be for a restart or a failure; a permanent one is never overridden', () => {
     const restarting = transition(STATES.ready, { type: 'stop', outcome: { type: 'waiting' } })
-    expect(transition(restarting, { type: 'emptied' })).toEqual({ type: 'waiting' })
+    expect(transition(restarting, { type: 'group_exited' })).toEqual({ type: 'waiting' })
     const again = { type: 'backoff', attempt: 3, waitMs: 9 } as const
     const failedLiveness = transition(STATES.ready, { type: 'stop', outcome: again })
-    expect(transition(failedLiveness, { type: 'emptied' })).toEqual({ ...again, exit: null })
+    expect(transition(failedLiveness, { type: 'group_exited' })).toEqual({ ...again, exit: null })
     expect(transition(failedLiveness, { type: 'stop', outcome: stopped })).toMatchObject({ outcome: stopped })
-    expect(transition(STATES.waiting, { type: 'stop', outcome: again })).toBe(STATES.waiting)
     const overruled = transition(restarting, { type: 'stop', outcome: stopped })
     expect(transition(overruled, { type: 'stop', outcome: { type: 'waiting' } })).toMatchObject({ outcome: stopped })
     const failing = transition(STATES.running, { type: 'stop', outcome: { type: 'failed', reason: 'too slow' } })
     const both = transition(failing, { type: 'stop', outcome: stopped })
-    expect(transition(both, { type: 'emptied' })).toEqual({ type: 'failed', reason: 'too slow', exit: null })
+    expect(transition(both, { type: 'group_exited' })).toEqual({ type: 'failed', reason: 'too slow', exit: null })
   })
 })
 
-const anyVerdict = fc.oneof(
+const anyDecision = fc.oneof(
   fc.constant({ type: 'completed' } as const),
   fc.record({ type: fc.constant('failed' as const), reason: fc.string() }),
   fc.record({ type: fc.constant('backoff' as const), attempt: fc.nat(9), waitMs: fc.nat(999) }),
 )
 const anyEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
   fc.constantFrom<ProcessEvent>(...Object.values(EVENTS)),
-  fc.record({ type: fc.constant('exited' as const), exit: fc.constant(exit), verdict: anyVerdict }),
-  fc.record({ type: fc.constant('spawn_failed' as const), verdict: anyVerdict }),
+  fc.record({ type: fc.constant('exited' as const), exit: fc.constant(exit), decision: anyDecision }),
+  fc.record({ type: fc.constant('spawn_failed' as const), decision: anyDecision }),
   fc.record({
     type: fc.constant('stop' as const),
     outcome: fc.constantFrom(
@@ -135,9 +155,11 @@ interface Step {
   readonly after: ProcessState
 }
 
+/** The steps of those of the events that can occur. */
 function walk(events: readonly ProcessEvent[], from = INITIAL_STATE): Step[] {
   let before = from
-  return events.map((event) => {
+  return events.flatMap((event) => {
+    if (CHANGES[before.type][event.type] === undefined && LATE[before.type]?.includes(event.type) !== true) return []
     const step = { before, event, after: transition(before, event) }
     before = step.after
     return step
@@ -150,7 +172,7 @@ const pidOf = (state: ProcessState): number | null => ('pid' in state ? state.pi
 describe('over random event orders', () => {
   const orders = fc.array(anyEvent, { maxLength: 60 })
 
-  /** No step of any walk may be such a breach. */
+  /** No step of any walk is a breach. */
   function never(breach: (step: Step) => boolean): void {
     fc.assert(
       fc.property(orders, (events) => {
@@ -159,12 +181,12 @@ describe('over random event orders', () => {
     )
   }
 
-  test('a final state is left by a reset only', () => {
+  test('only a reset leaves a final state', () => {
     expect.hasAssertions()
     never(({ before, event, after }) => isFinal(before) && after !== before && event.type !== 'reset')
   })
 
-  test('never two children: it starts only when none runs', () => {
+  test('a process starts only while no child runs', () => {
     expect.hasAssertions()
     never(
       ({ before, after }) =>
@@ -172,18 +194,18 @@ describe('over random event orders', () => {
     )
   })
 
-  test('a child that is known keeps its pid until it exits or its group is gone', () => {
+  test('a child keeps its pid until it exits or its process group is gone', () => {
     expect.hasAssertions()
     never(({ before, event, after }) => {
-      if (pidOf(before) === null || ['exited', 'emptied', 'spawned'].includes(event.type)) return false
+      if (pidOf(before) === null || ['exited', 'group_exited', 'spawned'].includes(event.type)) return false
       return pidOf(after) !== pidOf(before) || isDown(after)
     })
   })
 
-  test('never a start after a stop, until somebody resets it', () => {
+  test('no process starts after a permanent stop until it is reset', () => {
     fc.assert(
       fc.property(orders, orders, (earlier, later) => {
-        const asked = transition(lastOf(walk(earlier)), { type: 'stop', outcome: stopped })
+        const asked = lastOf(walk([...earlier, { type: 'stop', outcome: stopped }]))
         const withoutReset = later.filter((event) => event.type !== 'reset')
         const states = walk(withoutReset, asked).map((step) => step.after)
         expect(states.every((state) => state.type === 'stopping' || isFinal(state))).toBe(true)
@@ -191,11 +213,11 @@ describe('over random event orders', () => {
     )
   })
 
-  test('a stop and an emptied group end every life in a final state', () => {
+  test('a permanent stop and the end of the process group lead to a final state', () => {
     fc.assert(
       fc.property(orders, (events) => {
-        const asked = transition(lastOf(walk(events)), { type: 'stop', outcome: stopped })
-        expect(isFinal(transition(asked, { type: 'emptied' }))).toBe(true)
+        const steps = walk([...events, { type: 'stop', outcome: stopped }, { type: 'group_exited' }])
+        expect(isFinal(lastOf(steps))).toBe(true)
       }),
     )
   })

@@ -38,10 +38,10 @@ describe('a daemon with a session of its own that a process left behind (O-37)',
     const graph = supervise(['a', 'b'].map((name) => ({ name, ...rig.program(name) })))
     const daemon = await daemonOf(await rig.nextStart('a'), rig)
     await daemon.keep('SIGTERM')
-    await graph.supervisor.manual.hold(['a'])
+    await graph.supervisor.stopProcesses(['a'])
     expect(isAlive(daemon.pid)).toBe(false)
     expect(graph.events).toContainEqual({ type: 'descendants_killed', process: 'a', pids: [daemon.pid] })
-    expect(graph.supervisor.processes.map(({ state }) => state.type)).toEqual(['stopped', 'running'])
+    expect(graph.supervisor.graph.all.map(({ state }) => state.type)).toEqual(['stopped', 'running'])
   })
 
   test('of a task that succeeded lives until somebody stops that', async () => {
@@ -70,13 +70,13 @@ describe('a process that ends by itself while its stop waits for its dependents 
     ])
     const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
     await web.keep('SIGTERM')
-    const held = graph.supervisor.manual.hold(['db', 'web'])
+    const held = graph.supervisor.stopProcesses(['db', 'web'])
     await web.nextSignal()
     await db.exit(0)
     await web.exit(0)
     await held
-    expect(graph.supervisor.processes.map(({ state }) => state.type)).toEqual(['stopped', 'stopped'])
-    const released = graph.supervisor.manual.release(['db', 'web'])
+    expect(graph.supervisor.graph.all.map(({ state }) => state.type)).toEqual(['stopped', 'stopped'])
+    const released = graph.supervisor.startProcesses(['db', 'web'])
     await Promise.all([rig.nextStart('db'), rig.nextStart('web'), released])
   })
 })

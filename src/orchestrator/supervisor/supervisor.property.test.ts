@@ -140,6 +140,7 @@ test(
         expect(life.children.living).toEqual([])
         expect(killed ? life.breaches.filter((breach) => !breach.includes('depends on it')) : life.breaches).toEqual([])
         expect(life.graph.events.at(-1)?.type).toBe('stopped')
+        expect(life.graph.events.filter(({ type }) => type === 'internal_error')).toEqual([])
         expect(vi.getTimerCount()).toBe(0)
       }),
       { numRuns: 500 },

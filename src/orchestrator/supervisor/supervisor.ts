@@ -1,87 +1,72 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
-import { DependencyRestarts } from './dependency-restarts.ts'
-import { EscapeWatch } from './orphans.ts'
+import { spawnChild } from './child.ts'
 import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
-import { exitCode } from './exit-code.ts'
-import { Failures } from './failures.ts'
-import { hasSucceeded, ProcessGraph } from './graph.ts'
-import { ManagedProcess } from './managed-process.ts'
-import { isOver, ManualControl } from './manual-control.ts'
 import { ExternalCheck } from './external.ts'
+import { differenceOf, ProcessGraph, type ReloadDifference } from './graph.ts'
+import type { StopPlan } from './guard/stop-plan.ts'
+import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
+import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
 import { Output } from './output/output.ts'
-import type { ProcessContext } from './process-context.ts'
-import { differenceOf, type ReloadDifference } from './reload-difference.ts'
-import { spawnChild } from './child.ts'
-import { isFinal } from './state.ts'
+import {
+  type Action,
+  exitCodeOf,
+  type Failure,
+  isEnded,
+  isSettled,
+  type Phase,
+  reconcile,
+  RESTARTING,
+} from './reconcile.ts'
+import { hasSucceeded } from './restart-policy.ts'
+import { type DownReason, isFinal, UP } from './state.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
 import { elapsed } from './timers.ts'
 
-/** The graph in motion: starts, watches, restarts and stops the processes of one configuration. Touches no signals and no process.exit. */
+/**
+ * Runs the processes of one configuration. On every event it takes a snapshot, asks `reconcile` for actions and carries
+ * them out, once per turn of the event loop. Handles no signals and never calls process.exit.
+ */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #output: Output
-  readonly #mark: string
-  readonly #escapes: EscapeWatch | null
+  readonly #runTag: string
+  readonly #orphans: OrphanScanner | null
   /** Aborted when everything is to stop. */
-  readonly #over = new AbortController()
-  /** Those that are to go down, or to stay down. */
-  readonly #doomed = new Set<ManagedProcess>()
-  readonly manual = new ManualControl({
-    graph: () => this.#graph,
-    isStopping: () => this.isStopping,
-    doomed: this.#doomed,
-    look: () => this.#look(),
-  })
-  readonly #failures = new Failures({
-    graph: () => this.#graph,
-    stop: (reason) => {
-      this.#somethingFailed = true
-      this.stop(reason)
-    },
-    doom: (processes) => {
-      this.#doom(processes)
-      this.#scheduleLook()
-    },
-  })
-  readonly #dependencyRestarts = new DependencyRestarts((process) => this.#graph.dependentsOf(process))
-  #graph: ProcessGraph
+  readonly #stopping = new AbortController()
+  readonly #waiters = new Set<() => void>()
+  #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
-  #reloading = false
+  #phase: Phase = 'starting'
+  #failures: readonly Failure[] = []
+  #isReloading = false
+  #isScheduled = false
+  #isReconciling = false
+  #hasInternalError = false
   #finish: () => void = () => {}
+  #hasFinished = false
   #reason: StopReason | null = null
   #startedAt = 0
   #stoppingSince: number | null = null
-  #somethingFailed = false
-  #announcedReady = false
-  #lookScheduled = false
-  #killed = false
+  #hasFailures = false
   #hasEnded = false
 
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#options = options
-    this.#mark = options.guard?.mark ?? randomUUID()
-    // Imagined children leave nothing on this machine.
-    const watch = { killNow: () => this.#killed, emit: (event: SupervisorEvent) => this.#emit(event) }
-    this.#escapes = options.spawn === undefined ? new EscapeWatch(this.#mark, watch) : null
-    this.#external = this.#checkOf(config)
+    this.#runTag = options.guard?.mark ?? randomUUID()
+    const scan = { killNow: () => this.#phase === 'killed', emit: (event: SupervisorEvent) => this.#emit(event) }
+    // Fake children leave no orphans.
+    this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
+    this.#external = this.#createExternalCheck(config)
     const names = config.processes.map((process) => process.name)
     this.#output = new Output(names, options, (event) => this.#emit(event))
-    this.#graph = new ProcessGraph(config, (definition) => this.#manage(definition))
+    this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
   }
 
-  get graph(): ProcessGraph {
+  get graph(): ProcessGraph<ManagedProcess> {
     return this.#graph
-  }
-
-  get processes(): readonly ManagedProcess[] {
-    return this.#graph.all
-  }
-
-  get configPath(): string {
-    return this.#graph.config.path
   }
 
   get logs(): LogHistory {
@@ -92,87 +77,126 @@ export class Supervisor {
     return this.#reason !== null
   }
 
-  /** Resolves when nothing is left: no child, and every line of theirs written (or its reader gone). Call it once. */
+  /** Resolves when no child lives and their output has been written, or its reader is gone. Call it once. */
   async run(): Promise<{ exitCode: number }> {
     this.#startedAt = performance.now()
     const finished = new Promise<void>((resolve) => {
       this.#finish = resolve
     })
     await this.#output.prepare()
-    this.#options.guard?.protect(() => this.#graph.stopPlan(this.#mark))
-    this.#look()
+    this.#options.guard?.protect(() => this.#stopPlan())
+    this.#reconcile()
     await finished
     const since = this.#stoppingSince ?? performance.now()
-    await this.#escapes?.endAll()
+    await this.#orphans?.endAll()
     await this.#output.finish()
     this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: elapsed(since) })
     return { exitCode: this.#exitCode() }
   }
 
-  /** Stops everything in order. Works in every phase; asking again changes nothing, the first reason counts. */
+  /** Stops everything in order, in every phase. A second call has no effect: the first reason counts. */
   stop(reason: StopReason): void {
     if (this.#reason !== null || this.#hasEnded) return
     this.#reason = reason
+    this.#phase = 'stopping'
     this.#stoppingSince = performance.now()
     this.#emit({ type: 'stopping', reason })
-    this.#over.abort()
-    this.#doom(this.#graph.all)
-    this.#look()
+    this.#stopping.abort()
+    setGoal(this.#graph.all, 'shutting_down')
+    this.#schedule()
   }
 
-  /** SIGKILL to everything at once, synchronously. */
+  /** Sends SIGKILL to everything, synchronously. */
   kill(): void {
-    this.#killed = true
     this.stop({ type: 'signal', signal: 'SIGKILL' })
-    this.#look()
+    this.#phase = 'killed'
+    this.#reconcile()
     for (const process of this.#graph.all) process.kill()
-    this.#escapes?.killAll()
+    this.#orphans?.killAll()
   }
 
   /**
-   * Puts another configuration in the place of this one: what is new starts, what is gone stops, what is different goes down
-   * and up, and the rest is not touched (O-39). Resolves when what had to go is down and the rest is on its way. Throws if
-   * another reload is under way.
+   * Starts these as soon as their dependencies are met, without waiting for the end of a backoff. Resolves when each is up,
+   * has ended, or waits for a dependency that is stopped.
+   */
+  async startProcesses(names: readonly string[]): Promise<void> {
+    const chosen = this.#graph.named(names)
+    await this.#until(() => chosen.every(({ state }) => state.type !== 'stopping'))
+    if (this.isStopping) return
+    const idle = chosen.filter((process) => !isDownFor(process, 'restarting') && !isDownFor(process, 'replaced'))
+    for (const process of idle) {
+      process.goal = UP
+      if (isFinal(process.state)) process.reset()
+    }
+    await Promise.all(idle.flatMap((process) => (process.state.type === 'backoff' ? [process.skipBackoff()] : [])))
+    await this.#untilSettled(chosen)
+  }
+
+  /** Stops these, dependents first, and keeps them down until they are started. Resolves when they are down. */
+  async stopProcesses(names: readonly string[]): Promise<void> {
+    await this.#bringDown(this.#graph.named(names), 'by_hand')
+  }
+
+  /** Restarts these; one that waits for its dependencies keeps waiting. Resolves as `startProcesses` does. */
+  async restartProcesses(names: readonly string[]): Promise<void> {
+    const running = this.#graph.named(names).filter(({ state }) => state.type !== 'waiting')
+    const chosen = running.filter((process) => !isDownFor(process, 'replaced'))
+    for (const process of chosen) process.goal = RESTARTING
+    await this.#untilSettled(chosen)
+  }
+
+  /**
+   * Applies another configuration: added processes start, removed ones stop, changed ones restart, and unchanged ones are
+   * not touched. Resolves when the removed and changed ones are down and the new configuration is in force.
    */
   async reload(config: ResolvedConfig): Promise<ReloadDifference> {
-    if (this.#reloading) throw new Error('another reload is under way')
-    this.#reloading = true
+    if (this.#isReloading) throw new Error('another reload is under way')
+    this.#isReloading = true
     try {
       const difference = differenceOf(this.#graph.config, config)
-      const heldBefore = this.manual.held
-      await this.manual.hold([...difference.removed, ...difference.changed])
-      if (!this.isStopping) this.#replace(config, difference, heldBefore)
+      const replaced = this.#graph.named([...difference.removed, ...difference.changed])
+      const stoppedByHand = replaced.filter((process) => isDownFor(process, 'by_hand')).map(({ name }) => name)
+      await this.#bringDown(replaced, 'replaced')
+      if (!this.isStopping) this.#replace(config, difference, stoppedByHand)
       return difference
     } finally {
-      this.#reloading = false
-      this.#scheduleLook()
+      this.#isReloading = false
+      this.#schedule()
     }
   }
 
-  #replace(config: ResolvedConfig, difference: ReloadDifference, heldBefore: readonly string[]): void {
+  /** The next version of a process that was stopped by hand stays down, too. */
+  #replace(config: ResolvedConfig, difference: ReloadDifference, stoppedByHand: readonly string[]): void {
     const before = this.#graph
-    const kept = new Set(difference.unchanged)
+    const unchanged = new Set(difference.unchanged)
     this.#output.setProcesses(config.processes.map(({ name }) => name))
-    if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#checkOf(config)
+    if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
     this.#graph = new ProcessGraph(config, (definition) => {
-      const old = kept.has(definition.name) ? before.get(definition.name) : null
-      return old ?? this.#manage(definition)
+      const old = unchanged.has(definition.name) ? before.get(definition.name) : null
+      return old ?? this.#createProcess(definition)
     })
-    // Whoever stopped it by hand did not ask for its new version.
-    this.manual.moveTo(heldBefore)
+    setGoal(this.#graph.named(stoppedByHand), 'by_hand')
     this.#emit({ type: 'reloaded', ...difference })
-    this.#look()
+    this.#reconcile()
   }
 
-  #manage(definition: ResolvedProcess): ManagedProcess {
-    return new ManagedProcess(definition, this.#contextOf(definition.name))
+  #createProcess(definition: ResolvedProcess): ManagedProcess {
+    const { name } = definition
+    return new ManagedProcess(definition, {
+      output: this.#output,
+      runTag: `${this.#runTag}/${name}`,
+      spawn: this.#options.spawn ?? spawnChild,
+      // When everything stops, one scan at the end finds all orphans.
+      reapEscaped: async (children) => (this.isStopping ? undefined : this.#orphans?.endOf(name, children)),
+      emit: (event) => this.#onProcessEvent(event),
+    })
   }
 
-  #checkOf(config: ResolvedConfig): ExternalCheck {
-    return new ExternalCheck(config.external, this.#over.signal, {
+  #createExternalCheck(config: ResolvedConfig): ExternalCheck {
+    return new ExternalCheck(config.external, this.#stopping.signal, {
       onWaiting: (address) => this.#emit({ type: 'mqtt_broker_waiting', address }),
-      onReachable: () => this.#look(),
+      onReachable: () => this.#schedule(),
       onUnreachable: (address, reason) => {
         this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
         this.stop({ type: 'mqtt_broker_unreachable', address, reason })
@@ -180,115 +204,150 @@ export class Supervisor {
     })
   }
 
-  #contextOf(name: string): ProcessContext {
-    return {
-      output: this.#output,
-      mark: `${this.#mark}/${name}`,
-      spawn: this.#options.spawn ?? spawnChild,
-      emit: (event) => this.#emit(event),
-      changed: (process, before) => {
-        this.#dependencyRestarts.follow(process, before)
-        this.#scheduleLook()
-      },
-      mayRestart: (process) =>
-        !this.#doomed.has(process) &&
-        !this.#graph.dependentsOf(process).some((one) => this.#dependencyRestarts.has(one)),
-      staysDown: (process, exit) => {
-        if (this.#doomed.has(process)) return hasSucceeded(process.definition, exit) ? 'completed' : 'stopped'
-        return this.#endsAll(process, exit) ? 'completed' : null
-      },
-      // At the end of all one look finds what everybody left behind.
-      endEscaped: async ({ name }, children) => (this.isStopping ? undefined : this.#escapes?.endOf(name, children)),
-      wentDown: (process, exit) => {
-        if (this.#endsAll(process, exit)) this.stop({ type: 'exited', process: process.name, exit })
-      },
-      couldNotStart: (process, message) => this.#failures.couldNotStart(process, message),
-      gaveUp: (process, message) => this.#failures.gaveUp(process, message),
-      failed: (process, reason) => this.#failures.failed(process, reason),
-    }
+  #onProcessEvent(event: ManagedProcessEvent): void {
+    if (event.type === 'failure') this.#failures = [...this.#failures, event]
+    else if (event.type !== 'changed') this.#emit(event)
+    if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
+    this.#schedule()
+  }
+
+  /** Stops everything if this exit is to end the run. */
+  #endRunAfter(name: string, exit: ExitResult): void {
+    const process = this.#graph.get(name)
+    if (process === null || this.isStopping) return
+    // A task that succeeded and has dependents is a step of the start.
+    const isStep = hasSucceeded(process.definition, exit) && this.#graph.dependentsOf(process).length > 0
+    if (name !== this.#options.exitCodeFrom && (!this.#options.abortOnExit || isStep)) return
+    this.stop({ type: 'exited', process: name, exit })
+    setGoal([process], 'ended_run')
   }
 
   #emit(event: SupervisorEvent): void {
     this.#output.flush()
-    if (event.type === 'process_failed' || event.type === 'process_skipped') this.#somethingFailed = true
+    if (event.type === 'internal_error') this.#hasInternalError = true
+    if (event.type === 'process_failed' || event.type === 'process_skipped') this.#hasFailures = true
     this.#options.onEvent(event)
   }
 
-  #scheduleLook(): void {
-    if (this.#lookScheduled) return
-    this.#lookScheduled = true
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
     setImmediate(() => {
-      this.#lookScheduled = false
-      this.#look()
+      this.#isScheduled = false
+      this.#reconcile()
     })
   }
 
-  /** Does whatever has become possible. Every change of any process leads here. */
-  #look(): void {
-    this.#graph.skipHopeless()
-    this.#checkExternal()
-    // Once everything goes down, it does so in one order.
-    if (!this.isStopping) this.#dependencyRestarts.advance()
-    const processes = this.#graph.all
-    for (const process of processes) {
-      if (process.state.type === 'waiting' && this.#mayStart(process)) process.start()
-      else process.restartIfDue()
+  #reconcile(): void {
+    if (this.#isReconciling || this.#hasFinished) return
+    this.#isReconciling = true
+    this.#hasInternalError = false
+    for (let actions = this.#nextActions(); actions.length > 0; actions = this.#nextActions()) {
+      for (const action of actions) this.#carryOut(action)
     }
-    this.#announceReady()
-    const mayEnd = this.isStopping || !(this.manual.isHolding || this.#reloading)
-    if (mayEnd && processes.every((process) => isFinal(process.state))) this.#doom(processes)
-    for (const process of this.#doomed) {
-      if (this.#killed || this.#mayStop(process)) process.stop()
+    this.#isReconciling = false
+    for (const check of this.#waiters) check()
+    this.#options.guard?.protect(() => this.#stopPlan())
+  }
+
+  #nextActions(): readonly Action<ManagedProcess>[] {
+    // An action that had no effect would be the next action again.
+    if (this.#hasFinished || this.#hasInternalError) return []
+    return reconcile({
+      phase: this.#phase,
+      graph: this.#graph,
+      external: this.#external.state,
+      failures: this.#failures,
+      isReloading: this.#isReloading,
+    })
+  }
+
+  #carryOut(action: Action<ManagedProcess>): void {
+    switch (action.type) {
+      case 'start':
+      case 'reset':
+      case 'reap':
+        return action.process[action.type]()
+      case 'stop':
+        return action.process.stop(action.outcome)
+      case 'skip':
+        return action.process.skip(action.because)
+      case 'set_goal':
+        action.process.goal = action.goal
+        return undefined
+      case 'check_external':
+        return this.#external.start()
+      case 'announce_ready':
+        this.#phase = 'up'
+        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: this.#graph.all.length })
+      case 'forget_failures':
+        this.#failures = []
+        return undefined
+      case 'report_failure': {
+        const { process, reason } = action.failure
+        return this.#emit({ type: 'process_failed', process, reason, lastLines: [] })
+      }
+      case 'stop_all':
+        this.#hasFailures = true
+        return this.stop(action.reason)
+      case 'end':
+        this.#hasFinished = true
+        return this.#finish()
     }
-    this.manual.notice()
-    if (mayEnd && processes.every(isOver)) this.#finish()
-    this.#options.guard?.protect(() => this.#graph.stopPlan(this.#mark))
   }
 
-  #doom(processes: Iterable<ManagedProcess>): void {
-    for (const process of processes) this.#doomed.add(process)
+  async #bringDown(processes: readonly ManagedProcess[], reason: DownReason): Promise<void> {
+    setGoal(processes, reason)
+    this.#reconcile()
+    await this.#until(() => processes.every(isEnded))
   }
 
-  #mayStart(process: ManagedProcess): boolean {
-    if (this.#doomed.has(process) || this.#dependencyRestarts.has(process)) return false
-    const waits = process.definition.usesExternal && this.#external.state !== 'reachable'
-    return !waits && this.#graph.hasAll(process)
+  async #untilSettled(processes: readonly ManagedProcess[]): Promise<void> {
+    this.#reconcile()
+    await this.#until(() => processes.every((process) => isSettled(process, this.#graph)))
   }
 
-  /** Dependents go before what they depend on; one that waits for its restart is of no use to them. */
-  #mayStop(process: ManagedProcess): boolean {
-    if (process.state.type === 'backoff') return true
-    return this.#graph.dependentsOf(process).every((dependent) => !this.#doomed.has(dependent) || dependent.isQuiet)
+  /** Resolves when the condition holds, or everything has stopped. The condition is checked after every reconciliation. */
+  #until(isMet: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const check = () => {
+        if (!isMet() && !(this.isStopping && this.#graph.all.every(isEnded))) return
+        this.#waiters.delete(check)
+        resolve()
+      }
+      this.#waiters.add(check)
+      check()
+    })
   }
 
-  /** Checks the external address, as soon as the process that provides it is ready, if one does. */
-  #checkExternal(): void {
-    const provider = this.#graph.config.external.providedBy
-    const mayBeThere = provider === null || this.#graph.standing({ name: provider, condition: 'ready' }).type === 'met'
-    if (mayBeThere) this.#external.start()
-  }
-
-  #endsAll(process: ManagedProcess, exit: ExitResult): boolean {
-    if (this.#over.signal.aborted) return false
-    if (process.name === this.#options.exitCodeFrom) return true
-    return this.#options.abortOnExit && !this.#graph.isStep(process, exit)
-  }
-
-  #announceReady(): void {
-    if (this.#announcedReady || this.#over.signal.aborted) return
-    const processes = this.#graph.all
-    if (!processes.every((process) => this.#graph.isUp(process))) return
-    this.#announcedReady = true
-    this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: processes.length })
+  /** How to stop the children that live now. */
+  #stopPlan(): StopPlan {
+    const processes = this.#graph.all.map((process) => ({
+      name: process.name,
+      groups: [...process.processGroups],
+      signal: process.definition.shutdown.signal,
+      timeoutMs: process.definition.shutdown.timeoutMs,
+      dependents: this.#graph.dependentsOf(process).map(({ name }) => name),
+    }))
+    return { mark: this.#runTag, processes }
   }
 
   #exitCode(): number {
-    const named = this.#options.exitCodeFrom === null ? null : this.#graph.get(this.#options.exitCodeFrom)?.state
-    return exitCode({
+    const { exitCodeFrom } = this.#options
+    const state = exitCodeFrom === null ? undefined : this.#graph.get(exitCodeFrom)?.state
+    return exitCodeOf({
       reason: this.#reason,
-      somethingFailed: this.#somethingFailed,
-      namedWanted: this.#options.exitCodeFrom !== null,
-      exitOfNamed: named !== null && named !== undefined && 'exit' in named ? named.exit : null,
+      hasFailures: this.#hasFailures,
+      isCodeFromProcess: exitCodeFrom !== null,
+      exitOfProcess: state !== undefined && 'exit' in state ? state.exit : null,
     })
   }
+}
+
+function setGoal(processes: readonly ManagedProcess[], reason: DownReason): void {
+  for (const process of processes) process.goal = { type: 'down', reason }
+}
+
+function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
+  return goal.type === 'down' && goal.reason === reason
 }

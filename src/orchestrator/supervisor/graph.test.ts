@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { loadGraph } from '../../../test/rig/export.ts'
-import { differenceOf } from './reload-difference.ts'
+import { differenceOf } from './graph.ts'
 
 const web = { command: 'web', depends_on: ['worker'] }
 /** As if all were read from one file: each has a PATH of its own else. */

@@ -1,0 +1,311 @@
+import { constants } from 'node:os'
+import type { ExitResult, StopReason } from './events.ts'
+import type { ExternalState } from './external.ts'
+import { type GraphProcess, isUp, type ProcessGraph, reachable } from './graph.ts'
+import { type Goal, isDown, isFinal, isPermanent, type StopOutcome, UP } from './state.ts'
+
+/** `up` once every process has been up at the same time; `stopping` when everything is to stop; `killed` without waiting. */
+export type Phase = 'starting' | 'up' | 'stopping' | 'killed'
+
+/** A permanent failure of a process, of which the rules have not decided the consequences yet. */
+export interface Failure {
+  readonly process: string
+  readonly reason: string
+  /** No child could ever be spawned, the process was not ready in time, or anything later. */
+  readonly cause: 'first_start' | 'startup_timeout' | 'run'
+}
+
+export interface ReconciledProcess extends GraphProcess {
+  readonly goal: Goal
+  /** In `backoff`: the wait is over. */
+  readonly backoffIsOver: boolean
+  /** No child lives, and no known orphan of one. */
+  readonly isFullyStopped: boolean
+  /** Earlier children may have left orphans, and nothing is ending them. */
+  readonly needsReaping: boolean
+}
+
+export interface Snapshot<P extends ReconciledProcess> {
+  readonly phase: Phase
+  readonly graph: ProcessGraph<P>
+  readonly external: ExternalState
+  readonly failures: readonly Failure[]
+  /** Processes are down only until the new configuration takes effect. */
+  readonly isReloading: boolean
+}
+
+export type Action<P> =
+  | { readonly type: 'start' | 'reset' | 'reap'; readonly process: P }
+  | { readonly type: 'stop'; readonly process: P; readonly outcome: StopOutcome }
+  | { readonly type: 'skip'; readonly process: P; readonly because: string }
+  | { readonly type: 'set_goal'; readonly process: P; readonly goal: Goal }
+  | { readonly type: 'check_external' | 'announce_ready' | 'forget_failures' | 'end' }
+  | { readonly type: 'report_failure'; readonly failure: Failure }
+  | { readonly type: 'stop_all'; readonly reason: StopReason }
+
+type Rule = <P extends ReconciledProcess>(snapshot: Snapshot<P>) => readonly Action<P>[]
+
+export const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
+
+/** In order of precedence. */
+const RULES: readonly Rule[] = [
+  settleFailures,
+  skipHopeless,
+  restartFollowers,
+  finishRestarts,
+  checkExternal,
+  startProcesses,
+  announceReady,
+  stopProcesses,
+  endRun,
+]
+
+/**
+ * The next actions for this snapshot: those of the first rule that has any. The caller carries them out and asks again with
+ * a new snapshot until there are none. Every action changes what its rule depends on, so this ends.
+ */
+export function reconcile<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  for (const rule of RULES) {
+    const actions = rule(snapshot)
+    if (actions.length > 0) return actions
+  }
+  return []
+}
+
+/** Decides what each new failure means for the other processes. Dependents without hope are skipped first. */
+export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  if (snapshot.failures.length === 0) return []
+  const skips = skipHopeless(snapshot)
+  const skipped = new Set(skips.flatMap((action) => (action.type === 'skip' ? [action.process] : [])))
+  const consequences = snapshot.failures.flatMap((failure) => consequencesOf(failure, snapshot, skipped))
+  return [{ type: 'forget_failures' }, ...skips, ...consequences]
+}
+
+/** Before the phase `up` a failure can fail the start; afterwards it affects no other process, unless the definition says so. */
+function consequencesOf<P extends ReconciledProcess>(
+  failure: Failure,
+  { graph, phase }: Snapshot<P>,
+  skipped: ReadonlySet<P>,
+): readonly Action<P>[] {
+  const process = graph.get(failure.process)
+  if (process === null || phase === 'stopping' || phase === 'killed') return []
+  const { cause, reason } = failure
+  const { kind, whenFailed } = process.definition
+  const failStart: Action<P> = {
+    type: 'stop_all',
+    reason: { type: 'start_failed', process: process.name, message: reason },
+  }
+  const hasWaitingDependents = graph.dependentsOf(process).some(({ state }) => state.type === 'waiting')
+  const isNeeded = cause === 'first_start' || (cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents))
+  if (phase === 'starting' && isNeeded) return [failStart]
+  const report: readonly Action<P>[] = cause === 'first_start' ? [{ type: 'report_failure', failure }] : []
+  if (whenFailed === 'stop') {
+    return [...report, { type: 'stop_all', reason: { type: 'process_failed', process: process.name, reason } }]
+  }
+  if (phase === 'up' || kind !== 'task') return report
+  const kept = neededAfter(process, graph, skipped)
+  if (kept.size === 0) return [failStart]
+  const goal: Goal = { type: 'down', reason: 'start_failed' }
+  return graph.all.flatMap((other) =>
+    kept.has(other) || other.goal.type === 'down' ? [] : [{ type: 'set_goal', process: other, goal }],
+  )
+}
+
+/** The processes that wait for the end of a task, directly or not, and everything that those depend on. */
+function neededAfter<P extends ReconciledProcess>(task: P, graph: ProcessGraph<P>, skipped: ReadonlySet<P>): Set<P> {
+  const waiting = (process: P) =>
+    graph.dependentsOf(process).filter((dependent) => dependent.state.type === 'waiting' && !skipped.has(dependent))
+  const dependencies = (process: P) => graph.named(graph.dependenciesOf(process).map(({ name }) => name))
+  return reachable(reachable(waiting(task), waiting), dependencies)
+}
+
+/** Skips a process that waits for a dependency that can never be met, then the processes that wait for it. */
+export function skipHopeless<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
+  const waiting = graph.all.filter(({ state }) => state.type === 'waiting')
+  const skipped = new Map<string, Action<P>>()
+  for (let before = -1; before < skipped.size;) {
+    before = skipped.size
+    for (const process of waiting) {
+      const because = skipped.has(process.name) ? null : hopelessBecause(process, graph, skipped)
+      if (because !== null) skipped.set(process.name, { type: 'skip', process, because })
+    }
+  }
+  return [...skipped.values()]
+}
+
+function hopelessBecause<P extends ReconciledProcess>(
+  process: P,
+  graph: ProcessGraph<P>,
+  skipped: ReadonlyMap<string, unknown>,
+): string | null {
+  for (const dependency of graph.dependenciesOf(process)) {
+    if (skipped.has(dependency.name)) return `"${dependency.name}" was skipped`
+    const status = graph.statusOf(dependency)
+    if (status.type === 'never') return status.because
+  }
+  return null
+}
+
+/** Restarts what follows its dependencies (`on_dependency_restart: restart`) when one of these goes down to come up again. */
+export function restartFollowers<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
+  if (phase === 'stopping' || phase === 'killed') return []
+  const restarting = graph.all.filter(comesUpAgain)
+  if (restarting.length === 0) return []
+  const followersOf = (process: P) =>
+    graph.dependentsOf(process).filter(({ definition }) => definition.onDependencyRestart === 'restart')
+  const followers = reachable(restarting.flatMap(followersOf), followersOf)
+  return [...followers].flatMap((process) =>
+    process.goal.type === 'down' || isDown(process.state) ? [] : [{ type: 'set_goal', process, goal: RESTARTING }],
+  )
+}
+
+function comesUpAgain({ state, goal }: ReconciledProcess): boolean {
+  if (state.type === 'backoff') return true
+  if (state.type === 'stopping') return !isPermanent(state.outcome)
+  return goal.type === 'down' && (goal.reason === 'restarting' || goal.reason === 'replaced') && !isDown(state)
+}
+
+/** The process is to be up again after it has been down. */
+function isRestarting(goal: Goal): boolean {
+  return goal.type === 'down' && goal.reason === 'restarting'
+}
+
+/** A process that was to restart and is down is to be up again. */
+export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
+  return graph.all.flatMap((process): Action<P>[] => {
+    if (!isRestarting(process.goal) || !process.isFullyStopped || process.needsReaping) return []
+    const goUp: Action<P> = { type: 'set_goal', process, goal: UP }
+    return isFinal(process.state) ? [goUp, { type: 'reset', process }] : [goUp]
+  })
+}
+
+/** Checks the external address as soon as the process that provides it, if there is one, is ready. */
+export function checkExternal<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  const { graph, phase, external } = snapshot
+  if (external !== 'unchecked' || phase === 'stopping' || phase === 'killed') return []
+  const { providedBy } = graph.config.external
+  const isPending = providedBy !== null && graph.statusOf({ name: providedBy, condition: 'ready' }).type !== 'met'
+  return isPending ? [] : [{ type: 'check_external' }]
+}
+
+/** Starts the processes whose dependencies are met, or whose backoff is over. */
+export function startProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  return snapshot.graph.all.flatMap((process) => (mayStart(process, snapshot) ? [{ type: 'start', process }] : []))
+}
+
+function mayStart<P extends ReconciledProcess>(process: P, { graph, external }: Snapshot<P>): boolean {
+  const { state, goal, definition } = process
+  if (goal.type === 'down') return false
+  if (state.type === 'backoff') {
+    if (!process.backoffIsOver) return false
+  } else if (state.type === 'waiting') {
+    if (definition.usesExternal && external !== 'reachable') return false
+    if (!graph.dependenciesOf(process).every((dependency) => isMet(dependency, graph))) return false
+  } else return false
+  // Dependents that restart with this process go down before it comes up.
+  return !graph.dependentsOf(process).some((dependent) => isRestarting(dependent.goal))
+}
+
+/** A dependency that is still up but about to stop does not count. */
+function isMet<P extends ReconciledProcess>(
+  dependency: Parameters<ProcessGraph<P>['statusOf']>[0],
+  graph: ProcessGraph<P>,
+) {
+  const process = graph.get(dependency.name)
+  const isStopping = process !== null && process.goal.type === 'down' && !isFinal(process.state)
+  return !isStopping && graph.statusOf(dependency).type === 'met'
+}
+
+export function announceReady<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
+  const isReady = phase === 'starting' && graph.all.every(({ definition, state }) => isUp(definition, state))
+  return isReady ? [{ type: 'announce_ready' }] : []
+}
+
+/**
+ * Stops the processes whose goal is to be down, dependents before dependencies. When every process is final and the run is
+ * about to end, the orphans of all of them are ended in the same order.
+ */
+export function stopProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  const { graph, phase } = snapshot
+  const isEnding = mayEnd(snapshot) && graph.all.every(({ state }) => isFinal(state))
+  const isGoingDown = (process: P) => isEnding || process.goal.type === 'down'
+  const known = new Map<P, boolean>()
+  /** A dependent that is going down still lives, seen through dependents that are down. */
+  const isNeeded = (process: P): boolean => {
+    const result =
+      known.get(process) ??
+      graph
+        .dependentsOf(process)
+        .some((dependent) => (dependent.isFullyStopped ? isNeeded(dependent) : isGoingDown(dependent)))
+    known.set(process, result)
+    return result
+  }
+  return graph.all.flatMap((process) => {
+    const action = isGoingDown(process) ? wayDown(process) : null
+    if (action === null) return []
+    // A process without a child is of no use to its dependents.
+    const isFree = phase === 'killed' || process.state.type === 'backoff' || process.state.type === 'stopping'
+    return isFree || !isNeeded(process) ? [action] : []
+  })
+}
+
+function wayDown<P extends ReconciledProcess>(process: P): Action<P> | null {
+  const { state, goal, needsReaping } = process
+  if (isFinal(state)) return needsReaping ? { type: 'reap', process } : null
+  const stop: Action<P> = { type: 'stop', process, outcome: { type: isRestarting(goal) ? 'waiting' : 'stopped' } }
+  if (state.type === 'waiting') return isRestarting(goal) ? null : stop
+  if (state.type === 'stopping') return isRestarting(goal) || isPermanent(state.outcome) ? null : stop
+  return stop
+}
+
+/** The run ends when every process is final and nothing of any lives, unless a command may still start one again. */
+export function endRun<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  return snapshot.graph.all.every(isEnded) && mayEnd(snapshot) ? [{ type: 'end' }] : []
+}
+
+function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading }: Snapshot<P>): boolean {
+  if (phase === 'stopping' || phase === 'killed') return true
+  return !isReloading && !graph.all.some(({ goal }) => goal.type === 'down' && goal.reason === 'by_hand')
+}
+
+/** Nothing of the process lives, and it does not start again by itself. */
+export function isEnded({ state, isFullyStopped, needsReaping }: ReconciledProcess): boolean {
+  return isFullyStopped && !needsReaping && isFinal(state)
+}
+
+/** Until the next event nothing happens to a process that a command has started. */
+export function isSettled<P extends ReconciledProcess>(process: P, graph: ProcessGraph<P>): boolean {
+  const { state, goal, definition } = process
+  if (isRestarting(goal)) return false
+  if (state.type === 'waiting') {
+    return graph.dependenciesOf(process).some(({ name }) => graph.get(name)?.state.type === 'stopped')
+  }
+  return isUp(definition, state) || isFinal(state) || state.type === 'backoff' || state.type === 'unhealthy'
+}
+
+export interface RunOutcome {
+  /** Null: no process was left to supervise. */
+  readonly reason: StopReason | null
+  /** A process failed permanently, or was skipped because one did. */
+  readonly hasFailures: boolean
+  /** `--exit-code-from` was given. */
+  readonly isCodeFromProcess: boolean
+  /** The last exit of that process; null if it never ran. */
+  readonly exitOfProcess: ExitResult | null
+}
+
+const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'process_failed', 'mqtt_broker_unreachable'])
+
+/** The exit code of the orchestrator. After a stop by signal or command it is 0, whatever failed before. */
+export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProcess }: RunOutcome): number {
+  if (reason?.type === 'signal' || reason?.type === 'asked') return 0
+  if (reason !== null && FAILURES.has(reason.type)) return 1
+  if (isCodeFromProcess) return exitOfProcess === null ? 1 : shellCodeOf(exitOfProcess)
+  if (reason?.type === 'exited') return shellCodeOf(reason.exit)
+  return hasFailures ? 1 : 0
+}
+
+/** The code that a shell shows: that of the process, or 128 and the number of the signal. */
+function shellCodeOf(exit: ExitResult): number {
+  return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
+}
