@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 
-/** The part of a launch that a current version of Node runs. */
+/** The part of a launch that requires a current version of Node. */
 export async function start(program) {
   if (existsSync(new URL('../src/', import.meta.url))) {
     const { setUp } = await import('../scripts/setup.mjs')
@@ -8,7 +8,7 @@ export async function start(program) {
   }
   const built = new URL(`../dist/${program}.js`, import.meta.url)
   if (!existsSync(built)) {
-    console.error(`ponix: ${built.pathname} is missing; this installation is not complete: install the package again`)
+    console.error(`ponix: ${built.pathname} is missing: the installation is incomplete; install the package again`)
     process.exit(1)
   }
   await import(built.href)

@@ -7,7 +7,7 @@ import { root, runTool } from './tools.mjs'
 const folder = join(root, 'bench')
 const built = join(root, '.ponix', 'bench', 'programs')
 
-/** Name → what it measures: the first line of its source. */
+/** Name → description, the first line of the source. */
 async function benches() {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
   const entries = files.sort().map(async (file) => {
@@ -17,7 +17,7 @@ async function benches() {
   return new Map(await Promise.all(entries))
 }
 
-/** A bench and the programs that it starts, which are the files of `bench/NAME/programs`. */
+/** Bundles a bench and the programs that it starts, the files of `bench/NAME/programs`. */
 async function bundle(name) {
   const { rolldown } = await import('rolldown')
   const programs = (await readdir(join(folder, name, 'programs')).catch(() => [])).map((file) => [
@@ -34,9 +34,9 @@ async function bundle(name) {
 const [name, ...args] = process.argv.slice(2)
 const known = await benches()
 if (name === undefined || !known.has(name)) {
-  const list = [...known].map(([bench, what]) => `  npm run bench ${bench}   ${what}`).join('\n')
+  const list = [...known].map(([bench, description]) => `  npm run bench ${bench}   ${description}`).join('\n')
   if (name === undefined) console.log(list)
-  else console.error(`bench: there is no bench ${JSON.stringify(name)}; these are there:\n${list}`)
+  else console.error(`bench: unknown bench ${JSON.stringify(name)}; the benches are:\n${list}`)
   process.exitCode = name === undefined ? 0 : 2
 } else {
   await setUp()

@@ -1,5 +1,5 @@
-// Bundles the programs into dist/: one entry for each, shared chunks, dependencies included. Built aside and moved into
-// place at the end, so that an interrupted build, or two at once, never leave half of one.
+// Bundles the programs into dist/: one entry each, shared chunks, dependencies included. The build is moved into place at the
+// end, so that an interrupted build, or two at the same time, never leave an incomplete one.
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -14,7 +14,7 @@ import { programs } from './programs.mjs'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
 
-/** Built file → its source. One that is missing fails the build. */
+/** Built file → its source. A missing source fails the build. */
 async function entries() {
   const mains = Object.values(programs).map((name) => [
     name,
@@ -27,7 +27,7 @@ async function entries() {
   return Object.fromEntries([...mains, ...existing].map(([name, source]) => [name, join(root, source)]))
 }
 
-/** Extensionless programs for the PATH of the orchestrator's children. */
+/** Programs without extension, for the PATH of the orchestrator's children. */
 async function writePrograms(folder) {
   await mkdir(join(folder, 'bin'))
   for (const [program, name] of Object.entries(programs)) {
@@ -51,7 +51,7 @@ async function bundle(input, folder) {
       forward(level, log)
     },
   })
-  // All in one flat folder: `new URL('./x-worker.js', import.meta.url)` then means the same in an entry and in a chunk.
+  // One flat folder, so that `new URL('./x-worker.js', import.meta.url)` is the same file in an entry and in a chunk.
   const { output } = await build.write({
     dir: folder,
     format: 'esm',
@@ -71,7 +71,7 @@ async function writeDeclarations(folder) {
   await writeFile(join(folder, 'index.d.ts'), code)
 }
 
-/** A folder can't replace a full one in one step; a second build that got in between goes away in the next round. */
+/** A rename cannot replace a folder that is not empty, so the old one is renamed first; a concurrent build is replaced in the next round. */
 async function moveIntoPlace(folder) {
   for (let round = 0; ; round++) {
     const old = `${folder}.old-${round}`
@@ -89,7 +89,7 @@ async function moveIntoPlace(folder) {
   }
 }
 
-/** What builds that were killed left behind. */
+/** Removes the folders of builds that were killed. */
 async function removeAbandoned(scratch) {
   for (const name of await readdir(scratch)) {
     const pid = /^build-(\d+)-/.exec(name)?.[1]
@@ -105,7 +105,7 @@ function isRunning(pid) {
   }
 }
 
-// Before the sources are read: a change during the build then makes the next set-up build again.
+// Computed before the sources are read, so that a change during the build makes the next set-up build again.
 const sources = fingerprint(root)
 const input = await entries()
 const scratch = join(root, '.ponix')
@@ -120,7 +120,7 @@ try {
   await chmod(folder, 0o755)
   await moveIntoPlace(folder)
 } catch (error) {
-  // The message shows the place in the sources; where in the bundler it was made helps nobody.
+  // The message shows the place in the sources; the stack would show only the bundler.
   console.error(process.stderr.isTTY ? error.message : stripVTControlCharacters(error.message))
   process.exitCode = 1
 } finally {

@@ -7,7 +7,7 @@ import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-test('a build that fails shows the place in the sources and no stack, and leaves nothing of itself', async () => {
+test('a failed build shows the place in the sources without a stack, and leaves no files', async () => {
   const clone = await mkdtemp(join(tmpdir(), 'ponix-build-'))
   onTestFinished(() => rm(clone, { recursive: true, force: true }))
   for (const name of ['src', 'services', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json']) {

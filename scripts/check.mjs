@@ -1,4 +1,4 @@
-// `npm run check`: everything that can be said about the code without running it.
+// `npm run check`: all checks of the code that do not run it.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,14 +12,14 @@ const checks = {
   'format (oxfmt)': () => runTool('oxfmt', ['--check']),
   'lint (oxlint)': () => runTool('oxlint', []),
   'types (tsc)': () => runTool('tsc', ['--project', '.', '--pretty']),
-  'nothing unused (knip)': () => runTool('knip', []),
+  'unused code (knip)': () => runTool('knip', []),
   'package (publint)': () => runTool('publint', ['--strict']),
   'generated code is current (buf)': generatedIsCurrent,
   'third-party notices are current': noticesAreCurrent,
   'requirements are defined and their lists current': requirementsAreCurrent,
 }
 
-/** Runs all checks and says for each how it went; resolves with the numbers of those that passed and failed. */
+/** Runs all checks and prints each result; resolves with the numbers of passed and failed checks. */
 export async function check() {
   const counts = { passed: 0, failed: 0 }
   for (const [name, run] of Object.entries(checks)) {
@@ -49,7 +49,9 @@ async function generatedIsCurrent() {
     const differing = [...new Set([...fresh.keys(), ...committed.keys()])].filter(
       (path) => fresh.get(path) !== committed.get(path),
     )
-    const stale = differing.map((path) => `src/proto/gen/${path} is not what proto/ generates: run npm run generate\n`)
+    const stale = differing.map(
+      (path) => `src/proto/gen/${path} differs from the code generated from proto/: run npm run generate\n`,
+    )
     return { code: stale.length === 0 ? 0 : 1, output: stale.join('') }
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -1,4 +1,4 @@
-// Tells cheaply whether the sources are those that dist/ was built from: paths, sizes and times, not contents.
+// Detects cheaply whether dist/ was built from the current sources: by path, size and time, not by content.
 import { createHash } from 'node:crypto'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// The import law of docs/: which room may import which. A rule for oxlint, because it has to see every way to import
-// (`import`, `export … from`, `import()`, `import('…').T`, `require`) and the file that a relative path really means.
+// The import law: which room may import which. A rule for oxlint, because it has to cover every kind of import (`import`,
+// `export … from`, `import()`, `import('…').T`, `require`) and to resolve relative paths.
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -7,7 +7,7 @@ const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
 const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'cli']
 
-/** What a room may import of ours beside itself. A room is a layer of the orchestrator, a folder of src/, `services/x`, or the first folder. */
+/** The other rooms that a room may import. A room is a layer of the orchestrator, a folder of src/, `services/x` or a top-level folder. */
 const allowedRooms = {
   'orchestrator/config': [],
   'orchestrator/supervisor': ['orchestrator/config'],
@@ -24,7 +24,7 @@ const reasons = {
   ...Object.fromEntries(
     orchestratorLayers.map((layer) => [
       `orchestrator/${layer}`,
-      'inside src/orchestrator imports go down only: cli → control, export → supervisor → config; nothing else of ours is imported',
+      'inside src/orchestrator imports go downwards only: cli → control, export → supervisor → config; no other folder of the project is imported',
     ]),
   ),
   domain: 'src/domain imports itself and zod',
@@ -33,7 +33,7 @@ const reasons = {
   ...Object.fromEntries(adapters.map((name) => [name, 'an adapter imports domain and runner, never another adapter'])),
 }
 
-/** Packages that one room is there to wrap. */
+/** Packages that only one room may import. */
 const drivers = [
   [/^pg$/, 'postgres'],
   [/^@nats-io\//, 'nats'],
@@ -45,7 +45,7 @@ const drivers = [
 const domainPackages = ['zod']
 const testPackages = ['vitest', 'fast-check']
 
-/** Which part of the project a path below the root belongs to. */
+/** The room of a path below the root. */
 function roomOf(path) {
   const [top, second, third] = path.split('/')
   if (top === 'src' && second === 'orchestrator')
@@ -55,7 +55,7 @@ function roomOf(path) {
   return { kind: top, name: top }
 }
 
-/** What is wrong with an import, in words, or undefined. Both paths are relative to the root. */
+/** The rule that an import breaks, or undefined. `from` is relative to the root. */
 function breach(from, specifier) {
   const room = roomOf(from)
   const isTest = from.endsWith('.test.ts')
@@ -64,7 +64,7 @@ function breach(from, specifier) {
   const other = roomOf(target)
   if (other.name === room.name || allowedRooms[room.kind] === undefined) return undefined
   if (isTest && target.startsWith('test/')) return undefined
-  // The lock of set-up, which cannot be in a room: it has to run before anything is built.
+  // The lock of the set-up runs before anything is built, so it cannot be in a room.
   if (room.name === 'services/embedded' && target === 'scripts/lock.mjs') return undefined
   return allowedRooms[room.kind].includes(other.kind) ? undefined : reasons[room.kind]
 }
@@ -75,7 +75,7 @@ function packageBreach(room, isTest, specifier) {
   if (isTest || allowedRooms[room.kind] === undefined) return undefined
   const [, owner] = drivers.find(([pattern]) => pattern.test(specifier)) ?? []
   if (owner === undefined || owner === room.name) return undefined
-  return `${specifier} is reached through src/${owner}, never directly`
+  return `${specifier} is imported by src/${owner} only`
 }
 
 const rule = {

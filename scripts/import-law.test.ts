@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** A file of the room and what it imports, against the law. */
+/** A file of a room, and an import that breaks the law. */
 const breaches: readonly (readonly [file: string, source: string])[] = [
   ...[
     '../cli/x.ts',
@@ -117,12 +117,12 @@ describe('import law', () => {
   )
 })
 
-/** Each plant has a file of its own, so that the one breach in it is the one that is found. */
+/** One breach per file, so that each is found for its own reason. */
 function planted(index: number, file: string): string {
   return join(dirname(file), `plant${index}${file.slice(file.lastIndexOf('/') + 2)}`)
 }
 
-/** The files that the project's own configuration finds to break the import law. */
+/** The files that break the import law according to the configuration of the project. */
 async function lint(folder: string): Promise<ReadonlySet<string>> {
   const report = await new Promise<string>((resolve, reject) => {
     execFile(join(root, 'node_modules/.bin/oxlint'), ['--format=json'], { cwd: folder }, (error, stdout) => {

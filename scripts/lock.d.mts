@@ -1,8 +1,8 @@
 export interface LockOptions {
-  /** Called once if somebody else has it, with that process's id; false: give up. Default: wait. */
+  /** Called once with the id of the process that holds the lock; returns whether to wait, which is the default. */
   onHeld?(pid: number): boolean
   readonly signal?: AbortSignal | undefined
 }
 
-/** Takes the lock of a folder; the result releases it. Undefined if `onHeld` gave up. A dead holder's lock is taken over. */
+/** Acquires the lock of a folder, also from a dead holder; the result releases it. Undefined if `onHeld` returns false. */
 export function lock(folder: string, options?: LockOptions): Promise<(() => Promise<void>) | undefined>

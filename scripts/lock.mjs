@@ -12,23 +12,23 @@ const HEARTBEAT_MS = 1000
 const SILENT_MS = 10_000
 
 /**
- * Takes the lock of a folder. Its holder is the process named by the file with the highest number; the next number can be
- * taken, by one, once that process is dead or has released it. Numbers only rise, so that a slow contender who decided on
- * an old state finds a higher one and starts again: that makes the takeover from a dead holder safe.
+ * Acquires the lock of a folder. The holder is the process named in the file with the highest number; when that process has
+ * ended or released the lock, one contender can create the file with the next number. Numbers only rise, so a slow contender
+ * that decided on an old state finds a higher number and starts again: this makes the takeover from a dead holder safe.
  *
- * `onHeld` is called once if somebody else has it (with the process id); if it returns false, `undefined` is the result,
- * otherwise waits.
+ * If another process holds the lock, `onHeld` is called once with its id; the result is `undefined` if it returns false, else
+ * the function waits.
  */
 export async function lock(folder, { onHeld = () => true, signal } = {}) {
   await mkdir(folder, { recursive: true })
-  const watch = { told: false, key: '', since: 0 }
+  const watch = { reported: false, key: '', since: 0 }
   for (;;) {
     signal?.throwIfAborted()
     const last = await highest(folder)
     const holder = last === 0 ? null : await readHolder(join(folder, String(last)))
     if (holder !== null && (await isAlive(holder, watch))) {
-      if (!watch.told && !onHeld(holder.pid)) return undefined
-      watch.told = true
+      if (!watch.reported && !onHeld(holder.pid)) return undefined
+      watch.reported = true
       await sleep(POLL_MS, undefined, { signal })
     } else if (await take(folder, last + 1)) {
       return held(folder, last + 1)
@@ -41,7 +41,7 @@ async function highest(folder) {
   return Math.max(0, ...numbers)
 }
 
-/** Null for one that was released. */
+/** Null if the lock was released. */
 async function readHolder(path) {
   try {
     const { mtimeMs } = await stat(path)
@@ -98,14 +98,14 @@ async function removeBelow(folder, number) {
   }
 }
 
-/** Of another machine or container only the heartbeat is seen. */
+/** A holder on another machine or in another container is alive while its heartbeat changes. */
 async function isAlive(holder, watch) {
   if (holder.host === hostname()) return holder.started === startOf(holder.pid)
   if (watch.key !== holder.key) Object.assign(watch, { key: holder.key, since: performance.now() })
   return performance.now() - watch.since < SILENT_MS
 }
 
-/** When a process started, as the system writes it: tells it from a later one with the same id. Null: there is none. */
+/** The start time of a process in the format of the system, which distinguishes it from a later one with the same id; null if there is none. */
 function startOf(pid) {
   try {
     const [state, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')

@@ -8,7 +8,7 @@ import { lock } from './lock.mjs'
 
 const LOCK = fileURLToPath(new URL('lock.mjs', import.meta.url))
 
-/** Takes the lock many times; a second holder would find the file `inside`. Dies inside on turn `die`. */
+/** Acquires the lock many times; a second holder would find the file `inside`. Is killed with the lock on turn `die`. */
 const CONTENDER = `
 import { rmSync, writeFileSync } from 'node:fs'
 import { lock } from ${JSON.stringify(LOCK)}
@@ -34,7 +34,7 @@ describe('lock', () => {
     return new Program(process.execPath, ['--input-type=module', '-e', CONTENDER, folder, String(die)])
   }
 
-  it('is held by one at a time, also when holders are killed', async () => {
+  it('is held by one process at a time, also when holders are killed', async () => {
     const runs = [contend(-1), contend(7), contend(-1), contend(13), contend(-1)]
     const ends = await Promise.all(runs.map((run) => run.outcome))
     expect(ends.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
@@ -42,7 +42,7 @@ describe('lock', () => {
     )
   })
 
-  it('can be given up, knowing who has it', async () => {
+  it('is not waited for if onHeld returns false, which receives the id of the holder', async () => {
     const release = await lock(folder)
     const holders: number[] = []
     const onHeld = (pid: number): boolean => {
@@ -61,7 +61,7 @@ describe('lock', () => {
     const waiting = lock(folder, {
       signal: abort.signal,
       onHeld() {
-        abort.abort(new Error('enough'))
+        abort.abort(new Error('stop waiting'))
         return true
       },
     })

@@ -1,5 +1,5 @@
-// Brings a clone up to date before one of its programs runs: dependencies if package-lock.json is not what is installed, a
-// build if the sources are not what was built. Nothing is imported but Node's own modules: it runs in a fresh clone.
+// Brings a clone up to date before one of its programs runs: installs the dependencies if they differ from package-lock.json
+// and builds if the sources have changed. It runs in a fresh clone, so it imports only modules of Node.
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { lock } from './lock.mjs'
 const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const PROGRESS_MS = 5000
 
-/** Ends the process with one line if it cannot be done. */
+/** On failure, prints the reason and ends the process. */
 export async function setUp(root = projectRoot) {
   if (isInstalled(root) && isBuilt(root)) return
   try {
@@ -24,7 +24,7 @@ export async function setUp(root = projectRoot) {
   }
 }
 
-/** What npm wrote down after its last success agrees with the lock file, and the folders are there. */
+/** Compares the lock file with npm's record of its last installation, and checks that the folders exist. */
 function isInstalled(root) {
   const wanted = readPackages(join(root, 'package-lock.json'))
   const installed = readPackages(join(root, 'node_modules', '.package-lock.json'))
@@ -45,7 +45,7 @@ function readPackages(path) {
   }
 }
 
-/** The build carries the fingerprint of its sources and comes into place as a whole. */
+/** A build contains the fingerprint of its sources and is moved into place as a whole. */
 function isBuilt(root) {
   try {
     return readFileSync(join(root, 'dist', 'sources'), 'utf8') === fingerprint(root)
@@ -56,7 +56,7 @@ function isBuilt(root) {
 
 async function underLock(root, work) {
   const onHeld = (pid) => {
-    say(`waiting for the set-up that process ${pid} is doing`)
+    say(`waiting for the set-up of process ${pid}`)
     return true
   }
   const release = await lock(join(root, '.ponix', 'setup'), { onHeld })
@@ -73,7 +73,7 @@ async function install(root) {
   const { code, output, seconds } = await run('npm', args, root, 'still installing dependencies')
   if (code !== 0) throw new StepError('npm ci failed', output)
   if (!isInstalled(root))
-    throw new StepError('npm ci succeeded, but what is installed is not what package-lock.json says', output)
+    throw new StepError('npm ci succeeded, but the installed packages differ from package-lock.json', output)
   say(`installed dependencies in ${seconds} s`)
 }
 
@@ -97,17 +97,17 @@ class StepError extends Error {
 }
 
 function explain(root, error) {
-  if (error instanceof StepError) return `${error.output.trimEnd()}\nsetup: ${error.message}, for the reason above`
+  if (error instanceof StepError) return `${error.output.trimEnd()}\nsetup: ${error.message}; the reason is above`
   if (error.code === 'EACCES' || error.code === 'EROFS' || error.code === 'EPERM') {
-    return `cannot write to ${error.path ?? root}; the clone has to belong to whoever runs it`
+    return `cannot write to ${error.path ?? root}; run as the owner of the clone`
   }
   if (error.code === 'ENOENT' && error.syscall?.startsWith('spawn npm')) {
-    return 'npm is not on PATH; it comes with Node: https://nodejs.org'
+    return 'npm is not on PATH; install Node, which includes it: https://nodejs.org'
   }
   return error.message
 }
 
-/** Runs a step whose output matters only if it fails; a step that is ended by a signal ends this process by the same. */
+/** Runs a step and collects its output for the case of a failure. A signal that ends the step also ends this process. */
 function run(command, args, cwd, progress) {
   const begin = performance.now()
   const elapsed = () => ((performance.now() - begin) / 1000).toFixed(1)
@@ -116,7 +116,7 @@ function run(command, args, cwd, progress) {
     const timer = setInterval(() => say(`${progress}: ${elapsed()} s`), PROGRESS_MS)
     const stop = (signal) => child.kill(signal)
     process.on('SIGINT', stop).on('SIGTERM', stop)
-    const watch = stopWithUs(child.pid)
+    const watch = stopWithParent(child.pid)
     const end = () => {
       watch.kill('SIGKILL')
       clearInterval(timer)
@@ -140,8 +140,8 @@ function run(command, args, cwd, progress) {
   })
 }
 
-/** If this process is killed, the step must not go on beside that of the next set-up: a shell waits for the end of a pipe. */
-function stopWithUs(pid) {
+/** Stops the step when this process is killed, so that it does not run beside the next set-up: a shell waits for the end of a pipe. */
+function stopWithParent(pid) {
   const watch = spawn('/bin/sh', ['-c', 'read -r _; kill "$1"', 'sh', String(pid)], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -150,7 +150,7 @@ function stopWithUs(pid) {
   return watch
 }
 
-/** An `npm start` around this process describes itself in variables that npm would take for settings. */
+/** The environment without the variables of an outer `npm start`, which the inner npm would read as settings. */
 function outerEnvironment() {
   const inner = /^npm_(package|lifecycle|command|config_(local_prefix|omit|include|production|ignore_scripts))/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name) && name !== 'NODE_ENV'))

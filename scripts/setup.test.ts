@@ -10,7 +10,7 @@ import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Does what `npm ci` does as far as set-up can see; fails if there is `fail`, and waits for a word from `hold` if there is. */
+/** Has the effects of `npm ci` that set-up reads; fails if the file `fail` exists, and waits for data if the socket `hold` exists. */
 const FAKE_NPM = `#!/usr/bin/env node
 const fs = require('node:fs')
 fs.appendFileSync('calls', 'npm ' + process.argv.slice(2).join(' ') + '\\n')
@@ -41,7 +41,7 @@ fs.writeFileSync('dist/api.js', 'console.log("api runs")')
 fs.writeFileSync('dist/sources', fingerprint(process.cwd()))
 `
 
-describe('set-up of a clone (E-1)', () => {
+describe('the set-up of a clone (E-1)', () => {
   let clone = ''
 
   beforeEach(async () => {
@@ -75,7 +75,7 @@ describe('set-up of a clone (E-1)', () => {
     await put('package-lock.json', JSON.stringify({ packages }))
   }
 
-  /** What npm and the build were asked to do since the last look. */
+  /** The calls of npm and of the build since the previous call of this function. */
   async function calls(): Promise<readonly string[]> {
     const text = await readFile(join(clone, 'calls'), 'utf8').catch(() => '')
     await rm(join(clone, 'calls'), { force: true })
@@ -89,7 +89,7 @@ describe('set-up of a clone (E-1)', () => {
     return new Program(process.execPath, args, { ...owner, cwd: clone, env: { PATH: path } })
   }
 
-  /** From now on npm waits: `held` resolves when it has come that far, `gone` when that process has ended. */
+  /** Makes npm wait: `held` resolves when it waits, `gone` when its process has ended. */
   async function holdNpm() {
     const server = createServer().listen(join(clone, 'hold'))
     await once(server, 'listening')
@@ -98,29 +98,29 @@ describe('set-up of a clone (E-1)', () => {
       server.close()
       if (socket !== undefined) await once(socket.on('error', () => {}).resume(), 'close')
     })
-    const letGo = async (): Promise<void> => {
+    const release = async (): Promise<void> => {
       for (const socket of await held) socket.end('go')
     }
-    return { held, gone, letGo }
+    return { held, gone, release }
   }
 
   const INSTALL = expect.stringMatching(/^npm ci /)
 
-  it('installs and builds a fresh clone, tells about it on stderr, and then runs the program', async () => {
+  it('installs and builds a fresh clone, reports it on stderr, and then runs the program', async () => {
     const run = await start().outcome
     expect(run).toMatchObject({ code: 0, stdout: 'api runs\n' })
     expect(run.stderr).toMatch(/installing dependencies[^]*installed dependencies in[^]*building[^]*built in/)
     expect(await calls()).toEqual([INSTALL, 'build'])
   })
 
-  it('does nothing and says nothing when nothing has changed', async () => {
+  it('does nothing and prints nothing when nothing has changed', async () => {
     await start().outcome
     await calls()
     expect(await start().outcome).toEqual({ code: 0, stdout: 'api runs\n', stderr: '' })
     expect(await calls()).toEqual([])
   })
 
-  it('builds again when a source was changed, added or removed, and not for a test', async () => {
+  it('builds again when a source is changed, added or removed, but not for a test', async () => {
     await start().outcome
     await calls()
     const steps = [
@@ -138,7 +138,7 @@ describe('set-up of a clone (E-1)', () => {
     expect(await calls()).toEqual([])
   })
 
-  it('installs again when the lock file has other versions, or a package is missing', async () => {
+  it('installs again when the lock file has other versions or a package is missing', async () => {
     await start().outcome
     await calls()
     await lockPackages('1.0.1')
@@ -149,20 +149,20 @@ describe('set-up of a clone (E-1)', () => {
     expect(await calls()).toEqual([INSTALL])
   })
 
-  it('does one installation when two start at once', async () => {
+  it('installs once when two programs start at the same time', async () => {
     const npm = await holdNpm()
     const first = start()
     await npm.held
     const second = start()
-    await second.seen(new RegExp(`waiting for the set-up that process ${first.pid} is doing`))
-    await npm.letGo()
+    await second.seen(new RegExp(`waiting for the set-up of process ${first.pid}`))
+    await npm.release()
     expect(await first.outcome).toMatchObject({ code: 0, stdout: 'api runs\n' })
     expect(await second.outcome).toMatchObject({ code: 0, stdout: 'api runs\n' })
     expect(await calls()).toEqual([INSTALL, 'build'])
   })
 
   it.each(['SIGKILL', 'SIGTERM'] as const)(
-    'mends what was interrupted by %s, and leaves no npm behind',
+    'completes a set-up that %s interrupted, and leaves no npm running',
     async (signal) => {
       const npm = await holdNpm()
       const first = start()
@@ -177,42 +177,42 @@ describe('set-up of a clone (E-1)', () => {
     },
   )
 
-  it('shows what npm said when it fails, and one line', async () => {
+  it('shows the output of npm when it fails, and one line', async () => {
     await put('fail', '')
     const { code, stderr } = await start().outcome
     expect(code).toBe(1)
-    expect(stderr).toMatch(/npm error code EEXAMPLE\nsetup: npm ci failed, for the reason above\n$/)
+    expect(stderr).toMatch(/npm error code EEXAMPLE\nsetup: npm ci failed; the reason is above\n$/)
     expect(await calls()).toEqual([INSTALL])
   })
 
-  it('shows why a build failed, and one line', async () => {
+  it('shows the output of a failed build, and one line', async () => {
     await put('src/a.ts', 'broken')
     const { code, stderr } = await start().outcome
     expect(code).toBe(1)
-    expect(stderr).toMatch(/src\/a\.ts is broken[^]*\nsetup: the build failed, for the reason above\n$/)
+    expect(stderr).toMatch(/src\/a\.ts is broken[^]*\nsetup: the build failed; the reason is above\n$/)
   })
 
-  it('says in one line that npm is missing', async () => {
+  it('reports a missing npm in one line', async () => {
     const { code, stderr } = await start({ path: '/nowhere' }).outcome
     expect(code).toBe(1)
-    expect(stderr).toMatch(/\nsetup: npm is not on PATH; it comes with Node: https:\/\/nodejs\.org\n$/)
+    expect(stderr).toMatch(/\nsetup: npm is not on PATH; install Node, which includes it: https:\/\/nodejs\.org\n$/)
   })
 
-  it('says in one line that it may not write', async () => {
+  it('reports missing write permission in one line', async () => {
     const isRoot = process.getuid?.() === 0
     if (isRoot) await chown(clone, 0, 0)
     else await chmod(clone, 0o555)
     const { code, stderr } = await start(isRoot ? { uid: 65_534 } : {}).outcome
     await chmod(clone, 0o755)
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^setup: cannot write to .*; the clone has to belong to whoever runs it\n$/)
+    expect(stderr).toMatch(/^setup: cannot write to .*; run as the owner of the clone\n$/)
   })
 
-  it('says in one line that Node is too old, before anything else', async () => {
+  it('reports a too old version of Node in one line, before anything else', async () => {
     const versions = `Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } })`
     const { code, stderr } = await start({ args: ['--import', `data:text/javascript,${versions}`] }).outcome
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^ponix: Node 20\.19 or newer is needed, this is v[\d.]+; get Node 24 .*\n$/)
+    expect(stderr).toMatch(/^ponix: Node 20\.19 or newer is required, this is v[\d.]+; get Node 24 .*\n$/)
     expect(await calls()).toEqual([])
   })
 })

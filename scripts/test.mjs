@@ -1,5 +1,5 @@
 // `npm test`: set-up, then every check, then every test. The last line counts both: `N passed, N failed`.
-// Arguments go to vitest, and then the checks are left out: `npm test -- --project unit src/runner`.
+// With arguments, which are passed to vitest, the checks are skipped: `npm test -- --project unit src/runner`.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,7 +29,7 @@ async function runTests(args) {
   }
 }
 
-/** A file that could not be loaded has no tests to count; neither has an error outside of tests. Both are failures. */
+/** A file that fails to load has no tests to count, and an error outside of tests has none either; both count as failures. */
 function count(code, { numPassedTests = 0, numFailedTests = 0, testResults = [] }) {
   const unloaded = testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),

@@ -46,7 +46,7 @@ describe('the default graph', () => {
     expect(await rows()).toEqual(Array.from({ length: MESSAGES }, () => expected))
   })
 
-  it('G-3 restarts a gateway with its new config, and stops it when it is deleted', async () => {
+  it('G-3 restarts a gateway with its new configuration, and stops it when it is deleted', async () => {
     const gatewayId = await client.createGateway(organizationId, 'print', { site: 'roof' })
     const before = await graph.line(new RegExp(`${gatewayId}.*roof|roof.*${gatewayId}`))
 
@@ -63,14 +63,14 @@ describe('the default graph', () => {
     expect(await response.text()).not.toContain(gatewayId)
   })
 
-  it('tells over HTTP what it does (O-9, O-41)', async () => {
+  it('serves status and metrics over HTTP (O-9, O-41)', async () => {
     const url = `http://127.0.0.1:${graph.ports.PONIX_DASHBOARD_PORT}`
     const { processes } = (await (await fetch(`${url}/status`)).json()) as { processes: readonly object[] }
     expect(processes).toContainEqual(expect.objectContaining({ name: 'analytics', state: 'ready' }))
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('ponix_process_ready{process="analytics"} 1\n')
   })
 
-  it('ends with 0 on Ctrl-C and leaves nothing behind', async () => {
+  it('exits with 0 on Ctrl-C and leaves no process', async () => {
     expect(await graph.survivors()).not.toEqual([])
     graph.signal('SIGINT')
     expect(await graph.ended()).toBe(0)

@@ -9,7 +9,7 @@ afterAll(async () => {
   await first[Symbol.asyncDispose]()
 })
 
-test('O-38 kill -9 of the orchestrator leaves nothing of the default graph alive, and the next start works at once', async () => {
+test('O-38 SIGKILL of the orchestrator leaves no process of the default graph, and the next start succeeds', async () => {
   first = await Graph.start()
   await first.line(/^\[orchestrator\] .*all .*ready/)
   first.signal('SIGKILL')

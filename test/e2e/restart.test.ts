@@ -4,10 +4,10 @@ import { GraphClient, type Device } from './graph-client.ts'
 
 const PATIENCE = { timeout: 120_000, interval: 100 }
 const BURST = 500
-/** A process that is killed has restarts enough: commonplace.json gives each of them three in a row. */
+/** The processes to kill; commonplace.json allows three restarts in a row. */
 const VICTIMS = ['nats', 'clickhouse', 'postgres', 'analytics'] as const
 
-/** Temperature, and pressure on channel 1: together they are `number`, up to six digits. */
+/** A temperature and a pressure that together encode `number`, up to six digits. */
 function payloadOf(number: number): Uint8Array {
   const payload = Buffer.from([0x00, 0x67, 0, 0, 0x01, 0x73, 0, 0])
   payload.writeInt16BE(number % 10_000, 2)
@@ -41,7 +41,7 @@ describe('the default graph', () => {
     client = new GraphClient(graph)
   }
 
-  /** At QoS 1, one after the other; `halfway` happens while the second half is on its way. */
+  /** Publishes at QoS 1, one message after the other, and calls `halfway` before the second half. */
   async function publish(count: number, halfway = (): void => undefined): Promise<void> {
     const publisher = await client.connectDevice(device)
     for (let sent = 0; sent < count; sent += 1) {
@@ -52,7 +52,7 @@ describe('the default graph', () => {
     await publisher.close()
   }
 
-  /** Null while ClickHouse does not answer. */
+  /** Null while ClickHouse is unavailable. */
   async function stored(): Promise<{ readonly rows: number; readonly different: number } | null> {
     const sql = `SELECT toInt32(count()) AS rows, toInt32(uniqExact(toString(data))) AS different
                  FROM processed_envelopes WHERE end_device_id = '${device.deviceId}'`
@@ -60,13 +60,13 @@ describe('the default graph', () => {
     return counts ?? null
   }
 
-  /** What is stored once every message is. */
-  async function storedInTheEnd(): Promise<unknown> {
+  /** Resolves with the counts when every message is stored. */
+  async function allStored(): Promise<unknown> {
     await expect.poll(async () => (await stored())?.different, PATIENCE).toBe(published)
     return stored()
   }
 
-  /** The process that the orchestrator started under this name. */
+  /** The id of the process with this name. */
   async function pidOf(name: string): Promise<number> {
     const commands = await graph.survivors()
     const command = commands.find((line) => new RegExp(`/ponix-(embedded ${name}|${name}) `).test(line))
@@ -74,8 +74,8 @@ describe('the default graph', () => {
     return Number.parseInt(command, 10)
   }
 
-  /** Resolves when another process has taken its place, and all is published. */
-  async function killDuringTraffic(name: string, how: 'alone' | 'and all that it started'): Promise<void> {
+  /** Resolves when the replacement is ready and all messages are published. */
+  async function killDuringTraffic(name: string, how: 'alone' | 'with its children'): Promise<void> {
     const pid = await pidOf(name)
     const from = graph.output.split('\n').length
     await publish(BURST, () => process.kill(how === 'alone' ? pid : -pid, 'SIGKILL'))
@@ -83,9 +83,9 @@ describe('the default graph', () => {
     expect(await pidOf(name)).not.toBe(pid)
   }
 
-  it('E-2 has its rows, devices and gateways again when it is started on the data of an earlier run', async () => {
+  it('E-2 has its rows, devices and gateways when it starts with the data of an earlier run', async () => {
     await publish(BURST)
-    expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
+    expect(await allStored()).toEqual({ rows: published, different: published })
     client.close()
     graph.signal('SIGINT')
     expect(await graph.ended()).toBe(0)
@@ -94,24 +94,24 @@ describe('the default graph', () => {
     expect(await stored()).toEqual({ rows: published, different: published })
     await graph.line(/gateway-orchestrator.*running/)
     await publish(BURST)
-    expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
+    expect(await allStored()).toEqual({ rows: published, different: published })
   })
 
-  it.each(VICTIMS.flatMap((name) => [[name, 'alone'] as const, [name, 'and all that it started'] as const]))(
-    'heals when %s is killed with -9 in the middle of traffic, %s, and every message becomes one row',
+  it.each(VICTIMS.flatMap((name) => [[name, 'alone'] as const, [name, 'with its children'] as const]))(
+    'recovers when %s is killed with SIGKILL during traffic, %s, and every message becomes one row',
     async (name, how) => {
       await killDuringTraffic(name, how)
-      expect(await storedInTheEnd()).toEqual({ rows: published, different: published })
+      expect(await allStored()).toEqual({ rows: published, different: published })
     },
   )
 
-  // MQTT cannot tell what had been answered for a moment before: those few messages come, and are stored, once more.
-  it('loses nothing when gateway-orchestrator is killed with -9 in the middle of traffic', async () => {
+  // Messages whose acknowledgement did not reach the broker are delivered and stored a second time.
+  it('loses nothing when gateway-orchestrator is killed with SIGKILL during traffic', async () => {
     await killDuringTraffic('gateway-orchestrator', 'alone')
-    expect(await storedInTheEnd()).toMatchObject({ different: published })
+    expect(await allStored()).toMatchObject({ different: published })
   })
 
-  it('ends with 0 after all of this, and leaves nothing behind', async () => {
+  it('exits with 0 after these failures and leaves no process', async () => {
     graph.signal('SIGINT')
     expect(await graph.ended()).toBe(0)
     expect(await graph.survivors()).toEqual([])
