@@ -24,7 +24,7 @@ export interface ProcessConfig {
   readonly cwd?: string
   /** environment variables of this process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
-  /** file of `NAME=value` lines, or a list of such files. Later files override earlier ones, `env` overrides all */
+  /** file of `NAME=value` lines, or a list in which later files win; `env` overrides them */
   readonly env_file?: string | readonly string[]
   /** list of names, or an object of name → `{"condition": …}`. Default condition: `completed_successfully` for a task, `ready` for a service with a readiness probe, else `started`. Default: [] */
   readonly depends_on?: readonly string[] | Readonly<Record<string, DependencyConfig>>
@@ -32,13 +32,13 @@ export interface ProcessConfig {
   readonly kind?: 'service' | 'task'
   /** determines when the process is ready. Default: as soon as it runs */
   readonly readiness_probe?: ProbeConfig
-  /** restarts the process when it fails; `tcp_socket`, `http_get` or `exec`. Begins once the process is ready */
+  /** restarts a process that was ready and fails it; `tcp_socket`, `http_get` or `exec` */
   readonly liveness_probe?: ProbeConfig
   /** a process that is not ready after this time has failed; its last 20 lines are shown. Default: 120000 */
   readonly startup_timeout_ms?: number
   /** restarts after the process exits by itself */
   readonly restart?: RestartConfig
-  /** after the process has failed permanently: `isolate` lets the others continue, `stop` stops everything, in order. Default: "isolate" */
+  /** after a permanent failure, `isolate` lets the others continue, `stop` stops everything. Default: "isolate" */
   readonly when_failed?: 'isolate' | 'stop'
   /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */
   readonly on_dependency_restart?: 'ignore' | 'restart'
@@ -48,7 +48,7 @@ export interface ProcessConfig {
   readonly replicas?: number
   /** where its lines go besides the output of the orchestrator */
   readonly log?: LogConfig
-  /** `"mqtt_broker"`: this process is the broker at `mqtt_broker`; users of the broker wait until it is ready */
+  /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
   readonly provides?: 'mqtt_broker'
   /** `true`: not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
   readonly disabled?: boolean
@@ -57,7 +57,7 @@ export interface ProcessConfig {
 export interface LogConfig {
   /** file for the lines, without prefix; relative to the folder of the configuration, missing folders are created. Variables are interpolated: with `replicas` it needs `${PONIX_REPLICA}` */
   readonly file?: string
-  /** bytes, or a size such as `"10MB"` or `"64KiB"`: the file is rotated to `file.1` before it grows larger. Default: 10 MB */
+  /** bytes, or such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB */
   readonly max_size?: number | string
   /** rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5 */
   readonly max_files?: number
@@ -85,7 +85,7 @@ export interface ShutdownConfig {
 export interface RestartConfig {
   /** `always`, `on_failure` (after an exit code other than 0, or a signal) or `never`. Default: `always` for a service, `never` for a task */
   readonly policy?: 'always' | 'on_failure' | 'never'
-  /** delay before the first restart, doubled with each further one: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1)). Default: 500 */
+  /** delay before a restart: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1)). Default: 500 */
   readonly backoff_ms?: number
   /** upper limit of the delay. Default: 10000 */
   readonly max_backoff_ms?: number

@@ -43,7 +43,7 @@ export function checkBrokerOrder(processes: readonly ResolvedProcess[], provider
   const configName = processes.find(({ name }) => name === provider)?.configName ?? provider
   for (const problem of findGraphProblems(processes)) {
     if (problem.type !== 'cycle') continue
-    const cycle = problem.cycle.join(' → ')
+    const cycle = problem.names.join(' → ')
     const message = `process "${provider}" is the MQTT broker and depends on a process that uses the broker: ${cycle}`
     problems.add(['processes', configName, 'provides'], message, 'key')
   }

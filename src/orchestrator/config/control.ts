@@ -27,9 +27,10 @@ const settingsSchema = section('an object', {
     .describe(
       'requests over `http` need `Authorization: Bearer TOKEN`. Use a variable: the variables in the token are not passed to the processes',
     ),
-}).refine((control) => control.token === undefined || control.http !== undefined, {
-  ...statement('has no effect without "http", which it protects; only this user can use the socket', ['token']),
-})
+}).refine(
+  (control) => control.token === undefined || control.http !== undefined,
+  statement('has no effect without "http", which it protects; only this user can use the socket', ['token']),
+)
 
 /** The key `control`. */
 export const controlSchema = z

@@ -6,39 +6,36 @@ export interface GraphNode {
   readonly dependsOn: readonly { readonly name: string }[]
 }
 
-/** The first and last name of a cycle are equal. */
-export type GraphProblem =
-  | {
-      readonly type: 'unknown_dependency'
-      readonly process: string
-      readonly dependency: string
-      readonly suggestion: string | null
-    }
-  | { readonly type: 'self_dependency'; readonly process: string }
-  | { readonly type: 'cycle'; readonly cycle: readonly string[] }
+export interface GraphProblem {
+  readonly type: 'unknown_dependency' | 'self_dependency' | 'cycle'
+  /** The process and its dependency, or the processes of a cycle, of which the first and last are equal. */
+  readonly names: readonly [string, string, ...string[]]
+  readonly message: string
+}
 
 /** All unknown dependencies, self-dependencies, and cycles: at least one for each process in a cycle. */
 export function findGraphProblems(nodes: readonly GraphNode[]): readonly GraphProblem[] {
-  const byName = new Map(nodes.map((node) => [node.name, node]))
-  const problems: GraphProblem[] = []
-  for (const { name, dependsOn } of nodes) {
-    for (const dependency of new Set(dependsOn.map((each) => each.name))) {
-      if (dependency === name) problems.push({ type: 'self_dependency', process: name })
-      else if (!byName.has(dependency)) {
-        const others = [...byName.keys()].filter((other) => other !== name)
-        const suggestion = nearestName(dependency, others)
-        problems.push({ type: 'unknown_dependency', process: name, dependency, suggestion })
-      }
-    }
-  }
+  const known = new Set(nodes.map(({ name }) => name))
+  const problems = nodes.flatMap((node) => dependencyNames(node).flatMap((to) => edgeProblem(node.name, to, known)))
   return [...problems, ...findCycles(nodes)]
 }
 
-export function describeGraphProblem(problem: GraphProblem): string {
-  if (problem.type === 'cycle') return `dependency cycle: ${problem.cycle.join(' → ')}`
-  if (problem.type === 'self_dependency') return `process "${problem.process}" depends on itself`
-  const hint = problem.suggestion === null ? '' : `; did you mean "${problem.suggestion}"?`
-  return `process "${problem.process}" depends on "${problem.dependency}", which does not exist${hint}`
+function edgeProblem(from: string, to: string, known: ReadonlySet<string>): readonly GraphProblem[] {
+  if (to === from) {
+    return [{ type: 'self_dependency', names: [from, to], message: `process "${from}" depends on itself` }]
+  }
+  if (known.has(to)) return []
+  const nearest = nearestName(
+    to,
+    [...known].filter((name) => name !== from),
+  )
+  const hint = nearest === null ? '' : `; did you mean "${nearest}"?`
+  const message = `process "${from}" depends on "${to}", which does not exist${hint}`
+  return [{ type: 'unknown_dependency', names: [from, to], message }]
+}
+
+function dependencyNames({ dependsOn }: GraphNode): readonly string[] {
+  return [...new Set(dependsOn.map(({ name }) => name))]
 }
 
 /** Topological order, ties in the order of the file. Processes of a cycle, and their dependents, are left out. */
@@ -46,7 +43,7 @@ export function startOrder(nodes: readonly GraphNode[]): readonly string[] {
   const names = nodes.map((node) => node.name)
   const indexOf = new Map(names.map((name, index) => [name, index]))
   const dependents = dependentsOf(nodes)
-  const waitsFor = nodes.map((node) => existingDependencies(node, indexOf).length)
+  const waitsFor = nodes.map((node) => dependencyNames(node).filter((name) => indexOf.has(name)).length)
   const next = waitsFor.flatMap((count, index) => (count === 0 ? [index] : []))
   const order: string[] = []
   for (let first = next.shift(); first !== undefined; first = next.shift()) {
@@ -81,14 +78,8 @@ export function startRanks(nodes: readonly GraphNode[]): readonly (readonly stri
 /** The dependents of every process, in the order of the file. */
 export function dependentsOf(nodes: readonly GraphNode[]): ReadonlyMap<string, readonly string[]> {
   const dependents = new Map<string, string[]>(nodes.map((node) => [node.name, []]))
-  for (const { name, dependsOn } of nodes) {
-    for (const dependency of new Set(dependsOn.map((each) => each.name))) dependents.get(dependency)?.push(name)
-  }
+  for (const node of nodes) for (const name of dependencyNames(node)) dependents.get(name)?.push(node.name)
   return dependents
-}
-
-function existingDependencies(node: GraphNode, known: ReadonlyMap<string, unknown>): readonly string[] {
-  return [...new Set(node.dependsOn.map((each) => each.name))].filter((name) => known.has(name))
 }
 
 function insertSorted(list: number[], value: number): void {
@@ -107,16 +98,16 @@ function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const reported = new Set<string>()
   const problems: GraphProblem[] = []
   for (const name of blocked.keys()) {
-    const cycle = reported.has(name) ? null : shortestCycle(name, blocked)
-    if (cycle === null) continue
-    for (const member of cycle) reported.add(member)
-    problems.push({ type: 'cycle', cycle })
+    const names = reported.has(name) ? null : shortestCycle(name, blocked)
+    if (names === null) continue
+    for (const member of names) reported.add(member)
+    problems.push({ type: 'cycle', names, message: `dependency cycle: ${names.join(' → ')}` })
   }
   return problems
 }
 
 /** Breadth-first search along the dependencies back to `start`. */
-function shortestCycle(start: string, nodes: ReadonlyMap<string, GraphNode>): readonly string[] | null {
+function shortestCycle(start: string, nodes: ReadonlyMap<string, GraphNode>): GraphProblem['names'] | null {
   const cameFrom = new Map<string, string>()
   const queue = [start]
   for (const name of queue) {
@@ -130,10 +121,11 @@ function shortestCycle(start: string, nodes: ReadonlyMap<string, GraphNode>): re
   return null
 }
 
-function pathTo(start: string, last: string, cameFrom: ReadonlyMap<string, string>): readonly string[] {
-  const path = [start]
+function pathTo(start: string, last: string, cameFrom: ReadonlyMap<string, string>): GraphProblem['names'] {
+  const path: string[] = []
   for (let name: string | undefined = last; name !== undefined && name !== start; name = cameFrom.get(name)) {
     path.unshift(name)
   }
-  return [start, ...path.filter((name) => name !== start), start]
+  const [second = start, ...rest] = [...path, start]
+  return [start, second, ...rest]
 }

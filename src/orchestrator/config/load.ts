@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkBrokerOrder, resolveBroker } from './broker.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
-import { describeGraphProblem, findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
+import { findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
 import { ConfigError, describeFileError, JsonSyntaxError } from './errors.ts'
 import { allKeys, childOf, type JsonNode, parseJson, positionOf, toValue } from './json-source.ts'
 import { addSchemaProblems, excerpt, ProblemList } from './problems.ts'
@@ -143,13 +143,10 @@ function checkGraph(root: JsonNode, names: readonly string[], problems: ProblemL
   })
   const found = findGraphProblems(nodes)
   for (const problem of found) {
-    const [from = '', to = ''] =
-      problem.type === 'cycle'
-        ? problem.cycle
-        : [problem.process, problem.type === 'self_dependency' ? problem.process : problem.dependency]
+    const [from, to] = problem.names
     const node = dependenciesNode(from)
     const key = node?.type === 'array' ? node.items.findIndex((item) => toValue(item) === to) : to
-    problems.add(['processes', from, 'depends_on', key], describeGraphProblem(problem), 'key')
+    problems.add(['processes', from, 'depends_on', key], problem.message, 'key')
   }
   return found
 }

@@ -114,9 +114,7 @@ const restartSchema = section('an object', {
     ),
   backoff_ms: milliseconds(0)
     .default(500)
-    .describe(
-      'delay before the first restart, doubled with each further one: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1))',
-    ),
+    .describe('delay before a restart: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1))'),
   max_backoff_ms: milliseconds(0).default(10_000).describe('upper limit of the delay'),
   jitter: z
     .number({ error: 'a number from 0 to 1' })
@@ -131,9 +129,10 @@ const restartSchema = section('an object', {
   window_ms: milliseconds(1)
     .optional()
     .describe('`max_attempts` limits the restarts within this time instead of consecutive ones'),
-}).refine((restart) => restart.window_ms === undefined || restart.max_attempts !== undefined, {
-  ...statement('has no effect without "max_attempts", the limit of restarts within this time', ['window_ms']),
-})
+}).refine(
+  (restart) => restart.window_ms === undefined || restart.max_attempts !== undefined,
+  statement('has no effect without "max_attempts", the limit of restarts within this time', ['window_ms']),
+)
 
 const shutdownSchema = section('an object', {
   signal: choice(signals).default('SIGTERM').describe('signal that stops the process'),
@@ -150,9 +149,7 @@ const logSchema = section('an object', {
     .union([wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER), text(byteSizeForm)], { error: byteSizeForm })
     .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
     .optional()
-    .describe(
-      'bytes, or a size such as `"10MB"` or `"64KiB"`: the file is rotated to `file.1` before it grows larger. Default: 10 MB',
-    ),
+    .describe('bytes, or such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB'),
   max_files: wholeNumber('a whole number', 1, 1000)
     .optional()
     .describe('rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5'),
@@ -160,12 +157,14 @@ const logSchema = section('an object', {
     .default(false)
     .describe('`true`: the lines are not shown on the terminal, only in `file` and by the command `logs`'),
 })
-  .refine((log) => log.file !== undefined || log.max_size === undefined, {
-    ...statement('has no effect without "file", whose size it limits', ['max_size']),
-  })
-  .refine((log) => log.file !== undefined || log.max_files === undefined, {
-    ...statement('has no effect without "file", whose rotated files it counts', ['max_files']),
-  })
+  .refine(
+    (log) => log.file !== undefined || log.max_size === undefined,
+    statement('has no effect without "file", whose size it limits', ['max_size']),
+  )
+  .refine(
+    (log) => log.file !== undefined || log.max_files === undefined,
+    statement('has no effect without "file", whose rotated files it counts', ['max_files']),
+  )
 
 const dependencySchema = section('an object with a condition, such as {"condition": "ready"}', {
   condition: choice(['started', 'ready', 'completed', 'completed_successfully']).describe(
@@ -193,9 +192,7 @@ export const processSchema = section('an object that describes a process', {
       error: 'a path, or a list of paths',
     })
     .optional()
-    .describe(
-      'file of `NAME=value` lines, or a list of such files. Later files override earlier ones, `env` overrides all',
-    ),
+    .describe('file of `NAME=value` lines, or a list in which later files win; `env` overrides them'),
   depends_on: z
     .union(
       [
@@ -214,18 +211,14 @@ export const processSchema = section('an object that describes a process', {
   readiness_probe: probeSchema.optional().describe('determines when the process is ready. Default: as soon as it runs'),
   liveness_probe: probeSchema
     .optional()
-    .describe(
-      'restarts the process when it fails; `tcp_socket`, `http_get` or `exec`. Begins once the process is ready',
-    ),
+    .describe('restarts a process that was ready and fails it; `tcp_socket`, `http_get` or `exec`'),
   startup_timeout_ms: milliseconds(1)
     .default(120_000)
     .describe('a process that is not ready after this time has failed; its last 20 lines are shown'),
   restart: restartSchema.prefault({}).describe('restarts after the process exits by itself'),
   when_failed: choice(['isolate', 'stop'])
     .default('isolate')
-    .describe(
-      'after the process has failed permanently: `isolate` lets the others continue, `stop` stops everything, in order',
-    ),
+    .describe('after a permanent failure, `isolate` lets the others continue, `stop` stops everything'),
   on_dependency_restart: choice(['ignore', 'restart'])
     .default('ignore')
     .describe('`restart`: when a dependency restarts, this process stops before it and starts after it'),
@@ -239,39 +232,43 @@ export const processSchema = section('an object that describes a process', {
   provides: z
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
     .optional()
-    .describe(
-      '`"mqtt_broker"`: this process is the broker at `mqtt_broker`; users of the broker wait until it is ready',
-    ),
+    .describe('`"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready'),
   disabled: flag()
     .default(false)
     .describe('`true`: not started, unless `--only` names it; dependencies on it are satisfied'),
 })
-  .refine((process) => !process.shell || !(process.args?.length > 0), {
-    ...statement('cannot be combined with "shell": true; write the arguments into command', ['args']),
-  })
-  .refine((process) => !isPassiveProbe(process.liveness_probe), {
-    ...statement('needs tcp_socket, http_get or exec: a log line or a notification comes once and never fails', [
+  .refine(
+    (process) => !process.shell || !(process.args?.length > 0),
+    statement('cannot be combined with "shell": true; write the arguments into command', ['args']),
+  )
+  .refine(
+    (process) => !isPassiveProbe(process.liveness_probe),
+    statement('needs tcp_socket, http_get or exec: a log line or a notification comes once and never fails', [
       'liveness_probe',
     ]),
-  })
-  .refine((process) => process.kind !== 'task' || process.restart?.policy !== 'always', {
-    ...statement('"always" is not possible for a task, which runs once; use "on_failure" or "never"', [
+  )
+  .refine(
+    (process) => process.kind !== 'task' || process.restart?.policy !== 'always',
+    statement('"always" is not possible for a task, which runs once; use "on_failure" or "never"', [
       'restart',
       'policy',
     ]),
-  })
+  )
 
-  .refine((process) => !hasReplicas(process) || process.provides === undefined, {
-    ...statement('cannot be combined with "replicas": there is one broker at one address', ['provides']),
-  })
-  .refine((process) => !hasReplicas(process) || !probesAddress(process.readiness_probe), {
-    ...statement(`probes the same address for every replica; ${replicaProbes}`, ['readiness_probe']),
-  })
-  .refine((process) => !hasReplicas(process) || !probesAddress(process.liveness_probe), {
-    ...statement('probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment', [
+  .refine(
+    (process) => !hasReplicas(process) || process.provides === undefined,
+    statement('cannot be combined with "replicas": there is one broker at one address', ['provides']),
+  )
+  .refine(
+    (process) => !hasReplicas(process) || !probesAddress(process.readiness_probe),
+    statement(`probes the same address for every replica; ${replicaProbes}`, ['readiness_probe']),
+  )
+  .refine(
+    (process) => !hasReplicas(process) || !probesAddress(process.liveness_probe),
+    statement('probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment', [
       'liveness_probe',
     ]),
-  })
+  )
 
 export const configSchema = section('an object with the key "processes"', {
   $schema: z
