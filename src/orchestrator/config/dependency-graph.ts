@@ -126,6 +126,6 @@ function pathTo(start: string, last: string, cameFrom: ReadonlyMap<string, strin
   for (let name: string | undefined = last; name !== undefined && name !== start; name = cameFrom.get(name)) {
     path.unshift(name)
   }
-  const [second = start, ...rest] = [...path, start]
+  const [second, ...rest] = [...path, start]
   return [start, second, ...rest]
 }

@@ -98,11 +98,11 @@ export function codeOf(error: unknown): string | null {
 const reasons = new Map([
   ['ENOENT', 'does not exist'],
   ['ENOTDIR', 'does not exist'],
-  ['EACCES', 'may not be read: permission denied'],
-  ['EPERM', 'may not be read: permission denied'],
+  ['EACCES', 'cannot be read: permission denied'],
+  ['EPERM', 'cannot be read: permission denied'],
   ['EISDIR', 'is a folder, not a file'],
-  ['ELOOP', 'is a symbolic link that leads in a circle'],
-  ['ENAMETOOLONG', 'has too long a name'],
+  ['ELOOP', 'is a symbolic link loop'],
+  ['ENAMETOOLONG', 'has a name that is too long'],
 ])
 
 /** Why a file could not be read, as the end of a sentence that begins with its name. */
