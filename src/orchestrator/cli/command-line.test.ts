@@ -26,7 +26,7 @@ const file = {
 }
 
 describe('help and version (O-11)', () => {
-  it('--help names every option and command, on stdout', async () => {
+  it('--help prints every option and command to stdout', async () => {
     const { code, stdout, stderr } = await ponix('--help')
     expect([code, stderr]).toEqual([0, ''])
     const expected = [
@@ -41,21 +41,28 @@ describe('help and version (O-11)', () => {
     for (const word of [...expected, '--version', '--help', 'run', 'validate', 'graph']) expect(stdout).toContain(word)
   })
 
-  it('every command has help of its own', async () => {
-    for (const command of ['run', 'validate', 'graph']) {
-      const asked = await ponix(command, '--help')
-      expect(asked).toEqual(await ponix('help', command))
-      expect([asked.code, asked.stdout]).toEqual([0, expect.stringContaining('--config')])
+  it('every command prints its help with --help', async () => {
+    const { stdout } = await ponix('--help')
+    const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
+    const commands = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name = '']) => name)
+    expect(commands).toContain('down')
+    for (const command of commands.filter((name) => name !== 'help')) {
+      const { code, stdout } = await ponix(command, '--help')
+      expect([code, stdout]).toEqual([
+        0,
+        expect.stringMatching(new RegExp(`^Usage: ponix-orchestrator ${command}[^]*--config`)),
+      ])
     }
+    expect(await ponix('help', 'graph')).toEqual(await ponix('graph', '--help'))
   })
 
-  it('--version is that of the package', async () => {
+  it('--version prints the version of the package', async () => {
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../..', 'package.json'), 'utf8'))
     expect(await ponix('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
   })
 })
 
-describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', () => {
+describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', () => {
   it.each([
     [['--onyl', 'store'], "ponix-orchestrator: unknown option '--onyl' (did you mean --only?)"],
     [['--abort-on-exti'], "ponix-orchestrator: unknown option '--abort-on-exti' (did you mean --abort-on-exit?)"],
@@ -88,6 +95,17 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
       'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, export, completion, status, logs, start, stop, restart, reload, down',
     ],
     [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],
+    ...['validate', 'graph', 'status', 'reload', 'down'].map((command): [string[], string] => [
+      [command, 'stats'],
+      'ponix-orchestrator: unknown command "stats"; did you mean "status"?',
+    ]),
+    [['stop'], "ponix-orchestrator: missing required argument 'names'"],
+    [['logs', '--folow'], "ponix-orchestrator: unknown option '--folow' (did you mean --follow?)"],
+    [
+      ['export', 'systemd', 'store'],
+      "ponix-orchestrator: too many arguments for 'export'. Expected 1 argument but got 2.",
+    ],
+    [['completion', 'bash', 'zsh'], 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish'],
     [['--config', 'none.json'], 'none.json does not exist'],
     [['--config', '.'], '. is a folder, not a file'],
     [
@@ -106,7 +124,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
     expect(isMarked()).toBe(false)
   })
 
-  it('a bad file starts nothing and lists everything (O-20)', async () => {
+  it('an invalid file prints every error and starts nothing (O-20)', async () => {
     writeConfig({ processes: { store: touch, http: { comand: 'x', depends_on: ['stoer'] } } }, 'bad.json')
     const { code, stdout, stderr } = await ponix('--config', 'bad.json')
     expect([code, stdout]).toEqual([2, ''])
@@ -116,7 +134,7 @@ describe('wrong usage is one line, exit code 2, and nothing was started (O-6)', 
 })
 
 describe('validate (O-7)', () => {
-  it('prints the start order of a good file and starts nothing', async () => {
+  it('prints the start order of a valid file and starts nothing', async () => {
     writeConfig(file)
     const { code, stdout, stderr } = await ponix('validate')
     expect([code, stderr]).toEqual([0, ''])
@@ -130,21 +148,21 @@ describe('validate (O-7)', () => {
     expect(isMarked()).toBe(false)
   })
 
-  it('takes a path, before the command or after it, and leaves out what is disabled (O-2, O-4)', async () => {
+  it('takes options before and after the command, and omits disabled processes (O-2, O-4)', async () => {
     writeConfig(file, 'other.json')
     const before = await ponix('--config', 'other.json', '--disable', 'migrate', 'validate')
     expect(before).toEqual(await ponix('validate', '--disable', 'migrate', '--config', 'other.json'))
     expect([before.code, before.stdout.split('\n').at(-2)]).toEqual([0, '2. http ← store (started)'])
   })
 
-  it("--mqtt-broker takes the place of the file's broker (O-5)", async () => {
+  it('--mqtt-broker replaces the broker of the file (O-5)', async () => {
     const user = { ...touch, args: ['${mqtt_broker}'] }
     writeConfig({ mqtt_broker: 'there:1', processes: { user } }, 'broker-user.json')
     const { stdout } = await ponix('validate', '--config', 'broker-user.json', '--mqtt-broker', 'elsewhere:1999')
     expect(stdout.split('\n').at(-2)).toBe('1. user ← the MQTT broker at elsewhere:1999')
   })
 
-  it('lists every error of a bad file, exit 2', async () => {
+  it('prints every error of an invalid file and exits with 2', async () => {
     writeConfig(
       { processes: { a: { command: 'x', depends_on: ['b'] }, b: { command: 5, depends_on: ['a'] } } },
       'bad.json',
@@ -161,7 +179,7 @@ describe('validate (O-7)', () => {
     })
   })
 
-  it('has the same start order every time (O-22)', async () => {
+  it('prints the same start order every time (O-22)', async () => {
     const names = Array.from({ length: 20 }, (_, index) => `p${(index * 7) % 20}`)
     writeConfig({ processes: Object.fromEntries(names.map((name) => [name, touch])) }, 'many.json')
     const { stdout } = await ponix('validate', '--config', 'many.json')
@@ -179,13 +197,13 @@ describe('graph (O-8)', () => {
     ['mermaid', 'flowchart LR\n'],
     ['dot', 'digraph processes {\n'],
     ['json', '{\n  "processes": [\n'],
-  ])('--format %s', async (format, beginning) => {
+  ])('prints the format %s', async (format, beginning) => {
     writeConfig(file)
     const { code, stdout } = await ponix('graph', '--format', format)
     expect([code, stdout.slice(0, beginning.length)]).toEqual([0, beginning])
   })
 
-  it('is text without a format', async () => {
+  it('prints text without --format', async () => {
     writeConfig(file)
     expect(await ponix('graph')).toEqual(await ponix('graph', '--format', 'text'))
   })

@@ -73,11 +73,11 @@ describe('completion in bash (O-11)', () => {
     ['graph --conf', ['--config']],
     ['validate ', []],
     ['nonsense --x', []],
-  ])('%s', async (typed, expected) => {
+  ])('offers the candidates for "%s"', async (typed, expected) => {
     expect(await offered(typed)).toEqual(expected)
   })
 
-  it('every command that the help names', async () => {
+  it('offers every command of the help', async () => {
     const { stdout } = await program.run('--help')
     const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
     const commands = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name)
@@ -85,13 +85,16 @@ describe('completion in bash (O-11)', () => {
     expect(await offered('')).toEqual(expect.arrayContaining(commands))
   })
 
-  it.each(['--config ', '--config=', 'export systemd --output '])('paths after %sare for the shell', async (typed) => {
-    expect(await offered(typed)).toEqual(['compopt -o default'])
-  })
+  it.each(['--config ', '--config=', 'export systemd --output '])(
+    'leaves paths after %sto the shell',
+    async (typed) => {
+      expect(await offered(typed)).toEqual(['compopt -o default'])
+    },
+  )
 })
 
 describe('completion (O-11)', () => {
-  it('has help', async () => {
+  it('prints its help', async () => {
     const { code, stdout } = await program.run('completion', '--help')
     expect([code, stdout]).toEqual([0, expect.stringContaining('[shell]')])
   })
@@ -102,7 +105,7 @@ describe('completion (O-11)', () => {
     expect(stdout).toContain(`for ${shell}`)
   })
 
-  it.each([[[]], [['ksh']]])('completion %j says which shells there are, exit code 2', async (args) => {
+  it.each([[[]], [['ksh']]])('completion %j prints the known shells and exits with 2', async (args) => {
     expect(await program.run('completion', ...args)).toEqual({
       code: 2,
       stdout: '',

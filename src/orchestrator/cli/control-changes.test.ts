@@ -7,7 +7,7 @@ const control = controlCommands()
 const { begin, start, status } = control
 
 describe('stop, start and restart (O-9)', () => {
-  test('what was stopped by hand stays down until it is started, whatever its policy', async () => {
+  test('a manually stopped process stays stopped until it is started, whatever its restart policy', async () => {
     const rig = await openRig()
     await start({ a: rig.program('a'), b: sleeper })
     const first = await rig.nextStart('a')
@@ -19,7 +19,7 @@ describe('stop, start and restart (O-9)', () => {
     expect((await status())['a']).toMatchObject({ state: 'running', restarts: 1 })
   })
 
-  test('the orchestrator goes on although all are stopped by hand', async () => {
+  test('the orchestrator keeps running when all processes are stopped manually', async () => {
     await start({ a: sleeper })
     await control.program.run('stop', 'a')
     expect((await status())['a']).toMatchObject({ state: 'stopped' })
@@ -30,7 +30,7 @@ describe('stop, start and restart (O-9)', () => {
   })
 
   //  web ── db
-  test('of several, dependents go down first, and come up last', async () => {
+  test('restart stops dependents first and starts them last', async () => {
     const rig = await openRig()
     await start({ db: rig.program('db'), web: { ...rig.program('web'), depends_on: ['db'] } })
     const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
@@ -47,7 +47,7 @@ describe('stop, start and restart (O-9)', () => {
   })
 
   //  web ── db
-  test('only what is named is stopped, and a start waits for nothing that somebody holds down', async () => {
+  test('stop stops only the named processes, and start does not wait for manually stopped ones', async () => {
     await start({ db: sleeper, web: { ...sleeper, depends_on: ['db'] } })
     await control.program.run('stop', 'db')
     expect(await status()).toMatchObject({ db: { state: 'stopped' }, web: { state: 'running' } })
@@ -58,7 +58,7 @@ describe('stop, start and restart (O-9)', () => {
     await expect.poll(async () => (await status())['web']?.state, { timeout: 15_000 }).toBe('running')
   })
 
-  test('start runs again what has ended, and does not wait out a backoff', async () => {
+  test('start runs ended processes again and ends a backoff', async () => {
     const rig = await openRig()
     const restart = { policy: 'on_failure', backoff_ms: 60_000, max_backoff_ms: 60_000 }
     const started = begin({ job: { ...rig.program('job'), kind: 'task', restart }, b: sleeper })
@@ -74,7 +74,7 @@ describe('stop, start and restart (O-9)', () => {
     expect((await again).code).toBe(0)
   })
 
-  test('an unknown name is one line with the nearest one, and nothing is done', async () => {
+  test('an unknown name prints one line with the nearest name and changes nothing', async () => {
     await start({ store: sleeper, web: sleeper })
     const { code, stderr } = await control.program.run('stop', 'web', 'stoer')
     expect({ code, stderr }).toEqual({
@@ -84,7 +84,7 @@ describe('stop, start and restart (O-9)', () => {
     expect((await status())['web']).toMatchObject({ state: 'running' })
   })
 
-  test('start of one that fails ends with exit code 1', async () => {
+  test('start of a process that fails exits with 1', async () => {
     const bad = {
       command: 'exit 9',
       shell: true,
@@ -98,7 +98,7 @@ describe('stop, start and restart (O-9)', () => {
 })
 
 describe('reload (O-39)', () => {
-  test('what is new starts, what is gone stops, what is different restarts, the rest is not touched', async () => {
+  test('starts added processes, stops removed ones, restarts changed ones, and does not touch the others', async () => {
     const rig = await openRig()
     await start({ same: rig.program('same'), gone: rig.program('gone'), other: rig.program('other') })
     const [same, gone, other] = [await rig.nextStart('same'), await rig.nextStart('gone'), await rig.nextStart('other')]
@@ -123,7 +123,7 @@ describe('reload (O-39)', () => {
     expect(rig.starts('same')).toBe(1)
   })
 
-  test('a bad file is told, and changes nothing', async () => {
+  test('an invalid file is reported and changes nothing', async () => {
     await start({ a: sleeper })
     const before = (await status())['a']
     control.program.writeConfig('{"processes": {"a": {"comand": "x"}}}')
@@ -133,7 +133,7 @@ describe('reload (O-39)', () => {
     expect((await status())['a']?.pid).toBe(before?.pid)
   })
 
-  test('SIGHUP does the same', async () => {
+  test('SIGHUP reloads', async () => {
     const { signal, seen } = bind(await start({ a: sleeper }))
     control.program.writeConfig({ processes: { a: sleeper, b: echo('I am new') } })
     signal('SIGHUP')
@@ -145,7 +145,7 @@ describe('reload (O-39)', () => {
     expect(await status()).toMatchObject({ a: { state: 'running' }, b: { state: 'running' } })
   })
 
-  test('what was stopped by hand stays down', async () => {
+  test('a manually stopped process stays stopped', async () => {
     await start({ a: sleeper, b: sleeper })
     await control.program.run('stop', 'a', 'b')
     control.program.writeConfig({ processes: { a: sleeper, b: { ...sleeper, env: { NEW: 'yes' } } } })
@@ -155,7 +155,7 @@ describe('reload (O-39)', () => {
 })
 
 describe('down (O-9)', () => {
-  test('stops everything in order, and the orchestrator; its exit code is 0', async () => {
+  test('stops all processes in order, then the orchestrator, which exits with 0', async () => {
     const started = await start({ db: sleeper, web: { ...sleeper, depends_on: ['db'] } })
     expect(await control.program.run('down')).toEqual({ code: 0, stdout: 'everything is stopped\n', stderr: '' })
     const { code, stderr } = await started.outcome

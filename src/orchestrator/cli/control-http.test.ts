@@ -58,7 +58,7 @@ const refused = (status: number, error: string) => ({
 })
 
 describe('control.http', () => {
-  test('is the control API and the metrics over TCP; the output says where (O-9, O-41)', async () => {
+  test('serves the control API and the metrics over TCP, and logs the address (O-9, O-41)', async () => {
     const { stderr } = await start()
     expect(stderr).toContain(`control API at http://127.0.0.1:${port}/\n`)
     const { body } = await ask('GET', '/status')
@@ -69,7 +69,7 @@ describe('control.http', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +stopped/m)
   })
 
-  test('GET / lists every request there is', async () => {
+  test('GET / lists every request', async () => {
     await start()
     const { status, type, body } = await ask('GET', '/')
     expect([status, type]).toEqual([200, 'text/plain; charset=utf-8'])
@@ -78,7 +78,7 @@ describe('control.http', () => {
     expect(`unknown path /nothing; expected ${listed.join(', ')}`).toBe(error)
   })
 
-  test('a page of another server, and a name that was made to lead here, are refused, and nothing is done', async () => {
+  test('pages of other servers and rebound host names are rejected without an effect', async () => {
     await start()
     const foreign = refused(403, 'Origin: requests from pages of other servers are rejected')
     const rebound = refused(403, 'Host: expected localhost or a loopback address; other names are rejected here')
@@ -92,7 +92,7 @@ describe('control.http', () => {
     expect(JSON.parse((await ask('GET', '/status', own)).body)).toMatchObject({ stopping: false })
   })
 
-  test('what changes something needs POST', async () => {
+  test('requests that change something need POST', async () => {
     await start()
     for (const path of ['/start', '/stop', '/restart', '/reload', '/down']) {
       expect(await ask('GET', path)).toEqual(refused(405, `wrong method for ${path}; expected POST ${path}`))
@@ -100,7 +100,7 @@ describe('control.http', () => {
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ state: 'running' }] })
   })
 
-  test('a request that is no request leaves the orchestrator alone', async () => {
+  test('an invalid HTTP request does not affect the orchestrator', async () => {
     await start()
     const socket = connect(port, '127.0.0.1')
     socket.write('GET // HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
@@ -111,7 +111,7 @@ describe('control.http', () => {
     expect((await ask('GET', '/status')).status).toBe(200)
   })
 
-  test('a port that is in use is one line and exit code 1, and nothing was started', async () => {
+  test('a port in use prints one line, exits with 1 and starts nothing', async () => {
     port = await listen(createServer())
     program.writeConfig({ control: { http: port }, processes: { a: { command: 'echo I was started', shell: true } } })
     expect(await program.run()).toEqual({
@@ -123,7 +123,7 @@ describe('control.http', () => {
     expect((await program.run('status')).code).toBe(3)
   })
 
-  test('an address that this machine does not have is one line and exit code 1', async () => {
+  test('an address that this machine does not have prints one line and exits with 1', async () => {
     program.writeConfig({ control: { http: '192.0.2.1:7', token: 'hunter22' }, processes: { a: sleeper } })
     expect(await program.run()).toEqual({
       code: 1,
@@ -133,7 +133,7 @@ describe('control.http', () => {
     })
   })
 
-  test('an address that others can reach, without a token, is refused by validate and run alike (O-20)', async () => {
+  test('validate and run reject an address that other machines can reach without a token (O-20)', async () => {
     program.writeConfig('{"control": {"http": "0.0.0.0:7"}, "processes": {"a": {"command": "x"}}}')
     const line =
       'commonplace.json:1:22: control.http: other machines can reach 0.0.0.0:7, so it needs a "token", such as "${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1\n'
@@ -146,7 +146,7 @@ describe('control.http', () => {
 describe('control.token (O-42)', () => {
   const wanted = refused(401, 'expected the token of the configuration: Authorization: Bearer TOKEN')
 
-  test('without it nothing is answered over TCP, and the commands of this user need none', async () => {
+  test('every request over TCP needs it, and the commands of this user do not', async () => {
     program.environment = { MY_TOKEN: 'hunter22' }
     const { stderr } = await start({ token: '${MY_TOKEN}' })
     expect(stderr).toContain(`control API at http://127.0.0.1:${port}/ (token required)\n`)
@@ -167,7 +167,7 @@ describe('control.token (O-42)', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
   })
 
-  test('is asked for at an address that others can reach, by whatever name they call it', async () => {
+  test('is required at an address that other machines can reach, with any host name', async () => {
     port = await freePort()
     program.writeConfig({ control: { http: `0.0.0.0:${port}`, token: 'hunter22' }, processes: { a: sleeper } })
     running = program.start()
@@ -177,7 +177,7 @@ describe('control.token (O-42)', () => {
     expect(await ask('GET', '/status', { host, authorization: 'Bearer hunter22' })).toMatchObject({ status: 200 })
   })
 
-  test('reaches no process, no output and no export', async () => {
+  test('appears in no process, no output and no export', async () => {
     program.environment = { MY_TOKEN: 'hunter22', OTHER: 'passed on' }
     const { stdout } = await start({ token: '${MY_TOKEN}' }, { a: { command: 'env; exec sleep 600', shell: true } })
     await running?.seen(/OTHER=passed on/)
@@ -201,8 +201,8 @@ describe('control.token (O-42)', () => {
   })
 })
 
-describe('a reload with another control (O-39)', () => {
-  test('says that it counts from the next start on, and applies the rest', async () => {
+describe('a reload with a changed control (O-39)', () => {
+  test('warns that it needs a restart, and applies the rest', async () => {
     await start()
     const other = await freePort()
     program.writeConfig({ control: { http: other }, processes: { a: sleeper, b: sleeper } })

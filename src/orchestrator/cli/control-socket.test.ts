@@ -49,7 +49,7 @@ async function leaveStaleSocket(): Promise<void> {
 }
 
 describe('control.socket (O-9)', () => {
-  test('is where every command finds the orchestrator, open to this user only, and gone afterwards', async () => {
+  test('every command uses it, only this user can open it, and it is removed at the end', async () => {
     program.writeConfig({ control, processes })
     const started = await start()
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
@@ -63,7 +63,7 @@ describe('control.socket (O-9)', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  test('is found by who shares nothing else with the orchestrator, and by who reads a file that has changed since', async () => {
+  test('commands find it with another XDG_RUNTIME_DIR, and after the file has become invalid', async () => {
     program.writeConfig({ control, processes })
     await start()
     await program.run('status')
@@ -76,7 +76,7 @@ describe('control.socket (O-9)', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
   })
 
-  test('that a killed program left behind is replaced', async () => {
+  test('a stale socket of a killed program is replaced', async () => {
     await leaveStaleSocket()
     program.writeConfig({ control, processes })
     const { stderr } = await start()
@@ -84,7 +84,7 @@ describe('control.socket (O-9)', () => {
     expect(stderr).not.toContain('no control socket')
   })
 
-  test('where another program listens that one goes on, and a line says so', async () => {
+  test('a socket of another program is left alone, with a warning', async () => {
     mkdirSync(join(path, '..'))
     const other = createServer().listen(path)
     onTestFinished(() => void other.close())
@@ -103,7 +103,7 @@ describe('control.socket (O-9)', () => {
     })
   })
 
-  test('where another file lies that one is not touched, and a line says so', async () => {
+  test('a file at its path is left alone, with a warning', async () => {
     mkdirSync(join(path, '..'))
     writeFileSync(path, 'precious')
     program.writeConfig({ control, processes })
@@ -112,7 +112,7 @@ describe('control.socket (O-9)', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 
-  test('of another file is never taken for the own', async () => {
+  test('a command for another configuration file is rejected', async () => {
     program.writeConfig({ control, processes }, 'first.json')
     await start('--config', 'first.json')
     await program.run('status', '--config', 'first.json')
@@ -129,7 +129,7 @@ describe('control.socket (O-9)', () => {
 })
 
 describe('"control": false (O-9)', () => {
-  test('no command is taken, and each says so in one line, with exit code 1', async () => {
+  test('every command is rejected with one line and exit code 1', async () => {
     program.writeConfig({ control: false, processes })
     const { child } = await start()
     for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
@@ -141,7 +141,7 @@ describe('"control": false (O-9)', () => {
     }
   })
 
-  test('while nobody runs it, that is what is said', async () => {
+  test('without a running orchestrator the commands say so', async () => {
     program.writeConfig({ control: false, processes })
     expect(await program.run('status')).toMatchObject({
       code: 3,

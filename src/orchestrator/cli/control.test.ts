@@ -8,7 +8,7 @@ const control = controlCommands()
 const { start, status } = control
 
 describe('status (O-9, O-41)', () => {
-  test('--json has every process with its state and figures', async () => {
+  test('--json prints the state and the usage of every process', async () => {
     await start({ web: { ...sleeper, depends_on: ['job'] }, job: { kind: 'task', command: 'true' } })
     const { web, job } = await status()
     expect(web).toEqual({
@@ -28,12 +28,12 @@ describe('status (O-9, O-41)', () => {
     expect(job).toMatchObject({ state: 'completed', ready: true, pid: null, exit_code: 0, memory_bytes: null })
   })
 
-  test('counts the processor time and memory of the whole group', async () => {
+  test('counts CPU time and memory of the whole process group', async () => {
     await start({ busy: { command: 'while :; do :; done & exec sleep 600', shell: true } })
     await expect.poll(async () => (await status())['busy']?.cpu_percent, { timeout: 15_000 }).toBeGreaterThan(5)
   })
 
-  test('is a table for people', async () => {
+  test('prints a table', async () => {
     await start({ store: sleeper, failing: { command: 'exit 3', shell: true, restart: { backoff_ms: 60_000 } } })
     const { stdout } = await control.program.run('status')
     expect(stdout).toMatch(/^NAME {5,}STATE +PID +UP +RESTARTS +CPU +MEMORY\n/)
@@ -41,7 +41,7 @@ describe('status (O-9, O-41)', () => {
     expect(stdout).toMatch(/^failing +backoff .*last exit code 3$/m)
   })
 
-  test('without a running orchestrator every command says so in one line, with exit code 3', async () => {
+  test('without a running orchestrator every command prints one line and exits with 3', async () => {
     control.program.writeConfig({ processes: { a: sleeper } })
     for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
       expect(await control.program.run(...args)).toEqual({
@@ -53,7 +53,7 @@ describe('status (O-9, O-41)', () => {
     }
   })
 
-  test('of a file that is not there says that', async () => {
+  test('reports a missing file', async () => {
     const { code, stderr } = await control.program.run('status', '--config', 'nowhere.json')
     expect({ code, stderr }).toEqual({
       code: 2,
@@ -77,13 +77,13 @@ describe('the socket', () => {
     })
   }
 
-  test('is open to this user only', async () => {
+  test('can be opened by this user only', async () => {
     await start({ a: sleeper })
     await status()
     expect(statSync(socketPath()).mode & 0o777).toBe(0o600)
   })
 
-  test('gives Prometheus what status has (O-41)', async () => {
+  test('serves the status as Prometheus metrics (O-41)', async () => {
     await start({ a: sleeper })
     await status()
     const { body } = await ask('GET', '/metrics')
@@ -93,7 +93,7 @@ describe('the socket', () => {
     expect(body).toMatch(/ponix_process_memory_bytes\{process="a"\} \d+\n/)
   })
 
-  test('a bad request is one line that says what was expected', async () => {
+  test('answers an invalid request with one line that says what was expected', async () => {
     await start({ a: sleeper })
     await status()
     const form = 'expected a body like {\\"processes\\": [\\"name\\"]}'

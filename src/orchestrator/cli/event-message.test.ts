@@ -109,11 +109,11 @@ describe('describeEvent (O-32)', () => {
       'stopping everything: the MQTT broker cannot be reached',
     ],
     [{ type: 'stopped', tookMs: 40 }, 'info', 'everything is stopped after 40 ms'],
-  ])('%j', (event, level, text) => {
+  ])('describes %j', (event, level, text) => {
     expect(describeEvent(event)).toEqual({ level, text })
   })
 
-  it('announces the last lines of what failed (O-36)', () => {
+  it('announces the last output of a failed process (O-36)', () => {
     const event = {
       type: 'process_failed',
       ...store,

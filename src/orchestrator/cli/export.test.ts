@@ -23,12 +23,12 @@ const file = {
 }
 
 describe('export (O-10)', () => {
-  it('has help', async () => {
+  it('prints its help', async () => {
     const { code, stdout } = await program.run('export', '--help')
     expect([code, stdout]).toEqual([0, expect.stringContaining('<engine>')])
   })
 
-  it('systemd: --output writes units that systemd accepts, names them, and starts nothing', async () => {
+  it('systemd: --output writes valid units, prints their paths and starts nothing', async () => {
     program.writeConfig(file)
     const { code, stdout, stderr } = await ponix('export', 'systemd', '--name', 'plant', '--output', 'out/units')
     expect(code).toBe(0)
@@ -41,14 +41,14 @@ describe('export (O-10)', () => {
     expect(existsSync(join(program.folder, 'was-started'))).toBe(false)
   })
 
-  it('without --output all goes to stdout, each file under its name', async () => {
+  it('without --output prints all files to stdout, each under its name', async () => {
     program.writeConfig(file)
     const { stdout } = await ponix('export', 'systemd', '--name', 'plant')
     const names = [...stdout.matchAll(/^# (plant\S+)\n\[Unit\]$/gm)].map(([, name]) => name)
     expect(names).toEqual(['plant.target', 'plant-store.service', 'plant-web.service'])
   })
 
-  it.each(['compose', 'kubernetes'])('%s is YAML, for the image that is named', async (engine) => {
+  it.each(['compose', 'kubernetes'])('%s prints YAML with the given image', async (engine) => {
     program.writeConfig(file)
     const { code, stdout } = await ponix('export', engine, '--image', 'registry.example/plant:7')
     expect([code, parseYamlDocuments(stdout).length > 0]).toEqual([0, true])
@@ -65,7 +65,7 @@ describe('export (O-10)', () => {
     },
   )
 
-  it('leaves out what --disable names, and writes over what it wrote before', async () => {
+  it('omits disabled processes and overwrites earlier files', async () => {
     program.writeConfig(file)
     await ponix('export', 'compose', '--output', 'twice')
     await ponix('--disable', 'store', 'export', 'compose', '--output', 'twice')
@@ -84,7 +84,7 @@ describe('export (O-10)', () => {
       'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
     ],
     [['export', 'compose', '--config', 'none.json'], 'none.json does not exist'],
-  ])('%j is one line, exit code 2', async (args, message) => {
+  ])('%j prints one line and exits with 2', async (args, message) => {
     program.writeConfig(file)
     writeFileSync(join(program.folder, 'a-file'), '')
     expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })

@@ -55,7 +55,7 @@ const config: ResolvedConfig = {
 }
 
 describe('the dependency graph (O-8)', () => {
-  it('as text, one block for each rank', () => {
+  it('prints text with one block for each rank', () => {
     expect(renderText(config)).toBe(
       [
         '  1  store',
@@ -66,7 +66,7 @@ describe('the dependency graph (O-8)', () => {
     )
   })
 
-  it('as mermaid', () => {
+  it('prints mermaid', () => {
     expect(renderMermaid(config)).toBe(
       [
         'flowchart LR',
@@ -82,7 +82,7 @@ describe('the dependency graph (O-8)', () => {
     )
   })
 
-  it('as dot', () => {
+  it('prints dot', () => {
     expect(renderDot(config)).toBe(
       [
         'digraph processes {',
@@ -101,7 +101,7 @@ describe('the dependency graph (O-8)', () => {
     )
   })
 
-  it('as JSON', () => {
+  it('prints JSON', () => {
     expect(JSON.parse(renderJson(config))).toEqual({
       processes: [
         {
@@ -121,11 +121,11 @@ describe('the dependency graph (O-8)', () => {
     })
   })
 
-  it.each([renderText, renderMermaid, renderDot, renderJson])('%o shows no secret (O-42)', (render) => {
+  it.each([renderText, renderMermaid, renderDot, renderJson])('%o prints no secret (O-42)', (render) => {
     expect(render(config)).not.toContain('hunter2')
   })
 
-  it('does not show a broker that is one of the processes twice', () => {
+  it('shows a broker that is one of the processes only once', () => {
     const provided = { ...broker, providedBy: 'mqtt' }
     const user = process('user', { usesExternal: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
     expect(describeDependencies(user, provided)).toBe(' ← mqtt (ready)')
@@ -141,7 +141,7 @@ describe('instances of one process in the graph (O-8)', () => {
     processes: [process('web', { dependsOn: all }), instance(1), instance(2), instance(3)],
   }
 
-  it('are one node', () => {
+  it('are shown as one node', () => {
     expect(renderText(replicated)).toBe('  1  worker ×3\n  2  web       ← worker (started)\n')
     expect(renderMermaid(replicated)).toBe('flowchart LR\n  p0["web"]\n  p1["worker ×3"]\n  p1 -->|started| p0\n')
     expect(renderDot(replicated)).toContain('  "worker" [label="worker ×3"];\n  "worker" -> "web" [label="started"];\n')
@@ -154,7 +154,7 @@ describe('instances of one process in the graph (O-8)', () => {
     })
   })
 
-  it('have their own name where just one of them runs', () => {
+  it('are shown by their own name where only one runs', () => {
     expect(renderText({ ...config, processes: [instance(2)] })).toBe('  1  worker#2\n')
   })
 })

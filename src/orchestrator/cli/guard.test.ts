@@ -29,7 +29,7 @@ const patience = { interval: 10, timeout: 15_000 }
 
 describe('the guard (O-38)', () => {
   //  web ── db
-  test('after kill -9 of the orchestrator all is stopped, dependents first', async () => {
+  test('stops all processes, dependents first, after kill -9 of the orchestrator', async () => {
     const rig = await openRig()
     const running = startWith({ web: { ...rig.program('web'), depends_on: ['db'] }, db: rig.program('db') })
     const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
@@ -49,7 +49,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('kill -9 of its whole process group does not reach the guard', async () => {
+  test('survives kill -9 of the whole process group of the orchestrator', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')
@@ -59,7 +59,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('what ignores its signal is killed when its time is over, and what left its group is found', async () => {
+  test('kills processes that ignore their signal, and finds those that left their group', async () => {
     const rig = await openRig()
     const running = startWith({ a: { ...rig.program('a'), shutdown: { timeout_ms: 50 } } })
     const a = await rig.nextStart('a')
@@ -72,7 +72,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('a start right after it waits until the guard is done: nothing runs twice', async () => {
+  test('delays a new start until it has finished, so that nothing runs twice', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const first = await rig.nextStart('a')
@@ -90,7 +90,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('one that is killed is replaced', async () => {
+  test('is replaced when it is killed', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')
@@ -104,7 +104,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('if it is killed together with the orchestrator, the next start ends what they left', async () => {
+  test('if it is killed together with the orchestrator, the next start reaps the orphans', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const first = await rig.nextStart('a')
@@ -120,7 +120,7 @@ describe('the guard (O-38)', () => {
     expect((await next.outcome).code).toBe(0)
   })
 
-  test('after a stop that was asked for there is no guard, no record and nothing marked', async () => {
+  test('leaves no guard, no record and no process behind after a regular stop', async () => {
     const rig = await openRig()
     const running = startWith({ unlike_any_other: rig.program('a') })
     await rig.nextStart('a')
@@ -133,7 +133,7 @@ describe('the guard (O-38)', () => {
 })
 
 describe('two orchestrators on one file', () => {
-  test('the second is refused with exit code 2, says who runs it, and leaves the first untouched', async () => {
+  test('the second exits with 2, names the first and does not affect it', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')

@@ -31,7 +31,7 @@ describe('the reporter (O-32)', () => {
     )
   })
 
-  it('shows quoted lines each under the prefix', async () => {
+  it('gives every quoted line the prefix', async () => {
     expect((await report({}, [failed])).split('\n')).toEqual([
       '[orchestrator] store: failed permanently: broke; its last output:',
       '[orchestrator]   | one',
@@ -41,7 +41,7 @@ describe('the reporter (O-32)', () => {
     ])
   })
 
-  it('colours what is bad on a terminal, and says the same', async () => {
+  it('colours warnings and errors on a terminal without changing the text', async () => {
     const text = await report({ colour: true }, [started, failed])
     expect(text).toContain('\u001b[31mstore: failed permanently')
     expect(stripVTControlCharacters(text)).toBe(await report({}, [started, failed]))
@@ -63,7 +63,7 @@ describe('the reporter (O-32)', () => {
     ])
   })
 
-  it('drops and counts messages while nobody reads, instead of keeping them all (O-31)', async () => {
+  it('drops and counts messages while the output is not read (O-31)', async () => {
     const written: string[] = []
     let release: () => void = () => undefined
     const output = new Writable({
@@ -88,7 +88,7 @@ describe('the reporter (O-32)', () => {
     expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were dropped`)
   })
 
-  it('is silent once its output is gone', async () => {
+  it('writes nothing once its output is closed', async () => {
     const output = new PassThrough()
     output.destroy()
     const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: [] })

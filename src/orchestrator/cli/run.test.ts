@@ -33,7 +33,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('run (O-1)', () => {
-  it('shows lines under padded prefixes, each stream on its own, and ends with 0 when all is done (O-31, O-35)', async () => {
+  it('shows lines of both streams with padded prefixes, and exits with 0 when all processes have ended (O-31, O-35)', async () => {
     const running = start({
       'long-name': line('echo one', { kind: 'task' }),
       b: line('printf "two\nthree" >&2', { kind: 'task', depends_on: ['long-name'] }),
@@ -46,7 +46,7 @@ describe('run (O-1)', () => {
     expect(lines.every((text) => text === '' || /^\[(?:b|orchestrator)\] +\S/.test(text))).toBe(true)
   })
 
-  it('says in one line each what happens: start, exit, wait and attempt, stop (O-32)', async () => {
+  it('logs one line for each start, exit, restart and stop (O-32)', async () => {
     const running = start({ a: line('exit 3', { restart: { max_attempts: 1, backoff_ms: 1 } }) })
     const { code, stderr } = await running.outcome
     expect(code).toBe(1)
@@ -62,7 +62,7 @@ describe('run (O-1)', () => {
     )
   })
 
-  it('the line that made a process ready stands above what is said of it (O-31, O-32)', async () => {
+  it('shows the line that makes a process ready before the message about it (O-31, O-32)', async () => {
     const running = start({ a: line('echo up >&2; exec sleep 1000', { readiness_probe: { log_line: 'up' } }) })
     await running.seen(/is ready/)
     running.signal('SIGINT')
@@ -75,7 +75,7 @@ describe('run (O-1)', () => {
     ).toEqual(['[orchestrator] a: started (…)', '[a]            up', '[orchestrator] a: ready after …'])
   })
 
-  it('writes JSON lines only, with --log-format json', async () => {
+  it('writes only JSON lines with --log-format json', async () => {
     const running = start({ a: line('echo one; echo two >&2', { kind: 'task' }) }, '--log-format', 'json')
     const { stdout, stderr } = await running.outcome
     const parse = (text: string) =>
@@ -95,7 +95,35 @@ describe('run (O-1)', () => {
     )
   })
 
-  it('--only runs a process fully supervised, without its dependencies (O-3)', async () => {
+  const record = '{"level":30,"time":1,"name":"a","msg":"listening","port":80}'
+
+  it('--log-format text shows JSON records of a process readable on a pipe (O-31)', async () => {
+    const processes = { a: line(`echo '${record}'; echo '${record}' >&2; echo plain`, { kind: 'task' }) }
+    const { stdout, stderr } = await start(processes, '--log-format', 'text').outcome
+    const readable = '[a]            [00:00:00.001] INFO: listening {"port":80}'
+    expect(stdout.split('\n')).toEqual([readable, '[a]            plain', ''])
+    expect(stderr.split('\n')).toContain(readable)
+  })
+
+  it('without --log-format JSON records of a process reach a pipe unchanged (O-31)', async () => {
+    const { stdout } = await start({ a: line(`echo '${record}'`, { kind: 'task' }) }).outcome
+    expect(stdout).toBe(`[a]            ${record}\n`)
+  })
+
+  it.each([
+    [{ FORCE_COLOR: '1' }, true],
+    [{ FORCE_COLOR: '0' }, false],
+    [{ FORCE_COLOR: '1', NO_COLOR: '1' }, false],
+    [{}, false],
+  ])('colours on a pipe with %j: %s (O-31)', async (environment, isColoured) => {
+    program.environment = { FORCE_COLOR: '0', NO_COLOR: '', ...environment }
+    const { stdout, stderr } = await start({ a: line('echo one', { kind: 'task' }) }).outcome
+    program.environment = {}
+    expect(stdout).toBe(isColoured ? '\u001b[36m[a]\u001b[39m            one\n' : '[a]            one\n')
+    expect(stderr.includes('\u001b[1m[orchestrator] ')).toBe(isColoured)
+  })
+
+  it('--only supervises a process without its dependencies (O-3)', async () => {
     const running = start(
       { db: sleeper, a: line('echo here; exit 1', { depends_on: ['db'], restart: { backoff_ms: 1 } }) },
       '--only',
@@ -116,7 +144,7 @@ describe('run (O-1)', () => {
     expect(stderr).toContain('a: stopped')
   })
 
-  it('shows the last lines of what did not become ready (O-36)', async () => {
+  it('shows the last output of a process that did not become ready (O-36)', async () => {
     const silent = line('echo almost; exec sleep 1000', { readiness_probe: { notify: true }, startup_timeout_ms: 2000 })
     const { code, stderr } = await start({ silent, user: line('true', { depends_on: ['silent'] }) }).outcome
     expect(code).toBe(1)
@@ -125,7 +153,7 @@ describe('run (O-1)', () => {
     )
   })
 
-  it('an MQTT broker that cannot be reached is one error that says how to start one, exit 1 (O-30)', async () => {
+  it('an unreachable MQTT broker is one error that says how to start one, with exit code 1 (O-30)', async () => {
     const running = start({ user: line('true', { env: { B: '${mqtt_broker}' } }) }, '--mqtt-broker', 'localhost:1')
     const { code, stdout, stderr } = await running.outcome
     expect([code, stdout]).toEqual([1, ''])
@@ -135,19 +163,19 @@ describe('run (O-1)', () => {
 })
 
 describe('exit codes', () => {
-  it('--abort-on-exit stops everything when one ends, and ends with its code', async () => {
+  it('--abort-on-exit stops everything when a process ends, and exits with its code', async () => {
     const running = start({ a: sleeper, b: line('exit 7', { depends_on: ['a'] }) }, '--abort-on-exit')
     const { code, stderr } = await running.outcome
     expect(code).toBe(7)
     expect(stderr).toContain('a: stopped')
   })
 
-  it('--exit-code-from ends with the code of that process', async () => {
+  it('--exit-code-from exits with the code of that process', async () => {
     const running = start({ a: sleeper, b: line('exit 4', { depends_on: ['a'] }) }, '--exit-code-from', 'b')
     expect((await running.outcome).code).toBe(4)
   })
 
-  it('without anything left to supervise it is 0, or 1 if something failed for good (O-35)', async () => {
+  it('is 0 when all processes have ended, or 1 if one failed permanently (O-35)', async () => {
     const never = { restart: { policy: 'never' } }
     expect((await start({ a: line('true', never), b: line('true', never) }).outcome).code).toBe(0)
     expect((await start({ a: line('true', never), b: line('false', never) }).outcome).code).toBe(1)
@@ -156,7 +184,7 @@ describe('exit codes', () => {
 
 describe('signals (O-37)', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
-    '%s stops in order, dependents first, exit 0, and nothing is left',
+    '%s stops dependents first, exits with 0 and leaves no process',
     async (signal) => {
       const running = start({ a: sleeper, b: { ...sleeper, depends_on: ['a'] } })
       const pids = [await pidOf(running, 'a'), await pidOf(running, 'b')]
@@ -173,18 +201,21 @@ describe('signals (O-37)', () => {
     ['SIGINT', 'SIGINT', 130],
     ['SIGTERM', 'SIGTERM', 143],
     ['SIGTERM', 'SIGINT', 130],
-  ] as const)('%s and then %s kills at once, exit %i, and nothing is left', async (first, second, exitCode) => {
-    const running = start({ stubborn })
-    const pid = await pidOf(running, 'stubborn')
-    await running.seen(/up/)
-    running.signal(first)
-    await running.seen(/\[stubborn\] +no/)
-    running.signal(second)
-    expect((await running.outcome).code).toBe(exitCode)
-    expect(isAlive(pid)).toBe(false)
-  })
+  ] as const)(
+    '%s and then %s kills immediately, exits with %i and leaves no process',
+    async (first, second, exitCode) => {
+      const running = start({ stubborn })
+      const pid = await pidOf(running, 'stubborn')
+      await running.seen(/up/)
+      running.signal(first)
+      await running.seen(/\[stubborn\] +no/)
+      running.signal(second)
+      expect((await running.outcome).code).toBe(exitCode)
+      expect(isAlive(pid)).toBe(false)
+    },
+  )
 
-  it('works while a probe is waited for, and in backoff: nothing is started afterwards', async () => {
+  it('work during a probe and a backoff, and nothing starts afterwards', async () => {
     const running = start({
       probed: line('echo up; exec sleep 1000', { readiness_probe: { notify: true } }),
       waiting: line('true', { depends_on: ['probed'] }),
@@ -201,7 +232,7 @@ describe('signals (O-37)', () => {
 })
 
 describe('readers of the output (O-31)', () => {
-  it('one that goes away does not end supervision', async () => {
+  it('a closed reader does not end supervision', async () => {
     const running = start({ a: line('while :; do echo noise; echo noise >&2; sleep 0.05; done'), b: sleeper })
     await running.seen(/noise/)
     running.child.stdout?.destroy()
@@ -211,7 +242,7 @@ describe('readers of the output (O-31)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('one that is stuck does not block a stop', async () => {
+  it('a stuck reader does not block a stop', async () => {
     const running = start({ a: line('yes'), b: line('yes >&2') })
     await running.seen(/\[a\]/)
     running.child.stdout?.pause()

@@ -78,7 +78,7 @@ describe('handleSignals (O-37)', () => {
     expect(calls).toEqual([stop('SIGINT'), 'kill'])
   })
 
-  it('gives the signals back', () => {
+  it('removes its handlers', () => {
     const before = process.listenerCount('SIGINT')
     watch()
     expect(process.listenerCount('SIGINT')).toBe(before + 1)

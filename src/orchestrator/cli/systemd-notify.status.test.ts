@@ -25,7 +25,7 @@ function textsAfter(...events: readonly SupervisorEvent[]): readonly string[] {
 }
 
 describe('GraphStatus (O-40)', () => {
-  it('counts who is ready: those with a probe when it succeeds, tasks when they are done, others when they run', () => {
+  it('counts processes whose probe succeeds, completed tasks, and running processes without a probe', () => {
     const texts = textsAfter(
       started('db'),
       ready('db'),
@@ -36,7 +36,7 @@ describe('GraphStatus (O-40)', () => {
     expect(texts).toEqual(['0 of 3 ready', '1 of 3 ready', '2 of 3 ready', 'ready', 'ready'])
   })
 
-  it('names who is not ready any more, until it is again', () => {
+  it('names processes that are no longer ready until they are again', () => {
     const up = [ready('db'), started('migrate'), started('web'), allReady] as const
     const unhealthy: SupervisorEvent = { type: 'process_unhealthy', process: 'db', reason: 'x' }
     expect(textsAfter(...up, unhealthy, exited('web'), started('web'), ready('db')).slice(4)).toEqual([
@@ -47,7 +47,7 @@ describe('GraphStatus (O-40)', () => {
     ])
   })
 
-  it('follows the graph as it changes', () => {
+  it('follows changes of the graph', () => {
     const graph = [{ name: 'a', readinessProbe: null }]
     const status = new GraphStatus(() => graph)
     for (const event of [started('a'), allReady]) status.apply(event)
@@ -58,7 +58,7 @@ describe('GraphStatus (O-40)', () => {
     expect(status.text).toBe('ready')
   })
 
-  it('says that everything stops', () => {
+  it('reports the stop', () => {
     const stopping: SupervisorEvent = { type: 'stopping', reason: { type: 'signal', signal: 'SIGTERM' } }
     expect(textsAfter(started('web'), stopping, exited('web'))).toEqual(['1 of 3 ready', 'stopping', 'stopping'])
   })

@@ -33,7 +33,7 @@ const open = (gate: string): void => writeFileSync(join(program.folder, gate), '
 
 describe('under systemd (O-40)', () => {
   //  db (gated) ── web
-  it('READY=1 once the whole graph is ready and not before, STATUS= on the way, STOPPING=1 at the end', async () => {
+  it('sends READY=1 only when the whole graph is ready, STATUS= in between, and STOPPING=1 at the end', async () => {
     const socket = await openSocket()
     const running = start(
       { db: gatedBy('gate-1'), web: { ...sleeper, depends_on: ['db'] } },
@@ -54,7 +54,7 @@ describe('under systemd (O-40)', () => {
     expect(said).toContain('STATUS=stopping')
   })
 
-  it('STOPPING=1 is said even if all is over at once', async () => {
+  it('sends STOPPING=1 even if everything ends immediately', async () => {
     const socket = await openSocket()
     const running = start({ a: line('exit 3'), b: sleeper }, { NOTIFY_SOCKET: socket.path })
     await running.seen(/started/)
@@ -63,7 +63,7 @@ describe('under systemd (O-40)', () => {
     await socket.heard('STOPPING=1')
   })
 
-  it('a reload is RELOADING=1 with the time, and READY=1 after it; one by the command too', async () => {
+  it('sends RELOADING=1 with the time and then READY=1 for a reload by signal or command', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
     await socket.heard('READY=1')
@@ -81,7 +81,7 @@ describe('under systemd (O-40)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('a reload of a bad file is over with READY=1 too, and the status says why until a good one', async () => {
+  it('sends READY=1 after a rejected reload, and its reason in the status until the next good one', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
     await socket.heard('READY=1')
@@ -101,7 +101,7 @@ describe('under systemd (O-40)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('a reload before all is ready is a part of the start: READY=1 comes when all is ready', async () => {
+  it('sends READY=1 after a reload during the start only when all processes are ready', async () => {
     const socket = await openSocket()
     const running = start({ a: gatedBy('gate-3') }, { NOTIFY_SOCKET: socket.path })
     await socket.heard('STATUS=0 of 1 ready')
@@ -115,7 +115,7 @@ describe('under systemd (O-40)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('WATCHDOG=1 again and again', async () => {
+  it('sends WATCHDOG=1 periodically', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '100000' })
     await socket.heard('WATCHDOG=1')
@@ -125,7 +125,7 @@ describe('under systemd (O-40)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('the children get none of it: no socket to speak on, no watchdog, no token (O-42)', async () => {
+  it('passes neither the socket nor the watchdog nor the token to the children (O-42)', async () => {
     const socket = await openSocket()
     const secret = {
       NOTIFY_SOCKET: socket.path,
@@ -144,7 +144,7 @@ describe('under systemd (O-40)', () => {
     expect(stdout + stderr).not.toContain('hunter22')
   })
 
-  it('a systemd that cannot be told is said once, and supervision goes on', async () => {
+  it('warns once if systemd cannot be notified, and keeps supervising', async () => {
     const running = start(
       { a: gatedBy('gate-2'), b: sleeper },
       { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') },
@@ -158,7 +158,7 @@ describe('under systemd (O-40)', () => {
     expect(stderr.match(/cannot notify systemd/g)).toHaveLength(1)
   })
 
-  it('a systemd-notify that is missing, or hangs, disturbs nothing', async () => {
+  it('keeps supervising if systemd-notify is missing or hangs', async () => {
     const bin = mkdtempSync(join(tmpdir(), 'ponix-bin-'))
     onTestFinished(() => rmSync(bin, { recursive: true, force: true }))
     const path = `${bin}:${process.env['PATH'] ?? ''}`
@@ -175,7 +175,7 @@ describe('under systemd (O-40)', () => {
     expect((await without.outcome).code).toBe(0)
   })
 
-  it('without NOTIFY_SOCKET nobody is told anything', async () => {
+  it('sends nothing without NOTIFY_SOCKET', async () => {
     const running = start(
       { a: { command: 'true', kind: 'task' } },
       { WATCHDOG_USEC: '1000', PATH: process.env['PATH'] ?? '' },
@@ -201,7 +201,7 @@ describe('a notifier (O-40)', () => {
     return { notifier, socket }
   }
 
-  it('never says RELOADING=1 and READY=1 at one time, of which systemd would take the last', async () => {
+  it('never sends RELOADING=1 and READY=1 in one message, of which systemd would apply one', async () => {
     const { notifier, socket } = await readyNotifier()
     notifier.reloading()
     notifier.reloaded('it is bad:\nvery bad')
@@ -216,7 +216,7 @@ describe('a notifier (O-40)', () => {
     ])
   })
 
-  it('says nothing of a reload once the stop has begun', async () => {
+  it('sends nothing about a reload once the stop has begun', async () => {
     const { notifier, socket } = await readyNotifier()
     await socket.heard('READY=1')
     notifier.reloading()

@@ -7,11 +7,11 @@ import { verifyUnits } from '../../../test/rig/systemd.ts'
 const path = join(import.meta.dirname, '../../..', 'deploy', 'ponix-orchestrator.service')
 
 describe('the shipped unit (O-40)', () => {
-  it('systemd accepts it', async () => {
+  it('is accepted by systemd', async () => {
     expect(await verifyUnits([path])).toBe('')
   })
 
-  it('what systemd would not accept is noticed', async () => {
+  it('a broken unit is detected by this check', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const broken = join(folder, 'broken.service')
@@ -21,7 +21,7 @@ describe('the shipped unit (O-40)', () => {
     expect(said).toContain('KillMood')
   })
 
-  it('listens to systemd-notify, waits for the whole graph, and lets the orchestrator stop its processes in order', () => {
+  it('accepts systemd-notify, waits for the whole graph, and lets the orchestrator stop its processes in order', () => {
     const lines = readFileSync(path, 'utf8').split('\n')
     const expected = ['Type=notify', 'NotifyAccess=all', 'KillMode=mixed', 'Restart=on-failure', 'WatchdogSec=30']
     expect(lines).toEqual(expect.arrayContaining(expected))

@@ -30,7 +30,7 @@ describe('a request over TCP', () => {
     ['127.0.0.1:19100@evil.example', 403],
     ['', 403],
     [undefined, 403],
-  ])('to an address of this machine with the Host %j: %i', (host, expected) => {
+  ])('to a loopback address with the Host %j gets %i', (host, expected) => {
     expect(status(host === undefined ? {} : { host }, local)).toBe(expected)
   })
 
@@ -42,11 +42,11 @@ describe('a request over TCP', () => {
     ['http://localhost:19100.evil.example', 403],
     ['null', 403],
     ['', 403],
-  ])('with the Origin %j: %i', (origin, expected) => {
+  ])('with the Origin %j gets %i', (origin, expected) => {
     expect(status({ host: 'localhost:19100', origin }, local)).toBe(expected)
   })
 
-  it('from a page of its own behind a proxy with TLS is admitted', () => {
+  it('from a page of the same server behind a TLS proxy is admitted', () => {
     const headers = { host: 'dash.example', origin: 'https://dash.example', authorization: 'Bearer hunter22' }
     expect(status(headers, open)).toBe(200)
   })
@@ -60,13 +60,13 @@ describe('a request over TCP', () => {
     ['Basic hunter22', 401],
     ['hunter22', 401],
     [undefined, 401],
-  ])('where a token is wanted, with the Authorization %j: %i', (authorization, expected) => {
+  ])('that needs a token with the Authorization %j gets %i', (authorization, expected) => {
     const headers = { host: 'localhost:19100', ...(authorization === undefined ? {} : { authorization }) }
     expect(status(headers, guarded)).toBe(expected)
     expect(status({ ...headers, host: 'machine.example' }, open)).toBe(expected)
   })
 
-  it('of a foreign page is refused even with the token', () => {
+  it('of a page of another server is rejected even with the token', () => {
     const authorization = 'Bearer hunter22'
     expect(status({ host: 'localhost', origin: 'http://evil.example', authorization }, guarded)).toBe(403)
     expect(status({ host: 'evil.example', authorization }, guarded)).toBe(403)

@@ -48,7 +48,7 @@ function composeOf({ config, options }: LoadedGraph) {
 const plain = { command: 'x' }
 
 describe('export compose (O-10)', () => {
-  it('the default graph: all of it, whoever waits for a notification waits for health', () => {
+  it('exports the default graph; dependents of a notify probe wait for health', () => {
     const { services } = composeOf(loadDefaultGraph())
     expect(Object.keys(services)).toHaveLength(10)
     expect(services['demo']?.depends_on?.['api']).toEqual({ condition: 'service_healthy' })
@@ -66,7 +66,7 @@ describe('export compose (O-10)', () => {
     ['ready', 'service_healthy'],
     ['completed_successfully', 'service_completed_successfully'],
     ['completed', 'service_completed_successfully'],
-  ])('condition %s is %s', (condition, expected) => {
+  ])('exports the condition %s as %s', (condition, expected) => {
     const isEnd = condition.startsWith('completed')
     const a = { ...plain, ...(isEnd ? { kind: 'task' } : { readiness_probe: { tcp_socket: '127.0.0.1:80' } }) }
     const { services, notes } = composeOf(
@@ -76,7 +76,7 @@ describe('export compose (O-10)', () => {
     expect(notes.some((note) => note.includes('only waits until it ends'))).toBe(condition === 'completed')
   })
 
-  it('a log line cannot be looked for: dependents wait for the start, and a note says so', () => {
+  it('exports a log_line condition as started, with a note', () => {
     const a = { ...plain, readiness_probe: { log_line: 'up' } }
     const { services, notes } = composeOf(loadGraph({ processes: { a, b: { ...plain, depends_on: ['a'] } } }))
     expect(services['b']?.depends_on).toEqual({ a: { condition: 'service_started' } })
@@ -84,7 +84,7 @@ describe('export compose (O-10)', () => {
     expect(notes).toContainEqual(expect.stringMatching(/^a: its log_line/))
   })
 
-  it('probes, with all their times', () => {
+  it('exports probes with all their times', () => {
     const probe = { http_get: 'http://127.0.0.1:80/x?y', period_ms: 1500, timeout_ms: 3000, failure_threshold: 4 }
     const { services } = composeOf(
       loadGraph({ processes: { a: { ...plain, readiness_probe: probe, startup_timeout_ms: 60_000 } } }),
@@ -104,11 +104,11 @@ describe('export compose (O-10)', () => {
     [{ policy: 'on_failure' }, 'on-failure'],
     [{ policy: 'on_failure', max_attempts: 3 }, 'on-failure:3'],
     [{ policy: 'never' }, 'no'],
-  ])('restart %j is %s', (restart, expected) => {
+  ])('exports the restart policy %j as %s', (restart, expected) => {
     expect(composeOf(loadGraph({ processes: { a: { ...plain, restart } } })).services['a']?.restart).toBe(expected)
   })
 
-  it('command, folder, variables, signal and timeout; a dollar stays a dollar', () => {
+  it('exports command, folder, variables, signal and timeout; a dollar stays a dollar', () => {
     const a = {
       command: 'echo "$HOME"',
       shell: true,
@@ -125,7 +125,7 @@ describe('export compose (O-10)', () => {
     })
   })
 
-  it('secrets are references, and notes say which file they go into (O-42)', () => {
+  it('exports secrets as references, and notes name the file for them (O-42)', () => {
     const a = { command: 'x', args: ['--token', 'hunter22', "it's"], env: { DB_PASSWORD: 'hunter22' } }
     const { services, notes, text } = composeOf(loadGraph({ processes: { a } }))
     expect(text).not.toContain('hunter22')

@@ -34,18 +34,18 @@ async function codeOf(probe: ExportedProbe, env: Readonly<Record<string, string>
 }
 
 describe('commands for containers, run by a real shell (O-10)', () => {
-  it('a secret argument comes from its variable, the others stay as they are (O-42)', async () => {
+  it('read a secret argument from its variable and keep the others (O-42)', async () => {
     const words = containerCommand(exported({ command: 'printf', args: ['%s|', '--token', 'x', "it's $HOME", ''] }))
     const { stdout } = await run(words, { STORE_ARGUMENT_3: 'a "b" $c' })
     expect(stdout).toBe(`--token|a "b" $c|it's $HOME||`)
   })
 
-  it('a line for the shell that holds a secret is a variable as a whole', async () => {
+  it('read a shell line with a secret from its variable as a whole', async () => {
     const words = containerCommand(exported({ command: 'PASSWORD=hunter22 my-store', shell: true }))
     expect((await run(words, { STORE_COMMAND_1: 'echo "$((1 + 1))"' })).stdout).toBe('2')
   })
 
-  it('a notification fills the file that the probe looks at; a new start empties it', async () => {
+  it('write a notification to the file that the probe checks, and empty it at the next start', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ponix-container-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const moved = (text: string) => text.replaceAll('/tmp/ponix-ready', join(folder, 'ready'))
@@ -63,7 +63,7 @@ describe('commands for containers, run by a real shell (O-10)', () => {
     expect(seen).toEqual([false, true, false])
   })
 
-  it('tcp_socket succeeds where somebody listens, and fails where nobody does any more', async () => {
+  it('probe a tcp_socket: success with a listener, failure without', async () => {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on a port
@@ -74,14 +74,14 @@ describe('commands for containers, run by a real shell (O-10)', () => {
     expect(await codeOf(probe)).not.toBe(0)
   })
 
-  it('exec: its words as they are, a secret one from its variable', async () => {
+  it('probe with exec: words unchanged, a secret one from its variable', async () => {
     const readiness_probe = { exec: ['test', '--token', '=', 'x y'] }
     const probe = readinessOf({ command: 'x', readiness_probe })
     expect(await codeOf(probe, { STORE_READINESS_3: '!=' })).toBe(0)
     expect(await codeOf(probe, { STORE_READINESS_3: '=' })).toBe(1)
   })
 
-  it('nobody but the orchestrator can look for a log line', () => {
+  it('have no probe for a log line', () => {
     expect(probeCommand(readinessOf({ command: 'x', readiness_probe: { log_line: 'up' } }))).toBeNull()
   })
 })

@@ -9,7 +9,7 @@ function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: ob
   return first
 }
 
-describe('exportedProcesses: no secret leaves (O-42)', () => {
+describe('exportedProcesses exports no secret (O-42)', () => {
   it.each<[string, object]>([
     ['a flag and its value', { command: 'x', args: ['-v', '--password', 'hunter22'] }],
     ['a flag with its value', { command: 'x', args: ['--api-token=hunter22'] }],
@@ -31,7 +31,7 @@ describe('exportedProcesses: no secret leaves (O-42)', () => {
     expect(rest.secrets.length).toBeGreaterThan(0)
   })
 
-  it('says by which variables, named after process and place', () => {
+  it('names the variables after the process and the place', () => {
     const { words, secrets, readiness } = exported({
       command: 'x',
       args: ['-v', '--password', 'hunter22'],
@@ -48,13 +48,13 @@ describe('exportedProcesses: no secret leaves (O-42)', () => {
 })
 
 describe('exportedProcesses (O-10)', () => {
-  it('has the variables that the file gives, also if the exporter has them too, and none of the exporter itself', () => {
+  it('has the variables that the file sets, and none that only the exporter has', () => {
     const process = { command: 'x', env: { LEVEL: 'info', PORT: '${PORT:-1}' } }
     const { environment } = exported(process, { LEVEL: 'info', PORT: '80', EDITOR: 'vi' }, { env: { SHARED: 's' } })
     expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's', MQTT_BROKER: 'localhost:1883' })
   })
 
-  it('names are those that every engine takes, and stay different', () => {
+  it('makes names that are valid for every engine and unique', () => {
     const processes = { 'Web.A': { command: 'x' }, 'web:a': { command: 'x' }, _: { command: 'x' } }
     const { config, options } = loadGraph({ processes })
     expect(exportedProcesses(config, options).map(({ id }) => id)).toEqual(['web-a', 'web-a-2', 'p'])
@@ -69,7 +69,7 @@ describe('exportedProcesses (O-10)', () => {
 })
 
 describe('instances of one process', () => {
-  it('each have an id and their number, and are all waited for; nobody else has a number (O-10)', () => {
+  it('have an id and a number each, and dependents wait for all of them (O-10)', () => {
     const file = { web: { command: 'w', depends_on: ['worker'] }, worker: { command: 'x', replicas: 2 } }
     const { config, options } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })
     const processes = exportedProcesses(config, options)
@@ -83,7 +83,7 @@ describe('instances of one process', () => {
 })
 
 describe('noteLines (O-10)', () => {
-  it('says the same thing once, and of whom', () => {
+  it('merges equal notes and lists their processes', () => {
     const notes = [{ about: null, text: 'all' }, ...notesAbout('a', ['x', false]), ...notesAbout('b', ['y', 'x'])]
     expect(noteLines(notes)).toEqual(['all', 'a, b: x', 'b: y'])
   })

@@ -37,7 +37,7 @@ function kubernetesOf({ config, options }: LoadedGraph) {
 const plain = { command: 'x' }
 
 describe('export kubernetes (O-10)', () => {
-  it('the default graph: Deployments and a Job, each waiting for what it depends on', () => {
+  it('exports the default graph as Deployments and a Job that wait for their dependencies', () => {
     const { manifests, podOf } = kubernetesOf(loadDefaultGraph())
     const kinds = manifests.map(({ kind }) => kind)
     expect(kinds.filter((kind) => kind === 'Deployment')).toHaveLength(9)
@@ -48,7 +48,7 @@ describe('export kubernetes (O-10)', () => {
     ])
   })
 
-  it('the broker that is one of the processes is reached by its name', () => {
+  it('replaces the address of a broker that is one of the processes by its name', () => {
     const { podOf, find } = kubernetesOf(loadDefaultGraph())
     expect(find('Service', 'mqtt').spec).toMatchObject({ ports: [{ port: 11_883 }] })
     const [demo] = podOf('Deployment', 'demo').containers
@@ -60,7 +60,7 @@ describe('export kubernetes (O-10)', () => {
     ['service', 'ready', '--for=condition=Available', 'deployment/a'],
     ['task', 'completed', '--for=jsonpath={.status.conditions}', 'job/a'],
     ['task', 'completed_successfully', '--for=condition=Complete', 'job/a'],
-  ])('a %s that has to be %s is waited for with %s', (kind, condition, wait, resource) => {
+  ])('waits for a %s to be %s with %s', (kind, condition, wait, resource) => {
     const processes = { a: { ...plain, kind }, b: { ...plain, depends_on: { a: { condition } } } }
     const { podOf, manifests } = kubernetesOf(loadGraph({ processes }))
     const pod = podOf('Deployment', 'b')
@@ -71,7 +71,7 @@ describe('export kubernetes (O-10)', () => {
     )
   })
 
-  it('who waits for nobody needs no permissions', () => {
+  it('creates no permissions without dependencies', () => {
     const { manifests } = kubernetesOf(loadGraph({ processes: { a: plain } }))
     expect(manifests.map(({ kind }) => kind)).toEqual(['Deployment'])
   })
@@ -80,13 +80,13 @@ describe('export kubernetes (O-10)', () => {
     [{}, { backoffLimit: 0 }, 'Never'],
     [{ policy: 'on_failure', max_attempts: 3 }, { backoffLimit: 3 }, 'OnFailure'],
     [{ policy: 'on_failure' }, { backoffLimit: 2_147_483_647 }, 'OnFailure'],
-  ])('a task with restart %j', (restart, spec, restartPolicy) => {
+  ])('exports a task with restart %j', (restart, spec, restartPolicy) => {
     const { find, podOf } = kubernetesOf(loadGraph({ processes: { a: { ...plain, kind: 'task', restart } } }))
     expect(find('Job', 'a').spec).toMatchObject(spec)
     expect(podOf('Job', 'a')['restartPolicy']).toBe(restartPolicy)
   })
 
-  it('probes, in whole seconds; the startup probe lasts as long as the start may', () => {
+  it('exports probes in whole seconds, and the startup timeout as startup probe', () => {
     const readiness_probe = { http_get: 'http://127.0.0.1:8080/ready?x', initial_delay_ms: 100, success_threshold: 2 }
     const liveness_probe = { tcp_socket: 'localhost:8080', failure_threshold: 5 }
     const { podOf, find } = kubernetesOf(
@@ -102,7 +102,7 @@ describe('export kubernetes (O-10)', () => {
     expect(find('Service', 'a').spec).toMatchObject({ ports: [{ name: 'port-8080', port: 8080 }] })
   })
 
-  it('addresses of this machine become names, where it is known whose they are; a note names the others', () => {
+  it('replaces known addresses of this machine by names, and names the others in a note', () => {
     const processes = {
       db: { ...plain, readiness_probe: { tcp_socket: '127.0.0.1:5432' }, env: { OWN: '127.0.0.1:5432' } },
       web: { command: 'x', args: ['localhost:5432', '127.0.0.1:54321'], env: { OTHER: 'http://localhost:99/' } },
@@ -115,7 +115,7 @@ describe('export kubernetes (O-10)', () => {
     )
   })
 
-  it('timeout and signal of the stop; a dollar stays a dollar', () => {
+  it('exports timeout and signal of the stop; a dollar stays a dollar', () => {
     const a = { command: 'echo $(date)', shell: true, shutdown: { signal: 'SIGINT', timeout_ms: 1500 } }
     const pod = kubernetesOf(loadGraph({ processes: { a } })).podOf('Deployment', 'a')
     expect(pod.terminationGracePeriodSeconds).toBe(2)
@@ -125,7 +125,7 @@ describe('export kubernetes (O-10)', () => {
     })
   })
 
-  it('secrets are references, and notes say how to give them (O-42)', () => {
+  it('exports secrets as references, and notes say how to create them (O-42)', () => {
     const a = { command: 'x', args: ['--token', 'hunter22'], env: { DB_PASSWORD: 'hunter22' } }
     const { podOf, notes, text } = kubernetesOf(loadGraph({ processes: { a } }))
     expect(text).not.toContain('hunter22')

@@ -41,7 +41,7 @@ const word = fc
 const unreadable = /[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]|\p{Cn}|\p{Co}/u
 
 describe('the quoting of units, read back by systemd itself (O-10)', () => {
-  it('every word arrives as it was, whatever is in it: no shell, no specifier, no variable gets at it', async () => {
+  it('keeps every word unchanged: no shell, specifier or variable is applied', async () => {
     const words = fc.array(
       word.filter((text) => !unreadable.test(text)),
       { maxLength: 6 },
@@ -54,19 +54,19 @@ describe('the quoting of units, read back by systemd itself (O-10)', () => {
     expect(unit.commands.map(([, ...rest]) => rest.map(expandVariables))).toEqual(commands)
   })
 
-  it('a secret is a variable, as one word', async () => {
+  it('writes a secret as a variable that is one word', async () => {
     const { commands } = await parseUnit(`[Service]\nExecStart=/bin/echo ${execWord({ secret: 'A_1' })} x\n`)
     expect(commands).toEqual([['/bin/echo', '${A_1}', 'x']])
   })
 
-  it('variables arrive as they were', async () => {
+  it('keeps variables unchanged', async () => {
     const values = nasty.filter((value) => value !== '\n').map((value, index) => [`V${index}`, `a${value}b`] as const)
     const lines = values.map(([name, value]) => `Environment=${environmentWord(name, value)}`)
     const unit = await parseUnit(`[Service]\nExecStart=/bin/true\n${lines.join('\n')}\n`)
     expect(unit.environment).toEqual(values.map(([name, value]) => `${name}=${value}`))
   })
 
-  it('a percent sign is no specifier in a folder', () => {
+  it('escapes a percent sign in a folder', () => {
     expect(wholeLine('/srv/100% sure')).toBe('/srv/100%% sure')
   })
 
@@ -74,5 +74,5 @@ describe('the quoting of units, read back by systemd itself (O-10)', () => {
     [500, '500ms'],
     [10_000, '10s'],
     [1500, '1500ms'],
-  ])('%d ms is %s', (ms, expected) => expect(timeSpan(ms)).toBe(expected))
+  ])('writes %d ms as %s', (ms, expected) => expect(timeSpan(ms)).toBe(expected))
 })

@@ -59,12 +59,12 @@ async function listen(
 }
 
 describe('the start of a unit lasts until its process is ready (O-10)', () => {
-  it('tcp_socket: until somebody accepts', async () => {
+  it('waits with tcp_socket until the port accepts connections', async () => {
     const { port } = await listen()
     expect(await codeOf(await startProbe({ type: 'tcp_socket', host: '127.0.0.1', port }))).toBe(0)
   })
 
-  it('http_get: not with 500, then with 302', async () => {
+  it('waits with http_get through status 500 until status 302', async () => {
     const asked: string[] = []
     const { port } = await listen((request, response) => {
       asked.push(request.url ?? '')
@@ -79,26 +79,26 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
     [{ text: 'http://127.0.0.1:80/x' }, false],
     [{ text: 'https://127.0.0.1/x' }, true],
     [{ secret: 'STORE_READINESS_1' }, true],
-  ])('http_get of %j needs curl: %j', (url, expected) => {
+  ])('reports for the URL %j that it needs curl: %j', (url, expected) => {
     expect(needsCurl(url)).toBe(expected)
     expect(readinessCommand(probe({ type: 'http_get', url }))?.includes('curl ')).toBe(expected)
   })
 
-  it('exec: its words as they are, until it ends with 0', async () => {
+  it('waits with exec, words unchanged, until it exits with 0', async () => {
     const file = join(folder(), "it's 100 % $HOME")
     const child = await startProbe({ type: 'exec', words: [{ text: 'test' }, { text: '-e' }, { text: file }] })
     writeFileSync(file, '')
     expect(await codeOf(child)).toBe(0)
   })
 
-  it('fails at once when the process itself is gone', async () => {
+  it('fails immediately when the process is gone', async () => {
     const gone = spawn('true')
     const { pid } = gone
     await codeOf(gone)
     expect(await codeOf(await startProbe({ type: 'exec', words: [{ text: 'false' }] }, pid))).toBe(1)
   })
 
-  it('notify: the newline becomes READY=1, and the main process is the program itself', async () => {
+  it('converts the newline of notify to READY=1 and keeps the program as main process', async () => {
     const socket = await NotifySocket.open()
     onTestFinished(() => socket[Symbol.asyncDispose]())
     const program = ['/bin/sh', '-c', 'echo $$; read x <"$1"; echo >&"$NOTIFY_FD"; exec sleep 1000', 'sh'] as const
@@ -113,7 +113,7 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
     await socket.heard('READY=1')
   })
 
-  it('an MQTT broker is waited for', async () => {
+  it('waits for an MQTT broker', async () => {
     const { port } = await listen()
     expect(await codeOf(await start(awaitAddress('127.0.0.1', port), {}))).toBe(0)
   })

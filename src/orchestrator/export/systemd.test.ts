@@ -61,16 +61,16 @@ const graph = {
   },
 }
 
-describe('export systemd: what is written, systemd accepts (O-10, O-40)', () => {
-  it('every probe, kind, condition and policy', async () => {
+describe('export systemd writes units that systemd accepts (O-10, O-40)', () => {
+  it('for every probe, kind, condition and policy', async () => {
     expect(await verify(exportOf(loadGraph(graph), { user: 'daemon' }))).toBe('')
   })
 
-  it('the default graph', async () => {
+  it('for the default graph', async () => {
     expect(await verify(exportOf(loadDefaultGraph()))).toBe('')
   })
 
-  it('a program that is not here, which env looks for when the unit starts', async () => {
+  it('for a missing program, which env searches when the unit starts', async () => {
     const missing = loadGraph({ processes: { a: { command: 'no-such-program', args: ['x'] } } })
     const exported = exportOf(missing)
     expect(await verify(exported)).toBe('')
@@ -80,7 +80,7 @@ describe('export systemd: what is written, systemd accepts (O-10, O-40)', () => 
 })
 
 describe('export systemd (O-10)', () => {
-  it('a target wants all units, and stopping it stops them', () => {
+  it('writes a target that wants all units and stops them', () => {
     const exported = exportOf(loadGraph({ processes: { a: sleep, b: sleep } }))
     const target = fileOf(exported, 'plant.target').split('\n')
     expect(target).toEqual(
@@ -89,7 +89,7 @@ describe('export systemd (O-10)', () => {
     expect(fileOf(exported, 'plant-a.service')).toContain('\nPartOf=plant.target\n')
   })
 
-  it('order and condition: After= with Requires=, or with Wants= where only the end counts', () => {
+  it('exports a dependency as After= with Requires=, or with Wants= for the condition completed', () => {
     const web = unitOf(graph.processes, 'web')
     expect(web.filter((line) => /^(?:After|Requires|Wants)=plant/.test(line))).toEqual([
       'After=plant-store.service',
@@ -101,26 +101,26 @@ describe('export systemd (O-10)', () => {
     ])
   })
 
-  it('a task runs once, and its end is what dependents wait for', () => {
+  it('exports a task as oneshot, whose end dependents wait for', () => {
     const unit = unitOf(graph.processes, 'migrate')
     expect(unit).toEqual(expect.arrayContaining(['Type=oneshot', 'RemainAfterExit=yes', 'Restart=no']))
     expect(unit).toContain('ExecStart=/bin/sh -c "echo \\"$$SHARED\\"; exit 0"')
   })
 
-  it('the start lasts until the readiness probe succeeds, within the startup timeout', () => {
+  it('extends the start until the readiness probe succeeds, within the startup timeout', () => {
     const unit = unitOf(graph.processes, 'store')
     expect(unit).toEqual(expect.arrayContaining(['Type=exec', 'TimeoutStartSec=30s']))
     expect(unit.find((line) => line.startsWith('ExecStartPost='))).toMatch(/sleep 0\.1; while .* 127\.0\.0\.1 5432$/)
   })
 
-  it('signal and timeout of the stop, folder and user', () => {
+  it('exports signal and timeout of the stop, folder and user', () => {
     const { config, options, folder } = loadGraph(graph)
     const unit = fileOf(exportOf({ config, options, folder }, { user: 'joe' }), 'plant-store.service').split('\n')
     const expected = ['KillSignal=SIGINT', 'TimeoutStopSec=1500ms', `WorkingDirectory=${folder}`, 'User=joe']
     expect(unit).toEqual(expect.arrayContaining(expected))
   })
 
-  it('restarts: policy, wait and bound; the wait grows where systemd can', () => {
+  it('exports policy, backoff and limit of restarts; the backoff grows where systemd supports it', () => {
     expect(unitOf(graph.processes, 'web', { systemdVersion: 254 })).toEqual(
       expect.arrayContaining([
         'Restart=on-failure',
@@ -136,12 +136,12 @@ describe('export systemd (O-10)', () => {
     expect(old).toContain('# RestartSteps=5')
   })
 
-  it('an outside MQTT broker is waited for by its users', () => {
+  it('waits for an external MQTT broker before its users start', () => {
     const unit = unitOf(graph.processes, 'user', {}, { mqtt_broker: 'broker.example:1883' })
     expect(unit.find((line) => line.startsWith('ExecStartPre='))).toMatch(/ broker\.example 1883$/)
   })
 
-  it('program, arguments and variables reach the program as they are, but for secrets', async () => {
+  it('passes program, arguments and variables unchanged, except secrets', async () => {
     const { config, options, folder } = loadGraph(graph)
     const exported = exportOf({ config, options, folder })
     const web = await parseUnit(serviceOf(exported, 'web'))
@@ -155,7 +155,7 @@ describe('export systemd (O-10)', () => {
 })
 
 describe('export systemd: secrets (O-42)', () => {
-  it('are in no file; a reference says where they go, and a note too', () => {
+  it('are in no file; a reference and a note say where to put them', () => {
     const exported = exportOf(loadGraph(graph))
     expect(JSON.stringify(exported)).not.toContain('hunter22')
     expect(fileOf(exported, 'plant-store.service')).toContain('\nEnvironmentFile=/etc/plant/store.env\n')
@@ -164,7 +164,7 @@ describe('export systemd: secrets (O-42)', () => {
     )
   })
 
-  it('the environment of whoever exports stays out of it', () => {
+  it('do not include the environment of the exporter', () => {
     const exported = exportOf(loadGraph(graph, { EDITOR: 'my-editor' }))
     expect(JSON.stringify(exported)).not.toContain('my-editor')
   })

@@ -53,7 +53,7 @@ const { value } = fc.letrec<{ value: YamlValue }>((tie) => ({
 }))
 
 describe('renderYaml', () => {
-  it('whatever goes in, a reader of YAML gets it back (O-10)', () => {
+  it('writes any value so that a YAML reader returns it (O-10)', () => {
     fc.assert(
       fc.property(value, (value) => {
         expect(parseYamlDocuments(renderYaml(value))).toEqual([value])
@@ -61,7 +61,7 @@ describe('renderYaml', () => {
     )
   })
 
-  it('is block style, as people write it, and leaves out what is undefined', () => {
+  it('writes block style and omits undefined values', () => {
     const text = renderYaml({ a: { b: [1, { c: 'x', d: ['z'] }], e: undefined }, f: [], g: 'yes' })
     expect(text).toBe('a:\n  b:\n    - 1\n    - c: x\n      d:\n        - z\nf: []\ng: "yes"\n')
   })
