@@ -3,13 +3,13 @@ import { CommandLine } from './command-line.ts'
 import type { Program } from './program.ts'
 import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control/protocol.ts'
 
-/** A process that does nothing until it is stopped. */
+/** Runs until it is stopped. */
 export const sleeper = { command: 'sleep', args: ['600'] }
 
-/** A process that prints a text and then does nothing. */
+/** Prints a text, then runs until it is stopped. */
 export const echo = (text: string) => ({ command: `echo ${text}; exec sleep 600`, shell: true })
 
-/** For a file of tests: one build of the program, and for each test at most one orchestrator, which ends with it. */
+/** For a test file: one command line, and for each test at most one orchestrator, which is stopped after the test. */
 export function controlCommands() {
   let program: CommandLine
   let running: Program | null = null
@@ -29,7 +29,7 @@ export function controlCommands() {
     return running
   }
 
-  /** Resolves when all of them are ready. */
+  /** Resolves when all processes are ready. */
   const start = async (processes: object): Promise<Program> => {
     const started = begin(processes)
     await started.seen(/ready after/)

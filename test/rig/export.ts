@@ -11,7 +11,7 @@ import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
 const root = join(import.meta.dirname, '..', '..')
 
 export interface LoadedGraph {
-  /** Of the configuration file. */
+  /** The folder of the configuration file. */
   readonly folder: string
   readonly config: ResolvedConfig
   readonly options: {
@@ -21,7 +21,7 @@ export interface LoadedGraph {
   }
 }
 
-/** A configuration as `export` has it: read from a file, with an environment of which the file itself gives a part. */
+/** Writes and loads a configuration, as `export` does. The file sets a part of `environment`. */
 export function loadGraph(file: object, environment: NodeJS.ProcessEnv = {}): LoadedGraph {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-export-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
@@ -30,7 +30,7 @@ export function loadGraph(file: object, environment: NodeJS.ProcessEnv = {}): Lo
   return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment })
 }
 
-/** What `npm start` runs. */
+/** The graph that `npm start` runs. */
 export function loadDefaultGraph(): LoadedGraph {
   return loadFile(join(root, 'commonplace.json'), { PATH: process.env['PATH'] })
 }
@@ -44,7 +44,7 @@ function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
 /** The text of one file. */
 export function fileOf({ files }: Export, name: string): string {
   const file = files.find((candidate) => candidate.name === name)
-  if (file === undefined) throw new Error(`there is no ${name}, only ${files.map((one) => one.name).join(', ')}`)
+  if (file === undefined) throw new Error(`no file ${name} among ${files.map((other) => other.name).join(', ')}`)
   return file.text
 }
 

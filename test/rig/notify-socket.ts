@@ -4,19 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** Node knows no datagram sockets with names; the perl that every Debian has does. One line for each datagram. */
+/** Node cannot open Unix datagram sockets, Perl can. Prints one line for each datagram. */
 const receiver = `
   use Socket;
   $| = 1;
   socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die $!;
   bind($socket, sockaddr_un($ARGV[0])) or die $!;
   print "listening\\n";
-  while (defined recv($socket, my $said, 65536, 0)) { $said =~ s/\\n/\\x1f/g; print "$said\\n" }`
+  while (defined recv($socket, my $datagram, 65536, 0)) { $datagram =~ s/\\n/\\x1f/g; print "$datagram\\n" }`
 
-/** The socket that systemd gives to a service in NOTIFY_SOCKET, with nobody behind it but the test. */
+/** A socket for NOTIFY_SOCKET, read by the test instead of systemd. */
 export class NotifySocket {
   readonly path: string
-  /** What was said, one entry for each datagram, assignments separated by newlines. */
+  /** One entry for each datagram, with its assignments separated by newlines. */
   readonly messages: string[] = []
   readonly #folder: string
   readonly #child: ChildProcess
@@ -44,8 +44,8 @@ export class NotifySocket {
     return socket
   }
 
-  /** Resolves when something that was said holds this assignment, whole. */
-  async heard(assignment: string): Promise<void> {
+  /** Resolves when a message contains this assignment. */
+  async received(assignment: string): Promise<void> {
     while (!this.messages.some((message) => message.split('\n').includes(assignment))) {
       await new Promise<void>((resolve) => this.#waiting.add(resolve))
     }
@@ -59,7 +59,7 @@ export class NotifySocket {
   }
 
   #receive(message: string): void {
-    // How systemd-notify learns that all it said before was read.
+    // systemd-notify sends it to learn that its messages were read.
     if (message === 'BARRIER=1') return
     this.messages.push(message)
     const waiting = [...this.#waiting]

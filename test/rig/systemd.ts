@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 // Reads unit files with the tools of systemd, which `npm test` installs where it can. No systemd has to run.
 
 const managers = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd']
-/** The one user that is nobody everywhere. */
+/** The id of the user `nobody`. */
 const nobody = 65_534
 
 const run = promisify(execFile)
@@ -26,12 +26,12 @@ export interface ParsedUnit {
   readonly environment: readonly string[]
 }
 
-/** The unit as systemd itself has read it: its test mode prints what it would run. Values must not hold newlines. */
+/** The unit as systemd reads it, from the dump of its test mode. Values must not contain newlines. */
 export async function parseUnit(text: string): Promise<ParsedUnit> {
   const folder = await mkdtemp(join(tmpdir(), 'ponix-systemd-'))
   try {
     await writeFile(join(folder, 'x.service'), text)
-    // It refuses test mode as root, and wants its own folder.
+    // systemd refuses test mode as root, and needs a folder of its own.
     const isRoot = process.getuid?.() === 0
     if (isRoot) await chown(folder, nobody, nobody)
     await chmod(folder, 0o700)

@@ -12,7 +12,7 @@ afterAll(() => program.dispose())
 
 const ponix = (...args: readonly string[]): Promise<Outcome> => program.run(...args)
 const writeConfig = (config: unknown, name?: string): void => program.writeConfig(config, name)
-/** Made by every process that is started, in the program's working directory. */
+/** Every process that starts creates this file in the working directory. */
 const isMarked = (): boolean => existsSync(join(program.folder, 'was-started'))
 
 const touch = { command: '/bin/sh', args: ['-c', 'echo x >> was-started'] }

@@ -24,7 +24,7 @@ afterAll(() => program.dispose())
 
 const sleeper = { command: 'sleep', args: ['600'] }
 
-/** Resolves when all of them are ready, with the control API at a port of its own. */
+/** Resolves when all processes are ready; the control API listens at `port`. */
 async function start(control: object = {}, processes: object = { a: sleeper }): Promise<Program> {
   port = await freePort()
   program.writeConfig({ control: { http: port, ...control }, processes })
@@ -192,8 +192,12 @@ describe('control.token (O-42)', () => {
       ['export', 'kubernetes'],
       ['reload'],
     ]) {
-      const said = await program.run(...args)
-      expect([args, said.code, said.stdout + said.stderr]).toEqual([args, 0, expect.not.stringContaining('hunter22')])
+      const result = await program.run(...args)
+      expect([args, result.code, result.stdout + result.stderr]).toEqual([
+        args,
+        0,
+        expect.not.stringContaining('hunter22'),
+      ])
     }
     const metrics = await ask('GET', '/metrics', { authorization: 'Bearer hunter22' })
     expect(metrics.body).toContain('ponix_process_ready')
@@ -206,13 +210,13 @@ describe('a reload with a changed control (O-39)', () => {
     await start()
     const other = await freePort()
     program.writeConfig({ control: { http: other }, processes: { a: sleeper, b: sleeper } })
-    const told = '"control" has changed; restart the orchestrator to apply it'
-    expect(await program.run('reload')).toEqual({ code: 0, stdout: `added: b; ${told}\n`, stderr: '' })
-    await running?.seen(new RegExp(`^\\[orchestrator\\] ${told}$`, 'm'))
+    const warning = '"control" has changed; restart the orchestrator to apply it'
+    expect(await program.run('reload')).toEqual({ code: 0, stdout: `added: b; ${warning}\n`, stderr: '' })
+    await running?.seen(new RegExp(`^\\[orchestrator\\] ${warning}$`, 'm'))
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ name: 'a' }, { name: 'b' }] })
     const nobody = connect(other, '127.0.0.1')
     onTestFinished(() => void nobody.destroy())
     expect(await once(nobody, 'error')).toEqual([expect.objectContaining({ code: 'ECONNREFUSED' })])
-    expect((await program.run('reload')).stdout).toBe(`${told}\n`)
+    expect((await program.run('reload')).stdout).toBe(`${warning}\n`)
   })
 })

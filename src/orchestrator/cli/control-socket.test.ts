@@ -10,7 +10,7 @@ import type { Program } from '../../../test/rig/program.ts'
 let program: CommandLine
 let running: Program[] = []
 let count = 0
-/** Of the control socket, in a folder that is not there yet. */
+/** Of the control socket, in a folder that does not exist yet. */
 let path = ''
 let control: { readonly socket: string }
 beforeAll(() => {
@@ -21,8 +21,8 @@ beforeEach(() => {
   path = join(program.folder, control.socket)
 })
 afterEach(async () => {
-  for (const one of running) one.signal('SIGTERM')
-  await Promise.all(running.map((one) => one.outcome))
+  for (const started of running) started.signal('SIGTERM')
+  await Promise.all(running.map(({ outcome }) => outcome))
   running = []
   program.environment = {}
 })
@@ -30,7 +30,7 @@ afterAll(() => program.dispose())
 
 const processes = { a: { command: 'sleep', args: ['600'] } }
 
-/** Resolves when it is ready. */
+/** Resolves when the processes are ready. */
 async function start(...args: readonly string[]): Promise<Program> {
   const started = program.start(...args)
   running.push(started)
@@ -38,7 +38,7 @@ async function start(...args: readonly string[]): Promise<Program> {
   return started
 }
 
-/** A socket that a program made which was killed. */
+/** Leaves the socket of a killed program behind. */
 async function leaveStaleSocket(): Promise<void> {
   mkdirSync(join(path, '..'), { recursive: true })
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`

@@ -27,7 +27,7 @@ function start(processes: object, environment: Readonly<Record<string, string>>)
 
 const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
 const sleeper = line('exec sleep 1000')
-/** Is ready when the gate, a file, is there. */
+/** Becomes ready when the file `gate` exists. */
 const gatedBy = (gate: string) => ({ ...sleeper, readiness_probe: { exec: ['test', '-e', gate], period_ms: 10 } })
 const open = (gate: string): void => writeFileSync(join(program.folder, gate), '')
 
@@ -39,13 +39,13 @@ describe('under systemd (O-40)', () => {
       { db: gatedBy('gate-1'), web: { ...sleeper, depends_on: ['db'] } },
       { NOTIFY_SOCKET: socket.path },
     )
-    await socket.heard('STATUS=0 of 2 ready')
+    await socket.received('STATUS=0 of 2 ready')
     expect(socket.messages.join('\n')).not.toContain('READY=1')
     open('gate-1')
-    await socket.heard('READY=1')
-    await socket.heard('STATUS=ready')
+    await socket.received('READY=1')
+    await socket.received('STATUS=ready')
     running.signal('SIGTERM')
-    await socket.heard('STOPPING=1')
+    await socket.received('STOPPING=1')
     const { code } = await running.outcome
     expect(code).toBe(0)
     const said = socket.messages.flatMap((message) => message.split('\n'))
@@ -60,18 +60,18 @@ describe('under systemd (O-40)', () => {
     await running.seen(/started/)
     running.signal('SIGTERM')
     expect((await running.outcome).code).toBe(0)
-    await socket.heard('STOPPING=1')
+    await socket.received('STOPPING=1')
   })
 
   it('sends RELOADING=1 with the time and then READY=1 for a reload by signal or command', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
     for (const ask of [() => running.signal('SIGHUP'), () => void program.run('reload')]) {
       socket.messages.length = 0
       const before = process.hrtime.bigint() / 1000n
       ask()
-      await socket.heard('READY=1')
+      await socket.received('READY=1')
       const [reloading, ready, ...more] = socket.messages.filter((message) => /^(RELOADING|READY)=/m.test(message))
       const [, time = '0'] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading ?? '') ?? []
       expect(BigInt(time)).toBeGreaterThan(before)
@@ -84,11 +84,11 @@ describe('under systemd (O-40)', () => {
   it('sends READY=1 after a rejected reload, and its reason in the status until the next good one', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path })
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
     socket.messages.length = 0
     program.writeConfig('{"processes": {"a": {"comand": "x"}, "b": 1}}')
     running.signal('SIGHUP')
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
     const said = socket.messages.flatMap((message) => message.split('\n'))
     expect(said.indexOf('READY=1')).toBeGreaterThan(said.indexOf('RELOADING=1'))
     expect(said).toContain(
@@ -96,7 +96,7 @@ describe('under systemd (O-40)', () => {
     )
     program.writeConfig({ processes: { a: sleeper } })
     running.signal('SIGHUP')
-    await socket.heard('STATUS=ready')
+    await socket.received('STATUS=ready')
     running.signal('SIGTERM')
     expect((await running.outcome).code).toBe(0)
   })
@@ -104,11 +104,11 @@ describe('under systemd (O-40)', () => {
   it('sends READY=1 after a reload during the start only when all processes are ready', async () => {
     const socket = await openSocket()
     const running = start({ a: gatedBy('gate-3') }, { NOTIFY_SOCKET: socket.path })
-    await socket.heard('STATUS=0 of 1 ready')
+    await socket.received('STATUS=0 of 1 ready')
     running.signal('SIGHUP')
     await running.seen(/nothing has changed/)
     open('gate-3')
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
     const said = socket.messages.flatMap((message) => message.split('\n'))
     expect(said.filter((word) => word === 'READY=1' || word.startsWith('RELOADING'))).toEqual(['READY=1'])
     running.signal('SIGTERM')
@@ -118,9 +118,9 @@ describe('under systemd (O-40)', () => {
   it('sends WATCHDOG=1 periodically', async () => {
     const socket = await openSocket()
     const running = start({ a: sleeper }, { NOTIFY_SOCKET: socket.path, WATCHDOG_USEC: '100000' })
-    await socket.heard('WATCHDOG=1')
+    await socket.received('WATCHDOG=1')
     socket.messages.length = 0
-    await socket.heard('WATCHDOG=1')
+    await socket.received('WATCHDOG=1')
     running.signal('SIGTERM')
     expect((await running.outcome).code).toBe(0)
   })
@@ -187,7 +187,7 @@ describe('under systemd (O-40)', () => {
 })
 
 describe('a notifier (O-40)', () => {
-  /** Of a graph that is ready, with what it says. */
+  /** The notifier of a ready graph, and the socket that receives its messages. */
   async function readyNotifier(): Promise<{ readonly notifier: SystemdNotifier; readonly socket: NotifySocket }> {
     const socket = await openSocket()
     const notifier = new SystemdNotifier({
@@ -207,7 +207,7 @@ describe('a notifier (O-40)', () => {
     notifier.reloaded('it is bad:\nvery bad')
     notifier.reloading()
     notifier.reloaded('this one too')
-    await socket.heard('STATUS=ready; reload rejected: this one too')
+    await socket.received('STATUS=ready; reload rejected: this one too')
     await notifier.close()
     expect(socket.messages).toEqual([
       'STATUS=ready\nREADY=1',
@@ -218,14 +218,14 @@ describe('a notifier (O-40)', () => {
 
   it('sends nothing about a reload once the stop has begun', async () => {
     const { notifier, socket } = await readyNotifier()
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
     notifier.reloading()
-    await socket.heard('RELOADING=1')
+    await socket.received('RELOADING=1')
     notifier.event({ type: 'stopping', reason: { type: 'asked' } })
     notifier.reloaded('it is stopping everything')
     notifier.reloading()
     notifier.reloaded(null)
-    await socket.heard('STOPPING=1')
+    await socket.received('STOPPING=1')
     await notifier.close()
     const after = socket.messages.slice(socket.messages.findIndex((message) => message.startsWith('RELOADING')) + 1)
     expect(after.join('\n')).toContain('STOPPING=1')

@@ -12,11 +12,11 @@ import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './e
 function exported(process: object): ExportedProcess {
   const { config, options } = loadGraph({ processes: { store: process } })
   const [first] = exportedProcesses(config, options)
-  if (first === undefined) throw new Error('there is one')
+  if (first === undefined) throw new Error('expected one')
   return first
 }
 
-/** Runs a command as an engine does: words, no shell around them. */
+/** Runs a command as an engine does, without a shell. */
 async function run(words: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const [program = '', ...args] = words
   return execa(program, args, { env, reject: false, stdin: 'ignore' })
@@ -24,11 +24,11 @@ async function run(words: readonly string[], env: Readonly<Record<string, string
 
 function readinessOf(process: object): ExportedProbe {
   const { readiness } = exported(process)
-  if (readiness === null) throw new Error('there is one')
+  if (readiness === null) throw new Error('expected one')
   return readiness
 }
 
-/** How the probe ends, as an engine asks it. */
+/** The exit code of the probe, run as an engine does. */
 async function codeOf(probe: ExportedProbe, env: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
   return (await run(['/bin/sh', '-c', probeCommand(probe) ?? 'exit 99'], env)).exitCode
 }

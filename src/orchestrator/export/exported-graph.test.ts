@@ -5,7 +5,7 @@ import { exportedProcesses, safeId, noteLines, notesAbout } from './exported-gra
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
   const { config, options } = loadGraph({ ...file, processes: { store: process } }, environment)
   const [first] = exportedProcesses(config, options)
-  if (first === undefined) throw new Error('there is one')
+  if (first === undefined) throw new Error('expected one')
   return first
 }
 

@@ -4,7 +4,7 @@ import { parseUnit } from '../../../test/rig/systemd.ts'
 import { timeSpan } from './exported-graph.ts'
 import { environmentWord, execWord, wholeLine } from './systemd-commands.ts'
 
-/** What the manager does to the words it has read before it starts a program. */
+/** Expands the words of a command line as the manager does. */
 function expandVariables(word: string): string {
   expect(word.replaceAll('$$', '')).not.toContain('$')
   return word.replaceAll('$$', '$')
@@ -37,7 +37,7 @@ const nasty = [
 const word = fc
   .array(fc.oneof(fc.constantFrom(...nasty), fc.string({ unit: 'binary', maxLength: 3 })), { maxLength: 8 })
   .map((parts) => parts.join('').replaceAll('\0', ''))
-/** The dump that is read back shows these as they are, and words end there. */
+/** The dump does not escape these, so words would end there. */
 const unreadable = /[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]|\p{Cn}|\p{Co}/u
 
 describe('the quoting of units, read back by systemd itself (O-10)', () => {

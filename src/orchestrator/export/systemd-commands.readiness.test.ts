@@ -22,7 +22,7 @@ function probe(check: ExportedProbe['check']): ExportedProbe {
   return { ...times, check }
 }
 
-/** Starts a command line of a unit as systemd does: the words that it reads, and the variables that it sets. */
+/** Starts a command line of a unit as systemd does, with its words and variables. */
 async function start(line: string, environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
   const { commands } = await parseUnit(`[Service]\nExecStart=${line}\n`)
   const [program = '', ...args] = (commands[0] ?? []).map((word) => word.replaceAll('$$', '$'))
@@ -32,12 +32,12 @@ async function start(line: string, environment: Readonly<Record<string, string>>
   return child
 }
 
-/** How a command ends. */
+/** The exit code of a command. */
 async function codeOf(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once('close', resolve))
 }
 
-/** Waits for a probe of this living process. */
+/** Runs the readiness command of a probe, with this process as main process. */
 function startProbe(check: ExportedProbe['check'], pid = process.pid): Promise<ChildProcess> {
   return start(readinessCommand(probe(check)) ?? '', { MAINPID: String(pid) })
 }
@@ -110,7 +110,7 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
     expect(said).toBe(`${child.pid}\n`)
     expect(socket.messages).toEqual([])
     writeFileSync(gate, '\n')
-    await socket.heard('READY=1')
+    await socket.received('READY=1')
   })
 
   it('waits for an MQTT broker', async () => {

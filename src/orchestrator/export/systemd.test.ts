@@ -17,12 +17,12 @@ function unitOf(processes: object, name: string, changed: Partial<SystemdOptions
   return fileOf(exportOf(loadGraph({ ...file, processes }), changed), `plant-${name}.service`).split('\n')
 }
 
-/** A unit without its dependencies, which would have to be there too. */
+/** A unit without its dependencies, which `systemd --test` would need too. */
 function serviceOf(exported: Export, name: string): string {
   return `[Service]${fileOf(exported, `plant-${name}.service`).split('[Service]')[1]}`
 }
 
-/** What systemd has to say about all of it. */
+/** The complaints of systemd about all units. */
 async function verify({ files }: Export): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-units-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
