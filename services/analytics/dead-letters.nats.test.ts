@@ -3,10 +3,9 @@ import type { NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused, listDeadLetters, replayDeadLetter } from '../../src/nats/dead-letters.ts'
 import { createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { LPP } from '../../test/rig/pipeline.ts'
+import { LPP, PAYLOAD, startWholePath, type WholePath } from '../../test/rig/pipeline.ts'
 import { builtProgram, type Outcome, Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
-import { PAYLOAD, startWholePath, type WholePath } from '../../test/rig/whole-path.ts'
 import type { DeadLetterView } from './dead-letter-view.ts'
 
 const WAIT = { timeout: 50_000, interval: 50 }

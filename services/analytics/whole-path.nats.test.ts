@@ -1,7 +1,6 @@
-import { z } from 'zod'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startWholePath } from '../../test/rig/whole-path.ts'
-import type { WholePath } from '../../test/rig/whole-path.ts'
+import { z } from 'zod'
+import { startWholePath, type WholePath } from '../../test/rig/pipeline.ts'
 
 let path: WholePath
 

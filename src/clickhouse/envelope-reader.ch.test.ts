@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { ALL, DEVICE, WHOLE } from '../../test/rig/telemetry-queries.ts'
 import type { JsonObject } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
 import {
@@ -11,12 +10,16 @@ import {
   type TelemetryQuery,
   type TelemetryRange,
 } from '../domain/telemetry.ts'
-import { createTestDatabase, type TestDatabase } from './clickhouse-rig.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
 import { openClickHouse } from './connection.ts'
 import { envelopeQuery, createEnvelopeReader } from './envelope-reader.ts'
 import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter } from './envelope-writer.ts'
 
+/** All envelopes of the organization. */
+const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
+const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
+const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
 const signal = new AbortController().signal
 const start = BigInt(Date.UTC(2026, 0, 31, 23, 59, 59)) * 1000n
 const SECOND = 1_000_000n

@@ -1,13 +1,17 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { createAnalytics } from '../../services/analytics/analytics.ts'
 import { openClients, analyticsEnvironment } from '../../services/analytics/clients.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
+import { createProducer } from '../../src/nats/producer.ts'
+import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { probeLog } from './nats-client.ts'
+import { evaluationWorkerUrl } from './program.ts'
 import { startClickHouse, startNats, startPostgres } from './servers.ts'
 
-/** A Cayenne LPP decoder: what most devices of tests have for an expression. */
+/** The default payload conversion of test devices. */
 export const LPP = 'cayenne_lpp_decode(input)'
 export const ORGANIZATION = 'organization'
 
@@ -15,7 +19,7 @@ const migrate = fileURLToPath(new URL('../../dist/migrate.js', import.meta.url))
 
 export type Pipeline = Awaited<ReturnType<typeof startPipeline>>
 
-/** PostgreSQL, NATS and ClickHouse of a test file's own, migrated and with one organization; analytics' clients of them. */
+/** Starts PostgreSQL, NATS and ClickHouse for one test file, migrated and with one organization, and the clients of analytics. */
 export async function startPipeline() {
   const [postgres, nats, clickhouse] = await Promise.all([startPostgres(), startNats(), startClickHouse()])
   const variables = {
@@ -48,6 +52,63 @@ export async function startPipeline() {
       await reader.close()
       for (const close of Object.values(clients.closers)) await close()
       for (const part of [postgres, nats, clickhouse]) await part[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Cayenne LPP: a temperature of 25.5, a humidity of 65 and a pressure of 1013.3. */
+export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
+
+export type WholePath = Awaited<ReturnType<typeof startWholePath>>
+
+/** Starts a pipeline with analytics in the test's process. */
+export async function startWholePath() {
+  const pipeline = await startPipeline()
+  const analytics = await createAnalytics({ ...pipeline, workerUrl: evaluationWorkerUrl })
+  const stopping = new AbortController()
+  const running = Promise.all([
+    analytics.processes.raw(stopping.signal),
+    analytics.processes.processed(stopping.signal),
+  ])
+  return {
+    ...pipeline,
+    query: (text: string, device: string): Promise<unknown[]> => pipeline.query(text, { device }),
+    /** Publishes envelopes with distinct times; `from` distinguishes the envelopes of two calls. */
+    async publish(endDeviceId: string, count: number, from = 0): Promise<void> {
+      const producer = createProducer(pipeline.nats)
+      const start = BigInt(Date.now()) * 1000n
+      const numbers = Array.from({ length: count }, (_, index) => from + index)
+      await Promise.all(
+        numbers.map((number) =>
+          producer.publish({
+            subject: `raw_envelopes.${endDeviceId}`,
+            body: encodeRawEnvelope({
+              organizationId: ORGANIZATION,
+              endDeviceId,
+              payload: PAYLOAD,
+              receivedAt: start + BigInt(number),
+            }),
+            messageId: `${endDeviceId}-${number}`,
+          }),
+        ),
+      )
+      producer.close()
+    },
+    /** The number of rows of a device and of distinct envelopes; undefined while ClickHouse is unavailable. */
+    async rowsOf(device: string): Promise<unknown> {
+      const text = `SELECT toUInt32(count()) AS rows, toUInt32(uniqExact(occurred_at)) AS envelopes
+        FROM processed_envelopes WHERE end_device_id = {device: String}`
+      const [row] = await pipeline.query(text, { device }).catch(() => [])
+      return row
+    },
+    async deadLetters(): Promise<number> {
+      return (await pipeline.nats.manager.streams.info('dead_letters')).state.messages
+    },
+    async stop(): Promise<void> {
+      stopping.abort()
+      await running
+      await analytics.close()
+      await pipeline.stop()
     },
   }
 }

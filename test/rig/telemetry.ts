@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type Server } from 'node:http'
 import { afterAll, afterEach, beforeAll, beforeEach, inject } from 'vitest'
-import { createTestDatabase, type TestDatabase } from '../../src/clickhouse/clickhouse-rig.ts'
+import { createTestDatabase, type TestDatabase } from './clickhouse.ts'
 import type { ClickHouseOptions } from '../../src/clickhouse/connection.ts'
 import { createEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
 import type { JsonObject } from '../../src/domain/entities.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { clickhouseHttp } from '../../../test/rig/clickhouse-http.ts'
+import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
 
 const { url, authorization, ask, get, sure } = clickhouseHttp('across_requests')
 

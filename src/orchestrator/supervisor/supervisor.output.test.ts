@@ -33,13 +33,13 @@ describe('lines of several children at full rate (O-31)', () => {
     const graph = supervise([task('a', 'seq 1 500000'), task('b', 'seq 1 500000')], { stdout: reader })
     expect(await graph.ended).toEqual({ exitCode: 0 })
     for (const name of ['a', 'b']) expect(linesOf(name, lines)).toEqual(numbers(500_000))
-    expect(reader.mostWaiting).toBeLessThan(2 * 1024 * 1024)
+    expect(reader.maxBuffered).toBeLessThan(2 * 1024 * 1024)
   })
 
   test('a reader that is stuck never blocks a stop', async () => {
     const reader = new StuckReader()
     const graph = supervise([task('a', 'yes'), { name: 'b', command: 'yes', restart: {} }], { stdout: reader })
-    await reader.waitedFor
+    await reader.blocked
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(graph.story('process_stopped', 'process_killed').sort()).toEqual(['stopped a', 'stopped b'])
   })
@@ -54,7 +54,7 @@ describe('lines of several children at full rate (O-31)', () => {
       ],
       { stdout: reader },
     )
-    await reader.waitedFor
+    await reader.blocked
     const a = await rig.nextStart('a')
     await a.print('something\n')
     await a.exit(1)
@@ -122,7 +122,7 @@ describe('lines that are not like others (O-31)', () => {
     expect(Math.max(...lengths)).toBe(MAX_LINE_BYTES)
     const sum = lengths.reduce((all, length) => all + length, 0)
     expect(sum - (pieces.length - 1) * CUT_MARK.length).toBe(total)
-    expect(reader.mostWaiting).toBeLessThan(2 * 1024 * 1024)
+    expect(reader.maxBuffered).toBeLessThan(2 * 1024 * 1024)
   })
 
   test('bytes that are not UTF-8, NUL, carriage returns and colours pass through as they are', async () => {
