@@ -1,38 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import * as rig from '../../../test/rig/config.ts'
 import { configuredSocket, digestOf } from './control.ts'
-import { loadConfig } from './load.ts'
-import { ConfigError } from './errors.ts'
 import type { ResolvedConfig } from './resolved.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'ponix-control-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-const path = join(folder, 'commonplace.json')
-
-function write(control: unknown, processes: object = { store: { command: 'my-store' } }): void {
-  writeFileSync(path, JSON.stringify({ control, processes }))
-}
-
-function load(environment: NodeJS.ProcessEnv = {}): ResolvedConfig {
-  return loadConfig({ path, only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment })
-}
+const { folder, path, store } = rig
+const processes = { store }
 
 function resolved(control: unknown, environment: NodeJS.ProcessEnv = {}): ResolvedConfig['control'] {
-  write(control)
-  return load(environment).control
-}
-
-/** The problems as `path: message`. */
-function problems(control: unknown, environment: NodeJS.ProcessEnv = {}): readonly string[] {
-  try {
-    resolved(control, environment)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems.map((problem) => `${problem.path}: ${problem.message}`)
-    throw error
-  }
-  return []
+  return rig.load({ control, processes }, { environment }).control
 }
 
 const form =
@@ -61,7 +38,7 @@ describe('control', () => {
   it.each(['0.0.0.0:7', '10.0.0.7:7', '[::]:7', 'machine.example:7', '[::ffff:10.0.0.7]:7'])(
     'http %j is rejected without a token and accepted with one (O-20)',
     (http) => {
-      expect(problems({ http })).toEqual([
+      expect(rig.problems({ control: { http }, processes })).toEqual([
         `control.http: other machines can reach ${http}, so it needs a "token", such as "\${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1`,
       ])
       expect(resolved({ http, token: '${T}' }, { T: 'hunter22' })?.http?.tokenDigest).toBe(digestOf('hunter22'))
@@ -99,12 +76,14 @@ describe('control', () => {
       'control.token: expected a token, got a value that is not shown because it may be a secret',
     ],
   ])('%j is one problem (O-20)', (control, expected) => {
-    expect(problems(control, { PORT: 'many', PORT_KEY: 'hunter22', EMPTY: '' })).toEqual([expected])
+    const environment = { PORT: 'many', PORT_KEY: 'hunter22', EMPTY: '' }
+    expect(rig.problems({ control, processes }, { environment })).toEqual([expected])
   })
 
   it('neither the loaded configuration nor the processes contain the token and its variables (O-42)', () => {
-    write({ http: 7, token: '${MINE}-${OTHER:-${THIRD}}' })
-    const config = load({ MINE: 'hunter22', OTHER: '', THIRD: 'hunter33', FOURTH: 'yes' })
+    const control = { http: 7, token: '${MINE}-${OTHER:-${THIRD}}' }
+    const environment = { MINE: 'hunter22', OTHER: '', THIRD: 'hunter33', FOURTH: 'yes' }
+    const config = rig.load({ control, processes }, { environment })
     expect(JSON.stringify(config)).not.toMatch(/hunter|MINE|OTHER|THIRD/)
     expect(config.processes[0]?.env['FOURTH']).toBe('yes')
     expect(config.control?.http?.tokenDigest).toBe(digestOf('hunter22-hunter33'))
@@ -112,16 +91,13 @@ describe('control', () => {
 
   it('a process that uses a withheld variable is an error', () => {
     const args = ['${MINE}', '${PONIX_CONTROL_TOKEN}', '${NOTIFY_FD}']
-    write({ http: 7, token: '${MINE}' }, { store: { command: 'x', args } })
-    expect(() => load({ MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' })).toThrow(
-      new RegExp(
-        [
-          String.raw`args\[0\]: \$\{MINE\} is reserved for the orchestrator; give processes a variable of another name`,
-          String.raw`args\[1\]: \$\{PONIX_CONTROL_TOKEN\} is reserved for the orchestrator; .*`,
-          String.raw`args\[2\]: \$\{NOTIFY_FD\} is not set and has no default; .*`,
-        ].join(String.raw`\n.*`),
-      ),
-    )
+    const file = { control: { http: 7, token: '${MINE}' }, processes: { store: { ...store, args } } }
+    const environment = { MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' }
+    expect(rig.problems(file, { environment })).toEqual([
+      'processes.store.args[0]: ${MINE} is reserved for the orchestrator; give processes a variable of another name',
+      'processes.store.args[1]: ${PONIX_CONTROL_TOKEN} is reserved for the orchestrator; give processes a variable of another name',
+      'processes.store.args[2]: ${NOTIFY_FD} is not set and has no default; set NOTIFY_FD, or write ${NOTIFY_FD:-default}',
+    ])
   })
 })
 
@@ -135,7 +111,7 @@ describe('configuredSocket', () => {
     [true, null],
     [undefined, null],
   ])('%j', (control, expected) => {
-    write(control, {})
+    writeFileSync(path, JSON.stringify({ control }))
     expect(configuredSocket(path, {})).toBe(expected)
   })
 

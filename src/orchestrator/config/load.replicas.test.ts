@@ -1,32 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
-import { type LoadOptions, loadConfig } from './load.ts'
-import { ConfigError } from './errors.ts'
+import { describe, expect, it } from 'vitest'
+import * as rig from '../../../test/rig/config.ts'
+import type { LoadOptions } from './load.ts'
 import type { ResolvedConfig } from './resolved.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'ponix-replicas-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-const path = join(folder, 'commonplace.json')
-
-function load(processes: object, options: Partial<LoadOptions> = {}): ResolvedConfig {
-  writeFileSync(path, JSON.stringify({ processes }))
-  const none = { only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment: {} }
-  return loadConfig({ path, ...none, ...options })
-}
-
-/** The problems as `path: message`, or the message of a wrong selection. */
-function problems(processes: object, options: Partial<LoadOptions> = {}): readonly string[] {
-  try {
-    load(processes, options)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    if (error.problems.length === 0) return [error.message]
-    return error.problems.map((problem) => `${problem.path}: ${problem.message}`)
-  }
-  return []
-}
+const { folder } = rig
+const load = (processes: object, options: Partial<LoadOptions> = {}) => rig.load({ processes }, options)
+const problems = (processes: object) => rig.problems({ processes })
 
 const worker = { command: 'work', args: ['--shard', '${PONIX_REPLICA}'], replicas: 3 }
 const names = (config: ResolvedConfig) => config.processes.map(({ name }) => name)
@@ -76,7 +56,7 @@ describe('replicas', () => {
     [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has replicas; name one of them, such as "worker#1"'],
     [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not selected'],
   ])('%j is rejected (O-6)', (options, message) => {
-    expect(problems({ worker }, options)).toEqual([message])
+    expect(rig.failure({ processes: { worker } }, options).message).toBe(message)
   })
 
   it.each([
@@ -141,20 +121,20 @@ describe('log', () => {
   ])('a size of %j is %j bytes', (max_size, bytes) => {
     const file = { a: { command: 'a', log: { file: 'a.log', max_size } } }
     const found = bytes === null ? problems(file) : load(file).processes.map(({ log }) => log.file?.maxSize)
-    const refused = `processes.a.log.max_size: expected a number of bytes, or a size such as "10MB" or "64KiB", got ${JSON.stringify(max_size)}`
-    expect(found).toEqual([bytes ?? refused])
+    const message = `processes.a.log.max_size: expected a number of bytes, or a size such as "10MB" or "64KiB", got ${JSON.stringify(max_size)}`
+    expect(found).toEqual([bytes ?? message])
   })
 
   it('rejects one file for two processes, and the rotated files of another process (O-20)', () => {
-    const process = (file: string) => ({ command: 'x', log: { file, max_files: 2 } })
-    expect(problems({ a: process('x.log'), b: process('./x.log') })).toEqual([
+    const logging = (file: string) => ({ command: 'x', log: { file, max_files: 2 } })
+    expect(problems({ a: logging('x.log'), b: logging('./x.log') })).toEqual([
       'processes.b.log.file: process "a" already writes to this file; choose another one',
     ])
-    expect(problems({ a: process('x.log.2'), b: process('x.log') })).toEqual([
+    expect(problems({ a: logging('x.log.2'), b: logging('x.log') })).toEqual([
       'processes.a.log.file: is the name of a rotated file of process "b"; choose another one',
     ])
-    expect(problems({ a: process('x.log.3'), b: process('x.log') })).toEqual([])
-    expect(problems({ a: process('x.log'), b: process('./x.log') }, { disable: ['a'] })).toEqual([])
+    expect(names(load({ a: logging('x.log.3'), b: logging('x.log') }))).toEqual(['a', 'b'])
+    expect(names(load({ a: logging('x.log'), b: logging('./x.log') }, { disable: ['a'] }))).toEqual(['b'])
   })
 
   it('rejects limits without a file', () => {
