@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../src/domain/entities.ts'
 import { MappingError } from '../../src/domain/errors.ts'
 import { toRfc3339, type Instant } from '../../src/domain/instant.ts'
-import type { DeadLetterDetail } from '../../src/nats/dead-letters.ts'
+import type { DeadLetter } from '../../src/nats/dead-letters.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
 
 type Content =
@@ -52,7 +52,7 @@ export function matches(view: DeadLetterView, { organization, endDevice, reason 
   return reason === undefined || view.reason.toLowerCase().includes(reason.toLowerCase())
 }
 
-export function viewOf(letter: DeadLetterDetail, streams: EnvelopeStreams): DeadLetterView {
+export function viewOf(letter: DeadLetter, streams: EnvelopeStreams): DeadLetterView {
   const { sequence, storedAt, stream, streamSequence, subject, service, attempts, reason, bytes } = letter
   return {
     sequence,
@@ -70,7 +70,7 @@ export function viewOf(letter: DeadLetterDetail, streams: EnvelopeStreams): Dead
 
 type Envelope = Content & Pick<DeadLetterView, 'organization_id' | 'end_device_id' | 'occurred_at'>
 
-function envelopeOf({ stream, streamSequence, body }: DeadLetterDetail, { raw, processed }: EnvelopeStreams): Envelope {
+function envelopeOf({ stream, streamSequence, body }: DeadLetter, { raw, processed }: EnvelopeStreams): Envelope {
   const none = { organization_id: null, end_device_id: null, occurred_at: null }
   if (body === undefined) return { ...none, body: null }
   try {

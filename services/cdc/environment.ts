@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { streamDefinitions, type StreamDefinition } from '../../src/nats/streams.ts'
+import { streamsOf, type StreamDefinition } from '../../src/nats/streams.ts'
 import {
   commonEnvironment,
   integer,
@@ -41,19 +41,14 @@ export type CdcEnvironment = Environment<typeof cdcEnvironment>
 
 /** The streams of events and dead letters. */
 export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
-  const { PONIX_NATS_GATEWAY_STREAM: gatewayStream } = environment
   const limits = {
     maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_MS,
     maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
     duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_MS,
   }
-  const all = streamDefinitions({
-    rawStream: environment.PONIX_NATS_RAW_STREAM,
-    processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
-    gatewayStream,
-    ...limits,
-  })
-  const needed = all.filter(({ name }) => name === gatewayStream || name === 'dead_letters')
+  const needed = streamsOf(environment).filter(
+    ({ name }) => name === environment.PONIX_NATS_GATEWAY_STREAM || name === 'dead_letters',
+  )
   return [...needed, { name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>'], ...limits }]
 }
 

@@ -7,12 +7,8 @@ import type { CallOptions, GatewayRepository } from './ports.ts'
 /** gRPC clients accept responses of 4 MiB; the rest is reserved for the other fields. */
 const PAGE_CONFIG_BYTES = 3 * 1024 * 1024
 
-export interface CreateGatewayInput {
-  readonly organizationId: string
-  /** May be empty. */
-  readonly name: string
-  readonly gatewayType: string
-  /** A JSON object as text; empty means `{}`. */
+/** The name may be empty. The config is a JSON object as text; empty means `{}`. */
+export type CreateGatewayInput = Pick<Gateway, 'organizationId' | 'name' | 'gatewayType'> & {
   readonly gatewayConfig: string
 }
 

@@ -8,7 +8,7 @@ import {
   listDeadLetters,
   replayDeadLetter,
   showDeadLetter,
-  type DeadLetterDetail,
+  type DeadLetter,
 } from './dead-letters.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'
@@ -64,8 +64,8 @@ async function sequencesSince(client: NatsClient, stream: string, since: Date): 
   return sequences
 }
 
-async function listed(client: NatsClient, stream: string): Promise<DeadLetterDetail[]> {
-  const letters: DeadLetterDetail[] = []
+async function listed(client: NatsClient, stream: string): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = []
   for await (const letter of listDeadLetters(client, { stream })) letters.push(letter)
   return letters
 }

@@ -110,7 +110,7 @@ function unescapeHeader(text: string): string {
   return text.replaceAll(/\\u([0-9a-f]{4})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 }
 
-/** A dead letter as listed to operators. */
+/** A dead letter with headers and body of the original message. */
 export interface DeadLetter {
   /** Its sequence in the dead letters stream: the argument of `showDeadLetter` and `replayDeadLetter`. */
   readonly sequence: number
@@ -124,16 +124,11 @@ export interface DeadLetter {
   readonly service: string
   /** Length of the original body. */
   readonly bytes: number
-}
-
-/** A dead letter with headers and body of the original message. */
-export interface DeadLetterDetail extends DeadLetter {
   readonly headers: Readonly<Record<string, string>>
   /** Undefined if it was too large to be stored with the dead letter and no longer exists in the original stream. */
   readonly body: Uint8Array | undefined
 }
 
-/** Selects dead letters; all if empty. */
 export interface DeadLetterFilter {
   /** The original stream. */
   readonly stream?: string
@@ -142,10 +137,7 @@ export interface DeadLetterFilter {
 }
 
 /** The existing dead letters, oldest first; excludes those stored during the iteration, such as failed replays. */
-export async function* listDeadLetters(
-  client: NatsClient,
-  filter: DeadLetterFilter = {},
-): AsyncGenerator<DeadLetterDetail> {
+export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
   const subject = `${STREAM}.${filter.stream ?? '>'}`
   const newest = await newestSequence(client)
   for (let from = 1; from <= newest;) {
@@ -167,7 +159,7 @@ async function newestSequence(client: NatsClient): Promise<number> {
 }
 
 /** One dead letter with its body, read from the original stream if necessary; undefined if it does not exist. */
-export async function showDeadLetter(client: NatsClient, sequence: number): Promise<DeadLetterDetail | undefined> {
+export async function showDeadLetter(client: NatsClient, sequence: number): Promise<DeadLetter | undefined> {
   const message = await find(client, STREAM, { seq: sequence })
   return message === undefined ? undefined : await detailOf(client, message)
 }
@@ -196,7 +188,7 @@ export async function replayDeadLetter(
   }
 }
 
-function publicationOf(letter: DeadLetterDetail, message: StoredMsg): Publication {
+function publicationOf(letter: DeadLetter, message: StoredMsg): Publication {
   const { sequence, stream, streamSequence, subject, body, headers } = letter
   if (streamSequence === 0) {
     throw new ReplayError(
@@ -244,7 +236,7 @@ async function find(
   }
 }
 
-async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetterDetail> {
+async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetter> {
   const { seq, time, header, data, subject } = message
   const read = (name: string): string => unescapeHeader(header.get(name))
   const stream = read(DEAD_LETTER_HEADERS.stream) || subject.slice(STREAM.length + 1)

@@ -25,7 +25,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
-    const publisher = createOrderedPublisher(client, { window: 16 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 16 })
     const headers = { 'Ponix-Lsn': '0/1' }
     const stored = await Promise.all(
       numbered(0, 500).map((body) =>
@@ -51,8 +51,8 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, () => undefined)
-    const byCount = createOrderedPublisher(client, { window: 4 })
-    const byBytes = createOrderedPublisher(client, { windowBytes: 10 })
+    const byCount = createOrderedPublisher(client, { maxInFlight: 4 })
+    const byBytes = createOrderedPublisher(client, { maxInFlightBytes: 10 })
     const promises = [
       ...publishAll(byCount, `${subject}.a`, numbered(0, 9)),
       ...publishAll(byBytes, `${subject}.b`, ['four', 'five.', 'six']),
@@ -73,7 +73,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(server.url, log.logger)
     const stream = ownStream()
     await ensureStreams(client, [stream])
-    const publisher = createOrderedPublisher(client, { window: 64 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 64 })
     const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 1000))
     await promises[300]
     await server.kill()
@@ -89,7 +89,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
-    const publisher = createOrderedPublisher(client, { window: 8 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 8 })
     const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 100))
     await promises[20]
     await client.manager.streams.delete(stream.name)
@@ -103,7 +103,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? undefined : ACK))
-    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 1500 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 4, ackTimeoutMs: 1500 })
     await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
     expect(arrived).toEqual(['0', '1', '2', '3', '0', '1', '2', '3', '4', '5'])
   })
@@ -114,7 +114,7 @@ describe('ordered publisher', () => {
     const arrived = scriptedStream(client, `${subject}.>`, (body, arrival) =>
       body === '1' && arrival < 4 ? undefined : ACK,
     )
-    const publisher = createOrderedPublisher(client, { window: 4, ackTimeoutMs: 1500 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 4, ackTimeoutMs: 1500 })
     await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
     expect(arrived).toEqual(['0', '1', '2', '3', '4', '5', '1'])
   })
@@ -125,7 +125,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(server.url, log.logger)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) => (arrival <= 4 ? FULL : ACK))
-    const publisher = createOrderedPublisher(client, { window: 2 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 2 })
     await Promise.all(publishAll(publisher, `${subject}.a`, numbered(0, 4)))
     expect(arrived).toEqual(['0', '1', '0', '0', '0', '1', '2', '3'])
     expect(log.count('does not store: maximum bytes exceeded (10077)')).toBe(1)
@@ -142,7 +142,7 @@ describe('ordered publisher', () => {
       max_msgs: 40,
       discard: 'new',
     })
-    const publisher = createOrderedPublisher(client, { window: 8 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 8 })
     const promises = publishAll(publisher, `${stream.subject}.a`, numbered(0, 60))
     await log.line('JetStream does not store: maximum messages exceeded')
     expect(await bodiesOf(client, stream.name)).toEqual(numbered(0, 40))
@@ -155,7 +155,7 @@ describe('ordered publisher', () => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     scriptedStream(client, `${subject}.>`, (body) => (body === '2' ? REFUSED : ACK))
-    const publisher = createOrderedPublisher(client, { window: 3 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 3 })
     const results = await Promise.allSettled(publishAll(publisher, `${subject}.a`, numbered(0, 6)))
     expect(results.map((result) => (result.status === 'rejected' ? codeOf(result.reason) : 'stored'))).toEqual([
       'stored',
@@ -189,7 +189,7 @@ describe('ordered publisher', () => {
     const client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     scriptedStream(client, `${subject}.>`, () => undefined)
-    const publisher = createOrderedPublisher(client, { window: 2 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 2 })
     const results = Promise.allSettled(publishAll(publisher, `${subject}.a`, numbered(0, 4)))
     await client.drain()
     const codes = (await results).map((result) => (result.status === 'rejected' ? codeOf(result.reason) : 'stored'))

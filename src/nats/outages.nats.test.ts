@@ -19,7 +19,7 @@ test('N-2 N-6 every message passes two streams through several kills of NATS: in
   const to = ownStream()
   await ensureStreams(upstream, [from, to])
 
-  const publisher = createOrderedPublisher(upstream, { window: 32 })
+  const publisher = createOrderedPublisher(upstream, { maxInFlight: 32 })
   const bodies = Array.from({ length: MESSAGES }, (_, index) => String(index))
   const published = bodies.map((body) =>
     publisher.publish({ subject: `${from.subject}.a`, body: Buffer.from(body), messageId: `p${body}` }),

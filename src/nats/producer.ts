@@ -1,6 +1,6 @@
 import type { NatsClient } from './connection.ts'
 import type { Publication, Stored } from './publication.ts'
-import { PublishWindow } from './publish-window.ts'
+import { PublishWindow, type WindowOptions } from './publish-window.ts'
 
 /**
  * Publishes with many messages in flight. `publish` waits for a place in the window, which is the back-pressure, and resolves
@@ -20,9 +20,9 @@ export interface ClosableProducer extends Producer {
 /** `maxInFlight` is 256 by default. All messages share one window, so one full stream delays the others too. */
 export function createProducer(
   client: NatsClient,
-  { maxInFlight = 256, ackTimeoutMs }: { readonly maxInFlight?: number; readonly ackTimeoutMs?: number } = {},
+  options: Partial<Omit<WindowOptions, 'ordered'>> = {},
 ): ClosableProducer {
-  return new PublishWindow(client, { maxInFlight, ackTimeoutMs, ordered: false })
+  return new PublishWindow(client, { maxInFlight: 256, ...options, ordered: false })
 }
 
 /**
@@ -46,18 +46,10 @@ export interface OrderedPublisher {
   close(): void
 }
 
-export interface OrderedPublisherOptions {
-  /** Maximum number of messages in flight. Default 500. */
-  readonly window?: number
-  /** Maximum bytes in flight. Default 16 MiB. */
-  readonly windowBytes?: number
-  /** Default 5,000 ms. */
-  readonly ackTimeoutMs?: number
-}
-
+/** `maxInFlight` is 500 by default. */
 export function createOrderedPublisher(
   client: NatsClient,
-  { window = 500, windowBytes, ackTimeoutMs }: OrderedPublisherOptions = {},
+  options: Partial<Omit<WindowOptions, 'ordered'>> = {},
 ): OrderedPublisher {
-  return new PublishWindow(client, { maxInFlight: window, maxInFlightBytes: windowBytes, ackTimeoutMs, ordered: true })
+  return new PublishWindow(client, { maxInFlight: 500, ...options, ordered: true })
 }

@@ -57,7 +57,7 @@ describe('order of messages in flight', () => {
     const { config } = await client.manager.streams.info(two.name)
     const limitTo = (messages: number) => client.manager.streams.update(two.name, { ...config, max_msgs: messages })
     await limitTo(10)
-    const publisher = createOrderedPublisher(client, { window: 32 })
+    const publisher = createOrderedPublisher(client, { maxInFlight: 32 })
     const bodies = numbered(0, 300)
     const both = bodies.flatMap((body) =>
       [one, two].flatMap(({ subject }) => publishAll(publisher, `${subject}.a`, [body])),

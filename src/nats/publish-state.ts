@@ -109,55 +109,33 @@ export class PendingPublish {
   }
 }
 
-/** Messages sent and not acknowledged, in the order of the calls. */
-export class InFlight implements Iterable<PendingPublish> {
-  readonly #messages = new Map<number, PendingPublish>()
-  #bytes = 0
-
-  get size(): number {
-    return this.#messages.size
-  }
-
+/** Messages sent and not acknowledged, by number, in the order of the calls. */
+export class InFlight extends Map<number, PendingPublish> {
   /** Sum of the bodies. */
-  get bytes(): number {
-    return this.#bytes
-  }
+  bytes = 0
 
   get oldest(): PendingPublish | undefined {
-    for (const message of this.#messages.values()) return message
+    for (const message of this.values()) return message
     return undefined
   }
 
-  get(number: number): PendingPublish | undefined {
-    return this.#messages.get(number)
-  }
-
-  has(number: number): boolean {
-    return this.#messages.has(number)
-  }
-
   add(message: PendingPublish): void {
-    this.#messages.set(message.number, message)
-    this.#bytes += message.bytes
+    this.set(message.number, message)
+    this.bytes += message.bytes
   }
 
   remove(message: PendingPublish): void {
-    if (this.#messages.delete(message.number)) this.#bytes -= message.bytes
+    if (this.delete(message.number)) this.bytes -= message.bytes
   }
 
   /** Removes and returns the messages with a higher number. */
   removeAfter(number: number): readonly PendingPublish[] {
-    const later = [...this].filter((message) => message.number > number)
+    const later = [...this.values()].filter((message) => message.number > number)
     for (const message of later) this.remove(message)
     return later
   }
-
-  [Symbol.iterator](): Iterator<PendingPublish> {
-    return this.#messages.values()
-  }
 }
 
-/** Finding the stream of a subject for each message would dominate the cost of publishing. */
 const MAX_CACHED_SUBJECTS = 1000
 
 /**
@@ -168,6 +146,7 @@ const MAX_CACHED_SUBJECTS = 1000
  */
 export class PublishChain {
   readonly #findStream: (subject: string) => string
+  /** Cached because finding the stream would dominate the cost of publishing. */
   readonly #streams = new Map<string, string>()
   readonly #last = new Map<string, Predecessor>()
 

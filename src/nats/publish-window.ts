@@ -20,9 +20,9 @@ export interface WindowOptions {
   /** Maximum number of messages in flight. */
   readonly maxInFlight: number
   /** Maximum bytes of bodies in flight; a larger message is sent alone. Default 16 MiB. */
-  readonly maxInFlightBytes?: number | undefined
+  readonly maxInFlightBytes?: number
   /** Time without an acknowledgement after which the oldest message is sent again. Default 5,000 ms. */
-  readonly ackTimeoutMs?: number | undefined
+  readonly ackTimeoutMs?: number
   /**
    * Whether each message is stored only behind the earlier ones of its stream; when one fails, all later ones reject. Otherwise
    * the others continue without it.
@@ -213,7 +213,7 @@ export class PublishWindow {
 
   #resend(): void {
     this.#backoff.reset()
-    this.#sendAgain(this.#inFlight)
+    this.#sendAgain(this.#inFlight.values())
     this.#pump()
   }
 

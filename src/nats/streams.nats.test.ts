@@ -1,18 +1,22 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { connectTo, ownStream, probeLog, STREAM_ENVIRONMENT } from '../../test/rig/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { StartupError } from '../domain/errors.ts'
-import { ensureStreams, streamDefinitions } from './streams.ts'
+import { ensureStreams, streamsOf } from './streams.ts'
 
-const limits = { maxAgeMs: 60_000, maxBytes: 1_000_000, duplicateWindowMs: 5000 }
-const names = { rawStream: 'raw_envelopes', processedStream: 'processed_envelopes', gatewayStream: 'gateways' }
+const streams = streamsOf({
+  ...STREAM_ENVIRONMENT,
+  PONIX_NATS_STREAM_MAX_AGE_MS: 60_000,
+  PONIX_NATS_STREAM_MAX_BYTES: 1_000_000,
+  PONIX_NATS_DUPLICATE_WINDOW_MS: 5000,
+})
 
 describe('streams', () => {
   test('N-1 W-1 creates the four streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)
-    await ensureStreams(client, streamDefinitions({ ...names, ...limits }))
-    await ensureStreams(client, streamDefinitions({ ...names, ...limits }))
+    await ensureStreams(client, streams)
+    await ensureStreams(client, streams)
     const found = []
     for await (const { config } of client.manager.streams.list()) {
       const { name, subjects, storage, max_age, max_bytes, duplicate_window, discard } = config

@@ -20,37 +20,21 @@ export const NANOS_PER_MS = 1_000_000
 const NAME_IN_USE = 10_058
 const SUBJECTS_OVERLAP = 10_065
 
-/** The streams with the names and limits of a service's environment. */
-export function streamsOf(environment: NatsEnvironment): readonly StreamDefinition[] {
-  return streamDefinitions({
-    rawStream: environment.PONIX_NATS_RAW_STREAM,
-    processedStream: environment.PONIX_PROCESSED_ENVELOPES_STREAM,
-    gatewayStream: environment.PONIX_NATS_GATEWAY_STREAM,
-    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_MS,
-    maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_MS,
-  })
-}
+type StreamEnvironment = Omit<NatsEnvironment, 'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS'>
 
 /** The four streams of the platform. Dead letters are kept for at least 30 days. */
-export function streamDefinitions(options: {
-  readonly rawStream: string
-  readonly processedStream: string
-  readonly gatewayStream: string
-  readonly maxAgeMs: number
-  readonly maxBytes: number
-  readonly duplicateWindowMs: number
-}): readonly StreamDefinition[] {
-  const { rawStream, processedStream, gatewayStream, maxAgeMs, maxBytes, duplicateWindowMs } = options
-  const limits = { maxAgeMs, maxBytes, duplicateWindowMs }
+export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {
+  const maxAgeMs = environment.PONIX_NATS_STREAM_MAX_AGE_MS
+  const duplicateWindowMs = environment.PONIX_NATS_DUPLICATE_WINDOW_MS
+  const limits = { maxAgeMs, maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES, duplicateWindowMs }
   return [
-    { name: rawStream, subjects: ['raw_envelopes.>'], ...limits },
-    { name: processedStream, subjects: ['processed_envelopes.>'], ...limits },
-    { name: gatewayStream, subjects: ['gateway.>'], ...limits },
+    { ...limits, name: environment.PONIX_NATS_RAW_STREAM, subjects: ['raw_envelopes.>'] },
+    { ...limits, name: environment.PONIX_PROCESSED_ENVELOPES_STREAM, subjects: ['processed_envelopes.>'] },
+    { ...limits, name: environment.PONIX_NATS_GATEWAY_STREAM, subjects: ['gateway.>'] },
     {
+      ...limits,
       name: 'dead_letters',
       subjects: ['dead_letters.>'],
-      maxBytes,
       maxAgeMs: maxAgeMs === 0 ? 0 : Math.max(maxAgeMs, DEAD_LETTERS_MIN_AGE_MS),
       duplicateWindowMs: Math.max(duplicateWindowMs, DEAD_LETTERS_MIN_WINDOW_MS),
     },

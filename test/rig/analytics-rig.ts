@@ -8,11 +8,11 @@ import { ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letters.ts'
 import { createProducer, type Producer } from '../../src/nats/producer.ts'
-import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { ensureStreams } from '../../src/nats/streams.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { evaluationWorkerUrl } from './program.ts'
-import { connectTo, probeLog } from './nats-client.ts'
+import { connectTo, probeLog, PLATFORM_STREAMS } from './nats-client.ts'
 import { type NatsAddress, type ServerControl, startNats } from './servers.ts'
 
 // A real NATS server, devices in memory and a scripted ClickHouse writer.
@@ -75,17 +75,7 @@ export function analyticsForEach() {
 
   beforeEach(async () => {
     client = await connectTo(server.url)
-    await ensureStreams(
-      client,
-      streamDefinitions({
-        rawStream: 'raw_envelopes',
-        processedStream: 'processed_envelopes',
-        gatewayStream: 'gateways',
-        maxAgeMs: 0,
-        maxBytes: 0,
-        duplicateWindowMs: 120_000,
-      }),
-    )
+    await ensureStreams(client, PLATFORM_STREAMS)
     producer = createProducer(client)
     devices = new Map()
     unknown = []

@@ -2,12 +2,12 @@ import { toBinary } from '@bufbuild/protobuf'
 import { vi } from 'vitest'
 import type { RawEnvelope, Gateway } from '../../src/domain/entities.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { ensureStreams, streamDefinitions } from '../../src/nats/streams.ts'
+import { ensureStreams } from '../../src/nats/streams.ts'
 import { TestSchema } from '../../src/postgres/test-schema.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { gatewayToProto } from '../../src/proto/entities.ts'
 import { GatewaySchema } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
-import { connectTo } from './nats-client.ts'
+import { connectTo, PLATFORM_STREAMS } from './nats-client.ts'
 import {
   freePort,
   startMqtt,
@@ -102,11 +102,7 @@ export class GatewayRig implements AsyncDisposable {
     await this.database.sql(`INSERT INTO organizations (id, name) VALUES ('o1', 'One'), ('o2', 'Two')`)
     for await (const { config } of this.client.manager.streams.list())
       await this.client.manager.streams.delete(config.name)
-    const streams = { rawStream: 'raw_envelopes', processedStream: 'processed_envelopes', gatewayStream: 'gateways' }
-    await ensureStreams(
-      this.client,
-      streamDefinitions({ ...streams, maxAgeMs: 0, maxBytes: 0, duplicateWindowMs: 120_000 }),
-    )
+    await ensureStreams(this.client, PLATFORM_STREAMS)
   }
 
   /** Stops the programs of the test. */

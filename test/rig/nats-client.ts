@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
 import type { OrderedPublisher } from '../../src/nats/producer.ts'
 import type { Stored } from '../../src/nats/publication.ts'
-import type { StreamDefinition } from '../../src/nats/streams.ts'
+import { streamsOf, type StreamDefinition } from '../../src/nats/streams.ts'
 import { createLoggerTo, type Logger } from '../../src/runner/logger.ts'
 
 /** A parsed log line. */
@@ -51,6 +51,19 @@ export function probeLog(): LogProbe {
 export async function connectTo(url: string, logger: Logger = probeLog().logger): Promise<NatsClient> {
   return await connectNats({ url, name: 'test', startupTimeoutMs: 10_000, logger })
 }
+
+/** The default stream names, without limits of age and size. */
+export const STREAM_ENVIRONMENT = {
+  PONIX_NATS_RAW_STREAM: 'raw_envelopes',
+  PONIX_PROCESSED_ENVELOPES_STREAM: 'processed_envelopes',
+  PONIX_NATS_GATEWAY_STREAM: 'gateways',
+  PONIX_NATS_STREAM_MAX_AGE_MS: 0,
+  PONIX_NATS_STREAM_MAX_BYTES: 0,
+  PONIX_NATS_DUPLICATE_WINDOW_MS: 120_000,
+}
+
+/** The streams of the platform. */
+export const PLATFORM_STREAMS = streamsOf(STREAM_ENVIRONMENT)
 
 /** A stream and subject prefix unique to one test. */
 export function ownStream(): StreamDefinition & { readonly subject: string } {
