@@ -50,7 +50,6 @@ export class StartupError extends Error {
   override readonly name = 'StartupError'
 }
 
-/** Missing or invalid variables, one line each. */
 export class EnvironmentError extends StartupError {
   readonly problems: readonly string[]
 

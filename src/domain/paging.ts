@@ -15,7 +15,6 @@ export interface PageInput {
 
 export interface PageOutput<T> {
   readonly items: readonly T[]
-  /** Empty on the last page. */
   readonly nextPageToken: string
 }
 
@@ -77,7 +76,6 @@ function invalidToken(problem: string): Error {
 const MAX_TELEMETRY_TOKEN_LENGTH = 16_384
 
 const micros = z.string().regex(/^-?\d{1,19}$/)
-/** Version, filter, cursor. */
 const telemetryToken = z.tuple([
   z.literal(1),
   z.string(),

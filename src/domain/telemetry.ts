@@ -2,7 +2,6 @@ import { isJsonList, isJsonObject, type JsonObject, type JsonValue, type Process
 import { invalid, requiredText } from './fields.ts'
 import type { Instant } from './instant.ts'
 
-/** Selects envelopes of an organization. */
 export interface TelemetryFilter {
   readonly organizationId: string
   /** Null for all devices of the organization. */

@@ -4,10 +4,10 @@ import { publishDeadLetter } from './dead-letters.ts'
 import type { Delivery, MessageResult, PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type ClosableProducer } from './producer.ts'
+import type { PullSource } from './pull-source.ts'
 
 export interface ConsumerOptions {
   readonly client: NatsClient
-  /** For the headers of dead letters and the log. */
   readonly service: string
   readonly stream: string
   readonly durable: string
@@ -42,11 +42,6 @@ const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
 const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned no result' }
 
-/** Messages that wait behind the current batch. */
-interface Backlog {
-  readonly buffered: readonly PulledMessage[]
-}
-
 /** `logged`: the reason is in the log already, for the whole batch. */
 type LoggedResult = MessageResult & { readonly logged?: boolean }
 type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
@@ -54,7 +49,7 @@ type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 /** Passes batches to the handler, carries out its results, and extends the ack deadlines of all messages meanwhile. */
 export class BatchProcessor {
   readonly #options: ConsumerOptions
-  readonly #backlog: Backlog
+  readonly #source: Pick<PullSource, 'buffered'>
   readonly #producer: ClosableProducer
   readonly #maxDeliver: number
   readonly #maxOpen: number
@@ -74,9 +69,14 @@ export class BatchProcessor {
   #retries: { readonly message: PulledMessage; readonly reason: string }[] = []
   #wake: () => void = () => {}
 
-  constructor(options: ConsumerOptions, ackWaitMs: number, backlog: Backlog, stopping: AbortSignal) {
+  constructor(
+    options: ConsumerOptions,
+    ackWaitMs: number,
+    source: Pick<PullSource, 'buffered'>,
+    stopping: AbortSignal,
+  ) {
     this.#options = options
-    this.#backlog = backlog
+    this.#source = source
     this.#maxDeliver = options.maxDeliver ?? 5
     this.#maxOpen = options.maxOpen ?? MAX_OPEN
     this.#producer = createProducer(options.client)
@@ -273,7 +273,7 @@ export class BatchProcessor {
   #extendDeadlines(): void {
     if (!this.#options.client.link.connected) return
     for (const message of this.#inProgress) message.extendAckDeadline()
-    for (const message of this.#backlog.buffered) message.extendAckDeadline()
+    for (const message of this.#source.buffered) message.extendAckDeadline()
   }
 
   #observe(batch: readonly PulledMessage[]): void {

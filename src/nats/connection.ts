@@ -14,7 +14,6 @@ export interface NatsOptions extends ClientIdentity {
   readonly startupTimeoutMs: number
 }
 
-/** The connection options from a service's environment. */
 export function natsOptions(environment: CommonEnvironment & NatsEnvironment, client: ClientIdentity): NatsOptions {
   return { url: environment.PONIX_NATS_URL, startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS, ...client }
 }
@@ -55,21 +54,16 @@ export async function connectNats(options: NatsOptions): Promise<NatsClient> {
   )
 }
 
-interface Target {
-  readonly servers: string[]
-  /** Without credentials. */
-  readonly address: string
-  readonly credentials: Pick<NodeConnectionOptions, 'user' | 'pass' | 'token'>
-  readonly tls: boolean
-}
+type Target = ReturnType<typeof parseTarget>
 
-function parseTarget(text: string): Target {
+function parseTarget(text: string) {
   const urls = text.split(',').map((part) => new URL(part.trim()))
   const servers = urls.map((url) => `${url.hostname}:${url.port || '4222'}`)
   const login = urls.find((url) => url.username !== '')
   const user = decodeURIComponent(login?.username ?? '')
   const pass = decodeURIComponent(login?.password ?? '')
-  const credentials = user === '' ? {} : pass === '' ? { token: user } : { user, pass }
+  const credentials: Pick<NodeConnectionOptions, 'user' | 'pass' | 'token'> =
+    user === '' ? {} : pass === '' ? { token: user } : { user, pass }
   return { servers, address: servers.join(', '), credentials, tls: urls.some((url) => url.protocol === 'tls:') }
 }
 
@@ -136,13 +130,11 @@ export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Prom
   }
 }
 
-type LinkListener = (connected: boolean) => void
-
 /** Whether NATS is connected; notifies listeners of changes. */
 export class NatsLink {
   readonly #connection: NatsConnection
   readonly #logger: Logger
-  readonly #listeners = new Set<LinkListener>()
+  readonly #listeners = new Set<(connected: boolean) => void>()
   #disconnectedAt: number | undefined
   #released = false
 
@@ -163,7 +155,7 @@ export class NatsLink {
   }
 
   /** Calls the listener at every change until the returned function is called. */
-  onChange(listener: LinkListener): () => void {
+  onChange(listener: (connected: boolean) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }

@@ -72,7 +72,6 @@ export interface Refused {
   readonly reason: string
 }
 
-/** Stores a refused message as a dead letter; resolves when JetStream has stored it durably. */
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
   const { stream, body, messageId } = refused
   const headers = headersOf({ ...refused, attempt: 1 })
@@ -130,7 +129,6 @@ export interface DeadLetter {
 }
 
 export interface DeadLetterFilter {
-  /** The original stream. */
   readonly stream?: string
   /** Only dead letters stored at this time or later. */
   readonly since?: Date

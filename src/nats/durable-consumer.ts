@@ -4,7 +4,6 @@ import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
 import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS } from './streams.ts'
 
-/** A durable pull consumer. */
 export interface DurableDefinition {
   readonly stream: string
   readonly durable: string

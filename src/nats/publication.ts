@@ -17,7 +17,6 @@ export interface Stored {
   readonly duplicate: boolean
 }
 
-/** JetStream's reply to a message. */
 export type Reply =
   | { readonly kind: 'stored'; readonly stored: Stored }
   /** No subscriber on the subject: no stream has it, or JetStream is not up yet. */
@@ -51,7 +50,6 @@ export function encodeHeaders({ subject, messageId, headers }: Publication, foll
   return Buffer.from(follows === undefined ? `${block}${END}` : `${block}\r\n${EXPECTATION}${follows}${END}`)
 }
 
-/** The same headers without the expectation. */
 export function withoutExpectation(block: Buffer, follows: string): Buffer {
   const kept = block.length - END.length - Buffer.byteLength(follows) - EXPECTATION.length - 2
   const plain = Buffer.allocUnsafe(kept + END.length)
@@ -92,16 +90,12 @@ export function subjectToken(id: string): string {
   )
 }
 
-/** Reads the acknowledgement of one message. */
 export function readReply(message: Msg, subject: string): Reply {
   if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) return { kind: 'no_responders' }
   const answer = parseAnswer(message)
   if (answer === undefined) return { kind: 'later', reason: 'unreadable acknowledgement' }
-  const { error } = answer
-  if (error === undefined) {
-    const { stream, seq, duplicate = false } = answer
-    return { kind: 'stored', stored: { stream, sequence: seq, duplicate } }
-  }
+  if ('sequence' in answer) return { kind: 'stored', stored: answer }
+  const error = answer
   if (error.err_code === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_order' }
   const reason = `${error.description ?? 'no reason given'} (${error.err_code ?? error.code ?? 0})`
   const tooLarge = error.err_code === MESSAGE_TOO_LARGE
@@ -110,24 +104,23 @@ export function readReply(message: Msg, subject: string): Reply {
   return { kind: 'never', error: new PublishError(code, `JetStream refused a message on ${subject}: ${reason}`) }
 }
 
-interface PubAckAnswer {
-  readonly stream: string
-  readonly seq: number
-  readonly duplicate?: boolean
-  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
+interface ApiError {
+  readonly code?: number
+  readonly err_code?: number
+  readonly description?: string
 }
 
 /** The reply to nearly every message, exactly as JetStream formats it. */
 const PLAIN_ACK = /^\{"stream":"([^"\\]+)", ?"seq":(\d{1,15})\}$/
 
-function parseAnswer(message: Msg): PubAckAnswer | undefined {
+function parseAnswer(message: Msg): Stored | ApiError | undefined {
   try {
-    const [, stream, seq] = PLAIN_ACK.exec(message.string()) ?? []
-    if (stream !== undefined) return { stream, seq: Number(seq) }
-    const answer = message.json<Partial<PubAckAnswer> | null>()
-    if (answer?.error !== undefined) return { stream: '', seq: 0, error: answer.error }
+    const [, plainStream, plainSequence] = PLAIN_ACK.exec(message.string()) ?? []
+    if (plainStream !== undefined) return { stream: plainStream, sequence: Number(plainSequence), duplicate: false }
+    const answer = message.json<{ stream?: unknown; seq?: unknown; duplicate?: unknown; error?: ApiError } | null>()
+    if (answer?.error !== undefined) return answer.error
     if (typeof answer?.stream !== 'string' || typeof answer.seq !== 'number') return undefined
-    return { stream: answer.stream, seq: answer.seq, duplicate: answer.duplicate === true }
+    return { stream: answer.stream, sequence: answer.seq, duplicate: answer.duplicate === true }
   } catch {
     return undefined
   }

@@ -32,7 +32,6 @@ const RULES_OF_OTHERS: Rules = { later: 'back_off', out_of_order: 'probe' }
 
 const PHASE_AFTER = { back_off: 'backingOff', probe: 'probing', resend: 'open' } as const
 
-/** The action that an event requires, and the phase after it. */
 export function onPublishEvent(
   phase: PublishPhase,
   event: PublishEvent,
@@ -43,7 +42,6 @@ export function onPublishEvent(
   return { action, phase: action === 'none' ? phase : PHASE_AFTER[action] }
 }
 
-/** The message that another one must follow in its stream. */
 interface Predecessor {
   readonly number: number
   readonly messageId: string
@@ -52,7 +50,6 @@ interface Predecessor {
 /** One message from the call of `publish` to its acknowledgement. */
 export class PendingPublish {
   readonly publication: Publication
-  /** Position in the order of the calls. */
   readonly number: number
   /** While this message is in flight, the stream must store the pending one directly behind it. */
   readonly follows: Predecessor | undefined
@@ -87,7 +84,6 @@ export class PendingPublish {
     return withoutExpectation(this.#headers, this.follows.messageId)
   }
 
-  /** Calls `listener` when the signal aborts before the message is settled. */
   onAbort(signal: AbortSignal, listener: () => void): void {
     signal.addEventListener('abort', listener, { once: true })
     this.#offAbort = () => signal.removeEventListener('abort', listener)
@@ -128,7 +124,6 @@ export class InFlight extends Map<number, PendingPublish> {
     if (this.delete(message.number)) this.bytes -= message.bytes
   }
 
-  /** Removes and returns the messages with a higher number. */
   removeAfter(number: number): readonly PendingPublish[] {
     const later = [...this.values()].filter((message) => message.number > number)
     for (const message of later) this.remove(message)

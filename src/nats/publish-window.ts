@@ -17,7 +17,6 @@ import {
 import { restoreStreamOf, streamFinder } from './streams.ts'
 
 export interface WindowOptions {
-  /** Maximum number of messages in flight. */
   readonly maxInFlight: number
   /** Maximum bytes of bodies in flight; a larger message is sent alone. Default 16 MiB. */
   readonly maxInFlightBytes?: number
@@ -97,13 +96,11 @@ export class PublishWindow {
     }
   }
 
-  /** Resolves when no message is in flight or queued. */
   flush(): Promise<void> {
     if (this.#inFlight.size === 0 && this.#queue.length === 0) return Promise.resolve()
     return new Promise((resolve) => this.#idleListeners.push(resolve))
   }
 
-  /** Rejects every message that is not stored. */
   close(): void {
     this.#shut('the publisher is closed')
   }

@@ -213,7 +213,6 @@ export function isConsumerNotFound(error: unknown): boolean {
   return apiErrorCode(error) === JetStreamApiCodes.ConsumerNotFound
 }
 
-/** JetStream has no message with the requested sequence or subject. */
 export function isMessageNotFound(error: unknown): boolean {
   return apiErrorCode(error) === 10_037
 }

@@ -40,7 +40,6 @@ export function organizationStatusFromProto(status: ProtoOrganizationStatus): Or
   return statusFromProto(ORGANIZATION_STATUS, status)
 }
 
-/** The gateway status, or null for UNSPECIFIED and numbers unknown to this version. */
 export function gatewayStatusFromProto(status: ProtoGatewayStatus): GatewayStatus | null {
   return statusFromProto(GATEWAY_STATUS, status)
 }

@@ -19,7 +19,6 @@ import { MessageWriter } from './message-writer.ts'
 import { readStruct, writeStruct } from './struct.ts'
 import { decodeError, timestampFromInstant } from './timestamp.ts'
 
-/** Field numbers of ProcessedEnvelope. */
 const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
 
 const RAW = {

@@ -90,7 +90,6 @@ export class MessageWriter {
     return this
   }
 
-  /** A google.protobuf.Timestamp. */
   timestamp(field: number, value: Instant | undefined): this {
     if (value === undefined) return this
     this.#reserve(3 * MAX_PREFIX_BYTES)

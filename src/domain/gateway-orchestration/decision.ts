@@ -1,7 +1,6 @@
 import type { Gateway, JsonValue } from '../entities.ts'
 import type { Instant } from '../instant.ts'
 
-/** A change of a gateway's row. */
 export type GatewayEvent =
   | { readonly type: 'created' | 'updated'; readonly gateway: Gateway }
   /** `version` is the `updatedAt` of the row's last state. */
@@ -51,7 +50,6 @@ export function configFingerprint(gateway: Gateway): string {
   return canonicalJson([gateway.gatewayType.toLowerCase(), gateway.organizationId, gateway.gatewayConfig])
 }
 
-/** JSON with sorted keys. */
 function canonicalJson(value: JsonValue): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (value !== null && typeof value === 'object') {

@@ -29,7 +29,6 @@ export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retr
 export interface GatewayProcessStatus {
   readonly state: GatewayProcessState
   readonly startedAtMs: number
-  /** Consecutive failures. */
   readonly failures: number
   readonly lastError: string | null
   readonly messages: number
