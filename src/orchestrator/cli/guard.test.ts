@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../../../test/rig/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
-import { markedProcesses } from '../supervisor/process-table.ts'
+import { taggedProcesses } from '../supervisor/process-table.ts'
 import { openRig } from '../../../test/rig/supervise.ts'
 
 // After kill -9 of the orchestrator only its guard can stop the processes.
@@ -128,7 +128,7 @@ describe('the guard (O-38)', () => {
     expect((await running.outcome).code).toBe(0)
     expect(guards()).toEqual([])
     expect(readdirSync(program.folder, { recursive: true })).not.toContainEqual(expect.stringContaining('run.json'))
-    expect(markedProcesses('').filter(({ mark }) => mark.endsWith('/unlike_any_other'))).toEqual([])
+    expect(taggedProcesses('').filter(({ runTag }) => runTag.endsWith('/unlike_any_other'))).toEqual([])
   })
 })
 

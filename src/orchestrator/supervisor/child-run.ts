@@ -1,10 +1,11 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
-import { LineTap } from './output/lines.ts'
+import { LineTap, RecentLines } from './output/lines.ts'
 import type { Output } from './output/output.ts'
 import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
+import { elapsed, Timer } from './timers.ts'
 
 /** One reason for all: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
@@ -17,11 +18,11 @@ export interface RunContext {
 export interface RunListener {
   readonly onReady: () => void
   readonly onUnhealthy: (reason: string) => void
-  /** It failed its liveness probe. */
+  /** The liveness probe failed. */
   readonly onDead: (reason: string) => void
 }
 
-/** One child from its start to its end, with its group, its lines and its probes; all of it is over when it exits. */
+/** One child with its process group, its output and its probes, which end when it exits. */
 export class ChildRun {
   readonly child: Child
   readonly group: Group
@@ -29,7 +30,7 @@ export class ChildRun {
   readonly exited: Promise<ExitResult>
   /** On the clock of `performance.now()`. */
   readonly startedAt = performance.now()
-  /** Resolves when what the child wrote has been read; call it after its exit. */
+  /** Resolves when the output of the child has been read; call it after its exit. */
   readonly outputRead: () => Promise<void>
   readonly #definition: ResolvedProcess
   readonly #runTag: string
@@ -46,12 +47,7 @@ export class ChildRun {
     this.exited = this.#awaitExit()
   }
 
-  /** Aborted when the child has exited, or is to be watched no longer. */
-  get signal(): AbortSignal {
-    return this.#over.signal
-  }
-
-  /** Starts its readiness probe; without one it counts as ready, so that its liveness is asked for at once. */
+  /** Starts the readiness probe, and with its first success the liveness probe. */
   watch(): void {
     const { readinessProbe, cwd, env } = this.#definition
     if (readinessProbe === null) {
@@ -59,22 +55,23 @@ export class ChildRun {
       return
     }
     const { notifications } = this.child
-    const probed = { lines: this.lines, notifications, cwd, env, mark: this.#runTag }
+    const probed = { lines: this.lines, notifications, cwd, env, runTag: this.#runTag }
     let watched = false
     const onReady = () => {
       this.#listener.onReady()
       if (!watched) this.#watchLiveness()
       watched = true
     }
-    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, this.signal)
+    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, this.#over.signal)
   }
 
   #watchLiveness(): void {
     const { livenessProbe, cwd, env } = this.#definition
-    if (livenessProbe === null || this.signal.aborted) return
-    startLivenessProbe(livenessProbe, { cwd, env, mark: this.#runTag }, this.#listener.onDead, this.signal)
+    if (livenessProbe === null || this.#over.signal.aborted) return
+    startLivenessProbe(livenessProbe, { cwd, env, runTag: this.#runTag }, this.#listener.onDead, this.#over.signal)
   }
 
+  /** Ends the probes. */
   endWatch(): void {
     this.#over.abort(OVER)
   }
@@ -83,5 +80,51 @@ export class ChildRun {
     const exit = await this.child.exited
     this.endWatch()
     return exit
+  }
+}
+
+/** The time until a process is ready for the first time, over all its starts: the time-out, and the last lines of output. */
+export class Startup {
+  readonly #definition: ResolvedProcess
+  readonly #onTimeout: (reason: string) => void
+  readonly #timer = new Timer()
+  readonly #recent = new RecentLines()
+  #firstStartAt = 0
+  #isOver = false
+
+  constructor(definition: ResolvedProcess, onTimeout: (reason: string) => void) {
+    this.#definition = definition
+    this.#onTimeout = onTimeout
+  }
+
+  /** Empty once the process has been ready. */
+  get lastLines(): readonly string[] {
+    return this.#isOver ? [] : this.#recent.lines
+  }
+
+  begin(): void {
+    this.#firstStartAt = performance.now()
+    const { readinessProbe, startupTimeoutMs } = this.#definition
+    if (readinessProbe === null || this.#isOver) return
+    this.#timer.set(startupTimeoutMs, () => this.#onTimeout(`not ready after ${startupTimeoutMs} ms`))
+  }
+
+  /** Records the lines of a further child. */
+  follow(lines: LineTap): void {
+    if (this.#timer.isSet) this.#recent.follow(lines)
+  }
+
+  /** The process is ready. Returns the milliseconds since its first start, or after the first time since `childStartedAt`. */
+  succeed(childStartedAt: number | null): number {
+    const since = this.#isOver ? (childStartedAt ?? this.#firstStartAt) : this.#firstStartAt
+    this.#isOver = true
+    this.clear()
+    this.#recent.end()
+    return elapsed(since)
+  }
+
+  /** Ends the time-out. */
+  clear(): void {
+    this.#timer.clear()
   }
 }

@@ -1,16 +1,16 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openRig, supervise } from '../../../test/rig/supervise.ts'
-import { MARK_VARIABLE } from './process-table.ts'
+import { RUN_TAG_VARIABLE } from './process-table.ts'
 
 describe('what a child gets (O-42)', () => {
   test('the environment it was given and the mark of its supervisor, nothing of the orchestrator’s own', async () => {
     const rig = await openRig()
     const program = rig.program('a')
     supervise([{ name: 'a', ...program, env: { ...program.env, COLOUR: 'blue' } }])
-    const { [MARK_VARIABLE]: mark, ...environment } = await (await rig.nextStart('a')).environment()
+    const { [RUN_TAG_VARIABLE]: runTag, ...environment } = await (await rig.nextStart('a')).environment()
     expect(environment).toEqual({ ...program.env, COLOUR: 'blue' })
-    expect(mark).toMatch(/^[\w-]+\/a\/1$/)
+    expect(runTag).toMatch(/^[\w-]+\/a\/1$/)
   })
 
   test('an empty stdin, and a process group and session of its own (O-37)', async () => {

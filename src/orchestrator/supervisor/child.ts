@@ -6,53 +6,53 @@ import { codeOf, messageOf } from '../config/errors.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
-import { MARK_VARIABLE } from './process-table.ts'
+import { RUN_TAG_VARIABLE } from './process-table.ts'
 
-/** The file descriptor that a child with a `notify` probe writes its newline to. */
+/** The file descriptor to which a child with a `notify` probe writes a newline. */
 const NOTIFY_FD = 3
 
 export interface Child {
   readonly pid: number
-  /** The child and what it starts. */
+  /** The process group that the child leads. */
   readonly group: Group
   readonly stdout: Readable
   readonly stderr: Readable
-  /** What it writes to NOTIFY_FD; null without a `notify` probe. */
+  /** The stream of NOTIFY_FD; null without a `notify` probe. */
   readonly notifications: Readable | null
-  /** Resolves when the child itself is gone, whoever may still hold its streams. Never rejects. */
+  /** Resolves when the child has exited, even if a descendant keeps its streams open. Never rejects. */
   readonly exited: Promise<ExitResult>
 }
 
 export type SpawnResult =
   | { readonly type: 'spawned'; readonly child: Child }
-  /** `message` says why, for people. Never rejects. */
+  /** `message` is the reason. Never rejects. */
   | { readonly type: 'failed'; readonly message: Promise<string> }
 
-export type SpawnChild = (process: ResolvedProcess, mark: string) => SpawnResult
+export type SpawnChild = (definition: ResolvedProcess, runTag: string) => SpawnResult
 
-/** Starts a child as the leader of a process group of its own, with stdin empty and only the environment it was given. */
-export function spawnChild(process: ResolvedProcess, mark: string): SpawnResult {
-  const problem = describeCwdProblem(process.cwd)
+/** Starts a child as the leader of a new process group, with an empty stdin and only the environment of its definition. */
+export function spawnChild(definition: ResolvedProcess, runTag: string): SpawnResult {
+  const problem = describeCwdProblem(definition.cwd)
   if (problem !== null) return { type: 'failed', message: Promise.resolve(problem) }
   try {
-    return launch(process, mark)
+    return launch(definition, runTag)
   } catch (error) {
-    return { type: 'failed', message: Promise.resolve(describeSpawnError(error, attemptOf(process))) }
+    return { type: 'failed', message: Promise.resolve(describeSpawnError(error, attemptOf(definition))) }
   }
 }
 
-/** A line for the shell is not named: it may hold secrets (O-42), and it is the shell that could not be started. */
+/** A shell line may contain secrets, and the program that could not be started is the shell. */
 function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt {
   return { command: shell ? '/bin/sh' : command, cwd, env }
 }
 
-function launch(definition: ResolvedProcess, mark: string): SpawnResult {
+function launch(definition: ResolvedProcess, runTag: string): SpawnResult {
   const notifies = definition.readinessProbe?.check.type === 'notify'
   const attempt = attemptOf(definition)
   const args = definition.shell ? ['-c', definition.command] : [...definition.args]
   const subprocess = execa(attempt.command, args, {
     cwd: definition.cwd,
-    env: { ...definition.env, [MARK_VARIABLE]: mark, ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}) },
+    env: { ...definition.env, [RUN_TAG_VARIABLE]: runTag, ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}) },
     extendEnv: false,
     detached: true,
     stdio: notifies ? ['ignore', 'pipe', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,6 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
-import { ChildRun } from './child-run.ts'
+import { ChildRun, Startup } from './child-run.ts'
 import type { SpawnChild } from './child.ts'
 import type { ExitResult, SupervisorEvent } from './events.ts'
 import { OrphanReaper } from './orphans.ts'
@@ -14,7 +14,6 @@ import {
   RestartHistory,
   type RestartDecision,
 } from './restart-policy.ts'
-import { Startup } from './startup.ts'
 import {
   type Goal,
   INITIAL_STATE,

@@ -1,6 +1,6 @@
 import type { SupervisorEvent } from './events.ts'
 import type { Group } from './process-group.ts'
-import { markedProcesses, type MarkedProcess, stillLiving } from './process-table.ts'
+import { taggedProcesses, type TaggedProcess, stillLiving } from './process-table.ts'
 import { sleep } from './timers.ts'
 
 export interface ReaperContext {
@@ -98,14 +98,14 @@ export interface EscapedOptions {
   readonly emit: (event: SupervisorEvent) => void
 }
 
-type Find = () => MarkedProcess[]
+type Find = () => TaggedProcess[]
 
 /**
  * Ends the processes that left their process group and outlived it, such as a daemon with a session of its own. They are
  * found by the run tag in their environment. Resolves when all are gone, or the remaining ones cannot be killed.
  */
 export async function endEscaped(runTag: string, options: EscapedOptions): Promise<void> {
-  const find: Find = () => markedProcesses(`${runTag}/`)
+  const find: Find = () => taggedProcesses(`${runTag}/`)
   await endAll(find, find(), options)
 }
 
@@ -116,9 +116,9 @@ export async function endEscaped(runTag: string, options: EscapedOptions): Promi
 export class OrphanScanner {
   readonly #runTag: string
   readonly #options: EscapedOptions
-  #scan: Promise<readonly MarkedProcess[]> | null = null
+  #scan: Promise<readonly TaggedProcess[]> | null = null
   #nextScanAt = 0
-  readonly #killed: MarkedProcess[] = []
+  readonly #killed: TaggedProcess[] = []
 
   constructor(runTag: string, options: EscapedOptions) {
     this.#runTag = runTag
@@ -128,11 +128,12 @@ export class OrphanScanner {
   /** For the first so many children of a process, whose groups are empty. Resolves as `endEscaped` does. */
   async endOf(process: string, children: number): Promise<void> {
     const prefix = `${this.#runTag}/${process}/`
-    const isOurs = ({ mark }: MarkedProcess) => mark.startsWith(prefix) && Number(mark.slice(prefix.length)) <= children
+    const isOurs = ({ runTag }: TaggedProcess) =>
+      runTag.startsWith(prefix) && Number(runTag.slice(prefix.length)) <= children
     this.#scan ??= this.#startScan()
     const ours = (await this.#scan).filter(isOurs)
     if (ours.length === 0) return
-    const find: Find = () => markedProcesses(prefix).filter(isOurs)
+    const find: Find = () => taggedProcesses(prefix).filter(isOurs)
     // An exec probe that was killed a moment ago may still have been in the scan.
     await sleep(FIRST_CHECK_MS)
     await endAll(find, stillLiving(ours), this.#options)
@@ -140,7 +141,7 @@ export class OrphanScanner {
 
   /** Sends SIGKILL to the escaped processes of all, synchronously. */
   killAll(): void {
-    for (const orphan of markedProcesses(`${this.#runTag}/`)) {
+    for (const orphan of taggedProcesses(`${this.#runTag}/`)) {
       send(orphan.pid, 'SIGKILL')
       this.#killed.push(orphan)
     }
@@ -153,20 +154,20 @@ export class OrphanScanner {
     await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   }
 
-  async #startScan(): Promise<readonly MarkedProcess[]> {
+  async #startScan(): Promise<readonly TaggedProcess[]> {
     const wait = this.#nextScanAt - performance.now()
     await (wait > 0 ? sleep(wait) : new Promise((resolve) => setImmediate(resolve)))
     // Later callers need a later scan: this one may miss their orphans.
     this.#scan = null
     const startedAt = performance.now()
-    const found = markedProcesses(`${this.#runTag}/`)
+    const found = taggedProcesses(`${this.#runTag}/`)
     const now = performance.now()
     this.#nextScanAt = now + 9 * (now - startedAt)
     return found
   }
 }
 
-async function endAll(find: Find, found: MarkedProcess[], options: EscapedOptions): Promise<void> {
+async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
   for (const [process, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process, pids })
   let left = await signalUntilGone(find, found, 'SIGTERM', { ms: TIMEOUT_MS, enough: options.killNow })
@@ -176,10 +177,10 @@ async function endAll(find: Find, found: MarkedProcess[], options: EscapedOption
 
 async function signalUntilGone(
   find: Find,
-  found: MarkedProcess[],
+  found: TaggedProcess[],
   signal: NodeJS.Signals,
   { ms, enough }: { readonly ms: number; readonly enough: () => boolean },
-): Promise<MarkedProcess[]> {
+): Promise<TaggedProcess[]> {
   const until = performance.now() + ms
   const signalled = new Set<number>()
   let left = found
@@ -196,15 +197,15 @@ async function signalUntilGone(
 }
 
 /** Scans for further ones only when none of the known ones lives, because a scan reads all of /proc. */
-function remaining(find: Find, known: readonly MarkedProcess[]): MarkedProcess[] {
+function remaining(find: Find, known: readonly TaggedProcess[]): TaggedProcess[] {
   const living = stillLiving(known)
   return living.length > 0 ? living : find()
 }
 
-function byProcess(marked: readonly MarkedProcess[]): Map<string, number[]> {
+function byProcess(tagged: readonly TaggedProcess[]): Map<string, number[]> {
   const groups = new Map<string, number[]>()
-  for (const { pid, mark } of marked) {
-    const [, name = ''] = mark.split('/')
+  for (const { pid, runTag } of tagged) {
+    const [, name = ''] = runTag.split('/')
     groups.set(name, [...(groups.get(name) ?? []), pid])
   }
   return groups

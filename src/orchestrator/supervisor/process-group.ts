@@ -6,23 +6,23 @@ import type { SupervisorEvent } from './events.ts'
 import { groupMembers } from './process-table.ts'
 import { sleep, elapsed } from './timers.ts'
 
-/** After SIGKILL only a process of another user, or one that the kernel holds, is still there. */
+/** A process that survives SIGKILL this long belongs to another user or is stuck in the kernel. */
 const AFTER_KILL_MS = 5000
-const FIRST_LOOK_MS = 1
-const LOOK_EVERY_MS = 100
-/** From here on it is worth looking whether only dead ones are left, which nobody has collected. */
-const DEAD_LOOK_MS = 16
+const FIRST_CHECK_MS = 1
+const CHECK_EVERY_MS = 100
+/** From this interval on, check whether only unreaped zombies remain. */
+const ZOMBIE_CHECK_MS = 16
 
 export interface TerminateOptions {
   readonly signal: NodeJS.Signals
   readonly timeoutMs: number
-  /** Settles when the leader has exited; null if it is gone already. */
+  /** Settles when the leader has exited; null if it has exited before. */
   readonly leaderExited: Promise<unknown> | null
-  /** Called when the time is over and SIGKILL is about to be sent. */
+  /** Called before SIGKILL is sent because of the time-out. */
   onKill(): void
 }
 
-/** A child and everything it started that has not left its group. */
+/** A child and those of its descendants that have not left its process group. */
 export interface Group {
   /** The child's pid. */
   readonly id: number
@@ -34,19 +34,19 @@ export interface Group {
 export class ProcessGroup implements Group {
   readonly id: number
   #gone = false
-  /** Members that lived at the last look. While one of them does, nobody else is looked for: that means the whole machine. */
-  #living: readonly number[] = []
+  /** Members that lived at the last check. While one of them lives, /proc is not scanned for others. */
+  #knownMembers: readonly number[] = []
 
   constructor(id: number) {
     this.id = id
   }
 
-  /** True once no member is left. Remembered: from then on the id may belong to somebody else, and is never signalled again. */
+  /** True once no member is left. From then on the id, which the kernel may reuse, is never signalled again. */
   isEmpty(): boolean {
     return !this.signal(0)
   }
 
-  /** Sends a signal to every member; false if there was none. */
+  /** Sends a signal to every member; returns false if there is none. */
   signal(signal: NodeJS.Signals | 0): boolean {
     if (this.#gone) return false
     try {
@@ -57,13 +57,10 @@ export class ProcessGroup implements Group {
     return !this.#gone
   }
 
-  /**
-   * Asks every member to end, waits, and kills what is left. Resolves when the group is empty, with the ids of those that
-   * could not even be killed.
-   */
+  /** Sends the signal, waits, then sends SIGKILL. Resolves with the pids that survived even that. */
   async terminate(options: TerminateOptions): Promise<readonly number[]> {
     if (!this.signal(options.signal)) return []
-    // One that is stopped (SIGSTOP, Ctrl-Z) receives nothing until it goes on.
+    // A stopped process (SIGSTOP, Ctrl-Z) handles signals only after SIGCONT.
     this.signal('SIGCONT')
     if (await this.#emptyWithin(options.timeoutMs, options.leaderExited)) return []
     options.onKill()
@@ -73,31 +70,31 @@ export class ProcessGroup implements Group {
     return (await this.#emptyWithin(AFTER_KILL_MS, options.leaderExited)) ? [] : groupMembers(this.id)
   }
 
-  /** The leader's end is an event; for the others there is none, so they are looked for once it is gone. */
+  /** The exit of the leader is an event; other members are polled for after it. */
   async #emptyWithin(ms: number, leaderExited: Promise<unknown> | null): Promise<boolean> {
     const over = new AbortController()
     const timer = setTimeout(() => over.abort(), ms)
-    const timeIsOver = new Promise<void>((resolve) =>
+    const timedOut = new Promise<void>((resolve) =>
       over.signal.addEventListener('abort', () => resolve(), { once: true }),
     )
     try {
-      if (leaderExited !== null) await Promise.race([leaderExited, timeIsOver])
-      for (let wait = FIRST_LOOK_MS; !over.signal.aborted; wait = Math.min(wait * 2, LOOK_EVERY_MS)) {
-        if (this.isEmpty() || (wait >= DEAD_LOOK_MS && this.#holdsOnlyDead())) return true
+      if (leaderExited !== null) await Promise.race([leaderExited, timedOut])
+      for (let wait = FIRST_CHECK_MS; !over.signal.aborted; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
+        if (this.isEmpty() || (wait >= ZOMBIE_CHECK_MS && this.#hasOnlyZombies())) return true
         await sleep(wait, over.signal)
       }
-      return this.isEmpty() || this.#holdsOnlyDead()
+      return this.isEmpty() || this.#hasOnlyZombies()
     } finally {
       clearTimeout(timer)
     }
   }
 
-  /** In a container whose first process collects nobody, the dead stay members for ever. */
-  #holdsOnlyDead(): boolean {
+  /** In a container whose init process reaps no zombies, these remain members forever. */
+  #hasOnlyZombies(): boolean {
     if (process.platform !== 'linux') return false
-    this.#living = groupMembers(this.id, this.#living)
-    if (this.#living.length === 0) this.#living = groupMembers(this.id)
-    this.#gone = this.#living.length === 0
+    this.#knownMembers = groupMembers(this.id, this.#knownMembers)
+    if (this.#knownMembers.length === 0) this.#knownMembers = groupMembers(this.id)
+    this.#gone = this.#knownMembers.length === 0
     return this.#gone
   }
 }
@@ -114,30 +111,30 @@ export interface EmptyOptions {
   readonly isKilled: boolean
 }
 
-/** Ends every member of a group as the definition says, and tells of it. */
+/** Ends every member of a process group as the definition says, and reports it. */
 export async function emptyGroup(
   group: Group,
   { name: process, shutdown: { signal, timeoutMs } }: ResolvedProcess,
-  told: { emit(event: SupervisorEvent): void },
+  listener: { emit(event: SupervisorEvent): void },
   { leaderExited, isKilled }: EmptyOptions,
 ): Promise<void> {
   const since = performance.now()
-  if (leaderExited !== null) told.emit({ type: 'process_stopping', process, signal })
+  if (leaderExited !== null) listener.emit({ type: 'process_stopping', process, signal })
   const survivors = await group.terminate({
     signal: isKilled ? 'SIGKILL' : signal,
     timeoutMs,
     leaderExited,
-    onKill: () => told.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
+    onKill: () => listener.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
   })
-  if (survivors.length > 0) told.emit({ type: 'process_survived', process, pids: survivors })
+  if (survivors.length > 0) listener.emit({ type: 'process_survived', process, pids: survivors })
 }
 
-/** Reading the process table of a busy machine takes a moment; more is not worth waiting for. */
+/** Limit for tree-kill, which reads the process table. */
 const TREE_KILL_MS = 1000
 
 /**
- * SIGKILL to a living process and to whatever descends from it, also in other process groups. Only for a process that has
- * not been collected yet: its id could belong to another one by now.
+ * Sends SIGKILL to a process and its descendants, also in other process groups. Call it only before the process is reaped:
+ * the kernel may reuse the pid afterwards.
  */
 async function killTree(pid: number): Promise<void> {
   if (!canReadProcessTable()) return
@@ -151,7 +148,7 @@ async function killTree(pid: number): Promise<void> {
   await sleep(TREE_KILL_MS, done.signal)
 }
 
-/** tree-kill throws where nobody can catch it if the program that it asks is missing. */
+/** Without this program, tree-kill throws an error that cannot be caught. */
 function canReadProcessTable(): boolean {
   const program = process.platform === 'darwin' ? 'pgrep' : 'ps'
   return (process.env['PATH'] ?? '').split(':').some((folder) => {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { afterEach, describe, expect, it } from 'vitest'
-import { groupMembers, MARK_VARIABLE, markedProcesses, startOf, stillLiving } from './process-table.ts'
+import { groupMembers, RUN_TAG_VARIABLE, taggedProcesses, startOf, stillLiving } from './process-table.ts'
 
 const started: ChildProcess[] = []
 
@@ -11,9 +11,9 @@ afterEach(() => {
 })
 
 /** A leader with a group of its own, and one more member. */
-async function pair(mark: string): Promise<{ readonly leader: number; readonly member: number }> {
+async function pair(runTag: string): Promise<{ readonly leader: number; readonly member: number }> {
   const script = 'sleep 1000 & echo $!; wait'
-  const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { [MARK_VARIABLE]: mark } })
+  const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { [RUN_TAG_VARIABLE]: runTag } })
   started.push(child)
   const [line] = await new Promise<string[]>((resolve) =>
     createInterface({ input: child.stdout }).once('line', (text) => resolve([text])),
@@ -29,16 +29,16 @@ describe('the process table (O-37)', () => {
     expect(groupMembers(leader, [])).toEqual([])
   })
 
-  it('has the processes under a mark, and no other', async () => {
-    const mark = `${randomUUID()}/a`
-    const { leader, member } = await pair(mark)
+  it('has the processes under a runTag, and no other', async () => {
+    const runTag = `${randomUUID()}/a`
+    const { leader, member } = await pair(runTag)
     await pair(`${randomUUID()}/a`)
-    expect(new Set(markedProcesses(mark).map(({ pid }) => pid))).toEqual(new Set([leader, member]))
+    expect(new Set(taggedProcesses(runTag).map(({ pid }) => pid))).toEqual(new Set([leader, member]))
   })
 
   it('tells which of those that it knew live still, whatever has become of their environment', async () => {
     const { leader, member } = await pair('none')
-    const known = [leader, member].map((pid) => ({ pid, mark: 'a', start: startOf(pid) ?? '' }))
+    const known = [leader, member].map((pid) => ({ pid, runTag: 'a', start: startOf(pid) ?? '' }))
     expect(stillLiving(known)).toEqual(known)
     process.kill(leader, 'SIGKILL')
     await expect.poll(() => stillLiving(known)).toEqual(known.slice(1))
@@ -46,6 +46,6 @@ describe('the process table (O-37)', () => {
 
   it('takes a process that has got the id of a dead one for another', async () => {
     const { leader } = await pair('none')
-    expect(stillLiving([{ pid: leader, mark: 'a', start: '1' }])).toEqual([])
+    expect(stillLiving([{ pid: leader, runTag: 'a', start: '1' }])).toEqual([])
   })
 })

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** The name of the variable that marks every child and, inherited, all that it starts. */
-export const MARK_VARIABLE = 'PONIX_SUPERVISED'
+/** Environment variable with the run tag: set for every child, inherited by its descendants. */
+export const RUN_TAG_VARIABLE = 'PONIX_SUPERVISED'
 
-/** Places among the fields of /proc/PID/stat from the status on; see proc(5). */
+/** Indexes of the fields of /proc/PID/stat, counted from the status; see proc(5). */
 const GROUP = 2
 const USER_TIME = 11
 const SYSTEM_TIME = 12
@@ -16,13 +16,13 @@ export interface ProcessEntry {
   readonly pid: number
   readonly parent: number
   readonly group: number
-  /** One letter, as ps shows it: `Z` is dead but not yet collected by its parent. */
+  /** One letter, as ps shows it: `Z` is a zombie. */
   readonly status: string
-  /** When it started, as the kernel counts it. */
+  /** Start time in clock ticks since boot. */
   readonly start: string
 }
 
-/** The living members of a process group: all, or those among `pids`. None where there is no /proc. */
+/** The living members of a process group: all, or those among `pids`. Empty without /proc. */
 export function groupMembers(group: number, pids: readonly number[] = processIds()): number[] {
   return pids.filter((pid) => {
     const entry = readEntry(pid)
@@ -30,62 +30,58 @@ export function groupMembers(group: number, pids: readonly number[] = processIds
   })
 }
 
-export interface MarkedProcess {
+export interface TaggedProcess {
   readonly pid: number
-  readonly mark: string
-  /** As `startOf` has it: the id alone may be another process's by now. */
+  readonly runTag: string
+  /** Start time: the kernel may have reused the pid since. */
   readonly start: string
 }
 
 /**
- * The living processes whose environment has a mark that begins with `markPrefix`: children and what they started, even in
- * a session of its own and with its parent gone. One that has overwritten its environment, or belongs to another user, is
- * not seen.
+ * The living processes with a run tag that begins with `prefix`: children and their descendants, including daemons. A
+ * process that has overwritten its environment, or belongs to another user, is not found.
  */
-export function markedProcesses(markPrefix: string): MarkedProcess[] {
-  const wanted = `${MARK_VARIABLE}=${markPrefix}`
+export function taggedProcesses(prefix: string): TaggedProcess[] {
+  const wanted = `${RUN_TAG_VARIABLE}=${prefix}`
   return processIds().flatMap((pid) => {
     if (pid === process.pid) return []
-    const mark = readProc(pid, 'environ')
+    const runTag = readProc(pid, 'environ')
       .split('\0')
       .find((variable) => variable.startsWith(wanted))
-    if (mark === undefined) return []
+    if (runTag === undefined) return []
     const entry = readEntry(pid)
     return entry !== null && isAlive(entry)
-      ? [{ pid, mark: mark.slice(MARK_VARIABLE.length + 1), start: entry.start }]
+      ? [{ pid, runTag: runTag.slice(RUN_TAG_VARIABLE.length + 1), start: entry.start }]
       : []
   })
 }
 
-/**
- * Those of them that live still. Their environment is not asked: a process that is about to die has given it back some
- * milliseconds before it is dead.
- */
-export function stillLiving(marked: readonly MarkedProcess[]): MarkedProcess[] {
-  return marked.filter(({ pid, start }) => {
+/** Filters the processes that still live, without their environment: a dying process loses that some milliseconds earlier. */
+export function stillLiving(tagged: readonly TaggedProcess[]): TaggedProcess[] {
+  return tagged.filter(({ pid, start }) => {
     const entry = readEntry(pid)
     return entry !== null && entry.start === start && isAlive(entry)
   })
 }
 
-/** The process group that a process belongs to; null if it is gone, and where there is no /proc. */
+/** The process group of a process; null if it is gone or there is no /proc. */
 export function groupOf(pid: number): number | null {
   return readEntry(pid)?.group ?? null
 }
 
-/** When a process started, as the kernel counts it; null if it is gone, and where there is no /proc. */
+/** The start time of a process in clock ticks since boot; null if it is gone or there is no /proc. */
 export function startOf(pid: number): string | null {
   return readEntry(pid)?.start ?? null
 }
 
 export interface Usage {
-  /** Processor time, of all members that live. */
+  /** CPU time of all living members. */
   readonly cpuMs: number
-  /** Resident memory; pages that members share count for each. */
+  /** Resident memory; shared pages count once per member. */
   readonly memoryBytes: number
 }
 
-/** What process groups use; empty where there is no /proc. Linux counts in 100 ticks a second and pages of 4 KiB. */
+/** Usage by process group; empty without /proc. Assumes 100 ticks per second and pages of 4 KiB. */
 export function groupUsage(groups: ReadonlySet<number>): ReadonlyMap<number, Usage> {
   const usage = new Map<number, Usage>()
   for (const pid of processIds()) {
@@ -122,7 +118,7 @@ function readEntry(pid: number): ProcessEntry | null {
   return { pid, parent: Number(parent), group: Number(group), status, start }
 }
 
-/** `pid (name) status parent group …`, from the status on: the name may hold spaces and parentheses. See proc(5). */
+/** Fields of `pid (name) status parent group …`, from the status; the name can contain spaces and parentheses. See proc(5). */
 function statFields(pid: number): readonly string[] {
   const stat = readProc(pid, 'stat')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -25,7 +25,7 @@ export interface SupervisorOptions {
 
 export interface RunGuard {
   /** Prefix of the run tag of every child. */
-  readonly mark: string
+  readonly runTag: string
   /** Called once before any child lives, and then whenever the living children may have changed. */
   protect(makePlan: () => StopPlan): void
 }

@@ -55,7 +55,7 @@ export class Supervisor {
 
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#options = options
-    this.#runTag = options.guard?.mark ?? randomUUID()
+    this.#runTag = options.guard?.runTag ?? randomUUID()
     const scan = { killNow: () => this.#phase === 'killed', emit: (event: SupervisorEvent) => this.#emit(event) }
     // Fake children leave no orphans.
     this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
@@ -329,7 +329,7 @@ export class Supervisor {
       timeoutMs: process.definition.shutdown.timeoutMs,
       dependents: this.#graph.dependentsOf(process).map(({ name }) => name),
     }))
-    return { mark: this.#runTag, processes }
+    return { runTag: this.#runTag, processes }
   }
 
   #exitCode(): number {

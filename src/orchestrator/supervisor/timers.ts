@@ -1,4 +1,4 @@
-/** One thing that is to happen later, if nothing comes in between. Setting it again takes the place of what was set. */
+/** One cancellable time-out. Setting it again replaces the earlier one. */
 export class Timer {
   #timeout: NodeJS.Timeout | null = null
 
@@ -23,10 +23,10 @@ export function elapsed(since: number): number {
   return Math.round(performance.now() - since)
 }
 
-/** Longer timers fire at once. */
+/** Node.js fires longer timers immediately. */
 export const LONGEST_TIMER_MS = 2_147_483_647
 
-/** Resolves after `ms` milliseconds, or as soon as `signal` is aborted: look at it afterwards. */
+/** Resolves after `ms` milliseconds, or when `signal` is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) {

@@ -25,7 +25,7 @@ export interface RunLockOptions {
 /** The exclusive right to run a configuration, held by a guard that stops the processes if the orchestrator is killed. */
 export class RunLock {
   /** Prefix of the environment variable that marks every child of the run. */
-  readonly mark = randomUUID()
+  readonly runTag = randomUUID()
   readonly #options: RunLockOptions
   #guard: Guard
   #guards = 1
@@ -51,7 +51,7 @@ export class RunLock {
     }
     const { configPath: config, folder, socketPath: socket } = options
     const { pid } = process
-    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.mark, config, socket })
+    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.runTag, config, socket })
     return lock
   }
 
@@ -144,7 +144,7 @@ while IFS= read -r line; do plan=$line; done
 [ "$plan" = done ] || printf '%s\\n' "$plan" | "$2" "$3"
 `
 const DONE = 'done'
-/** Changes in quick succession are written once; children started in between are found by their mark. */
+/** Changes in quick succession are written once; children started in between are found by their run tag. */
 const COALESCE_MS = 20
 
 interface GuardOptions {

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { z } from 'zod'
 import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
-import { groupMembers, markedProcesses } from '../process-table.ts'
+import { groupMembers, taggedProcesses } from '../process-table.ts'
 
 const plannedStop = z.strictObject({
   name: z.string(),
@@ -17,7 +17,7 @@ type PlannedStop = z.infer<typeof plannedStop>
 
 const stopPlan = z.strictObject({
   /** Prefix of the environment variable that marks every child of the run. */
-  mark: z.string().min(1),
+  runTag: z.string().min(1),
   processes: z.array(plannedStop),
 })
 
@@ -31,12 +31,12 @@ export function parseStopPlan(text: string): StopPlan {
 
 /**
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
- * is signalled only while one of its members carries the mark, because the kernel may have reused its id.
+ * is signalled only while one of its members carries the runTag, because the kernel may have reused its id.
  */
 export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise<void> {
   const deadline = performance.now() + budgetMs
   const leftMs = () => Math.max(0, deadline - performance.now())
-  const ours = markedGroups(plan)
+  const ours = taggedGroups(plan)
   const stops = new Map<string, Promise<void>>()
   const byName = new Map(plan.processes.map((planned) => [planned.name, planned]))
 
@@ -52,13 +52,13 @@ export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise
   }
 
   await Promise.all(plan.processes.map(stopOnce))
-  await endEscaped(plan.mark, { killNow: () => leftMs() === 0, emit: () => undefined })
+  await endEscaped(plan.runTag, { killNow: () => leftMs() === 0, emit: () => undefined })
 }
 
 /** All groups of the plan where the system has no /proc. */
-function markedGroups({ mark, processes }: StopPlan): ReadonlySet<number> {
+function taggedGroups({ runTag, processes }: StopPlan): ReadonlySet<number> {
   const groups = processes.flatMap((planned) => planned.groups)
   if (process.platform !== 'linux') return new Set(groups)
-  const marked = new Set(markedProcesses(`${mark}/`).map(({ pid }) => pid))
-  return new Set(groups.filter((group) => groupMembers(group).some((pid) => marked.has(pid))))
+  const tagged = new Set(taggedProcesses(`${runTag}/`).map(({ pid }) => pid))
+  return new Set(groups.filter((group) => groupMembers(group).some((pid) => tagged.has(pid))))
 }

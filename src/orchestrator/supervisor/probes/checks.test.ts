@@ -86,7 +86,7 @@ describe('http_get', () => {
 })
 
 describe('exec', () => {
-  const context = { cwd: tmpdir(), env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' }, mark: 'test/exec' }
+  const context = { cwd: tmpdir(), env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' }, runTag: 'test/exec' }
   const shell = (line: string) => ['/bin/sh', '-c', line] as const
 
   test('runs in the cwd and environment of the process; exit code 0 is success', async () => {

@@ -4,7 +4,7 @@ import { messageOf } from '../../config/errors.ts'
 import { redact } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child.ts'
 import { ProcessGroup } from '../process-group.ts'
-import { MARK_VARIABLE } from '../process-table.ts'
+import { RUN_TAG_VARIABLE } from '../process-table.ts'
 import { describeExit } from '../restart-policy.ts'
 
 /** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the reason. */
@@ -60,7 +60,7 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
 export interface ExecContext {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
-  readonly mark: string
+  readonly runTag: string
 }
 
 /** Resolves when the command exits with 0; rejects with the reason. Kills its process group when it has exited or `signal` is aborted. */
@@ -74,7 +74,7 @@ export async function checkExec(
   const [program, ...args] = command
   const subprocess = execa(program, args, {
     cwd: context.cwd,
-    env: { ...context.env, [MARK_VARIABLE]: context.mark },
+    env: { ...context.env, [RUN_TAG_VARIABLE]: context.runTag },
     extendEnv: false,
     detached: true,
     stdio: 'ignore',
