@@ -99,6 +99,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
       [command, 'stats'],
       'ponix-orchestrator: unknown command "stats"; did you mean "status"?',
     ]),
+    [['help', 'stats'], 'ponix-orchestrator: unknown command "stats"; did you mean "status"?'],
     [['stop'], "ponix-orchestrator: missing required argument 'names'"],
     [['logs', '--folow'], "ponix-orchestrator: unknown option '--folow' (did you mean --follow?)"],
     [

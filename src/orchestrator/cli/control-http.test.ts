@@ -44,7 +44,7 @@ function ask(method: string, path: string, headers: Readonly<Record<string, stri
     const all = { 'content-length': String(Buffer.byteLength(body)), ...headers }
     request({ host: '127.0.0.1', port, method, path, headers: all }, (response) => {
       const { statusCode: status, headers: got } = response
-      text(response).then((said) => resolve({ status, type: got['content-type'], body: said }), reject)
+      text(response).then((body) => resolve({ status, type: got['content-type'], body }), reject)
     })
       .once('error', reject)
       .end(body)
@@ -214,9 +214,9 @@ describe('a reload with a changed control (O-39)', () => {
     expect(await program.run('reload')).toEqual({ code: 0, stdout: `added: b; ${warning}\n`, stderr: '' })
     await running?.seen(new RegExp(`^\\[orchestrator\\] ${warning}$`, 'm'))
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ name: 'a' }, { name: 'b' }] })
-    const nobody = connect(other, '127.0.0.1')
-    onTestFinished(() => void nobody.destroy())
-    expect(await once(nobody, 'error')).toEqual([expect.objectContaining({ code: 'ECONNREFUSED' })])
+    const connection = connect(other, '127.0.0.1')
+    onTestFinished(() => void connection.destroy())
+    expect(await once(connection, 'error')).toEqual([expect.objectContaining({ code: 'ECONNREFUSED' })])
     expect((await program.run('reload')).stdout).toBe(`${warning}\n`)
   })
 })

@@ -93,10 +93,10 @@ describe('control.socket (O-9)', () => {
     const started = await start()
     await started.seen(/no control socket, .*: another program listens at .*; name another path\n/)
     const heard = once(other, 'connection')
-    const asked = program.run('status')
+    const answered = program.run('status')
     const [connection] = await heard
     connection.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
-    expect(await asked).toEqual({
+    expect(await answered).toEqual({
       code: 1,
       stdout: '',
       stderr: 'ponix-orchestrator: unexpected answer; the control socket belongs to another program or version\n',
@@ -118,11 +118,11 @@ describe('control.socket (O-9)', () => {
     await program.run('status', '--config', 'first.json')
     program.writeConfig({ control, processes }, 'second.json')
     const own = join(program.folder, 'first.json')
-    const meant = join(program.folder, 'second.json')
+    const expected = join(program.folder, 'second.json')
     expect(await program.run('down', '--config', 'second.json')).toEqual({
       code: 1,
       stdout: '',
-      stderr: `ponix-orchestrator: the orchestrator that listens there runs ${own}, not ${meant}\n`,
+      stderr: `ponix-orchestrator: the orchestrator that listens there runs ${own}, not ${expected}\n`,
     })
     expect((await program.run('status', '--config', 'first.json')).stdout).toMatch(/^a +running/m)
   })

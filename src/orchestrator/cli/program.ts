@@ -42,6 +42,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return 0
+    if (error.code === 'commander.help') throw unknownCommand(program, args[args.indexOf('help') + 1] ?? '')
     throw new UsageError(usageMessage(error.message))
   }
   return exitCode
@@ -61,6 +62,7 @@ function buildProgram(exit: (code: number) => void): Command {
     .description('Starts the processes of a JSON file in the order of their dependencies and keeps them running.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
     .option('--config <path>', 'the file that defines the processes', 'commonplace.json')
     .option('--only <name>', 'run only this process, without its dependencies (repeatable)', collect)
     .option('--disable <name>', 'do not run this process (repeatable)', collect)
@@ -126,11 +128,17 @@ function addPlainCommand(
 function refuseArguments(program: Command, command: Command): void {
   const [first] = command.args
   if (first === undefined) return
+  if (program.commands.some((known) => known.name() === first)) {
+    throw new UsageError(`write the command first: ponix-orchestrator ${first} …`)
+  }
+  throw unknownCommand(program, first)
+}
+
+function unknownCommand(program: Command, name: string): UsageError {
   const names = program.commands.map((known) => known.name())
-  if (names.includes(first)) throw new UsageError(`write the command first: ponix-orchestrator ${first} …`)
-  const nearest = nearestName(first, names)
+  const nearest = nearestName(name, names)
   const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean "${nearest}"?`
-  throw new UsageError(`unknown command "${first}"; ${hint}`)
+  return new UsageError(`unknown command "${name}"; ${hint}`)
 }
 
 function addRun(context: Context): Command {
@@ -148,7 +156,7 @@ function addRun(context: Context): Command {
     .addOption(
       new Option(
         '--log-format <format>',
-        'format of the output; "text" shows the JSON records of processes readable on pipes too (default: on a terminal only)',
+        'format of the output (default: text); if given, "text" makes JSON records of processes readable on pipes too',
       ).choices(['text', 'json']),
     )
     .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')

@@ -48,10 +48,10 @@ describe('under systemd (O-40)', () => {
     await socket.received('STOPPING=1')
     const { code } = await running.outcome
     expect(code).toBe(0)
-    const said = socket.messages.flatMap((message) => message.split('\n'))
-    expect(said.filter((word) => word === 'READY=1')).toHaveLength(1)
-    expect(said.indexOf('STOPPING=1')).toBeGreaterThan(said.indexOf('READY=1'))
-    expect(said).toContain('STATUS=stopping')
+    const assignments = socket.messages.flatMap((message) => message.split('\n'))
+    expect(assignments.filter((word) => word === 'READY=1')).toHaveLength(1)
+    expect(assignments.indexOf('STOPPING=1')).toBeGreaterThan(assignments.indexOf('READY=1'))
+    expect(assignments).toContain('STATUS=stopping')
   })
 
   it('sends STOPPING=1 even if everything ends immediately', async () => {
@@ -89,9 +89,9 @@ describe('under systemd (O-40)', () => {
     program.writeConfig('{"processes": {"a": {"comand": "x"}, "b": 1}}')
     running.signal('SIGHUP')
     await socket.received('READY=1')
-    const said = socket.messages.flatMap((message) => message.split('\n'))
-    expect(said.indexOf('READY=1')).toBeGreaterThan(said.indexOf('RELOADING=1'))
-    expect(said).toContain(
+    const assignments = socket.messages.flatMap((message) => message.split('\n'))
+    expect(assignments.indexOf('READY=1')).toBeGreaterThan(assignments.indexOf('RELOADING=1'))
+    expect(assignments).toContain(
       'STATUS=ready; reload rejected: commonplace.json:1:21: processes.a.command: is missing; expected a program name or path',
     )
     program.writeConfig({ processes: { a: sleeper } })
@@ -109,8 +109,8 @@ describe('under systemd (O-40)', () => {
     await running.seen(/nothing has changed/)
     open('gate-3')
     await socket.received('READY=1')
-    const said = socket.messages.flatMap((message) => message.split('\n'))
-    expect(said.filter((word) => word === 'READY=1' || word.startsWith('RELOADING'))).toEqual(['READY=1'])
+    const assignments = socket.messages.flatMap((message) => message.split('\n'))
+    expect(assignments.filter((word) => word === 'READY=1' || word.startsWith('RELOADING'))).toEqual(['READY=1'])
     running.signal('SIGTERM')
     expect((await running.outcome).code).toBe(0)
   })
@@ -145,10 +145,7 @@ describe('under systemd (O-40)', () => {
   })
 
   it('warns once if systemd cannot be notified, and keeps supervising', async () => {
-    const running = start(
-      { a: gatedBy('gate-2'), b: sleeper },
-      { NOTIFY_SOCKET: join(program.folder, 'nobody-listens') },
-    )
+    const running = start({ a: gatedBy('gate-2'), b: sleeper }, { NOTIFY_SOCKET: join(program.folder, 'no-listener') })
     await running.seen(/cannot notify systemd: /)
     open('gate-2')
     await running.seen(/all 2 processes are ready/)

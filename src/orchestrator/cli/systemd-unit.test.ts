@@ -16,9 +16,9 @@ describe('the shipped unit (O-40)', () => {
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const broken = join(folder, 'broken.service')
     writeFileSync(broken, readFileSync(path, 'utf8').replace('KillMode=mixed', 'KillMode=gentle\nKillMood=mixed'))
-    const said = await verifyUnits([broken])
-    expect(said).toContain('gentle')
-    expect(said).toContain('KillMood')
+    const output = await verifyUnits([broken])
+    expect(output).toContain('gentle')
+    expect(output).toContain('KillMood')
   })
 
   it('accepts systemd-notify, waits for the whole graph, and lets the orchestrator stop its processes in order', () => {

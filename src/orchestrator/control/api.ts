@@ -37,7 +37,7 @@ export class ControlApi {
   }
 }
 
-/** Two files may name the same socket by mistake: a command for one must not reach the orchestrator of the other. */
+/** Two files may name the same socket: a command for one must not reach the orchestrator of the other. */
 function checkConfig(header: string | string[] | undefined, own: string): void {
   if (typeof header !== 'string') return
   const expected = decodeURIComponent(header)

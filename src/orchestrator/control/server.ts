@@ -63,7 +63,7 @@ export class ControlServer {
     return control
   }
 
-  /** Accepts no more connections. Open ones end with the program, which tells clients that the orchestrator has ended. */
+  /** Accepts no more connections. Open ones end with the program, so clients notice the end of the orchestrator. */
   close(): void {
     this.#server.close()
   }

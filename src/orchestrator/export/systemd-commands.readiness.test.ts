@@ -65,14 +65,14 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
   })
 
   it('waits with http_get through status 500 until status 302', async () => {
-    const asked: string[] = []
+    const requested: string[] = []
     const { port } = await listen((request, response) => {
-      asked.push(request.url ?? '')
-      response.writeHead(asked.length === 1 ? 500 : 302, { location: '/elsewhere' }).end()
+      requested.push(request.url ?? '')
+      response.writeHead(requested.length === 1 ? 500 : 302, { location: '/elsewhere' }).end()
     })
     const url = { text: `http://127.0.0.1:${port}/ready?x=1` }
     expect(await codeOf(await startProbe({ type: 'http_get', url }))).toBe(0)
-    expect(asked).toEqual(['/ready?x=1', '/ready?x=1'])
+    expect(requested).toEqual(['/ready?x=1', '/ready?x=1'])
   })
 
   it.each([
@@ -106,8 +106,8 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
     await codeOf(spawn('mkfifo', [gate]))
     const words = bridgeNotification([...program, gate].map((text) => ({ text })))
     const child = await start(commandLine(words), { NOTIFY_SOCKET: socket.path })
-    const said = await new Promise((resolve) => child.stdout?.once('data', (text: Buffer) => resolve(String(text))))
-    expect(said).toBe(`${child.pid}\n`)
+    const output = await new Promise((resolve) => child.stdout?.once('data', (text: Buffer) => resolve(String(text))))
+    expect(output).toBe(`${child.pid}\n`)
     expect(socket.messages).toEqual([])
     writeFileSync(gate, '\n')
     await socket.received('READY=1')
