@@ -1,4 +1,4 @@
-// Analytics (M-11, M-12): raw envelopes to rows a second, MQTT publish to visible row, and what a hostile neighbour costs.
+// Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and the effect of a hostile neighbour.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

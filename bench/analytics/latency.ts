@@ -1,26 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectAsync } from 'mqtt'
 import { type Figure, quantile } from '../report/figures.ts'
-import { sensorPayload } from './payload.ts'
-import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
+import { sensorPayload, type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
 
 const PER_SECOND = 100
 const SECONDS = 20
 const WARM_UP_SECONDS = 3
 const DEVICES = 10
 const P99_MS = 1500
-const LOOK_EVERY_MS = 20
+const POLL_INTERVAL_MS = 20
 
-/** M-12: from the publishing of an MQTT message until a reader of ClickHouse sees its row, at 100 messages a second. */
+/** M-12: latency from publishing an MQTT message to a visible row in ClickHouse, at 100 messages per second. */
 export async function measureLatency(stage: AnalyticsBenchStage): Promise<readonly Figure[]> {
   console.error(`bench: M-12, ${WARM_UP_SECONDS + SECONDS} s`)
   await stage.createDevices('latency-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
   await stage.createGateway()
   const services = [stage.start('analytics'), stage.start('gateway-orchestrator')]
-  await Promise.all(services.map((service) => service.says('"ready"')))
+  await Promise.all(services.map((service) => service.logLine('"ready"')))
   const published = new Map<number, number>()
   const total = (WARM_UP_SECONDS + SECONDS) * PER_SECOND
-  const [seen] = await Promise.all([look(stage, total), publish(stage, published, total)])
+  const [seen] = await Promise.all([pollRows(stage, total), publish(stage, published, total)])
   for (const service of services) await service.stop()
   await stage.empty()
   const latencies = [...published]
@@ -43,7 +42,7 @@ export async function measureLatency(stage: AnalyticsBenchStage): Promise<readon
 
 async function publish(stage: AnalyticsBenchStage, published: Map<number, number>, total: number): Promise<void> {
   const client = await connectAsync(stage.mqttUrl)
-  await untilHeard(stage, (payload) => client.publishAsync(`${ORGANIZATION}/latency-0`, payload, { qos: 1 }))
+  await waitForSubscription(stage, (payload) => client.publishAsync(`${ORGANIZATION}/latency-0`, payload, { qos: 1 }))
   const start = performance.now()
   const acknowledged: Promise<unknown>[] = []
   for (let number = 0; number < total; number += 1) {
@@ -57,18 +56,21 @@ async function publish(stage: AnalyticsBenchStage, published: Map<number, number
   await client.endAsync()
 }
 
-/** The service is ready a moment before its gateway listens. */
-async function untilHeard(stage: AnalyticsBenchStage, send: (payload: Buffer) => Promise<unknown>): Promise<void> {
+/** The service is ready shortly before its gateway has subscribed. */
+async function waitForSubscription(
+  stage: AnalyticsBenchStage,
+  send: (payload: Buffer) => Promise<unknown>,
+): Promise<void> {
   const { streams } = stage.nats.manager
   while ((await streams.info('raw_envelopes')).state.messages === 0) {
-    // A number that no message of the measurement has.
+    // Outside of the measured numbers.
     await send(sensorPayload(2 ** 31))
     await sleep(50)
   }
 }
 
-/** When each number was seen first by one who looks again and again. */
-async function look(stage: AnalyticsBenchStage, total: number): Promise<ReadonlyMap<number, number>> {
+/** Polls for rows; returns the time of the first appearance of each number. */
+async function pollRows(stage: AnalyticsBenchStage, total: number): Promise<ReadonlyMap<number, number>> {
   const seen = new Map<number, number>()
   for (let lowest = 0; seen.size < total;) {
     const rows = await stage.query<{ n: number }>(
@@ -77,7 +79,7 @@ async function look(stage: AnalyticsBenchStage, total: number): Promise<Readonly
     const at = performance.now()
     for (const { n } of rows) if (!seen.has(n)) seen.set(n, at)
     while (seen.has(lowest)) lowest += 1
-    await sleep(LOOK_EVERY_MS)
+    await sleep(POLL_INTERVAL_MS)
   }
   return seen
 }

@@ -1,28 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import { compare, type Figure, median, quantile } from '../report/figures.ts'
-import { sensorPayload } from './payload.ts'
-import { type AnalyticsBenchStage, NEIGHBOUR, ORGANIZATION } from './stage.ts'
+import { sensorPayload, type AnalyticsBenchStage, NEIGHBOUR, ORGANIZATION } from './stage.ts'
 
 const PER_SECOND = 200
 const SECONDS = 10
 const WARM_UP_SECONDS = 2
 const DEVICES = 10
-/** Of each kind of hostile device. */
+/** Devices of each hostile kind. */
 const HOSTILE_DEVICES = 5
 const HOSTILE_PER_SECOND = 100
-const MOST_TIMES = 2
+const MAX_RATIO = 2
 
 const ZEROS = (length: number): string => `[${Array.from({ length }, () => '0').join(',')}]`
-/** Longer than it may take, by far. */
+/** Far exceeds the time limit. */
 const ENDLESS = `{"n": ${ZEROS(400)}.all(a, ${ZEROS(400)}.all(b, ${ZEROS(400)} == ${ZEROS(400)}))}`
-/** Not so long that it would be stopped. */
+/** Stays below the time limit. */
 const HEAVY = `{"n": ${ZEROS(150)}.all(a, ${ZEROS(150)}.all(b, true))}`
 
 /**
- * P-3: from the storing of a raw envelope of one organization until its processed envelope is there, at 200 a second, alone and
- * while another organization's devices, which nobody knew before, send 100 a second whose expressions run for ever, or nearly as
- * long as they may.
+ * P-3: latency from a stored raw envelope to its processed envelope at 200 per second, alone and while new devices of another
+ * organization send 100 per second whose expressions exceed the time limit or stay just below it.
  */
 export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: number): Promise<Figure> {
   await stage.createDevices('quiet-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
@@ -41,7 +39,7 @@ export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: numbe
     unit: 'ms',
     ours: median(disturbed),
     beside: compare('no neighbour', disturbed, alone),
-    goal: { type: 'ratio', atMost: MOST_TIMES },
+    goal: { type: 'ratio', atMost: MAX_RATIO },
     peers: new Map(),
   }
 }
@@ -49,7 +47,7 @@ export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: numbe
 async function p99(stage: AnalyticsBenchStage, round: number, withNeighbour: boolean): Promise<number> {
   await stage.empty()
   const service = stage.start('analytics')
-  await service.says('"ready"')
+  await service.logLine('"ready"')
   const name = `${round}-${withNeighbour}`
   const stopping = new AbortController()
   const arrivals = await consume(stage)
@@ -64,7 +62,7 @@ async function p99(stage: AnalyticsBenchStage, round: number, withNeighbour: boo
   return quantile(latencies, 0.99)
 }
 
-/** When each envelope was published, by its number. */
+/** The time of publication by envelope number. */
 async function publish(
   stage: AnalyticsBenchStage,
   name: string,
@@ -94,7 +92,7 @@ async function disturb(stage: AnalyticsBenchStage, name: string, signal: AbortSi
   }
 }
 
-/** When the processed envelope of each number came. */
+/** The time of arrival of each processed envelope by number. */
 async function consume(stage: AnalyticsBenchStage): Promise<ReadonlyMap<number, number>> {
   const arrivals = new Map<number, number>()
   const consumer = await stage.nats.jetstream.consumers.get('processed_envelopes')

@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
 import { peakMemory, processorTime } from '../supervisor/proc.ts'
 
-/** A program of the bench, as a child process that speaks by its log. */
+/** A child process that is observed through its log. */
 export class BenchProgram {
   readonly #child: ChildProcess
   readonly #lines: Interface
-  /** Rejects when it ends before it is told to. */
+  /** Rejects when the process ends before `stop`. */
   readonly #ended: Promise<never>
   #stopping = false
 
@@ -20,31 +20,31 @@ export class BenchProgram {
     this.#lines = createInterface({ input: this.#child.stdout })
     this.#lines.setMaxListeners(0)
     this.#ended = once(this.#child, 'exit').then(() => {
-      if (!this.#stopping) throw new Error(`${path} ended before it was done`)
+      if (!this.#stopping) throw new Error(`${path} ended unexpectedly`)
       return new Promise<never>(() => {})
     })
     this.#ended.catch(() => undefined)
   }
 
-  /** Resolves with the time when a line of the log has this text. */
-  async says(text: string): Promise<number> {
-    const said = new Promise<number>((resolve) => {
+  /** Resolves with the time of the next log line that contains this text. */
+  async logLine(text: string): Promise<number> {
+    const logged = new Promise<number>((resolve) => {
       this.#lines.on('line', (line) => line.includes(text) && resolve(performance.now()))
     })
-    return await Promise.race([said, this.#ended])
+    return await Promise.race([logged, this.#ended])
   }
 
-  /** Resolves as the work does; rejects when the program ends before. */
+  /** Resolves with the work; rejects when the process ends before it. */
   async during<T>(work: Promise<T>): Promise<T> {
     return await Promise.race([work, this.#ended])
   }
 
-  /** The most memory it has had, in MB. */
+  /** Peak memory in MB. */
   get megabytes(): number {
     return peakMemory(this.#child.pid ?? 0)
   }
 
-  /** Processor time it has used, in ms. */
+  /** Processor time in ms. */
   get processorMs(): number {
     return processorTime(this.#child.pid ?? 0)
   }

@@ -9,11 +9,11 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { BenchServer } from '../cdc/server.ts'
 import { BenchProgram } from './program.ts'
 
-/** The organization of the devices whose figures count; and the one of those who disturb them. */
+/** The organization of the measured devices, and that of the hostile ones. */
 export const ORGANIZATION = 'ours'
 export const NEIGHBOUR = 'neighbour'
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters'] as const
-/** Where the time of ours goes, for Chrome's tools. */
+/** Writes CPU profiles for Chrome's developer tools. */
 const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
 interface Servers {
@@ -23,7 +23,7 @@ interface Servers {
   readonly mqtt: BenchServer
 }
 
-/** All the servers of the pipeline, of the bench's own and with our tables; and the programs between them. */
+/** The servers of the pipeline, migrated, and the programs between them. */
 export class AnalyticsBenchStage {
   readonly root: string
   readonly nats: NatsClient
@@ -70,9 +70,9 @@ export class AnalyticsBenchStage {
       openClickHouse({ url, ...account, ...common }),
     )
     await database.query(`INSERT INTO organizations (id, name) VALUES ('${ORGANIZATION}', 'o'), ('${NEIGHBOUR}', 'n')`)
-    // The service makes the streams.
+    // The service creates the streams.
     const service = stage.start('analytics')
-    await service.says('"ready"')
+    await service.logLine('"ready"')
     await service.stop()
     return stage
   }
@@ -81,12 +81,12 @@ export class AnalyticsBenchStage {
     return `mqtt://127.0.0.1:${this.#servers.mqtt.port}`
   }
 
-  /** The environment of a program between these servers. */
+  /** The environment of a program that uses these servers. */
   environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return { ...environmentOf(this.#servers), ...more }
   }
 
-  /** Starts one of our services. */
+  /** Starts a service from dist. */
   start(service: 'analytics' | 'gateway-orchestrator', profile = false): BenchProgram {
     return new BenchProgram(join(this.root, `dist/${service}.js`), profile ? PROFILE : [], this.environment())
   }
@@ -99,7 +99,7 @@ export class AnalyticsBenchStage {
     )
   }
 
-  /** A gateway that listens at the bench's broker. */
+  /** Creates a gateway that subscribes to the bench's broker. */
   async createGateway(): Promise<void> {
     await this.#database.query(
       `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config) VALUES ('g', $1, 'g', 'mqtt', $2)`,
@@ -107,7 +107,7 @@ export class AnalyticsBenchStage {
     )
   }
 
-  /** Resolves when JetStream has it. */
+  /** Resolves when JetStream has stored the envelope. */
   async publishRaw(organizationId: string, endDeviceId: string, payload: Uint8Array, messageId: string): Promise<void> {
     const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: BigInt(Date.now()) * 1000n })
     await this.producer.publish({ subject: `raw_envelopes.${endDeviceId}`, body, messageId })
@@ -118,17 +118,17 @@ export class AnalyticsBenchStage {
     return await result.json<T>()
   }
 
-  /** As before the first envelope was processed; the raw ones wait to be processed again. */
+  /** Resets everything but the raw envelopes, which will be processed again. */
   async rewind(): Promise<void> {
     const { consumers, streams } = this.nats.manager
     for await (const { name } of consumers.list('raw_envelopes')) await consumers.delete('raw_envelopes', name)
     await streams.delete('consumer_progress').catch(() => undefined)
-    // Made anew by the service: emptied, it would still know the message ids.
+    // Recreated by the service: a purged stream would still deduplicate the message ids.
     await streams.delete('processed_envelopes').catch(() => undefined)
     await this.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   }
 
-  /** Nothing anywhere. */
+  /** Removes all data. */
   async empty(): Promise<void> {
     await this.rewind()
     for (const stream of STREAMS) {
@@ -154,4 +154,11 @@ function environmentOf({ postgres, nats, clickhouse }: Servers): Record<string, 
     PONIX_NATS_URL: `nats://127.0.0.1:${nats.port}`,
     PONIX_CLICKHOUSE_URL: `http://127.0.0.1:${clickhouse.port}`,
   }
+}
+
+/** Cayenne LPP: a generic sensor on channel 0 with this number below 2^32. */
+export function sensorPayload(number: number): Buffer {
+  const payload = Buffer.from([0, 100, 0, 0, 0, 0])
+  payload.writeUInt32BE(number, 2)
+  return payload
 }

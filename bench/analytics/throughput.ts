@@ -7,21 +7,21 @@ import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
 const ENVELOPES = 200_000
 const DEVICES = 100
 const PER_SECOND = 20_000
-const MOST_MEMORY_MB = 512
-/** A temperature of 25.5, a humidity of 65 and a pressure of 1013.3. */
+const MAX_MEMORY_MB = 512
+/** Cayenne LPP: a temperature of 25.5, a humidity of 65 and a pressure of 1013.3. */
 const PAYLOAD = Buffer.from('006700FF01688202732795', 'hex')
 
 interface Run {
-  /** From the first message that is asked for to the last row that ClickHouse has and JetStream knows of. */
+  /** From the first fetch to the acknowledgement of the last row. */
   readonly ms: number
   readonly megabytes: number
-  /** Of the service alone; the start is part of it. */
+  /** Processor time of the service, including its start. */
   readonly processorMs: number
 }
 
 /**
- * M-11: a backlog of 200,000 raw envelopes of 100 devices becomes rows. Beside us, of the same: JetStream's part of the way in
- * alone (consume and acknowledge), and ClickHouse's part alone (insert the same rows, their text ready).
+ * M-11: converts a backlog of 200,000 raw envelopes of 100 devices to rows. For comparison, two parts alone: JetStream (consume and
+ * acknowledge) and ClickHouse (insert the same rows from prepared text).
  */
 export async function measureThroughput(
   stage: AnalyticsBenchStage,
@@ -36,7 +36,7 @@ export async function measureThroughput(
     console.error(`bench: M-11, round ${round} of ${rounds}`)
     const run = await runOurs(stage, profile)
     console.error(
-      `bench: ${Math.round(run.ms)} ms, of the processor ${run.processorMs} ms, ${Math.round(run.megabytes)} MB`,
+      `bench: ${Math.round(run.ms)} ms, processor time ${run.processorMs} ms, ${Math.round(run.megabytes)} MB`,
     )
     ours.push(run)
     if (alone) continue
@@ -68,7 +68,7 @@ export async function measureThroughput(
       unit: 'MB',
       ours: Math.max(...ours.map(({ megabytes }) => megabytes)),
       beside: null,
-      goal: { type: 'value', atMost: MOST_MEMORY_MB },
+      goal: { type: 'value', atMost: MAX_MEMORY_MB },
     },
   ]
 }
@@ -86,7 +86,7 @@ async function publishBacklog(stage: AnalyticsBenchStage): Promise<void> {
 async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Run> {
   await stage.rewind()
   const service = stage.start('analytics', profile)
-  const start = await service.says('"durable":"analytics-raw"')
+  const start = await service.logLine('"durable":"analytics-raw"')
   const end = await service.during(whenStored(stage))
   const run = { ms: end - start, megabytes: service.megabytes, processorMs: service.processorMs }
   await service.stop()
@@ -95,7 +95,7 @@ async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Ru
   return run
 }
 
-/** The time when every processed envelope is acknowledged. */
+/** Resolves with the time when every processed envelope is acknowledged. */
 async function whenStored({ nats }: AnalyticsBenchStage): Promise<number> {
   for (;;) {
     const info = await nats.manager.consumers.info('processed_envelopes', 'analytics-processed').catch(() => undefined)
@@ -109,8 +109,8 @@ async function runContender(stage: AnalyticsBenchStage, part: 'consume' | 'inser
   else await stage.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   const path = join(stage.root, '.ponix/bench/programs/analytics-contender.js')
   const contender = new BenchProgram(path, [part], stage.environment({ BENCH_ENVELOPES: String(ENVELOPES) }))
-  const done = contender.says('"done"')
-  const start = await contender.says('"started"')
+  const done = contender.logLine('"done"')
+  const start = await contender.logLine('"started"')
   const ms = (await done) - start
   await contender.stop()
   return ms

@@ -7,8 +7,8 @@ import { runConsumer } from '../../../src/nats/consumer.ts'
 import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
-// One part of the way of an envelope alone, as its argument says. `consume`: every raw envelope is consumed and acknowledged.
-// `insert`: as many rows as there are envelopes, their text ready before, go to ClickHouse in batches of the service's size.
+// Runs one part of the pipeline alone. `consume`: consumes and acknowledges every raw envelope. `insert`: inserts as many rows from
+// prepared text, in batches of the service's size.
 
 const environment = parseEnvironment(analyticsEnvironment, process.env)
 const logger = createLogger('contender')
