@@ -1,16 +1,13 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { npmInstall, provision, type Provisioning } from './provision.ts'
-import { portError, type RunServer } from './server.ts'
+import { provisionPackage, type Provisioning } from './provision.ts'
+import { listen, type RunServer } from './server.ts'
 
-const VERSION = '1.2.0'
-
-const PORT = { server: 'the MQTT broker', flag: '--port', setting: 'PONIX_MQTT_PORT' }
-
-/** What is used of aedes, which is installed only when the graph needs it. */
+/** The used part of aedes, which is installed when the graph needs it. */
 interface AedesModule {
   readonly Aedes: { createBroker(): Promise<Broker> }
 }
@@ -20,28 +17,20 @@ interface Broker {
 }
 
 export function provideMqtt(provisioning: Provisioning): Promise<string> {
-  return provision(provisioning, {
-    folder: `aedes-${VERSION}`,
-    install: (draft) => npmInstall(draft, [`aedes@${VERSION}`], provisioning.signal),
-  })
+  return provisionPackage(provisioning, 'aedes', '1.2.0')
 }
 
-/** An MQTT 3.1.1 broker over TCP. It keeps sessions and retained messages in memory only. */
-export const runMqtt: RunServer = async (options, signal) => {
-  const broker = await createBroker(options.provisionDir)
+/** An MQTT 3.1.1 broker over TCP, with sessions and retained messages in memory. */
+export const runMqtt: RunServer = async ({ provisionDir, port, ready }, signal) => {
+  const broker = await createBroker(provisionDir)
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     broker.handle(socket)
   })
-  try {
-    server.listen(options.port, '127.0.0.1')
-    await once(server, 'listening')
-  } catch (error) {
-    throw portError(options.port, PORT, error)
-  }
-  options.ready()
+  await listen(server, port, { server: 'the MQTT broker', flag: '--port', variable: 'PONIX_MQTT_PORT' })
+  ready()
   if (!signal.aborted) await once(signal, 'abort')
   const closed = once(server, 'close')
   server.close()

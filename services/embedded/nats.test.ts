@@ -8,7 +8,7 @@ import { embedded } from '../../test/rig/program.ts'
 import { freePort, startNats } from '../../test/rig/servers.ts'
 
 describe('embedded NATS (E-2)', () => {
-  it('has every acknowledged message of a stream on files after SIGKILL and after a clean stop, several times', async () => {
+  it('keeps every acknowledged message after SIGKILL and after a clean stop, repeatedly', async () => {
     await using server = await startNats()
     await withConnection(server.url, async (connection) => {
       const manager = await jetstreamManager(connection)
@@ -28,7 +28,7 @@ describe('embedded NATS (E-2)', () => {
     }
   })
 
-  it('serves its monitoring on a port of its own, and says if that is in use', async () => {
+  it('serves its monitoring on a separate port, and reports when that is in use', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-nats-'))
     const [port, monitoring] = [await freePort(), await freePort()]
     const args = ['nats', '--port', String(port), '--monitoring-port', String(monitoring), '--data', join(folder, 'a')]

@@ -6,48 +6,44 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ServerError, messageOf } from '../../src/domain/errors.ts'
 import { provision, type Provisioning } from './provision.ts'
 import { runCommand, lastLines } from './run-command.ts'
-import { startServerProcess, stopOrphan } from './server-process.ts'
+import { runServerProcess, stopOrphan } from './server-process.ts'
 import { assertPortFree, type RunServer, type ServerOptions } from './server.ts'
 
-const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', setting: 'PONIX_NATS_MONITORING_PORT' }
+const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', variable: 'PONIX_NATS_MONITORING_PORT' }
 
-/** nats-server with JetStream on files. `provisionDir` has its program. */
+/** nats-server with JetStream on files. */
 export const runNats: RunServer = async (options, signal) => {
   const { dataDir, port, monitoringPort, logger } = options
   await stopOrphan(dataDir, 'SIGINT')
-  await assertPortFree(port, { server: 'NATS', flag: '--port', setting: 'PONIX_NATS_PORT' })
+  await assertPortFree(port, { server: 'NATS', flag: '--port', variable: 'PONIX_NATS_PORT' })
   if (monitoringPort !== undefined) await assertPortFree(monitoringPort, MONITORING)
   const config = join(dataDir, 'nats-server.conf')
   await mkdir(join(dataDir, 'jetstream'), { recursive: true })
   await writeFile(config, await configuration(options))
-  let failure = 'it gave no reason'
-  const server = await startServerProcess({
+  let failure = 'no reason given'
+  const command = {
     command: join(options.provisionDir, 'nats-server'),
     args: ['--config', config],
     dataDir,
     stopSignal: 'SIGINT',
     stopTimeoutMs: 20_000,
-    onLine(line) {
+    onLine(line: string) {
       const routine = line.includes('[INF]')
       if (!routine) failure = line
       logger[routine ? 'debug' : 'warn'](line)
     },
-  })
-  const stop = (): void => void server.stop()
-  signal.addEventListener('abort', stop, { once: true })
-  if (signal.aborted) stop()
-  const over = new AbortController()
-  void answers(port, over.signal).then((answered) => answered && options.ready())
-  const end = await server.ended
-  over.abort()
-  signal.removeEventListener('abort', stop)
+  } as const
+  const ended = new AbortController()
+  void answers(port, ended.signal).then((answered) => answered && options.ready())
+  const end = await runServerProcess(command, signal)
+  ended.abort()
   if (!signal.aborted) throw new ServerError(`NATS ended (${end}): ${failure}`)
 }
 
 async function configuration(options: ServerOptions): Promise<string> {
   const { dataDir, port, monitoringPort, provisionDir } = options
   const [major, minor] = (await natsVersion(provisionDir)) ?? [0, 0]
-  // Before 2.10 the interval is fixed (two minutes): what a power cut may take, a killed process does not.
+  // Before 2.10 the interval is fixed to two minutes, which a power cut may lose but a killed process does not.
   const canSync = major > 2 || (major === 2 && minor >= 10)
   return [
     'server_name: ponix',
@@ -55,7 +51,7 @@ async function configuration(options: ServerOptions): Promise<string> {
     ...(monitoringPort === undefined ? [] : [`http: "127.0.0.1:${monitoringPort}"`]),
     'jetstream {',
     `  store_dir: ${JSON.stringify(join(dataDir, 'jetstream'))}`,
-    // The disk is the limit; each stream has its own.
+    // The disk is the limit; each stream has a limit of its own.
     '  max_memory_store: 256MB',
     '  max_file_store: 1TB',
     ...(canSync ? ['  sync_interval: always'] : []),
@@ -64,7 +60,7 @@ async function configuration(options: ServerOptions): Promise<string> {
   ].join('\n')
 }
 
-/** Resolves true once a client is greeted with JetStream on: the server listens only after it has recovered its streams. */
+/** Resolves true when the greeting announces JetStream; the server listens after it has recovered its streams. */
 async function answers(port: number, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     if ((await greeting(port)).includes('"jetstream":true')) return true
@@ -87,7 +83,7 @@ async function greeting(port: number): Promise<string> {
 
 const OLDEST = [2, 9] as const
 
-/** The folder with `nats-server` (≥ 2.9): on PATH, or taken from Debian's or Ubuntu's package. */
+/** The folder of `nats-server` (≥ 2.9): on PATH, or extracted from the package of Debian or Ubuntu. */
 export async function provideNats(provisioning: Provisioning): Promise<string> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     if (isRecent(await natsVersion(folder))) return folder
@@ -104,16 +100,12 @@ export async function provideNats(provisioning: Provisioning): Promise<string> {
     })
   } catch (error) {
     provisioning.signal.throwIfAborted()
-    throw new ServerError(
-      `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`,
-      {
-        cause: error,
-      },
-    )
+    const message = `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`
+    throw new ServerError(message, { cause: error })
   }
 }
 
-/** Major and minor version of the program in a folder; undefined if it is not there or does not run. */
+/** Major and minor version of the program in a folder; undefined if it is missing or does not run. */
 async function natsVersion(folder: string): Promise<readonly [number, number] | undefined> {
   const { code, output } = await runCommand(join(folder, 'nats-server'), ['--version'])
   const found = /v(\d+)\.(\d+)\./.exec(output)
@@ -127,12 +119,12 @@ function isRecent(version: readonly [number, number] | undefined): boolean {
 
 function howToGet(): string {
   if (process.platform === 'darwin') return 'install it with `brew install nats-server`'
-  return 'put it there from https://github.com/nats-io/nats-server/releases, or let apt reach its servers'
+  return 'install it from https://github.com/nats-io/nats-server/releases, or give apt access to its servers'
 }
 
 /**
- * Fetches a Debian or Ubuntu package and takes one program out of it into `folder`, installing nothing: apt has a state of
- * its own here, so it needs neither root nor package lists.
+ * Downloads a Debian or Ubuntu package and extracts one program into `folder` without installing the package. apt gets its own
+ * state folder, so it needs neither root nor package lists.
  */
 async function extractFromPackage(
   folder: string,
@@ -150,7 +142,7 @@ async function extractFromPackage(
     'APT::Sandbox::User=',
     'Debug::NoLocking=1',
   ].flatMap((setting) => ['-o', setting])
-  if ((await runCommand('apt-get', ['--version'])).code === null) throw new ServerError('there is no apt-get here')
+  if ((await runCommand('apt-get', ['--version'])).code === null) throw new ServerError('apt-get is not installed')
   const update = await runCommand('apt-get', [...apt, '-qq', 'update'], { cwd: scratch, signal })
   const download = await runCommand('apt-get', [...apt, '-qq', 'download', packageName], { cwd: scratch, signal })
   signal.throwIfAborted()

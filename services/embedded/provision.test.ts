@@ -9,7 +9,7 @@ import { embedded } from '../../test/rig/program.ts'
 import type { Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
-/** Installs a broker that does nothing; fails if there is `fail`, waits for a word from `hold` if there is. */
+/** Installs a broker that does nothing. Fails if the file `fail` exists; waits for data from the socket `hold` if it exists. */
 const FAKE_NPM = `#!${process.execPath}
 const fs = require('node:fs')
 const home = require('node:path').dirname(__filename)
@@ -72,7 +72,7 @@ describe('provisioning (E-3)', () => {
     return text.split('\n').filter((line) => line !== '')
   }
 
-  it('installs a pinned version when it is first needed, and not again', async () => {
+  it('installs a pinned version at the first start only', async () => {
     const first = await startBroker('a')
     await first.ready()
     const second = await startBroker('b')
@@ -83,7 +83,7 @@ describe('provisioning (E-3)', () => {
     expect(stdout).toMatch(/installing aedes-1\.2\.0 into [^]*installed aedes-1\.2\.0 in /)
   })
 
-  it('installs once when two need it at the same time', async () => {
+  it('installs once for two concurrent starts', async () => {
     const npm = await holdNpm()
     const first = await startBroker('a')
     await npm.held
@@ -94,7 +94,7 @@ describe('provisioning (E-3)', () => {
     expect(await installations()).toHaveLength(1)
   })
 
-  it('mends an installation that was killed', async () => {
+  it('repeats an installation that was killed', async () => {
     const npm = await holdNpm()
     const first = await startBroker('a')
     await npm.held
@@ -108,7 +108,7 @@ describe('provisioning (E-3)', () => {
     expect(await readdir(join(folder, 'servers'))).toEqual(['aedes-1.2.0', 'lock-aedes-1.2.0'])
   })
 
-  it('stops on SIGTERM while it installs, and leaves nothing half-installed', async () => {
+  it('stops on SIGTERM during an installation and leaves no partial folder', async () => {
     const npm = await holdNpm()
     const run = await startBroker('a')
     await npm.held
@@ -118,7 +118,7 @@ describe('provisioning (E-3)', () => {
     await npm.letGo()
   })
 
-  it('says in one line why an installation failed', async () => {
+  it('reports a failed installation with one line', async () => {
     await writeFile(join(folder, 'fail'), '')
     const { code, stdout } = await (await startBroker('a')).outcome
     expect(code).toBe(1)
@@ -128,7 +128,7 @@ describe('provisioning (E-3)', () => {
     expect(stdout).not.toContain('    at ')
   })
 
-  it('says in one line how to get nats-server where there is neither it nor apt', async () => {
+  it('reports with one line how to get nats-server, without it and without apt', async () => {
     const args = ['nats', '--port', String(await freePort()), '--data', join(folder, 'data')]
     const run = embedded(args, { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
     const { code, stdout } = await run.outcome
@@ -136,7 +136,7 @@ describe('provisioning (E-3)', () => {
     expect(stdout).toMatch(/there is no nats-server 2\.9 or newer on PATH: (install it with|put it there from https:)/)
   })
 
-  it('takes nats-server from PATH', async () => {
+  it('uses nats-server from PATH', async () => {
     const program = '#!/bin/sh\necho nats-server: v2.10.4\n'
     await writeFile(join(folder, 'nats-server'), program)
     await chmod(join(folder, 'nats-server'), 0o755)

@@ -8,25 +8,24 @@ import type { Logger } from '../../src/runner/logger.ts'
 import { packageRoot } from '../../src/runner/program.ts'
 import { lastLines, runCommand } from './run-command.ts'
 
-/** What an installation has at hand. */
 export interface Provisioning {
-  /** The folder that holds all servers' programs, absolute; see {@link serversFolder}. */
+  /** Absolute folder of the programs of all servers; see {@link serversFolder}. */
   readonly base: string
   readonly logger: Logger
   readonly signal: AbortSignal
 }
 
-/** A program with its version, installed into a folder of its own. */
+/** How to install one version of a program into its own folder. */
 export interface Recipe {
   /** Name and version: `aedes-1.2.0`. */
   readonly folder: string
-  /** Fills the folder; it takes its place only when this has succeeded. */
+  /** Fills a draft of the folder, which is renamed after success. */
   install(folder: string): Promise<void>
 }
 
 /**
- * Where the servers' programs are installed: PONIX_SERVERS_DIR; else `.ponix/servers` of a clone; else the user's cache,
- * because the folder of an installed package does not outlive its next installation.
+ * The folder that the servers' programs are installed into: PONIX_SERVERS_DIR, else `.ponix/servers` of a clone, else the user's
+ * cache, because reinstalling a package deletes its folder.
  */
 export async function serversFolder(configured: string | undefined): Promise<string> {
   if (configured !== undefined) return resolve(configured)
@@ -36,7 +35,7 @@ export async function serversFolder(configured: string | undefined): Promise<str
   return join(process.env['XDG_CACHE_HOME'] ?? cache, 'ponix', 'servers')
 }
 
-/** The folder of a program; installs it first if it is not there, once also when several ask at the same time (E-3). */
+/** The folder of a program, which is installed first if it is missing; concurrent calls and processes install it once. */
 export async function provision({ base, logger, signal }: Provisioning, recipe: Recipe): Promise<string> {
   const folder = join(base, recipe.folder)
   if (existsSync(folder)) return folder
@@ -72,7 +71,7 @@ async function lockFolder(
   } catch (error) {
     signal.throwIfAborted()
     throw new ServerError(
-      `cannot install ${name} in ${base}: ${messageOf(error)}; set PONIX_SERVERS_DIR to a folder that you can write to`,
+      `cannot install ${name} in ${base}: ${messageOf(error)}; set PONIX_SERVERS_DIR to a writable folder`,
       { cause: error },
     )
   }
@@ -82,7 +81,7 @@ async function lockFolder(
 async function installWithProgress(draft: string, recipe: Recipe, logger: Logger): Promise<void> {
   const begin = performance.now()
   const elapsed = (): string => `${((performance.now() - begin) / 1000).toFixed(1)} s`
-  logger.info(`installing ${recipe.folder} into ${dirname(draft)} (once; kept for the next start)`)
+  logger.info(`installing ${recipe.folder} into ${dirname(draft)} (once; later starts reuse it)`)
   const progress = setInterval(() => logger.info(`still installing ${recipe.folder}: ${elapsed()}`), 5000)
   try {
     await recipe.install(draft)
@@ -92,7 +91,7 @@ async function installWithProgress(draft: string, recipe: Recipe, logger: Logger
   logger.info(`installed ${recipe.folder} in ${elapsed()}`)
 }
 
-/** What an interrupted installation left; only the holder of the lock may. */
+/** Removes the remains of interrupted installations. Requires the lock. */
 async function removeUnfinished(base: string, name: string): Promise<void> {
   for (const entry of await readdir(base)) {
     if (entry.startsWith(`unfinished-${name}-`)) await rm(join(base, entry), { recursive: true, force: true })
@@ -109,22 +108,27 @@ async function isWritable(folder: string): Promise<boolean> {
   }
 }
 
-/**
- * Installs packages (`aedes@1.2.0`) from the registry into a folder of their own. Install scripts do not run, as npm is
- * about to have it: whoever needs one runs it explicitly.
- */
-export async function npmInstall(folder: string, packages: readonly string[], signal: AbortSignal): Promise<void> {
+/** The folder of an npm package with its dependencies; see {@link provision}. */
+export function provisionPackage(provisioning: Provisioning, name: string, version: string): Promise<string> {
+  return provision(provisioning, {
+    folder: `${name}-${version}`,
+    install: (draft) => npmInstall(draft, `${name}@${version}`, provisioning.signal),
+  })
+}
+
+/** Installs a package (`aedes@1.2.0`) from the registry into a folder, without running install scripts. */
+export async function npmInstall(folder: string, name: string, signal: AbortSignal): Promise<void> {
   await writeFile(join(folder, 'package.json'), '{"private": true}\n')
   const flags = ['--no-save', '--no-package-lock', '--ignore-scripts', '--include=optional', '--no-audit', '--no-fund']
-  const args = ['install', '--prefix', folder, ...flags, '--loglevel=error', ...packages]
+  const args = ['install', '--prefix', folder, ...flags, '--loglevel=error', name]
   const { code, output } = await runCommand('npm', args, { cwd: folder, env: outerEnvironment(), signal })
   signal.throwIfAborted()
   if (code === 0) return
   const reason = lastLines(output, 3) || 'no reason given'
-  throw new ServerError(`npm could not install ${packages.join(' ')}: ${reason}; is the registry within reach?`)
+  throw new ServerError(`npm could not install ${name}: ${reason}; is the registry reachable?`)
 }
 
-/** This program's environment without what an `npm start` or `npm test` around it says about its own package. */
+/** The environment without the variables that an outer `npm start` or `npm test` sets about this package. */
 export function outerEnvironment(): NodeJS.ProcessEnv {
   const inner = /^npm_(package|lifecycle|command|config_(local_prefix|prefix|global_prefix|omit|include))/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name)))

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import type { SpawnOptions } from 'node:child_process'
 
 export interface CommandResult {
-  /** Null if it was killed or could not be started. */
+  /** Null if it was killed or could not start. */
   readonly code: number | null
-  /** The end of what it wrote to stdout and stderr, at most 64 KiB. */
+  /** The last 64 KiB of stdout and stderr. */
   readonly output: string
 }
 
@@ -13,9 +13,9 @@ export interface CommandOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid'
   readonly signal?: AbortSignal
 }
 
-const KEEP = 65_536
+const MAX_OUTPUT = 65_536
 
-/** Runs a program to its end. Never rejects: a program that cannot be started has the code null and the reason as output. */
+/** Runs a program to its end. Never rejects: a program that cannot start has the code null and the reason as output. */
 export function runCommand(
   command: string,
   args: readonly string[],
@@ -26,7 +26,7 @@ export function runCommand(
     let output = ''
     const child = spawn(command, args, { ...spawnOptions, stdio: 'pipe' })
     const keep = (chunk: string): void => {
-      output = (output + chunk).slice(-KEEP)
+      output = (output + chunk).slice(-MAX_OUTPUT)
     }
     child.stdout.setEncoding('utf8').on('data', keep)
     child.stderr.setEncoding('utf8').on('data', keep)
@@ -37,7 +37,7 @@ export function runCommand(
   })
 }
 
-/** The last lines with content, as one line. */
+/** The last non-empty lines, joined into one. */
 export function lastLines(output: string, count: number): string {
   return output
     .split('\n')

@@ -13,11 +13,11 @@ import { type Provisioning, serversFolder } from './provision.ts'
 import type { RunServer, ServerName } from './server.ts'
 
 export interface EmbeddedServer {
-  /** As people know it. */
+  /** For messages. */
   readonly title: string
   readonly defaultPort: number
   readonly defaultMonitoringPort?: number
-  /** Finds or installs the program; resolves with the folder it is in. */
+  /** Finds or installs the program; resolves with its folder. */
   provide(provisioning: Provisioning, dataDir: string): Promise<string>
   readonly run: RunServer
 }
@@ -37,30 +37,30 @@ export const embeddedServers: Readonly<Record<ServerName, EmbeddedServer>> = {
 export interface EmbeddedOptions {
   readonly port?: number | undefined
   readonly monitoringPort?: number | undefined
-  /** Default `.ponix/data/<name>` of the working directory. */
+  /** Default: `.ponix/data/<name>` in the working directory. */
   readonly data?: string | undefined
   readonly serversDir: string | undefined
 }
 
-/** Runs one server as a service until it is told to stop; does not return. */
+/** Runs one server as a service and exits. */
 export async function runEmbedded(name: ServerName, options: EmbeddedOptions): Promise<void> {
-  // What an unprivileged server has to read is written here; secrets have modes of their own.
+  // An unprivileged server must read the files written here; secrets have explicit modes.
   process.umask(0o022)
   const logger = createLogger(name)
-  let tellReady = (): void => {}
+  let markReady = (): void => {}
   const ready = new Promise<void>((done) => {
-    tellReady = done
+    markReady = done
   })
   await runService({
     service: `embedded-${name}`,
     logger,
-    processes: { [name]: (signal) => serve(name, options, logger, tellReady, signal) },
+    processes: { [name]: (signal) => serve(name, options, logger, markReady, signal) },
     readiness: { [name]: () => ready },
     closerTimeoutMs: 60_000,
   })
 }
 
-/** Gets the programs of these servers without running them. */
+/** Installs the programs of these servers without running them. */
 export async function installServers(names: readonly ServerName[], serversDir: string | undefined): Promise<void> {
   process.umask(0o022)
   const stop = new AbortController()
@@ -77,7 +77,7 @@ async function serve(
   name: ServerName,
   options: EmbeddedOptions,
   logger: Logger,
-  tellReady: () => void,
+  markReady: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const server = embeddedServers[name]
@@ -89,7 +89,7 @@ async function serve(
     const provisionDir = await server.provide({ base, logger, signal }, dataDir)
     const ready = (): void => {
       logger.info({ port, data: dataDir }, `${server.title} listens on 127.0.0.1:${port}`)
-      tellReady()
+      markReady()
     }
     const monitoringPort =
       options.monitoringPort ?? (options.port === undefined ? server.defaultMonitoringPort : undefined)
@@ -106,7 +106,7 @@ function defaultData(name: ServerName): string {
 
 const OTHER_FOLDER = 'choose another with --data (in the default graph: PONIX_DATA_DIR)'
 
-/** One program at a time has a data folder; that of a dead one is free. */
+/** Locks the data folder against other processes; the lock of a dead process is void. */
 async function lockData(dataDir: string): Promise<() => Promise<void>> {
   let holder = 0
   try {

@@ -11,27 +11,19 @@ import { runCommand } from './run-command.ts'
 export interface ServerCommand {
   readonly command: string
   readonly args: readonly string[]
-  /** Holds `server.pid`; its path is among the args, which is how the process is known again. */
+  /** Holds `server.pid`. Must be among the args, which identify the process after a restart. */
   readonly dataDir: string
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   readonly stopSignal: NodeJS.Signals
-  /** Then SIGKILL. */
+  /** Time until SIGKILL. */
   readonly stopTimeoutMs: number
   readonly onLine: (line: string) => void
 }
 
-/** A running server program. */
-export interface ServerProcess {
-  /** Resolves with how it ended, in words: `exit code 1`. */
-  readonly ended: Promise<string>
-  /** Resolves when it is gone. */
-  stop(): Promise<void>
-}
-
-/** Writes its own process id before it becomes the server, so that there is no moment in which nobody knows of it. */
+/** Writes its process id before it execs the server, so that the id is always recorded. */
 const LAUNCH = 'echo $$ > "$1" && shift && exec "$@"'
 
-/** Waits for the end of a pipe that only the starter holds; then stops the server, unless it has ended already. */
+/** Waits for EOF on a pipe that only the parent holds open; then stops the server if it still runs. */
 const WATCH = `read -r _
 pid=$(cat "$1" 2>/dev/null) || exit 0
 kill -s "$2" "$pid" 2>/dev/null || exit 0
@@ -42,8 +34,11 @@ while kill -0 "$pid" 2>/dev/null && ! grep -qs ') Z ' "/proc/$pid/stat"; do
   sleep 1
 done`
 
-/** Starts a server program that does not outlive this process, however this one ends. */
-export async function startServerProcess(options: ServerCommand): Promise<ServerProcess> {
+/**
+ * Runs a server program until it ends or the signal aborts, and resolves with how it ended: `exit code 1`. The program never
+ * outlives this process, even after SIGKILL.
+ */
+export async function runServerProcess(options: ServerCommand, signal: AbortSignal): Promise<string> {
   const { command, args, dataDir, user, stopSignal, stopTimeoutMs } = options
   const pidFile = join(dataDir, 'server.pid')
   await rm(pidFile, { force: true })
@@ -56,29 +51,23 @@ export async function startServerProcess(options: ServerCommand): Promise<Server
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const outputs = [readLines(child.stdout, options.onLine), readLines(child.stderr, options.onLine)]
-  const ended = endOf(child).then(async (how) => {
-    await rm(pidFile, { force: true })
-    watch.stdin.end()
-    await Promise.all([...outputs, endOf(watch)])
-    return how
-  })
-  return {
-    ended,
-    async stop() {
-      child.kill(stopSignal)
-      const patience = new AbortController()
-      const inTime = await Promise.race([ended, sleep(stopTimeoutMs, false, { signal: patience.signal })])
-      patience.abort()
-      if (inTime === false) child.kill('SIGKILL')
-      await ended
-    },
+  let killTimer: NodeJS.Timeout | undefined
+  const stop = (): void => {
+    child.kill(stopSignal)
+    killTimer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
   }
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  const how = await endOf(child)
+  signal.removeEventListener('abort', stop)
+  clearTimeout(killTimer)
+  await rm(pidFile, { force: true })
+  watch.stdin.end()
+  await Promise.all([...outputs, endOf(watch)])
+  return how
 }
 
-/**
- * Stops a server program that outlived its starter (killed with SIGKILL) and still has the data folder, as `signal` has it,
- * and waits until it is gone.
- */
+/** Stops a server program of an earlier run that still uses the data folder, with `signal`, and waits for its exit. */
 export async function stopOrphan(dataDir: string, signal: NodeJS.Signals): Promise<void> {
   const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8').catch(() => '0'))
   if (!(pid > 1)) return
@@ -102,7 +91,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Whether the process is there and was started with this data folder: a process id may have been given anew. */
+/** Whether the process runs with this data folder: its id may have been reused. */
 async function serves(pid: number, dataDir: string): Promise<boolean> {
   const inProc = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)
   if (inProc !== undefined) return inProc.includes(dataDir)
@@ -110,7 +99,7 @@ async function serves(pid: number, dataDir: string): Promise<boolean> {
   return (await runCommand('ps', ['-p', String(pid), '-o', 'args='])).output.includes(dataDir)
 }
 
-async function endOf(child: ChildProcess): Promise<string> {
+function endOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message))
     child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))

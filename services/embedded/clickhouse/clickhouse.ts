@@ -1,19 +1,19 @@
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { npmInstall, provision, type Provisioning } from '../provision.ts'
-import { portError, type ServerOptions } from '../server.ts'
+import { provisionPackage, type Provisioning } from '../provision.ts'
+import { listen, type ServerOptions } from '../server.ts'
 import { Engine } from './engine.ts'
 import { HttpInterface } from './http-interface.ts'
 import { identifier } from './execution.ts'
 
 const GRACE_MS = 8000
+const PORT = { server: 'ClickHouse', flag: '--port', variable: 'PONIX_CLICKHOUSE_PORT' }
 
 /**
- * Runs ClickHouse in this process: the engine of chdb behind ClickHouse's HTTP interface, on loopback, for one user and with
- * one database. Serves until the signal aborts; then finishes what is under way and closes the data folder.
+ * Runs ClickHouse in this process: the engine of chdb behind ClickHouse's HTTP interface, on loopback, with one user and one
+ * database. Serves until the signal aborts; then finishes running requests and closes the data folder.
  */
 export async function runClickHouse(options: ServerOptions, signal: AbortSignal): Promise<void> {
   const path = join(options.dataDir, 'engine')
@@ -23,7 +23,7 @@ export async function runClickHouse(options: ServerOptions, signal: AbortSignal)
   const http = new HttpInterface({ ...options, engine, spoolDir })
   try {
     await createDatabase(engine, options.database)
-    await listen(http.server, options.port)
+    await listen(http.server, options.port, PORT)
     options.logger.debug({ version: engine.version }, 'the engine is open')
     options.ready()
     if (!signal.aborted) await once(signal, 'abort')
@@ -34,9 +34,9 @@ export async function runClickHouse(options: ServerOptions, signal: AbortSignal)
   }
 }
 
-/** An empty folder. What a killed server left in it was never acknowledged. */
+/** Creates an empty folder for insert data. Data of a killed server was never acknowledged. */
 async function openSpool(dataDir: string): Promise<string> {
-  // The engine takes these characters in the name of a data file for a pattern.
+  // The engine treats these characters in the name of a data file as a pattern.
   if (/[*?{}]/.test(dataDir)) return mkdtemp(join(tmpdir(), 'ponix-clickhouse-'))
   const dir = join(dataDir, 'spool')
   await rm(dir, { recursive: true, force: true })
@@ -53,21 +53,7 @@ async function createDatabase(engine: Engine, database: string): Promise<void> {
   }
 }
 
-async function listen(server: Server, port: number): Promise<void> {
-  server.listen(port, '127.0.0.1')
-  try {
-    await once(server, 'listening')
-  } catch (error) {
-    throw portError(port, { server: 'ClickHouse', flag: '--port', setting: 'PONIX_CLICKHOUSE_PORT' }, error)
-  }
-}
-
-const VERSION = '3.4.0'
-
 /** chdb: ClickHouse's engine as a library. */
 export function provideClickHouse(provisioning: Provisioning): Promise<string> {
-  return provision(provisioning, {
-    folder: `chdb-${VERSION}`,
-    install: (draft) => npmInstall(draft, [`chdb@${VERSION}`], provisioning.signal),
-  })
+  return provisionPackage(provisioning, 'chdb', '3.4.0')
 }

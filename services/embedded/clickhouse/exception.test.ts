@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ClickHouseException, httpStatusOf, toException } from './exception.ts'
 
 describe('E-2: exceptions in ClickHouse’s form', () => {
-  test('the engine’s message is taken apart and put together with the version', () => {
+  test('parses the engine’s message and formats it with the version', () => {
     const exception = toException(new Error('Code: 60. DB::Exception: Table x (y) does not exist. (UNKNOWN_TABLE)'))
     expect(exception).toMatchObject({ code: 60, codeName: 'UNKNOWN_TABLE', message: 'Table x (y) does not exist.' })
     expect(exception.toText('26.7')).toBe(
@@ -10,13 +10,13 @@ describe('E-2: exceptions in ClickHouse’s form', () => {
     )
   })
 
-  test('an exception within an exception is said once', () => {
+  test('unwraps a nested exception', () => {
     const nested = 'Code: 108. DB::Exception: No data to insert. (NO_DATA) (version 26.7.2.1). (NO_DATA)'
     expect(toException(new Error(`Code: 108. DB::Exception: ${nested.slice(25)}`)).codeName).toBe('NO_DATA')
     expect(toException(new Error(`Code: 108. DB::Exception: ${nested}`)).message).toBe('No data to insert.')
   })
 
-  test('errors of the system get the codes that clients know', () => {
+  test('maps system errors to ClickHouse’s codes', () => {
     expect(toException(Object.assign(new Error('disk'), { code: 'ENOSPC' })).codeName).toBe('NOT_ENOUGH_SPACE')
     expect(toException(Object.assign(new Error('gzip'), { code: 'Z_DATA_ERROR' })).codeName).toBe('ZLIB_INFLATE_FAILED')
     expect(toException('odd').code).toBe(1002)

@@ -4,7 +4,7 @@ import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
 const { url, authorization, ask, get, sure } = clickhouseHttp('across_requests')
 
 describe('E-2: sessions', () => {
-  test('keep temporary tables and SETs, each its own; a request’s own settings do not stay', async () => {
+  test('keep temporary tables and SETs separately; settings of a request end with it', async () => {
     const session_id = `s-${process.pid}`
     await sure('CREATE TEMPORARY TABLE mine (a Int8)', { session_id })
     await sure('INSERT INTO mine VALUES (5)', { session_id, max_block_size: '77' })
@@ -17,7 +17,7 @@ describe('E-2: sessions', () => {
     expect((await ask('SELECT a FROM mine')).status).toBe(404)
   })
 
-  test('that do not exist, are busy, or are to live too long', async () => {
+  test('are refused when missing, busy, or with too long a timeout', async () => {
     expect((await ask('SELECT 1', { session_id: 'none', session_check: '1' })).text).toMatch(/^Code: 372\./)
     expect((await ask('SELECT 1', { session_id: 'x', session_timeout: '3601' })).text).toMatch(/^Code: 374\./)
     const both = await Promise.all([1, 2].map(() => ask('SELECT sleep(0.5)', { session_id: 'busy' })))
@@ -25,20 +25,20 @@ describe('E-2: sessions', () => {
     expect(both.map(({ text }) => text).join('')).toMatch(/Code: 373\. .*\(SESSION_IS_LOCKED\)/)
   })
 
-  test('end when their time is over', async () => {
+  test('expire', async () => {
     const brief = { session_id: 'brief', session_timeout: '0' }
     await sure('CREATE TEMPORARY TABLE brief (a Int8)', brief)
     const again = async (): Promise<string> => (await ask('SELECT 1', { ...brief, session_check: '1' })).text
     await expect.poll(again, { interval: 20 }).toMatch(/^Code: 372\./)
   })
 
-  test('one request after another, as fast as they come', async () => {
+  test('accept requests in immediate succession', async () => {
     for (let i = 0; i < 50; i++) expect(await sure(`SELECT ${i}`, { session_id: 'quick' })).toBe(`${i}\n`)
   })
 })
 
-describe('E-2: many at once', () => {
-  test('fifty queries with settings and parameters of their own', async () => {
+describe('E-2: concurrent queries', () => {
+  test('run with separate settings and parameters', async () => {
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, i) =>
         sure("SELECT {x:UInt32}, getSetting('max_block_size')", {
@@ -50,7 +50,7 @@ describe('E-2: many at once', () => {
     expect(answers).toEqual(Array.from({ length: 50 }, (_, i) => `${i}\t${100 + i}\n`))
   })
 
-  test('a long query holds up neither others nor the heartbeat', async () => {
+  test('run beside a long query without delay', async () => {
     let hasEnded = false
     const long = ask('SELECT sum(sipHash64(number)) FROM numbers(200000000)').finally(() => (hasEnded = true))
     expect((await get('/ping')).text).toBe('Ok.\n')

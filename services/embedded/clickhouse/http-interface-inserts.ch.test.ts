@@ -9,7 +9,7 @@ import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
 const { url, authorization, database, ask, sure } = clickhouseHttp('inserts')
 
 describe('E-2: inserts', () => {
-  test('RowBinary, whatever the bytes: blank lines, semicolons, quotes', async () => {
+  test('accept RowBinary with any bytes: blank lines, semicolons, quotes', async () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 40 })
     const nasty = fc.array(fc.constantFrom(9, 10, 13, 32, 34, 39, 45, 59, 0), { minLength: 1, maxLength: 20 })
     await fc.assert(
@@ -34,7 +34,7 @@ describe('E-2: inserts', () => {
     )
   })
 
-  test('JSONEachRow with empty lines between the rows, and with SQL in the values', async () => {
+  test('accept JSONEachRow with empty lines between rows and SQL in values', async () => {
     await sure('TRUNCATE TABLE pairs')
     const body = `{"a":1,"s":"x;y"}\n\n\n{"a":2,"s":"\\n\\nDROP TABLE pairs;"}\n\n{"a":3,"s":"z"}\n`
     await ask(body, { query: 'INSERT INTO pairs FORMAT JSONEachRow' })
@@ -44,7 +44,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count() FROM pairs')).toBe('3\n')
   })
 
-  test('query and data in one body, in the URL, and VALUES over empty lines', async () => {
+  test('accept query and data in one body, in the URL, and VALUES with empty lines', async () => {
     await sure('TRUNCATE TABLE pairs')
     await sure('INSERT INTO pairs FORMAT CSV\n1,"a\n\nb"\n2,c\n')
     await sure("INSERT INTO pairs VALUES (3, 'x;'),\n\n(2 + 2, 'y');")
@@ -54,7 +54,7 @@ describe('E-2: inserts', () => {
     )
   })
 
-  test('what comes out as Native goes in again', async () => {
+  test('accept the Native format that a query returned', async () => {
     await sure('TRUNCATE TABLE pairs')
     const search = new URLSearchParams({ query: "SELECT number AS a, 'x\n\n;' AS s FROM numbers(1000) FORMAT Native" })
     const native = await fetch(`${url}/?${search.toString()}`, { headers: { authorization } })
@@ -62,7 +62,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count(), sum(a), uniq(s) FROM pairs')).toBe('1000\t499500\t1\n')
   })
 
-  test('gzip both ways', async () => {
+  test('use gzip for requests and answers', async () => {
     await sure('TRUNCATE TABLE pairs')
     const rows = Array.from({ length: 5000 }, (_, a) => JSON.stringify({ a, s: 'x' })).join('\n')
     const inserted = await ask(
@@ -82,7 +82,7 @@ describe('E-2: inserts', () => {
     expect((await raw('SELECT 1', {})).encoding).toBeUndefined()
   })
 
-  test('broken gzip is an error, and nothing is inserted', async () => {
+  test('refuse invalid gzip and insert nothing', async () => {
     await sure('TRUNCATE TABLE pairs')
     const cut = gzipSync(Array.from({ length: 9999 }, (_, a) => `{"a":${a * 7919},"s":"x"}`).join('\n')).subarray(
       0,
@@ -95,7 +95,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count() FROM pairs')).toBe('0\n')
   })
 
-  test('a body of 40 MB, streamed', async () => {
+  test('stream a body of 40 MB', async () => {
     await sure('TRUNCATE TABLE pairs')
     const line = `{"a":1,"s":"${'x'.repeat(1000)}"}\n`
     const chunk = line.repeat(100)
@@ -113,7 +113,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count() FROM pairs')).toBe('40000\n')
   })
 
-  test('a client that goes away while it sends inserts nothing', async () => {
+  test('insert nothing when the client disconnects while sending', async () => {
     await sure('TRUNCATE TABLE pairs')
     const query = encodeURIComponent('INSERT INTO pairs FORMAT JSONEachRow')
     const request = httpRequest(`${url}/?database=${database}&query=${query}`, {
@@ -129,7 +129,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count() FROM pairs')).toBe('0\n')
   })
 
-  test('what the engine refuses names the code, the row and the reason', async () => {
+  test('report code, row and reason of rejected data', async () => {
     const answer = await ask('{"a":1,"s":"x"}\n{"a":"no","s":"y"}\n', { query: 'INSERT INTO pairs FORMAT JSONEachRow' })
     expect(answer.status).toBe(400)
     expect(answer.text).toMatch(

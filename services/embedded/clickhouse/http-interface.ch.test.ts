@@ -3,15 +3,15 @@ import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
 
 const { url, username, password, authorization, database, ask, get, sure } = clickhouseHttp('queries')
 
-describe('E-2: who may ask', () => {
-  test('/ping and the bare address answer anybody', async () => {
+describe('E-2: authentication', () => {
+  test('is not required for /ping and /', async () => {
     for (const path of ['/ping', '/', '/replicas_status']) {
       expect(await get(path, {})).toMatchObject({ status: 200, text: 'Ok.\n' })
     }
     expect((await get('/elsewhere')).status).toBe(404)
   })
 
-  test('without credentials 401 and the question for them', async () => {
+  test('answers 401 with a challenge when credentials are missing', async () => {
     const answer = await get('/?query=SELECT+1', {})
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Basic/)
@@ -42,12 +42,12 @@ describe('E-2: who may ask', () => {
 })
 
 describe('E-2: queries', () => {
-  test('the URL’s part comes first, the body is appended', async () => {
+  test('consist of the URL’s part followed by the body', async () => {
     expect(await sure('+ 1', { query: 'SELECT 1' })).toBe('2\n')
     expect((await get('/?query=SELECT+7')).text).toBe('7\n')
   })
 
-  test('a default format, by parameter or header, gives way to the query’s own', async () => {
+  test('use the default format of a parameter or header unless the query has a FORMAT clause', async () => {
     expect(await sure('SELECT 1 AS x', { default_format: 'JSONEachRow' })).toBe('{"x":1}\n')
     expect((await ask('SELECT 1 AS x', {}, { 'x-clickhouse-format': 'CSV' })).text).toBe('1\n')
     const csv = await ask('SELECT 1 AS x FORMAT CSVWithNames', { default_format: 'JSON' })
@@ -56,7 +56,7 @@ describe('E-2: queries', () => {
     expect(csv.headers.get('content-type')).toBe('text/csv; charset=UTF-8; header=present')
   })
 
-  test('parameters are bound by the server, whatever is in them', async () => {
+  test('bind parameters with any content in the server', async () => {
     const nasty = String.raw`a\tb\\c'd"e; DROP TABLE pairs -- {x:String} ü😀`
     const answer = await sure('SELECT {s:String} AS s, {n:UInt64} AS n, {l:Array(String)} AS l FORMAT JSONEachRow', {
       param_s: nasty,
@@ -68,7 +68,7 @@ describe('E-2: queries', () => {
     expect(JSON.parse(answer)).toEqual({ s, n: '18446744073709551615', l: ["a'b", 'c'] })
   })
 
-  test('parameters as fields of a form', async () => {
+  test('accept parameters as form fields', async () => {
     const form = new FormData()
     form.set('query', 'SELECT {x:String} FORMAT TSV')
     form.set('param_x', 'y'.repeat(100_000))
@@ -80,7 +80,7 @@ describe('E-2: queries', () => {
     expect(await response.text()).toBe(`${'y'.repeat(100_000)}\n`)
   })
 
-  test('settings hold for their request only, and an unknown one is the engine’s own error', async () => {
+  test('apply settings to their request only; an unknown setting is the engine’s error', async () => {
     expect(await sure("SELECT getSetting('max_block_size')", { max_block_size: '77' })).toBe('77\n')
     expect(await sure("SELECT getSetting('max_block_size')")).not.toBe('77\n')
     for (const name of ['no_such_setting', 'odd name']) {
@@ -90,7 +90,7 @@ describe('E-2: queries', () => {
     }
   })
 
-  test('GET changes nothing; two statements, none, and a missing database have their errors', async () => {
+  test('refuse changes by GET, two statements, an empty query and a missing database', async () => {
     const created = await get(`/?database=${database}&query=CREATE+TABLE+x+(a+Int8)+ENGINE=Memory`)
     expect(created.text).toMatch(/^Code: 164\. .*\(READONLY\)/)
     expect((await ask('SELECT 1; SELECT 2')).text).toMatch(/^Code: 62\. .*Multi-statements are not allowed/)
@@ -100,26 +100,26 @@ describe('E-2: queries', () => {
     expect(missing.headers.get('x-clickhouse-exception-code')).toBe('81')
   })
 
-  test('the answer names the query and what it did', async () => {
+  test('return query id and summary', async () => {
     const answer = await ask("INSERT INTO pairs VALUES (901, 'x'), (902, 'y')", { query_id: 'mine' })
     expect(answer.headers.get('x-clickhouse-query-id')).toBe('mine')
     expect(JSON.parse(answer.headers.get('x-clickhouse-summary') ?? '')).toMatchObject({ written_rows: '2' })
   })
 
-  test('a large result comes in pieces, all of it', async () => {
+  test('stream a large result completely', async () => {
     const text = await sure('SELECT number FROM numbers(1000000) FORMAT TSV')
     expect(text.length).toBe(6_888_890)
     expect(text.endsWith('\n999999\n')).toBe(true)
   })
 
-  test('a result that must be kept whole has a limit, which the request can raise', async () => {
+  test('limit a buffered result, unless the request raises the limit', async () => {
     const query = 'SELECT repeat(toString(number), 60) AS s FROM numbers(1000000) FORMAT JSON'
     const answer = await ask(query)
     expect(answer.headers.get('x-clickhouse-exception-code')).toBe('396')
     expect((await ask(`SELECT 1 FORMAT JSON`, { max_result_bytes: '0' })).status).toBe(200)
   })
 
-  test('an error in mid-result is marked in the body, and the body is cut off', async () => {
+  test('mark an error within a result in the body and close the connection', async () => {
     const search = new URLSearchParams({ database, max_block_size: '1000' })
     const query = 'SELECT throwIf(number = 300000) FROM numbers(1000000) FORMAT TSV'
     const response = await fetch(`${url}/?${search.toString()}`, {

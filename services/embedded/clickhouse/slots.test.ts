@@ -9,8 +9,8 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   return { opened, open }
 }
 
-describe('E-2: queries at the same time', () => {
-  test('so many run, the rest follow in order', async () => {
+describe('E-2: slots for concurrent queries', () => {
+  test('run a limited number of queries, and the rest in order', async () => {
     const slots = new Slots(2, 10)
     const gates = [gate(), gate(), gate(), gate()]
     const begun = [gate(), gate(), gate(), gate()]
@@ -32,7 +32,7 @@ describe('E-2: queries at the same time', () => {
     expect(order).toEqual([0, 1, 2, 3])
   })
 
-  test('one too many is refused at once with the code for it', async () => {
+  test('refuse a query immediately when the queue is full', async () => {
     const slots = new Slots(1, 1)
     const { opened, open } = gate()
     const first = slots.run(() => opened)
@@ -43,7 +43,7 @@ describe('E-2: queries at the same time', () => {
     expect(await second).toBe('second')
   })
 
-  test('who gives up waiting leaves the queue; a failure frees its place', async () => {
+  test('remove an aborted query from the queue; a failed query frees its slot', async () => {
     const slots = new Slots(1, 10)
     const { opened, open } = gate()
     const first = slots.run(async () => {

@@ -13,7 +13,7 @@ function insert(sql: string): InsertWithData & { readonly head: string; readonly
   return { ...statement, head: sql.slice(0, statement.sourceAt), data: sql.slice(statement.dataAt) }
 }
 
-describe('E-2: what the server sees in a query', () => {
+describe('E-2: analysis of a query', () => {
   test.each([
     ['SELECT 1', true, true],
     ['(SELECT 1)', true, true],
@@ -44,7 +44,7 @@ describe('E-2: what the server sees in a query', () => {
     expect(analyseStatement(sql)).toEqual({ kind: 'empty' })
   })
 
-  test('two statements are seen, a closing semicolon is none', () => {
+  test('detects two statements, and ignores a closing semicolon', () => {
     expect(analyseStatement('SELECT 1; SELECT 2')).toEqual({ kind: 'several', at: 10 })
     expect(analyseStatement("SELECT ';';").kind).toBe('query')
   })
@@ -61,7 +61,7 @@ describe('E-2: what the server sees in a query', () => {
     expect(insert(sql)).toMatchObject({ head, format, data })
   })
 
-  test('data are not looked at', () => {
+  test('does not read the data of an insert', () => {
     expect(insert("INSERT INTO t FORMAT CSV\n'; DROP TABLE t\n").data).toBe("'; DROP TABLE t\n")
   })
 })

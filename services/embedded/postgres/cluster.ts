@@ -11,8 +11,8 @@ import type { ServiceUser } from './installation.ts'
 type ClusterOptions = Pick<ServerOptions, 'provisionDir' | 'username' | 'password' | 'database'>
 
 /**
- * Makes the cluster in `home/data` if there is none, with the role (may log in, replicate and create databases) and its
- * database. It takes its place when it is complete: an interrupted one is made anew.
+ * Creates the cluster in `home/data` if it is missing, with the role (login, replication, create databases) and its database.
+ * Works on a draft that is renamed when complete, so an interrupted creation is repeated.
  */
 export async function ensureCluster(
   home: string,
@@ -44,7 +44,7 @@ async function initialize(
   if (code !== 0) throw new ServerError(`PostgreSQL's initdb failed in ${home}: ${lastLines(output, 3)}`)
 }
 
-/** In single-user mode: no server has to run, and no driver is needed. */
+/** Uses single-user mode, which needs neither a running server nor a driver. */
 async function createDatabase(draft: string, options: ClusterOptions, user: ServiceUser | undefined): Promise<void> {
   const role = identifier(options.username)
   const input = [
@@ -59,7 +59,7 @@ async function createDatabase(draft: string, options: ClusterOptions, user: Serv
     input,
   })
   if (code !== 0 || /\b(ERROR|FATAL|PANIC):/.test(output)) {
-    throw new ServerError(`PostgreSQL's first database could not be made: ${lastLines(output, 3)}`)
+    throw new ServerError(`PostgreSQL's first database could not be created: ${lastLines(output, 3)}`)
   }
 }
 
@@ -71,16 +71,16 @@ function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
 
-const PATIENCE_MS = 20_000
+const EXIT_TIMEOUT_MS = 20_000
 
 /**
- * After the server itself was killed: waits for its other processes, which notice that and go by themselves, and removes a
- * `postmaster.pid` whose process is gone. PostgreSQL would take it for alive while it is a zombie that its parent has not
- * collected, or when its number was given to another process. Needs /proc; PostgreSQL's own checks remain elsewhere.
+ * After a killed server: waits for its remaining processes, which exit by themselves, and removes its `postmaster.pid`.
+ * PostgreSQL would refuse to start while the process is an unreaped zombie or its id is reused. Requires /proc; elsewhere only
+ * PostgreSQL's own checks apply.
  */
-export async function clearLeftovers(cluster: string): Promise<void> {
+export async function removeStalePidFile(cluster: string): Promise<void> {
   if (!existsSync('/proc/self/cwd') || !existsSync(join(cluster, 'postmaster.pid'))) return
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + EXIT_TIMEOUT_MS
   const folder = await realpath(cluster)
   for (let left = await processesIn(folder); left.length > 0; left = await processesIn(folder)) {
     if (performance.now() > deadline) {
@@ -91,14 +91,14 @@ export async function clearLeftovers(cluster: string): Promise<void> {
   await rm(join(cluster, 'postmaster.pid'), { force: true })
 }
 
-/** PostgreSQL's processes work in its data folder. */
+/** The processes of PostgreSQL, whose working directory is the data folder. */
 async function processesIn(folder: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const folders = await Promise.all(pids.map(workingFolder))
   return pids.filter((_, index) => folders[index] === folder)
 }
 
-/** Undefined for a process that is gone, a zombie, or somebody else's. */
+/** Undefined for a process that is gone, a zombie, or owned by another user. */
 function workingFolder(pid: string): Promise<string | undefined> {
   return readlink(`/proc/${pid}/cwd`).catch(() => undefined)
 }

