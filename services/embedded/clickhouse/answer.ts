@@ -11,14 +11,14 @@ import { AuthenticationFailed, type QueryRequest } from './query-request.ts'
 const NO_SUMMARY: Summary = { readRows: 0, readBytes: 0, writtenRows: 0, writtenBytes: 0, elapsedSeconds: 0 }
 const gzipWhole = promisify(gzip)
 
-/** Answers one request in ClickHouse's way. */
+/** The HTTP response to one request, in ClickHouse's form. */
 export class Answer {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #version: string
-  /** Marks an exception within a body, so that a client can tell it from data. */
+  /** Marks an exception within a body, so that clients can distinguish it from data. */
   readonly #tag = randomBytes(8).toString('hex')
-  /** Where chunks go: the response, or what compresses them on the way to it. */
+  /** The response, or a compressor in front of it. */
   #body: Writable | undefined
 
   constructor(
@@ -34,12 +34,12 @@ export class Answer {
     response.setHeader('X-ClickHouse-Exception-Tag', this.#tag)
   }
 
-  /** Plain text that is no query's result. */
+  /** Plain text instead of the result of a query. */
   text(status: number, text: string): void {
     this.#response.writeHead(status, { 'Content-Type': 'text/plain; charset=UTF-8' }).end(text)
   }
 
-  /** Sends what a query came to; calls `beforeEnd` before the client can know that this is all. Throws what goes wrong on the way to the client or in the engine. */
+  /** Sends the outcome of a query. Calls `beforeEnd` before the client can see the end. Throws errors of the connection and the engine. */
   async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal, beforeEnd: () => void): Promise<void> {
     if (outcome.kind === 'whole') return this.#whole(outcome, query, beforeEnd)
     const first = await outcome.chunks.next()
@@ -57,17 +57,17 @@ export class Answer {
     body.end()
   }
 
-  /** Reports an exception: by status and headers, or at the end of a body that has begun, which is then cut off. */
+  /** Reports an exception: by status and headers, or within a started body, which then ends with the connection. */
   exception(exception: ClickHouseException): void {
     const text = exception.toText(this.#version)
     if (this.#body !== undefined) return this.#exceptionInBody(text)
     const response = this.#response
-    if (exception instanceof AuthenticationFailed && !exception.challenged) {
+    const isUnauthenticated = exception instanceof AuthenticationFailed && !exception.hasCredentials
+    if (isUnauthenticated) {
       response.setHeader('WWW-Authenticate', 'Basic realm="ClickHouse server HTTP API"')
     }
     response.setHeader('X-ClickHouse-Exception-Code', exception.code)
-    const asked = exception instanceof AuthenticationFailed && !exception.challenged
-    this.text(asked ? 401 : httpStatusOf(exception.code), text)
+    this.text(isUnauthenticated ? 401 : httpStatusOf(exception.code), text)
   }
 
   async #whole(
@@ -113,7 +113,7 @@ export class Answer {
   }
 }
 
-/** Numbers as text, as ClickHouse writes them. */
+/** ClickHouse writes the numbers as strings. */
 function summaryText(summary: Summary): string {
   return JSON.stringify({
     read_rows: String(summary.readRows),
@@ -127,7 +127,7 @@ function summaryText(summary: Summary): string {
   })
 }
 
-/** Formats whose chunks, each written by itself, make the same text as all rows written at once. Lower case. */
+/** Formats whose separately written chunks concatenate to the same result as one write. Lower case. */
 const CHUNKABLE = new Set(
   [
     'JSONEachRow JSONLines NDJSON JSONCompactEachRow JSONStringsEachRow JSONCompactStringsEachRow',
@@ -138,12 +138,12 @@ const CHUNKABLE = new Set(
     .split(' '),
 )
 
-/** Whether rows can be sent in this format while they come, without keeping the whole result. */
+/** Whether rows in this format can be streamed without buffering the whole result. */
 export function isChunkable(format: string): boolean {
   return CHUNKABLE.has(format.toLowerCase())
 }
 
-/** The Content-Type that ClickHouse gives a result. */
+/** The Content-Type of ClickHouse for a format. */
 function contentTypeOf(format: string): string {
   const name = format.toLowerCase()
   if (/^(json.*eachrow|jsonlines|ndjson)/.test(name)) return 'application/x-ndjson; charset=UTF-8'

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ServerError } from '../../../src/domain/errors.ts'
 import { ClickHouseException } from './exception.ts'
 
-/** A connection of the engine: settings, current database, temporary tables of its own. Opaque. */
+/** A connection of the engine, with its own settings, current database and temporary tables. Opaque. */
 export interface ConnectionHandle {
   readonly kind: unique symbol
 }
 
-/** A result on its way. Opaque. */
+/** A running result stream. Opaque. */
 export interface StreamHandle {
   readonly kind: unique symbol
 }
@@ -32,32 +32,32 @@ export interface NativeChunk {
 }
 
 /**
- * The part of chdb's addon that is used. The package's own Session is left aside: it delays closing a connection until no
- * query runs in the whole process, and takes inserts in a few text formats only.
+ * The used part of chdb's addon. The package's Session is not used: it delays closing a connection until no query runs in the
+ * whole process, and accepts inserts in a few text formats only.
  */
 export interface NativeEngine {
-  /** Opens the folder with the first connection; blocks. Throws a message without the cause, which goes to stderr. */
+  /** The first connection opens the folder. Blocks. Throws without the cause, which is written to stderr. */
   CreateConnection(path: string): ConnectionHandle
-  /** Must not be called while something runs on the connection. The last one closes the folder. */
+  /** Must not be called while a query runs on the connection. The last connection closes the folder. */
   CloseConnection(connection: ConnectionHandle): void
-  /** On a thread of Node's pool. One after another on one connection. */
+  /** Runs on a thread of Node's pool. Calls on one connection must not overlap. */
   QueryAsyncConnection(connection: ConnectionHandle, sql: string, format: string): Promise<NativeResult>
   /** Blocks. */
   QueryWithConnection(connection: ConnectionHandle, sql: string, format: string): string
   StreamQuery(connection: ConnectionHandle, sql: string, format: string): StreamHandle
   StreamFetch(stream: StreamHandle): Promise<NativeChunk>
-  /** Blocks while a fetch is under way. */
+  /** Blocks while a fetch runs. */
   StreamCancel(stream: StreamHandle): void
 }
 
-/** Loads chdb from where it was installed. */
+/** Loads the installed chdb. */
 function loadEngine(provisionDir: string): NativeEngine {
   const manifest = join(provisionDir, 'node_modules/chdb/package.json')
   if (!existsSync(manifest)) {
     throw new ServerError(`the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}`)
   }
   try {
-    // The package's exports hide the loader, but not from an absolute path.
+    // The package does not export the loader, so it is loaded by its absolute path.
     const loader: { loadNative(): NativeEngine } = createRequire(manifest)(join(dirname(manifest), 'dist/loader.js'))
     return loader.loadNative()
   } catch (error) {
@@ -66,7 +66,7 @@ function loadEngine(provisionDir: string): NativeEngine {
   }
 }
 
-/** Lets so many pieces of work run at once; the rest wait in order, up to a bound. */
+/** Limits concurrent work; the rest waits in a bounded queue. */
 export class Slots {
   readonly #waiting: (() => void)[] = []
   readonly #maxWaiting: number
@@ -77,7 +77,7 @@ export class Slots {
     this.#maxWaiting = maxWaiting
   }
 
-  /** Waits for its turn and runs the work. Throws TOO_MANY_SIMULTANEOUS_QUERIES at once when too many wait already. */
+  /** Waits for a slot and runs the work. Throws TOO_MANY_SIMULTANEOUS_QUERIES immediately when the queue is full. */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#acquire(signal)
     try {
@@ -95,7 +95,7 @@ export class Slots {
       return
     }
     if (this.#waiting.length >= this.#maxWaiting) {
-      const message = `Too many simultaneous queries: ${this.#waiting.length} wait already. Try again later`
+      const message = `Too many simultaneous queries: ${this.#waiting.length} are waiting already. Try again later`
       throw new ClickHouseException(202, 'TOO_MANY_SIMULTANEOUS_QUERIES', message)
     }
     await new Promise<void>((resolve, reject) => {
@@ -119,18 +119,18 @@ export class Slots {
   }
 }
 
-/** How long a folder may stay locked by a process that is about to be gone. */
-const LOCK_PATIENCE_MS = 10_000
+/** Time to wait for an exiting process that still locks the folder. */
+const LOCK_TIMEOUT_MS = 10_000
 const MAX_WAITING = 4096
 
-/** The ClickHouse engine on its data folder, and the only place that knows how its calls may be mixed. */
+/** The ClickHouse engine on its data folder. Encapsulates which of its calls may overlap. */
 export class Engine {
   readonly version: string
   readonly timezone: string
   readonly #native: NativeEngine
   readonly #path: string
   readonly #slots: Slots
-  /** Keeps the folder open, and ends queries of other connections. */
+  /** Keeps the folder open and kills queries of other connections. */
   readonly #control: ConnectionHandle
 
   private constructor(native: NativeEngine, path: string, control: ConnectionHandle) {
@@ -143,20 +143,22 @@ export class Engine {
     this.timezone = facts[1] ?? 'UTC'
   }
 
-  /** Opens the folder; waits a little for a process that still holds it. Throws a ServerError. */
+  /** Opens the folder; waits up to 10 s for a process that still locks it. Throws a ServerError. */
   static async open(provisionDir: string, path: string, signal: AbortSignal): Promise<Engine> {
     const native = loadEngine(provisionDir)
-    const deadline = performance.now() + LOCK_PATIENCE_MS
+    const deadline = performance.now() + LOCK_TIMEOUT_MS
     for (;;) {
       const holder = await lockHolder(path)
       try {
         return new Engine(native, path, native.CreateConnection(path))
       } catch (error) {
         if (holder === undefined) {
-          throw new ServerError(`ClickHouse cannot open its data in ${path}: the line above says why`, { cause: error })
+          throw new ServerError(`ClickHouse cannot open its data in ${path}; the line above has the reason`, {
+            cause: error,
+          })
         }
         if (performance.now() > deadline) {
-          throw new ServerError(`ClickHouse's data in ${path} are in use by process ${holder}: stop it first`, {
+          throw new ServerError(`the data of ClickHouse in ${path} is in use by process ${holder}; stop it first`, {
             cause: error,
           })
         }
@@ -171,21 +173,21 @@ export class Engine {
     )
   }
 
-  /** When every connection is closed. */
+  /** Every connection must be closed first. */
   close(): void {
     this.#native.CloseConnection(this.#control)
   }
 
-  /** Blocks for some milliseconds: a kill that had to wait for a thread would wait for what it is to end. */
+  /** Blocks for some milliseconds: an asynchronous kill would wait for a thread that the query occupies. */
   #kill(marker: string): void {
     const sql = `KILL QUERY WHERE Settings['log_comment'] = '${marker}' ASYNC`
     this.#native.QueryWithConnection(this.#control, sql, 'Null')
   }
 }
 
-/** One connection of the engine. Its calls run one after another. */
+/** One connection of the engine. Its calls must not overlap. */
 export class EngineConnection {
-  /** What `log_comment` has to be set to for an abort to reach a running query. */
+  /** Value of `log_comment` by which an abort finds the running query. */
   readonly marker = randomUUID()
   readonly #native: NativeEngine
   readonly #handle: ConnectionHandle
@@ -199,7 +201,7 @@ export class EngineConnection {
     this.#kill = kill
   }
 
-  /** Runs statements and gives the whole result of the last one. An abort ends a query that runs; it rejects then. */
+  /** Runs statements and returns the whole result of the last one. An abort kills the running query, which then rejects. */
   async query(sql: string, format: string, signal?: AbortSignal): Promise<NativeResult> {
     return this.#slots.run(
       () => this.#killable(() => this.#native.QueryAsyncConnection(this.#handle, sql, format), signal),
@@ -207,7 +209,7 @@ export class EngineConnection {
     )
   }
 
-  /** The result of one SELECT in chunks, each made when it is asked for. */
+  /** The result of one SELECT in chunks, which are produced on demand. */
   async *stream(sql: string, format: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const stream = this.#native.StreamQuery(this.#handle, sql, format)
     let open = true
@@ -236,7 +238,7 @@ export class EngineConnection {
     try {
       this.#native.StreamCancel(stream)
     } catch {
-      // A stream that failed is over already, and says so.
+      // A failed stream has ended already.
     }
   }
 
@@ -244,7 +246,7 @@ export class EngineConnection {
     let again: NodeJS.Timeout | undefined
     const kill = (): void => {
       this.#kill(this.marker)
-      // A query that had not begun when it was to end has to be told again.
+      // Repeats the kill for a query that had not started yet.
       again = setTimeout(kill, 100)
     }
     signal?.addEventListener('abort', kill, { once: true })
@@ -257,12 +259,12 @@ export class EngineConnection {
   }
 }
 
-/** The engine's calls occupy threads of Node's pool; one is left for files and compression. */
+/** Calls of the engine occupy threads of Node's pool; one thread is left for files and compression. */
 function threads(): number {
   return Math.max(1, Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) - 1)
 }
 
-/** The process that has the folder, if it lives. A lock of a dead one is void, whatever the file says. */
+/** The live process that locks the folder; the lock of a dead process is void. */
 async function lockHolder(path: string): Promise<number | undefined> {
   const status = await readFile(join(path, 'status'), 'utf8').catch(() => '')
   const pid = Number(/^PID: (\d+)$/m.exec(status)?.[1] ?? NaN)

@@ -1,8 +1,8 @@
-/** An error as ClickHouse reports it: a number and a name that clients act on, and text for people. */
+/** An error in ClickHouse's form: code and name for clients, and a message. */
 export class ClickHouseException extends Error {
   override readonly name = 'ClickHouseException'
   readonly code: number
-  /** Upper case: `UNKNOWN_TABLE`. */
+  /** `UNKNOWN_TABLE` */
   readonly codeName: string
 
   constructor(code: number, codeName: string, message: string, options?: ErrorOptions) {
@@ -11,7 +11,7 @@ export class ClickHouseException extends Error {
     this.codeName = codeName
   }
 
-  /** The body of the answer, in the form that clients take apart. */
+  /** The body of the answer, which clients parse. */
   toText(version: string): string {
     const text = this.message.replace(/\.$/, '')
     return `Code: ${this.code}. DB::Exception: ${text}. (${this.codeName}) (version ${version} (embedded))\n`
@@ -19,10 +19,10 @@ export class ClickHouseException extends Error {
 }
 
 const ENGINE_MESSAGE = /^Code: (\d+)\. DB::Exception: (.*)\(([A-Z0-9_]+)\)\s*$/s
-/** The engine wraps the exception of a nested step in one of its own, word for word. */
+/** The engine quotes the exception of a nested step in its own exception. */
 const WRAPPED = /^Code: \d+\. DB::Exception: (.*) \([A-Z0-9_]+\) \(version [^)]*\)\. $/s
 
-/** Whatever the engine or this server threw, as an exception with a code. */
+/** Any error of the engine or this server as an exception with a code. */
 export function toException(error: unknown): ClickHouseException {
   if (error instanceof ClickHouseException) return error
   const message = error instanceof Error ? error.message : String(error)
@@ -55,7 +55,7 @@ const CODES_OF_STATUS: ReadonlyArray<readonly [status: number, codes: readonly n
 ]
 const STATUS_OF_CODE = new Map(CODES_OF_STATUS.flatMap(([status, codes]) => codes.map((code) => [code, status])))
 
-/** The HTTP status that ClickHouse gives an exception of this code. */
+/** ClickHouse's HTTP status for an exception code. */
 export function httpStatusOf(code: number): number {
   return STATUS_OF_CODE.get(code) ?? 500
 }

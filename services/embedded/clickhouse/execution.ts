@@ -5,12 +5,12 @@ import type { ArrivedQuery } from './query-body.ts'
 import type { Pair, QueryRequest } from './query-request.ts'
 import type { Sessions } from './sessions.ts'
 
-/** What a query came to. */
+/** The result of a query. */
 export type Outcome =
   | { readonly kind: 'whole'; readonly format: string; readonly bytes: Uint8Array; readonly summary: Summary }
   | { readonly kind: 'chunks'; readonly format: string; readonly chunks: AsyncIterator<Uint8Array, void, undefined> }
 
-/** The counters of X-ClickHouse-Summary that the engine gives. */
+/** The counters of X-ClickHouse-Summary that the engine reports. */
 export interface Summary {
   readonly readRows: number
   readonly readBytes: number
@@ -19,10 +19,10 @@ export interface Summary {
   readonly elapsedSeconds: number
 }
 
-/** A result that has to be kept whole in memory may be so large, unless the request says otherwise. */
+/** Default limit of a result that is buffered in memory. */
 const MAX_KEPT_RESULT_BYTES = 256 << 20
 
-/** Runs a query on a connection of its own, or on its session's, and hands over the outcome while the connection is held. */
+/** Runs a query on a new connection or on that of its session, and passes on the outcome while it holds the connection. */
 export async function execute(
   host: { readonly engine: Engine; readonly sessions: Sessions; readonly database: string },
   request: QueryRequest,
@@ -85,7 +85,7 @@ async function run(
   }
 }
 
-/** The statements that take back what a request's own settings and database change in a session. */
+/** The statements that restore the settings and the database of a session after a request. */
 async function undoSql(connection: EngineConnection, request: QueryRequest, query: ArrivedQuery): Promise<string> {
   const names = ['max_result_bytes', 'log_comment', ...request.settings.map(([name]) => name)]
   const list = names.map(literal).join(', ')
@@ -109,25 +109,25 @@ function text(result: { readonly bytes: Uint8Array }): string {
   return Buffer.from(result.bytes).toString()
 }
 
-/** What has to hold on a connection before a query runs on it. */
-export interface Circumstances {
+/** State of a connection for a query. */
+interface ConnectionState {
   readonly database: string | undefined
   readonly settings: readonly Pair[]
   readonly parameters: readonly Pair[]
 }
 
-/** The statements that bring the circumstances about; empty when there are none. Throws a ClickHouseException. */
-function preludeSql(circumstances: Circumstances): string {
+/** The statements that establish the state; may be empty. Throws a ClickHouseException. */
+function preludeSql(state: ConnectionState): string {
   const assignments = [
-    ...circumstances.settings.map(([name, value]) => `${settingName(name)} = ${literal(value)}`),
-    ...circumstances.parameters.map(([name, value]) => `param_${parameterName(name)} = ${literal(value)}`),
+    ...state.settings.map(([name, value]) => `${settingName(name)} = ${literal(value)}`),
+    ...state.parameters.map(([name, value]) => `param_${parameterName(name)} = ${literal(value)}`),
   ]
-  const use = circumstances.database === undefined ? [] : [`USE ${identifier(circumstances.database)}`]
+  const use = state.database === undefined ? [] : [`USE ${identifier(state.database)}`]
   const set = assignments.length === 0 ? [] : [`SET ${assignments.join(', ')}`]
   return [...use, ...set].join(';\n')
 }
 
-/** Text as a string literal of SQL. */
+/** An SQL string literal. */
 function literal(value: string): string {
   return `'${value
     .replaceAll('\\', '\\\\')
@@ -135,12 +135,12 @@ function literal(value: string): string {
     .replaceAll('\n', String.raw`\n`)}'`
 }
 
-/** A name, whatever its characters, as SQL. */
+/** A quoted SQL identifier. */
 export function identifier(name: string): string {
   return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
 }
 
-/** A name that no setting can have is as unknown as one that none has. */
+/** Reports an impossible name like an unknown setting. */
 function settingName(name: string): string {
   if (/^[A-Za-z_][\w.]*$/.test(name)) return name
   throw new ClickHouseException(115, 'UNKNOWN_SETTING', `Unknown setting '${name}'`)

@@ -11,14 +11,14 @@ import { Sessions } from './sessions.ts'
 
 export interface HttpInterfaceOptions extends Credentials {
   readonly engine: Engine
-  /** Current where a request names none. */
+  /** Default database of requests. */
   readonly database: string
-  /** Takes the data of inserts until the engine has read them. */
+  /** Holds the data of inserts until the engine has read it. */
   readonly spoolDir: string
   readonly logger: Logger
 }
 
-/** A URL may carry a query and its parameters; ClickHouse takes one of a megabyte. */
+/** A URL can contain a query and its parameters; ClickHouse accepts 1 MiB. */
 const MAX_HEADER_BYTES = (1 << 20) + (64 << 10)
 
 /** ClickHouse's HTTP interface in front of the engine. */
@@ -26,7 +26,7 @@ export class HttpInterface {
   readonly server: Server
   readonly #options: HttpInterfaceOptions
   readonly #sessions: Sessions
-  /** Requests under way; each aborts its own work. */
+  /** Running requests with their abort controllers. */
   readonly #running = new Map<Promise<void>, AbortController>()
 
   constructor(options: HttpInterfaceOptions) {
@@ -38,12 +38,12 @@ export class HttpInterface {
     )
   }
 
-  /** Takes no more requests, lets those under way finish for so long, ends the rest. */
+  /** Refuses new requests, drains the running ones for `graceMs`, and aborts the rest. */
   async stop(graceMs: number): Promise<void> {
     this.server.close()
     this.server.closeIdleConnections()
     const cut = setTimeout(() => {
-      for (const controller of this.#running.values()) controller.abort(new Error('the server stops'))
+      for (const controller of this.#running.values()) controller.abort(new Error('the server is stopping'))
       this.server.closeAllConnections()
     }, graceMs)
     while (this.#running.size > 0) await Promise.allSettled(this.#running.keys())
@@ -55,7 +55,7 @@ export class HttpInterface {
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const controller = new AbortController()
     response.once('close', () => {
-      if (!response.writableFinished) controller.abort(new Error('the client went away'))
+      if (!response.writableFinished) controller.abort(new Error('the client disconnected'))
     })
     const running = this.#serve(request, response, controller.signal).finally(() => this.#running.delete(running))
     this.#running.set(running, controller)
@@ -114,7 +114,7 @@ export class HttpInterface {
   }
 }
 
-/** GET promises to change nothing. */
+/** GET is read-only. */
 function refuseChangeByGet(query: ArrivedQuery, method: string | undefined): void {
   if (method === 'POST' || (query.kind === 'query' && query.statement.readOnly)) return
   const message =

@@ -10,7 +10,7 @@ import { ClickHouseException } from './exception.ts'
 import { parametersOf, type Pair } from './query-request.ts'
 import { analyseStatement, type InsertWithData, type Query } from './statement.ts'
 
-/** A query that has arrived completely. */
+/** A completely received query. */
 export type ArrivedQuery =
   | {
       readonly kind: 'query'
@@ -18,17 +18,17 @@ export type ArrivedQuery =
       readonly statement: Query
       readonly parameters: readonly Pair[]
     }
-  /** Its data are in a file, which the caller removes. */
+  /** The data is in a file, which the caller removes. */
   | { readonly kind: 'insert'; readonly sql: string; readonly dataFile: string; readonly dataBytes: number }
 
-/** By then an INSERT has come to its data. */
+/** Within these bytes the data of an INSERT begins. */
 const HEAD_BYTES = 1 << 20
-/** The longest text of a query; the engine has a limit of its own, `max_query_size`, which is lower unless it is raised. */
+/** Limit of a query's text. The engine's own limit, `max_query_size`, is lower by default. */
 const MAX_QUERY_BYTES = 32 << 20
 
 /**
- * Receives a query: the URL's part, then the body. The data of an INSERT go into a file in `spoolDir`, unseen and whatever
- * their size, because the engine reads inline data only up to the first empty line and would take the rest for SQL.
+ * Receives a query: the URL's part, then the body. Streams the data of an INSERT into a file in `spoolDir`, because the engine
+ * reads inline data only up to the first empty line and would parse the rest as SQL.
  */
 export async function receiveQuery(
   request: IncomingMessage,
@@ -55,7 +55,7 @@ export async function receiveQuery(
   return { kind: 'query', sql: sql.toString(), statement: oneQuery(sql), parameters: [] }
 }
 
-/** `parameters` and `query` as fields of a form, for what is too long for a URL. */
+/** A form with the fields `query` and `param_{name}`, for values too long for a URL. */
 async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promise<ArrivedQuery> {
   const chunks: Buffer[] = []
   const body = decoded(request)
@@ -65,29 +65,34 @@ async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promis
   const fields: Pair[] = []
   for (const [name, value] of form) {
     if (typeof value === 'string') fields.push([name, value])
-    else throw new ClickHouseException(48, 'NOT_IMPLEMENTED', `The embedded server takes no external table ('${name}')`)
+    else
+      throw new ClickHouseException(
+        48,
+        'NOT_IMPLEMENTED',
+        `The embedded server does not support external tables ('${name}')`,
+      )
   }
   const ofForm = fields.find(([name]) => name === 'query')?.[1] ?? ''
   const sql = [queryOfUrl, ofForm].filter((part) => part !== '').join('\n')
   return { kind: 'query', sql, statement: oneQuery(Buffer.from(sql)), parameters: parametersOf(fields) }
 }
 
-/** The one query that a request may hold. Throws a ClickHouseException for everything else. */
+/** The single query of a request. Throws a ClickHouseException for anything else. */
 function oneQuery(sql: Buffer): Query {
   const statement = analyseStatement(sql.toString('latin1'))
   if (statement.kind === 'query') return statement
   if (statement.kind === 'insert') {
-    const message = 'The embedded server takes no INSERT with data in this form'
+    const message = 'The embedded server does not support an INSERT with data in this form'
     throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
   }
-  const what =
+  const mistake =
     statement.kind === 'empty'
       ? 'Empty query'
       : `failed at position ${statement.at + 1}: Multi-statements are not allowed`
-  throw new ClickHouseException(62, 'SYNTAX_ERROR', `Syntax error: ${what}`)
+  throw new ClickHouseException(62, 'SYNTAX_ERROR', `Syntax error: ${mistake}`)
 }
 
-/** Reads until the end, or until there are so many bytes. True at the end. */
+/** Reads up to `maxBytes`, rounded up to a chunk. Returns true at the end of the source. */
 async function collect(source: AsyncIterator<Buffer>, into: Buffer[], maxBytes: number): Promise<boolean> {
   for (let bytes = 0; bytes < maxBytes;) {
     const next = await source.next()
@@ -132,7 +137,7 @@ function decoded(request: IncomingMessage): Readable {
   const body = request.pipe(decoder)
   request.once('error', (error) => decoder.destroy(error))
   request.once('close', () => {
-    if (!request.complete) decoder.destroy(new Error('the client went away'))
+    if (!request.complete) decoder.destroy(new Error('the client disconnected'))
   })
   return body
 }
@@ -141,11 +146,11 @@ function decoderOf(encoding: string) {
   if (encoding === 'gzip' || encoding === 'x-gzip') return createGunzip()
   if (encoding === 'deflate') return createInflate()
   if (encoding === 'br') return createBrotliDecompress()
-  const message = `Unknown compression method '${encoding}': the embedded server knows gzip, deflate and br`
+  const message = `Unknown compression method '${encoding}': the embedded server supports gzip, deflate and br`
   throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
 }
 
 function tooLong(): ClickHouseException {
-  const message = `Max query size exceeded: the embedded server takes ${MAX_QUERY_BYTES} bytes`
+  const message = `Max query size exceeded: the limit of the embedded server is ${MAX_QUERY_BYTES} bytes`
   return new ClickHouseException(62, 'SYNTAX_ERROR', message)
 }

@@ -2,25 +2,25 @@ import { randomUUID, createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { ClickHouseException } from './exception.ts'
 
-/** A name with a value, as they came in the URL. */
+/** A name and a value of the URL. */
 export type Pair = readonly [name: string, value: string]
 
-/** What a request says about its query, but for the body. */
+/** A request's parameters and headers. */
 export interface QueryRequest {
   readonly id: string
   /** The `query` of the URL; the body is appended to it. */
   readonly query: string
   readonly database: string | undefined
-  /** Of the answer, unless the query has a FORMAT clause. */
+  /** Default format of the answer; a FORMAT clause overrides it. */
   readonly format: string
-  /** For the engine, which knows best which exist. */
+  /** Validated by the engine. */
   readonly settings: readonly Pair[]
   /** Values of `{name:Type}`. */
   readonly parameters: readonly Pair[]
   readonly session: SessionRequest | undefined
-  /** The answer is to begin when the query has ended, so that its status is true. */
+  /** Buffer the result until the query has ended, so that the status is final. */
   readonly whole: boolean
-  /** The client says that the answer may be compressed. */
+  /** The client allows compression of the answer. */
   readonly compression: boolean
   readonly compressionLevel: number
 }
@@ -32,7 +32,7 @@ export interface SessionRequest {
   readonly mustExist: boolean
 }
 
-/** Parameters of the interface itself; every other one is a setting. */
+/** Parameters of the interface; all others are settings. */
 const OWN = new Set(
   [
     'query database user password quota_key query_id session_id session_timeout session_check close_session',
@@ -43,7 +43,7 @@ const OWN = new Set(
 )
 const MAX_SESSION_SECONDS = 3600
 
-/** Reads the URL's parameters and the headers that stand for some of them. Throws a ClickHouseException. */
+/** Reads the URL's parameters and the equivalent headers. Throws a ClickHouseException. */
 export function readQueryRequest(url: URLSearchParams, headers: IncomingHttpHeaders): QueryRequest {
   refuseUnsupported(url)
   const entries = [...url]
@@ -61,7 +61,7 @@ export function readQueryRequest(url: URLSearchParams, headers: IncomingHttpHead
   }
 }
 
-/** The entries called `param_{name}`. */
+/** The entries named `param_{name}`. */
 export function parametersOf(entries: Iterable<Pair>): Pair[] {
   return [...entries].flatMap(([name, value]): Pair[] =>
     name.startsWith('param_') ? [[name.slice('param_'.length), value]] : [],
@@ -101,7 +101,7 @@ export interface Credentials {
   readonly password: string
 }
 
-/** Checks who asks: the URL's `user` and `password`, `X-ClickHouse-User` and `-Key`, or Basic authentication, in this order. */
+/** Checks the URL's `user` and `password`, `X-ClickHouse-User` and `-Key`, or Basic authentication, in this order. */
 export function authenticate(expected: Credentials, headers: IncomingHttpHeaders, url: URLSearchParams): void {
   const given = fromUrl(url) ?? fromHeaders(headers) ?? fromBasic(headers.authorization)
   const name = given?.username ?? 'default'
@@ -111,13 +111,13 @@ export function authenticate(expected: Credentials, headers: IncomingHttpHeaders
   throw new AuthenticationFailed(message, given !== undefined)
 }
 
-/** `challenged`: credentials were given, so the client is not asked for them. */
 export class AuthenticationFailed extends ClickHouseException {
-  readonly challenged: boolean
+  /** The request had credentials, so the answer is 403 without a challenge. */
+  readonly hasCredentials: boolean
 
-  constructor(message: string, challenged: boolean) {
+  constructor(message: string, hasCredentials: boolean) {
     super(516, 'AUTHENTICATION_FAILED', message)
-    this.challenged = challenged
+    this.hasCredentials = hasCredentials
   }
 }
 
@@ -142,7 +142,7 @@ function fromBasic(authorization: string | undefined): Credentials | undefined {
   return { username, password: rest.join(':') }
 }
 
-/** Of digests, so that the time taken tells nothing, not even the length. */
+/** Compares digests in constant time, which does not reveal the length either. */
 function same(a: string, b: string): boolean {
   return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
 }

@@ -5,17 +5,17 @@ import type { SessionRequest } from './query-request.ts'
 interface Session {
   readonly connection: EngineConnection
   busy: boolean
-  /** Once the answer is about to end: whoever reads it may send the next request before this one is cleared away. */
+  /** Set when the answer is about to end: the client may send its next request before this one has released the session. */
   finished: Promise<void> | undefined
   expiry: NodeJS.Timeout | undefined
 }
 
-/** Work on a session. It calls `finishing` when its client may think that the session is free. */
+/** Work on a session. It calls `finishing` before its client can see that the session is free. */
 export type SessionWork<T> = (connection: EngineConnection, finishing: () => void) => Promise<T>
 
 const MAX_SESSIONS = 1000
 
-/** Sessions by id: each a connection that keeps its temporary tables and SETs between requests. */
+/** Sessions by id. Each is a connection that keeps temporary tables and SETs between requests. */
 export class Sessions {
   readonly #engine: Engine
   readonly #sessions = new Map<string, Session>()
@@ -24,9 +24,9 @@ export class Sessions {
     this.#engine = engine
   }
 
-  /** Runs the work on the session's connection; the session's time begins anew when it has ended. */
+  /** Runs the work on the session's connection and then restarts the session's timeout. */
   async use<T>(request: SessionRequest, work: SessionWork<T>): Promise<T> {
-    const session = await this.#take(request)
+    const session = await this.#acquire(request)
     let finish = (): void => {}
     const finishing = (): void => {
       session.finished = new Promise((resolve) => {
@@ -43,12 +43,12 @@ export class Sessions {
     }
   }
 
-  /** Ends all; none may be in use. */
+  /** Ends all sessions; none may be in use. */
   close(): void {
     for (const id of this.#sessions.keys()) this.#end(id)
   }
 
-  async #take(request: SessionRequest): Promise<Session> {
+  async #acquire(request: SessionRequest): Promise<Session> {
     while (this.#sessions.get(request.id)?.finished !== undefined) await this.#sessions.get(request.id)?.finished
     let session = this.#sessions.get(request.id)
     if (session === undefined) {

@@ -1,28 +1,28 @@
 import { CLICKHOUSE_SQL, sqlTokens, type SqlToken } from '../../../src/clickhouse/sql-tokens.ts'
 
-/** What the server has to know about a query before the engine sees it. */
+/** Properties of a request's SQL that decide how it is run. */
 export type Statement =
   | { readonly kind: 'empty' }
-  /** More than one statement, which the HTTP interface does not take. `at` is the offset of the second. */
+  /** More than one statement, which HTTP requests must not have. `at` is the offset of the second. */
   | { readonly kind: 'several'; readonly at: number }
   | Query
   | InsertWithData
 
-/** Everything that is wholly SQL. */
+/** A statement without inline data. */
 export interface Query {
   readonly kind: 'query'
-  /** True when it changes nothing, so that GET may carry it and a client that goes away cancels it. */
+  /** Changes nothing: GET may run it, and a disconnected client cancels it. */
   readonly readOnly: boolean
-  /** True when it gives rows that can be sent while they come. */
+  /** Returns rows that can be streamed. */
   readonly select: boolean
-  /** Of its FORMAT clause. */
+  /** Format of its FORMAT clause. */
   readonly format: string | undefined
 }
 
-/** `INSERT … FORMAT X` or `INSERT … VALUES`: the data begin behind it. */
+/** `INSERT … FORMAT X` or `INSERT … VALUES`, followed by data. */
 export interface InsertWithData {
   readonly kind: 'insert'
-  /** Where `FROM INFILE` belongs: behind the table and its columns. */
+  /** Offset for `FROM INFILE`: after the table and its columns. */
   readonly sourceAt: number
   /** Start of the FORMAT or VALUES keyword. */
   readonly formatAt: number
@@ -34,7 +34,7 @@ export interface InsertWithData {
 const READ_ONLY = new Set(['SELECT', 'WITH', 'FROM', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN', 'EXISTS', 'SET', 'USE'])
 const ROWS = new Set(['SELECT', 'WITH', 'FROM'])
 
-/** Looks at a query; of an INSERT with data it reads no further than where the data begin. */
+/** Analyses a statement; reads an INSERT only up to its data. */
 export function analyseStatement(sql: string): Statement {
   const tokens = sqlTokens(sql, CLICKHOUSE_SQL)
   const first = tokens.next()
@@ -71,7 +71,7 @@ function analyseQuery(first: SqlToken, rest: Iterable<SqlToken>): Statement {
   }
 }
 
-/** A FORMAT clause ends a query, but for SETTINGS: everywhere else `format` may be a name. */
+/** A FORMAT clause ends a query or precedes SETTINGS; anywhere else `format` may be a name. */
 function formatClause(outermost: readonly SqlToken[]): string | undefined {
   for (let i = outermost.length - 2; i >= 0; i--) {
     const [keyword, name, next] = outermost.slice(i, i + 3)
@@ -84,7 +84,7 @@ function formatClause(outermost: readonly SqlToken[]): string | undefined {
 function analyseInsert(sql: string): InsertWithData | undefined {
   const tokens = sqlTokens(sql, CLICKHOUSE_SQL)
   let depth = 0
-  /** `into`: the table's name is next; `name`: within it; `rest`: behind it, where the clauses are. */
+  /** `into`: before the table's name; `name`: within it; `rest`: in the clauses after it. */
   let place: 'into' | 'name' | 'rest' = 'into'
   let settingsAt: number | undefined
   for (const token of tokens) {

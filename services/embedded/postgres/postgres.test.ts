@@ -81,7 +81,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     const [row] = await query(addressAt(port), 'select pg_postmaster_start_time() is not null as up')
     run.signal('SIGTERM')
     const { stdout } = await run.outcome
-    const home = /PostgreSQL's data is kept in (\S+), because its user cannot get to (\S+)"/.exec(stdout)
+    const home = /the data of PostgreSQL is in (\S+), because its user cannot access (\S+)"/.exec(stdout)
     const owner = await stat(join(home?.[1] ?? join(closed, 'postgres'), 'data'))
     if (home?.[1] !== undefined) await rm(join(home[1], '..'), { recursive: true })
     expect(row).toEqual({ up: true })
@@ -97,7 +97,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await chmod(folder, 0o755)
     const { code, stdout } = await embedded(['postgres', '--port', String(await freePort()), '--data', folder]).outcome
     expect(code).toBe(1)
-    expect(stdout).toContain('the data was made by PostgreSQL 9, and there is none on this system: install it, or')
+    expect(stdout).toContain('the data was created by PostgreSQL 9, which is not on this system: install it, or')
     expect(await readFile(join(folder, 'data', 'PG_VERSION'), 'utf8')).toBe('9\n')
   })
 
