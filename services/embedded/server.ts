@@ -20,7 +20,7 @@ export interface ServerOptions {
   readonly database: string
   readonly logger: Logger
   /** Must be called once, when the server accepts clients. */
-  ready(): void
+  readonly ready: () => void
 }
 
 /** Serves until the signal aborts, then stops cleanly. Rejects with a ServerError when the server cannot start or ends early. */

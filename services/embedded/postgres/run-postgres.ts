@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { ServerError } from '../../../src/domain/errors.ts'
 import type { Logger } from '../../../src/runner/logger.ts'
 import { runServerProcess, stopOrphan } from '../server-process.ts'
-import { assertPortFree, type RunServer, type ServerOptions } from '../server.ts'
+import { assertPortFree, type RunServer } from '../server.ts'
 import { ensureCluster, removeStalePidFile } from './cluster.ts'
-import { dataHome, findServiceUser, type ServiceUser } from './installation.ts'
+import { dataHome, findServiceUser } from './installation.ts'
 
 /** PostgreSQL with logical replication, as an unprivileged user when the caller is root. */
 export const runPostgres: RunServer = async (options, signal) => {
