@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { PassThrough, Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { createReporter, type ReporterOptions } from './reporter.ts'
@@ -17,7 +18,7 @@ async function report(options: Partial<ReporterOptions>, events: readonly Superv
   const output = new PassThrough()
   const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: ['store'], ...options })
   for (const event of events) reporter.event(event)
-  return String(output.read() ?? '')
+  return await text(output.end())
 }
 
 describe('the reporter (O-32)', () => {
