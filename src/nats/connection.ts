@@ -2,10 +2,9 @@ import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManage
 import { errors, type NatsConnection, type Status } from '@nats-io/nats-core'
 import { connect, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { StartupError, messageOf } from '../domain/errors.ts'
-import type { ClientIdentity } from '../runner/startup.ts'
 import type { CommonEnvironment, NatsEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff } from '../runner/startup.ts'
+import { connectWithBackoff, type ClientIdentity } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
 
 export interface NatsOptions extends ClientIdentity {

@@ -95,11 +95,11 @@ export function readReply(message: Msg, subject: string): Reply {
   const answer = parseAnswer(message)
   if (answer === undefined) return { kind: 'later', reason: 'unreadable acknowledgement' }
   if ('sequence' in answer) return { kind: 'stored', stored: answer }
-  const error = answer
-  if (error.err_code === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_order' }
-  const reason = `${error.description ?? 'no reason given'} (${error.err_code ?? error.code ?? 0})`
-  const tooLarge = error.err_code === MESSAGE_TOO_LARGE
-  if (!tooLarge && ((error.code ?? 500) >= 500 || TEMPORARY.has(error.err_code))) return { kind: 'later', reason }
+  const { err_code: errorCode, code: status = 500, description = 'no reason given' } = answer
+  if (errorCode === WRONG_LAST_MESSAGE_ID) return { kind: 'out_of_order' }
+  const reason = `${description} (${errorCode ?? answer.code ?? 0})`
+  const tooLarge = errorCode === MESSAGE_TOO_LARGE
+  if (!tooLarge && (status >= 500 || TEMPORARY.has(errorCode))) return { kind: 'later', reason }
   const code = tooLarge ? 'too_large' : 'refused'
   return { kind: 'never', error: new PublishError(code, `JetStream refused a message on ${subject}: ${reason}`) }
 }
