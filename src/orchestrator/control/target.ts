@@ -142,10 +142,11 @@ function describe(
   dependsOn: string[],
   usage: Usage | undefined,
 ): ProcessStatus {
+  const failure = state.type === 'failed' || state.type === 'unhealthy' ? state.reason : null
   return {
     name,
     state: state.type,
-    reason: reasonOf(state),
+    reason: state.type === 'skipped' ? state.because : failure,
     pid,
     ready: isUp(definition, state),
     restarts,
@@ -156,9 +157,4 @@ function describe(
     memory_bytes: usage?.memoryBytes ?? null,
     depends_on: dependsOn,
   }
-}
-
-function reasonOf(state: ManagedProcess['state']): string | null {
-  if (state.type === 'skipped') return state.because
-  return state.type === 'failed' || state.type === 'unhealthy' ? state.reason : null
 }

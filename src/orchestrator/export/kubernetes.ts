@@ -9,8 +9,14 @@ import {
   type ContainerOptions,
 } from './container.ts'
 import { type Export, type ExportedProcess, exportedProcesses, type Note, notesAbout } from './exported-graph.ts'
-import { addressesOf, type KnownAddress, namesLoopback, portsOf, rewriteAddresses } from './kubernetes-addresses.ts'
-import { kubernetesProbes } from './kubernetes-probes.ts'
+import {
+  addressesOf,
+  type KnownAddress,
+  namesLoopback,
+  portsOf,
+  rewriteAddresses,
+  kubernetesProbes,
+} from './kubernetes-network.ts'
 import { unlessEmpty, type YamlValue } from './yaml.ts'
 
 type Manifest = Readonly<Record<string, YamlValue | undefined>>
