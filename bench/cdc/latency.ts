@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { decodeOrganization } from '../../src/proto/entities.ts'
 import { type Figure, quantile } from '../report/figures.ts'
-import type { CdcBenchStage } from './servers.ts'
+import type { CdcBenchServers } from './servers.ts'
 
 const PER_SECOND = 1000
 const SECONDS = 10
@@ -14,23 +14,23 @@ const WARM_UP_SECONDS = 2
 const WRITERS = 8
 const P99_MS = 5
 
-/** M-8: from the return of a commit until a consumer of the stream has the event, at 1,000 commits a second. */
-export async function measureLatency(stage: CdcBenchStage): Promise<readonly Figure[]> {
+/** M-8: from the return of a commit until a consumer of the stream receives the event, at 1,000 commits per second. */
+export async function measureLatency(servers: CdcBenchServers): Promise<readonly Figure[]> {
   console.error(`bench: M-8, ${WARM_UP_SECONDS + SECONDS} s`)
-  const child = spawn(process.execPath, [join(stage.root, 'dist/cdc.js')], {
-    env: stage.environment('latency'),
+  const child = spawn(process.execPath, [join(servers.root, 'dist/cdc.js')], {
+    env: servers.environment('latency'),
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout })
   await new Promise<void>((resolve) => lines.on('line', (line) => line.includes('streaming changes') && resolve()))
-  const arrivals = await consume(stage)
-  const writers = await Promise.all(Array.from({ length: WRITERS }, () => stage.connection()))
+  const arrivals = await consume(servers)
+  const writers = await Promise.all(Array.from({ length: WRITERS }, () => servers.connection()))
   const committed = await write(writers)
   while (arrivals.size < committed.size) await sleep(20)
-  const gone = once(child, 'exit')
+  const exited = once(child, 'exit')
   child.kill('SIGTERM')
-  await Promise.all([gone, ...writers.map((writer) => writer.end())])
-  await stage.database.query(`SELECT pg_drop_replication_slot('latency')`)
+  await Promise.all([exited, ...writers.map((writer) => writer.end())])
+  await servers.database.query(`SELECT pg_drop_replication_slot('latency')`)
   const steady = [...committed].filter(([id]) => Number(id.slice(1)) > WARM_UP_SECONDS * PER_SECOND)
   const times = steady.map(([id, at]) => timesOf(at, arrivals.get(id)))
   const p99 = (part: keyof (typeof times)[number]): number =>
@@ -61,7 +61,7 @@ interface Arrival {
   readonly at: number
 }
 
-/** In ms. The event can be stored, and be there, before the writer hears of its own commit. */
+/** In ms. The event can be stored and delivered before the commit returns to the writer. */
 function timesOf(committedAt: number, { storedAt, at }: Arrival = { storedAt: Infinity, at: Infinity }) {
   return {
     whole: Math.max(0, at - committedAt),
@@ -70,10 +70,10 @@ function timesOf(committedAt: number, { storedAt, at }: Arrival = { storedAt: In
   }
 }
 
-/** When each organization's event came. */
-async function consume(stage: CdcBenchStage): Promise<ReadonlyMap<string, Arrival>> {
+/** Records when each organization's event arrives. */
+async function consume(servers: CdcBenchServers): Promise<ReadonlyMap<string, Arrival>> {
   const arrivals = new Map<string, Arrival>()
-  const consumer = await stage.nats.jetstream.consumers.get('entities')
+  const consumer = await servers.nats.jetstream.consumers.get('entities')
   await consumer.consume({
     max_messages: 5000,
     callback({ data, info }) {
@@ -84,7 +84,7 @@ async function consume(stage: CdcBenchStage): Promise<ReadonlyMap<string, Arriva
   return arrivals
 }
 
-/** One commit every millisecond, in turns; when each returned. */
+/** Commits once per millisecond, alternating between writers; returns when each commit returned. */
 async function write(writers: readonly Client[]): Promise<ReadonlyMap<string, number>> {
   const committed = new Map<string, number>()
   const total = (WARM_UP_SECONDS + SECONDS) * PER_SECOND

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-/** An embedded server of the bench's own. It ends with the bench, however that ends. */
+/** A private embedded server. It stops when the benchmark's process ends, also after a crash. */
 export class BenchServer {
   readonly port: number
   readonly #child: ChildProcess
@@ -34,9 +34,9 @@ export class BenchServer {
   }
 
   async stop(): Promise<void> {
-    const gone = once(this.#child, 'exit')
+    const exited = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')
-    await gone
+    await exited
   }
 }
 

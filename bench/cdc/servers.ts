@@ -11,24 +11,24 @@ import { BenchServer } from './server.ts'
 
 const STREAM = 'entities'
 
-/** How a contender's run went. */
+/** The result of a contender's run. */
 export interface Run {
-  /** From its first word that it streams until JetStream has every event, or it has read every row. */
+  /** From the log line that it streams until JetStream has every event, or until it has read every row. */
   readonly ms: number
   readonly megabytes: number
 }
 
-/** Who is measured: a program and how it is called. */
+/** A program to measure, with its arguments. */
 export interface Contender {
   readonly program: string
   readonly args: readonly string[]
   readonly nodeFlags?: readonly string[]
-  /** `stored`: the run is over when JetStream has the events; else when the program says `done`. */
+  /** The run ends when JetStream has all events (`stored`), or when the program logs `done`. */
   readonly until: 'stored' | 'done'
 }
 
-/** PostgreSQL and NATS of the bench's own, with our tables and a backlog in a slot that is copied for each run. */
-export class CdcBenchStage {
+/** A private PostgreSQL and NATS, with the tables of the platform and a backlog in a slot that is copied for each run. */
+export class CdcBenchServers {
   readonly database: Client
   readonly nats: NatsClient
   readonly root: string
@@ -50,7 +50,7 @@ export class CdcBenchStage {
     this.nats = nats
   }
 
-  static async open(root: string, scratch: string): Promise<CdcBenchStage> {
+  static async open(root: string, scratch: string): Promise<CdcBenchServers> {
     const [postgres, natsServer] = await Promise.all([
       BenchServer.start(root, 'postgres', scratch),
       BenchServer.start(root, 'nats', scratch),
@@ -69,7 +69,7 @@ export class CdcBenchStage {
       startupTimeoutMs: 10_000,
       logger: createLogger('bench'),
     })
-    return new CdcBenchStage(root, postgres, natsServer, database, nats)
+    return new CdcBenchServers(root, postgres, natsServer, database, nats)
   }
 
   /** Another connection. */
@@ -79,12 +79,12 @@ export class CdcBenchStage {
     return client
   }
 
-  /** Changes that wait in the slot `backlog`: so many transactions of a hundred new rows. */
+  /** Fills the slot `backlog` with this many transactions of a hundred inserts. */
   async load(transactions: number): Promise<void> {
     await this.database.query(`SELECT pg_create_logical_replication_slot('backlog', 'pgoutput')`)
     await this.database.query(`DO $$ BEGIN
       FOR t IN 1..${transactions} LOOP
-        INSERT INTO organizations (id, name) SELECT 'organization-' || t || '-' || n, 'An organization of the bench' FROM generate_series(1, 100) n;
+        INSERT INTO organizations (id, name) SELECT 'organization-' || t || '-' || n, 'An organization of the benchmark' FROM generate_series(1, 100) n;
         COMMIT;
       END LOOP;
     END $$`)
@@ -102,7 +102,7 @@ export class CdcBenchStage {
     }
   }
 
-  /** Runs a contender over the backlog, until `rows` of it are through. */
+  /** Runs a contender over the backlog until `rows` are processed. */
   async run({ program, args, until, nodeFlags = [] }: Contender, rows: number): Promise<Run> {
     const slot = `run_${(this.#slots += 1)}`
     await this.database.query(`SELECT pg_copy_logical_replication_slot('backlog', $1)`, [slot])
@@ -112,17 +112,17 @@ export class CdcBenchStage {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const lines = createInterface({ input: child.stdout })
-    const saying = (word: string): Promise<number> =>
+    const logLine = (word: string): Promise<number> =>
       new Promise((resolve) => lines.on('line', (line) => line.includes(word) && resolve(performance.now())))
-    const [started, done] = [saying('streaming changes'), saying('"done"')]
+    const [started, done] = [logLine('streaming changes'), logLine('"done"')]
     const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${program} ended before it was done`)))
     ended.catch(() => undefined)
     const start = await Promise.race([started, ended])
     const end = await Promise.race([until === 'done' ? done : this.#whenStored(rows), ended])
     const megabytes = peakMemory(child.pid ?? 0)
-    const gone = once(child, 'exit')
+    const exited = once(child, 'exit')
     child.kill('SIGTERM')
-    await gone
+    await exited
     await this.database.query('SELECT pg_drop_replication_slot($1)', [slot])
     return { ms: end - start, megabytes }
   }

@@ -1,23 +1,23 @@
 import { join } from 'node:path'
 import { compare, type Figure, median } from '../report/figures.ts'
-import type { CdcBenchStage, Contender, Run } from './servers.ts'
+import type { CdcBenchServers, Contender, Run } from './servers.ts'
 
 const ROWS = 300_000
-/** One by one takes its time: a tenth of the rows tells as much. */
+/** Publishing one by one is slow: a tenth of the rows suffices. */
 const FEWER_ROWS = 30_000
 const ROWS_PER_SECOND = 60_000
-const MOST_MEMORY_MB = 200
-/** Where the time of ours goes, for Chrome's tools. */
+const MAX_MEMORY_MB = 200
+/** Writes a CPU profile for Chrome's tools. */
 const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
 /** M-7: 300,000 changed rows, 100 in a transaction, from the slot to JetStream on file storage, every one acknowledged. */
 export async function measureThroughput(
-  stage: CdcBenchStage,
+  servers: CdcBenchServers,
   { rounds, alone, profile }: { readonly rounds: number; readonly alone: boolean; readonly profile: boolean },
 ): Promise<readonly Figure[]> {
-  const contender = join(stage.root, '.ponix/bench/programs/cdc-contender.js')
+  const contender = join(servers.root, '.ponix/bench/programs/cdc-contender.js')
   const ours: Contender = {
-    program: join(stage.root, 'dist/cdc.js'),
+    program: join(servers.root, 'dist/cdc.js'),
     args: [],
     nodeFlags: profile ? PROFILE : [],
     until: 'stored',
@@ -31,14 +31,14 @@ export async function measureThroughput(
           ['100 in flight', { program: contender, args: ['100'], until: 'stored' }],
         ],
   )
-  await stage.load(ROWS / 100)
+  await servers.load(ROWS / 100)
   const runs = { ours: [] as Run[], bare: [] as Run[], others: new Map<string, number[]>() }
   for (let round = 1; round <= rounds; round += 1) {
     console.error(`bench: M-7, round ${round} of ${rounds}`)
-    runs.ours.push(await stage.run(ours, ROWS))
-    runs.bare.push(await stage.run(bare, ROWS))
+    runs.ours.push(await servers.run(ours, ROWS))
+    runs.bare.push(await servers.run(bare, ROWS))
     for (const [name, other] of others) {
-      const { ms } = await stage.run(other, FEWER_ROWS)
+      const { ms } = await servers.run(other, FEWER_ROWS)
       runs.others.set(name, [...(runs.others.get(name) ?? []), (ms * ROWS) / FEWER_ROWS])
     }
   }
@@ -73,7 +73,7 @@ function figures({
     unit: 'MB',
     ours: Math.max(...ours.map((run) => run.megabytes)),
     beside: null,
-    goal: { type: 'value', atMost: MOST_MEMORY_MB },
+    goal: { type: 'value', atMost: MAX_MEMORY_MB },
     peers: none,
   }
   if (oneByOne === undefined) return [whole, memory]

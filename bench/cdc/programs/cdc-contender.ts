@@ -10,8 +10,8 @@ import type { Change } from '../../../src/postgres/replication/change.ts'
 import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
-// The same changes and the same events as the service's, but published by the client's own publish() with so many in flight as
-// the argument says: 1 is one by one, 0 publishes nothing and says "done" when every row is read.
+// Captures the same changes and builds the same events as the service, but publishes them with the client's own publish(). The
+// argument is the number of messages in flight: 1 is one by one, 0 publishes nothing and logs "done" when every row is read.
 
 const environment = parseEnvironment(cdcEnvironment, process.env)
 const logger = createLogger('contender')
@@ -31,17 +31,17 @@ async function publishing(): Promise<(change: Change) => Promise<void>> {
   const nats = await connectNats({ url, name: 'contender', startupTimeoutMs: 10_000, logger })
   await ensureStreams(nats, cdcStreams(environment))
   const events = new EventFactory(slot)
-  const places = Array.from({ length: inFlight }, () => Promise.resolve())
+  const slots = Array.from({ length: inFlight }, () => Promise.resolve())
   let next = 0
   return (change) => {
-    const { subject, body, messageId, headers: said = {} } = events.eventOf(organizationEntity, change)
-    const place = next++ % inFlight
-    const stored = (places[place] ?? Promise.resolve()).then(async () => {
-      const own = headers()
-      for (const [name, value] of Object.entries(said)) own.set(name, value)
-      await nats.jetstream.publish(subject, body, { msgID: messageId, headers: own })
+    const { subject, body, messageId, headers: values = {} } = events.eventOf(organizationEntity, change)
+    const index = next++ % inFlight
+    const stored = (slots[index] ?? Promise.resolve()).then(async () => {
+      const encoded = headers()
+      for (const [name, value] of Object.entries(values)) encoded.set(name, value)
+      await nats.jetstream.publish(subject, body, { msgID: messageId, headers: encoded })
     })
-    places[place] = stored
+    slots[index] = stored
     return stored
   }
 }
