@@ -1,7 +1,7 @@
 import { fromJson } from '@bufbuild/protobuf'
 import { status as Status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { TestSchema } from '../../test/rig/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import {

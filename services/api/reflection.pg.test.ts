@@ -7,7 +7,7 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { status as Status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
-import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { TestSchema } from '../../test/rig/test-schema.ts'
 import {
   ServerReflection,
   ServerReflectionRequestSchema,

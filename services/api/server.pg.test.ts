@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf'
 import { status as Status, type ClientReadableStream } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../src/postgres/test-schema.ts'
+import { TestSchema } from '../../test/rig/test-schema.ts'
 import {
   Health,
   HealthCheckRequestSchema,

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { withClient } from '../../src/postgres/test-schema.ts'
+import { withClient } from '../../test/rig/test-schema.ts'
 import { MigrateRig } from '../../test/rig/migrate-rig.ts'
 
 let rig: MigrateRig

@@ -1,7 +1,7 @@
 import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { withClient } from '../../src/postgres/test-schema.ts'
+import { withClient } from '../../test/rig/test-schema.ts'
 import { MigrateRig, packageFolder } from '../../test/rig/migrate-rig.ts'
 
 let rig: MigrateRig

@@ -4,7 +4,7 @@ import { startNats, type NatsAddress, type ServerControl } from './servers.ts'
 import { ServiceProcess } from './program.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { TestDatabase } from './capture-rig.ts'
-import { migrations } from '../../src/postgres/test-schema.ts'
+import { migrations } from './test-schema.ts'
 
 // What the tests of the service stand on: our tables, the program's environment, and what JetStream has stored.
 

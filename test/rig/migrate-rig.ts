@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { withClient, type TestServer } from '../../src/postgres/test-schema.ts'
+import { withClient, type TestServer } from './test-schema.ts'
 
 export const packageFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 

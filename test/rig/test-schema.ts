@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Client, type QueryResultRow } from 'pg'
 import { pino } from 'pino'
-import type { PostgresOptions } from './database.ts'
+import type { PostgresOptions } from '../../src/postgres/database.ts'
 
 // What the tests of repositories and of the api stand on: a database of their own, with our tables.
 
