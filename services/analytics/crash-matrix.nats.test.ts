@@ -81,11 +81,11 @@ class Stage {
     const at = 1 + random.below(point.startsWith('insert') || point.includes('letter') ? 4 : 300)
     let killing: Promise<void> | undefined
     const triggered = new Promise<void>((resolve) => {
-      const strike = (): void => {
+      const onReached = (): void => {
         killing = this.#kill(victim, member, point)
         resolve()
       }
-      member.tap.script({ point, at, passes: random.chance(0.5), strike })
+      member.tap.script({ point, at, passes: random.chance(0.5), onReached })
     })
     await Promise.race([triggered, member.gone, sleep(2000)])
     member.tap.script(undefined)

@@ -4,13 +4,13 @@ import { connectPostgres, type PostgresDatabase } from '../../src/postgres/datab
 import { PostgresEndDeviceRepository, PostgresLastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import { decodeEndDevice } from '../../src/proto/entities.ts'
-import { CdcStage, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedEvents } from '../../test/rig/cdc-rig.ts'
 import { probeLog, type LogProbe } from '../../test/rig/nats-client.ts'
 import type { ServiceProcess } from '../../test/rig/program.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory, type DeviceLookup } from './device-directory.ts'
 
-const stage = new CdcStage()
+const stage = new CdcFixture()
 
 let database: PostgresDatabase
 let log: LogProbe

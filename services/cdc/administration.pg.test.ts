@@ -1,12 +1,12 @@
 import { describe, expect, test, vi } from 'vitest'
 import { decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
-import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
-const stage = new CdcStage()
+const fixture = new CdcFixture()
 
 /** Runs a command; resolves to its output and exit code. */
 function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | string }> {
@@ -17,7 +17,7 @@ async function commandIn(
   environment: Readonly<Record<string, string>>,
   ...args: readonly string[]
 ): Promise<{ readonly text: string; readonly code: number | string }> {
-  const process = stage.launch(environment, args)
+  const process = fixture.launch(environment, args)
   const { code } = await process.outcome
   return { text: process.lines.map(({ msg }) => msg).join('\n'), code }
 }
@@ -29,41 +29,41 @@ async function metricsAt(port: number): Promise<string> {
 
 describe('existing rows', () => {
   test('C-11: become create events before all changes with PONIX_CDC_SNAPSHOT=initial', async () => {
-    await stage.database.sql(ORGANIZATION)
-    await stage.database.sql(`INSERT INTO gateways (gateway_id, organization_id, gateway_type, created_at)
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql(`INSERT INTO gateways (gateway_id, organization_id, gateway_type, created_at)
       VALUES ('gw 1/ü', 'org', 'print', '2026-01-02 03:04:05.000006+00')`)
-    await stage.start({ PONIX_CDC_SNAPSHOT: 'initial' })
-    await stage.database.sql(`UPDATE gateways SET name = 'South'`)
-    await stage.untilStored('gateways', 2)
-    const [created, updated] = await storedEvents(stage.client, 'gateways')
+    await fixture.start({ PONIX_CDC_SNAPSHOT: 'initial' })
+    await fixture.database.sql(`UPDATE gateways SET name = 'South'`)
+    await fixture.untilStored('gateways', 2)
+    const [created, updated] = await storedEvents(fixture.client, 'gateways')
     expect(created?.subject).toBe('gateway.create')
     expect(decodeGateway(created?.body ?? new Uint8Array())).toMatchObject({
       gatewayId: 'gw 1/ü',
       createdAt: 1_767_323_045_000_006n,
     })
     const snapshot = created?.header('Ponix-Snapshot') ?? ''
-    expect(created?.header('Nats-Msg-Id')).toBe(`${stage.database.slot}:snapshot.${snapshot}.gateway.gw%201%2F%C3%BC`)
+    expect(created?.header('Nats-Msg-Id')).toBe(`${fixture.database.slot}:snapshot.${snapshot}.gateway.gw%201%2F%C3%BC`)
     expect(updated?.subject).toBe('gateway.update')
     expect(updated?.header('Ponix-Snapshot')).toBe('')
-    const [organization] = await storedEvents(stage.client, 'entities')
+    const [organization] = await storedEvents(fixture.client, 'entities')
     expect(decodeOrganization(organization?.body ?? new Uint8Array()).name).toBe('Acme')
   })
 
   test('C-11: are sent again at the next start after ponix-cdc resnapshot, which is refused while the service runs', async () => {
-    const cdc = await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.untilStored('entities', 1)
+    const cdc = await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.untilStored('entities', 1)
     const refused = await command('resnapshot')
     expect(refused.code).toBe(1)
     expect(refused.text).toBe(
-      `ponix-cdc: an instance of ponix-cdc uses the replication slot ${stage.database.slot}; stop every instance and try again`,
+      `ponix-cdc: an instance of ponix-cdc uses the replication slot ${fixture.database.slot}; stop every instance and try again`,
     )
     await cdc.stop()
     const done = await command('resnapshot')
     expect(done).toMatchObject({ code: 0, text: expect.stringContaining('so no change is missed') })
-    await stage.start()
-    await stage.untilStored('entities', 2)
-    const [first, again] = await storedEvents(stage.client, 'entities')
+    await fixture.start()
+    await fixture.untilStored('entities', 2)
+    const [first, again] = await storedEvents(fixture.client, 'entities')
     expect(again?.body).toEqual(first?.body)
     expect(again?.header('Ponix-Snapshot')).not.toBe('')
   })
@@ -75,14 +75,14 @@ describe('ponix-cdc status', () => {
     expect(absent).toMatchObject({ code: 1, text: expect.stringContaining('does not exist') })
     const port = await freePort()
     const served = { PONIX_CDC_HTTP_PORT: String(port) }
-    await stage.start(served)
-    await stage.database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
+    await fixture.start(served)
+    await fixture.database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
     await vi.waitFor(async () => expect(await metricsAt(port)).toMatch(/^ponix_cdc_in_flight 1$/m), WAIT)
-    const process = stage.launch(served, ['status', '--json'])
+    const process = fixture.launch(served, ['status', '--json'])
     expect((await process.outcome).code).toBe(0)
     const status: unknown = JSON.parse(process.lines.map(({ msg }) => msg).join('\n'))
     expect(status).toMatchObject({
-      slot: stage.database.slot,
+      slot: fixture.database.slot,
       state: 'streaming',
       confirmed_lsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/),
       lag_bytes: expect.any(Number),
@@ -115,11 +115,11 @@ describe('ponix-cdc status', () => {
 describe('metrics and warnings', () => {
   test('C-13: the metrics show events by table and operation, dead letters, events in flight, lag and retries', async () => {
     const port = await freePort()
-    const { database } = stage
-    await stage.start({ PONIX_CDC_HTTP_PORT: String(port), PONIX_CDC_ON_ERROR: 'dead_letter' })
+    const { database } = fixture
+    await fixture.start({ PONIX_CDC_HTTP_PORT: String(port), PONIX_CDC_ON_ERROR: 'dead_letter' })
     await database.sql(`${ORGANIZATION}; UPDATE organizations SET name = 'B'; UPDATE organizations SET name = 'C'`)
     await database.sql(`INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`)
-    await stage.untilStored('dead_letters', 1)
+    await fixture.untilStored('dead_letters', 1)
     await database.sql('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [
       database.slot,
     ])
@@ -142,21 +142,21 @@ describe('metrics and warnings', () => {
 
   test('C-13: warns once when the slot retains more WAL than the limit', async () => {
     const warning = 'the replication slot retains'
-    await stage.database.sql('CREATE TABLE noise (line text)')
-    await stage.database.sql('SELECT pg_create_logical_replication_slot($1, $2)', [stage.database.slot, 'pgoutput'])
-    await stage.database.sql(`INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 4000)`)
-    const cdc = await stage.start({ PONIX_CDC_RETAINED_WAL_WARN_MB: '1' })
+    await fixture.database.sql('CREATE TABLE noise (line text)')
+    await fixture.database.sql('SELECT pg_create_logical_replication_slot($1, $2)', [fixture.database.slot, 'pgoutput'])
+    await fixture.database.sql(`INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 4000)`)
+    const cdc = await fixture.start({ PONIX_CDC_RETAINED_WAL_WARN_MB: '1' })
     const line = await cdc.line(warning)
     expect(line).toMatchObject({ level: 'warn', retained_bytes: expect.any(Number) })
     expect(line.msg).toContain('more than 1 MB (PONIX_CDC_RETAINED_WAL_WARN_MB)')
   })
 
   test('C-12: an incomplete batch with a long timeout delays no event', async () => {
-    await stage.start({ PONIX_CDC_BATCH_SIZE: '1000000', PONIX_CDC_BATCH_TIMEOUT_MS: '3600000' })
+    await fixture.start({ PONIX_CDC_BATCH_SIZE: '1000000', PONIX_CDC_BATCH_TIMEOUT_MS: '3600000' })
     for (let n = 1; n <= 3; n += 1) {
-      await stage.database.sql(`INSERT INTO organizations (id) VALUES ('o${n}')`)
-      await stage.untilStored('entities', n)
+      await fixture.database.sql(`INSERT INTO organizations (id) VALUES ('o${n}')`)
+      await fixture.untilStored('entities', n)
     }
-    expect(await storedCount(stage.client, 'entities')).toBe(3)
+    expect(await storedCount(fixture.client, 'entities')).toBe(3)
   })
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { decodeOrganization } from '../../src/proto/entities.ts'
-import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 
 const WAIT = { timeout: 60_000, interval: 50 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
@@ -10,7 +10,7 @@ const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme'
 const HUGE_ROWS = Number(process.env['PONIX_CDC_HUGE_ROWS'] ?? '60000')
 const MAX_MS = 30_000 + HUGE_ROWS / 4
 
-const stage = new CdcStage()
+const fixture = new CdcFixture()
 
 /** The present and the peak memory of a process, in MB. */
 function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
@@ -20,74 +20,74 @@ function memoryOf(pid: number): { readonly now: number; readonly peak: number } 
 }
 
 const limitEntities = async (limits: { readonly max_msgs: number }): Promise<void> => {
-  const { config } = await stage.client.manager.streams.info('entities')
-  await stage.client.manager.streams.update('entities', { ...config, ...limits })
+  const { config } = await fixture.client.manager.streams.info('entities')
+  await fixture.client.manager.streams.update('entities', { ...config, ...limits })
 }
 
 describe('NATS that does not store events', () => {
   test(
     `C-8: memory stays bounded in a transaction of ${HUGE_ROWS} rows with NATS stopped, and every row is stored once`,
     async () => {
-      const cdc = await stage.start()
-      await stage.database.sql(ORGANIZATION)
-      await stage.untilStored('entities', 1)
-      await stage.nats.stop()
+      const cdc = await fixture.start()
+      await fixture.database.sql(ORGANIZATION)
+      await fixture.untilStored('entities', 1)
+      await fixture.nats.stop()
       await cdc.line('NATS')
       const before = memoryOf(cdc.pid).now
-      await stage.database.sql(
+      await fixture.database.sql(
         `INSERT INTO organizations (id, name) SELECT 'o' || n, repeat('x', 500) FROM generate_series(1, ${HUGE_ROWS}) n`,
       )
-      const end = await stage.database.walEnd()
-      await vi.waitUntil(() => stage.database.serverWaits(), WAIT)
-      expect(await stage.database.confirmed()).toBeLessThan(end)
-      await stage.nats.start()
-      await vi.waitUntil(() => stage.client.link.connected, WAIT)
-      await stage.untilStored('entities', HUGE_ROWS + 1, MAX_MS)
+      const end = await fixture.database.walEnd()
+      await vi.waitUntil(() => fixture.database.serverWaits(), WAIT)
+      expect(await fixture.database.confirmed()).toBeLessThan(end)
+      await fixture.nats.start()
+      await vi.waitUntil(() => fixture.client.link.connected, WAIT)
+      await fixture.untilStored('entities', HUGE_ROWS + 1, MAX_MS)
       // The window and its garbage; all rows in memory would need more than twice as much.
       expect(memoryOf(cdc.pid).peak - before).toBeLessThan(180)
-      const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+      const ids = (await storedEvents(fixture.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
       expect(ids).toEqual(['org', ...Array.from({ length: HUGE_ROWS }, (_, n) => `o${n + 1}`)])
-      await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+      await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
     },
     2 * MAX_MS,
   )
 
   test('C-3: a full stream is waited for, and then stores every event once and in order', async () => {
-    const cdc = await stage.start()
+    const cdc = await fixture.start()
     await limitEntities({ max_msgs: 2 })
-    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'o' || n FROM generate_series(1, 50) n`)
-    const end = await stage.database.walEnd()
+    await fixture.database.sql(`INSERT INTO organizations (id) SELECT 'o' || n FROM generate_series(1, 50) n`)
+    const end = await fixture.database.walEnd()
     expect((await cdc.line('JetStream does not store')).msg).toContain('maximum messages exceeded')
-    expect(await storedCount(stage.client, 'entities')).toBe(2)
-    expect(await stage.database.confirmed()).toBeLessThan(end)
+    expect(await storedCount(fixture.client, 'entities')).toBe(2)
+    expect(await fixture.database.confirmed()).toBeLessThan(end)
     await limitEntities({ max_msgs: -1 })
-    await stage.untilStored('entities', 50)
-    const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+    await fixture.untilStored('entities', 50)
+    const ids = (await storedEvents(fixture.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
     expect(ids).toEqual(Array.from({ length: 50 }, (_, n) => `o${n + 1}`))
   })
 
   test('C-3: a row larger than NATS accepts stalls the flow, with its key and the remedy in the log', async () => {
-    const cdc = await stage.start()
-    await stage.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
-    const end = await stage.database.walEnd()
+    const cdc = await fixture.start()
+    await fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
+    const end = await fixture.database.walEnd()
     const { msg } = await cdc.line('the flow is stalled')
     expect(msg).toMatch(
       /^insert of organization huge: the event has 20\d+ bytes, NATS accepts \d+ \(max_payload\).*PONIX_CDC_ON_ERROR=dead_letter/,
     )
-    expect(await stage.database.confirmed()).toBeLessThan(end)
+    expect(await fixture.database.confirmed()).toBeLessThan(end)
   })
 })
 
 describe('schema changes', () => {
   test('C-7: events omit a renamed column, and contain it again when it has its name back', async () => {
-    const cdc = await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.database.sql('ALTER TABLE organizations RENAME name TO title')
-    await stage.database.sql(`UPDATE organizations SET title = 'Other'`)
-    await stage.database.sql('ALTER TABLE organizations RENAME title TO name')
-    await stage.database.sql(`UPDATE organizations SET status = 'inactive'`)
-    await stage.untilStored('entities', 3)
-    const names = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).name)
+    const cdc = await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql('ALTER TABLE organizations RENAME name TO title')
+    await fixture.database.sql(`UPDATE organizations SET title = 'Other'`)
+    await fixture.database.sql('ALTER TABLE organizations RENAME title TO name')
+    await fixture.database.sql(`UPDATE organizations SET status = 'inactive'`)
+    await fixture.untilStored('entities', 3)
+    const names = (await storedEvents(fixture.client, 'entities')).map(({ body }) => decodeOrganization(body).name)
     expect(names).toEqual(['Acme', '', 'Other'])
     await cdc.line('public.organizations has no column name: events are published without it')
   })
@@ -95,18 +95,20 @@ describe('schema changes', () => {
 
 describe('unusable servers', () => {
   test('C-10: a database without the tables is reported and retried until it has them', async () => {
-    await stage.database.sql('ALTER TABLE gateways RENAME TO gateways_before')
-    const cdc = stage.launch()
+    await fixture.database.sql('ALTER TABLE gateways RENAME TO gateways_before')
+    const cdc = fixture.launch()
     expect((await cdc.line('does not exist')).msg).toBe(
       'the table public.gateways does not exist in this database; run the migrations (ponix-migrate up)',
     )
-    await stage.database.sql('ALTER TABLE gateways_before RENAME TO gateways')
+    await fixture.database.sql('ALTER TABLE gateways_before RENAME TO gateways')
     await cdc.line('streaming changes')
   })
 
   test('C-10: a slot of another plugin is reported in one line with exit code 1', async () => {
-    await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
-    const cdc = stage.launch()
+    await fixture.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [
+      fixture.database.slot,
+    ])
+    const cdc = fixture.launch()
     expect((await cdc.outcome).code).toBe(1)
     const lines = cdc.lines.filter(({ msg }) => msg.includes('is used for the plugin test_decoding'))
     expect(lines).toHaveLength(1)

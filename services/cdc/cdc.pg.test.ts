@@ -1,25 +1,25 @@
 import { describe, expect, test, vi } from 'vitest'
 import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
-import { CdcStage, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 
-const stage = new CdcStage()
+const fixture = new CdcFixture()
 
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
 describe('events', () => {
   test('C-1: a gateway has create, update and delete events, with the state after the change or the last state', async () => {
-    await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.database
+    await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database
       .sql(`INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config, created_at)
       VALUES ('gw', 'org', 'North', 'EMQX', '{"host": "mqtt.example.com", "big": 12345678901234567890}',
               '2026-01-02 03:04:05.000006+00')`)
-    await stage.database.sql(`UPDATE gateways SET name = 'South', status = 'error'`)
-    await stage.database.sql(`DELETE FROM gateways`)
-    await stage.untilStored('gateways', 3)
-    const events = await storedEvents(stage.client, 'gateways')
+    await fixture.database.sql(`UPDATE gateways SET name = 'South', status = 'error'`)
+    await fixture.database.sql(`DELETE FROM gateways`)
+    await fixture.untilStored('gateways', 3)
+    const events = await storedEvents(fixture.client, 'gateways')
     expect(events.map(({ subject }) => subject)).toEqual(['gateway.create', 'gateway.update', 'gateway.delete'])
     const [created, updated, deleted] = events.map(({ body }) => decodeGateway(body))
     expect(created).toMatchObject({
@@ -37,26 +37,26 @@ describe('events', () => {
   })
 
   test('C-5: a soft delete is an update with the time of the deletion', async () => {
-    await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.database.sql(
+    await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql(
       `INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'print')`,
     )
-    await stage.database.sql(`UPDATE gateways SET deleted_at = '2026-01-02 03:04:05.000006+00'`)
-    await stage.untilStored('gateways', 2)
-    const [, event] = await storedEvents(stage.client, 'gateways')
+    await fixture.database.sql(`UPDATE gateways SET deleted_at = '2026-01-02 03:04:05.000006+00'`)
+    await fixture.untilStored('gateways', 2)
+    const [, event] = await storedEvents(fixture.client, 'gateways')
     expect(event?.subject).toBe('gateway.update')
     expect(decodeGateway(event?.body ?? new Uint8Array()).deletedAt).toBe(1_767_323_045_000_006n)
   })
 
   test('C-2: organizations and end devices are entities too', async () => {
-    await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
+    await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
       VALUES ('dev', 'org', 'Thermometer', 'cayenne(input)')`)
-    await stage.database.sql(`DELETE FROM end_devices; UPDATE organizations SET status = 'inactive'`)
-    await stage.untilStored('entities', 4)
-    const events = await storedEvents(stage.client, 'entities')
+    await fixture.database.sql(`DELETE FROM end_devices; UPDATE organizations SET status = 'inactive'`)
+    await fixture.untilStored('entities', 4)
+    const events = await storedEvents(fixture.client, 'entities')
     expect(events.map(({ subject }) => subject)).toEqual([
       'organization.create',
       'end_device.create',
@@ -77,16 +77,16 @@ describe('events', () => {
   })
 
   test('C-4: the message id and the headers contain the position of the change in the log', async () => {
-    await stage.start()
-    await stage.database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)
-    await stage.untilStored('entities', 2)
-    const events = await storedEvents(stage.client, 'entities')
-    const [row] = await stage.database.sql<{ xmin: string }>('SELECT xmin::text FROM organizations')
+    await fixture.start()
+    await fixture.database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)
+    await fixture.untilStored('entities', 2)
+    const events = await storedEvents(fixture.client, 'entities')
+    const [row] = await fixture.database.sql<{ xmin: string }>('SELECT xmin::text FROM organizations')
     const [first] = events
     const lsn = first?.header('Ponix-Lsn') ?? ''
     expect(lsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/)
     expect(events.map((event) => event.header('Nats-Msg-Id'))).toEqual(
-      [0, 1].map((n) => `${stage.database.slot}:${lsn}.${n}`),
+      [0, 1].map((n) => `${fixture.database.slot}:${lsn}.${n}`),
     )
     expect(events.map((event) => event.header('Ponix-Index'))).toEqual(['0', '1'])
     expect(events.map((event) => event.header('Ponix-Operation'))).toEqual(['create', 'update'])
@@ -96,21 +96,21 @@ describe('events', () => {
   })
 
   test('C-1: a truncated table is one event without a body', async () => {
-    await stage.start()
-    await stage.database.sql('TRUNCATE gateways')
-    await stage.untilStored('gateways', 1)
-    const [event] = await storedEvents(stage.client, 'gateways')
+    await fixture.start()
+    await fixture.database.sql('TRUNCATE gateways')
+    await fixture.untilStored('gateways', 1)
+    const [event] = await storedEvents(fixture.client, 'gateways')
     expect(event?.subject).toBe('gateway.truncate')
     expect(event?.body).toHaveLength(0)
   })
 
   test('C-7: a dropped column is omitted from the events, and the flow continues', async () => {
-    const cdc = await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.database.sql('ALTER TABLE organizations DROP COLUMN name')
-    await stage.database.sql(`INSERT INTO organizations (id) VALUES ('other')`)
-    await stage.untilStored('entities', 2)
-    const [, second] = await storedEvents(stage.client, 'entities')
+    const cdc = await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql('ALTER TABLE organizations DROP COLUMN name')
+    await fixture.database.sql(`INSERT INTO organizations (id) VALUES ('other')`)
+    await fixture.untilStored('entities', 2)
+    const [, second] = await storedEvents(fixture.client, 'entities')
     expect(decodeOrganization(second?.body ?? new Uint8Array())).toMatchObject({ id: 'other', name: '' })
     await cdc.line('public.organizations has no column name: events are published without it')
   })
@@ -120,26 +120,26 @@ describe('a row that cannot become an event', () => {
   const unspeakable = `INSERT INTO organizations (id, created_at) VALUES ('late', '12000-01-01')`
 
   test('C-3: stalls the flow with a log line, and no later change is published or confirmed', async () => {
-    const cdc = await stage.start()
-    await stage.database.sql(unspeakable)
-    await stage.database.sql(ORGANIZATION)
-    const end = await stage.database.walEnd()
+    const cdc = await fixture.start()
+    await fixture.database.sql(unspeakable)
+    await fixture.database.sql(ORGANIZATION)
+    const end = await fixture.database.walEnd()
     const line = await cdc.line('the flow is stalled')
     expect(line.msg).toContain('insert of organization late: created_at: ')
     expect(line).toMatchObject({ organization_id: 'late', lsn: expect.stringContaining('/') })
     await vi.waitUntil(() => cdc.lines.filter(({ msg }) => msg.includes('the flow is stalled')).length >= 3, WAIT)
-    expect(await storedCount(stage.client, 'entities')).toBe(0)
-    expect(await stage.database.confirmed()).toBeLessThan(end)
+    expect(await storedCount(fixture.client, 'entities')).toBe(0)
+    expect(await fixture.database.confirmed()).toBeLessThan(end)
     expect(await cdc.stop()).toBe(0)
   })
 
   test('C-3: becomes a dead letter with dead_letter, and the flow continues', async () => {
-    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    await stage.database.sql(unspeakable)
-    await stage.database.sql(ORGANIZATION)
-    await stage.untilStored('entities', 1)
-    await stage.untilStored('dead_letters', 1)
-    const [letter] = await storedEvents(stage.client, 'dead_letters')
+    await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await fixture.database.sql(unspeakable)
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.untilStored('entities', 1)
+    await fixture.untilStored('dead_letters', 1)
+    const [letter] = await storedEvents(fixture.client, 'dead_letters')
     expect(letter?.subject).toBe('dead_letters.entities')
     expect(letter?.header('Ponix-Reason')).toContain('outside the range of a protobuf Timestamp')
     expect(JSON.parse(Buffer.from(letter?.body ?? []).toString())).toMatchObject({
@@ -147,63 +147,63 @@ describe('a row that cannot become an event', () => {
       operation: 'insert',
       new: { id: 'late', created_at: '316516204800000000' },
     })
-    const end = await stage.database.walEnd()
-    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+    const end = await fixture.database.walEnd()
+    await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
   })
 
   test('C-3: becomes a dead letter with its key when it is larger than NATS accepts', async () => {
-    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    await stage.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
-    await stage.database.sql(ORGANIZATION)
-    await stage.untilStored('entities', 1)
-    await stage.untilStored('dead_letters', 1)
-    const [letter] = await storedEvents(stage.client, 'dead_letters')
+    await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.untilStored('entities', 1)
+    await fixture.untilStored('dead_letters', 1)
+    const [letter] = await storedEvents(fixture.client, 'dead_letters')
     expect(letter?.header('Ponix-Original-Subject')).toBe('organization.create huge')
     expect(letter?.header('Ponix-Body-Omitted')).toMatch(/^2\d{6}$/)
   })
 
   test('C-3: becomes a dead letter when only the stream refuses its size, without duplicates of adjacent events', async () => {
-    await stage.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    const { config } = await stage.client.manager.streams.info('entities')
-    await stage.client.manager.streams.update('entities', { ...config, max_msg_size: 5000 })
-    await stage.database
+    await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    const { config } = await fixture.client.manager.streams.info('entities')
+    await fixture.client.manager.streams.update('entities', { ...config, max_msg_size: 5000 })
+    await fixture.database
       .sql(`BEGIN; ${ORGANIZATION}; INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 9000));
       INSERT INTO organizations (id) VALUES ('third'); COMMIT`)
-    await stage.untilStored('entities', 2)
-    await stage.untilStored('dead_letters', 1)
-    const events = await storedEvents(stage.client, 'entities')
+    await fixture.untilStored('entities', 2)
+    await fixture.untilStored('dead_letters', 1)
+    const events = await storedEvents(fixture.client, 'entities')
     expect(events.map(({ body }) => decodeOrganization(body).id)).toEqual(['org', 'third'])
   })
 })
 
 describe('lifecycle', () => {
   test('C-10: a standby takes over when the streaming instance is killed, without loss or duplicates', async () => {
-    const leader = await stage.start()
-    const standby = stage.launch()
+    const leader = await fixture.start()
+    const standby = fixture.launch()
     await standby.line('waiting as standby')
-    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'a' || n FROM generate_series(1, 500) n`)
+    await fixture.database.sql(`INSERT INTO organizations (id) SELECT 'a' || n FROM generate_series(1, 500) n`)
     await leader.kill()
-    await stage.database.sql(`INSERT INTO organizations (id) SELECT 'b' || n FROM generate_series(1, 500) n`)
+    await fixture.database.sql(`INSERT INTO organizations (id) SELECT 'b' || n FROM generate_series(1, 500) n`)
     await standby.line('streaming changes')
-    await stage.untilStored('entities', 1000)
-    const ids = (await storedEvents(stage.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
+    await fixture.untilStored('entities', 1000)
+    const ids = (await storedEvents(fixture.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
     const expected = ['a', 'b'].flatMap((prefix) => Array.from({ length: 500 }, (_, n) => `${prefix}${n + 1}`))
     expect(ids).toEqual(expected)
   })
 
   test('C-14: SIGTERM publishes and confirms all changes that were read, and exits with 0', async () => {
-    const cdc = await stage.start({ PONIX_CDC_BATCH_TIMEOUT_MS: '3600000', PONIX_CDC_BATCH_SIZE: '1000000' })
-    await stage.database.sql(ORGANIZATION)
-    const end = await stage.database.walEnd()
-    await stage.untilStored('entities', 1)
-    expect(await stage.database.confirmed()).toBeLessThan(end)
+    const cdc = await fixture.start({ PONIX_CDC_BATCH_TIMEOUT_MS: '3600000', PONIX_CDC_BATCH_SIZE: '1000000' })
+    await fixture.database.sql(ORGANIZATION)
+    const end = await fixture.database.walEnd()
+    await fixture.untilStored('entities', 1)
+    expect(await fixture.database.confirmed()).toBeLessThan(end)
     expect(await cdc.stop()).toBe(0)
-    expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end)
+    expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end)
   })
 
   test('C-10: a permanent error is one line and exit code 1', async () => {
-    await stage.database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
-    const cdc = stage.launch()
+    await fixture.database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
+    const cdc = fixture.launch()
     expect((await cdc.outcome).code).toBe(1)
     const errors = cdc.lines.filter(({ msg }) => msg.includes('REPLICA IDENTITY FULL'))
     expect(errors).toHaveLength(1)
@@ -212,18 +212,18 @@ describe('lifecycle', () => {
   })
 
   test('N-1: a stream subject that belongs to another stream is one line and exit code 1', async () => {
-    await stage.client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
-    const cdc = stage.launch()
+    await fixture.client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
+    const cdc = fixture.launch()
     expect((await cdc.outcome).code).toBe(1)
     expect(cdc.lines.some(({ msg }) => /gateway/.test(msg) && /other/.test(msg))).toBe(true)
   })
 
   test('N-6: recreates a stream that is deleted while the service runs, with the events from then on', async () => {
-    await stage.start()
-    await stage.database.sql(ORGANIZATION)
-    await stage.untilStored('entities', 1)
-    await stage.client.manager.streams.delete('entities')
-    await stage.database.sql(`UPDATE organizations SET name = 'B'`)
-    await vi.waitFor(async () => expect(await storedCount(stage.client, 'entities')).toBe(1), WAIT)
+    await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.untilStored('entities', 1)
+    await fixture.client.manager.streams.delete('entities')
+    await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
+    await vi.waitFor(async () => expect(await storedCount(fixture.client, 'entities')).toBe(1), WAIT)
   })
 })

@@ -3,7 +3,7 @@ import type { StreamConfig } from '@nats-io/jetstream'
 import { expect, test, vi } from 'vitest'
 import { readSlotStatus, requestSnapshot } from '../../src/postgres/replication/slot-administration.ts'
 import { CdcOracle } from '../../test/rig/cdc-oracle.ts'
-import { CdcStage } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture } from '../../test/rig/cdc-rig.ts'
 import { CdcWorkload } from '../../test/rig/cdc-workload.ts'
 import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
 import { Random } from '../../test/rig/random.ts'
@@ -22,7 +22,7 @@ const PUBLICATION = 'ponix_cdc_publication'
 const WAIT = { timeout: 30_000, interval: 50 }
 
 const crashPoint = new URL('../../test/rig/crash-point.mjs', import.meta.url).href
-const stage = new CdcStage()
+const fixture = new CdcFixture()
 const random = new Random(SEED)
 
 /** The approximate number of steps of a start, and the maximum after that, distributed logarithmically. */
@@ -46,7 +46,7 @@ async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boo
   // More events than the streams have space for.
   if (limits !== undefined) await workload.run(4 + random.below(12))
   proxy.script(limits !== undefined && random.chance(0.5) ? { kind: 'trickle' } : ackFault())
-  const process = stage.launch({
+  const process = fixture.launch({
     PONIX_NATS_URL: proxy.url,
     NODE_OPTIONS: `--import=${crashPoint}`,
     CRASH_AT: String(crashStep()),
@@ -79,7 +79,7 @@ class StreamLimits {
 
   static async set(more: number): Promise<StreamLimits> {
     const limits = new StreamLimits()
-    for await (const { config, state } of stage.client.manager.streams.list()) {
+    for await (const { config, state } of fixture.client.manager.streams.list()) {
       const limited = { config, most: Math.max(1, state.messages + more) }
       limits.#streams.push(limited)
       await limits.#apply(limited)
@@ -105,7 +105,7 @@ class StreamLimits {
   }
 
   async #apply({ config, most }: { readonly config: StreamConfig; readonly most: number }): Promise<void> {
-    await stage.client.manager.streams.update(config.name, { ...config, max_msgs: most })
+    await fixture.client.manager.streams.update(config.name, { ...config, max_msgs: most })
   }
 }
 
@@ -116,7 +116,7 @@ class Snapshots {
 
   /** Does nothing while a snapshot is incomplete. */
   async request(): Promise<void> {
-    const { server, slot } = stage.database
+    const { server, slot } = fixture.database
     if (this.#pending !== null) return
     // PostgreSQL needs time to detect that the instance that held the slot was killed.
     await vi.waitFor(() => requestSnapshot(server, { slot, publication: PUBLICATION }, CAPTURED_TABLES), WAIT)
@@ -124,7 +124,7 @@ class Snapshots {
   }
 
   async update(): Promise<void> {
-    const { server, slot } = stage.database
+    const { server, slot } = fixture.database
     const status = await readSlotStatus(server, { slot, publication: PUBLICATION })
     const pending = status?.snapshot?.id ?? null
     if (this.#pending !== null && pending === null) this.complete.push(this.#pending)
@@ -134,7 +134,7 @@ class Snapshots {
 
 /** Runs the service without faults until everything is stored. */
 async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> {
-  const process = await stage.start()
+  const process = await fixture.start()
   const { length } = await workload.committed()
   await vi.waitUntil(async () => {
     await oracle.read()
@@ -146,12 +146,12 @@ async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> 
 test(
   `C-3, C-4, C-11: killed ${KILLS} times at any step, also of a snapshot, with acknowledgements lost, late and refused, it loses, reorders and repeats nothing (seed ${SEED})`,
   async () => {
-    const { database, client } = stage
-    const first = await stage.start()
+    const { database, client } = fixture
+    const first = await fixture.start()
     await first.kill()
     await using workload = await CdcWorkload.open(database.server, 3, random)
     await database.sql(`INSERT INTO organizations (id, name) SELECT 'old' || n, 'old' FROM generate_series(1, 1500) n`)
-    await using proxy = await FaultyNats.start(stage.nats.url)
+    await using proxy = await FaultyNats.start(fixture.nats.url)
     const oracle = new CdcOracle(client)
     const snapshots = new Snapshots()
     let atSteps = 0

@@ -6,9 +6,7 @@ import { ChangeCapture, type CaptureOptions } from '../../src/postgres/replicati
 import { type CapturedTable, type Change, parseLsn, type Lsn, type Row } from '../../src/postgres/replication/change.ts'
 import type { PostgresServer } from '../../src/postgres/database.ts'
 
-// What the tests of replication stand on: a database of their own, and a taker of changes that does as it is told.
-
-/** A new database on a real server; its slots go with it. */
+/** A new database on a real server; dropped with its slots on disposal. */
 export class TestDatabase implements AsyncDisposable {
   readonly server: PostgresServer
   readonly slot: string
@@ -30,14 +28,14 @@ export class TestDatabase implements AsyncDisposable {
     return new TestDatabase(own, `${name}_slot`, admin, await connect(own))
   }
 
-  /** Runs statements; each call without BEGIN is a transaction of its own. Returns the rows of the last one. */
+  /** Runs statements, as one transaction unless they contain BEGIN. Returns the rows of the last one. */
   async sql<R extends QueryResultRow = QueryResultRow>(text: string, values?: unknown[]): Promise<R[]> {
     const result = await this.#client.query<R>(text, values)
     const last: unknown = Array.isArray(result) ? result.at(-1) : result
     return rowsOf<R>(last)
   }
 
-  /** After the server was restarted. */
+  /** Call it after a restart of the server. */
   async reconnect(): Promise<void> {
     await Promise.allSettled([this.#client.end(), this.#admin.end()])
     this.#client = await connect(this.server)
@@ -49,7 +47,7 @@ export class TestDatabase implements AsyncDisposable {
     return parseLsn(row?.lsn ?? '')
   }
 
-  /** What the server holds as confirmed; 0 without a slot. */
+  /** The position that the server has as confirmed; 0 without a slot. */
   async confirmed(slot = this.slot): Promise<Lsn> {
     const [row] = await this.sql<{ lsn: string | null }>(
       'SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = $1',
@@ -58,7 +56,7 @@ export class TestDatabase implements AsyncDisposable {
     return parseLsn(row?.lsn ?? '0/0')
   }
 
-  /** Whether the server has stopped sending, for its reader does not read. */
+  /** Whether the server waits because its receiver does not read. */
   async serverWaits(): Promise<boolean> {
     const [row] = await this.sql<{ event: string | null }>(
       `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
@@ -106,11 +104,11 @@ function rowsOf<R>(result: unknown): R[] {
     : []
 }
 
-/** Takes changes and stores them when told: at once, or when `release` is called. */
+/** Records changes; stores each immediately, or on `release` if `holds` returns true. */
 export class ScriptedSink {
   readonly taken: Change[] = []
   readonly stored: Change[] = []
-  /** Decides for a change whether it is held; a thrown error refuses it. */
+  /** Whether to hold a change; an error refuses it. */
   holds: (change: Change) => boolean = () => false
   #held: { readonly change: Change; readonly store: () => void }[] = []
   #waiting: { readonly count: number; readonly wake: () => void }[] = []
@@ -122,7 +120,7 @@ export class ScriptedSink {
     this.stored.push(change)
   }
 
-  /** Stores what is held, the oldest first, and holds nothing any more. */
+  /** Stores held changes, oldest first, and stops holding. */
   release(): void {
     this.holds = () => false
     const held = this.#held
@@ -130,7 +128,7 @@ export class ScriptedSink {
     for (const { store } of held) store()
   }
 
-  /** Resolves when so many changes were taken. */
+  /** Resolves when this many changes were taken. */
   async until(count: number): Promise<readonly Change[]> {
     if (this.taken.length < count) await new Promise<void>((wake) => this.#waiting.push({ count, wake }))
     return this.taken
@@ -144,13 +142,13 @@ export class ScriptedSink {
 
 export interface RunningCapture extends AsyncDisposable {
   readonly capture: ChangeCapture
-  /** Settles with `run`. */
+  /** The promise of `run`. */
   readonly finished: Promise<void>
-  /** Asks it to end and waits for that. */
+  /** Aborts `run` and waits for its end. */
   stop(): Promise<void>
 }
 
-/** Runs a capture of these tables, with small times so that tests are quick. */
+/** Runs a capture of these tables with short delays. */
 export function startCapture(
   database: TestDatabase,
   tables: readonly (string | CapturedTable)[],
@@ -187,16 +185,11 @@ export function startCapture(
   }
 }
 
-// What the tests of capturing changes stand on: a table of items, a sink, and captures that end with the test.
-
-/** How long the tests wait for what the server does. */
+/** How long tests wait for the server. */
 export const WAIT = { timeout: 20_000, interval: 10 }
 
-/**
- * A database of each test's own with the table `items`, and a sink. To be made at the top of a test file: it sets up and
- * cleans up around each test.
- */
-export class CaptureStage {
+/** A new database with the table `items`, and a sink, for each test. Create it at the top of a test file: it registers hooks. */
+export class CaptureFixture {
   #database: TestDatabase | undefined
   #sink: ScriptedSink | undefined
   readonly #running: RunningCapture[] = []
@@ -223,30 +216,30 @@ export class CaptureStage {
     return present(this.#sink)
   }
 
-  /** Starts, and does not wait. */
+  /** Starts a capture without waiting. */
   launch(
     tables: readonly (string | CapturedTable)[] = ['items'],
     options: Partial<CaptureOptions> = {},
-    taker = this.sink,
+    sink = this.sink,
   ): RunningCapture {
-    const capture = startCapture(this.database, tables, taker, options)
+    const capture = startCapture(this.database, tables, sink, options)
     this.#running.push(capture)
     return capture
   }
 
-  /** Starts, and resolves when the stream runs. */
+  /** Starts a capture; resolves when it streams. */
   async start(
     tables?: readonly (string | CapturedTable)[],
     options?: Partial<CaptureOptions>,
-    taker?: ScriptedSink,
+    sink?: ScriptedSink,
   ): Promise<RunningCapture> {
-    const capture = this.launch(tables, options, taker)
+    const capture = this.launch(tables, options, sink)
     const streaming = vi.waitUntil(() => capture.capture.state === 'streaming', WAIT)
     await Promise.race([streaming, capture.finished.catch(() => undefined)])
     return capture
   }
 
-  /** Ends the stream that runs now, from the server's side. */
+  /** Terminates the running stream in the server. */
   async cutStream(): Promise<void> {
     await this.database.sql('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [
       this.database.slot,
@@ -255,7 +248,7 @@ export class CaptureStage {
 }
 
 function present<T>(part: T | undefined): T {
-  if (part === undefined) throw new Error('the stage is set up by the hooks of the tests')
+  if (part === undefined) throw new Error('the fixture is set up by the hooks of the tests')
   return part
 }
 

@@ -4,10 +4,10 @@ import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/pr
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import type { CommittedChange } from './cdc-workload.ts'
 
-/** The default of PONIX_NATS_DUPLICATE_WINDOW_SECS, less what clocks differ. */
+/** The default of PONIX_NATS_DUPLICATE_WINDOW_SECS minus a margin for clock differences. */
 const DUPLICATE_WINDOW_MS = 115_000
 
-/** What JetStream has, compared with what was committed. */
+/** Compares the content of JetStream with the committed changes. */
 export class CdcOracle {
   readonly #client: NatsClient
   readonly #places = new Map<string, number>()
@@ -15,9 +15,9 @@ export class CdcOracle {
   #messages = 0
   readonly #storedAt = new Map<string, number>()
   readonly #early: string[] = []
-  /** One that has read everything, by the empty name, and of each snapshot one that began with it. */
+  /** By name of the snapshot that the reader started with; the reader with the empty name has read everything. */
   readonly #readers = new Map([['', new EventReader()]])
-  /** What snapshots said of rows: `gateway gw7 name42`. */
+  /** Rows sent by snapshots: `gateway gw7 name42`. */
   readonly #existing = new Set<string>()
   readonly #removed: string[] = []
 
@@ -25,17 +25,17 @@ export class CdcOracle {
     this.#client = client
   }
 
-  /** Changes that are stored; a repeated one counts once. */
+  /** The number of stored changes without repeats. */
   get size(): number {
     return this.#places.size
   }
 
-  /** Messages that say again what another said. */
+  /** The number of repeated messages. */
   get repeated(): number {
     return this.#messages - this.#places.size
   }
 
-  /** Reads what was stored since. */
+  /** Reads all messages stored since the last call. */
   async read(): Promise<void> {
     for (const stream of ['entities', 'gateways']) {
       const { state } = await this.#client.manager.streams.info(stream)
@@ -43,7 +43,7 @@ export class CdcOracle {
         this.#removed.push(`${stream} from ${state.first_seq}`)
       for (const event of await storedEvents(this.#client, stream, (this.#readUpTo.get(stream) ?? 0) + 1)) {
         this.#take(event)
-        this.#lookForEarlyRepeat(event)
+        this.#checkRepeat(event)
         this.#readUpTo.set(stream, event.sequence)
       }
     }
@@ -65,13 +65,13 @@ export class CdcOracle {
     for (const reader of this.#readers.values()) reader.take(row, after, event)
   }
 
-  /** Rows that a snapshot sent and that never were so: `gateway gw7 name42`. */
+  /** Rows sent by a snapshot that were never committed in that state: `gateway gw7 name42`. */
   neverCommitted(committed: readonly CommittedChange[]): readonly string[] {
     const states = new Set(committed.map(({ row, name }) => `${row} ${name}`))
     return [...this.#existing].filter((state) => !states.has(state))
   }
 
-  /** Where somebody who began to read with this snapshot differs from the tables; of all messages, for the empty name. */
+  /** Differences from the tables for a reader that started with this snapshot; with the empty name, that read everything. */
   differences(snapshot: string, present: ReadonlyMap<string, string>): readonly string[] {
     const known = this.#readers.get(snapshot)?.rows ?? new Map<string, string>()
     const rows = new Set([...known.keys(), ...present.keys()])
@@ -80,8 +80,8 @@ export class CdcOracle {
       .map((row) => `${row} is ${present.get(row)}, after ${snapshot} ${known.get(row)}`)
   }
 
-  /** Within the duplicate window JetStream takes a message id once. */
-  #lookForEarlyRepeat(event: StoredEvent): void {
+  /** Within the duplicate window JetStream stores a message id only once. */
+  #checkRepeat(event: StoredEvent): void {
     const id = event.header('Nats-Msg-Id')
     const before = this.#storedAt.get(id)
     if (before !== undefined && event.storedAt - before < DUPLICATE_WINDOW_MS) {
@@ -90,7 +90,7 @@ export class CdcOracle {
     this.#storedAt.set(id, event.storedAt)
   }
 
-  /** Changes whose transaction's end is confirmed and that are not stored. */
+  /** Changes that are confirmed and not stored. */
   confirmedOnly(
     confirmed: Lsn,
     committed: readonly CommittedChange[],
@@ -103,16 +103,13 @@ export class CdcOracle {
     })
   }
 
-  /**
-   * What is committed and not stored, stored and not committed, stored before an earlier change of the same row, and stored
-   * twice within the duplicate window.
-   */
+  /** Lost: committed, not stored. Invented: stored, not committed. Reordered: stored before an earlier change of the same row. */
   compare(committed: readonly CommittedChange[]): {
     readonly lost: readonly string[]
     readonly invented: readonly string[]
     readonly reordered: readonly string[]
     readonly repeatedInWindow: readonly string[]
-    /** Streams that somebody removed messages from, so that nothing can be said of them. */
+    /** Streams that lack messages, which makes the comparison invalid. */
     readonly removed: readonly string[]
   } {
     const identities = new Set(committed.map(({ identity }) => identity))
@@ -133,9 +130,9 @@ export class CdcOracle {
   }
 }
 
-/** Keeps the newest state of each row, as docs/cdc.md tells consumers to. */
+/** Keeps the newest state of each row, as docs/cdc.md describes for consumers. */
 class EventReader {
-  /** Those that are there, with their names. */
+  /** Existing rows and their names. */
   readonly rows = new Map<string, string>()
   readonly #newest = new Map<string, { readonly lsn: Lsn; readonly index: number }>()
 
@@ -150,7 +147,7 @@ class EventReader {
   }
 }
 
-/** The entity, the key and the name of the row that an event is about. */
+/** The entity, key and name of an event's row. */
 function namesOf({ subject, body }: StoredEvent): {
   readonly entity: string
   readonly key: string

@@ -6,14 +6,12 @@ import type { NatsClient } from '../../src/nats/connection.ts'
 import { TestDatabase } from './capture-rig.ts'
 import { migrations } from './test-schema.ts'
 
-// What the tests of the service stand on: our tables, the program's environment, and what JetStream has stored.
-
-/** Our tables, as the migrations make them. */
+/** Creates the tables of the platform. */
 async function migrate(database: TestDatabase): Promise<void> {
   for (const up of await migrations()) await database.sql(up)
 }
 
-/** The environment of a program that serves this database and this NATS. */
+/** The environment for this database and this NATS. */
 function environmentOf(
   database: TestDatabase,
   natsUrl: string,
@@ -35,7 +33,7 @@ function environmentOf(
   }
 }
 
-/** A message as JetStream has it. */
+/** A message stored in JetStream. */
 export interface StoredEvent {
   readonly subject: string
   readonly sequence: number
@@ -45,7 +43,7 @@ export interface StoredEvent {
   header(name: string): string
 }
 
-/** Everything in a stream now, in its order, from the sequence `from`. */
+/** All messages of a stream in order, from the sequence `from`. */
 export async function storedEvents(client: NatsClient, stream: string, from = 1): Promise<readonly StoredEvent[]> {
   const { state } = await client.manager.streams.info(stream)
   const events: StoredEvent[] = []
@@ -69,7 +67,7 @@ export async function storedEvents(client: NatsClient, stream: string, from = 1)
   return events
 }
 
-/** How many messages a stream has. */
+/** The number of messages in a stream. */
 export async function storedCount(client: NatsClient, stream: string): Promise<number> {
   return (await client.manager.streams.info(stream)).state.messages
 }
@@ -77,10 +75,10 @@ export async function storedCount(client: NatsClient, stream: string): Promise<n
 const WAIT = { timeout: 30_000, interval: 20 }
 
 /**
- * The program between a NATS of its own and a database of each test's own, with our tables. To be made at the top of a test
- * file: it sets up and cleans up around each test.
+ * The service with a private NATS, and for each test a new database with the tables of the platform. Create it at the top of a
+ * test file: it registers hooks.
  */
-export class CdcStage {
+export class CdcFixture {
   #nats: (NatsAddress & ServerControl) | undefined
   #client: NatsClient | undefined
   #database: TestDatabase | undefined
@@ -119,7 +117,7 @@ export class CdcStage {
     return present(this.#database)
   }
 
-  /** Starts the program, with a command if one is given. */
+  /** Starts the program, optionally with a command. */
   launch(more: Readonly<Record<string, string>> = {}, args: readonly string[] = []): ServiceProcess {
     const process = new ServiceProcess('cdc', environmentOf(this.database, this.nats.url, more), args)
     this.#running.push(process)
@@ -133,13 +131,13 @@ export class CdcStage {
     return process
   }
 
-  /** Resolves when the stream has so many messages. */
+  /** Resolves when the stream has this many messages. */
   async untilStored(stream: string, count: number, timeout = WAIT.timeout): Promise<void> {
     await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, { ...WAIT, timeout })
   }
 }
 
 function present<T>(part: T | undefined): T {
-  if (part === undefined) throw new Error('the stage is set up by the hooks of the tests')
+  if (part === undefined) throw new Error('the fixture is set up by the hooks of the tests')
   return part
 }

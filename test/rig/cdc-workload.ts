@@ -3,9 +3,9 @@ import { parseLsn, type Lsn } from '../../src/postgres/replication/change.ts'
 import type { PostgresServer } from '../../src/postgres/database.ts'
 import type { Random } from './random.ts'
 
-/** A committed change, as both the database's own record and the event name it. */
+/** A committed change, identified in the same way by the database's record and by the event. */
 export interface CommittedChange {
-  /** `gateway.update gw7 name42`: the entity, what was done, its key, and its name after that, which is unique. */
+  /** `gateway.update gw7 name42`: subject, key, and the unique name after the change. */
   readonly identity: string
   /** `gateway gw7` */
   readonly row: string
@@ -18,7 +18,7 @@ interface WorkTable {
   readonly table: string
   readonly key: string
   readonly columns: string
-  /** Values of the columns behind key and name. */
+  /** Values of the further columns. */
   readonly more: string
 }
 
@@ -42,7 +42,7 @@ const TABLES: readonly [WorkTable, ...WorkTable[]] = [
 
 const KEYS = 12
 
-/** The tables tell themselves what was committed, in the same transactions; this is what the events are compared with. */
+/** Triggers record each change in its own transaction; the events are compared with this record. */
 const RECORD = `
   CREATE TABLE record (place bigserial PRIMARY KEY, xid text, entity text, action text, key text, name text);
   CREATE FUNCTION keep_record() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -55,9 +55,9 @@ const RECORD = `
   ${TABLES.map(({ entity, table, key }) => `CREATE TRIGGER record AFTER INSERT OR UPDATE OR DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION keep_record('${entity}', '${key}');`).join('\n')}
   INSERT INTO organizations (id, name) VALUES ('root', 'root')`
 
-/** Random transactions of several connections at the same time, over three tables with few keys. */
+/** Random concurrent transactions on several connections, over three tables with few keys. */
 export class CdcWorkload implements AsyncDisposable {
-  /** Of each committed transaction: a position behind its commit. */
+  /** A position after the commit, by transaction id. */
   readonly committedBefore = new Map<string, Lsn>()
   readonly #clients: readonly Client[]
   readonly #random: Random
@@ -79,7 +79,7 @@ export class CdcWorkload implements AsyncDisposable {
     return new CdcWorkload(clients, random)
   }
 
-  /** Runs so many transactions on each connection. */
+  /** Runs this many transactions on each connection. */
   async run(transactions: number): Promise<void> {
     await Promise.all(
       this.#clients.map(async (client) => {
@@ -88,7 +88,7 @@ export class CdcWorkload implements AsyncDisposable {
     )
   }
 
-  /** Everything that was committed, in an order that is right for each row. */
+  /** All committed changes, in commit order per row. */
   async committed(): Promise<readonly CommittedChange[]> {
     const result = await this.#clients[0]?.query<CommittedChange>(
       `SELECT entity || '.' || action || ' ' || key || ' ' || name AS identity, entity || ' ' || key AS row, name, xid
@@ -97,7 +97,7 @@ export class CdcWorkload implements AsyncDisposable {
     return result?.rows ?? []
   }
 
-  /** The rows that are there now, `gateway gw7`, with their names. */
+  /** The present rows, `gateway gw7`, with their names. */
   async present(): Promise<ReadonlyMap<string, string>> {
     const each = TABLES.map(({ entity, table, key }) => `SELECT '${entity} ' || ${key} AS row, name FROM ${table}`)
     const result = await this.#clients[0]?.query<{ row: string; name: string }>(each.join(' UNION ALL '))
@@ -113,16 +113,16 @@ export class CdcWorkload implements AsyncDisposable {
     await client.query('BEGIN')
     try {
       for (let left = 1 + random.below(6); left > 0; left -= 1) {
-        const takesBack = random.chance(0.1)
-        if (takesBack) await client.query('SAVEPOINT before')
+        const rollsBack = random.chance(0.1)
+        if (rollsBack) await client.query('SAVEPOINT before')
         await client.query(this.#statement())
-        if (takesBack) await client.query('ROLLBACK TO before')
+        if (rollsBack) await client.query('ROLLBACK TO before')
       }
       if (random.chance(0.1)) return void (await client.query('ROLLBACK'))
       await this.#commit(client)
     } catch (error) {
       await client.query('ROLLBACK')
-      // Two transactions may take rows crosswise; PostgreSQL ends one of them.
+      // PostgreSQL cancels one of two deadlocked transactions.
       if (!(error instanceof Error && 'code' in error && error.code === '40P01')) throw error
     }
   }

@@ -1,5 +1,5 @@
-// Loaded into a program with `node --import`: it dies by SIGKILL before its N-th asynchronous step, which is every point at
-// which it waits for something. N is in CRASH_AT.
+// Load it into a program with `node --import`: kills the process with SIGKILL before its n-th asynchronous step, n being CRASH_AT.
+// Every await is such a step.
 import { createHook } from 'node:async_hooks'
 
 let left = Number(process.env.CRASH_AT)

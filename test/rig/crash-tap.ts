@@ -1,7 +1,7 @@
 import { FrameSplitter } from './faulty-nats.ts'
 import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
-/** Moments between analytics and its servers at which something may die. */
+/** Messages between analytics and its servers at which a crash can be injected. */
 export const CRASH_POINTS = [
   'processed envelope sent',
   'processed envelope stored',
@@ -18,15 +18,15 @@ export type CrashPoint = (typeof CRASH_POINTS)[number]
 
 export interface CrashScript {
   readonly point: CrashPoint
-  /** It happens when this point is reached for the n-th time. */
+  /** The crash happens when the point is reached for the n-th time. */
   readonly at: number
-  /** Whether what was about to pass still does. If not, all connections end with it. */
+  /** Whether the message still passes. If not, all connections are cut. */
   readonly passes: boolean
-  /** What happens then. */
-  strike(): void
+  /** Injects the crash. */
+  onReached(): void
 }
 
-/** Stands between one process of analytics and NATS and ClickHouse, and strikes where a script says. */
+/** A proxy between analytics and NATS and ClickHouse that injects a crash at a scripted point. */
 export class CrashTap implements AsyncDisposable {
   readonly #proxies: TcpProxy[] = []
   #script: CrashScript | undefined
@@ -51,7 +51,7 @@ export class CrashTap implements AsyncDisposable {
     }
   }
 
-  /** From here on; undefined lets everything pass. */
+  /** Sets the next crash; undefined lets everything pass. */
   script(script: CrashScript | undefined): void {
     this.#script = script
     this.#reached = 0
@@ -93,7 +93,7 @@ export class CrashTap implements AsyncDisposable {
     const script = this.#script
     if (point === undefined || script?.point !== point || ++this.#reached !== script.at) return send()
     if (script.passes) send()
-    script.strike()
+    script.onReached()
     if (script.passes) return
     for (const proxy of this.#proxies) proxy.cut()
   }

@@ -1,4 +1,4 @@
-/** Numbers that a seed determines (mulberry32): a failure is replayed with its seed. */
+/** A seeded random number generator (mulberry32): the seed of a failed run reproduces it. */
 export class Random {
   #state: number
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0
   }
 
-  /** From 0, below 1. */
+  /** At least 0, less than 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
@@ -14,12 +14,12 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 
-  /** A whole number from 0, below `end`. */
+  /** An integer from 0 to `end` - 1. */
   below(end: number): number {
     return Math.floor(this.next() * end)
   }
 
-  /** True so often: 0 never, 1 always. */
+  /** True with this probability. */
   chance(probability: number): boolean {
     return this.next() < probability
   }

@@ -5,8 +5,6 @@ import { Client, type QueryResultRow } from 'pg'
 import { pino } from 'pino'
 import type { PostgresOptions } from '../../src/postgres/database.ts'
 
-// What the tests of repositories and of the api stand on: a database of their own, with our tables.
-
 export interface TestServer {
   readonly host: string
   readonly port: number
@@ -15,9 +13,9 @@ export interface TestServer {
   readonly database: string
 }
 
-/** A new database with our tables; dropped at the end. */
+/** A new database with the tables of the platform; dropped on disposal. */
 export class TestSchema implements AsyncDisposable {
-  /** How to open a pool on it. */
+  /** Options for a pool on it. */
   readonly options: PostgresOptions
   readonly #server: TestServer
 
@@ -40,7 +38,7 @@ export class TestSchema implements AsyncDisposable {
     return schema
   }
 
-  /** Runs SQL on a connection of its own. */
+  /** Runs SQL on a new connection. */
   async sql<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     return await withClient(this.options, async (client) => {
       const result = await client.query<R>(text, values.length === 0 ? undefined : [...values])
@@ -48,7 +46,7 @@ export class TestSchema implements AsyncDisposable {
     })
   }
 
-  /** Runs `work` in a transaction that commits when `work` has ended. */
+  /** Runs `work` in a transaction and commits it. */
   async transaction<T>(work: (client: Client) => Promise<T>): Promise<T> {
     return await withClient(this.options, async (client) => {
       await client.query('BEGIN')
@@ -58,7 +56,7 @@ export class TestSchema implements AsyncDisposable {
     })
   }
 
-  /** How many connections to this database wait for a lock now. */
+  /** The number of connections to this database that wait for a lock. */
   async waitingForLocks(): Promise<number> {
     const rows = await this.sql(
       "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -66,7 +64,7 @@ export class TestSchema implements AsyncDisposable {
     return rows.length
   }
 
-  /** The statements that connections of our pools run or wait in now. */
+  /** The statements that the pools' connections are running. */
   async running(): Promise<string[]> {
     const rows = await this.sql<{ query: string }>(
       "SELECT query FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'",
@@ -88,7 +86,7 @@ export async function migrations(): Promise<string[]> {
   return files.map((file) => file.slice(0, file.indexOf('-- migrate:down')))
 }
 
-/** A connection that is closed when `use` has ended. */
+/** Runs `use` with a connection and closes it. */
 export async function withClient<T>(server: TestServer, use: (client: Client) => Promise<T>): Promise<T> {
   const { host, port, username, password, database } = server
   const client = new Client({ host, port, user: username, password, database })

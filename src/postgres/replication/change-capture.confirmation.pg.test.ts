@@ -1,133 +1,133 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureStage, ids, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
+import { CaptureFixture, ids, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
 
-const stage = new CaptureStage()
+const fixture = new CaptureFixture()
 
 describe('confirmation', () => {
   test('C-3: a change is confirmed only after it is stored, regardless of other traffic', async () => {
-    await stage.start()
-    stage.sink.holds = () => true
-    await stage.database.sql('CREATE TABLE noise (n int)')
-    const witness = `${stage.database.slot}_witness`
-    await stage.start(['noise'], { slot: witness, publication: 'noisy' }, new ScriptedSink())
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.sink.until(1)
-    const committed = stage.sink.taken[0]?.transaction.commitLsn ?? 0n
+    await fixture.start()
+    fixture.sink.holds = () => true
+    await fixture.database.sql('CREATE TABLE noise (n int)')
+    const witness = `${fixture.database.slot}_witness`
+    await fixture.start(['noise'], { slot: witness, publication: 'noisy' }, new ScriptedSink())
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.sink.until(1)
+    const committed = fixture.sink.taken[0]?.transaction.commitLsn ?? 0n
     for (let round = 0; round < 5; round += 1) {
-      await stage.database.sql('INSERT INTO noise VALUES (1)')
-      const end = await stage.database.walEnd()
-      await vi.waitFor(async () => expect(await stage.database.confirmed(witness)).toBeGreaterThanOrEqual(end), WAIT)
-      expect(await stage.database.confirmed()).toBeLessThanOrEqual(committed)
+      await fixture.database.sql('INSERT INTO noise VALUES (1)')
+      const end = await fixture.database.walEnd()
+      await vi.waitFor(async () => expect(await fixture.database.confirmed(witness)).toBeGreaterThanOrEqual(end), WAIT)
+      expect(await fixture.database.confirmed()).toBeLessThanOrEqual(committed)
     }
-    stage.sink.release()
-    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(committed), WAIT)
+    fixture.sink.release()
+    await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThan(committed), WAIT)
   })
 
   test('C-3: the transaction directly after a confirmed one is not confirmed with it', async () => {
-    const first = await stage.start()
-    stage.sink.holds = ({ new: row }) => row?.get('id') === 2
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
-    await stage.sink.until(2)
+    const first = await fixture.start()
+    fixture.sink.holds = ({ new: row }) => row?.get('id') === 2
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await fixture.sink.until(2)
     await first.stop()
     const after = new ScriptedSink()
-    await stage.start(['items'], {}, after)
+    await fixture.start(['items'], {}, after)
     expect(ids(await after.until(1))).toEqual([2])
   })
 
   test('C-3: a partly stored transaction is sent again completely', async () => {
-    const first = await stage.start()
-    stage.sink.holds = ({ index }) => index === 2
-    await stage.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
-    await stage.sink.until(3)
+    const first = await fixture.start()
+    fixture.sink.holds = ({ index }) => index === 2
+    await fixture.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
+    await fixture.sink.until(3)
     await first.stop()
     const after = new ScriptedSink()
-    await stage.start(['items'], {}, after)
+    await fixture.start(['items'], {}, after)
     expect(ids(await after.until(3))).toEqual([1, 2, 3])
   })
 
   test('C-3: a refused change stops the stream and is sent again, and no later change is skipped', async () => {
     let refusals = 2
-    stage.sink.holds = ({ new: row }) => {
+    fixture.sink.holds = ({ new: row }) => {
       if (row?.get('id') === 2 && refusals-- > 0) throw new Error('no room')
       return false
     }
-    const { capture } = await stage.start()
-    await stage.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
-    await vi.waitUntil(() => stage.sink.stored.some(({ new: row }) => row?.get('id') === 2), WAIT)
+    const { capture } = await fixture.start()
+    await fixture.database.sql(`INSERT INTO items SELECT n, 'x' FROM generate_series(1, 3) n`)
+    await vi.waitUntil(() => fixture.sink.stored.some(({ new: row }) => row?.get('id') === 2), WAIT)
     expect(capture.retries).toBe(2)
     await vi.waitFor(async () => {
-      expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
+      expect(await fixture.database.confirmed()).toBeGreaterThan(fixture.sink.taken[0]?.transaction.commitLsn ?? 0n)
     }, WAIT)
   })
 
   test('C-10: capturing gives up with the reason after too many consecutive refusals', async () => {
-    stage.sink.holds = () => {
+    fixture.sink.holds = () => {
       throw new Error('no room')
     }
-    const { finished } = await stage.start(['items'], { retry: { maxDelayMs: 20, maxAttempts: 3 } })
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    const { finished } = await fixture.start(['items'], { retry: { maxDelayMs: 20, maxAttempts: 3 } })
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await expect(finished).rejects.toThrow(
       /^gave up after 3 consecutive attempts: could not store the insert 0 of transaction \d+ on public.items: no room$/,
     )
-    expect(stage.sink.taken.length).toBeGreaterThanOrEqual(4)
+    expect(fixture.sink.taken.length).toBeGreaterThanOrEqual(4)
   })
 
   test('C-9: an idle table on a busy database does not retain WAL', async () => {
-    await stage.start()
-    await stage.database.sql('CREATE TABLE noise (n int)')
-    await stage.database.sql('INSERT INTO noise SELECT generate_series(1, 1000)')
-    const end = await stage.database.walEnd()
-    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
-    expect(stage.sink.taken).toHaveLength(0)
+    await fixture.start()
+    await fixture.database.sql('CREATE TABLE noise (n int)')
+    await fixture.database.sql('INSERT INTO noise SELECT generate_series(1, 1000)')
+    const end = await fixture.database.walEnd()
+    await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end), WAIT)
+    expect(fixture.sink.taken).toHaveLength(0)
   })
 
   test('C-9: a heartbeat passes through the log of an idle publication and advances the slot', async () => {
-    const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
+    const { capture } = await fixture.start(['items'], { heartbeatMs: 20 })
     await vi.waitUntil(() => capture.lastHeartbeatMs !== undefined, WAIT)
     const first = capture.lastHeartbeatMs ?? 0
-    const end = await stage.database.walEnd()
+    const end = await fixture.database.walEnd()
     await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > first, WAIT)
-    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(end), WAIT)
-    expect(stage.sink.taken).toHaveLength(0)
+    await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThan(end), WAIT)
+    expect(fixture.sink.taken).toHaveLength(0)
   })
 
   test('C-9: a heartbeat after an unstored change confirms nothing', async () => {
-    const { capture } = await stage.start(['items'], { heartbeatMs: 20 })
-    stage.sink.holds = () => true
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    const [held] = await stage.sink.until(1)
+    const { capture } = await fixture.start(['items'], { heartbeatMs: 20 })
+    fixture.sink.holds = () => true
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    const [held] = await fixture.sink.until(1)
     const before = Date.now()
     await vi.waitUntil(() => (capture.lastHeartbeatMs ?? 0) > before, WAIT)
-    expect(await stage.database.confirmed()).toBeLessThanOrEqual(held?.transaction.commitLsn ?? 0n)
+    expect(await fixture.database.confirmed()).toBeLessThanOrEqual(held?.transaction.commitLsn ?? 0n)
   })
 
   test('C-14: a graceful stop stores and confirms all changes that were read, and the next start repeats none', async () => {
-    const first = await stage.start(['items'], { shutdownTimeoutMs: 20_000 })
-    stage.sink.holds = () => true
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.sink.until(1)
+    const first = await fixture.start(['items'], { shutdownTimeoutMs: 20_000 })
+    fixture.sink.holds = () => true
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.sink.until(1)
     const stopped = first.stop()
     // A stop that did not wait would be complete by then.
-    for (let times = 0; times < 50; times += 1) await stage.database.confirmed()
-    stage.sink.release()
+    for (let times = 0; times < 50; times += 1) await fixture.database.confirmed()
+    fixture.sink.release()
     await stopped
-    expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
+    expect(await fixture.database.confirmed()).toBeGreaterThan(fixture.sink.taken[0]?.transaction.commitLsn ?? 0n)
     const after = new ScriptedSink()
-    await stage.start(['items'], {}, after)
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await fixture.start(['items'], {}, after)
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
     expect(ids(await after.until(1))).toEqual([2])
   })
 
   test('C-12: a full batch is confirmed immediately, a smaller one after the timeout', async () => {
-    await stage.start(['items'], { confirm: { changes: 3, ms: 3_600_000 } })
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
-    await stage.sink.until(2)
-    const before = await stage.database.confirmed()
-    expect(before).toBeLessThan(stage.sink.taken[0]?.transaction.commitLsn ?? 0n)
-    await stage.database.sql(`INSERT INTO items VALUES (3, 'c')`)
-    await vi.waitFor(async () => expect(await stage.database.confirmed()).toBeGreaterThan(before), WAIT)
-    expect(await stage.database.confirmed()).toBeGreaterThan(stage.sink.taken[2]?.transaction.commitLsn ?? 0n)
+    await fixture.start(['items'], { confirm: { changes: 3, ms: 3_600_000 } })
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await fixture.sink.until(2)
+    const before = await fixture.database.confirmed()
+    expect(before).toBeLessThan(fixture.sink.taken[0]?.transaction.commitLsn ?? 0n)
+    await fixture.database.sql(`INSERT INTO items VALUES (3, 'c')`)
+    await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThan(before), WAIT)
+    expect(await fixture.database.confirmed()).toBeGreaterThan(fixture.sink.taken[2]?.transaction.commitLsn ?? 0n)
   })
 })

@@ -1,25 +1,25 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureStage, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
+import { CaptureFixture, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
 
-const stage = new CaptureStage()
+const fixture = new CaptureFixture()
 
 describe('the publication', () => {
   test('C-2: is created, and a table that is captured later is added', async () => {
-    const first = await stage.start()
+    const first = await fixture.start()
     await first.stop()
-    await stage.database.sql('CREATE TABLE more (id int PRIMARY KEY)')
-    await stage.start(['items', 'more'])
-    await stage.database.sql('INSERT INTO more VALUES (1)')
-    const [change] = await stage.sink.until(1)
+    await fixture.database.sql('CREATE TABLE more (id int PRIMARY KEY)')
+    await fixture.start(['items', 'more'])
+    await fixture.database.sql('INSERT INTO more VALUES (1)')
+    const [change] = await fixture.sink.until(1)
     expect(change?.relation.table).toBe('more')
   })
 
   test('C-10: may contain other tables, whose changes are handed over for the caller to skip', async () => {
-    await stage.database.sql('CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION tested FOR TABLE other')
-    await stage.start()
-    await stage.database.sql('INSERT INTO other VALUES (1)')
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
-    expect((await stage.sink.until(2)).map(({ relation }) => relation.table)).toEqual(['other', 'items'])
+    await fixture.database.sql('CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION tested FOR TABLE other')
+    await fixture.start()
+    await fixture.database.sql('INSERT INTO other VALUES (1)')
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    expect((await fixture.sink.until(2)).map(({ relation }) => relation.table)).toEqual(['other', 'items'])
   })
 
   test.each([
@@ -27,43 +27,43 @@ describe('the publication', () => {
     ['a row filter', 'FOR TABLE items WHERE (id > 5)', /filters the rows of public.items: .*; run: ALTER PUBLICATION/],
     ['few operations', `FOR TABLE items WITH (publish = 'insert')`, /omits some operations; run: ALTER PUBLICATION/],
   ])('C-10: is refused with %s', async (_what, how, line) => {
-    await stage.database.sql(`CREATE PUBLICATION tested ${how}`)
+    await fixture.database.sql(`CREATE PUBLICATION tested ${how}`)
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
-    await expect((await stage.start([table])).finished).rejects.toThrow(line)
+    await expect((await fixture.start([table])).finished).rejects.toThrow(line)
   })
 
   test('C-10: a table whose old rows lack needed columns is refused before anything starts', async () => {
-    await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
+    await fixture.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
-    const { finished } = await stage.start([table])
+    const { finished } = await fixture.start([table])
     await expect(finished).rejects.toThrow(
       'old rows of public.items do not carry name, which the events need; run: ALTER TABLE "public"."items" REPLICA IDENTITY FULL',
     )
     expect(
-      await stage.database.sql('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [stage.database.slot]),
+      await fixture.database.sql('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [fixture.database.slot]),
     ).toEqual([])
   })
 
   test('C-10: a key as replica identity suffices when only its columns are needed', async () => {
-    await stage.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
-    await stage.start([{ schema: 'public', table: 'items', oldColumns: ['id'] }])
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a'); DELETE FROM items`)
-    const [, deletion] = await stage.sink.until(2)
+    await fixture.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
+    await fixture.start([{ schema: 'public', table: 'items', oldColumns: ['id'] }])
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a'); DELETE FROM items`)
+    const [, deletion] = await fixture.sink.until(2)
     expect(plain(deletion?.old)).toEqual({ id: 1 })
   })
 
   test('C-10: capturing waits for a missing table', async () => {
-    const capture = stage.start(['late'])
-    await stage.database.sql('CREATE TABLE late (id int PRIMARY KEY)')
+    const capture = fixture.start(['late'])
+    await fixture.database.sql('CREATE TABLE late (id int PRIMARY KEY)')
     await capture
-    await stage.database.sql('INSERT INTO late VALUES (1)')
-    expect((await stage.sink.until(1)).map(({ relation }) => relation.table)).toEqual(['late'])
+    await fixture.database.sql('INSERT INTO late VALUES (1)')
+    expect((await fixture.sink.until(1)).map(({ relation }) => relation.table)).toEqual(['late'])
   })
 
   test('C-10: a publication that is dropped while changes flow is reported in one line', async () => {
-    const { finished } = await stage.start()
-    await stage.database.sql('DROP PUBLICATION tested')
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    const { finished } = await fixture.start()
+    await fixture.database.sql('DROP PUBLICATION tested')
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await expect(finished).rejects.toThrow(
       /^the publication tested did not exist when the next changes in .* were made; .* run: SELECT/,
     )
@@ -72,84 +72,86 @@ describe('the publication', () => {
 
 describe('the slot', () => {
   test('C-10: is waited for while in use, and the standby takes over without loss', async () => {
-    const leader = await stage.start()
+    const leader = await fixture.start()
     const second = new ScriptedSink()
-    const standby = stage.launch(['items'], {}, second)
+    const standby = fixture.launch(['items'], {}, second)
     await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.sink.until(1)
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.sink.until(1)
     await leader.stop()
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
     expect(ids(await second.until(1))).toEqual([2])
     expect(standby.capture.retries).toBe(0)
   })
 
   test('C-10: a standby stops on request', async () => {
-    await stage.start()
-    const standby = stage.launch(['items'], {}, new ScriptedSink())
+    await fixture.start()
+    const standby = fixture.launch(['items'], {}, new ScriptedSink())
     await vi.waitUntil(() => standby.capture.state === 'standby', WAIT)
     await standby.stop()
     expect(standby.capture.state).toBe('stopped')
   })
 
   test('C-10: is not created again silently after it was dropped', async () => {
-    const first = await stage.start()
+    const first = await fixture.start()
     await first.stop()
-    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
-    const { finished } = await stage.start()
+    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
+    const { finished } = await fixture.start()
     await expect(finished).rejects.toMatchObject({
       code: 'slot_lost',
       message: expect.stringMatching(/is missing: .* run: COMMENT ON/),
     })
-    expect(await stage.database.confirmed()).toBe(0n)
+    expect(await fixture.database.confirmed()).toBe(0n)
   })
 
   test('C-10: is created again after the statement in the error line was run', async () => {
-    const first = await stage.start()
+    const first = await fixture.start()
     await first.stop()
-    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
-    const failure: unknown = await (await stage.start()).finished.catch((error: unknown) => error)
-    await stage.database.sql(/ run: (.*)$/.exec(String(failure))?.[1] ?? '')
-    await stage.start()
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    expect(ids(await stage.sink.until(1))).toEqual([1])
+    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
+    const failure: unknown = await (await fixture.start()).finished.catch((error: unknown) => error)
+    await fixture.database.sql(/ run: (.*)$/.exec(String(failure))?.[1] ?? '')
+    await fixture.start()
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    expect(ids(await fixture.sink.until(1))).toEqual([1])
   })
 
   test('C-10: is refused when it is of another kind', async () => {
-    await stage.database.sql('SELECT pg_create_physical_replication_slot($1)', [stage.database.slot])
-    const { finished } = await stage.start()
+    await fixture.database.sql('SELECT pg_create_physical_replication_slot($1)', [fixture.database.slot])
+    const { finished } = await fixture.start()
     await expect(finished).rejects.toMatchObject({ code: 'slot_foreign' })
-    await stage.database.sql('SELECT pg_drop_replication_slot($1)', [stage.database.slot])
+    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
   })
 
   test('C-10: is streamed again after a broken connection', async () => {
-    const { capture } = await stage.start()
-    await stage.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    await stage.sink.until(1)
-    await stage.cutStream()
-    await stage.database.sql(`INSERT INTO items VALUES (2, 'b')`)
-    await vi.waitUntil(() => ids(stage.sink.taken).includes(2), WAIT)
+    const { capture } = await fixture.start()
+    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await fixture.sink.until(1)
+    await fixture.cutStream()
+    await fixture.database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    await vi.waitUntil(() => ids(fixture.sink.taken).includes(2), WAIT)
     expect(capture.retries).toBeGreaterThan(0)
   })
 })
 
 describe('invalid configurations', () => {
   test('C-10: a slot of another plugin is refused and reported', async () => {
-    await stage.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [stage.database.slot])
-    const { finished } = await stage.start()
+    await fixture.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [
+      fixture.database.slot,
+    ])
+    const { finished } = await fixture.start()
     await expect(finished).rejects.toThrow(
-      `the replication slot ${stage.database.slot} is used for the plugin test_decoding in database ${stage.database.server.database}`,
+      `the replication slot ${fixture.database.slot} is used for the plugin test_decoding in database ${fixture.database.server.database}`,
     )
-    expect(await stage.database.confirmed()).toBeGreaterThan(0n)
+    expect(await fixture.database.confirmed()).toBeGreaterThan(0n)
   })
 
   test('C-5: a table without a primary key is captured with REPLICA IDENTITY FULL', async () => {
-    await stage.database.sql('CREATE TABLE keyless (n int); ALTER TABLE keyless REPLICA IDENTITY FULL')
-    await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
-    await stage.database.sql('INSERT INTO keyless VALUES (1)')
-    await stage.database.sql('UPDATE keyless SET n = 2')
-    await stage.database.sql('DELETE FROM keyless')
-    const changes = await stage.sink.until(3)
+    await fixture.database.sql('CREATE TABLE keyless (n int); ALTER TABLE keyless REPLICA IDENTITY FULL')
+    await fixture.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await fixture.database.sql('INSERT INTO keyless VALUES (1)')
+    await fixture.database.sql('UPDATE keyless SET n = 2')
+    await fixture.database.sql('DELETE FROM keyless')
+    const changes = await fixture.sink.until(3)
     expect(changes.map(({ old, new: row }) => [old?.get('n'), row?.get('n')])).toEqual([
       [undefined, 1],
       [1, 2],
@@ -158,8 +160,8 @@ describe('invalid configurations', () => {
   })
 
   test('C-10: a table without a primary key and with the default replica identity is refused', async () => {
-    await stage.database.sql('CREATE TABLE keyless (n int)')
-    const { finished } = await stage.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
+    await fixture.database.sql('CREATE TABLE keyless (n int)')
+    const { finished } = await fixture.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
     await expect(finished).rejects.toThrow('run: ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL')
   })
 })
@@ -167,7 +169,7 @@ describe('invalid configurations', () => {
 describe('permissions', () => {
   test('C-10: a role that does not own a table is refused with the statement for the owner to run', async () => {
     const foreign = { schema: 'information_schema', table: 'sql_features', oldColumns: [] }
-    const { finished } = await stage.start([foreign])
+    const { finished } = await fixture.start([foreign])
     await expect(finished).rejects.toMatchObject({
       code: 'rights',
       message: expect.stringContaining(
@@ -177,8 +179,8 @@ describe('permissions', () => {
   })
 
   test('C-10: a wrong password is not retried', async () => {
-    const { finished, capture } = await stage.start(['items'], {
-      server: { ...stage.database.server, password: 'wrong' },
+    const { finished, capture } = await fixture.start(['items'], {
+      server: { ...fixture.database.server, password: 'wrong' },
     })
     await expect(finished).rejects.toMatchObject({ code: 'login' })
     expect(capture.retries).toBe(0)
