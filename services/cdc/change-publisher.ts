@@ -71,9 +71,7 @@ export class ChangePublisher {
   /** The number of stored events by entity and action. */
   *counts(): Generator<{ readonly entity: string; readonly action: Action; readonly count: number }> {
     for (const { entity, counts } of this.#byTable.values()) {
-      for (const action of ['create', 'update', 'delete', 'truncate'] as const) {
-        yield { entity: entity.name, action, count: counts[action] }
-      }
+      for (const action of Object.values(ACTIONS)) yield { entity: entity.name, action, count: counts[action] }
     }
   }
 

@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
+import { formatLsn } from '../../src/postgres/replication/change.ts'
 import { readSlotStatus, requestSnapshot, type Resnapshot } from '../../src/postgres/replication/slot-administration.ts'
-import type { SlotName, SnapshotProgress } from '../../src/postgres/replication/slot.ts'
+import type { SlotName, SlotState, SnapshotProgress } from '../../src/postgres/replication/slot.ts'
 import { httpPortVariable } from '../../src/runner/runner.ts'
 import { CAPTURED_TABLES } from './entities.ts'
 import type { CdcEnvironment } from './environment.ts'
@@ -51,32 +52,19 @@ async function withoutStack(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The output of `ponix-cdc status --json`. Null: unknown. */
-interface CdcStatus {
-  readonly slot: string
-  /** `idle`: no instance streams. `lost`: PostgreSQL has removed WAL that the slot needed. */
-  readonly state: 'streaming' | 'idle' | 'missing' | 'lost'
-  readonly confirmed_lsn: string | null
-  readonly lag_bytes: number | null
-  readonly lag_seconds: number | null
-  readonly retained_wal_bytes: number | null
-  readonly unconfirmed_bytes: number | null
-  /** Events sent and not acknowledged, if the service serves its metrics on this machine. */
-  readonly in_flight: number | null
-  readonly snapshot: SnapshotProgress | null
-}
-
 const METRICS_TIMEOUT_MS = 2000
 
-/** Queries PostgreSQL, and the service's metrics if PONIX_CDC_HTTP_PORT is set. Throws a ReplicationError. */
-async function readStatus(environment: CdcEnvironment): Promise<CdcStatus> {
+/**
+ * The output of `ponix-cdc status --json`; null: unknown. Queries PostgreSQL, and the service's metrics if PONIX_CDC_HTTP_PORT is
+ * set. Throws a ReplicationError.
+ */
+async function readStatus(environment: CdcEnvironment) {
   const found = await readSlotStatus(postgresServer(environment), slotName(environment))
   const metrics = await readMetrics(process.env[httpPortVariable('cdc')])
-  const state = found?.active === true ? 'streaming' : 'idle'
   return {
     slot: environment.PONIX_CDC_SLOT_NAME,
-    state: found === null ? 'missing' : found.invalidated ? 'lost' : state,
-    confirmed_lsn: found?.confirmed ?? null,
+    state: stateOf(found),
+    confirmed_lsn: found === null ? null : formatLsn(found.confirmed),
     lag_bytes: found?.lagBytes ?? null,
     lag_seconds: (found === null ? null : metrics.get('ponix_cdc_lag_seconds')) ?? found?.lagSeconds ?? null,
     retained_wal_bytes: found?.retainedBytes ?? null,
@@ -84,6 +72,12 @@ async function readStatus(environment: CdcEnvironment): Promise<CdcStatus> {
     in_flight: metrics.get('ponix_cdc_in_flight') ?? null,
     snapshot: found?.snapshot ?? null,
   }
+}
+
+function stateOf(slot: SlotState | null): keyof typeof STATES {
+  if (slot === null) return 'missing'
+  if (slot.invalidated) return 'lost'
+  return slot.active ? 'streaming' : 'idle'
 }
 
 /** Empty when the service cannot be reached. */
@@ -107,7 +101,7 @@ const STATES = {
 } as const
 
 /** The status as text, one line per known value. */
-function statusText(status: CdcStatus): string {
+function statusText(status: Awaited<ReturnType<typeof readStatus>>): string {
   const seconds = status.lag_seconds === null ? '' : `, ${status.lag_seconds.toFixed(3)} s`
   const rows: readonly (readonly [string, string | null])[] = [
     ['slot', `${status.slot}: ${STATES[status.state]}`],

@@ -23,13 +23,15 @@ const CANCEL_TIMEOUT_MS = 1000
  * and closes the connection if that has no effect.
  */
 export class QueryCancellation {
+  /** The error for the caller: the signal's reason or `unavailable`; undefined when nothing was cancelled. */
+  reason: unknown
+  /** The connection was closed to end the statement. */
+  connectionClosed = false
   readonly #options: CancellationOptions
   readonly #timer: NodeJS.Timeout
   #grace: NodeJS.Timeout | undefined
   #cancelling: Promise<void> | undefined
   #finished = false
-  #reason: unknown
-  #connectionClosed = false
 
   constructor(options: CancellationOptions) {
     this.#options = options
@@ -37,16 +39,6 @@ export class QueryCancellation {
     this.#timer = setTimeout(onTimeout, options.timeoutMs)
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (options.signal?.aborted === true) this.#onAbort()
-  }
-
-  /** The error for the caller: the signal's reason or `unavailable`; undefined when nothing was cancelled. */
-  get reason(): unknown {
-    return this.#reason
-  }
-
-  /** The connection was closed to end the statement. */
-  get connectionClosed(): boolean {
-    return this.#connectionClosed
   }
 
   /** Await before reusing the connection: a cancel request still in transit would hit its next statement. */
@@ -62,7 +54,7 @@ export class QueryCancellation {
 
   #start(reason: unknown): void {
     if (this.#cancelling !== undefined) return
-    this.#reason = reason
+    this.reason = reason
     this.#cancelling = this.#cancel()
   }
 
@@ -75,7 +67,7 @@ export class QueryCancellation {
     }
     if (this.#finished) return
     this.#grace = setTimeout(() => {
-      this.#connectionClosed = true
+      this.connectionClosed = true
       // While a statement runs this closes the socket immediately, and the statement rejects.
       void client.end()
     }, GRACE_MS)

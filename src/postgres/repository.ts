@@ -14,13 +14,6 @@ export const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id 
 /** Increases even when two changes fall into one microsecond or the clock steps back. */
 export const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
-interface Owned {
-  /** With a capital letter: `Gateway`. */
-  readonly kind: string
-  readonly id: string
-  readonly organizationId: string
-}
-
 interface ListOptions<T> {
   /** Unique among the prepared statements. */
   readonly name: string
@@ -82,7 +75,7 @@ export abstract class PostgresRepository<T extends QueryResultRow> {
   protected async createOwned(
     statement: Statement,
     values: readonly unknown[],
-    { kind, id, organizationId }: Owned,
+    { kind, id, organizationId }: { readonly kind: string; readonly id: string; readonly organizationId: string },
     options?: CallOptions,
   ): Promise<T> {
     const created = await this.first(statement, values, options).catch((cause: unknown) => {

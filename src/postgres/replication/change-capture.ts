@@ -37,10 +37,14 @@ export interface CaptureOptions {
 /** `standby`: another instance streams from the slot, this one takes over when it ends. `snapshot`: sends the existing rows. */
 export type CaptureState = 'connecting' | 'standby' | 'snapshot' | 'streaming' | 'stopped'
 
-const DEFAULT_LIMITS: FlowLimits = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 }
+const DEFAULTS = {
+  snapshot: 'never' as const,
+  heartbeatMs: 30_000,
+  limits: { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 },
+  shutdownTimeoutMs: 8000,
+  standbyPollMs: 500,
+}
 const SILENCE_LIMIT_MS = 60_000
-const DEFAULT_HEARTBEAT_MS = 30_000
-const DEFAULT_STANDBY_POLL_MS = 500
 const MAX_STATUS_INTERVAL_MS = 10_000
 
 /**
@@ -48,7 +52,7 @@ const MAX_STATUS_INTERVAL_MS = 10_000
  * and reconnects when a connection breaks.
  */
 export class ChangeCapture {
-  readonly #options: CaptureOptions
+  readonly #options: CaptureOptions & Required<Pick<CaptureOptions, keyof typeof DEFAULTS>>
   readonly #pool: Pool
   #state: CaptureState = 'connecting'
   #session: ChangeSession | undefined
@@ -59,7 +63,7 @@ export class ChangeCapture {
   #retries = 0
 
   constructor(options: CaptureOptions) {
-    this.#options = options
+    this.#options = { ...DEFAULTS, ...options }
     this.#pool = new Pool({ ...clientConfig(options.server), max: 1, connectionTimeoutMillis: 10_000 })
     // The next query replaces a broken idle connection, or reports that it cannot.
     this.#pool.on('error', () => undefined)
@@ -161,7 +165,7 @@ export class ChangeCapture {
     await this.#ensurePublication()
     const connection = await ReplicationConnection.open(server, `ponix-cdc ${slot}`, signal)
     try {
-      await this.#checkCluster(await connection.identifySystem())
+      this.#checkCluster(await connection.identifySystem())
       if (await this.#prepare(connection, settings, signal)) await this.#stream(connection, settings, signal)
     } finally {
       await connection.close()
@@ -169,11 +173,8 @@ export class ChangeCapture {
   }
 
   async #prepare(connection: ReplicationConnection, settings: ServerSettings, signal: AbortSignal): Promise<boolean> {
-    const { snapshot = 'never', standbyPollMs = DEFAULT_STANDBY_POLL_MS } = this.#options
     const preparation = new SlotPreparation(this.#pool, connection, settings.version, {
       ...this.#options,
-      snapshot,
-      standbyPollMs,
       onState: (state) => {
         this.#state = state
         if (state === 'standby') this.#failures = 0
@@ -197,16 +198,11 @@ export class ChangeCapture {
 
   async #stream(connection: ReplicationConnection, settings: ServerSettings, signal: AbortSignal): Promise<void> {
     const { walSenderTimeoutMs, version } = settings
-    const { slot, publication, tables, onChange, confirm, limits, shutdownTimeoutMs } = this.#options
+    const { slot, confirm, heartbeatMs } = this.#options
     const session = new ChangeSession({
-      slot,
-      publication,
-      tables,
-      onChange,
+      ...this.#options,
       from: this.#confirmable,
-      limits: limits ?? DEFAULT_LIMITS,
       confirm: { changes: confirm.changes, ms: statusIntervalMs(confirm.ms, walSenderTimeoutMs) },
-      shutdownTimeoutMs: shutdownTimeoutMs ?? 8000,
       silenceLimitMs: SILENCE_LIMIT_MS,
       messages: version >= LOGICAL_MESSAGES_SINCE,
     })
@@ -215,7 +211,6 @@ export class ChangeCapture {
     this.#state = 'streaming'
     this.#streamingSinceMs = Date.now()
     this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
-    const heartbeatMs = this.#options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS
     const heartbeat = startHeartbeat(this.#pool, slot, heartbeatMs, session)
     try {
       await session.run(signal)
@@ -230,7 +225,7 @@ export class ChangeCapture {
     connection: ReplicationConnection,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { slot, standbyPollMs = DEFAULT_STANDBY_POLL_MS, logger } = this.#options
+    const { slot, standbyPollMs, logger } = this.#options
     while (!signal.aborted) {
       try {
         await session.start(connection)
@@ -247,7 +242,7 @@ export class ChangeCapture {
   }
 
   /** A position is valid only in the cluster that it came from. */
-  async #checkCluster(system: SystemIdentity): Promise<void> {
+  #checkCluster(system: SystemIdentity): void {
     const known = this.#system
     this.#system = system
     if (known === undefined || known.systemId === system.systemId) {

@@ -61,9 +61,7 @@ export class ChangeSession {
     this.#tracker = new AcknowledgementTracker(options.from)
     this.#flow = new FlowControl(options.limits)
     const withoutOld = new Set(options.tables.filter((table) => table.wantsOldOnUpdate === false).map(qualifiedName))
-    this.#parser = new PgoutputParser({
-      wantsOldOnUpdate: (schema, table) => !withoutOld.has(qualifiedName({ schema, table })),
-    })
+    this.#parser = new PgoutputParser((relation) => !withoutOld.has(qualifiedName(relation)))
     this.#failed = new Promise((_resolve, reject) => (this.#fail = reject))
     this.#failed.catch(() => undefined)
   }

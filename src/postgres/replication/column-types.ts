@@ -59,18 +59,18 @@ const TYPES: readonly { name: string; oid: number; arrayOid: number; type: Scala
   { name: 'jsonb', oid: 3802, arrayOid: 3807, type: text },
 ]
 
-const BY_OID: ReadonlyMap<number, ColumnDecoder> = new Map(
-  TYPES.flatMap(({ oid, arrayOid, type }) => [
-    [oid, scalarDecoder(type)],
-    [arrayOid, arrayDecoder(type)],
-  ]),
-)
-
-const BY_NAME: ReadonlyMap<string, ColumnDecoder> = new Map(
-  TYPES.flatMap(({ name, type }) => [
-    [name, scalarDecoder(type)],
-    [`_${name}`, arrayDecoder(type)],
-  ]),
+/** By OID and by name. */
+const DECODERS: ReadonlyMap<number | string, ColumnDecoder> = new Map(
+  TYPES.flatMap(({ name, oid, arrayOid, type }) => {
+    const [scalar, array] = [scalarDecoder(type), arrayDecoder(type)]
+    const entries: [number | string, ColumnDecoder][] = [
+      [oid, scalar],
+      [name, scalar],
+      [arrayOid, array],
+      [`_${name}`, array],
+    ]
+    return entries
+  }),
 )
 
 /**
@@ -78,7 +78,7 @@ const BY_NAME: ReadonlyMap<string, ColumnDecoder> = new Map(
  * over timestamptz is decoded as a timestamptz. An unknown type is decoded as text.
  */
 export function decoderFor(typeOid: number, baseName?: string): ColumnDecoder {
-  return BY_OID.get(typeOid) ?? (baseName === undefined ? undefined : BY_NAME.get(baseName)) ?? asText
+  return DECODERS.get(typeOid) ?? DECODERS.get(baseName ?? typeOid) ?? asText
 }
 
 function scalarDecoder(type: ScalarType): ColumnDecoder {

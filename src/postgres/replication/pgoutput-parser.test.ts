@@ -33,7 +33,7 @@ describe('PgoutputParser', () => {
   })
 
   test('C-5: fills an unchanged large value also when the old row is not wanted', () => {
-    const parser = new PgoutputParser({ wantsOldOnUpdate: () => false })
+    const parser = new PgoutputParser(() => false)
     parser.parse(relation(GATEWAYS))
     const filled = rowsOf(parser.parse(update(16_401, ['a', 'old', 'BIG'], 'O', ['a', 'new', UNCHANGED])))
     expect(filled.new?.get('config')).toBe('BIG')

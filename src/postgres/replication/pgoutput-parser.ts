@@ -43,11 +43,6 @@ interface RowPlan {
   readonly readsOldOnUpdate: boolean
 }
 
-export interface PgoutputParserOptions {
-  /** Whether an update's old row is wanted; false saves decoding it. Default: always. */
-  readonly wantsOldOnUpdate?: (schema: string, table: string) => boolean
-}
-
 /**
  * Parses pgoutput, protocol version 1, text format. Keeps the descriptions of tables, which precede their rows, so one parser
  * serves one stream from its start. Decodes rows immediately and keeps no reference to a message's buffer. Throws a
@@ -56,10 +51,11 @@ export interface PgoutputParserOptions {
 export class PgoutputParser {
   readonly #plans = new Map<number, RowPlan>()
   readonly #typeNames = new Map<number, string>()
-  readonly #wantsOldOnUpdate: (schema: string, table: string) => boolean
+  readonly #wantsOldOnUpdate: (relation: Relation) => boolean
 
-  constructor(options: PgoutputParserOptions = {}) {
-    this.#wantsOldOnUpdate = options.wantsOldOnUpdate ?? (() => true)
+  /** `wantsOldOnUpdate`: whether an update's old row is wanted; false saves decoding it. */
+  constructor(wantsOldOnUpdate: (relation: Relation) => boolean = () => true) {
+    this.#wantsOldOnUpdate = wantsOldOnUpdate
   }
 
   parse(message: Buffer): PgoutputMessage {
@@ -159,7 +155,7 @@ export class PgoutputParser {
       relation,
       layout: new Map(columns.map(({ name }, index) => [name, index])),
       decoders: columns.map(({ typeOid }) => decoderFor(typeOid, this.#typeNames.get(typeOid))),
-      readsOldOnUpdate: this.#wantsOldOnUpdate(schema, table),
+      readsOldOnUpdate: this.#wantsOldOnUpdate(relation),
     })
     return relation
   }

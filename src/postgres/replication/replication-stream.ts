@@ -24,39 +24,46 @@ const PUBLICATION_ROUTINES: ReadonlySet<unknown> = new Set(['get_publication_oid
 
 /** Switches a replication connection to a stream of changes. Throws a ReplicationError. */
 export async function startStream(client: Client, request: StartReplication): Promise<ReplicationStream> {
-  const publications = escapeLiteral(escapeIdentifier(request.publication))
-  const text =
-    `START_REPLICATION SLOT ${escapeIdentifier(request.slot)} LOGICAL ${formatLsn(request.from)}` +
-    ` (proto_version '1', publication_names ${publications}${request.messages ? ", messages 'true'" : ''})`
-  const query = new CopyBoth(text, request)
-  client.on('notice', (notice) => {
-    if (reportsMissingPublication(notice)) query.fail(publicationMissing(request, notice))
-  })
+  const { connection } = client
+  if (!isCopyChannel(connection)) throw new Error('this version of pg has no copy-both mode')
+  const stream = new ReplicationStream(connection, request)
+  let onStart = (): void => undefined
+  const started = new Promise<void>((resolve) => (onStart = resolve))
+  const onNotice = (notice: unknown): void => {
+    if (reportsMissingPublication(notice)) stream.handleError(notice)
+  }
+  connection.once('replicationStart', onStart)
+  client.on('notice', onNotice)
   try {
-    client.connection.once('replicationStart', query.handleStart)
-    client.query(query)
-    await query.started
+    client.query(stream)
+    await Promise.race([started, stream.ended])
+    return stream
   } catch (error) {
+    // A standby starts again on the same connection.
+    client.off('notice', onNotice)
     throw replicationErrorFrom(error, `stream from the replication slot ${request.slot}`)
   } finally {
-    client.connection.off('replicationStart', query.handleStart)
+    connection.off('replicationStart', onStart)
   }
-  if (!isCopyChannel(client.connection)) throw new Error('this version of pg has no copy-both mode')
-  return new ReplicationStream(client.connection, query)
 }
 
-/** A running stream of changes. */
-export class ReplicationStream {
+/** A running stream of changes. For pg it is a query in copy-both mode, whose `handle…` methods pg calls. */
+export class ReplicationStream implements Submittable {
   /** Rejects with a ReplicationError when the stream breaks; resolves when the server has ended it. */
   readonly ended: Promise<void>
   readonly #channel: CopyChannel
-  readonly #query: CopyBoth
+  readonly #request: StartReplication
+  #onFrame: (frame: Frame) => void
+  #end: () => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
 
-  constructor(channel: CopyChannel, query: CopyBoth) {
+  constructor(channel: CopyChannel, request: StartReplication) {
     this.#channel = channel
-    this.#query = query
-    this.ended = query.ended.catch((error: unknown) => {
-      throw replicationErrorFrom(error, 'continue the stream of changes')
+    this.#request = request
+    this.#onFrame = request.onFrame
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve
+      this.#fail = reject
     })
     this.ended.catch(() => undefined)
   }
@@ -80,7 +87,7 @@ export class ReplicationStream {
    * `timeoutMs`, proves that it has processed the confirmation. Further frames are dropped.
    */
   async finish(confirmed: Lsn, timeoutMs: number): Promise<void> {
-    this.#query.dropFrames()
+    this.#dropFrames()
     this.resume()
     this.confirm(confirmed)
     const done = new Promise<void>((resolve) => {
@@ -95,6 +102,43 @@ export class ReplicationStream {
     this.#channel.endCopyFrom()
     await done
   }
+
+  submit(connection: Connection): void {
+    const { slot, publication, from, messages } = this.#request
+    const publications = escapeLiteral(escapeIdentifier(publication))
+    connection.query(
+      `START_REPLICATION SLOT ${escapeIdentifier(slot)} LOGICAL ${formatLsn(from)}` +
+        ` (proto_version '1', publication_names ${publications}${messages ? ", messages 'true'" : ''})`,
+    )
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }, connection: Connection): void {
+    try {
+      this.#onFrame(readFrame(chunk))
+    } catch (error) {
+      this.handleError(error)
+      connection.stream.destroy()
+    }
+  }
+
+  /** Fails the stream; no further frame is delivered. */
+  handleError(error: unknown): void {
+    this.#dropFrames()
+    const cause = reportsMissingPublication(error) ? publicationMissing(this.#request, error) : error
+    this.#fail(replicationErrorFrom(cause, `stream from the replication slot ${this.#request.slot}`))
+  }
+
+  handleCommandComplete(): void {
+    // The result of the copy; ReadyForQuery follows and ends the query.
+  }
+
+  handleReadyForQuery(): void {
+    this.#end()
+  }
+
+  #dropFrames(): void {
+    this.#onFrame = () => undefined
+  }
 }
 
 /** Methods of pg's connection that its types do not declare. */
@@ -105,68 +149,6 @@ interface CopyChannel extends Connection {
 
 function isCopyChannel(connection: Connection): connection is CopyChannel {
   return 'sendCopyFromChunk' in connection && 'endCopyFrom' in connection
-}
-
-/** The query that switches the connection to copy-both mode; pg calls its `handle…` methods. */
-class CopyBoth implements Submittable {
-  readonly started: Promise<void>
-  readonly ended: Promise<void>
-  readonly handleStart: () => void
-  readonly #text: string
-  readonly #request: StartReplication
-  #onFrame: (frame: Frame) => void
-  #end: () => void = () => undefined
-  #fail: (error: unknown) => void = () => undefined
-
-  constructor(text: string, request: StartReplication) {
-    this.#text = text
-    this.#request = request
-    this.#onFrame = request.onFrame
-    this.ended = new Promise((resolve, reject) => {
-      this.#end = resolve
-      this.#fail = reject
-    })
-    let start: () => void = () => undefined
-    const began = new Promise<void>((resolve) => (start = resolve))
-    this.handleStart = start
-    this.started = Promise.race([began, this.ended])
-    this.started.catch(() => undefined)
-  }
-
-  dropFrames(): void {
-    this.#onFrame = () => undefined
-  }
-
-  submit(connection: Connection): void {
-    connection.query(this.#text)
-  }
-
-  handleCopyData({ chunk }: { readonly chunk: Buffer }, connection: Connection): void {
-    try {
-      this.#onFrame(readFrame(chunk))
-    } catch (error) {
-      this.fail(error)
-      connection.stream.destroy()
-    }
-  }
-
-  /** Fails the stream; no further frame is delivered. */
-  fail(error: unknown): void {
-    this.dropFrames()
-    this.#fail(error)
-  }
-
-  handleError(error: unknown): void {
-    this.fail(reportsMissingPublication(error) ? publicationMissing(this.#request, error) : error)
-  }
-
-  handleCommandComplete(): void {
-    // The result of the copy; ReadyForQuery follows and ends the query.
-  }
-
-  handleReadyForQuery(): void {
-    this.#end()
-  }
 }
 
 function reportsMissingPublication(message: unknown): boolean {

@@ -2,19 +2,13 @@ import type { Client } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
 import type { PostgresServer } from '../database.ts'
 import { replicationErrorFrom } from '../errors.ts'
-import { formatLsn, type CapturedTable } from './change.ts'
-import { ensurePublication, type Queryable } from './publication.ts'
+import type { CapturedTable } from './change.ts'
+import { ensurePublication } from './publication.ts'
 import { openClient } from './replication-connection.ts'
 import { checkOwner, readSlot, SlotStateStore, type SlotName, type SlotState, type SnapshotProgress } from './slot.ts'
 import { newSnapshot, tryLockSnapshot } from './snapshot.ts'
 
-export interface SlotStatus extends Pick<SlotState, 'active' | 'invalidated' | 'lagBytes' | 'retainedBytes'> {
-  /** In PostgreSQL's notation: `16/B374D848`. */
-  readonly confirmed: string
-  /** The time between writing the last confirmed WAL and its confirmation; null when idle or without lag. */
-  readonly lagSeconds: number | null
-  /** Sent and not confirmed; null while no instance streams. */
-  readonly unconfirmedBytes: number | null
+export interface SlotStatus extends SlotState {
   /** A snapshot that is due or incomplete. */
   readonly snapshot: SnapshotProgress | null
 }
@@ -24,23 +18,9 @@ export async function readSlotStatus(server: PostgresServer, name: SlotName): Pr
   return await withDatabase(server, async (database) => {
     const state = await readSlot(database, name.slot)
     if (state === null) return null
-    const { active, invalidated, lagBytes, retainedBytes } = state
     const { snapshot } = await new SlotStateStore(database, name).read()
-    const sender = await readSender(database, name.slot)
-    return { active, invalidated, confirmed: formatLsn(state.confirmed), lagBytes, retainedBytes, snapshot, ...sender }
+    return { ...state, snapshot }
   })
-}
-
-async function readSender(
-  database: Queryable,
-  slot: string,
-): Promise<Pick<SlotStatus, 'lagSeconds' | 'unconfirmedBytes'>> {
-  const { rows } = await database.query<Pick<SlotStatus, 'lagSeconds' | 'unconfirmedBytes'>>(
-    `SELECT extract(epoch FROM r.flush_lag)::float8 AS "lagSeconds", (r.sent_lsn - r.flush_lsn)::float8 AS "unconfirmedBytes"
-     FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = $1`,
-    [slot],
-  )
-  return rows[0] ?? { lagSeconds: null, unconfirmedBytes: null }
 }
 
 /** What happened to the slot: `kept` at its position, so that no change is missed; `dropped`, because it was lost. */

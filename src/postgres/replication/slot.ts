@@ -21,17 +21,22 @@ export interface SlotState {
   readonly lagBytes: number
   /** WAL on disk that is retained for the slot. */
   readonly retainedBytes: number
+  /** The time between writing the last confirmed WAL and its confirmation; null when idle or without lag. */
+  readonly lagSeconds: number | null
+  /** Sent and not confirmed; null while no instance streams. */
+  readonly unconfirmedBytes: number | null
 }
 
 /** Null when the slot does not exist. */
 export async function readSlot(database: Queryable, slot: string): Promise<SlotState | null> {
   const { rows } = await attempt('read the replication slots', () =>
     database.query<Omit<SlotState, 'confirmed'> & { readonly confirmed: string | null }>(
-      `SELECT plugin::text, database::text, active, (to_jsonb(s) ->> 'wal_status') IS NOT DISTINCT FROM 'lost' AS invalidated,
+      `SELECT s.plugin::text, s.database::text, s.active, (to_jsonb(s) ->> 'wal_status') IS NOT DISTINCT FROM 'lost' AS invalidated,
          confirmed_flush_lsn::text AS confirmed,
          coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::float8 AS "lagBytes",
-         coalesce(pg_current_wal_lsn() - restart_lsn, 0)::float8 AS "retainedBytes"
-       FROM pg_replication_slots s WHERE slot_name = $1`,
+         coalesce(pg_current_wal_lsn() - restart_lsn, 0)::float8 AS "retainedBytes",
+         extract(epoch FROM r.flush_lag)::float8 AS "lagSeconds", (r.sent_lsn - r.flush_lsn)::float8 AS "unconfirmedBytes"
+       FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE s.slot_name = $1`,
       [slot],
     ),
   )
