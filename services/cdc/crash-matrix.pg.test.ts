@@ -144,7 +144,7 @@ async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> 
 }
 
 test(
-  `C-3, C-4, C-11: killed ${KILLS} times at any step, also of a snapshot, with acknowledgements lost, late and refused, it loses, reorders and repeats nothing (seed ${SEED})`,
+  `C-3, C-4, C-11: loses, reorders and repeats nothing when killed ${KILLS} times at any step, also of a snapshot, with acknowledgements lost, late and refused (seed ${SEED})`,
   async () => {
     const { database, client } = fixture
     const first = await fixture.start()
@@ -180,7 +180,7 @@ test(
     expect(snapshots.complete.length).toBeGreaterThan(0)
     expect(atSteps).toBeGreaterThan(0)
     console.log(
-      `seed ${SEED}: ${KILLS} kills, ${atSteps} of them at a step of its own, ${committed.length} changes, ` +
+      `seed ${SEED}: ${KILLS} kills, ${atSteps} of them at the crash step, ${committed.length} changes, ` +
         `${oracle.repeated} repeated messages, ${snapshots.complete.length} snapshots, 0 lost, 0 reordered`,
     )
   },

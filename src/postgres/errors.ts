@@ -63,7 +63,7 @@ const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '28P01': 'login',
 }
 
-/** SQLSTATE 55000 (object not in prerequisite state) has several causes; the routine tells them apart when messages are translated. */
+/** SQLSTATE 55000 (object not in prerequisite state) has several causes; the routine distinguishes them also when messages are translated. */
 function codeOf(error: unknown): ReplicationErrorCode {
   const state = sqlState(error)
   if (state !== '55000') return CODES[state ?? ''] ?? 'connection'

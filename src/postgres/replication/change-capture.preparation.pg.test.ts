@@ -26,8 +26,8 @@ describe('the publication', () => {
     ['a column list', 'FOR TABLE items (id)', /omits columns of public.items that events need: name; run: ALTER/],
     ['a row filter', 'FOR TABLE items WHERE (id > 5)', /filters the rows of public.items: .*; run: ALTER PUBLICATION/],
     ['few operations', `FOR TABLE items WITH (publish = 'insert')`, /omits some operations; run: ALTER PUBLICATION/],
-  ])('C-10: is refused with %s', async (_what, how, line) => {
-    await fixture.database.sql(`CREATE PUBLICATION tested ${how}`)
+  ])('C-10: is refused with %s', async (_case, definition, line) => {
+    await fixture.database.sql(`CREATE PUBLICATION tested ${definition}`)
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     await expect((await fixture.start([table])).finished).rejects.toThrow(line)
   })

@@ -109,14 +109,14 @@ async function startWith(setting: string): Promise<AsyncDisposable> {
   const [program = '', ...quoted] = line.trim().split(' ')
   const args = quoted.map((arg) => arg.replaceAll('"', ''))
   const child = spawn(program, [...args, '-c', setting], { uid, gid, cwd: data, stdio: ['ignore', 'ignore', 'pipe'] })
-  for await (const said of createInterface({ input: child.stderr })) {
-    if (said.includes('ready to accept connections')) break
+  for await (const line of createInterface({ input: child.stderr })) {
+    if (line.includes('ready to accept connections')) break
   }
   return {
     async [Symbol.asyncDispose]() {
-      const gone = once(child, 'exit')
+      const exited = once(child, 'exit')
       child.kill('SIGINT')
-      await gone
+      await exited
     },
   }
 }
