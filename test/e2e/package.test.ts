@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { outerEnvironment } from '../../services/embedded/provision.ts'
 import { Graph } from '../rig/graph.ts'
 import { Program, projectRoot } from '../rig/program.ts'
-import { survivors } from '../rig/survivors.ts'
+import { survivors } from '../rig/steerable-child.ts'
 
 const mark = randomUUID()
 const MEGABYTE = 1_000_000

@@ -5,14 +5,14 @@ import type { Group, TerminateOptions } from '../../src/orchestrator/supervisor/
 import { sleep } from '../../src/orchestrator/supervisor/timers.ts'
 import type { SpawnResult } from '../../src/orchestrator/supervisor/child.ts'
 
-/** A child that exists in the test only; on a clock that the test moves thousands of lives cost nothing. */
-export class ImaginedChild {
+/** A child without a process of the operating system, for tests on virtual time. */
+export class FakeChild {
   readonly name: string
   readonly pid: number
   readonly exited: Promise<ExitResult>
   readonly stdout = new PassThrough()
   readonly stderr = new PassThrough()
-  /** A stubborn one ends at SIGKILL only. */
+  /** Only SIGKILL ends it. */
   isStubborn = false
   #resolve: (exit: ExitResult) => void = () => {}
   #isAlive = true
@@ -38,12 +38,12 @@ export class ImaginedChild {
   }
 }
 
-/** Starts imagined children and keeps a book of what was done to them. */
-export class ImaginedChildren {
-  readonly all: ImaginedChild[] = []
-  /** Called before a child starts, and before one is asked to end. */
+/** Starts fake children. */
+export class FakeChildren {
+  readonly all: FakeChild[] = []
+  /** Called before a child starts, and before it is signalled. */
   readonly #check: (act: 'start' | 'end', name: string, living: readonly string[]) => void
-  /** The next starts of these fail. */
+  /** Names whose next start fails. */
   readonly broken = new Set<string>()
   #lastPid = 1_000_000
 
@@ -51,7 +51,7 @@ export class ImaginedChildren {
     this.#check = check
   }
 
-  get living(): readonly ImaginedChild[] {
+  get living(): readonly FakeChild[] {
     return this.all.filter((child) => child.isAlive)
   }
 
@@ -59,7 +59,7 @@ export class ImaginedChildren {
     const { name } = definition
     this.#check('start', name, this.#names())
     if (this.broken.delete(name)) return { type: 'failed', message: Promise.resolve('broken') }
-    const child = new ImaginedChild(name, ++this.#lastPid)
+    const child = new FakeChild(name, ++this.#lastPid)
     this.all.push(child)
     const { pid, stdout, stderr, exited } = child
     return { type: 'spawned', child: { pid, stdout, stderr, exited, notifications: null, group: this.#groupOf(child) } }
@@ -69,7 +69,7 @@ export class ImaginedChildren {
     return this.living.map((child) => child.name)
   }
 
-  #groupOf(child: ImaginedChild): Group {
+  #groupOf(child: FakeChild): Group {
     const signal = (signal: NodeJS.Signals | 0): boolean => {
       if (signal === 'SIGKILL' || (signal !== 0 && !child.isStubborn)) child.end({ code: null, signal })
       return child.isAlive

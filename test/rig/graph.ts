@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Program, projectRoot } from './program.ts'
 import { freePort } from './servers.ts'
-import { survivors } from './survivors.ts'
+import { survivors } from './steerable-child.ts'
 
 const PORTS = [
   'PONIX_POSTGRES_PORT',

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, readdir, readFile } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,11 +17,11 @@ interface Message {
   readonly signal?: string
 }
 
-/** One child (or grandchild) that runs now, in the hands of the test. */
+/** A running child or grandchild that follows the orders of the test. */
 export class SteeredChild {
   readonly name: string
   readonly pid: number
-  /** Resolves when the process is gone, whoever ended it. */
+  /** Resolves when the process has exited. */
   readonly gone: Promise<void>
   readonly #socket: Socket
   readonly #answers = new Map<number, (answer: unknown) => void>()
@@ -41,12 +41,12 @@ export class SteeredChild {
     })
   }
 
-  /** True at once when the process is gone or dead, also before the test has heard of it. */
+  /** True as soon as the process has exited, even before `gone` resolves. */
   get isGone(): boolean {
     return this.#isGone || !isAlive(this.pid)
   }
 
-  /** Resolves when it is gone: the order itself is never answered. */
+  /** Resolves when the process has exited: the order has no answer. */
   async exit(code: number): Promise<void> {
     this.#send('exit', { code })
     await this.gone
@@ -57,7 +57,7 @@ export class SteeredChild {
     await this.gone
   }
 
-  /** Writes to its stdout, `times` times over. Resolves when the kernel has taken all of it. */
+  /** Writes to its stdout, `times` times. Resolves when the kernel has accepted everything. */
   async print(text: string | Buffer, times = 1): Promise<void> {
     await this.#order('print', { fd: 1, base64: Buffer.from(text).toString('base64'), times })
   }
@@ -70,12 +70,12 @@ export class SteeredChild {
     await this.#order('close', { fd: 1 })
   }
 
-  /** From now on the signal does not end it but is told to the test. */
+  /** From now on the process ignores the signal and reports it. */
   async keep(signal: NodeJS.Signals): Promise<void> {
     await this.#order('keep', { signal })
   }
 
-  /** The next signal that reached it, of those it keeps. */
+  /** Resolves with the next signal of those that it reports. */
   nextSignal(): Promise<string> {
     return this.#signals.next()
   }
@@ -94,7 +94,7 @@ export class SteeredChild {
     return (await this.#order('environment', {})) as Record<string, string>
   }
 
-  /** Starts a grandchild, which the test meets with `nextStart(name)`. */
+  /** Starts a grandchild, which `nextStart(name)` returns. */
   async fork(name: string, { session = false, holdsOutput = false } = {}): Promise<void> {
     await this.#order('fork', { name, session, holdsOutput })
   }
@@ -117,7 +117,7 @@ export class SteeredChild {
   }
 }
 
-/** Where steerable children report. */
+/** The server to which steerable children connect. */
 export class ChildRig implements AsyncDisposable {
   readonly #server: Server
   readonly #folder: string
@@ -145,12 +145,12 @@ export class ChildRig implements AsyncDisposable {
     return { command: process.execPath, args: [PROGRAM], env }
   }
 
-  /** The next child that reports under `name` and was not taken yet. */
+  /** The next child that reports under `name` and that no earlier call returned. */
   nextStart(name: string): Promise<SteeredChild> {
     return this.#queue(name).next()
   }
 
-  /** Every child that reported so far and has not ended. */
+  /** All children that have reported and not exited. */
   get living(): readonly SteeredChild[] {
     return [...this.#children].filter((child) => !child.isGone)
   }
@@ -160,7 +160,7 @@ export class ChildRig implements AsyncDisposable {
     return [...this.#children].filter((child) => child.name === name).length
   }
 
-  /** Ends what is left: a child whose test is gone ends itself. */
+  /** Ends the remaining children: each exits when its connection closes. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     this.#server.close()
@@ -178,7 +178,7 @@ export class ChildRig implements AsyncDisposable {
     socket.on('error', () => {})
     let child: SteeredChild | null = null
     const lines = createInterface({ input: socket })
-    // A child that is killed may break its connection; that it closed is what counts.
+    // A killed child may reset its connection, which still emits close.
     lines.on('error', () => {})
     lines.on('line', (line) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the fixture beside this file is the only writer
@@ -194,7 +194,7 @@ export class ChildRig implements AsyncDisposable {
   }
 }
 
-/** Whether a process runs; one that is dead and only waits to be collected does not. */
+/** Whether a process runs; a zombie does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -208,7 +208,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Values that come before or after they are asked for. */
+/** A queue with awaitable values. */
 class Queue<T> {
   readonly #values: T[] = []
   readonly #waiting: ((value: T) => void)[] = []
@@ -225,5 +225,26 @@ class Queue<T> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
     })
+  }
+}
+
+/**
+ * The living processes with `mark` in their initial environment, which descendants inherit, as `pid command`. Needs /proc.
+ */
+export async function survivors(mark: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found = await Promise.all(pids.map((pid) => commandOfMarked(pid, mark)))
+  return found.filter((command) => command !== null)
+}
+
+/** Null also for a process that exits meanwhile. */
+async function commandOfMarked(pid: string, mark: string): Promise<string | null> {
+  try {
+    const environment = await readFile(`/proc/${pid}/environ`, 'latin1')
+    if (!environment.includes(mark)) return null
+    const command = await readFile(`/proc/${pid}/cmdline`, 'latin1')
+    return command === '' ? null : `${pid} ${command.replaceAll('\0', ' ')}`
+  } catch {
+    return null
   }
 }

@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os'
 import { Writable } from 'node:stream'
+import { onTestFinished } from 'vitest'
 import type {
   ExternalDependency,
   ResolvedConfig,
@@ -9,10 +10,11 @@ import type {
 import type { SupervisorEvent } from '../../src/orchestrator/supervisor/events.ts'
 import type { SupervisorOptions } from '../../src/orchestrator/supervisor/supervisor-options.ts'
 import { Supervisor } from '../../src/orchestrator/supervisor/supervisor.ts'
+import { ChildRig } from './steerable-child.ts'
 
 type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
 
-/** Keeps what is written, and lets the test wait for it. */
+/** Records what is written to it. */
 export class CapturedOutput extends Writable {
   #bytes: Buffer[] = []
   readonly #waiting = new Set<() => void>()
@@ -59,7 +61,7 @@ export interface GraphOptions extends Partial<Omit<SupervisorOptions, 'onEvent' 
   readonly external?: Partial<ExternalDependency>
 }
 
-/** Shorthand of a process for tests: everything but name and command has a default; restarts come at once. */
+/** A process with defaults for everything but name and command. Restarts have no backoff. */
 export type ProcessSketch = Partial<Omit<ResolvedProcess, 'dependsOn' | 'restart' | 'shutdown'>> & {
   readonly name: string
   readonly command: string
@@ -112,7 +114,7 @@ export function configOf(
   }
 }
 
-/** A probe that asks every 10 ms. */
+/** A probe with a period of 10 ms. */
 export function probeOf(check: ResolvedProbe['check'], over: Partial<ResolvedProbe> = {}): ResolvedProbe {
   return {
     check,
@@ -125,7 +127,7 @@ export function probeOf(check: ResolvedProbe['check'], over: Partial<ResolvedPro
   }
 }
 
-/** A supervisor at work, with its events and its output in the hands of the test. */
+/** A running supervisor with its recorded events and output. */
 export class SupervisedGraph implements AsyncDisposable {
   readonly stdout: CapturedOutput
   readonly stderr: CapturedOutput
@@ -154,7 +156,7 @@ export class SupervisedGraph implements AsyncDisposable {
     this.#ended = this.supervisor.run()
   }
 
-  /** The next event of this type, and of this process, that was not taken yet; waits for it if need be. */
+  /** Resolves with the next event of this type, and of this process, that no earlier call returned. */
   async next<T extends SupervisorEvent['type']>(type: T, process?: string): Promise<EventOf<T>> {
     return new Promise((resolve) => {
       const look = () => {
@@ -169,20 +171,20 @@ export class SupervisedGraph implements AsyncDisposable {
     })
   }
 
-  /** `started a`, `exited a` …: what happened to whom, in order, of these types only. */
-  story(...types: readonly SupervisorEvent['type'][]): string[] {
+  /** The events of these types in order, as `started a`, `exited a` … */
+  eventSequence(...types: readonly SupervisorEvent['type'][]): string[] {
     return this.events
       .filter((event) => types.includes(event.type))
       .map((event) => `${event.type.replace('process_', '')} ${'process' in event ? event.process : ''}`.trim())
   }
 
-  /** Ctrl-C, and the end. */
+  /** Stops as after Ctrl-C; resolves at the end of the run. */
   async stop(): Promise<{ exitCode: number }> {
     this.supervisor.stop({ type: 'signal', signal: 'SIGINT' })
     return this.#ended
   }
 
-  /** The end, whenever it comes. */
+  /** Resolves at the end of the run. */
   get ended(): Promise<{ exitCode: number }> {
     return this.#ended
   }
@@ -198,4 +200,18 @@ export class SupervisedGraph implements AsyncDisposable {
     if (event.type !== type || this.#taken.has(event)) return false
     return process === undefined || ('process' in event && event.process === process)
   }
+}
+
+/** A rig of steerable children that ends with the test. */
+export async function openRig(): Promise<ChildRig> {
+  const rig = await ChildRig.open()
+  onTestFinished(() => rig[Symbol.asyncDispose]())
+  return rig
+}
+
+/** A supervisor that runs these processes until the test is over. */
+export function supervise(processes: readonly ProcessSketch[], options?: GraphOptions): SupervisedGraph {
+  const graph = new SupervisedGraph(processes, options)
+  onTestFinished(() => graph[Symbol.asyncDispose]())
+  return graph
 }

@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { controlCommands, echo } from '../../../test/rig/control-commands.ts'
-import { openRig } from '../../../test/rig/supervise.ts'
+import { openRig } from '../../../test/rig/supervised-graph.ts'
 
 const control = controlCommands()
 const { start, status } = control

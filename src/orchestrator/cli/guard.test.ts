@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../../../test/rig/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
 import { taggedProcesses } from '../supervisor/process-table.ts'
-import { openRig } from '../../../test/rig/supervise.ts'
+import { openRig } from '../../../test/rig/supervised-graph.ts'
 
 // After kill -9 of the orchestrator only its guard can stop the processes.
 

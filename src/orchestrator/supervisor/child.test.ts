@@ -1,10 +1,10 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import { RUN_TAG_VARIABLE } from './process-table.ts'
 
-describe('what a child gets (O-42)', () => {
-  test('the environment it was given and the mark of its supervisor, nothing of the orchestrator’s own', async () => {
+describe('the environment of a child (O-42)', () => {
+  test('contains the variables of the definition and the run tag, and no other variable of the orchestrator', async () => {
     const rig = await openRig()
     const program = rig.program('a')
     supervise([{ name: 'a', ...program, env: { ...program.env, COLOUR: 'blue' } }])
@@ -13,7 +13,7 @@ describe('what a child gets (O-42)', () => {
     expect(runTag).toMatch(/^[\w-]+\/a\/1$/)
   })
 
-  test('an empty stdin, and a process group and session of its own (O-37)', async () => {
+  test('includes an empty stdin and a new process group and session (O-37)', async () => {
     const rig = await openRig()
     supervise([{ name: 'a', ...rig.program('a') }])
     const { pid } = await rig.nextStart('a')
@@ -22,7 +22,7 @@ describe('what a child gets (O-42)', () => {
     expect([Number(group), Number(session)]).toEqual([pid, pid])
   })
 
-  test('arguments as they are, with no shell between; with "shell" a line for /bin/sh', async () => {
+  test('includes unchanged arguments without a shell, or with "shell" one line for /bin/sh', async () => {
     const graph = supervise([
       { name: 'plain', kind: 'task', command: 'printf', args: ['%s|', '$HOME *', "it's", ''] },
       { name: 'shell', kind: 'task', command: 'printf "%s" "$((1 + 1))"', shell: true },
@@ -31,7 +31,7 @@ describe('what a child gets (O-42)', () => {
     expect(graph.stdout.lines.sort()).toEqual(["[plain]        $HOME *|it's||", '[shell]        2'])
   })
 
-  test('a line for the shell that cannot be started is not shown: it may hold secrets', async () => {
+  test('never shows a shell line that cannot be started, because it may contain secrets', async () => {
     const line = `DB_PASSWORD=hunter22 true ${'x'.repeat(200_000)}`
     const graph = supervise([{ name: 'a', command: line, shell: true }])
     await graph.ended

@@ -1,35 +1,35 @@
-/** How a child ended: with a code, or by a signal. */
+/** The exit code of a child, or the signal that ended it. */
 export type ExitResult =
   | { readonly code: number; readonly signal: null }
   | { readonly code: null; readonly signal: NodeJS.Signals }
 
-/** Why the orchestrator stops everything. */
+/** Why everything stops. */
 export type StopReason =
-  /** Through the control socket. */
+  /** The command `down`. */
   | { readonly type: 'asked' }
   | { readonly type: 'signal'; readonly signal: NodeJS.Signals }
-  /** `process` could not be started, a task failed for good, or a dependent waited in vain: the start as a whole has failed. */
+  /** The start has failed: `process` could not be started, was not ready in time, or is a task that failed permanently. */
   | { readonly type: 'start_failed'; readonly process: string; readonly message: string }
-  /** `process` has failed for good, and its `when_failed` is `stop`. */
+  /** `process` has failed permanently, and its `when_failed` is `stop`. */
   | { readonly type: 'process_failed'; readonly process: string; readonly reason: string }
-  /** `--abort-on-exit` or `--exit-code-from`: this one ended, so all do. */
+  /** `process` has exited, and `--abort-on-exit` or `--exit-code-from` applies to it. */
   | { readonly type: 'exited'; readonly process: string; readonly exit: ExitResult }
-  /** Announced by `mqtt_broker_unreachable` just before. */
+  /** Follows the event `mqtt_broker_unreachable`. */
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
 
 /**
- * Everything that can happen, as one union. The engine emits these and formats nothing; reporters (log lines, control API,
- * systemd status) turn them into words. Times are in milliseconds.
+ * The events of the supervisor, which formats nothing; reporters (log lines, control API, systemd status) do. Times are in
+ * milliseconds.
  */
 export type SupervisorEvent =
-  /** `attempt`: 0 for a first start, else the number of the restart in a row. */
+  /** `attempt`: 0 for the first start, then the number of consecutive restarts. */
   | { readonly type: 'process_started'; readonly process: string; readonly pid: number; readonly attempt: number }
-  /** Its readiness probe succeeded: the first time, or again after `process_unhealthy`. Never for one without such a probe. */
+  /** The readiness probe succeeded, for the first time or after `process_unhealthy`. Never without a readiness probe. */
   | { readonly type: 'process_ready'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
-  /** Its liveness probe failed: it is stopped now and, as its restart policy says, started again. */
+  /** The liveness probe failed: the process stops and restarts according to its policy. */
   | { readonly type: 'liveness_failed'; readonly process: string; readonly reason: string }
-  /** Ended by itself. An end that was asked for is `process_stopped`. */
+  /** The child exited by itself. After a stop the event is `process_stopped`. */
   | { readonly type: 'process_exited'; readonly process: string; readonly exit: ExitResult; readonly uptimeMs: number }
   /** `maxAttempts` is Infinity without a limit. */
   | {
@@ -39,9 +39,9 @@ export type SupervisorEvent =
       readonly maxAttempts: number
       readonly waitMs: number
     }
-  /** `command` was not found, is not executable, or its cwd is missing: `message` says which, and where it was looked for. */
+  /** `message`: `command` was not found and where, is not executable, or its cwd is missing. */
   | { readonly type: 'spawn_failed'; readonly process: string; readonly message: string }
-  /** Failed for good. `lastLines`: what it said last, when it never became ready. */
+  /** Permanently. `lastLines`: the last output, if the process was never ready. */
   | {
       readonly type: 'process_failed'
       readonly process: string
@@ -51,26 +51,26 @@ export type SupervisorEvent =
   | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_skipped'; readonly process: string; readonly because: string }
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }
-  /** Did not end within its shutdown timeout; its group was sent SIGKILL. */
+  /** Not stopped within its shutdown time-out; its process group gets SIGKILL. */
   | { readonly type: 'process_killed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_stopped'; readonly process: string; readonly tookMs: number }
-  /** These outlived their group's end (they had made sessions of their own) and were ended too. */
+  /** Descendants that had left the process group were ended. */
   | { readonly type: 'descendants_killed'; readonly process: string; readonly pids: readonly number[] }
-  /** These could not be killed, not even with SIGKILL (another user's, or stuck in the kernel). */
+  /** Processes that survived SIGKILL: they belong to another user or are stuck in the kernel. */
   | { readonly type: 'process_survived'; readonly process: string; readonly pids: readonly number[] }
   | { readonly type: 'mqtt_broker_waiting'; readonly address: string }
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
-  /** Nobody reads `stream` any more (EPIPE) or it cannot be written to (disk full). Supervision goes on without it. */
+  /** `stream` has no reader (EPIPE) or cannot be written (disk full). Supervision continues without it. */
   | { readonly type: 'output_closed'; readonly stream: 'stdout' | 'stderr'; readonly reason: string }
-  /** Its log file cannot be written to; it is tried again every second. Supervision goes on. Once until it can be again. */
+  /** The log file cannot be written; retried every second. Emitted once until it can be written again. */
   | { readonly type: 'log_file_failed'; readonly process: string; readonly path: string; readonly reason: string }
-  /** Its log file is written to again; this many lines are missing in it. */
+  /** The log file is written again; `lostLines` are missing in it. */
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
-  /** Once, when every process is ready (or running, if it has no probe) or completed. */
+  /** Once, when every process is ready, running without a readiness probe, or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
-  /** The control API answers at this URL. */
+  /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }
-  /** A changed configuration is in force; the names are of processes. */
+  /** A new configuration is in force. The values are names of processes. */
   | {
       readonly type: 'reloaded'
       readonly added: readonly string[]
@@ -80,5 +80,5 @@ export type SupervisorEvent =
     }
   | { readonly type: 'stopping'; readonly reason: StopReason }
   | { readonly type: 'stopped'; readonly tookMs: number }
-  /** A bug: the orchestrator ignores what it should not have received, and continues. */
+  /** A bug: an event that cannot occur in the state of the process. It is ignored. */
   | { readonly type: 'internal_error'; readonly process: string; readonly message: string }

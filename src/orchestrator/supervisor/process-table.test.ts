@@ -22,21 +22,21 @@ async function pair(runTag: string): Promise<{ readonly leader: number; readonly
 }
 
 describe('the process table (O-37)', () => {
-  it('has the living members of a group: all of them, or those among the ones that were asked for', async () => {
+  it('lists the living members of a process group, all or those among given pids', async () => {
     const { leader, member } = await pair('none')
     expect(new Set(groupMembers(leader))).toEqual(new Set([leader, member]))
     expect(groupMembers(leader, [member, process.pid])).toEqual([member])
     expect(groupMembers(leader, [])).toEqual([])
   })
 
-  it('has the processes under a runTag, and no other', async () => {
+  it('finds the processes with a run tag, and no other', async () => {
     const runTag = `${randomUUID()}/a`
     const { leader, member } = await pair(runTag)
     await pair(`${randomUUID()}/a`)
     expect(new Set(taggedProcesses(runTag).map(({ pid }) => pid))).toEqual(new Set([leader, member]))
   })
 
-  it('tells which of those that it knew live still, whatever has become of their environment', async () => {
+  it('filters the known processes that still live, independently of their environment', async () => {
     const { leader, member } = await pair('none')
     const known = [leader, member].map((pid) => ({ pid, runTag: 'a', start: startOf(pid) ?? '' }))
     expect(stillLiving(known)).toEqual(known)
@@ -44,7 +44,7 @@ describe('the process table (O-37)', () => {
     await expect.poll(() => stillLiving(known)).toEqual(known.slice(1))
   })
 
-  it('takes a process that has got the id of a dead one for another', async () => {
+  it('recognises that a pid has been reused', async () => {
     const { leader } = await pair('none')
     expect(stillLiving([{ pid: leader, runTag: 'a', start: '1' }])).toEqual([])
   })

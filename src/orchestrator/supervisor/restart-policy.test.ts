@@ -26,18 +26,18 @@ const ended = (over: Partial<Ended> = {}): Ended => ({
 
 const code = (value: number) => ({ code: value, signal: null })
 
-describe('wait before a restart (O-34)', () => {
+describe('the backoff before a restart (O-34)', () => {
   test('doubles from the backoff up to the maximum', () => {
     const waits = [1, 2, 3, 4, 5, 6, 7].map((attempt) => backoffDelay(attempt, restart(), 0))
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
   })
 
-  test('2^n never overflows, and a backoff of 0 stays 0', () => {
+  test('does not overflow, and stays 0 for a backoff of 0', () => {
     expect(backoffDelay(5000, restart(), 0)).toBe(10_000)
     expect(backoffDelay(5000, restart({ backoffMs: 0 }), 0)).toBe(0)
   })
 
-  test('is finite, within 0 and the maximum, and takes no more than the jitter away', () => {
+  test('is between 0 and the maximum, and the jitter reduces it by at most its fraction', () => {
     const some = fc.record({
       attempt: fc.integer({ min: 1, max: 1_000_000 }),
       backoffMs: fc.nat(1_000_000),
@@ -56,7 +56,7 @@ describe('wait before a restart (O-34)', () => {
     )
   })
 
-  test('never falls from one attempt to the next', () => {
+  test('never decreases from one attempt to the next', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2000 }), fc.nat(100_000), fc.nat(100_000), (attempt, backoffMs, max) => {
         const rules = restart({ backoffMs, maxBackoffMs: max })
@@ -66,7 +66,7 @@ describe('wait before a restart (O-34)', () => {
   })
 })
 
-describe('what becomes of a process that ended (O-34)', () => {
+describe('the decision after an exit (O-34)', () => {
   test.each([
     ['service', 'always', code(0), 'backoff'],
     ['service', 'always', code(1), 'backoff'],
@@ -84,20 +84,20 @@ describe('what becomes of a process that ended (O-34)', () => {
     expect(decideAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
   })
 
-  test('max_attempts 3 means three restarts, four starts', () => {
+  test('allows three restarts, thus four starts, with max_attempts 3', () => {
     const rules = restart({ maxAttempts: 3 })
     const decisions = [0, 1, 2, 3].map((attempt) => decideAfterExit(ended({ restart: rules, attempt }), code(7)))
     expect(decisions.map((decision) => decision.type)).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
     expect(decisions[3]).toEqual({ type: 'failed', reason: 'exited with code 7, after 3 restarts' })
   })
 
-  test('up for reset_after_ms: the attempts begin anew', () => {
+  test('counts attempts from the beginning after an uptime of reset_after_ms', () => {
     const long = ended({ attempt: 9, uptimeMs: 30_000, restart: restart({ maxAttempts: 9 }) })
     expect(decideAfterExit(long, code(1))).toEqual({ type: 'backoff', attempt: 1, waitMs: 500 })
     expect(decideAfterExit({ ...long, uptimeMs: 29_999 }, code(1)).type).toBe('failed')
   })
 
-  test('a later spawn failure counts as a failed attempt', () => {
+  test('counts a failed respawn as an attempt', () => {
     expect(decideAfterFailure(ended({ attempt: 1, uptimeMs: 0 }), 'gone')).toMatchObject({ attempt: 2 })
     const never = ended({ restart: restart({ policy: 'never' }) })
     expect(decideAfterFailure(never, 'gone')).toEqual({ type: 'failed', reason: 'gone' })
@@ -117,18 +117,18 @@ describe('max_attempts within window_ms (O-34)', () => {
     })
   }
 
-  test('more restarts than that within the window: it has failed for good, and the reason says both', () => {
+  test('fails permanently with more restarts within the window, and the reason states both limits', () => {
     expect(lifeOf([0, 300, 600, 900])).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
     const decision = decideAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
     expect(decision).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
   })
 
-  test('restarts that are further apart go on for ever, however many come in a row', () => {
+  test('allows any number of consecutive restarts that are further apart', () => {
     expect(new Set(lifeOf(Array.from({ length: 100 }, (_, index) => index * 334)))).toEqual(new Set(['backoff']))
     expect(decideAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
   })
 
-  test('it fails exactly when the window would hold one restart more than allowed', () => {
+  test('fails exactly when the window would contain one restart more than allowed', () => {
     const gaps = fc.array(fc.nat(800), { minLength: 1, maxLength: 40 })
     fc.assert(
       fc.property(gaps, (waits) => {

@@ -1,30 +1,29 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf } from '../../../test/rig/supervised-graph.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
 import type { ChildRig } from '../../../test/rig/steerable-child.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const started = (name: string) => ({ name, condition: 'started' }) as const
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const withDependency = { onDependencyRestart: 'restart' } as const
 
-/** A liveness probe that is a steerable child itself: the test decides what it answers. */
+/** A liveness probe that runs a steerable child: the test decides its result. */
 function steeredLiveness(rig: ChildRig) {
   const { command, args } = rig.program('probe')
   const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${command}" "${args[0]}"`] as const
   return probeOf({ type: 'exec', command: exec }, { timeoutMs: 60_000, failureThreshold: 2 })
 }
 
-describe('when a process has failed for good', () => {
-  test('max_attempts within window_ms, on real children', async () => {
+describe('a permanent failure', () => {
+  test('follows more than max_attempts restarts within window_ms', async () => {
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 3, windowMs: 60_000, resetAfterMs: 0 } },
     ])
     const { reason } = await graph.next('process_failed', 'a')
     expect(reason).toBe('exited with code 1, after 3 restarts within 60000 ms')
-    expect(graph.story('process_started')).toHaveLength(4)
+    expect(graph.eventSequence('process_started')).toHaveLength(4)
   })
 
-  test('isolate: the others go on, and the exit code is 1 at the end', async () => {
+  test('with isolate, the other processes continue and the exit code is 1 at the end', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 1 } },
@@ -34,11 +33,11 @@ describe('when a process has failed for good', () => {
     await graph.next('process_failed', 'a')
     await b.exit(0)
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('stopping')).toEqual([])
+    expect(graph.eventSequence('stopping')).toEqual([])
   })
 
   //  web ── db      bad (when_failed: stop)
-  test('stop: everything stops in order, exit code 1', async () => {
+  test('with stop, everything stops in order with exit code 1', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -49,32 +48,36 @@ describe('when a process has failed for good', () => {
     await (await rig.nextStart('bad')).exit(4)
     await (await rig.nextStart('bad')).exit(5)
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('process_stopped')).toEqual(['stopped web', 'stopped db'])
+    expect(graph.eventSequence('process_stopped')).toEqual(['stopped web', 'stopped db'])
     expect(graph.events).toContainEqual({
       type: 'stopping',
       reason: { type: 'process_failed', process: 'bad', reason: 'exited with code 5, after 1 restart' },
     })
   })
 
-  test('stop: also if it was not ready in time', async () => {
+  test('with stop, a startup time-out stops everything', async () => {
     const probe = probeOf({ type: 'log_line', pattern: /^never$/ })
     const graph = supervise([
       { name: 'a', command: 'sleep', args: ['1000'], startupTimeoutMs: 50, readinessProbe: probe, whenFailed: 'stop' },
       { name: 'b', command: 'sleep', args: ['1000'] },
     ])
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('process_failed', 'process_stopped').sort()).toEqual(['failed a', 'stopped a', 'stopped b'])
+    expect(graph.eventSequence('process_failed', 'process_stopped').sort()).toEqual([
+      'failed a',
+      'stopped a',
+      'stopped b',
+    ])
   })
 })
 
 describe('the liveness probe', () => {
-  test('as many failures in a row as its threshold stop the process, and it starts again as after an exit', async () => {
+  test('stops the process after consecutive failures up to its threshold, and restarts it as after an exit', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), livenessProbe: steeredLiveness(rig) }])
     const first = await rig.nextStart('a')
     await first.keep('SIGTERM')
     for (const code of [1, 0, 1]) await (await rig.nextStart('probe')).exit(code)
-    expect(graph.story('liveness_failed')).toEqual([])
+    expect(graph.eventSequence('liveness_failed')).toEqual([])
     await (await rig.nextStart('probe')).exit(7)
     expect(await first.nextSignal()).toBe('SIGTERM')
     expect(rig.starts('a')).toBe(1)
@@ -89,7 +92,7 @@ describe('the liveness probe', () => {
     expect(rig.living.filter((child) => child.name === 'a')).toEqual([second])
   })
 
-  test('is asked only once the process is ready', async () => {
+  test('starts only once the process is ready', async () => {
     const rig = await openRig()
     supervise([
       {
@@ -106,7 +109,7 @@ describe('the liveness probe', () => {
     await rig.nextStart('probe')
   })
 
-  test('its failures count as restarts: in the end the process has failed for good', async () => {
+  test('counts its failures as restarts, up to a permanent failure', async () => {
     const graph = supervise([
       {
         name: 'a',
@@ -120,10 +123,10 @@ describe('the liveness probe', () => {
       reason: 'failed its liveness probe: false exited with code 1, after 2 restarts',
     })
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('process_started')).toHaveLength(3)
+    expect(graph.eventSequence('process_started')).toHaveLength(3)
   })
 
-  test('a stop while it goes down for its liveness is a stop: it is not started again', async () => {
+  test('does not restart a process that is stopped permanently meanwhile', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), livenessProbe: steeredLiveness(rig) }])
     const a = await rig.nextStart('a')
@@ -140,7 +143,7 @@ describe('the liveness probe', () => {
 
 describe('on_dependency_restart', () => {
   //  web (restart) ── api (restart) ── db      log (ignore) ── db
-  test('restart: dependents go down before it comes up again, in reverse order, and up after it; others stay', async () => {
+  test('restart: dependents stop in reverse order before the dependency starts, and start after it; others keep running', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
@@ -155,7 +158,7 @@ describe('on_dependency_restart', () => {
     await web.keep('SIGTERM')
     await db.exit(1)
     await web.nextSignal()
-    expect(graph.story('process_stopping')).toEqual(['stopping web'])
+    expect(graph.eventSequence('process_stopping')).toEqual(['stopping web'])
     await web.exit(0)
     await api.nextSignal()
     expect(rig.starts('db')).toBe(1)
@@ -166,10 +169,10 @@ describe('on_dependency_restart', () => {
     await rig.nextStart('api')
     await rig.nextStart('web')
     expect([rig.starts('log'), log.isGone]).toEqual([1, false])
-    expect(graph.story('process_started').slice(-3)).toEqual(['started db', 'started api', 'started web'])
+    expect(graph.eventSequence('process_started').slice(-3)).toEqual(['started db', 'started api', 'started web'])
   })
 
-  test('a stop meanwhile ends everything, and nothing comes up again', async () => {
+  test('restart: a stop meanwhile stops everything, and nothing starts again', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -185,7 +188,7 @@ describe('on_dependency_restart', () => {
     expect([rig.starts('db'), rig.starts('api'), rig.living]).toEqual([1, 1, []])
   })
 
-  test('it goes down with a dependency that fails its liveness probe, too', async () => {
+  test('restart: dependents also restart with a dependency that fails its liveness probe', async () => {
     const rig = await openRig()
     supervise([
       { name: 'db', ...rig.program('db'), livenessProbe: steeredLiveness(rig) },

@@ -1,14 +1,13 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { probeOf } from '../../../test/rig/supervised-graph.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
-/** Something that accepts connections; resolves with its port. */
+/** Listens and accepts connections; resolves with the port. */
 const accept = (host: string, port?: number) =>
   listen(
     createServer((peer) => peer.destroy()),
@@ -16,21 +15,21 @@ const accept = (host: string, port?: number) =>
     port,
   )
 
-describe('the MQTT broker (O-30)', () => {
+describe('an external dependency: the MQTT broker (O-30)', () => {
   test.each([
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
-  ])('at %s, once it accepts a connection, its users start', async (host, listensOn) => {
+  ])('lets its users start when %s accepts a connection', async (host, listensOn) => {
     const port = await accept(listensOn)
     const graph = supervise([{ name: 'user', ...sleeper, usesExternal: true }], {
       external: { host, port, required: true },
     })
     await graph.next('process_started', 'user')
-    expect(graph.story('mqtt_broker_unreachable')).toEqual([])
+    expect(graph.eventSequence('mqtt_broker_unreachable')).toEqual([])
   })
 
-  test('one that comes up later is waited for; those that do not use it start at once', async () => {
+  test('delays only its users until it accepts a connection', async () => {
     const port = await freePort()
     const graph = supervise(
       [
@@ -41,13 +40,13 @@ describe('the MQTT broker (O-30)', () => {
     )
     expect(await graph.next('mqtt_broker_waiting')).toMatchObject({ address: `127.0.0.1:${port}` })
     await graph.next('process_started', 'other')
-    expect(graph.story('process_started')).toEqual(['started other'])
+    expect(graph.eventSequence('process_started')).toEqual(['started other'])
     await accept('127.0.0.1', port)
     await graph.next('process_started', 'user')
     await graph.next('all_ready')
   })
 
-  test('that cannot be reached is one error with the address; what was up is stopped, exit 1', async () => {
+  test('is one error with the address if it is unreachable; running processes stop, exit code 1', async () => {
     const rig = await openRig()
     const port = await freePort()
     const user = { name: 'user', ...sleeper, usesExternal: true }
@@ -73,31 +72,31 @@ describe('the MQTT broker (O-30)', () => {
       expect(address).toBe(`${host}:${port}`)
       expect(reason).toMatch(/ECONNREFUSED|ENOTFOUND|EAI_AGAIN/)
       expect(await graph.ended).toEqual({ exitCode: 1 })
-      expect(graph.story('mqtt_broker_unreachable', 'process_started')).toEqual([
+      expect(graph.eventSequence('mqtt_broker_unreachable', 'process_started')).toEqual([
         'started other',
         'mqtt_broker_unreachable',
       ])
       expect(other.isGone).toBe(true)
     }
-    // Given, but used by nobody; and provided by a process that does not listen there.
+    // Required but without a user; and provided by a process that does not listen there.
     for (const graph of [unused, provided]) {
       await graph.next('mqtt_broker_unreachable')
       expect(await graph.ended).toEqual({ exitCode: 1 })
     }
-    expect(provided.story('process_started')).toEqual(['started broker'])
+    expect(provided.eventSequence('process_started')).toEqual(['started broker'])
   })
 
-  test('a stop while it is waited for ends at once, with 0, and its users never start', async () => {
+  test('does not delay a stop: exit code 0, and its users never start', async () => {
     const graph = supervise([{ name: 'user', ...sleeper, usesExternal: true }], {
       external: { port: await freePort(), required: true },
     })
     await graph.next('mqtt_broker_waiting')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    expect(graph.story('process_started', 'mqtt_broker_unreachable')).toEqual([])
+    expect(graph.eventSequence('process_started', 'mqtt_broker_unreachable')).toEqual([])
   })
 
   //  user ── broker (provides mqtt_broker)
-  test('a process that provides it is waited for until it is ready, then the address is checked, then users start', async () => {
+  test('is checked once the process that provides it is ready; then its users start', async () => {
     const rig = await openRig()
     const port = await freePort()
     const graph = supervise(
@@ -110,13 +109,13 @@ describe('the MQTT broker (O-30)', () => {
     const first = await rig.nextStart('broker')
     await first.exit(1)
     const second = await rig.nextStart('broker')
-    expect(graph.story('mqtt_broker_waiting', 'mqtt_broker_unreachable')).toEqual([])
+    expect(graph.eventSequence('mqtt_broker_waiting', 'mqtt_broker_unreachable')).toEqual([])
     await second.print('up\n')
     await graph.next('mqtt_broker_waiting')
     expect(rig.starts('user')).toBe(0)
     await second.listen(port)
     await rig.nextStart('user')
     await graph.stop()
-    expect(graph.story('process_stopped')).toEqual(['stopped user', 'stopped broker'])
+    expect(graph.eventSequence('process_stopped')).toEqual(['stopped user', 'stopped broker'])
   })
 })

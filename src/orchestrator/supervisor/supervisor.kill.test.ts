@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { isAlive } from '../../../test/rig/steerable-child.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
-describe('nothing is left (O-37)', () => {
-  test('a stop ends when the group is empty, not when its leader is gone', async () => {
+describe('a stop leaves no process behind (O-37)', () => {
+  test('it ends when the process group is empty, not when its leader has exited', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const leader = await rig.nextStart('a')
@@ -13,12 +13,12 @@ describe('nothing is left (O-37)', () => {
     const ended = graph.stop()
     await leader.gone
     expect(await member.nextSignal()).toBe('SIGTERM')
-    expect(graph.story('process_stopped')).toEqual([])
+    expect(graph.eventSequence('process_stopped')).toEqual([])
     await member.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
   })
 
-  test('a member that ignores the signal gets SIGKILL although its leader is gone', async () => {
+  test('a member that ignores the signal gets SIGKILL although its leader has exited', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { timeoutMs: 100 } }])
     const leader = await rig.nextStart('a')
@@ -27,10 +27,10 @@ describe('nothing is left (O-37)', () => {
     await member.keep('SIGTERM')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(isAlive(member.pid)).toBe(false)
-    expect(graph.story('process_killed')).toEqual(['killed a'])
+    expect(graph.eventSequence('process_killed')).toEqual(['killed a'])
   })
 
-  test('what a task left in the background is ended with the rest', async () => {
+  test('the background processes of a completed task are ended', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'task', kind: 'task', ...rig.program('task') }])
     const task = await rig.nextStart('task')
@@ -41,7 +41,7 @@ describe('nothing is left (O-37)', () => {
     expect(isAlive(left.pid)).toBe(false)
   })
 
-  test('a daemonised grandchild with a session of its own is found and ended', async () => {
+  test('a daemonised grandchild with its own session is found and ended', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const leader = await rig.nextStart('a')
@@ -52,17 +52,17 @@ describe('nothing is left (O-37)', () => {
     expect(graph.events).toContainEqual({ type: 'descendants_killed', process: 'a', pids: [daemon.pid] })
   })
 
-  test('one that was halted with SIGSTOP is stopped like any other', async () => {
+  test('a process that is suspended with SIGSTOP is stopped', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
     process.kill(a.pid, 'SIGSTOP')
     await graph.stop()
-    expect(graph.story('process_killed')).toEqual([])
+    expect(graph.eventSequence('process_killed')).toEqual([])
     expect(isAlive(a.pid)).toBe(false)
   })
 
-  test('a kill ends everything at once: stubborn ones, their groups, and daemons', async () => {
+  test('a kill ends processes that ignore signals, their groups and daemons immediately', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), shutdown: { timeoutMs: 3_600_000 } },

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import type { LogFileSettings } from '../config/resolved.ts'
 
 function newFolder(): string {
@@ -19,7 +19,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, index) => `
 const text = (path: string) => readFileSync(path, 'utf8')
 
 describe('the log file of a process (O-31)', () => {
-  test('has its lines as they are, of both streams and all of its lives; its folder is made', async () => {
+  test('contains the unchanged lines of both streams and of all children; its folder is created', async () => {
     const path = join(newFolder(), 'deep/er/a.log')
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path, {}, false) }])
@@ -35,7 +35,7 @@ describe('the log file of a process (O-31)', () => {
     expect(graph.stdout.text).toContain('[a]            three\n')
   })
 
-  test('quiet shows nothing on the terminal; the file and the history have it', async () => {
+  test('receives the lines of a quiet process, and so does the history, but not the terminal', async () => {
     const path = join(newFolder(), 'a.log')
     const graph = supervise([{ ...task('a', 'echo out; echo err >&2'), ...logTo(path) }])
     await graph.ended
@@ -49,7 +49,7 @@ describe('the log file of a process (O-31)', () => {
     ).toEqual(['err', 'out'])
   })
 
-  test('rotates at full rate: no line is torn, lost or in two files, and no file is larger than it may be', async () => {
+  test('rotates at full rate: no line is torn, lost or in two files, and no file exceeds its limit', async () => {
     const folder = newFolder()
     const path = join(folder, 'a.log')
     const limits = { maxSize: 100_000, maxFiles: 100 }
@@ -65,7 +65,7 @@ describe('the log file of a process (O-31)', () => {
     expect(files.slice(0, -1).every((file) => file.length > 99_000)).toBe(true)
   })
 
-  test('keeps no more old files than it may, the newest ones; a line longer than a file has one for itself', async () => {
+  test('keeps the newest old files up to the limit; a line longer than the limit has its own file', async () => {
     const folder = newFolder()
     const path = join(folder, 'a.log')
     const command = `seq 1 2000; head -c 3000 /dev/zero | tr '\\0' x; echo; echo end`
@@ -77,24 +77,24 @@ describe('the log file of a process (O-31)', () => {
     expect(text(`${path}.2`)).toMatch(/\n2000\n$/)
   })
 
-  test('goes on in the file of an earlier run, whose cut-off last line stays one of its own', async () => {
+  test('continues the file of an earlier run, whose incomplete last line stays separate', async () => {
     const path = join(newFolder(), 'a.log')
     writeFileSync(path, 'before\ncut o')
     await supervise([{ ...task('a', 'echo after'), ...logTo(path, { maxSize: 100 }) }]).ended
     expect(text(path)).toBe('before\ncut o\nafter\n')
   })
 
-  test('that is no regular file is written to and never renamed', async () => {
+  test('is never renamed if it is not a regular file', async () => {
     const path = join(newFolder(), 'null')
     symlinkSync('/dev/null', path)
     const graph = supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 10 }) }])
     expect(await graph.ended).toEqual({ exitCode: 0 })
-    expect([existsSync(`${path}.1`), graph.story('log_file_failed')]).toEqual([false, []])
+    expect([existsSync(`${path}.1`), graph.eventSequence('log_file_failed')]).toEqual([false, []])
   })
 })
 
-describe('a log file that cannot be written to (O-31)', () => {
-  test('on a full disk is told of once, slows nobody, and is written again as soon as there is room', async () => {
+describe('a log file that cannot be written (O-31)', () => {
+  test('on a full disk is reported once, delays no process, and is written again when there is space', async () => {
     const folder = newFolder()
     const path = join(folder, 'a.log')
     symlinkSync('/dev/full', path)
@@ -107,7 +107,7 @@ describe('a log file that cannot be written to (O-31)', () => {
       path,
       reason: 'no space left on device (ENOSPC)',
     })
-    // More than waits for a file: nobody would take the rest if the process were slowed.
+    // More than the buffer of a log file holds: if that slowed the process, this would never end.
     await a.print(`${'x'.repeat(999)}\n`, 5000)
     await a.print('last\n')
     const file = join(folder, 'real.log')
@@ -121,10 +121,10 @@ describe('a log file that cannot be written to (O-31)', () => {
     expect(lines.at(-2)).toBe('again')
     expect(lines.length - 1 + lostLines).toBe(5003)
     expect(lostLines).toBeGreaterThan(3000)
-    expect(graph.story('log_file_failed', 'process_exited')).toEqual(['log_file_failed a'])
+    expect(graph.eventSequence('log_file_failed', 'process_exited')).toEqual(['log_file_failed a'])
   })
 
-  test('because its folder is a file is told of once, and a stop does not wait for it', async () => {
+  test('in a folder that is a file is reported once, and does not delay a stop', async () => {
     const folder = newFolder()
     writeFileSync(join(folder, 'file'), '')
     const rig = await openRig()

@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import { isAlive, type ChildRig, type SteeredChild } from '../../../test/rig/steerable-child.ts'
 
-/** A daemon with a session of its own, which `parent` leaves behind. */
+/** A daemon with its own session, which `parent` leaves behind. */
 async function daemonOf(parent: SteeredChild, rig: ChildRig): Promise<SteeredChild> {
   await parent.fork(`${parent.name}-daemon`, { session: true })
   return rig.nextStart(`${parent.name}-daemon`)
 }
 
-describe('a daemon with a session of its own that a process left behind (O-37)', () => {
-  test('is gone before the process starts again; that of another one lives on', async () => {
+describe('a daemon with its own session that a child leaves behind (O-37)', () => {
+  test('is ended before the process restarts; the daemon of another process keeps running', async () => {
     const rig = await openRig()
     const restart = { backoffMs: 1, maxBackoffMs: 1 }
     const graph = supervise(['a', 'a-b'].map((name) => ({ name, restart, ...rig.program(name) })))
@@ -18,10 +18,13 @@ describe('a daemon with a session of its own that a process left behind (O-37)',
     await a.exit(1)
     await rig.nextStart('a')
     expect([daemon, otherDaemon].map(({ pid }) => isAlive(pid))).toEqual([false, true])
-    expect(graph.story('process_started', 'descendants_killed').slice(2)).toEqual(['descendants_killed a', 'started a'])
+    expect(graph.eventSequence('process_started', 'descendants_killed').slice(2)).toEqual([
+      'descendants_killed a',
+      'started a',
+    ])
   })
 
-  test('is ended after a restart that waits for nothing; that of the new child lives on', async () => {
+  test('is ended after a restart without backoff; the daemon of the new child keeps running', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const first = await rig.nextStart('a')
@@ -33,7 +36,7 @@ describe('a daemon with a session of its own that a process left behind (O-37)',
     expect(await graph.next('descendants_killed')).toMatchObject({ process: 'a', pids: [old.pid] })
   })
 
-  test('is gone when a stop of the process by hand is done, also if it ignores SIGTERM', async () => {
+  test('is gone when a manual stop of the process is complete, even if it ignores SIGTERM', async () => {
     const rig = await openRig()
     const graph = supervise(['a', 'b'].map((name) => ({ name, ...rig.program(name) })))
     const daemon = await daemonOf(await rig.nextStart('a'), rig)
@@ -44,7 +47,7 @@ describe('a daemon with a session of its own that a process left behind (O-37)',
     expect(graph.supervisor.graph.all.map(({ state }) => state.type)).toEqual(['stopped', 'running'])
   })
 
-  test('of a task that succeeded lives until somebody stops that', async () => {
+  test('of a completed task keeps running until the task is stopped manually', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'up', kind: 'task', ...rig.program('up') },
@@ -60,9 +63,9 @@ describe('a daemon with a session of its own that a process left behind (O-37)',
   })
 })
 
-describe('a process that ends by itself while its stop waits for its dependents (O-9)', () => {
+describe('a process that exits by itself while its stop waits for its dependents (O-9)', () => {
   //  web ── db
-  test('is stopped, as it was asked to be', async () => {
+  test('is stopped, not restarted', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },

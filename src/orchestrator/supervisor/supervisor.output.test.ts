@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { LostReader, SlowReader, StuckReader } from '../../../test/rig/readers.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import { CUT_MARK, LineSplitter, MAX_LINE_BYTES } from './output/lines.ts'
 
 const PREFIX_BYTES = '[orchestrator] '.length
@@ -14,8 +14,8 @@ function linesOf(name: string, lines: readonly string[]): string[] {
   return lines.filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length))
 }
 
-describe('lines of several children at full rate (O-31)', () => {
-  test('none is lost, torn, merged or out of order, and each stream goes its own way', async () => {
+describe('the output of several children at full rate (O-31)', () => {
+  test('loses, tears, merges and reorders no line, and keeps the streams separate', async () => {
     const names = ['a', 'b', 'c', 'd']
     const graph = supervise(names.map((name) => task(name, 'seq 1 40000 & seq 1 40000 >&2; wait')))
     expect(await graph.ended).toEqual({ exitCode: 0 })
@@ -26,7 +26,7 @@ describe('lines of several children at full rate (O-31)', () => {
     }
   })
 
-  test('a slow reader slows the children: what waits for it stays bounded, and nothing is lost', async () => {
+  test('slows the children down to the speed of the reader, with a bounded buffer and no loss', async () => {
     const lines: string[] = []
     const splitter = new LineSplitter((block) => lines.push(...block.split('\n')))
     const reader = new SlowReader((bytes) => splitter.push(bytes))
@@ -36,15 +36,15 @@ describe('lines of several children at full rate (O-31)', () => {
     expect(reader.maxBuffered).toBeLessThan(2 * 1024 * 1024)
   })
 
-  test('a reader that is stuck never blocks a stop', async () => {
+  test('never blocks a stop when the reader is stuck', async () => {
     const reader = new StuckReader()
     const graph = supervise([task('a', 'yes'), { name: 'b', command: 'yes', restart: {} }], { stdout: reader })
     await reader.blocked
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    expect(graph.story('process_stopped', 'process_killed').sort()).toEqual(['stopped a', 'stopped b'])
+    expect(graph.eventSequence('process_stopped', 'process_killed').sort()).toEqual(['stopped a', 'stopped b'])
   })
 
-  test('a reader that is stuck hides no death: the process starts again', async () => {
+  test('does not hide an exit when the reader is stuck: the process restarts', async () => {
     const rig = await openRig()
     const reader = new StuckReader()
     const graph = supervise(
@@ -59,10 +59,10 @@ describe('lines of several children at full rate (O-31)', () => {
     await a.print('something\n')
     await a.exit(1)
     await rig.nextStart('a')
-    expect(graph.story('process_exited')).toEqual(['exited a'])
+    expect(graph.eventSequence('process_exited')).toEqual(['exited a'])
   })
 
-  test('a reader that goes away is told of once; supervision goes on, and so does the other stream', async () => {
+  test('reports once that a reader is gone; supervision and the other stream continue', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }], { stdout: new LostReader() })
     const first = await rig.nextStart('a')
@@ -75,19 +75,19 @@ describe('lines of several children at full rate (O-31)', () => {
     const second = await rig.nextStart('a')
     await second.print('two\n')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    expect(graph.story('output_closed')).toHaveLength(1)
+    expect(graph.eventSequence('output_closed')).toHaveLength(1)
   })
 })
 
-describe('lines that are not like others (O-31)', () => {
-  test('a last line without a newline is shown at the end, on both streams', async () => {
+describe('unusual output (O-31)', () => {
+  test('a last line without a newline is shown at the exit, on both streams', async () => {
     const graph = supervise([task('a', 'printf "one\\ntwo"; printf "three" >&2')])
     await graph.ended
     expect(graph.stdout.text).toBe(`${padded('a')}one\n${padded('a')}two\n`)
     expect(graph.stderr.text).toBe(`${padded('a')}three\n`)
   })
 
-  test('the last lines of a child are whole although its next one writes at once', async () => {
+  test('the last lines of a child are complete although the next child writes immediately', async () => {
     const graph = supervise([
       { name: 'a', command: 'printf one', shell: true, restart: { policy: 'on_failure', maxAttempts: 3 } },
       { name: 'b', command: 'printf two; exit 1', shell: true, restart: { maxAttempts: 20 } },
@@ -97,7 +97,7 @@ describe('lines that are not like others (O-31)', () => {
     expect(linesOf('b', graph.stdout.lines)).toEqual(Array.from({ length: 21 }, () => 'two'))
   })
 
-  test('a line longer than 64 KiB comes in marked pieces, with no line of another child lost', async () => {
+  test('a line longer than 64 KiB is split into marked pieces, without loss of the lines of other children', async () => {
     const graph = supervise([
       task('long', 'head -c 200000 /dev/zero | tr "\\0" x; echo; echo after'),
       task('short', 'seq 1 1000'),
@@ -111,7 +111,7 @@ describe('lines that are not like others (O-31)', () => {
     expect(linesOf('short', graph.stdout.lines)).toEqual(numbers(1000))
   })
 
-  test('50 MB without a newline pass through in pieces of bounded size, with bounded memory', async () => {
+  test('50 MB without a newline pass in pieces of bounded size, with bounded memory', async () => {
     const total = 50 * 1024 * 1024
     const chunks: Buffer[] = []
     const reader = new SlowReader((chunk) => chunks.push(Buffer.from(chunk)))
@@ -125,7 +125,7 @@ describe('lines that are not like others (O-31)', () => {
     expect(reader.maxBuffered).toBeLessThan(2 * 1024 * 1024)
   })
 
-  test('bytes that are not UTF-8, NUL, carriage returns and colours pass through as they are', async () => {
+  test('invalid UTF-8, NUL, carriage returns and colours pass unchanged', async () => {
     const rig = await openRig()
     const strange = Buffer.from([0xff, 0xfe, 0x00, 0x0d, 0x41, 0xc3, 0x28, 0x1b, 0x5b, 0x33, 0x31, 0x6d, 0x0d, 0x0a])
     const graph = supervise([{ name: 'a', ...rig.program('a'), restart: { policy: 'never' } }])
@@ -136,7 +136,7 @@ describe('lines that are not like others (O-31)', () => {
     expect(graph.stdout.bytes).toEqual(Buffer.concat([Buffer.from(padded('a')), strange]))
   })
 
-  test('a character that arrives in two parts is whole', async () => {
+  test('a character that arrives in two parts is shown as one', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
@@ -145,19 +145,19 @@ describe('lines that are not like others (O-31)', () => {
     expect(graph.stdout.lines).toEqual([`${padded('a')}€uro`])
   })
 
-  test('a child that closes its stdout is supervised as before, and its stderr shown', async () => {
+  test('a child that closes its stdout remains supervised, and its stderr is shown', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
     await a.closeOutput()
     await a.printError('still here\n')
     await graph.stderr.holds('still here\n')
-    expect(graph.story('process_exited')).toEqual([])
+    expect(graph.eventSequence('process_exited')).toEqual([])
     await a.exit(1)
     await rig.nextStart('a')
   })
 
-  test('a grandchild that outlives its parent is shown under the same name', async () => {
+  test('the output of a grandchild that outlives its parent is shown under the same name', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { policy: 'never' }, shutdown: { timeoutMs: 60_000 } },

@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf } from '../../../test/rig/supervised-graph.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
 import { freePort } from '../../../test/rig/servers.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
-describe('readiness, on real children (O-36)', () => {
-  test('tcp_socket: ready when it listens, and again after a restart; its dependents start once', async () => {
+describe('the readiness probe (O-36)', () => {
+  test('tcp_socket succeeds when the child listens, also after a restart; dependents start once', async () => {
     const rig = await openRig()
     const port = await freePort()
     const graph = supervise([
@@ -24,7 +23,7 @@ describe('readiness, on real children (O-36)', () => {
     expect(rig.starts('b')).toBe(1)
   })
 
-  test('notify: ready when the child writes a newline to NOTIFY_FD; one without the probe has no such variable', async () => {
+  test('notify succeeds when the child writes a newline to NOTIFY_FD; without the probe there is no such variable', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), readinessProbe: probeOf({ type: 'notify' }) },
@@ -34,11 +33,11 @@ describe('readiness, on real children (O-36)', () => {
     expect(rig.starts('b')).toBe(0)
     await a.notify()
     const b = await rig.nextStart('b')
-    expect(graph.story('process_ready')).toEqual(['ready a'])
+    expect(graph.eventSequence('process_ready')).toEqual(['ready a'])
     expect(await b.environment()).not.toHaveProperty('NOTIFY_FD')
   })
 
-  test('exec: asked again and again; failing after success makes it unhealthy, which delays a new dependent', async () => {
+  test('exec runs periodically; a failure after success makes the process unhealthy, which delays a new dependent', async () => {
     const rig = await openRig()
     const [program, path] = [rig.program('probe').command, rig.program('probe').args[0] ?? '']
     const command = ['/bin/sh', '-c', `RIG_NAME=probe exec "${program}" "${path}"`] as const

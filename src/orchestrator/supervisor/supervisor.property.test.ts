@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { ImaginedChildren } from '../../../test/rig/fake-children.ts'
+import { FakeChildren } from '../../../test/rig/fake-children.ts'
 import { probeOf, SupervisedGraph, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
 import type { DependencyCondition } from '../config/resolved.ts'
 
@@ -13,7 +13,7 @@ afterEach(() => {
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
 
-/** What happens to the graph: to one of its processes, to the clock, or to all of it. */
+/** An event of one process, of the clock, or of the whole graph. */
 type Act =
   | { readonly type: 'exit'; readonly which: number; readonly code: number }
   | { readonly type: 'ready' | 'stubborn' | 'broken'; readonly which: number }
@@ -45,7 +45,7 @@ const anyProcess = (index: number): fc.Arbitrary<ProcessSketch> =>
     .map(({ probed, policy, maxAttempts, condition, dependsOn, ...rest }) => ({
       ...rest,
       name: NAMES[index] ?? '',
-      command: 'imagined',
+      command: 'fake',
       dependsOn: dependsOn.map((name) => ({ name, condition })),
       readinessProbe: probed ? probeOf({ type: 'log_line', pattern: /^up$/ }) : null,
       startupTimeoutMs: 2000,
@@ -55,17 +55,17 @@ const anyProcess = (index: number): fc.Arbitrary<ProcessSketch> =>
 
 const anyGraph = fc.tuple(...NAMES.map((_name, index) => anyProcess(index)))
 
-/** A life of a graph under these acts, with what must never happen written down as it happens. */
+/** The run of a graph under these acts; records every violation of a guarantee. */
 class Life {
   readonly breaches: string[] = []
-  readonly children: ImaginedChildren
+  readonly children: FakeChildren
   readonly graph: SupervisedGraph
   readonly #sketches: readonly ProcessSketch[]
   #hasEnded = false
 
   constructor(sketches: readonly ProcessSketch[]) {
     this.#sketches = sketches
-    this.children = new ImaginedChildren((act, name, living) => this.#check(act, name, living))
+    this.children = new FakeChildren((act, name, living) => this.#check(act, name, living))
     this.graph = new SupervisedGraph(sketches, { spawn: this.children.spawn })
     void this.graph.ended.then(() => (this.#hasEnded = true))
   }
@@ -86,7 +86,7 @@ class Life {
     await this.settle()
   }
 
-  /** Lets everything happen that needs no time. */
+  /** Waits for everything that does not depend on the clock. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
   }
@@ -114,7 +114,7 @@ class Life {
       if (this.isStopping) this.breaches.push(`${name} was started after the stop began`)
       return
     }
-    // One that was not ready in time is ended because it failed; a stop goes in reverse order.
+    // A process that was not ready in time is stopped out of order, because it failed.
     if (!this.isStopping || this.#gaveUp(name)) return
     const dependents = this.#sketches.filter((sketch) =>
       sketch.dependsOn?.some((dependency) => dependency.name === name),
@@ -125,7 +125,7 @@ class Life {
 }
 
 test(
-  'whatever happens in whatever order: never two instances, never a start after a stop, dependents end first, and everything ends (O-35, O-37)',
+  'in every order of events no process runs twice or starts after a stop, dependents stop first, and everything ends (O-35, O-37)',
   { timeout: 120_000 },
   async () => {
     await fc.assert(

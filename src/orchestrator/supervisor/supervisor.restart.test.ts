@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const started = (name: string) => ({ name, condition: 'started' }) as const
 const forAnHour = { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 }
@@ -14,7 +14,7 @@ async function temporaryFolder(): Promise<string> {
 }
 
 describe('an exit (O-33)', () => {
-  test('is told with its code or signal, and the process starts again', async () => {
+  test('is reported with its code or signal, and the process restarts', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     await (await rig.nextStart('a')).exit(3)
@@ -25,7 +25,7 @@ describe('an exit (O-33)', () => {
     expect(rig.living).toEqual([third])
   })
 
-  test("one process's backoff delays nothing of another", async () => {
+  test('delays no other process by its backoff', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'slow', ...rig.program('slow'), restart: forAnHour },
@@ -40,7 +40,7 @@ describe('an exit (O-33)', () => {
     expect(await graph.stop()).toEqual({ exitCode: 0 })
   })
 
-  test('a grandchild that holds the output does not hide it, and is ended before the next start', async () => {
+  test('is noticed although a grandchild holds the output; the grandchild is ended before the next start', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const first = await rig.nextStart('a')
@@ -56,7 +56,7 @@ describe('an exit (O-33)', () => {
     expect(rig.living).toEqual([second])
   })
 
-  test('what it wrote last is shown, a line without a newline too (O-31)', async () => {
+  test('is shown after the last output, including a line without a newline (O-31)', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), restart: { policy: 'never' } }])
     const a = await rig.nextStart('a')
@@ -67,7 +67,7 @@ describe('an exit (O-33)', () => {
   })
 })
 
-describe('the restart policy, on real children (O-34)', () => {
+describe('the restart policy (O-34)', () => {
   test.each([
     ['always', 0, true],
     ['always', 1, true],
@@ -95,15 +95,15 @@ describe('the restart policy, on real children (O-34)', () => {
     expect(rig.starts('a')).toBe(2)
   })
 
-  test('one that crashes at once, for ever, waits longer and longer; it starts once after each wait and not in between', async () => {
+  test('the backoff of a crash loop grows to its maximum, with one start after each', async () => {
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { backoffMs: 2, maxBackoffMs: 16 } },
     ])
     const waits: number[] = []
     for (let n = 0; n < 6; n++) waits.push((await graph.next('restart_scheduled', 'a')).waitMs)
     expect(waits).toEqual([2, 4, 8, 16, 16, 16])
-    const story = graph.story('process_started', 'process_exited', 'restart_scheduled')
-    expect(story.slice(0, 6)).toEqual([
+    const sequence = graph.eventSequence('process_started', 'process_exited', 'restart_scheduled')
+    expect(sequence.slice(0, 6)).toEqual([
       'started a',
       'exited a',
       'restart_scheduled a',
@@ -111,11 +111,11 @@ describe('the restart policy, on real children (O-34)', () => {
       'exited a',
       'restart_scheduled a',
     ])
-    const countOf = (what: string) => story.filter((step) => step === what).length
+    const countOf = (what: string) => sequence.filter((step) => step === what).length
     expect(countOf('started a')).toBe(countOf('restart_scheduled a'))
   })
 
-  test('max_attempts 2 means three starts; then it has failed for good, and the others go on', async () => {
+  test('max_attempts 2 allows three starts; then the process has failed permanently, and the others continue', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { maxAttempts: 2 } },
@@ -126,10 +126,10 @@ describe('the restart policy, on real children (O-34)', () => {
     await (await rig.nextStart('b')).exit(0)
     await rig.nextStart('b')
     expect(rig.starts('a')).toBe(3)
-    expect(graph.story('stopping')).toEqual([])
+    expect(graph.eventSequence('stopping')).toEqual([])
   })
 
-  test('up for reset_after_ms: the next end counts as the first', async () => {
+  test('an exit after an uptime of reset_after_ms counts as the first', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), restart: { resetAfterMs: 0, maxAttempts: 1 } }])
     for (let n = 0; n < 4; n++) await (await rig.nextStart('a')).exit(1)
@@ -155,7 +155,7 @@ describe('a command that cannot be started (O-34)', () => {
     ]
   }
 
-  test('at its first start: the start fails as a whole with that reason, what was up is stopped in order, exit 1', async () => {
+  test('fails the whole start with the reason at its first start; running processes stop in order, exit code 1', async () => {
     for (const [broken, reason] of await unstartable()) {
       const rig = await openRig()
       const graph = supervise([
@@ -167,12 +167,16 @@ describe('a command that cannot be started (O-34)', () => {
       const { message } = await graph.next('spawn_failed', 'bad')
       expect(message).toMatch(reason)
       expect(await graph.ended).toEqual({ exitCode: 1 })
-      expect(graph.story('process_skipped', 'process_stopped')).toEqual(['skipped after', 'stopped b', 'stopped a'])
+      expect(graph.eventSequence('process_skipped', 'process_stopped')).toEqual([
+        'skipped after',
+        'stopped b',
+        'stopped a',
+      ])
       expect(rig.living).toEqual([])
     }
   })
 
-  test('later it counts as a failed attempt, and it starts again as soon as it can', async () => {
+  test('counts as a failed attempt after the first start, and the process starts as soon as possible', async () => {
     const folder = await temporaryFolder()
     const program = join(folder, 'program')
     const rig = await openRig()
@@ -188,10 +192,10 @@ describe('a command that cannot be started (O-34)', () => {
     expect(await graph.next('restart_scheduled', 'a')).toMatchObject({ attempt: 2 })
     await rename(`${program}.away`, program)
     await rig.nextStart('a')
-    expect(graph.story('stopping')).toEqual([])
+    expect(graph.eventSequence('stopping')).toEqual([])
   })
 
-  test('later, with max_attempts: it has failed for good with that reason', async () => {
+  test('fails permanently with the reason after max_attempts', async () => {
     const folder = await temporaryFolder()
     const cwd = join(folder, 'work')
     await mkdir(cwd)

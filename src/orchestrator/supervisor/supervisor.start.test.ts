@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf } from '../../../test/rig/supervised-graph.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
@@ -8,7 +7,7 @@ const log = (pattern: RegExp) => probeOf({ type: 'log_line', pattern })
 
 describe('the start (O-22)', () => {
   //  a   b ── c
-  test('processes that do not wait for each other start at the same time, in the order of the file', async () => {
+  test('independent processes start at the same time, in the order of the file', async () => {
     const graph = supervise([
       { name: 'zeta', command: 'sleep', args: ['60'] },
       { name: '10', command: 'sleep', args: ['60'] },
@@ -16,13 +15,13 @@ describe('the start (O-22)', () => {
       { name: '9', command: 'sleep', args: ['60'] },
     ])
     await graph.next('all_ready')
-    expect(graph.story('process_started')).toEqual(['started zeta', 'started 10', 'started alpha', 'started 9'])
+    expect(graph.eventSequence('process_started')).toEqual(['started zeta', 'started 10', 'started alpha', 'started 9'])
     const pids = graph.events.flatMap((event) => (event.type === 'process_started' ? [event.pid] : []))
     expect(new Set(pids).size).toBe(4)
   })
 
   //  c ── b ── a
-  test('a dependent starts when what it waits for is ready, and not before', async () => {
+  test('a dependent starts when its dependency is ready, and not earlier', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'c', ...rig.program('c'), dependsOn: [ready('b')] },
@@ -31,34 +30,34 @@ describe('the start (O-22)', () => {
     ])
     const a = await rig.nextStart('a')
     await a.print('listening on nothing\n')
-    expect(graph.story('process_started')).toEqual(['started a'])
+    expect(graph.eventSequence('process_started')).toEqual(['started a'])
     await a.printError('listening on 80\n')
     const b = await rig.nextStart('b')
-    expect(graph.story('process_started', 'process_ready')).toEqual(['started a', 'ready a', 'started b'])
+    expect(graph.eventSequence('process_started', 'process_ready')).toEqual(['started a', 'ready a', 'started b'])
     await b.print('\u001b[32mup\u001b[0m\n')
     await rig.nextStart('c')
     const { count } = await graph.next('all_ready')
     expect(count).toBe(3)
   })
 
-  test('a process without a probe counts as ready when it runs', async () => {
+  test('a process without a readiness probe is ready when it runs', async () => {
     const graph = supervise([
       { name: 'b', command: 'sleep', args: ['60'], dependsOn: [ready('a')] },
       { name: 'a', command: 'sleep', args: ['60'] },
     ])
     await graph.next('all_ready')
-    expect(graph.story('process_started', 'process_ready')).toEqual(['started a', 'started b'])
+    expect(graph.eventSequence('process_started', 'process_ready')).toEqual(['started a', 'started b'])
   })
 
-  test('a dependency that is not supervised counts as there', async () => {
+  test('a dependency that is not in the graph is met', async () => {
     const graph = supervise([{ name: 'a', command: 'sleep', args: ['60'], dependsOn: [ready('disabled')] }])
     await graph.next('process_started', 'a')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
   })
 })
 
-describe('waiting for what is not ready yet (O-36)', () => {
-  test('a dependent waits through restarts of its dependency', async () => {
+describe('waiting for a dependency (O-36)', () => {
+  test('a dependent waits during restarts of its dependency', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), readinessProbe: log(/^ready$/) },
@@ -70,7 +69,7 @@ describe('waiting for what is not ready yet (O-36)', () => {
     expect(rig.starts('web')).toBe(0)
     await second.print('ready\n')
     await rig.nextStart('web')
-    expect(graph.story('process_started', 'process_exited', 'process_ready')).toEqual([
+    expect(graph.eventSequence('process_started', 'process_exited', 'process_ready')).toEqual([
       'started db',
       'exited db',
       'started db',
@@ -79,7 +78,7 @@ describe('waiting for what is not ready yet (O-36)', () => {
     ])
   })
 
-  test('with startup_timeout_ms it gives up, shows the last 20 lines, and the start has failed', async () => {
+  test('startup_timeout_ms fails the start and shows the last 20 lines', async () => {
     const lines = Array.from({ length: 25 }, (_, index) => `line ${index}`)
     const graph = supervise([
       { name: 'other', command: 'sleep', args: ['60'] },
@@ -95,14 +94,14 @@ describe('waiting for what is not ready yet (O-36)', () => {
     const failed = await graph.next('process_failed', 'db')
     expect(failed).toMatchObject({ reason: 'not ready after 2000 ms', lastLines: lines.slice(5) })
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('process_skipped')).toEqual(['skipped web'])
+    expect(graph.eventSequence('process_skipped')).toEqual(['skipped web'])
     expect(graph.events).toContainEqual({
       type: 'stopping',
       reason: { type: 'start_failed', process: 'db', message: 'not ready after 2000 ms' },
     })
   })
 
-  test('one that restarts again and again has one startup_timeout_ms for all its starts', async () => {
+  test('startup_timeout_ms covers all starts of a process that restarts', async () => {
     const graph = supervise([
       { name: 'db', command: 'echo no', shell: true, startupTimeoutMs: 2000, readinessProbe: log(/^never$/) },
       { name: 'web', command: 'true', dependsOn: [ready('db')] },
@@ -113,13 +112,13 @@ describe('waiting for what is not ready yet (O-36)', () => {
     expect(await graph.ended).toEqual({ exitCode: 1 })
   })
 
-  test('if nobody waits for it, the others go on', async () => {
+  test('startup_timeout_ms of a process without waiting dependents affects no other process', async () => {
     const graph = supervise([
       { name: 'slow', command: 'sleep', args: ['60'], startupTimeoutMs: 50, readinessProbe: log(/^never$/) },
       { name: 'other', command: 'sleep', args: ['60'] },
     ])
     await graph.next('process_stopped', 'slow')
-    expect(graph.story('stopping', 'process_stopped')).toEqual(['stopped slow'])
+    expect(graph.eventSequence('stopping', 'process_stopped')).toEqual(['stopped slow'])
     expect(await graph.stop()).toEqual({ exitCode: 0 })
   })
 })
@@ -132,10 +131,10 @@ describe('tasks (O-35)', () => {
       { name: 'api', ...rig.program('api'), dependsOn: [completed('migrate')] },
     ])
     const migrate = await rig.nextStart('migrate')
-    expect(graph.story('process_started')).toEqual(['started migrate'])
+    expect(graph.eventSequence('process_started')).toEqual(['started migrate'])
     await migrate.exit(0)
     await rig.nextStart('api')
-    expect(graph.story('process_completed', 'process_started')).toEqual([
+    expect(graph.eventSequence('process_completed', 'process_started')).toEqual([
       'started migrate',
       'completed migrate',
       'started api',
@@ -144,7 +143,7 @@ describe('tasks (O-35)', () => {
   })
 
   //  web ── api ── migrate     db (runs already)
-  test('one that fails stops the start: dependents are skipped, and why; what runs is stopped; exit code 1', async () => {
+  test('a failed task fails the start: its dependents are skipped with the reason, running processes stop, exit code 1', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -159,12 +158,12 @@ describe('tasks (O-35)', () => {
       { type: 'process_skipped', process: 'api', because: '"migrate" exited with code 3' },
       { type: 'process_skipped', process: 'web', because: '"api" was skipped' },
     ])
-    expect(graph.story('process_failed', 'process_stopped')).toEqual(['failed migrate', 'stopped db'])
+    expect(graph.eventSequence('process_failed', 'process_stopped')).toEqual(['failed migrate', 'stopped db'])
     expect(rig.living).toEqual([])
   })
 
   //  clean ── (completed) ── migrate ── db      other
-  test('what waits for its end, however it ends, still runs, with what it needs; all else is stopped', async () => {
+  test('a dependent with the condition completed still runs after a failed task, with its dependencies; other processes stop', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -191,10 +190,10 @@ describe('tasks (O-35)', () => {
     const again = await rig.nextStart('db')
     expect(again.pid).not.toBe(db.pid)
     await graph.stop()
-    expect(graph.story('process_completed')).toEqual(['completed clean'])
+    expect(graph.eventSequence('process_completed')).toEqual(['completed clean'])
   })
 
-  test('a task with a restart policy is tried again before it has failed', async () => {
+  test('a task with a restart policy is retried before it fails', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'task', kind: 'task', ...rig.program('task'), restart: { policy: 'on_failure', maxAttempts: 1 } },
@@ -202,12 +201,16 @@ describe('tasks (O-35)', () => {
     await (await rig.nextStart('task')).exit(1)
     await (await rig.nextStart('task')).exit(1)
     expect(await graph.ended).toEqual({ exitCode: 1 })
-    expect(graph.story('process_started', 'process_failed')).toEqual(['started task', 'started task', 'failed task'])
+    expect(graph.eventSequence('process_started', 'process_failed')).toEqual([
+      'started task',
+      'started task',
+      'failed task',
+    ])
   })
 })
 
-describe('when nothing is left to supervise (O-35)', () => {
-  test('it ends with 0 if all went well', async () => {
+describe('the end of the last process (O-35)', () => {
+  test('ends the run with exit code 0 if nothing failed', async () => {
     const graph = supervise([
       { name: 'task', kind: 'task', command: 'true' },
       { name: 'once', command: 'true', restart: { policy: 'on_failure' } },
@@ -216,7 +219,7 @@ describe('when nothing is left to supervise (O-35)', () => {
     expect(graph.events.at(-1)?.type).toBe('stopped')
   })
 
-  test('it ends with 1 if one failed for good, and the others went on until their end', async () => {
+  test('ends the run with exit code 1 if a process failed permanently', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'never', command: 'exit 4', shell: true, restart: { policy: 'never' } },
@@ -230,7 +233,7 @@ describe('when nothing is left to supervise (O-35)', () => {
     expect(graph.events).not.toContainEqual(expect.objectContaining({ type: 'stopping' }))
   })
 
-  test('dependents of a service that failed for good are skipped', async () => {
+  test('is followed by skips if a service failed permanently and has dependents', async () => {
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 2 }, readinessProbe: log(/never/) },
       { name: 'b', command: 'true', dependsOn: [ready('a')] },
@@ -242,7 +245,7 @@ describe('when nothing is left to supervise (O-35)', () => {
 })
 
 describe('--abort-on-exit and --exit-code-from', () => {
-  test('any end stops all, and its code is the answer', async () => {
+  test('any exit stops all and determines the exit code', async () => {
     const rig = await openRig()
     const graph = supervise(
       [
@@ -258,7 +261,7 @@ describe('--abort-on-exit and --exit-code-from', () => {
     expect(graph.events.filter((event) => event.type === 'restart_scheduled')).toEqual([])
   })
 
-  test('a task that succeeded and that others waited for is no end; one that failed is', async () => {
+  test('the success of a task with dependents does not stop all, a failure does', async () => {
     const rig = await openRig()
     const graph = supervise(
       [
@@ -270,10 +273,10 @@ describe('--abort-on-exit and --exit-code-from', () => {
     )
     await (await rig.nextStart('tests')).exit(0)
     expect(await graph.ended).toEqual({ exitCode: 0 })
-    expect(graph.story('process_stopped')).toEqual(['stopped db'])
+    expect(graph.eventSequence('process_stopped')).toEqual(['stopped db'])
   })
 
-  test('the named process gives the code, also if a signal ended it', async () => {
+  test('the named process determines the exit code, also after a signal', async () => {
     const rig = await openRig()
     const graph = supervise(
       [

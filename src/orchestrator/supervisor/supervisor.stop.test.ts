@@ -1,19 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf } from '../../../test/rig/supervised-graph.ts'
-import { openRig, supervise } from '../../../test/rig/supervise.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
 const sleeper = { command: 'sleep', args: ['1000'] }
 
 describe('a stop in every phase (O-37)', () => {
-  test('before anything started: nothing starts', async () => {
+  test('before the start: nothing starts', async () => {
     const graph = supervise([{ name: 'a', ...sleeper }])
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    expect(graph.story('process_started')).toEqual([])
+    expect(graph.eventSequence('process_started')).toEqual([])
   })
 
-  test('while the start goes on: what is up goes down, nothing more comes up', async () => {
+  test('during the start: running processes stop, and no other starts', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
@@ -26,17 +25,17 @@ describe('a stop in every phase (O-37)', () => {
     await a.print('up\n')
     await a.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
-    expect(graph.story('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
+    expect(graph.eventSequence('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
     expect(rig.starts('b')).toBe(0)
   })
 
-  test('while a command could not even be started', async () => {
+  test('while a command cannot be started: exit code 0', async () => {
     const graph = supervise([{ name: 'a', command: 'no-such-program' }])
     graph.supervisor.stop({ type: 'signal', signal: 'SIGTERM' })
     expect(await graph.ended).toEqual({ exitCode: 0 })
   })
 
-  test('while a probe is waited for: the command of an exec probe is ended too', async () => {
+  test('during a readiness probe: the command of an exec probe ends, too', async () => {
     const rig = await openRig()
     const [program, path] = [rig.program('probe').command, rig.program('probe').args[0] ?? '']
     const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${program}" "${path}"`] as const
@@ -55,7 +54,7 @@ describe('a stop in every phase (O-37)', () => {
     expect([rig.living, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
   })
 
-  test('in backoff: it ends at once, and no second copy is started afterwards', async () => {
+  test('in backoff: it is immediate, and no second child starts afterwards', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -63,12 +62,12 @@ describe('a stop in every phase (O-37)', () => {
     await (await rig.nextStart('a')).exit(1)
     await graph.next('restart_scheduled', 'a')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    expect(graph.story('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
+    expect(graph.eventSequence('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
     expect(rig.living).toEqual([])
   })
 
   //  web ── db (in backoff)
-  test('in backoff, while a dependent takes its time to stop: it is not started again meanwhile', async () => {
+  test('in backoff while a dependent stops slowly: the process does not restart meanwhile', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -80,13 +79,13 @@ describe('a stop in every phase (O-37)', () => {
     await graph.next('restart_scheduled', 'db')
     const ended = graph.stop()
     await web.nextSignal()
-    expect(graph.story('process_stopped')).toContain('stopped db')
+    expect(graph.eventSequence('process_stopped')).toContain('stopped db')
     await web.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
     expect(rig.starts('db')).toBe(1)
   })
 
-  test('one that ends by itself while its dependents stop is not started again, nor said to be', async () => {
+  test('a process that exits while its dependents stop is not restarted, and no restart is reported', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -100,10 +99,10 @@ describe('a stop in every phase (O-37)', () => {
     await graph.next('process_exited', 'db')
     await web.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
-    expect([rig.starts('db'), graph.story('restart_scheduled')]).toEqual([1, []])
+    expect([rig.starts('db'), graph.eventSequence('restart_scheduled')]).toEqual([1, []])
   })
 
-  test('while a child that just ended is judged: it is not started again', async () => {
+  test('during the handling of an exit: the process does not restart', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     for (let n = 0; n < 20; n++) {
@@ -113,10 +112,10 @@ describe('a stop in every phase (O-37)', () => {
       await gone
     }
     expect(rig.living).toEqual([])
-    expect(graph.story('process_started', 'stopped').at(-1)).toBe('stopped')
+    expect(graph.eventSequence('process_started', 'stopped').at(-1)).toBe('stopped')
   })
 
-  test('while stopping: asking again changes nothing, the first reason counts', async () => {
+  test('while stopping: a second stop has no effect, the first reason counts', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
@@ -126,17 +125,17 @@ describe('a stop in every phase (O-37)', () => {
     graph.supervisor.stop({ type: 'start_failed', process: 'a', message: 'no' })
     await a.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
-    expect(graph.story('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
+    expect(graph.eventSequence('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
   })
 
-  test('after the end it changes nothing', async () => {
+  test('after the end: it has no effect', async () => {
     const graph = supervise([{ name: 'task', kind: 'task', command: 'true' }])
     await graph.ended
     await graph.stop()
     expect(graph.events.at(-1)?.type).toBe('stopped')
   })
 
-  test('a task that succeeds while everything stops starts nobody', async () => {
+  test('a task that succeeds while everything stops starts no dependent', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'task', kind: 'task', ...rig.program('task') },
@@ -154,7 +153,7 @@ describe('a stop in every phase (O-37)', () => {
 
 describe('the order of a stop (O-37)', () => {
   //  web ── api ── db      log
-  test('dependents go before what they depend on; each is gone before the next is asked', async () => {
+  test('dependents stop before their dependencies, one after the other', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -173,11 +172,11 @@ describe('the order of a stop (O-37)', () => {
       await children.get(name)?.exit(0)
     }
     await ended
-    const story = graph.story('process_stopping', 'process_stopped').filter((step) => !step.endsWith('log'))
-    expect(story).toEqual(names.flatMap((name) => [`stopping ${name}`, `stopped ${name}`]))
+    const sequence = graph.eventSequence('process_stopping', 'process_stopped').filter((step) => !step.endsWith('log'))
+    expect(sequence).toEqual(names.flatMap((name) => [`stopping ${name}`, `stopped ${name}`]))
   })
 
-  test('those that do not depend on each other are asked at the same time', async () => {
+  test('independent processes stop at the same time', async () => {
     const rig = await openRig()
     const names = ['a', 'b', 'c', 'd', 'e']
     const graph = supervise(names.map((name) => ({ name, ...rig.program(name) })))
@@ -190,7 +189,7 @@ describe('the order of a stop (O-37)', () => {
     await ended
   })
 
-  test('many that ignore SIGTERM cost one timeout: all are asked before the first is killed', async () => {
+  test('processes that ignore SIGTERM share one time-out', async () => {
     const names = Array.from({ length: 20 }, (_, n) => `p${n}`)
     const graph = supervise(
       names.map((name) => ({
@@ -203,12 +202,12 @@ describe('the order of a stop (O-37)', () => {
     )
     await graph.next('all_ready')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
-    const story = graph.events.map((event) => event.type)
-    expect(story.filter((type) => type === 'process_killed')).toHaveLength(20)
-    expect(story.lastIndexOf('process_stopping')).toBeLessThan(story.indexOf('process_killed'))
+    const sequence = graph.events.map((event) => event.type)
+    expect(sequence.filter((type) => type === 'process_killed')).toHaveLength(20)
+    expect(sequence.lastIndexOf('process_stopping')).toBeLessThan(sequence.indexOf('process_killed'))
   })
 
-  test('the configured signal is sent, SIGKILL only after the timeout', async () => {
+  test('the configured signal is sent first, SIGKILL after the time-out', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { signal: 'SIGINT', timeoutMs: 1000 } }])
     const a = await rig.nextStart('a')
@@ -216,7 +215,7 @@ describe('the order of a stop (O-37)', () => {
     const ended = graph.stop()
     expect(await a.nextSignal()).toBe('SIGINT')
     await ended
-    expect(graph.story('process_stopping', 'process_killed', 'process_stopped')).toEqual([
+    expect(graph.eventSequence('process_stopping', 'process_killed', 'process_stopped')).toEqual([
       'stopping a',
       'killed a',
       'stopped a',
