@@ -1,17 +1,13 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { TestSchema } from '../../test/rig/test-schema.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { GrpcClient } from '../../src/proto/grpc.ts'
+import { builtProgram, Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 // The built program, as the orchestrator starts it.
-
-const program = fileURLToPath(new URL('../../dist/api.js', import.meta.url))
 
 let schema: TestSchema
 
@@ -21,41 +17,28 @@ beforeAll(async () => {
 
 afterAll(async () => schema[Symbol.asyncDispose]())
 
-function start(variables: Readonly<Record<string, string>>) {
+function start(variables: Readonly<Record<string, string>>): Program {
   const { host, port, database, username, password } = schema.options
-  const child = spawn(process.execPath, [program], {
-    env: {
-      PATH: process.env['PATH'],
-      NOTIFY_FD: '3',
-      PONIX_POSTGRES_HOST: host,
-      PONIX_POSTGRES_PORT: String(port),
-      PONIX_POSTGRES_DATABASE: database,
-      PONIX_POSTGRES_USERNAME: username,
-      PONIX_POSTGRES_PASSWORD: password,
-      PONIX_CLICKHOUSE_URL: 'http://127.0.0.1:1',
-      PONIX_STARTUP_TIMEOUT_SECS: '10',
-      ...variables,
-    },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-  })
-  const [, stdout, stderr, notify] = child.stdio
-  if (!stdout || !stderr || !notify) throw new Error('no pipes')
-  return { child, stdout: text(stdout), stderr: text(stderr), notify }
-}
-
-/** Exit code and what stands on stderr of a start that must fail. */
-async function failure(variables: Readonly<Record<string, string>>): Promise<{ code: unknown; stderr: string }> {
-  const { child, stderr } = start(variables)
-  const [code]: unknown[] = await once(child, 'close')
-  return { code, stderr: await stderr }
+  const env = {
+    PATH: process.env['PATH'],
+    PONIX_POSTGRES_HOST: host,
+    PONIX_POSTGRES_PORT: String(port),
+    PONIX_POSTGRES_DATABASE: database,
+    PONIX_POSTGRES_USERNAME: username,
+    PONIX_POSTGRES_PASSWORD: password,
+    PONIX_CLICKHOUSE_URL: 'http://127.0.0.1:1',
+    PONIX_STARTUP_TIMEOUT_SECS: '10',
+    ...variables,
+  }
+  return new Program(process.execPath, [builtProgram('api')], { env, notify: true })
 }
 
 test('R-5 is ready without ClickHouse; A-10 exits with code 0 on SIGTERM', async () => {
   const grpcPort = await freePort()
   const httpPort = await freePort()
   const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
-  const { child, stdout, stderr, notify } = start(variables)
-  await once(notify, 'data')
+  const api = start(variables)
+  await api.ready()
   const client = new GrpcClient(`127.0.0.1:${grpcPort}`)
   await client.call(OrganizationService.method.createOrganization, { name: 'Acme' })
   const ready = await fetch(`http://127.0.0.1:${httpPort}/readyz`)
@@ -66,15 +49,15 @@ test('R-5 is ready without ClickHouse; A-10 exits with code 0 on SIGTERM', async
   )
   const csv = await fetch(`http://127.0.0.1:${httpPort}/v1/organizations/nobody/envelopes.csv`)
   expect([csv.status, await csv.text()]).toEqual([404, 'Organization not found: nobody\n'])
-  child.kill('SIGTERM')
-  const [code] = await once(child, 'close')
+  api.signal('SIGTERM')
+  const { code, stdout, stderr } = await api.outcome
   client.close()
-  expect({ code, stderr: await stderr }).toEqual({ code: 0, stderr: '' })
-  expect(await stdout).toContain('"method":"ponix.organization.v1.OrganizationService/CreateOrganization","code":"OK"')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(stdout).toContain('"method":"ponix.organization.v1.OrganizationService/CreateOrganization","code":"OK"')
 })
 
 test('A-7 refuses an address off loopback with one line and exit code 1, before waiting for any server', async () => {
-  const { code, stderr } = await failure({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' })
+  const { code, stderr } = await start({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' }).outcome
   expect(code).toBe(1)
   expect(stderr).toBe(
     'ponix-api: PONIX_GRPC_HOST=0.0.0.0 can be reached by other machines, and the api has no authentication yet: ' +
@@ -86,7 +69,7 @@ test('reports a gRPC port in use with one line and exit code 1', async () => {
   const port = await freePort()
   const other = createServer().listen(port, '127.0.0.1')
   await once(other, 'listening')
-  const { code, stderr } = await failure({ PONIX_GRPC_PORT: String(port) })
+  const { code, stderr } = await start({ PONIX_GRPC_PORT: String(port) }).outcome
   other.close()
   expect(code).toBe(1)
   expect(stderr).toBe(
@@ -97,13 +80,13 @@ test('reports a gRPC port in use with one line and exit code 1', async () => {
 
 test('R-6 reports that PostgreSQL does not answer with one line and exit code 1', async () => {
   const port = await freePort()
-  const { code, stderr } = await failure({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' })
+  const { code, stderr } = await start({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' }).outcome
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ponix-api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
 })
 
 test('R-7 reports invalid variables with one line each and exit code 2', async () => {
-  const { code, stderr } = await failure({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' })
+  const { code, stderr } = await start({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' }).outcome
   expect(code).toBe(2)
   expect(stderr).toBe(
     'ponix-api: PONIX_GRPC_PORT="99999": expected a whole number from 0 to 65535\n' +
