@@ -8,8 +8,6 @@ import { createProducer } from '../../src/nats/producer.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { ReadinessCheck } from '../../src/runner/health.ts'
-import type { AppProcess, Closer } from '../../src/runner/lifecycle.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
 import { DeviceChanges } from './device-changes.ts'
@@ -31,22 +29,13 @@ export interface AnalyticsParts {
   readonly logger: Logger
 }
 
-export interface Analytics {
-  readonly pool: EvaluationPool
-  readonly lastSeen: LastSeen
-  readonly processes: { readonly raw: AppProcess; readonly processed: AppProcess; readonly changes: AppProcess }
-  /** Rejects while no evaluation worker is alive. */
-  readonly ready: ReadinessCheck
-  readonly close: Closer
-}
-
 /** Applies to attempts that failed for reasons unrelated to the envelope, such as a stop; the processor has a smaller limit. */
 const MAX_DELIVER = 50
 /** Large enough for the envelopes of unknown devices that wait for a retry; at the limit all delivery would stop. */
 const RAW_MAX_ACK_PENDING = 20_000
 
 /** Starts the evaluation workers and sets up the two consumers. */
-export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics> {
+export async function createAnalytics(parts: AnalyticsParts) {
   const { environment, lastSeenStore, logger, nats, workerUrl, writer } = parts
   const pool = new EvaluationPool({
     workerUrl,
@@ -95,14 +84,15 @@ export async function createAnalytics(parts: AnalyticsParts): Promise<Analytics>
     pool,
     lastSeen,
     processes: {
-      raw: (signal) => runConsumer(rawConsumer, signal),
-      processed: (signal) => runConsumer(processedConsumer, signal),
-      changes: (signal) => changes.run(directory, signal),
+      raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
+      processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
+      changes: (signal: AbortSignal) => changes.run(directory, signal),
     },
-    async ready() {
+    /** Rejects while no evaluation worker is alive. */
+    ready: async (): Promise<void> => {
       if (pool.usage.workers === 0) throw new Error('no evaluation worker is alive')
     },
-    async close() {
+    close: async (): Promise<void> => {
       producer.close()
       await Promise.all([pool[Symbol.asyncDispose](), recorder.close()])
     },

@@ -17,8 +17,6 @@ import {
   type Environment,
 } from '../../src/runner/environment.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { ReadinessCheck } from '../../src/runner/health.ts'
-import type { Closer } from '../../src/runner/lifecycle.ts'
 
 export const analyticsEnvironment = z.object({
   ...commonEnvironment,
@@ -52,16 +50,6 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     connectNats(natsOptions(environment, client)),
   ])
   await ensureStreams(nats, streamsOf(environment))
-  const readiness: Readonly<Record<string, ReadinessCheck>> = {
-    postgres: (signal) => database.ping(signal),
-    clickhouse: (signal) => clickhouse.ping(signal),
-    nats: (signal) => nats.ping(signal),
-  }
-  const closers: Readonly<Record<string, Closer>> = {
-    postgres: () => database.close(),
-    clickhouse: () => clickhouse.close(),
-    nats: () => nats.drain(),
-  }
   return {
     nats,
     endDevices: new PostgresEndDeviceRepository(database),
@@ -69,7 +57,15 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),
     lastSeenStore: new PostgresLastSeenStore(database),
     writer: createEnvelopeWriter(clickhouse),
-    readiness,
-    closers,
+    readiness: {
+      postgres: (signal: AbortSignal) => database.ping(signal),
+      clickhouse: (signal: AbortSignal) => clickhouse.ping(signal),
+      nats: (signal: AbortSignal) => nats.ping(signal),
+    },
+    closers: {
+      postgres: () => database.close(),
+      clickhouse: () => clickhouse.close(),
+      nats: () => nats.drain(),
+    },
   }
 }

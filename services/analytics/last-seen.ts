@@ -5,14 +5,6 @@ import { toRfc3339, type Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
-/** The last-seen time of a device in this process. */
-export interface SeenDevice {
-  readonly end_device_id: string
-  readonly organization_id: string
-  /** RFC 3339. */
-  readonly last_seen: string
-}
-
 const MAX_LISTED_DEVICES = 10_000
 
 /** The last-seen times of the devices that this process served most recently. */
@@ -35,8 +27,8 @@ export class LastSeen {
     evictOldest(this.#devices, MAX_LISTED_DEVICES)
   }
 
-  /** Sorted by last-seen time, latest first. */
-  list(): readonly SeenDevice[] {
+  /** Sorted by last-seen time (RFC 3339), latest first. */
+  list() {
     const devices = [...this.#devices].map(([id, { organizationId, at }]) => ({
       end_device_id: id,
       organization_id: organizationId,
@@ -72,11 +64,6 @@ export class LastSeenRecorder {
 
   constructor(parts: LastSeenRecorderParts) {
     this.#parts = parts
-  }
-
-  /** The number of buffered devices. */
-  get buffered(): number {
-    return this.#buffer.size
   }
 
   record(deviceId: string, at: Instant): void {

@@ -1,16 +1,8 @@
 import { evictOldest } from '../domain/fifo.ts'
 
-export interface DeviceLimits {
-  /** An evaluation that takes longer moves its device to the slow lane. */
-  readonly slowMs: number
-  /** Time limit of one evaluation. */
-  readonly timeLimitMs: number
-  /** Consecutive failures after which an expression is quarantined. */
-  readonly failuresToQuarantine: number
-  readonly quarantineMs: number
-  /** After a failure the device stays in the slow lane at least this long, even if its evaluations are quick. */
-  readonly probationMs: number
-}
+export type DeviceLimits = Readonly<
+  Record<'slowMs' | 'timeLimitMs' | 'failuresToQuarantine' | 'quarantineMs' | 'probationMs', number>
+>
 
 interface Device {
   readonly key: string

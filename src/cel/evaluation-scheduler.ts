@@ -1,4 +1,4 @@
-import { DeviceRecords, type DeviceLimits } from './device-records.ts'
+import { DeviceRecords } from './device-records.ts'
 import { FairQueue } from './fair-queue.ts'
 import type { Evaluation } from './worker-protocol.ts'
 
@@ -30,31 +30,28 @@ export type TaskResult =
   /** Not evaluated because a queue is full; retry later. */
   | { readonly ok: false; readonly reason: string; readonly overloaded: true }
 
-export interface SchedulerLimits extends DeviceLimits {
+export const DEFAULT_LIMITS = {
   /** Queued tasks of the quick and the new lane. */
-  readonly maxQueued: number
-  /** Queued payload bytes of all lanes. */
-  readonly maxQueuedBytes: number
-  readonly maxJobTasks: number
-  readonly maxJobBytes: number
-  /** Expected work queued in the slow lane; beyond it each device may queue one task. */
-  readonly maxSlowBacklogMs: number
-  readonly maxSlowQueued: number
-}
-
-export const DEFAULT_LIMITS: SchedulerLimits = {
   maxQueued: 50_000,
+  /** Queued payload bytes of all lanes. */
   maxQueuedBytes: 256 * 1024 * 1024,
   maxJobTasks: 64,
   maxJobBytes: 4 * 1024 * 1024,
+  /** An evaluation that takes longer moves its device to the slow lane. */
   slowMs: 10,
+  /** Expected work queued in the slow lane; beyond it each device may queue one task. */
   maxSlowBacklogMs: 1000,
   maxSlowQueued: 64,
+  /** Time limit of one evaluation. */
   timeLimitMs: 250,
+  /** Consecutive failures after which an expression is quarantined. */
   failuresToQuarantine: 3,
   quarantineMs: 30_000,
+  /** After a failure the device stays in the slow lane at least this long, even if its evaluations are quick. */
   probationMs: 60_000,
 }
+
+export type SchedulerLimits = Readonly<Record<keyof typeof DEFAULT_LIMITS, number>>
 
 /**
  * Decides which tasks run next and which task is responsible for a lost worker. Pure: the pool owns time and workers.

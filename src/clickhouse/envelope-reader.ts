@@ -79,21 +79,15 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Timeout error.'
 }
 
-/** Values of callers are parameters, `{name:Type}` in the text. */
-export interface ParameterisedQuery {
-  readonly text: string
-  readonly parameters: Readonly<Record<string, string>>
-}
-
 const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const
 const NEWEST_FIRST = 'occurred_at DESC, end_device_id DESC, identity DESC'
 
 /**
- * Selects each envelope once. The rows of one device are stored in the requested order: they are read from the end, and of rows
+ * Selects each envelope once; values of callers are parameters. The rows of one device are stored in the requested order: they are read from the end, and of rows
  * with the same envelope id the first is taken, which is the latest (as FINAL does). The rows of a whole organization are merged
  * by FINAL and sorted.
  */
-export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange): ParameterisedQuery {
+export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange) {
   const { conditions, parameters } = conditionsOf(query, range.after)
   const data = query.fieldPaths.map((path, index) => {
     parameters[`field_${index}`] = path
