@@ -136,7 +136,9 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
     const [refusedNow] = await listed('--reason', 'gone')
     const replayed = await deadLetters('replay', String(refusedNow?.sequence))
     expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 failed\n' })
-    expect(replayed.stderr).toMatch(/^ponix-analytics: cannot replay dead letter \d+: .* there is no subject .*\n$/)
+    expect(replayed.stderr).toMatch(
+      /^ponix-analytics: cannot replay dead letter \d+: dead letter \d+ was refused before .*\n$/,
+    )
     expect(await listed('--reason', 'gone')).toEqual([refusedNow])
   })
 
