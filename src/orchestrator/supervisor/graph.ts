@@ -92,7 +92,7 @@ export class ProcessGraph<P extends GraphProcess> {
   constructor(config: ResolvedConfig, createProcess: (definition: ResolvedProcess) => P) {
     this.config = config
     this.all = config.processes.map(createProcess)
-    this.#byName = new Map(this.all.map((process) => [process.name, process]))
+    this.#byName = new Map(this.all.map((managed) => [managed.name, managed]))
     this.#dependencies = new Map(config.processes.map(({ name, dependsOn }) => [name, dependsOn]))
     this.#dependents = new Map(
       Array.from(dependentsOf(config.processes), ([name, dependents]) => [name, this.named(dependents)]),
@@ -113,7 +113,7 @@ export class ProcessGraph<P extends GraphProcess> {
     const instances = this.all
       .filter(({ definition }) => definition.configName === name)
       .map((instance) => instance.name)
-    return instances.length > 0 ? instances : this.named([name]).map((process) => process.name)
+    return instances.length > 0 ? instances : this.named([name]).map((managed) => managed.name)
   }
 
   dependenciesOf({ name }: P): readonly Dependency[] {
@@ -126,8 +126,8 @@ export class ProcessGraph<P extends GraphProcess> {
 
   /** A dependency that is not in the graph (disabled, left out) is met. */
   statusOf({ name, condition }: Dependency): DependencyStatus {
-    const process = this.#byName.get(name)
-    return process === undefined ? MET : dependencyStatus(process.definition, process.state, condition)
+    const managed = this.#byName.get(name)
+    return managed === undefined ? MET : dependencyStatus(managed.definition, managed.state, condition)
   }
 }
 
@@ -144,21 +144,21 @@ export interface ReloadDifference {
  * instances of a dependency has.
  */
 export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
-  const old = new Map(before.processes.map((process) => [process.name, process]))
+  const old = new Map(before.processes.map((definition) => [definition.name, definition]))
   const names = new Set(after.processes.map(({ name }) => name))
   const configNamesBefore = configNamesIn(before)
   const configNamesAfter = configNamesIn(after)
-  const isSame = (process: ResolvedProcess) => {
-    const earlier = old.get(process.name)
+  const isSame = (definition: ResolvedProcess) => {
+    const earlier = old.get(definition.name)
     if (earlier === undefined) return false
-    const [was, is] = [withConfigNames(earlier, configNamesBefore), withConfigNames(process, configNamesAfter)]
+    const [was, is] = [withConfigNames(earlier, configNamesBefore), withConfigNames(definition, configNamesAfter)]
     return isDeepStrictEqual(was, is)
   }
   const both = after.processes.filter(({ name }) => old.has(name))
   return {
     added: after.processes.filter(({ name }) => !old.has(name)).map(({ name }) => name),
     removed: before.processes.filter(({ name }) => !names.has(name)).map(({ name }) => name),
-    changed: both.filter((process) => !isSame(process)).map(({ name }) => name),
+    changed: both.filter((definition) => !isSame(definition)).map(({ name }) => name),
     unchanged: both.filter(isSame).map(({ name }) => name),
   }
 }
@@ -168,7 +168,9 @@ function configNamesIn({ processes }: ResolvedConfig): ReadonlyMap<string, strin
 }
 
 /** The definition with each dependency once, however many instances it has. */
-function withConfigNames(process: ResolvedProcess, configNames: ReadonlyMap<string, string>): object {
-  const dependsOn = new Map(process.dependsOn.map(({ name, condition }) => [configNames.get(name) ?? name, condition]))
-  return { ...process, dependsOn }
+function withConfigNames(definition: ResolvedProcess, configNames: ReadonlyMap<string, string>): object {
+  const dependsOn = new Map(
+    definition.dependsOn.map(({ name, condition }) => [configNames.get(name) ?? name, condition]),
+  )
+  return { ...definition, dependsOn }
 }

@@ -281,24 +281,24 @@ export class ManagedProcess {
 
   /** Reports a decision that is the state now, and starts what follows from it. */
   #apply(decision: RestartDecision, uptimeMs: number): void {
-    const process = this.name
+    const { name } = this
     if (decision.type === 'backoff') {
       const { attempt, waitMs } = decision
       const { maxAttempts } = this.definition.restart
       this.#restarts.add(performance.now())
-      this.#context.emit({ type: 'restart_scheduled', process, attempt, maxAttempts, waitMs })
+      this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
       this.#scheduleRestart(waitMs)
       return
     }
     this.#clearTimers()
     if (decision.type === 'completed') {
-      this.#context.emit({ type: 'process_completed', process, afterMs: uptimeMs })
+      this.#context.emit({ type: 'process_completed', process: name, afterMs: uptimeMs })
       return
     }
     const { reason } = decision
-    this.#context.emit({ type: 'process_failed', process, reason, lastLines: this.#startup.lastLines })
+    this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
-    this.#context.emit({ type: 'failure', process, reason, cause: 'run' })
+    this.#context.emit({ type: 'failure', process: name, reason, cause: 'run' })
   }
 
   /** The backoff lasts `waitMs`, or until the orphans of the last child are gone, if that takes longer. */

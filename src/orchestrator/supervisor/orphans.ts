@@ -126,8 +126,8 @@ export class OrphanScanner {
   }
 
   /** For the first so many children of a process, whose groups are empty. Resolves as `endEscaped` does. */
-  async endOf(process: string, children: number): Promise<void> {
-    const prefix = `${this.#runTag}/${process}/`
+  async endOf(name: string, children: number): Promise<void> {
+    const prefix = `${this.#runTag}/${name}/`
     const isOurs = ({ runTag }: TaggedProcess) =>
       runTag.startsWith(prefix) && Number(runTag.slice(prefix.length)) <= children
     this.#scan ??= this.#startScan()
@@ -169,10 +169,10 @@ export class OrphanScanner {
 
 async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
-  for (const [process, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process, pids })
+  for (const [name, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process: name, pids })
   let left = await signalUntilGone(find, found, 'SIGTERM', { ms: TIMEOUT_MS, enough: options.killNow })
   if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
-  for (const [process, pids] of byProcess(left)) options.emit({ type: 'process_survived', process, pids })
+  for (const [name, pids] of byProcess(left)) options.emit({ type: 'process_survived', process: name, pids })
 }
 
 async function signalUntilGone(

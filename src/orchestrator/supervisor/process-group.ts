@@ -114,19 +114,19 @@ export interface EmptyOptions {
 /** Ends every member of a process group as the definition says, and reports it. */
 export async function emptyGroup(
   group: Group,
-  { name: process, shutdown: { signal, timeoutMs } }: ResolvedProcess,
+  { name, shutdown: { signal, timeoutMs } }: ResolvedProcess,
   listener: { emit(event: SupervisorEvent): void },
   { leaderExited, isKilled }: EmptyOptions,
 ): Promise<void> {
   const since = performance.now()
-  if (leaderExited !== null) listener.emit({ type: 'process_stopping', process, signal })
+  if (leaderExited !== null) listener.emit({ type: 'process_stopping', process: name, signal })
   const survivors = await group.terminate({
     signal: isKilled ? 'SIGKILL' : signal,
     timeoutMs,
     leaderExited,
-    onKill: () => listener.emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
+    onKill: () => listener.emit({ type: 'process_killed', process: name, afterMs: elapsed(since) }),
   })
-  if (survivors.length > 0) listener.emit({ type: 'process_survived', process, pids: survivors })
+  if (survivors.length > 0) listener.emit({ type: 'process_survived', process: name, pids: survivors })
 }
 
 /** Limit for tree-kill, which reads the process table. */

@@ -108,14 +108,14 @@ function snapshotOf(
 
 /** `start a`, `stop b → waiting`, `set_goal c → restarting` … */
 function describeAction(action: Action<ReconciledProcess>): string {
-  if (action.type === 'stop') return `stop ${action.process.name} → ${action.outcome.type}`
-  if (action.type === 'skip') return `skip ${action.process.name}: ${action.because}`
+  if (action.type === 'stop') return `stop ${action.managed.name} → ${action.outcome.type}`
+  if (action.type === 'skip') return `skip ${action.managed.name}: ${action.because}`
   if (action.type === 'set_goal') {
-    return `set_goal ${action.process.name} → ${action.goal.type === 'up' ? 'up' : action.goal.reason}`
+    return `set_goal ${action.managed.name} → ${action.goal.type === 'up' ? 'up' : action.goal.reason}`
   }
   if (action.type === 'stop_all') return `stop_all: ${action.reason.type}`
   if (action.type === 'report_failure') return `report_failure ${action.failure.process}`
-  return 'process' in action ? `${action.type} ${action.process.name}` : action.type
+  return 'managed' in action ? `${action.type} ${action.managed.name}` : action.type
 }
 
 const actionsOf = (actions: readonly Action<ReconciledProcess>[]) => actions.map(describeAction)
@@ -510,18 +510,18 @@ class Simulation {
   }
 
   #carryOut(action: Action<Simulated>): void {
-    if (action.type === 'start') this.#start(action.process)
-    else if (action.type === 'stop') this.#stop(action.process, action.outcome)
-    else if (action.type === 'set_goal') action.process.goal = action.goal
-    else if (action.type === 'reset') action.process.state = transition(action.process.state, { type: 'reset' })
-    else if (action.type === 'skip') action.process.state = transition(action.process.state, action)
+    if (action.type === 'start') this.#start(action.managed)
+    else if (action.type === 'stop') this.#stop(action.managed, action.outcome)
+    else if (action.type === 'set_goal') action.managed.goal = action.goal
+    else if (action.type === 'reset') action.managed.state = transition(action.managed.state, { type: 'reset' })
+    else if (action.type === 'skip') action.managed.state = transition(action.managed.state, action)
     else if (action.type === 'forget_failures') this.#failures = []
     else if (action.type === 'announce_ready') this.#phase = 'up'
     else if (action.type === 'stop_all') this.#stopAll()
     else if (action.type === 'end') this.#hasEnded = true
     else if (action.type === 'reap') {
-      action.process.needsReaping = false
-      action.process.isFullyStopped = false
+      action.managed.needsReaping = false
+      action.managed.isFullyStopped = false
     }
   }
 

@@ -35,10 +35,10 @@ export interface Snapshot<P extends ReconciledProcess> {
 }
 
 export type Action<P> =
-  | { readonly type: 'start' | 'reset' | 'reap'; readonly process: P }
-  | { readonly type: 'stop'; readonly process: P; readonly outcome: StopOutcome }
-  | { readonly type: 'skip'; readonly process: P; readonly because: string }
-  | { readonly type: 'set_goal'; readonly process: P; readonly goal: Goal }
+  | { readonly type: 'start' | 'reset' | 'reap'; readonly managed: P }
+  | { readonly type: 'stop'; readonly managed: P; readonly outcome: StopOutcome }
+  | { readonly type: 'skip'; readonly managed: P; readonly because: string }
+  | { readonly type: 'set_goal'; readonly managed: P; readonly goal: Goal }
   | { readonly type: 'check_external' | 'announce_ready' | 'forget_failures' | 'end' }
   | { readonly type: 'report_failure'; readonly failure: Failure }
   | { readonly type: 'stop_all'; readonly reason: StopReason }
@@ -76,7 +76,7 @@ export function reconcile<P extends ReconciledProcess>(snapshot: Snapshot<P>): r
 export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   if (snapshot.failures.length === 0) return []
   const skips = skipHopeless(snapshot)
-  const skipped = new Set(skips.flatMap((action) => (action.type === 'skip' ? [action.process] : [])))
+  const skipped = new Set(skips.flatMap((action) => (action.type === 'skip' ? [action.managed] : [])))
   const consequences = snapshot.failures.flatMap((failure) => consequencesOf(failure, snapshot, skipped))
   return [{ type: 'forget_failures' }, ...skips, ...consequences]
 }
@@ -87,35 +87,35 @@ function consequencesOf<P extends ReconciledProcess>(
   { graph, phase }: Snapshot<P>,
   skipped: ReadonlySet<P>,
 ): readonly Action<P>[] {
-  const process = graph.get(failure.process)
-  if (process === null || phase === 'stopping' || phase === 'killed') return []
+  const managed = graph.get(failure.process)
+  if (managed === null || phase === 'stopping' || phase === 'killed') return []
   const { cause, reason } = failure
-  const { kind, whenFailed } = process.definition
+  const { kind, whenFailed } = managed.definition
   const failStart: Action<P> = {
     type: 'stop_all',
-    reason: { type: 'start_failed', process: process.name, message: reason },
+    reason: { type: 'start_failed', process: managed.name, message: reason },
   }
-  const hasWaitingDependents = graph.dependentsOf(process).some(({ state }) => state.type === 'waiting')
+  const hasWaitingDependents = graph.dependentsOf(managed).some(({ state }) => state.type === 'waiting')
   const isNeeded = cause === 'first_start' || (cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents))
   if (phase === 'starting' && isNeeded) return [failStart]
   const report: readonly Action<P>[] = cause === 'first_start' ? [{ type: 'report_failure', failure }] : []
   if (whenFailed === 'stop') {
-    return [...report, { type: 'stop_all', reason: { type: 'process_failed', process: process.name, reason } }]
+    return [...report, { type: 'stop_all', reason: { type: 'process_failed', process: managed.name, reason } }]
   }
   if (phase === 'up' || kind !== 'task') return report
-  const kept = neededAfter(process, graph, skipped)
+  const kept = neededAfter(managed, graph, skipped)
   if (kept.size === 0) return [failStart]
   const goal: Goal = { type: 'down', reason: 'start_failed' }
   return graph.all.flatMap((other) =>
-    kept.has(other) || other.goal.type === 'down' ? [] : [{ type: 'set_goal', process: other, goal }],
+    kept.has(other) || other.goal.type === 'down' ? [] : [{ type: 'set_goal', managed: other, goal }],
   )
 }
 
 /** The processes that wait for the end of a task, directly or not, and everything that those depend on. */
 function neededAfter<P extends ReconciledProcess>(task: P, graph: ProcessGraph<P>, skipped: ReadonlySet<P>): Set<P> {
-  const waiting = (process: P) =>
-    graph.dependentsOf(process).filter((dependent) => dependent.state.type === 'waiting' && !skipped.has(dependent))
-  const dependencies = (process: P) => graph.named(graph.dependenciesOf(process).map(({ name }) => name))
+  const waiting = (managed: P) =>
+    graph.dependentsOf(managed).filter((dependent) => dependent.state.type === 'waiting' && !skipped.has(dependent))
+  const dependencies = (managed: P) => graph.named(graph.dependenciesOf(managed).map(({ name }) => name))
   return reachable(reachable(waiting(task), waiting), dependencies)
 }
 
@@ -125,20 +125,20 @@ export function skipHopeless<P extends ReconciledProcess>({ graph }: Snapshot<P>
   const skipped = new Map<string, Action<P>>()
   for (let before = -1; before < skipped.size;) {
     before = skipped.size
-    for (const process of waiting) {
-      const because = skipped.has(process.name) ? null : hopelessBecause(process, graph, skipped)
-      if (because !== null) skipped.set(process.name, { type: 'skip', process, because })
+    for (const managed of waiting) {
+      const because = skipped.has(managed.name) ? null : hopelessBecause(managed, graph, skipped)
+      if (because !== null) skipped.set(managed.name, { type: 'skip', managed, because })
     }
   }
   return [...skipped.values()]
 }
 
 function hopelessBecause<P extends ReconciledProcess>(
-  process: P,
+  managed: P,
   graph: ProcessGraph<P>,
   skipped: ReadonlyMap<string, unknown>,
 ): string | null {
-  for (const dependency of graph.dependenciesOf(process)) {
+  for (const dependency of graph.dependenciesOf(managed)) {
     if (skipped.has(dependency.name)) return `"${dependency.name}" was skipped`
     const status = graph.statusOf(dependency)
     if (status.type === 'never') return status.because
@@ -151,11 +151,11 @@ export function restartFollowers<P extends ReconciledProcess>({ graph, phase }: 
   if (phase === 'stopping' || phase === 'killed') return []
   const restarting = graph.all.filter(comesUpAgain)
   if (restarting.length === 0) return []
-  const followersOf = (process: P) =>
-    graph.dependentsOf(process).filter(({ definition }) => definition.onDependencyRestart === 'restart')
+  const followersOf = (managed: P) =>
+    graph.dependentsOf(managed).filter(({ definition }) => definition.onDependencyRestart === 'restart')
   const followers = reachable(restarting.flatMap(followersOf), followersOf)
-  return [...followers].flatMap((process) =>
-    process.goal.type === 'down' || isDown(process.state) ? [] : [{ type: 'set_goal', process, goal: RESTARTING }],
+  return [...followers].flatMap((managed) =>
+    managed.goal.type === 'down' || isDown(managed.state) ? [] : [{ type: 'set_goal', managed, goal: RESTARTING }],
   )
 }
 
@@ -172,10 +172,10 @@ function isRestarting(goal: Goal): boolean {
 
 /** A process that was to restart and is down is to be up again. */
 export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
-  return graph.all.flatMap((process): Action<P>[] => {
-    if (!isRestarting(process.goal) || !process.isFullyStopped || process.needsReaping) return []
-    const goUp: Action<P> = { type: 'set_goal', process, goal: UP }
-    return isFinal(process.state) ? [goUp, { type: 'reset', process }] : [goUp]
+  return graph.all.flatMap((managed): Action<P>[] => {
+    if (!isRestarting(managed.goal) || !managed.isFullyStopped || managed.needsReaping) return []
+    const goUp: Action<P> = { type: 'set_goal', managed, goal: UP }
+    return isFinal(managed.state) ? [goUp, { type: 'reset', managed }] : [goUp]
   })
 }
 
@@ -190,20 +190,20 @@ export function checkExternal<P extends ReconciledProcess>(snapshot: Snapshot<P>
 
 /** Starts the processes whose dependencies are met, or whose backoff is over. */
 export function startProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
-  return snapshot.graph.all.flatMap((process) => (mayStart(process, snapshot) ? [{ type: 'start', process }] : []))
+  return snapshot.graph.all.flatMap((managed) => (mayStart(managed, snapshot) ? [{ type: 'start', managed }] : []))
 }
 
-function mayStart<P extends ReconciledProcess>(process: P, { graph, external }: Snapshot<P>): boolean {
-  const { state, goal, definition } = process
+function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: Snapshot<P>): boolean {
+  const { state, goal, definition } = managed
   if (goal.type === 'down') return false
   if (state.type === 'backoff') {
-    if (!process.backoffIsOver) return false
+    if (!managed.backoffIsOver) return false
   } else if (state.type === 'waiting') {
     if (definition.usesExternal && external !== 'reachable') return false
-    if (!graph.dependenciesOf(process).every((dependency) => isMet(dependency, graph))) return false
+    if (!graph.dependenciesOf(managed).every((dependency) => isMet(dependency, graph))) return false
   } else return false
   // Dependents that restart with this process go down before it comes up.
-  return !graph.dependentsOf(process).some((dependent) => isRestarting(dependent.goal))
+  return !graph.dependentsOf(managed).some((dependent) => isRestarting(dependent.goal))
 }
 
 /** A dependency that is still up but about to stop does not count. */
@@ -211,8 +211,8 @@ function isMet<P extends ReconciledProcess>(
   dependency: Parameters<ProcessGraph<P>['statusOf']>[0],
   graph: ProcessGraph<P>,
 ) {
-  const process = graph.get(dependency.name)
-  const isStopping = process !== null && process.goal.type === 'down' && !isFinal(process.state)
+  const managed = graph.get(dependency.name)
+  const isStopping = managed !== null && managed.goal.type === 'down' && !isFinal(managed.state)
   return !isStopping && graph.statusOf(dependency).type === 'met'
 }
 
@@ -228,31 +228,31 @@ export function announceReady<P extends ReconciledProcess>({ graph, phase }: Sna
 export function stopProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   const { graph, phase } = snapshot
   const isEnding = mayEnd(snapshot) && graph.all.every(({ state }) => isFinal(state))
-  const isGoingDown = (process: P) => isEnding || process.goal.type === 'down'
+  const isGoingDown = (managed: P) => isEnding || managed.goal.type === 'down'
   const known = new Map<P, boolean>()
   /** A dependent that is going down still lives, seen through dependents that are down. */
-  const isNeeded = (process: P): boolean => {
+  const isNeeded = (managed: P): boolean => {
     const result =
-      known.get(process) ??
+      known.get(managed) ??
       graph
-        .dependentsOf(process)
+        .dependentsOf(managed)
         .some((dependent) => (dependent.isFullyStopped ? isNeeded(dependent) : isGoingDown(dependent)))
-    known.set(process, result)
+    known.set(managed, result)
     return result
   }
-  return graph.all.flatMap((process) => {
-    const action = isGoingDown(process) ? wayDown(process) : null
+  return graph.all.flatMap((managed) => {
+    const action = isGoingDown(managed) ? wayDown(managed) : null
     if (action === null) return []
     // A process without a child is of no use to its dependents.
-    const isFree = phase === 'killed' || process.state.type === 'backoff' || process.state.type === 'stopping'
-    return isFree || !isNeeded(process) ? [action] : []
+    const isFree = phase === 'killed' || managed.state.type === 'backoff' || managed.state.type === 'stopping'
+    return isFree || !isNeeded(managed) ? [action] : []
   })
 }
 
-function wayDown<P extends ReconciledProcess>(process: P): Action<P> | null {
-  const { state, goal, needsReaping } = process
-  if (isFinal(state)) return needsReaping ? { type: 'reap', process } : null
-  const stop: Action<P> = { type: 'stop', process, outcome: { type: isRestarting(goal) ? 'waiting' : 'stopped' } }
+function wayDown<P extends ReconciledProcess>(managed: P): Action<P> | null {
+  const { state, goal, needsReaping } = managed
+  if (isFinal(state)) return needsReaping ? { type: 'reap', managed } : null
+  const stop: Action<P> = { type: 'stop', managed, outcome: { type: isRestarting(goal) ? 'waiting' : 'stopped' } }
   if (state.type === 'waiting') return isRestarting(goal) ? null : stop
   if (state.type === 'stopping') return isRestarting(goal) || isPermanent(state.outcome) ? null : stop
   return stop
@@ -274,11 +274,11 @@ export function isEnded({ state, isFullyStopped, needsReaping }: ReconciledProce
 }
 
 /** Until the next event nothing happens to a process that a command has started. */
-export function isSettled<P extends ReconciledProcess>(process: P, graph: ProcessGraph<P>): boolean {
-  const { state, goal, definition } = process
+export function isSettled<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): boolean {
+  const { state, goal, definition } = managed
   if (isRestarting(goal)) return false
   if (state.type === 'waiting') {
-    return graph.dependenciesOf(process).some(({ name }) => graph.get(name)?.state.type === 'stopped')
+    return graph.dependenciesOf(managed).some(({ name }) => graph.get(name)?.state.type === 'stopped')
   }
   return isUp(definition, state) || isFinal(state) || state.type === 'backoff' || state.type === 'unhealthy'
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ChildRig } from '../../../test/rig/steerable-child.ts'
-import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { configOf, probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const started = (name: string) => ({ name, condition: 'started' }) as const
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
@@ -188,6 +188,24 @@ describe('on_dependency_restart', () => {
     expect([rig.starts('db'), rig.starts('api'), rig.living]).toEqual([1, 1, []])
   })
 
+  test('restart: dependents also restart when a command restarts the dependency', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db') },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+    ])
+    const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
+    const restarted = graph.supervisor.restartProcesses(['db'])
+    await Promise.all([db.gone, api.gone])
+    await Promise.all([rig.nextStart('db'), rig.nextStart('api'), restarted])
+    expect(graph.eventSequence('process_stopped', 'process_started').slice(2)).toEqual([
+      'stopped api',
+      'stopped db',
+      'started db',
+      'started api',
+    ])
+  })
+
   test('restart: dependents also restart with a dependency that fails its liveness probe', async () => {
     const rig = await openRig()
     supervise([
@@ -201,5 +219,37 @@ describe('on_dependency_restart', () => {
     await rig.nextStart('db')
     await rig.nextStart('api')
     expect([rig.starts('db'), rig.starts('api')]).toEqual([2, 2])
+  })
+})
+
+describe('a failure after everything was ready (O-39)', () => {
+  test('of a task that runs again affects no other process', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'job', kind: 'task', ...rig.program('job') },
+      { name: 'web', ...rig.program('web') },
+    ])
+    const web = await rig.nextStart('web')
+    await (await rig.nextStart('job')).exit(0)
+    await graph.next('all_ready')
+    const started = graph.supervisor.startProcesses(['job'])
+    await (await rig.nextStart('job')).exit(1)
+    await started
+    await graph.next('process_failed', 'job')
+    expect([web.isGone, graph.eventSequence('stopping')]).toEqual([false, []])
+  })
+
+  test('of a command that is not found affects no other process, and the exit code is 1 if the run ends by itself', async () => {
+    const rig = await openRig()
+    const web = { name: 'web', ...rig.program('web'), restart: { policy: 'never' as const } }
+    const graph = supervise([web])
+    const child = await rig.nextStart('web')
+    await graph.next('all_ready')
+    await graph.supervisor.reload(configOf([web, { name: 'bad', command: 'no-such-program' }]))
+    const { reason } = await graph.next('process_failed', 'bad')
+    expect(reason).toContain('"no-such-program" was not found')
+    expect([child.isGone, graph.eventSequence('stopping')]).toEqual([false, []])
+    await child.exit(0)
+    expect(await graph.ended).toEqual({ exitCode: 1 })
   })
 })

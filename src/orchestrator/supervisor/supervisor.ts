@@ -60,7 +60,7 @@ export class Supervisor {
     // Fake children leave no orphans.
     this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
     this.#external = this.#createExternalCheck(config)
-    const names = config.processes.map((process) => process.name)
+    const names = config.processes.map((managed) => managed.name)
     this.#output = new Output(names, options, (event) => this.#emit(event))
     this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
   }
@@ -112,7 +112,7 @@ export class Supervisor {
     this.stop({ type: 'signal', signal: 'SIGKILL' })
     this.#phase = 'killed'
     this.#reconcile()
-    for (const process of this.#graph.all) process.kill()
+    for (const managed of this.#graph.all) managed.kill()
     this.#orphans?.killAll()
   }
 
@@ -124,12 +124,12 @@ export class Supervisor {
     const chosen = this.#graph.named(names)
     await this.#until(() => chosen.every(({ state }) => state.type !== 'stopping'))
     if (this.isStopping) return
-    const idle = chosen.filter((process) => !isDownFor(process, 'restarting') && !isDownFor(process, 'replaced'))
-    for (const process of idle) {
-      process.goal = UP
-      if (isFinal(process.state)) process.reset()
+    const idle = chosen.filter((managed) => !isDownFor(managed, 'restarting') && !isDownFor(managed, 'replaced'))
+    for (const managed of idle) {
+      managed.goal = UP
+      if (isFinal(managed.state)) managed.reset()
     }
-    await Promise.all(idle.flatMap((process) => (process.state.type === 'backoff' ? [process.skipBackoff()] : [])))
+    await Promise.all(idle.flatMap((managed) => (managed.state.type === 'backoff' ? [managed.skipBackoff()] : [])))
     await this.#untilSettled(chosen)
   }
 
@@ -141,8 +141,8 @@ export class Supervisor {
   /** Restarts these; one that waits for its dependencies keeps waiting. Resolves as `startProcesses` does. */
   async restartProcesses(names: readonly string[]): Promise<void> {
     const running = this.#graph.named(names).filter(({ state }) => state.type !== 'waiting')
-    const chosen = running.filter((process) => !isDownFor(process, 'replaced'))
-    for (const process of chosen) process.goal = RESTARTING
+    const chosen = running.filter((managed) => !isDownFor(managed, 'replaced'))
+    for (const managed of chosen) managed.goal = RESTARTING
     await this.#untilSettled(chosen)
   }
 
@@ -156,7 +156,7 @@ export class Supervisor {
     try {
       const difference = differenceOf(this.#graph.config, config)
       const replaced = this.#graph.named([...difference.removed, ...difference.changed])
-      const stoppedByHand = replaced.filter((process) => isDownFor(process, 'by_hand')).map(({ name }) => name)
+      const stoppedByHand = replaced.filter((managed) => isDownFor(managed, 'by_hand')).map(({ name }) => name)
       await this.#bringDown(replaced, 'replaced')
       if (!this.isStopping) this.#replace(config, difference, stoppedByHand)
       return difference
@@ -213,13 +213,13 @@ export class Supervisor {
 
   /** Stops everything if this exit is to end the run. */
   #endRunAfter(name: string, exit: ExitResult): void {
-    const process = this.#graph.get(name)
-    if (process === null || this.isStopping) return
+    const managed = this.#graph.get(name)
+    if (managed === null || this.isStopping) return
     // A task that succeeded and has dependents is a step of the start.
-    const isStep = hasSucceeded(process.definition, exit) && this.#graph.dependentsOf(process).length > 0
+    const isStep = hasSucceeded(managed.definition, exit) && this.#graph.dependentsOf(managed).length > 0
     if (name !== this.#options.exitCodeFrom && (!this.#options.abortOnExit || isStep)) return
     this.stop({ type: 'exited', process: name, exit })
-    setGoal([process], 'ended_run')
+    setGoal([managed], 'ended_run')
   }
 
   #emit(event: SupervisorEvent): void {
@@ -267,13 +267,13 @@ export class Supervisor {
       case 'start':
       case 'reset':
       case 'reap':
-        return action.process[action.type]()
+        return action.managed[action.type]()
       case 'stop':
-        return action.process.stop(action.outcome)
+        return action.managed.stop(action.outcome)
       case 'skip':
-        return action.process.skip(action.because)
+        return action.managed.skip(action.because)
       case 'set_goal':
-        action.process.goal = action.goal
+        action.managed.goal = action.goal
         return undefined
       case 'check_external':
         return this.#external.start()
@@ -284,8 +284,8 @@ export class Supervisor {
         this.#failures = []
         return undefined
       case 'report_failure': {
-        const { process, reason } = action.failure
-        return this.#emit({ type: 'process_failed', process, reason, lastLines: [] })
+        const { process: name, reason } = action.failure
+        return this.#emit({ type: 'process_failed', process: name, reason, lastLines: [] })
       }
       case 'stop_all':
         this.#hasFailures = true
@@ -304,7 +304,7 @@ export class Supervisor {
 
   async #untilSettled(processes: readonly ManagedProcess[]): Promise<void> {
     this.#reconcile()
-    await this.#until(() => processes.every((process) => isSettled(process, this.#graph)))
+    await this.#until(() => processes.every((managed) => isSettled(managed, this.#graph)))
   }
 
   /** Resolves when the condition holds, or everything has stopped. The condition is checked after every reconciliation. */
@@ -322,12 +322,12 @@ export class Supervisor {
 
   /** How to stop the children that live now. */
   #stopPlan(): StopPlan {
-    const processes = this.#graph.all.map((process) => ({
-      name: process.name,
-      groups: [...process.processGroups],
-      signal: process.definition.shutdown.signal,
-      timeoutMs: process.definition.shutdown.timeoutMs,
-      dependents: this.#graph.dependentsOf(process).map(({ name }) => name),
+    const processes = this.#graph.all.map((managed) => ({
+      name: managed.name,
+      groups: [...managed.processGroups],
+      signal: managed.definition.shutdown.signal,
+      timeoutMs: managed.definition.shutdown.timeoutMs,
+      dependents: this.#graph.dependentsOf(managed).map(({ name }) => name),
     }))
     return { runTag: this.#runTag, processes }
   }
@@ -345,7 +345,7 @@ export class Supervisor {
 }
 
 function setGoal(processes: readonly ManagedProcess[], reason: DownReason): void {
-  for (const process of processes) process.goal = { type: 'down', reason }
+  for (const managed of processes) managed.goal = { type: 'down', reason }
 }
 
 function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
