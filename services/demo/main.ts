@@ -11,33 +11,27 @@ import { ensureInventory } from './inventory.ts'
 
 await runProgram({
   name: 'ponix-demo',
-  description:
-    'Creates demo devices over gRPC, publishes their messages over MQTT and shows the rows that arrive in ClickHouse.',
+  description: 'Creates devices over gRPC, publishes their messages over MQTT and shows their rows in ClickHouse.',
   environment,
   async run(env) {
     const logger = createLogger('demo')
-    const timeoutMs = env.PONIX_STARTUP_TIMEOUT_MS
+    const wait = { timeoutMs: env.PONIX_STARTUP_TIMEOUT_MS, logger }
     const clickhouse = await connectClickHouse(clickhouseOptions(env, { name: 'ponix-demo', logger }))
-    const brokerUrl = env.PONIX_DEMO_MQTT_URL
-    const publisher = await connectWithBackoff(
-      { server: 'the MQTT broker', address: brokerUrl, timeoutMs, logger },
-      () => connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),
+    const { PONIX_DEMO_MQTT_URL: brokerUrl, PONIX_DEMO_INTERVAL_MS: intervalMs } = env
+    const publisher = await connectWithBackoff({ server: 'the MQTT broker', address: brokerUrl, ...wait }, () =>
+      connectMqttPublisher({ brokerUrl, clientId: 'ponix-demo' }),
     )
     const address = `${env.PONIX_GRPC_HOST}:${env.PONIX_GRPC_PORT}`
     const api = new GrpcClient(address)
-    const inventory = await connectWithBackoff({ server: 'the API', address, timeoutMs, logger }, () =>
+    const inventory = await connectWithBackoff({ server: 'the API', address, ...wait }, () =>
       ensureInventory(api, brokerUrl),
     )
     const print = (line: string): void => void process.stdout.write(`${line}\n`)
-    const intervalMs = env.PONIX_DEMO_INTERVAL_MS
     const parts = { inventory, publisher, clickhouse, logger, intervalMs, print, summary: summary(env, inventory) }
     await runService({
       service: 'demo',
       logger,
-      processes: {
-        devices: (signal) => publishMessages(parts, signal),
-        arrivals: (signal) => reportRows(parts, signal),
-      },
+      processes: { devices: (stop) => publishMessages(parts, stop), arrivals: (stop) => reportRows(parts, stop) },
       closers: { clickhouse: () => clickhouse.close(), mqtt: () => publisher.close(), api: async () => api.close() },
     })
   },

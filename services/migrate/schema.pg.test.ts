@@ -1,13 +1,14 @@
 import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { MigrateRig } from '../../test/rig/migrate-rig.ts'
+import { projectRoot } from '../../test/rig/program.ts'
 import { withClient } from '../../test/rig/test-schema.ts'
-import { MigrateRig, packageFolder } from '../../test/rig/migrate-rig.ts'
 
 let rig: MigrateRig
 beforeAll(async () => {
   rig = await MigrateRig.create(inject('postgres'))
-  const own = join(packageFolder, 'migrations/postgres')
+  const own = join(projectRoot, 'migrations/postgres')
   for (const name of await readdir(own)) await copyFile(join(own, name), join(rig.folder, name))
   const { stderr } = await rig.run('up')
   if (stderr !== '') throw new Error(stderr)

@@ -16,7 +16,7 @@ type Parsed<Values> = {
 }
 
 /**
- * Parses the environment. Throws an EnvironmentError with all problems at once, each with the variable, the given value
+ * Parses the environment. Throws an EnvironmentError with all problems, each with the variable, the given value
  * (unless it is a secret) and the expected one. An empty variable counts as not set.
  */
 export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env: Variables): Environment<Schema> {

@@ -1,21 +1,11 @@
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { builtProgram, Program, type Outcome } from './program.ts'
 import { withClient, type TestServer } from './test-schema.ts'
 
-export const packageFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-
-/** How a run of the program ended. */
-export interface Run {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** An empty database and a folder of migrations of its own, and the built program to run on both. */
+/** An empty database, an empty folder of migrations, and the built program to run on both. */
 export class MigrateRig implements AsyncDisposable {
   readonly folder: string
   readonly server: TestServer
@@ -39,9 +29,8 @@ export class MigrateRig implements AsyncDisposable {
   }
 
   /** Runs ponix-migrate for PostgreSQL alone. */
-  async run(command: string, ...flags: readonly string[]): Promise<Run> {
+  async run(command: string, ...flags: readonly string[]): Promise<Outcome> {
     const { host, port, username, password, database } = this.server
-    const program = join(packageFolder, 'dist/migrate.js')
     const env = {
       PATH: process.env['PATH'] ?? '',
       PONIX_POSTGRES_HOST: host,
@@ -52,12 +41,8 @@ export class MigrateRig implements AsyncDisposable {
       PONIX_POSTGRES_MIGRATIONS_DIR: this.folder,
       PONIX_STARTUP_TIMEOUT_SECS: '5',
     }
-    return new Promise((resolve) => {
-      const args = [program, command, '--target', 'postgres', ...flags]
-      execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-      })
-    })
+    const args = [builtProgram('migrate'), command, '--target', 'postgres', ...flags]
+    return new Program(process.execPath, args, { env }).outcome
   }
 
   async rows<R extends object>(sql: string): Promise<R[]> {
