@@ -9,6 +9,9 @@ import { setUp } from './setup.mjs'
 import { root, runTool } from './tools.mjs'
 
 const VERSIONS = ['22', '24', '26']
+/** Vitest sets FORCE_COLOR, and some tests set NO_COLOR. */
+const COLOUR_WARNING = /^.*Warning: The 'NO_COLOR' env is ignored.*\n(\(Use `node --trace-warnings.*\n)?/gm
+
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
 
 /** What runs with each version: arguments of Node. */
@@ -39,7 +42,7 @@ async function testWith(version) {
         NODE_OPTIONS: `--redirect-warnings=${warnings}`,
       }
       const { code, output } = await runTool(join(folder, 'node'), args, { env })
-      const warned = await readFile(warnings, 'utf8').catch(() => '')
+      const warned = (await readFile(warnings, 'utf8').catch(() => '')).replaceAll(COLOUR_WARNING, '')
       await rm(warnings, { force: true })
       const succeeded = code === 0 && warned === ''
       console.log(`${succeeded ? '✓' : '✗'} node ${version} ${args.join(' ').replaceAll(`${root}`, '')}`)
