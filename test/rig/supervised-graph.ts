@@ -21,7 +21,7 @@ export class CapturedOutput extends Writable {
 
   override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
     this.#bytes.push(Buffer.from(chunk))
-    for (const look of this.#waiting) look()
+    for (const check of this.#waiting) check()
     callback()
   }
 
@@ -44,13 +44,13 @@ export class CapturedOutput extends Writable {
   /** Resolves when the text holds `part`. */
   async holds(part: string): Promise<void> {
     await new Promise<void>((resolve) => {
-      const look = () => {
+      const check = () => {
         if (!this.text.includes(part)) return
-        this.#waiting.delete(look)
+        this.#waiting.delete(check)
         resolve()
       }
-      this.#waiting.add(look)
-      look()
+      this.#waiting.add(check)
+      check()
     })
   }
 }
@@ -150,7 +150,7 @@ export class SupervisedGraph implements AsyncDisposable {
       output: { stdout: stdout ?? this.stdout, stderr: stderr ?? this.stderr },
       onEvent: (event) => {
         this.events.push(event)
-        for (const look of this.#waiting) look()
+        for (const check of this.#waiting) check()
       },
     })
     this.#ended = this.supervisor.run()
@@ -159,15 +159,15 @@ export class SupervisedGraph implements AsyncDisposable {
   /** Resolves with the next event of this type, and of this process, that no earlier call returned. */
   async next<T extends SupervisorEvent['type']>(type: T, process?: string): Promise<EventOf<T>> {
     return new Promise((resolve) => {
-      const look = () => {
+      const check = () => {
         const found = this.events.find((event): event is EventOf<T> => this.#isNext(event, type, process))
         if (found === undefined) return
-        this.#waiting.delete(look)
+        this.#waiting.delete(check)
         this.#taken.add(found)
         resolve(found)
       }
-      this.#waiting.add(look)
-      look()
+      this.#waiting.add(check)
+      check()
     })
   }
 

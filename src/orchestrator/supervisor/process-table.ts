@@ -12,9 +12,7 @@ const RESIDENT = 21
 const MS_PER_TICK = 10
 const PAGE_BYTES = 4096
 
-export interface ProcessEntry {
-  readonly pid: number
-  readonly parent: number
+interface ProcessEntry {
   readonly group: number
   /** One letter, as ps shows it: `Z` is a zombie. */
   readonly status: string
@@ -112,10 +110,10 @@ function processIds(): number[] {
 
 function readEntry(pid: number): ProcessEntry | null {
   const fields = statFields(pid)
-  const [status, parent, group] = fields
+  const [status, , group] = fields
   const start = fields[START_TIME]
-  if (status === undefined || parent === undefined || group === undefined || start === undefined) return null
-  return { pid, parent: Number(parent), group: Number(group), status, start }
+  if (status === undefined || group === undefined || start === undefined) return null
+  return { group: Number(group), status, start }
 }
 
 /** Fields of `pid (name) status parent group …`, from the status; the name can contain spaces and parentheses. See proc(5). */
