@@ -57,6 +57,8 @@ async function bundle(input, folder) {
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: 'chunk-[name]-[hash].js',
+    // For debugging in a clone; the package leaves them out.
+    sourcemap: true,
   })
   await build.close()
   const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))

@@ -17,7 +17,34 @@ function pathsIn(document: string): readonly string[] {
   return [...quoted.map(([, path = '']) => path), ...links.map(([, path = '']) => join(dirname(document), path))]
 }
 
+/** Links to headings of this or another document, as `path#anchor`. */
+function anchorsIn(document: string): readonly string[] {
+  const text = readFileSync(join(root, document), 'utf8')
+  return [...text.matchAll(/\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)/g)].map(
+    ([, path = '', anchor = '']) => `${path === '' ? document : join(dirname(document), path)}#${anchor}`,
+  )
+}
+
+/** The anchors of a document's headings, as GitHub makes them. */
+function headingsOf(document: string): readonly string[] {
+  const text = readFileSync(join(root, document), 'utf8').replaceAll(/^```[\s\S]*?^```/gm, '')
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
 describe('documents', () => {
+  it.each(documents)('%s links only to headings that exist', (document) => {
+    const dead = anchorsIn(document).filter((link) => {
+      const [path = '', anchor = ''] = link.split('#')
+      return path.endsWith('.md') && !headingsOf(path).includes(anchor)
+    })
+    expect(dead).toEqual([])
+  })
+
   it.each(documents)('%s names only paths that exist', (document) => {
     expect(pathsIn(document).filter((path) => !existsSync(join(root, path)))).toEqual([])
   })
