@@ -23,7 +23,7 @@ describe('at the start', () => {
       g2: expect.objectContaining({ organization_id: 'o2', state: 'running' }),
       'unknown-type': expect.objectContaining({
         state: 'failed',
-        last_error: 'no runner for gateway type "pigeon"; expected print, mqtt or emqx',
+        last_error: 'no runner for gateway type "pigeon"; expected one of print, mqtt, emqx',
       }),
     })
   })

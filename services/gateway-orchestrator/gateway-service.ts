@@ -47,7 +47,7 @@ export class GatewayService {
     const runners = new Map<string, GatewayRunner>(Object.entries({ print, mqtt, emqx: mqtt }))
     this.#orchestrator = new GatewayOrchestrator({
       store: this.#store,
-      runnerFor: (type) => runners.get(type.toLowerCase()) ?? null,
+      runners,
       retry: {
         delayMs: env.PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_MS,
         maxAttempts: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS,

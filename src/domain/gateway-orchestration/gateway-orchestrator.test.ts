@@ -49,7 +49,7 @@ function rig(runner: GatewayRunner) {
   const events: string[] = []
   const orchestrator = new GatewayOrchestrator({
     store,
-    runnerFor: (type) => (type === 'fake' ? runner : null),
+    runners: new Map([['fake', runner]]),
     retry: { delayMs: 10_000, maxAttempts: 3 },
     stopTimeoutMs: 5_000,
     sleep: clock.sleep,

@@ -45,8 +45,8 @@ export class MemoryGatewayProcessStore implements GatewayProcessStore {
 
 export interface GatewayOrchestratorOptions extends GatewayProcessContext {
   readonly store: GatewayProcessStore
-  /** The runner of a gateway type; null if there is none. */
-  readonly runnerFor: (gatewayType: string) => GatewayRunner | null
+  /** Gateway type in lower case → runner. */
+  readonly runners: ReadonlyMap<string, GatewayRunner>
   readonly stopTimeoutMs: number
 }
 
@@ -122,8 +122,8 @@ export class GatewayOrchestrator {
 
   #startProcess(gateway: Gateway): void {
     this.#removed.delete(gateway.gatewayId)
-    const { store, runnerFor } = this.#options
-    const runner = runnerFor(gateway.gatewayType) ?? rejectUnknownType
+    const { store, runners } = this.#options
+    const runner = runners.get(gateway.gatewayType.toLowerCase()) ?? rejectUnknownType([...runners.keys()])
     store.upsert(gateway.gatewayId, new GatewayProcess(gateway, runner, this.#options))
   }
 
@@ -135,7 +135,11 @@ export class GatewayOrchestrator {
   }
 }
 
-const rejectUnknownType: GatewayRunner = ({ gateway }) =>
-  Promise.reject(
-    new GatewayConfigError(`no runner for gateway type "${gateway.gatewayType}"; expected print, mqtt or emqx`),
-  )
+function rejectUnknownType(known: readonly string[]): GatewayRunner {
+  return ({ gateway }) =>
+    Promise.reject(
+      new GatewayConfigError(
+        `no runner for gateway type "${gateway.gatewayType}"; expected one of ${known.join(', ')}`,
+      ),
+    )
+}

@@ -37,15 +37,22 @@ export function containerCommand({ words, readiness }: ExportedProcess): readonl
 
 /** A shell command that exits with 0 if the process is ready; null if only the orchestrator can check it. */
 export function probeCommand({ check }: ExportedProbe): string | null {
-  if (check.type === 'exec') return shellLine(check.words)
-  if (check.type === 'notify') return `test -s ${readyFile}`
-  if (check.type === 'http_get') {
-    const url = shellWord(check.url)
-    return `curl -fsSk -o /dev/null ${url} || wget -q -O /dev/null ${url}`
+  switch (check.type) {
+    case 'exec':
+      return shellLine(check.words)
+    case 'notify':
+      return `test -s ${readyFile}`
+    case 'http_get': {
+      const url = shellWord(check.url)
+      return `curl -fsSk -o /dev/null ${url} || wget -q -O /dev/null ${url}`
+    }
+    case 'tcp_socket': {
+      const address = shellLine([{ text: check.host }, { text: String(check.port) }])
+      return `nc -z ${address} || bash -c 'exec 3<>"/dev/tcp/$0/$1"' ${address}`
+    }
+    case 'log_line':
+      return null
   }
-  if (check.type === 'log_line') return null
-  const address = shellLine([{ text: check.host }, { text: String(check.port) }])
-  return `nc -z ${address} || bash -c 'exec 3<>"/dev/tcp/$0/$1"' ${address}`
 }
 
 /** A folder below the configuration's is in the image's folder; any other keeps its path. */

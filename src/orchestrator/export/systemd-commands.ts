@@ -40,18 +40,22 @@ interface Attempt {
 
 function attemptOf({ check, timeoutMs }: ExportedProbe): Attempt | null {
   const timeout = `timeout ${timeoutMs / 1000}`
-  if (check.type === 'tcp_socket') {
-    const script = `${timeout} bash -c '${connectScript}' "$0" "$1"`
-    return { script, words: textWords(check.host, String(check.port)) }
+  switch (check.type) {
+    case 'tcp_socket': {
+      const script = `${timeout} bash -c '${connectScript}' "$0" "$1"`
+      return { script, words: textWords(check.host, String(check.port)) }
+    }
+    case 'http_get':
+      return httpAttempt(check.url, timeoutMs / 1000)
+    case 'exec':
+      return { script: `${timeout} "$@" >/dev/null`, words: [...textWords('probe'), ...check.words] }
+    case 'log_line': {
+      const found = `journalctl -q -n 1 -o cat --case-sensitive=yes _SYSTEMD_INVOCATION_ID="$INVOCATION_ID" --grep "$0"`
+      return { script: `${found} | grep -q ""`, words: textWords(check.pattern.source) }
+    }
+    case 'notify':
+      return null
   }
-  if (check.type === 'http_get') return httpAttempt(check.url, timeoutMs / 1000)
-  if (check.type === 'exec')
-    return { script: `${timeout} "$@" >/dev/null`, words: [...textWords('probe'), ...check.words] }
-  if (check.type === 'log_line') {
-    const found = `journalctl -q -n 1 -o cat --case-sensitive=yes _SYSTEMD_INVOCATION_ID="$INVOCATION_ID" --grep "$0"`
-    return { script: `${found} | grep -q ""`, words: textWords(check.pattern.source) }
-  }
-  return null
 }
 
 function httpAttempt(url: Word, timeoutSeconds: number): Attempt {

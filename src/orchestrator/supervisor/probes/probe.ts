@@ -52,9 +52,14 @@ function isPassive(check: ProbeCheck): check is PassiveCheck {
 }
 
 function pollCheck(check: PolledCheck, context: ExecContext): Check {
-  if (check.type === 'tcp_socket') return (signal) => checkTcpSocket(check.host, check.port, signal)
-  if (check.type === 'http_get') return (signal) => checkHttpGet(check.url, signal)
-  return (signal) => checkExec(check.command, context, signal)
+  switch (check.type) {
+    case 'tcp_socket':
+      return (signal) => checkTcpSocket(check.host, check.port, signal)
+    case 'http_get':
+      return (signal) => checkHttpGet(check.url, signal)
+    case 'exec':
+      return (signal) => checkExec(check.command, context, signal)
+  }
 }
 
 /** Calls `onReady` once, at the first matching line of either stream, with or without its escape sequences. */
