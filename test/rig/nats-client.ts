@@ -18,8 +18,8 @@ export interface LogLine {
 export interface LogProbe {
   readonly logger: Logger
   readonly lines: readonly LogLine[]
-  /** Resolves with the first past or future line whose message contains the text. */
-  line(text: string): Promise<LogLine>
+  /** Resolves with the first (or `nth`) past or future line whose message contains the text. */
+  line(text: string, nth?: number): Promise<LogLine>
   count(text: string): number
 }
 
@@ -37,9 +37,9 @@ export function probeLog(): LogProbe {
   return {
     logger: createLoggerTo(sink, 'test', 'debug'),
     lines,
-    async line(text) {
+    async line(text, nth = 1) {
       for (;;) {
-        const found = lines.find((line) => line.msg.includes(text))
+        const found = lines.filter((line) => line.msg.includes(text))[nth - 1]
         if (found !== undefined) return found
         await once(sink, 'line')
       }
