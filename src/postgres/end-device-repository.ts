@@ -1,73 +1,31 @@
 import type { EndDevice } from '../domain/entities.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
-import type {
-  CallOptions,
-  EndDeviceChange,
-  EndDeviceRepository,
-  NewEndDevice,
-  Page,
-  PageRequest,
-} from '../domain/ports.ts'
+import type { CallOptions, EndDeviceRepository, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
-import { KeysetList, LIVE_OWNER, NEXT_UPDATED_AT, PostgresRepository } from './repository.ts'
-
-const COLUMNS = `device_id AS "deviceId", organization_id AS "organizationId", name,
-  COALESCE(payload_conversion, '') AS "payloadConversion", created_at AS "createdAt", updated_at AS "updatedAt",
-  (SELECT seen.last_seen_at FROM end_device_last_seen seen WHERE seen.end_device_id = device_id) AS "lastSeenAt"`
-
-const CREATE: Statement = {
-  name: 'create_end_device',
-  text: `${LIVE_OWNER} INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
-    SELECT $2, owner.id, $3, $4 FROM owner RETURNING ${COLUMNS}`,
-}
-
-const GET: Statement = {
-  name: 'get_end_device',
-  text: `SELECT ${COLUMNS} FROM end_devices WHERE device_id = $1`,
-}
-
-const LIST = new KeysetList<EndDevice>({
-  name: 'list_end_devices',
-  select: `SELECT ${COLUMNS} FROM end_devices`,
-  where: 'organization_id = $1',
-  parameters: 1,
-  idColumn: 'device_id',
-  cursor: ({ createdAt, deviceId }) => ({ createdAt, id: deviceId }),
-})
-
-const UPDATE: Statement = {
-  name: 'update_end_device',
-  text: `UPDATE end_devices SET name = COALESCE($2, name), payload_conversion = COALESCE($3, payload_conversion),
-    updated_at = ${NEXT_UPDATED_AT} WHERE device_id = $1 RETURNING ${COLUMNS}`,
-}
-
-const DELETE: Statement = {
-  name: 'delete_end_device',
-  text: `DELETE FROM end_devices WHERE device_id = $1 RETURNING ${COLUMNS}`,
-}
+import { PostgresRepository } from './repository.ts'
 
 /** End devices in PostgreSQL. */
 export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> implements EndDeviceRepository {
-  async create(device: NewEndDevice, options?: CallOptions): Promise<EndDevice> {
-    const { deviceId, organizationId, name, payloadConversion } = device
-    const values = [organizationId, deviceId, name, payloadConversion]
-    return await this.createOwned(CREATE, values, { kind: 'End device', id: deviceId, organizationId }, options)
-  }
-
-  async get(deviceId: string, options?: CallOptions): Promise<EndDevice | null> {
-    return await this.first(GET, [deviceId], options)
+  constructor(database: PostgresDatabase) {
+    super(database, {
+      kind: 'End device',
+      table: 'end_devices',
+      id: 'deviceId',
+      columns: {
+        deviceId: 'device_id',
+        organizationId: 'organization_id',
+        name: 'name',
+        payloadConversion: 'payload_conversion',
+        createdAt: 'created_at',
+        updatedAt: 'updated_at',
+        lastSeenAt: '(SELECT last_seen_at FROM end_device_last_seen WHERE end_device_id = device_id)',
+      },
+      changeable: ['name', 'payloadConversion'],
+    })
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>> {
-    return await LIST.fetch(this.database, [organizationId], page, options)
-  }
-
-  async update(deviceId: string, change: EndDeviceChange, options?: CallOptions): Promise<EndDevice | null> {
-    return await this.first(UPDATE, [deviceId, change.name ?? null, change.payloadConversion ?? null], options)
-  }
-
-  async delete(deviceId: string, options?: CallOptions): Promise<EndDevice | null> {
-    return await this.first(DELETE, [deviceId], options)
+    return await this.page([organizationId], page, options)
   }
 }
 

@@ -1,90 +1,138 @@
 import type { QueryResultRow } from 'pg'
 import { DomainError } from '../domain/errors.ts'
-import { toRfc3339 } from '../domain/instant.ts'
-import type { CallOptions, Page, PageCursor, PageRequest } from '../domain/ports.ts'
+import { toRfc3339, type Instant } from '../domain/instant.ts'
+import type { CallOptions, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
 import { violation } from './errors.ts'
+
+interface StoredEntity extends QueryResultRow {
+  readonly createdAt: Instant
+}
+
+/** How PostgreSQL stores an entity. */
+export interface EntityTable<T extends StoredEntity> {
+  /** For errors: `End device`. */
+  readonly kind: string
+  readonly table: string
+  readonly id: keyof T
+  /**
+   * The column of each property, or the expression that reads it. With `organizationId`, an organization owns the entity; with
+   * `deletedAt`, a deleted row stays.
+   */
+  readonly columns: Readonly<Record<keyof T, string>>
+  /** Set by callers, when they create and when they update. */
+  readonly changeable: readonly (keyof T)[]
+  /** The condition of a deletion. */
+  readonly deletable?: string
+}
 
 /**
  * The live organization $1, share-locked until the end of the statement's transaction so that it cannot be deleted meanwhile; a
  * concurrent deletion is waited for. (FOR KEY SHARE, which the foreign key takes, does not conflict with a soft delete.)
  */
-export const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR SHARE)'
+const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR SHARE)'
 
 /** Increases even when two changes fall into one microsecond or the clock steps back. */
-export const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
+const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
-interface ListOptions<T> {
-  /** Unique among the prepared statements. */
-  readonly name: string
-  /** `SELECT … FROM …`. */
-  readonly select: string
-  /** The condition of every page; its parameters are $1 to $`parameters`. */
-  readonly where: string
-  readonly parameters: number
-  readonly idColumn: string
-  readonly cursor: (item: T) => PageCursor
-}
+/** The statements of a table. Their rows have the entity's property names, so a row is the entity. */
+function statementsOf<T extends StoredEntity>({ table, id, columns, changeable, deletable }: EntityTable<T>) {
+  const all = Object.entries(columns).map(([property, expression]) => `${expression} AS "${property}"`)
+  const [select, returning] = [`SELECT ${all.join(', ')} FROM ${table}`, `RETURNING ${all.join(', ')}`]
+  const isOwned = 'organizationId' in columns
+  const live = 'deletedAt' in columns ? ' AND deleted_at IS NULL' : ''
+  const byId = `WHERE ${columns[id]} = $1${live}`
 
-/** A list in pages, ordered by (created_at, id) descending: the cost of a page does not depend on its position. */
-export class KeysetList<T extends QueryResultRow> {
-  readonly #cursor: ListOptions<T>['cursor']
-  readonly #firstPage: Statement
-  readonly #laterPage: Statement
+  const created: readonly (keyof T)[] = [...(isOwned ? ['organizationId'] : []), id, ...changeable]
+  const insert = `INSERT INTO ${table} (${created.map((property) => columns[property]).join(', ')})
+    SELECT ${created.map((_property, index) => `$${index + 1}`).join(', ')}`
+  const changes = changeable.map(
+    (property, index) => `${columns[property]} = COALESCE($${index + 2}, ${columns[property]})`,
+  )
+  const touch = `updated_at = ${NEXT_UPDATED_AT}`
+  const remove = live === '' ? `DELETE FROM ${table}` : `UPDATE ${table} SET deleted_at = clock_timestamp(), ${touch}`
+  const condition = deletable === undefined ? '' : `AND ${deletable}`
 
-  constructor({ name, select, where, parameters, idColumn, cursor }: ListOptions<T>) {
-    this.#cursor = cursor
-    const [limit, createdAt, id] = [1, 2, 3].map((offset) => `$${parameters + offset}`)
-    const after = `(created_at, ${idColumn}) < (${createdAt}::timestamptz, ${id})`
-    const order = `ORDER BY created_at DESC, ${idColumn} DESC LIMIT ${limit}`
-    this.#firstPage = { name: `${name}_first`, text: `${select} WHERE ${where} ${order}` }
-    this.#laterPage = { name: `${name}_later`, text: `${select} WHERE ${where} AND ${after} ${order}` }
-  }
-
-  /** Fetches one row more than the page holds to find out whether another page follows. */
-  async fetch(
-    database: PostgresDatabase,
-    values: readonly unknown[],
-    { size, after }: PageRequest,
-    options?: CallOptions,
-  ): Promise<Page<T>> {
-    const rows =
-      after === null
-        ? await database.query<T>(this.#firstPage, [...values, size + 1], options)
-        : await database.query<T>(this.#laterPage, [...values, size + 1, toRfc3339(after.createdAt), after.id], options)
-    const items = rows.slice(0, size)
-    const last = items.at(-1)
-    return { items, next: rows.length > size && last !== undefined ? this.#cursor(last) : null }
+  // The pages are in an order that an index has, so the cost of a page does not depend on its position.
+  const list = `${select} WHERE ${isOwned ? 'organization_id = $1' : 'TRUE'}${live}`
+  const [limit, afterTime, afterId] = isOwned ? ['$2', '$3', '$4'] : ['$1', '$2', '$3']
+  const after = `AND (created_at, ${columns[id]}) < (${afterTime}::timestamptz, ${afterId})`
+  const order = `ORDER BY created_at DESC, ${columns[id]} DESC LIMIT ${limit}`
+  return {
+    created,
+    select,
+    create: {
+      name: `create_${table}`,
+      text: isOwned ? `${LIVE_OWNER} ${insert} FROM owner ${returning}` : `${insert} ${returning}`,
+    },
+    get: { name: `get_${table}`, text: `${select} ${byId}` },
+    firstPage: { name: `list_${table}_first`, text: `${list} ${order}` },
+    laterPage: { name: `list_${table}_later`, text: `${list} ${after} ${order}` },
+    update: {
+      name: `update_${table}`,
+      text: `UPDATE ${table} SET ${changes.join(', ')}, ${touch} ${byId} ${returning}`,
+    },
+    delete: { name: `delete_${table}`, text: `${remove} ${byId} ${condition} ${returning}` },
   }
 }
 
-/** Base of the repositories. Every statement returns rows under the entity's property names, so a row is the entity. */
-export abstract class PostgresRepository<T extends QueryResultRow> {
+/** Stores the entities of one table. */
+export abstract class PostgresRepository<T extends StoredEntity> {
   protected readonly database: PostgresDatabase
+  protected readonly statements: ReturnType<typeof statementsOf<T>>
+  readonly #table: EntityTable<T>
 
-  constructor(database: PostgresDatabase) {
+  constructor(database: PostgresDatabase, table: EntityTable<T>) {
     this.database = database
+    this.statements = statementsOf(table)
+    this.#table = table
   }
 
-  protected async first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {
-    const [row] = await this.database.query<T>(statement, values, options)
-    return row ?? null
-  }
-
-  /** Runs an INSERT that begins with LIVE_OWNER. Throws `not_found` without a live organization, `already_exists` for a taken id. */
-  protected async createOwned(
-    statement: Statement,
-    values: readonly unknown[],
-    { kind, id, organizationId }: { readonly kind: string; readonly id: string; readonly organizationId: string },
-    options?: CallOptions,
-  ): Promise<T> {
-    const created = await this.first(statement, values, options).catch((cause: unknown) => {
+  async create(entity: Partial<T>, options?: CallOptions): Promise<T> {
+    const { kind, id } = this.#table
+    const values = this.statements.created.map((property) => entity[property])
+    const created = await this.#first(this.statements.create, values, options).catch((cause: unknown) => {
       const violated = violation(cause)
-      if (violated === 'unique') throw new DomainError('already_exists', `${kind} already exists: ${id}`, { cause })
+      if (violated === 'unique') {
+        throw new DomainError('already_exists', `${kind} already exists: ${String(entity[id])}`, { cause })
+      }
       if (violated === null) throw cause
       return null
     })
-    if (created === null) throw new DomainError('not_found', `Organization not found: ${organizationId}`)
+    if (created === null) throw new DomainError('not_found', `Organization not found: ${entity['organizationId']}`)
     return created
+  }
+
+  async get(id: string, options?: CallOptions): Promise<T | null> {
+    return await this.#first(this.statements.get, [id], options)
+  }
+
+  async update(id: string, change: Partial<T>, options?: CallOptions): Promise<T | null> {
+    const values = this.#table.changeable.map((property) => change[property] ?? null)
+    return await this.#first(this.statements.update, [id, ...values], options)
+  }
+
+  async delete(id: string, options?: CallOptions): Promise<T | null> {
+    return await this.#first(this.statements.delete, [id], options)
+  }
+
+  /** `owner`: the organization, if the entity has one. Fetches one row more than the page holds to know whether another follows. */
+  protected async page(
+    owner: readonly string[],
+    { size, after }: PageRequest,
+    options?: CallOptions,
+  ): Promise<Page<T>> {
+    const statement = after === null ? this.statements.firstPage : this.statements.laterPage
+    const position = after === null ? [] : [toRfc3339(after.createdAt), after.id]
+    const rows = await this.database.query<T>(statement, [...owner, size + 1, ...position], options)
+    const items = rows.slice(0, size)
+    const last = items.at(-1)
+    if (rows.length <= size || last === undefined) return { items, next: null }
+    return { items, next: { createdAt: last.createdAt, id: String(last[this.#table.id]) } }
+  }
+
+  async #first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {
+    const [row] = await this.database.query<T>(statement, values, options)
+    return row ?? null
   }
 }
