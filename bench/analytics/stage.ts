@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { type ClickHouse, openClickHouse } from '../../src/clickhouse/connection.ts'
 import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
-import { type ClosableProducer, createProducer } from '../../src/nats/producer.ts'
+import { type Producer, createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { BenchServer } from '../cdc/server.ts'
@@ -28,7 +28,7 @@ export class AnalyticsBenchStage {
   readonly root: string
   readonly nats: NatsClient
   readonly clickhouse: ClickHouse
-  readonly producer: ClosableProducer
+  readonly producer: Producer
   readonly #servers: Servers
   readonly #database: Client
 

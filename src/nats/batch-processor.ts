@@ -3,7 +3,7 @@ import type { NatsClient } from './connection.ts'
 import { publishDeadLetter } from './dead-letters.ts'
 import type { Delivery, MessageResult, PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
-import { createProducer, type ClosableProducer } from './producer.ts'
+import { createProducer, type Producer } from './producer.ts'
 import type { PullSource } from './pull-source.ts'
 
 export interface ConsumerOptions {
@@ -50,7 +50,7 @@ type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 export class BatchProcessor {
   readonly #options: ConsumerOptions
   readonly #source: Pick<PullSource, 'buffered'>
-  readonly #producer: ClosableProducer
+  readonly #producer: Producer
   readonly #maxDeliver: number
   readonly #maxOpen: number
   /** Aborts when the time for a graceful stop is over. */

@@ -4,7 +4,7 @@ import type { NatsClient } from './connection.ts'
 import type { PulledMessage } from './delivery.ts'
 import { createProducer, type Producer } from './producer.ts'
 import type { Publication, Stored } from './publication.ts'
-import { isMessageNotFound, isStreamNotFound } from './streams.ts'
+import { infoOf, isMessageNotFound, isStreamNotFound, undefinedIf } from './streams.ts'
 
 /** The headers of a dead letter. Its other headers are those of the original, except `Nats-` headers. */
 export const DEAD_LETTER_HEADERS = {
@@ -137,22 +137,12 @@ export interface DeadLetterFilter {
 /** The existing dead letters, oldest first; excludes those stored during the iteration, such as failed replays. */
 export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
   const subject = `${STREAM}.${filter.stream ?? '>'}`
-  const newest = await newestSequence(client)
+  const newest = (await infoOf(client, STREAM))?.state.last_seq ?? 0
   for (let from = 1; from <= newest;) {
     const message = await find(client, STREAM, { seq: from, next_by_subj: subject })
     if (message === undefined || message.seq > newest) return
     if (filter.since === undefined || message.time >= filter.since) yield await detailOf(client, message)
     from = message.seq + 1
-  }
-}
-
-/** 0 when the stream does not exist. */
-async function newestSequence(client: NatsClient): Promise<number> {
-  try {
-    return (await client.manager.streams.info(STREAM)).state.last_seq
-  } catch (error) {
-    if (isStreamNotFound(error)) return 0
-    throw error
   }
 }
 
@@ -226,12 +216,8 @@ async function find(
   stream: string,
   query: { readonly seq: number; readonly next_by_subj?: string },
 ): Promise<StoredMsg | undefined> {
-  try {
-    return (await client.manager.streams.getMessage(stream, query)) ?? undefined
-  } catch (error) {
-    if (isMessageNotFound(error) || isStreamNotFound(error)) return undefined
-    throw error
-  }
+  const isAbsent = (error: unknown): boolean => isMessageNotFound(error) || isStreamNotFound(error)
+  return (await undefinedIf(isAbsent, client.manager.streams.getMessage(stream, query))) ?? undefined
 }
 
 async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetter> {

@@ -2,7 +2,7 @@ import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstrea
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
-import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS } from './streams.ts'
+import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
 
 export interface DurableDefinition {
   readonly stream: string
@@ -76,12 +76,7 @@ export class DurableConsumer {
 
   async #find(): Promise<ConsumerInfo | undefined> {
     const { stream, durable } = this.definition
-    try {
-      return await this.#client.manager.consumers.info(stream, durable)
-    } catch (error) {
-      if (isConsumerNotFound(error)) return undefined
-      throw error
-    }
+    return await undefinedIf(isConsumerNotFound, this.#client.manager.consumers.info(stream, durable))
   }
 
   async #record({ ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {

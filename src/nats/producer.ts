@@ -9,19 +9,12 @@ import { PublishWindow, type WindowOptions } from './publish-window.ts'
  */
 export interface Producer {
   publish(publication: Publication, signal?: AbortSignal): Promise<Stored>
-}
-
-/** A producer that can be closed before its connection. */
-export interface ClosableProducer extends Producer {
-  /** Rejects every message that is not stored. */
+  /** Rejects every message that is not stored; the connection stays open. */
   close(): void
 }
 
 /** `maxInFlight` is 256 by default. All messages share one window, so one full stream delays the others too. */
-export function createProducer(
-  client: NatsClient,
-  options: Partial<Omit<WindowOptions, 'ordered'>> = {},
-): ClosableProducer {
+export function createProducer(client: NatsClient, options: Partial<Omit<WindowOptions, 'ordered'>> = {}): Producer {
   return new PublishWindow(client, { maxInFlight: 256, ...options, ordered: false })
 }
 

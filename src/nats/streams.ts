@@ -1,4 +1,4 @@
-import { JetStreamApiCodes, JetStreamApiError, type StreamConfig } from '@nats-io/jetstream'
+import { JetStreamApiCodes, JetStreamApiError, type StreamConfig, type StreamInfo } from '@nats-io/jetstream'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { NatsEnvironment } from '../runner/environment.ts'
 import type { NatsClient } from './connection.ts'
@@ -85,7 +85,7 @@ function definitionOf(definitions: Iterable<StreamDefinition>, subject: string):
 /** Recreates the stream if this client ensured it before; returns whether it exists now. */
 export async function restoreStream(client: NatsClient, name: string): Promise<boolean> {
   const definition = ensured.get(client)?.get(name)
-  if (definition === undefined) return (await configOf(client, name)) !== undefined
+  if (definition === undefined) return (await infoOf(client, name)) !== undefined
   await ensureStream(client, definition)
   return true
 }
@@ -104,8 +104,8 @@ export async function restoreStreamOf(client: NatsClient, subject: string): Prom
 }
 
 async function ensureStream(client: NatsClient, definition: StreamDefinition): Promise<void> {
-  const existing = await configOf(client, definition.name)
-  if (existing !== undefined) return compare(client, definition, existing)
+  const existing = await infoOf(client, definition.name)
+  if (existing !== undefined) return compare(client, definition, existing.config)
   try {
     await client.manager.streams.add(toConfig(definition))
     client.logger.info({ stream: definition.name, subjects: definition.subjects }, 'stream created')
@@ -114,20 +114,27 @@ async function ensureStream(client: NatsClient, definition: StreamDefinition): P
     if (code === undefined) throw error
     if (code === SUBJECTS_OVERLAP) throw await overlap(client, definition, error)
     // Another service may have created it since the check above, with its own limits.
-    const created = code === NAME_IN_USE ? await configOf(client, definition.name) : undefined
-    if (created !== undefined) return compare(client, definition, created)
+    const created = code === NAME_IN_USE ? await infoOf(client, definition.name) : undefined
+    if (created !== undefined) return compare(client, definition, created.config)
     const message = `JetStream refused to create stream ${definition.name}: ${messageOf(error)}`
     throw new StartupError(message, { cause: error })
   }
 }
 
-async function configOf(client: NatsClient, name: string): Promise<StreamConfig | undefined> {
-  try {
-    return (await client.manager.streams.info(name)).config
-  } catch (error) {
-    if (isStreamNotFound(error)) return undefined
+/** Undefined when the stream does not exist. */
+export async function infoOf(client: NatsClient, name: string): Promise<StreamInfo | undefined> {
+  return await undefinedIf(isStreamNotFound, client.manager.streams.info(name))
+}
+
+/** The response, or undefined for an error of this kind. */
+export async function undefinedIf<T>(
+  isAbsent: (error: unknown) => boolean,
+  request: Promise<T>,
+): Promise<T | undefined> {
+  return await request.catch((error: unknown) => {
+    if (isAbsent(error)) return undefined
     throw error
-  }
+  })
 }
 
 function toConfig(definition: StreamDefinition): { name: string } & Partial<StreamConfig> {

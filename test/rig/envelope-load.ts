@@ -1,5 +1,5 @@
 import { DEAD_LETTER_HEADERS } from '../../src/nats/dead-letters.ts'
-import { type ClosableProducer, createProducer } from '../../src/nats/producer.ts'
+import { type Producer, createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope, decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import { type Pipeline, ORGANIZATION } from './pipeline.ts'
@@ -40,7 +40,7 @@ const SHARES: readonly (readonly [Outcome, number])[] = [
 /** Publishes valid and invalid raw envelopes, each with a number that identifies it in a row or dead letter. */
 export class EnvelopeLoad {
   readonly expected = new Map<number, Outcome>()
-  readonly #producer: ClosableProducer
+  readonly #producer: Producer
   readonly #random: Random
   readonly #start = BigInt(Date.now()) * 1000n
 
