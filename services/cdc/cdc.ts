@@ -1,5 +1,5 @@
 import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
-import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
+import { connectNats, natsOptions, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letters.ts'
 import { createOrderedPublisher, createProducer } from '../../src/nats/producer.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
@@ -26,9 +26,8 @@ export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readines
 export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
   const timeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
   await waitForPostgres(postgresServer(environment), { timeoutMs, logger })
-  const { PONIX_NATS_URL: url } = environment
-  const nats = await connectNats({ url, name: 'ponix-cdc', startupTimeoutMs: timeoutMs, logger })
-  const jetstream = { server: 'JetStream', address: url, timeoutMs, logger }
+  const nats = await connectNats(natsOptions(environment, { name: 'ponix-cdc', logger }))
+  const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs, logger }
   // Retries, because JetStream writes files for that: on a busy disk a request takes longer than the client waits.
   await connectWithBackoff(jetstream, () => ensureStreams(nats, cdcStreams(environment)))
   const publisher = createChangePublisher(nats, environment, logger)

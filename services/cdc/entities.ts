@@ -1,6 +1,5 @@
 import type { CapturedTable } from '../../src/postgres/replication/change.ts'
-import { GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
-import { OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
+import { GATEWAY_STATUS, ORGANIZATION_STATUS } from '../../src/proto/entities.ts'
 import { MessageWriter } from '../../src/proto/message-writer.ts'
 import { entity, key, text, timestamp, type Entity, type TypedRow } from './entity.ts'
 
@@ -16,12 +15,6 @@ const organizationColumns = {
   deleted_at: timestamp,
 } as const
 
-const ORGANIZATION_STATUSES: Readonly<Record<string, OrganizationStatus>> = {
-  pending: OrganizationStatus.PENDING,
-  active: OrganizationStatus.ACTIVE,
-  inactive: OrganizationStatus.INACTIVE,
-}
-
 export const organizationEntity = entity({
   name: 'organization',
   table: { schema: 'public', table: 'organizations' },
@@ -35,7 +28,7 @@ function encodeOrganization(row: TypedRow<typeof organizationColumns>): Uint8Arr
     .begin()
     .string(1, row.id)
     .string(2, row.name)
-    .enum(3, ORGANIZATION_STATUSES[row.status ?? ''] ?? OrganizationStatus.UNSPECIFIED)
+    .enum(3, statusNumber(ORGANIZATION_STATUS, row.status))
     .timestamp(4, row.created_at)
     .timestamp(5, row.updated_at)
     .timestamp(6, row.deleted_at)
@@ -83,12 +76,6 @@ const gatewayColumns = {
   deleted_at: timestamp,
 } as const
 
-const GATEWAY_STATUSES: Readonly<Record<string, GatewayStatus>> = {
-  active: GatewayStatus.ACTIVE,
-  error: GatewayStatus.ERROR,
-  pending: GatewayStatus.PENDING,
-}
-
 export const gatewayEntity = entity({
   name: 'gateway',
   table: { schema: 'public', table: 'gateways' },
@@ -104,7 +91,7 @@ function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
       .string(1, row.gateway_id)
       .string(2, row.organization_id)
       .string(3, row.name)
-      .enum(4, GATEWAY_STATUSES[row.status ?? ''] ?? GatewayStatus.UNSPECIFIED)
+      .enum(4, statusNumber(GATEWAY_STATUS, row.status))
       .timestamp(6, row.created_at)
       .timestamp(7, row.updated_at)
       .timestamp(8, row.deleted_at)
@@ -113,6 +100,11 @@ function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
       .string(11, row.gateway_config)
       .finish()
   )
+}
+
+/** UNSPECIFIED for a status unknown to this version. */
+function statusNumber(numbers: Readonly<Record<string, number>>, status: string | undefined): number {
+  return numbers[status ?? ''] ?? 0
 }
 
 /** The entities whose changes become events. */

@@ -41,15 +41,11 @@ export type CdcEnvironment = Environment<typeof cdcEnvironment>
 
 /** The streams of events and dead letters. */
 export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
-  const limits = {
-    maxAgeMs: environment.PONIX_NATS_STREAM_MAX_AGE_MS,
-    maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES,
-    duplicateWindowMs: environment.PONIX_NATS_DUPLICATE_WINDOW_MS,
-  }
-  const needed = streamsOf(environment).filter(
-    ({ name }) => name === environment.PONIX_NATS_GATEWAY_STREAM || name === 'dead_letters',
-  )
-  return [...needed, { name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>'], ...limits }]
+  return streamsOf(environment).flatMap((stream) => {
+    if (stream.name === 'dead_letters') return [stream]
+    if (stream.name !== environment.PONIX_NATS_GATEWAY_STREAM) return []
+    return [stream, { ...stream, name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>'] }]
+  })
 }
 
 /** Events of organizations and end devices. */

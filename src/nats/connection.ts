@@ -4,7 +4,7 @@ import { connect, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { CommonEnvironment, NatsEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, type ClientIdentity } from '../runner/startup.ts'
+import { connectWithBackoff, withSignal, type ClientIdentity } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
 
 export interface NatsOptions extends ClientIdentity {
@@ -111,21 +111,6 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
     },
     drain,
     [Symbol.asyncDispose]: drain,
-  }
-}
-
-/** Resolves like `work`, or rejects with the signal's reason if that aborts first. */
-export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  signal.throwIfAborted()
-  let onAbort = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -1,4 +1,5 @@
-import { withSignal, type NatsClient } from './connection.ts'
+import { withSignal } from '../runner/startup.ts'
+import type { NatsClient } from './connection.ts'
 
 /** A message as it was published; without a payload the body is empty. */
 export interface LiveMessage {

@@ -4,7 +4,7 @@ import { clampInstant, type Instant } from '../domain/instant.ts'
 import type { CallOptions } from '../domain/ports.ts'
 import type { CommonEnvironment, PostgresEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, type ClientIdentity } from '../runner/startup.ts'
+import { connectWithBackoff, withSignal, type ClientIdentity } from '../runner/startup.ts'
 import { translateError, unavailable } from './errors.ts'
 import { QueryCancellation } from './query-cancellation.ts'
 import { parseTimestamp } from './replication/column-types.ts'
@@ -198,12 +198,19 @@ export class PostgresDatabase implements AsyncDisposable {
     }
     const connecting = this.#pool.connect()
     try {
-      const client = await (signal === undefined ? connecting : untilAborted(connecting, signal))
+      const client = await (signal === undefined ? connecting : withSignal(signal, connecting))
       if (!this.#available) this.#options.logger.info('PostgreSQL is available again')
       this.#available = true
       return client
     } catch (error) {
-      if (signal?.aborted === true) throw signal.reason
+      if (signal?.aborted === true) {
+        // A connection that opens later returns to the pool.
+        connecting.then(
+          (client) => client.release(),
+          () => {},
+        )
+        throw signal.reason
+      }
       this.#setUnavailable(error)
       throw unavailable(error)
     }
@@ -243,22 +250,6 @@ async function rollBack(client: PoolClient): Promise<boolean> {
 /** pg parses a timestamptz into a Date, which loses the microseconds. */
 const getTypeParser: typeof types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
   oid === TIMESTAMPTZ_OID && format !== 'binary' ? parseTimestamptz : types.getTypeParser(oid, format)
-
-/** Rejects when the signal aborts; a connection that opens later returns to the pool. */
-function untilAborted(connecting: Promise<PoolClient>, signal: AbortSignal): Promise<PoolClient> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(signal.reason)
-      connecting.then(
-        (client) => client.release(),
-        () => {},
-      )
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    const settle = (): void => signal.removeEventListener('abort', onAbort)
-    void connecting.then(resolve, reject).finally(settle)
-  })
-}
 
 /** Parses a timestamptz in ISO style with all its microseconds; clamps to the years 1 to 9999. */
 export function parseTimestamptz(text: string): Instant {

@@ -23,13 +23,13 @@ import {
 } from './gen/ponix/organization/v1/organization_pb.ts'
 import { decodeMessage, optionalInstant, requiredInstant, timestampFromInstant } from './timestamp.ts'
 
-const ORGANIZATION_STATUS = {
+export const ORGANIZATION_STATUS = {
   pending: ProtoOrganizationStatus.PENDING,
   active: ProtoOrganizationStatus.ACTIVE,
   inactive: ProtoOrganizationStatus.INACTIVE,
 } as const satisfies Record<OrganizationStatus, ProtoOrganizationStatus>
 
-const GATEWAY_STATUS = {
+export const GATEWAY_STATUS = {
   active: ProtoGatewayStatus.ACTIVE,
   error: ProtoGatewayStatus.ERROR,
   pending: ProtoGatewayStatus.PENDING,

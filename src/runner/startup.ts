@@ -69,12 +69,24 @@ async function attempt<T>(
   // Unlike AbortSignal.timeout, this timer keeps the process alive.
   const timer = setTimeout(() => timeout.abort(new AttemptTimeout()), timeoutMs)
   const signal = outer === undefined ? timeout.signal : AbortSignal.any([outer, timeout.signal])
-  const aborted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
   try {
-    return await Promise.race([connect(signal), aborted])
+    return await withSignal(signal, connect(signal))
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** Resolves like `work`, or rejects with the signal's reason if that aborts first. */
+export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let onAbort = (): void => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([aborted, work])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
