@@ -74,7 +74,9 @@ export class TestDatabase implements AsyncDisposable {
       [name],
     )
     await this.#dropSlots(name)
-    await this.#admin.query(`DROP DATABASE ${name} WITH (FORCE)`)
+    const drop = `DROP DATABASE ${name}`
+    // FORCE is refused while an autovacuum worker is in the database; without it, PostgreSQL ends that worker itself.
+    await this.#admin.query(`${drop} WITH (FORCE)`).catch(() => this.#admin.query(drop))
     await this.#admin.end()
   }
 
