@@ -98,7 +98,7 @@ test('A-6 deletes an organization only when it has no devices and gateways, else
 })
 
 test('A-8 logs method, code, duration and organization without the payload, and counts calls', async () => {
-  const name = 'payload-that-nobody-may-log'
+  const name = 'payload-that-must-not-be-logged'
   const organizationId = await newOrganization(name)
   const deviceId = await newDevice(organizationId)
   await refusal(api.client.call(devices.getEndDevice, { deviceId: `${name}-2` }))

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { register, type Registry } from 'prom-client'
 import type { ClickHouse } from '../../src/clickhouse/connection.ts'
 import { createEnvelopeReader } from '../../src/clickhouse/envelope-reader.ts'
@@ -19,7 +20,7 @@ import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/
 import type { AppProcess } from '../../src/runner/lifecycle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { CsvExports } from './csv-exports.ts'
-import { GrpcServer, type GrpcServerOptions, OpenStreams } from './grpc-server.ts'
+import { GrpcServer, type GrpcServerOptions } from './grpc-server.ts'
 import { HealthMonitor, healthRoutes } from './health.ts'
 import { createObserver, observePool } from './observer.ts'
 import { reflectionRoutes } from './reflection.ts'
@@ -48,14 +49,19 @@ export interface Api {
 export function createApi(parts: ApiParts): Api {
   const { database, clickhouse, logger, payloadConversions, registry = register } = parts
   const newId = createIdGenerator()
-  const streams = new OpenStreams()
+  const streams = new AbortController()
+  // Every open stream adds a listener; Node would warn about a leak.
+  setMaxListeners(0, streams.signal)
   const services = [Organizations, EndDevices, Gateways]
-  const monitors = [
-    new HealthMonitor(['', ...services.map((service) => service.typeName)], (signal) => database.ping(signal)),
-    new HealthMonitor([Telemetry.typeName], async (signal) => {
-      await Promise.all([database.ping(signal), clickhouse.ping(signal)])
-    }),
-  ]
+  const health = new HealthMonitor((signal) => database.ping(signal))
+  const telemetryHealth = new HealthMonitor(async (signal) => {
+    await Promise.all([database.ping(signal), clickhouse.ping(signal)])
+  })
+  const monitors = new Map([
+    ['', health],
+    ...services.map(({ typeName }) => [typeName, health] as const),
+    [Telemetry.typeName, telemetryHealth],
+  ])
   observePool(() => database.usage, registry)
   const organizations = new PostgresOrganizationRepository(database)
   const endDevices = new PostgresEndDeviceRepository(database)
@@ -66,15 +72,15 @@ export function createApi(parts: ApiParts): Api {
     ...endDeviceRoutes(new EndDeviceService({ endDevices, newId, payloadConversions })),
     ...gatewayRoutes(new GatewayService({ gateways, newId })),
     ...telemetryRoutes(telemetry),
-    ...healthRoutes(monitors, streams),
-    ...reflectionRoutes([...services, Telemetry, Health], streams),
+    ...healthRoutes(monitors, streams.signal),
+    ...reflectionRoutes([...services, Telemetry, Health], streams.signal),
   ]
   const observe = createObserver(logger, registry)
   const csvExports = new CsvExports({ telemetry, observe })
   return {
     processes: {
       csv: (signal) => csvExports.run(signal),
-      health: async (signal) => void (await Promise.all(monitors.map((monitor) => monitor.run(signal)))),
+      health: async (signal) => void (await Promise.all([health.run(signal), telemetryHealth.run(signal)])),
     },
     csvExports,
     serve: (host, port, options) => new GrpcServer({ host, port, routes, streams, observe, ...options }),

@@ -121,7 +121,7 @@ describe('CSV', () => {
   })
 })
 
-describe('ClickHouse away', () => {
+describe('without ClickHouse', () => {
   test('makes telemetry and its health unavailable immediately, and nothing else', async () => {
     await rig.clickhouse.kill()
     const away = { code: Status.UNAVAILABLE, details: 'The telemetry store is not available; try again' }

@@ -16,8 +16,6 @@ export interface CsvExportsOptions {
   readonly idleMs?: number
 }
 
-type Batches = AsyncGenerator<readonly StoredEnvelope[], void, undefined>
-
 /** Concurrent exports; each holds one of the few connections to ClickHouse. */
 const MAX_EXPORTS = 4
 /** Time that a shutdown gives to running exports. */
@@ -80,8 +78,7 @@ export class CsvExports {
       const input = csvRequest(url)
       ;({ organizationId } = input)
       const batches = this.#options.telemetry.export(input, { fieldPaths: 'field' }, { signal })
-      const { idleMs = 60_000 } = this.#options
-      await send(response, { batches, paths: [...new Set(input.fieldPaths)], idleMs, signal })
+      await this.#send(response, batches, [...new Set(input.fieldPaths)], signal)
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error
       ended = response.destroyed ? { code: Status.CANCELLED } : { code: statusOf(reason).code, error: reason }
@@ -90,40 +87,40 @@ export class CsvExports {
     this.#options.observe({ ...ended, method: METHOD, durationMs: performance.now() - started, organizationId })
   }
 
+  /**
+   * Sends nothing before the first batch, so that an error until then still gets a status. `paths` has one path per column; none:
+   * all fields in one column.
+   */
+  async #send(
+    response: ServerResponse,
+    batches: AsyncGenerator<readonly StoredEnvelope[], void, undefined>,
+    paths: readonly string[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const first = await batches.next()
+      response.setTimeout(this.#options.idleMs ?? 60_000, () => response.destroy())
+      response.writeHead(200, {
+        'content-type': 'text/csv; charset=utf-8',
+        'content-disposition': 'attachment; filename="envelopes.csv"',
+        'cache-control': 'no-store',
+      })
+      const columns = paths.length === 0 ? ['data'] : paths
+      response.write(csvLine(['end_device_id', 'occurred_at', ...columns]))
+      for (let next = first; next.done !== true; next = await batches.next()) {
+        const text = next.value.map((stored) => lineOf(stored, paths)).join('')
+        if (!response.write(text)) await once(response, 'drain', { signal })
+      }
+      response.end()
+    } finally {
+      await batches.return()
+    }
+  }
+
   #assertCapacity(): void {
     if (this.#stopping) throw stopping()
     if (this.#running.size < MAX_EXPORTS) return
     throw new DomainError('unavailable', `${MAX_EXPORTS} exports are running already; try again when one has ended`)
-  }
-}
-
-interface Export {
-  readonly batches: Batches
-  /** One per column; none: all fields in one column. */
-  readonly paths: readonly string[]
-  readonly idleMs: number
-  readonly signal: AbortSignal
-}
-
-/** Sends nothing before the first batch, so that an error until then still gets a status. */
-async function send(response: ServerResponse, { batches, paths, idleMs, signal }: Export): Promise<void> {
-  try {
-    const first = await batches.next()
-    response.setTimeout(idleMs, () => response.destroy())
-    response.writeHead(200, {
-      'content-type': 'text/csv; charset=utf-8',
-      'content-disposition': 'attachment; filename="envelopes.csv"',
-      'cache-control': 'no-store',
-    })
-    const columns = paths.length === 0 ? ['data'] : paths
-    response.write(csvLine(['end_device_id', 'occurred_at', ...columns]))
-    for (let next = first; next.done !== true; next = await batches.next()) {
-      const text = next.value.map((stored) => lineOf(stored, paths)).join('')
-      if (!response.write(text)) await once(response, 'drain', { signal })
-    }
-    response.end()
-  } finally {
-    await batches.return()
   }
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { StartupError, messageOf } from '../../src/domain/errors.ts'
@@ -10,7 +11,8 @@ export interface GrpcServerOptions {
   /** 0: any free port. */
   readonly port: number
   readonly routes: readonly Route[]
-  readonly streams: OpenStreams
+  /** Aborted by a shutdown to end the streams without an end of their own: it waits for every open call. */
+  readonly streams: AbortController
   readonly observe: Observer
   /** Time that a shutdown gives to running calls. Default 10,000. */
   readonly drainMs?: number
@@ -50,20 +52,12 @@ export class GrpcServer {
 
   /** Serves until the signal aborts; then refuses new calls, drains the running ones and cancels the rest. */
   async run(signal: AbortSignal): Promise<void> {
-    if (!signal.aborted) {
-      await new Promise((resolve) => {
-        signal.addEventListener('abort', resolve, { once: true })
-      })
-    }
-    await this.#drain()
-  }
-
-  async #drain(): Promise<void> {
+    if (!signal.aborted) await once(signal, 'abort')
     const { streams, drainMs = 10_000 } = this.#options
     const drained = new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve())
     })
-    streams.endAll()
+    streams.abort()
     const force = setTimeout(() => this.#server.forceShutdown(), drainMs)
     await drained
     clearTimeout(force)
@@ -75,23 +69,4 @@ function cannotListen(address: string, error: Error): StartupError {
     ? 'the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port'
     : `${messageOf(error)}: check PONIX_GRPC_HOST and PONIX_GRPC_PORT`
   return new StartupError(`cannot listen on ${address} for gRPC: ${reason}`, { cause: error })
-}
-
-/** Streams without an end of their own; a shutdown ends them, because it waits for every open call. */
-export class OpenStreams {
-  readonly #ends = new Set<() => void>()
-  #ending = false
-
-  /** Registers a stream. The returned function removes it after it has ended. */
-  opened(end: () => void): () => void {
-    this.#ends.add(end)
-    if (this.#ending) end()
-    return () => this.#ends.delete(end)
-  }
-
-  /** Ends all streams, and those that open later. */
-  endAll(): void {
-    this.#ending = true
-    for (const end of this.#ends) end()
-  }
 }

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { status as Status, type ServerWritableStream } from '@grpc/grpc-js'
@@ -10,22 +11,24 @@ import {
 } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
 import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { ReadinessCheck } from '../../src/runner/health.ts'
-import type { OpenStreams } from './grpc-server.ts'
 import { statusOf, asBuffer, identity, unary, type Route } from './route.ts'
 
-/** grpc.health.v1.Health for the services of the monitors. */
-export function healthRoutes(monitors: readonly HealthMonitor[], streams: OpenStreams): readonly Route[] {
+/** The monitors of services by full name; '' is the server as a whole. */
+export type HealthMonitors = ReadonlyMap<string, HealthMonitor>
+
+/** grpc.health.v1.Health for the services of the monitors. Abort of `stopping` ends its streams. */
+export function healthRoutes(monitors: HealthMonitors, stopping: AbortSignal): readonly Route[] {
   return [
     unary(Health.method.check, ({ service }) => {
-      const status = monitorOf(monitors, service)?.status(service) ?? null
-      if (status === null) throw new DomainError('not_found', `Service not found: ${service}`)
+      const status = monitors.get(service)?.status
+      if (status === undefined) throw new DomainError('not_found', `Service not found: ${service}`)
       return Promise.resolve({ status })
     }),
-    watchRoute(monitors, streams),
+    watchRoute(monitors, stopping),
   ]
 }
 
-function watchRoute(monitors: readonly HealthMonitor[], streams: OpenStreams): Route {
+function watchRoute(monitors: HealthMonitors, stopping: AbortSignal): Route {
   const service = Health.typeName
   const method = `${service}/${Health.method.watch.name}`
   return {
@@ -38,7 +41,7 @@ function watchRoute(monitors: readonly HealthMonitor[], streams: OpenStreams): R
         }
         try {
           const request = decodeMessage(HealthCheckRequestSchema, call.request)
-          watch(call, request.service, monitorOf(monitors, request.service), streams)
+          watch(call, monitors.get(request.service), stopping)
           call.once('cancelled', () => ended(Status.OK))
         } catch (error) {
           const status = statusOf(error)
@@ -53,45 +56,36 @@ function watchRoute(monitors: readonly HealthMonitor[], streams: OpenStreams): R
 
 function watch(
   call: ServerWritableStream<Buffer, Buffer>,
-  service: string,
   monitor: HealthMonitor | undefined,
-  streams: OpenStreams,
+  stopping: AbortSignal,
 ): void {
   const send = (status: ServingStatus): void => {
     call.write(asBuffer(toBinary(HealthCheckResponseSchema, create(HealthCheckResponseSchema, { status }))))
   }
-  send(monitor?.status(service) ?? ServingStatus.SERVICE_UNKNOWN)
-  const unwatch = monitor?.watch(send) ?? (() => {})
-  const close = streams.opened(() => {
-    unwatch()
+  send(monitor?.status ?? ServingStatus.SERVICE_UNKNOWN)
+  monitor?.listeners.add(send)
+  const shutdown = addAbortListener(stopping, () => {
+    monitor?.listeners.delete(send)
     if (monitor !== undefined) send(ServingStatus.NOT_SERVING)
     call.end()
   })
   call.once('cancelled', () => {
-    unwatch()
-    close()
+    monitor?.listeners.delete(send)
+    shutdown[Symbol.dispose]()
   })
-}
-
-function monitorOf(monitors: readonly HealthMonitor[], service: string): HealthMonitor | undefined {
-  return monitors.find((monitor) => monitor.status(service) !== null)
 }
 
 const CHECK_INTERVAL_MS = 1000
 const CHECK_TIMEOUT_MS = 2000
 
-type Listener = (status: ServingStatus) => void
-
 /** The health of services that share one check: serving while it passes and no shutdown has begun. */
 export class HealthMonitor {
-  readonly #services: ReadonlySet<string>
+  status: ServingStatus = ServingStatus.SERVING
+  /** Called on every change of the status. */
+  readonly listeners = new Set<(status: ServingStatus) => void>()
   readonly #check: ReadinessCheck
-  readonly #listeners = new Set<Listener>()
-  #status: ServingStatus = ServingStatus.SERVING
 
-  /** Services by full name; '' is the server as a whole. */
-  constructor(services: readonly string[], check: ReadinessCheck) {
-    this.#services = new Set(services)
+  constructor(check: ReadinessCheck) {
     this.#check = check
   }
 
@@ -108,20 +102,9 @@ export class HealthMonitor {
     this.#change(ServingStatus.NOT_SERVING)
   }
 
-  /** The status of a service; null for a service that is not monitored here. */
-  status(service: string): ServingStatus | null {
-    return this.#services.has(service) ? this.#status : null
-  }
-
-  /** Calls the listener on every change until the returned function is called. */
-  watch(listener: Listener): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
   #change(status: ServingStatus): void {
-    if (status === this.#status) return
-    this.#status = status
-    for (const listener of this.#listeners) listener(status)
+    if (status === this.status) return
+    this.status = status
+    for (const listener of this.listeners) listener(status)
   }
 }

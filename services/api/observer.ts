@@ -2,7 +2,6 @@ import { status as Status } from '@grpc/grpc-js'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Logger } from '../../src/runner/logger.ts'
 import { LIMITS } from '../../src/domain/fields.ts'
-import { codeName } from './route.ts'
 
 /** A call that has ended, without its payload. */
 export interface CallRecord {
@@ -38,7 +37,7 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
   const requests = logger.child({}, { redact: [] })
   return (record) => {
     const { method, code, durationMs, error } = record
-    calls.inc({ method, code: codeName(code) })
+    calls.inc({ method, code: Status[code] })
     durations.observe({ method }, durationMs / 1000)
     if (code === Status.INTERNAL) logger.error({ ...fieldsOf(record), err: error }, 'call')
     else if (code === Status.UNAVAILABLE) logger.warn({ ...fieldsOf(record), err: error }, 'call')
@@ -61,8 +60,7 @@ export function observePool(usage: () => Readonly<Record<string, number>>, regis
 }
 
 function fieldsOf({ method, code, durationMs, organizationId }: CallRecord): object {
-  const duration = Math.round(durationMs * 100) / 100
-  if (organizationId === '') return { method, code: codeName(code), duration_ms: duration }
   // As given by the caller, so of any length.
-  return { method, code: codeName(code), duration_ms: duration, organization_id: organizationId.slice(0, LIMITS.id) }
+  const organization = organizationId === '' ? {} : { organization_id: organizationId.slice(0, LIMITS.id) }
+  return { method, code: Status[code], duration_ms: Math.round(durationMs * 100) / 100, ...organization }
 }

@@ -35,7 +35,7 @@ afterAll(async () => {
 
 type Question = NonNullable<MessageInitShape<typeof ServerReflectionRequestSchema>['messageRequest']>
 
-/** Asks one question after the other on one stream. */
+/** Sends the requests one after the other on one stream. */
 async function ask(version: 'v1' | 'v1alpha', ...questions: Question[]): Promise<ServerReflectionResponse[]> {
   const { requestSerialize, responseDeserialize } = grpcMethod(ServerReflection.method.serverReflectionInfo)
   const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`
@@ -159,7 +159,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
   })
 })
 
-describe('W-3 an independent client that knows nothing but reflection', () => {
+describe('W-3 an independent client that uses only reflection', () => {
   /** Calls with `buf curl`, away from our .proto files; returns what it printed. */
   async function bufCurl(method: string, body: string, ...more: string[]): Promise<unknown> {
     const args = ['curl', '--protocol', 'grpc', '--http2-prior-knowledge', ...more, '-d', body]

@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { addAbortListener, once } from 'node:events'
 import {
   create,
   toBinary,
@@ -20,22 +20,22 @@ import {
 } from '../../src/proto/gen/grpc/reflection/v1/reflection_pb.ts'
 import { ServerReflection as ServerReflectionAlpha } from '../../src/proto/gen/grpc/reflection/v1alpha/reflection_pb.ts'
 import { decodeMessage } from '../../src/proto/timestamp.ts'
-import type { OpenStreams } from './grpc-server.ts'
 import { statusOf, asBuffer, identity, type Route } from './route.ts'
 
+type Type = DescMessage | DescEnum | DescExtension | DescService
 type Stream = ServerDuplexStream<Buffer, Buffer>
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>
 
 /** grpc.reflection.v1 and v1alpha, which differ only in the package, for these services and for themselves. */
-export function reflectionRoutes(services: readonly DescService[], streams: OpenStreams): readonly Route[] {
+export function reflectionRoutes(services: readonly DescService[], stopping: AbortSignal): readonly Route[] {
   const index = new ReflectionIndex([...services, ServerReflection, ServerReflectionAlpha])
-  return [ServerReflection, ServerReflectionAlpha].map((service) => reflectionRoute(service, index, streams))
+  return [ServerReflection, ServerReflectionAlpha].map((service) => reflectionRoute(service, index, stopping))
 }
 
 function reflectionRoute(
   { typeName, method }: typeof ServerReflection | typeof ServerReflectionAlpha,
   index: ReflectionIndex,
-  streams: OpenStreams,
+  stopping: AbortSignal,
 ): Route {
   const name = `${typeName}/${method.serverReflectionInfo.name}`
   return {
@@ -43,7 +43,8 @@ function reflectionRoute(
     register(server, observe) {
       const serve = async (call: Stream): Promise<void> => {
         const started = performance.now()
-        const close = streams.opened(() => call.emit('error', { code: Status.UNAVAILABLE, details: 'Shutting down' }))
+        const details = 'Shutting down'
+        const shutdown = addAbortListener(stopping, () => call.emit('error', { code: Status.UNAVAILABLE, details }))
         let code: Status = Status.OK
         try {
           await converse(call, index)
@@ -53,7 +54,7 @@ function reflectionRoute(
           code = call.cancelled ? Status.CANCELLED : status.code
           if (!call.cancelled) call.emit('error', status)
         }
-        close()
+        shutdown[Symbol.dispose]()
         observe({ method: name, code, durationMs: performance.now() - started, organizationId: '' })
       }
       server.register(`/${name}`, (call: Stream) => void serve(call), identity, identity, 'bidi')
@@ -86,18 +87,18 @@ function answer(
 ): Answer {
   switch (request.case) {
     case 'fileByFilename':
-      return fileAnswer(index.fileByName(request.value), `File not found: ${request.value}`, index, sent)
+      return fileAnswer(index.files.get(request.value), `File not found: ${request.value}`, sent)
     case 'fileContainingSymbol':
-      return fileAnswer(index.fileBySymbol(request.value), `Symbol not found: ${request.value}`, index, sent)
+      return fileAnswer(index.symbols.get(request.value.replace(/^\./, '')), `Symbol not found: ${request.value}`, sent)
     case 'fileContainingExtension': {
       const { containingType, extensionNumber } = request.value
-      const file = index.fileByExtension(containingType, extensionNumber)
-      return fileAnswer(file, `Extension not found: ${containingType} ${extensionNumber}`, index, sent)
+      const extension = index.extensionsOf(containingType)?.find(({ number }) => number === extensionNumber)
+      return fileAnswer(extension?.file, `Extension not found: ${containingType} ${extensionNumber}`, sent)
     }
     case 'allExtensionNumbersOfType': {
-      const extensionNumber = index.extensionNumbers(request.value)
-      if (extensionNumber === undefined) return refusal(Status.NOT_FOUND, `Type not found: ${request.value}`)
-      const value = { baseTypeName: request.value, extensionNumber: [...extensionNumber] }
+      const extensions = index.extensionsOf(request.value)
+      if (extensions === undefined) return refusal(Status.NOT_FOUND, `Type not found: ${request.value}`)
+      const value = { baseTypeName: request.value, extensionNumber: extensions.map(({ number }) => number) }
       return { case: 'allExtensionNumbersResponse', value }
     }
     case 'listServices':
@@ -109,11 +110,11 @@ function answer(
 }
 
 /** The file, and its imports that this stream has not sent yet. */
-function fileAnswer(file: DescFile | undefined, absent: string, index: ReflectionIndex, sent: Set<DescFile>): Answer {
+function fileAnswer(file: DescFile | undefined, absent: string, sent: Set<DescFile>): Answer {
   if (file === undefined) return refusal(Status.NOT_FOUND, absent)
-  const files = index.withImports(file).filter((one) => one === file || !sent.has(one))
+  const files = withImports([file]).filter((one) => one === file || !sent.has(one))
   for (const one of files) sent.add(one)
-  const fileDescriptorProto = files.map((one) => index.encode(one))
+  const fileDescriptorProto = files.map((one) => toBinary(FileDescriptorProtoSchema, one.proto))
   return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } }
 }
 
@@ -125,74 +126,37 @@ function refusal(errorCode: Status, errorMessage: string): Answer {
 class ReflectionIndex {
   /** Full names, sorted. */
   readonly services: readonly string[]
-  readonly #files = new Map<string, DescFile>()
-  readonly #symbols = new Map<string, DescFile>()
-  /** Extended message → number → file that declares the extension. */
-  readonly #extensions = new Map<string, Map<number, DescFile>>()
-  readonly #encoded = new Map<string, Uint8Array>()
+  readonly files: ReadonlyMap<string, DescFile>
+  /** The files by the full names of their services, methods, messages, fields, oneofs, enums, enum values and extensions. */
+  readonly symbols: ReadonlyMap<string, DescFile>
+  readonly #types: readonly Type[]
 
   constructor(services: readonly DescService[]) {
     this.services = services.map((service) => service.typeName).sort()
-    for (const service of services) this.#addFile(service.file)
+    const files = withImports(services.map((service) => service.file))
+    this.files = new Map(files.map((file) => [file.proto.name, file]))
+    this.#types = files.flatMap((file) => [...nestedTypes(file)])
+    this.symbols = new Map(this.#types.flatMap((type) => symbolsOf(type).map((symbol) => [symbol, type.file] as const)))
   }
 
-  fileByName(name: string): DescFile | undefined {
-    return this.#files.get(name)
-  }
-
-  /** The file that declares a service, method, message, field, oneof, enum, enum value or extension, by its full name. */
-  fileBySymbol(symbol: string): DescFile | undefined {
-    return this.#symbols.get(symbol.startsWith('.') ? symbol.slice(1) : symbol)
-  }
-
-  fileByExtension(typeName: string, extensionNumber: number): DescFile | undefined {
-    return this.#extensions.get(typeName)?.get(extensionNumber)
-  }
-
-  /** The extension numbers of a message; undefined for an unknown message. */
-  extensionNumbers(typeName: string): readonly number[] | undefined {
-    const numbers = this.#extensions.get(typeName)
-    return numbers === undefined ? undefined : [...numbers.keys()]
-  }
-
-  /** The file, followed by its direct and indirect imports. */
-  withImports(file: DescFile): readonly DescFile[] {
-    const found = new Set<DescFile>([file])
-    for (const one of found) for (const dependency of one.dependencies) found.add(dependency)
-    return [...found]
-  }
-
-  /** The file as a google.protobuf.FileDescriptorProto. */
-  encode(file: DescFile): Uint8Array {
-    const known = this.#encoded.get(file.proto.name)
-    if (known !== undefined) return known
-    const bytes = toBinary(FileDescriptorProtoSchema, file.proto)
-    this.#encoded.set(file.proto.name, bytes)
-    return bytes
-  }
-
-  #addFile(file: DescFile): void {
-    if (this.#files.has(file.proto.name)) return
-    this.#files.set(file.proto.name, file)
-    for (const dependency of file.dependencies) this.#addFile(dependency)
-    for (const type of nestedTypes(file)) {
-      for (const symbol of symbolsOf(type)) this.#symbols.set(symbol, file)
-      if (type.kind === 'message') this.#extensionsOf(type.typeName)
-      if (type.kind === 'extension') this.#extensionsOf(type.extendee.typeName).set(type.number, file)
-    }
-  }
-
-  #extensionsOf(typeName: string): Map<number, DescFile> {
-    const known = this.#extensions.get(typeName)
-    if (known !== undefined) return known
-    const numbers = new Map<number, DescFile>()
-    this.#extensions.set(typeName, numbers)
-    return numbers
+  /** The extensions of a message; undefined for an unknown message. */
+  extensionsOf(typeName: string): readonly DescExtension[] | undefined {
+    if (!this.#types.some((type) => type.kind === 'message' && type.typeName === typeName)) return undefined
+    return this.#types
+      .filter((type) => type.kind === 'extension')
+      .filter(({ extendee }) => extendee.typeName === typeName)
   }
 }
 
+/** The files, followed by their direct and indirect imports. */
+function withImports(files: readonly DescFile[]): readonly DescFile[] {
+  const found = new Set(files)
+  for (const file of found) for (const dependency of file.dependencies) found.add(dependency)
+  return [...found]
+}
+
 /** The full names that a type declares: its own and those of its members. */
-function symbolsOf(type: DescMessage | DescEnum | DescExtension | DescService): readonly string[] {
+function symbolsOf(type: Type): readonly string[] {
   const { typeName } = type
   const membersIn = (scope: string, members: readonly { readonly name: string }[]): string[] =>
     members.map(({ name }) => scope + name)

@@ -19,16 +19,13 @@ export interface Route {
   register(server: Server, observer: Observer): void
 }
 
-/** Answers a request. A thrown DomainError is shown to the caller, any other error is not. */
-export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
-  request: MessageShape<I>,
-  call: CallContext,
-) => Promise<MessageInitShape<O>>
-
-/** A unary method with codec, status, request log and metrics around its handler. */
+/**
+ * A unary method with codec, status, request log and metrics around its handler. A DomainError of the handler is shown to the
+ * caller, any other error is not.
+ */
 export function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
-  handle: UnaryHandler<I, O>,
+  handle: (request: MessageShape<I>, call: CallContext) => Promise<MessageInitShape<O>>,
 ): Route {
   const service = method.parent.typeName
   const name = `${service}/${method.name}`
@@ -37,7 +34,7 @@ export function unary<I extends DescMessage, O extends DescMessage>(
     register(server, observe) {
       const serve = async (call: ServerUnaryCall<Buffer, Buffer>, send: sendUnaryData<Buffer>): Promise<void> => {
         const started = performance.now()
-        const context = new UnaryCall(call)
+        const context = new CallContext(call)
         let ended: { readonly code: Status; readonly error?: unknown } = { code: Status.OK }
         try {
           const response = await handle(decodeMessage(method.input, call.request), context)
@@ -74,26 +71,21 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** The call of a handler, to be passed to the domain as its CallOptions. */
-export interface CallContext extends CallOptions {
-  /** Aborts when the caller cancels, at its deadline, and when a shutdown cancels the call. */
-  readonly signal: AbortSignal
+/** A running call, to be passed to the domain as its CallOptions. Creates its signal only on demand. */
+export class CallContext implements CallOptions {
   /** For the request log; set by the handler. */
-  organizationId: string
-}
-
-/** A running call. Creates its signal only on demand. */
-class UnaryCall implements CallContext {
   organizationId = ''
+  /** The status of a call that was cancelled before `finish`, or null. */
+  abandoned: Status | null = null
   readonly #call: Pick<ServerUnaryCall<unknown, unknown>, 'once' | 'cancelled' | 'getDeadline'>
   #controller: AbortController | undefined
   #done = false
-  #abandoned: Status | null = null
 
   constructor(call: ServerUnaryCall<unknown, unknown>) {
     this.#call = call
   }
 
+  /** Aborts when the caller cancels, at its deadline, and when a shutdown cancels the call. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new AbortController()
@@ -107,24 +99,13 @@ class UnaryCall implements CallContext {
     return this.#controller.signal
   }
 
-  /** The status of a call that was cancelled before `finish`, or null. */
-  get abandoned(): Status | null {
-    return this.#abandoned
-  }
-
   /** Must be called before the answer is sent: afterwards grpc-js marks every call as cancelled. */
   finish(): void {
     this.#done = true
     if (!this.#call.cancelled) return
     const late = Number(this.#call.getDeadline()) <= Date.now()
-    this.#abandoned = late ? Status.DEADLINE_EXCEEDED : Status.CANCELLED
+    this.abandoned = late ? Status.DEADLINE_EXCEEDED : Status.CANCELLED
   }
-}
-
-/** A status of gRPC. */
-export interface CallStatus {
-  readonly code: Status
-  readonly details: string
 }
 
 const CODES = {
@@ -136,13 +117,8 @@ const CODES = {
 } as const satisfies Record<DomainErrorCode, Status>
 
 /** The status for a caller: the message of a domain error, and no details of an unexpected one. */
-export function statusOf(error: unknown): CallStatus {
+export function statusOf(error: unknown): { readonly code: Status; readonly details: string } {
   if (error instanceof DomainError) return { code: CODES[error.code], details: error.message }
   if (error instanceof MappingError) return { code: Status.INVALID_ARGUMENT, details: error.message }
   return { code: Status.INTERNAL, details: 'Internal error' }
-}
-
-/** The code's name in logs and metrics: `NOT_FOUND`. */
-export function codeName(code: Status): string {
-  return Status[code]
 }

@@ -14,7 +14,7 @@ import { grpcMethod } from '../../src/proto/grpc.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { isServiceError, refusal, TestApi } from '../../test/rig/api.ts'
 
-/** Less than the 10 seconds after which the server ends a statement whoever waits for it. */
+/** Less than the 10 s statement timeout of the server. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const { listOrganizations, createOrganization } = OrganizationService.method
@@ -74,7 +74,7 @@ test('A-9 is UNAVAILABLE immediately, in its health too, while PostgreSQL is dow
   const health = watch(api, '')
   await expect.poll(() => health.seen).toEqual([ServingStatus.SERVING])
   await server.kill()
-  // Were each to wait for a connection, the time of this test would not do.
+  // Exceeds the time limit of this test if each call waits for a connection.
   for (let call = 0; call < 30; call += 1) {
     const { code, details } = await refusal(api.client.call(listOrganizations, {}))
     expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })
