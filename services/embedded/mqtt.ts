@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
-import type { Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { provisionPackage, type Provisioning } from './provision.ts'
@@ -29,7 +28,7 @@ export const runMqtt: RunServer = async ({ provisionDir, port, ready }, signal) 
     socket.once('close', () => sockets.delete(socket))
     broker.handle(socket)
   })
-  await listen(server, port, { server: 'the MQTT broker', flag: '--port', variable: 'PONIX_MQTT_PORT' })
+  await listen(server, port, 'the MQTT broker', 'PONIX_MQTT_PORT')
   ready()
   if (!signal.aborted) await once(signal, 'abort')
   const closed = once(server, 'close')

@@ -3,20 +3,20 @@ import { mkdir, writeFile, chmod, copyFile, readdir, rm } from 'node:fs/promises
 import { connect } from 'node:net'
 import { join, delimiter } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { provision, type Provisioning } from './provision.ts'
 import { runCommand, lastLines } from './run-command.ts'
 import { runServerProcess, stopOrphan } from './server-process.ts'
 import { assertPortFree, type RunServer, type ServerOptions } from './server.ts'
 
-const MONITORING = { server: "NATS' monitoring", flag: '--monitoring-port', variable: 'PONIX_NATS_MONITORING_PORT' }
-
 /** nats-server with JetStream on files. */
 export const runNats: RunServer = async (options, signal) => {
   const { dataDir, port, monitoringPort, logger } = options
   await stopOrphan(dataDir, 'SIGINT')
-  await assertPortFree(port, { server: 'NATS', flag: '--port', variable: 'PONIX_NATS_PORT' })
-  if (monitoringPort !== undefined) await assertPortFree(monitoringPort, MONITORING)
+  await assertPortFree(port, 'NATS', 'PONIX_NATS_PORT')
+  if (monitoringPort !== undefined) {
+    await assertPortFree(monitoringPort, "NATS' monitoring", 'PONIX_NATS_MONITORING_PORT', '--monitoring-port')
+  }
   const config = join(dataDir, 'nats-server.conf')
   await mkdir(join(dataDir, 'jetstream'), { recursive: true })
   await writeFile(config, await configuration(options))
@@ -37,7 +37,7 @@ export const runNats: RunServer = async (options, signal) => {
   void answers(port, ended.signal).then((answered) => answered && options.ready())
   const end = await runServerProcess(command, signal)
   ended.abort()
-  if (!signal.aborted) throw new ServerError(`NATS ended (${end}): ${failure}`)
+  if (!signal.aborted) throw new StartupError(`NATS ended (${end}): ${failure}`)
 }
 
 async function configuration(options: ServerOptions): Promise<string> {
@@ -89,19 +89,15 @@ export async function provideNats(provisioning: Provisioning): Promise<string> {
     if (isRecent(await natsVersion(folder))) return folder
   }
   try {
-    return await provision(provisioning, {
-      folder: 'nats-server-apt',
-      async install(draft) {
-        const source = { packageName: 'nats-server', program: 'usr/sbin/nats-server' }
-        await extractFromPackage(draft, source, provisioning.signal)
-        const version = await natsVersion(draft)
-        if (!isRecent(version)) throw new ServerError(`the system's package has nats-server ${version?.join('.')}`)
-      },
+    return await provision(provisioning, 'nats-server-apt', async (draft) => {
+      await extractFromPackage(draft, provisioning.signal)
+      const version = await natsVersion(draft)
+      if (!isRecent(version)) throw new StartupError(`the system's package has nats-server ${version?.join('.')}`)
     })
   } catch (error) {
     provisioning.signal.throwIfAborted()
     const message = `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`
-    throw new ServerError(message, { cause: error })
+    throw new StartupError(message, { cause: error })
   }
 }
 
@@ -123,14 +119,10 @@ function howToGet(): string {
 }
 
 /**
- * Downloads a Debian or Ubuntu package and extracts one program into `folder` without installing the package. apt gets its own
+ * Downloads the Debian or Ubuntu package and extracts its program into `folder` without installing the package. apt gets its own
  * state folder, so it needs neither root nor package lists.
  */
-async function extractFromPackage(
-  folder: string,
-  { packageName, program }: { readonly packageName: string; readonly program: string },
-  signal: AbortSignal,
-): Promise<void> {
+async function extractFromPackage(folder: string, signal: AbortSignal): Promise<void> {
   const scratch = join(folder, 'apt')
   for (const part of ['state/lists/partial', 'cache/archives/partial', 'out']) {
     await mkdir(join(scratch, part), { recursive: true })
@@ -142,17 +134,17 @@ async function extractFromPackage(
     'APT::Sandbox::User=',
     'Debug::NoLocking=1',
   ].flatMap((setting) => ['-o', setting])
-  if ((await runCommand('apt-get', ['--version'])).code === null) throw new ServerError('apt-get is not installed')
+  if ((await runCommand('apt-get', ['--version'])).code === null) throw new StartupError('apt-get is not installed')
   const update = await runCommand('apt-get', [...apt, '-qq', 'update'], { cwd: scratch, signal })
-  const download = await runCommand('apt-get', [...apt, '-qq', 'download', packageName], { cwd: scratch, signal })
+  const download = await runCommand('apt-get', [...apt, '-qq', 'download', 'nats-server'], { cwd: scratch, signal })
   signal.throwIfAborted()
   const archive = (await readdir(scratch)).find((name) => name.endsWith('.deb'))
   if (download.code !== 0 || archive === undefined) {
-    throw new ServerError(`apt-get download ${packageName}: ${lastLines(`${download.output}\n${update.output}`, 2)}`)
+    throw new StartupError(`apt-get download nats-server: ${lastLines(`${download.output}\n${update.output}`, 2)}`)
   }
   const unpack = await runCommand('dpkg-deb', ['--extract', join(scratch, archive), join(scratch, 'out')])
-  if (unpack.code !== 0) throw new ServerError(`dpkg-deb: ${lastLines(unpack.output, 1)}`)
-  await copyFile(join(scratch, 'out', program), join(folder, packageName))
-  await chmod(join(folder, packageName), 0o755)
+  if (unpack.code !== 0) throw new StartupError(`dpkg-deb: ${lastLines(unpack.output, 1)}`)
+  await copyFile(join(scratch, 'out/usr/sbin/nats-server'), join(folder, 'nats-server'))
+  await chmod(join(folder, 'nats-server'), 0o755)
   await rm(scratch, { recursive: true })
 }

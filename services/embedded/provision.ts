@@ -3,7 +3,7 @@ import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, writeFil
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
-import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { packageRoot } from '../../src/runner/program.ts'
 import { lastLines, runCommand } from './run-command.ts'
@@ -13,14 +13,6 @@ export interface Provisioning {
   readonly base: string
   readonly logger: Logger
   readonly signal: AbortSignal
-}
-
-/** How to install one version of a program into its own folder. */
-export interface Recipe {
-  /** Name and version: `aedes-1.2.0`. */
-  readonly folder: string
-  /** Fills a draft of the folder, which is renamed after success. */
-  install(folder: string): Promise<void>
 }
 
 /**
@@ -35,21 +27,28 @@ export async function serversFolder(configured: string | undefined): Promise<str
   return join(process.env['XDG_CACHE_HOME'] ?? cache, 'ponix', 'servers')
 }
 
-/** The folder of a program, which is installed first if it is missing; concurrent calls and processes install it once. */
-export async function provision({ base, logger, signal }: Provisioning, recipe: Recipe): Promise<string> {
-  const folder = join(base, recipe.folder)
+/**
+ * The folder of a program, which is installed first if it is missing; concurrent calls and processes install it once. `name` has
+ * the version: `aedes-1.2.0`. `install` fills a draft of the folder, which is renamed after success.
+ */
+export async function provision(
+  { base, logger, signal }: Provisioning,
+  name: string,
+  install: (draft: string) => Promise<void>,
+): Promise<string> {
+  const folder = join(base, name)
   if (existsSync(folder)) return folder
-  const release = await lockFolder(base, recipe.folder, logger, signal)
+  const release = await lockFolder(base, name, logger, signal)
   try {
     if (existsSync(folder)) return folder
-    await removeUnfinished(base, recipe.folder)
-    const draft = await mkdtemp(join(base, `unfinished-${recipe.folder}-`))
+    await removeUnfinished(base, name)
+    const draft = await mkdtemp(join(base, `unfinished-${name}-`))
     await chmod(draft, 0o755)
-    await installWithProgress(draft, recipe, logger)
+    await installWithProgress(name, draft, install, logger)
     await rename(draft, folder)
     return folder
   } finally {
-    await removeUnfinished(base, recipe.folder)
+    await removeUnfinished(base, name)
     await release()
   }
 }
@@ -70,25 +69,30 @@ async function lockFolder(
     if (release !== undefined) return release
   } catch (error) {
     signal.throwIfAborted()
-    throw new ServerError(
+    throw new StartupError(
       `cannot install ${name} in ${base}: ${messageOf(error)}; set PONIX_SERVERS_DIR to a writable folder`,
       { cause: error },
     )
   }
-  throw new ServerError(`cannot lock ${folder}`)
+  throw new StartupError(`cannot lock ${folder}`)
 }
 
-async function installWithProgress(draft: string, recipe: Recipe, logger: Logger): Promise<void> {
+async function installWithProgress(
+  name: string,
+  draft: string,
+  install: (draft: string) => Promise<void>,
+  logger: Logger,
+): Promise<void> {
   const begin = performance.now()
   const elapsed = (): string => `${((performance.now() - begin) / 1000).toFixed(1)} s`
-  logger.info(`installing ${recipe.folder} into ${dirname(draft)} (once; later starts reuse it)`)
-  const progress = setInterval(() => logger.info(`still installing ${recipe.folder}: ${elapsed()}`), 5000)
+  logger.info(`installing ${name} into ${dirname(draft)} (once; later starts reuse it)`)
+  const progress = setInterval(() => logger.info(`still installing ${name}: ${elapsed()}`), 5000)
   try {
-    await recipe.install(draft)
+    await install(draft)
   } finally {
     clearInterval(progress)
   }
-  logger.info(`installed ${recipe.folder} in ${elapsed()}`)
+  logger.info(`installed ${name} in ${elapsed()}`)
 }
 
 /** Removes the remains of interrupted installations. Requires the lock. */
@@ -110,10 +114,9 @@ async function isWritable(folder: string): Promise<boolean> {
 
 /** The folder of an npm package with its dependencies; see {@link provision}. */
 export function provisionPackage(provisioning: Provisioning, name: string, version: string): Promise<string> {
-  return provision(provisioning, {
-    folder: `${name}-${version}`,
-    install: (draft) => npmInstall(draft, `${name}@${version}`, provisioning.signal),
-  })
+  return provision(provisioning, `${name}-${version}`, (draft) =>
+    npmInstall(draft, `${name}@${version}`, provisioning.signal),
+  )
 }
 
 /** Installs a package (`aedes@1.2.0`) from the registry into a folder, without running install scripts. */
@@ -125,7 +128,7 @@ export async function npmInstall(folder: string, name: string, signal: AbortSign
   signal.throwIfAborted()
   if (code === 0) return
   const reason = lastLines(output, 3) || 'no reason given'
-  throw new ServerError(`npm could not install ${name}: ${reason}; is the registry reachable?`)
+  throw new StartupError(`npm could not install ${name}: ${reason}; is the registry reachable?`)
 }
 
 /** The environment without the variables that an outer `npm start` or `npm test` sets about this package. */

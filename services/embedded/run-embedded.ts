@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { lock } from '../../scripts/lock.mjs'
-import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { createLogger, type Logger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { provideClickHouse, runClickHouse } from './clickhouse/clickhouse.ts'
@@ -119,9 +119,9 @@ async function lockData(dataDir: string): Promise<() => Promise<void>> {
     })
     if (release !== undefined) return release
   } catch (error) {
-    throw new ServerError(`cannot use the data folder ${dataDir}: ${messageOf(error)}; ${OTHER_FOLDER}`, {
+    throw new StartupError(`cannot use the data folder ${dataDir}: ${messageOf(error)}; ${OTHER_FOLDER}`, {
       cause: error,
     })
   }
-  throw new ServerError(`the data folder ${dataDir} is in use by process ${holder}: stop it, or ${OTHER_FOLDER}`)
+  throw new StartupError(`the data folder ${dataDir} is in use by process ${holder}: stop it, or ${OTHER_FOLDER}`)
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { runCommand } from './run-command.ts'
 
 export interface ServerCommand {
@@ -75,7 +75,7 @@ export async function stopOrphan(dataDir: string, signal: NodeJS.Signals): Promi
     if (waitedMs === 0) kill(pid, signal)
     if (waitedMs === 10_000) kill(pid, 'SIGKILL')
     if (waitedMs > 20_000)
-      throw new ServerError(`process ${pid} still uses ${dataDir} and cannot be stopped; stop it first`)
+      throw new StartupError(`process ${pid} still uses ${dataDir} and cannot be stopped; stop it first`)
     await sleep(50)
   }
 }
@@ -85,7 +85,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return
-    throw new ServerError(`cannot stop process ${pid} of an earlier run: ${messageOf(error)}; stop it first`, {
+    throw new StartupError(`cannot stop process ${pid} of an earlier run: ${messageOf(error)}; stop it first`, {
       cause: error,
     })
   }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
-import { ServerError, messageOf } from '../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
 export type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
@@ -23,37 +23,36 @@ export interface ServerOptions {
   readonly ready: () => void
 }
 
-/** Serves until the signal aborts, then stops cleanly. Rejects with a ServerError when the server cannot start or ends early. */
+/** Serves until the signal aborts, then stops cleanly. Rejects with a StartupError when the server cannot start or ends early. */
 export type RunServer = (options: ServerOptions, signal: AbortSignal) => Promise<void>
 
-/** For the error message of a port in use. */
-export interface PortPurpose {
-  /** `PostgreSQL` */
-  readonly server: string
-  /** Flag that sets the port: `--port`. */
-  readonly flag: string
-  /** Variable that sets the port in the default graph: `PONIX_POSTGRES_PORT`. */
-  readonly variable: string
-}
-
-/** Listens on the port of 127.0.0.1. Throws a ServerError. */
-export async function listen(server: Server, port: number, purpose: PortPurpose): Promise<void> {
+/**
+ * Listens on the port of 127.0.0.1. Throws a StartupError with the name of the server, and the flag and the variable of the default
+ * graph that set the port.
+ */
+export async function listen(
+  server: Server,
+  port: number,
+  name: string,
+  variable: string,
+  flag = '--port',
+): Promise<void> {
   try {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
   } catch (error) {
     const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
     const reason = inUse ? 'is in use by another program' : `cannot be listened on (${messageOf(error)})`
-    throw new ServerError(
-      `port ${port} of 127.0.0.1, which ${purpose.server} needs, ${reason}: stop that program, or choose another port with ${purpose.flag} (in the default graph: ${purpose.variable})`,
+    throw new StartupError(
+      `port ${port} of 127.0.0.1, which ${name} needs, ${reason}: stop that program, or choose another port with ${flag} (in the default graph: ${variable})`,
     )
   }
 }
 
-/** Throws a ServerError unless the port of 127.0.0.1 is free. */
-export async function assertPortFree(port: number, purpose: PortPurpose): Promise<void> {
+/** Throws the StartupError of `listen` unless the port of 127.0.0.1 is free. */
+export async function assertPortFree(port: number, name: string, variable: string, flag?: string): Promise<void> {
   const server = createServer()
-  await listen(server, port, purpose)
+  await listen(server, port, name, variable, flag)
   server.close()
   await once(server, 'close')
 }

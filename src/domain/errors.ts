@@ -45,7 +45,7 @@ export class ConversionError extends Error {
   override readonly name = 'ConversionError'
 }
 
-/** Prevents the start of a service. The message is the one line shown to the operator. */
+/** Prevents the start of a service or an embedded server. The message is the one line shown to the operator. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
 }
@@ -58,9 +58,6 @@ export class EnvironmentError extends StartupError {
     this.problems = problems
   }
 }
-
-/** Prevents the start of an embedded server. The message is one line with what failed, where and what to do. */
-export class ServerError extends StartupError {}
 
 /** The payload is not Cayenne LPP: unknown type, or truncated field. The message has the position. */
 export class LppError extends Error {

@@ -4,11 +4,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createGzip, gzip } from 'node:zlib'
+import type { NativeResult } from './engine.ts'
 import { httpStatusOf, type ClickHouseException } from './exception.ts'
-import type { Outcome, Summary } from './execution.ts'
-import { AuthenticationFailed, type QueryRequest } from './query-request.ts'
+import type { Outcome } from './execution.ts'
+import type { QueryRequest } from './query-request.ts'
 
-const NO_SUMMARY: Summary = { readRows: 0, readBytes: 0, writtenRows: 0, writtenBytes: 0, elapsedSeconds: 0 }
 const gzipWhole = promisify(gzip)
 
 /** The HTTP response to one request, in ClickHouse's form. */
@@ -43,7 +43,7 @@ export class Answer {
   async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal, beforeEnd: () => void): Promise<void> {
     if (outcome.kind === 'whole') return this.#whole(outcome, query, beforeEnd)
     const first = await outcome.chunks.next()
-    this.#head(outcome.format, query, NO_SUMMARY)
+    this.#head(outcome.format, query, { rowsRead: 0, bytesRead: 0, elapsed: 0 }, false)
     const body = this.#chunkedBody(query)
     this.#body = body
     try {
@@ -61,13 +61,8 @@ export class Answer {
   exception(exception: ClickHouseException): void {
     const text = exception.toText(this.#version)
     if (this.#body !== undefined) return this.#exceptionInBody(text)
-    const response = this.#response
-    const isUnauthenticated = exception instanceof AuthenticationFailed && !exception.hasCredentials
-    if (isUnauthenticated) {
-      response.setHeader('WWW-Authenticate', 'Basic realm="ClickHouse server HTTP API"')
-    }
-    response.setHeader('X-ClickHouse-Exception-Code', exception.code)
-    this.text(isUnauthenticated ? 401 : httpStatusOf(exception.code), text)
+    this.#response.setHeader('X-ClickHouse-Exception-Code', exception.code)
+    this.text(this.#response.hasHeader('WWW-Authenticate') ? 401 : httpStatusOf(exception.code), text)
   }
 
   async #whole(
@@ -75,18 +70,18 @@ export class Answer {
     query: QueryRequest,
     beforeEnd: () => void,
   ): Promise<void> {
-    this.#head(outcome.format, query, outcome.summary)
-    let bytes: Uint8Array = outcome.bytes
+    this.#head(outcome.format, query, outcome.result, outcome.isInsert)
+    let { bytes } = outcome.result
     if (this.#compresses(query)) bytes = await gzipWhole(bytes, { level: query.compressionLevel })
     this.#response.setHeader('Content-Length', bytes.length)
     beforeEnd()
     this.#response.end(bytes)
   }
 
-  #head(format: string, query: QueryRequest, summary: Summary): void {
+  #head(format: string, query: QueryRequest, figures: Omit<NativeResult, 'bytes'>, isInsert: boolean): void {
     this.#response.setHeader('Content-Type', contentTypeOf(format))
     this.#response.setHeader('X-ClickHouse-Format', format)
-    this.#response.setHeader('X-ClickHouse-Summary', summaryText(summary))
+    this.#response.setHeader('X-ClickHouse-Summary', summaryText(figures, isInsert))
     if (this.#compresses(query)) this.#response.setHeader('Content-Encoding', 'gzip')
   }
 
@@ -105,37 +100,32 @@ export class Answer {
     const length = Buffer.byteLength(text)
     const block = `\r\n__exception__\r\n${this.#tag}\r\n${text}${length} ${this.#tag}\r\n__exception__\r\n`
     const response = this.#response
-    if (this.#body === response) {
-      response.write(block, () => response.socket?.destroySoon())
-      return
-    }
-    this.#body?.end(block)
+    if (this.#body === response) response.write(block, () => response.socket?.destroySoon())
+    else this.#body?.end(block)
   }
 }
 
 /** ClickHouse writes the numbers as strings. */
-function summaryText(summary: Summary): string {
+function summaryText({ rowsRead, bytesRead, elapsed }: Omit<NativeResult, 'bytes'>, isInsert: boolean): string {
+  const [rows, bytes] = [String(rowsRead), String(bytesRead)]
   return JSON.stringify({
-    read_rows: String(summary.readRows),
-    read_bytes: String(summary.readBytes),
-    written_rows: String(summary.writtenRows),
-    written_bytes: String(summary.writtenBytes),
+    read_rows: rows,
+    read_bytes: bytes,
+    written_rows: isInsert ? rows : '0',
+    written_bytes: isInsert ? bytes : '0',
     total_rows_to_read: '0',
-    result_rows: String(summary.readRows),
-    result_bytes: String(summary.readBytes),
-    elapsed_ns: String(Math.round(summary.elapsedSeconds * 1e9)),
+    result_rows: rows,
+    result_bytes: bytes,
+    elapsed_ns: String(Math.round(elapsed * 1e9)),
   })
 }
 
-/** Formats whose separately written chunks concatenate to the same result as one write. Lower case. */
+/** Formats whose separately written chunks concatenate to the same result as one write. */
 const CHUNKABLE = new Set(
-  [
-    'JSONEachRow JSONLines NDJSON JSONCompactEachRow JSONStringsEachRow JSONCompactStringsEachRow',
-    'TabSeparated TSV TabSeparatedRaw TSVRaw Raw CSV LineAsString RawBLOB RowBinary Native TSKV',
-  ]
-    .join(' ')
-    .toLowerCase()
-    .split(' '),
+  (
+    'jsoneachrow jsonlines ndjson jsoncompacteachrow jsonstringseachrow jsoncompactstringseachrow ' +
+    'tabseparated tsv tabseparatedraw tsvraw raw csv lineasstring rawblob rowbinary native tskv'
+  ).split(' '),
 )
 
 /** Whether rows in this format can be streamed without buffering the whole result. */

@@ -9,7 +9,6 @@ import { HttpInterface } from './http-interface.ts'
 import { identifier } from './execution.ts'
 
 const GRACE_MS = 8000
-const PORT = { server: 'ClickHouse', flag: '--port', variable: 'PONIX_CLICKHOUSE_PORT' }
 
 /**
  * Runs ClickHouse in this process: the engine of chdb behind ClickHouse's HTTP interface, on loopback, with one user and one
@@ -23,7 +22,7 @@ export async function runClickHouse(options: ServerOptions, signal: AbortSignal)
   const http = new HttpInterface({ ...options, engine, spoolDir })
   try {
     await createDatabase(engine, options.database)
-    await listen(http.server, options.port, PORT)
+    await listen(http.server, options.port, 'ClickHouse', 'PONIX_CLICKHOUSE_PORT')
     options.logger.debug({ version: engine.version }, 'the engine is open')
     options.ready()
     if (!signal.aborted) await once(signal, 'abort')

@@ -4,16 +4,16 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError } from '../../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../../src/domain/errors.ts'
 import { ClickHouseException } from './exception.ts'
 
-/** A connection of the engine, with its own settings, current database and temporary tables. Opaque. */
-export interface ConnectionHandle {
+/** A connection of the engine, with its own settings, current database and temporary tables. */
+interface ConnectionHandle {
   readonly kind: unique symbol
 }
 
-/** A running result stream. Opaque. */
-export interface StreamHandle {
+/** A running result stream. */
+interface StreamHandle {
   readonly kind: unique symbol
 }
 
@@ -25,7 +25,7 @@ export interface NativeResult {
   readonly bytesRead: number
 }
 
-export interface NativeChunk {
+interface NativeChunk {
   readonly bytes: Uint8Array
   readonly numRows: number
   readonly done: boolean
@@ -35,7 +35,7 @@ export interface NativeChunk {
  * The used part of chdb's addon. The package's Session is not used: it delays closing a connection until no query runs in the
  * whole process, and accepts inserts in a few text formats only.
  */
-export interface NativeEngine {
+interface NativeEngine {
   /** The first connection opens the folder. Blocks. Throws without the cause, which is written to stderr. */
   CreateConnection(path: string): ConnectionHandle
   /** Must not be called while a query runs on the connection. The last connection closes the folder. */
@@ -54,15 +54,14 @@ export interface NativeEngine {
 function loadEngine(provisionDir: string): NativeEngine {
   const manifest = join(provisionDir, 'node_modules/chdb/package.json')
   if (!existsSync(manifest)) {
-    throw new ServerError(`the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}`)
+    throw new StartupError(`the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}`)
   }
   try {
     // The package does not export the loader, so it is loaded by its absolute path.
     const loader: { loadNative(): NativeEngine } = createRequire(manifest)(join(dirname(manifest), 'dist/loader.js'))
     return loader.loadNative()
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ServerError(`the ClickHouse engine does not run on this system: ${reason}`, { cause: error })
+    throw new StartupError(`the ClickHouse engine does not run on this system: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -127,38 +126,41 @@ const MAX_WAITING = 4096
 export class Engine {
   readonly version: string
   readonly timezone: string
-  readonly #native: NativeEngine
+  readonly native: NativeEngine
+  readonly slots = new Slots(threads(), MAX_WAITING)
   readonly #path: string
-  readonly #slots: Slots
   /** Keeps the folder open and kills queries of other connections. */
   readonly #control: ConnectionHandle
 
-  private constructor(native: NativeEngine, path: string, control: ConnectionHandle) {
-    this.#native = native
+  private constructor(native: NativeEngine, path: string) {
+    this.native = native
     this.#path = path
-    this.#control = control
-    this.#slots = new Slots(threads(), MAX_WAITING)
-    const facts = native.QueryWithConnection(control, 'SELECT version(), timezone()', 'TabSeparated').trim().split('\t')
-    this.version = facts[0] ?? ''
-    this.timezone = facts[1] ?? 'UTC'
+    this.#control = native.CreateConnection(path)
+    const sql = 'SELECT version(), timezone()'
+    const [version = '', timezone = 'UTC'] = native
+      .QueryWithConnection(this.#control, sql, 'TabSeparated')
+      .trim()
+      .split('\t')
+    this.version = version
+    this.timezone = timezone
   }
 
-  /** Opens the folder; waits up to 10 s for a process that still locks it. Throws a ServerError. */
+  /** Opens the folder; waits up to 10 s for a process that still locks it. Throws a StartupError. */
   static async open(provisionDir: string, path: string, signal: AbortSignal): Promise<Engine> {
     const native = loadEngine(provisionDir)
     const deadline = performance.now() + LOCK_TIMEOUT_MS
     for (;;) {
       const holder = await lockHolder(path)
       try {
-        return new Engine(native, path, native.CreateConnection(path))
+        return new Engine(native, path)
       } catch (error) {
         if (holder === undefined) {
-          throw new ServerError(`ClickHouse cannot open its data in ${path}; the line above has the reason`, {
+          throw new StartupError(`ClickHouse cannot open its data in ${path}; the line above has the reason`, {
             cause: error,
           })
         }
         if (performance.now() > deadline) {
-          throw new ServerError(`the data of ClickHouse in ${path} is in use by process ${holder}; stop it first`, {
+          throw new StartupError(`the data of ClickHouse in ${path} is in use by process ${holder}; stop it first`, {
             cause: error,
           })
         }
@@ -168,20 +170,18 @@ export class Engine {
   }
 
   connect(): EngineConnection {
-    return new EngineConnection(this.#native, this.#native.CreateConnection(this.#path), this.#slots, (marker) =>
-      this.#kill(marker),
-    )
+    return new EngineConnection(this, this.native.CreateConnection(this.#path))
   }
 
   /** Every connection must be closed first. */
   close(): void {
-    this.#native.CloseConnection(this.#control)
+    this.native.CloseConnection(this.#control)
   }
 
-  /** Blocks for some milliseconds: an asynchronous kill would wait for a thread that the query occupies. */
-  #kill(marker: string): void {
+  /** Kills a connection's query. Blocks for some milliseconds: an asynchronous kill would wait for a thread that the query occupies. */
+  kill(marker: string): void {
     const sql = `KILL QUERY WHERE Settings['log_comment'] = '${marker}' ASYNC`
-    this.#native.QueryWithConnection(this.#control, sql, 'Null')
+    this.native.QueryWithConnection(this.#control, sql, 'Null')
   }
 }
 
@@ -189,73 +189,61 @@ export class Engine {
 export class EngineConnection {
   /** Value of `log_comment` by which an abort finds the running query. */
   readonly marker = randomUUID()
-  readonly #native: NativeEngine
+  readonly #engine: Engine
   readonly #handle: ConnectionHandle
-  readonly #slots: Slots
-  readonly #kill: (marker: string) => void
 
-  constructor(native: NativeEngine, handle: ConnectionHandle, slots: Slots, kill: (marker: string) => void) {
-    this.#native = native
+  constructor(engine: Engine, handle: ConnectionHandle) {
+    this.#engine = engine
     this.#handle = handle
-    this.#slots = slots
-    this.#kill = kill
   }
 
   /** Runs statements and returns the whole result of the last one. An abort kills the running query, which then rejects. */
   async query(sql: string, format: string, signal?: AbortSignal): Promise<NativeResult> {
-    return this.#slots.run(
-      () => this.#killable(() => this.#native.QueryAsyncConnection(this.#handle, sql, format), signal),
-      signal,
-    )
+    return this.#run(() => this.#engine.native.QueryAsyncConnection(this.#handle, sql, format), signal)
   }
 
   /** The result of one SELECT in chunks, which are produced on demand. */
   async *stream(sql: string, format: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const stream = this.#native.StreamQuery(this.#handle, sql, format)
+    const { native } = this.#engine
+    const stream = native.StreamQuery(this.#handle, sql, format)
     let open = true
     try {
       for (;;) {
-        const chunk = await this.#slots.run(
-          () => this.#killable(() => this.#native.StreamFetch(stream), signal),
-          signal,
-        )
-        if (chunk.done) {
-          open = false
-          return
-        }
+        const chunk = await this.#run(() => native.StreamFetch(stream), signal)
+        open = !chunk.done
+        if (!open) return
         if (chunk.bytes.length > 0) yield chunk.bytes
       }
     } finally {
-      if (open) this.#cancel(stream)
+      try {
+        if (open) native.StreamCancel(stream)
+      } catch {
+        // A failed stream has ended already.
+      }
     }
   }
 
   close(): void {
-    this.#native.CloseConnection(this.#handle)
+    this.#engine.native.CloseConnection(this.#handle)
   }
 
-  #cancel(stream: Parameters<NativeEngine['StreamCancel']>[0]): void {
-    try {
-      this.#native.StreamCancel(stream)
-    } catch {
-      // A failed stream has ended already.
-    }
-  }
-
-  async #killable<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    let again: NodeJS.Timeout | undefined
-    const kill = (): void => {
-      this.#kill(this.marker)
-      // Repeats the kill for a query that had not started yet.
-      again = setTimeout(kill, 100)
-    }
-    signal?.addEventListener('abort', kill, { once: true })
-    try {
-      return await work()
-    } finally {
-      clearTimeout(again)
-      signal?.removeEventListener('abort', kill)
-    }
+  /** Runs the work in a slot; an abort kills its query. */
+  #run<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    return this.#engine.slots.run(async () => {
+      let again: NodeJS.Timeout | undefined
+      const kill = (): void => {
+        this.#engine.kill(this.marker)
+        // Repeats the kill for a query that had not started yet.
+        again = setTimeout(kill, 100)
+      }
+      signal?.addEventListener('abort', kill, { once: true })
+      try {
+        return await work()
+      } finally {
+        clearTimeout(again)
+        signal?.removeEventListener('abort', kill)
+      }
+    }, signal)
   }
 }
 

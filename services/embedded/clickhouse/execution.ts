@@ -1,40 +1,36 @@
-import type { Engine, EngineConnection } from './engine.ts'
+import type { Engine, EngineConnection, NativeResult } from './engine.ts'
 import { ClickHouseException } from './exception.ts'
-import { isChunkable } from './answer.ts'
+import { isChunkable, type Answer } from './answer.ts'
 import type { ArrivedQuery } from './query-body.ts'
 import type { Pair, QueryRequest } from './query-request.ts'
 import type { Sessions } from './sessions.ts'
 
 /** The result of a query. */
 export type Outcome =
-  | { readonly kind: 'whole'; readonly format: string; readonly bytes: Uint8Array; readonly summary: Summary }
+  | { readonly kind: 'whole'; readonly format: string; readonly result: NativeResult; readonly isInsert: boolean }
   | { readonly kind: 'chunks'; readonly format: string; readonly chunks: AsyncIterator<Uint8Array, void, undefined> }
-
-/** The counters of X-ClickHouse-Summary that the engine reports. */
-export interface Summary {
-  readonly readRows: number
-  readonly readBytes: number
-  readonly writtenRows: number
-  readonly writtenBytes: number
-  readonly elapsedSeconds: number
-}
 
 /** Default limit of a result that is buffered in memory. */
 const MAX_KEPT_RESULT_BYTES = 256 << 20
 
-/** Runs a query on a new connection or on that of its session, and passes on the outcome while it holds the connection. */
+/** Runs a query on a new connection or on that of its session, and answers with the outcome while it holds the connection. */
 export async function execute(
   host: { readonly engine: Engine; readonly sessions: Sessions; readonly database: string },
   request: QueryRequest,
   query: ArrivedQuery,
   signal: AbortSignal,
-  answer: (outcome: Outcome, beforeEnd: () => void) => Promise<void>,
+  answer: Answer,
 ): Promise<void> {
   if (request.session !== undefined) {
     return host.sessions.use(request.session, async (connection, finishing) => {
       const undo = await undoSql(connection, request, query)
       try {
-        await answer(await run(connection, request, query, request.database, signal), finishing)
+        await answer.outcome(
+          await run(connection, request, query, request.database, signal),
+          request,
+          signal,
+          finishing,
+        )
       } finally {
         await connection.query(undo, 'Null')
       }
@@ -43,7 +39,7 @@ export async function execute(
   const connection = host.engine.connect()
   try {
     const database = request.database ?? host.database
-    await answer(await run(connection, request, query, database, signal), () => {})
+    await answer.outcome(await run(connection, request, query, database, signal), request, signal, () => {})
   } finally {
     connection.close()
   }
@@ -66,23 +62,11 @@ async function run(
     ...request.settings,
   ])
   const parameters = [...request.parameters, ...(query.kind === 'query' ? query.parameters : [])]
-  await connection.query(preludeSql({ database, settings: [...settings], parameters }), 'Null', signal)
+  await connection.query(preludeSql(database, settings, parameters), 'Null', signal)
   if (inChunks) return { kind: 'chunks', format, chunks: connection.stream(query.sql, format, signal) }
   const readOnly = query.kind === 'query' && query.statement.readOnly
   const result = await connection.query(query.sql, format, readOnly ? signal : undefined)
-  const written = query.kind === 'insert'
-  return {
-    kind: 'whole',
-    format,
-    bytes: result.bytes,
-    summary: {
-      readRows: result.rowsRead,
-      readBytes: result.bytesRead,
-      writtenRows: written ? result.rowsRead : 0,
-      writtenBytes: written ? result.bytesRead : 0,
-      elapsedSeconds: result.elapsed,
-    },
-  }
+  return { kind: 'whole', format, result, isInsert: query.kind === 'insert' }
 }
 
 /** The statements that restore the settings and the database of a session after a request. */
@@ -94,37 +78,27 @@ async function undoSql(connection: EngineConnection, request: QueryRequest, quer
   const assignments = text(await connection.query(known, 'Null'))
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => settingBefore(JSON.parse(line)))
-    .map(([name, value]) => `${name} = ${value}`)
+    .map((line) => restoreSetting(JSON.parse(line)))
   const uses = query.kind === 'query' && /^\s*USE\b/i.test(query.sql)
   return [`SET ${assignments.join(', ')}`, ...(uses ? [] : [`USE ${identifier(before.trimEnd())}`])].join(';\n')
 }
 
-function settingBefore(row: readonly [name: string, value: string, changed: number]): Pair {
-  const [name, value, changed] = row
-  return [name, changed === 0 ? 'DEFAULT' : literal(value)]
+function restoreSetting([name, value, changed]: readonly [name: string, value: string, changed: number]): string {
+  return `${name} = ${changed === 0 ? 'DEFAULT' : literal(value)}`
 }
 
 function text(result: { readonly bytes: Uint8Array }): string {
   return Buffer.from(result.bytes).toString()
 }
 
-/** State of a connection for a query. */
-interface ConnectionState {
-  readonly database: string | undefined
-  readonly settings: readonly Pair[]
-  readonly parameters: readonly Pair[]
-}
-
-/** The statements that establish the state; may be empty. Throws a ClickHouseException. */
-function preludeSql(state: ConnectionState): string {
+/** The statements that prepare a connection for a query. Throws a ClickHouseException. */
+function preludeSql(database: string | undefined, settings: Iterable<Pair>, parameters: Iterable<Pair>): string {
   const assignments = [
-    ...state.settings.map(([name, value]) => `${settingName(name)} = ${literal(value)}`),
-    ...state.parameters.map(([name, value]) => `param_${parameterName(name)} = ${literal(value)}`),
+    ...Array.from(settings, ([name, value]) => `${settingName(name)} = ${literal(value)}`),
+    ...Array.from(parameters, ([name, value]) => `param_${parameterName(name)} = ${literal(value)}`),
   ]
-  const use = state.database === undefined ? [] : [`USE ${identifier(state.database)}`]
-  const set = assignments.length === 0 ? [] : [`SET ${assignments.join(', ')}`]
-  return [...use, ...set].join(';\n')
+  const use = database === undefined ? [] : [`USE ${identifier(database)}`]
+  return [...use, `SET ${assignments.join(', ')}`].join(';\n')
 }
 
 /** An SQL string literal. */

@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts'
 import { ClickHouseException, toException } from './exception.ts'
 import { execute } from './execution.ts'
 import { receiveQuery, type ArrivedQuery } from './query-body.ts'
-import { authenticate, type Credentials, readQueryRequest, type QueryRequest } from './query-request.ts'
+import { authenticate, type Credentials, readQueryRequest } from './query-request.ts'
 import { Sessions } from './sessions.ts'
 
 export interface HttpInterfaceOptions extends Credentials {
@@ -93,24 +93,17 @@ export class HttpInterface {
     answer: Answer,
     signal: AbortSignal,
   ): Promise<void> {
-    authenticate(this.#options, request.headers, url.searchParams)
+    authenticate(this.#options, url.searchParams, request, response)
     const query = readQueryRequest(url.searchParams, request.headers)
     response.setHeader('X-ClickHouse-Query-Id', query.id)
     const arrived = await receiveQuery(request, query.query, this.#options.spoolDir)
     try {
       refuseChangeByGet(arrived, request.method)
-      await this.#execute(query, arrived, answer, signal)
+      const { engine, database } = this.#options
+      await execute({ engine, database, sessions: this.#sessions }, query, arrived, signal, answer)
     } finally {
       if (arrived.kind === 'insert') await rm(arrived.dataFile, { force: true })
     }
-  }
-
-  #execute(query: QueryRequest, arrived: ArrivedQuery, answer: Answer, signal: AbortSignal): Promise<void> {
-    const { engine, database } = this.#options
-    const host = { engine, database, sessions: this.#sessions }
-    return execute(host, query, arrived, signal, (outcome, beforeEnd) =>
-      answer.outcome(outcome, query, signal, beforeEnd),
-    )
   }
 }
 

@@ -19,7 +19,7 @@ export type ArrivedQuery =
       readonly parameters: readonly Pair[]
     }
   /** The data is in a file, which the caller removes. */
-  | { readonly kind: 'insert'; readonly sql: string; readonly dataFile: string; readonly dataBytes: number }
+  | { readonly kind: 'insert'; readonly sql: string; readonly dataFile: string }
 
 /** Within these bytes the data of an INSERT begins. */
 const HEAD_BYTES = 1 << 20
@@ -45,8 +45,8 @@ export async function receiveQuery(
   if (statement.kind === 'insert') {
     const data = head.subarray(statement.dataAt)
     const dataFile = join(spoolDir, randomUUID())
-    const dataBytes = await spool(dataFile, data, ended ? undefined : rest)
-    return { kind: 'insert', sql: insertFromFile(head, statement, dataFile), dataFile, dataBytes }
+    await spool(dataFile, data, ended ? undefined : rest)
+    return { kind: 'insert', sql: insertFromFile(head, statement, dataFile), dataFile }
   }
   chunks.length = 0
   ended ||= await collect(rest, chunks, MAX_QUERY_BYTES)
@@ -64,13 +64,11 @@ async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promis
   const form = await new Response(Buffer.concat(chunks), { headers }).formData()
   const fields: Pair[] = []
   for (const [name, value] of form) {
-    if (typeof value === 'string') fields.push([name, value])
-    else
-      throw new ClickHouseException(
-        48,
-        'NOT_IMPLEMENTED',
-        `The embedded server does not support external tables ('${name}')`,
-      )
+    if (typeof value !== 'string') {
+      const message = `The embedded server does not support external tables ('${name}')`
+      throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
+    }
+    fields.push([name, value])
   }
   const ofForm = fields.find(([name]) => name === 'query')?.[1] ?? ''
   const sql = [queryOfUrl, ofForm].filter((part) => part !== '').join('\n')
@@ -103,20 +101,13 @@ async function collect(source: AsyncIterator<Buffer>, into: Buffer[], maxBytes: 
   return false
 }
 
-async function spool(file: string, first: Buffer, rest: AsyncIterator<Buffer> | undefined): Promise<number> {
-  let bytes = 0
-  const counted = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    bytes += first.length
+async function spool(file: string, first: Buffer, rest: AsyncIterator<Buffer> | undefined): Promise<void> {
+  const chunks = async function* (): AsyncGenerator<Buffer, void, undefined> {
     yield first
-    if (rest === undefined) return
-    for await (const chunk of { [Symbol.asyncIterator]: () => rest }) {
-      bytes += chunk.length
-      yield chunk
-    }
+    if (rest !== undefined) yield* { [Symbol.asyncIterator]: () => rest }
   }
   try {
-    await pipeline(counted, createWriteStream(file, { flags: 'wx' }))
-    return bytes
+    await pipeline(chunks, createWriteStream(file, { flags: 'wx' }))
   } catch (error) {
     await rm(file, { force: true })
     throw error

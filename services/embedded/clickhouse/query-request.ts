@@ -1,9 +1,16 @@
 import { randomUUID, createHash, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { ClickHouseException } from './exception.ts'
 
 /** A name and a value of the URL. */
 export type Pair = readonly [name: string, value: string]
+
+export interface SessionRequest {
+  readonly id: string
+  readonly timeoutMs: number
+  /** The session must exist already. */
+  readonly mustExist: boolean
+}
 
 /** A request's parameters and headers. */
 export interface QueryRequest {
@@ -25,21 +32,12 @@ export interface QueryRequest {
   readonly compressionLevel: number
 }
 
-export interface SessionRequest {
-  readonly id: string
-  readonly timeoutMs: number
-  /** The session must exist already. */
-  readonly mustExist: boolean
-}
-
 /** Parameters of the interface; all others are settings. */
 const OWN = new Set(
-  [
-    'query database user password quota_key query_id session_id session_timeout session_check close_session',
-    'default_format compress decompress buffer_size wait_end_of_query stacktrace role client_protocol_version',
-  ]
-    .join(' ')
-    .split(' '),
+  (
+    'query database user password quota_key query_id session_id session_timeout session_check close_session ' +
+    'default_format compress decompress buffer_size wait_end_of_query stacktrace role client_protocol_version'
+  ).split(' '),
 )
 const MAX_SESSION_SECONDS = 3600
 
@@ -87,9 +85,8 @@ function refuseUnsupported(url: URLSearchParams): void {
   }
 }
 
-function header(headers: IncomingHttpHeaders, name: string): string | undefined {
-  const value = headers[name]
-  return Array.isArray(value) ? value[0] : value
+function header(headers: IncomingHttpHeaders, name: string): string | null {
+  return headers[name]?.toString() ?? null
 }
 
 function isOn(value: string | null): boolean {
@@ -101,43 +98,33 @@ export interface Credentials {
   readonly password: string
 }
 
-/** Checks the URL's `user` and `password`, `X-ClickHouse-User` and `-Key`, or Basic authentication, in this order. */
-export function authenticate(expected: Credentials, headers: IncomingHttpHeaders, url: URLSearchParams): void {
-  const given = fromUrl(url) ?? fromHeaders(headers) ?? fromBasic(headers.authorization)
+/**
+ * Checks the URL's `user` and `password`, `X-ClickHouse-User` and `-Key`, or Basic authentication, in this order. Without any of
+ * them, adds a challenge to the response. Throws a ClickHouseException.
+ */
+export function authenticate(
+  expected: Credentials,
+  url: URLSearchParams,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const { headers } = request
+  const given = [
+    { username: url.get('user'), password: url.get('password') },
+    { username: header(headers, 'x-clickhouse-user'), password: header(headers, 'x-clickhouse-key') },
+    basicCredentials(headers.authorization),
+  ].find(({ username, password }) => username !== null || password !== null)
   const name = given?.username ?? 'default'
   const nameRight = same(name, expected.username)
-  if (given !== undefined && same(given.password, expected.password) && nameRight) return
+  if (given !== undefined && same(given.password ?? '', expected.password) && nameRight) return
+  if (given === undefined) response.setHeader('WWW-Authenticate', 'Basic realm="ClickHouse server HTTP API"')
   const message = `${name}: Authentication failed: password is incorrect, or there is no user with such name`
-  throw new AuthenticationFailed(message, given !== undefined)
+  throw new ClickHouseException(516, 'AUTHENTICATION_FAILED', message)
 }
 
-export class AuthenticationFailed extends ClickHouseException {
-  /** The request had credentials, so the answer is 403 without a challenge. */
-  readonly hasCredentials: boolean
-
-  constructor(message: string, hasCredentials: boolean) {
-    super(516, 'AUTHENTICATION_FAILED', message)
-    this.hasCredentials = hasCredentials
-  }
-}
-
-function fromUrl(url: URLSearchParams): Credentials | undefined {
-  const username = url.get('user')
-  const password = url.get('password')
-  if (username === null && password === null) return undefined
-  return { username: username ?? 'default', password: password ?? '' }
-}
-
-function fromHeaders(headers: IncomingHttpHeaders): Credentials | undefined {
-  const username = headers['x-clickhouse-user']
-  const password = headers['x-clickhouse-key']
-  if (username === undefined && password === undefined) return undefined
-  return { username: String(username ?? 'default'), password: String(password ?? '') }
-}
-
-function fromBasic(authorization: string | undefined): Credentials | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/=_-]+) *$/i.exec(authorization ?? '')?.[1]
-  if (encoded === undefined) return undefined
+function basicCredentials(authorization = '') {
+  const encoded = /^Basic +([A-Za-z0-9+/=_-]+) *$/i.exec(authorization)?.[1]
+  if (encoded === undefined) return { username: null, password: null }
   const [username = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
   return { username, password: rest.join(':') }
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { chown, mkdir, rename, rm, writeFile, readdir, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ServerError } from '../../../src/domain/errors.ts'
+import { StartupError } from '../../../src/domain/errors.ts'
 import { lastLines, runCommand } from '../run-command.ts'
 import type { ServerOptions } from '../server.ts'
 import type { ServiceUser } from './installation.ts'
@@ -41,7 +41,7 @@ async function initialize(
   const flags = ['--username=postgres', '--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--data-checksums']
   const args = [`--pgdata=${draft}`, `--pwfile=${passwordFile}`, ...flags]
   const { code, output } = await runCommand(join(provisionDir, 'initdb'), args, { ...user, cwd: home })
-  if (code !== 0) throw new ServerError(`PostgreSQL's initdb failed in ${home}: ${lastLines(output, 3)}`)
+  if (code !== 0) throw new StartupError(`PostgreSQL's initdb failed in ${home}: ${lastLines(output, 3)}`)
 }
 
 /** Uses single-user mode, which needs neither a running server nor a driver. */
@@ -59,7 +59,7 @@ async function createDatabase(draft: string, options: ClusterOptions, user: Serv
     input,
   })
   if (code !== 0 || /\b(ERROR|FATAL|PANIC):/.test(output)) {
-    throw new ServerError(`PostgreSQL's first database could not be created: ${lastLines(output, 3)}`)
+    throw new StartupError(`PostgreSQL's first database could not be created: ${lastLines(output, 3)}`)
   }
 }
 
@@ -84,7 +84,7 @@ export async function removeStalePidFile(cluster: string): Promise<void> {
   const folder = await realpath(cluster)
   for (let left = await processesIn(folder); left.length > 0; left = await processesIn(folder)) {
     if (performance.now() > deadline) {
-      throw new ServerError(`processes ${left.join(', ')} still use PostgreSQL's data in ${cluster}: stop them first`)
+      throw new StartupError(`processes ${left.join(', ')} still use PostgreSQL's data in ${cluster}: stop them first`)
     }
     await sleep(20)
   }

