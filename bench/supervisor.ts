@@ -1,11 +1,8 @@
 // Supervision (M-1 to M-6): relayed lines, restarts, 100 children, idle cost, latency of --help.
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import type { Figure } from './report/figures.ts'
-import { report } from './report/report.ts'
+import { runBench } from './report/report.ts'
 import { measureHundred, measureIdle, measureReplacement } from './supervisor/children.ts'
-import { type Comparison, prepare } from './supervisor/comparison.ts'
+import { Comparison } from './supervisor/comparison.ts'
 import { measureHelpLatency } from './supervisor/help-latency.ts'
 import { measureThroughput } from './supervisor/throughput.ts'
 
@@ -19,21 +16,13 @@ const measurements: Readonly<Record<string, (comparison: Comparison) => Promise<
   'M-6': measureHelpLatency,
 }
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    alone: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true, default: Object.keys(measurements) },
-    rounds: { type: 'string', default: '5' },
-  },
+await runBench('supervisor', Object.keys(measurements), async (options) => {
+  const comparison = new Comparison(options)
+  const figures: Figure[] = []
+  for (const [id, measure] of Object.entries(measurements)) {
+    if (!options.only.includes(id)) continue
+    console.error(`bench: ${id}`)
+    figures.push(...(await measure(comparison)))
+  }
+  return figures
 })
-const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
-const comparison = prepare(root, { rounds: Number(values.rounds), withPeers: !values.alone })
-const figures = []
-for (const [id, measure] of Object.entries(measurements)) {
-  if (!values.only.includes(id)) continue
-  console.error(`bench: ${id}`)
-  figures.push(...(await measure(comparison)))
-}
-report('supervisor', figures, { ...values, document: join(root, 'docs/measurements.md') })

@@ -30,9 +30,7 @@ export async function measureLatency(stage: AnalyticsBenchStage): Promise<readon
     what: `MQTT publish → visible row, ${PER_SECOND}/s, ${part}`,
     unit: 'ms',
     ours,
-    beside: null,
     goal,
-    peers: new Map(),
   })
   return [
     figure('p50', quantile(latencies, 0.5), { type: 'none' }),

@@ -40,7 +40,6 @@ export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: numbe
     ours: median(disturbed),
     beside: compare('no neighbour', disturbed, alone),
     goal: { type: 'ratio', atMost: MAX_RATIO },
-    peers: new Map(),
   }
 }
 

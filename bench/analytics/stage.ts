@@ -6,22 +6,15 @@ import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
 import { type Producer, createProducer } from '../../src/nats/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { createLogger } from '../../src/runner/logger.ts'
-import { BenchServer } from '../cdc/server.ts'
-import { BenchProgram } from './program.ts'
+import { BenchServer } from '../rig/server.ts'
+import { BenchProgram, PROFILE } from '../rig/program.ts'
 
 /** The organization of the measured devices, and that of the hostile ones. */
 export const ORGANIZATION = 'ours'
 export const NEIGHBOUR = 'neighbour'
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters'] as const
-/** Writes CPU profiles for Chrome's developer tools. */
-const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
-interface Servers {
-  readonly postgres: BenchServer
-  readonly nats: BenchServer
-  readonly clickhouse: BenchServer
-  readonly mqtt: BenchServer
-}
+type Servers = Readonly<Record<'postgres' | 'nats' | 'clickhouse' | 'mqtt', BenchServer>>
 
 /** The servers of the pipeline, migrated, and the programs between them. */
 export class AnalyticsBenchStage {
@@ -88,7 +81,7 @@ export class AnalyticsBenchStage {
 
   /** Starts a service from dist. */
   start(service: 'analytics' | 'gateway-orchestrator', profile = false): BenchProgram {
-    return new BenchProgram(join(this.root, `dist/${service}.js`), profile ? PROFILE : [], this.environment())
+    return new BenchProgram([...(profile ? PROFILE : []), join(this.root, `dist/${service}.js`)], this.environment())
   }
 
   async createDevices(prefix: string, count: number, organizationId: string, expression: string): Promise<void> {

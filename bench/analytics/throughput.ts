@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import { compare, type Figure, median } from '../report/figures.ts'
-import { BenchProgram } from './program.ts'
+import type { BenchOptions } from '../report/report.ts'
+import { BenchProgram } from '../rig/program.ts'
 import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
 
 const ENVELOPES = 200_000
@@ -25,7 +26,7 @@ interface Run {
  */
 export async function measureThroughput(
   stage: AnalyticsBenchStage,
-  { rounds, alone, profile }: { readonly rounds: number; readonly alone: boolean; readonly profile: boolean },
+  { rounds, alone, profile }: BenchOptions,
 ): Promise<readonly Figure[]> {
   await stage.createDevices('throughput-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
   await publishBacklog(stage)
@@ -45,13 +46,13 @@ export async function measureThroughput(
   }
   await stage.empty()
   const times = ours.map(({ ms }) => ms)
-  const base = { id: 'M-11', unit: 'ms', ours: median(times), peers: new Map<string, number>() } as const
+  const base = { id: 'M-11', unit: 'ms', ours: median(times) } as const
   const what = '200,000 raw envelopes → rows'
   return [
     {
       ...base,
       what,
-      beside: alone ? null : compare('JetStream consume + acknowledge', times, consumed),
+      beside: alone ? undefined : compare('JetStream consume + acknowledge', times, consumed),
       goal: { type: 'value', atMost: (ENVELOPES / PER_SECOND) * 1000 },
       peers: new Map(alone ? [] : [['ClickHouse insert alone', median(inserted)]]),
     },
@@ -59,7 +60,6 @@ export async function measureThroughput(
       ...base,
       what: `${what}, processor time of the service`,
       ours: median(ours.map(({ processorMs }) => processorMs)),
-      beside: null,
       goal: { type: 'none' },
     },
     {
@@ -67,7 +67,6 @@ export async function measureThroughput(
       what: `${what}, most memory`,
       unit: 'MB',
       ours: Math.max(...ours.map(({ megabytes }) => megabytes)),
-      beside: null,
       goal: { type: 'value', atMost: MAX_MEMORY_MB },
     },
   ]
@@ -108,7 +107,7 @@ async function runContender(stage: AnalyticsBenchStage, part: 'consume' | 'inser
   if (part === 'consume') await stage.rewind()
   else await stage.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   const path = join(stage.root, '.ponix/bench/programs/analytics-contender.js')
-  const contender = new BenchProgram(path, [part], stage.environment({ BENCH_ENVELOPES: String(ENVELOPES) }))
+  const contender = new BenchProgram([path, part], stage.environment({ BENCH_ENVELOPES: String(ENVELOPES) }))
   const done = contender.logLine('"done"')
   const start = await contender.logLine('"started"')
   const ms = (await done) - start

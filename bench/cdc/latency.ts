@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { decodeOrganization } from '../../src/proto/entities.ts'
 import { type Figure, quantile } from '../report/figures.ts'
+import { BenchProgram } from '../rig/program.ts'
 import type { CdcBenchServers } from './servers.ts'
 
 const PER_SECOND = 1000
@@ -17,41 +15,31 @@ const P99_MS = 5
 /** M-8: from the return of a commit until a consumer of the stream receives the event, at 1,000 commits per second. */
 export async function measureLatency(servers: CdcBenchServers): Promise<readonly Figure[]> {
   console.error(`bench: M-8, ${WARM_UP_SECONDS + SECONDS} s`)
-  const child = spawn(process.execPath, [join(servers.root, 'dist/cdc.js')], {
-    env: servers.environment('latency'),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const lines = createInterface({ input: child.stdout })
-  await new Promise<void>((resolve) => lines.on('line', (line) => line.includes('streaming changes') && resolve()))
+  const service = new BenchProgram([join(servers.root, 'dist/cdc.js')], servers.environment('latency'))
+  await service.logLine('streaming changes')
   const arrivals = await consume(servers)
   const writers = await Promise.all(Array.from({ length: WRITERS }, () => servers.connection()))
   const committed = await write(writers)
   while (arrivals.size < committed.size) await sleep(20)
-  const exited = once(child, 'exit')
-  child.kill('SIGTERM')
-  await Promise.all([exited, ...writers.map((writer) => writer.end())])
+  await Promise.all([service.stop(), ...writers.map((writer) => writer.end())])
   await servers.database.query(`SELECT pg_drop_replication_slot('latency')`)
   const steady = [...committed].filter(([id]) => Number(id.slice(1)) > WARM_UP_SECONDS * PER_SECOND)
   const times = steady.map(([id, at]) => timesOf(at, arrivals.get(id)))
-  const p99 = (part: keyof (typeof times)[number]): number =>
+  const part = (name: keyof (typeof times)[number], at: number): number =>
     quantile(
-      times.map((time) => time[part]),
-      0.99,
+      times.map((time) => time[name]),
+      at,
     )
-  const median = quantile(
-    times.map(({ whole }) => whole),
-    0.5,
-  )
   return [
-    figure('commit → consumer, 1,000/s, p50', median, { type: 'none' }),
-    figure('commit → consumer, 1,000/s, p99', p99('whole'), { type: 'value', atMost: P99_MS }),
-    figure('commit → JetStream, p99', p99('stored'), { type: 'none' }),
-    figure('JetStream → consumer, p99', p99('read'), { type: 'none' }),
+    figure('commit → consumer, 1,000/s, p50', part('whole', 0.5), { type: 'none' }),
+    figure('commit → consumer, 1,000/s, p99', part('whole', 0.99), { type: 'value', atMost: P99_MS }),
+    figure('commit → JetStream, p99', part('stored', 0.99), { type: 'none' }),
+    figure('JetStream → consumer, p99', part('read', 0.99), { type: 'none' }),
   ]
 }
 
 function figure(what: string, ours: number, goal: Figure['goal']): Figure {
-  return { id: 'M-8', what, unit: 'ms', ours, beside: null, goal, peers: new Map() }
+  return { id: 'M-8', what, unit: 'ms', ours, goal }
 }
 
 /** By `performance.now()`. */

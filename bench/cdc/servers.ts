@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
 import { createLogger } from '../../src/runner/logger.ts'
-import { peakMemory } from '../supervisor/proc.ts'
-import { BenchServer } from './server.ts'
+import { BenchProgram } from '../rig/program.ts'
+import { BenchServer } from '../rig/server.ts'
 
 const STREAM = 'entities'
 
@@ -107,22 +105,13 @@ export class CdcBenchServers {
     const slot = `run_${(this.#slots += 1)}`
     await this.database.query(`SELECT pg_copy_logical_replication_slot('backlog', $1)`, [slot])
     await this.nats.manager.streams.delete(STREAM).catch(() => undefined)
-    const child = spawn(process.execPath, [...nodeFlags, program, ...args], {
-      env: { ...this.environment(slot), BENCH_ROWS: String(rows) },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const lines = createInterface({ input: child.stdout })
-    const logLine = (word: string): Promise<number> =>
-      new Promise((resolve) => lines.on('line', (line) => line.includes(word) && resolve(performance.now())))
-    const [started, done] = [logLine('streaming changes'), logLine('"done"')]
-    const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${program} ended before it was done`)))
-    ended.catch(() => undefined)
-    const start = await Promise.race([started, ended])
-    const end = await Promise.race([until === 'done' ? done : this.#whenStored(rows), ended])
-    const megabytes = peakMemory(child.pid ?? 0)
-    const exited = once(child, 'exit')
-    child.kill('SIGTERM')
-    await exited
+    const environment = { ...this.environment(slot), BENCH_ROWS: String(rows) }
+    const contender = new BenchProgram([...nodeFlags, program, ...args], environment)
+    const done = until === 'done' ? contender.logLine('"done"') : undefined
+    const start = await contender.logLine('streaming changes')
+    const end = await (done ?? contender.during(this.#whenStored(rows)))
+    const { megabytes } = contender
+    await contender.stop()
     await this.database.query('SELECT pg_drop_replication_slot($1)', [slot])
     return { ms: end - start, megabytes }
   }
@@ -137,7 +126,7 @@ export class CdcBenchServers {
     for (;;) {
       const { state } = await this.nats.manager.streams.info(STREAM)
       if (state.messages >= rows) return performance.now()
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await sleep(20)
     }
   }
 }

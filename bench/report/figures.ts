@@ -5,11 +5,11 @@ export interface Figure {
   readonly what: string
   readonly unit: 'ms' | 'MB' | '%' | 'rows/s'
   readonly ours: number
-  /** The figure that the goal is relative to; null for an absolute goal. */
-  readonly beside: Beside | null
+  /** The figure that the goal is relative to; not needed for an absolute goal. */
+  readonly beside?: Beside | undefined
   readonly goal: Goal
   /** Figures of peers, or the reason why there is none. */
-  readonly peers: ReadonlyMap<string, number | string>
+  readonly peers?: ReadonlyMap<string, number | string>
 }
 
 export interface Beside {
@@ -59,22 +59,22 @@ export function isMet(figure: Figure): boolean | null {
 
 /** Columns of the table: headings first. */
 export function tableOf(figures: readonly Figure[]): readonly (readonly string[])[] {
-  const peers = [...new Set(figures.flatMap((figure) => [...figure.peers.keys()]))]
+  const peers = [...new Set(figures.flatMap((figure) => [...(figure.peers?.keys() ?? [])]))]
   const rows = figures.map((figure) => [
     figure.id,
     figure.what,
     amount(figure.ours, figure.unit),
-    figure.beside === null ? '' : `${figure.beside.name} ${amount(figure.beside.value, figure.unit)}`,
+    figure.beside === undefined ? '' : `${figure.beside.name} ${amount(figure.beside.value, figure.unit)}`,
     ratioText(figure),
     goalText(figure),
     mark(isMet(figure)),
-    ...peers.map((peer) => peerText(figure.peers.get(peer), figure.unit)),
+    ...peers.map((peer) => peerText(figure.peers?.get(peer), figure.unit)),
   ])
   return [['', 'work', 'ours', 'beside', 'ratio', 'goal', '', ...peers], ...rows]
 }
 
 function ratioText({ beside }: Figure): string {
-  return beside !== null && Number.isFinite(beside.ratio) ? `${round(beside.ratio)} ×` : ''
+  return beside !== undefined && Number.isFinite(beside.ratio) ? `${round(beside.ratio)} ×` : ''
 }
 
 function goalText({ goal, unit }: Figure): string {

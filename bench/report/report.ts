@@ -1,19 +1,65 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { type Figure, isMet, tableOf } from './figures.ts'
 
-export interface ReportOptions {
-  readonly json: boolean
-  /** Whether to write the table to the document. */
-  readonly write: boolean
-  readonly document: string
+export interface BenchOptions {
+  /** The root of the repository. */
+  readonly root: string
+  /** A folder for temporary files. */
+  readonly scratch: string
+  /** Ids of the measurements to run. */
+  readonly only: readonly string[]
+  readonly rounds: number
+  /** Without the programs to compare with. */
+  readonly alone: boolean
+  readonly profile: boolean
 }
 
-/** Prints the figures. Sets exit code 1 if a goal is missed. */
-export function report(bench: string, figures: readonly Figure[], { json, write, document }: ReportOptions): void {
+/** Runs a bench with the options of the command line, prints the figures and exits: with code 1 if a goal is missed. */
+export async function runBench(
+  bench: string,
+  ids: readonly string[],
+  measure: (options: BenchOptions) => Promise<readonly Figure[]>,
+): Promise<never> {
+  const { values } = parseArgs({
+    options: {
+      json: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      alone: { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [...ids] },
+      rounds: { type: 'string', default: '5' },
+    },
+  })
+  const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
+  mkdirSync(join(root, '.ponix/bench'), { recursive: true })
+  const scratch = mkdtempSync(join(root, `.ponix/bench/${bench}-`))
+  try {
+    const figures = await measure({ ...values, root, scratch, rounds: Number(values.rounds) })
+    report(bench, figures, { ...values, document: join(root, 'docs/measurements.md') })
+  } finally {
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+  }
+  process.exit()
+}
+
+/** Prints the figures, and writes their table to the document if `write` is set. Sets exit code 1 if a goal is missed. */
+function report(
+  bench: string,
+  figures: readonly Figure[],
+  { json, write, document }: { readonly json: boolean; readonly write: boolean; readonly document: string },
+): void {
   const rows = tableOf(figures)
   if (json) {
-    const plain = figures.map((figure) => ({ ...figure, met: isMet(figure), peers: Object.fromEntries(figure.peers) }))
+    const plain = figures.map((figure) => ({
+      ...figure,
+      met: isMet(figure),
+      beside: figure.beside ?? null,
+      peers: Object.fromEntries(figure.peers ?? []),
+    }))
     console.log(JSON.stringify({ bench, machine: machineFacts(), figures: plain }, null, 2))
   } else console.log(`\n${terminalTable(rows)}\n\n${machineFacts()}`)
   if (write) writeSection(document, bench, `${markdownTable(rows)}\n\nMeasured on ${machineFacts()}.`)

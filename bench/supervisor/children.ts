@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { compare, type Figure, median } from '../report/figures.ts'
 import type { Comparison } from './comparison.ts'
 import { withChildren } from './contender-run.ts'
@@ -123,8 +124,4 @@ async function idle(contender: Contender, scratch: string): Promise<IdleSample> 
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

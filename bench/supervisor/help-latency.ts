@@ -22,7 +22,6 @@ export async function measureHelpLatency(comparison: Comparison): Promise<readon
       ours: median(help),
       beside: compare('node -e 0', help, nothing),
       goal: { type: 'ratio', atMost: AT_MOST },
-      peers: new Map(),
     },
   ]
 }

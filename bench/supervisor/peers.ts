@@ -123,9 +123,6 @@ export interface Peers {
   readonly missing: ReadonlyMap<string, string>
 }
 
-/** For runs of our supervisor and the bare program only. */
-export const NO_PEERS: Peers = { present: [], missing: new Map() }
-
 /** Installs the pinned versions of the peers into a private folder. A peer that cannot be installed is left out. */
 export function installPeers(folder: string): Peers {
   const present: Contender[] = []

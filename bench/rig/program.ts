@@ -1,26 +1,27 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { peakMemory, processorTime } from '../supervisor/proc.ts'
+
+/** Flags of Node that write CPU profiles for Chrome's developer tools. */
+export const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
 /** A child process that is observed through its log. */
 export class BenchProgram {
-  readonly #child: ChildProcess
+  readonly #child: ChildProcessByStdio<null, Readable, null>
   readonly #lines: Interface
   /** Rejects when the process ends before `stop`. */
   readonly #ended: Promise<never>
   #stopping = false
 
-  constructor(path: string, args: readonly string[], environment: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [...args.filter(isFlag), path, ...args.filter((arg) => !isFlag(arg))], {
-      env: environment,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    if (this.#child.stdout === null) throw new Error('no pipe for the log')
+  /** `args`: flags of Node, the program and its arguments. */
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#child.stdout })
     this.#lines.setMaxListeners(0)
     this.#ended = once(this.#child, 'exit').then(() => {
-      if (!this.#stopping) throw new Error(`${path} ended unexpectedly`)
+      if (!this.#stopping) throw new Error(`${args.join(' ')} ended unexpectedly`)
       return new Promise<never>(() => {})
     })
     this.#ended.catch(() => undefined)
@@ -56,8 +57,4 @@ export class BenchProgram {
     this.#child.kill('SIGTERM')
     await gone
   }
-}
-
-function isFlag(arg: string): boolean {
-  return arg.startsWith('--')
 }
