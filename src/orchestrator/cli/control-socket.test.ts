@@ -86,17 +86,15 @@ describe('control.socket (O-9)', () => {
 
   test('a socket of another program is left alone, with a warning', async () => {
     mkdirSync(join(path, '..'))
-    const other = createServer().listen(path)
+    const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'
+    // The orchestrator only connects; a command sends a request.
+    const other = createServer((connection) => connection.once('data', () => connection.end(answer))).listen(path)
     onTestFinished(() => void other.close())
     await once(other, 'listening')
     program.writeConfig({ control, processes })
     const started = await start()
     await started.seen(/no control socket, .*: another program listens at .*; name another path\n/)
-    const heard = once(other, 'connection')
-    const answered = program.run('status')
-    const [connection] = await heard
-    connection.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
-    expect(await answered).toEqual({
+    expect(await program.run('status')).toEqual({
       code: 1,
       stdout: '',
       stderr: 'ponix-orchestrator: unexpected answer; the control socket belongs to another program or version\n',

@@ -37,7 +37,7 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'process_exited', ...store, exit: { code: null, signal: 'SIGSEGV' }, uptimeMs: 1500 },
       'warn',
-      'store: was killed by SIGSEGV after 1.5 s',
+      'store: was ended by SIGSEGV after 1.5 s',
     ],
     [
       { type: 'restart_scheduled', ...store, attempt: 2, maxAttempts: Infinity, waitMs: 1000 },

@@ -1,4 +1,5 @@
-import type { ExitResult, StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import { describeExit } from '../supervisor/restart-policy.ts'
 
 export type Level = 'info' | 'warn' | 'error'
 
@@ -96,10 +97,6 @@ function describeStopReason(reason: StopReason): string {
   if (reason.type === 'process_failed') return `${reason.process} failed permanently: ${reason.reason}`
   if (reason.type === 'exited') return `${reason.process} ${describeExit(reason.exit)}`
   return 'the MQTT broker cannot be reached'
-}
-
-function describeExit(exit: ExitResult): string {
-  return exit.signal === null ? `exited with code ${exit.code}` : `was killed by ${exit.signal}`
 }
 
 function listPids(pids: readonly number[]): string {

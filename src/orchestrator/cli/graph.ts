@@ -19,12 +19,9 @@ export async function graph(typed: FileOptions, format: GraphFormat): Promise<nu
 /** Prints the start order. Rejects with a ConfigError for an invalid file. */
 export async function validate(typed: FileOptions): Promise<number> {
   const config = loadConfig(toLoadOptions(typed))
-  const nodes = withoutInstances(config)
-  const byName = new Map(nodes.map((node) => [node.name, node]))
-  const lines = startOrder(nodes).flatMap((name, index) => {
-    const node = byName.get(name)
-    return node === undefined ? [] : [`${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`]
-  })
+  const lines = startOrder(withoutInstances(config)).map(
+    (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
+  )
   process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
   return 0
 }
@@ -37,25 +34,24 @@ interface Node extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'us
 
 /** Merges the instances of a process, which all have the same dependencies. In the order of the file. */
 function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
-  const members = new Map<string, readonly ResolvedProcess[]>()
-  for (const process of processes) {
-    members.set(process.configName, [...(members.get(process.configName) ?? []), process])
+  const instancesOf = ({ configName }: ResolvedProcess) => {
+    const names = processes.filter((other) => other.configName === configName).map(({ name }) => name)
+    return names.length > 1 ? names : []
   }
-  const nameOf = new Map(
-    processes.map(({ name, configName }) => [name, (members.get(configName) ?? []).length > 1 ? configName : name]),
-  )
-  return [...members.values()].flatMap((instances) => {
-    const [first] = instances
-    if (first === undefined) return []
-    const dependsOn = new Map(
-      first.dependsOn.map(({ name, condition }) => [nameOf.get(name) ?? name, condition] as const),
+  const shownName = (instance: ResolvedProcess) =>
+    instancesOf(instance).length > 0 ? instance.configName : instance.name
+  const nameOf = new Map(processes.map((instance) => [instance.name, shownName(instance)]))
+  const merged = new Map(processes.map((instance) => [shownName(instance), instance]))
+  return Array.from(merged, ([name, instance]) => {
+    const conditions = new Map(
+      instance.dependsOn.map((dependency) => [nameOf.get(dependency.name) ?? dependency.name, dependency.condition]),
     )
     return {
-      name: nameOf.get(first.name) ?? first.name,
-      kind: first.kind,
-      usesExternal: first.usesExternal,
-      dependsOn: Array.from(dependsOn, ([name, condition]) => ({ name, condition })),
-      instances: instances.length > 1 ? instances.map(({ name }) => name) : [],
+      name,
+      kind: instance.kind,
+      usesExternal: instance.usesExternal,
+      dependsOn: Array.from(conditions, ([dependency, condition]) => ({ name: dependency, condition })),
+      instances: instancesOf(instance),
     }
   })
 }
@@ -64,12 +60,10 @@ function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
 export function renderText(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
   const width = Math.max(...nodes.map((node) => labelOf(node).length))
-  const byName = new Map(nodes.map((node) => [node.name, node]))
   const lines = startRanks(nodes).flatMap((rank, index) =>
-    rank.map((name, place) => {
-      const node = byName.get(name)
-      const label = node === undefined ? name : labelOf(node)
-      const dependencies = node === undefined ? '' : describeDependencies(node, config.external)
+    rank.map((node, place) => {
+      const label = labelOf(node)
+      const dependencies = describeDependencies(node, config.external)
       const number = place === 0 ? String(index + 1) : ''
       return `${number.padStart(3)}  ${dependencies === '' ? label : label.padEnd(width) + dependencies}`
     }),
@@ -136,9 +130,10 @@ export function renderJson(config: ResolvedConfig): string {
     depends_on: dependsOn,
     uses_mqtt_broker: usesExternal,
   }))
+  const start_order = startRanks(nodes).map((rank) => rank.map(({ name }) => name))
   const { required, providedBy } = config.external
   const broker = { address: formatSocketAddress(config.external), required, provided_by: providedBy }
-  return `${JSON.stringify({ processes, start_order: startRanks(nodes), mqtt_broker: broker }, null, 2)}\n`
+  return `${JSON.stringify({ processes, start_order, mqtt_broker: broker }, null, 2)}\n`
 }
 
 function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; label: string }[] {

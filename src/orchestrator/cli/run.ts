@@ -1,15 +1,17 @@
+import type { Server } from 'node:http'
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
+import type { ResolvedHttp } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
-import type { ControlServer } from '../control/server.ts'
 import { ControlTarget } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
+import { sleep } from '../supervisor/timers.ts'
 import { describeNeededRestart } from './control-commands.ts'
 import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
@@ -78,7 +80,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
   const ended = supervisor.run()
   const socket = listenSocket(target, socketPath, reporter.warn)
-  const killed = signals.forced.then(() => Promise.race([ended, delay(KILL_TIMEOUT_MS)]))
+  const killed = signals.forced.then(() => Promise.race([ended, sleep(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   http?.close()
@@ -96,22 +98,19 @@ function isUnderNpm(environment: NodeJS.ProcessEnv, pid: number): boolean {
 
 async function flushed(stream: Writable): Promise<void> {
   if (stream.writableLength === 0 || stream.destroyed || stream.errored !== null) return
-  await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), delay(FLUSH_TIMEOUT_MS)])
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
+  await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), sleep(FLUSH_TIMEOUT_MS)])
 }
 
 /** The control API over TCP, if the file configures it. Rejects with a ListenError. */
 async function listenHttp(
   target: ControlTarget,
-  http: Parameters<typeof ControlServer.onHttp>[1] | null,
+  http: ResolvedHttp | null,
   onEvent: (event: SupervisorEvent) => void,
-): Promise<ControlServer | null> {
+): Promise<Server | null> {
   if (http === null) return null
-  const { ControlApi, ControlServer } = await loadServer()
-  const server = await ControlServer.onHttp(new ControlApi(target), http)
+  // Loaded late, because the first children start before it is needed.
+  const { listenOnHttp } = await import('../control/server.ts')
+  const server = await listenOnHttp(target, http)
   const url = `http://${formatSocketAddress(http)}/`
   onEvent({ type: 'control_listening', url, needsToken: http.tokenDigest !== null })
   return server
@@ -122,19 +121,13 @@ async function listenSocket(
   target: ControlTarget,
   path: string | null,
   warn: (message: string) => void,
-): Promise<ControlServer | null> {
+): Promise<Server | null> {
   if (path === null) return null
   try {
-    const { ControlApi, ControlServer } = await loadServer()
-    return await ControlServer.onSocket(new ControlApi(target), path)
+    const { listenOnSocket } = await import('../control/server.ts')
+    return await listenOnSocket(target, path)
   } catch (error) {
     warn(`no control socket, so "status", "logs" and the other commands do not work: ${messageOf(error)}`)
     return null
   }
-}
-
-/** Loaded late, because the first children start before it is needed. */
-async function loadServer() {
-  const [api, server] = await Promise.all([import('../control/api.ts'), import('../control/server.ts')])
-  return { ...api, ...server }
 }

@@ -39,38 +39,32 @@ function dependencyNames({ dependsOn }: GraphNode): readonly string[] {
 }
 
 /** Topological order, ties in the order of the file. Processes of a cycle, and their dependents, are left out. */
-export function startOrder(nodes: readonly GraphNode[]): readonly string[] {
-  const names = nodes.map((node) => node.name)
-  const indexOf = new Map(names.map((name, index) => [name, index]))
-  const dependents = dependentsOf(nodes)
-  const waitsFor = nodes.map((node) => dependencyNames(node).filter((name) => indexOf.has(name)).length)
-  const next = waitsFor.flatMap((count, index) => (count === 0 ? [index] : []))
-  const order: string[] = []
-  for (let first = next.shift(); first !== undefined; first = next.shift()) {
-    const name = names[first] ?? ''
-    order.push(name)
-    for (const dependent of dependents.get(name) ?? []) {
-      const index = indexOf.get(dependent) ?? 0
-      const left = (waitsFor[index] ?? 0) - 1
-      waitsFor[index] = left
-      if (left === 0) insertSorted(next, index)
-    }
+export function startOrder<N extends GraphNode>(nodes: readonly N[]): readonly N[] {
+  const known = new Set(nodes.map(({ name }) => name))
+  const ordered = new Set<string>()
+  const left = [...nodes]
+  const order: N[] = []
+  for (;;) {
+    const index = left.findIndex(({ dependsOn }) =>
+      dependsOn.every(({ name }) => ordered.has(name) || !known.has(name)),
+    )
+    const [next] = index === -1 ? [] : left.splice(index, 1)
+    if (next === undefined) return order
+    ordered.add(next.name)
+    order.push(next)
   }
-  return order
 }
 
 /** The processes that start together: each rank depends only on earlier ranks. Within a rank, the order of the file. */
-export function startRanks(nodes: readonly GraphNode[]): readonly (readonly string[])[] {
-  const byName = new Map(nodes.map((node) => [node.name, node]))
+export function startRanks<N extends GraphNode>(nodes: readonly N[]): readonly (readonly N[])[] {
   const rankOf = new Map<string, number>()
-  const ranks: string[][] = []
-  for (const name of startOrder(nodes)) {
-    const dependencies = byName.get(name)?.dependsOn ?? []
-    rankOf.set(name, Math.max(-1, ...dependencies.map((dependency) => rankOf.get(dependency.name) ?? -1)) + 1)
+  for (const { name, dependsOn } of startOrder(nodes)) {
+    rankOf.set(name, Math.max(-1, ...dependsOn.map((dependency) => rankOf.get(dependency.name) ?? -1)) + 1)
   }
-  for (const { name } of nodes) {
-    const rank = rankOf.get(name)
-    if (rank !== undefined) (ranks[rank] ??= []).push(name)
+  const ranks: N[][] = []
+  for (const node of nodes) {
+    const rank = rankOf.get(node.name)
+    if (rank !== undefined) (ranks[rank] ??= []).push(node)
   }
   return ranks
 }
@@ -82,11 +76,6 @@ export function dependentsOf(nodes: readonly GraphNode[]): ReadonlyMap<string, r
   return dependents
 }
 
-function insertSorted(list: number[], value: number): void {
-  const after = list.findIndex((other) => other > value)
-  list.splice(after === -1 ? list.length : after, 0, value)
-}
-
 /** The shortest cycle through each process that is in no cycle found before. Self-dependencies are ignored. */
 function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const withoutSelf = nodes.map(({ name, dependsOn }) => ({
@@ -94,7 +83,7 @@ function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
     dependsOn: dependsOn.filter((dependency) => dependency.name !== name),
   }))
   const startable = new Set(startOrder(withoutSelf))
-  const blocked = new Map(withoutSelf.filter(({ name }) => !startable.has(name)).map((node) => [node.name, node]))
+  const blocked = new Map(withoutSelf.filter((node) => !startable.has(node)).map((node) => [node.name, node]))
   const reported = new Set<string>()
   const problems: GraphProblem[] = []
   for (const name of blocked.keys()) {

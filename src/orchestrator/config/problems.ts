@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import { ConfigError, type ConfigProblem } from './errors.ts'
 import { entryOf, type JsonNode, type JsonPath, nodeAt, positionOf } from './json-source.ts'
-import { isSecretName, redact, secretSpans } from './redact.ts'
+import { isSecretName, maskRange, redact, secretSpans } from './redact.ts'
 
 /** Collects all mistakes of one file. */
 export class ProblemList {
@@ -90,34 +90,16 @@ export function excerpt(text: string, offset: number): string {
   const lineEnd = nextBreak === -1 ? text.length : nextBreak
   const start = Math.max(lineStart, offset - excerptWidth)
   const end = Math.min(lineEnd, offset + excerptWidth)
-  const { shown, caret } = maskRange(text, start, end, offset)
+  // The preceding text determines what is secret.
+  const from = Math.max(0, start - 1000)
+  const spans = secretSpans(text.slice(from, end)).map((span) => ({ start: span.start + from, end: span.end + from }))
+  const shown = maskRange(text, spans, start, end)
+  const secret = spans.find((span) => span.start < offset && offset < span.end)
+  const caret = maskRange(text, spans, start, secret?.start ?? offset).length
   const first = `${line} | ${start > lineStart ? '…' : ''}`
   const margin = `${' '.repeat(String(line).length)} | ${start > lineStart ? ' ' : ''}`
   const indent = shown.slice(0, caret).replaceAll(/[^\t]/g, ' ')
   return `${first}${shown.trimEnd()}${end < lineEnd ? '…' : ''}\n${margin}${indent}^`
-}
-
-/** A range of the text with masked secrets, and the position of `offset` in it. The preceding text determines what is secret. */
-function maskRange(text: string, start: number, end: number, offset: number): { shown: string; caret: number } {
-  const from = Math.max(0, start - 1000)
-  let shown = ''
-  let caret: number | null = null
-  let at = start
-  const copy = (until: number) => {
-    if (caret === null && offset >= at && offset < until) caret = shown.length + offset - at
-    shown += text.slice(at, Math.max(at, until))
-    at = Math.max(at, until)
-  }
-  for (const span of secretSpans(text.slice(from, end))) {
-    const spanEnd = span.end + from
-    if (spanEnd <= start) continue
-    copy(span.start + from)
-    if (caret === null && offset < spanEnd) caret = shown.length
-    shown += '***'
-    at = spanEnd
-  }
-  copy(end)
-  return { shown, caret: caret ?? shown.length }
 }
 
 /** Adds the issues of the schema; `base` is the path of the validated value. */

@@ -15,7 +15,7 @@ export function isSecretName(name: string): boolean {
   return secretName.test(name)
 }
 
-export interface Span {
+interface Span {
   readonly start: number
   readonly end: number
 }
@@ -42,11 +42,17 @@ export function secretSpans(text: string): readonly Span[] {
 
 /** The text with every secret in it replaced by `***`. */
 export function redact(text: string): string {
+  return maskRange(text, secretSpans(text), 0, text.length)
+}
+
+/** The text from `start` to `end` with the spans that touch it replaced by `***`. */
+export function maskRange(text: string, spans: readonly Span[], start: number, end: number): string {
   let shown = ''
-  let at = 0
-  for (const { start, end } of secretSpans(text)) {
-    shown += `${text.slice(at, start)}***`
-    at = end
+  let at = start
+  for (const span of spans) {
+    if (span.end <= start || span.start >= end) continue
+    shown += `${text.slice(at, Math.max(at, span.start))}***`
+    at = span.end
   }
-  return shown + text.slice(at)
+  return shown + text.slice(at, Math.max(at, end))
 }

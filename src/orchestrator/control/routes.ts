@@ -59,7 +59,7 @@ export const routes: readonly Route[] = [
       const tail = Number(query.get('tail') ?? DEFAULT_TAIL)
       if (!Number.isInteger(tail) || tail < 0) throw new RequestError(400, 'tail: expected a whole number from 0')
       const processes = names.length === 0 ? target.names : target.resolveNames(names)
-      streamLogs(target.logs, { processes, tail, follow: query.get('follow') === '1' }, response)
+      streamLogs(target.logs, processes, tail, query.get('follow') === '1', response)
     },
   },
   {
@@ -76,7 +76,7 @@ export const routes: readonly Route[] = [
     parameters: body,
     action: 'starts processes that were stopped or have ended',
     answer: 'the status, once each is up, has ended or has failed',
-    handle: act((target, names) => target.start(names)),
+    handle: act('start'),
   },
   {
     method: 'POST',
@@ -84,7 +84,7 @@ export const routes: readonly Route[] = [
     parameters: body,
     action: 'stops processes, dependents first; they stay stopped until they are started',
     answer: 'the status, once all have stopped',
-    handle: act((target, names) => target.stop(names)),
+    handle: act('stop'),
   },
   {
     method: 'POST',
@@ -92,7 +92,7 @@ export const routes: readonly Route[] = [
     parameters: body,
     action: 'stops processes and starts them again',
     answer: 'the status, once each is up, has ended or has failed',
-    handle: act((target, names) => target.restart(names)),
+    handle: act('restart'),
   },
   {
     method: 'POST',
@@ -134,9 +134,9 @@ function sendText(response: ServerResponse, answer: string, version = ''): void 
   response.end(answer)
 }
 
-function act(action: (target: ControlTarget, names: readonly string[]) => Promise<void>): Route['handle'] {
+function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   return async ({ target, request, response }) => {
-    await action(target, target.resolveNames(await readNames(request)))
+    await target.act(action, target.resolveNames(await readNames(request)))
     sendJson(response, 200, target.status())
   }
 }
@@ -153,14 +153,14 @@ async function readNames(request: IncomingMessage): Promise<readonly string[]> {
   }
 }
 
-interface LogRequest {
-  readonly processes: readonly string[]
-  readonly tail: number
-  readonly follow: boolean
-}
-
 /** Sends the last lines and, with `follow`, new lines until the reader closes. A slow reader misses lines; it never slows a process. */
-function streamLogs(logs: LogHistory, { processes, tail, follow }: LogRequest, response: ServerResponse): void {
+function streamLogs(
+  logs: LogHistory,
+  processes: readonly string[],
+  tail: number,
+  follow: boolean,
+  response: ServerResponse,
+): void {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   // The first line may be far off.
   response.flushHeaders()

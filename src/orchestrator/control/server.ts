@@ -1,13 +1,21 @@
 import { timingSafeEqual } from 'node:crypto'
-import { lstatSync, mkdirSync, rmSync } from 'node:fs'
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http'
+import { lstatSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { connect, type ListenOptions } from 'node:net'
 import { dirname } from 'node:path'
 import { digestOf } from '../config/control.ts'
 import { codeOf, ListenError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
-import type { ControlApi } from './api.ts'
+import { CONFIG_HEADER } from './protocol.ts'
+import { routes, sendJson } from './routes.ts'
+import type { ControlTarget } from './target.ts'
 
 /** Far more than browser tabs and scrapers need. */
 const MAX_CONNECTIONS = 256
@@ -20,60 +28,78 @@ const advice: Readonly<Record<string, string>> = {
   ENOTFOUND: 'unknown host name',
 }
 
-/** The control API at one address. */
-export class ControlServer {
-  readonly #server: Server
-
-  private constructor(api: ControlApi, admitRequest?: (request: IncomingMessage) => void) {
-    // Keep-alive probes end the connection of a /logs follower whose machine is gone.
-    const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS }
-    this.#server = createServer(options, (request, response) => void api.handle(request, response, admitRequest))
-    this.#server.maxConnections = MAX_CONNECTIONS
+/**
+ * Serves the control API on a Unix socket that only this user can open. Replaces a socket without a listener; rejects for
+ * anything else at the path.
+ */
+export async function listenOnSocket(target: ControlTarget, path: string): Promise<Server> {
+  await removeStaleSocket(path)
+  const before = process.umask(0o177)
+  try {
+    // `listen` creates the socket synchronously, so the umask covers no other file.
+    const listening = listen(target, { path }, () => undefined)
+    process.umask(before)
+    return await listening
+  } finally {
+    process.umask(before)
   }
+}
 
-  /** Listens on a Unix socket that only this user can open. Replaces a socket without a listener; rejects for anything else at the path. */
-  static async onSocket(api: ControlApi, path: string): Promise<ControlServer> {
-    await removeStaleSocket(path)
-    const control = new ControlServer(api)
-    const before = process.umask(0o177)
-    try {
-      // `listen` creates the socket synchronously, so the umask covers no other file.
-      const listening = control.#listen({ path })
-      process.umask(before)
-      await listening
-    } finally {
-      process.umask(before)
-    }
-    return control
-  }
-
-  /** Listens over TCP and admits requests as `http` says. Rejects with a ListenError. */
-  static async onHttp(api: ControlApi, http: ResolvedHttp): Promise<ControlServer> {
-    const control = new ControlServer(api, ({ headers }) => admit(headers, http))
-    const { host, port } = http
-    try {
-      await control.#listen({ host, port })
-    } catch (error) {
-      const code = codeOf(error) ?? messageOf(error)
-      const address = formatSocketAddress(http)
-      throw new ListenError(`control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`, {
-        cause: error,
-      })
-    }
-    return control
-  }
-
-  /** Accepts no more connections. Open ones end with the program, so clients notice the end of the orchestrator. */
-  close(): void {
-    this.#server.close()
-  }
-
-  #listen(options: ListenOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      // The listener stays: a later error (a connection that cannot be accepted) must not throw.
-      this.#server.on('error', reject)
-      this.#server.listen(options, resolve)
+/** Serves the control API over TCP and admits requests as `http` says. Rejects with a ListenError. */
+export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): Promise<Server> {
+  const { host, port } = http
+  try {
+    return await listen(target, { host, port }, ({ headers }) => admit(headers, http))
+  } catch (error) {
+    const code = codeOf(error) ?? messageOf(error)
+    const address = formatSocketAddress(http)
+    throw new ListenError(`control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`, {
+      cause: error,
     })
+  }
+}
+
+/**
+ * After `close`, open connections end with the program, so clients notice the end of the orchestrator. `admitRequest` throws a
+ * RequestError for a request that must be rejected.
+ */
+function listen(
+  target: ControlTarget,
+  address: ListenOptions,
+  admitRequest: (request: IncomingMessage) => void,
+): Promise<Server> {
+  // Keep-alive probes end the connection of a /logs follower whose machine is gone.
+  const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS }
+  const server = createServer(options, (request, response) => void handle(target, request, response, admitRequest))
+  server.maxConnections = MAX_CONNECTIONS
+  return new Promise((resolve, reject) => {
+    // The listener stays: a later error (a connection that cannot be accepted) must not throw.
+    server.on('error', reject)
+    server.listen(address, () => resolve(server))
+  })
+}
+
+/** Dispatches a request to its route. Never rejects: an error is answered as `{"error": "one line"}`. */
+async function handle(
+  target: ControlTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  admitRequest: (request: IncomingMessage) => void,
+): Promise<void> {
+  response.setHeader('x-content-type-options', 'nosniff')
+  response.setHeader('cache-control', 'no-store')
+  try {
+    admitRequest(request)
+    checkConfig(request.headers[CONFIG_HEADER], target.configPath)
+    const { pathname, searchParams } = urlOf(request)
+    const atPath = routes.filter(({ path }) => path === pathname)
+    const route = atPath.find(({ method }) => method === request.method)
+    if (route === undefined) throw notFound(pathname, atPath)
+    await route.handle({ target, request, response, query: searchParams })
+  } catch (error) {
+    const status = error instanceof RequestError ? error.status : 500
+    if (status === 401) response.setHeader('www-authenticate', 'Bearer')
+    if (!response.headersSent) sendJson(response, status, { error: messageOf(error) })
   }
 }
 
@@ -128,4 +154,35 @@ function isListening(path: string): Promise<boolean> {
     })
     socket.once('error', (error) => resolve(codeOf(error) !== 'ECONNREFUSED' && codeOf(error) !== 'ENOENT'))
   })
+}
+
+/** Two files may name the same socket: a command for one must not reach the orchestrator of the other. */
+function checkConfig(header: string | string[] | undefined, own: string): void {
+  if (typeof header !== 'string') return
+  const expected = decodeURIComponent(header)
+  if (realPath(expected) === realPath(own)) return
+  throw new RequestError(409, `the orchestrator that listens there runs ${own}, not ${expected}`)
+}
+
+function notFound(path: string, atPath: typeof routes): RequestError {
+  const list = (some: typeof routes) => some.map((route) => `${route.method} ${route.path}`).join(', ')
+  if (atPath.length > 0) return new RequestError(405, `wrong method for ${path}; expected ${list(atPath)}`)
+  return new RequestError(404, `unknown path ${path}; expected ${list(routes)}`)
+}
+
+function urlOf(request: IncomingMessage): URL {
+  try {
+    return new URL(request.url ?? '/', 'http://control')
+  } catch {
+    throw new RequestError(400, 'invalid path; expected a path such as /status')
+  }
+}
+
+/** The path itself if no such file exists. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
 }

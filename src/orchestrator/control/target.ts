@@ -8,31 +8,25 @@ import type { Supervisor } from '../supervisor/supervisor.ts'
 import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
 
-/** The part of the supervisor that the control API uses. */
-type ControlledSupervisor = Pick<
-  Supervisor,
-  'graph' | 'isStopping' | 'logs' | 'reload' | 'restartProcesses' | 'startProcesses' | 'stop' | 'stopProcesses'
->
-
 export interface ControlTargetOptions {
   /** Reads the configuration again; throws an error with a message for the user if it is invalid. */
   readonly load: () => ResolvedConfig
   /** Where this API listens until the orchestrator ends. */
   readonly control: ResolvedControl | null
   /** A signal or a request starts a reload. */
-  readonly onReload?: () => void
+  readonly onReload: () => void
   /** The reload is over; `problem` says why nothing has changed. */
-  readonly onReloaded?: (answer: ReloadAnswer | null, problem: string | null) => void
+  readonly onReloaded: (answer: ReloadAnswer | null, problem: string | null) => void
 }
 
 /** Carries out the requests of the control API. Names of processes must come from `names` or `resolveNames`. */
 export class ControlTarget {
-  readonly #supervisor: ControlledSupervisor
+  readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #usage = new UsageSampler()
   #isReloading = false
 
-  constructor(supervisor: ControlledSupervisor, options: ControlTargetOptions) {
+  constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
     this.#options = options
   }
@@ -71,40 +65,28 @@ export class ControlTarget {
       pid: process.pid,
       config: graph.config.path,
       stopping: isStopping,
-      processes: graph.all.map((managed) => {
-        const dependsOn = graph.dependenciesOf(managed).map(({ name }) => name)
-        return describe(managed, dependsOn, usage.get(managed.name))
-      }),
+      processes: graph.all.map((managed) => ({
+        ...describe(managed, usage.get(managed.name)),
+        depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
+      })),
     }
   }
 
-  /** Resolves when each process is up, has ended or has failed. */
-  async start(names: readonly string[]): Promise<void> {
+  /** Resolves when each process is up, has ended or has failed, or when the processes have stopped. */
+  async act(action: 'start' | 'stop' | 'restart', names: readonly string[]): Promise<void> {
     this.#rejectWhileStopping()
-    await this.#supervisor.startProcesses(names)
-  }
-
-  /** Resolves when the processes have stopped. They stay stopped, whatever their restart policy says, until `start`. */
-  async stop(names: readonly string[]): Promise<void> {
-    this.#rejectWhileStopping()
-    await this.#supervisor.stopProcesses(names)
-  }
-
-  /** Stops, then starts; resolves as `start` does. A process that waits for its dependencies is not touched. */
-  async restart(names: readonly string[]): Promise<void> {
-    this.#rejectWhileStopping()
-    await this.#supervisor.restartProcesses(names)
+    await this.#supervisor[`${action}Processes` as const](names)
   }
 
   /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */
   async reload(): Promise<ReloadAnswer> {
-    this.#options.onReload?.()
+    this.#options.onReload()
     try {
       const answer = await this.#reload()
-      this.#options.onReloaded?.(answer, null)
+      this.#options.onReloaded(answer, null)
       return answer
     } catch (error) {
-      this.#options.onReloaded?.(null, messageOf(error))
+      this.#options.onReloaded(null, messageOf(error))
       throw error
     }
   }
@@ -139,9 +121,8 @@ export class ControlTarget {
 
 function describe(
   { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
-  dependsOn: string[],
   usage: Usage | undefined,
-): ProcessStatus {
+): Omit<ProcessStatus, 'depends_on'> {
   const failure = state.type === 'failed' || state.type === 'unhealthy' ? state.reason : null
   return {
     name,
@@ -155,6 +136,5 @@ function describe(
     uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
     cpu_percent: usage?.cpuPercent ?? null,
     memory_bytes: usage?.memoryBytes ?? null,
-    depends_on: dependsOn,
   }
 }
