@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { configuredSocket } from '../config/control.ts'
-import { codeOf, ControlError, messageOf } from '../config/errors.ts'
+import { codeOf, UserError, messageOf } from '../config/errors.ts'
 import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
 import { isRunning, readRecord, type RunFolder, runFolder, type RunRecord } from '../supervisor/guard/run-folder.ts'
 import { sleep } from '../supervisor/timers.ts'
@@ -18,24 +18,18 @@ const RETRY_MS = 20
 
 type Method = 'GET' | 'POST'
 
-/** A client of the orchestrator that runs the file. */
-export function controlClient({ config }: FileOptions): ControlClient {
-  const folder = runFolder(config, process.env)
-  return new ControlClient(config, folder, configuredSocket(config, process.env) ?? folder.socketPath)
-}
-
-/** Sends requests to the orchestrator of a configuration file through its socket. Failures are ControlErrors. */
-class ControlClient {
+/** Sends requests to the orchestrator of a configuration file through its socket. Failures are UserErrors. */
+export class ControlClient {
   /** As typed. */
   readonly #config: string
   readonly #folder: RunFolder
   /** Used if the orchestrator has left no record in `folder`: it may run with another XDG_RUNTIME_DIR. */
   readonly #defaultSocket: string
 
-  constructor(config: string, folder: RunFolder, defaultSocket: string) {
+  constructor({ config }: FileOptions) {
     this.#config = config
-    this.#folder = folder
-    this.#defaultSocket = defaultSocket
+    this.#folder = runFolder(config, process.env)
+    this.#defaultSocket = configuredSocket(config, process.env) ?? this.#folder.socketPath
   }
 
   async call<T>(method: Method, path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
@@ -48,7 +42,7 @@ class ControlClient {
     const response = await this.#send(method, path, body)
     if (response.statusCode === 200) return response
     const { error } = parseAnswer(await text(response), errorAnswer)
-    throw new ControlError(error, REJECTED)
+    throw new UserError(error, REJECTED)
   }
 
   async #send(method: Method, path: string, body?: object): Promise<IncomingMessage> {
@@ -57,7 +51,7 @@ class ControlClient {
       const before = this.#runningRecord()
       if (before !== null && before.socket === null) {
         const message = `the orchestrator that runs ${this.#config} (pid ${before.pid}) takes no commands: "control" is false`
-        throw new ControlError(message, REJECTED)
+        throw new UserError(message, REJECTED)
       }
       try {
         const socketPath = before?.socket ?? this.#defaultSocket
@@ -76,18 +70,18 @@ class ControlClient {
     return record !== null && isRunning(record) ? record : null
   }
 
-  #describe(error: unknown, record: RunRecord | null): ControlError {
+  #describe(error: unknown, record: RunRecord | null): UserError {
     const config = this.#config
     if (!hasNoListener(error)) {
-      if (codeOf(error) === 'ECONNRESET') return new ControlError('the orchestrator has ended', NOT_RUNNING)
-      return new ControlError(`cannot reach the orchestrator of ${config}: ${messageOf(error)}`, NOT_RUNNING)
+      if (codeOf(error) === 'ECONNRESET') return new UserError('the orchestrator has ended', NOT_RUNNING)
+      return new UserError(`cannot reach the orchestrator of ${config}: ${messageOf(error)}`, NOT_RUNNING)
     }
     if (record !== null) {
       const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}; see its output for the reason`
-      return new ControlError(message, REJECTED)
+      return new UserError(message, REJECTED)
     }
     const message = `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`
-    return new ControlError(message, NOT_RUNNING)
+    return new UserError(message, NOT_RUNNING)
   }
 }
 
@@ -95,7 +89,7 @@ function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {
   try {
     return answer.parse(JSON.parse(received))
   } catch {
-    throw new ControlError('unexpected answer; the control socket belongs to another program or version', REJECTED)
+    throw new UserError('unexpected answer; the control socket belongs to another program or version', REJECTED)
   }
 }
 

@@ -1,10 +1,10 @@
 import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
-import { controlClient } from './control-client.ts'
+import { ControlClient } from './control-client.ts'
 import { formatDuration } from './event-message.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
 export async function status(file: FileOptions, json: boolean): Promise<number> {
-  const answer = await controlClient(file).call('GET', '/status', statusAnswer)
+  const answer = await new ControlClient(file).call('GET', '/status', statusAnswer)
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
   return 0
 }
@@ -15,7 +15,7 @@ export async function act(
   action: 'start' | 'stop' | 'restart',
   names: readonly string[],
 ): Promise<number> {
-  const answer = await controlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
+  const answer = await new ControlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
   // `worker` means all instances: worker#1, worker#2.
   const chosen = answer.processes.filter(({ name }) => [name, name.replace(/#\d+$/, '')].some((n) => names.includes(n)))
   process.stdout.write(renderStatus(chosen))
@@ -23,7 +23,7 @@ export async function act(
 }
 
 export async function reload(file: FileOptions): Promise<number> {
-  const answer = await controlClient(file).call('POST', '/reload', reloadAnswer)
+  const answer = await new ControlClient(file).call('POST', '/reload', reloadAnswer)
   const changes = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
     answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
   )
@@ -38,7 +38,7 @@ export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
 
 /** Resolves when the orchestrator has ended. */
 export async function down(file: FileOptions): Promise<number> {
-  const client = controlClient(file)
+  const client = new ControlClient(file)
   // This connection stays open until the orchestrator ends.
   const open = await client.open('GET', '/logs?tail=0&follow=1')
   open.resume().on('error', () => undefined)

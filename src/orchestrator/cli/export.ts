@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
-import { codeOf, messageOf, UsageError } from '../config/errors.ts'
+import { codeOf, messageOf, UserError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { exportCompose } from '../export/compose.ts'
@@ -55,6 +55,6 @@ function writeFiles(folder: string, files: Export['files']): void {
     for (const { name } of files) renameSync(join(folder, `${name}.new`), join(folder, name))
   } catch (error) {
     const reason = codeOf(error) ?? messageOf(error)
-    throw new UsageError(`--output ${JSON.stringify(folder)}: cannot be written to (${reason}); name another folder`)
+    throw new UserError(`--output ${JSON.stringify(folder)}: cannot be written to (${reason}); name another folder`)
   }
 }

@@ -4,7 +4,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import { logEntry, statusAnswer } from '../control/protocol.ts'
 import { forTerminal, linePrefix, loadPretty, prefixWidth } from '../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
-import { controlClient } from './control-client.ts'
+import { ControlClient } from './control-client.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
 export interface LogOptions {
@@ -16,7 +16,7 @@ export interface LogOptions {
 
 /** Prints the last lines of the processes and, with `follow`, new lines until the orchestrator ends. */
 export async function logs(file: FileOptions, { processes, tail, follow, json }: LogOptions): Promise<number> {
-  const client = controlClient(file)
+  const client = new ControlClient(file)
   const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
   query.set('tail', String(tail))
   if (follow) query.set('follow', '1')

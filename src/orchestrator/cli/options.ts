@@ -1,4 +1,4 @@
-import { UsageError } from '../config/errors.ts'
+import { UserError } from '../config/errors.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
@@ -37,7 +37,7 @@ export type GraphFormat = (typeof graphFormats)[number]
 export const shells = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof shells)[number]
 
-/** Throws a UsageError for an invalid broker address. */
+/** Throws a UserError for an invalid broker address. */
 export function toLoadOptions(typed: FileOptions, exitCodeFrom: string | null = null): LoadOptions {
   const { config, only, disable, mqttBroker } = typed
   return {
@@ -53,7 +53,7 @@ export function toLoadOptions(typed: FileOptions, exitCodeFrom: string | null = 
 function brokerAddress(typed: string): SocketAddress {
   const address = parseSocketAddress(typed)
   if (address !== null) return address
-  throw new UsageError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
+  throw new UserError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
 }
 
 /** NO_COLOR wins over FORCE_COLOR (Node itself does it the other way round); without both, a terminal decides. */

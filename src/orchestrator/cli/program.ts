@@ -1,5 +1,5 @@
 import { Argument, Command, CommanderError, type CommandOptions, Help, Option } from 'commander'
-import { nearestName, UsageError } from '../config/errors.ts'
+import { nearestName, UserError } from '../config/errors.ts'
 import { packageVersion } from '../config/variables.ts'
 import { redact } from '../config/redact.ts'
 import {
@@ -31,7 +31,7 @@ interface Context {
 }
 
 /**
- * Runs the command of the arguments (without those of node) and resolves with its exit code. Rejects with a UsageError for
+ * Runs the command of the arguments (without those of node) and resolves with its exit code. Rejects with a UserError for
  * wrong arguments, and with the error of the command. The module of a command is loaded only when the command runs.
  */
 export async function runProgram(args: readonly string[]): Promise<number> {
@@ -43,7 +43,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return 0
     if (error.code === 'commander.help') throw unknownCommand(program, args[args.indexOf('help') + 1] ?? '')
-    throw new UsageError(usageMessage(error.message))
+    throw new UserError(usageMessage(error.message))
   }
   return exitCode
 }
@@ -129,16 +129,16 @@ function refuseArguments(program: Command, command: Command): void {
   const [first] = command.args
   if (first === undefined) return
   if (program.commands.some((known) => known.name() === first)) {
-    throw new UsageError(`write the command first: ponix-orchestrator ${first} …`)
+    throw new UserError(`write the command first: ponix-orchestrator ${first} …`)
   }
   throw unknownCommand(program, first)
 }
 
-function unknownCommand(program: Command, name: string): UsageError {
+function unknownCommand(program: Command, name: string): UserError {
   const names = program.commands.map((known) => known.name())
   const nearest = nearestName(name, names)
   const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean "${nearest}"?`
-  return new UsageError(`unknown command "${name}"; ${hint}`)
+  return new UserError(`unknown command "${name}"; ${hint}`)
 }
 
 function addRun(context: Context): Command {
@@ -216,7 +216,7 @@ function addControlCommands(context: Context): void {
 }
 
 function parseTail(typed: string): number {
-  if (!/^\d{1,9}$/.test(typed)) throw new UsageError(`--tail ${JSON.stringify(typed)}: expected a whole number from 0`)
+  if (!/^\d{1,9}$/.test(typed)) throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number from 0`)
   return Number(typed)
 }
 
@@ -228,7 +228,7 @@ function addCompletion(context: Context): void {
     .action(async (typed: string | undefined, { words = false }: { words?: boolean }, { args }: Command) => {
       const shell = shells.find((known) => known === typed && args.length === 1)
       if (!words && shell === undefined) {
-        throw new UsageError(`completion: expected the name of one shell: ${shells.join(', ')}`)
+        throw new UserError(`completion: expected the name of one shell: ${shells.join(', ')}`)
       }
       const { completion, completeWords } = await import('./completion.ts')
       context.exit(shell === undefined || words ? completeWords(context.program, args) : completion(shell))

@@ -8,28 +8,19 @@ import { type InterpolationContext, interpolateOwn, showReplaced } from './varia
 
 const defaultAddress: SocketAddress = { host: 'localhost', port: 1883 }
 
-export interface BrokerSources {
-  /** The address on the command line, which overrides `inFile`. */
-  readonly typed: SocketAddress | null
-  /** The address in the file, before interpolation. */
-  readonly inFile: string | null
-  readonly all: ReadonlyMap<string, ProcessFile>
-  readonly running: ReadonlyMap<string, readonly Instance[]>
-}
-
-export interface BrokerResolution {
-  readonly address: SocketAddress
-  /** The address is checked even without users. */
-  readonly isGiven: boolean
-  /** The running process that is the broker. */
-  readonly providedBy: string | null
-}
-
-/** Finds the address of the MQTT broker and the process that provides it. Adds problems to the context. */
-export function resolveBroker(sources: BrokerSources, context: InterpolationContext): BrokerResolution {
-  const { typed, inFile, all, running } = sources
+/**
+ * Finds the address of the MQTT broker and the running process that provides it, if one does. Adds problems to the context.
+ * `typed` is the address on the command line, which overrides `inFile`. An address that `isGiven` is checked even without users.
+ */
+export function resolveBroker(
+  typed: SocketAddress | null,
+  inFile: string | null,
+  processes: ReadonlyMap<string, ProcessFile>,
+  running: ReadonlyMap<string, readonly Instance[]>,
+  context: InterpolationContext,
+) {
   const providedBy = findProvider(running, context.problems)
-  const hasProvider = [...all.values()].some(isProvider)
+  const hasProvider = [...processes.values()].some(isProvider)
   return {
     address: typed ?? (inFile === null ? null : resolveAddress(inFile, context)) ?? defaultAddress,
     // The address in the file belongs to the provider, even if that does not run.

@@ -43,20 +43,17 @@ export type ControlFile = z.infer<typeof controlSchema>
 /** The limit of the path of a Unix socket that every system supports. */
 const MAX_SOCKET_BYTES = 103
 
-export interface ControlContext extends InterpolationContext {
-  /** Absolute path of the configuration file. */
-  readonly path: string
-}
+/** `path` is the absolute path of the configuration file. */
+type ControlContext = InterpolationContext & { readonly path: string }
 
-export interface ControlResolution {
-  /** Null: the orchestrator accepts no commands. */
-  readonly control: ResolvedControl | null
-  /** The variables in the token, which are withheld from the processes. */
-  readonly secretNames: ReadonlySet<string>
-}
-
-/** Interpolates and checks the key `control`. Adds problems to the context. */
-export function resolveControl(file: ControlFile, context: ControlContext): ControlResolution {
+/**
+ * Interpolates and checks the key `control`, which is null if the orchestrator accepts no commands. Adds problems to the
+ * context. `secretNames` are the variables in the token, which are withheld from the processes.
+ */
+export function resolveControl(
+  file: ControlFile,
+  context: ControlContext,
+): { readonly control: ResolvedControl | null; readonly secretNames: ReadonlySet<string> } {
   if (file === false) return { control: null, secretNames: new Set() }
   if (file === true) return { control: { socketPath: null, http: null }, secretNames: new Set() }
   const { socket, http, token } = file

@@ -1,12 +1,14 @@
-/** An error that the user can correct. The command line prints `message` and exits with `exitCode`. */
-export abstract class UserError extends Error {
-  abstract readonly exitCode: number
-}
+/**
+ * An error that the user can correct. The command line prints `message` and exits with `exitCode`: 2 if the command line, the
+ * configuration or the environment is wrong, 1 if a request was rejected or an address is in use, 3 without an orchestrator.
+ */
+export class UserError extends Error {
+  readonly exitCode: number
 
-/** The command line is wrong; one line of `message` for each mistake. */
-export class UsageError extends UserError {
-  override readonly name = 'UsageError'
-  readonly exitCode = 2
+  constructor(message: string, exitCode = 2, options?: ErrorOptions) {
+    super(message, options)
+    this.exitCode = exitCode
+  }
 }
 
 /** One mistake in the configuration file. Lines and columns count from 1. No part of it holds a secret. */
@@ -25,11 +27,10 @@ export interface ConfigProblem {
  */
 export class ConfigError extends UserError {
   override readonly name = 'ConfigError'
-  readonly exitCode = 2
   readonly problems: readonly ConfigProblem[]
 
   constructor(message: string, problems: readonly ConfigProblem[] = [], options?: ErrorOptions) {
-    super(message, options)
+    super(message, 2, options)
     this.problems = problems
   }
 }
@@ -45,18 +46,6 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-/** This configuration cannot be run now: another orchestrator runs it, or its run folder cannot be used. */
-export class RunError extends UserError {
-  override readonly name = 'RunError'
-  readonly exitCode = 2
-}
-
-/** The control API cannot listen at its address. */
-export class ListenError extends UserError {
-  override readonly name = 'ListenError'
-  readonly exitCode = 1
-}
-
 /** A request to the control API that is refused with an HTTP `status`. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
@@ -65,17 +54,6 @@ export class RequestError extends Error {
   constructor(status: number, message: string) {
     super(message)
     this.status = status
-  }
-}
-
-/** A command failed because the orchestrator is not running (`exitCode` 3) or refused the request (1). */
-export class ControlError extends UserError {
-  override readonly name = 'ControlError'
-  readonly exitCode: number
-
-  constructor(message: string, exitCode: number) {
-    super(message)
-    this.exitCode = exitCode
   }
 }
 

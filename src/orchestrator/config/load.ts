@@ -31,20 +31,20 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const running = selectRunning(file, options, problems)
   const path = resolve(options.path)
   const { environment } = options
-  const sources = { typed: options.mqttBroker, inFile: file.mqttBroker, all: file.processes, running }
-  const { address: broker, isGiven, providedBy } = resolveBroker(sources, { environment, problems })
+  const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { environment, problems })
+  const { providedBy } = broker
   const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
   const inheritance = inheritedEnvironment(environment, secretNames)
   const context = resolveContext(
-    { path, broker, brokerProvider: providedBy, running, problems, ...inheritance },
+    { path, broker: broker.address, brokerProvider: providedBy, running, problems, ...inheritance },
     file.env,
   )
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, context))
   checkLogFiles(processes, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()
-  const required = isGiven || processes.some(({ usesExternal }) => usesExternal)
-  return { path, processes, external: { ...broker, required, providedBy }, control }
+  const required = broker.isGiven || processes.some(({ usesExternal }) => usesExternal)
+  return { path, processes, external: { ...broker.address, required, providedBy }, control }
 }
 
 function readText(path: string): string {
@@ -174,14 +174,7 @@ function selectRunning(
   const instances = new Map(Array.from(file.processes, ([name, one]) => [name, instancesOf(name, one)]))
   const disabled = new Set(Array.from(file.processes).flatMap(([name, one]) => (one.disabled ? [name] : [])))
   const names = new Map(file.names.map((name) => [name, instances.get(name)?.map((one) => one.name) ?? [name]]))
-  const selected = select(names, disabled, options)
-  if (!selected.ok) {
-    problems.throwIfAny()
-    throw new ConfigError(selected.problem)
-  }
-  const running = Array.from(
-    instances,
-    ([name, all]) => [name, all.filter((one) => selected.names.has(one.name))] as const,
-  )
+  const selected = select(names, disabled, options, problems)
+  const running = Array.from(instances, ([name, all]) => [name, all.filter((one) => selected.has(one.name))] as const)
   return new Map(running.filter(([, some]) => some.length > 0))
 }

@@ -36,10 +36,7 @@ export function statement(error: string, path: readonly string[]) {
 
 /** A non-empty string. */
 export function text(form: string) {
-  return z
-    .string({ error: form })
-    .min(1, { error: form })
-    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
+  return plainText(form).min(1, { error: form })
 }
 
 /** A string that may be empty, such as an argument. */

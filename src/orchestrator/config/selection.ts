@@ -1,4 +1,5 @@
-import { nearestName } from './errors.ts'
+import { ConfigError, nearestName } from './errors.ts'
+import type { ProblemList } from './problems.ts'
 import type { ProcessFile } from './schema.ts'
 
 /** One process to supervise: a process of the file, or one of its replicas. */
@@ -29,20 +30,16 @@ export interface Selection {
   readonly exitCodeFrom: string | null
 }
 
-export type Selected =
-  | { readonly ok: true; readonly names: ReadonlySet<string> }
-  /** One line for each mistake. */
-  | { readonly ok: false; readonly problem: string }
-
 /** The instance names of each process by its name in the file. */
 type InstanceNames = ReadonlyMap<string, readonly string[]>
 
-/** Selects the instances to run. `disabled` are the names that the file disables. */
+/** Selects the instances to run. `disabled` are the names that the file disables. Throws a ConfigError: `problems`, if there are any. */
 export function select(
   instances: InstanceNames,
   disabled: ReadonlySet<string>,
   { only, disable, exitCodeFrom }: Selection,
-): Selected {
+  problems: ProblemList,
+): ReadonlySet<string> {
   const names = [...instances.keys()]
   const expand = (requested: readonly string[]) => new Set(requested.flatMap((name) => instancesNamed(name, instances)))
   const wanted = expand(only.length > 0 ? only : names.filter((name) => !disabled.has(name)))
@@ -52,15 +49,18 @@ export function select(
     const expanded = [...expand([name])]
     return expanded.length > 0 && expanded.every((one) => unwanted.has(one))
   }
-  const problems = [
+  const mistakes = [
     ...only.flatMap((name) => unknownName('--only', name, instances)),
     ...disable.flatMap((name) => unknownName('--disable', name, instances)),
     ...only.filter(isUnwanted).map((name) => `--only and --disable both name "${name}"; leave one of them out`),
     ...(exitCodeFrom === null ? [] : exitCodeProblem(exitCodeFrom, instances, selected)),
   ]
-  if (problems.length > 0) return { ok: false, problem: [...new Set(problems)].join('\n') }
-  if (selected.size > 0 || names.length === 0) return { ok: true, names: selected }
-  return { ok: false, problem: 'every process is disabled; nothing is left to run' }
+  if (mistakes.length === 0 && selected.size === 0 && names.length > 0) {
+    mistakes.push('every process is disabled; nothing is left to run')
+  }
+  if (mistakes.length === 0) return selected
+  problems.throwIfAny()
+  throw new ConfigError([...new Set(mistakes)].join('\n'))
 }
 
 function instancesNamed(name: string, instances: InstanceNames): readonly string[] {

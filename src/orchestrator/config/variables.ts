@@ -9,25 +9,20 @@ import { isSecretName, redact } from './redact.ts'
 
 export type Variables = Readonly<Record<string, string>>
 
-/** The text is the result only if `problems` is empty. */
-export interface Interpolated {
-  readonly text: string
-  readonly problems: readonly string[]
-}
-
 const variable = /[A-Za-z_][A-Za-z0-9_]*/y
 const malformed = 'invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${'
 
 /**
  * Replaces `${NAME}` and `${NAME:-default}`. The default applies if the variable is unset or empty, and may itself contain
- * variables. `$${` is a literal `${`, any other `$` is unchanged. Problems contain names, never values.
+ * variables. `$${` is a literal `${`, any other `$` is unchanged. The text is the result only if there are no problems, which
+ * contain names, never values.
  * `withheld`: variables that are set but must not be used in this text.
  */
 export function interpolate(
   text: string,
   lookup: (name: string) => string | undefined,
   withheld: ReadonlySet<string> = new Set(),
-): Interpolated {
+): { readonly text: string; readonly problems: readonly string[] } {
   const problems = new Set<string>()
   let at = 0
   const take = (expected: string): boolean => {
@@ -142,7 +137,7 @@ function envFileProblem(text: string): string | null {
 }
 
 /** Variables that address the orchestrator itself; children do not inherit them. */
-const ownNames = new Set([
+const ownNames = [
   'PONIX_CONTROL_TOKEN',
   'NOTIFY_SOCKET',
   'NOTIFY_FD',
@@ -151,7 +146,7 @@ const ownNames = new Set([
   'LISTEN_FDS',
   'LISTEN_PID',
   'LISTEN_FDNAMES',
-])
+]
 
 /** Splits the orchestrator's environment into what children inherit and what is withheld: `secretNames` and its own variables. */
 export function inheritedEnvironment(
@@ -159,11 +154,8 @@ export function inheritedEnvironment(
   secretNames: ReadonlySet<string>,
 ): { readonly inherited: Variables; readonly withheld: ReadonlySet<string> } {
   const set = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const isWithheld = (name: string) => ownNames.has(name) || secretNames.has(name)
-  return {
-    inherited: Object.fromEntries(set.filter(([name]) => !isWithheld(name))),
-    withheld: new Set(set.flatMap(([name]) => (isWithheld(name) ? [name] : []))),
-  }
+  const withheld = new Set([...ownNames, ...secretNames].filter((name) => own[name] !== undefined))
+  return { inherited: Object.fromEntries(set.filter(([name]) => !withheld.has(name))), withheld }
 }
 
 /**
@@ -171,11 +163,9 @@ export function inheritedEnvironment(
  * with npm, then the programs of this package.
  */
 export function programFolders(configFolder: string): readonly string[] {
-  const folders: string[] = []
-  for (let folder = configFolder; ; folder = dirname(folder)) {
-    if (basename(folder) !== 'node_modules') folders.push(join(folder, 'node_modules', '.bin'))
-    if (dirname(folder) === folder) break
-  }
+  const folders = withParents(configFolder)
+    .filter((folder) => basename(folder) !== 'node_modules')
+    .map((folder) => join(folder, 'node_modules', '.bin'))
   const root = packageRoot()
   const own = [
     join(root, 'dist', 'bin'),
@@ -191,15 +181,17 @@ export function extendPath(folders: readonly string[], path: string | undefined)
   return [...folders, path === undefined || path === '' ? systemPath : path].join(delimiter)
 }
 
+function withParents(folder: string): readonly string[] {
+  const parent = dirname(folder)
+  return parent === folder ? [folder] : [folder, ...withParents(parent)]
+}
+
 /** The folder of this package's package.json, above this file in src/ as well as in dist/. */
 function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  for (;;) {
-    if (manifestIn(folder)?.name === 'ponix-orchestrator') return folder
-    const parent = dirname(folder)
-    if (parent === folder) throw new Error('the package.json of ponix-orchestrator is missing; install it again')
-    folder = parent
-  }
+  const folders = withParents(dirname(fileURLToPath(import.meta.url)))
+  const root = folders.find((folder) => manifestIn(folder)?.name === 'ponix-orchestrator')
+  if (root === undefined) throw new Error('the package.json of ponix-orchestrator is missing; install it again')
+  return root
 }
 
 export function packageVersion(): string {

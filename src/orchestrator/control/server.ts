@@ -10,7 +10,7 @@ import {
 import { connect, type ListenOptions } from 'node:net'
 import { dirname } from 'node:path'
 import { digestOf } from '../config/control.ts'
-import { codeOf, ListenError, messageOf, RequestError } from '../config/errors.ts'
+import { codeOf, UserError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
 import { CONFIG_HEADER } from './protocol.ts'
@@ -45,7 +45,7 @@ export async function listenOnSocket(target: ControlTarget, path: string): Promi
   }
 }
 
-/** Serves the control API over TCP and admits requests as `http` says. Rejects with a ListenError. */
+/** Serves the control API over TCP and admits requests as `http` says. Rejects with a UserError. */
 export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): Promise<Server> {
   const { host, port } = http
   try {
@@ -53,9 +53,8 @@ export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): P
   } catch (error) {
     const code = codeOf(error) ?? messageOf(error)
     const address = formatSocketAddress(http)
-    throw new ListenError(`control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`, {
-      cause: error,
-    })
+    const message = `control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`
+    throw new UserError(message, 1, { cause: error })
   }
 }
 

@@ -2,7 +2,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { isLoopback } from '../config/socket-address.ts'
 import { probeCommand } from './container.ts'
 import type { ExportedProcess, ExportedProbe } from './exported-graph.ts'
-import type { YamlValue } from './yaml.ts'
+import type { YamlObject } from './yaml.ts'
 
 /** A port of this machine, and the Service of the process that listens there. */
 export interface KnownAddress {
@@ -53,10 +53,8 @@ export function namesLoopback(text: string): boolean {
   return /(?<![\w.-])(?:127\.0\.0\.1|localhost|\[?::1\]?)(?![\w.-])/.test(text)
 }
 
-type Fields = Readonly<Record<string, YamlValue | undefined>>
-
 /** The startup probe limits the time until the first success, as `startup_timeout_ms` does. Jobs have no probes. */
-export function kubernetesProbes({ process, readiness, liveness }: ExportedProcess): Fields {
+export function kubernetesProbes({ process, readiness, liveness }: ExportedProcess): YamlObject {
   if (process.kind === 'task') return {}
   return {
     startupProbe: readiness === null ? undefined : startupProbe(readiness, process.startupTimeoutMs),
@@ -66,7 +64,7 @@ export function kubernetesProbes({ process, readiness, liveness }: ExportedProce
   }
 }
 
-function startupProbe(probe: ExportedProbe, startupTimeoutMs: number): YamlValue | undefined {
+function startupProbe(probe: ExportedProbe, startupTimeoutMs: number): YamlObject | undefined {
   const periodSeconds = seconds(probe.periodMs.beforeReady)
   return withHandler(probe, {
     initialDelaySeconds: Math.ceil(probe.initialDelayMs / 1000),
@@ -76,7 +74,7 @@ function startupProbe(probe: ExportedProbe, startupTimeoutMs: number): YamlValue
   })
 }
 
-function periodicProbe(probe: ExportedProbe, successThreshold: number): YamlValue | undefined {
+function periodicProbe(probe: ExportedProbe, successThreshold: number): YamlObject | undefined {
   return withHandler(probe, {
     periodSeconds: seconds(probe.periodMs.afterReady),
     timeoutSeconds: seconds(probe.timeoutMs),
@@ -91,7 +89,7 @@ function seconds(ms: number): number {
 }
 
 /** Undefined for a probe that only the orchestrator can check. */
-function withHandler(probe: ExportedProbe, settings: Fields): Fields | undefined {
+function withHandler(probe: ExportedProbe, settings: YamlObject): YamlObject | undefined {
   const { check } = probe
   if (check.type === 'tcp_socket') {
     return { tcpSocket: { host: externalHost(check.host), port: check.port }, ...settings }

@@ -17,9 +17,7 @@ import {
   rewriteAddresses,
   kubernetesProbes,
 } from './kubernetes-network.ts'
-import { unlessEmpty, type YamlValue } from './yaml.ts'
-
-type Manifest = Readonly<Record<string, YamlValue | undefined>>
+import { unlessEmpty, type YamlObject } from './yaml.ts'
 
 /** `kubectl wait` waits for a field that does not exist yet since 1.31. */
 const kubectlImage = 'registry.k8s.io/kubectl:v1.33.1'
@@ -48,7 +46,7 @@ function labelsOf({ id }: ExportedProcess, { options }: Context): Readonly<Recor
   return { 'app.kubernetes.io/name': id, 'app.kubernetes.io/part-of': options.project }
 }
 
-function serviceOf(exported: ExportedProcess, context: Context): readonly Manifest[] {
+function serviceOf(exported: ExportedProcess, context: Context): readonly YamlObject[] {
   const ports = portsOf(exported, context.config).map((port) => ({ name: `port-${port}`, port }))
   if (ports.length === 0) return []
   const labels = labelsOf(exported, context)
@@ -56,7 +54,7 @@ function serviceOf(exported: ExportedProcess, context: Context): readonly Manife
   return [{ apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: labels, ports } }]
 }
 
-function workloadOf(exported: ExportedProcess, context: Context): Manifest {
+function workloadOf(exported: ExportedProcess, context: Context): YamlObject {
   const { process, id } = exported
   const labels = labelsOf(exported, context)
   const metadata = { name: id, labels }
@@ -74,7 +72,7 @@ function workloadOf(exported: ExportedProcess, context: Context): Manifest {
   return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: { backoffLimit, template } }
 }
 
-function podOf(exported: ExportedProcess, context: Context): Manifest {
+function podOf(exported: ExportedProcess, context: Context): YamlObject {
   const waits = waitContainers(exported, context)
   return {
     terminationGracePeriodSeconds: Math.ceil(exported.process.shutdown.timeoutMs / 1000),
@@ -84,7 +82,7 @@ function podOf(exported: ExportedProcess, context: Context): Manifest {
   }
 }
 
-function containerOf(exported: ExportedProcess, { known, config, options }: Context): Manifest {
+function containerOf(exported: ExportedProcess, { known, config, options }: Context): YamlObject {
   const { process, id, secrets } = exported
   const rewrite = (text: string) => literal(rewriteAddresses(text, id, known))
   const environment = Object.entries(containerEnvironment(exported))
@@ -114,14 +112,14 @@ function secretName({ id }: ExportedProcess): string {
 }
 
 /** Kubernetes sends SIGTERM only when this hook has ended, and the end of the container ends the hook. */
-function stopBySignal({ process }: ExportedProcess): YamlValue {
+function stopBySignal({ process }: ExportedProcess): YamlObject {
   const { signal, timeoutMs } = process.shutdown
   const line = `kill -${signal.slice('SIG'.length)} 1; sleep ${Math.ceil(timeoutMs / 1000)}`
   return { preStop: { exec: { command: ['/bin/sh', '-c', line] } } }
 }
 
 /** Containers that run one after the other; each ends when a dependency meets its condition. */
-function waitContainers({ process }: ExportedProcess, { processes }: Context): readonly Manifest[] {
+function waitContainers({ process }: ExportedProcess, { processes }: Context): readonly YamlObject[] {
   return process.dependsOn.flatMap(({ name, condition }) => {
     const dependency = processes.find((exported) => exported.process.name === name)
     if (dependency === undefined) return []
@@ -142,7 +140,7 @@ function waitFor(condition: DependencyCondition, { process }: ExportedProcess): 
 }
 
 /** An account that may only read what the wait containers wait for. */
-function waitPermissions(project: string): readonly Manifest[] {
+function waitPermissions(project: string): readonly YamlObject[] {
   const group = 'rbac.authorization.k8s.io'
   const metadata = { name: project }
   const rule = (apiGroup: string, resource: string) => ({

@@ -1,11 +1,8 @@
+export type YamlValue = string | number | boolean | null | readonly YamlValue[] | YamlObject
 /** `undefined` leaves a key out. */
-export type YamlValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly YamlValue[]
-  | { readonly [key: string]: YamlValue | undefined }
+export interface YamlObject {
+  readonly [key: string]: YamlValue | undefined
+}
 
 const plain = /^[A-Za-z/][\w./@-]*(?::[\w./@-]+)*$/
 /** Some YAML reader takes these for other types than strings. */

@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, w
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { codeOf, messageOf, RunError } from '../../config/errors.ts'
+import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { startOf } from '../process-table.ts'
 
 /** The lock, the record and the default control socket of the run of one configuration. */
@@ -15,7 +15,7 @@ export interface RunFolder {
 
 /**
  * The folder of a configuration's run, created if missing: in `XDG_RUNTIME_DIR`, otherwise in a per-user folder below the
- * one for temporary files. All paths of one file have the same folder. Throws a RunError if another user can write there,
+ * one for temporary files. All paths of one file have the same folder. Throws a UserError if another user can write there,
  * because a forged record makes the orchestrator kill processes.
  */
 export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
@@ -29,12 +29,12 @@ export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): R
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new RunError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
+    throw new UserError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
   }
   for (const path of [parent, folder]) {
     const stat = lstatSync(path)
     if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid) || (stat.mode & 0o022) !== 0) {
-      throw new RunError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
+      throw new UserError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
     }
   }
   return { lockPath: join(folder, 'lock'), recordPath: join(folder, 'run.json'), socketPath: join(folder, 'control') }
@@ -44,7 +44,7 @@ function realPath(configPath: string): string {
   try {
     return realpathSync(configPath)
   } catch (error) {
-    throw new RunError(`${configPath} cannot be read: ${reasonOf(error)}; name another file with --config`)
+    throw new UserError(`${configPath} cannot be read: ${reasonOf(error)}; name another file with --config`)
   }
 }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { RunError } from '../../config/errors.ts'
+import { UserError } from '../../config/errors.ts'
 import { endEscaped } from '../orphans.ts'
 import { startOf } from '../process-table.ts'
 import { sleep } from '../timers.ts'
@@ -37,7 +37,7 @@ export class RunLock {
   }
 
   /**
-   * Resolves when this orchestrator holds the lock and the orphans of a killed run are stopped. Throws a RunError if another
+   * Resolves when this orchestrator holds the lock and the orphans of a killed run are stopped. Throws a UserError if another
    * orchestrator runs the configuration.
    */
   static async acquire(options: RunLockOptions): Promise<RunLock> {
@@ -110,7 +110,7 @@ export class RunLock {
   #previousRun(): RunRecord | null {
     const record = readRecord(this.#options.folder.recordPath)
     if (record === null || !isRunning(record)) return record
-    throw new RunError(
+    throw new UserError(
       `${this.#options.configPath} is already run by another ponix-orchestrator (pid ${record.pid}): stop that one first`,
     )
   }
