@@ -1,9 +1,9 @@
 import { text } from 'node:stream/consumers'
-import { executeStopPlan, parseStopPlan } from './stop-plan.ts'
+import { executeStopPlan, stopPlan } from './stop-plan.ts'
 
 /** The documented limit is 10 s after the orchestrator was killed; the rest is for SIGKILL to take effect. */
 const BUDGET_MS = 7000
 
 // Run by the guard's shell, with the last plan on stdin. Signals do not interrupt it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-await executeStopPlan(parseStopPlan(await text(process.stdin)), BUDGET_MS)
+await executeStopPlan(stopPlan.parse(JSON.parse(await text(process.stdin))), BUDGET_MS)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -80,10 +80,6 @@ export function writeRecord(path: string, record: RunRecord): void {
   const aside = `${path}.${record.pid}`
   writeFileSync(aside, JSON.stringify(record), { mode: 0o600 })
   renameSync(aside, path)
-}
-
-export function removeRecord(path: string): void {
-  rmSync(path, { force: true })
 }
 
 /** Whether the orchestrator of a record is still running. */

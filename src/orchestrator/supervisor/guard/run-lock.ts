@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { UserError } from '../../config/errors.ts'
 import { endEscaped } from '../orphans.ts'
 import { startOf } from '../process-table.ts'
 import { sleep } from '../timers.ts'
-import { isRunning, readRecord, removeRecord, type RunFolder, type RunRecord, writeRecord } from './run-folder.ts'
+import { isRunning, readRecord, type RunFolder, type RunRecord, writeRecord } from './run-folder.ts'
 import type { StopPlan } from './stop-plan.ts'
 
 const POLL_MS = 50
@@ -58,13 +59,13 @@ export class RunLock {
   /** To be called before the first child starts, and after every change of the running processes. */
   protect(makePlan: () => StopPlan): void {
     this.#makePlan = makePlan
-    this.#guard.protect(makePlan)
+    this.#guard.planChanged()
   }
 
   /** To be called when every process of this run has exited. */
   async release(): Promise<void> {
     this.#makePlan = null
-    removeRecord(this.#options.folder.recordPath)
+    rmSync(this.#options.folder.recordPath, { force: true })
     await this.#guard.release()
   }
 
@@ -73,6 +74,7 @@ export class RunLock {
     const guard = new Guard({
       lockPath: folder.lockPath,
       program: guardProgram,
+      makePlan: () => this.#makePlan?.() ?? null,
       onLost: () => {
         if (++this.#guards > MAX_GUARDS) {
           warn('the guard exited again and is not restarted; if the orchestrator is killed, its processes keep running')
@@ -80,7 +82,7 @@ export class RunLock {
         }
         warn('the guard, which stops the processes if the orchestrator is killed, exited; starting another')
         this.#guard = this.#startGuard()
-        if (this.#makePlan !== null) this.#guard.protect(this.#makePlan)
+        this.#guard.planChanged()
       },
     })
     // Only `acquire` waits for it; `onLost` reports a later guard that cannot start.
@@ -152,6 +154,8 @@ interface GuardOptions {
   readonly lockPath: string
   /** The built program that executes a stop plan. */
   readonly program: string
+  /** Null before the first process starts, and after the last has exited. */
+  makePlan(): StopPlan | null
   /** The guard exited without `release` or `dismiss`. */
   onLost(): void
 }
@@ -162,12 +166,13 @@ class Guard {
   readonly held: Promise<void>
   readonly #child: ChildProcess
   readonly #exited: Promise<void>
-  #makePlan: (() => StopPlan) | null = null
+  readonly #makePlan: () => StopPlan | null
   #timer: NodeJS.Timeout | null = null
   #lastLine = ''
   #released = false
 
   constructor(options: GuardOptions) {
+    this.#makePlan = () => options.makePlan()
     const args = ['-c', SCRIPT, 'ponix-guard', options.lockPath, process.execPath, options.program]
     this.#child = spawn('/bin/sh', args, {
       cwd: '/',
@@ -198,18 +203,15 @@ class Guard {
     })
   }
 
-  /** Calls `makePlan` immediately the first time, later after a short delay that coalesces changes. */
-  protect(makePlan: () => StopPlan): void {
-    const isFirst = this.#makePlan === null
-    this.#makePlan = makePlan
-    if (isFirst) this.#write()
+  /** Passes the plan on: the first one immediately, later ones after a short delay that coalesces changes. */
+  planChanged(): void {
+    if (this.#lastLine === '') this.#write()
     else this.#timer ??= setTimeout(() => this.#write(), COALESCE_MS).unref()
   }
 
   /** Ends the guard and frees the lock. Resolves when it has exited. */
   async release(): Promise<void> {
     this.#released = true
-    this.#makePlan = null
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#child.stdin?.end(`${DONE}\n`)
     await this.#exited
@@ -226,12 +228,14 @@ class Guard {
   #write(): void {
     this.#timer = null
     const { stdin } = this.#child
-    if (this.#makePlan === null || stdin === null || stdin.destroyed) return
+    if (stdin === null || stdin.destroyed) return
     if (stdin.writableNeedDrain) {
       stdin.once('drain', () => this.#write())
       return
     }
-    const line = JSON.stringify(this.#makePlan())
+    const plan = this.#makePlan()
+    if (plan === null) return
+    const line = JSON.stringify(plan)
     if (line === this.#lastLine) return
     this.#lastLine = line
     stdin.write(`${line}\n`)

@@ -15,7 +15,7 @@ const plannedStop = z.strictObject({
 })
 type PlannedStop = z.infer<typeof plannedStop>
 
-const stopPlan = z.strictObject({
+export const stopPlan = z.strictObject({
   /** Prefix of the environment variable that marks every child of the run. */
   runTag: z.string().min(1),
   processes: z.array(plannedStop),
@@ -23,11 +23,6 @@ const stopPlan = z.strictObject({
 
 /** What the guard stops after the orchestrator was killed. */
 export type StopPlan = z.infer<typeof stopPlan>
-
-/** Throws if the text is not a plan. */
-export function parseStopPlan(text: string): StopPlan {
-  return stopPlan.parse(JSON.parse(text))
-}
 
 /**
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group

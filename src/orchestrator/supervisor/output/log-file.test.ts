@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
+import type { SupervisorEvent } from '../events.ts'
 import { LogFile } from './log-file.ts'
 
 /** A named pipe with a reader that has opened it and reads nothing before `take`. */
@@ -21,11 +22,8 @@ async function namedPipe() {
 
 test('a slow log file is full at 1 MiB, drained at half of that, and loses nothing (O-31)', async () => {
   const { path, lines, take } = await namedPipe()
-  const failures: string[] = []
-  const file = new LogFile(
-    { path, maxSize: 10, maxFiles: 1 },
-    { onFailed: (reason) => failures.push(reason), onResumed: () => failures.push('resumed') },
-  )
+  const events: SupervisorEvent[] = []
+  const file = new LogFile('a', { path, maxSize: 10, maxFiles: 1 }, (event) => events.push(event))
   let count = 0
   while (!file.isFull) file.append(`${++count} ${'x'.repeat(1000)}`)
   expect(count).toBeLessThan(1100)
@@ -38,13 +36,13 @@ test('a slow log file is full at 1 MiB, drained at half of that, and loses nothi
     expect((await lines.next()).value).toBe(`${number} ${'x'.repeat(1000)}`)
   }
   expect((await lines.next()).value).toBe('last')
-  expect(failures).toEqual([])
+  expect(events).toEqual([])
   file.end()
 })
 
 test('closing a log file resumes its waiting writers (O-31)', async () => {
   const { path } = await namedPipe()
-  const file = new LogFile({ path, maxSize: 10, maxFiles: 1 }, { onFailed: () => {}, onResumed: () => {} })
+  const file = new LogFile('a', { path, maxSize: 10, maxFiles: 1 }, () => {})
   while (!file.isFull) file.append('x'.repeat(1000))
   const drained = new Promise<void>((resolve) => file.onceDrained(resolve))
   file.close()

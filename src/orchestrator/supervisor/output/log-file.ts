@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { codeOf, messageOf } from '../../config/errors.ts'
 import type { LogFileSettings } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
@@ -29,13 +30,9 @@ export class LogFiles {
   /** Children of a process share one file as long as its settings do not change. */
   of(name: string, settings: LogFileSettings): LogFile {
     const known = this.#files.get(name)
-    if (known !== undefined && isSame(known.settings, settings)) return known
+    if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return known
     known?.end()
-    const { path } = settings
-    const file = new LogFile(settings, {
-      onFailed: (reason) => this.#emit({ type: 'log_file_failed', process: name, path, reason }),
-      onResumed: (lostLines) => this.#emit({ type: 'log_file_resumed', process: name, path, lostLines }),
-    })
+    const file = new LogFile(name, settings, this.#emit)
     this.#files.set(name, file)
     return file
   }
@@ -54,10 +51,6 @@ export class LogFiles {
   }
 }
 
-function isSame(a: LogFileSettings, b: LogFileSettings): boolean {
-  return a.path === b.path && a.maxSize === b.maxSize && a.maxFiles === b.maxFiles
-}
-
 /** The process is paused while this much is unwritten. */
 const FULL_BYTES = 1024 * 1024
 const WRITE_BYTES = 256 * 1024
@@ -68,21 +61,15 @@ const NEWLINE = 0x0a
 /** O_NONBLOCK: opening a pipe without a reader would block a thread. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
-export interface LogFileListener {
-  /** The file cannot be written. Called once per outage. */
-  onFailed(reason: string): void
-  /** The file can be written again; `lostLines` were dropped. */
-  onResumed(lostLines: number): void
-}
-
 /**
  * The log file of one process. Rotates at its size limit: `path` becomes `path.1`, that `path.2`, and so on; only regular
  * files are rotated. A full disk does not stop the process: while writing fails, up to 1 MiB is buffered, and further lines
- * are dropped and counted.
+ * are dropped and counted. Emits one event when an outage begins and one when it ends.
  */
 export class LogFile implements BackPressure {
   readonly settings: LogFileSettings
-  readonly #listener: LogFileListener
+  readonly #process: string
+  readonly #emit: (event: SupervisorEvent) => void
   readonly #over = new AbortController()
   readonly #waiting = new Set<() => void>()
   #queue: Buffer[] = []
@@ -99,9 +86,10 @@ export class LogFile implements BackPressure {
   #isEnding = false
   #lostLines = 0
 
-  constructor(settings: LogFileSettings, listener: LogFileListener) {
+  constructor(process: string, settings: LogFileSettings, emit: (event: SupervisorEvent) => void) {
+    this.#process = process
     this.settings = settings
-    this.#listener = listener
+    this.#emit = emit
   }
 
   get isFull(): boolean {
@@ -233,7 +221,10 @@ export class LogFile implements BackPressure {
       return
     }
     await this.#closeHandle()
-    if (!this.#isFailing) this.#listener.onFailed(reasonOf(error))
+    const { path } = this.settings
+    // `ENOSPC: no space left on device, write` as `no space left on device (ENOSPC)`.
+    const reason = messageOf(error).replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
+    if (!this.#isFailing) this.#emit({ type: 'log_file_failed', process: this.#process, path, reason })
     this.#isFailing = true
     this.#resumeAll()
     if (this.#isEnding) this.close()
@@ -243,7 +234,8 @@ export class LogFile implements BackPressure {
   #recover(): void {
     if (!this.#isFailing) return
     this.#isFailing = false
-    this.#listener.onResumed(this.#lostLines)
+    const { path } = this.settings
+    this.#emit({ type: 'log_file_resumed', process: this.#process, path, lostLines: this.#lostLines })
     this.#lostLines = 0
   }
 
@@ -279,9 +271,4 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error
   }
-}
-
-/** `ENOSPC: no space left on device, write` as `no space left on device (ENOSPC)`. */
-function reasonOf(error: unknown): string {
-  return messageOf(error).replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
 }

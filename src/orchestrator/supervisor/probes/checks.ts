@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { execa } from 'execa'
 import { messageOf } from '../../config/errors.ts'
@@ -8,25 +9,15 @@ import { RUN_TAG_VARIABLE } from '../process-table.ts'
 import { describeExit } from '../restart-policy.ts'
 
 /** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the reason. */
-export function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port })
-    const abort = () => {
-      socket.destroy()
-      reject(new Error(`${host}:${port} did not answer`))
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    socket.once('connect', () => {
-      signal.removeEventListener('abort', abort)
-      socket.destroy()
-      resolve()
-    })
-    socket.once('error', (error) => {
-      signal.removeEventListener('abort', abort)
-      reject(new Error(messageOf(error), { cause: error }))
-    })
-    if (signal.aborted) abort()
-  })
+export async function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
+  const socket = connect({ host, port, signal })
+  try {
+    await once(socket, 'connect')
+  } catch (error) {
+    throw new Error(signal.aborted ? `${host}:${port} did not answer` : messageOf(error), { cause: error })
+  } finally {
+    socket.destroy()
+  }
 }
 
 /**
@@ -37,24 +28,17 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
   const shown = redact(url)
   // Loaded on first use, so that a graph without HTTP probes starts faster.
   const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
-  await new Promise<void>((resolve, reject) => {
-    const headers = { 'user-agent': 'ponix-orchestrator' }
-    const request = get(url, { agent: false, headers, rejectUnauthorized: false })
-    const abort = () => request.destroy(new Error(`${shown} did not answer`))
-    const finish = (error: Error | null) => {
-      signal.removeEventListener('abort', abort)
-      if (error === null) resolve()
-      else reject(error)
-    }
-    request.once('response', (response) => {
-      const status = response.statusCode ?? 0
+  const options = { agent: false, headers: { 'user-agent': 'ponix-orchestrator' }, rejectUnauthorized: false, signal }
+  const status = await new Promise<number>((resolve, reject) => {
+    const request = get(url, options, (response) => {
       response.destroy()
-      finish(status >= 200 && status < 400 ? null : new Error(`${shown} answered ${status}`))
+      resolve(response.statusCode ?? 0)
     })
-    request.on('error', (error) => finish(new Error(messageOf(error), { cause: error })))
-    signal.addEventListener('abort', abort, { once: true })
-    if (signal.aborted) abort()
+    request.on('error', (error) => {
+      reject(new Error(signal.aborted ? `${shown} did not answer` : messageOf(error), { cause: error }))
+    })
   })
+  if (status < 200 || status >= 400) throw new Error(`${shown} answered ${status}`)
 }
 
 export interface ExecContext {
@@ -91,8 +75,7 @@ export async function checkExec(
   group.signal('SIGKILL')
   if (signal.aborted) throw new Error(`${program} did not exit`)
   if (result.exitCode === 0) return
-  const { exitCode: code = 1, signal: endSignal = null } = result
-  throw new Error(
-    `${program} ${describeExit(endSignal === null ? { code, signal: null } : { code: null, signal: endSignal })}`,
-  )
+  const { exitCode: code = 1, signal: endSignal } = result
+  const exit = endSignal === undefined ? { code, signal: null } : { code: null, signal: endSignal }
+  throw new Error(`${program} ${describeExit(exit)}`)
 }

@@ -33,15 +33,14 @@ export function startLivenessProbe(
 ): void {
   const { check } = probe
   if (isPassive(check)) return
-  const over = new AbortController()
-  const stop = () => over.abort()
-  signal.addEventListener('abort', stop, { once: true })
+  const dead = new AbortController()
   const onUnhealthy = (reason: string) => {
-    signal.removeEventListener('abort', stop)
-    stop()
+    dead.abort()
     onDead(reason)
   }
-  void poll(probe, pollCheck(check, context), { onReady: () => {}, onUnhealthy }, over.signal, { from: ASSUMED_ALIVE })
+  const listener = { onReady: () => {}, onUnhealthy }
+  const over = AbortSignal.any([signal, dead.signal])
+  void poll(probe, pollCheck(check, context), listener, over, { from: ASSUMED_ALIVE })
 }
 
 type PassiveCheck = Extract<ProbeCheck, { type: 'log_line' | 'notify' }>
@@ -62,21 +61,15 @@ function pollCheck(check: PolledCheck, context: ExecContext): Check {
   }
 }
 
-/** Calls `onReady` once, at the first matching line of either stream, with or without its escape sequences. */
+/** Calls `onReady` once, at the first matching line, with or without its escape sequences. The pattern is not global. */
 export function awaitLogLine(pattern: RegExp, lines: LineTap, onReady: () => void, signal: AbortSignal): void {
-  const done = new AbortController()
-  const stop = () => done.abort()
-  signal.addEventListener('abort', stop, { once: true })
-  // A global or sticky pattern would continue behind its last match.
-  const stateless = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ''))
-  const listener = (line: string) => {
-    if (done.signal.aborted || !(stateless.test(line) || stateless.test(stripVTControlCharacters(line)))) return
-    signal.removeEventListener('abort', stop)
-    stop()
+  const matched = new AbortController()
+  const over = AbortSignal.any([signal, matched.signal])
+  lines.listen((line) => {
+    if (over.aborted || !(pattern.test(line) || pattern.test(stripVTControlCharacters(line)))) return
+    matched.abort()
     onReady()
-  }
-  lines.listen(listener, done.signal)
-  if (signal.aborted) stop()
+  }, over)
 }
 
 /** Calls `onReady` once, at the first newline. All other input is dropped. */
