@@ -67,15 +67,12 @@ function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   const plainPrefix = linePrefix(name, prefixWidth([...names, name]), null)
   const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
   const reset = colour ? '\u001b[0m' : ''
-  return (level, text, fields) => {
+  return (level, text, { event }) => {
     const sgr = colour ? colours[level] : null
     const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
     const own = text.split('\n').map(paint)
-    const quoted = lastLinesOf(fields).map((line) => `  | ${line}${reset}`)
+    const lastLines = event !== undefined && 'lastLines' in event ? event.lastLines : []
+    const quoted = lastLines.map((line) => `  | ${line}${reset}`)
     write([...own, ...quoted].map((line) => `${prefix}${line}\n`).join(''))
   }
-}
-
-function lastLinesOf({ event }: Fields): readonly string[] {
-  return event !== undefined && 'lastLines' in event ? event.lastLines : []
 }

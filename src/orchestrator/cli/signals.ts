@@ -18,15 +18,6 @@ export interface SignalOptions {
 const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 type StopSignal = keyof typeof numbers
 
-export interface SignalHandling {
-  /** Resolves when a second signal has killed everything. */
-  readonly forced: Promise<void>
-  /** 128 plus the number of the second signal, as in shells; null without one. */
-  forcedExitCode(): number | null
-  /** Removes the handlers. */
-  dispose(): void
-}
-
 /**
  * npm forwards a SIGINT or SIGTERM that the terminal has already sent to the whole process group, so one Ctrl-C arrives
  * twice. On a busy machine the second one may be late; after this time it is a signal of its own.
@@ -37,7 +28,7 @@ const ECHO_MS = 5000
  * The first SIGINT or SIGTERM stops in order, the second one kills immediately. SIGHUP reloads; at a terminal it stops, because
  * there it means that the terminal was closed.
  */
-export function handleSignals(target: SignalTarget, options: SignalOptions): SignalHandling {
+export function handleSignals(target: SignalTarget, options: SignalOptions) {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
   let echoed = !options.underNpm
   let exitCode: number | null = null
@@ -62,8 +53,11 @@ export function handleSignals(target: SignalTarget, options: SignalOptions): Sig
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, onSignal)
   return {
+    /** Resolves when a second signal has killed everything. */
     forced,
+    /** 128 plus the number of the second signal, as in shells; null without one. */
     forcedExitCode: () => exitCode,
+    /** Removes the handlers. */
     dispose: () => {
       for (const signal of signals) process.off(signal, onSignal)
     },

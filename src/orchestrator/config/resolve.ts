@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { messageOf } from './errors.ts'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
 import type {
@@ -14,7 +15,7 @@ import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
 import { parseByteSize } from './schema-fields.ts'
 import type { Instance } from './selection.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
-import { type EnvFile, extendPath, interpolate, programFolders, readEnvFile, type Variables } from './variables.ts'
+import { extendPath, interpolate, programFolders, readEnvFile, type Variables } from './variables.ts'
 
 /** The inputs of all processes of one file. */
 export interface ResolveOptions {
@@ -57,13 +58,14 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   scope.add(context.shared)
   scope.add(replica)
   scope.namesAreKnown = context.namesAreKnown
-  for (const read of readEnvFiles(file, path, context)) {
-    if (read.ok) scope.add(read.variables)
-    else scope.namesAreKnown = false
-  }
+  addEnvFiles(scope, file, path, context)
   scope.addInterpolated(file.env, [...path, 'env'])
   scope.add(replica)
-  const env = childEnvironment(scope, context)
+  const env: Variables = {
+    ...scope.all,
+    PATH: extendPath(context.programFolders, scope.all['PATH']),
+    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(context.broker),
+  }
   scope.add(env)
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
   const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
@@ -141,22 +143,17 @@ class Scope {
   }
 }
 
-function childEnvironment(scope: Scope, context: ResolveContext): Variables {
-  return {
-    ...scope.all,
-    PATH: extendPath(context.programFolders, scope.all['PATH']),
-    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(context.broker),
+/** The variables of an unreadable file are unknown. */
+function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
+  for (const [index, name] of [env_file ?? []].flat().entries()) {
+    try {
+      scope.add(readEnvFile(resolve(dirname(context.path), name)))
+    } catch (error) {
+      scope.namesAreKnown = false
+      const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
+      context.problems.add(at, messageOf(error))
+    }
   }
-}
-
-function readEnvFiles({ env_file }: ProcessFile, path: JsonPath, context: ResolveContext): readonly EnvFile[] {
-  const files = typeof env_file === 'string' ? [env_file] : (env_file ?? [])
-  return files.map((name, index) => {
-    const read = readEnvFile(resolve(dirname(context.path), name))
-    const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
-    if (!read.ok) context.problems.add(at, read.problem)
-    return read
-  })
 }
 
 function withBrokerFlag(args: readonly string[], broker: SocketAddress): readonly string[] {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
-import { describeFileError } from './errors.ts'
+import { describeFileError, UserError } from './errors.ts'
 import type { JsonPath } from './json-source.ts'
 import type { ProblemList } from './problems.ts'
 import { isSecretName, redact } from './redact.ts'
@@ -99,22 +99,20 @@ export function showReplaced({ text, names }: Replaced): string {
     : JSON.stringify(redact(text))
 }
 
-export type EnvFile =
-  | { readonly ok: true; readonly variables: Variables }
-  /** `problem` contains line numbers, never the text of a line. */
-  | { readonly ok: false; readonly problem: string }
-
-/** Reads a file of `NAME=value` lines with `#` comments, quotes and `export`, as dotenv defines them. */
-export function readEnvFile(path: string): EnvFile {
+/**
+ * Reads a file of `NAME=value` lines with `#` comments, quotes and `export`, as dotenv defines them. Throws a UserError, which
+ * contains line numbers, never the text of a line.
+ */
+export function readEnvFile(path: string): Variables {
+  let text: string
   try {
-    const text = readFileSync(path, 'utf8')
-    const problem = envFileProblem(text)
-    if (problem !== null) return { ok: false, problem: `"${path}" ${problem}` }
-    const variables = Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ''] as const)
-    return { ok: true, variables: Object.fromEntries(variables) }
+    text = readFileSync(path, 'utf8')
   } catch (error) {
-    return { ok: false, problem: `"${path}" ${describeFileError(error)}` }
+    throw new UserError(`"${path}" ${describeFileError(error)}`)
   }
+  const problem = envFileProblem(text)
+  if (problem !== null) throw new UserError(`"${path}" ${problem}`)
+  return Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? '']))
 }
 
 const assignment = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*)$/

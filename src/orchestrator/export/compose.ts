@@ -20,27 +20,24 @@ import {
 } from './exported-graph.ts'
 import { unlessEmpty, type YamlValue } from './yaml.ts'
 
-type ByName = ReadonlyMap<string, ExportedProcess>
-
 /** One file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
 export function exportCompose(config: ResolvedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config, options)
-  const byName: ByName = new Map(processes.map((exported) => [exported.process.name, exported]))
-  const services = processes.map((exported) => [exported.id, serviceOf(exported, byName, config, options)] as const)
+  const services = processes.map((exported) => [exported.id, serviceOf(exported, processes, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }
   return containerExport('compose.yaml', [document], options, [...brokerNote(config), ...processes.flatMap(notesOf)])
 }
 
 function serviceOf(
   exported: ExportedProcess,
-  byName: ByName,
+  processes: readonly ExportedProcess[],
   config: ResolvedConfig,
   { image }: ContainerOptions,
 ): YamlValue {
   const { process, readiness, secrets } = exported
   const { restart, shutdown } = process
   const dependsOn = process.dependsOn.flatMap(({ name, condition }) => {
-    const dependency = byName.get(name)
+    const dependency = processes.find(({ process }) => process.name === name)
     return dependency === undefined ? [] : [[dependency.id, { condition: conditionOf(condition, dependency) }] as const]
   })
   const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])

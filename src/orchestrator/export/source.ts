@@ -18,9 +18,8 @@ export function givenNames(config: ResolvedConfig): ReadonlyMap<string, Readonly
 }
 
 function ownNames(process: ProcessFile, folder: string): readonly string[] {
-  const files = typeof process.env_file === 'string' ? [process.env_file] : (process.env_file ?? [])
-  const read = files.map((path) => readEnvFile(resolve(folder, path)))
-  return [...Object.keys(process.env), ...read.flatMap((file) => (file.ok ? Object.keys(file.variables) : []))]
+  const files = [process.env_file ?? []].flat().map((path) => readEnvFile(resolve(folder, path)))
+  return [process.env, ...files].flatMap((variables) => Object.keys(variables))
 }
 
 /** The absolute path of a process's program, searched as at its start; null if it is not found. */

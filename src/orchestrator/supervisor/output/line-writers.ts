@@ -9,9 +9,7 @@ export function prefixWidth(names: readonly string[]): number {
   return Math.max(0, ...names.map((name) => name.length)) + '[] '.length
 }
 
-/**
- * `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null is plain.
- */
+/** `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null is plain. */
 export function linePrefix(name: string, width: number, colourIndex: number | null): string {
   const label = `[${name}]`
   const padding = ' '.repeat(Math.max(1, width - label.length))
@@ -54,16 +52,11 @@ export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): Line
 /** One line, as a latin1 string, as `terminalWriter` shows it after `prefix`. */
 export function forTerminal(line: string, prefix: string, pretty: Pretty): string {
   const record = parseObject(line)
-  if (record !== null && isLogRecord(record)) {
-    return encodeUtf8(pretty(record)).replace(/\n$/, '')
-  }
+  // A pino record has a numeric or textual level.
+  const isLogRecord = ['number', 'string'].includes(typeof record?.['level']) && record?.['time'] !== undefined
+  if (record !== null && isLogRecord) return encodeUtf8(pretty(record)).replace(/\n$/, '')
   const kept = line.replaceAll(PROGRESS, () => `\r${prefix}`)
   return line.includes(ESCAPE) ? `${kept}${ESCAPE}[0m` : kept
-}
-
-/** A pino record has a numeric or textual level. */
-function isLogRecord({ level, time }: Record<string, unknown>): boolean {
-  return (typeof level === 'number' || typeof level === 'string') && time !== undefined
 }
 
 export interface LineOrigin {

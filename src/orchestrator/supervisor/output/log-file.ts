@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { constants } from 'node:fs'
 import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -71,7 +72,7 @@ export class LogFile implements BackPressure {
   readonly #process: string
   readonly #emit: (event: SupervisorEvent) => void
   readonly #over = new AbortController()
-  readonly #waiting = new Set<() => void>()
+  readonly #drained = new EventEmitter().setMaxListeners(0)
   #queue: Buffer[] = []
   #head: Buffer = Buffer.alloc(0)
   #pending = 0
@@ -120,7 +121,7 @@ export class LogFile implements BackPressure {
   }
 
   onceDrained(resume: () => void): void {
-    this.#waiting.add(resume)
+    this.#drained.once('drained', resume)
   }
 
   /** Closes the file as soon as everything is written, or immediately if nothing can be. */
@@ -132,7 +133,7 @@ export class LogFile implements BackPressure {
   /** Closes the file. Unwritten lines are lost. */
   close(): void {
     this.#over.abort()
-    this.#resumeAll()
+    this.#drained.emit('drained')
     if (!this.#isWriting) void this.#closeHandle()
   }
 
@@ -165,7 +166,7 @@ export class LogFile implements BackPressure {
     this.#size += bytesWritten
     this.#written += bytesWritten
     if (bytesWritten === length) this.#recover()
-    if (this.#pending <= FULL_BYTES / 2) this.#resumeAll()
+    if (this.#pending <= FULL_BYTES / 2) this.#drained.emit('drained')
   }
 
   /** Coalesces small pieces into one write. */
@@ -226,7 +227,7 @@ export class LogFile implements BackPressure {
     const reason = messageOf(error).replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
     if (!this.#isFailing) this.#emit({ type: 'log_file_failed', process: this.#process, path, reason })
     this.#isFailing = true
-    this.#resumeAll()
+    this.#drained.emit('drained')
     if (this.#isEnding) this.close()
     else await sleep(RETRY_MS, this.#over.signal)
   }
@@ -237,12 +238,6 @@ export class LogFile implements BackPressure {
     const { path } = this.settings
     this.#emit({ type: 'log_file_resumed', process: this.#process, path, lostLines: this.#lostLines })
     this.#lostLines = 0
-  }
-
-  #resumeAll(): void {
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const resume of waiting) resume()
   }
 
   async #closeHandle(): Promise<void> {

@@ -38,8 +38,6 @@ export interface ChildStreams {
   readonly stderr: Readable
 }
 
-type LogSource = Pick<ResolvedProcess, 'name' | 'log'>
-
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
 export class Output {
   readonly #options: OutputOptions
@@ -78,7 +76,7 @@ export class Output {
   }
 
   /** Passes a child's lines on until its streams end. The caller awaits the returned function when the child has exited. */
-  attach({ name, log }: LogSource, child: ChildStreams, tap: LineTap): () => Promise<void> {
+  attach({ name, log }: Pick<ResolvedProcess, 'name' | 'log'>, child: ChildStreams, tap: LineTap): () => Promise<void> {
     const file = log.file === null ? null : this.#files.of(name, log.file)
     const relays = (['stdout', 'stderr'] as const).map((stream) => {
       const sink = this.#sinks[stream]

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { BackPressure } from './stream-relay.ts'
 
@@ -15,7 +16,7 @@ const NEWLINE = 0x0a
 export class Sink implements BackPressure {
   readonly #stream: Writable
   readonly #onClosed: (reason: string) => void
-  readonly #waiting = new Set<() => void>()
+  readonly #drained = new EventEmitter().setMaxListeners(0)
   readonly #spare: Buffer[] = []
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   #used = 0
@@ -68,7 +69,7 @@ export class Sink implements BackPressure {
   }
 
   onceDrained(resume: () => void): void {
-    this.#waiting.add(resume)
+    this.#drained.once('drained', resume)
   }
 
   /** Writes the buffered lines immediately, so that they precede a line on another stream. */
@@ -111,14 +112,8 @@ export class Sink implements BackPressure {
       this.#written += bytes.length
       if (reusable !== null && this.#spare.length < 2) this.#spare.push(reusable)
       if (this.#pending === 0) this.#flush()
-      if (this.#pending + this.#used <= FULL_BYTES / 2) this.#resumeAll()
+      if (this.#pending + this.#used <= FULL_BYTES / 2) this.#drained.emit('drained')
     })
-  }
-
-  #resumeAll(): void {
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const resume of waiting) resume()
   }
 
   readonly #fail = (error?: Error): void => {
@@ -131,7 +126,7 @@ export class Sink implements BackPressure {
     this.#closed = true
     this.#pending = 0
     this.#used = 0
-    this.#resumeAll()
+    this.#drained.emit('drained')
   }
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { addAbortSignal } from 'node:stream'
 import { execa } from 'execa'
 import { messageOf } from '../../config/errors.ts'
 import { redact } from '../../config/redact.ts'
@@ -10,7 +11,7 @@ import { describeExit } from '../restart-policy.ts'
 
 /** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the reason. */
 export async function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
-  const socket = connect({ host, port, signal })
+  const socket = addAbortSignal(signal, connect({ host, port }))
   try {
     await once(socket, 'connect')
   } catch (error) {
