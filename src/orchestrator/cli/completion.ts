@@ -68,13 +68,12 @@ complete -c ponix-orchestrator -f -a '(__ponix_orchestrator_complete)'
 const scripts: Readonly<Record<Shell, string>> = { bash, zsh, fish }
 
 /** Prints the completion script of a shell. */
-export function completion(shell: Shell): number {
+export function completion(shell: Shell): void {
   process.stdout.write(scripts[shell])
-  return 0
 }
 
 /** Prints the candidates for the last of the words typed after the program's name, one per line. */
-export function completeWords(program: Command, words: readonly string[]): number {
+export function completeWords(program: Command, words: readonly string[]): void {
   const typed = words.at(-1) ?? ''
   const position = readWords(program, words.slice(0, -1))
   const [, flag] = /^(--[^=]+)=/.exec(typed) ?? []
@@ -86,7 +85,6 @@ export function completeWords(program: Command, words: readonly string[]): numbe
         })
   const offered = found.filter((word) => word === PATHS || word.startsWith(typed))
   process.stdout.write(offered.map((word) => `${word}\n`).join(''))
-  return 0
 }
 
 /** What the words before the cursor determine. */

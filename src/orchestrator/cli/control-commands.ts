@@ -3,10 +3,9 @@ import { ControlClient } from './control-client.ts'
 import { formatDuration } from './event-message.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
-export async function status(file: FileOptions, json: boolean): Promise<number> {
+export async function status(file: FileOptions, json: boolean): Promise<void> {
   const answer = await new ControlClient(file).call('GET', '/status', statusAnswer)
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
-  return 0
 }
 
 /** Prints the status of the processes afterwards. Exit code 1 if one of them failed or was skipped, unless it was to stop. */
@@ -14,22 +13,22 @@ export async function act(
   file: FileOptions,
   action: 'start' | 'stop' | 'restart',
   names: readonly string[],
-): Promise<number> {
+): Promise<void> {
   const answer = await new ControlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
   // `worker` means all instances: worker#1, worker#2.
   const chosen = answer.processes.filter(({ name }) => [name, name.replace(/#\d+$/, '')].some((n) => names.includes(n)))
   process.stdout.write(renderStatus(chosen))
-  return action !== 'stop' && chosen.some(({ state }) => state === 'failed' || state === 'skipped') ? 1 : 0
+  const hasFailed = chosen.some(({ state }) => state === 'failed' || state === 'skipped')
+  if (action !== 'stop' && hasFailed) process.exitCode = 1
 }
 
-export async function reload(file: FileOptions): Promise<number> {
+export async function reload(file: FileOptions): Promise<void> {
   const answer = await new ControlClient(file).call('POST', '/reload', reloadAnswer)
   const changes = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
     answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
   )
   const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
   process.stdout.write(`${[...changes, ...restart].join('; ') || 'nothing has changed'}\n`)
-  return 0
 }
 
 export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
@@ -37,7 +36,7 @@ export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
 }
 
 /** Resolves when the orchestrator has ended. */
-export async function down(file: FileOptions): Promise<number> {
+export async function down(file: FileOptions): Promise<void> {
   const client = new ControlClient(file)
   // This connection stays open until the orchestrator ends.
   const open = await client.open('GET', '/logs?tail=0&follow=1')
@@ -46,7 +45,6 @@ export async function down(file: FileOptions): Promise<number> {
   await client.call('POST', '/down', statusAnswer)
   await ended
   process.stdout.write('everything is stopped\n')
-  return 0
 }
 
 type Cell = (process: ProcessStatus) => string

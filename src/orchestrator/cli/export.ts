@@ -16,7 +16,7 @@ import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions 
 const DEFAULT_SYSTEMD_VERSION = 252
 
 /** Writes the graph for another engine to stdout or into a folder, and the notes to stderr. */
-export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<number> {
+export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<void> {
   const { files, notes } = await render(loadConfig(toLoadOptions(typed)), engine, options)
   const { output } = options
   if (output === undefined) {
@@ -27,7 +27,6 @@ export async function exportGraph(typed: FileOptions, engine: ExportEngine, opti
     for (const { name } of files) process.stdout.write(`${join(output, name)}\n`)
   }
   for (const note of notes) process.stderr.write(`note: ${note}\n`)
-  return 0
 }
 
 async function render(config: ResolvedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {

@@ -11,19 +11,17 @@ import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
 
 const renderers = { text: renderText, mermaid: renderMermaid, dot: renderDot, json: renderJson }
 
-export async function graph(typed: FileOptions, format: GraphFormat): Promise<number> {
+export function graph(typed: FileOptions, format: GraphFormat): void {
   process.stdout.write(renderers[format](loadConfig(toLoadOptions(typed))))
-  return 0
 }
 
-/** Prints the start order. Rejects with a ConfigError for an invalid file. */
-export async function validate(typed: FileOptions): Promise<number> {
+/** Prints the start order. Throws a ConfigError for an invalid file. */
+export function validate(typed: FileOptions): void {
   const config = loadConfig(toLoadOptions(typed))
   const lines = startOrder(withoutInstances(config)).map(
     (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
   )
   process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
-  return 0
 }
 
 /** A process of the file with all of its instances. */

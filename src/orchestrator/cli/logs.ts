@@ -15,7 +15,7 @@ export interface LogOptions {
 }
 
 /** Prints the last lines of the processes and, with `follow`, new lines until the orchestrator ends. */
-export async function logs(file: FileOptions, { processes, tail, follow, json }: LogOptions): Promise<number> {
+export async function logs(file: FileOptions, { processes, tail, follow, json }: LogOptions): Promise<void> {
   const client = new ControlClient(file)
   const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
   query.set('tail', String(tail))
@@ -25,10 +25,9 @@ export async function logs(file: FileOptions, { processes, tail, follow, json }:
     : await lineRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
   const entries = await client.open('GET', `/logs?${query.toString()}`)
   for await (const line of createInterface({ input: untilClosed(entries) })) {
-    if (!process.stdout.writable) return 0
+    if (!process.stdout.writable) return
     if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
   }
-  return 0
 }
 
 /** An orchestrator that ends resets the connection, which is the normal end of the stream. */

@@ -6,7 +6,7 @@ process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
 try {
-  process.exitCode = await runProgram(process.argv.slice(2))
+  await runProgram(process.argv.slice(2))
 } catch (error) {
   process.exitCode = error instanceof UserError ? error.exitCode : 1
   // Each line of a ConfigError begins with the name of the file.

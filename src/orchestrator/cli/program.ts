@@ -23,29 +23,20 @@ Examples:
 
 Ctrl-C stops everything in order; a second Ctrl-C kills it.`
 
-/** `file` gives the options of the program itself, `exit` takes the exit code of the command. */
-interface Context {
-  readonly program: Command
-  readonly file: () => FileOptions
-  readonly exit: (code: number) => void
-}
-
 /**
- * Runs the command of the arguments (without those of node) and resolves with its exit code. Rejects with a UserError for
- * wrong arguments, and with the error of the command. The module of a command is loaded only when the command runs.
+ * Runs the command of the arguments (without those of node). Rejects with a UserError for wrong arguments, and with the error of
+ * the command. The module of a command is loaded only when the command runs.
  */
-export async function runProgram(args: readonly string[]): Promise<number> {
-  let exitCode = 0
-  const program = buildProgram((code) => (exitCode = code))
+export async function runProgram(args: readonly string[]): Promise<void> {
+  const program = buildProgram()
   try {
     await program.parseAsync([...args], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
-    if (error.exitCode === 0) return 0
+    if (error.exitCode === 0) return
     if (error.code === 'commander.help') throw unknownCommand(program, args[args.indexOf('help') + 1] ?? '')
     throw new UserError(usageMessage(error.message))
   }
-  return exitCode
 }
 
 /** Commander begins with "error: " and puts its suggestion on a second line. */
@@ -57,8 +48,8 @@ function usageMessage(message: string): string {
     .replaceAll(/\s*\n\s*/g, ' ')
 }
 
-function buildProgram(exit: (code: number) => void): Command {
-  const program = new Command('ponix-orchestrator')
+function buildProgram(): Command {
+  const program: Command = new Command('ponix-orchestrator')
     .description('Starts the processes of a JSON file in the order of their dependencies and keeps them running.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
@@ -67,22 +58,19 @@ function buildProgram(exit: (code: number) => void): Command {
     .option('--only <name>', 'run only this process, without its dependencies (repeatable)', collect)
     .option('--disable <name>', 'do not run this process (repeatable)', collect)
     .option('--mqtt-broker <host:port>', 'address of the MQTT broker, instead of that in the file')
-  const file = () => ({ only: [], disable: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() })
-  const context: Context = { program, file, exit }
-  const run = addRun(context)
-  addGraphCommands(context)
-  addCompletion(context)
-  addControlCommands(context)
-  // Without a command `run` is executed, so the help of the program shows the options of `run` too.
-  program.configureHelp({
-    showGlobalOptions: true,
-    visibleOptions: (command) => [...new Help().visibleOptions(command), ...(command === program ? run.options : [])],
-  })
-  program.addHelpText('after', examples)
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined })
-    command.configureHelp(program.configureHelp())
-  }
+    .addHelpText('after', examples)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
+    // Without a command `run` is executed, so the help of the program shows the options of `run` too.
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleOptions: (command) => [...new Help().visibleOptions(command), ...(command === program ? run.options : [])],
+    })
+  // Commands inherit these settings.
+  const run = addRun(program)
+  addGraphCommands(program)
+  addCompletion(program)
+  addControlCommands(program)
   return program
 }
 
@@ -90,13 +78,8 @@ function collect(name: string, before: readonly string[] = []): readonly string[
   return [...before, name]
 }
 
-/** A command with arguments of its own; excess ones are refused. */
-function addCommand({ program }: Context, name: string, description: string, options: CommandOptions = {}): Command {
-  return program
-    .command(name, options)
-    .description(description)
-    .helpOption('-h, --help', 'print this help')
-    .allowExcessArguments(false)
+function fileOptions(program: Command): FileOptions {
+  return { only: [], disable: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
 }
 
 /** The options of all commands without arguments. */
@@ -110,17 +93,19 @@ interface PlainOptions {
 
 /** A command without arguments. */
 function addPlainCommand(
-  context: Context,
+  program: Command,
   name: string,
   description: string,
-  act: (options: PlainOptions) => Promise<number>,
+  act: (options: PlainOptions) => Promise<void>,
   options: CommandOptions = {},
 ): Command {
-  return addCommand(context, name, description, options)
+  return program
+    .command(name, options)
+    .description(description)
     .allowExcessArguments()
     .action(async (typed: PlainOptions, command: Command) => {
-      refuseArguments(context.program, command)
-      context.exit(await act(typed))
+      refuseArguments(program, command)
+      await act(typed)
     })
 }
 
@@ -141,15 +126,15 @@ function unknownCommand(program: Command, name: string): UserError {
   return new UserError(`unknown command "${name}"; ${hint}`)
 }
 
-function addRun(context: Context): Command {
+function addRun(program: Command): Command {
   return addPlainCommand(
-    context,
+    program,
     'run',
     'run the processes in the foreground (the default)',
     async ({ logFormat, abortOnExit = false, exitCodeFrom = null }) => {
       const { run } = await import('./run.ts')
       const forceReadable = logFormat === 'text'
-      return run(context.file(), { logFormat: logFormat ?? 'text', forceReadable, abortOnExit, exitCodeFrom })
+      return run(fileOptions(program), { logFormat: logFormat ?? 'text', forceReadable, abortOnExit, exitCodeFrom })
     },
     { isDefault: true },
   )
@@ -163,39 +148,43 @@ function addRun(context: Context): Command {
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
 }
 
-function addGraphCommands(context: Context): void {
-  const { file, exit } = context
-  addPlainCommand(context, 'validate', 'check the file and print the start order', async () =>
+function addGraphCommands(program: Command): void {
+  const file = () => fileOptions(program)
+  addPlainCommand(program, 'validate', 'check the file and print the start order', async () =>
     (await import('./graph.ts')).validate(file()),
   )
-  addPlainCommand(context, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
+  addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('./graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
-  addCommand(context, 'export', 'write the same graph for another engine')
+  program
+    .command('export')
+    .description('write the same graph for another engine')
     .addArgument(new Argument('<engine>', 'the engine that will run the processes').choices(exportEngines))
     .option('--output <folder>', 'write files into this folder (default: write to stdout)')
     .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
     .action(async (engine: ExportEngine, options: ExportOptions) => {
-      exit(await (await import('./export.ts')).exportGraph(file(), engine, options))
+      await (await import('./export.ts')).exportGraph(file(), engine, options)
     })
 }
 
 /** The commands that talk to a running orchestrator. */
-function addControlCommands(context: Context): void {
-  const { file, exit } = context
+function addControlCommands(program: Command): void {
+  const file = () => fileOptions(program)
   const commands = () => import('./control-commands.ts')
-  addPlainCommand(context, 'status', 'show the state of the processes', async ({ json = false }) =>
+  addPlainCommand(program, 'status', 'show the state of the processes', async ({ json = false }) =>
     (await commands()).status(file(), json),
   ).option('--json', 'print JSON')
-  addCommand(context, 'logs', 'show the last output of the processes')
+  program
+    .command('logs')
+    .description('show the last output of the processes')
     .argument('[names...]', 'names of processes (default: all)')
     .option('-f, --follow', 'stream new lines')
     .option('--tail <lines>', 'number of lines of each process', parseTail, 100)
     .option('--json', 'print one JSON object per line')
     .action(async (processes: readonly string[], options: { follow?: true; tail: number; json?: true }) => {
       const { follow = false, tail, json = false } = options
-      exit(await (await import('./logs.ts')).logs(file(), { processes, follow, tail, json }))
+      await (await import('./logs.ts')).logs(file(), { processes, follow, tail, json })
     })
   const verbs = [
     ['start', 'start processes that were stopped or have ended'],
@@ -203,14 +192,16 @@ function addControlCommands(context: Context): void {
     ['restart', 'stop processes and start them again'],
   ] as const
   for (const [verb, description] of verbs) {
-    addCommand(context, verb, description)
+    program
+      .command(verb)
+      .description(description)
       .argument('<names...>', 'names of processes')
-      .action(async (names: readonly string[]) => exit(await (await commands()).act(file(), verb, names)))
+      .action(async (names: readonly string[]) => (await commands()).act(file(), verb, names))
   }
-  addPlainCommand(context, 'reload', 'read the file again and apply what has changed', async () =>
+  addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>
     (await commands()).reload(file()),
   )
-  addPlainCommand(context, 'down', 'stop all processes in order, then the orchestrator', async () =>
+  addPlainCommand(program, 'down', 'stop all processes in order, then the orchestrator', async () =>
     (await commands()).down(file()),
   )
 }
@@ -220,8 +211,10 @@ function parseTail(typed: string): number {
   return Number(typed)
 }
 
-function addCompletion(context: Context): void {
-  addCommand(context, 'completion', 'print a script with which a shell completes commands, options and names')
+function addCompletion(program: Command): void {
+  program
+    .command('completion')
+    .description('print a script with which a shell completes commands, options and names')
     .argument('[shell]', shells.join(', '))
     .addOption(new Option('--words', 'complete the words after --').hideHelp())
     .allowExcessArguments()
@@ -231,6 +224,7 @@ function addCompletion(context: Context): void {
         throw new UserError(`completion: expected the name of one shell: ${shells.join(', ')}`)
       }
       const { completion, completeWords } = await import('./completion.ts')
-      context.exit(shell === undefined || words ? completeWords(context.program, args) : completion(shell))
+      if (shell === undefined || words) completeWords(program, args)
+      else completion(shell)
     })
 }
