@@ -2,10 +2,8 @@ import { setMaxListeners } from 'node:events'
 import { register, type Registry } from 'prom-client'
 import type { ClickHouse } from '../../src/clickhouse/connection.ts'
 import { createEnvelopeReader } from '../../src/clickhouse/envelope-reader.ts'
-import { EndDeviceService } from '../../src/domain/end-device-service.ts'
-import { GatewayService } from '../../src/domain/gateway-service.ts'
+import { EndDeviceService, GatewayService, OrganizationService } from '../../src/domain/entity-services.ts'
 import { createIdGenerator } from '../../src/domain/ids.ts'
-import { OrganizationService } from '../../src/domain/organization-service.ts'
 import type { PayloadConversionChecker } from '../../src/domain/ports.ts'
 import { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
@@ -68,9 +66,9 @@ export function createApi(parts: ApiParts): Api {
   const gateways = new PostgresGatewayRepository(database)
   const telemetry = new TelemetryService({ organizations, endDevices, telemetry: createEnvelopeReader(clickhouse) })
   const routes = [
-    ...organizationRoutes(new OrganizationService({ organizations, newId })),
-    ...endDeviceRoutes(new EndDeviceService({ endDevices, newId, payloadConversions })),
-    ...gatewayRoutes(new GatewayService({ gateways, newId })),
+    ...organizationRoutes(new OrganizationService(organizations, newId)),
+    ...endDeviceRoutes(new EndDeviceService(endDevices, newId, payloadConversions)),
+    ...gatewayRoutes(new GatewayService(gateways, newId)),
     ...telemetryRoutes(telemetry),
     ...healthRoutes(monitors, streams.signal),
     ...reflectionRoutes([...services, Telemetry, Health], streams.signal),

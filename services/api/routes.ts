@@ -1,7 +1,5 @@
-import type { EndDeviceService } from '../../src/domain/end-device-service.ts'
+import type { EndDeviceService, GatewayService, OrganizationService } from '../../src/domain/entity-services.ts'
 import type { EndDevice, Gateway } from '../../src/domain/entities.ts'
-import type { GatewayService } from '../../src/domain/gateway-service.ts'
-import type { OrganizationService } from '../../src/domain/organization-service.ts'
 import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import {
   organizationStatusFromProto,

@@ -47,9 +47,8 @@ export class Fifo<T> {
 
 /** Deletes the entries inserted first until the map has at most `maxSize`. */
 export function evictOldest(map: Map<unknown, unknown>, maxSize: number): void {
-  if (map.size <= maxSize) return
   for (const key of map.keys()) {
-    map.delete(key)
     if (map.size <= maxSize) return
+    map.delete(key)
   }
 }

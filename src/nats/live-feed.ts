@@ -13,7 +13,8 @@ export interface LiveMessage {
  */
 export class LiveFeed {
   readonly #client: NatsClient
-  readonly #stop: () => void
+  /** Ends the subscriptions. */
+  readonly close: () => void
   /** Incremented whenever messages may be missing. */
   #epoch = 0
   #confirmedEpoch = -1
@@ -29,7 +30,7 @@ export class LiveFeed {
       }),
     )
     const off = client.link.onChange(() => this.#epoch++)
-    this.#stop = () => {
+    this.close = () => {
       off()
       for (const subscription of subscriptions) if (!subscription.isClosed()) subscription.unsubscribe()
     }
@@ -48,9 +49,5 @@ export class LiveFeed {
     const unbroken = this.#confirmedEpoch === epoch
     this.#confirmedEpoch = epoch
     return unbroken
-  }
-
-  close(): void {
-    this.#stop()
   }
 }

@@ -3,7 +3,7 @@ import { StartupError } from '../domain/errors.ts'
 import type { AppliedMigration, MigrationChange, MigrationStore, StatementFailure } from '../domain/ports.ts'
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
-import type { PostgresOptions } from './database.ts'
+import { clientConfig, type PostgresOptions } from './database.ts'
 
 /** Key of the advisory lock for the migrations of all databases. */
 const LOCK = 8_027_224_821
@@ -27,15 +27,17 @@ export class PostgresMigrationStore implements MigrationStore, AsyncDisposable {
 
   /** Waits until PostgreSQL answers; throws a StartupError after the timeout. */
   static async connect(options: Omit<PostgresOptions, 'limits'>): Promise<PostgresMigrationStore> {
-    const { host, port, database, username, startupTimeoutMs: timeoutMs, logger, signal } = options
+    const { host, port, database, startupTimeoutMs: timeoutMs, logger, signal } = options
     const target = { server: 'PostgreSQL', address: `${host}:${port}/${database}`, timeoutMs, logger, signal }
     return connectWithBackoff(target, async () => {
-      const { password, applicationName: application_name } = options
-      const credentials = { host, port, database, user: username, password }
-      const client = new Client({ ...credentials, application_name, connectionTimeoutMillis: DIAL_TIMEOUT_MS })
+      const client = new Client({
+        ...clientConfig(options),
+        application_name: options.applicationName,
+        connectionTimeoutMillis: DIAL_TIMEOUT_MS,
+      })
       client.on('error', (error) => logger.debug({ error: error.message }, 'lost the connection to PostgreSQL'))
       await client.connect().catch((error: unknown) => {
-        throw finalRefusal(error, target.address, username) ?? error
+        throw finalRefusal(error, target.address, options.username) ?? error
       })
       return new PostgresMigrationStore(client, logger)
     })

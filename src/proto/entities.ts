@@ -21,7 +21,13 @@ import {
   OrganizationStatus as ProtoOrganizationStatus,
   type Organization as ProtoOrganization,
 } from './gen/ponix/organization/v1/organization_pb.ts'
-import { decodeMessage, optionalInstant, requiredInstant, timestampFromInstant } from './timestamp.ts'
+import {
+  decodeMessage,
+  optionalInstant,
+  optionalTimestamp,
+  requiredInstant,
+  timestampFromInstant,
+} from './timestamp.ts'
 
 export const ORGANIZATION_STATUS = {
   pending: ProtoOrganizationStatus.PENDING,
@@ -50,12 +56,8 @@ function statusFromProto<S extends string>(numbers: Readonly<Record<S, number>>,
 }
 
 export function organizationToProto(organization: Organization): ProtoOrganization {
-  return create(OrganizationSchema, {
-    id: organization.id,
-    name: organization.name,
-    status: ORGANIZATION_STATUS[organization.status],
-    ...lifetimeToProto(organization),
-  })
+  const status = ORGANIZATION_STATUS[organization.status]
+  return create(OrganizationSchema, { ...organization, status, ...lifetimeToProto(organization) })
 }
 
 /** Throws a MappingError for anything but a complete Organization. */
@@ -67,15 +69,11 @@ export function decodeOrganization(bytes: Uint8Array): Organization {
 }
 
 export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
-  const { deviceId, organizationId, name, payloadConversion, createdAt, updatedAt, lastSeenAt } = device
   return create(EndDeviceSchema, {
-    deviceId,
-    organizationId,
-    name,
-    payloadConversion,
-    createdAt: timestampFromInstant(createdAt),
-    updatedAt: timestampFromInstant(updatedAt),
-    ...(lastSeenAt === null ? {} : { lastSeenAt: timestampFromInstant(lastSeenAt) }),
+    ...device,
+    createdAt: timestampFromInstant(device.createdAt),
+    updatedAt: timestampFromInstant(device.updatedAt),
+    lastSeenAt: optionalTimestamp(device.lastSeenAt),
   })
 }
 
@@ -95,16 +93,9 @@ export function decodeEndDevice(bytes: Uint8Array): EndDevice {
 }
 
 export function gatewayToProto(gateway: Gateway): ProtoGateway {
-  const { gatewayId, organizationId, name, gatewayType, gatewayConfig, status } = gateway
-  return create(GatewaySchema, {
-    gatewayId,
-    organizationId,
-    name,
-    gatewayType,
-    gatewayConfig: JSON.stringify(gatewayConfig),
-    status: GATEWAY_STATUS[status],
-    ...lifetimeToProto(gateway),
-  })
+  const gatewayConfig = JSON.stringify(gateway.gatewayConfig)
+  const status = GATEWAY_STATUS[gateway.status]
+  return create(GatewaySchema, { ...gateway, gatewayConfig, status, ...lifetimeToProto(gateway) })
 }
 
 /** Throws a MappingError for anything but a complete Gateway; an empty config means `{}`. */
@@ -143,7 +134,7 @@ function lifetimeToProto({ createdAt, updatedAt, deletedAt }: Lifetime) {
   return {
     createdAt: timestampFromInstant(createdAt),
     updatedAt: timestampFromInstant(updatedAt),
-    ...(deletedAt === null ? {} : { deletedAt: timestampFromInstant(deletedAt) }),
+    deletedAt: optionalTimestamp(deletedAt),
   }
 }
 

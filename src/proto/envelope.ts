@@ -1,12 +1,5 @@
 import { create, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
-import {
-  type ProcessedEnvelope,
-  type RawEnvelope,
-  isJsonList,
-  isJsonObject,
-  type JsonObject,
-  type JsonValue,
-} from '../domain/entities.ts'
+import { type ProcessedEnvelope, type RawEnvelope, type JsonObject } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
 import type { Instant } from '../domain/instant.ts'
 import {
@@ -96,18 +89,9 @@ export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProc
     endDeviceId,
     occurredAt: timestampFromInstant(occurredAt),
     processedAt: timestampFromInstant(processedAt),
-    data: mutable(data),
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- protobuf-es declares JSON as mutable, and only reads it
+    data: data as Record<string, ProtoJsonValue>,
   })
-}
-
-/** A copy, because protobuf-es requires mutable objects. */
-function mutable(object: JsonObject): Record<string, ProtoJsonValue> {
-  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, mutableValue(value)]))
-}
-
-function mutableValue(value: JsonValue): ProtoJsonValue {
-  if (isJsonObject(value)) return mutable(value)
-  return isJsonList(value) ? value.map(mutableValue) : value
 }
 
 /** Throws a MappingError for anything but a complete ProcessedEnvelope; missing data is an empty object. */

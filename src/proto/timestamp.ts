@@ -16,6 +16,10 @@ export function timestampFromInstant(instant: Instant): Timestamp {
   return create(TimestampSchema, splitInstant(instant))
 }
 
+export function optionalTimestamp(instant: Instant | null): Timestamp | undefined {
+  return instant === null ? undefined : timestampFromInstant(instant)
+}
+
 /** Rounds down to microseconds. */
 export function instantFromTimestamp(timestamp: Timestamp): Instant {
   return timestamp.seconds * MICROS_PER_SECOND + BigInt(Math.floor(timestamp.nanos / 1000))
