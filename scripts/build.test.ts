@@ -7,7 +7,7 @@ import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-test('a failed build shows the place in the sources without a stack, and leaves no files', async () => {
+test('a failed build reports the source file without a stack trace and leaves no files', async () => {
   const clone = await mkdtemp(join(tmpdir(), 'ponix-build-'))
   onTestFinished(() => rm(clone, { recursive: true, force: true }))
   for (const name of ['src', 'services', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json']) {

@@ -103,14 +103,14 @@ describe('import law', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
   it.each(breaches.map(([file, source], index) => [file, source, planted(index, file)]))(
-    'catches in %s: %s',
+    'rejects in %s: %s',
     (_file, _source, path) => {
       expect(flagged).toContain(path)
     },
   )
 
   it.each(lawful.map(([file, source], index) => [file, source, planted(breaches.length + index, file)]))(
-    'lets pass in %s: %s',
+    'accepts in %s: %s',
     (_file, _source, path) => {
       expect(flagged).not.toContain(path)
     },

@@ -34,7 +34,7 @@ describe('lock', () => {
     return new Program(process.execPath, ['--input-type=module', '-e', CONTENDER, folder, String(die)])
   }
 
-  it('is held by one process at a time, also when holders are killed', async () => {
+  it('one process at a time holds the lock, even if holders are killed', async () => {
     const runs = [contend(-1), contend(7), contend(-1), contend(13), contend(-1)]
     const ends = await Promise.all(runs.map((run) => run.outcome))
     expect(ends.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
@@ -42,7 +42,7 @@ describe('lock', () => {
     )
   })
 
-  it('is not waited for if onHeld returns false, which receives the id of the holder', async () => {
+  it('lock() does not wait if onHeld returns false; onHeld receives the pid of the holder', async () => {
     const release = await lock(folder)
     const holders: number[] = []
     const onHeld = (pid: number): boolean => {
@@ -55,7 +55,7 @@ describe('lock', () => {
     expect(await lock(folder, { onHeld })).toBeTypeOf('function')
   })
 
-  it('stops waiting when the signal aborts', async () => {
+  it('lock() stops waiting when the signal aborts', async () => {
     await lock(folder)
     const abort = new AbortController()
     const waiting = lock(folder, {

@@ -12,16 +12,16 @@ describe('licences of the bundled packages', () => {
     ['MIT AND GPL-3.0', false],
     ['AGPL-3.0-only', false],
     [undefined, false],
-  ])('accepts %s: %s', (license, accepted) => {
+  ])('the build accepts %s: %s', (license, accepted) => {
     expect(isPermissive(license)).toBe(accepted)
   })
 
-  it('fails the build for a package with another licence, naming both', () => {
+  it('the build fails for a package with another licence and names both', () => {
     const packages = [{ name: 'copyleft', version: '1.0.0', license: 'GPL-3.0' }]
     expect(() => assertPermissive(packages)).toThrow(/^copyleft 1\.0\.0: the licence "GPL-3\.0" is not on the list/)
   })
 
-  it('finds the package of a module, also of a nested one, and none for a source', () => {
+  it('packagesOf finds the package of a module, even a nested one, and none for a source', () => {
     const modules = [
       'pg/lib/index.js',
       'npm-run-path/node_modules/path-key/index.js',
@@ -35,7 +35,7 @@ describe('licences of the bundled packages', () => {
     ])
   })
 
-  it('are all in THIRD-PARTY-NOTICES', async () => {
+  it('THIRD-PARTY-NOTICES contains all of them', async () => {
     const packages = bundledPackages(projectRoot)
     expect(packages.map(({ name }) => name)).toEqual(
       expect.arrayContaining(['commander', 'pg', 'zod', '@grpc/grpc-js']),

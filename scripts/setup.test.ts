@@ -120,7 +120,7 @@ describe('the set-up of a clone (E-1)', () => {
     expect(await calls()).toEqual([])
   })
 
-  it('builds again when a source is changed, added or removed, but not for a test', async () => {
+  it('builds again when a source is changed, added or removed, but not when a test is', async () => {
     await start().outcome
     await calls()
     const steps = [
@@ -177,7 +177,7 @@ describe('the set-up of a clone (E-1)', () => {
     },
   )
 
-  it('shows the output of npm when it fails, and one line', async () => {
+  it('shows the output of a failed npm, and one line', async () => {
     await put('fail', '')
     const { code, stderr } = await start().outcome
     expect(code).toBe(1)
@@ -208,7 +208,7 @@ describe('the set-up of a clone (E-1)', () => {
     expect(stderr).toMatch(/^setup: cannot write to .*; run as the owner of the clone\n$/)
   })
 
-  it('reports a too old version of Node in one line, before anything else', async () => {
+  it('reports a too old version of Node in one line before it runs anything', async () => {
     const versions = `Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } })`
     const { code, stderr } = await start({ args: ['--import', `data:text/javascript,${versions}`] }).outcome
     expect(code).toBe(1)

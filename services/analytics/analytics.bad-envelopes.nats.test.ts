@@ -100,7 +100,7 @@ describe('P-3, P-4, P-7: a bad envelope does not affect others', () => {
     expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
   })
 
-  it('is processed when its unknown device is created shortly after', async () => {
+  it('is processed when its unknown device is created shortly afterwards', async () => {
     const { script, writer } = scriptedWriter()
     await stage.startAnalytics(writer)
     await stage.publish({ endDeviceId: 'late' })

@@ -16,7 +16,7 @@ async function metric(name: string, labels: Readonly<Record<string, string>> = {
 }
 
 describe('P-11: metrics', () => {
-  it('count inputs, outputs and failures by cause, and measure batches, delays and lag', async () => {
+  it('the metrics count inputs, outputs and failures by cause, and measure batches, delays and lag', async () => {
     register.resetMetrics()
     stage.device('device')
     stage.device('none', '')
@@ -62,7 +62,7 @@ describe('P-11: metrics', () => {
     expect(await metric('ponix_nats_batch_seconds_count', durables.raw)).toBeGreaterThan(0)
   })
 
-  it('show lag and insert retries while ClickHouse is unavailable', async () => {
+  it('the metrics show lag and insert retries while ClickHouse is unavailable', async () => {
     register.resetMetrics()
     stage.device('device')
     const { script, writer } = scriptedWriter()
@@ -81,7 +81,7 @@ describe('P-11: metrics', () => {
 })
 
 describe('P-11: last-seen times', () => {
-  it('are those of the newest envelope, not of the last one received, and never in the future', () => {
+  it('a last-seen time is that of the newest envelope, not of the last received, and is never in the future', () => {
     const lastSeen = new LastSeen({ record: () => {} })
     const record = (endDeviceId: string, occurredAt: bigint): void =>
       lastSeen.record({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })

@@ -17,8 +17,8 @@ function present<T>(value: T | undefined): T {
   return value
 }
 
-describe('P-1: raw envelopes become rows', () => {
-  it('converts 100 envelopes to exactly 100 rows and acknowledges all', async () => {
+describe('P-1: analytics converts raw envelopes to rows', () => {
+  it('stores exactly 100 rows for 100 envelopes and acknowledges all', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     const { analytics } = await stage.startAnalytics(writer)
@@ -36,7 +36,7 @@ describe('P-1: raw envelopes become rows', () => {
     ])
   })
 
-  it('publishes on the subject of the device', async () => {
+  it('publishes processed envelopes on the subject of the device', async () => {
     stage.device('device')
     await stage.startAnalytics(scriptedWriter().writer)
     await stage.publish({})
@@ -82,8 +82,8 @@ describe('P-1: raw envelopes become rows', () => {
   })
 })
 
-describe('P-6: the expression of a device', () => {
-  it('changes without a restart', async () => {
+describe('P-6: a changed expression of a device', () => {
+  it('takes effect without a restart', async () => {
     stage.device('device', '{"version": 1}')
     const { script, writer } = scriptedWriter()
     await stage.startAnalytics(writer)
@@ -99,7 +99,7 @@ describe('P-6: the expression of a device', () => {
 })
 
 describe('P-1, P-6: a device that moves to another organization', () => {
-  it('has rows there from then on; envelopes of the old organization become dead letters', async () => {
+  it('gets new rows there; envelopes of the old organization become dead letters', async () => {
     stage.device('device')
     stage.captureChanges()
     const { script, writer } = scriptedWriter()
@@ -121,8 +121,8 @@ describe('P-1, P-6: a device that moves to another organization', () => {
   })
 })
 
-describe('P-1, P-11: a gateway clock that is wrong', () => {
-  it('is kept in occurred_at, but last-seen times are never in the future', async () => {
+describe('P-1, P-11: a wrong gateway clock', () => {
+  it('determines occurred_at, but last-seen times are never in the future', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     const { analytics } = await stage.startAnalytics(writer)

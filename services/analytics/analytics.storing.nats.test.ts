@@ -8,8 +8,8 @@ import { createProcessedHandler } from './consumers.ts'
 
 const stage = analyticsForEach()
 
-describe('P-8, P-10: rows are acknowledged once ClickHouse stored them', () => {
-  it('an outage of ClickHouse delays rows without loss, with bounded deliveries', async () => {
+describe('P-8, P-10: rows are acknowledged after ClickHouse has stored them', () => {
+  it('a ClickHouse outage delays rows, loses none, and becomes no dead letter', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     script.available = false
@@ -26,7 +26,7 @@ describe('P-8, P-10: rows are acknowledged once ClickHouse stored them', () => {
     expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 
-  it('rows in progress at a stop during an outage are stored by the next process', async () => {
+  it('the next process stores the rows that were unstored when the service stopped during an outage', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
     script.available = false
@@ -109,7 +109,7 @@ describe('P-12: concurrent instances', () => {
   })
 })
 
-describe('P-10: NATS killed under load', () => {
+describe('P-10: a kill of NATS under load', () => {
   it('loses no envelope', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()

@@ -86,7 +86,7 @@ function unableToDelete({ nats }: WholePath): NatsClient {
 }
 
 describe('P-4: ponix-analytics dead-letters list and show', () => {
-  test('P-4, N-4: print device, reason and payload', async () => {
+  test('P-4, N-4: the commands print device, reason and payload', async () => {
     await breakDevice('listed', 1)
     const [letter] = await listed('--end-device', 'listed')
     expect(letter).toEqual({
@@ -119,7 +119,7 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
     expect(shownText.stdout).toContain(`reason       ${letter?.reason}\ncontent      payload 0067`)
   })
 
-  test('P-4, N-4: print other messages in hexadecimal and escape control characters', async () => {
+  test('P-4, N-4: the commands print other messages in hexadecimal and escape control characters', async () => {
     const messageId = 'garbage'
     const producer = createProducer(path.nats)
     const stored = await producer.publish({ subject: 'raw_envelopes.x', body: Uint8Array.of(0xff, 0xff), messageId })
@@ -142,7 +142,7 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
     expect(await listed('--reason', 'gone')).toEqual([refusedNow])
   })
 
-  test('N-4: filter by organization, device, reason, stream, time and count combined', async () => {
+  test('N-4: list combines filters by organization, device, reason, stream, time and count', async () => {
     await breakDevice('filtered', 3)
     const other = encodeRawEnvelope({
       organizationId: 'other',
@@ -176,7 +176,7 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
 })
 
 describe('P-9: replayed envelopes become exactly one row each', () => {
-  test('P-9, N-4: replay after a fix creates the rows, and a second replay changes nothing', async () => {
+  test('P-9, N-4: a replay after a fix creates the rows, and a second replay changes nothing', async () => {
     await breakDevice('fixed', 20)
     const published = await fixDevice('fixed', 20)
     const replayed = await deadLetters('replay', '--end-device', 'fixed')
@@ -208,7 +208,7 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
     await expect.poll(() => path.rowsOf('twice'), WAIT).toEqual({ rows: published, envelopes: published })
   })
 
-  test('N-4: a replay that fails again is a new dead letter, not replayed in the same run', async () => {
+  test('N-4: a replayed envelope that fails again becomes a new dead letter and is not replayed in the same run', async () => {
     await breakDevice('vain', 5)
     const before = await sequences('--end-device', 'vain')
     const { code, stdout } = await deadLetters('replay', '--end-device', 'vain', '--limit', '3')
@@ -218,7 +218,7 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
     expect(await path.rowsOf('vain')).toEqual({ rows: 0, envelopes: 0 })
   })
 
-  test('N-4: --all replays every dead letter it can despite failures', async () => {
+  test('N-4: --all replays every dead letter that it can despite failures', async () => {
     await breakDevice('everything', 2)
     const replayable: number[] = []
     const stuck: number[] = []
@@ -235,8 +235,8 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
   })
 })
 
-describe('errors are one line', () => {
-  test('N-4: for a sequence that does not exist', async () => {
+describe('an error is one line', () => {
+  test('N-4: if a sequence does not exist', async () => {
     expect(await deadLetters('show', '999999')).toEqual({
       code: 1,
       stdout: '',
@@ -244,7 +244,7 @@ describe('errors are one line', () => {
     })
   })
 
-  test('N-4: when NATS is unavailable', async () => {
+  test('N-4: if NATS is unavailable', async () => {
     const url = `nats://user:secret@127.0.0.1:${await freePort()}`
     const ended = await ponixAnalytics(['dead-letters', 'list'], {
       PONIX_NATS_URL: url,
@@ -266,14 +266,14 @@ describe('errors are one line', () => {
     [['replay'], 'expected exactly one of: numbers of dead letters'],
     [['replay', '1', '--all'], 'filters, --all'],
     [['bury'], "unknown command 'bury'"],
-  ])('N-4: for wrong usage, with exit code 2: %j', async (args, message) => {
+  ])('N-4: and exit code 2 for wrong usage: %j', async (args, message) => {
     const { code, stdout, stderr } = await deadLetters(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
     expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 
-  test('R-7: an unknown command does not start the service', async () => {
+  test('R-7: if the command is unknown, and the service does not start', async () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
     expect([code, stderr]).toEqual([
       2,

@@ -74,7 +74,7 @@ async function cached(id = 'dev'): Promise<DeviceLookup> {
 }
 
 describe('P-6: CDC events invalidate the device cache', () => {
-  it('only when something changes, and a changed expression is used', async () => {
+  it('an event invalidates a device only if something changes, and the changed expression is used', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     const before = queries
     expect(await cached()).toEqual(known('{"v": 1}'))
@@ -83,7 +83,7 @@ describe('P-6: CDC events invalidate the device cache', () => {
     await expect.poll(() => lookUp()).toEqual(known('{"v": 2}'))
   })
 
-  it('invalidates a device that is created, moved to another organization or deleted', async () => {
+  it('an event invalidates a device that is created, moved to another organization or deleted', async () => {
     expect(await cached('new')).toEqual({ kind: 'unknown_device' })
     await stage.database.sql(`INSERT INTO end_devices (device_id, organization_id) VALUES ('new', 'org')`)
     await expect.poll(() => lookUp('new')).toEqual(known(''))
@@ -95,19 +95,19 @@ describe('P-6: CDC events invalidate the device cache', () => {
     await expect.poll(() => lookUp('new')).toEqual({ kind: 'unknown_device' })
   })
 
-  it('invalidates the devices of a deleted organization', async () => {
+  it('the deletion of an organization invalidates its devices', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.database.sql(`UPDATE organizations SET deleted_at = now() WHERE id = 'org'`)
     await expect.poll(() => lookUp()).toEqual({ kind: 'unknown_organization', organizationId: 'org' })
   })
 
-  it('invalidates all devices when the table is truncated', async () => {
+  it('a truncated table invalidates all devices', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.database.sql('TRUNCATE end_devices')
     await expect.poll(() => lookUp()).toEqual({ kind: 'unknown_device' })
   })
 
-  it('invalidates everything when an event cannot be decoded', async () => {
+  it('an event that cannot be decoded invalidates everything', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await cdc.kill()
     await stage.database.sql(`UPDATE end_devices SET payload_conversion = '{"v": 2}'`)
@@ -117,7 +117,7 @@ describe('P-6: CDC events invalidate the device cache', () => {
 })
 
 describe('P-11: last-seen times are not changes', () => {
-  it('produce no event, keep the cache and are absent from the next event of the device', async () => {
+  it('they produce no event, keep the cache and are absent from the next event of the device', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     const before = queries
     await new PostgresLastSeenStore(database).record(new Map([['dev', 5_000_000n]]))
@@ -135,7 +135,7 @@ describe('P-11: last-seen times are not changes', () => {
 })
 
 describe('P-6: without CDC events the cache TTL is less than a second', () => {
-  it('while cdc is down; entries are cached until they change when it is up again', async () => {
+  it('the short TTL applies while cdc is down; when cdc is up again, entries are cached until they change', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await cdc.kill()
     await expect.poll(() => changes.available).toBe(false)
@@ -150,7 +150,7 @@ describe('P-6: without CDC events the cache TTL is less than a second', () => {
     await expect.poll(() => lookUp()).toEqual(known('{"v": 3}'))
   })
 
-  it('while NATS is down; the cache is cleared when it is up again, because events may be missing', async () => {
+  it('the short TTL applies while NATS is down; when NATS is up again, the cache is cleared, because events may be missing', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.nats.kill()
     await expect.poll(() => changes.available).toBe(false)

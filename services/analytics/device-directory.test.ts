@@ -71,7 +71,7 @@ describe('P-1, P-6: device directory', () => {
     expect(await lookUp()).toEqual({ ...known, expression: '{"changed": true}' })
   })
 
-  it('distinguishes an unknown device from an unknown organization and finds both once created', async () => {
+  it('distinguishes an unknown device from an unknown organization and finds both after their creation', async () => {
     const { lookUp, store, advance } = scene()
     store.device = null
     expect(await lookUp()).toEqual({ kind: 'unknown_device' })
@@ -85,8 +85,8 @@ describe('P-1, P-6: device directory', () => {
   })
 })
 
-describe('P-7: an unavailable store', () => {
-  it('is retried until it is available', async () => {
+describe('P-7: a query to an unavailable store', () => {
+  it('is retried until the store is available', async () => {
     const { lookUp, store, queries } = scene()
     store.device = new DomainError('unavailable', 'unavailable')
     const waiting = lookUp()
@@ -104,7 +104,7 @@ describe('P-7: an unavailable store', () => {
     await expect(waiting).rejects.toThrow('abort')
   })
 
-  it('is distinguished from other errors, which are thrown', async () => {
+  it('is distinguished from queries with other errors, which are thrown', async () => {
     const { lookUp, store } = scene()
     store.device = new Error('column payload_conversion does not exist')
     await expect(lookUp()).rejects.toThrow('does not exist')
@@ -163,7 +163,7 @@ describe('P-6: cache without CDC events', () => {
 })
 
 describe('P-6: cache with CDC events', () => {
-  it('has a TTL of 30 s, and the short one as soon as CDC events are unavailable', async () => {
+  it('has a TTL of 30 s, which becomes the short one as soon as CDC events are unavailable', async () => {
     const { get, advance, state } = cacheScene()
     state.cdcAvailable = true
     await get('a')
@@ -190,7 +190,7 @@ describe('P-6: cache with CDC events', () => {
     expect(await get('a')).toBe('a 3')
   })
 
-  it('returns a value invalidated while loading to its callers without caching it', async () => {
+  it('returns a value that is invalidated while loading to its callers without caching it', async () => {
     const { cache, state } = cacheScene()
     state.cdcAvailable = true
     let answer = (_value: string): void => {}

@@ -24,8 +24,8 @@ function scene(maxDevices = 100) {
   return { store, written, log, recorder }
 }
 
-describe('P-11: last-seen times are written', () => {
-  it('at most once a second, with the latest time per device', async () => {
+describe('P-11: the recorder of last-seen times', () => {
+  it('writes at most once a second, with the latest time per device', async () => {
     const { recorder, written } = scene()
     recorder.record('a', 5n)
     recorder.record('b', 1n)
@@ -42,14 +42,14 @@ describe('P-11: last-seen times are written', () => {
     expect(written).toEqual([{ a: 5n, b: 2n }, { a: 6n }])
   })
 
-  it('without a timer while the buffer is empty', async () => {
+  it('has no timer while the buffer is empty', async () => {
     const { recorder } = scene()
     recorder.record('a', 1n)
     await vi.advanceTimersByTimeAsync(1000)
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('one write at a time; times recorded meanwhile are in the next write', async () => {
+  it('runs one write at a time; times recorded meanwhile are in the next write', async () => {
     const { recorder, store, written } = scene()
     store.hangs = true
     recorder.record('a', 1n)
@@ -62,7 +62,7 @@ describe('P-11: last-seen times are written', () => {
     expect(written).toEqual([{ a: 1n }, { a: 2n }])
   })
 
-  it('again after an outage of the store, which is logged once', async () => {
+  it('writes again after an outage of the store, which it logs once', async () => {
     const { recorder, store, written, log } = scene()
     store.unavailable = true
     recorder.record('a', 1n)
@@ -76,7 +76,7 @@ describe('P-11: last-seen times are written', () => {
     expect(log.count('writing last-seen times again')).toBe(1)
   })
 
-  it('for a bounded number of devices: the oldest are dropped', async () => {
+  it('buffers a bounded number of devices and drops the oldest', async () => {
     const { recorder, store, written } = scene(3)
     store.unavailable = true
     for (const id of ['a', 'b', 'c', 'a', 'd']) recorder.record(id, 1n)
@@ -85,7 +85,7 @@ describe('P-11: last-seen times are written', () => {
     expect(written).toEqual([{ b: 1n, c: 1n, d: 1n }])
   })
 
-  it.each(['on schedule', 'when the service stops'])('in batches of 5000, %s', async (when) => {
+  it.each(['on schedule', 'when the service stops'])('writes in batches of 5000, %s', async (when) => {
     const { recorder, written } = scene(20_000)
     for (let index = 0; index < 12_000; index++) recorder.record(`device ${index}`, 1n)
     if (when === 'on schedule') await vi.advanceTimersByTimeAsync(1000)
@@ -94,7 +94,7 @@ describe('P-11: last-seen times are written', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('or dropped with a log line when the service stops during an outage', async () => {
+  it('writes the buffered times at a stop, or logs that it drops them during an outage', async () => {
     const { recorder, store, log } = scene()
     store.unavailable = true
     recorder.record('a', 1n)

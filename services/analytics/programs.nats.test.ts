@@ -51,7 +51,7 @@ const eventsOfDevices = async (): Promise<number> =>
   (await pipeline.nats.manager.streams.info('entities', { subjects_filter: 'end_device.*' })).state.messages
 
 describe('P-6, P-11: analytics and cdc as programs', () => {
-  it('an envelope published after the event of a changed expression is converted by it, and updates last_seen_at', async () => {
+  it('an envelope published after the event of a changed expression is converted by it and updates last_seen_at', async () => {
     const { process } = await fleet.add()
     await process.line('CDC events available')
     await publish(1)

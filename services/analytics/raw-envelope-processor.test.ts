@@ -77,8 +77,8 @@ describe('P-1: conversion of a raw envelope', () => {
   })
 })
 
-describe('P-4: a failed evaluation becomes a dead letter with reason and device', () => {
-  it('for an invalid expression', async () => {
+describe('P-4: an envelope becomes a dead letter with reason and device', () => {
+  it('if the expression is invalid', async () => {
     device = { ...KNOWN, expression: '{"a": nothing}' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -88,7 +88,7 @@ describe('P-4: a failed evaluation becomes a dead letter with reason and device'
     })
   })
 
-  it('for an invalid payload', async () => {
+  it('if the payload is invalid', async () => {
     expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
       kind: 'dead_letter',
       cause: 'expression',
@@ -96,12 +96,12 @@ describe('P-4: a failed evaluation becomes a dead letter with reason and device'
     })
   })
 
-  it('for a quarantined expression', async () => {
+  it('if the expression is quarantined', async () => {
     answer = { ok: false, reason: 'quarantined' }
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('after retries for a full queue', async () => {
+  it('if the queue is still full after retries', async () => {
     answer = { ok: false, overloaded: true, reason: 'queue full' }
     expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
     expect(await process({}, MAX_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })
@@ -112,7 +112,7 @@ describe('P-7: unknown devices', () => {
   it.each<[string, DeviceLookup]>([
     ['device', { kind: 'unknown_device' }],
     ['organization', { kind: 'unknown_organization', organizationId: 'organization' }],
-  ])('an unknown %s is retried up to the maximum of attempts', async (what, lookup) => {
+  ])('an envelope of an unknown %s is retried up to the maximum of attempts', async (what, lookup) => {
     device = lookup
     for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt++)
       expect(await process({}, attempt)).toMatchObject({ kind: 'retry', cause: `unknown_${what}` })
@@ -138,7 +138,7 @@ describe('P-7: unknown devices', () => {
     expect(await process({ endDeviceId: 'another' })).toMatchObject({ kind: 'retry' })
   })
 
-  it('an envelope is retried again after the device existed in between', async () => {
+  it('an envelope is retried again if the device existed in the meantime', async () => {
     device = { kind: 'unknown_device' }
     await process()
     now += 61_000_000n
@@ -148,7 +148,7 @@ describe('P-7: unknown devices', () => {
     expect(await process()).toMatchObject({ kind: 'retry' })
   })
 
-  it('an envelope of a device without an expression becomes a dead letter, reported once per device', async () => {
+  it('an envelope of a device without an expression becomes a dead letter, which is logged once per device', async () => {
     device = { ...KNOWN, expression: '' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -160,7 +160,7 @@ describe('P-7: unknown devices', () => {
     expect(withoutExpression).toEqual(['device', 'another'])
   })
 
-  it('a device without an expression is reported again after it had one', async () => {
+  it('a device without an expression is logged again if it had an expression in the meantime', async () => {
     device = { ...KNOWN, expression: '' }
     await process()
     device = KNOWN

@@ -10,7 +10,7 @@ beforeAll(async () => {
 
 afterAll(() => path.stop())
 
-describe('P-1, P-8: from the bytes of a device to rows in ClickHouse', () => {
+describe('P-1, P-8: the path from the bytes of a device to rows in ClickHouse', () => {
   it('stores exactly 100 rows for 100 raw envelopes', async () => {
     await path.createDevice('example')
     await path.publish('example', 100)
@@ -24,8 +24,8 @@ describe('P-1, P-8: from the bytes of a device to rows in ClickHouse', () => {
   })
 })
 
-describe('P-11: last-seen', () => {
-  it('is stored in PostgreSQL for the newest envelope of a device', async () => {
+describe('P-11: the last-seen time', () => {
+  it('of the newest envelope of a device is stored in PostgreSQL', async () => {
     await path.createDevice('seen')
     expect((await path.endDevices.get('seen'))?.lastSeenAt).toBeNull()
     await path.publish('seen', 100)

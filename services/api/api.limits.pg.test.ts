@@ -23,7 +23,7 @@ beforeAll(() => {
   ;({ schema, api } = rig)
 })
 
-describe('A-5 limits', () => {
+describe('A-5 the API', () => {
   test('limits every string', async () => {
     const long = 'x'.repeat(70_000)
     const organizationId = 'x'
@@ -46,7 +46,7 @@ describe('A-5 limits', () => {
     }
   })
 
-  test('refuses a request beyond 256 KiB', async () => {
+  test('rejects a request beyond 256 KiB', async () => {
     const call = api.client.call(organizations.createOrganization, { name: 'x'.repeat(300_000) })
     expect((await refusal(call)).code).toBe(Status.RESOURCE_EXHAUSTED)
   })
@@ -69,7 +69,7 @@ describe('A-5 limits', () => {
     expect(sizes).toEqual([3, 3, 1])
   })
 
-  test('refuses a broken token and a negative size; an unknown organization has an empty list', async () => {
+  test('rejects a broken token and a negative size; an unknown organization has an empty list', async () => {
     const organizationId = 'nobody'
     const broken = api.client.call(devices.listEndDevices, { organizationId, pageToken: 'AAAA' })
     expect((await refusal(broken)).code).toBe(Status.INVALID_ARGUMENT)
@@ -97,7 +97,7 @@ describe('A-5 limits', () => {
   })
 })
 
-describe('A-4 deadlines and cancellation reach the database', () => {
+describe('A-4 the API passes deadlines and cancellation to the database', () => {
   /** Calls while another connection locks the row, so that the statement waits in the server. */
   async function whileLocked(use: (gatewayId: string) => Promise<void>): Promise<void> {
     const gatewayId = await newGateway(await newOrganization())
@@ -107,7 +107,7 @@ describe('A-4 deadlines and cancellation reach the database', () => {
     })
   }
 
-  test('ends the statement in PostgreSQL at the deadline', async () => {
+  test('it ends the statement in PostgreSQL at the deadline', async () => {
     await whileLocked(async (gatewayId) => {
       const call = refusal(api.client.call(gateways.updateGateway, { gatewayId, name: 'x' }, { timeoutMs: 3000 }))
       await expect.poll(() => schema.waitingForLocks()).toBe(1)
@@ -117,7 +117,7 @@ describe('A-4 deadlines and cancellation reach the database', () => {
     })
   })
 
-  test('ends the statement of a cancelled call', async () => {
+  test('it ends the statement of a cancelled call', async () => {
     await whileLocked(async (gatewayId) => {
       const bytes = (buffer: Buffer): Buffer => buffer
       const path = `/${GatewayService.typeName}/DeleteGateway`

@@ -20,7 +20,7 @@ beforeAll(() => {
   ;({ schema, api } = rig)
 })
 
-describe('W-3 every method answers', () => {
+describe('W-3 the API', () => {
   test('creates, gets, lists, updates and deletes organizations', async () => {
     const { organization } = await api.client.call(organizations.createOrganization, { name: 'Ünïcode & Söhne' })
     const id = organization?.id ?? ''
@@ -85,7 +85,7 @@ describe('W-3 every method answers', () => {
   })
 })
 
-test('A-6 deletes an organization only when it has no devices and gateways, else FAILED_PRECONDITION', async () => {
+test('A-6 an organization can be deleted only if it has no devices and gateways, else FAILED_PRECONDITION', async () => {
   const organizationId = await newOrganization()
   const deviceId = await newDevice(organizationId)
   const gatewayId = await newGateway(organizationId)
@@ -97,7 +97,7 @@ test('A-6 deletes an organization only when it has no devices and gateways, else
   expect((await remove()).organization?.deletedAt).toBeDefined()
 })
 
-test('A-8 logs method, code, duration and organization without the payload, and counts calls', async () => {
+test('A-9 the server logs method, code, duration and organization without the payload, and counts calls', async () => {
   const name = 'payload-that-must-not-be-logged'
   const organizationId = await newOrganization(name)
   const deviceId = await newDevice(organizationId)

@@ -22,7 +22,7 @@ beforeAll(() => {
   ;({ api } = rig)
 })
 
-describe('A-4 refused requests', () => {
+describe('A-4 rejected requests', () => {
   const blank = [
     ['name', () => api.client.call(organizations.createOrganization, { name: ' \t' })],
     ['organization_id', () => api.client.call(organizations.getOrganization, {})],
@@ -45,7 +45,7 @@ describe('A-4 refused requests', () => {
   ] as const
 
   test.each(blank.map(([field, call], index) => ({ field, call, index })))(
-    'blank field, number $index: INVALID_ARGUMENT names $field',
+    'a blank field, number $index, is INVALID_ARGUMENT and names $field',
     async ({ field, call }) => {
       const details = `${field} is required and must not be blank`
       expect(await refusal(call())).toEqual({ code: Status.INVALID_ARGUMENT, details })
@@ -119,7 +119,7 @@ describe('A-4 refused requests', () => {
     expect((await refusal(call)).code).toBe(Status.UNIMPLEMENTED)
   })
 
-  test('an unexpected error is INTERNAL, and only the log has its text', async () => {
+  test('an unexpected error is INTERNAL, and its text is only in the log', async () => {
     const broken = await TestSchema.create(inject('postgres'))
     await using own = await TestApi.start(broken.options)
     await broken.sql('ALTER TABLE gateways RENAME COLUMN name TO secret_name')

@@ -33,7 +33,7 @@ async function csvText(parameters = ''): Promise<string> {
   return response.text()
 }
 
-describe('CSV', () => {
+describe('the CSV export', () => {
   test('writes a column for each field, newest first, each envelope once, quoted where necessary', async () => {
     await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }, { t: 2.5, acc: { x: -1 } }, { note: '=1+1' }])
     await telemetry.write(deviceId, [{ t: 1, note: 'a "b", c' }])
@@ -78,7 +78,7 @@ describe('CSV', () => {
     ['org/envelopes.csv?limit=x', 400, 'limit must be a whole number from 1 to 1000000000, not "x"\n'],
     ['org/envelopes.csv?field=', 400, 'field is required and must not be blank\n'],
     ['org/envelopes.csv?from=2026-01-02T03:04:05Z&to=2026-01-01T03:04:05Z', 400, 'to must be later than from'],
-  ])('%s is status %i and one line', async (path, status, line) => {
+  ])('answers %s with status %i and one line', async (path, status, line) => {
     const response = await telemetry.csv(path)
     expect(response.status).toBe(status)
     expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
@@ -108,7 +108,7 @@ describe('CSV', () => {
     await expect.poll(exports).toMatchObject([{ code: 'CANCELLED', organization_id: organizationId }])
   })
 
-  test('refuses a fifth concurrent export', async () => {
+  test('rejects a fifth concurrent export', async () => {
     await telemetry.fill(300_000)
     const four = await Promise.all([1, 2, 3, 4].map(() => telemetry.openCsv()))
     const fifth = await telemetry.csv(`${organizationId}/envelopes.csv`)
@@ -138,7 +138,7 @@ describe('without ClickHouse', () => {
     expect((await query()).envelopes).toEqual([])
   })
 
-  test('closes the connection when ClickHouse is lost within a file, so that the client sees a truncated file', async () => {
+  test('within a file closes the connection, so that the client sees a truncated file', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv()
     await rig.clickhouse.kill()
@@ -147,14 +147,14 @@ describe('without ClickHouse', () => {
     await rig.clickhouse.start()
   })
 
-  test('refuses HTTP/1.0, which cannot signal a truncated file', async () => {
+  test('the CSV export rejects HTTP/1.0, which cannot signal a truncated file', async () => {
     const socket = connect({ host: '127.0.0.1', port: telemetry.httpPort })
     socket.write(`GET /v1/organizations/${organizationId}/envelopes.csv HTTP/1.0\r\n\r\n`)
     expect(await text(socket)).toMatch(/^HTTP\/1.1 505 .*\r\n\r\nCSV requires HTTP\/1\.1.*\n$/s)
   })
 })
 
-test('A-10 finishes a running export on shutdown and refuses a new one', async () => {
+test('A-10 the server finishes a running export on shutdown and rejects a new one', async () => {
   await telemetry.fill(60_000)
   const response = await telemetry.openCsv()
   const stopped = telemetry.api.stop()

@@ -33,7 +33,7 @@ async function serve(
   return { url: `http://127.0.0.1:${port}/v1/organizations/org/envelopes.csv?field=text`, records, server }
 }
 
-test('reads no more from the store than the client takes', async () => {
+test('the export reads no more from the store than the client takes', async () => {
   let early = 0
   const { url, server } = await serve(async function* (response) {
     for (let i = 0; i < 200; i++) {
@@ -48,7 +48,7 @@ test('reads no more from the store than the client takes', async () => {
   server.close()
 })
 
-test('A-4 closes the connection on an unexpected error within a file, and only the log has its text', async () => {
+test('A-4 the export closes the connection on an unexpected error within a file, and the text is only in the log', async () => {
   const { url, server, records } = await serve(async function* () {
     yield batch
     await nextTurn()
@@ -60,7 +60,7 @@ test('A-4 closes the connection on an unexpected error within a file, and only t
   server.close()
 })
 
-test('A-4 answers an unexpected error before the first byte with 500 without its text', async () => {
+test('A-4 the export answers an unexpected error before the first byte with 500 without its text', async () => {
   // eslint-disable-next-line require-yield
   const { url, server } = await serve(async function* () {
     await nextTurn()
@@ -71,7 +71,7 @@ test('A-4 answers an unexpected error before the first byte with 500 without its
   server.close()
 })
 
-test('disconnects a client that stops reading, and ends its query', async () => {
+test('the export disconnects a client that stops reading, and ends its query', async () => {
   let open = true
   const endless = async function* () {
     try {
@@ -91,7 +91,7 @@ test('disconnects a client that stops reading, and ends its query', async () => 
   server.close()
 })
 
-test('refuses methods other than GET', async () => {
+test('the export rejects methods other than GET', async () => {
   const { url, server } = await serve(async function* () {
     yield await Promise.resolve([])
   })

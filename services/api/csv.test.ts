@@ -7,7 +7,7 @@ function parsed(path: string) {
   return csvRequest(url)
 }
 
-describe('the address of CSV', () => {
+describe('parsing of the URL of a CSV export', () => {
   test('reads every parameter', () => {
     const query =
       'end_device_id=dev&from=2026-01-02T03:04:05Z&to=2026-01-02T04:04:05.000001%2B01:00&field=a&field=b.c&limit=7'
@@ -34,7 +34,7 @@ describe('the address of CSV', () => {
     '//',
     'http://[',
     undefined,
-  ])('%s is another one', (path) => {
+  ])('returns null for %s, which is another URL', (path) => {
     expect(csvUrl(path)).toBeNull()
   })
 
@@ -52,13 +52,13 @@ describe('the address of CSV', () => {
     ['limit=', 'limit must be'],
     ['limit=1%0A2', 'limit must be a whole number from 1 to 1000000000, not "1\\n2"'],
     [`${'x'.repeat(500)}=1`, `"${'x'.repeat(100)}…" is not a parameter`],
-  ])('?%s is refused in one line that names the parameter', (query, message) => {
+  ])('rejects ?%s in one line that names the parameter', (query, message) => {
     const act = () => parsed(`/v1/organizations/org/envelopes.csv?${query}`)
     expect(act).toThrow(message)
     expect(act).toThrow(/^[^\n]+$/)
   })
 
-  test('refuses an organization that is not percent-encoded', () => {
+  test('rejects an organization that is not percent-encoded', () => {
     expect(() => parsed('/v1/organizations/%E0%A4%A/envelopes.csv')).toThrow(
       'organization_id is not properly percent-encoded',
     )
@@ -66,7 +66,7 @@ describe('the address of CSV', () => {
 })
 
 describe('a line of CSV', () => {
-  test('ends lines as RFC 4180 requires, and leaves cells without a value empty', () => {
+  test('ends as RFC 4180 requires, and cells without a value are empty', () => {
     expect(csvLine(['a', 1.5, true, undefined, null, false, -0.25])).toBe('a,1.5,true,,,false,-0.25\r\n')
   })
 
@@ -78,11 +78,11 @@ describe('a line of CSV', () => {
     [' kept ', ' kept '],
     ['größe 😀', 'größe 😀'],
     ['', ''],
-  ])('quotes what needs it: %j', (value, cell) => {
+  ])('has quotes where needed: %j', (value, cell) => {
     expect(csvLine([value, 'end'])).toBe(`${cell},end\r\n`)
   })
 
-  test('writes objects and lists as JSON', () => {
+  test('contains objects and lists as JSON', () => {
     expect(csvLine([{ x: 1, s: 'a"b' }, [1, 'two']])).toBe('"{""x"":1,""s"":""a\\""b""}","[1,""two""]"\r\n')
   })
 
@@ -94,11 +94,11 @@ describe('a line of CSV', () => {
     ['@SUM(A1)', `'@SUM(A1)`],
     ['\t=1', `'\t=1`],
     ['\r=1', `"'\r=1"`],
-  ])('a text that a spreadsheet would run as a formula is one no more: %j', (value, cell) => {
+  ])('contains no text that a spreadsheet would run as a formula: %j', (value, cell) => {
     expect(csvLine([value])).toBe(`${cell}\r\n`)
   })
 
-  test.each(['-9007199254740993', '+49', '-1.5', '12'])('a text that is the number %s stays as it is', (value) => {
+  test.each(['-9007199254740993', '+49', '-1.5', '12'])('contains the text %s unchanged, because it is a number', (value) => {
     expect(csvLine([value])).toBe(`${value}\r\n`)
   })
 })

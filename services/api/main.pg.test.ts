@@ -33,7 +33,7 @@ function start(variables: Readonly<Record<string, string>>): Program {
   return new Program(process.execPath, [builtProgram('api')], { env, notify: true })
 }
 
-test('R-5 is ready without ClickHouse; A-10 exits with code 0 on SIGTERM', async () => {
+test('R-5 ponix-api is ready without ClickHouse; A-10 it exits with code 0 on SIGTERM', async () => {
   const grpcPort = await freePort()
   const httpPort = await freePort()
   const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
@@ -56,7 +56,7 @@ test('R-5 is ready without ClickHouse; A-10 exits with code 0 on SIGTERM', async
   expect(stdout).toContain('"method":"ponix.organization.v1.OrganizationService/CreateOrganization","code":"OK"')
 })
 
-test('A-7 refuses an address off loopback with one line and exit code 1, before waiting for any server', async () => {
+test('A-7 ponix-api rejects an address off loopback with one line and exit code 1 before it waits for any server', async () => {
   const { code, stderr } = await start({ PONIX_GRPC_HOST: '0.0.0.0', PONIX_POSTGRES_PORT: '1' }).outcome
   expect(code).toBe(1)
   expect(stderr).toBe(
@@ -65,7 +65,7 @@ test('A-7 refuses an address off loopback with one line and exit code 1, before 
   )
 })
 
-test('reports a gRPC port in use with one line and exit code 1', async () => {
+test('ponix-api reports a gRPC port in use with one line and exit code 1', async () => {
   const port = await freePort()
   const other = createServer().listen(port, '127.0.0.1')
   await once(other, 'listening')
@@ -78,14 +78,14 @@ test('reports a gRPC port in use with one line and exit code 1', async () => {
   )
 })
 
-test('R-6 reports that PostgreSQL does not answer with one line and exit code 1', async () => {
+test('R-6 ponix-api reports a PostgreSQL that does not answer with one line and exit code 1', async () => {
   const port = await freePort()
   const { code, stderr } = await start({ PONIX_POSTGRES_PORT: String(port), PONIX_STARTUP_TIMEOUT_SECS: '0.2' }).outcome
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ponix-api: PostgreSQL at 127\.0\.0\.1:\d+\/\w+ did not answer for 0\.2 s: .*\n$/)
 })
 
-test('R-7 reports invalid variables with one line each and exit code 2', async () => {
+test('R-7 ponix-api reports invalid variables with one line each and exit code 2', async () => {
   const { code, stderr } = await start({ PONIX_GRPC_PORT: '99999', PONIX_API_POSTGRES_CONNECTIONS: '0' }).outcome
   expect(code).toBe(2)
   expect(stderr).toBe(

@@ -174,7 +174,7 @@ describe('W-3 an independent client that uses only reflection', () => {
 
   const created = z.object({ gateway: z.object({ gatewayConfig: z.string() }).loose() })
 
-  test.each(['grpc-v1', 'grpc-v1alpha'])('the first call of W-3, with %s', async (protocol) => {
+  test.each(['grpc-v1', 'grpc-v1alpha'])('sends the first call of W-3, with %s', async (protocol) => {
     const organizationId = await newOrganization()
     const answer = await bufCurl(
       'ponix.end_device.v1.EndDeviceService/CreateEndDevice',
@@ -187,7 +187,7 @@ describe('W-3 an independent client that uses only reflection', () => {
     expect(answer).toMatchObject({ endDevice: { deviceId, organizationId, name: 'Sensor Alpha' } })
   })
 
-  test('serves the second call of W-3', async () => {
+  test('sends the second call of W-3', async () => {
     const organizationId = await newOrganization()
     const answer = await bufCurl(
       'ponix.gateway.v1.GatewayService/CreateGateway',
@@ -197,7 +197,7 @@ describe('W-3 an independent client that uses only reflection', () => {
     expect(JSON.parse(created.parse(answer).gateway.gatewayConfig)).toEqual({ host: 'mqtt.example.com' })
   })
 
-  test('serves the third call of W-3', async () => {
+  test('sends the third call of W-3', async () => {
     const organizationId = await newOrganization()
     const answer = await bufCurl(
       'ponix.gateway.v1.GatewayService/CreateGateway',
@@ -206,7 +206,7 @@ describe('W-3 an independent client that uses only reflection', () => {
     expect(answer).toMatchObject({ gateway: { name: 'Test Gateway', gatewayType: 'EMQX', gatewayConfig: '{}' } })
   })
 
-  test('serves the health of a service', async () => {
+  test('calls the health of a service', async () => {
     const answer = await bufCurl('grpc.health.v1.Health/Check', '{"service": "ponix.gateway.v1.GatewayService"}')
     expect(answer).toEqual({ status: 'SERVING' })
   })

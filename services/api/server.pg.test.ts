@@ -66,7 +66,7 @@ describe('A-2 grpc.health.v1', () => {
   })
 })
 
-test('A-9 is UNAVAILABLE immediately, in its health too, while PostgreSQL is down, and recovers by itself', async () => {
+test('A-10 the server and its health are UNAVAILABLE immediately while PostgreSQL is down, and recover automatically', async () => {
   await using server = await startPostgres()
   const own = await TestSchema.create(server)
   await using api = await TestApi.start(own.options)
@@ -90,8 +90,8 @@ test('A-9 is UNAVAILABLE immediately, in its health too, while PostgreSQL is dow
   expect(organizations).toMatchObject([{ name: 'Acme' }])
 })
 
-describe('A-10 shutdown', () => {
-  test('finishes running calls, refuses new ones, and ends open streams', async () => {
+describe('A-10 a shutdown', () => {
+  test('finishes running calls, rejects new ones, and ends open streams', async () => {
     await using api = await TestApi.start(schema.options)
     const { organization } = await api.client.call(createOrganization, { name: 'Acme' })
     const organizationId = organization?.id ?? ''
@@ -128,7 +128,7 @@ describe('A-10 shutdown', () => {
   })
 })
 
-describe('the address of the server', () => {
+describe('the server', () => {
   test('reports a port in use with the remedy', async () => {
     await using api = await TestApi.start(schema.options)
     const port = Number(api.address.split(':').at(-1))
@@ -137,7 +137,7 @@ describe('the address of the server', () => {
     )
   })
 
-  test.each(['0.0.0.0', '::', '192.0.2.1'])('A-7 refuses %s, because there is no authentication', async (host) => {
+  test.each(['0.0.0.0', '::', '192.0.2.1'])('A-7 rejects %s, because there is no authentication', async (host) => {
     await using api = await TestApi.start(schema.options)
     await expect(api.api.serve(host, 0).listen()).rejects.toThrow(
       `PONIX_GRPC_HOST=${host} can be reached by other machines, and the api has no authentication yet`,

@@ -28,7 +28,7 @@ function query(request: MessageInitShape<typeof QueryEnvelopesRequestSchema> = {
 }
 
 describe('GetLatest', () => {
-  test('answers the newest envelope of the device with the requested fields', async () => {
+  test('returns the newest envelope of the device with the requested fields', async () => {
     await telemetry.write(deviceId, [{ temperature_0: 1 }, { temperature_0: 25.5, accelerometer_1: { x: 1, y: 2 } }])
     const latest = { organizationId, endDeviceId: deviceId }
     const { envelope } = await telemetry.api.client.call(getLatest, latest)
@@ -43,12 +43,12 @@ describe('GetLatest', () => {
     expect(some.envelope?.data).toEqual({ accelerometer_1: { y: 2 } })
   })
 
-  test('answers no envelope for a device without envelopes', async () => {
+  test('returns no envelope for a device without envelopes', async () => {
     const { envelope } = await telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId })
     expect(envelope).toBeUndefined()
   })
 
-  test('A-4, A-7 an unknown organization, an unknown device and a device of another organization are NOT_FOUND', async () => {
+  test('A-4, A-7 returns NOT_FOUND for an unknown organization, an unknown device and a device of another organization', async () => {
     await telemetry.write(deviceId, [{ secret: 1 }])
     const other = await telemetry.createOrganization()
     const ask = (organization: string, device: string) =>
@@ -87,7 +87,7 @@ describe('QueryEnvelopes', () => {
     )
   })
 
-  test('sends no token with a full last page', async () => {
+  test('sends no token after a full last page', async () => {
     await telemetry.write(deviceId, [{ n: 0 }, { n: 1 }])
     const page = await query({ pageSize: 2 })
     expect(page.envelopes).toHaveLength(2)
@@ -111,7 +111,7 @@ describe('QueryEnvelopes', () => {
       { large: Array.from({ length: 20_000 }, () => 1) },
       [7, 7, 6],
     ],
-  ])('A-5 a page of large %s holds fewer, and the rest comes with the next ones', async (_, count, data, expected) => {
+  ])('A-5 limits the size of a page of large %s; the next pages contain the rest', async (_, count, data, expected) => {
     await telemetry.write(
       deviceId,
       Array.from({ length: count }, () => data),
@@ -133,7 +133,7 @@ describe('QueryEnvelopes', () => {
     expect(JSON.stringify(envelopes[1]?.data)).toMatch(/^(\{"a":){32}"\{.*\}"\}{32}$/)
   })
 
-  test('A-4, A-7 lists nothing for an unknown or deleted organization or a device of another one', async () => {
+  test('A-4, A-7 lists nothing for an unknown or deleted organization or a device of another organization', async () => {
     await telemetry.write(deviceId, [{ n: 1 }])
     const other = await telemetry.createOrganization()
     for (const request of [{ organizationId: 'nobody' }, { organizationId: other, endDeviceId: deviceId }]) {
@@ -162,7 +162,7 @@ describe('QueryEnvelopes', () => {
     }
   })
 
-  test('A-5 refuses a token of another query', async () => {
+  test('A-5 rejects a token of another query', async () => {
     await telemetry.write(deviceId, [{ n: 1 }, { n: 2 }])
     const { nextPageToken: pageToken } = await query({ pageSize: 1 })
     const { code, details } = await refusal(query({ endDeviceId: deviceId, pageToken }))
@@ -170,7 +170,7 @@ describe('QueryEnvelopes', () => {
     expect(details).toMatch(/^page_token belongs to another query/)
   })
 
-  test('A-8 logs the organization and none of the data', async () => {
+  test('A-9 logs the organization and none of the data', async () => {
     await telemetry.write(deviceId, [{ secret: 'do not log' }])
     await query()
     const method = 'ponix.analytics.v1.TelemetryService/QueryEnvelopes'

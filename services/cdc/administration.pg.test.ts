@@ -49,7 +49,7 @@ describe('existing rows', () => {
     expect(decodeOrganization(organization?.body ?? new Uint8Array()).name).toBe('Acme')
   })
 
-  test('C-11: are sent again at the next start after ponix-cdc resnapshot, which is refused while the service runs', async () => {
+  test('C-11: are sent again at the next start after ponix-cdc resnapshot, which is rejected while the service runs', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.untilStored('entities', 1)

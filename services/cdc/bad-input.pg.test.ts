@@ -24,7 +24,7 @@ const limitEntities = async (limits: { readonly max_msgs: number }): Promise<voi
   await fixture.client.manager.streams.update('entities', { ...config, ...limits })
 }
 
-describe('NATS that does not store events', () => {
+describe('cdc with a NATS that does not store events', () => {
   test(
     `C-8: memory stays bounded in a transaction of ${HUGE_ROWS} rows with NATS stopped, and every row is stored once`,
     async () => {
@@ -52,7 +52,7 @@ describe('NATS that does not store events', () => {
     2 * MAX_MS,
   )
 
-  test('C-3: a full stream is waited for, and then stores every event once and in order', async () => {
+  test('C-3: waits while a stream is full, and then stores every event once and in order', async () => {
     const cdc = await fixture.start()
     await limitEntities({ max_msgs: 2 })
     await fixture.database.sql(`INSERT INTO organizations (id) SELECT 'o' || n FROM generate_series(1, 50) n`)
@@ -66,7 +66,7 @@ describe('NATS that does not store events', () => {
     expect(ids).toEqual(Array.from({ length: 50 }, (_, n) => `o${n + 1}`))
   })
 
-  test('C-3: a row larger than NATS accepts stalls the flow, with its key and the remedy in the log', async () => {
+  test('C-3: stalls at a row that is larger than NATS accepts, and logs its key and the remedy', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
     const end = await fixture.database.walEnd()
@@ -78,8 +78,8 @@ describe('NATS that does not store events', () => {
   })
 })
 
-describe('schema changes', () => {
-  test('C-7: events omit a renamed column, and contain it again when it has its name back', async () => {
+describe('a schema change', () => {
+  test('C-7: removes a renamed column from the events until it has its name back', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql('ALTER TABLE organizations RENAME name TO title')

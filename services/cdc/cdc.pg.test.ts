@@ -9,7 +9,7 @@ const fixture = new CdcFixture()
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
 describe('events', () => {
-  test('C-1: a gateway has create, update and delete events, with the state after the change or the last state', async () => {
+  test('C-1: are create, update and delete for a gateway, with the state after the change or the last state', async () => {
     await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database
@@ -36,7 +36,7 @@ describe('events', () => {
     expect(deleted).toEqual(updated)
   })
 
-  test('C-5: a soft delete is an update with the time of the deletion', async () => {
+  test('C-5: contain a soft delete as an update with the time of the deletion', async () => {
     await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql(
@@ -49,7 +49,7 @@ describe('events', () => {
     expect(decodeGateway(event?.body ?? new Uint8Array()).deletedAt).toBe(1_767_323_045_000_006n)
   })
 
-  test('C-2: organizations and end devices are entities too', async () => {
+  test('C-2: contain organizations and end devices too', async () => {
     await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
@@ -76,7 +76,7 @@ describe('events', () => {
     expect(decodeOrganization(bodies[3] ?? new Uint8Array()).status).toBe('inactive')
   })
 
-  test('C-4: the message id and the headers contain the position of the change in the log', async () => {
+  test('C-4: have a message id and headers with the position of the change in the log', async () => {
     await fixture.start()
     await fixture.database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)
     await fixture.untilStored('entities', 2)
@@ -95,7 +95,7 @@ describe('events', () => {
     expect(first?.header('Ponix-Commit-Time')).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
   })
 
-  test('C-1: a truncated table is one event without a body', async () => {
+  test('C-1: contain a truncated table as one event without a body', async () => {
     await fixture.start()
     await fixture.database.sql('TRUNCATE gateways')
     await fixture.untilStored('gateways', 1)
@@ -104,7 +104,7 @@ describe('events', () => {
     expect(event?.body).toHaveLength(0)
   })
 
-  test('C-7: a dropped column is omitted from the events, and the flow continues', async () => {
+  test('C-7: omit a dropped column, and the flow continues', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql('ALTER TABLE organizations DROP COLUMN name')
@@ -162,7 +162,7 @@ describe('a row that cannot become an event', () => {
     expect(letter?.header('Ponix-Body-Omitted')).toMatch(/^2\d{6}$/)
   })
 
-  test('C-3: becomes a dead letter when only the stream refuses its size, without duplicates of adjacent events', async () => {
+  test('C-3: becomes a dead letter when only the stream rejects its size, without duplicates of adjacent events', async () => {
     await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
     const { config } = await fixture.client.manager.streams.info('entities')
     await fixture.client.manager.streams.update('entities', { ...config, max_msg_size: 5000 })
@@ -176,8 +176,8 @@ describe('a row that cannot become an event', () => {
   })
 })
 
-describe('lifecycle', () => {
-  test('C-10: a standby takes over when the streaming instance is killed, without loss or duplicates', async () => {
+describe('the lifecycle of cdc', () => {
+  test('C-10: a standby takes over without loss or duplicates when the streaming instance is killed', async () => {
     const leader = await fixture.start()
     const standby = fixture.launch()
     await standby.line('waiting as standby')
@@ -191,7 +191,7 @@ describe('lifecycle', () => {
     expect(ids).toEqual(expected)
   })
 
-  test('C-14: SIGTERM publishes and confirms all changes that were read, and exits with 0', async () => {
+  test('C-14: a stop by SIGTERM publishes and confirms all changes that were read, and exits with 0', async () => {
     const cdc = await fixture.start({ PONIX_CDC_BATCH_TIMEOUT_MS: '3600000', PONIX_CDC_BATCH_SIZE: '1000000' })
     await fixture.database.sql(ORGANIZATION)
     const end = await fixture.database.walEnd()
@@ -201,7 +201,7 @@ describe('lifecycle', () => {
     expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end)
   })
 
-  test('C-10: a permanent error is one line and exit code 1', async () => {
+  test('C-10: a permanent error is reported in one line with exit code 1', async () => {
     await fixture.database.sql('ALTER TABLE gateways REPLICA IDENTITY DEFAULT')
     const cdc = fixture.launch()
     expect((await cdc.outcome).code).toBe(1)
@@ -211,14 +211,14 @@ describe('lifecycle', () => {
     expect(cdc.lines.map((line) => JSON.stringify(line)).join('\n')).not.toContain('    at ')
   })
 
-  test('N-1: a stream subject that belongs to another stream is one line and exit code 1', async () => {
+  test('N-1: a stream subject that belongs to another stream is reported in one line with exit code 1', async () => {
     await fixture.client.manager.streams.add({ name: 'other', subjects: ['gateway.update'] })
     const cdc = fixture.launch()
     expect((await cdc.outcome).code).toBe(1)
     expect(cdc.lines.some(({ msg }) => /gateway/.test(msg) && /other/.test(msg))).toBe(true)
   })
 
-  test('N-6: recreates a stream that is deleted while the service runs, with the events from then on', async () => {
+  test('N-6: a stream that is deleted while the service runs is recreated and receives the events from then on', async () => {
     await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.untilStored('entities', 1)

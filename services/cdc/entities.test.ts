@@ -39,7 +39,7 @@ function bodyOf(entity: Entity, row: Readonly<Record<string, RowValue>>): Uint8A
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
-describe('the bodies of events', () => {
+describe('the encoded bodies of events', () => {
   test('C-1: of organizations equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     fc.assert(

@@ -36,7 +36,7 @@ describe('demo devices', () => {
   })
 })
 
-describe('summary', () => {
+describe('the summary', () => {
   it('E-6: contains the topic of a device and a query command', () => {
     const text = summary(parseEnvironment(environment, { PONIX_DEMO_MQTT_URL: 'mqtt://broker:2883' }), inventory)
     expect(text).toContain('mosquitto_pub -h broker -p 2883 -q 1 -t o1/d0 -s')

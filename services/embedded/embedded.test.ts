@@ -60,7 +60,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     ])
   })
 
-  it('refuses a data folder in use, names the process that uses it, and leaves that process running', async () => {
+  it('rejects a data folder in use, names the process that uses it, and leaves that process running', async () => {
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
@@ -70,7 +70,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     expect(await accepts(port)).toBe(true)
   })
 
-  it('stops when its standard input ends, with --stop-with-stdin', async () => {
+  it('stops at the end of its standard input with --stop-with-stdin', async () => {
     const run = start(name, await freePort(), '--stop-with-stdin')
     await run.ready()
     run.endInput()
@@ -79,7 +79,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
 })
 
 describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) => {
-  it('leaves no server behind', async () => {
+  it('does not leave its server running', async () => {
     const port = await freePort()
     const run = start(name, port)
     await run.ready()
@@ -90,7 +90,7 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     expect(await accepts(port)).toBe(false)
   })
 
-  it('starts again immediately on the same port and data, while the old server still runs', async () => {
+  it('starts again immediately on the same port and data while the old server still runs', async () => {
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
@@ -103,7 +103,7 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     expect(await accepts(port)).toBe(true)
   })
 
-  it('stops a server that outlived an earlier run', async () => {
+  it('stops the server of an earlier run that is still running', async () => {
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
@@ -127,7 +127,7 @@ describe('ponix-embedded', () => {
     [['postgres', '--port', '70000'], /expected a port from 1 to 65535/],
     [['postgres', '--prot', '1'], /^ponix-embedded: unknown option '--prot' \(Did you mean --port\?\)\n$/],
     [['install', 'redis'], /Allowed choices are postgres, nats, clickhouse, mqtt/],
-  ])('refuses %j with one line and exit code 2', async (args, message) => {
+  ])('rejects %j with one line and exit code 2', async (args, message) => {
     const { code, stderr } = await embedded(args).outcome
     expect(code).toBe(2)
     expect(stderr).toMatch(message)

@@ -28,7 +28,7 @@ describe('embedded NATS (E-2)', () => {
     }
   })
 
-  it('serves its monitoring on a separate port, and reports when that is in use', async () => {
+  it('serves its monitoring on a separate port, and reports a monitoring port in use', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-nats-'))
     const [port, monitoring] = [await freePort(), await freePort()]
     const args = ['nats', '--port', String(port), '--monitoring-port', String(monitoring), '--data', join(folder, 'a')]

@@ -94,7 +94,7 @@ describe('provisioning (E-3)', () => {
     expect(await installations()).toHaveLength(1)
   })
 
-  it('repeats an installation that was killed', async () => {
+  it('repeats an installation whose process was killed', async () => {
     const npm = await holdNpm()
     const first = await startBroker('a')
     await npm.held
@@ -126,7 +126,7 @@ describe('provisioning (E-3)', () => {
     expect(stdout).not.toContain('    at ')
   })
 
-  it('reports with one line how to get nats-server, without it and without apt', async () => {
+  it('reports with one line how to get nats-server if neither nats-server nor apt is available', async () => {
     const args = ['nats', '--port', String(await freePort()), '--data', join(folder, 'data')]
     const run = embedded(args, { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
     const { code, stdout } = await run.outcome

@@ -10,8 +10,8 @@ afterAll(() => rig[Symbol.asyncDispose]())
 beforeEach(() => rig.begin())
 afterEach(() => rig.end())
 
-describe('at the start', () => {
-  test('G-1: runs every gateway that is not deleted, of all organizations; one that cannot run does not stop the others', async () => {
+describe('a start of gateway-orchestrator', () => {
+  test('G-1: runs every gateway that is not deleted, of all organizations, even if one cannot run', async () => {
     await rig.insert(gateway('g1', 1))
     await rig.insert(gateway('g2', 1, { organizationId: 'o2' }))
     await rig.insert(gateway('gone', 1, { deletedAt: 2n }))
@@ -40,7 +40,7 @@ describe('at the start', () => {
     expect(service.history('g2')).toEqual(['running (print)'])
   })
 
-  test('G-11: events published while the service is down wait in the durable consumer', async () => {
+  test('G-11: applies the events that were published while the service was down', async () => {
     const first = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 1))
     await first.until('g1', 'running')
@@ -54,7 +54,7 @@ describe('at the start', () => {
 })
 
 describe('events', () => {
-  test('G-2: a create starts a gateway, a second one has no effect', async () => {
+  test('G-2: a create event starts a gateway, and a second one has no effect', async () => {
     const service = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 1))
     await rig.publishEvent('create', gateway('g1', 1))
@@ -77,7 +77,7 @@ describe('events', () => {
     expect(printed.at(-1)).toEqual({ a: 2 })
   })
 
-  test('G-3: an update starts an unknown gateway, one with deleted_at stops it', async () => {
+  test('G-3: an update starts an unknown gateway; an update with deleted_at stops the gateway', async () => {
     const service = await rig.serve()
     await rig.publishEvent('update', gateway('g1', 1))
     await service.until('g1', 'running')
@@ -88,7 +88,7 @@ describe('events', () => {
     expect(await service.gateways()).toEqual({})
   })
 
-  test('G-4: a delete stops and removes a gateway, and ignores an unknown one', async () => {
+  test('G-4: a delete stops and removes a gateway, and has no effect on an unknown gateway', async () => {
     const service = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 1))
     await rig.publishEvent('delete', gateway('unknown', 1))
@@ -99,7 +99,7 @@ describe('events', () => {
     expect(await rig.stored('dead_letters')).toEqual([])
   })
 
-  test('G-5: an older event has no effect, also after the gateway is removed', async () => {
+  test('G-5: an older event has no effect, even after the gateway is removed', async () => {
     const service = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 5, { gatewayConfig: { a: 'new' } }))
     await rig.publishEvent('update', gateway('g1', 4, { gatewayConfig: { a: 'old' } }))
@@ -113,7 +113,7 @@ describe('events', () => {
     expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
   })
 
-  test('G-5: applies the events of one gateway in order, concurrently with those of others', async () => {
+  test('G-5: the events of one gateway are applied in order, concurrently with those of others', async () => {
     const service = await rig.serve()
     for (let version = 1; version <= 15; version++) {
       await rig.publishEvent('update', gateway('g1', version, { gatewayConfig: { version } }))
@@ -129,7 +129,7 @@ describe('events', () => {
     }
   })
 
-  test('G-11: an invalid event becomes a dead letter with its reason, and later ones are applied', async () => {
+  test('G-11: an invalid event becomes a dead letter with its reason, and later events are applied', async () => {
     const service = await rig.serve({ PONIX_GATEWAY_CDC_CONSUMER_NAME: 'another-name' })
     await rig.publishRaw('gateway.create', Buffer.from('garbage'))
     await rig.publishRaw('gateway.vanish', new Uint8Array())
@@ -147,7 +147,7 @@ describe('events', () => {
     expect(config.filter_subject).toBe('gateway.>')
   })
 
-  test('G-11: applies events after a restart of NATS, and no gateway stops', async () => {
+  test('G-11: events are applied after a restart of NATS, and no gateway stops', async () => {
     const service = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 1))
     await service.until('g1', 'running')

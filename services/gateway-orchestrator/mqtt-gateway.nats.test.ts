@@ -28,7 +28,7 @@ function subscribed(version: number, config: JsonObject = {}, change: Partial<Ga
   return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })
 }
 
-describe('a message', () => {
+describe('messages of devices', () => {
   test.each(['mqtt', 'EMQX'])(
     'G-8: a gateway of type %s publishes a raw envelope for each message',
     async (gatewayType) => {
@@ -61,7 +61,7 @@ describe('a message', () => {
     })
   })
 
-  test('G-8: acknowledges to the broker after JetStream has stored the message: kill -9 in between loses nothing', async () => {
+  test('G-8: a gateway acknowledges to the broker after JetStream has stored the message, so kill -9 loses nothing', async () => {
     const own = subscribed(1)
     await rig.insert(own)
     const first = await rig.serve()
@@ -149,7 +149,7 @@ describe('a gateway that fails', () => {
     await service.until(own.gatewayId, 'running')
   })
 
-  test('G-9: an invalid config is logged once and not retried', async () => {
+  test('G-9: because of an invalid config is logged once and not retried', async () => {
     const own = subscribed(1, { broker_url: 'http://secret@b' })
     await rig.insert(own)
     const service = await rig.serve()
@@ -158,7 +158,7 @@ describe('a gateway that fails', () => {
     expect(JSON.stringify(service.lines)).not.toMatch(/secret|   at /)
   })
 
-  test('G-9: reconnects to a restarted broker and receives messages again', async () => {
+  test('G-9: because of a restarted broker reconnects and receives messages again', async () => {
     const own = subscribed(1)
     await rig.insert(own)
     const service = await rig.serve()
@@ -173,8 +173,8 @@ describe('a gateway that fails', () => {
   })
 })
 
-describe('shutdown', () => {
-  test('G-10: stops all gateways on SIGTERM, also waiting and connecting ones, and exits with 0', async () => {
+describe('a shutdown', () => {
+  test('G-10: by SIGTERM stops all gateways, even waiting and connecting ones, and exits with 0', async () => {
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
     onTestFinished(() => void silent.close())

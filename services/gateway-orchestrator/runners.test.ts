@@ -47,7 +47,7 @@ describe('mqttGatewayConfig', () => {
 })
 
 describe('deviceOfTopic', () => {
-  it('W-7 accepts exactly two non-empty segments, the first the own organization', () => {
+  it("W-7 accepts exactly two non-empty segments, of which the first is the gateway's organization", () => {
     expect(deviceOfTopic('o1/d1', 'o1')).toBe('d1')
   })
 

@@ -20,7 +20,7 @@ describe('E-5: migration files', () => {
     expect(file).toMatchObject({ name: '0001_a', up: [{ sql: 'SELECT 1', line: 3 }], down: [{ line: 5 }] })
   })
 
-  test('have the same checksum with both kinds of line ends', () => {
+  test('have the same checksum with both kinds of line endings', () => {
     const unix = parseMigration('/m/0001_a.sql', GOOD, POSTGRES_SQL)
     const dos = parseMigration('/m/0001_a.sql', GOOD.replaceAll('\n', '\r\n'), POSTGRES_SQL)
     expect(dos.checksum).toBe(unix.checksum)
@@ -32,7 +32,7 @@ describe('E-5: migration files', () => {
     ['-- migrate:up\n-- migrate:down\nSELECT 1', "has no part '-- migrate:up'"],
     ['-- migrate:up\nSELECT 1', "has no part '-- migrate:down'"],
     ['-- migrate:up\nSELECT 1;\n-- migrate:up\nSELECT 1', ":3: a second '-- migrate:up'"],
-  ])('%j is refused with the place of the mistake', (text, message) => {
+  ])('are rejected with the position of the error: %j', (text, message) => {
     expect(() => parseMigration('/m/0001_a.sql', text, POSTGRES_SQL)).toThrow(`/m/0001_a.sql`)
     expect(() => parseMigration('/m/0001_a.sql', text, POSTGRES_SQL)).toThrow(message)
   })
@@ -43,7 +43,7 @@ describe('E-5: migration files', () => {
     expect(names).toEqual(['0001_z', '0002_b', '0010_a'])
   })
 
-  test('duplicate numbers, wrong names, an empty and a missing folder are refused with one line each', async () => {
+  test('are rejected with one line for duplicate numbers, wrong names, an empty and a missing folder', async () => {
     await expect(readMigrations(join(folder, 'none'), POSTGRES_SQL)).rejects.toThrow(
       'cannot read the migrations folder',
     )
@@ -65,7 +65,7 @@ describe('E-5: migration files', () => {
   })
 })
 
-describe('E-5: statements of a migration', () => {
+describe('E-5: the statements of a migration', () => {
   test('are split at semicolons and have line numbers', () => {
     const sql =
       '\n-- first; not a statement\nCREATE TABLE a (\n  x text DEFAULT \';\'\n);\n\nDROP TABLE b ; DROP TABLE "c;"\n'

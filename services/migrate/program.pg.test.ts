@@ -23,7 +23,7 @@ async function states(): Promise<string[]> {
 }
 
 describe('E-5: ponix-migrate', () => {
-  test('applies pending migrations once and in order, reverts the newest, shows the state of each', async () => {
+  test('applies pending migrations once and in order, reverts the newest, and shows the state of each', async () => {
     await rig.file('0002_second', 'CREATE TABLE second (x int REFERENCES first)', 'DROP TABLE second')
     await rig.file('0001_first', 'CREATE TABLE first (x int PRIMARY KEY)', 'DROP TABLE first')
     expect(await states()).toEqual(['0001_first pending', '0002_second pending'])
@@ -39,7 +39,7 @@ describe('E-5: ponix-migrate', () => {
     expect(stdout).toMatch(/^PostgreSQL {2}applied {2}\d{4}-.*Z {2}0001_first\nPostgreSQL {2}pending .* 0002_second\n/)
   })
 
-  test('applies each migration once when several run at the same time', async () => {
+  test('applies each migration once when several instances run at the same time', async () => {
     await rig.file('0001_slow', 'CREATE TABLE slow (x int); SELECT pg_sleep(0.3); INSERT INTO slow VALUES (1)')
     await rig.file('0002_more', 'INSERT INTO slow VALUES (2)')
     const runs = await Promise.all(Array.from({ length: 5 }, () => rig.run('up')))
@@ -110,7 +110,7 @@ describe('E-5: ponix-migrate', () => {
     expect(await tables()).toEqual(['a'])
   })
 
-  test('refuses an unknown command, an unknown flag and an empty folder', async () => {
+  test('rejects an unknown command, an unknown flag and an empty folder', async () => {
     expect(await rig.run('sideways')).toMatchObject({ code: 2 })
     expect(await rig.run('up', '--nonsense')).toMatchObject({ code: 2 })
     const empty = await rig.run('up')

@@ -46,7 +46,7 @@ describe('W-4: the tables of PostgreSQL', () => {
     ["UPDATE gateways SET status = 'odd'", 'check constraint'],
     ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
     ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
-  ])('refuse %s by a %s', async (sql, constraint) => {
+  ])('reject %s by a %s', async (sql, constraint) => {
     await expect(rig.rows(sql)).rejects.toThrow(constraint)
   })
 
@@ -77,7 +77,7 @@ describe('W-4: the tables of PostgreSQL', () => {
       'gateways_newest',
       "SELECT * FROM gateways WHERE organization_id = 'org' AND deleted_at IS NULL ORDER BY created_at DESC, gateway_id DESC LIMIT 50",
     ],
-  ])('list rows from the index %s without sorting', async (index, sql) => {
+  ])('list rows sorted by the index %s', async (index, sql) => {
     const plan = await planOf(sql)
     expect(plan).toContain(index)
     expect(plan).not.toContain('Sort')
@@ -108,7 +108,7 @@ describe('C-1, C-5: the publication for cdc', () => {
     expect(await rig.run('up')).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('an existing publication of cdc is extended to all tables', async () => {
+  test('the publication migration extends an existing publication to all tables', async () => {
     const [, ...allButTheTables] = await readdir(rig.folder)
     for (const _file of allButTheTables) await rig.run('down')
     await rig.rows('CREATE PUBLICATION ponix_cdc_publication FOR TABLE gateways')

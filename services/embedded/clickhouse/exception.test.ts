@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ClickHouseException, httpStatusOf, toException } from './exception.ts'
 
-describe('E-2: exceptions in ClickHouse’s form', () => {
+describe('E-2: the parser of ClickHouse exceptions', () => {
   test('parses the engine’s message and formats it with the version', () => {
     const exception = toException(new Error('Code: 60. DB::Exception: Table x (y) does not exist. (UNKNOWN_TABLE)'))
     expect(exception).toMatchObject({ code: 60, codeName: 'UNKNOWN_TABLE', message: 'Table x (y) does not exist.' })
@@ -29,7 +29,7 @@ describe('E-2: exceptions in ClickHouse’s form', () => {
     [48, 501],
     [159, 408],
     [241, 500],
-  ])('code %d has status %d', (code, status) => {
+  ])('maps code %d to status %d', (code, status) => {
     expect(httpStatusOf(new ClickHouseException(code, 'X', 'x').code)).toBe(status)
   })
 })

@@ -3,8 +3,8 @@ import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
 
 const { url, authorization, ask, get, sure } = clickhouseHttp('across_requests')
 
-describe('E-2: sessions', () => {
-  test('keep temporary tables and SETs separately; settings of a request end with it', async () => {
+describe('E-2: a session', () => {
+  test('keeps its own temporary tables and SETs; settings of a request end with it', async () => {
     const session_id = `s-${process.pid}`
     await sure('CREATE TEMPORARY TABLE mine (a Int8)', { session_id })
     await sure('INSERT INTO mine VALUES (5)', { session_id, max_block_size: '77' })
@@ -17,7 +17,7 @@ describe('E-2: sessions', () => {
     expect((await ask('SELECT a FROM mine')).status).toBe(404)
   })
 
-  test('are refused when missing, busy, or with too long a timeout', async () => {
+  test('is rejected when it is missing, busy, or has too long a timeout', async () => {
     expect((await ask('SELECT 1', { session_id: 'none', session_check: '1' })).text).toMatch(/^Code: 372\./)
     expect((await ask('SELECT 1', { session_id: 'x', session_timeout: '3601' })).text).toMatch(/^Code: 374\./)
     const both = await Promise.all([1, 2].map(() => ask('SELECT sleep(0.5)', { session_id: 'busy' })))
@@ -25,14 +25,14 @@ describe('E-2: sessions', () => {
     expect(both.map(({ text }) => text).join('')).toMatch(/Code: 373\. .*\(SESSION_IS_LOCKED\)/)
   })
 
-  test('expire', async () => {
+  test('expires', async () => {
     const brief = { session_id: 'brief', session_timeout: '0' }
     await sure('CREATE TEMPORARY TABLE brief (a Int8)', brief)
     const again = async (): Promise<string> => (await ask('SELECT 1', { ...brief, session_check: '1' })).text
     await expect.poll(again, { interval: 20 }).toMatch(/^Code: 372\./)
   })
 
-  test('accept requests in immediate succession', async () => {
+  test('accepts requests in immediate succession', async () => {
     for (let i = 0; i < 50; i++) expect(await sure(`SELECT ${i}`, { session_id: 'quick' })).toBe(`${i}\n`)
   })
 })
@@ -63,7 +63,7 @@ describe('E-2: concurrent queries', () => {
     ['sum(sipHash64(number))', 'JSON'],
     ['sipHash64(number)', 'Null'],
     ['number', 'TSV'],
-  ])('a client that goes away ends its SELECT of %s as %s', async (what, format) => {
+  ])('of clients that disconnect end: a SELECT of %s as %s', async (what, format) => {
     const controller = new AbortController()
     const query = `SELECT ${what} FROM numbers(1000000000000) FORMAT ${format}`
     const running = fetch(`${url}/`, {

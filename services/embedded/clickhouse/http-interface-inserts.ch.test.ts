@@ -82,7 +82,7 @@ describe('E-2: inserts', () => {
     expect((await raw('SELECT 1', {})).encoding).toBeUndefined()
   })
 
-  test('refuse invalid gzip and insert nothing', async () => {
+  test('reject invalid gzip and insert nothing', async () => {
     await sure('TRUNCATE TABLE pairs')
     const cut = gzipSync(Array.from({ length: 9999 }, (_, a) => `{"a":${a * 7919},"s":"x"}`).join('\n')).subarray(
       0,

@@ -11,7 +11,7 @@ describe('E-2: authentication', () => {
     expect((await get('/elsewhere')).status).toBe(404)
   })
 
-  test('answers 401 with a challenge when credentials are missing', async () => {
+  test('is requested with a 401 challenge when credentials are missing', async () => {
     const answer = await get('/?query=SELECT+1', {})
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Basic/)
@@ -25,7 +25,7 @@ describe('E-2: authentication', () => {
     ['Basic', {}, { authorization: `Basic ${Buffer.from(`${username}:wrong`).toString('base64')}` }],
     ['headers', {}, { 'x-clickhouse-user': username, 'x-clickhouse-key': 'wrong' }],
     ['URL', { user: 'somebody', password }, {}],
-  ])('with wrong ones by %s 403', async (_how, parameters: Record<string, string>, headers) => {
+  ])('fails with wrong credentials by %s', async (_how, parameters: Record<string, string>, headers) => {
     const answer = await get(`/?${new URLSearchParams({ query: 'SELECT 1', ...parameters }).toString()}`, headers)
     expect(answer.status).toBe(403)
     expect(answer.headers.get('x-clickhouse-exception-code')).toBe('516')
@@ -35,7 +35,7 @@ describe('E-2: authentication', () => {
     ['Basic', {}, { authorization }],
     ['headers', {}, { 'x-clickhouse-user': username, 'x-clickhouse-key': password }],
     ['URL', { user: username, password }, {}],
-  ])('with the right ones by %s the answer', async (_how, parameters: Record<string, string>, headers) => {
+  ])('succeeds with the right credentials by %s', async (_how, parameters: Record<string, string>, headers) => {
     const answer = await get(`/?${new URLSearchParams({ query: 'SELECT 1', ...parameters }).toString()}`, headers)
     expect(answer).toMatchObject({ status: 200, text: '1\n' })
   })
@@ -80,7 +80,7 @@ describe('E-2: queries', () => {
     expect(await response.text()).toBe(`${'y'.repeat(100_000)}\n`)
   })
 
-  test('apply settings to their request only; an unknown setting is the engine’s error', async () => {
+  test('apply settings to their request only; an unknown setting is an error of the engine', async () => {
     expect(await sure("SELECT getSetting('max_block_size')", { max_block_size: '77' })).toBe('77\n')
     expect(await sure("SELECT getSetting('max_block_size')")).not.toBe('77\n')
     for (const name of ['no_such_setting', 'odd name']) {
@@ -90,7 +90,7 @@ describe('E-2: queries', () => {
     }
   })
 
-  test('refuse changes by GET, two statements, an empty query and a missing database', async () => {
+  test('are rejected for changes by GET, two statements, an empty query and a missing database', async () => {
     const created = await get(`/?database=${database}&query=CREATE+TABLE+x+(a+Int8)+ENGINE=Memory`)
     expect(created.text).toMatch(/^Code: 164\. .*\(READONLY\)/)
     expect((await ask('SELECT 1; SELECT 2')).text).toMatch(/^Code: 62\. .*Multi-statements are not allowed/)

@@ -9,7 +9,7 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   return { opened, open }
 }
 
-describe('E-2: slots for concurrent queries', () => {
+describe('E-2: the slots for concurrent queries', () => {
   test('run a limited number of queries, and the rest in order', async () => {
     const slots = new Slots(2, 10)
     const gates = [gate(), gate(), gate(), gate()]
@@ -32,7 +32,7 @@ describe('E-2: slots for concurrent queries', () => {
     expect(order).toEqual([0, 1, 2, 3])
   })
 
-  test('refuse a query immediately when the queue is full', async () => {
+  test('reject a query immediately when the queue is full', async () => {
     const slots = new Slots(1, 1)
     const { opened, open } = gate()
     const first = slots.run(() => opened)

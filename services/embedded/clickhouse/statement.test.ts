@@ -13,7 +13,7 @@ function insert(sql: string): InsertWithData & { readonly head: string; readonly
   return { ...statement, head: sql.slice(0, statement.sourceAt), data: sql.slice(statement.dataAt) }
 }
 
-describe('E-2: analysis of a query', () => {
+describe('E-2: the analysis of a query', () => {
   test.each([
     ['SELECT 1', true, true],
     ['(SELECT 1)', true, true],
@@ -24,7 +24,7 @@ describe('E-2: analysis of a query', () => {
     ['CREATE TABLE t (a Int8) ENGINE = Memory', false, false],
     ['INSERT INTO t SELECT 1', false, false],
     ['-- SELECT\nDROP TABLE t', false, false],
-  ])('%s: read-only %s, rows %s', (sql, readOnly, select) => {
+  ])('classifies %s: read-only %s, rows %s', (sql, readOnly, select) => {
     expect(query(sql)).toMatchObject({ readOnly, select })
   })
 
@@ -36,15 +36,15 @@ describe('E-2: analysis of a query', () => {
     ['SELECT a AS format FROM t SETTINGS x = 1', undefined],
     ["SELECT 'FORMAT JSON'", undefined],
     ['SELECT * FROM (SELECT 1 FORMAT CSV)', undefined],
-  ])('the format of %s is %s', (sql, format) => {
+  ])('finds that the format of %s is %s', (sql, format) => {
     expect(query(sql).format).toBe(format)
   })
 
-  test.each([[''], ['  -- nothing\n'], [';'], ['/* */;;']])('%j is empty', (sql) => {
+  test.each([[''], ['  -- nothing\n'], [';'], ['/* */;;']])('finds that %j is empty', (sql) => {
     expect(analyseStatement(sql)).toEqual({ kind: 'empty' })
   })
 
-  test('detects two statements, and ignores a closing semicolon', () => {
+  test('detects two statements and ignores a closing semicolon', () => {
     expect(analyseStatement('SELECT 1; SELECT 2')).toEqual({ kind: 'several', at: 10 })
     expect(analyseStatement("SELECT ';';").kind).toBe('query')
   })
@@ -57,7 +57,7 @@ describe('E-2: analysis of a query', () => {
     ['INSERT INTO format FORMAT TSV\n1', 'INSERT INTO format ', 'TSV', '1'],
     ['INSERT INTO {t:Identifier} (a) SETTINGS x = 1 FORMAT TSV\n1', 'INSERT INTO {t:Identifier} (a) ', 'TSV', '1'],
     ["INSERT INTO FUNCTION file('x') FORMAT TSV\n1", "INSERT INTO FUNCTION file('x') ", 'TSV', '1'],
-  ])('%j has data', (sql, head, format, data) => {
+  ])('finds that %j has data', (sql, head, format, data) => {
     expect(insert(sql)).toMatchObject({ head, format, data })
   })
 

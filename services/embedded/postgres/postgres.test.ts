@@ -36,7 +36,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('replicates logically, syncs to disk, requires a password and serves loopback only', async () => {
+  it('replicates logically, syncs to disk, requires a password and serves only loopback', async () => {
     await using server = await startPostgres()
     expect(
       await query(
@@ -62,7 +62,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     }
   })
 
-  it('repeats a creation of the database that was interrupted', async () => {
+  it('repeats an interrupted creation of the database', async () => {
     await mkdir(join(folder, 'data.unfinished', 'base'), { recursive: true })
     const port = await freePort()
     const run = embedded(['postgres', '--port', String(port), '--data', folder])
@@ -72,7 +72,7 @@ describe('embedded PostgreSQL (E-2)', () => {
     await run.outcome
   })
 
-  it('keeps data and program in accessible folders when its user cannot access the configured ones', async () => {
+  it('uses other folders for data and programs when its user cannot access the configured folders', async () => {
     const closed = join(folder, 'closed')
     await mkdir(closed, { mode: 0o700 })
     const port = await freePort()
