@@ -45,7 +45,7 @@ describe('defineConfig', () => {
     expect(await compile(config)).toContain(error)
   })
 
-  it('a script with it prints the configuration', async () => {
+  it('prints the configuration in a script', async () => {
     const path = join(folder, 'commonplace.config.mjs')
     const config = { processes: { api: { command: 'node' } } }
     writeFileSync(

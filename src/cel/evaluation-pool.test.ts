@@ -115,7 +115,7 @@ describe('P-3: evaluation in worker threads', () => {
     expect(pool.usage).toMatchObject({ quick: 0, slow: names.length - 1 })
   })
 
-  it('rejects a source that is too long without a worker and evaluates all others', async () => {
+  it('rejects a source that is too long without starting a worker and evaluates all others', async () => {
     const { pool, lost } = await startPool()
     const source = `{"n": [${'0,'.repeat(1_000_000)}0].size()}`
     const hostile = Array.from({ length: 100 }, () => pool.evaluate({ key: 'hostile', source, payload }))

@@ -51,7 +51,7 @@ function makeSlow(key: string, ms: number): void {
   }
 }
 
-describe('P-3: only the task that ran is responsible for a lost worker', () => {
+describe('P-3: the scheduler blames a lost worker only on the task that ran', () => {
   it('retries the suspect alone and returns the other tasks to the front', () => {
     const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
     makeQuick(before, guilty, after)
@@ -119,7 +119,7 @@ describe('P-3: only the task that ran is responsible for a lost worker', () => {
   })
 })
 
-describe('P-3: new expressions share no job with quick ones', () => {
+describe('P-3: a new expression shares no job with quick ones', () => {
   it('runs on a background worker, and its queued tasks move to the quick lane after a quick evaluation', () => {
     makeQuick(task('b'))
     submit(task('a'), task('a'), task('b'))
@@ -156,7 +156,7 @@ describe('P-3: new expressions share no job with quick ones', () => {
   })
 })
 
-describe('P-3: slow lane', () => {
+describe('P-3: the slow lane', () => {
   it('takes a device after a slow evaluation and releases it after a quick one', () => {
     makeSlow('a', 30)
     makeQuick(task('b'))
@@ -248,7 +248,7 @@ describe('P-3: slow lane', () => {
   })
 })
 
-describe('P-3: queue limits', () => {
+describe('P-3: the queue', () => {
   it('rejects tasks beyond the task limit', () => {
     scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueued: 2 })
     submit(task('a'), task('b'))

@@ -15,7 +15,7 @@ function reasonOf(source: string, input = payload): string {
   return result.ok ? `expected a failure, got ${JSON.stringify(result.data)}` : result.reason
 }
 
-describe('P-2: evaluation of payload conversions', () => {
+describe('P-2: the evaluation of payload conversions', () => {
   it('decodes the payload', () => {
     expect(dataOf('cayenne_lpp_decode(input)')).toEqual({ temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 })
   })
@@ -54,7 +54,7 @@ describe('P-2: evaluation of payload conversions', () => {
   })
 })
 
-describe('P-4: conversion of results to JSON', () => {
+describe('P-4: the conversion of results to JSON', () => {
   it.each([
     ['{"i": 1, "n": -7, "u": 3u}', { i: 1, n: -7, u: 3 }],
     ['{"exact": 9007199254740992, "least": -9007199254740992}', { exact: 2 ** 53, least: -(2 ** 53) }],
@@ -123,9 +123,9 @@ describe('P-4: conversion of results to JSON', () => {
   })
 })
 
-describe('P-3: names of Object.prototype have no special meaning', () => {
+describe('P-3: an expression', () => {
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__'])(
-    'treats %s as an ordinary name',
+    'treats the name %s of Object.prototype as an ordinary name',
     (name) => {
       expect(reasonOf(`{"a": ${name}}`)).toContain(`unknown variable "${name}"`)
       expect(reasonOf(`{"a": ${name}()}`)).toContain(`unknown function "${name}"`)
@@ -142,7 +142,7 @@ describe('P-3: names of Object.prototype have no special meaning', () => {
   )
 })
 
-describe('P-3: memory limits of one evaluation', () => {
+describe('P-3: the memory limit of one evaluation', () => {
   const megabyte = new Uint8Array(1024 * 1024).fill(97)
 
   it('accepts a payload of 1 MiB', () => {
@@ -167,7 +167,7 @@ describe('P-3: memory limits of one evaluation', () => {
       expect(dataOf('{"n": size(input + input)}', megabyte)).toEqual({ n: 2 ** 21 })
   })
 
-  it('rejects a result of more than 1 MiB, also when it repeats one string', () => {
+  it('rejects a result of more than 1 MiB, even if it repeats one string', () => {
     expect(reasonOf('{"a": input}', megabyte)).toBe('the result is larger than 1048576 bytes')
     expect(reasonOf('{"a": [string(input)].map(s, [1,2,3].map(y, s))}', megabyte)).toContain('the result is larger')
   })

@@ -8,7 +8,7 @@ function drain<T>(queue: FairQueue<T>): T[] {
   return items
 }
 
-describe('P-3: fair queue of devices', () => {
+describe('P-3: the fair queue of devices', () => {
   it('serves a key with one item right after one item of a key with thousands', () => {
     const queue = new FairQueue<string>()
     for (let index = 0; index < 5000; index++) queue.push('busy', `busy ${index}`)

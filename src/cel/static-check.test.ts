@@ -7,7 +7,7 @@ function nested(open: string, close: string, levels: number): string {
   return `{"a": ${open.repeat(levels)}1${close.repeat(levels)}}`
 }
 
-describe('P-3: static check of an expression', () => {
+describe('P-3: the static check of an expression', () => {
   it.each([
     'cayenne_lpp_decode(input)',
     '{"celsius": cayenne_lpp_decode(input).temperature_0, "size": input.size(), "length": size(input)}',

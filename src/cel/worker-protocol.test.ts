@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { timeLeft } from './evaluation-worker.ts'
 import { currentThread, Stopwatch, threadTime } from './worker-protocol.ts'
 
-describe('P-3: time limit of an evaluation', () => {
+describe('P-3: the time limit of an evaluation', () => {
   it.each([
     ['has just started', 10n, 0n, 90n],
     ['used the processor all the time', 100n, 100n, 0n],
@@ -10,11 +10,11 @@ describe('P-3: time limit of an evaluation', () => {
     ['used up its processor time', 700n, 101n, 0n],
     ['exceeds 20 time limits by the clock', 2000n, 3n, 0n],
     ['runs where processor time is unknown', 100n, null, 0n],
-  ])('computes the remaining time of an evaluation that %s', (_, elapsed, used, expected) => {
+  ])('timeLeft returns the remaining time of an evaluation that %s', (_, elapsed, used, expected) => {
     expect(timeLeft({ elapsed, used, limit: 100n })).toBe(expected)
   })
 
-  it('measures processor time of the thread, not elapsed time', () => {
+  it('threadTime counts processor time, not elapsed time', () => {
     const time = () => threadTime(currentThread()) ?? 0n
     const before = time()
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
@@ -22,7 +22,7 @@ describe('P-3: time limit of an evaluation', () => {
     while (time() - before < 150_000_000n) Math.sqrt(2)
   })
 
-  it('the stopwatch reports processor time of a slow evaluation', () => {
+  it('the stopwatch reports the processor time of a slow evaluation', () => {
     const stopwatch = new Stopwatch()
     stopwatch.start()
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
@@ -33,7 +33,7 @@ describe('P-3: time limit of an evaluation', () => {
     expect(stopwatch.read(10)).toBeGreaterThan(20)
   })
 
-  it('returns null for a thread that does not exist', () => {
+  it('threadTime returns null for a thread that does not exist', () => {
     expect([threadTime(null), threadTime(0)]).toEqual([null, null])
   })
 })

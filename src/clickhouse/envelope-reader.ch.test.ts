@@ -81,7 +81,7 @@ describe.each([
     expect(others.map(({ envelope }) => envelope.data)).toEqual([{ n: 1 }, { n: 0 }])
   })
 
-  test('P-9: written again are returned once, with the latest result', async () => {
+  test('P-9: are returned once, with the latest result, if they were written again', async () => {
     const again = row(1, { n: 'later' }, { processedAt: start + 9n * SECOND })
     await write(row(0), row(1))
     await write(again)
@@ -255,7 +255,7 @@ test('the newest envelopes of a device are read from the end of its rows', async
   expect(pipeline).toContain('LimitBySortedStreamTransform')
 })
 
-describe('end of a query', () => {
+describe('the end of a query', () => {
   let large: TestDatabase
 
   beforeAll(async () => {
@@ -273,7 +273,7 @@ describe('end of a query', () => {
   const running = (): Promise<unknown[]> =>
     large.rows(`SELECT query FROM system.processes WHERE query LIKE '%${MARK}%' AND query NOT LIKE '%processes%'`)
 
-  test('A-4: an abort cancels the query in ClickHouse and rejects with the reason', async () => {
+  test('A-4: by an abort cancels the query in ClickHouse and rejects with the reason', async () => {
     const controller = new AbortController()
     const reader = createEnvelopeReader(large.clickhouse)
     const stream = reader.read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
@@ -288,7 +288,7 @@ describe('end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('a reader that stops reading cancels the query', async () => {
+  test('by a reader that stops reading cancels the query', async () => {
     for await (const batch of createEnvelopeReader(large.clickhouse).read(DEVICE, WHOLE)) {
       expect(batch.length).toBeGreaterThan(0)
       expect(await running()).toHaveLength(1)
@@ -297,21 +297,21 @@ describe('end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('an abort before the start sends no query', async () => {
+  test('by an abort before the start sends no query', async () => {
     const reader = createEnvelopeReader(openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' }))
     const aborted = AbortSignal.abort(new Error('gone'))
     const stream = reader.read(ALL, WHOLE, { signal: aborted })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
   })
 
-  test('a timeout is unavailable, with advice', async () => {
+  test('by a timeout is an unavailable error, with advice', async () => {
     const stream = createEnvelopeReader(large.clickhouse).read(ALL, { ...WHOLE, timeoutMs: 1 })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(
       new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
     )
   })
 
-  test('a server that does not respond is unavailable', async () => {
+  test('by a server that does not respond is an unavailable error', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -323,7 +323,7 @@ describe('end of a query', () => {
     server.close()
   })
 
-  test('an unreachable ClickHouse is unavailable, without its address', async () => {
+  test('by an unreachable ClickHouse is an unavailable error, without its address', async () => {
     const nowhere = openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' })
     const stream = createEnvelopeReader(nowhere).read(ALL, WHOLE)
     const failure = await stream[Symbol.asyncIterator]()

@@ -17,7 +17,7 @@ describe('W-5: the text of a row', () => {
     ['before 1900', BigInt(Date.UTC(1899, 11, 31)) * 1000n],
     ['after 2299', BigInt(Date.UTC(2300, 0, 1)) * 1000n],
     ['beyond any calendar', 10n ** 30n],
-  ])('rejects a time %s', (_when, occurredAt) => {
+  ])('cannot contain a time %s', (_when, occurredAt) => {
     expect(() => toRowText({ envelope: { ...envelope, occurredAt }, envelopeId: 'x' })).toThrow(
       /^occurred_at is outside/,
     )

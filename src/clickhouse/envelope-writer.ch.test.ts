@@ -44,7 +44,7 @@ async function curl(sql: string): Promise<string> {
   return response.text()
 }
 
-describe('P-8: storing envelopes', () => {
+describe('P-8: the envelope writer', () => {
   test('stores all columns with microseconds', async () => {
     expect(await writer.write([row(6)], signal)).toEqual([{ kind: 'stored' }])
     expect(await curl('SELECT * FROM processed_envelopes FORMAT JSONEachRow')).toBe(
@@ -68,7 +68,7 @@ describe('P-8: storing envelopes', () => {
   })
 })
 
-describe('P-9: envelopes written again', () => {
+describe('P-9: envelopes that are written again', () => {
   test('are stored once when the same batch is written again', async () => {
     await writer.write(rows(100), signal)
     await writer.write(rows(100), signal)
@@ -76,7 +76,7 @@ describe('P-9: envelopes written again', () => {
     expect(await shown()).toBe(100)
   })
 
-  test('show once when they are written again in other batches by concurrent writers', async () => {
+  test('appear once in the view when concurrent writers write them again in other batches', async () => {
     await writer.write(rows(60), signal)
     await Promise.all([writer.write(rows(50, 30), signal), writer.write(rows(70, 10), signal)])
     const twice = [...rows(20), ...rows(20)]
@@ -85,7 +85,7 @@ describe('P-9: envelopes written again', () => {
     expect(await curl('SELECT count(), uniqExact(occurred_at) FROM processed_envelopes')).toBe('80\t80\n')
   })
 
-  test('show with the latest result when they were processed again', async () => {
+  test('appear with the latest result when they were processed again', async () => {
     const first = row(1, { version: 'old' })
     const again = row(1, { version: 'new' })
     const later = { ...again, envelope: { ...again.envelope, processedAt: start + 10n ** 7n } }
@@ -113,7 +113,7 @@ describe('P-10: rows that ClickHouse rejects', () => {
     expect(await shown()).toBe(996)
   })
 
-  test('are rejected in a batch without valid rows too', async () => {
+  test('are rejected even in a batch without valid rows', async () => {
     expect(await writer.write([row(1, duplicate)], signal)).toMatchObject([{ kind: 'rejected' }])
     const all = await writer.write([row(1, duplicate), row(2, duplicate), row(3, duplicate)], signal)
     expect(all.map(({ kind }) => kind)).toEqual(['rejected', 'rejected', 'rejected'])
@@ -124,7 +124,7 @@ describe('P-10: rows that ClickHouse rejects', () => {
     expect(outcomes).toEqual([{ kind: 'rejected', reason: 'NaN is not a JSON number' }, { kind: 'stored' }])
   })
 
-  test('exclude rows of more months than one insert allows, which are stored', async () => {
+  test('do not include rows of more months than one insert allows, which are stored', async () => {
     const month = 31n * 24n * 3_600_000_000n
     const batch = Array.from({ length: 150 }, (_, i) => row(i)).map(({ envelope, envelopeId }, i): EnvelopeRow => ({
       envelopeId,
@@ -136,7 +136,7 @@ describe('P-10: rows that ClickHouse rejects', () => {
   })
 })
 
-describe('P-10: ClickHouse unavailable', () => {
+describe('P-10: an unavailable ClickHouse', () => {
   test('is reported with the address and without the password', async () => {
     const nowhere = openClickHouse({ ...database.options, url: 'http://127.0.0.1:1' })
     const failure = await createEnvelopeWriter(nowhere)
@@ -157,13 +157,13 @@ describe('P-10: ClickHouse unavailable', () => {
     }
   })
 
-  test('rejects with the reason of an abort', async () => {
+  test('is not reported when an abort ends the insert, which rejects with the reason of the abort', async () => {
     const reason = new Error('stop')
     await expect(writer.write([row(1)], AbortSignal.abort(reason))).rejects.toBe(reason)
   })
 })
 
-describe('W-5: types in the JSON column', () => {
+describe('W-5: the JSON column', () => {
   async function typesOf(data: JsonObject): Promise<unknown> {
     await writer.write([row(1, data)], signal)
     const [found] = await database.rows<{ types: unknown }>(

@@ -15,7 +15,7 @@ afterEach(async () => {
 
 const CREATE = 'CREATE TABLE a (x UInt8) ENGINE = Memory'
 
-describe('E-5: migrations of ClickHouse', () => {
+describe('E-5: the migration store of ClickHouse', () => {
   test('finds no migrations in an empty database and does not change it', async () => {
     expect(await store.applied()).toEqual([])
     expect(await database.rows('SHOW TABLES')).toEqual([])

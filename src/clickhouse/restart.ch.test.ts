@@ -48,8 +48,8 @@ async function writeUntilGone(from: number): Promise<number> {
   }
 }
 
-describe('E-2, P-9: ClickHouse restarts', () => {
-  test('keeps every acknowledged row after a kill, and shows each once when the last batch is written again', async () => {
+describe('E-2, P-9: a restarted ClickHouse', () => {
+  test('has every acknowledged row after a kill, and shows each once when the last batch is written again', async () => {
     const writer = createEnvelopeWriter(database.clickhouse)
     let acknowledged = 0
     for (let round = 0; round < 3; round++) {

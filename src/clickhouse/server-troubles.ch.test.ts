@@ -32,11 +32,11 @@ async function shown(): Promise<number> {
   return Number(counted?.n)
 }
 
-describe('P-10: when ClickHouse accepts no rows, none is rejected and all are stored later', () => {
+describe('P-10: no row is rejected and all are stored later', () => {
   test.each([
     { trouble: 'the disk is full', setting: 'min_free_disk_bytes_to_perform_insert', value: '1000000000000000000' },
     { trouble: 'merges lag', setting: 'parts_to_throw_insert', value: '1' },
-  ])('when $trouble', async ({ setting, value }) => {
+  ])('if ClickHouse accepts no rows because $trouble', async ({ setting, value }) => {
     await writer.write(rows(10), signal)
     await alter(`MODIFY SETTING ${setting} = ${value}`)
     const more = rows(50).slice(10)
@@ -49,7 +49,7 @@ describe('P-10: when ClickHouse accepts no rows, none is rejected and all are st
     expect(await shown()).toBe(50)
   })
 
-  test('when the user may only read', async () => {
+  test('if ClickHouse accepts no rows because the user has only read permission', async () => {
     const { url, username, password } = database.options
     const client = createClient({
       url,
@@ -67,7 +67,7 @@ describe('P-10: when ClickHouse accepts no rows, none is rejected and all are st
     await client.close()
   })
 
-  test('when the table fails with an error that names no row', async () => {
+  test('if ClickHouse accepts no rows because the table fails with an error that names no row', async () => {
     await alter(`ADD COLUMN broken String DEFAULT toString(throwIf(1, 'a fault of the table'))`)
     await expect(writer.write(rows(40), signal)).rejects.toThrow('a fault of the table')
     expect(await shown()).toBe(0)
@@ -98,13 +98,13 @@ describe('P-10: rows that do not fit the type of a column', () => {
   })
 })
 
-describe('P-10: clocks that are wrong', () => {
+describe('P-10: rows of a wrong clock', () => {
   const at = (year: number, n: number): EnvelopeRow => {
     const { envelope, envelopeId } = row(n)
     return { envelopeId, envelope: { ...envelope, occurredAt: BigInt(Date.UTC(year, 5, 1)) * 1000n } }
   }
 
-  test('rows are stored with their time, and rejected outside the years 1900 to 2299', async () => {
+  test('are stored with their time if it is in the years 1900 to 2299, and rejected otherwise', async () => {
     const years = [1899, 1900, 1970, 2026, 2299, 2300, 9999]
     const outcomes = await writer.write(
       years.map((year, n) => at(year, n)),

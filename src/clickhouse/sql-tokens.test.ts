@@ -31,7 +31,7 @@ describe('E-5: SQL tokens', () => {
     expect(kinds('/* a /* b */ 1', CLICKHOUSE_SQL)).toEqual(['number:1'])
   })
 
-  test.each([["'abc"], ['"abc'], ['$$abc'], ['/* abc']])('extend an unclosed %s to the end', (sql) => {
+  test.each([["'abc"], ['"abc'], ['$$abc'], ['/* abc']])('extend from an unclosed %s to the end', (sql) => {
     expect(kinds(`1 ${sql}`, POSTGRES_SQL)).toEqual(['number:1', `unclosed:${sql}`])
   })
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createIdGenerator } from './ids.ts'
 
-test('W-4 generates the published example of xid', () => {
+test('W-4 xid() generates the published example', () => {
   // https://github.com/rs/xid: 9m4e2mr0ui3e8a215n4g is 4d88e15b 60f486e428 412dc9.
   const random = [Uint8Array.of(0x60, 0xf4, 0x86, 0xe4, 0x28), Uint8Array.of(0x41, 0x2d, 0xc9)]
   const newId = createIdGenerator({

@@ -49,7 +49,7 @@ function subscribe(options: Pick<MqttSubscriptionOptions, 'brokerUrl' | 'topicFi
   return { messages, states, ended, stop }
 }
 
-it('G-8 passes topic and payload of each message in order', async () => {
+it('G-8 the client passes topic and payload of each message in order', async () => {
   const brokerUrl = urlOf(inject('mqtt'))
   const organization = randomUUID()
   const subscription = subscribe({ brokerUrl, topicFilter: `${organization}/+`, clientId: randomUUID() })
@@ -83,13 +83,13 @@ it('G-8 an unacknowledged message is redelivered to the same client id', async (
   await second.stop()
 })
 
-it('G-9 rejects when the first connection is refused', async () => {
+it('G-9 the client rejects when the first connection is refused', async () => {
   const brokerUrl = `mqtt://127.0.0.1:${await freePort()}`
   const subscription = subscribe({ brokerUrl, topicFilter: 'x/+', clientId: randomUUID() })
   await expect(subscription.ended).rejects.toThrow('ECONNREFUSED')
 })
 
-it('G-9 subscribes again after a restart of the broker', async () => {
+it('G-9 the client subscribes again after a restart of the broker', async () => {
   const broker = await startMqtt()
   onTestFinished(() => broker[Symbol.asyncDispose]())
   const subscription = subscribe({ brokerUrl: urlOf(broker), topicFilter: 'o1/+', clientId: randomUUID() })

@@ -6,6 +6,6 @@ test.each([
   ['mqtts://broker:8884/ignored', { protocol: 'mqtts', host: 'broker', port: 8884 }],
   ['mqtt://[::1]:1884', { protocol: 'mqtt', host: '::1', port: 1884 }],
   ['mqtt://me:p%40ss@broker', { protocol: 'mqtt', host: 'broker', username: 'me', password: 'p@ss' }],
-])('reads the options of mqtt.js from %s', (url, options) => {
+])('the client reads the options of mqtt.js from %s', (url, options) => {
   expect(brokerOptions(url)).toEqual(options)
 })

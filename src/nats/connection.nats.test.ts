@@ -7,7 +7,7 @@ import { connectNats } from './connection.ts'
 
 const soon = () => AbortSignal.timeout(5000)
 
-describe('connection', () => {
+describe('the connection', () => {
   test('R-6 reports an unreachable NATS in one line with its address and without its password', async () => {
     const port = await freePort()
     const { logger } = probeLog()
@@ -40,7 +40,7 @@ describe('connection', () => {
     await expect(client.ping(soon())).resolves.toBeUndefined()
   })
 
-  test('R-5 N-6 the readiness check fails while NATS is down and passes after; each change is logged once', async () => {
+  test('R-5 N-6 the readiness check fails while NATS is down and passes afterwards; each change is logged once', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)

@@ -4,7 +4,7 @@ import { connectTo } from '../../test/rig/nats-client.ts'
 import type { ConsumerOptions } from './batch-processor.ts'
 import type { Delivery, MessageResult } from './delivery.ts'
 
-describe('consumer', () => {
+describe('the consumer', () => {
   test('N-5 extends the ack deadline of the current and the buffered batch while the handler works', async () => {
     await using s = await scene()
     const extensions: string[] = []
@@ -35,7 +35,7 @@ describe('consumer', () => {
     expect(attempts).toEqual([1, 1])
   })
 
-  test('N-5 pending results do not block further batches until maxOpen is reached', async () => {
+  test('N-5 starts further batches despite pending results until maxOpen is reached', async () => {
     await using s = await scene()
     await s.publish(...range(0, 40))
     const handed: string[] = []
@@ -81,7 +81,7 @@ describe('consumer', () => {
     expect(record.batches.map((batch) => batch.length)).toEqual(Array.from({ length: 10 }, () => 10))
   })
 
-  test('N-7 finishes the current batch on stop and returns the buffered one immediately', async () => {
+  test('N-7 finishes the current batch on stop and immediately returns the buffered one', async () => {
     await using s = await scene()
     await s.publish(...range(0, 20))
     const started = deferred()
@@ -126,7 +126,7 @@ describe('consumer', () => {
     expect((await s.client.manager.consumers.info(s.stream, DURABLE)).num_ack_pending).toBe(1)
   })
 
-  test('N-8 two instances share a durable consumer; every message is handled once', async () => {
+  test('N-8 shares its durable consumer with another instance; every message is handled once', async () => {
     await using s = await scene()
     await using other = await connectTo(inject('nats').url)
     const both = recorder(400)

@@ -5,7 +5,7 @@ import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../t
 import { startNats } from '../../test/rig/servers.ts'
 import { natsMetrics } from './metrics.ts'
 
-describe('consumer', () => {
+describe('the consumer', () => {
   test('N-6 loses no message while NATS is killed and restarted, and logs disconnect and reconnect once', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)
@@ -50,7 +50,7 @@ describe('consumer', () => {
     await consumer.stop()
   })
 
-  test('N-6 a deleted consumer continues after its ack floor, and its lag is reported', async () => {
+  test('N-6 continues after the ack floor of a deleted durable consumer, and reports its lag', async () => {
     await using s = await scene()
     await s.publish(...range(0, 50))
     const record = recorder(51)

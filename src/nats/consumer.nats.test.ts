@@ -14,8 +14,8 @@ import { startNats } from '../../test/rig/servers.ts'
 import { DEAD_LETTER_HEADERS } from './dead-letters.ts'
 import type { MessageResult } from './delivery.ts'
 
-describe('consumer', () => {
-  test('N-3 passes full batches immediately, and a partial one when the wait after its first message is over', async () => {
+describe('the consumer', () => {
+  test('N-3 passes full batches immediately, and a partial one when the wait after its first message has expired', async () => {
     await using s = await scene()
     await s.publish(...range(0, 5))
     const record = recorder(5)
@@ -158,7 +158,7 @@ describe('consumer', () => {
     expect((await deadLettersOf(s)).map(({ count, body }) => ({ count, body }))).toEqual([{ count: 1, body: 'deadly' }])
   })
 
-  test('W-1 refuses a filter outside the stream and a consumer with another configuration, naming both sides', async () => {
+  test('W-1 rejects a filter outside the stream and a consumer with another configuration, naming both sides', async () => {
     await using s = await scene()
     const outside = s.consume(async () => [], { filterSubject: 'processed.envelopes.>' })
     await expect(outside.ended).rejects.toThrow(

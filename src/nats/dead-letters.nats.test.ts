@@ -139,7 +139,7 @@ describe('dead letters', () => {
     expect(await listed(client, stream)).toHaveLength(2)
   })
 
-  test('N-4 are listed from a time on, including that time', async () => {
+  test('N-4 are listed from a given time on, including that time', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two'), Buffer.from('three')])
     const all = await listed(client, stream)
@@ -172,7 +172,7 @@ describe('dead letters', () => {
     expect(await listed(other, stream)).toHaveLength(1)
   })
 
-  test('N-4 a message refused before it reached a stream is listed and shown, and cannot be replayed', async () => {
+  test('N-4 a message rejected before it reached a stream is listed and shown, and cannot be replayed', async () => {
     await using client = await connectTo(inject('nats').url)
     const { name: stream } = ownStream()
     await ensureStreams(client, [{ name: 'dead_letters', subjects: ['dead_letters.>'] }])

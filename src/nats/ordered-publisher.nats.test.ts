@@ -20,7 +20,7 @@ const REFUSED = JSON.stringify({
 
 const encoder = new TextEncoder()
 
-describe('ordered publisher', () => {
+describe('the ordered publisher', () => {
   test('N-2 stores every message once, in the order of the calls, with id and headers', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
@@ -132,7 +132,7 @@ describe('ordered publisher', () => {
     expect(log.count('JetStream stores messages again')).toBe(1)
   })
 
-  test('N-6 stores the remaining messages in order when a full stream has room again', async () => {
+  test('N-6 stores the remaining messages in order when a full stream has space again', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const stream = ownStream()

@@ -6,8 +6,8 @@ import { ensureStreams } from './streams.ts'
 
 const body = new Uint8Array([1, 2, 3])
 
-describe('producer', () => {
-  test('N-2 a retry with the same message id is not stored a second time', async () => {
+describe('the producer', () => {
+  test('N-2 stores a message once if it retries with the same message id', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])

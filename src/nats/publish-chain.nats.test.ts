@@ -12,8 +12,8 @@ import {
 import { createOrderedPublisher } from './producer.ts'
 import { ensureStreams } from './streams.ts'
 
-describe('order of messages in flight', () => {
-  test('C-3 a full stream stores a smaller message only behind the larger one before it', async () => {
+describe('the order of messages in flight', () => {
+  test('C-3 is kept by a full stream, which stores a smaller message only behind the larger one before it', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const stream = ownStream()
@@ -30,7 +30,7 @@ describe('order of messages in flight', () => {
     expect(await bodiesOf(client, stream.name)).toEqual(['0', large, ...small])
   })
 
-  test('C-3 messages of other publishers in between do not change the order', async () => {
+  test('C-3 is kept if other publishers send messages in between', async () => {
     await using client = await connectTo(inject('nats').url)
     const stream = ownStream()
     await ensureStreams(client, [stream])
@@ -49,7 +49,7 @@ describe('order of messages in flight', () => {
     expect(bodies[6]).toBe('other')
   })
 
-  test('C-3 keeps the order of each stream when one of several is full', async () => {
+  test('C-3 is kept for each stream when one of several is full', async () => {
     const log = probeLog()
     await using client = await connectTo(inject('nats').url, log.logger)
     const [one, two] = [ownStream(), ownStream()]
@@ -74,7 +74,7 @@ describe('order of messages in flight', () => {
   test.for([
     { error: { code: 400, err_code: 10_002, description: 'resource limits exceeded for account' } },
     { error: { code: 409, err_code: 10_158, description: 'duplicate message id is in process' } },
-  ])('C-3 retries the message after "$error.description"', async (answer) => {
+  ])('C-3 is kept by retrying the message after "$error.description"', async (answer) => {
     await using client = await connectTo(inject('nats').url)
     const { subject } = ownStream()
     const arrived = scriptedStream(client, `${subject}.>`, (_body, arrival) =>

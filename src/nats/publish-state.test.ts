@@ -12,8 +12,8 @@ function row(phase: PublishPhase, isOldest: boolean): string[] {
   })
 }
 
-describe('the phases of a publisher', () => {
-  test('events of the oldest message decide the phase', () => {
+describe('the phase of a publisher', () => {
+  test('is determined by the events of the oldest message', () => {
     expect(row('open', true)).toEqual(['-', 'back_off backingOff', 'probe probing', '-', '-', 'resend open'])
     expect(row('backingOff', true)).toEqual(['resend open', '-', '-', 'probe probing', 'probe probing', 'resend open'])
     expect(row('probing', true)).toEqual([
@@ -26,12 +26,12 @@ describe('the phases of a publisher', () => {
     ])
   })
 
-  test('events of later messages only end the phase open', () => {
+  test('is not changed by events of later messages, except the phase open', () => {
     expect(row('open', false)).toEqual(['-', 'back_off backingOff', 'probe probing', '-', '-', '-'])
     expect([row('backingOff', false), row('probing', false)].flat().every((cell) => cell === '-')).toBe(true)
   })
 
-  test('no event has an effect when closed, and an event without an action keeps the phase', () => {
+  test('does not change after closed, or by an event without an action', () => {
     expect([row('closed', true), row('closed', false)].flat().every((cell) => cell === '-')).toBe(true)
     for (const phase of PHASES) expect(onPublishEvent(phase, 'stored', false)).toEqual({ action: 'none', phase })
   })

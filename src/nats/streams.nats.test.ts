@@ -11,7 +11,7 @@ const streams = streamsOf({
   PONIX_NATS_DUPLICATE_WINDOW_MS: 5000,
 })
 
-describe('streams', () => {
+describe('the declaration of streams', () => {
   test('N-1 W-1 creates the four streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)
@@ -86,7 +86,7 @@ describe('streams', () => {
     })
   })
 
-  test('N-1 services that start at the same time do not conflict', async () => {
+  test('N-1 works for services that start at the same time', async () => {
     const clients = await Promise.all(Array.from({ length: 4 }, () => connectTo(inject('nats').url)))
     const stream = ownStream()
     const all = clients.map((client, index) => ensureStreams(client, [{ ...stream, maxAgeMs: 1000 + index }]))

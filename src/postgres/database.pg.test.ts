@@ -99,7 +99,7 @@ test('A-4 a call that is aborted while it waits for a connection leaves the queu
   })
 })
 
-test('A-9 a connection remains usable after a failed transaction', async () => {
+test('A-10 a connection remains usable after a failed transaction', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     const failing = database.transaction(async () => {
       throw new Error('not today')
@@ -110,7 +110,7 @@ test('A-9 a connection remains usable after a failed transaction', async () => {
   })
 })
 
-test('A-9 the server cancels a statement that exceeds the timeout, and its message is hidden from the caller', async () => {
+test('A-10 the server cancels a statement that exceeds the timeout, and its message is hidden from the caller', async () => {
   await withPool({ statementTimeoutMs: 50 }, async (database) => {
     await expect(database.query(SLEEP, [60])).rejects.toEqual(
       expect.objectContaining({ code: 'unavailable', message: 'The database took too long; try again' }),
@@ -118,7 +118,7 @@ test('A-9 the server cancels a statement that exceeds the timeout, and its messa
   })
 })
 
-test('A-9 the queue for connections is bounded', async () => {
+test('A-10 the queue for connections is bounded', async () => {
   await withPool({ maxConnections: 1, maxWaiting: 2 }, async (database) => {
     const caller = new AbortController()
     const busy = database.query(SLEEP, [60], { signal: caller.signal }).catch(() => 'ended')
@@ -131,7 +131,7 @@ test('A-9 the queue for connections is bounded', async () => {
   })
 })
 
-test('A-9 a statement is parsed once per connection', async () => {
+test('A-10 a statement is parsed once per connection', async () => {
   await withPool({ maxConnections: 1 }, async (database) => {
     await database.query(ONE, [])
     await database.query(ONE, [])
@@ -140,7 +140,7 @@ test('A-9 a statement is parsed once per connection', async () => {
   })
 })
 
-test('A-9 calls fail immediately with unavailable while PostgreSQL is down and recover by themselves, logged once each', async () => {
+test('A-10 calls fail immediately with unavailable while PostgreSQL is down and recover automatically, logged once each', async () => {
   await using server = await startPostgres()
   const lines: string[] = []
   const logger = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).msg) })
@@ -160,7 +160,7 @@ test('A-9 calls fail immediately with unavailable while PostgreSQL is down and r
   expect(lines[1]).toBe('PostgreSQL is available again')
 })
 
-test('A-9 a server that accepts connections but never answers is unavailable in bounded time', async () => {
+test('A-10 a server that accepts connections but never answers is reported as unavailable in bounded time', async () => {
   const sockets: Socket[] = []
   const port = await freePort()
   const silent = createServer((socket) => sockets.push(socket)).listen(port, '127.0.0.1')
@@ -171,7 +171,7 @@ test('A-9 a server that accepts connections but never answers is unavailable in 
   silent.close()
 })
 
-test('R-6 reports a server that does not answer in time in one line without a password', async () => {
+test('R-6 a server that does not answer in time is reported in one line without a password', async () => {
   const nowhere = connectPostgres({ ...schema.options, port: 1, password: 'hunter2', startupTimeoutMs: 150 })
   const error = await nowhere.catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(StartupError)
@@ -179,7 +179,7 @@ test('R-6 reports a server that does not answer in time in one line without a pa
   expect(String(error)).not.toContain('hunter2')
 })
 
-test('R-6 reports a database without the tables and the command that creates them', async () => {
+test('R-6 a database without the tables is reported with the command that creates them', async () => {
   const { database } = inject('postgres')
   const error = await connectPostgres({ ...schema.options, database, startupTimeoutMs: 1000 }).catch(String)
   expect(error).toContain('the tables are missing: run ponix-migrate up')

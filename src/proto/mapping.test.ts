@@ -42,13 +42,13 @@ const { value: jsonValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
 }))
 const json: fc.Arbitrary<JsonObject> = fc.dictionary(text, jsonValue)
 
-test('W-2 a Timestamp keeps the microseconds of an Instant, also before 1970', () => {
+test('W-2 a Timestamp keeps the microseconds of an Instant, even before 1970', () => {
   expect(timestampFromInstant(-1n)).toMatchObject({ seconds: -1n, nanos: 999_999_000 })
   expect(instantFromTimestamp(timestampFromInstant(2n ** 63n - 1n))).toBe(253_402_300_799_999_999n)
   fc.assert(fc.property(instant, (value) => instantFromTimestamp(timestampFromInstant(value)) === value))
 })
 
-test('W-2 round-trips an organization', () => {
+test('W-2 an organization round-trips', () => {
   const organization: fc.Arbitrary<Organization> = fc.record({
     id: text,
     name: text,
@@ -64,7 +64,7 @@ test('W-2 round-trips an organization', () => {
   )
 })
 
-test('W-2 round-trips an end device', () => {
+test('W-2 an end device round-trips', () => {
   const device: fc.Arbitrary<EndDevice> = fc.record({
     deviceId: text,
     organizationId: text,
@@ -81,7 +81,7 @@ test('W-2 round-trips an end device', () => {
   )
 })
 
-test('W-2 round-trips a gateway', () => {
+test('W-2 a gateway round-trips', () => {
   const gateway: fc.Arbitrary<Gateway> = fc.record({
     gatewayId: text,
     organizationId: text,
@@ -100,7 +100,7 @@ test('W-2 round-trips a gateway', () => {
   )
 })
 
-test('W-2 round-trips a raw envelope, and rejects one without ids or time', () => {
+test('W-2 a raw envelope round-trips, and one without ids or time is rejected', () => {
   const envelope = fc.record({
     organizationId: id,
     endDeviceId: id,
@@ -116,7 +116,7 @@ test('W-2 round-trips a raw envelope, and rejects one without ids or time', () =
   expect(() => decodeRawEnvelope(anonymous)).toThrow(new MappingError('raw_envelope.end_device_id is missing'))
 })
 
-test('W-2 round-trips a processed envelope', () => {
+test('W-2 a processed envelope round-trips', () => {
   const envelope = fc.record({
     organizationId: id,
     endDeviceId: id,
@@ -131,18 +131,18 @@ test('W-2 round-trips a processed envelope', () => {
   )
 })
 
-test('W-2 rejects invalid bytes with a MappingError that names the type', () => {
+test('W-2 invalid bytes are rejected with a MappingError that names the type', () => {
   const garbage = Uint8Array.of(0xff, 0xff, 0xff)
   expect(() => decodeGateway(garbage)).toThrow(/^not a ponix.gateway.v1.Gateway: /)
   expect(() => decodeRawEnvelope(garbage)).toThrow(MappingError)
 })
 
-test.each(['[1]', '"x"', 'null', '{'])('W-2 rejects a gateway with config %s', (gatewayConfig) => {
+test.each(['[1]', '"x"', 'null', '{'])('W-2 a gateway with config %s is rejected', (gatewayConfig) => {
   const body = toBinary(GatewaySchema, create(GatewaySchema, { status: GatewayStatus.ACTIVE, gatewayConfig }))
   expect(() => decodeGateway(body)).toThrow(/gateway_config is not/)
 })
 
-test('W-2 encodes and decodes a processed envelope like protobuf-es', () => {
+test('W-2 a processed envelope is encoded and decoded as by protobuf-es', () => {
   const data = fc.dictionary(
     text.filter((key) => key !== '__proto__'),
     jsonValue,
@@ -159,7 +159,7 @@ test('W-2 encodes and decodes a processed envelope like protobuf-es', () => {
   )
 })
 
-test('W-2 encodes a processed envelope whose length prefixes take more bytes', () => {
+test('W-2 a processed envelope is encoded even if its length prefixes take more bytes', () => {
   const lengths = [...Array.from({ length: 40 }, (_, index) => 95 + index), 16_360, 16_370, 16_380, 16_390, 2_097_150]
   for (const length of lengths) {
     const data = { list: [{ long: 'x'.repeat(length) }, null, true, -0.5, ''], '': { after: 'ü' } }
@@ -176,7 +176,7 @@ test('W-2 a Struct keeps a key named __proto__', () => {
   expect(Object.getPrototypeOf(back)).toBe(Object.prototype)
 })
 
-test('P-4 rejects NaN, infinity and a Struct nested too deep', () => {
+test('P-4 NaN, infinity and a Struct nested too deep are rejected', () => {
   const envelope = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n }
   expect(() => encodeProcessedEnvelope({ ...envelope, data: { a: [Number.NaN] } })).toThrow('NaN is not a JSON number')
   let deep: JsonObject = {}

@@ -46,7 +46,7 @@ describe('W-2 MessageReader', () => {
     )
   })
 
-  test('reads timestamps written by protobuf-es, also before 1970 and beyond the range of Date', () => {
+  test('reads timestamps written by protobuf-es, even before 1970 and beyond the range of Date', () => {
     const seconds = fc.bigInt({ min: -(2n ** 53n), max: 2n ** 53n })
     const nanos = fc.integer({ min: -999_999_999, max: 999_999_999 })
     fc.assert(
@@ -81,7 +81,7 @@ describe('W-2 MessageReader', () => {
     ['a number without an end', Array.from({ length: 11 }, () => 0xff)],
     ['a double of four bytes', [tagOf(9, WIRE.bit64), 1, 2, 3, 4]],
     ['a part that ends within a field of it', [tagOf(4, WIRE.bytes), 2, 0x12, 5, 1, 1, 1, 1, 1]],
-  ])('%s is refused', (_what, bytes) => {
+  ])('rejects %s', (_what, bytes) => {
     expect(() => decodeRawEnvelope(Uint8Array.from(bytes))).toThrow(/^not a ponix.envelope.v1.RawEnvelope: /)
   })
 

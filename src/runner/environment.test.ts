@@ -32,7 +32,7 @@ function problemsOf(variables: z.ZodObject, env: Record<string, string>): readon
   }
 }
 
-describe('environment', () => {
+describe('the environment', () => {
   test('W-6 has defaults, and parses seconds to milliseconds', () => {
     expect(parseEnvironment(schema, {})).toMatchObject({
       PONIX_LOG_LEVEL: 'info',

@@ -37,7 +37,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 
 const never = () => new Promise<never>(() => {})
 
-describe('lifecycle', () => {
+describe('the lifecycle', () => {
   test('R-1 R-2 runs all processes concurrently until a signal; the exit code is 0', async () => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {
       let running = 0
@@ -113,7 +113,7 @@ describe('lifecycle', () => {
     ])
   })
 
-  test('R-3 runs the closers after the processes in reverse order, also when one hangs or throws', async () => {
+  test('R-3 runs the closers after the processes in reverse order, even if one hangs or throws', async () => {
     const closed: string[] = []
     const close = (name: string) => async () => void closed.push(name)
     const { finished, signal, log } = start({
@@ -151,7 +151,7 @@ describe('lifecycle', () => {
     expect(log.count('deaf did not end within 0.05 s')).toBe(1)
   })
 
-  test('R-4 ends immediately on a second signal, also a different one, whatever hangs', async () => {
+  test('R-4 ends immediately on a second signal, even a different one, regardless of hanging processes and closers', async () => {
     const { events, signal } = start({ processes: { deaf: never }, closerTimeoutMs: 60_000 })
     await signal('SIGTERM')
     expect(events).toEqual([])

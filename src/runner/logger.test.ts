@@ -7,7 +7,7 @@ function capture(level?: string) {
   return { lines, logger: createLoggerTo({ write: (line: string) => lines.push(line) }, 'api', level) }
 }
 
-describe('logger', () => {
+describe('the logger', () => {
   test('R-8 writes JSON lines with time, level, service and the ids of the unit of work', () => {
     const { lines, logger } = capture()
     logger.child({ gateway_id: 'g1', end_device_id: 'd1' }).info({ subject: 'raw.d1' }, 'stored')
@@ -81,7 +81,7 @@ describe('logger', () => {
     [{ NO_COLOR: '1' }, true, 'text', false],
     [{ FORCE_COLOR: '1' }, false, 'json', false],
     [{ PONIX_LOG_FORMAT: 'json' }, true, 'json', false],
-  ] as const)('with %j and a terminal: %s, writes %s with colors: %s', (env, isTerminal, format, colors) => {
+  ] as const)('writes with %j and a terminal: %s, %s with colors: %s', (env, isTerminal, format, colors) => {
     expect(logStyle(env, isTerminal)).toEqual({ format, colors })
   })
 })

@@ -55,7 +55,7 @@ describe.concurrent.each(programs)('%s', (name) => {
   test.each([
     ['--nonsense', "unknown option '--nonsense'"],
     ['nonsense', '.*nonsense'],
-  ])('refuses %s with one line and exit code 2, before anything else', async (argument, message) => {
+  ])('rejects %s with one line and exit code 2 before it does anything else', async (argument, message) => {
     expect(await run(name, [argument])).toEqual({ code: 2, stdout: '', stderr: oneLine(name, message) })
     expect(await readdir(folder)).toEqual([])
   })
@@ -69,7 +69,7 @@ describe.concurrent.each(services)('%s', (name) => {
     for (const [variable] of stdout.matchAll(/PONIX_\w+/g)) expect(documentation).toContain(`\`${variable}\``)
   })
 
-  test('R-7 refuses invalid variables with one line each and exit code 2', async () => {
+  test('R-7 rejects invalid variables with one line each and exit code 2', async () => {
     const command = name === 'ponix-embedded' ? ['install', 'nats'] : []
     expect(await run(name, command)).toEqual({ code: 2, stdout: '', stderr: oneLine(name, 'PONIX_LOG_LEVEL="loud"') })
   })
@@ -87,7 +87,7 @@ describe.concurrent.each([
   ['ponix-embedded', ['postgres', 'nonsense'], 'unexpected argument "nonsense"'],
   ['ponix-embedded', ['postgres', '--monitoring-port', '1'], "unknown option '--monitoring-port'"],
 ])('%s %j', (name, args, message) => {
-  test('is refused with one line and exit code 2', async () => {
+  test('is rejected with one line and exit code 2', async () => {
     expect(await run(name, args)).toEqual({ code: 2, stdout: '', stderr: oneLine(name, message) })
   })
 })

@@ -55,7 +55,7 @@ function start(script: ServiceScript, env: Readonly<Record<string, string>> = {}
 
 const WAITING: ServiceScript = { processes: { a: 'wait', b: 'wait' }, closers: { first: 'close', second: 'close' } }
 
-describe('service', () => {
+describe('a service', () => {
   test('R-2 R-3 stops on SIGTERM and SIGINT: closers in reverse order, exit code 0', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const service = start(WAITING)
@@ -108,7 +108,7 @@ describe('service', () => {
     expect(service.lines).toContain('closed database')
   })
 
-  test('R-4 dies immediately by a second signal', async () => {
+  test('R-4 ends immediately on a second signal', async () => {
     const service = start({ processes: { deaf: 'hang' }, closers: { database: 'close' }, closerTimeoutMs: 60_000 })
     await service.said('ready')
     service.kill('SIGTERM')
@@ -129,7 +129,7 @@ describe('service', () => {
     expect(service.notifications).toEqual(['\n'])
   })
 
-  test('R-5 logs a NOTIFY_FD that is not an open descriptor and keeps running', async () => {
+  test('R-5 logs that NOTIFY_FD is not an open descriptor, and keeps running', async () => {
     for (const NOTIFY_FD of ['77', 'stdout']) {
       const service = start(WAITING, { NOTIFY_FD })
       await service.said(`NOTIFY_FD=${NOTIFY_FD}: cannot announce readiness`)

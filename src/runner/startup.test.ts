@@ -15,7 +15,7 @@ function target(timeoutMs: number, signal?: AbortSignal) {
   }
 }
 
-describe('start-up', () => {
+describe('the start-up', () => {
   test('R-6 retries until the server answers, and logs once that it waits', async () => {
     const t = target(60_000)
     let attempts = 0
@@ -59,7 +59,7 @@ describe('start-up', () => {
     expect(attempts).toBe(1)
   })
 
-  test('R-6 throws a StartupError of the attempt immediately', async () => {
+  test('R-6 rethrows a StartupError of the attempt immediately', async () => {
     let attempts = 0
     const connecting = connectWithBackoff(target(60_000), async () => {
       attempts++
@@ -78,7 +78,7 @@ describe('start-up', () => {
     await expect(connecting).rejects.toThrow(/told to stop|aborted/)
   })
 
-  test('makes one line of an error: each cause once, no line breaks, no passwords, never empty', () => {
+  test('formats an error in one line: each cause once, no line breaks, no passwords, never empty', () => {
     const cause = new AggregateError([new Error('connect ECONNREFUSED ::1:4222'), new Error('x')], '')
     expect(messageOf(new Error('no\n  connection', { cause }))).toBe('no connection: connect ECONNREFUSED ::1:4222')
     expect(messageOf(new Error('a: b', { cause: new Error('b') }))).toBe('a: b')

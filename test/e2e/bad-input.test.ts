@@ -103,7 +103,7 @@ describe.concurrent('the default graph', () => {
     })
   })
 
-  it('stops without nats-server and apt, with instructions to install it', async () => {
+  it('exits with instructions to install nats-server if neither nats-server nor apt is available', async () => {
     await using folder = await temporaryFolder()
     const bin = join(folder.path, 'bin')
     await mkdir(bin)

@@ -295,18 +295,18 @@ describe('commands of the documents', () => {
     expect(commands.filter((command) => !known(command))).toEqual([])
   })
 
-  it('include every pattern of this test', () => {
+  it('cover every pattern of this test', () => {
     const unused = [...NOT_HERE, ...HERE].filter(([pattern]) => !commands.some((command) => pattern.test(command)))
     expect(unused.map(([pattern]) => pattern.source)).toEqual([])
   })
 
-  it.each(runnable.filter(known))('work: %s', async (command) => {
+  it.each(runnable.filter(known))('%s exits as expected', async (command) => {
     const [, runHere] = HERE.find(([pattern]) => pattern.test(command)) ?? []
     await expect(runHere?.(command)).resolves.toBeUndefined()
   })
 
   it.each(documents.flatMap((document) => blocksOf('json', document).map((json) => [document.path, json] as const)))(
-    '%s: the example %j is valid',
+    'of %s include the valid example %j',
     async (_, json) => {
       const file = join(project, 'example.json')
       await writeFile(file, json)

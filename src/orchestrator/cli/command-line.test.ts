@@ -149,7 +149,7 @@ describe('validate (O-7)', () => {
     expect(isMarked()).toBe(false)
   })
 
-  it('takes options before and after the command, and omits disabled processes (O-2, O-4)', async () => {
+  it('takes options before and after the command and omits disabled processes (O-2, O-4)', async () => {
     writeConfig(file, 'other.json')
     const before = await ponix('--config', 'other.json', '--disable', 'migrate', 'validate')
     expect(before).toEqual(await ponix('validate', '--disable', 'migrate', '--config', 'other.json'))

@@ -105,7 +105,7 @@ describe('completion (O-11)', () => {
     expect(stdout).toContain(`for ${shell}`)
   })
 
-  it.each([[[]], [['ksh']]])('completion %j prints the known shells and exits with 2', async (args) => {
+  it.each([[[]], [['ksh']]])('prints the known shells and exits with 2 for the arguments %j', async (args) => {
     expect(await program.run('completion', ...args)).toEqual({
       code: 2,
       stdout: '',

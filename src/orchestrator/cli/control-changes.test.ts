@@ -7,7 +7,7 @@ const control = controlCommands()
 const { begin, start, status } = control
 
 describe('stop, start and restart (O-9)', () => {
-  test('a manually stopped process stays stopped until it is started, whatever its restart policy', async () => {
+  test('a manually stopped process stays stopped until it is started, regardless of its restart policy', async () => {
     const rig = await openRig()
     await start({ a: rig.program('a'), b: sleeper })
     const first = await rig.nextStart('a')
@@ -123,7 +123,7 @@ describe('reload (O-39)', () => {
     expect(rig.starts('same')).toBe(1)
   })
 
-  test('an invalid file is reported and changes nothing', async () => {
+  test('reports an invalid file and changes nothing', async () => {
     await start({ a: sleeper })
     const before = (await status())['a']
     control.program.writeConfig('{"processes": {"a": {"comand": "x"}}}')
@@ -133,7 +133,7 @@ describe('reload (O-39)', () => {
     expect((await status())['a']?.pid).toBe(before?.pid)
   })
 
-  test('SIGHUP reloads', async () => {
+  test('happens on SIGHUP', async () => {
     const { signal, seen } = bind(await start({ a: sleeper }))
     control.program.writeConfig({ processes: { a: sleeper, b: echo('I am new') } })
     signal('SIGHUP')
@@ -145,7 +145,7 @@ describe('reload (O-39)', () => {
     expect(await status()).toMatchObject({ a: { state: 'running' }, b: { state: 'running' } })
   })
 
-  test('a manually stopped process stays stopped', async () => {
+  test('leaves a manually stopped process stopped', async () => {
     await start({ a: sleeper, b: sleeper })
     await control.program.run('stop', 'a', 'b')
     control.program.writeConfig({ processes: { a: sleeper, b: { ...sleeper, env: { NEW: 'yes' } } } })

@@ -69,7 +69,7 @@ describe('control.http', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +stopped/m)
   })
 
-  test('GET / lists every request', async () => {
+  test('lists every request at GET /', async () => {
     await start()
     const { status, type, body } = await ask('GET', '/')
     expect([status, type]).toEqual([200, 'text/plain; charset=utf-8'])
@@ -78,7 +78,7 @@ describe('control.http', () => {
     expect(`unknown path /nothing; expected ${listed.join(', ')}`).toBe(error)
   })
 
-  test('pages of other servers and rebound host names are rejected without an effect', async () => {
+  test('rejects pages of other servers and rebound host names without an effect', async () => {
     await start()
     const foreign = refused(403, 'Origin: requests from pages of other servers are rejected')
     const rebound = refused(403, 'Host: expected localhost or a loopback address; other names are rejected here')
@@ -92,7 +92,7 @@ describe('control.http', () => {
     expect(JSON.parse((await ask('GET', '/status', own)).body)).toMatchObject({ stopping: false })
   })
 
-  test('requests that change something need POST', async () => {
+  test('requires POST for requests that change something', async () => {
     await start()
     for (const path of ['/start', '/stop', '/restart', '/reload', '/down']) {
       expect(await ask('GET', path)).toEqual(refused(405, `wrong method for ${path}; expected POST ${path}`))
@@ -100,7 +100,7 @@ describe('control.http', () => {
     expect(JSON.parse((await ask('GET', '/status')).body)).toMatchObject({ processes: [{ state: 'running' }] })
   })
 
-  test('an invalid HTTP request does not affect the orchestrator', async () => {
+  test('continues after an invalid HTTP request', async () => {
     await start()
     const socket = connect(port, '127.0.0.1')
     socket.write('GET // HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
@@ -111,7 +111,7 @@ describe('control.http', () => {
     expect((await ask('GET', '/status')).status).toBe(200)
   })
 
-  test('a port in use prints one line, exits with 1 and starts nothing', async () => {
+  test('prints one line, exits with 1 and starts nothing if its port is in use', async () => {
     port = await listen(createServer())
     program.writeConfig({ control: { http: port }, processes: { a: { command: 'echo I was started', shell: true } } })
     expect(await program.run()).toEqual({
@@ -123,7 +123,7 @@ describe('control.http', () => {
     expect((await program.run('status')).code).toBe(3)
   })
 
-  test('an address that this machine does not have prints one line and exits with 1', async () => {
+  test('prints one line and exits with 1 if this machine does not have its address', async () => {
     program.writeConfig({ control: { http: '192.0.2.1:7', token: 'hunter22' }, processes: { a: sleeper } })
     expect(await program.run()).toEqual({
       code: 1,
@@ -133,7 +133,7 @@ describe('control.http', () => {
     })
   })
 
-  test('validate and run reject an address that other machines can reach without a token (O-20)', async () => {
+  test('is rejected by validate and run if other machines can reach its address without a token (O-20)', async () => {
     program.writeConfig('{"control": {"http": "0.0.0.0:7"}, "processes": {"a": {"command": "x"}}}')
     const line =
       'commonplace.json:1:22: control.http: other machines can reach 0.0.0.0:7, so it needs a "token", such as "${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1\n'
@@ -146,7 +146,7 @@ describe('control.http', () => {
 describe('control.token (O-42)', () => {
   const wanted = refused(401, 'expected the token of the configuration: Authorization: Bearer TOKEN')
 
-  test('every request over TCP needs it, and the commands of this user do not', async () => {
+  test('is required by every request over TCP, and not by the commands of this user', async () => {
     program.environment = { MY_TOKEN: 'hunter22' }
     const { stderr } = await start({ token: '${MY_TOKEN}' })
     expect(stderr).toContain(`control API at http://127.0.0.1:${port}/ (token required)\n`)

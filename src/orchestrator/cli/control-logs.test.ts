@@ -8,7 +8,7 @@ import { openRig } from '../../../test/rig/supervised-graph.ts'
 const control = controlCommands()
 const { start, status } = control
 
-describe('logs (O-9)', () => {
+describe('the command logs (O-9)', () => {
   test('prints the last lines of all or of the named processes with their prefixes', async () => {
     await start({
       web: { command: 'for i in 1 2 3; do echo line $i; done; exec sleep 600', shell: true },
@@ -28,7 +28,7 @@ describe('logs (O-9)', () => {
     expect(JSON.parse(line ?? '')).toEqual({ time: expect.any(Number), process: 'b', stream: 'stdout', line: 'hello' })
   })
 
-  test('-f streams new lines until the orchestrator ends', async () => {
+  test('streams new lines with -f until the orchestrator ends', async () => {
     const rig = await openRig()
     await start({ a: rig.program('a') })
     const a = await rig.nextStart('a')
@@ -41,7 +41,7 @@ describe('logs (O-9)', () => {
     expect((await following.outcome).code).toBe(0)
   })
 
-  test('a stuck follower slows no process and gets the number of lines that it missed', async () => {
+  test('counts the lines that a stuck follower missed, and slows no process', async () => {
     const rig = await openRig()
     const { child } = await start({ a: rig.program('a') })
     child.stdout?.resume()
@@ -68,7 +68,7 @@ describe('logs (O-9)', () => {
     expect(text.length).toBeLessThan(32 * 1024 * 1024)
   })
 
-  test('shows pino records readable at a terminal and unchanged elsewhere', async () => {
+  test('shows pino records in readable form at a terminal and unchanged elsewhere', async () => {
     const record = '{"level":30,"time":1,"pid":2,"hostname":"h","name":"web","msg":"listening","port":80}'
     await start({ web: { command: `echo '${record}'; exec sleep 600`, shell: true } })
     await control.running?.seen(/listening/)
@@ -81,7 +81,7 @@ describe('logs (O-9)', () => {
     expect(shown).toMatch(/^\[web\] {10}\[[\d:.]+\] INFO: listening \{"port":80\}\r\n$/)
   })
 
-  test('an invalid --tail prints one line', async () => {
+  test('prints one line for an invalid --tail', async () => {
     expect(await control.program.run('logs', '--tail', 'many')).toEqual({
       code: 2,
       stdout: '',

@@ -49,7 +49,7 @@ async function leaveStaleSocket(): Promise<void> {
 }
 
 describe('control.socket (O-9)', () => {
-  test('every command uses it, only this user can open it, and it is removed at the end', async () => {
+  test('is used by every command, can be opened only by this user, and is removed at the end', async () => {
     program.writeConfig({ control, processes })
     const started = await start()
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
@@ -63,7 +63,7 @@ describe('control.socket (O-9)', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  test('commands find it with another XDG_RUNTIME_DIR, and after the file has become invalid', async () => {
+  test('is found by commands with another XDG_RUNTIME_DIR and after the file has become invalid', async () => {
     program.writeConfig({ control, processes })
     await start()
     await program.run('status')
@@ -76,7 +76,7 @@ describe('control.socket (O-9)', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
   })
 
-  test('a stale socket of a killed program is replaced', async () => {
+  test('replaces the stale socket of a killed program', async () => {
     await leaveStaleSocket()
     program.writeConfig({ control, processes })
     const { stderr } = await start()
@@ -84,7 +84,7 @@ describe('control.socket (O-9)', () => {
     expect(stderr).not.toContain('no control socket')
   })
 
-  test('a socket of another program is left alone, with a warning', async () => {
+  test('does not replace the socket of another program, and a warning reports it', async () => {
     mkdirSync(join(path, '..'))
     const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'
     // The orchestrator only connects; a command sends a request.
@@ -101,7 +101,7 @@ describe('control.socket (O-9)', () => {
     })
   })
 
-  test('a file at its path is left alone, with a warning', async () => {
+  test('does not replace a file at its path, and a warning reports it', async () => {
     mkdirSync(join(path, '..'))
     writeFileSync(path, 'precious')
     program.writeConfig({ control, processes })
@@ -110,7 +110,7 @@ describe('control.socket (O-9)', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 
-  test('a command for another configuration file is rejected', async () => {
+  test('rejects a command for another configuration file', async () => {
     program.writeConfig({ control, processes }, 'first.json')
     await start('--config', 'first.json')
     await program.run('status', '--config', 'first.json')
@@ -127,7 +127,7 @@ describe('control.socket (O-9)', () => {
 })
 
 describe('"control": false (O-9)', () => {
-  test('every command is rejected with one line and exit code 1', async () => {
+  test('disables every command, which prints one line and exits with 1', async () => {
     program.writeConfig({ control: false, processes })
     const { child } = await start()
     for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
@@ -139,7 +139,7 @@ describe('"control": false (O-9)', () => {
     }
   })
 
-  test('without a running orchestrator the commands say so', async () => {
+  test('the commands report that no orchestrator is running if none is', async () => {
     program.writeConfig({ control: false, processes })
     expect(await program.run('status')).toMatchObject({
       code: 3,

@@ -7,7 +7,7 @@ import { controlCommands, sleeper } from '../../../test/rig/control-commands.ts'
 const control = controlCommands()
 const { start, status } = control
 
-describe('status (O-9, O-41)', () => {
+describe('the command status (O-9, O-41)', () => {
   test('--json prints the state and the usage of every process', async () => {
     await start({ web: { ...sleeper, depends_on: ['job'] }, job: { kind: 'task', command: 'true' } })
     const { web, job } = await status()
@@ -41,7 +41,7 @@ describe('status (O-9, O-41)', () => {
     expect(stdout).toMatch(/^failing +backoff .*last exit code 3$/m)
   })
 
-  test('without a running orchestrator every command prints one line and exits with 3', async () => {
+  test('prints one line and exits with 3, as every command does, if no orchestrator is running', async () => {
     control.program.writeConfig({ processes: { a: sleeper } })
     for (const args of [['status'], ['logs'], ['stop', 'a'], ['reload'], ['down']]) {
       expect(await control.program.run(...args)).toEqual({
@@ -77,7 +77,7 @@ describe('the socket', () => {
     })
   }
 
-  test('can be opened by this user only', async () => {
+  test('can be opened only by this user', async () => {
     await start({ a: sleeper })
     await status()
     expect(statSync(socketPath()).mode & 0o777).toBe(0o600)
@@ -93,7 +93,7 @@ describe('the socket', () => {
     expect(body).toMatch(/ponix_process_memory_bytes\{process="a"\} \d+\n/)
   })
 
-  test('answers an invalid request with one line that says what was expected', async () => {
+  test('answers an invalid request with one line that states the expected request', async () => {
     await start({ a: sleeper })
     await status()
     const form = 'expected a body like {\\"processes\\": [\\"name\\"]}'

@@ -109,7 +109,7 @@ describe('describeEvent (O-32)', () => {
       'stopping everything: the MQTT broker cannot be reached',
     ],
     [{ type: 'stopped', tookMs: 40 }, 'info', 'everything is stopped after 40 ms'],
-  ])('describes %j', (event, level, text) => {
+  ])('formats %j', (event, level, text) => {
     expect(describeEvent(event)).toEqual({ level, text })
   })
 
@@ -143,5 +143,5 @@ describe('formatDuration (O-32)', () => {
     [3_600_000, '1 h'],
     [11_100_000, '3 h 5 min'],
     [86_400_000 * 40 + 3_600_000 * 4, '40 d 4 h'],
-  ])('%d ms is %s', (ms, expected) => expect(formatDuration(ms)).toBe(expected))
+  ])('formats %d ms as %s', (ms, expected) => expect(formatDuration(ms)).toBe(expected))
 })

@@ -28,7 +28,7 @@ describe('export (O-10)', () => {
     expect([code, stdout]).toEqual([0, expect.stringContaining('<engine>')])
   })
 
-  it('systemd: --output writes valid units, prints their paths and starts nothing', async () => {
+  it('writes valid units with systemd --output, prints their paths and starts nothing', async () => {
     program.writeConfig(file)
     const { code, stdout, stderr } = await ponix('export', 'systemd', '--name', 'plant', '--output', 'out/units')
     expect(code).toBe(0)
@@ -41,7 +41,7 @@ describe('export (O-10)', () => {
     expect(existsSync(join(program.folder, 'was-started'))).toBe(false)
   })
 
-  it('without --output prints all files to stdout, each under its name', async () => {
+  it('prints all files to stdout without --output, each under its name', async () => {
     program.writeConfig(file)
     const { stdout } = await ponix('export', 'systemd', '--name', 'plant')
     const names = [...stdout.matchAll(/^# (plant\S+)\n\[Unit\]$/gm)].map(([, name]) => name)
@@ -81,7 +81,7 @@ describe('export (O-10)', () => {
       'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
     ],
     [['export', 'compose', '--config', 'none.json'], 'none.json does not exist'],
-  ])('%j prints one line and exits with 2', async (args, message) => {
+  ])('prints one line and exits with 2 for %j', async (args, message) => {
     program.writeConfig(file)
     writeFileSync(join(program.folder, 'a-file'), '')
     expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })

@@ -121,7 +121,7 @@ describe('the dependency graph (O-8)', () => {
     })
   })
 
-  it.each([renderText, renderMermaid, renderDot, renderJson])('%o prints no secret (O-42)', (render) => {
+  it.each([renderText, renderMermaid, renderDot, renderJson])('prints no secret with %o (O-42)', (render) => {
     expect(render(config)).not.toContain('hunter2')
   })
 
@@ -154,7 +154,7 @@ describe('instances of one process in the graph (O-8)', () => {
     })
   })
 
-  it('are shown by their own name where only one runs', () => {
+  it('are shown by their own name if only one instance runs', () => {
     expect(renderText({ ...config, processes: [instance(2)] })).toBe('  1  worker#2\n')
   })
 })

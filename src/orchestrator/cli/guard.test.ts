@@ -49,7 +49,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('survives kill -9 of the whole process group of the orchestrator', async () => {
+  test('keeps running after kill -9 of the whole process group of the orchestrator', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')
@@ -104,7 +104,7 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
-  test('if it is killed together with the orchestrator, the next start reaps the orphans', async () => {
+  test('the next start reaps the orphans if guard and orchestrator are killed together', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const first = await rig.nextStart('a')
@@ -132,8 +132,8 @@ describe('the guard (O-38)', () => {
   })
 })
 
-describe('two orchestrators on one file', () => {
-  test('the second exits with 2, names the first and does not affect it', async () => {
+describe('the second orchestrator on one file', () => {
+  test('exits with 2, names the first and does not affect it', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')

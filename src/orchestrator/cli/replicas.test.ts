@@ -16,7 +16,7 @@ async function states(): Promise<Readonly<Record<string, string>>> {
 }
 
 //  web ── worker ×2
-test('instances can be stopped and started together or one by one, and a reload changes their number (O-9, O-39)', async () => {
+test('instances can be stopped and started together or individually, and a reload changes their number (O-9, O-39)', async () => {
   const rig = await ChildRig.open()
   onTestFinished(() => rig[Symbol.asyncDispose]())
   const worker = rig.program('worker')

@@ -32,7 +32,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe('run (O-1)', () => {
+describe('the command run (O-1)', () => {
   it('shows lines of both streams with padded prefixes, and exits with 0 when all processes have ended (O-31, O-35)', async () => {
     const running = start({
       'long-name': line('echo one', { kind: 'task' }),
@@ -97,7 +97,7 @@ describe('run (O-1)', () => {
 
   const record = '{"level":30,"time":1,"name":"a","msg":"listening","port":80}'
 
-  it('--log-format text shows JSON records of a process readable on a pipe (O-31)', async () => {
+  it('shows JSON records of a process in readable form on a pipe with --log-format text (O-31)', async () => {
     const processes = { a: line(`echo '${record}'; echo '${record}' >&2; echo plain`, { kind: 'task' }) }
     const { stdout, stderr } = await start(processes, '--log-format', 'text').outcome
     const readable = '[a]            [00:00:00.001] INFO: listening {"port":80}'
@@ -105,7 +105,7 @@ describe('run (O-1)', () => {
     expect(stderr.split('\n')).toContain(readable)
   })
 
-  it('without --log-format JSON records of a process reach a pipe unchanged (O-31)', async () => {
+  it('passes JSON records of a process to a pipe unchanged without --log-format (O-31)', async () => {
     const { stdout } = await start({ a: line(`echo '${record}'`, { kind: 'task' }) }).outcome
     expect(stdout).toBe(`[a]            ${record}\n`)
   })
@@ -115,7 +115,7 @@ describe('run (O-1)', () => {
     [{ FORCE_COLOR: '0' }, false],
     [{ FORCE_COLOR: '1', NO_COLOR: '1' }, false],
     [{}, false],
-  ])('colours on a pipe with %j: %s (O-31)', async (environment, isColoured) => {
+  ])('colours lines on a pipe with %j: %s (O-31)', async (environment, isColoured) => {
     program.environment = { FORCE_COLOR: '0', NO_COLOR: '', ...environment }
     const { stdout, stderr } = await start({ a: line('echo one', { kind: 'task' }) }).outcome
     program.environment = {}
@@ -123,7 +123,7 @@ describe('run (O-1)', () => {
     expect(stderr.includes('\u001b[1m[orchestrator] ')).toBe(isColoured)
   })
 
-  it('--only supervises a process without its dependencies (O-3)', async () => {
+  it('supervises a process without its dependencies with --only (O-3)', async () => {
     const running = start(
       { db: sleeper, a: line('echo here; exit 1', { depends_on: ['db'], restart: { backoff_ms: 1 } }) },
       '--only',
@@ -136,7 +136,7 @@ describe('run (O-1)', () => {
     expect(stderr).toContain('restarts in')
   })
 
-  it('a command that does not exist fails the start with that reason (O-34)', async () => {
+  it('fails with the reason if a command does not exist (O-34)', async () => {
     const running = start({ a: sleeper, b: { command: 'no-such-program', depends_on: ['a'] } })
     const { code, stderr } = await running.outcome
     expect(code).toBe(1)
@@ -153,7 +153,7 @@ describe('run (O-1)', () => {
     )
   })
 
-  it('an unreachable MQTT broker is one error that says how to start one, with exit code 1 (O-30)', async () => {
+  it('reports an unreachable MQTT broker in one error with the remedy and exit code 1 (O-30)', async () => {
     const running = start({ user: line('true', { env: { B: '${mqtt_broker}' } }) }, '--mqtt-broker', 'localhost:1')
     const { code, stdout, stderr } = await running.outcome
     expect([code, stdout]).toEqual([1, ''])
@@ -162,15 +162,15 @@ describe('run (O-1)', () => {
   })
 })
 
-describe('exit codes', () => {
-  it('--abort-on-exit stops everything when a process ends, and exits with its code', async () => {
+describe('the exit code of run', () => {
+  it('is that of the first process that ends with --abort-on-exit, which stops everything', async () => {
     const running = start({ a: sleeper, b: line('exit 7', { depends_on: ['a'] }) }, '--abort-on-exit')
     const { code, stderr } = await running.outcome
     expect(code).toBe(7)
     expect(stderr).toContain('a: stopped')
   })
 
-  it('--exit-code-from exits with the code of that process', async () => {
+  it('is that of the named process with --exit-code-from', async () => {
     const running = start({ a: sleeper, b: line('exit 4', { depends_on: ['a'] }) }, '--exit-code-from', 'b')
     expect((await running.outcome).code).toBe(4)
   })
@@ -182,7 +182,7 @@ describe('exit codes', () => {
   })
 })
 
-describe('signals (O-37)', () => {
+describe('a signal (O-37)', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
     '%s stops dependents first, exits with 0 and leaves no process',
     async (signal) => {
@@ -215,7 +215,7 @@ describe('signals (O-37)', () => {
     },
   )
 
-  it('work during a probe and a backoff, and nothing starts afterwards', async () => {
+  it('takes effect during a probe and a backoff, and nothing starts afterwards', async () => {
     const running = start({
       probed: line('echo up; exec sleep 1000', { readiness_probe: { notify: true } }),
       waiting: line('true', { depends_on: ['probed'] }),
@@ -231,8 +231,8 @@ describe('signals (O-37)', () => {
   })
 })
 
-describe('readers of the output (O-31)', () => {
-  it('a closed reader does not end supervision', async () => {
+describe('a reader of the output (O-31)', () => {
+  it('can close the stream without ending supervision', async () => {
     const running = start({ a: line('while :; do echo noise; echo noise >&2; sleep 0.05; done'), b: sleeper })
     await running.seen(/noise/)
     running.child.stdout?.destroy()
@@ -242,7 +242,7 @@ describe('readers of the output (O-31)', () => {
     expect((await running.outcome).code).toBe(0)
   })
 
-  it('a stuck reader does not block a stop', async () => {
+  it('can be stuck without blocking a stop', async () => {
     const running = start({ a: line('yes'), b: line('yes >&2') })
     await running.seen(/\[a\]/)
     running.child.stdout?.pause()

@@ -21,7 +21,7 @@ function watch(options: Partial<SignalOptions> = {}) {
 const stop = (signal: string) => JSON.stringify({ type: 'signal', signal })
 
 describe('handleSignals (O-37)', () => {
-  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the first %s at a terminal stops', (signal) => {
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('stops on the first %s at a terminal', (signal) => {
     const { calls } = watch()
     process.emit(signal, signal)
     expect(calls).toEqual([stop(signal)])
@@ -32,7 +32,7 @@ describe('handleSignals (O-37)', () => {
     ['SIGTERM', 'SIGTERM', 143],
     ['SIGTERM', 'SIGINT', 130],
     ['SIGINT', 'SIGTERM', 143],
-  ] as const)('%s and then %s kills and ends with %d', async (first, second, exitCode) => {
+  ] as const)('stops on %s, and kills on a following %s and ends with %d', async (first, second, exitCode) => {
     const { calls, handling } = watch()
     process.emit(first, first)
     process.emit(second, second)
@@ -41,7 +41,7 @@ describe('handleSignals (O-37)', () => {
     expect(handling.forcedExitCode()).toBe(exitCode)
   })
 
-  it('SIGHUP without a terminal reloads (O-39)', () => {
+  it('reloads on SIGHUP without a terminal (O-39)', () => {
     const { calls } = watch({ terminal: false })
     process.emit('SIGHUP', 'SIGHUP')
     expect(calls).toEqual(['reload'])
@@ -51,7 +51,7 @@ describe('handleSignals (O-37)', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)(
-    'takes the echo of one %s that npm passes on for one, however late, and a second press for a second',
+    'ignores one echo of %s passed on by npm, however late, and kills on a second press',
     (signal, exitCode) => {
       let now = 1000
       const { calls, handling } = watch({ underNpm: true, now: () => now })
@@ -69,7 +69,7 @@ describe('handleSignals (O-37)', () => {
   it.each([
     ['another signal', 'SIGTERM', 20],
     ['the same after a long time', 'SIGINT', 5000],
-  ] as const)('under npm, %s is no echo', (_, signal, laterMs) => {
+  ] as const)('does not treat %s as an echo under npm', (_, signal, laterMs) => {
     let now = 1000
     const { calls } = watch({ underNpm: true, now: () => now })
     process.emit('SIGINT', 'SIGINT')

@@ -31,7 +31,7 @@ const sleeper = line('exec sleep 1000')
 const gatedBy = (gate: string) => ({ ...sleeper, readiness_probe: { exec: ['test', '-e', gate], period_ms: 10 } })
 const open = (gate: string): void => writeFileSync(join(program.folder, gate), '')
 
-describe('under systemd (O-40)', () => {
+describe('the orchestrator under systemd (O-40)', () => {
   //  db (gated) ── web
   it('sends READY=1 only when the whole graph is ready, STATUS= in between, and STOPPING=1 at the end', async () => {
     const socket = await openSocket()
@@ -198,7 +198,7 @@ describe('a notifier (O-40)', () => {
     return { notifier, socket }
   }
 
-  it('never sends RELOADING=1 and READY=1 in one message, of which systemd would apply one', async () => {
+  it('never sends RELOADING=1 and READY=1 in one message, because systemd would apply only one', async () => {
     const { notifier, socket } = await readyNotifier()
     notifier.reloading()
     notifier.reloaded('it is bad:\nvery bad')
@@ -240,5 +240,5 @@ describe('watchdogIntervalMs (O-40)', () => {
     [{ WATCHDOG_USEC: '0' }, null],
     [{ WATCHDOG_USEC: 'x' }, null],
     [{ WATCHDOG_PID: '42' }, null],
-  ])('%j is %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
+  ])('of %j is %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
 })

@@ -6,7 +6,7 @@ describe('the MQTT broker (O-30)', () => {
   const broker = (file: object, options: Partial<LoadOptions> = {}) =>
     load({ processes: { store }, ...file }, options).external
 
-  it('is required if the command line or the file gives it, in this order (O-5)', () => {
+  it('is required if the command line or the file sets it, in this order (O-5)', () => {
     expect(broker({})).toMatchObject({ host: 'localhost', port: 1883, required: false })
     expect(broker({ mqtt_broker: 'localhost:1883' })).toMatchObject({ required: true })
     expect(broker({ mqtt_broker: '[::1]:1884' })).toMatchObject({ host: '::1', port: 1884, required: true })
@@ -63,7 +63,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(config.processes[0]?.dependsOn).toEqual([])
   })
 
-  it('is not checked without users if the process that provides it does not run', () => {
+  it('is not checked if it has no users and the process that provides it does not run', () => {
     const file = { mqtt_broker: 'a:1', processes: { broker: { ...store, provides: 'mqtt_broker' }, user: store } }
     expect(load(file, {}).external.required).toBe(true)
     expect(load(file, { only: ['user'] }).external.required).toBe(false)
@@ -72,7 +72,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(load({ ...file, processes }, { disable: ['broker'] }).external.required).toBe(true)
   })
 
-  it('is interpolated, with one line for a mistake (O-20)', () => {
+  it('is interpolated, with one line for an error (O-20)', () => {
     const file = { mqtt_broker: '127.0.0.1:${PORT:-11883}', processes: { store } }
     expect(load(file).external.port).toBe(11_883)
     expect(load(file, { environment: { PORT: '7' } }).external.port).toBe(7)

@@ -15,14 +15,14 @@ function resolved(control: unknown, environment: NodeJS.ProcessEnv = {}): Resolv
 const form =
   'expected host:port, or a port of 127.0.0.1 alone, with a port from 1 to 65535, such as 127.0.0.1:19100 or [::1]:19100'
 
-describe('control', () => {
+describe('the configuration key control', () => {
   it.each([
     [true, { socketPath: null, http: null }],
     [{}, { socketPath: null, http: null }],
     [false, null],
     [{ socket: 'run/${NAME}' }, { socketPath: join(folder, 'run/mine'), http: null }],
     [{ socket: '/run/x' }, { socketPath: '/run/x', http: null }],
-  ])('%j', (control, expected) => expect(resolved(control, { NAME: 'mine' })).toEqual(expected))
+  ])('is loaded from %j', (control, expected) => expect(resolved(control, { NAME: 'mine' })).toEqual(expected))
 
   it.each([
     [19_100, '127.0.0.1', 19_100],
@@ -31,12 +31,12 @@ describe('control', () => {
     ['localhost:${OTHER}', 'localhost', 7],
     ['127.9.9.9:7', '127.9.9.9', 7],
     ['[::1]:7', '::1', 7],
-  ])('http %j', (http, host, port) => {
+  ])('accepts the http address %j', (http, host, port) => {
     expect(resolved({ http }, { OTHER: '7' })?.http).toEqual({ host, port, tokenDigest: null })
   })
 
   it.each(['0.0.0.0:7', '10.0.0.7:7', '[::]:7', 'machine.example:7', '[::ffff:10.0.0.7]:7'])(
-    'http %j is rejected without a token and accepted with one (O-20)',
+    'accepts the http address %j only with a token (O-20)',
     (http) => {
       expect(rig.problems({ control: { http }, processes })).toEqual([
         `control.http: other machines can reach ${http}, so it needs a "token", such as "\${PONIX_CONTROL_TOKEN}"; or use 127.0.0.1`,
@@ -75,7 +75,7 @@ describe('control', () => {
       { http: 7, token: 7 },
       'control.token: expected a token, got a value that is not shown because it may be a secret',
     ],
-  ])('%j is one problem (O-20)', (control, expected) => {
+  ])('has one problem if it is %j (O-20)', (control, expected) => {
     const environment = { PORT: 'many', PORT_KEY: 'hunter22', EMPTY: '' }
     expect(rig.problems({ control, processes }, { environment })).toEqual([expected])
   })
@@ -89,7 +89,7 @@ describe('control', () => {
     expect(config.control?.http?.tokenDigest).toBe(digestOf('hunter22-hunter33'))
   })
 
-  it('a process that uses a withheld variable is an error', () => {
+  it('rejects a process that uses a withheld variable', () => {
     const args = ['${MINE}', '${PONIX_CONTROL_TOKEN}', '${NOTIFY_FD}']
     const file = { control: { http: 7, token: '${MINE}' }, processes: { store: { ...store, args } } }
     const environment = { MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' }
@@ -110,7 +110,7 @@ describe('configuredSocket', () => {
     [{}, null],
     [true, null],
     [undefined, null],
-  ])('%j', (control, expected) => {
+  ])('is found for %j', (control, expected) => {
     writeFileSync(path, JSON.stringify({ control }))
     expect(configuredSocket(path, {})).toBe(expected)
   })

@@ -42,12 +42,12 @@ describe('findGraphProblems (O-21)', () => {
     ])
   })
 
-  it('does not confuse names with members of objects', () => {
+  it('distinguishes names from members of objects', () => {
     expect(problemsOf({ a: ['constructor'], b: ['__proto__'] })).toHaveLength(2)
     expect(problemsOf({ constructor: [], b: ['constructor'] })).toEqual([])
   })
 
-  it('prints a complete cycle', () => {
+  it('is reported with a complete cycle', () => {
     expect(problemsOf({ a: ['b'], b: ['c'], c: ['a'] })).toEqual(['dependency cycle: a → b → c → a'])
     expect(problemsOf({ x: ['a'], a: ['b'], b: ['a'], y: ['x'] })).toEqual(['dependency cycle: a → b → a'])
   })
@@ -96,7 +96,7 @@ describe('findGraphProblems (O-21)', () => {
     )
   })
 
-  it('handles a cycle of 20,000 processes', () => {
+  it('finds a cycle of 20,000 processes', () => {
     const chain = Array.from({ length: 20_000 }, (_, index) => ({
       name: `p${index}`,
       dependsOn: [{ name: `p${(index + 1) % 20_000}` }],
@@ -107,8 +107,8 @@ describe('findGraphProblems (O-21)', () => {
 
 const namesOf = (nodes: readonly GraphNode[]) => nodes.map(({ name }) => name)
 
-describe('start order (O-22)', () => {
-  it('breaks ties in the order of the file', () => {
+describe('the start order (O-22)', () => {
+  it('keeps the order of the file for processes of one rank', () => {
     expect(namesOf(startOrder(graph({ z: [], a: [], m: [] })))).toEqual(['z', 'a', 'm'])
     expect(namesOf(startOrder(graph({ a: [], b: ['a'], c: [] })))).toEqual(['a', 'b', 'c'])
     expect(namesOf(startOrder(graph({ http: ['store', 'cache'], cache: [], store: ['cache'] })))).toEqual([
@@ -118,7 +118,7 @@ describe('start order (O-22)', () => {
     ])
   })
 
-  it('ranks group the processes that start together', () => {
+  it('groups the processes that start together into ranks', () => {
     const nodes = graph({ http: ['store', 'cache'], cache: [], store: [], log: [], page: ['http', 'log'] })
     expect(startRanks(nodes).map(namesOf)).toEqual([['cache', 'store', 'log'], ['http'], ['page']])
   })

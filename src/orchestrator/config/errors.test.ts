@@ -14,7 +14,7 @@ describe('nearestName (O-6, O-20, O-21)', () => {
     ['db', ['de', 'db1'], 'de'],
     ['', ['store'], null],
     ['store', [], null],
-  ])('%j among %j is %j', (name, candidates, expected) => {
+  ])('finds for %j among %j: %j', (name, candidates, expected) => {
     expect(nearestName(name, candidates)).toBe(expected)
   })
 

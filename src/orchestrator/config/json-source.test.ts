@@ -32,7 +32,7 @@ describe('parseJson (O-20)', () => {
     )
   })
 
-  it('accepts and refuses the same texts as JSON.parse', () => {
+  it('accepts and rejects the same texts as JSON.parse', () => {
     const damage = fc.record({
       at: fc.nat(),
       drop: fc.nat(2),
@@ -57,12 +57,12 @@ describe('parseJson (O-20)', () => {
     expect(positionOf(text, node.start)).toEqual({ line: 2, column: 18 })
   })
 
-  it('nodeAt returns the last existing node of a path', () => {
+  it('finds the last existing node of a path with nodeAt', () => {
     const { node, found } = nodeAt(parseJson('{"a": {"b": 1}}'), ['a', 'missing', 'c'])
     expect([node.type, node.start, found]).toEqual(['object', 6, false])
   })
 
-  it('finds duplicate keys at any depth; the last one wins', () => {
+  it('finds duplicate keys at any depth and uses the last one', () => {
     const root = parseJson('{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3}')
     expect(allKeys(root)).toEqual([
       { path: ['a'], offset: 1, isDuplicate: false },

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { failure, folder, load, path, problems, store } from '../../../test/rig/config.ts'
 
-describe('a broken file (O-20)', () => {
+describe('the report of a broken file (O-20)', () => {
   it('shows the line of broken JSON with a caret', () => {
     const error = failure('{\n  "processes": {\n\t"store": {"command": "x" "args": []}\n  }\n}')
     expect(error.message).toBe(
@@ -15,7 +15,7 @@ describe('a broken file (O-20)', () => {
     )
   })
 
-  it('cuts a long line around the caret', () => {
+  it('truncates a long line around the caret', () => {
     const error = failure(`{"a": ["${'x'.repeat(500)}" "${'y'.repeat(500)}"]}`)
     const [, line = '', caret = ''] = error.message.split('\n')
     expect(line.length).toBeLessThan(230)
@@ -159,7 +159,7 @@ describe('a broken file (O-20)', () => {
   })
 })
 
-describe('secrets (O-42)', () => {
+describe('a secret (O-42)', () => {
   it.each([
     { env: { API_TOKEN: 12_345_678 } },
     { env: { db: { PASSWORD: 'hunter2' } } },
@@ -173,12 +173,12 @@ describe('secrets (O-42)', () => {
       env: { API_KEY: 'hunter2', URL: 'http://me:hunter2@x/${NOPE}', ['API_TOKEN=hunter2']: 'x' },
       args: ['--key', 'hunter2${NOPE}'],
     },
-  ])('are not shown as an invalid value: %j', (process) => {
+  ])('is not shown as an invalid value: %j', (process) => {
     const { message } = failure({ processes: { store: { ...store, ...process } } })
     expect(message.replaceAll('API_TOKEN=hunter2', '')).not.toMatch(/hunter2|12345678/)
   })
 
-  it('do not include the values of a process with such a name', () => {
+  it('is any value of a process with such a name', () => {
     expect(problems({ processes: { keystore: { command: 5 } } })[0]).toContain('got 5')
   })
 })

@@ -23,7 +23,7 @@ describe('replicas', () => {
     ])
   })
 
-  it('have their number regardless of the environment and the file; without replicas there is none', () => {
+  it('have their number in PONIX_REPLICA regardless of env; a process without replicas has no PONIX_REPLICA', () => {
     const env = { PONIX_REPLICA: 'mine' }
     const { processes } = load({ worker: { ...worker, env }, one: { command: 'x' } })
     expect(processes.map((process) => process.env['PONIX_REPLICA'])).toEqual(['1', '2', '3', undefined])
@@ -55,7 +55,7 @@ describe('replicas', () => {
     [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; leave one of them out'],
     [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has replicas; name one of them, such as "worker#1"'],
     [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not selected'],
-  ])('%j is rejected (O-6)', (options, message) => {
+  ])('cannot be selected with %j (O-6)', (options, message) => {
     expect(rig.failure({ processes: { worker } }, options).message).toBe(message)
   })
 
@@ -92,7 +92,7 @@ describe('replicas', () => {
   })
 })
 
-describe('log', () => {
+describe('the key log', () => {
   const logOf = (log: object, keys: object = {}) =>
     load({ a: { command: 'a', ...keys, log } }).processes.map((process) => process.log)
 
@@ -125,7 +125,7 @@ describe('log', () => {
     expect(found).toEqual([bytes ?? message])
   })
 
-  it('rejects one file for two processes, and the rotated files of another process (O-20)', () => {
+  it('rejects a log file that another process writes or rotates to (O-20)', () => {
     const logging = (file: string) => ({ command: 'x', log: { file, max_files: 2 } })
     expect(problems({ a: logging('x.log'), b: logging('./x.log') })).toEqual([
       'processes.b.log.file: process "a" already writes to this file; choose another one',

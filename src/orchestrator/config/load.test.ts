@@ -66,7 +66,7 @@ describe('the minimal file', () => {
 })
 
 describe('depends_on (O-21)', () => {
-  it('in a list, the dependency determines the condition', () => {
+  it('in a list has the condition that the kind and the probe of the dependency determine', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -82,7 +82,7 @@ describe('depends_on (O-21)', () => {
     ])
   })
 
-  it('in an object, the dependent determines the condition', () => {
+  it('in an object has the condition that the dependent states', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -92,7 +92,7 @@ describe('depends_on (O-21)', () => {
     expect(config.processes[1]?.dependsOn).toEqual([{ name: 'migrate', condition: 'completed' }])
   })
 
-  it('locates the invalid part of an object', () => {
+  it('is reported with the invalid part of an object', () => {
     expect(
       problems({ processes: { a: store, b: { ...store, depends_on: { a: { condition: 'up' }, c: {} } } } }),
     ).toEqual([
@@ -102,14 +102,14 @@ describe('depends_on (O-21)', () => {
     ])
   })
 
-  it('prints a complete cycle', () => {
+  it('is reported with a complete cycle', () => {
     const dependsOn = (name: string) => ({ ...store, depends_on: [name] })
     expect(problems({ processes: { a: dependsOn('b'), b: dependsOn('c'), c: dependsOn('a') } })).toEqual([
       'processes.a.depends_on[0]: dependency cycle: a → b → c → a',
     ])
   })
 
-  it('rejects waiting for the end of a process that always restarts', () => {
+  it('is rejected if it waits for the end of a process that always restarts', () => {
     const waits = { ...store, depends_on: { a: { condition: 'completed' } } }
     expect(problems({ processes: { a: store, b: waits } })[0]).toContain('"a" always restarts')
     expect(load({ processes: { a: { ...store, restart: { policy: 'never' } }, b: waits } }).processes).toHaveLength(2)
@@ -117,7 +117,7 @@ describe('depends_on (O-21)', () => {
 })
 
 describe('processes', () => {
-  it('a task does not restart by default, and cannot restart always', () => {
+  it('do not restart by default if they are tasks, and tasks cannot restart always', () => {
     expect(one({ kind: 'task' }).restart.policy).toBe('never')
     expect(one({ kind: 'task', restart: { policy: 'on_failure' } }).restart.policy).toBe('on_failure')
     expect(problems({ processes: { a: { ...store, kind: 'task', restart: { policy: 'always' } } } })[0]).toContain(
@@ -125,7 +125,7 @@ describe('processes', () => {
     )
   })
 
-  it('a shell line has no args and is not interpolated', () => {
+  it('with a shell line have no args and are not interpolated', () => {
     expect(one({ command: 'echo ${NOPE} $HOME', shell: true })).toMatchObject({
       command: 'echo ${NOPE} $HOME',
       args: [],
@@ -135,7 +135,7 @@ describe('processes', () => {
     )
   })
 
-  it('reads every form of a probe', () => {
+  it('have every form of a probe', () => {
     const check = (probe: object) => one({ readiness_probe: probe }).readinessProbe?.check
     expect(check({ tcp_socket: '[::1]:5432' })).toEqual({ type: 'tcp_socket', host: '::1', port: 5432 })
     expect(check({ http_get: 'http://127.0.0.1:9201/readyz' })).toEqual({
@@ -148,7 +148,7 @@ describe('processes', () => {
     expect(check({ notify: true })).toEqual({ type: 'notify' })
   })
 
-  it('reads the timing of a probe', () => {
+  it('have the timing of a probe', () => {
     expect(one({ readiness_probe: { notify: true } }).readinessProbe).toEqual({
       check: { type: 'notify' },
       initialDelayMs: 0,
@@ -178,11 +178,11 @@ describe('processes', () => {
       { notify: true, timeout_ms: 1e10 },
       'expected a whole number of milliseconds from 1 to 2147483647, got 10000000000',
     ],
-  ])('rejects the probe %j', (probe, expected) => {
+  ])('are rejected with the probe %j', (probe, expected) => {
     expect(problems({ processes: { a: { ...store, readiness_probe: probe } } })[0]).toContain(expected)
   })
 
-  it('rejects NUL characters', () => {
+  it('are rejected with NUL characters', () => {
     expect(problems({ processes: { a: { command: 'x\0', args: ['\0'], env: { A: '\0' } } } })).toHaveLength(3)
   })
 })
@@ -193,7 +193,7 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
   }
   const names = (options: Partial<LoadOptions>) => load(file, options).processes.map((process) => process.name)
 
-  it('select the processes; dependencies on others are dropped', () => {
+  it('select the processes, and dependencies on unselected processes are dropped', () => {
     expect(names({})).toEqual(['db', 'store'])
     expect(names({ disable: ['db'] })).toEqual(['store'])
     expect(names({ only: ['store'] })).toEqual(['store'])
@@ -209,12 +209,12 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
     [{ exitCodeFrom: 'stor' }, '--exit-code-from "stor": there is no such process; did you mean "store"?'],
     [{ exitCodeFrom: 'extra' }, '--exit-code-from "extra": this process is not selected'],
     [{ only: ['constructor'] }, '--only "constructor": there is no such process; the processes are db, store, extra'],
-  ])('%j is rejected', (options, message) => {
+  ])('are rejected as %j', (options, message) => {
     const error = failure(file, options)
     expect([error.problems, error.message]).toEqual([[], message])
   })
 
-  it('reports errors in the file before those in the selection', () => {
+  it('are checked after the file itself', () => {
     expect(problems({ processes: { a: { command: 1 } } }, { only: ['b'] })).toEqual([
       'processes.a.command: expected a program name or path, got 1',
     ])

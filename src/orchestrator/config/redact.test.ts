@@ -20,7 +20,7 @@ describe('redact (O-42)', () => {
     ['"command": "my-store", "args": ["--port", "80"]', '"command": "my-store", "args": ["--port", "80"]'],
     ['http://localhost:9201/readyz', 'http://localhost:9201/readyz'],
     ['me@example.org', 'me@example.org'],
-  ])('%j becomes %j', (text, expected) => {
+  ])('replaces %j by %j', (text, expected) => {
     expect(redact(text)).toBe(expected)
   })
 
@@ -49,8 +49,8 @@ describe('redact (O-42)', () => {
 })
 
 describe('isSecretName (O-42)', () => {
-  it.each(['PGPASSWORD', 'api_token', 'MY_SECRET_X', 'SshKey'])('%s is secret', (name) =>
+  it.each(['PGPASSWORD', 'api_token', 'MY_SECRET_X', 'SshKey'])('returns true for %s', (name) =>
     expect(isSecretName(name)).toBe(true),
   )
-  it.each(['PORT', 'PATH', 'PASS_THROUGH'])('%s is not secret', (name) => expect(isSecretName(name)).toBe(false))
+  it.each(['PORT', 'PATH', 'PASS_THROUGH'])('returns false for %s', (name) => expect(isSecretName(name)).toBe(false))
 })

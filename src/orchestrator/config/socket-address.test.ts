@@ -10,7 +10,7 @@ describe('parseSocketAddress (O-30)', () => {
     ['[fe80::1%eth0]:1883', 'fe80::1%eth0', 1883],
     ['my_broker-1.example.org:65535', 'my_broker-1.example.org', 65_535],
     ['brücke:1883', 'brücke', 1883],
-  ])('%s', (text, host, port) => {
+  ])('parses %s', (text, host, port) => {
     expect(parseSocketAddress(text)).toEqual({ host, port })
     expect(formatSocketAddress({ host, port })).toBe(text)
   })

@@ -25,7 +25,7 @@ describe('interpolate', () => {
     ['$PORT costs 5$ or $$', '$PORT costs 5$ or $$'],
     ['$${PORT}', '${PORT}'],
     ['{"json": {}}', '{"json": {}}'],
-  ])('%j becomes %j', (text, expected) => {
+  ])('replaces %j by %j', (text, expected) => {
     expect(interpolate(text, lookup)).toEqual({ text: expected, problems: [] })
   })
 

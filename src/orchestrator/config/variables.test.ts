@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { folder, load, one, problems, store } from '../../../test/rig/config.ts'
 
 describe('interpolation', () => {
-  it('replaces variables in args, env and cwd; each value sees those before it', () => {
+  it('replaces variables in args, env and cwd; each value can reference earlier variables', () => {
     const process = one(
       {
         args: ['${A}-${B}', '${mqtt_broker}'],

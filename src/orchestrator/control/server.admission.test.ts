@@ -60,13 +60,13 @@ describe('a request over TCP', () => {
     ['Basic hunter22', 401],
     ['hunter22', 401],
     [undefined, 401],
-  ])('that needs a token with the Authorization %j gets %i', (authorization, expected) => {
+  ])('to a server with a token gets for the Authorization %j: %i', (authorization, expected) => {
     const headers = { host: 'localhost:19100', ...(authorization === undefined ? {} : { authorization }) }
     expect(status(headers, guarded)).toBe(expected)
     expect(status({ ...headers, host: 'machine.example' }, open)).toBe(expected)
   })
 
-  it('of a page of another server is rejected even with the token', () => {
+  it('from a page of another server is rejected even with the token', () => {
     const authorization = 'Bearer hunter22'
     expect(status({ host: 'localhost', origin: 'http://evil.example', authorization }, guarded)).toBe(403)
     expect(status({ host: 'evil.example', authorization }, guarded)).toBe(403)

@@ -33,7 +33,7 @@ async function codeOf(probe: ExportedProbe, env: Readonly<Record<string, string>
   return (await run(['/bin/sh', '-c', probeCommand(probe) ?? 'exit 99'], env)).exitCode
 }
 
-describe('commands for containers, run by a real shell (O-10)', () => {
+describe('the commands for containers, run by a real shell (O-10)', () => {
   it('read a secret argument from its variable and keep the others (O-42)', async () => {
     const words = containerCommand(exported({ command: 'printf', args: ['%s|', '--token', 'x', "it's $HOME", ''] }))
     const { stdout } = await run(words, { STORE_ARGUMENT_3: 'a "b" $c' })

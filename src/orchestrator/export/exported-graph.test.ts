@@ -24,14 +24,14 @@ describe('exportedProcesses exports no secret (O-42)', () => {
     ['a probe that is a command', { command: 'x', readiness_probe: { exec: ['psql', 'postgres://me:hunter22@db'] } }],
     ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
     ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
-  ])('%s', (_, process) => {
+  ])('in %s', (_, process) => {
     const { process: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')
     expect(rest.secrets.length).toBeGreaterThan(0)
   })
 
-  it('names the variables after the process and the place', () => {
+  it('secret variables are named after the process and the place', () => {
     const { words, secrets, readiness } = exported({
       command: 'x',
       args: ['-v', '--password', 'hunter22'],
@@ -48,7 +48,7 @@ describe('exportedProcesses exports no secret (O-42)', () => {
 })
 
 describe('exportedProcesses (O-10)', () => {
-  it('has the variables that the file sets, and none that only the exporter has', () => {
+  it('exports the variables that the file sets, and none that only the exporter has', () => {
     const process = { command: 'x', env: { LEVEL: 'info', PORT: '${PORT:-1}' } }
     const { environment } = exported(process, { LEVEL: 'info', PORT: '80', EDITOR: 'vi' }, { env: { SHARED: 's' } })
     expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's', MQTT_BROKER: 'localhost:1883' })
@@ -65,10 +65,10 @@ describe('exportedProcesses (O-10)', () => {
     ['9lives', 'p-9lives'],
     ['x'.repeat(80), 'x'.repeat(44)],
     ['', 'p'],
-  ])('safeId(%j) is %j', (name, id) => expect(safeId(name)).toBe(id))
+  ])('converts the name %j with safeId to %j', (name, id) => expect(safeId(name)).toBe(id))
 })
 
-describe('instances of one process', () => {
+describe('the exported instances of one process', () => {
   it('have an id and a number each, and dependents wait for all of them (O-10)', () => {
     const file = { web: { command: 'w', depends_on: ['worker'] }, worker: { command: 'x', replicas: 2 } }
     const { config, options } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })

@@ -58,7 +58,7 @@ async function listen(
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-describe('the start of a unit lasts until its process is ready (O-10)', () => {
+describe('the start of a unit (O-10)', () => {
   it('waits with tcp_socket until the port accepts connections', async () => {
     const { port } = await listen()
     expect(await codeOf(await startProbe({ type: 'tcp_socket', host: '127.0.0.1', port }))).toBe(0)
@@ -91,7 +91,7 @@ describe('the start of a unit lasts until its process is ready (O-10)', () => {
     expect(await codeOf(child)).toBe(0)
   })
 
-  it('fails immediately when the process is gone', async () => {
+  it('ends with a failure immediately when the process is gone', async () => {
     const gone = spawn('true')
     const { pid } = gone
     await codeOf(gone)

@@ -31,7 +31,7 @@ describe('the environment of a child (O-42)', () => {
     expect(graph.stdout.lines.sort()).toEqual(["[plain]        $HOME *|it's||", '[shell]        2'])
   })
 
-  test('never shows a shell line that cannot be started, because it may contain secrets', async () => {
+  test('does not show a shell line that cannot be started, because it may contain secrets', async () => {
     const line = `DB_PASSWORD=hunter22 true ${'x'.repeat(200_000)}`
     const graph = supervise([{ name: 'a', command: line, shell: true }])
     await graph.ended

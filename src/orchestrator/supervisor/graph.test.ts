@@ -10,7 +10,7 @@ const config = (processes: object) => {
 }
 const worker = (replicas: number, rest: object = {}) => ({ command: 'work', cwd: '/', replicas, ...rest })
 
-test('a different number of instances adds or removes only the difference, and changes no dependent (O-39)', () => {
+test('a changed number of instances adds or removes only the difference, and changes no dependent (O-39)', () => {
   const at = (replicas: number) => config({ worker: worker(replicas), web: { ...web, cwd: '/' } })
   expect(differenceOf(at(2), at(3))).toEqual({
     added: ['worker#3'],
@@ -21,7 +21,7 @@ test('a different number of instances adds or removes only the difference, and c
   expect(differenceOf(at(3), at(1))).toMatchObject({ removed: ['worker#2', 'worker#3'], changed: [] })
 })
 
-test('a different condition changes the dependent (O-39)', () => {
+test('a changed condition changes the dependent (O-39)', () => {
   const at = (condition: string) =>
     config({ worker: worker(2, { cwd: '/' }), web: { ...web, cwd: '/', depends_on: { worker: { condition } } } })
   expect(differenceOf(at('started'), at('ready'))).toMatchObject({ changed: ['web'] })

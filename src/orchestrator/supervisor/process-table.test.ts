@@ -22,21 +22,21 @@ async function pair(runTag: string): Promise<{ readonly leader: number; readonly
 }
 
 describe('the process table (O-37)', () => {
-  it('lists the living members of a process group, all or those among given pids', async () => {
+  it('lists the running members of a process group, all or those among given pids', async () => {
     const { leader, member } = await pair('none')
     expect(new Set(groupMembers(leader))).toEqual(new Set([leader, member]))
     expect(groupMembers(leader, [member, process.pid])).toEqual([member])
     expect(groupMembers(leader, [])).toEqual([])
   })
 
-  it('finds the processes with a run tag, and no other', async () => {
+  it('finds the processes with a run tag, and no others', async () => {
     const runTag = `${randomUUID()}/a`
     const { leader, member } = await pair(runTag)
     await pair(`${randomUUID()}/a`)
     expect(new Set(taggedProcesses(runTag).map(({ pid }) => pid))).toEqual(new Set([leader, member]))
   })
 
-  it('filters the known processes that still live, independently of their environment', async () => {
+  it('filters the known processes that still run, independently of their environment', async () => {
     const { leader, member } = await pair('none')
     const known = [leader, member].map((pid) => ({ pid, runTag: 'a', start: startOf(pid) ?? '' }))
     expect(stillLiving(known)).toEqual(known)

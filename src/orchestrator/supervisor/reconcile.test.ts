@@ -121,7 +121,7 @@ function describeAction(action: Action<ReconciledProcess>): string {
 const actionsOf = (actions: readonly Action<ReconciledProcess>[]) => actions.map(describeAction)
 
 describe('skipHopeless', () => {
-  test('skips what waits for a failure, and then what waits for that, in whatever order the file has', () => {
+  test('skips the dependents of a failed process, and then their dependents, regardless of the order of the file', () => {
     const snapshot = snapshotOf({
       web: { needs: ['api:ready'] },
       api: { needs: ['migrate:completed_successfully'] },
@@ -141,7 +141,7 @@ describe('skipHopeless', () => {
     ['a:started', 'stopped', false],
     ['a:completed', 'running', false],
     ['missing:ready', 'failed', false],
-  ])('%s with a dependency that is %s: skipped %s', (need, state, isSkipped) => {
+  ])('with the dependency %s in state %s: skipped %s', (need, state, isSkipped) => {
     const snapshot = snapshotOf({ a: { state }, b: { needs: [need] } })
     expect(skipHopeless(snapshot)).toHaveLength(isSkipped ? 1 : 0)
   })
@@ -198,7 +198,7 @@ describe('settleFailures', () => {
     ['nothing further while all stop', 'stopping', 'first_start', { a: stop }, []],
   ]
 
-  test.each(rows)('%s', (_title, phase, cause, sketches, expected) => {
+  test.each(rows)('decides by this case: %s', (_title, phase, cause, sketches, expected) => {
     const actions = settleFailures(snapshotOf(sketches, { phase, failures: [failure(cause)] }))
     expect(actionsOf(actions)).toEqual(['forget_failures', ...expected])
   })
@@ -220,12 +220,12 @@ describe('restartFollowers', () => {
     ['stopping permanently', { state: 'stopping', goal: BY_HAND }, false],
     ['running', { state: 'running' }, false],
     ['waiting', { state: 'waiting', goal: RESTARTING }, false],
-  ])('a dependency that is %s: %o', (_title, dependency, restarts) => {
+  ])('for a dependency that is %s, restarts its followers: %o', (_title, dependency, restarts) => {
     const actions = restartFollowers(snapshotOf({ db: dependency, web: follower('db') }))
     expect(actionsOf(actions)).toEqual(restarts ? ['set_goal web → restarting'] : [])
   })
 
-  test('followers of followers restart, others and those that are down do not', () => {
+  test('restarts followers of followers, but no other processes and none that are down', () => {
     const snapshot = snapshotOf({
       db: { state: 'backoff' },
       api: follower('db'),
@@ -246,7 +246,7 @@ describe('finishRestarts', () => {
     ['that still runs', { state: 'running' }, []],
     ['whose process group still lives', { state: 'completed', isFullyStopped: false }, []],
     ['that may have orphans', { state: 'completed', needsReaping: true }, []],
-  ])('a process %s', (_title, sketch, expected) => {
+  ])('handles a process %s', (_title, sketch, expected) => {
     expect(actionsOf(finishRestarts(snapshotOf({ a: { ...sketch, goal: RESTARTING } })))).toEqual(expected)
     expect(finishRestarts(snapshotOf({ a: { ...sketch, goal: BY_HAND } }))).toEqual([])
   })
@@ -281,19 +281,19 @@ describe('startProcesses', () => {
     ['backoff not over', { state: 'backoff' }, {}, false],
     ['running', { state: 'running' }, {}, false],
     ['final', { state: 'stopped' }, {}, false],
-  ])('%s', (_title, sketch, db, starts) => {
+  ])('decides by this state: %s', (_title, sketch, db, starts) => {
     const started = actionsOf(startProcesses(snapshotOf({ db: { goal: BY_HAND, ...db }, a: sketch })))
     expect(started).toEqual(starts ? ['start a'] : [])
   })
 
-  test('a dependency does not come up before the dependents that restart with it are down', () => {
+  test('does not start a dependency before the dependents that restart with it are down', () => {
     const db: Sketch = { state: 'backoff', backoffIsOver: true }
     const web: Sketch = { state: 'running', needs: ['db'] }
     expect(startProcesses(snapshotOf({ db, web: { ...web, goal: RESTARTING } }))).toEqual([])
     expect(actionsOf(startProcesses(snapshotOf({ db, web: { ...web, goal: BY_HAND } })))).toEqual(['start db'])
   })
 
-  test('a user of the external address starts only once that is reachable', () => {
+  test('starts a user of the external address only when the address is reachable', () => {
     const sketches = { user: { usesExternal: true }, other: {} }
     const startsWith = (external: Snapshot<ReconciledProcess>['external']) =>
       actionsOf(startProcesses(snapshotOf(sketches, { external })))
@@ -328,7 +328,7 @@ describe('stopProcesses', () => {
     ['stopping to wait', 'stop a → stopped', null],
     ['stopped', null, null],
     ['completed', null, null],
-  ])('in %s: %s, to restart: %s', (state, permanently, toRestart) => {
+  ])('in state %s: %s, to restart: %s', (state, permanently, toRestart) => {
     const stopsFor = (reason: DownReason) => actionsOf(stopProcesses(snapshotOf({ a: { state, goal: down(reason) } })))
     expect(stopsFor('by_hand')).toEqual(permanently === null ? [] : [permanently])
     expect(stopsFor('restarting')).toEqual(toRestart === null ? [] : [toRestart])
@@ -336,7 +336,7 @@ describe('stopProcesses', () => {
   })
 
   //  web ── migrate (task) ── db
-  test('dependents go first, also through a completed task', () => {
+  test('stops dependents first, even through a completed task', () => {
     const web: Sketch = { state: 'running', goal, needs: ['migrate:completed_successfully'] }
     const migrate: Sketch = { kind: 'task', state: 'completed', goal, needs: ['db'] }
     const db: Sketch = { state: 'running', goal }
@@ -352,7 +352,7 @@ describe('stopProcesses', () => {
     expect(actionsOf(stopProcesses(snapshotOf({ db, web }, { phase: 'killed' })))).toHaveLength(2)
   })
 
-  test('a dependent that stays up does not hold back its dependency', () => {
+  test('stops a dependency although a dependent stays up', () => {
     const sketches: Record<string, Sketch> = {
       db: { state: 'running', goal: BY_HAND },
       web: { state: 'running', needs: ['db'] },
@@ -360,7 +360,7 @@ describe('stopProcesses', () => {
     expect(actionsOf(stopProcesses(snapshotOf(sketches)))).toEqual(['stop db → stopped'])
   })
 
-  test('a process in backoff does not wait for its dependents', () => {
+  test('stops a process in backoff without waiting for its dependents', () => {
     const sketches: Record<string, Sketch> = {
       db: { state: 'backoff', goal },
       web: { state: 'stopping', needs: ['db'], goal },
@@ -368,7 +368,7 @@ describe('stopProcesses', () => {
     expect(actionsOf(stopProcesses(snapshotOf(sketches, { phase })))).toEqual(['stop db → stopped'])
   })
 
-  test('orphans are ended when the goal is to be down, or when nothing lives any more', () => {
+  test('reaps orphans when the goal is down, or when no process is running any more', () => {
     const task: Sketch = { kind: 'task', state: 'completed', needsReaping: true }
     expect(stopProcesses(snapshotOf({ task, b: { state: 'running' } }))).toEqual([])
     expect(actionsOf(stopProcesses(snapshotOf({ task: { ...task, goal: BY_HAND } })))).toEqual(['reap task'])
@@ -389,7 +389,7 @@ describe('endRun', () => {
     ['during a reload', { a: ended }, { isReloading: true }, false],
   ]
 
-  test.each(rows)('%s', (_title, sketches, over, ends) => {
+  test.each(rows)('decides by this case: %s', (_title, sketches, over, ends) => {
     expect(actionsOf(endRun(snapshotOf(sketches, over)))).toEqual(ends ? ['end'] : [])
   })
 })
@@ -401,7 +401,7 @@ test.each<[StateName, Goal, boolean]>([
   ['failed', UP, true],
   ['waiting', UP, true],
   ['running', RESTARTING, false],
-])('a process that is %s with the goal %o has settled: %s', (state, goal, expected) => {
+])('a process in state %s with the goal %o is settled: %s', (state, goal, expected) => {
   const { graph } = snapshotOf({ a: { state, goal, needs: ['db'] }, db: { state: 'stopped' } })
   expect(graph.named(['a']).map((process) => isSettled(process, graph))).toEqual([expected])
 })
@@ -417,7 +417,7 @@ describe('the exit code', () => {
     [{ ...outcome, reason: { type: 'exited' as const, process: 'a', exit } }, 1],
     [{ ...outcome, isCodeFromProcess: true }, 1],
     [{ ...outcome, isCodeFromProcess: true, exitOfProcess: { code: null, signal: 'SIGKILL' as const } }, 137],
-  ])('%o → %i', (given, code) => {
+  ])('with %o is %i', (given, code) => {
     expect(exitCodeOf(given)).toBe(code)
   })
 })
@@ -568,7 +568,7 @@ const anyStep = fc.record({
   what: fc.constantFrom(...EVENTS, ...EVENTS, 'stop', 'start', 'restart', 'stop all'),
 })
 
-test('in every order of events and commands dependents stop first, nothing starts twice, and everything ends (O-37, O-44)', () => {
+test('for every order of events and commands, dependents stop first, nothing starts twice, and the run ends (O-37, O-44)', () => {
   fc.assert(
     fc.property(anySketches, fc.array(anyStep, { maxLength: 60 }), (sketches, steps) => {
       const simulation = new Simulation(sketches)

@@ -80,7 +80,7 @@ describe('the decision after an exit (O-34)', () => {
     ['task', 'never', code(1), 'failed'],
     ['task', 'on_failure', code(1), 'backoff'],
     ['task', 'always', code(0), 'completed'],
-  ] as const)('%s, %s, %o → %s', (kind, policy, exit, type) => {
+  ] as const)('for a %s with policy %s and exit %o is %s', (kind, policy, exit, type) => {
     expect(decideAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
   })
 
@@ -117,7 +117,7 @@ describe('max_attempts within window_ms (O-34)', () => {
     })
   }
 
-  test('fails permanently with more restarts within the window, and the reason states both limits', () => {
+  test('leads to a permanent failure with more restarts within the window, and the reason states both limits', () => {
     expect(lifeOf([0, 300, 600, 900])).toEqual(['backoff', 'backoff', 'backoff', 'failed'])
     const decision = decideAfterExit(ended({ restart: rules, recentRestarts: 3 }), code(1))
     expect(decision).toEqual({ type: 'failed', reason: 'exited with code 1, after 3 restarts within 1000 ms' })
@@ -128,7 +128,7 @@ describe('max_attempts within window_ms (O-34)', () => {
     expect(decideAfterExit(ended({ restart: rules, attempt: 99, recentRestarts: 2 }), code(1)).type).toBe('backoff')
   })
 
-  test('fails exactly when the window would contain one restart more than allowed', () => {
+  test('leads to a failure exactly when the window would contain one restart more than allowed', () => {
     const gaps = fc.array(fc.nat(800), { minLength: 1, maxLength: 40 })
     fc.assert(
       fc.property(gaps, (waits) => {

@@ -87,26 +87,26 @@ const LATE: { readonly [S in ProcessState['type']]?: readonly ProcessEvent['type
   stopping: ['spawn_failed', 'probe_succeeded', 'probe_failed', 'stop'],
 }
 
-describe('the table, every state × event (O-44)', () => {
+describe('the transition table (O-44)', () => {
   const cells = Object.values(STATES).flatMap((state) => Object.values(EVENTS).map((event) => [state, event] as const))
 
   const changes = cells.filter(([state, event]) => CHANGES[state.type][event.type] !== undefined)
   const late = cells.filter(([state, event]) => LATE[state.type]?.includes(event.type))
   const others = cells.filter((cell) => !changes.includes(cell) && !late.includes(cell))
 
-  test.each(changes)('%o changes with %o', (state, event) => {
+  test.each(changes)('changes %o with %o', (state, event) => {
     expect(transition(state, event)).toEqual(CHANGES[state.type][event.type])
   })
 
-  test.each(late)('%o ignores the late %o', (state, event) => {
+  test.each(late)('ignores in %o the late %o', (state, event) => {
     expect(transition(state, event)).toBe(state)
   })
 
-  test.each(others)('%o refuses %o', (state, event) => {
+  test.each(others)('rejects in %o the event %o', (state, event) => {
     expect(() => transition(state, event)).toThrow(IllegalTransition)
   })
 
-  test('an exit leads to backoff, failed or completed, as decided', () => {
+  test('leads from an exit to backoff, failed or completed, as decided', () => {
     const failed = transition(STATES.ready, { type: 'exited', exit, decision: { type: 'failed', reason: 'r' } })
     expect(failed).toEqual({ type: 'failed', reason: 'r', exit })
     const zero = { code: 0, signal: null } as const
@@ -114,7 +114,7 @@ describe('the table, every state × event (O-44)', () => {
     expect(completed).toEqual({ type: 'completed', exit: zero })
   })
 
-  test('a stop can be for a restart or a failure; a permanent one is never overridden', () => {
+  test('has stops for a restart or a failure; a permanent stop is never overridden', () => {
     const restarting = transition(STATES.ready, { type: 'stop', outcome: { type: 'waiting' } })
     expect(transition(restarting, { type: 'group_exited' })).toEqual({ type: 'waiting' })
     const again = { type: 'backoff', attempt: 3, waitMs: 9 } as const
@@ -169,7 +169,7 @@ function walk(events: readonly ProcessEvent[], from = INITIAL_STATE): Step[] {
 const lastOf = (steps: readonly Step[]): ProcessState => steps.at(-1)?.after ?? INITIAL_STATE
 const pidOf = (state: ProcessState): number | null => ('pid' in state ? state.pid : null)
 
-describe('over random event orders', () => {
+describe('random event orders', () => {
   const orders = fc.array(anyEvent, { maxLength: 60 })
 
   /** No step of any walk is a breach. */
@@ -181,12 +181,12 @@ describe('over random event orders', () => {
     )
   }
 
-  test('only a reset leaves a final state', () => {
+  test('leave a final state only by a reset', () => {
     expect.hasAssertions()
     never(({ before, event, after }) => isFinal(before) && after !== before && event.type !== 'reset')
   })
 
-  test('a process starts only while no child runs', () => {
+  test('start a process only while no child runs', () => {
     expect.hasAssertions()
     never(
       ({ before, after }) =>
@@ -194,7 +194,7 @@ describe('over random event orders', () => {
     )
   })
 
-  test('a child keeps its pid until it exits or its process group is gone', () => {
+  test('keep the pid of a child until it exits or its process group is gone', () => {
     expect.hasAssertions()
     never(({ before, event, after }) => {
       if (pidOf(before) === null || ['exited', 'group_exited', 'spawned'].includes(event.type)) return false
@@ -202,7 +202,7 @@ describe('over random event orders', () => {
     })
   })
 
-  test('no process starts after a permanent stop until it is reset', () => {
+  test('start no process after a permanent stop until it is reset', () => {
     fc.assert(
       fc.property(orders, orders, (earlier, later) => {
         const asked = lastOf(walk([...earlier, { type: 'stop', outcome: stopped }]))
@@ -213,7 +213,7 @@ describe('over random event orders', () => {
     )
   })
 
-  test('a permanent stop and the end of the process group lead to a final state', () => {
+  test('lead to a final state after a permanent stop and the end of the process group', () => {
     fc.assert(
       fc.property(orders, (events) => {
         const steps = walk([...events, { type: 'stop', outcome: stopped }, { type: 'group_exited' }])

@@ -23,7 +23,7 @@ describe('a permanent failure', () => {
     expect(graph.eventSequence('process_started')).toHaveLength(4)
   })
 
-  test('with isolate, the other processes continue and the exit code is 1 at the end', async () => {
+  test('with isolate leaves the other processes running, and the exit code is 1 at the end', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 1 } },
@@ -37,7 +37,7 @@ describe('a permanent failure', () => {
   })
 
   //  web ── db      bad (when_failed: stop)
-  test('with stop, everything stops in order with exit code 1', async () => {
+  test('with stop stops everything in order with exit code 1', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -55,7 +55,7 @@ describe('a permanent failure', () => {
     })
   })
 
-  test('with stop, a startup time-out stops everything', async () => {
+  test('with stop after a startup time-out stops everything', async () => {
     const probe = probeOf({ type: 'log_line', pattern: /^never$/ })
     const graph = supervise([
       { name: 'a', command: 'sleep', args: ['1000'], startupTimeoutMs: 50, readinessProbe: probe, whenFailed: 'stop' },
@@ -92,7 +92,7 @@ describe('the liveness probe', () => {
     expect(rig.living.filter((child) => child.name === 'a')).toEqual([second])
   })
 
-  test('starts only once the process is ready', async () => {
+  test('starts only after the process is ready', async () => {
     const rig = await openRig()
     supervise([
       {
@@ -126,7 +126,7 @@ describe('the liveness probe', () => {
     expect(graph.eventSequence('process_started')).toHaveLength(3)
   })
 
-  test('does not restart a process that is stopped permanently meanwhile', async () => {
+  test('does not restart a process that is stopped permanently in the meantime', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), livenessProbe: steeredLiveness(rig) }])
     const a = await rig.nextStart('a')
@@ -141,9 +141,9 @@ describe('the liveness probe', () => {
   })
 })
 
-describe('on_dependency_restart', () => {
+describe('on_dependency_restart "restart"', () => {
   //  web (restart) ── api (restart) ── db      log (ignore) ── db
-  test('restart: dependents stop in reverse order before the dependency starts, and start after it; others keep running', async () => {
+  test('stops dependents in reverse order before the dependency starts, and starts them after it; others keep running', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
@@ -172,7 +172,7 @@ describe('on_dependency_restart', () => {
     expect(graph.eventSequence('process_started').slice(-3)).toEqual(['started db', 'started api', 'started web'])
   })
 
-  test('restart: a stop meanwhile stops everything, and nothing starts again', async () => {
+  test('does not prevent a stop in the meantime, which stops everything, and nothing starts again', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -188,7 +188,7 @@ describe('on_dependency_restart', () => {
     expect([rig.starts('db'), rig.starts('api'), rig.living]).toEqual([1, 1, []])
   })
 
-  test('restart: dependents also restart when a command restarts the dependency', async () => {
+  test('restarts dependents when a command restarts the dependency', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -206,7 +206,7 @@ describe('on_dependency_restart', () => {
     ])
   })
 
-  test('restart: dependents also restart with a dependency that fails its liveness probe', async () => {
+  test('restarts dependents of a dependency that fails its liveness probe', async () => {
     const rig = await openRig()
     supervise([
       { name: 'db', ...rig.program('db'), livenessProbe: steeredLiveness(rig) },

@@ -15,7 +15,7 @@ const accept = (host: string, port?: number) =>
     port,
   )
 
-describe('an external dependency: the MQTT broker (O-30)', () => {
+describe('the MQTT broker as an external dependency (O-30)', () => {
   test.each([
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
@@ -96,7 +96,7 @@ describe('an external dependency: the MQTT broker (O-30)', () => {
   })
 
   //  user ── broker (provides mqtt_broker)
-  test('is checked once the process that provides it is ready; then its users start', async () => {
+  test('is checked once, when the process that provides it is ready; then its users start', async () => {
     const rig = await openRig()
     const port = await freePort()
     const graph = supervise(

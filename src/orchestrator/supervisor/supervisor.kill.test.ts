@@ -3,7 +3,7 @@ import { isAlive } from '../../../test/rig/steerable-child.ts'
 import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 
 describe('a stop leaves no process behind (O-37)', () => {
-  test('it ends when the process group is empty, not when its leader has exited', async () => {
+  test('a stop ends when the process group is empty, not when its leader has exited', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const leader = await rig.nextStart('a')
@@ -62,7 +62,7 @@ describe('a stop leaves no process behind (O-37)', () => {
     expect(isAlive(a.pid)).toBe(false)
   })
 
-  test('a kill ends processes that ignore signals, their groups and daemons immediately', async () => {
+  test('a kill immediately ends processes that ignore signals, their groups and daemons', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), shutdown: { timeoutMs: 3_600_000 } },

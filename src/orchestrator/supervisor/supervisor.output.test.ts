@@ -62,7 +62,7 @@ describe('the output of several children at full rate (O-31)', () => {
     expect(graph.eventSequence('process_exited')).toEqual(['exited a'])
   })
 
-  test('reports once that a reader is gone; supervision and the other stream continue', async () => {
+  test('continues on the other stream when a reader is gone, which is reported once, and supervision continues', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }], { stdout: new LostReader() })
     const first = await rig.nextStart('a')
@@ -157,7 +157,7 @@ describe('unusual output (O-31)', () => {
     await rig.nextStart('a')
   })
 
-  test('the output of a grandchild that outlives its parent is shown under the same name', async () => {
+  test('the output of a grandchild is shown under the same name after its parent has exited', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { policy: 'never' }, shutdown: { timeoutMs: 60_000 } },

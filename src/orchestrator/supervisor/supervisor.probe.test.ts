@@ -5,7 +5,7 @@ import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
 describe('the readiness probe (O-36)', () => {
-  test('tcp_socket succeeds when the child listens, also after a restart; dependents start once', async () => {
+  test('tcp_socket succeeds when the child listens, even after a restart; dependents start once', async () => {
     const rig = await openRig()
     const port = await freePort()
     const graph = supervise([

@@ -125,7 +125,7 @@ class Life {
 }
 
 test(
-  'in every order of events no process runs twice or starts after a stop, dependents stop first, and everything ends (O-35, O-37)',
+  'for every order of events, no process runs twice or starts after a stop, dependents stop first, and the run ends (O-35, O-37)',
   { timeout: 120_000 },
   async () => {
     await fc.assert(

@@ -40,7 +40,7 @@ describe('an exit (O-33)', () => {
     expect(await graph.stop()).toEqual({ exitCode: 0 })
   })
 
-  test('is noticed although a grandchild holds the output; the grandchild is ended before the next start', async () => {
+  test('is detected although a grandchild holds the output; the grandchild is ended before the next start', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const first = await rig.nextStart('a')
@@ -75,7 +75,7 @@ describe('the restart policy (O-34)', () => {
     ['on_failure', 1, true],
     ['never', 0, false],
     ['never', 1, false],
-  ] as const)('%s after exit code %i: restarts is %s', async (policy, code, restarts) => {
+  ] as const)('%s after exit code %i restarts the process: %s', async (policy, code, restarts) => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), restart: { policy } }])
     await (await rig.nextStart('a')).exit(code)
@@ -95,7 +95,7 @@ describe('the restart policy (O-34)', () => {
     expect(rig.starts('a')).toBe(2)
   })
 
-  test('the backoff of a crash loop grows to its maximum, with one start after each', async () => {
+  test('increases the backoff of a crash loop to its maximum, with one start after each backoff', async () => {
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { backoffMs: 2, maxBackoffMs: 16 } },
     ])
@@ -115,7 +115,7 @@ describe('the restart policy (O-34)', () => {
     expect(countOf('started a')).toBe(countOf('restart_scheduled a'))
   })
 
-  test('max_attempts 2 allows three starts; then the process has failed permanently, and the others continue', async () => {
+  test('allows three starts with max_attempts 2; then the process has failed permanently, and the others continue', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { maxAttempts: 2 } },
@@ -129,7 +129,7 @@ describe('the restart policy (O-34)', () => {
     expect(graph.eventSequence('stopping')).toEqual([])
   })
 
-  test('an exit after an uptime of reset_after_ms counts as the first', async () => {
+  test('counts an exit after an uptime of reset_after_ms as the first', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), restart: { resetAfterMs: 0, maxAttempts: 1 } }])
     for (let n = 0; n < 4; n++) await (await rig.nextStart('a')).exit(1)

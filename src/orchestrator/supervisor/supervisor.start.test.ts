@@ -49,7 +49,7 @@ describe('the start (O-22)', () => {
     expect(graph.eventSequence('process_started', 'process_ready')).toEqual(['started a', 'started b'])
   })
 
-  test('a dependency that is not in the graph is met', async () => {
+  test('a dependency that is not in the graph is treated as met', async () => {
     const graph = supervise([{ name: 'a', command: 'sleep', args: ['60'], dependsOn: [ready('disabled')] }])
     await graph.next('process_started', 'a')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
@@ -245,7 +245,7 @@ describe('the end of the last process (O-35)', () => {
 })
 
 describe('--abort-on-exit and --exit-code-from', () => {
-  test('any exit stops all and determines the exit code', async () => {
+  test('any exit stops all processes and determines the exit code', async () => {
     const rig = await openRig()
     const graph = supervise(
       [
@@ -261,7 +261,7 @@ describe('--abort-on-exit and --exit-code-from', () => {
     expect(graph.events.filter((event) => event.type === 'restart_scheduled')).toEqual([])
   })
 
-  test('the success of a task with dependents does not stop all, a failure does', async () => {
+  test('the failure of a task with dependents stops all processes, its success does not', async () => {
     const rig = await openRig()
     const graph = supervise(
       [
@@ -276,7 +276,7 @@ describe('--abort-on-exit and --exit-code-from', () => {
     expect(graph.eventSequence('process_stopped')).toEqual(['stopped db'])
   })
 
-  test('the named process determines the exit code, also after a signal', async () => {
+  test('the named process determines the exit code, even after a signal', async () => {
     const rig = await openRig()
     const graph = supervise(
       [

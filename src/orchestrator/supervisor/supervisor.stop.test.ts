@@ -5,14 +5,14 @@ const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
 const sleeper = { command: 'sleep', args: ['1000'] }
 
-describe('a stop in every phase (O-37)', () => {
-  test('before the start: nothing starts', async () => {
+describe('a stop (O-37)', () => {
+  test('before the start prevents every start', async () => {
     const graph = supervise([{ name: 'a', ...sleeper }])
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(graph.eventSequence('process_started')).toEqual([])
   })
 
-  test('during the start: running processes stop, and no other starts', async () => {
+  test('during the start stops running processes, and no other starts', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
@@ -29,13 +29,13 @@ describe('a stop in every phase (O-37)', () => {
     expect(rig.starts('b')).toBe(0)
   })
 
-  test('while a command cannot be started: exit code 0', async () => {
+  test('while a command cannot be started has exit code 0', async () => {
     const graph = supervise([{ name: 'a', command: 'no-such-program' }])
     graph.supervisor.stop({ type: 'signal', signal: 'SIGTERM' })
     expect(await graph.ended).toEqual({ exitCode: 0 })
   })
 
-  test('during a readiness probe: the command of an exec probe ends, too', async () => {
+  test('during a readiness probe ends the command of an exec probe, too', async () => {
     const rig = await openRig()
     const [program, path] = [rig.program('probe').command, rig.program('probe').args[0] ?? '']
     const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${program}" "${path}"`] as const
@@ -54,7 +54,7 @@ describe('a stop in every phase (O-37)', () => {
     expect([rig.living, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
   })
 
-  test('in backoff: it is immediate, and no second child starts afterwards', async () => {
+  test('in backoff is immediate, and no second child starts afterwards', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -67,7 +67,7 @@ describe('a stop in every phase (O-37)', () => {
   })
 
   //  web ── db (in backoff)
-  test('in backoff while a dependent stops slowly: the process does not restart meanwhile', async () => {
+  test('in backoff while a dependent stops slowly does not restart the process in the meantime', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -85,7 +85,7 @@ describe('a stop in every phase (O-37)', () => {
     expect(rig.starts('db')).toBe(1)
   })
 
-  test('a process that exits while its dependents stop is not restarted, and no restart is reported', async () => {
+  test('does not restart a process that exits while its dependents stop, and reports no restart', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -102,7 +102,7 @@ describe('a stop in every phase (O-37)', () => {
     expect([rig.starts('db'), graph.eventSequence('restart_scheduled')]).toEqual([1, []])
   })
 
-  test('during the handling of an exit: the process does not restart', async () => {
+  test('during the handling of an exit does not restart the process', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     for (let n = 0; n < 20; n++) {
@@ -115,7 +115,7 @@ describe('a stop in every phase (O-37)', () => {
     expect(graph.eventSequence('process_started', 'stopped').at(-1)).toBe('stopped')
   })
 
-  test('while stopping: a second stop has no effect, the first reason counts', async () => {
+  test('during a stop has no effect, and the first reason counts', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
@@ -128,14 +128,14 @@ describe('a stop in every phase (O-37)', () => {
     expect(graph.eventSequence('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
   })
 
-  test('after the end: it has no effect', async () => {
+  test('after the end has no effect', async () => {
     const graph = supervise([{ name: 'task', kind: 'task', command: 'true' }])
     await graph.ended
     await graph.stop()
     expect(graph.events.at(-1)?.type).toBe('stopped')
   })
 
-  test('a task that succeeds while everything stops starts no dependent', async () => {
+  test('does not start the dependents of a task that succeeds meanwhile', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'task', kind: 'task', ...rig.program('task') },
@@ -151,9 +151,9 @@ describe('a stop in every phase (O-37)', () => {
   })
 })
 
-describe('the order of a stop (O-37)', () => {
+describe('a stop in order (O-37)', () => {
   //  web ── api ── db      log
-  test('dependents stop before their dependencies, one after the other', async () => {
+  test('stops dependents before their dependencies, one after the other', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -176,7 +176,7 @@ describe('the order of a stop (O-37)', () => {
     expect(sequence).toEqual(names.flatMap((name) => [`stopping ${name}`, `stopped ${name}`]))
   })
 
-  test('independent processes stop at the same time', async () => {
+  test('stops independent processes at the same time', async () => {
     const rig = await openRig()
     const names = ['a', 'b', 'c', 'd', 'e']
     const graph = supervise(names.map((name) => ({ name, ...rig.program(name) })))
@@ -189,7 +189,7 @@ describe('the order of a stop (O-37)', () => {
     await ended
   })
 
-  test('processes that ignore SIGTERM share one time-out', async () => {
+  test('has one time-out for all processes that ignore SIGTERM', async () => {
     const names = Array.from({ length: 20 }, (_, n) => `p${n}`)
     const graph = supervise(
       names.map((name) => ({
@@ -207,7 +207,7 @@ describe('the order of a stop (O-37)', () => {
     expect(sequence.lastIndexOf('process_stopping')).toBeLessThan(sequence.indexOf('process_killed'))
   })
 
-  test('the configured signal is sent first, SIGKILL after the time-out', async () => {
+  test('sends the configured signal first, and SIGKILL after the time-out', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), shutdown: { signal: 'SIGINT', timeoutMs: 1000 } }])
     const a = await rig.nextStart('a')

@@ -46,7 +46,7 @@ describe('confirmation', () => {
     expect(ids(await after.until(3))).toEqual([1, 2, 3])
   })
 
-  test('C-3: a refused change stops the stream and is sent again, and no later change is skipped', async () => {
+  test('C-3: a rejected change stops the stream and is sent again, and no later change is skipped', async () => {
     let refusals = 2
     fixture.sink.holds = ({ new: row }) => {
       if (row?.get('id') === 2 && refusals-- > 0) throw new Error('no room')
@@ -61,7 +61,7 @@ describe('confirmation', () => {
     }, WAIT)
   })
 
-  test('C-10: capturing gives up with the reason after too many consecutive refusals', async () => {
+  test('C-10: capturing ends with the reason after too many consecutive rejections', async () => {
     fixture.sink.holds = () => {
       throw new Error('no room')
     }

@@ -5,7 +5,7 @@ import type { Change } from './change.ts'
 const fixture = new CaptureFixture()
 
 describe('changes', () => {
-  test('C-1: inserts, updates, deletes and truncates have the rows before and after', async () => {
+  test('C-1: inserts, updates, deletes and truncates have the rows before and after the change', async () => {
     await fixture.start()
     await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await fixture.database.sql(`UPDATE items SET name = 'b'`)

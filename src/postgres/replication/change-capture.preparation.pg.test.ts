@@ -14,7 +14,7 @@ describe('the publication', () => {
     expect(change?.relation.table).toBe('more')
   })
 
-  test('C-10: may contain other tables, whose changes are handed over for the caller to skip', async () => {
+  test('C-10: may contain other tables, whose changes are passed to the caller, which skips them', async () => {
     await fixture.database.sql('CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION tested FOR TABLE other')
     await fixture.start()
     await fixture.database.sql('INSERT INTO other VALUES (1)')
@@ -26,13 +26,13 @@ describe('the publication', () => {
     ['a column list', 'FOR TABLE items (id)', /omits columns of public.items that events need: name; run: ALTER/],
     ['a row filter', 'FOR TABLE items WHERE (id > 5)', /filters the rows of public.items: .*; run: ALTER PUBLICATION/],
     ['few operations', `FOR TABLE items WITH (publish = 'insert')`, /omits some operations; run: ALTER PUBLICATION/],
-  ])('C-10: is refused with %s', async (_case, definition, line) => {
+  ])('C-10: is rejected with %s', async (_case, definition, line) => {
     await fixture.database.sql(`CREATE PUBLICATION tested ${definition}`)
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     await expect((await fixture.start([table])).finished).rejects.toThrow(line)
   })
 
-  test('C-10: a table whose old rows lack needed columns is refused before anything starts', async () => {
+  test('C-10: a table whose old rows lack needed columns is rejected before anything starts', async () => {
     await fixture.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     const { finished } = await fixture.start([table])
@@ -44,7 +44,7 @@ describe('the publication', () => {
     ).toEqual([])
   })
 
-  test('C-10: a key as replica identity suffices when only its columns are needed', async () => {
+  test('C-10: a key suffices as replica identity if only its columns are needed', async () => {
     await fixture.database.sql('ALTER TABLE items REPLICA IDENTITY DEFAULT')
     await fixture.start([{ schema: 'public', table: 'items', oldColumns: ['id'] }])
     await fixture.database.sql(`INSERT INTO items VALUES (1, 'a'); DELETE FROM items`)
@@ -71,7 +71,7 @@ describe('the publication', () => {
 })
 
 describe('the slot', () => {
-  test('C-10: is waited for while in use, and the standby takes over without loss', async () => {
+  test('C-10: is awaited while in use, and the standby takes over without loss', async () => {
     const leader = await fixture.start()
     const second = new ScriptedSink()
     const standby = fixture.launch(['items'], {}, second)
@@ -115,7 +115,7 @@ describe('the slot', () => {
     expect(ids(await fixture.sink.until(1))).toEqual([1])
   })
 
-  test('C-10: is refused when it is of another kind', async () => {
+  test('C-10: is rejected when it is of another kind', async () => {
     await fixture.database.sql('SELECT pg_create_physical_replication_slot($1)', [fixture.database.slot])
     const { finished } = await fixture.start()
     await expect(finished).rejects.toMatchObject({ code: 'slot_foreign' })
@@ -134,7 +134,7 @@ describe('the slot', () => {
 })
 
 describe('invalid configurations', () => {
-  test('C-10: a slot of another plugin is refused and reported', async () => {
+  test('C-10: a slot of another plugin is rejected and reported', async () => {
     await fixture.database.sql(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [
       fixture.database.slot,
     ])
@@ -159,7 +159,7 @@ describe('invalid configurations', () => {
     ])
   })
 
-  test('C-10: a table without a primary key and with the default replica identity is refused', async () => {
+  test('C-10: a table without a primary key and with the default replica identity is rejected', async () => {
     await fixture.database.sql('CREATE TABLE keyless (n int)')
     const { finished } = await fixture.start([{ schema: 'public', table: 'keyless', oldColumns: ['n'] }])
     await expect(finished).rejects.toThrow('run: ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL')
@@ -167,7 +167,7 @@ describe('invalid configurations', () => {
 })
 
 describe('permissions', () => {
-  test('C-10: a role that does not own a table is refused with the statement for the owner to run', async () => {
+  test('C-10: a role that does not own a table is reported with the statement for the owner to run', async () => {
     const foreign = { schema: 'information_schema', table: 'sql_features', oldColumns: [] }
     const { finished } = await fixture.start([foreign])
     await expect(finished).rejects.toMatchObject({

@@ -42,8 +42,8 @@ async function openSession() {
   return { keepalive, confirmed }
 }
 
-describe('keepalives', () => {
-  test('C-9: only a keepalive that requests a reply is answered, immediately', async () => {
+describe('a keepalive', () => {
+  test('C-9: is answered, immediately, only if it requests a reply', async () => {
     const { keepalive, confirmed } = await openSession()
     keepalive(100n, false)
     expect(confirmed).toEqual([])
@@ -51,7 +51,7 @@ describe('keepalives', () => {
     expect(confirmed).toEqual([200n])
   })
 
-  test('C-9: repeated requests are answered with a delay unless the position has changed', async () => {
+  test('C-9: is answered with a delay if it is repeated, unless the position has changed', async () => {
     const { keepalive, confirmed } = await openSession()
     for (let times = 0; times < 1000; times += 1) keepalive(100n, true)
     expect(confirmed).toEqual([100n])

@@ -19,7 +19,7 @@ describe('WAL positions', () => {
     )
   })
 
-  test.each(['', '0', '0/', '/0', '0/0/0', '0/G', ' 0/0', '123456789/0'])('%j is rejected', (text) => {
+  test.each(['', '0', '0/', '/0', '0/0/0', '0/G', ' 0/0', '123456789/0'])('are rejected as %j', (text) => {
     expect(() => parseLsn(text)).toThrow(/not a WAL position/)
   })
 })

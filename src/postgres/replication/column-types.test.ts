@@ -13,7 +13,7 @@ function outcomeOf(text: string): string {
   }
 }
 
-describe('arrays', () => {
+describe('the parser of arrays', () => {
   test.each([
     ['{}', []],
     ['{1,2}', ['1', '2']],
@@ -29,11 +29,11 @@ describe('arrays', () => {
     ['[0:1]={7,8}', ['7', '8']],
     ['[-1:0][2:2]={{7},{8}}', [['7'], ['8']]],
     ['{"2026-01-02 03:04:05+00"}', ['2026-01-02 03:04:05+00']],
-  ])('C-6: %s', (text, expected) => {
+  ])('C-6: parses %s', (text, expected) => {
     expect(readArray(text)).toEqual(expected)
   })
 
-  test('C-6: elements with any text round-trip', () => {
+  test('C-6: round-trips elements with any text', () => {
     const elements = fc.array(fc.option(fc.string({ unit: 'grapheme' })))
     fc.assert(
       fc.property(elements, (items) => {
@@ -44,13 +44,13 @@ describe('arrays', () => {
   })
 
   test.each(['', '{', '{1', '{1,}', '{,1}', '{"a}', '{1}2', '1,2', '{{1}', '{1 "2"}}'])(
-    'is not read from %j',
+    'rejects %j',
     (text) => {
       expect(() => readArray(text)).toThrow(/not an array/)
     },
   )
 
-  test('any text is parsed or rejected, without hanging', () => {
+  test('parses or rejects any text, without hanging', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('{', '}', '"', ',', '\\', 'a', 'NULL', '[0:1]=') }), (text) => {
         expect(outcomeOf(text)).toMatch(/^(read|refused)$/)
@@ -67,7 +67,7 @@ function readTimestamp(text: string): bigint {
   return fromBytes
 }
 
-describe('timestamptz', () => {
+describe('the parser of timestamptz', () => {
   test.each([
     ['1970-01-01 00:00:00+00', 0n],
     ['1970-01-01 00:00:00.000001+00', 1n],
@@ -82,7 +82,7 @@ describe('timestamptz', () => {
     ['4714-11-24 00:00:00+00 BC', -210_866_803_200_000_000n],
     ['9999-12-31 23:59:59.999999+00', 253_402_300_799_999_999n],
     ['294276-12-31 23:59:59.999999+00', 9_224_318_015_999_999_999n],
-  ])('C-6: %s is %d microseconds', (text, micros) => {
+  ])('C-6: parses %s as %d microseconds', (text, micros) => {
     expect(readTimestamp(text)).toBe(micros)
   })
 

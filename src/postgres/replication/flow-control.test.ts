@@ -184,13 +184,13 @@ describe('FlowControl', () => {
 })
 
 describe('livenessOf', () => {
-  test('C-10: a silent server is probed, and dead after the limit', () => {
+  test('C-10: returns "probe" for a silent server and "dead" after the limit', () => {
     expect(livenessOf(0, 60_000, false)).toBe('alive')
     expect(livenessOf(20_000, 60_000, false)).toBe('probe')
     expect(livenessOf(60_000, 60_000, false)).toBe('dead')
   })
 
-  test('C-8: a server is alive while reading is paused', () => {
+  test('C-8: returns "alive" while reading is paused', () => {
     expect(livenessOf(600_000, 60_000, true)).toBe('alive')
   })
 })
@@ -201,7 +201,7 @@ describe('retryDelayMs', () => {
     expect(delays).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
   })
 
-  test('C-10: the random part shortens it by at most a quarter', () => {
+  test('C-10: is shortened by the random part by at most a quarter', () => {
     expect(retryDelayMs(1, 10_000, () => 0)).toBe(375)
   })
 })

@@ -32,7 +32,7 @@ describe('PgoutputParser', () => {
     expect(cellsOf(change.old)).toEqual({ id: 'a', name: 'old', config: 'BIG' })
   })
 
-  test('C-5: fills an unchanged large value also when the old row is not wanted', () => {
+  test('C-5: fills an unchanged large value even if the old row is not requested', () => {
     const parser = new PgoutputParser(() => false)
     parser.parse(relation(GATEWAYS))
     const filled = rowsOf(parser.parse(update(16_401, ['a', 'old', 'BIG'], 'O', ['a', 'new', UNCHANGED])))
@@ -49,7 +49,7 @@ describe('PgoutputParser', () => {
     expect(change.new?.get('config')).toBe(UNCHANGED)
   })
 
-  test('an old row with only its key has no other columns', () => {
+  test('returns an old row with only its key without other columns', () => {
     const parser = new PgoutputParser()
     const [id, name] = [
       { name: 'id', key: true },
@@ -61,7 +61,7 @@ describe('PgoutputParser', () => {
     expect(change.old?.get('name')).toBeUndefined()
   })
 
-  test('C-7: a new description of a table applies to the rows after it', () => {
+  test('C-7: applies a new description of a table to the rows after it', () => {
     const parser = new PgoutputParser()
     parser.parse(relation(GATEWAYS))
     const before = rowsOf(parser.parse(insert(16_401, ['a', 'b', 'c'])))

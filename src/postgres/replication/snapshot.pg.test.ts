@@ -64,7 +64,7 @@ describe('a snapshot', () => {
     expect(capture.state).toBe('streaming')
   })
 
-  test('C-11: continues after the stored rows when interrupted, and misses no change made meanwhile', async () => {
+  test('C-11: continues after the stored rows when interrupted, and misses no change made in the meantime', async () => {
     await rows(1, 2500)
     const first = new ScriptedSink()
     first.holds = ({ index }) => index === 1500
@@ -86,7 +86,7 @@ describe('a snapshot', () => {
     )
   })
 
-  test('C-11: sends a refused row again before the stream starts', async () => {
+  test('C-11: sends a rejected row again before the stream starts', async () => {
     await rows(1, 3)
     const sink = new ScriptedSink()
     let refusals = 2
@@ -133,8 +133,8 @@ describe('a snapshot', () => {
   })
 })
 
-describe('resnapshot', () => {
-  test('C-11: sends the present rows and every change that the slot still holds', async () => {
+describe('the command resnapshot', () => {
+  test('C-11: sends the existing rows and every change that the slot still holds', async () => {
     await rows(1, 3)
     const never = launch(new ScriptedSink(), { snapshot: 'never' })
     await vi.waitUntil(() => never.capture.state === 'streaming', WAIT)
@@ -170,7 +170,7 @@ describe('resnapshot', () => {
     expect((await sink.until(4)).map(idOf)).toEqual([1, 2, 3, 4])
   })
 
-  test('C-10: is refused while an instance uses the slot, also during a snapshot', async () => {
+  test('C-10: is rejected while an instance uses the slot, even during a snapshot', async () => {
     await rows(1, 1)
     const sink = new ScriptedSink()
     sink.holds = () => true

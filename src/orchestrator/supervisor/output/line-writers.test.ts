@@ -4,7 +4,7 @@ import { linePrefix, prefixWidth, jsonWriter, plainWriter, terminalWriter } from
 import type { LinesHandler } from './lines.ts'
 import { Sink } from './sink.ts'
 
-test('pads all prefixes to the same width (O-31)', () => {
+test('the prefixes are padded to the same width (O-31)', () => {
   const names = ['a', 'orchestrator', 'long-name']
   const width = prefixWidth(names)
   expect(names.map((name) => linePrefix(name, width, null))).toEqual([
@@ -75,7 +75,7 @@ describe('--log-format json (O-31)', () => {
     return texts.map((text): unknown => JSON.parse(text))
   }
 
-  test('a line becomes an object with its time and origin', async () => {
+  test('converts a line to an object with its time and origin', async () => {
     const [record] = await shown('say "hi" – ok\u0000\r')
     expect(record).toEqual({ time: expect.any(Number), ...origin, line: 'say "hi" – ok\u0000\r' })
   })
@@ -98,7 +98,7 @@ describe('--log-format json (O-31)', () => {
     ])
   })
 
-  test.each(['{}', '[1]', '{"a":1', '"text"', '12', '{"a":1} {"b":2}'])('%s is quoted, not merged', async (line) => {
+  test.each(['{}', '[1]', '{"a":1', '"text"', '12', '{"a":1} {"b":2}'])('quotes %s and does not merge it', async (line) => {
     expect(await shown(line)).toEqual([expect.objectContaining({ line })])
   })
 })

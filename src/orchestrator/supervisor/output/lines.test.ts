@@ -31,7 +31,7 @@ const someBytes = fc
 const someCuts = fc.array(fc.nat(1_000_000), { maxLength: 20 })
 
 describe('LineSplitter (O-31)', () => {
-  test('the lines do not depend on the chunks', () => {
+  test('splits lines independently of the chunks', () => {
     fc.assert(
       fc.property(someBytes, someCuts, (bytes, cuts) => {
         expect(split(chunked(bytes, cuts))).toEqual(linesOf(bytes))

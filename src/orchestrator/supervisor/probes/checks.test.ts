@@ -21,7 +21,7 @@ describe('tcp_socket', () => {
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
-  ])('%s succeeds if a connection is accepted at %s', async (host, listensOn) => {
+  ])('with %s succeeds if a connection is accepted at %s', async (host, listensOn) => {
     const port = await listen(
       createServer((peer) => peer.destroy()),
       listensOn,
@@ -48,7 +48,7 @@ describe('http_get', () => {
     return `http://127.0.0.1:${await listen(server)}/readyz`
   }
 
-  test.each([200, 204, 301, 302, 399])('%i is success, and redirects are not followed', async (status) => {
+  test.each([200, 204, 301, 302, 399])('succeeds with %i, and redirects are not followed', async (status) => {
     let requests = 0
     const url = await serve((_request, response) => {
       requests += 1
@@ -58,7 +58,7 @@ describe('http_get', () => {
     expect(requests).toBe(1)
   })
 
-  test.each([400, 404, 500, 503])('%i is a failure that names the status', async (status) => {
+  test.each([400, 404, 500, 503])('fails with %i and names the status', async (status) => {
     const url = await serve((_request, response) => void response.writeHead(status).end('body'))
     await expect(checkHttpGet(url, never)).rejects.toThrow(`${url} answered ${status}`)
   })
@@ -96,7 +96,7 @@ describe('exec', () => {
     ).resolves.toBeUndefined()
   })
 
-  test('any other exit code, and a signal, is a failure that names it', async () => {
+  test('fails with any other exit code or a signal, and names it', async () => {
     await expect(checkExec(shell('exit 3'), context, never)).rejects.toThrow('/bin/sh exited with code 3')
     await expect(checkExec(shell('kill -9 $$'), context, never)).rejects.toThrow('/bin/sh was ended by SIGKILL')
   })
@@ -108,7 +108,7 @@ describe('exec', () => {
     )
   })
 
-  test('when aborted, kills the command and all that it started', async () => {
+  test('kills the command and all processes that it started when aborted', async () => {
     const rig = await openRig()
     const { command, args, env } = rig.program('probe')
     const cut = new AbortController()
@@ -122,7 +122,7 @@ describe('exec', () => {
     await Promise.all([probe.gone, member.gone])
   })
 
-  test('kills what the command leaves in the background', async () => {
+  test('kills the processes that the command leaves in the background', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-exec-'))
     onTestFinished(() => rm(folder, { recursive: true, force: true }))
     await checkExec(shell(`sleep 1000 & echo $! > "${folder}/pid"`), context, never)

@@ -9,13 +9,13 @@ const statesAfter = (results: readonly boolean[], successThreshold: number, fail
   return results.map((succeeded) => (state = afterResult(state, succeeded, { successThreshold, failureThreshold })))
 }
 
-test('is ready after enough consecutive successes, and not ready after enough consecutive failures', () => {
+test('a process is ready after enough consecutive successes, and not ready after enough consecutive failures', () => {
   const results = [true, false, true, true, false, false, true, false, false, false, true]
   const ready = statesAfter(results, 2, 3).map((state) => state.ready)
   expect(ready).toEqual([false, false, false, true, true, true, true, true, true, false, false])
 })
 
-test('changes only when the last results, as many as the threshold, are equal', () => {
+test('the readiness changes only when the last results, as many as the threshold, are equal', () => {
   const threshold = fc.integer({ min: 1, max: 4 })
   fc.assert(
     fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }), threshold, threshold, (results, up, down) => {
@@ -30,7 +30,7 @@ test('changes only when the last results, as many as the threshold, are equal', 
   )
 })
 
-test('remembers that it was ready once', () => {
+test('the state records that the process was ready once', () => {
   const last = statesAfter([true, false, false], 1, 1).at(-1)
   expect(last).toMatchObject({ ready: false, everReady: true })
 })
@@ -72,7 +72,7 @@ describe('poll', () => {
     expect(happened).toEqual(['ready', 'unhealthy: gone', 'ready'])
   })
 
-  test('probes often until the first success, and seldom after it', async () => {
+  test('probes often until the first success, and rarely afterwards', async () => {
     const { waits } = await polled(['no', 'no', true, true, true], { initialDelayMs: 70 })
     expect(waits.slice(0, 5)).toEqual([70, 200, 200, 5000, 5000])
   })
@@ -82,12 +82,12 @@ describe('poll', () => {
     expect(waits.slice(1, 3)).toEqual([50, 50])
   })
 
-  test('leaves no listeners behind, however often it probes', async () => {
+  test('leaves no listeners behind, regardless of the number of probes', async () => {
     const { listeners } = await polled(Array.from({ length: 50 }, () => true as const))
     expect(listeners).toBe(0)
   })
 
-  test('a check that exceeds its timeout fails, and the reason names the timeout', async () => {
+  test('reports a check that exceeds its timeout as failed, and the reason names the timeout', async () => {
     const over = new AbortController()
     const reasons: string[] = []
     let attempts = 0
