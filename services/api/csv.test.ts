@@ -98,7 +98,10 @@ describe('a line of CSV', () => {
     expect(csvLine([value])).toBe(`${cell}\r\n`)
   })
 
-  test.each(['-9007199254740993', '+49', '-1.5', '12'])('contains the text %s unchanged, because it is a number', (value) => {
-    expect(csvLine([value])).toBe(`${value}\r\n`)
-  })
+  test.each(['-9007199254740993', '+49', '-1.5', '12'])(
+    'contains the text %s unchanged, because it is a number',
+    (value) => {
+      expect(csvLine([value])).toBe(`${value}\r\n`)
+    },
+  )
 })

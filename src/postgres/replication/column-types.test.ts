@@ -43,12 +43,9 @@ describe('the parser of arrays', () => {
     )
   })
 
-  test.each(['', '{', '{1', '{1,}', '{,1}', '{"a}', '{1}2', '1,2', '{{1}', '{1 "2"}}'])(
-    'rejects %j',
-    (text) => {
-      expect(() => readArray(text)).toThrow(/not an array/)
-    },
-  )
+  test.each(['', '{', '{1', '{1,}', '{,1}', '{"a}', '{1}2', '1,2', '{{1}', '{1 "2"}}'])('rejects %j', (text) => {
+    expect(() => readArray(text)).toThrow(/not an array/)
+  })
 
   test('parses or rejects any text, without hanging', () => {
     fc.assert(

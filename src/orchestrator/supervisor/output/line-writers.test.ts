@@ -98,7 +98,10 @@ describe('--log-format json (O-31)', () => {
     ])
   })
 
-  test.each(['{}', '[1]', '{"a":1', '"text"', '12', '{"a":1} {"b":2}'])('quotes %s and does not merge it', async (line) => {
-    expect(await shown(line)).toEqual([expect.objectContaining({ line })])
-  })
+  test.each(['{}', '[1]', '{"a":1', '"text"', '12', '{"a":1} {"b":2}'])(
+    'quotes %s and does not merge it',
+    async (line) => {
+      expect(await shown(line)).toEqual([expect.objectContaining({ line })])
+    },
+  )
 })
