@@ -10,14 +10,14 @@ export interface MqttSubscriptionOptions {
   readonly brokerUrl: string
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** PEM of the CA of the broker's certificate; the system's CAs by default. */
+  /** The CA of the broker's certificate in PEM; the system's CAs by default. */
   readonly ca?: string | undefined
   /** Must be stable: the broker keeps messages at QoS 1 for it while it is disconnected. */
   readonly clientId: string
   readonly topicFilter: string
-  /** Called for one message at a time, in order; the broker is acknowledged when it resolves. */
+  /** Called for one message at a time, in order; the message is acknowledged to the broker when the promise resolves. */
   readonly onMessage: (message: MqttMessage) => Promise<void>
-  /** The broker granted the subscription, at the start or after a reconnect. */
+  /** Called when the broker has granted the subscription, at the start or after a reconnect. */
   readonly onSubscribed: () => void
   readonly onConnectionLost: (reason: string) => void
 }
@@ -27,7 +27,7 @@ const RECONNECT_PERIOD_MS = 1_000
 
 /**
  * Subscribes at QoS 1 with a persistent session until the signal aborts. Rejects if the first connection fails, or the broker
- * refuses the client or the subscription. After the first success it reconnects automatically.
+ * rejects the client or the subscription. After the first success it reconnects automatically.
  */
 export function runMqttSubscription(options: MqttSubscriptionOptions, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -72,7 +72,7 @@ export function runMqttSubscription(options: MqttSubscriptionOptions, signal: Ab
   })
 }
 
-/** The options that mqtt.js reads from a URL; given the URL, it calls `url.parse`, which Node 24 reports as deprecated. */
+/** Returns the options for a URL. Given the URL itself, mqtt.js calls `url.parse`, which Node 24 reports as deprecated. */
 export function brokerOptions(brokerUrl: string): IClientOptions {
   const { protocol, hostname, port, username, password } = new URL(brokerUrl)
   return {
@@ -107,13 +107,14 @@ function deliver(
   options.onMessage({ topic: packet.topic, payload }).then(() => acknowledge(), end)
 }
 
-/** A broker refuses with 128 in the SUBACK (MQTT 3.1.1, 3.9.3), in MQTT 5 with 128 or more. */
+/** Subscribes. A broker rejects with 128 in the SUBACK (MQTT 3.1.1, 3.9.3), in MQTT 5 with 128 or more. */
 async function subscribe(client: MqttClient, topicFilter: string): Promise<void> {
   const grants = await client.subscribeAsync(topicFilter, { qos: 1 })
-  if (grants.some((grant) => grant.qos >= 128)) throw new Error(`the broker refused the subscription to ${topicFilter}`)
+  if (grants.some((grant) => grant.qos >= 128))
+    throw new Error(`the broker rejected the subscription to ${topicFilter}; check the permissions of the user`)
 }
 
-/** CONNACK return codes (MQTT 3.1.1, 3.2.2.3) are numbers, network errors are names such as ECONNREFUSED. */
+/** Returns whether the broker rejected the client: CONNACK codes (MQTT 3.1.1, 3.2.2.3) are numbers, codes of network errors names. */
 function isRefusal(error: Error): boolean {
   return 'code' in error && typeof error.code === 'number'
 }

@@ -7,7 +7,7 @@ import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
 import { elapsed, Timer } from './timers.ts'
 
-/** One reason for all: creating an Error for each exit would dominate a mass shutdown. */
+/** The abort reason of all runs: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
 
 export interface RunContext {
@@ -18,7 +18,7 @@ export interface RunContext {
 export interface RunListener {
   readonly onReady: () => void
   readonly onUnhealthy: (reason: string) => void
-  /** The liveness probe failed. */
+  /** Called when the liveness probe has failed. */
   readonly onDead: (reason: string) => void
 }
 
@@ -28,7 +28,7 @@ export class ChildRun {
   readonly group: Group
   readonly lines = new LineTap()
   readonly exited: Promise<ExitResult>
-  /** On the clock of `performance.now()`. */
+  /** The time of the start on the clock of `performance.now()`. */
   readonly startedAt = performance.now()
   /** Resolves when the output of the child has been read; call it after its exit. */
   readonly outputRead: () => Promise<void>
@@ -83,7 +83,7 @@ export class ChildRun {
   }
 }
 
-/** The time until a process is ready for the first time, over all its starts: the time-out, and the last lines of output. */
+/** The startup of a process, until it is ready for the first time: the time-out over all starts, and the last lines of output. */
 export class Startup {
   readonly #definition: ResolvedProcess
   readonly #onTimeout: (reason: string) => void
@@ -114,7 +114,7 @@ export class Startup {
     if (this.#timer.isSet) this.#recent.follow(lines)
   }
 
-  /** The process is ready. Returns the milliseconds since its first start, or after the first time since `childStartedAt`. */
+  /** Ends the startup. Returns the milliseconds since the first start or, after an earlier success, since `childStartedAt`. */
   succeed(childStartedAt: number | null): number {
     const since = this.#isOver ? (childStartedAt ?? this.#firstStartAt) : this.#firstStartAt
     this.#isOver = true

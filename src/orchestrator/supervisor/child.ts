@@ -41,7 +41,7 @@ export function spawnChild(definition: ResolvedProcess, runTag: string): SpawnRe
   }
 }
 
-/** A shell line may contain secrets, and the program that could not be started is the shell. */
+/** Omits a shell line: it can contain secrets, and the program that could not be started is the shell. */
 function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt {
   return { command: shell ? '/bin/sh' : command, cwd, env }
 }
@@ -89,7 +89,7 @@ export interface SpawnAttempt {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** What is wrong with the folder that a process is to run in; null if nothing is. */
+/** Returns the problem with the working directory of a process; null if there is none. */
 export function describeCwdProblem(cwd: string): string | null {
   try {
     if (!statSync(cwd).isDirectory()) return `its cwd "${cwd}" is not a folder`
@@ -101,7 +101,7 @@ export function describeCwdProblem(cwd: string): string | null {
   }
 }
 
-/** Why a command could not be started, for the person who wrote it: what, and where it was looked for. */
+/** Returns the reason why a command could not be started, with the places that were searched. */
 export function describeSpawnError(error: unknown, attempt: SpawnAttempt): string {
   const code = codeOf(error)
   if (code === 'ENOENT') return describeMissing(attempt)
@@ -117,18 +117,19 @@ function describeMissing(attempt: SpawnAttempt): string {
   const found = candidates(attempt).find((path) => isFile(path))
   if (found !== undefined) {
     const interpreter = interpreterOf(found)
-    if (interpreter !== null) return `"${found}" could not be started: its interpreter "${interpreter}" was not found`
-    return `"${found}" could not be started: it, or the loader it needs, was not found`
+    if (interpreter !== null)
+      return `"${found}" could not be started: its interpreter "${interpreter}" was not found; install it or correct the first line`
+    return `"${found}" could not be started: the file or its dynamic loader was not found`
   }
-  if (command.includes('/')) return `"${command}" was not found (looked for ${resolve(attempt.cwd, command)})`
-  return `"${command}" was not found on PATH (looked in ${folders(attempt).join(', ')})`
+  if (command.includes('/')) return `"${command}" was not found (expected at ${resolve(attempt.cwd, command)})`
+  return `"${command}" was not found on PATH (searched ${folders(attempt).join(', ')})`
 }
 
 function describeForbidden(attempt: SpawnAttempt): string {
   const found = candidates(attempt).find((path) => exists(path))
-  if (found === undefined) return `"${attempt.command}" may not be executed (EACCES)`
+  if (found === undefined) return `"${attempt.command}" cannot be executed: permission denied (EACCES)`
   if (!isFile(found)) return `"${found}" is a folder, not a program`
-  return `"${found}" is not executable (chmod +x would make it so)`
+  return `"${found}" is not executable; run chmod +x`
 }
 
 function candidates({ command, cwd, env }: SpawnAttempt): string[] {
@@ -157,7 +158,7 @@ function isFile(path: string): boolean {
   }
 }
 
-/** The program that a script names in its first line. */
+/** Returns the interpreter in the first line of a script. */
 function interpreterOf(path: string): string | null {
   try {
     const file = openSync(path, 'r')

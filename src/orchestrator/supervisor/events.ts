@@ -3,7 +3,7 @@ export type ExitResult =
   | { readonly code: number; readonly signal: null }
   | { readonly code: null; readonly signal: NodeJS.Signals }
 
-/** Why everything stops. */
+/** The reason why everything stops. */
 export type StopReason =
   /** The command `down`. */
   | { readonly type: 'asked' }
@@ -39,9 +39,9 @@ export type SupervisorEvent =
       readonly maxAttempts: number
       readonly waitMs: number
     }
-  /** `message`: `command` was not found and where, is not executable, or its cwd is missing. */
+  /** `message`: the command was not found (with the places searched) or is not executable, or its cwd is missing. */
   | { readonly type: 'spawn_failed'; readonly process: string; readonly message: string }
-  /** Permanently. `lastLines`: the last output, if the process was never ready. */
+  /** The process failed permanently. `lastLines`: the last output, if the process was never ready. */
   | {
       readonly type: 'process_failed'
       readonly process: string
@@ -51,22 +51,22 @@ export type SupervisorEvent =
   | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_skipped'; readonly process: string; readonly because: string }
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }
-  /** Not stopped within its shutdown time-out; its process group gets SIGKILL. */
+  /** The process did not stop within its shutdown time-out; its process group receives SIGKILL. */
   | { readonly type: 'process_killed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_stopped'; readonly process: string; readonly tookMs: number }
   /** Descendants that had left the process group were ended. */
   | { readonly type: 'descendants_killed'; readonly process: string; readonly pids: readonly number[] }
-  /** Processes that survived SIGKILL: they belong to another user or are stuck in the kernel. */
+  /** Processes still run after SIGKILL: they belong to another user or are stuck in the kernel. */
   | { readonly type: 'process_survived'; readonly process: string; readonly pids: readonly number[] }
   | { readonly type: 'mqtt_broker_waiting'; readonly address: string }
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
   /** `stream` has no reader (EPIPE) or cannot be written (disk full). Supervision continues without it. */
   | { readonly type: 'output_closed'; readonly stream: 'stdout' | 'stderr'; readonly reason: string }
-  /** The log file cannot be written; retried every second. Emitted once until it can be written again. */
+  /** The log file cannot be written; writing is retried every second. Emitted once per outage. */
   | { readonly type: 'log_file_failed'; readonly process: string; readonly path: string; readonly reason: string }
-  /** The log file is written again; `lostLines` are missing in it. */
+  /** The log file is written again; `lostLines` is the number of lines that it lacks. */
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
-  /** Once, when every process is ready, running without a readiness probe, or completed. */
+  /** Emitted once, when every process is ready, running without a readiness probe, or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }

@@ -7,15 +7,15 @@ import { sleep } from './timers.ts'
 const TIMEOUT_MS = 5000
 const RETRY_EVERY_MS = 100
 
-/** Whether users of the address may start: only once it is `reachable`. */
+/** Processes that use the address start only when it is `reachable`. */
 export type ExternalState = 'unchecked' | 'checking' | 'reachable' | 'unreachable'
 
 export interface ExternalListener {
-  /** The first attempt failed; further ones follow. */
+  /** Called when the first attempt has failed; further attempts follow. */
   onWaiting(address: string): void
-  /** The state is now `reachable`. */
+  /** Called when the state has become `reachable`. */
   onReachable(): void
-  /** The state is now `unreachable`: no attempt succeeded within 5 s. `reason` is the error of the last one. */
+  /** Called when the state has become `unreachable`: no attempt succeeded within 5 s. `reason` is the error of the last attempt. */
   onUnreachable(address: string, reason: string): void
 }
 
@@ -60,7 +60,7 @@ export class ExternalCheck {
     const giveUp = () => limit.abort()
     const timer = setTimeout(giveUp, TIMEOUT_MS)
     this.#signal.addEventListener('abort', giveUp, { once: true })
-    let reason = 'no answer within 5 s'
+    let reason = 'no response within 5 s'
     try {
       for (let attempt = 0; !limit.signal.aborted; attempt++) {
         const failure = await tryConnect(this.#dependency, limit.signal)

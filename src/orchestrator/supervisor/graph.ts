@@ -9,7 +9,7 @@ export interface Dependency {
   readonly condition: DependencyCondition
 }
 
-/** Whether a dependency is met, may still be met, or never can be, and then why. */
+/** A dependency is met, can still be met, or can never be met, for the reason `because`. */
 export type DependencyStatus =
   | { readonly type: 'met' }
   | { readonly type: 'pending' }
@@ -18,7 +18,7 @@ export type DependencyStatus =
 const MET: DependencyStatus = { type: 'met' }
 const PENDING: DependencyStatus = { type: 'pending' }
 
-/** The status of a dependency on this process in this state. */
+/** Returns the status of a dependency on a process in this state. */
 function dependencyStatus(
   { name, kind, readinessProbe }: ResolvedProcess,
   state: ProcessState,
@@ -58,13 +58,13 @@ function describeFailure(name: string, state: Extract<ProcessState, { type: 'fai
   return isExit ? `"${name}" ${state.reason}` : `"${name}" failed: ${state.reason}`
 }
 
-/** Ready, running without a readiness probe, or completed. */
+/** Returns whether a process is ready, running without a readiness probe, or completed. */
 export function isUp({ readinessProbe, kind }: ResolvedProcess, state: ProcessState): boolean {
   if (state.type === 'running') return readinessProbe === null && kind === 'service'
   return state.type === 'ready' || state.type === 'completed'
 }
 
-/** `start` and everything reachable from it. */
+/** Returns `start` and everything reachable from it. */
 export function reachable<T>(start: Iterable<T>, next: (item: T) => Iterable<T>): Set<T> {
   const found = new Set(start)
   for (const item of found) {
@@ -82,10 +82,10 @@ export interface GraphProcess {
 /** The processes of a configuration with their dependencies, indexed once. */
 export class ProcessGraph<P extends GraphProcess> {
   readonly config: ResolvedConfig
-  /** In the order of the file. */
+  /** All processes in the order of the file. */
   readonly all: readonly P[]
   readonly #byName: ReadonlyMap<string, P>
-  /** Of the current configuration, which can have other instances of a dependency than the definition of a kept process. */
+  /** By process, from the current configuration; the definition of a kept process can name other instances of a dependency. */
   readonly #dependencies: ReadonlyMap<string, readonly Dependency[]>
   readonly #dependents: ReadonlyMap<string, readonly P[]>
 
@@ -103,12 +103,12 @@ export class ProcessGraph<P extends GraphProcess> {
     return this.#byName.get(name) ?? null
   }
 
-  /** The processes of these names, as far as they exist. */
+  /** Returns the processes with these names that exist. */
   named(names: readonly string[]): readonly P[] {
     return names.flatMap((name) => this.#byName.get(name) ?? [])
   }
 
-  /** The instances of a process of the file, or the process of this name; empty if there is neither. */
+  /** Returns the instances of a process of the file, or the process with this name; empty if neither exists. */
   instancesNamed(name: string): readonly string[] {
     const instances = this.all
       .filter(({ definition }) => definition.configName === name)
@@ -124,7 +124,7 @@ export class ProcessGraph<P extends GraphProcess> {
     return this.#dependents.get(name) ?? []
   }
 
-  /** A dependency that is not in the graph (disabled, left out) is met. */
+  /** Returns the status of a dependency. A dependency that is not in the graph (disabled, not selected) is met. */
   statusOf({ name, condition }: Dependency): DependencyStatus {
     const managed = this.#byName.get(name)
     return managed === undefined ? MET : dependencyStatus(managed.definition, managed.state, condition)
@@ -140,8 +140,8 @@ export interface ReloadDifference {
 }
 
 /**
- * A process has changed if any part of its definition has, including values from the environment; not if only the number of
- * instances of a dependency has.
+ * Compares two configurations. A process has changed if any part of its definition has changed, including values from the
+ * environment, except the number of instances of a dependency.
  */
 export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
   const old = new Map(before.processes.map((definition) => [definition.name, definition]))
@@ -167,7 +167,7 @@ function configNamesIn({ processes }: ResolvedConfig): ReadonlyMap<string, strin
   return new Map(processes.map(({ name, configName }) => [name, configName]))
 }
 
-/** The definition with each dependency once, however many instances it has. */
+/** Returns the definition with each dependency once instead of once per instance. */
 function withConfigNames(definition: ResolvedProcess, configNames: ReadonlyMap<string, string>): object {
   const dependsOn = new Map(
     definition.dependsOn.map(({ name, condition }) => [configNames.get(name) ?? name, condition]),

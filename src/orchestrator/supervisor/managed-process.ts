@@ -37,14 +37,14 @@ export interface ProcessContext {
   readonly spawn: SpawnChild
   /** Prefix of the run tag of every child; a slash and the number of the child follow. */
   readonly runTag: string
-  /** Ends what the first so many children left behind outside of their process groups. */
+  /** Ends the processes that the first `children` children left outside their process groups. */
   readonly reapEscaped: (children: number) => Promise<void>
   readonly emit: (event: ManagedProcessEvent) => void
 }
 
 /**
- * One process of the configuration through all its children. Its methods carry out actions, its events report the outcome;
- * when to start and when to stop is decided by `reconcile`.
+ * One process of the configuration and all its successive children. Its methods execute actions, its events report the outcome;
+ * `reconcile` determines when to start and when to stop.
  */
 export class ManagedProcess {
   readonly definition: ResolvedProcess
@@ -56,7 +56,7 @@ export class ManagedProcess {
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
   readonly #restarts: RestartHistory
-  /** Applied when the stop that a failed liveness probe caused is complete. */
+  /** The decision to apply when the stop after a failed liveness probe is complete. */
   #decision: RestartDecision | null = null
   #backoffIsOver = false
   readonly #restartTimer = new Timer()
@@ -85,37 +85,37 @@ export class ManagedProcess {
     return this.#state
   }
 
-  /** Of the child that runs or is stopping. */
+  /** The pid of the child that runs or is stopping. */
   get pid(): number | null {
     return 'pid' in this.#state ? this.#state.pid : null
   }
 
-  /** Start of that child on the clock of `performance.now()`. */
+  /** Start of this child on the clock of `performance.now()`. */
   get startedAt(): number | null {
     return this.#run?.startedAt ?? null
   }
 
-  /** Starts after the first one. */
+  /** The number of starts after the first start. */
   get restarts(): number {
     return Math.max(0, this.#starts - 1)
   }
 
-  /** Of the last child that ended. */
+  /** The exit of the last child that ended. */
   get lastExit(): ExitResult | null {
     return this.#lastExit
   }
 
-  /** In `backoff`: the wait is over, so that `start` is possible. */
+  /** True in `backoff` when the wait has ended, so that `start` is possible. */
   get backoffIsOver(): boolean {
     return this.#backoffIsOver
   }
 
-  /** No child runs, and no known orphan of one. */
+  /** True if no child and no known orphan of a child runs. */
   get isFullyStopped(): boolean {
     return isDown(this.#state) && this.#reaper.isIdle
   }
 
-  /** Earlier children may have left orphans that `reap` would end. */
+  /** True if earlier children may have left orphans for `reap` to end. */
   get needsReaping(): boolean {
     return this.#reaper.isNeeded
   }
@@ -126,20 +126,20 @@ export class ManagedProcess {
     return (this.#run === null ? groups : [this.#run.group, ...groups]).map((group) => group.id)
   }
 
-  /** Starts a child. In `waiting`, or in `backoff` once that is over. */
+  /** Starts a child. Possible in `waiting`, and in `backoff` when the wait has ended. */
   start(): void {
     if (this.#state.type === 'waiting') this.#startup.begin()
     this.#backoffIsOver = false
     this.#launch()
   }
 
-  /** Ends the backoff early, after the orphans of the last child. */
+  /** Ends the backoff early, as soon as the orphans of the last child are gone. */
   async skipBackoff(): Promise<void> {
     this.#restartTimer.clear()
     await this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: false })
   }
 
-  /** Back to `waiting` from a final state. */
+  /** Returns from a final state to `waiting`. */
   reset(): void {
     this.#send({ type: 'reset' })
   }
@@ -149,7 +149,7 @@ export class ManagedProcess {
     this.#context.emit({ type: 'process_skipped', process: this.name, because })
   }
 
-  /** Stops the process; the outcome is its state afterwards. Not in a final state. */
+  /** Stops the process; the outcome is its state afterwards. Not possible in a final state. */
   stop(outcome: StopOutcome = { type: 'stopped' }): void {
     const wasStopping = this.#state.type === 'stopping'
     this.#send({ type: 'stop', outcome })
@@ -163,14 +163,14 @@ export class ManagedProcess {
     void this.#reaper.reap()
   }
 
-  /** Sends SIGKILL to all process groups, synchronously; also if they are being stopped. */
+  /** Sends SIGKILL to all process groups, synchronously, even if they are being stopped. */
   kill(): void {
     this.#killed = true
     this.#run?.group.signal('SIGKILL')
     for (const group of this.#reaper.groups) group.signal('SIGKILL')
   }
 
-  /** Returns false if the event had no effect. An event that cannot occur is reported and otherwise ignored. */
+  /** Applies an event; returns false if it had no effect. An event that cannot occur is reported and otherwise ignored. */
   #send(event: ProcessEvent): boolean {
     const before = this.#state
     try {
@@ -242,7 +242,6 @@ export class ManagedProcess {
     this.#context.emit({ type: 'process_unhealthy', process: this.name, reason })
   }
 
-  /** The liveness probe failed. */
   #onDead(reason: string): void {
     if (this.#run === null || this.#state.type === 'stopping') return
     this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
@@ -279,7 +278,7 @@ export class ManagedProcess {
     this.#apply(decision, uptimeMs)
   }
 
-  /** Reports a decision that is the state now, and starts what follows from it. */
+  /** Reports a decision that has become the state, and schedules the restart if it is one. */
   #apply(decision: RestartDecision, uptimeMs: number): void {
     const { name } = this
     if (decision.type === 'backoff') {
@@ -301,7 +300,7 @@ export class ManagedProcess {
     this.#context.emit({ type: 'failure', process: name, reason, cause: 'run' })
   }
 
-  /** The backoff lasts `waitMs`, or until the orphans of the last child are gone, if that takes longer. */
+  /** Ends the backoff after `waitMs`, or when the orphans of the last child are gone, if that takes longer. */
   #scheduleRestart(waitMs: number): void {
     this.#backoffIsOver = false
     const reapThenRestart = () => void this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: waitMs === 0 })

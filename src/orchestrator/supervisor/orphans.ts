@@ -6,17 +6,17 @@ import { sleep } from './timers.ts'
 export interface ReaperContext {
   /** Ends the members of a process group. */
   endGroup(group: Group): Promise<void>
-  /** Ends the processes that left the process groups of the first so many children. */
+  /** Ends the processes that left the process groups of the first `children` children. */
   endEscaped(children: number): Promise<void>
   onReaped(): void
 }
 
-/** Ends what outlives the children of one process: members of their process groups, and processes that left these. */
+/** Ends the orphans of one process: remaining members of its children's process groups, and processes that left these groups. */
 export class OrphanReaper {
   readonly #groups = new Set<Group>()
   readonly #context: ReaperContext
   #children = 0
-  /** A child was started since the last scan for escaped processes. */
+  /** True if a child was started since the last scan for escaped processes. */
   #mayHaveEscaped = false
   #endingGroups: Promise<void> | null = null
   #reaping: Promise<void> | null = null
@@ -29,12 +29,12 @@ export class OrphanReaper {
     return [...this.#groups]
   }
 
-  /** No process group is known to have members, and no `reap` is in progress. */
+  /** True if no process group is known to have members, and no `reap` is in progress. */
   get isIdle(): boolean {
     return this.#groups.size === 0 && this.#reaping === null
   }
 
-  /** There may be orphans, and no `reap` is in progress. */
+  /** True if there may be orphans, and no `reap` is in progress. */
   get isNeeded(): boolean {
     return this.#reaping === null && (this.#groups.size > 0 || this.#mayHaveEscaped)
   }
@@ -44,7 +44,7 @@ export class OrphanReaper {
     if (!group.isEmpty()) this.#groups.add(group)
   }
 
-  /** A child starts. */
+  /** Records that a child starts. */
   onStart(): void {
     this.#children++
     this.#mayHaveEscaped = true
@@ -93,7 +93,7 @@ const FIRST_CHECK_MS = 2
 const CHECK_EVERY_MS = 100
 
 export interface EscapedOptions {
-  /** True: do not wait for SIGTERM to take effect. */
+  /** Returns true if SIGKILL must not wait for SIGTERM to take effect. */
   readonly killNow: () => boolean
   readonly emit: (event: SupervisorEvent) => void
 }
@@ -101,8 +101,8 @@ export interface EscapedOptions {
 type Find = () => TaggedProcess[]
 
 /**
- * Ends the processes that left their process group and outlived it, such as a daemon with a session of its own. They are
- * found by the run tag in their environment. Resolves when all are gone, or the remaining ones cannot be killed.
+ * Ends the orphans that left their process group, such as a daemon in a separate session. They are found by the run tag in
+ * their environment. Resolves when all are gone, or the remaining processes cannot be killed.
  */
 export async function endEscaped(runTag: string, options: EscapedOptions): Promise<void> {
   const find: Find = () => taggedProcesses(`${runTag}/`)
@@ -125,7 +125,7 @@ export class OrphanScanner {
     this.#options = options
   }
 
-  /** For the first so many children of a process, whose groups are empty. Resolves as `endEscaped` does. */
+  /** Ends the escaped processes of the first `children` children, whose groups are empty. Resolves as `endEscaped` does. */
   async endOf(name: string, children: number): Promise<void> {
     const prefix = `${this.#runTag}/${name}/`
     const isOurs = ({ runTag }: TaggedProcess) =>
@@ -139,7 +139,7 @@ export class OrphanScanner {
     await endAll(find, stillLiving(ours), this.#options)
   }
 
-  /** Sends SIGKILL to the escaped processes of all, synchronously. */
+  /** Sends SIGKILL to the escaped processes of all children, synchronously. */
   killAll(): void {
     for (const orphan of taggedProcesses(`${this.#runTag}/`)) {
       send(orphan.pid, 'SIGKILL')
@@ -147,10 +147,10 @@ export class OrphanScanner {
     }
   }
 
-  /** Ends the escaped processes of all. Resolves as `endEscaped` does. */
+  /** Ends the escaped processes of all children. Resolves as `endEscaped` does. */
   async endAll(): Promise<void> {
     await endEscaped(this.#runTag, this.#options)
-    // A dying process loses its environment, and with it the run tag, before it is gone.
+    // An exiting process loses its environment, and with it the run tag, before it is gone.
     await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
   }
 
@@ -196,7 +196,7 @@ async function signalUntilGone(
   }
 }
 
-/** Scans for further ones only when none of the known ones lives, because a scan reads all of /proc. */
+/** Returns the known processes that still run. Scans for others only if there are none, because a scan reads all of /proc. */
 function remaining(find: Find, known: readonly TaggedProcess[]): TaggedProcess[] {
   const living = stillLiving(known)
   return living.length > 0 ? living : find()

@@ -6,23 +6,23 @@ import type { SupervisorEvent } from './events.ts'
 import { groupMembers } from './process-table.ts'
 import { sleep, elapsed } from './timers.ts'
 
-/** A process that survives SIGKILL this long belongs to another user or is stuck in the kernel. */
+/** A process that still runs so long after SIGKILL belongs to another user or is stuck in the kernel. */
 const AFTER_KILL_MS = 5000
 const FIRST_CHECK_MS = 1
 const CHECK_EVERY_MS = 100
-/** From this interval on, check whether only unreaped zombies remain. */
+/** The interval from which on a check tests whether only unreaped zombies remain. */
 const ZOMBIE_CHECK_MS = 16
 
 export interface TerminateOptions {
   readonly signal: NodeJS.Signals
   readonly timeoutMs: number
-  /** Settles when the leader has exited; null if it has exited before. */
+  /** Settles when the leader has exited; null if it has already exited. */
   readonly leaderExited: Promise<unknown> | null
   /** Called before SIGKILL is sent because of the time-out. */
   onKill(): void
 }
 
-/** A child and those of its descendants that have not left its process group. */
+/** A child and its descendants, except descendants that have left the process group. */
 export interface Group {
   /** The child's pid. */
   readonly id: number
@@ -34,14 +34,14 @@ export interface Group {
 export class ProcessGroup implements Group {
   readonly id: number
   #gone = false
-  /** Members that lived at the last check. While one of them lives, /proc is not scanned for others. */
+  /** Members that ran at the last check. While one of them runs, /proc is not scanned for others. */
   #knownMembers: readonly number[] = []
 
   constructor(id: number) {
     this.id = id
   }
 
-  /** True once no member is left. From then on the id, which the kernel may reuse, is never signalled again. */
+  /** Returns true when no member is left. From then on the id, which the kernel can reuse, is never signalled again. */
   isEmpty(): boolean {
     return !this.signal(0)
   }
@@ -57,7 +57,7 @@ export class ProcessGroup implements Group {
     return !this.#gone
   }
 
-  /** Sends the signal, waits, then sends SIGKILL. Resolves with the pids that survived even that. */
+  /** Sends the signal, waits, then sends SIGKILL. Resolves with the pids that still run afterwards. */
   async terminate(options: TerminateOptions): Promise<readonly number[]> {
     if (!this.signal(options.signal)) return []
     // A stopped process (SIGSTOP, Ctrl-Z) handles signals only after SIGCONT.
@@ -70,7 +70,7 @@ export class ProcessGroup implements Group {
     return (await this.#emptyWithin(AFTER_KILL_MS, options.leaderExited)) ? [] : groupMembers(this.id)
   }
 
-  /** The exit of the leader is an event; other members are polled for after it. */
+  /** Waits for the exit of the leader, which is an event, and then polls for the other members. */
   async #emptyWithin(ms: number, leaderExited: Promise<unknown> | null): Promise<boolean> {
     const over = new AbortController()
     const timer = setTimeout(() => over.abort(), ms)
@@ -89,7 +89,7 @@ export class ProcessGroup implements Group {
     }
   }
 
-  /** In a container whose init process reaps no zombies, these remain members forever. */
+  /** Returns whether only zombies remain; without an init process that reaps them, they remain members forever. */
   #hasOnlyZombies(): boolean {
     if (process.platform !== 'linux') return false
     this.#knownMembers = groupMembers(this.id, this.#knownMembers)
@@ -105,13 +105,13 @@ async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 export interface EmptyOptions {
-  /** Settles when the leader has exited; null if it is gone already. */
+  /** Settles when the leader has exited; null if it has already exited. */
   readonly leaderExited: Promise<unknown> | null
-  /** SIGKILL from the start. */
+  /** Sends SIGKILL first. */
   readonly isKilled: boolean
 }
 
-/** Ends every member of a process group as the definition says, and reports it. */
+/** Ends every member of a process group according to the definition, and reports it. */
 export async function emptyGroup(
   group: Group,
   { name, shutdown: { signal, timeoutMs } }: ResolvedProcess,
@@ -133,8 +133,8 @@ export async function emptyGroup(
 const TREE_KILL_MS = 1000
 
 /**
- * Sends SIGKILL to a process and its descendants, also in other process groups. Call it only before the process is reaped:
- * the kernel may reuse the pid afterwards.
+ * Sends SIGKILL to a process and its descendants, including those in other process groups. Call it only before the process is
+ * reaped: the kernel can reuse the pid afterwards.
  */
 async function killTree(pid: number): Promise<void> {
   if (!canReadProcessTable()) return
@@ -148,7 +148,7 @@ async function killTree(pid: number): Promise<void> {
   await sleep(TREE_KILL_MS, done.signal)
 }
 
-/** Without this program, tree-kill throws an error that cannot be caught. */
+/** Returns whether the program that tree-kill runs exists; without it, tree-kill throws an error that cannot be caught. */
 function canReadProcessTable(): boolean {
   const program = process.platform === 'darwin' ? 'pgrep' : 'ps'
   return (process.env['PATH'] ?? '').split(':').some((folder) => {

@@ -14,13 +14,13 @@ const PAGE_BYTES = 4096
 
 interface ProcessEntry {
   readonly group: number
-  /** One letter, as ps shows it: `Z` is a zombie. */
+  /** One letter, as in ps: `Z` means zombie. */
   readonly status: string
   /** Start time in clock ticks since boot. */
   readonly start: string
 }
 
-/** The living members of a process group: all, or those among `pids`. Empty without /proc. */
+/** Returns the running members of a process group, limited to `pids` if given. Empty without /proc. */
 export function groupMembers(group: number, pids: readonly number[] = processIds()): number[] {
   return pids.filter((pid) => {
     const entry = readEntry(pid)
@@ -31,13 +31,13 @@ export function groupMembers(group: number, pids: readonly number[] = processIds
 export interface TaggedProcess {
   readonly pid: number
   readonly runTag: string
-  /** Start time: the kernel may have reused the pid since. */
+  /** Start time, which distinguishes the process from a later process with the same pid. */
   readonly start: string
 }
 
 /**
- * The living processes with a run tag that begins with `prefix`: children and their descendants, including daemons. A
- * process that has overwritten its environment, or belongs to another user, is not found.
+ * Returns the running processes with a run tag that begins with `prefix`: children and their descendants, including daemons.
+ * A process that has overwritten its environment, or belongs to another user, is not found.
  */
 export function taggedProcesses(prefix: string): TaggedProcess[] {
   const wanted = `${RUN_TAG_VARIABLE}=${prefix}`
@@ -54,7 +54,7 @@ export function taggedProcesses(prefix: string): TaggedProcess[] {
   })
 }
 
-/** Filters the processes that still live, without their environment: a dying process loses that some milliseconds earlier. */
+/** Returns the processes that still run, without reading their environment, which an exiting process loses earlier. */
 export function stillLiving(tagged: readonly TaggedProcess[]): TaggedProcess[] {
   return tagged.filter(({ pid, start }) => {
     const entry = readEntry(pid)
@@ -62,24 +62,24 @@ export function stillLiving(tagged: readonly TaggedProcess[]): TaggedProcess[] {
   })
 }
 
-/** The process group of a process; null if it is gone or there is no /proc. */
+/** Returns the process group of a process; null if it is gone or there is no /proc. */
 export function groupOf(pid: number): number | null {
   return readEntry(pid)?.group ?? null
 }
 
-/** The start time of a process in clock ticks since boot; null if it is gone or there is no /proc. */
+/** Returns the start time of a process in clock ticks since boot; null if it is gone or there is no /proc. */
 export function startOf(pid: number): string | null {
   return readEntry(pid)?.start ?? null
 }
 
 export interface Usage {
-  /** CPU time of all living members. */
+  /** CPU time of all running members. */
   readonly cpuMs: number
   /** Resident memory; shared pages count once per member. */
   readonly memoryBytes: number
 }
 
-/** Usage by process group; empty without /proc. Assumes 100 ticks per second and pages of 4 KiB. */
+/** Returns the usage by process group; empty without /proc. Assumes 100 ticks per second and pages of 4 KiB. */
 export function groupUsage(groups: ReadonlySet<number>): ReadonlyMap<number, Usage> {
   const usage = new Map<number, Usage>()
   for (const pid of processIds()) {
@@ -116,7 +116,7 @@ function readEntry(pid: number): ProcessEntry | null {
   return { group: Number(group), status, start }
 }
 
-/** Fields of `pid (name) status parent group …`, from the status; the name can contain spaces and parentheses. See proc(5). */
+/** Returns the fields of `pid (name) status parent group …`, from the status on; the name can contain spaces. See proc(5). */
 function statFields(pid: number): readonly string[] {
   const stat = readProc(pid, 'stat')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -4,24 +4,24 @@ import type { ExternalState } from './external.ts'
 import { type GraphProcess, isUp, type ProcessGraph, reachable } from './graph.ts'
 import { type Goal, isDown, isFinal, isPermanent, type StopOutcome, UP } from './state.ts'
 
-/** `up` once every process has been up at the same time; `stopping` when everything is to stop; `killed` without waiting. */
+/** `up` after all processes have been up at the same time; `stopping` while everything stops; `killed` when it stops by SIGKILL. */
 export type Phase = 'starting' | 'up' | 'stopping' | 'killed'
 
-/** A permanent failure of a process, of which the rules have not decided the consequences yet. */
+/** A permanent failure of a process whose consequences are not settled yet. */
 export interface Failure {
   readonly process: string
   readonly reason: string
-  /** No child could ever be spawned, the process was not ready in time, or anything later. */
+  /** The first spawn failed, the process was not ready in time, or it failed later. */
   readonly cause: 'first_start' | 'startup_timeout' | 'run'
 }
 
 export interface ReconciledProcess extends GraphProcess {
   readonly goal: Goal
-  /** In `backoff`: the wait is over. */
+  /** True in `backoff` when the wait has ended. */
   readonly backoffIsOver: boolean
-  /** No child lives, and no known orphan of one. */
+  /** True if no child and no known orphan of a child runs. */
   readonly isFullyStopped: boolean
-  /** Earlier children may have left orphans, and nothing is ending them. */
+  /** True if earlier children may have left orphans, and no reap is in progress. */
   readonly needsReaping: boolean
 }
 
@@ -30,7 +30,7 @@ export interface Snapshot<P extends ReconciledProcess> {
   readonly graph: ProcessGraph<P>
   readonly external: ExternalState
   readonly failures: readonly Failure[]
-  /** Processes are down only until the new configuration takes effect. */
+  /** True while processes are down only until the new configuration takes effect. */
   readonly isReloading: boolean
 }
 
@@ -47,7 +47,7 @@ type Rule = <P extends ReconciledProcess>(snapshot: Snapshot<P>) => readonly Act
 
 export const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
 
-/** In order of precedence. */
+/** The rules in order of precedence. */
 const RULES: readonly Rule[] = [
   settleFailures,
   skipHopeless,
@@ -61,8 +61,8 @@ const RULES: readonly Rule[] = [
 ]
 
 /**
- * The next actions for this snapshot: those of the first rule that has any. The caller carries them out and asks again with
- * a new snapshot until there are none. Every action changes what its rule depends on, so this ends.
+ * Returns the actions of the first rule that has any for this snapshot. The caller executes them and calls again with a new
+ * snapshot until there are none. Every action changes the input of its rule, so this ends.
  */
 export function reconcile<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   for (const rule of RULES) {
@@ -72,7 +72,7 @@ export function reconcile<P extends ReconciledProcess>(snapshot: Snapshot<P>): r
   return []
 }
 
-/** Decides what each new failure means for the other processes. Dependents without hope are skipped first. */
+/** Determines the consequences of each new failure. Dependents that can never start are skipped first. */
 export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   if (snapshot.failures.length === 0) return []
   const skips = skipHopeless(snapshot)
@@ -81,7 +81,7 @@ export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P
   return [{ type: 'forget_failures' }, ...skips, ...consequences]
 }
 
-/** Before the phase `up` a failure can fail the start; afterwards it affects no other process, unless the definition says so. */
+/** Before the phase `up` a failure can fail the start; afterwards it stops other processes only if `when_failed` is `stop`. */
 function consequencesOf<P extends ReconciledProcess>(
   failure: Failure,
   { graph, phase }: Snapshot<P>,
@@ -111,7 +111,7 @@ function consequencesOf<P extends ReconciledProcess>(
   )
 }
 
-/** The processes that wait for the end of a task, directly or not, and everything that those depend on. */
+/** Returns the direct and indirect dependents of a task that still wait for its end, and all their dependencies. */
 function neededAfter<P extends ReconciledProcess>(task: P, graph: ProcessGraph<P>, skipped: ReadonlySet<P>): Set<P> {
   const waiting = (managed: P) =>
     graph.dependentsOf(managed).filter((dependent) => dependent.state.type === 'waiting' && !skipped.has(dependent))
@@ -146,7 +146,7 @@ function hopelessBecause<P extends ReconciledProcess>(
   return null
 }
 
-/** Restarts what follows its dependencies (`on_dependency_restart: restart`) when one of these goes down to come up again. */
+/** Restarts the dependents with `on_dependency_restart: restart` when a dependency goes down for a restart. */
 export function restartFollowers<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
   if (phase === 'stopping' || phase === 'killed') return []
   const restarting = graph.all.filter(comesUpAgain)
@@ -165,12 +165,12 @@ function comesUpAgain({ state, goal }: ReconciledProcess): boolean {
   return goal.type === 'down' && (goal.reason === 'restarting' || goal.reason === 'replaced') && !isDown(state)
 }
 
-/** The process is to be up again after it has been down. */
+/** Returns whether the process starts again after it has been down. */
 function isRestarting(goal: Goal): boolean {
   return goal.type === 'down' && goal.reason === 'restarting'
 }
 
-/** A process that was to restart and is down is to be up again. */
+/** Sets the goal of a restarting process to `up` when it is down. */
 export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
   return graph.all.flatMap((managed): Action<P>[] => {
     if (!isRestarting(managed.goal) || !managed.isFullyStopped || managed.needsReaping) return []
@@ -206,7 +206,7 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
   return !graph.dependentsOf(managed).some((dependent) => isRestarting(dependent.goal))
 }
 
-/** A dependency that is still up but about to stop does not count. */
+/** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
 function isMet<P extends ReconciledProcess>(
   dependency: Parameters<ProcessGraph<P>['statusOf']>[0],
   graph: ProcessGraph<P>,
@@ -230,7 +230,7 @@ export function stopProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>
   const isEnding = mayEnd(snapshot) && graph.all.every(({ state }) => isFinal(state))
   const isGoingDown = (managed: P) => isEnding || managed.goal.type === 'down'
   const known = new Map<P, boolean>()
-  /** A dependent that is going down still lives, seen through dependents that are down. */
+  /** Returns whether a direct or indirect dependent that is going down still runs. */
   const isNeeded = (managed: P): boolean => {
     const result =
       known.get(managed) ??
@@ -258,7 +258,7 @@ function wayDown<P extends ReconciledProcess>(managed: P): Action<P> | null {
   return stop
 }
 
-/** The run ends when every process is final and nothing of any lives, unless a command may still start one again. */
+/** Ends the run when every process is final and fully stopped, unless a command can still start one again. */
 export function endRun<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   return snapshot.graph.all.every(isEnded) && mayEnd(snapshot) ? [{ type: 'end' }] : []
 }
@@ -268,12 +268,12 @@ function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading }: Snap
   return !isReloading && !graph.all.some(({ goal }) => goal.type === 'down' && goal.reason === 'by_hand')
 }
 
-/** Nothing of the process lives, and it does not start again by itself. */
+/** Returns whether the process is fully stopped and does not start again by itself. */
 export function isEnded({ state, isFullyStopped, needsReaping }: ReconciledProcess): boolean {
   return isFullyStopped && !needsReaping && isFinal(state)
 }
 
-/** Until the next event nothing happens to a process that a command has started. */
+/** Returns whether a process that a command has started keeps its state until the next event. */
 export function isSettled<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): boolean {
   const { state, goal, definition } = managed
   if (isRestarting(goal)) return false
@@ -286,9 +286,9 @@ export function isSettled<P extends ReconciledProcess>(managed: P, graph: Proces
 export interface RunOutcome {
   /** Null: no process was left to supervise. */
   readonly reason: StopReason | null
-  /** A process failed permanently, or was skipped because one did. */
+  /** True if a process failed permanently, or was skipped because of such a failure. */
   readonly hasFailures: boolean
-  /** `--exit-code-from` was given. */
+  /** True if `--exit-code-from` was given. */
   readonly isCodeFromProcess: boolean
   /** The last exit of that process; null if it never ran. */
   readonly exitOfProcess: ExitResult | null
@@ -296,7 +296,7 @@ export interface RunOutcome {
 
 const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'process_failed', 'mqtt_broker_unreachable'])
 
-/** The exit code of the orchestrator. After a stop by signal or command it is 0, whatever failed before. */
+/** Returns the exit code of the orchestrator. After a stop by signal or command it is 0, regardless of earlier failures. */
 export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProcess }: RunOutcome): number {
   if (reason?.type === 'signal' || reason?.type === 'asked') return 0
   if (reason !== null && FAILURES.has(reason.type)) return 1
@@ -305,7 +305,7 @@ export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProce
   return hasFailures ? 1 : 0
 }
 
-/** The code that a shell shows: that of the process, or 128 and the number of the signal. */
+/** Returns the exit code in a shell's form: the code of the process, or 128 plus the number of the signal. */
 function shellCodeOf(exit: ExitResult): number {
   return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
 }

@@ -1,7 +1,7 @@
 import type { ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 
-/** The state that follows when a child exits by itself or cannot be spawned. */
+/** The next state after a child exits by itself or cannot be spawned. */
 export type RestartDecision =
   | { readonly type: 'completed' }
   | { readonly type: 'failed'; readonly reason: string }
@@ -11,8 +11,8 @@ export type RestartDecision =
 const LARGEST_EXPONENT = 52
 
 /**
- * Milliseconds before restart number `attempt` (1 is the first): min(max, backoff · 2^(attempt−1)), of which the fraction
- * `jitter` is random. `random` is from 0 up to 1. Never more than the maximum.
+ * Returns the milliseconds before restart number `attempt` (1 is the first): min(max, backoff · 2^(attempt−1)), of which the
+ * fraction `jitter` is random. `random` is from 0 up to 1. The result never exceeds the maximum.
  */
 export function backoffDelay(attempt: number, restart: ResolvedRestart, random: number): number {
   const exponent = Math.min(Math.max(attempt - 1, 0), LARGEST_EXPONENT)
@@ -45,12 +45,12 @@ export function decideAfterFailure(ended: Ended, message: string): Exclude<Resta
   return ended.restart.policy === 'never' ? { type: 'failed', reason: message } : retry(ended, message)
 }
 
-/** A task that did its work. */
+/** Returns whether the process is a task that exited with code 0. */
 export function hasSucceeded({ kind }: Pick<ResolvedProcess, 'kind'>, exit: ExitResult): boolean {
   return kind === 'task' && exit.code === 0
 }
 
-/** `exited with code 3`, `was ended by SIGKILL`. */
+/** Returns a text such as `exited with code 3` or `was ended by SIGKILL`. */
 export function describeExit(exit: ExitResult): string {
   return exit.signal === null ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`
 }
@@ -69,7 +69,7 @@ function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart):
   return windowMs === null ? `${failure}, after ${times}` : `${failure}, after ${times} within ${windowMs} ms`
 }
 
-/** Times of the restarts of one process within the window of its policy, in milliseconds on any one clock. */
+/** Times of the restarts of one process within the window of its policy, in milliseconds of one clock. */
 export class RestartHistory {
   readonly #definition: Pick<ResolvedProcess, 'kind' | 'restart'>
   #times: number[] = []
@@ -78,7 +78,7 @@ export class RestartHistory {
     this.#definition = definition
   }
 
-  /** Restarts within the window that ends now; 0 without a window. */
+  /** Returns the number of restarts within the window that ends now; 0 without a window. */
   recent(now: number): number {
     const { windowMs } = this.#definition.restart
     if (windowMs === null) return 0
@@ -86,7 +86,7 @@ export class RestartHistory {
     return this.#times.length
   }
 
-  /** The input of a decision for a child that ends now. */
+  /** Returns the input of a decision for a child that ends now. */
   ended(attempt: number, uptimeMs: number): Ended {
     const { kind, restart } = this.#definition
     return { kind, restart, attempt, recentRestarts: this.recent(performance.now()), uptimeMs, random: Math.random() }

@@ -2,17 +2,17 @@ import type { ExitResult } from './events.ts'
 import type { RestartDecision } from './restart-policy.ts'
 
 /**
- * What a process is to be. The reason to be down decides what a child that exits meanwhile leads to, and whether the process
- * comes up again: only `restarting` becomes `up`, once the process is down.
+ * The desired state of a process. The reason to be down determines the state after a child that exits meanwhile, and whether
+ * the process starts again: only `restarting` becomes `up`, as soon as the process is down.
  */
 export type Goal = { readonly type: 'up' } | { readonly type: 'down'; readonly reason: DownReason }
 export type DownReason =
   /** A command or `on_dependency_restart` asked for it. */
   | 'restarting'
   | 'by_hand'
-  /** A reload removes it or puts another definition in its place. */
+  /** A reload removes it or replaces its definition. */
   | 'replaced'
-  /** A task failed, and no process that still waits for the end of that task needs this one. */
+  /** A task failed, and no process that still waits for the end of the task depends on this process. */
   | 'start_failed'
   /** Everything stops. */
   | 'shutting_down'
@@ -30,7 +30,7 @@ export type StopOutcome =
 
 /** `attempt` counts consecutive restarts: 0 is the first start. `exit` is the result of the last child, if there was one. */
 export type ProcessState =
-  /** For its dependencies. */
+  /** Waits for its dependencies. */
   | { readonly type: 'waiting' }
   | { readonly type: 'starting'; readonly attempt: number }
   | { readonly type: 'running'; readonly attempt: number; readonly pid: number }
@@ -54,20 +54,20 @@ export type ProcessState =
   | { readonly type: 'skipped'; readonly because: string }
 
 export type ProcessEvent =
-  /** Its dependencies are met, or its backoff is over. */
+  /** Its dependencies are met, or its backoff has ended. */
   | { readonly type: 'start' }
   | { readonly type: 'spawned'; readonly pid: number }
   | { readonly type: 'spawn_failed'; readonly decision: RestartDecision }
-  /** The child has exited; other members of its process group may live. `stopped`: its goal was to be down. */
+  /** The child has exited; other members of its process group may still run. `stopped`: its goal was to be down. */
   | { readonly type: 'exited'; readonly exit: ExitResult; readonly decision: RestartDecision | { type: 'stopped' } }
   | { readonly type: 'probe_succeeded' }
   | { readonly type: 'probe_failed'; readonly reason: string }
   | { readonly type: 'stop'; readonly outcome: StopOutcome }
-  /** The last member of the process group is gone, and so are known orphans. */
+  /** The last member of the process group and all known orphans are gone. */
   | { readonly type: 'group_exited' }
   /** A dependency can never be met. */
   | { readonly type: 'skip'; readonly because: string }
-  /** It is to be started again although it has ended. */
+  /** A command starts the process again after it has ended. */
   | { readonly type: 'reset' }
 
 type StateOf<T extends ProcessState['type']> = Extract<ProcessState, { type: T }>
@@ -89,7 +89,7 @@ export class IllegalTransition extends Error {
   }
 }
 
-/** The event is possible, because it was under way when the state changed, and has no effect. */
+/** Keeps the state: the event was in flight when the state changed, and has no effect. */
 const late = (state: ProcessState): ProcessState => state
 const toWaiting = (): ProcessState => INITIAL_STATE
 
@@ -111,12 +111,12 @@ function afterStop(outcome: StopOutcome, exit: ExitResult | null): ProcessState 
   return outcome.type === 'waiting' ? INITIAL_STATE : { ...outcome, exit }
 }
 
-/** A permanent stop overrides a restart and is never overridden; a failure keeps its reason. */
+/** Combines two stops: a permanent stop overrides a restart and is never overridden; a failure keeps its reason. */
 function stopAgain(state: StateOf<'stopping'>, { outcome }: EventOf<'stop'>): ProcessState {
   return isPermanent(outcome) && !isPermanent(state.outcome) ? { ...state, outcome } : state
 }
 
-/** The process does not start again by itself afterwards. */
+/** Returns whether the process does not start again by itself after the stop. */
 export function isPermanent(outcome: StopOutcome): boolean {
   return outcome.type === 'stopped' || outcome.type === 'failed'
 }
@@ -139,7 +139,7 @@ export function isPermanent(outcome: StopOutcome): boolean {
  *  skipped                                                                                                                          waiting
  *
  *  empty       the event cannot occur: IllegalTransition
- *  late        the event was under way when the stop began: the state stays, the same object
+ *  late        the event was in flight when the stop began: the state stays, the same object
  *  (decision)  backoff, failed or completed; stopped, if the goal of the process was to be down
  *  (outcome)   stopped, failed, waiting or backoff, as the stop requested
  *  (again)     stopping; a restart becomes a permanent stop, never the reverse
@@ -189,7 +189,7 @@ const TABLE: Table = {
   skipped: { reset: toWaiting },
 }
 
-/** The state after `event`; the same object if the event has no effect. Throws IllegalTransition if it cannot occur. */
+/** Returns the state after `event`; the same object if it has no effect. Throws IllegalTransition if it cannot occur. */
 export function transition(state: ProcessState, event: ProcessEvent): ProcessState {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the table's type ties each cell to its own state and event
   const cell = TABLE[state.type][event.type] as ((state: ProcessState, event: ProcessEvent) => ProcessState) | undefined
@@ -197,12 +197,12 @@ export function transition(state: ProcessState, event: ProcessEvent): ProcessSta
   return cell(state, event)
 }
 
-/** The process stays in this state until it is reset. */
+/** Returns whether the process stays in this state until it is reset. */
 export function isFinal(state: ProcessState): boolean {
   return state.type === 'stopped' || state.type === 'failed' || state.type === 'completed' || state.type === 'skipped'
 }
 
-/** No child lives, and none is about to be started. */
+/** Returns whether no child runs or is about to be started. */
 export function isDown(state: ProcessState): boolean {
   return isFinal(state) || state.type === 'waiting'
 }

@@ -4,10 +4,10 @@ import type { SupervisorEvent } from './events.ts'
 import type { StopPlan } from './guard/stop-plan.ts'
 
 export interface SupervisorOptions {
-  /** Where the children's lines go. Other writers must write whole lines. */
+  /** The destination of the children's lines. Other writers must write whole lines. */
   readonly output: { readonly stdout: Writable; readonly stderr: Writable }
   readonly logFormat: 'text' | 'json'
-  /** Shows JSON records of the children as readable text on pipes too, not only at a terminal. */
+  /** Shows JSON records of the children as readable text even on pipes. */
   readonly forceReadable?: boolean
   /** Whether prefixes are coloured, for each stream. */
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
@@ -26,6 +26,6 @@ export interface SupervisorOptions {
 export interface RunGuard {
   /** Prefix of the run tag of every child. */
   readonly runTag: string
-  /** Called once before any child lives, and then whenever the living children may have changed. */
+  /** Called once before the first child starts, and then whenever the running children may have changed. */
   protect(makePlan: () => StopPlan): void
 }

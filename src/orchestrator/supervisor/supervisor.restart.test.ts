@@ -145,9 +145,9 @@ describe('a command that cannot be started (O-34)', () => {
     await writeFile(join(folder, 'lost'), '#!/no/such/interpreter\n')
     await chmod(join(folder, 'lost'), 0o755)
     return [
-      [{ command: 'no-such-program' }, /"no-such-program" was not found on PATH \(looked in /],
-      [{ command: './gone', cwd: folder }, /"\.\/gone" was not found \(looked for .*\/gone\)/],
-      [{ command: script }, /"[^"]+script" is not executable \(chmod \+x/],
+      [{ command: 'no-such-program' }, /"no-such-program" was not found on PATH \(searched /],
+      [{ command: './gone', cwd: folder }, /"\.\/gone" was not found \(expected at .*\/gone\)/],
+      [{ command: script }, /"[^"]+script" is not executable; run chmod \+x/],
       [{ command: folder }, /is a folder, not a program/],
       [{ command: join(folder, 'lost') }, /its interpreter "\/no\/such\/interpreter" was not found/],
       [{ command: 'true', cwd: join(folder, 'none') }, /its cwd "[^"]+none" does not exist/],

@@ -26,15 +26,15 @@ import type { SupervisorOptions } from './supervisor-options.ts'
 import { elapsed } from './timers.ts'
 
 /**
- * Runs the processes of one configuration. On every event it takes a snapshot, asks `reconcile` for actions and carries
- * them out, once per turn of the event loop. Handles no signals and never calls process.exit.
+ * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
+ * that `reconcile` returns for it, once per turn of the event loop. Handles no signals and never calls process.exit.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #output: Output
   readonly #runTag: string
   readonly #orphans: OrphanScanner | null
-  /** Aborted when everything is to stop. */
+  /** Aborted when everything must stop. */
   readonly #stopping = new AbortController()
   readonly #waiters = new Set<() => void>()
   #graph: ProcessGraph<ManagedProcess>
@@ -77,7 +77,7 @@ export class Supervisor {
     return this.#reason !== null
   }
 
-  /** Resolves when no child lives and their output has been written, or its reader is gone. Call it once. */
+  /** Resolves when no child runs and their output has been written, or its reader is gone. Call it once. */
   async run(): Promise<{ exitCode: number }> {
     this.#startedAt = performance.now()
     const finished = new Promise<void>((resolve) => {
@@ -117,8 +117,8 @@ export class Supervisor {
   }
 
   /**
-   * Starts these as soon as their dependencies are met, without waiting for the end of a backoff. Resolves when each is up,
-   * has ended, or waits for a dependency that is stopped.
+   * Starts processes as soon as their dependencies are met, without waiting for the end of a backoff. Resolves when each is
+   * up, has ended, or waits for a dependency that is stopped.
    */
   async startProcesses(names: readonly string[]): Promise<void> {
     const chosen = this.#graph.named(names)
@@ -133,12 +133,12 @@ export class Supervisor {
     await this.#untilSettled(chosen)
   }
 
-  /** Stops these, dependents first, and keeps them down until they are started. Resolves when they are down. */
+  /** Stops processes, dependents first, and keeps them down until they are started. Resolves when they are down. */
   async stopProcesses(names: readonly string[]): Promise<void> {
     await this.#bringDown(this.#graph.named(names), 'by_hand')
   }
 
-  /** Restarts these; one that waits for its dependencies keeps waiting. Resolves as `startProcesses` does. */
+  /** Restarts processes, except those that wait for dependencies. Resolves as `startProcesses` does. */
   async restartProcesses(names: readonly string[]): Promise<void> {
     const running = this.#graph.named(names).filter(({ state }) => state.type !== 'waiting')
     const chosen = running.filter((managed) => !isDownFor(managed, 'replaced'))
@@ -147,11 +147,11 @@ export class Supervisor {
   }
 
   /**
-   * Applies another configuration: added processes start, removed ones stop, changed ones restart, and unchanged ones are
-   * not touched. Resolves when the removed and changed ones are down and the new configuration is in force.
+   * Applies another configuration: starts added, stops removed, restarts changed and keeps unchanged processes.
+   * Resolves when the removed and changed processes are down and the new configuration is in force.
    */
   async reload(config: ResolvedConfig): Promise<ReloadDifference> {
-    if (this.#isReloading) throw new Error('another reload is under way')
+    if (this.#isReloading) throw new Error('another reload is in progress')
     this.#isReloading = true
     try {
       const difference = differenceOf(this.#graph.config, config)
@@ -166,7 +166,7 @@ export class Supervisor {
     }
   }
 
-  /** The next version of a process that was stopped by hand stays down, too. */
+  /** Replaces the processes. The new version of a process that was stopped manually stays down. */
   #replace(config: ResolvedConfig, difference: ReloadDifference, stoppedByHand: readonly string[]): void {
     const before = this.#graph
     const unchanged = new Set(difference.unchanged)
@@ -211,11 +211,11 @@ export class Supervisor {
     this.#schedule()
   }
 
-  /** Stops everything if this exit is to end the run. */
+  /** Stops everything if this exit ends the run (`--abort-on-exit`, `--exit-code-from`). */
   #endRunAfter(name: string, exit: ExitResult): void {
     const managed = this.#graph.get(name)
     if (managed === null || this.isStopping) return
-    // A task that succeeded and has dependents is a step of the start.
+    // A task that succeeded and has dependents is part of the start.
     const isStep = hasSucceeded(managed.definition, exit) && this.#graph.dependentsOf(managed).length > 0
     if (name !== this.#options.exitCodeFrom && (!this.#options.abortOnExit || isStep)) return
     this.stop({ type: 'exited', process: name, exit })
@@ -307,7 +307,7 @@ export class Supervisor {
     await this.#until(() => processes.every((managed) => isSettled(managed, this.#graph)))
   }
 
-  /** Resolves when the condition holds, or everything has stopped. The condition is checked after every reconciliation. */
+  /** Resolves when the condition is met, or everything has stopped. It is checked after every reconciliation. */
   #until(isMet: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const check = () => {
@@ -320,7 +320,7 @@ export class Supervisor {
     })
   }
 
-  /** How to stop the children that live now. */
+  /** Returns the plan to stop the running children. */
   #stopPlan(): StopPlan {
     const processes = this.#graph.all.map((managed) => ({
       name: managed.name,

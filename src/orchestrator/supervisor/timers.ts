@@ -18,12 +18,12 @@ export class Timer {
   }
 }
 
-/** Whole milliseconds since `since`, on the clock of `performance.now()`. */
+/** Returns the whole milliseconds since `since`, on the clock of `performance.now()`. */
 export function elapsed(since: number): number {
   return Math.round(performance.now() - since)
 }
 
-/** Node.js fires longer timers immediately. */
+/** The maximum delay of a timer; Node.js fires longer timers immediately. */
 export const LONGEST_TIMER_MS = 2_147_483_647
 
 /** Resolves after `ms` milliseconds, or when `signal` is aborted. */
