@@ -16,7 +16,7 @@ export interface DemoParts {
   readonly intervalMs: number
   /** Prints a line to the terminal. */
   readonly print: (line: string) => void
-  /** Printed with the first row. */
+  /** Text to print with the first row. */
   readonly summary: string
 }
 
@@ -74,7 +74,7 @@ const QUERY = `
   WHERE organization_id = {organization: String}
   HAVING total > 0`
 
-/** The number of rows of the demo's organization, and the newest one as text. */
+/** Returns the number of rows of the demo's organization, and the newest row as text. */
 async function readRows(
   clickhouse: ClickHouse,
   { organizationId, devices }: Inventory,
@@ -95,7 +95,7 @@ async function readRows(
 /** The public password of the embedded servers; any other password is not printed. */
 const EMBEDDED_PASSWORD = 'ponix'
 
-/** The addresses of all servers, and commands to try. */
+/** Returns the text with the addresses of all servers and with commands to try. */
 export function summary(env: DemoEnvironment, { organizationId, devices }: Inventory): string {
   const mqtt = new URL(env.PONIX_DEMO_MQTT_URL)
   const nats = new URL(env.PONIX_NATS_URL)

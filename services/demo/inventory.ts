@@ -5,7 +5,7 @@ import type { GrpcClient } from '../../src/proto/grpc.ts'
 
 const ORGANIZATION_NAME = 'Demo'
 
-/** The entities of the demo; a restart finds the same ones. */
+/** The entities of the demo; a restart reuses them. */
 export interface Inventory {
   readonly organizationId: string
   readonly devices: readonly { readonly deviceId: string; readonly demo: DemoDevice }[]
@@ -36,7 +36,7 @@ async function ensureOrganization(api: GrpcClient): Promise<string> {
   return createdId(organization?.id)
 }
 
-/** Ensures one gateway that subscribes to the devices and one that logs itself. */
+/** Ensures a gateway of type `mqtt`, which subscribes to the devices, and a gateway of type `print`. */
 async function ensureGateways(api: GrpcClient, organizationId: string, mqttUrl: string): Promise<void> {
   const wanted = [
     { name: 'Demo broker', gatewayType: 'mqtt', gatewayConfig: JSON.stringify({ broker_url: mqttUrl }) },
@@ -60,11 +60,11 @@ async function createDevice(api: GrpcClient, organizationId: string, demo: DemoD
 }
 
 function createdId(id: string | undefined): string {
-  if (id === undefined) throw new Error('the API response lacks the created entity')
+  if (id === undefined) throw new Error('the API response does not contain the id of the created entity')
   return id
 }
 
-/** One value of a Cayenne LPP message: channel, type id, data (big-endian). */
+/** A value of a Cayenne LPP message: channel, type id, data (big-endian). */
 type LppValue = readonly [channel: number, type: number, ...data: number[]]
 
 const TYPE = { digitalInput: 0, temperature: 103, humidity: 104, barometer: 115, voltage: 116, gps: 136 } as const
@@ -72,7 +72,7 @@ const TYPE = { digitalInput: 0, temperature: 103, humidity: 104, barometer: 115,
 export interface DemoDevice {
   readonly name: string
   readonly payloadConversion: string
-  /** The payload at a time of day; `noise` is between −1 and 1. */
+  /** Encodes the payload for a time of day; `noise` returns values between −1 and 1. */
   readonly measure: (at: Date, noise: () => number) => Uint8Array
 }
 
@@ -81,13 +81,13 @@ const i24 = (value: number): number[] => [(Math.round(value) >> 16) & 0xff, ...i
 
 const lpp = (...values: LppValue[]): Uint8Array => Uint8Array.from(values.flat())
 
-/** −1 at 04:00 UTC, 1 at 16:00 UTC. */
+/** Returns the relative temperature at a time of day: −1 at 04:00 UTC, 1 at 16:00 UTC. */
 function warmth(at: Date): number {
   const hours = at.getUTCHours() + at.getUTCMinutes() / 60
   return -Math.cos(((hours - 4) / 12) * Math.PI)
 }
 
-/** A round trip of ten minutes. */
+/** Returns the position on a round trip that takes ten minutes. */
 function positionOf(at: Date): { latitude: number; longitude: number } {
   const angle = ((at.getTime() / 600_000) % 1) * 2 * Math.PI
   return { latitude: 49.4447 + 0.01 * Math.sin(angle), longitude: 7.7689 + 0.02 * Math.cos(angle) }

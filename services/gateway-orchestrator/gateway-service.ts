@@ -61,8 +61,8 @@ export class GatewayService {
   }
 
   /**
-   * Starts a process for every gateway, then applies events until the signal aborts. Events from before the loading are in the
-   * stream too; they are older than the loaded rows and have no effect.
+   * Starts a process for every gateway, then applies events until the signal aborts. The stream also holds events
+   * that are older than the loaded rows; they have no effect.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { env, gateways, nats, logger } = this.#parts
@@ -87,12 +87,12 @@ export class GatewayService {
     }
   }
 
-  /** Readiness check: rejects until every gateway has its process. */
+  /** Checks readiness: rejects until every gateway has its process. */
   async loaded(): Promise<void> {
-    if (!this.#loaded) throw new Error('loading the gateways')
+    if (!this.#loaded) throw new Error('the gateways are still being loaded')
   }
 
-  /** The response of `/gateways`. */
+  /** Returns the response of `/gateways`. */
   describe(): unknown {
     return { gateways: this.#store.list().map((process) => describeProcess(process, performance.now())) }
   }

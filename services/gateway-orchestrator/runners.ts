@@ -13,8 +13,8 @@ import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
 /**
- * Publishes each MQTT message of a gateway as a raw envelope. The broker is acknowledged after JetStream has stored the message,
- * so it is never lost; a message that cannot be an envelope becomes a dead letter.
+ * Publishes each MQTT message of a gateway as a raw envelope. A message is acknowledged to the broker only after
+ * JetStream has stored it, so it is never lost; a message that cannot be an envelope becomes a dead letter.
  */
 export function mqttRunner(producer: Producer, rawStream: string): GatewayRunner {
   return async ({ gateway, signal, succeeded, interrupted, received }) => {
@@ -35,8 +35,8 @@ export function mqttRunner(producer: Producer, rawStream: string): GatewayRunner
 }
 
 /**
- * Stable per gateway and topic, so that the broker keeps messages while the service is down. Another topic needs another id
- * because a session keeps its subscriptions.
+ * Returns an id that is stable per gateway and topic, so that the broker keeps messages while the service is down. Another
+ * topic needs another id because a session keeps its subscriptions.
  */
 function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
   return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
@@ -63,13 +63,13 @@ async function store(
   }
 }
 
-/** Whether a redelivery by the broker would fail again. */
+/** Returns whether a redelivery by the broker would fail again. */
 function isPermanent(error: unknown): boolean {
   if (error instanceof PublishError) return error.code === 'invalid' || error.code === 'too_large'
   return error instanceof MappingError
 }
 
-/** The device in a topic `{organization_id}/{end_device_id}` of the gateway's organization. Throws a MappingError. */
+/** Returns the device in a topic `{organization_id}/{end_device_id}` of the gateway's organization. Throws a MappingError. */
 export function deviceOfTopic(topic: string, organizationId: string): string {
   const [organization, endDeviceId, ...rest] = topic.split('/')
   if (!organization || !endDeviceId || rest.length > 0) {
@@ -105,8 +105,8 @@ const schema = z.union(
 )
 
 /**
- * The broker in a gateway's config; the default topic covers the devices of its organization. Throws a GatewayConfigError that
- * names the field, without values because they may be passwords.
+ * Parses the broker in a gateway's config; the default topic covers the devices of its organization. Throws a GatewayConfigError
+ * that names the field, without values because they may be passwords.
  */
 export function mqttGatewayConfig(gateway: Gateway) {
   const parsed = schema.safeParse(gateway.gatewayConfig)
@@ -128,7 +128,7 @@ function bracketed(host: string): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
 }
 
-/** Logs the gateway periodically: the simplest runner, for trying things out. */
+/** Logs the gateway periodically: the simplest runner, for experiments. */
 export function printRunner(logger: Logger, intervalMs: number): GatewayRunner {
   return ({ gateway, signal, succeeded }) => {
     const line = {
