@@ -7,7 +7,7 @@ import { root, runTool } from './tools.mjs'
 const folder = join(root, 'bench')
 const built = join(root, '.ponix', 'bench', 'programs')
 
-/** Name → description, the first line of the source. */
+/** Returns the benches: name → description, the first line of the source. */
 async function benches() {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
   const entries = files.sort().map(async (file) => {

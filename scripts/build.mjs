@@ -1,5 +1,5 @@
 // Bundles the programs into dist/: one entry each, shared chunks, dependencies included. The build is moved into place at the
-// end, so that an interrupted build, or two at the same time, never leave an incomplete one.
+// end, so that interrupted or concurrent builds never leave an incomplete result.
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -14,7 +14,7 @@ import { programs } from './programs.mjs'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
 
-/** Built file → its source. A missing source fails the build. */
+/** Returns the entries: built file → source. A missing source fails the build. */
 async function entries() {
   const mains = Object.values(programs).map((name) => [
     name,
@@ -27,7 +27,7 @@ async function entries() {
   return Object.fromEntries([...mains, ...existing].map(([name, source]) => [name, join(root, source)]))
 }
 
-/** Programs without extension, for the PATH of the orchestrator's children. */
+/** Writes programs without extension, for the PATH of the orchestrator's children. */
 async function writePrograms(folder) {
   await mkdir(join(folder, 'bin'))
   for (const [program, name] of Object.entries(programs)) {
@@ -66,14 +66,17 @@ async function bundle(input, folder) {
   await writeFile(join(folder, 'packages.json'), `${JSON.stringify(packages, null, 2)}\n`)
 }
 
-/** The types of `import { defineConfig } from 'ponix-orchestrator'`; src/index.ts imports nothing. */
+/** Writes the types of `import { defineConfig } from 'ponix-orchestrator'`; src/index.ts imports nothing. */
 async function writeDeclarations(folder) {
   const { code, errors } = isolatedDeclarationSync('index.ts', await readFile(join(root, 'src/index.ts'), 'utf8'))
   if (errors.length > 0) throw new Error(errors[0].message)
   await writeFile(join(folder, 'index.d.ts'), code)
 }
 
-/** A rename cannot replace a folder that is not empty, so the old one is renamed first; a concurrent build is replaced in the next round. */
+/**
+ * Replaces dist/. A rename cannot replace a folder that is not empty, so the old folder is renamed first; if a concurrent build
+ * moves its result there in between, the next round replaces that result.
+ */
 async function moveIntoPlace(folder) {
   for (let round = 0; ; round++) {
     const old = `${folder}.old-${round}`
@@ -122,7 +125,7 @@ try {
   await chmod(folder, 0o755)
   await moveIntoPlace(folder)
 } catch (error) {
-  // The message shows the place in the sources; the stack would show only the bundler.
+  // The message contains the place in the sources; the stack contains only the bundler.
   console.error(process.stderr.isTTY ? error.message : stripVTControlCharacters(error.message))
   process.exitCode = 1
 } finally {

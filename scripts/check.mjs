@@ -1,4 +1,4 @@
-// `npm run check`: all checks of the code that do not run it.
+// `npm run check`: runs all static checks.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const checks = {
   'requirements are defined and their lists current': requirementsAreCurrent,
 }
 
-/** Runs all checks and prints each result; resolves with the numbers of passed and failed checks. */
+/** Runs all checks and prints each result; resolves to the numbers of passed and failed checks. */
 export async function check() {
   const counts = { passed: 0, failed: 0 }
   for (const [name, run] of Object.entries(checks)) {

@@ -15,7 +15,7 @@ const inputs = [
   'tsconfig.json',
 ]
 
-/** A digest of everything that a build of the clone at `root` depends on. */
+/** Returns a digest of everything that a build of the clone at `root` depends on. */
 export function fingerprint(root) {
   const hash = createHash('sha256')
   for (const path of inputs) add(hash, root, path)

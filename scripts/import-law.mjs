@@ -1,4 +1,4 @@
-// The import law: which room may import which. A rule for oxlint, because it has to cover every kind of import (`import`,
+// The import law: the rooms that each room may import. A rule for oxlint, because it must cover every kind of import (`import`,
 // `export … from`, `import()`, `import('…').T`, `require`) and to resolve relative paths.
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,7 +45,7 @@ const drivers = [
 const domainPackages = ['zod']
 const testPackages = ['vitest', 'fast-check']
 
-/** The room of a path below the root. */
+/** Returns the room of a path below the root. */
 function roomOf(path) {
   const [top, second, third] = path.split('/')
   if (top === 'src' && second === 'orchestrator')
@@ -55,7 +55,7 @@ function roomOf(path) {
   return { kind: top, name: top }
 }
 
-/** The rule that an import breaks, or undefined. `from` is relative to the root. */
+/** Returns the rule that an import breaks, or undefined. `from` is relative to the root. */
 function breach(from, specifier) {
   const room = roomOf(from)
   const isTest = from.endsWith('.test.ts')

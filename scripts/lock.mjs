@@ -14,10 +14,10 @@ const SILENT_MS = 10_000
 /**
  * Acquires the lock of a folder. The holder is the process named in the file with the highest number; when that process has
  * ended or released the lock, one contender can create the file with the next number. Numbers only rise, so a slow contender
- * that decided on an old state finds a higher number and starts again: this makes the takeover from a dead holder safe.
+ * that read an old state finds a higher number and starts again: this makes the takeover from an ended holder safe.
  *
- * If another process holds the lock, `onHeld` is called once with its id; the result is `undefined` if it returns false, else
- * the function waits.
+ * If another process holds the lock, `onHeld` is called once with its pid. If it returns false, the function returns
+ * undefined; otherwise it waits.
  */
 export async function lock(folder, { onHeld = () => true, signal } = {}) {
   await mkdir(folder, { recursive: true })
@@ -41,7 +41,7 @@ async function highest(folder) {
   return Math.max(0, ...numbers)
 }
 
-/** Null if the lock was released. */
+/** Reads the holder from a file; null if the lock was released. */
 async function readHolder(path) {
   try {
     const { mtimeMs } = await stat(path)
@@ -62,7 +62,7 @@ async function take(folder, number) {
   return false
 }
 
-/** Creates a file with its content in one step; false if it exists. */
+/** Creates a file with its content in one step; returns false if it exists. */
 async function createWhole(folder, path, text) {
   const draft = join(folder, `draft-${randomUUID()}`)
   await writeFile(draft, text)
@@ -98,14 +98,14 @@ async function removeBelow(folder, number) {
   }
 }
 
-/** A holder on another machine or in another container is alive while its heartbeat changes. */
+/** Returns whether the holder runs; a holder on another machine or in another container runs while its heartbeat changes. */
 async function isAlive(holder, watch) {
   if (holder.host === hostname()) return holder.started === startOf(holder.pid)
   if (watch.key !== holder.key) Object.assign(watch, { key: holder.key, since: performance.now() })
   return performance.now() - watch.since < SILENT_MS
 }
 
-/** The start time of a process in the format of the system, which distinguishes it from a later one with the same id; null if there is none. */
+/** Returns the start time of a process, which distinguishes it from a later process with the same pid; null if it has ended. */
 function startOf(pid) {
   try {
     const [state, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')

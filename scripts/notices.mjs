@@ -1,4 +1,4 @@
-// `npm run generate:notices`: writes THIRD-PARTY-NOTICES, the licences of all packages that are bundled into dist/.
+// `npm run generate:notices`: writes THIRD-PARTY-NOTICES, the licences of all packages bundled into dist/.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +18,7 @@ const PERMISSIVE = new Set([
 ])
 const RULE = '='.repeat(80)
 
-/** The packages that bundled modules belong to, with the fields of their package.json; ordered by path. */
+/** Returns the packages of bundled modules, with the fields of their package.json; ordered by path. */
 export function packagesOf(moduleIds) {
   const folders = new Map()
   for (const id of moduleIds) {
@@ -31,7 +31,7 @@ export function packagesOf(moduleIds) {
   })
 }
 
-/** Throws if a licence does not allow to distribute the package under the terms of this project. */
+/** Throws if a licence forbids distribution of the package under the terms of this project. */
 export function assertPermissive(packages) {
   for (const { name, version, license } of packages) {
     if (isPermissive(license)) continue
@@ -42,14 +42,14 @@ export function assertPermissive(packages) {
   }
 }
 
-/** Of an SPDX expression without nested parentheses. */
+/** Returns whether an SPDX expression without nested parentheses is permissive. */
 export function isPermissive(license) {
   if (typeof license !== 'string') return false
   const alternatives = license.replaceAll(/[()]/g, '').split(' OR ')
   return alternatives.some((terms) => terms.split(' AND ').every((term) => PERMISSIVE.has(term)))
 }
 
-/** The text of THIRD-PARTY-NOTICES for the build in the clone at `root`. */
+/** Returns the text of THIRD-PARTY-NOTICES for the build in the clone at `root`. */
 export function notices(root) {
   const packages = bundledPackages(root).map((entry) => ({ ...entry, text: licenceText(join(root, entry.path)) }))
   const apache = packages.find(({ text }) => /^\s*Apache License\s+Version 2\.0/.test(text))?.text ?? ''
@@ -66,12 +66,12 @@ export function notices(root) {
   return [introduction, ...sections].join('\n')
 }
 
-/** The packages in the build of the clone at `root`, as {@link packagesOf} returned them to the build. */
+/** Reads the packages in the build of the clone at `root`, as {@link packagesOf} returned them to the build. */
 export function bundledPackages(root) {
   return JSON.parse(readFileSync(join(root, 'dist', 'packages.json'), 'utf8'))
 }
 
-/** The licence and notice files of a package, or the licence section of its README; empty if there are none. */
+/** Returns the licence and notice files of a package, or the licence section of its README; empty if there are none. */
 function licenceText(folder) {
   const files = readdirSync(folder).sort()
   const texts = files.filter((name) => /^(licen[sc]e|notice|copying)/i.test(name)).map((name) => read(folder, name))
@@ -81,7 +81,7 @@ function licenceText(folder) {
   return section.trim()
 }
 
-/** The distinct copyright comments at the beginning of the files of a package. */
+/** Returns the distinct copyright comments at the beginning of the files of a package. */
 function headers(folder) {
   const files = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith('.js'))
   const comments = files.sort().map((name) => /^(?:\/\/.*\n)+/.exec(read(folder, name))?.[0] ?? '')

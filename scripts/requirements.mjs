@@ -1,4 +1,4 @@
-// `npm run generate:requirements`: updates the lists of tests in docs/requirements.md, whose sentences are written by hand.
+// `npm run generate:requirements`: updates the lists of tests in docs/requirements.md; its sentences are written manually.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const path = join(root, 'docs', 'requirements.md')
 const ID = /\b[A-EGM-PRW]-\d+\b/g
 
-/** Problems of docs/requirements.md, one line each; none if it is current. */
+/** Returns the problems of docs/requirements.md, one line each; none if it is current. */
 export function requirementProblems() {
   const text = readFileSync(path, 'utf8')
   const citations = citingTests()
@@ -21,7 +21,7 @@ export function requirementProblems() {
   return problems
 }
 
-/** Requirement id → the test files that cite it, in order. */
+/** Returns a map: requirement id → the test files that cite it, in order. */
 function citingTests() {
   const citations = new Map()
   for (const file of testFiles()) {
@@ -42,7 +42,7 @@ function testFiles() {
   )
 }
 
-/** The text with a current list of tests below each requirement. */
+/** Returns the text with a current list of tests below each requirement. */
 function withTests(text, citations) {
   return text.replaceAll(/^- \*\*([A-Z]-\d+)\*\* (.*)\n {2}Tests: .*$/gm, (_, id, sentence) => {
     const files = (citations.get(id) ?? []).map((file) => `\`${file}\``)

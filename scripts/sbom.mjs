@@ -1,4 +1,4 @@
-// Writes sbom.cdx.json for the package: its dependencies, and the packages in dist/, which a scanner cannot see there.
+// Writes sbom.cdx.json for the package: its dependencies, and the packages in dist/, which a scanner cannot detect there.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bundledPackages } from './notices.mjs'
@@ -17,7 +17,7 @@ if (code !== 0) {
 const { name } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 await writeFile(join(root, 'sbom.cdx.json'), `${JSON.stringify(shipped(JSON.parse(stdout)), null, 2)}\n`)
 
-/** The document without the packages that only development needs. */
+/** Returns the document without the packages that only development needs. */
 function shipped(bom) {
   const bundled = new Set(bundledPackages(root).map((entry) => `${entry.name}@${entry.version}`))
   const own = bom.metadata.component

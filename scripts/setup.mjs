@@ -10,7 +10,7 @@ import { lock } from './lock.mjs'
 const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const PROGRESS_MS = 5000
 
-/** On failure, prints the reason and ends the process. */
+/** Sets up the clone. On failure, prints the reason and ends the process. */
 export async function setUp(root = projectRoot) {
   if (isInstalled(root) && isBuilt(root)) return
   try {
@@ -45,7 +45,7 @@ function readPackages(path) {
   }
 }
 
-/** A build contains the fingerprint of its sources and is moved into place as a whole. */
+/** Compares the fingerprint in the build, which is always complete, with the sources. */
 function isBuilt(root) {
   try {
     return readFileSync(join(root, 'dist', 'sources'), 'utf8') === fingerprint(root)
@@ -107,7 +107,7 @@ function explain(root, error) {
   return error.message
 }
 
-/** Runs a step and collects its output for the case of a failure. A signal that ends the step also ends this process. */
+/** Runs a step and collects its output in case of a failure. A signal that ends the step also ends this process. */
 function run(command, args, cwd, progress) {
   const begin = performance.now()
   const elapsed = () => ((performance.now() - begin) / 1000).toFixed(1)
@@ -140,7 +140,10 @@ function run(command, args, cwd, progress) {
   })
 }
 
-/** Stops the step when this process is killed, so that it does not run beside the next set-up: a shell waits for the end of a pipe. */
+/**
+ * Stops the step when this process is killed, so that it does not run concurrently with the next set-up: a helper shell detects
+ * that its pipe is closed.
+ */
 function stopWithParent(pid) {
   const watch = spawn('/bin/sh', ['-c', 'read -r _; kill "$1"', 'sh', String(pid)], {
     detached: true,
@@ -150,7 +153,7 @@ function stopWithParent(pid) {
   return watch
 }
 
-/** The environment without the variables of an outer `npm start`, which the inner npm would read as settings. */
+/** Returns the environment without the variables of an outer `npm start`, which the inner npm would read as settings. */
 function outerEnvironment() {
   const inner = /^npm_(package|lifecycle|command|config_(local_prefix|omit|include|production|ignore_scripts))/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name) && name !== 'NODE_ENV'))

@@ -1,10 +1,10 @@
-// Programs of the system that the tests run, and the installation of their packages where that is possible.
+// Programs of the system that the tests run. Installs their packages where possible.
 import { spawnSync } from 'node:child_process'
 
 /** Program → the Debian package that contains it. */
 const packages = { 'systemd-analyze': 'systemd', perl: 'perl', script: 'bsdutils' }
 
-/** Installs the missing packages as root on Debian and Ubuntu; otherwise prints what is missing, and the tests of it fail. */
+/** Installs the missing packages as root on Debian and Ubuntu; otherwise prints the missing programs, whose tests fail. */
 export function installSystemPackages() {
   const missing = Object.entries(packages).flatMap(([program, name]) => (isOnPath(program) ? [] : name))
   if (missing.length === 0) return

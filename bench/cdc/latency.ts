@@ -12,7 +12,7 @@ const WARM_UP_SECONDS = 2
 const WRITERS = 8
 const P99_MS = 5
 
-/** M-8: from the return of a commit until a consumer of the stream receives the event, at 1,000 commits per second. */
+/** Measures M-8: the time from the return of a commit until a consumer receives the event, at 1,000 commits per second. */
 export async function measureLatency(servers: CdcBenchServers): Promise<readonly Figure[]> {
   console.error(`bench: M-8, ${WARM_UP_SECONDS + SECONDS} s`)
   const service = new BenchProgram([join(servers.root, 'dist/cdc.js')], servers.environment('latency'))
@@ -42,14 +42,14 @@ function figure(what: string, ours: number, goal: Figure['goal']): Figure {
   return { id: 'M-8', what, unit: 'ms', ours, goal }
 }
 
-/** By `performance.now()`. */
+/** Times on the clock of `performance.now()`. */
 interface Arrival {
-  /** When JetStream stored it. */
+  /** The time when JetStream stored the event. */
   readonly storedAt: number
   readonly at: number
 }
 
-/** In ms. The event can be stored and delivered before the commit returns to the writer. */
+/** Returns the latencies in ms, at least 0: the event can be stored and delivered before the commit returns to the writer. */
 function timesOf(committedAt: number, { storedAt, at }: Arrival = { storedAt: Infinity, at: Infinity }) {
   return {
     whole: Math.max(0, at - committedAt),
@@ -58,7 +58,7 @@ function timesOf(committedAt: number, { storedAt, at }: Arrival = { storedAt: In
   }
 }
 
-/** Records when each organization's event arrives. */
+/** Starts a consumer; returns a map, filled as events arrive, from each organization's id to its event's times. */
 async function consume(servers: CdcBenchServers): Promise<ReadonlyMap<string, Arrival>> {
   const arrivals = new Map<string, Arrival>()
   const consumer = await servers.nats.jetstream.consumers.get('entities')
@@ -72,7 +72,7 @@ async function consume(servers: CdcBenchServers): Promise<ReadonlyMap<string, Ar
   return arrivals
 }
 
-/** Commits once per millisecond, alternating between writers; returns when each commit returned. */
+/** Commits once per millisecond, alternating between writers; returns by organization the time when its commit returned. */
 async function write(writers: readonly Client[]): Promise<ReadonlyMap<string, number>> {
   const committed = new Map<string, number>()
   const total = (WARM_UP_SECONDS + SECONDS) * PER_SECOND

@@ -11,7 +11,7 @@ const STREAM = 'entities'
 
 /** The result of a contender's run. */
 export interface Run {
-  /** From the log line that it streams until JetStream has every event, or until it has read every row. */
+  /** The time from the log line "streaming changes" until JetStream has every event, or until the program has read every row. */
   readonly ms: number
   readonly megabytes: number
 }
@@ -70,14 +70,14 @@ export class CdcBenchServers {
     return new CdcBenchServers(root, postgres, natsServer, database, nats)
   }
 
-  /** Another connection. */
+  /** Opens another connection. */
   async connection(): Promise<Client> {
     const client = connectionTo(this.#postgres.port)
     await client.connect()
     return client
   }
 
-  /** Fills the slot `backlog` with this many transactions of a hundred inserts. */
+  /** Fills the slot `backlog` with `transactions` transactions of a hundred inserts each. */
   async load(transactions: number): Promise<void> {
     await this.database.query(`SELECT pg_create_logical_replication_slot('backlog', 'pgoutput')`)
     await this.database.query(`DO $$ BEGIN
@@ -88,7 +88,7 @@ export class CdcBenchServers {
     END $$`)
   }
 
-  /** The environment of a program that reads this slot. */
+  /** Returns the environment of a program that reads this slot. */
   environment(slot: string): Record<string, string> {
     return {
       PATH: process.env['PATH'] ?? '',
@@ -100,7 +100,7 @@ export class CdcBenchServers {
     }
   }
 
-  /** Runs a contender over the backlog until `rows` are processed. */
+  /** Runs a contender on the backlog until `rows` rows are processed. */
   async run({ program, args, until, nodeFlags = [] }: Contender, rows: number): Promise<Run> {
     const slot = `run_${(this.#slots += 1)}`
     await this.database.query(`SELECT pg_copy_logical_replication_slot('backlog', $1)`, [slot])

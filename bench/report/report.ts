@@ -68,7 +68,7 @@ function report(
 
 type Rows = readonly (readonly string[])[]
 
-/** Aligned columns for a terminal. */
+/** Renders aligned columns for a terminal. */
 function terminalTable(rows: Rows): string {
   const widths = widthsOf(rows)
   return rows
@@ -81,7 +81,7 @@ function terminalTable(rows: Rows): string {
     .join('\n')
 }
 
-/** A Markdown table in the layout of the project's formatter. */
+/** Renders a Markdown table in the layout of the project's formatter. */
 function markdownTable(rows: Rows): string {
   const widths = widthsOf(rows).map((width) => Math.max(3, width))
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
@@ -94,7 +94,7 @@ function widthsOf(rows: Rows): number[] {
   return Array.from({ length: columns }, (_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
 }
 
-/** The properties of the machine that the figures depend on, without its name. */
+/** Describes the properties of the machine that the figures depend on, without its name. */
 function machineFacts(): string {
   const processors = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)

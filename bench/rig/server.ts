@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-/** A private embedded server. It stops when the benchmark's process ends, also after a crash. */
+/** A private embedded server. It stops when the benchmark's process ends, even by a crash. */
 export class BenchServer {
   readonly port: number
   readonly #child: ChildProcess
@@ -27,7 +27,7 @@ export class BenchServer {
       stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
     })
     const notify = child.stdio[3]
-    if (notify === null || notify === undefined) throw new Error('no pipe for NOTIFY_FD')
+    if (notify === null || notify === undefined) throw new Error('the child has no pipe for NOTIFY_FD')
     const isReady = await Promise.race([once(notify, 'data').then(() => true), once(child, 'exit').then(() => false)])
     if (!isReady) throw new Error(`the embedded ${name} did not start`)
     return new BenchServer(child, port)

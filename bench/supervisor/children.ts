@@ -8,7 +8,7 @@ import { isAlive, processTree, memoryOf, processorTime } from './proc.ts'
 const KILLS = 20
 const AT_MOST_MS = 5
 
-/** M-3: the time from killing a child until its replacement runs and has reported its pid. */
+/** Measures M-3: the time from killing a child until its replacement runs and has reported its pid. */
 export async function measureReplacement(comparison: Comparison): Promise<readonly Figure[]> {
   const { ours, bare, peers } = await comparison.rounds((contender) => replacement(contender, comparison.scratch))
   return [
@@ -24,7 +24,7 @@ export async function measureReplacement(comparison: Comparison): Promise<readon
   ]
 }
 
-/** The run is killed, not stopped: concurrently with restarts enabled restarts what a stop has ended. */
+/** Measures one replacement. Kills the run at the end: with restarts enabled, concurrently restarts children that a stop ends. */
 async function replacement(contender: Contender, scratch: string): Promise<number> {
   return withChildren(contender, { scratch, count: 1, restarts: true }, async (_run, pidPipe) => {
     const times: number[] = []
@@ -47,7 +47,7 @@ interface StartStopSample {
   readonly left: number
 }
 
-/** M-4: the time until 100 children are up, and the time from the signal until none is left. */
+/** Measures M-4: the time until 100 children are up, and the time from the signal until no child is left. */
 export async function measureHundred(comparison: Comparison): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => hundred(contender, comparison.scratch))
   const figure = (what: string, of: (sample: StartStopSample) => number): Figure => ({
@@ -83,7 +83,7 @@ const IDLE_CHILDREN = 20
 const SETTLE_MS = 1500
 const WATCH_MS = 4000
 const AT_MOST_MB = 65
-/** The kernel counts processor time in hundredths of a second; this limit allows one or two of them. */
+/** The limit of processor time. The kernel counts it in hundredths of a second; this limit allows one or two of them. */
 const AT_MOST_PERCENT = 0.5
 
 interface IdleSample {
@@ -91,7 +91,7 @@ interface IdleSample {
   readonly percent: number
 }
 
-/** M-5: memory and processor time of a contender, including its helper processes, while its 20 children sleep. */
+/** Measures M-5: memory and processor time of a contender, including its helper processes, while its 20 children sleep. */
 export async function measureIdle(comparison: Comparison): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => idle(contender, comparison.scratch))
   const figure = (what: string, unit: 'MB' | '%', of: (sample: IdleSample) => number, atMost: number): Figure => ({

@@ -17,7 +17,7 @@ export class ContenderRun {
   readonly #exited: Promise<void>
   #peak = 0
 
-  /** `children` gets the folder of the run, where children may write files. */
+  /** `children` receives the folder of the run, where children can write files. */
   constructor(
     contender: Contender,
     scratch: string,

@@ -6,7 +6,7 @@ import type { Comparison } from './comparison.ts'
 const ROUNDS = 15
 const AT_MOST = 1.5
 
-/** M-6: time from the call to the first line of `--help`, compared with a Node process that does nothing. */
+/** Measures M-6: the time from the call to the first line of `--help`, compared with a Node process that does nothing. */
 export async function measureHelpLatency(comparison: Comparison): Promise<readonly Figure[]> {
   const program = join(comparison.packageFolder, 'bin/ponix-orchestrator.js')
   const [help, nothing]: [number[], number[]] = [[], []]
@@ -26,7 +26,7 @@ export async function measureHelpLatency(comparison: Comparison): Promise<readon
   ]
 }
 
-/** The time until the first output, or until the exit if there is none. */
+/** Measures the time until the first output, or until the exit if there is none. */
 async function timeToFirstOutput(args: readonly string[]): Promise<number> {
   const since = performance.now()
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -1,21 +1,21 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Including the newline. */
+/** The length of a line, including the newline. */
 const LINE_BYTES = 100
 const FILLING = 'x'
 const NEWLINE = 0x0a
 const NUMBER_DIGITS = 7
 const LINES_PER_WRITE = 10_000
-/** Matches a whole line behind any prefix. */
+/** Matches a whole line after any prefix. */
 const WHOLE_LINE = new RegExp(`L(\\d)-(\\d{${NUMBER_DIGITS}})-${FILLING}{${LINE_BYTES - 'L0-0000000-\n'.length}}$`)
 
-/** Line `number` of child `child`: 99 characters, each line unique. */
+/** Returns line `number` of child `child`: 99 characters, each line unique. */
 function lineOf(child: number, number: number): string {
   return `L${child}-${String(number).padStart(NUMBER_DIGITS, '0')}-`.padEnd(LINE_BYTES - 1, FILLING)
 }
 
-/** A file of numbered lines, which the children write with `cat`. Kept for later runs. */
+/** Returns the path of a file of numbered lines, which a child writes with `cat`. The file is kept for later runs. */
 export function lineFile(folder: string, child: number, lines: number): string {
   const path = join(folder, `lines-${child}-${lines}`)
   if (existsSync(path)) return path
@@ -31,12 +31,12 @@ export function lineFile(folder: string, child: number, lines: number): string {
   return path
 }
 
-/** Damaged lines: all zero is a perfect relay. */
+/** Numbers of damaged lines; all are zero for a perfect relay. */
 export interface Damage {
   readonly lost: number
-  /** Not one whole line behind its prefix: a part of a line, or several lines merged. */
+  /** Lines that are not exactly one whole line after the prefix: a part of a line, or several lines merged. */
   readonly torn: number
-  /** Not directly after the preceding line of the same child. */
+  /** Lines that do not directly follow the preceding line of the same child. */
   readonly misplaced: number
 }
 
@@ -73,7 +73,7 @@ export function inspect(path: string, children: number, lines: number): Damage {
   return { lost: children * lines - good, torn, misplaced }
 }
 
-/** A short description; empty for a perfect relay. */
+/** Returns a short description; empty for a perfect relay. */
 export function describeDamage({ lost, torn, misplaced }: Damage): string {
   return Object.entries({ lost, torn, misplaced })
     .filter(([, count]) => count !== 0)

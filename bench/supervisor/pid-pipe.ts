@@ -18,7 +18,7 @@ export class PidPipe {
   constructor(scratch: string) {
     this.#path = join(scratch, `pids-${process.hrtime.bigint()}`)
     spawnSync('mkfifo', [this.#path])
-    // Opened for writing too: without a writer the reader would get an end of file.
+    // Open for writing too: without a writer the reader would receive an end of file.
     this.#reader = spawn('/bin/sh', ['-c', 'exec cat <> "$0"', this.#path], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#reader.stdout }).on('line', (line) => this.#pids.push(Number(line)))
   }

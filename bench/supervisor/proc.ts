@@ -5,29 +5,29 @@ const BYTES_PER_MB = 1_000_000
 /** The kernel counts processor time in hundredths of a second. */
 const TICK_MS = 10
 
-/** Peak resident memory of a process in MB; 0 if it has exited. */
+/** Returns the peak resident memory of a process in MB; 0 if it has exited. */
 export function peakMemory(pid: number): number {
   return megabytes(pid, 'VmHWM')
 }
 
-/** Resident memory of a process in MB; 0 if it has exited. */
+/** Returns the resident memory of a process in MB; 0 if it has exited. */
 export function memoryOf(pid: number): number {
   return megabytes(pid, 'VmRSS')
 }
 
-/** Processor time of a process, in ms. */
+/** Returns the processor time of a process in ms. */
 export function processorTime(pid: number): number {
   const fields = statFields(pid)
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS
 }
 
-/** False for a zombie. */
+/** Returns whether a process runs; false for a zombie. */
 export function isAlive(pid: number): boolean {
   const [status] = statFields(pid)
   return status !== undefined && status !== '' && status !== 'Z' && status !== 'X'
 }
 
-/** A process and its descendants, except `without` and their descendants. */
+/** Returns a process and its descendants, except `without` and their descendants. */
 export function processTree(root: number, without: ReadonlySet<number>): number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
@@ -46,7 +46,7 @@ function megabytes(pid: number, comparison: 'VmHWM' | 'VmRSS'): number {
   return (Number(line?.[1] ?? 0) * BYTES_PER_KB) / BYTES_PER_MB
 }
 
-/** The fields of /proc/PID/stat from the state on; the name before it may contain spaces. */
+/** Returns the fields of /proc/PID/stat from the state on; the name before it can contain spaces. */
 function statFields(pid: number): readonly string[] {
   const stat = read(`/proc/${pid}/stat`)
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -16,15 +16,15 @@ interface Size {
 }
 
 interface Sample {
-  /** From the start of the first child to the last write to the file. */
+  /** The time from the start of the first child to the last write to the file. */
   readonly ms: number
-  /** From the start of the contender to its exit. */
+  /** The time from the start of the contender to its exit. */
   readonly wholeMs: number
   readonly megabytes: number
   readonly damage: string
 }
 
-/** M-1 and M-2: children that write as fast as they can, relayed with prefixes to a file; every line is checked afterwards. */
+/** Measures M-1 and M-2: children write at full speed, and their lines are relayed with prefixes to a file, which is checked. */
 export async function measureThroughput(comparison: Comparison, size: Size): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => relay(contender, comparison.scratch, size))
   const { ours, bare } = samples
@@ -77,7 +77,7 @@ async function relay(contender: Contender, scratch: string, { children, lines }:
   }
 }
 
-/** Start of the first child, in ms since 1970. */
+/** Returns the start of the first child in ms since 1970. */
 function firstStart(folder: string): number {
   const starts = readdirSync(folder).filter((name) => name.startsWith('started-'))
   return Math.min(...starts.map((name) => Number(readFileSync(join(folder, name), 'utf8')) / 1e6))

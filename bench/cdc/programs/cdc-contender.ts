@@ -11,7 +11,8 @@ import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 
 // Captures the same changes and builds the same events as the service, but publishes them with the client's own publish(). The
-// argument is the number of messages in flight: 1 is one by one, 0 publishes nothing and logs "done" when every row is read.
+// argument is the number of messages in flight. With 1, messages are published one at a time; with 0, nothing is published, and
+// the program logs "done" when every row is read.
 
 const environment = parseEnvironment(cdcEnvironment, process.env)
 const logger = createLogger('contender')

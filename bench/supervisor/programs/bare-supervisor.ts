@@ -1,5 +1,5 @@
-// The simplest program that starts children, prefixes their lines, restarts them on request and stops them on SIGTERM:
-// the limit that the supervisor is measured against. `bare-supervisor [--restart] NAME LINE [NAME LINE …]`
+// The simplest program that starts children, prefixes their lines, restarts them on request and stops them on SIGTERM. The
+// supervisor's figures are compared with those of this program. `bare-supervisor [--restart] NAME LINE [NAME LINE …]`
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 
