@@ -1,4 +1,4 @@
-// Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and the effect of a hostile neighbour.
+// Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and the effect of a noisy neighbour.
 import { measureLatency } from './analytics/latency.ts'
 import { measureNeighbour } from './analytics/neighbour.ts'
 import { AnalyticsBenchStage } from './analytics/stage.ts'

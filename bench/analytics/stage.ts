@@ -9,7 +9,7 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { BenchServer } from '../rig/server.ts'
 import { BenchProgram, PROFILE } from '../rig/program.ts'
 
-/** The organization of the measured devices, and that of the hostile ones. */
+/** The organization of the measured devices, and the organization of the devices that generate the disturbing load. */
 export const ORGANIZATION = 'ours'
 export const NEIGHBOUR = 'neighbour'
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters'] as const
@@ -74,7 +74,7 @@ export class AnalyticsBenchStage {
     return `mqtt://127.0.0.1:${this.#servers.mqtt.port}`
   }
 
-  /** The environment of a program that uses these servers. */
+  /** Returns the environment of a program that uses these servers. */
   environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return { ...environmentOf(this.#servers), ...more }
   }
@@ -111,12 +111,12 @@ export class AnalyticsBenchStage {
     return await result.json<T>()
   }
 
-  /** Resets everything but the raw envelopes, which will be processed again. */
+  /** Resets everything except the raw envelopes, so that they are processed again. */
   async rewind(): Promise<void> {
     const { consumers, streams } = this.nats.manager
     for await (const { name } of consumers.list('raw_envelopes')) await consumers.delete('raw_envelopes', name)
     await streams.delete('consumer_progress').catch(() => undefined)
-    // Recreated by the service: a purged stream would still deduplicate the message ids.
+    // The service recreates the stream. Purging is not enough: a purged stream still deduplicates the message ids.
     await streams.delete('processed_envelopes').catch(() => undefined)
     await this.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   }
@@ -149,7 +149,7 @@ function environmentOf({ postgres, nats, clickhouse }: Servers): Record<string, 
   }
 }
 
-/** Cayenne LPP: a generic sensor on channel 0 with this number below 2^32. */
+/** Encodes `number` (below 2^32) as a Cayenne LPP generic sensor on channel 0. */
 export function sensorPayload(number: number): Buffer {
   const payload = Buffer.from([0, 100, 0, 0, 0, 0])
   payload.writeUInt32BE(number, 2)

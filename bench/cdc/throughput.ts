@@ -5,12 +5,12 @@ import { PROFILE } from '../rig/program.ts'
 import type { CdcBenchServers, Contender, Run } from './servers.ts'
 
 const ROWS = 300_000
-/** Publishing one by one is slow: a tenth of the rows suffices. */
+/** The number of rows for publishing one by one, which is slow: a tenth suffices. */
 const FEWER_ROWS = 30_000
 const ROWS_PER_SECOND = 60_000
 const MAX_MEMORY_MB = 200
 
-/** M-7: 300,000 changed rows, 100 in a transaction, from the slot to JetStream on file storage, every one acknowledged. */
+/** Measures M-7: 300,000 changed rows, 100 per transaction, from the slot to JetStream on file storage, all acknowledged. */
 export async function measureThroughput(
   servers: CdcBenchServers,
   { rounds, alone, profile }: BenchOptions,
@@ -56,7 +56,7 @@ export async function measureThroughput(
   }
   const memory: Figure = {
     ...base,
-    what: `${what}, most memory`,
+    what: `${what}, peak memory`,
     unit: 'MB',
     ours: Math.max(...runs.map((run) => run.megabytes)),
     goal: { type: 'value', atMost: MAX_MEMORY_MB },

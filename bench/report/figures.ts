@@ -1,6 +1,6 @@
 /** One row of a benchmark's table: our figure, the figure it is compared with, and the goal. */
 export interface Figure {
-  /** Id of the measurement, as `M-1`. */
+  /** The id of the measurement, such as `M-1`. */
   readonly id: string
   readonly what: string
   readonly unit: 'ms' | 'MB' | '%' | 'rows/s'
@@ -8,14 +8,14 @@ export interface Figure {
   /** The figure that the goal is relative to; not needed for an absolute goal. */
   readonly beside?: Beside | undefined
   readonly goal: Goal
-  /** Figures of peers, or the reason why there is none. */
+  /** The figure of each peer, or the reason why there is none. */
   readonly peers?: ReadonlyMap<string, number | string>
 }
 
 export interface Beside {
   readonly name: string
   readonly value: number
-  /** Ours divided by this one: the median of the ratios of each round, because the machine's speed drifts between rounds. */
+  /** Our figure divided by this one: the median of the rounds' ratios, because the machine's speed drifts between rounds. */
   readonly ratio: number
 }
 
@@ -23,10 +23,10 @@ export type Goal =
   | { readonly type: 'ratio'; readonly atMost: number }
   | { readonly type: 'difference'; readonly atMost: number }
   | { readonly type: 'value'; readonly atMost: number }
-  /** Reported without a goal. */
+  /** The figure is reported without a goal. */
   | { readonly type: 'none' }
 
-/** The median; the mean of the two middle values for an even count; NaN for an empty list. */
+/** Returns the median; the mean of the two middle values for an even count; NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length / 2
@@ -35,7 +35,7 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
-/** The quantile at `part` (0 to 1), always one of the values; NaN for an empty list. */
+/** Returns the quantile at `part` (0 to 1), always one of the values; NaN for an empty list. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? NaN
@@ -46,18 +46,18 @@ export function compare(name: string, ours: readonly number[], values: readonly 
   return { name, value: median(values), ratio: median(ours.map((own, round) => own / (values[round] ?? NaN))) }
 }
 
-/** The value that the goal limits: the ratio, the difference, or the figure itself. */
+/** Returns the value that the goal limits: the ratio, the difference, or the figure itself. */
 function limitedValue({ ours, beside, goal }: Figure): number {
   if (goal.type === 'ratio') return Number.isFinite(ours) ? (beside?.ratio ?? NaN) : NaN
   return goal.type === 'difference' ? ours - (beside?.value ?? NaN) : ours
 }
 
-/** Whether the goal is met; null without a goal. A missing figure (NaN) misses every goal. */
+/** Returns whether the goal is met; null without a goal. A missing figure (NaN) misses every goal. */
 export function isMet(figure: Figure): boolean | null {
   return figure.goal.type === 'none' ? null : limitedValue(figure) <= figure.goal.atMost
 }
 
-/** Columns of the table: headings first. */
+/** Returns the rows of the table: headings first. */
 export function tableOf(figures: readonly Figure[]): readonly (readonly string[])[] {
   const peers = [...new Set(figures.flatMap((figure) => [...(figure.peers?.keys() ?? [])]))]
   const rows = figures.map((figure) => [

@@ -4,7 +4,7 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { peakMemory, processorTime } from '../supervisor/proc.ts'
 
-/** Flags of Node that write CPU profiles for Chrome's developer tools. */
+/** Node flags to write CPU profiles for Chrome's developer tools. */
 export const PROFILE = ['--cpu-prof', '--cpu-prof-dir=.ponix/bench/profiles']
 
 /** A child process that is observed through its log. */
@@ -35,7 +35,7 @@ export class BenchProgram {
     return await Promise.race([logged, this.#ended])
   }
 
-  /** Resolves with the work; rejects when the process ends before it. */
+  /** Resolves to the result of `work`; rejects if the process ends first. */
   async during<T>(work: Promise<T>): Promise<T> {
     return await Promise.race([work, this.#ended])
   }

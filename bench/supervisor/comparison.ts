@@ -9,7 +9,7 @@ export interface Samples<T> {
   readonly peers: ReadonlyMap<string, readonly T[]>
 }
 
-/** All contenders of a measurement. They run one after the other in rounds; each round starts with a different one. */
+/** All contenders of a measurement. They run one after the other in rounds; each round starts with a different contender. */
 export class Comparison {
   /** A folder for temporary files. */
   readonly scratch: string
@@ -33,7 +33,7 @@ export class Comparison {
     this.#peers = alone ? { present: [], missing: new Map() } : installPeers(join(root, '.ponix/bench/peers'))
   }
 
-  /** Measures all contenders. A peer that fails is reported and left out; a failure of ours or of the bare program throws. */
+  /** Measures all contenders. A peer that fails is reported and left out; a failure of our supervisor or the bare program throws. */
   async rounds<T>(measure: (contender: Contender) => Promise<T>): Promise<Samples<T>> {
     const { present } = this.#peers
     const contenders = [this.#ours, this.#bare, ...present]
@@ -54,7 +54,7 @@ export class Comparison {
     }
   }
 
-  /** The column of each peer: the figure that `of` returns, or the reason why there is none. */
+  /** Returns the column of each peer: the figure that `of` returns, or the reason why there is none. */
   peers(of: (name: string) => number | string): ReadonlyMap<string, number | string> {
     const { present, missing } = this.#peers
     const measured = present.map(({ name }) => [name, this.#failures.get(name) ?? of(name)] as const)

@@ -19,11 +19,11 @@ export interface Job {
 /** A program that runs children and prefixes their output: ours, the bare program, or a peer. */
 export interface Contender {
   readonly name: string
-  /** The command line that runs the job in the foreground and exits on SIGTERM. Writes its files into the folder of the job. */
+  /** Returns a command line that runs the job in the foreground and exits on SIGTERM. Writes its files to the folder of the job. */
   command(job: Job): { readonly args: readonly [string, ...string[]]; readonly env?: Readonly<Record<string, string>> }
 }
 
-/** The supervisor of this repository, from a package folder that contains a build. */
+/** Returns the supervisor of this repository, from a package folder that contains a build. */
 export function ours(packageFolder: string): Contender {
   return {
     name: 'ours',
@@ -36,7 +36,7 @@ export function ours(packageFolder: string): Contender {
   }
 }
 
-/** The simplest Node program that does the same, from the folder of the built benchmarks. */
+/** Returns the simplest Node program that does the same, from the folder of the built benchmarks. */
 export function bare(programs: string): Contender {
   return {
     name: 'bare Node',
@@ -48,7 +48,7 @@ export function bare(programs: string): Contender {
   }
 }
 
-/** https://github.com/open-cli-tools/concurrently, from its package folder. */
+/** Returns https://github.com/open-cli-tools/concurrently, from its package folder. */
 function concurrently(packageFolder: string): Contender {
   return {
     name: 'concurrently',
@@ -63,7 +63,7 @@ function concurrently(packageFolder: string): Contender {
   }
 }
 
-/** https://github.com/Unitech/pm2 as `pm2-runtime` in the foreground, from its package folder. */
+/** Returns https://github.com/Unitech/pm2 as `pm2-runtime` in the foreground, from its package folder. */
 function pm2(packageFolder: string): Contender {
   return {
     name: 'pm2-runtime',
@@ -87,7 +87,7 @@ function pm2(packageFolder: string): Contender {
   }
 }
 
-/** https://github.com/F1bonacc1/process-compose, if it is on the PATH; null otherwise. */
+/** Returns https://github.com/F1bonacc1/process-compose; null if it is not on PATH. */
 function processCompose(): Contender | null {
   if (spawnSync('process-compose', ['version']).status !== 0) return null
   return {
@@ -140,7 +140,7 @@ export function installPeers(folder: string): Peers {
   return { present, missing }
 }
 
-/** Returns null or the reason of the failure. Install scripts are off: neither peer needs one. */
+/** Installs a package; returns null, or the reason of the failure. Install scripts are off: neither peer needs one. */
 function install(home: string, spec: string): string | null {
   mkdirSync(home, { recursive: true })
   writeFileSync(join(home, 'package.json'), '{"private": true}\n')
