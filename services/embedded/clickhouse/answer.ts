@@ -6,8 +6,12 @@ import { promisify } from 'node:util'
 import { createGzip, gzip } from 'node:zlib'
 import type { NativeResult } from './engine.ts'
 import { httpStatusOf, type ClickHouseException } from './exception.ts'
-import type { Outcome } from './execution.ts'
 import type { QueryRequest } from './query-request.ts'
+
+/** The result of a query. */
+export type Outcome =
+  | { readonly kind: 'whole'; readonly format: string; readonly result: NativeResult; readonly isInsert: boolean }
+  | { readonly kind: 'chunks'; readonly format: string; readonly chunks: AsyncIterator<Uint8Array, void, undefined> }
 
 const gzipWhole = promisify(gzip)
 

@@ -1,14 +1,9 @@
-import type { Engine, EngineConnection, NativeResult } from './engine.ts'
+import { isChunkable, type Answer, type Outcome } from './answer.ts'
+import type { Engine, EngineConnection } from './engine.ts'
 import { ClickHouseException } from './exception.ts'
-import { isChunkable, type Answer } from './answer.ts'
 import type { ArrivedQuery } from './query-body.ts'
 import type { Pair, QueryRequest } from './query-request.ts'
 import type { Sessions } from './sessions.ts'
-
-/** The result of a query. */
-export type Outcome =
-  | { readonly kind: 'whole'; readonly format: string; readonly result: NativeResult; readonly isInsert: boolean }
-  | { readonly kind: 'chunks'; readonly format: string; readonly chunks: AsyncIterator<Uint8Array, void, undefined> }
 
 /** Default limit of a result that is buffered in memory. */
 const MAX_KEPT_RESULT_BYTES = 256 << 20
