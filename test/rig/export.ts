@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { givenNames } from '../../src/orchestrator/export/source.ts'
 import { loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
 import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
@@ -14,11 +13,7 @@ export interface LoadedGraph {
   /** The folder of the configuration file. */
   readonly folder: string
   readonly config: ResolvedConfig
-  readonly options: {
-    readonly project: string
-    readonly image: string
-    readonly givenNames: ReturnType<typeof givenNames>
-  }
+  readonly options: { readonly project: string; readonly image: string }
 }
 
 /** Writes and loads a configuration, as `export` does. The file sets a part of `environment`. */
@@ -37,7 +32,7 @@ export function loadDefaultGraph(): LoadedGraph {
 
 function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
   const config = loadConfig({ path, only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment })
-  const options = { project: 'plant', image: 'plant:1', givenNames: givenNames(config) }
+  const options = { project: 'plant', image: 'plant:1' }
   return { folder: join(path, '..'), config, options }
 }
 

@@ -8,7 +8,6 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { exportCompose } from '../export/compose.ts'
 import { type Export, safeId } from '../export/exported-graph.ts'
 import { exportKubernetes } from '../export/kubernetes.ts'
-import { findProgram, givenNames } from '../export/source.ts'
 import { exportSystemd } from '../export/systemd.ts'
 import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from './options.ts'
 
@@ -31,13 +30,12 @@ export async function exportGraph(typed: FileOptions, engine: ExportEngine, opti
 
 async function render(config: ResolvedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {
   const project = safeId(options.name ?? basename(dirname(config.path)))
-  const common = { project, givenNames: givenNames(config) }
   if (engine === 'systemd') {
     const { uid, username } = userInfo()
     const user = uid === 0 ? null : username
-    return exportSystemd(config, { ...common, user, systemdVersion: await systemdVersion(), findProgram })
+    return exportSystemd(config, { project, user, systemdVersion: await systemdVersion() })
   }
-  const containers = { ...common, image: options.image ?? `${project}:latest` }
+  const containers = { project, image: options.image ?? `${project}:latest` }
   return engine === 'compose' ? exportCompose(config, containers) : exportKubernetes(config, containers)
 }
 

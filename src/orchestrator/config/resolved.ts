@@ -1,3 +1,5 @@
+import type { SocketAddress } from './socket-address.ts'
+
 /**
  * The checked configuration: defaults are filled in and variables interpolated. Disabled processes, and dependencies on them,
  * are left out.
@@ -19,17 +21,13 @@ export interface ResolvedControl {
 }
 
 /** The TCP address of the control API. */
-export interface ResolvedHttp {
-  readonly host: string
-  readonly port: number
+export interface ResolvedHttp extends SocketAddress {
   /** Digest of the token that requests need; null: they need none, and the address is a loopback address. */
   readonly tokenDigest: string | null
 }
 
 /** A TCP address that must accept a connection before its users start: the MQTT broker. */
-export interface ExternalDependency {
-  readonly host: string
-  readonly port: number
+export interface ExternalDependency extends SocketAddress {
   /** False: it is not checked, because it has no user and was not given for one. */
   readonly required: boolean
   /** The enabled process that listens there, if one does. The check then waits until that process is ready. */

@@ -22,7 +22,7 @@ import { unlessEmpty, type YamlValue } from './yaml.ts'
 
 /** One file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
 export function exportCompose(config: ResolvedConfig, options: ContainerOptions): Export {
-  const processes = exportedProcesses(config, options)
+  const processes = exportedProcesses(config)
   const services = processes.map((exported) => [exported.id, serviceOf(exported, processes, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }
   return containerExport('compose.yaml', [document], options, [...brokerNote(config), ...processes.flatMap(notesOf)])
@@ -34,21 +34,21 @@ function serviceOf(
   config: ResolvedConfig,
   { image }: ContainerOptions,
 ): YamlValue {
-  const { process, readiness, secrets } = exported
-  const { restart, shutdown } = process
-  const dependsOn = process.dependsOn.flatMap(({ name, condition }) => {
-    const dependency = processes.find(({ process }) => process.name === name)
+  const { definition, readiness, secrets } = exported
+  const { restart, shutdown } = definition
+  const dependsOn = definition.dependsOn.flatMap(({ name, condition }) => {
+    const dependency = processes.find(({ definition }) => definition.name === name)
     return dependency === undefined ? [] : [[dependency.id, { condition: conditionOf(condition, dependency) }] as const]
   })
   const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])
   return {
     image: literal(image),
     entrypoint: containerCommand(exported).map(literal),
-    working_dir: literal(containerFolder(config, process.cwd)),
+    working_dir: literal(containerFolder(config, definition.cwd)),
     environment: unlessEmpty(Object.fromEntries(environment)),
     env_file: secrets.length === 0 ? undefined : [`${exported.id}.env`],
     depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
-    healthcheck: readiness === null ? undefined : healthcheckOf(readiness, process.startupTimeoutMs),
+    healthcheck: readiness === null ? undefined : healthcheckOf(readiness, definition.startupTimeoutMs),
     restart: restartOf(restart),
     stop_signal: shutdown.signal,
     stop_grace_period: timeSpan(shutdown.timeoutMs),
@@ -88,15 +88,15 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
 }
 
 function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
-  const isUsed = external.providedBy === null && processes.some((process) => process.usesExternal)
+  const isUsed = external.providedBy === null && processes.some((definition) => definition.usesExternal)
   return notesAbout(null, [
     isUsed && `the MQTT broker at ${formatSocketAddress(external)} is not one of the processes and must already run`,
   ])
 }
 
 function notesOf(exported: ExportedProcess): readonly Note[] {
-  const { process, liveness, secrets, id } = exported
-  const { name, restart, dependsOn } = process
+  const { definition, liveness, secrets, id } = exported
+  const { name, restart, dependsOn } = definition
   return notesAbout(name, [
     secrets.length > 0 &&
       `${secrets.join(', ')}: secret, so not included; write NAME=value lines into ${id}.env beside this file`,

@@ -10,8 +10,8 @@ import { containerCommand, probeCommand } from './container.ts'
 import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './exported-graph.ts'
 
 function exported(process: object): ExportedProcess {
-  const { config, options } = loadGraph({ processes: { store: process } })
-  const [first] = exportedProcesses(config, options)
+  const { config } = loadGraph({ processes: { store: process } })
+  const [first] = exportedProcesses(config)
   if (first === undefined) throw new Error('expected one')
   return first
 }

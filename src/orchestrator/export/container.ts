@@ -4,7 +4,6 @@ import {
   type Export,
   type ExportedProbe,
   type ExportedProcess,
-  type GraphOptions,
   type Note,
   noteLines,
   notesAbout,
@@ -16,7 +15,7 @@ import { renderYaml, type YamlValue } from './yaml.ts'
  * Common to Compose and Kubernetes: programs run in an image that contains the configuration's folder.
  */
 
-export interface ContainerOptions extends GraphOptions {
+export interface ContainerOptions {
   readonly project: string
   /** Contains the programs of all processes. */
   readonly image: string
@@ -84,11 +83,11 @@ export function containerExport(
 }
 
 /** The notes that hold for every container engine. */
-export function containerNotes({ process, readiness }: ExportedProcess): readonly (string | false)[] {
+export function containerNotes({ definition, readiness }: ExportedProcess): readonly (string | false)[] {
   return [
     readiness?.check.type === 'log_line' &&
       'its log_line cannot be checked from outside the container, so it counts as ready when it has started',
-    process.log.file !== null && "the container's log replaces its log.file",
+    definition.log.file !== null && "the container's log replaces its log.file",
   ]
 }
 

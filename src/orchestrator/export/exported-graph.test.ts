@@ -3,8 +3,8 @@ import { loadGraph } from '../../../test/rig/export.ts'
 import { exportedProcesses, safeId, noteLines, notesAbout } from './exported-graph.ts'
 
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
-  const { config, options } = loadGraph({ ...file, processes: { store: process } }, environment)
-  const [first] = exportedProcesses(config, options)
+  const { config } = loadGraph({ ...file, processes: { store: process } }, environment)
+  const [first] = exportedProcesses(config)
   if (first === undefined) throw new Error('expected one')
   return first
 }
@@ -25,7 +25,7 @@ describe('exportedProcesses exports no secret (O-42)', () => {
     ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
     ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
   ])('in %s', (_, process) => {
-    const { process: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
+    const { definition: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')
     expect(rest.secrets.length).toBeGreaterThan(0)
@@ -56,8 +56,8 @@ describe('exportedProcesses (O-10)', () => {
 
   it('makes names that are valid for every engine and unique', () => {
     const processes = { 'Web.A': { command: 'x' }, 'web:a': { command: 'x' }, _: { command: 'x' } }
-    const { config, options } = loadGraph({ processes })
-    expect(exportedProcesses(config, options).map(({ id }) => id)).toEqual(['web-a', 'web-a-2', 'p'])
+    const { config } = loadGraph({ processes })
+    expect(exportedProcesses(config).map(({ id }) => id)).toEqual(['web-a', 'web-a-2', 'p'])
   })
 
   it.each([
@@ -71,14 +71,14 @@ describe('exportedProcesses (O-10)', () => {
 describe('the exported instances of one process', () => {
   it('have an id and a number each, and dependents wait for all of them (O-10)', () => {
     const file = { web: { command: 'w', depends_on: ['worker'] }, worker: { command: 'x', replicas: 2 } }
-    const { config, options } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })
-    const processes = exportedProcesses(config, options)
+    const { config } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })
+    const processes = exportedProcesses(config)
     expect(processes.map(({ id, environment }) => [id, environment['PONIX_REPLICA']])).toEqual([
       ['web', undefined],
       ['worker-1', '1'],
       ['worker-2', '2'],
     ])
-    expect(processes[0]?.process.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#2'])
+    expect(processes[0]?.definition.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#2'])
   })
 })
 

@@ -1,5 +1,6 @@
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
+import { givenNames } from './source.ts'
 
 export interface Export {
   /** `name` without folders. */
@@ -8,17 +9,12 @@ export interface Export {
   readonly notes: readonly string[]
 }
 
-export interface GraphOptions {
-  /** By process, the names of the variables that the file sets; the rest of an environment is the exporter's. */
-  readonly givenNames: ReadonlyMap<string, ReadonlySet<string>>
-}
-
 /** A word of a command line, or the variable that holds it because it is secret. */
 export type Word = { readonly text: string } | { readonly secret: string }
 
-/** A process with a name that is valid for every engine. Only `process` itself may contain secrets. */
+/** A process with a name that is valid for every engine. Only `definition` itself may contain secrets. */
 export interface ExportedProcess {
-  readonly process: ResolvedProcess
+  readonly definition: ResolvedProcess
   /** A DNS label of at most 50 characters, unique in the graph. */
   readonly id: string
   /** Program and arguments. */
@@ -39,14 +35,15 @@ export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
 }
 
 /** In the order of the file. */
-export function exportedProcesses({ processes }: ResolvedConfig, options: GraphOptions): readonly ExportedProcess[] {
+export function exportedProcesses(config: ResolvedConfig): readonly ExportedProcess[] {
   const taken = new Set<string>()
-  return processes.map((process) => {
-    const safe = safeId(process.name)
+  const given = givenNames(config)
+  return config.processes.map((definition) => {
+    const safe = safeId(definition.name)
     let id = safe
     for (let number = 2; taken.has(id); number += 1) id = `${safe}-${number}`
     taken.add(id)
-    return exportProcess(process, id, options.givenNames.get(process.name) ?? new Set())
+    return exportProcess(definition, id, given.get(definition.name) ?? new Set())
   })
 }
 
@@ -66,20 +63,20 @@ function isSetByUs(variable: string, { name, configName }: ResolvedProcess): boo
   return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== configName)
 }
 
-function exportProcess(process: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {
-  const isSecret = secretDetector(process.env)
+function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {
+  const isSecret = secretDetector(definition.env)
   const prefix = id.toUpperCase().replaceAll('-', '_')
   const hide = (texts: readonly string[], kind: string) => hideSecrets(texts, isSecret, `${prefix}_${kind}`)
-  const words: readonly [Word, ...Word[]] = process.shell
-    ? [{ text: '/bin/sh' }, { text: '-c' }, ...hide([process.command], 'COMMAND')]
-    : [{ text: process.command }, ...hide(process.args, 'ARGUMENT')]
-  const readiness = exportProbe(process.readinessProbe, (texts) => hide(texts, 'READINESS'))
-  const liveness = exportProbe(process.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
-  const variables = Object.entries(process.env).filter(([name]) => given.has(name) || isSetByUs(name, process))
+  const words: readonly [Word, ...Word[]] = definition.shell
+    ? [{ text: '/bin/sh' }, { text: '-c' }, ...hide([definition.command], 'COMMAND')]
+    : [{ text: definition.command }, ...hide(definition.args, 'ARGUMENT')]
+  const readiness = exportProbe(definition.readinessProbe, (texts) => hide(texts, 'READINESS'))
+  const liveness = exportProbe(definition.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
+  const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || isSetByUs(name, definition))
   const isSecretVariable = ([name, value]: readonly [string, string]) => isSecretName(name) || isSecret(value)
   const allWords = [...words, ...wordsOf(readiness), ...wordsOf(liveness)]
   return {
-    process,
+    definition,
     id,
     words,
     environment: Object.fromEntries(variables.filter((variable) => !isSecretVariable(variable))),

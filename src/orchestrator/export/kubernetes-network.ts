@@ -17,14 +17,17 @@ export function addressesOf(processes: readonly ExportedProcess[], config: Resol
 }
 
 /** The ports of a process that are known from its probes, and from its being the broker. */
-export function portsOf({ process, readiness, liveness }: ExportedProcess, config: ResolvedConfig): readonly number[] {
+export function portsOf(
+  { definition, readiness, liveness }: ExportedProcess,
+  config: ResolvedConfig,
+): readonly number[] {
   const ports = [readiness, liveness].flatMap((probe) => {
     if (probe?.check.type === 'tcp_socket') return isLoopback(probe.check.host) ? [probe.check.port] : []
     if (probe?.check.type !== 'http_get' || 'secret' in probe.check.url) return []
     const url = new URL(probe.check.url.text)
     return isLoopback(url.hostname) ? [portOf(url)] : []
   })
-  if (config.external.providedBy === process.name) ports.push(config.external.port)
+  if (config.external.providedBy === definition.name) ports.push(config.external.port)
   return [...new Set(ports)]
 }
 
@@ -54,10 +57,10 @@ export function namesLoopback(text: string): boolean {
 }
 
 /** The startup probe limits the time until the first success, as `startup_timeout_ms` does. Jobs have no probes. */
-export function kubernetesProbes({ process, readiness, liveness }: ExportedProcess): YamlObject {
-  if (process.kind === 'task') return {}
+export function kubernetesProbes({ definition, readiness, liveness }: ExportedProcess): YamlObject {
+  if (definition.kind === 'task') return {}
   return {
-    startupProbe: readiness === null ? undefined : startupProbe(readiness, process.startupTimeoutMs),
+    startupProbe: readiness === null ? undefined : startupProbe(readiness, definition.startupTimeoutMs),
     readinessProbe: readiness === null ? undefined : periodicProbe(readiness, readiness.successThreshold),
     // Kubernetes accepts no other threshold here.
     livenessProbe: liveness === null ? undefined : periodicProbe(liveness, 1),

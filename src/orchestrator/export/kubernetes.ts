@@ -32,10 +32,10 @@ interface Context {
 
 /** One file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
 export function exportKubernetes(config: ResolvedConfig, options: ContainerOptions): Export {
-  const processes = exportedProcesses(config, options)
+  const processes = exportedProcesses(config)
   const context: Context = { processes, known: addressesOf(processes, config), config, options }
   const manifests = [
-    ...(processes.some(({ process }) => process.dependsOn.length > 0) ? waitPermissions(options.project) : []),
+    ...(processes.some(({ definition }) => definition.dependsOn.length > 0) ? waitPermissions(options.project) : []),
     ...processes.flatMap((exported) => [...serviceOf(exported, context), workloadOf(exported, context)]),
   ]
   const notes = processes.flatMap((exported) => notesOf(exported, context))
@@ -55,16 +55,16 @@ function serviceOf(exported: ExportedProcess, context: Context): readonly YamlOb
 }
 
 function workloadOf(exported: ExportedProcess, context: Context): YamlObject {
-  const { process, id } = exported
+  const { definition, id } = exported
   const labels = labelsOf(exported, context)
   const metadata = { name: id, labels }
-  if (process.kind === 'service') {
+  if (definition.kind === 'service') {
     const template = { metadata: { labels }, spec: podOf(exported, context) }
     // As with the orchestrator, the old process is gone before the new one starts.
     const spec = { replicas: 1, strategy: { type: 'Recreate' }, selector: { matchLabels: labels }, template }
     return { apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec }
   }
-  const { policy, maxAttempts } = process.restart
+  const { policy, maxAttempts } = definition.restart
   const isRetried = policy !== 'never'
   const backoffLimit = isRetried ? Math.min(maxAttempts, MAX_BACKOFF_LIMIT) : 0
   const restartPolicy = isRetried ? 'OnFailure' : 'Never'
@@ -75,7 +75,7 @@ function workloadOf(exported: ExportedProcess, context: Context): YamlObject {
 function podOf(exported: ExportedProcess, context: Context): YamlObject {
   const waits = waitContainers(exported, context)
   return {
-    terminationGracePeriodSeconds: Math.ceil(exported.process.shutdown.timeoutMs / 1000),
+    terminationGracePeriodSeconds: Math.ceil(exported.definition.shutdown.timeoutMs / 1000),
     serviceAccountName: waits.length === 0 ? undefined : context.options.project,
     initContainers: unlessEmpty(waits),
     containers: [containerOf(exported, context)],
@@ -83,7 +83,7 @@ function podOf(exported: ExportedProcess, context: Context): YamlObject {
 }
 
 function containerOf(exported: ExportedProcess, { known, config, options }: Context): YamlObject {
-  const { process, id, secrets } = exported
+  const { definition, id, secrets } = exported
   const rewrite = (text: string) => literal(rewriteAddresses(text, id, known))
   const environment = Object.entries(containerEnvironment(exported))
   const env = [
@@ -94,11 +94,11 @@ function containerOf(exported: ExportedProcess, { known, config, options }: Cont
     name: id,
     image: options.image,
     command: containerCommand(exported).map(rewrite),
-    workingDir: containerFolder(config, process.cwd),
+    workingDir: containerFolder(config, definition.cwd),
     env: unlessEmpty(env),
     ports: unlessEmpty(portsOf(exported, config).map((containerPort) => ({ containerPort }))),
     ...kubernetesProbes(exported),
-    lifecycle: process.shutdown.signal === 'SIGTERM' ? undefined : stopBySignal(exported),
+    lifecycle: definition.shutdown.signal === 'SIGTERM' ? undefined : stopBySignal(exported),
   }
 }
 
@@ -112,26 +112,26 @@ function secretName({ id }: ExportedProcess): string {
 }
 
 /** Kubernetes sends SIGTERM only when this hook has ended, and the end of the container ends the hook. */
-function stopBySignal({ process }: ExportedProcess): YamlObject {
-  const { signal, timeoutMs } = process.shutdown
+function stopBySignal({ definition }: ExportedProcess): YamlObject {
+  const { signal, timeoutMs } = definition.shutdown
   const line = `kill -${signal.slice('SIG'.length)} 1; sleep ${Math.ceil(timeoutMs / 1000)}`
   return { preStop: { exec: { command: ['/bin/sh', '-c', line] } } }
 }
 
 /** Containers that run one after the other; each ends when a dependency meets its condition. */
-function waitContainers({ process }: ExportedProcess, { processes }: Context): readonly YamlObject[] {
-  return process.dependsOn.flatMap(({ name, condition }) => {
-    const dependency = processes.find((exported) => exported.process.name === name)
+function waitContainers({ definition }: ExportedProcess, { processes }: Context): readonly YamlObject[] {
+  return definition.dependsOn.flatMap(({ name, condition }) => {
+    const dependency = processes.find((exported) => exported.definition.name === name)
     if (dependency === undefined) return []
-    const { id, process } = dependency
-    const resource = process.kind === 'task' ? `job/${id}` : `deployment/${id}`
+    const { id, definition } = dependency
+    const resource = definition.kind === 'task' ? `job/${id}` : `deployment/${id}`
     const command = ['kubectl', 'wait', waitFor(condition, dependency), resource, '--timeout=-1s']
     return [{ name: `wait-for-${id}`, image: kubectlImage, command }]
   })
 }
 
-function waitFor(condition: DependencyCondition, { process }: ExportedProcess): string {
-  if (process.kind === 'service') {
+function waitFor(condition: DependencyCondition, { definition }: ExportedProcess): string {
+  if (definition.kind === 'service') {
     return condition === 'started' ? '--for=jsonpath={.status.replicas}=1' : '--for=condition=Available'
   }
   if (condition === 'completed_successfully' || condition === 'ready') return '--for=condition=Complete'
@@ -162,8 +162,8 @@ function waitPermissions(project: string): readonly YamlObject[] {
 }
 
 function notesOf(exported: ExportedProcess, { known, config }: Context): readonly Note[] {
-  const { process, secrets } = exported
-  const { name, kind, restart, usesExternal } = process
+  const { definition, secrets } = exported
+  const { name, kind, restart, usesExternal } = definition
   const { external } = config
   const create = `kubectl create secret generic ${secretName(exported)} --from-env-file=…`
   const loopback = loopbackPlaces(exported, known)

@@ -11,15 +11,18 @@ export function givenNames(config: ResolvedConfig): ReadonlyMap<string, Readonly
   const shared = Object.keys(file.env)
   return new Map(
     config.processes.map(({ name, configName }) => {
-      const process = file.processes[configName]
-      return [name, new Set([...shared, ...(process === undefined ? [] : ownNames(process, dirname(config.path)))])]
+      const definition = file.processes[configName]
+      return [
+        name,
+        new Set([...shared, ...(definition === undefined ? [] : ownNames(definition, dirname(config.path)))]),
+      ]
     }),
   )
 }
 
-function ownNames(process: ProcessFile, folder: string): readonly string[] {
-  const files = [process.env_file ?? []].flat().map((path) => readEnvFile(resolve(folder, path)))
-  return [process.env, ...files].flatMap((variables) => Object.keys(variables))
+function ownNames(definition: ProcessFile, folder: string): readonly string[] {
+  const files = [definition.env_file ?? []].flat().map((path) => readEnvFile(resolve(folder, path)))
+  return [definition.env, ...files].flatMap((variables) => Object.keys(variables))
 }
 
 /** The absolute path of a process's program, searched as at its start; null if it is not found. */

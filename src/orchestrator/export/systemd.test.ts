@@ -4,12 +4,11 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
 import { parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
-import { findProgram } from './source.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
 
 function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOptions> = {}): Export {
-  return exportSystemd(config, { ...options, user: null, systemdVersion: 252, findProgram, ...changed })
+  return exportSystemd(config, { ...options, user: null, systemdVersion: 252, ...changed })
 }
 
 /** The lines of one unit. */

@@ -3,13 +3,13 @@ import {
   type Export,
   type ExportedProcess,
   exportedProcesses,
-  type GraphOptions,
   type Note,
   noteLines,
   notesAbout,
   timeSpan,
   type Word,
 } from './exported-graph.ts'
+import { findProgram } from './source.ts'
 import {
   environmentWord,
   wholeLine,
@@ -20,82 +20,77 @@ import {
   readinessCommand,
 } from './systemd-commands.ts'
 
-export interface SystemdOptions extends GraphOptions {
+export interface SystemdOptions {
   /** Prefix of the names of all units. */
   readonly project: string
   /** The processes run as this user; null: the user of the manager. */
   readonly user: string | null
   readonly systemdVersion: number
-  /** Absolute path of a process's program; null if it is not found on this machine. */
-  readonly findProgram: (process: ExportedProcess['process']) => string | null
 }
 
 /** The first version with RestartSteps=. */
 const GROWING_WAIT_SINCE = 254
 
-interface Unit {
-  readonly exported: ExportedProcess
-  readonly name: string
-}
-
 /** A unit for each process, and a target that wants all of them. */
 export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): Export {
-  const units = exportedProcesses(config, options).map((exported) => ({
-    exported,
-    name: `${options.project}-${exported.id}.service`,
-  }))
-  const nameOf = new Map(units.map(({ exported, name }) => [exported.process.name, name]))
-  const files = units.map((unit) => unitFile(unit, nameOf, config, options))
+  const { project } = options
+  const processes = exportedProcesses(config)
+  const unitOf = new Map(processes.map((exported) => [exported.definition.name, unitName(exported, project)]))
+  const files = processes.map((exported) => unitFile(exported, unitOf, config, options))
   return {
-    files: [targetFile(units, options.project), ...files],
-    notes: noteLines(units.flatMap((unit) => notesOf(unit, options))),
+    files: [targetFile([...unitOf.values()], project), ...files],
+    notes: noteLines(processes.flatMap((exported) => notesOf(exported, project))),
   }
 }
 
-function targetFile(units: readonly Unit[], project: string): Export['files'][number] {
-  const wants = units.map(({ name }) => `Wants=${name}`)
+function unitName({ id }: ExportedProcess, project: string): string {
+  return `${project}-${id}.service`
+}
+
+function targetFile(units: readonly string[], project: string): Export['files'][number] {
+  const wants = units.map((name) => `Wants=${name}`)
   const lines = ['[Unit]', `Description=${project}`, ...wants, '', '[Install]', 'WantedBy=multi-user.target']
   return { name: `${project}.target`, text: `${lines.join('\n')}\n` }
 }
 
 function unitFile(
-  { exported, name }: Unit,
-  nameOf: ReadonlyMap<string, string>,
+  exported: ExportedProcess,
+  unitOf: ReadonlyMap<string, string>,
   config: ResolvedConfig,
   options: SystemdOptions,
 ): Export['files'][number] {
-  const { process } = exported
+  const { definition } = exported
   const sections = [
-    ['[Unit]', `Description=${wholeLine(process.name)}`, `PartOf=${options.project}.target`, 'After=network.target'],
-    orderLines(exported, nameOf),
-    startLimit(process.restart),
+    ['[Unit]', `Description=${wholeLine(definition.name)}`, `PartOf=${options.project}.target`, 'After=network.target'],
+    orderLines(exported, unitOf),
+    startLimit(definition.restart),
     ['', '[Service]'],
-    commandLines(exported, config, options),
+    commandLines(exported, config),
     options.user === null ? [] : [`User=${options.user}`],
-    [`WorkingDirectory=${wholeLine(process.cwd)}`],
+    [`WorkingDirectory=${wholeLine(definition.cwd)}`],
     environmentLines(exported, options.project),
-    restartLines(process.restart, options.systemdVersion),
-    [`KillSignal=${process.shutdown.signal}`, `TimeoutStopSec=${timeSpan(process.shutdown.timeoutMs)}`],
+    restartLines(definition.restart, options.systemdVersion),
+    [`KillSignal=${definition.shutdown.signal}`, `TimeoutStopSec=${timeSpan(definition.shutdown.timeoutMs)}`],
   ]
-  return { name, text: `${sections.flat().join('\n')}\n` }
+  return { name: unitName(exported, options.project), text: `${sections.flat().join('\n')}\n` }
 }
 
 /** After= sets the order only; Requires= demands success too. */
-function orderLines({ process }: ExportedProcess, nameOf: ReadonlyMap<string, string>): readonly string[] {
-  return process.dependsOn.flatMap(({ name, condition }) => {
-    const unit = nameOf.get(name)
+function orderLines({ definition }: ExportedProcess, unitOf: ReadonlyMap<string, string>): readonly string[] {
+  return definition.dependsOn.flatMap(({ name, condition }) => {
+    const unit = unitOf.get(name)
     if (unit === undefined) return []
     return [`After=${unit}`, `${condition === 'completed' ? 'Wants' : 'Requires'}=${unit}`]
   })
 }
 
-function commandLines(exported: ExportedProcess, config: ResolvedConfig, options: SystemdOptions): readonly string[] {
-  const { process, readiness } = exported
+function commandLines(exported: ExportedProcess, config: ResolvedConfig): readonly string[] {
+  const { definition, readiness } = exported
   const { external } = config
   const isNotified = readiness?.check.type === 'notify'
-  const words = programWords(exported, options)
+  const words = programWords(exported)
   const after = readiness === null ? null : readinessCommand(readiness)
-  const waitsForBroker = process.usesExternal && external.providedBy === null
+  const waitsForBroker = definition.usesExternal && external.providedBy === null
   return [
     ...typeLines(exported, isNotified),
     ...(waitsForBroker ? [`ExecStartPre=${awaitAddress(external.host, external.port)}`] : []),
@@ -104,17 +99,17 @@ function commandLines(exported: ExportedProcess, config: ResolvedConfig, options
   ]
 }
 
-function typeLines({ process }: ExportedProcess, isNotified: boolean): readonly string[] {
-  if (process.kind === 'task') return ['Type=oneshot', 'RemainAfterExit=yes']
-  const timeout = `TimeoutStartSec=${timeSpan(process.startupTimeoutMs)}`
+function typeLines({ definition }: ExportedProcess, isNotified: boolean): readonly string[] {
+  if (definition.kind === 'task') return ['Type=oneshot', 'RemainAfterExit=yes']
+  const timeout = `TimeoutStartSec=${timeSpan(definition.startupTimeoutMs)}`
   // NotifyAccess: `systemd-notify` is a child of the program.
   return isNotified ? ['Type=notify', 'NotifyAccess=all', timeout] : ['Type=exec', timeout]
 }
 
 /** systemd does not search the PATH of the process; `env` does. */
-function programWords({ process, words }: ExportedProcess, { findProgram }: SystemdOptions): readonly Word[] {
-  if (process.shell) return words
-  const found = findProgram(process)
+function programWords({ definition, words }: ExportedProcess): readonly Word[] {
+  if (definition.shell) return words
+  const found = findProgram(definition)
   const [, ...args] = words
   // systemd does not expand `$$` in the path of the program.
   if (found !== null && !found.includes('$')) return [{ text: found }, ...args]
@@ -122,7 +117,7 @@ function programWords({ process, words }: ExportedProcess, { findProgram }: Syst
 }
 
 function environmentLines(exported: ExportedProcess, project: string): readonly string[] {
-  const { PATH } = exported.process.env
+  const { PATH } = exported.definition.env
   const variables = { ...(PATH === undefined ? {} : { PATH }), ...exported.environment }
   const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value))
   return [
@@ -169,19 +164,19 @@ function restartLines(restart: ResolvedRestart, systemdVersion: number): readonl
   ]
 }
 
-function notesOf({ exported, name }: Unit, options: SystemdOptions): readonly Note[] {
-  const { process, secrets, readiness, liveness, environment } = exported
+function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
+  const { definition, secrets, readiness, liveness, environment } = exported
   const unsettable = Object.entries(environment).filter(([name, value]) => !isSettable(name, value))
-  return notesAbout(name, [
+  return notesAbout(unitName(exported, project), [
     secrets.length > 0 &&
-      `${secrets.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(exported, options.project)} (chmod 600)`,
-    !process.shell &&
-      options.findProgram(process) === null &&
-      `"${process.command}" was not found on this machine; the unit searches its PATH when it starts`,
+      `${secrets.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(exported, project)} (chmod 600)`,
+    !definition.shell &&
+      findProgram(definition) === null &&
+      `"${definition.command}" was not found on this machine; the unit searches its PATH when it starts`,
     readiness?.check.type === 'log_line' &&
       'its log_line is searched in the journal, which its user must be allowed to read (group systemd-journal)',
     readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on the PATH',
-    process.log.file !== null && 'the journal replaces its log.file',
+    definition.log.file !== null && 'the journal replaces its log.file',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: invalid name or value`,
