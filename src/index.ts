@@ -24,40 +24,40 @@ export interface ProcessConfig {
   readonly cwd?: string
   /** environment variables of this process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
-  /** file of `NAME=value` lines, or a list in which later files win; `env` overrides them */
+  /** file of `NAME=value` lines, or a list of files in which later files override earlier ones; `env` overrides them */
   readonly env_file?: string | readonly string[]
   /** list of names, or an object of name → `{"condition": …}`. Default condition: `completed_successfully` for a task, `ready` for a service with a readiness probe, else `started`. Default: [] */
   readonly depends_on?: readonly string[] | Readonly<Record<string, DependencyConfig>>
   /** `service` runs until it is stopped; `task` runs once, and exit code 0 is success. Default: "service" */
   readonly kind?: 'service' | 'task'
   /** determines when the process is ready. Default: as soon as it runs */
-  readonly readiness_probe?: ProbeConfig
-  /** restarts a process that was ready and fails it; `tcp_socket`, `http_get` or `exec` */
-  readonly liveness_probe?: ProbeConfig
-  /** a process that is not ready after this time has failed; its last 20 lines are shown. Default: 120000 */
+  readonly readiness_probe?: ReadinessProbeConfig
+  /** restarts a ready process when this probe fails; `tcp_socket`, `http_get` or `exec` */
+  readonly liveness_probe?: LivenessProbeConfig
+  /** a process that is not ready after this time fails; its last 20 lines are shown. Default: 120000 */
   readonly startup_timeout_ms?: number
-  /** restarts after the process exits by itself */
+  /** restarts the process after it exits without a request to stop */
   readonly restart?: RestartConfig
-  /** after a permanent failure, `isolate` lets the others continue, `stop` stops everything. Default: "isolate" */
+  /** after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything. Default: "isolate" */
   readonly when_failed?: 'isolate' | 'stop'
   /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */
   readonly on_dependency_restart?: 'ignore' | 'restart'
   /** how the process is stopped */
   readonly shutdown?: ShutdownConfig
-  /** number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` means all of them. Default: one, without a number */
+  /** number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number */
   readonly replicas?: number
-  /** where its lines go besides the output of the orchestrator */
+  /** writes the lines of the process to a file, or hides them on the terminal */
   readonly log?: LogConfig
   /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
   readonly provides?: 'mqtt_broker'
-  /** `true`: not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
+  /** `true`: the process is not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
   readonly disabled?: boolean
 }
 
 export interface LogConfig {
   /** file for the lines, without prefix; relative to the folder of the configuration, missing folders are created. Variables are interpolated: with `replicas` it needs `${PONIX_REPLICA}` */
   readonly file?: string
-  /** bytes, or such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB */
+  /** a number of bytes, or a size such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB */
   readonly max_size?: number | string
   /** rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5 */
   readonly max_files?: number
@@ -78,7 +78,7 @@ export interface ShutdownConfig {
     | 'SIGWINCH'
     | 'SIGPWR'
     | 'SIGKILL'
-  /** the process is killed with SIGKILL if it runs longer than this. Default: 5000 */
+  /** the process is killed with SIGKILL if it still runs after this time. Default: 5000 */
   readonly timeout_ms?: number
 }
 
@@ -99,16 +99,35 @@ export interface RestartConfig {
   readonly window_ms?: number
 }
 
-export interface ProbeConfig {
+export interface LivenessProbeConfig {
   /** `host:port`; succeeds if a TCP connection is accepted */
   readonly tcp_socket?: string
   /** URL; succeeds with a status of 2xx or 3xx */
   readonly http_get?: string
   /** program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0 */
   readonly exec?: string | readonly [string, ...string[]]
-  /** regular expression; succeeds once a line of stdout or stderr matches */
+  /** delay before the first probe. Default: 0 */
+  readonly initial_delay_ms?: number
+  /** time between two probes. Default: 5000 */
+  readonly period_ms?: number
+  /** a probe that takes longer fails. Default: 2000 */
+  readonly timeout_ms?: number
+  /** no effect: one success resets the count of failures. Default: 1 */
+  readonly success_threshold?: number
+  /** consecutive failures until the process is restarted. Default: 3 */
+  readonly failure_threshold?: number
+}
+
+export interface ReadinessProbeConfig {
+  /** `host:port`; succeeds if a TCP connection is accepted */
+  readonly tcp_socket?: string
+  /** URL; succeeds with a status of 2xx or 3xx */
+  readonly http_get?: string
+  /** program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0 */
+  readonly exec?: string | readonly [string, ...string[]]
+  /** regular expression; succeeds when a line of stdout or stderr matches */
   readonly log_line?: string
-  /** `true`; succeeds once the process writes a newline to the file descriptor in `NOTIFY_FD` */
+  /** `true`; succeeds when the process writes a newline to the file descriptor in `NOTIFY_FD` */
   readonly notify?: true
   /** delay before the first probe. Default: 0 */
   readonly initial_delay_ms?: number

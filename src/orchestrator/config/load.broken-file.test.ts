@@ -145,7 +145,10 @@ describe('the report of a broken file (O-20)', () => {
   it('rejects a liveness probe that can never fail, and a window without max_attempts', () => {
     const a = { ...store, liveness_probe: { log_line: 'up' }, restart: { window_ms: 1000 } }
     expect(problems({ processes: { a } })).toEqual([
-      expect.stringMatching(/^processes\.a\.liveness_probe: needs tcp_socket, http_get or exec: /),
+      'processes.a.liveness_probe: needs exactly one of tcp_socket, http_get, exec',
+      expect.stringMatching(
+        /^processes\.a\.liveness_probe\.log_line: unknown key; known are tcp_socket, http_get, exec, /,
+      ),
       expect.stringMatching(/^processes\.a\.restart\.window_ms: has no effect without "max_attempts"/),
     ])
   })

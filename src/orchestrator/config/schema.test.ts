@@ -106,8 +106,8 @@ class TypesGenerator {
   }
 
   #interface(key: string, schema: JsonSchema, properties: Record<string, JsonSchema>): string {
-    const singular = { processes: 'process', depends_on: 'dependency' }[key] ?? key.replace(/^.*_/, '')
-    const name = `${singular.charAt(0).toUpperCase()}${singular.slice(1)}Config`
+    const singular = { processes: 'process', depends_on: 'dependency' }[key] ?? key
+    const name = `${singular.replaceAll(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase())}Config`
     const lines = Object.entries(properties).map(([property, value]) => {
       const hint =
         value.default === undefined || value.properties !== undefined

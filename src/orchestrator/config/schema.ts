@@ -50,10 +50,9 @@ function isRegularExpression(value: string): boolean {
   }
 }
 
-const probeForms = ['tcp_socket', 'http_get', 'exec', 'log_line', 'notify'] as const
 const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
 
-const probeSchema = section('an object that describes a probe', {
+const pollShape = {
   tcp_socket: text('host:port')
     .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
     .optional()
@@ -68,35 +67,47 @@ const probeSchema = section('an object that describes a probe', {
     })
     .optional()
     .describe('program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0'),
+  initial_delay_ms: milliseconds(0).default(0).describe('delay before the first probe'),
+  period_ms: milliseconds(1).optional(),
+  timeout_ms: milliseconds(1).default(2000).describe('a probe that takes longer fails'),
+  success_threshold: wholeNumber('a whole number', 1, 1000).default(1),
+  failure_threshold: wholeNumber('a whole number', 1, 1000).default(3),
+}
+
+/** A refinement: a probe has exactly one of the keys `forms`. */
+function needsOneOf(...forms: readonly string[]) {
+  const hasOne = (probe: object) => forms.filter((form) => Object.hasOwn(probe, form)).length === 1
+  return [hasOne, statement(`needs exactly one of ${forms.join(', ')}`, [])] as const
+}
+
+const readinessProbeSchema = section('an object that describes a probe', {
+  tcp_socket: pollShape.tcp_socket,
+  http_get: pollShape.http_get,
+  exec: pollShape.exec,
   log_line: text('a regular expression')
     .refine(isRegularExpression, { error: 'a regular expression of JavaScript' })
     .optional()
-    .describe('regular expression; succeeds once a line of stdout or stderr matches'),
+    .describe('regular expression; succeeds when a line of stdout or stderr matches'),
   notify: z
     .literal(true, { error: 'true' })
     .optional()
-    .describe('`true`; succeeds once the process writes a newline to the file descriptor in `NOTIFY_FD`'),
-  initial_delay_ms: milliseconds(0).default(0).describe('delay before the first probe'),
-  period_ms: milliseconds(1)
-    .optional()
-    .describe('time between two probes. Default: 200 until the first success, then 5000'),
-  timeout_ms: milliseconds(1).default(2000).describe('a probe that takes longer fails'),
-  success_threshold: wholeNumber('a whole number', 1, 1000)
-    .default(1)
-    .describe('consecutive successes until the process is ready'),
-  failure_threshold: wholeNumber('a whole number', 1, 1000)
-    .default(3)
-    .describe('consecutive failures until a ready process is unhealthy'),
-}).refine(
-  (probe) => probeForms.filter((form) => Object.hasOwn(probe, form)).length === 1,
-  statement(`needs exactly one of ${probeForms.join(', ')}`, []),
-)
+    .describe('`true`; succeeds when the process writes a newline to the file descriptor in `NOTIFY_FD`'),
+  initial_delay_ms: pollShape.initial_delay_ms,
+  period_ms: pollShape.period_ms.describe('time between two probes. Default: 200 until the first success, then 5000'),
+  timeout_ms: pollShape.timeout_ms,
+  success_threshold: pollShape.success_threshold.describe('consecutive successes until the process is ready'),
+  failure_threshold: pollShape.failure_threshold.describe('consecutive failures until a ready process is unhealthy'),
+}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec', 'log_line', 'notify'))
 
-function isPassiveProbe(probe: z.infer<typeof probeSchema> | undefined): boolean {
-  return probe?.log_line !== undefined || probe?.notify !== undefined
-}
+/** Without `log_line` and `notify`, which succeed once and never fail. */
+const livenessProbeSchema = section('an object that describes a probe', {
+  ...pollShape,
+  period_ms: pollShape.period_ms.describe('time between two probes. Default: 5000'),
+  success_threshold: pollShape.success_threshold.describe('no effect: one success resets the count of failures'),
+  failure_threshold: pollShape.failure_threshold.describe('consecutive failures until the process is restarted'),
+}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec'))
 
-function probesAddress(probe: z.infer<typeof probeSchema> | undefined): boolean {
+function probesAddress(probe: ProbeFile | undefined): boolean {
   return probe?.tcp_socket !== undefined || probe?.http_get !== undefined
 }
 
@@ -136,7 +147,9 @@ const restartSchema = section('an object', {
 
 const shutdownSchema = section('an object', {
   signal: choice(signals).default('SIGTERM').describe('signal that stops the process'),
-  timeout_ms: milliseconds(0).default(5000).describe('the process is killed with SIGKILL if it runs longer than this'),
+  timeout_ms: milliseconds(0)
+    .default(5000)
+    .describe('the process is killed with SIGKILL if it still runs after this time'),
 })
 
 const logSchema = section('an object', {
@@ -149,7 +162,9 @@ const logSchema = section('an object', {
     .union([wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER), text(byteSizeForm)], { error: byteSizeForm })
     .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
     .optional()
-    .describe('bytes, or such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB'),
+    .describe(
+      'a number of bytes, or a size such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB',
+    ),
   max_files: wholeNumber('a whole number', 1, 1000)
     .optional()
     .describe('rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5'),
@@ -192,7 +207,9 @@ export const processSchema = section('an object that describes a process', {
       error: 'a path, or a list of paths',
     })
     .optional()
-    .describe('file of `NAME=value` lines, or a list in which later files win; `env` overrides them'),
+    .describe(
+      'file of `NAME=value` lines, or a list of files in which later files override earlier ones; `env` overrides them',
+    ),
   depends_on: z
     .union(
       [
@@ -208,17 +225,19 @@ export const processSchema = section('an object that describes a process', {
   kind: choice(['service', 'task'])
     .default('service')
     .describe('`service` runs until it is stopped; `task` runs once, and exit code 0 is success'),
-  readiness_probe: probeSchema.optional().describe('determines when the process is ready. Default: as soon as it runs'),
-  liveness_probe: probeSchema
+  readiness_probe: readinessProbeSchema
     .optional()
-    .describe('restarts a process that was ready and fails it; `tcp_socket`, `http_get` or `exec`'),
+    .describe('determines when the process is ready. Default: as soon as it runs'),
+  liveness_probe: livenessProbeSchema
+    .optional()
+    .describe('restarts a ready process when this probe fails; `tcp_socket`, `http_get` or `exec`'),
   startup_timeout_ms: milliseconds(1)
     .default(120_000)
-    .describe('a process that is not ready after this time has failed; its last 20 lines are shown'),
-  restart: restartSchema.prefault({}).describe('restarts after the process exits by itself'),
+    .describe('a process that is not ready after this time fails; its last 20 lines are shown'),
+  restart: restartSchema.prefault({}).describe('restarts the process after it exits without a request to stop'),
   when_failed: choice(['isolate', 'stop'])
     .default('isolate')
-    .describe('after a permanent failure, `isolate` lets the others continue, `stop` stops everything'),
+    .describe('after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything'),
   on_dependency_restart: choice(['ignore', 'restart'])
     .default('ignore')
     .describe('`restart`: when a dependency restarts, this process stops before it and starts after it'),
@@ -226,26 +245,20 @@ export const processSchema = section('an object that describes a process', {
   replicas: wholeNumber('a whole number', 1, 1000)
     .optional()
     .describe(
-      'number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` means all of them. Default: one, without a number',
+      'number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number',
     ),
-  log: logSchema.prefault({}).describe('where its lines go besides the output of the orchestrator'),
+  log: logSchema.prefault({}).describe('writes the lines of the process to a file, or hides them on the terminal'),
   provides: z
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
     .optional()
     .describe('`"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready'),
   disabled: flag()
     .default(false)
-    .describe('`true`: not started, unless `--only` names it; dependencies on it are satisfied'),
+    .describe('`true`: the process is not started, unless `--only` names it; dependencies on it are satisfied'),
 })
   .refine(
     (process) => !process.shell || !(process.args?.length > 0),
     statement('cannot be combined with "shell": true; write the arguments into command', ['args']),
-  )
-  .refine(
-    (process) => !isPassiveProbe(process.liveness_probe),
-    statement('needs tcp_socket, http_get or exec: a log line or a notification comes once and never fails', [
-      'liveness_probe',
-    ]),
   )
   .refine(
     (process) => process.kind !== 'task' || process.restart?.policy !== 'always',
@@ -295,4 +308,4 @@ export const configSchema = section('an object with the key "processes"', {
 /** The file after validation: with defaults, before interpolation. */
 export type ConfigFile = z.infer<typeof configSchema>
 export type ProcessFile = z.infer<typeof processSchema>
-export type ProbeFile = z.infer<typeof probeSchema>
+export type ProbeFile = z.infer<typeof readinessProbeSchema>
