@@ -235,8 +235,8 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
   })
 })
 
-describe('an error is one line', () => {
-  test('N-4: if a sequence does not exist', async () => {
+describe('dead-letter commands report errors in one line', () => {
+  test('N-4: a sequence that does not exist is one line with exit code 1', async () => {
     expect(await deadLetters('show', '999999')).toEqual({
       code: 1,
       stdout: '',
@@ -244,7 +244,7 @@ describe('an error is one line', () => {
     })
   })
 
-  test('N-4: if NATS is unavailable', async () => {
+  test('N-4: an unavailable NATS is one line without the password', async () => {
     const url = `nats://user:secret@127.0.0.1:${await freePort()}`
     const ended = await ponixAnalytics(['dead-letters', 'list'], {
       PONIX_NATS_URL: url,
@@ -266,14 +266,14 @@ describe('an error is one line', () => {
     [['replay'], 'expected exactly one of: numbers of dead letters'],
     [['replay', '1', '--all'], 'filters, --all'],
     [['bury'], "unknown command 'bury'"],
-  ])('N-4: and exit code 2 for wrong usage: %j', async (args, message) => {
+  ])('N-4: wrong usage is one line with exit code 2: %j', async (args, message) => {
     const { code, stdout, stderr } = await deadLetters(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
     expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 
-  test('R-7: if the command is unknown, and the service does not start', async () => {
+  test('R-7: an unknown command is one line, and the service does not start', async () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
     expect([code, stderr]).toEqual([
       2,

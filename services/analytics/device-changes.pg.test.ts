@@ -134,7 +134,7 @@ describe('P-11: last-seen times are not changes', () => {
   })
 })
 
-describe('P-6: without CDC events the cache TTL is less than a second', () => {
+describe('P-6: the cache TTL is less than a second without CDC events', () => {
   it('the short TTL applies while cdc is down; when cdc is up again, entries are cached until they change', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await cdc.kill()

@@ -49,7 +49,7 @@ describe('P-11: the recorder of last-seen times', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('runs one write at a time; times recorded meanwhile are in the next write', async () => {
+  it('runs one write at a time; the next write contains the times recorded during a write', async () => {
     const { recorder, store, written } = scene()
     store.hangs = true
     recorder.record('a', 1n)

@@ -78,7 +78,7 @@ describe('P-1: conversion of a raw envelope', () => {
 })
 
 describe('P-4: an envelope becomes a dead letter with reason and device', () => {
-  it('if the expression is invalid', async () => {
+  it('an invalid expression is the reason of a dead letter', async () => {
     device = { ...KNOWN, expression: '{"a": nothing}' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -88,7 +88,7 @@ describe('P-4: an envelope becomes a dead letter with reason and device', () => 
     })
   })
 
-  it('if the payload is invalid', async () => {
+  it('an invalid payload is the reason of a dead letter', async () => {
     expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
       kind: 'dead_letter',
       cause: 'expression',
@@ -96,12 +96,12 @@ describe('P-4: an envelope becomes a dead letter with reason and device', () => 
     })
   })
 
-  it('if the expression is quarantined', async () => {
+  it('a quarantined expression is the reason of a dead letter', async () => {
     answer = { ok: false, reason: 'quarantined' }
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('if the queue is still full after retries', async () => {
+  it('a queue that is still full after retries is the reason of a dead letter', async () => {
     answer = { ok: false, overloaded: true, reason: 'queue full' }
     expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
     expect(await process({}, MAX_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })

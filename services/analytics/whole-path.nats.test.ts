@@ -24,8 +24,8 @@ describe('P-1, P-8: the path from the bytes of a device to rows in ClickHouse', 
   })
 })
 
-describe('P-11: the last-seen time', () => {
-  it('of the newest envelope of a device is stored in PostgreSQL', async () => {
+describe('P-11: PostgreSQL', () => {
+  it('stores the last-seen time of the newest envelope of a device', async () => {
     await path.createDevice('seen')
     expect((await path.endDevices.get('seen'))?.lastSeenAt).toBeNull()
     await path.publish('seen', 100)

@@ -121,7 +121,7 @@ describe('the CSV export', () => {
   })
 })
 
-describe('without ClickHouse', () => {
+describe('an outage of ClickHouse', () => {
   test('makes telemetry and its health unavailable immediately, and nothing else', async () => {
     await rig.clickhouse.kill()
     const away = { code: Status.UNAVAILABLE, details: 'The telemetry store is not available; try again' }
@@ -138,7 +138,7 @@ describe('without ClickHouse', () => {
     expect((await query()).envelopes).toEqual([])
   })
 
-  test('within a file closes the connection, so that the client sees a truncated file', async () => {
+  test('closes the connection of a running export, so that the client sees a truncated file', async () => {
     await telemetry.fill(300_000)
     const response = await telemetry.openCsv()
     await rig.clickhouse.kill()
@@ -147,7 +147,7 @@ describe('without ClickHouse', () => {
     await rig.clickhouse.start()
   })
 
-  test('the CSV export rejects HTTP/1.0, which cannot signal a truncated file', async () => {
+  test('HTTP/1.0 is rejected, because it cannot signal a truncated file', async () => {
     const socket = connect({ host: '127.0.0.1', port: telemetry.httpPort })
     socket.write(`GET /v1/organizations/${organizationId}/envelopes.csv HTTP/1.0\r\n\r\n`)
     expect(await text(socket)).toMatch(/^HTTP\/1.1 505 .*\r\n\r\nCSV requires HTTP\/1\.1.*\n$/s)

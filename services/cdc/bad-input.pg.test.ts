@@ -79,7 +79,7 @@ describe('cdc with a NATS that does not store events', () => {
 })
 
 describe('a schema change', () => {
-  test('C-7: removes a renamed column from the events until it has its name back', async () => {
+  test('C-7: removes a renamed column from the events until it is renamed back', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql('ALTER TABLE organizations RENAME name TO title')

@@ -144,7 +144,7 @@ async function catchUp(workload: CdcWorkload, oracle: CdcOracle): Promise<void> 
 }
 
 test(
-  `C-3, C-4, C-11: loses, reorders and repeats nothing when killed ${KILLS} times at any step, also of a snapshot, with acknowledgements lost, late and refused (seed ${SEED})`,
+  `C-3, C-4, C-11: cdc loses, reorders and repeats nothing when killed ${KILLS} times at any step, even during a snapshot, with acknowledgements lost, delayed and rejected (seed ${SEED})`,
   async () => {
     const { database, client } = fixture
     const first = await fixture.start()

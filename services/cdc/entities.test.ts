@@ -40,7 +40,7 @@ function bodyOf(entity: Entity, row: Readonly<Record<string, RowValue>>): Uint8A
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 describe('the encoded bodies of events', () => {
-  test('C-1: of organizations equal those of protobuf-es', () => {
+  test('C-1: the bodies of organizations equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     fc.assert(
       fc.property(fc.record({ id: keys, name: texts, status: statuses, ...times }), (row) => {
@@ -54,7 +54,7 @@ describe('the encoded bodies of events', () => {
     )
   })
 
-  test('C-1: of gateways equal those of protobuf-es', () => {
+  test('C-1: the bodies of gateways equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     const more = { organization_id: texts, gateway_type: texts, gateway_config: texts }
     fc.assert(
@@ -72,7 +72,7 @@ describe('the encoded bodies of events', () => {
     )
   })
 
-  test('C-1: of end devices equal those of protobuf-es', () => {
+  test('C-1: the bodies of end devices equal those of protobuf-es', () => {
     const more = { organization_id: texts, payload_conversion: texts, created_at: instants, updated_at: instants }
     fc.assert(
       fc.property(fc.record({ device_id: keys, name: texts, ...more }), (row) => {

@@ -48,7 +48,7 @@ describe('messages of devices', () => {
     },
   )
 
-  test('G-8: a gateway of type print logs itself periodically without secrets', async () => {
+  test('G-8: a gateway of type print logs its configuration periodically without secrets', async () => {
     await rig.insert(gateway('g1', 1, { gatewayConfig: { site: 'roof', password: 'hunter2' } }))
     const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: '0.01' })
     await service.matchingLines('gateway', ({ msg }) => msg === 'gateway', 3)
@@ -174,7 +174,7 @@ describe('a gateway that fails', () => {
 })
 
 describe('a shutdown', () => {
-  test('G-10: by SIGTERM stops all gateways, even waiting and connecting ones, and exits with 0', async () => {
+  test('G-10: stops all gateways on SIGTERM, even waiting and connecting ones, and exits with 0', async () => {
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
     onTestFinished(() => void silent.close())

@@ -58,7 +58,7 @@ describe('E-5: migration files', () => {
   test.each([
     ['postgres', POSTGRES_SQL],
     ['clickhouse', CLICKHOUSE_SQL],
-  ])('of this package for %s are numbered without gaps', async (database, dialect) => {
+  ])('%s: the files of this package are numbered without gaps', async (database, dialect) => {
     const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
     const files = await readMigrations(join(root, 'migrations', database), dialect)
     for (const [index, { name }] of files.entries()) expect(Number(name.slice(0, 4))).toBe(index + 1)

@@ -128,7 +128,7 @@ describe.each([
     expect(new Set(seen.map(({ envelopeId }) => envelopeId)).size).toBe(seen.length)
   })
 
-  test('of the same time are distinguished by device and envelope id across pages', async () => {
+  test('have a stable order by device and envelope id if their times are equal', async () => {
     const moment = { occurredAt: start, processedAt: start }
     await write(...Array.from({ length: 12 }, (__, n) => row(n, { n }, moment)))
     const seen: StoredEnvelope[] = []
@@ -224,7 +224,7 @@ describe('field paths', () => {
     [['nothing', 'nope', 'nope.nope', 'temperature_0.x', 'list.three'], {}],
     [['toString', '__proto__', 'constructor.name'], {}],
     [['temperature_0.:Float64', 'size', 'null'], {}],
-  ])('%j select their fields', async (paths, expected) => {
+  ])('select from the paths %j their fields', async (paths, expected) => {
     await write(row(1, sample), row(0, { temperature_0: 'text here' }))
     const [found] = await data({ ...DEVICE, fieldPaths: fieldPaths('field_paths', paths) })
     expect(found).toEqual(expected)
@@ -255,7 +255,7 @@ test('the newest envelopes of a device are read from the end of its rows', async
   expect(pipeline).toContain('LimitBySortedStreamTransform')
 })
 
-describe('the end of a query', () => {
+describe('queries', () => {
   let large: TestDatabase
 
   beforeAll(async () => {
@@ -273,7 +273,7 @@ describe('the end of a query', () => {
   const running = (): Promise<unknown[]> =>
     large.rows(`SELECT query FROM system.processes WHERE query LIKE '%${MARK}%' AND query NOT LIKE '%processes%'`)
 
-  test('A-4: by an abort cancels the query in ClickHouse and rejects with the reason', async () => {
+  test('A-4: an abort cancels the query in ClickHouse and rejects with the reason', async () => {
     const controller = new AbortController()
     const reader = createEnvelopeReader(large.clickhouse)
     const stream = reader.read(ALL, { ...WHOLE, timeoutMs: null }, { signal: controller.signal })
@@ -288,7 +288,7 @@ describe('the end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('by a reader that stops reading cancels the query', async () => {
+  test('a reader that stops reading cancels the query', async () => {
     for await (const batch of createEnvelopeReader(large.clickhouse).read(DEVICE, WHOLE)) {
       expect(batch.length).toBeGreaterThan(0)
       expect(await running()).toHaveLength(1)
@@ -297,21 +297,21 @@ describe('the end of a query', () => {
     await expect.poll(running).toEqual([])
   })
 
-  test('by an abort before the start sends no query', async () => {
+  test('an abort before the start sends no query', async () => {
     const reader = createEnvelopeReader(openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' }))
     const aborted = AbortSignal.abort(new Error('gone'))
     const stream = reader.read(ALL, WHOLE, { signal: aborted })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('gone')
   })
 
-  test('by a timeout is an unavailable error, with advice', async () => {
+  test('a timeout is an unavailable error, with advice', async () => {
     const stream = createEnvelopeReader(large.clickhouse).read(ALL, { ...WHOLE, timeoutMs: 1 })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(
       new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
     )
   })
 
-  test('by a server that does not respond is an unavailable error', async () => {
+  test('a server that does not respond is an unavailable error', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -323,7 +323,7 @@ describe('the end of a query', () => {
     server.close()
   })
 
-  test('by an unreachable ClickHouse is an unavailable error, without its address', async () => {
+  test('an unreachable ClickHouse is an unavailable error, without its address', async () => {
     const nowhere = openClickHouse({ ...large.options, url: 'http://127.0.0.1:1' })
     const stream = createEnvelopeReader(nowhere).read(ALL, WHOLE)
     const failure = await stream[Symbol.asyncIterator]()

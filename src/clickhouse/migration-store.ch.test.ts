@@ -21,7 +21,7 @@ describe('E-5: the migration store of ClickHouse', () => {
     expect(await database.rows('SHOW TABLES')).toEqual([])
   })
 
-  test('lists an applied migration until it is reverted, also after it is applied again', async () => {
+  test('lists an applied migration until it is reverted, and after it is applied again', async () => {
     const second = [CREATE, 'INSERT INTO a VALUES (1)']
     expect(await store.migrate(second, { name: '0002_b', checksum: 'two' })).toBeUndefined()
     await store.migrate([], { name: '0001_a', checksum: 'one' })

@@ -32,11 +32,11 @@ async function shown(): Promise<number> {
   return Number(counted?.n)
 }
 
-describe('P-10: no row is rejected and all are stored later', () => {
+describe('P-10: a ClickHouse that accepts no rows', () => {
   test.each([
     { trouble: 'the disk is full', setting: 'min_free_disk_bytes_to_perform_insert', value: '1000000000000000000' },
     { trouble: 'merges lag', setting: 'parts_to_throw_insert', value: '1' },
-  ])('if ClickHouse accepts no rows because $trouble', async ({ setting, value }) => {
+  ])('delays all rows and rejects none while $trouble', async ({ setting, value }) => {
     await writer.write(rows(10), signal)
     await alter(`MODIFY SETTING ${setting} = ${value}`)
     const more = rows(50).slice(10)
@@ -49,7 +49,7 @@ describe('P-10: no row is rejected and all are stored later', () => {
     expect(await shown()).toBe(50)
   })
 
-  test('if ClickHouse accepts no rows because the user has only read permission', async () => {
+  test('delays all rows and rejects none while the user has only read permission', async () => {
     const { url, username, password } = database.options
     const client = createClient({
       url,
@@ -67,7 +67,7 @@ describe('P-10: no row is rejected and all are stored later', () => {
     await client.close()
   })
 
-  test('if ClickHouse accepts no rows because the table fails with an error that names no row', async () => {
+  test('delays all rows and rejects none while the table fails with an error that names no row', async () => {
     await alter(`ADD COLUMN broken String DEFAULT toString(throwIf(1, 'a fault of the table'))`)
     await expect(writer.write(rows(40), signal)).rejects.toThrow('a fault of the table')
     expect(await shown()).toBe(0)

@@ -20,7 +20,7 @@ describe('E-2: the driver', () => {
     expect(await client.ping({ select: true })).toEqual({ success: true })
   })
 
-  test('inserts and selects rows with parameters, also as a multipart form', async () => {
+  test('inserts and selects rows with parameters, even as a multipart form', async () => {
     const { client } = database.clickhouse
     const values = Array.from({ length: 20_000 }, (_, a) => ({ a, s: `row ${a}` }))
     const inserted = await client.insert({ table: 't', values, format: 'JSONEachRow' })

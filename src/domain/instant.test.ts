@@ -15,7 +15,7 @@ describe('RFC 3339', () => {
     ['2026-01-01T22:04:05-05:00', at],
     ['2024-02-29T00:00:00Z', BigInt(Date.UTC(2024, 1, 29)) * 1000n],
     ['1969-12-31T23:59:59.999999Z', -1n],
-  ])('%s is read', (text, instant) => {
+  ])('the parser accepts %s', (text, instant) => {
     expect(fromRfc3339(text)).toBe(instant)
   })
 
@@ -35,7 +35,7 @@ describe('RFC 3339', () => {
     ' 2026-01-02T03:04:05Z',
     '2026-01-02T03:04:05Z\n',
     '20260102T030405Z',
-  ])('%j is invalid', (text) => {
+  ])('the parser rejects %j', (text) => {
     expect(fromRfc3339(text)).toBeNull()
   })
 

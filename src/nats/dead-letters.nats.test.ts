@@ -98,7 +98,7 @@ describe('dead letters', () => {
     expect(await showDeadLetter(client, second)).toBeUndefined()
   })
 
-  test('N-4 a replayed message identifies the original, also after several replays', async () => {
+  test('N-4 a replayed message identifies the original, even after several replays', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream, subject } = await deadLettersOf(client, [Buffer.from('one')])
     const first = await client.manager.streams.getMessage(stream, { seq: 1 })
@@ -126,7 +126,7 @@ describe('dead letters', () => {
     expect(await listed(client, stream)).toEqual([])
   })
 
-  test('N-4 a listing excludes dead letters that are stored meanwhile', async () => {
+  test('N-4 a listing excludes dead letters that are stored after it has started', async () => {
     await using client = await connectTo(inject('nats').url)
     const { stream, subject } = await deadLettersOf(client, [Buffer.from('one'), Buffer.from('two')])
     let seen = 0

@@ -119,7 +119,7 @@ describe('the ordered publisher', () => {
     expect(arrived).toEqual(['0', '1', '2', '3', '4', '5', '1'])
   })
 
-  test('retries a full stream with the oldest message alone, logs it once, and sends no new message meanwhile', async () => {
+  test('retries a full stream with the oldest message alone, logs it once, and sends no new message during the retries', async () => {
     await using server = await startNats()
     const log = probeLog()
     await using client = await connectTo(server.url, log.logger)

@@ -181,7 +181,7 @@ test('A-4 a creation waits for a concurrent deletion and then finds no organizat
   expect(await creation.running).toMatchObject({ code: 'not_found', message: `Organization not found: ${id}` })
 })
 
-test('A-6 when creations race with a deletion, either the deletion fails or all creations fail', async () => {
+test('A-6 either the deletion fails or all creations fail when creations race with a deletion', async () => {
   for (let round = 0; round < 30; round += 1) {
     const id = await newOrganization()
     const race = [endDevices.create(deviceOf(id)), organizations.delete(id), gateways.create(gatewayOf(id))]

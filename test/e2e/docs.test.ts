@@ -306,7 +306,7 @@ describe('commands of the documents', () => {
   })
 
   it.each(documents.flatMap((document) => blocksOf('json', document).map((json) => [document.path, json] as const)))(
-    'of %s include the valid example %j',
+    '%s contains the valid example %j',
     async (_, json) => {
       const file = join(project, 'example.json')
       await writeFile(file, json)

@@ -63,7 +63,7 @@ describe('E-2: concurrent queries', () => {
     ['sum(sipHash64(number))', 'JSON'],
     ['sipHash64(number)', 'Null'],
     ['number', 'TSV'],
-  ])('of clients that disconnect end: a SELECT of %s as %s', async (what, format) => {
+  ])('end when their client disconnects: SELECT of %s as %s', async (what, format) => {
     const controller = new AbortController()
     const query = `SELECT ${what} FROM numbers(1000000000000) FORMAT ${format}`
     const running = fetch(`${url}/`, {

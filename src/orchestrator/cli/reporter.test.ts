@@ -32,7 +32,7 @@ describe('the reporter (O-32)', () => {
     )
   })
 
-  it('gives every quoted line the prefix', async () => {
+  it('adds the prefix to every quoted line', async () => {
     expect((await report({}, [failed])).split('\n')).toEqual([
       '[orchestrator] store: failed permanently: broke; its last output:',
       '[orchestrator]   | one',

@@ -51,7 +51,7 @@ describe('handleSignals (O-37)', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)(
-    'ignores one echo of %s passed on by npm, however late, and kills on a second press',
+    'ignores one echo of %s passed on by npm after any delay, and kills on a second press',
     (signal, exitCode) => {
       let now = 1000
       const { calls, handling } = watch({ underNpm: true, now: () => now })

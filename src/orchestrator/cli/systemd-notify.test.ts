@@ -240,5 +240,5 @@ describe('watchdogIntervalMs (O-40)', () => {
     [{ WATCHDOG_USEC: '0' }, null],
     [{ WATCHDOG_USEC: 'x' }, null],
     [{ WATCHDOG_PID: '42' }, null],
-  ])('of %j is %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
+  ])('returns for %j: %j', (environment, expected) => expect(watchdogIntervalMs(environment, 42)).toBe(expected))
 })

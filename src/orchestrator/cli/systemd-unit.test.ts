@@ -21,7 +21,7 @@ describe('the shipped unit (O-40)', () => {
     expect(output).toContain('KillMood')
   })
 
-  it('accepts systemd-notify, waits for the whole graph, and lets the orchestrator stop its processes in order', () => {
+  it('accepts systemd-notify, waits for the whole graph, and the orchestrator stops its processes in order', () => {
     const lines = readFileSync(path, 'utf8').split('\n')
     const expected = ['Type=notify', 'NotifyAccess=all', 'KillMode=mixed', 'Restart=on-failure', 'WatchdogSec=30']
     expect(lines).toEqual(expect.arrayContaining(expected))

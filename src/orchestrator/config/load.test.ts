@@ -66,7 +66,7 @@ describe('the minimal file', () => {
 })
 
 describe('depends_on (O-21)', () => {
-  it('in a list has the condition that the kind and the probe of the dependency determine', () => {
+  it('as a list has the conditions that follow from the kind and the probe of each dependency', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -82,7 +82,7 @@ describe('depends_on (O-21)', () => {
     ])
   })
 
-  it('in an object has the condition that the dependent states', () => {
+  it('as an object has the conditions that it states', () => {
     const config = load({
       processes: {
         migrate: { ...store, kind: 'task' },
@@ -125,7 +125,7 @@ describe('processes', () => {
     )
   })
 
-  it('with a shell line have no args and are not interpolated', () => {
+  it('have no args and are not interpolated if they are a shell line', () => {
     expect(one({ command: 'echo ${NOPE} $HOME', shell: true })).toMatchObject({
       command: 'echo ${NOPE} $HOME',
       args: [],
@@ -214,7 +214,7 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
     expect([error.problems, error.message]).toEqual([[], message])
   })
 
-  it('are checked after the file itself', () => {
+  it('are checked after the file', () => {
     expect(problems({ processes: { a: { command: 1 } } }, { only: ['b'] })).toEqual([
       'processes.a.command: expected a program name or path, got 1',
     ])

@@ -24,7 +24,7 @@ describe('redact (O-42)', () => {
     expect(redact(text)).toBe(expected)
   })
 
-  it('removes the value of a secret name from any line, however broken', () => {
+  it('removes the value of a secret name from any line, even a malformed one', () => {
     const name = fc.constantFrom('PASSWORD', 'api_token', 'clientSecret', 'AWS_ACCESS_KEY_ID')
     const shape = fc.constantFrom(
       '"N": "V"',

@@ -34,7 +34,7 @@ describe('parseSocketAddress (O-30)', () => {
     'a b:1883',
     'user@host:1883',
     'localhost:1883\n',
-  ])('refuses %j', (text) => {
+  ])('rejects %j', (text) => {
     expect(parseSocketAddress(text)).toBeNull()
   })
 

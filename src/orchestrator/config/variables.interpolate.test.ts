@@ -38,7 +38,7 @@ describe('interpolate', () => {
   })
 
   it.each(['${', '${}', '${1A}', '${PORT', '${PORT:+x}', '${MISSING:-x', '${#a[@]}', '${PORT-7}'])(
-    'refuses %j',
+    'rejects %j',
     (text) => {
       expect(interpolate(text, lookup).problems[0]).toContain(
         'expected ${NAME} or ${NAME:-default}; write $${ for a literal ${',

@@ -30,7 +30,7 @@ describe('a request over TCP', () => {
     ['127.0.0.1:19100@evil.example', 403],
     ['', 403],
     [undefined, 403],
-  ])('to a loopback address with the Host %j gets %i', (host, expected) => {
+  ])('to a loopback address with the Host %j is answered with %i', (host, expected) => {
     expect(status(host === undefined ? {} : { host }, local)).toBe(expected)
   })
 
@@ -42,7 +42,7 @@ describe('a request over TCP', () => {
     ['http://localhost:19100.evil.example', 403],
     ['null', 403],
     ['', 403],
-  ])('with the Origin %j gets %i', (origin, expected) => {
+  ])('with the Origin %j is answered with %i', (origin, expected) => {
     expect(status({ host: 'localhost:19100', origin }, local)).toBe(expected)
   })
 
@@ -60,7 +60,7 @@ describe('a request over TCP', () => {
     ['Basic hunter22', 401],
     ['hunter22', 401],
     [undefined, 401],
-  ])('to a server with a token gets for the Authorization %j: %i', (authorization, expected) => {
+  ])('with the Authorization %j is answered with %i if a token is needed', (authorization, expected) => {
     const headers = { host: 'localhost:19100', ...(authorization === undefined ? {} : { authorization }) }
     expect(status(headers, guarded)).toBe(expected)
     expect(status({ ...headers, host: 'machine.example' }, open)).toBe(expected)

@@ -24,7 +24,7 @@ describe('exportedProcesses exports no secret (O-42)', () => {
     ['a probe that is a command', { command: 'x', readiness_probe: { exec: ['psql', 'postgres://me:hunter22@db'] } }],
     ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
     ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
-  ])('in %s', (_, process) => {
+  ])('and replaces the secret in %s by a reference', (_, process) => {
     const { definition: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')

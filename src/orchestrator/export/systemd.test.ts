@@ -60,16 +60,16 @@ const graph = {
   },
 }
 
-describe('export systemd writes units that systemd accepts (O-10, O-40)', () => {
-  it('for every probe, kind, condition and policy', async () => {
+describe('the check of exported units by systemd (O-10, O-40)', () => {
+  it('accepts the units of every probe, kind, condition and policy', async () => {
     expect(await verify(exportOf(loadGraph(graph), { user: 'daemon' }))).toBe('')
   })
 
-  it('for the default graph', async () => {
+  it('accepts the units of the default graph', async () => {
     expect(await verify(exportOf(loadDefaultGraph()))).toBe('')
   })
 
-  it('for a missing program, which env searches when the unit starts', async () => {
+  it('accepts the unit of a missing program, which env searches when the unit starts', async () => {
     const missing = loadGraph({ processes: { a: { command: 'no-such-program', args: ['x'] } } })
     const exported = exportOf(missing)
     expect(await verify(exported)).toBe('')

@@ -141,7 +141,7 @@ describe('skipHopeless', () => {
     ['a:started', 'stopped', false],
     ['a:completed', 'running', false],
     ['missing:ready', 'failed', false],
-  ])('with the dependency %s in state %s: skipped %s', (need, state, isSkipped) => {
+  ])('evaluates the dependency %s in state %s: skipped %s', (need, state, isSkipped) => {
     const snapshot = snapshotOf({ a: { state }, b: { needs: [need] } })
     expect(skipHopeless(snapshot)).toHaveLength(isSkipped ? 1 : 0)
   })
@@ -220,7 +220,7 @@ describe('restartFollowers', () => {
     ['stopping permanently', { state: 'stopping', goal: BY_HAND }, false],
     ['running', { state: 'running' }, false],
     ['waiting', { state: 'waiting', goal: RESTARTING }, false],
-  ])('for a dependency that is %s, restarts its followers: %o', (_title, dependency, restarts) => {
+  ])('restarts the followers of a dependency that is %s: %o', (_title, dependency, restarts) => {
     const actions = restartFollowers(snapshotOf({ db: dependency, web: follower('db') }))
     expect(actionsOf(actions)).toEqual(restarts ? ['set_goal web → restarting'] : [])
   })
@@ -328,7 +328,7 @@ describe('stopProcesses', () => {
     ['stopping to wait', 'stop a → stopped', null],
     ['stopped', null, null],
     ['completed', null, null],
-  ])('in state %s: %s, to restart: %s', (state, permanently, toRestart) => {
+  ])('stops a process in state %s: %s, to restart: %s', (state, permanently, toRestart) => {
     const stopsFor = (reason: DownReason) => actionsOf(stopProcesses(snapshotOf({ a: { state, goal: down(reason) } })))
     expect(stopsFor('by_hand')).toEqual(permanently === null ? [] : [permanently])
     expect(stopsFor('restarting')).toEqual(toRestart === null ? [] : [toRestart])
@@ -417,7 +417,7 @@ describe('the exit code', () => {
     [{ ...outcome, reason: { type: 'exited' as const, process: 'a', exit } }, 1],
     [{ ...outcome, isCodeFromProcess: true }, 1],
     [{ ...outcome, isCodeFromProcess: true, exitOfProcess: { code: null, signal: 'SIGKILL' as const } }, 137],
-  ])('with %o is %i', (given, code) => {
+  ])('is for %o: %i', (given, code) => {
     expect(exitCodeOf(given)).toBe(code)
   })
 })
@@ -568,7 +568,7 @@ const anyStep = fc.record({
   what: fc.constantFrom(...EVENTS, ...EVENTS, 'stop', 'start', 'restart', 'stop all'),
 })
 
-test('for every order of events and commands, dependents stop first, nothing starts twice, and the run ends (O-37, O-44)', () => {
+test('dependents stop first, nothing starts twice, and the run ends for every order of events and commands (O-37, O-44)', () => {
   fc.assert(
     fc.property(anySketches, fc.array(anyStep, { maxLength: 60 }), (sketches, steps) => {
       const simulation = new Simulation(sketches)

@@ -23,7 +23,7 @@ describe('a permanent failure', () => {
     expect(graph.eventSequence('process_started')).toHaveLength(4)
   })
 
-  test('with isolate leaves the other processes running, and the exit code is 1 at the end', async () => {
+  test('affects no other process with isolate, and the exit code at the end is 1', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 1 } },
@@ -37,7 +37,7 @@ describe('a permanent failure', () => {
   })
 
   //  web ── db      bad (when_failed: stop)
-  test('with stop stops everything in order with exit code 1', async () => {
+  test('stops everything in order with stop, and the exit code is 1', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
@@ -55,7 +55,7 @@ describe('a permanent failure', () => {
     })
   })
 
-  test('with stop after a startup time-out stops everything', async () => {
+  test('stops everything with stop if it is a startup time-out', async () => {
     const probe = probeOf({ type: 'log_line', pattern: /^never$/ })
     const graph = supervise([
       { name: 'a', command: 'sleep', args: ['1000'], startupTimeoutMs: 50, readinessProbe: probe, whenFailed: 'stop' },
@@ -223,7 +223,7 @@ describe('on_dependency_restart "restart"', () => {
 })
 
 describe('a failure after everything was ready (O-39)', () => {
-  test('of a task that runs again affects no other process', async () => {
+  test('affects no other process if a task that runs again fails', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'job', kind: 'task', ...rig.program('job') },
@@ -239,7 +239,7 @@ describe('a failure after everything was ready (O-39)', () => {
     expect([web.isGone, graph.eventSequence('stopping')]).toEqual([false, []])
   })
 
-  test('of a command that is not found affects no other process, and the exit code is 1 if the run ends by itself', async () => {
+  test('affects no other process if a command is not found, and the exit code is 1 if the run ends without a request', async () => {
     const rig = await openRig()
     const web = { name: 'web', ...rig.program('web'), restart: { policy: 'never' as const } }
     const graph = supervise([web])

@@ -20,7 +20,7 @@ describe('the MQTT broker as an external dependency (O-30)', () => {
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
-  ])('lets its users start when %s accepts a connection', async (host, listensOn) => {
+  ])('starts its users when %s accepts a connection', async (host, listensOn) => {
     const port = await accept(listensOn)
     const graph = supervise([{ name: 'user', ...sleeper, usesExternal: true }], {
       external: { host, port, required: true },

@@ -94,7 +94,7 @@ describe('the log file of a process (O-31)', () => {
 })
 
 describe('a log file that cannot be written (O-31)', () => {
-  test('on a full disk is reported once, delays no process, and is written again when there is space', async () => {
+  test('is reported once on a full disk, delays no process, and is written again when there is space', async () => {
     const folder = newFolder()
     const path = join(folder, 'a.log')
     symlinkSync('/dev/full', path)
@@ -124,7 +124,7 @@ describe('a log file that cannot be written (O-31)', () => {
     expect(graph.eventSequence('log_file_failed', 'process_exited')).toEqual(['log_file_failed a'])
   })
 
-  test('in a folder that is a file is reported once, and does not delay a stop', async () => {
+  test('is reported once in a folder that is a file, and does not delay a stop', async () => {
     const folder = newFolder()
     writeFileSync(join(folder, 'file'), '')
     const rig = await openRig()

@@ -47,7 +47,7 @@ describe('a daemon with its own session that a child leaves behind (O-37)', () =
     expect(graph.supervisor.graph.all.map(({ state }) => state.type)).toEqual(['stopped', 'running'])
   })
 
-  test('of a completed task keeps running until the task is stopped manually', async () => {
+  test('keeps running after a completed task until the task is stopped manually', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'up', kind: 'task', ...rig.program('up') },
@@ -63,7 +63,7 @@ describe('a daemon with its own session that a child leaves behind (O-37)', () =
   })
 })
 
-describe('a process that exits by itself while its stop waits for its dependents (O-9)', () => {
+describe('a process that exits while its stop waits for its dependents (O-9)', () => {
   //  web ── db
   test('is stopped, not restarted', async () => {
     const rig = await openRig()

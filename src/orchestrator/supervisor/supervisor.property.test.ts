@@ -125,7 +125,7 @@ class Life {
 }
 
 test(
-  'for every order of events, no process runs twice or starts after a stop, dependents stop first, and the run ends (O-35, O-37)',
+  'no process runs twice or starts after a stop, dependents stop first, and the run ends for every order of events (O-35, O-37)',
   { timeout: 120_000 },
   async () => {
     await fc.assert(

@@ -6,13 +6,13 @@ const completed = (name: string) => ({ name, condition: 'completed_successfully'
 const sleeper = { command: 'sleep', args: ['1000'] }
 
 describe('a stop (O-37)', () => {
-  test('before the start prevents every start', async () => {
+  test('prevents every start if it comes before the start', async () => {
     const graph = supervise([{ name: 'a', ...sleeper }])
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(graph.eventSequence('process_started')).toEqual([])
   })
 
-  test('during the start stops running processes, and no other starts', async () => {
+  test('stops running processes and starts no others if it comes during the start', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
@@ -29,13 +29,13 @@ describe('a stop (O-37)', () => {
     expect(rig.starts('b')).toBe(0)
   })
 
-  test('while a command cannot be started has exit code 0', async () => {
+  test('has exit code 0 if it comes while a command cannot be started', async () => {
     const graph = supervise([{ name: 'a', command: 'no-such-program' }])
     graph.supervisor.stop({ type: 'signal', signal: 'SIGTERM' })
     expect(await graph.ended).toEqual({ exitCode: 0 })
   })
 
-  test('during a readiness probe ends the command of an exec probe, too', async () => {
+  test('ends the command of an exec probe, too, if it comes during a readiness probe', async () => {
     const rig = await openRig()
     const [program, path] = [rig.program('probe').command, rig.program('probe').args[0] ?? '']
     const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${program}" "${path}"`] as const
@@ -54,7 +54,7 @@ describe('a stop (O-37)', () => {
     expect([rig.living, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
   })
 
-  test('in backoff is immediate, and no second child starts afterwards', async () => {
+  test('is immediate in backoff, and no second child starts afterwards', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'a', ...rig.program('a'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -67,7 +67,7 @@ describe('a stop (O-37)', () => {
   })
 
   //  web ── db (in backoff)
-  test('in backoff while a dependent stops slowly does not restart the process in the meantime', async () => {
+  test('does not restart a process in backoff while a dependent stops slowly', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), restart: { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 } },
@@ -102,7 +102,7 @@ describe('a stop (O-37)', () => {
     expect([rig.starts('db'), graph.eventSequence('restart_scheduled')]).toEqual([1, []])
   })
 
-  test('during the handling of an exit does not restart the process', async () => {
+  test('does not restart the process if it comes during the handling of an exit', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     for (let n = 0; n < 20; n++) {
@@ -115,7 +115,7 @@ describe('a stop (O-37)', () => {
     expect(graph.eventSequence('process_started', 'stopped').at(-1)).toBe('stopped')
   })
 
-  test('during a stop has no effect, and the first reason counts', async () => {
+  test('has no effect during another stop, and the first reason counts', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')
@@ -128,14 +128,14 @@ describe('a stop (O-37)', () => {
     expect(graph.eventSequence('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])
   })
 
-  test('after the end has no effect', async () => {
+  test('has no effect after the end', async () => {
     const graph = supervise([{ name: 'task', kind: 'task', command: 'true' }])
     await graph.ended
     await graph.stop()
     expect(graph.events.at(-1)?.type).toBe('stopped')
   })
 
-  test('does not start the dependents of a task that succeeds meanwhile', async () => {
+  test('does not start the dependents of a task that succeeds during the stop', async () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'task', kind: 'task', ...rig.program('task') },

@@ -90,14 +90,14 @@ describe('column values', () => {
     ['bool[]', `'{t,f}'`, [true, false]],
     ['jsonb[]', `ARRAY['{"a": [1, "}"]}']::jsonb[]`, ['{"a": [1, "}"]}']],
     ['timestamptz[]', `ARRAY['1970-01-01 00:00:01+00', 'infinity']::timestamptz[]`, [1_000_000n, INFINITE_FUTURE]],
-  ])('C-6: of the type %s are decoded from the literal %s', async (type, literal, expected) => {
+  ])('C-6: are decoded for the type %s from the literal %s', async (type, literal, expected) => {
     await database.sql(`ALTER TABLE literals DROP COLUMN v; ALTER TABLE literals ADD COLUMN v ${type}`)
     const change = await changeOf(`INSERT INTO literals (v) VALUES (${literal})`)
     const value = change.new?.get('v')
     expect(value instanceof Uint8Array ? Buffer.from(value) : value).toEqual(expected)
   })
 
-  test('C-6: of random rows are decoded exactly, to the last digit and microsecond', async () => {
+  test('C-6: are decoded exactly from random rows, to the last digit and microsecond', async () => {
     await fc.assert(
       fc.asyncProperty(rows, async (row) => {
         const names = Object.keys(row)

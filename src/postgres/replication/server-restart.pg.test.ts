@@ -78,7 +78,7 @@ describe('a server that stops', () => {
     expect(sink.taken.map(({ new: row }) => row?.get('id'))).toEqual([1, 2])
   })
 
-  test('C-10: capturing gives up with one line when the server does not return', async () => {
+  test('C-10: capturing ends with one line when the server does not return', async () => {
     const sink = new ScriptedSink()
     running = startCapture(database, ['items'], sink, { retry: { maxDelayMs: 40, maxAttempts: 3 } })
     await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)

@@ -69,7 +69,7 @@ describe('Sink (O-31)', () => {
     expect([sink.isFull, sink.isIdle]).toEqual([false, true])
   })
 
-  test('after close, reports nothing and leaves the stream usable', async () => {
+  test('reports nothing after close and leaves the stream usable', async () => {
     const reasons: string[] = []
     const output = new CapturedOutput()
     const sink = new Sink(output, (reason) => reasons.push(reason))

@@ -21,7 +21,7 @@ describe('tcp_socket', () => {
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
-  ])('with %s succeeds if a connection is accepted at %s', async (host, listensOn) => {
+  ])('to %s succeeds if a connection is accepted at %s', async (host, listensOn) => {
     const port = await listen(
       createServer((peer) => peer.destroy()),
       listensOn,
