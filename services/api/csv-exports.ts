@@ -77,7 +77,7 @@ export class CsvExports {
       this.#assertCapacity()
       const input = csvRequest(url)
       ;({ organizationId } = input)
-      const batches = this.#options.telemetry.export(input, { fieldPaths: 'field' }, { signal })
+      const batches = this.#options.telemetry.export(input, 'field', { signal })
       await this.#send(response, batches, [...new Set(input.fieldPaths)], signal)
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error

@@ -19,7 +19,6 @@ import { deadLetterMetric, monitorSlot, registerMetrics } from './metrics.ts'
 const HEADER_BYTES = 2048
 const SMALLEST_MAX_PAYLOAD = 1024 * 1024
 
-/** The parts of the service, for the runner. */
 export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readiness' | 'routes'>
 
 /** Connects to both servers; throws a StartupError when one does not answer in time. */

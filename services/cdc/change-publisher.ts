@@ -12,11 +12,9 @@ export type DeadLetterWriter = (entity: Entity, change: Change, messageId: strin
 export interface ChangePublisherOptions {
   readonly slot: string
   readonly entities: readonly Entity[]
-  /** Opens a publisher to replace one that has failed. */
   readonly openPublisher: () => OrderedPublisher
   /** Without it, a change that cannot become an event stalls the flow. */
   readonly deadLetter: DeadLetterWriter | undefined
-  /** The most bytes that the body of an event may have. */
   readonly maxBodyBytes: () => number
   /** The interval between attempts to publish the change that stalls the flow. */
   readonly retryDelayMs: number
@@ -63,12 +61,10 @@ export class ChangePublisher {
     )
   }
 
-  /** Why the flow is stalled; undefined while it is not. */
   get stallReason(): string | undefined {
     return this.#stallReason
   }
 
-  /** The number of stored events by entity and action. */
   *counts(): Generator<{ readonly entity: string; readonly action: Action; readonly count: number }> {
     for (const { entity, counts } of this.#byTable.values()) {
       for (const action of Object.values(ACTIONS)) yield { entity: entity.name, action, count: counts[action] }

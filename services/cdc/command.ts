@@ -100,7 +100,6 @@ const STATES = {
   lost: 'LOST: PostgreSQL has removed WAL it needed; to recover, run ponix-cdc resnapshot',
 } as const
 
-/** The status as text, one line per known value. */
 function statusText(status: Awaited<ReturnType<typeof readStatus>>): string {
   const seconds = status.lag_seconds === null ? '' : `, ${status.lag_seconds.toFixed(3)} s`
   const rows: readonly (readonly [string, string | null])[] = [

@@ -107,10 +107,8 @@ function statusNumber(numbers: Readonly<Record<string, number>>, status: string 
   return numbers[status ?? ''] ?? 0
 }
 
-/** The entities whose changes become events. */
 export const ENTITIES: readonly Entity[] = [organizationEntity, endDeviceEntity, gatewayEntity]
 
-/** Their tables. */
 export const CAPTURED_TABLES: readonly CapturedTable[] = ENTITIES.map(({ table, key, columns, readsOldOnUpdate }) => ({
   ...table,
   key,

@@ -9,7 +9,6 @@ export type Action = 'create' | 'update' | 'delete' | 'truncate'
 /** Checks a column's value and converts it for the converter. Throws a ConversionError. */
 export type ColumnReader<T> = (column: string, value: RowValue) => T
 
-/** Columns by their names in the table. */
 export type Columns = Readonly<Record<string, ColumnReader<unknown>>>
 
 /** The row that a converter receives: each column as its reader returns it. */
@@ -29,7 +28,6 @@ export interface EntityDefinition<C extends Columns> {
   /** The first token of the subjects: `gateway`. */
   readonly name: string
   readonly table: { readonly schema: string; readonly table: string }
-  /** The column that identifies a row. */
   readonly key: keyof C & string
   readonly columns: C
   readonly converter: Converter<C>
@@ -77,7 +75,6 @@ function readRow(columns: Columns, row: Row): Record<string, unknown> {
   return typed
 }
 
-/** Text that identifies the row; must be present. */
 export const key: ColumnReader<string> = (column, value) => {
   if (typeof value === 'string') return value
   throw unreadable(column, value, 'text')

@@ -9,7 +9,6 @@ import {
   type Environment,
 } from '../../src/runner/environment.ts'
 
-/** The environment variables of cdc. */
 export const cdcEnvironment = z.object({
   ...commonEnvironment,
   ...natsEnvironment,
@@ -39,7 +38,6 @@ export const cdcEnvironment = z.object({
 
 export type CdcEnvironment = Environment<typeof cdcEnvironment>
 
-/** The streams of events and dead letters. */
 export function cdcStreams(environment: CdcEnvironment): readonly StreamDefinition[] {
   return streamsOf(environment).flatMap((stream) => {
     if (stream.name === 'dead_letters') return [stream]

@@ -20,7 +20,6 @@ export const deadLetterMetric = new Counter({
   labelNames: ['entity', 'operation'],
 })
 
-/** Registers the metrics that are computed when they are scraped. */
 export function registerMetrics(capture: ChangeCapture, publisher: ChangePublisher): void {
   const events = new Counter({
     name: 'ponix_cdc_events_total',

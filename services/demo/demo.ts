@@ -12,9 +12,7 @@ export interface DemoParts {
   readonly publisher: MqttPublisher
   readonly clickhouse: ClickHouse
   readonly logger: Logger
-  /** Time between two messages of one device. */
   readonly intervalMs: number
-  /** Prints a line to the terminal. */
   readonly print: (line: string) => void
   /** Text to print with the first row. */
   readonly summary: string

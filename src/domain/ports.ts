@@ -86,7 +86,6 @@ export interface PayloadConversionChecker {
   check(source: string): { readonly ok: true } | PayloadConversionFault
 }
 
-/** A migration that a database has. */
 export interface AppliedMigration {
   readonly name: string
   readonly checksum: string
@@ -101,14 +100,12 @@ export interface MigrationChange {
 
 /** A statement that a database rejected. */
 export interface StatementFailure {
-  /** Index of the statement. */
   readonly index: number
   /** Line within the statement, from 0; 0 when the database does not report it. */
   readonly line: number
   readonly message: string
 }
 
-/** The migrations of one database. */
 export interface MigrationStore {
   /** Ordered by name; empty for a database that has never been migrated. */
   applied(): Promise<readonly AppliedMigration[]>

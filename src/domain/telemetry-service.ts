@@ -22,11 +22,6 @@ export interface TelemetryExportInput extends TelemetryInput {
   readonly limit: number | null
 }
 
-/** The transport's names of parameters, for error messages. */
-export interface TelemetryParameterNames {
-  readonly fieldPaths: string
-}
-
 export interface TelemetryServiceParts {
   readonly telemetry: TelemetryReader
   readonly organizations: Pick<OrganizationRepository, 'get'>
@@ -38,7 +33,6 @@ const PAGE_DATA_BYTES = 3 * 1024 * 1024
 /** Some clients accept 100 levels of nested messages, and a level of JSON takes up to three. */
 const MAX_LEVELS = 32
 const TIMEOUT_MS = 10_000
-const GRPC_NAMES: TelemetryParameterNames = { fieldPaths: 'field_paths' }
 
 /** Reads the envelopes of one organization. Throws DomainError. */
 export class TelemetryService {
@@ -81,13 +75,16 @@ export class TelemetryService {
     }
   }
 
-  /** Streams all envelopes, newest first. Throws `not_found` for an unknown organization before the first one. */
+  /**
+   * Streams all envelopes, newest first. Throws `not_found` for an unknown organization before the first one. `parameter` is the
+   * transport's name for the field paths, for error messages.
+   */
   async *export(
     input: TelemetryExportInput,
-    names: TelemetryParameterNames,
+    parameter: string,
     options?: CallOptions,
   ): AsyncGenerator<readonly StoredEnvelope[], void, undefined> {
-    const query = telemetryQuery(input, names)
+    const query = telemetryQuery(input, parameter)
     await this.#assertOrganization(query.organizationId, options)
     const range: TelemetryRange = { after: null, limit: input.limit, timeoutMs: null }
     yield* this.#parts.telemetry.read(query, range, options)
@@ -105,14 +102,14 @@ export class TelemetryService {
   }
 }
 
-function telemetryQuery(input: TelemetryInput, names = GRPC_NAMES): TelemetryQuery {
+function telemetryQuery(input: TelemetryInput, parameter = 'field_paths'): TelemetryQuery {
   const { from, to } = input
   const organizationId = requiredId('organization_id', input.organizationId)
   const endDeviceId = optionalText('end_device_id', input.endDeviceId, LIMITS.id)
   if (from !== null && to !== null && from >= to) {
     throw invalid('to must be later than from; from is inclusive, to is exclusive')
   }
-  const paths = fieldPaths(names.fieldPaths, input.fieldPaths)
+  const paths = fieldPaths(parameter, input.fieldPaths)
   return { organizationId, endDeviceId: endDeviceId === '' ? null : endDeviceId, from, to, fieldPaths: paths }
 }
 

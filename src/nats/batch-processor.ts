@@ -4,7 +4,6 @@ import { publishDeadLetter } from './dead-letters.ts'
 import type { Delivery, MessageResult, PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type Producer } from './producer.ts'
-import type { PullSource } from './pull-source.ts'
 
 export interface ConsumerOptions {
   readonly client: NatsClient
@@ -49,7 +48,7 @@ type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 /** Passes batches to the handler, carries out its results, and extends the ack deadlines of all messages meanwhile. */
 export class BatchProcessor {
   readonly #options: ConsumerOptions
-  readonly #source: Pick<PullSource, 'buffered'>
+  readonly #source: { readonly buffered: readonly PulledMessage[] }
   readonly #producer: Producer
   readonly #maxDeliver: number
   readonly #maxOpen: number
@@ -60,7 +59,6 @@ export class BatchProcessor {
   #stopTimer: NodeJS.Timeout | undefined
   /** Passed to the handler and not answered. */
   readonly #inProgress = new Set<PulledMessage>()
-  /** Number of pending results. */
   #open = 0
   #stopped = false
   /** To be acknowledged in this turn of the event loop. */
@@ -72,7 +70,7 @@ export class BatchProcessor {
   constructor(
     options: ConsumerOptions,
     ackWaitMs: number,
-    source: Pick<PullSource, 'buffered'>,
+    source: { readonly buffered: readonly PulledMessage[] },
     stopping: AbortSignal,
   ) {
     this.#options = options

@@ -138,13 +138,11 @@ export class NatsLink {
     return this.#disconnectedAt === undefined && this.#connection.info !== undefined && !this.#connection.isClosed()
   }
 
-  /** Calls the listener at every change until the returned function is called. */
   onChange(listener: (connected: boolean) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Resolves when NATS is connected; rejects with the signal's reason. */
   async untilConnected(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.connected) return

@@ -17,12 +17,10 @@ const RESTORE_MAX_DELAY_MS = 5000
  * a StartupError when the definition conflicts with the stream or with the existing consumer.
  */
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
-  const { client, stream, durable, batchSize, batchWaitMs } = options
-  const { filterSubject, ackWaitMs = ACK_WAIT_MS, maxAckPending = 4 * batchSize } = options
-  const consumer = new DurableConsumer(client, { stream, durable, filterSubject, ackWaitMs, maxAckPending })
+  const { client, ackWaitMs = ACK_WAIT_MS, maxAckPending = 4 * options.batchSize } = options
+  const consumer = new DurableConsumer(client, { ...options, ackWaitMs, maxAckPending })
   if (!(await createAtStart(client, consumer, signal))) return
-  const restore = (reason: string): Promise<void> => restoreConsumer(client, consumer, reason, signal)
-  const source = new PullSource({ client, stream, durable, batchSize, batchWaitMs, restore })
+  const source = new PullSource(options, (reason) => restoreConsumer(client, consumer, reason, signal))
   const processor = new BatchProcessor(options, ackWaitMs, source, signal)
   const observation = setInterval(() => observe(client, consumer), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
   try {

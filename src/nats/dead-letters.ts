@@ -32,7 +32,6 @@ export const REPLAY_HEADERS = {
 const STREAM = 'dead_letters'
 const MAX_REASON_LENGTH = 1000
 
-/** Stores a message as a dead letter; resolves when JetStream has stored it durably. */
 export async function publishDeadLetter(
   producer: Producer,
   { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
@@ -109,7 +108,6 @@ function unescapeHeader(text: string): string {
   return text.replaceAll(/\\u([0-9a-f]{4})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 }
 
-/** A dead letter with headers and body of the original message. */
 export interface DeadLetter {
   /** Its sequence in the dead letters stream: the argument of `showDeadLetter` and `replayDeadLetter`. */
   readonly sequence: number
@@ -130,7 +128,6 @@ export interface DeadLetter {
 
 export interface DeadLetterFilter {
   readonly stream?: string
-  /** Only dead letters stored at this time or later. */
   readonly since?: Date
 }
 

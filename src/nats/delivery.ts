@@ -2,11 +2,9 @@ import type { Msg, Publisher } from '@nats-io/nats-core'
 import { MsgHdrsImpl, MsgImpl } from '@nats-io/nats-core/internal'
 import { NANOS_PER_MS } from './streams.ts'
 
-/** A message as passed to the handler. */
 export interface Delivery {
   readonly subject: string
   readonly body: Uint8Array
-  /** The first value of a header, or undefined. */
   header(name: string): string | undefined
   readonly streamSequence: number
   /** 1 on the first delivery. */
@@ -15,7 +13,6 @@ export interface Delivery {
   readonly storedAtMs: number
 }
 
-/** The handler's result for one message. */
 export type MessageResult =
   | { readonly kind: 'ack' }
   /** Redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter with this reason. */

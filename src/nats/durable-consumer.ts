@@ -1,16 +1,13 @@
 import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstream'
 import { StartupError, messageOf } from '../domain/errors.ts'
+import type { ConsumerOptions } from './batch-processor.ts'
 import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
 import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
 
-export interface DurableDefinition {
-  readonly stream: string
-  readonly durable: string
-  readonly filterSubject: string
-  readonly ackWaitMs: number
-  readonly maxAckPending: number
-}
+type DurableDefinition = Required<
+  Pick<ConsumerOptions, 'stream' | 'durable' | 'filterSubject' | 'ackWaitMs' | 'maxAckPending'>
+>
 
 /** A durable pull consumer on the server, and its ack floor: the stream sequence up to which every message is acknowledged. */
 export class DurableConsumer {

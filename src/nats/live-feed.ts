@@ -13,7 +13,6 @@ export interface LiveMessage {
  */
 export class LiveFeed {
   readonly #client: NatsClient
-  /** Ends the subscriptions. */
   readonly close: () => void
   /** Incremented whenever messages may be missing. */
   #epoch = 0

@@ -150,7 +150,6 @@ export class PublishChain {
     this.#findStream = findStream
   }
 
-  /** Appends a message; returns its predecessor, or undefined for the first message of the stream. */
   add(subject: string, message: Predecessor): Predecessor | undefined {
     const stream = this.#streamOf(subject)
     const predecessor = this.#last.get(stream)

@@ -1,19 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
 import { messageOf } from '../domain/errors.ts'
-import type { NatsClient } from './connection.ts'
+import type { ConsumerOptions } from './batch-processor.ts'
 import { PulledMessage } from './delivery.ts'
 import { NANOS_PER_MS } from './streams.ts'
 
-export interface PullOptions {
-  readonly client: NatsClient
-  readonly stream: string
-  readonly durable: string
-  readonly batchSize: number
-  readonly batchWaitMs: number
-  /** Resolves when the consumer exists; retries without limit and rejects only when aborted. */
-  readonly restore: (reason: string) => Promise<void>
-}
+type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchWaitMs'>
 
 const EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5000
@@ -28,6 +20,7 @@ const RESTORE_PAUSE_MS = 500
  */
 export class PullSource {
   readonly #options: PullOptions
+  readonly #restoreConsumer: (reason: string) => Promise<void>
   readonly #inbox = createInbox()
   readonly #subscription: Subscription
   readonly #offLink: () => void
@@ -43,8 +36,10 @@ export class PullSource {
   #stopped = false
   #wake: () => void = () => {}
 
-  constructor(options: PullOptions) {
+  /** `restoreConsumer` resolves when the consumer exists; it retries without limit and rejects only when aborted. */
+  constructor(options: PullOptions, restoreConsumer: (reason: string) => Promise<void>) {
     this.#options = options
+    this.#restoreConsumer = restoreConsumer
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -160,7 +155,7 @@ export class PullSource {
     this.#expected = 0
     const pauseMs = performance.now() - this.#restoredAt < RESTORE_PAUSE_MS ? RESTORE_PAUSE_MS : 0
     void sleep(pauseMs)
-      .then(() => this.#options.restore(reason))
+      .then(() => this.#restoreConsumer(reason))
       .catch((error: unknown) => this.#options.client.logger.debug(messageOf(error)))
       .finally(() => {
         this.#restoredAt = performance.now()

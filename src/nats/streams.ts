@@ -121,7 +121,6 @@ async function ensureStream(client: NatsClient, definition: StreamDefinition): P
   }
 }
 
-/** Undefined when the stream does not exist. */
 export async function infoOf(client: NatsClient, name: string): Promise<StreamInfo | undefined> {
   return await undefinedIf(isStreamNotFound, client.manager.streams.info(name))
 }

@@ -9,7 +9,6 @@ import { translateError, unavailable } from './errors.ts'
 import { QueryCancellation } from './query-cancellation.ts'
 import { parseTimestamp } from './replication/column-types.ts'
 
-/** The address of PostgreSQL and the credentials. */
 export interface PostgresServer {
   readonly host: string
   readonly port: number
@@ -27,7 +26,6 @@ export interface PostgresOptions extends PostgresServer {
   readonly limits?: Partial<PoolLimits>
 }
 
-/** The server that the environment names. */
 export function postgresServer(environment: PostgresEnvironment): PostgresServer {
   return {
     host: environment.PONIX_POSTGRES_HOST,
@@ -38,7 +36,6 @@ export function postgresServer(environment: PostgresEnvironment): PostgresServer
   }
 }
 
-/** A service's connection options, from its environment. */
 export function postgresOptions(
   environment: CommonEnvironment & PostgresEnvironment,
   { name, ...client }: ClientIdentity,
@@ -47,7 +44,6 @@ export function postgresOptions(
   return { ...postgresServer(environment), applicationName: name, startupTimeoutMs, ...client }
 }
 
-/** The same for a client or pool of pg. */
 export function clientConfig({ host, port, database, username, password }: PostgresServer): ClientConfig {
   return { host, port, database, user: username, password }
 }
@@ -80,7 +76,6 @@ export interface Statement {
   readonly text: string
 }
 
-/** Runs statements of one transaction. */
 export type Run = <R extends QueryResultRow>(statement: Statement, values: readonly unknown[]) => Promise<R[]>
 
 /** Opens a pool and waits until PostgreSQL answers and has the tables. Throws a StartupError after `startupTimeoutMs`. */
@@ -237,7 +232,6 @@ async function run<R extends QueryResultRow>(
   return result.rows
 }
 
-/** Returns false when the connection cannot be reused. */
 async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query('ROLLBACK')

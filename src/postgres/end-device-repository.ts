@@ -4,7 +4,6 @@ import type { CallOptions, EndDeviceRepository, Page, PageRequest } from '../dom
 import type { PostgresDatabase, Statement } from './database.ts'
 import { PostgresRepository } from './repository.ts'
 
-/** End devices in PostgreSQL. */
 export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> implements EndDeviceRepository {
   constructor(database: PostgresDatabase) {
     super(database, {
@@ -43,7 +42,6 @@ const RECORD: Statement = {
       WHERE end_device_last_seen.last_seen_at < excluded.last_seen_at OR end_device_last_seen.last_seen_at > now()`,
 }
 
-/** When each end device was last heard from. */
 export class PostgresLastSeenStore {
   readonly #database: PostgresDatabase
 

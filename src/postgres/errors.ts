@@ -41,7 +41,6 @@ export function replicationErrorFrom(error: unknown, action: string): Replicatio
   return new ReplicationError(codeOf(error), `could not ${action}: ${messageOf(error)}`, { cause: error })
 }
 
-/** Runs `work` and converts its error: see {@link replicationErrorFrom}. */
 export async function attempt<T>(action: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()

@@ -5,7 +5,6 @@ import { PostgresRepository } from './repository.ts'
 
 const LIST_ALL_PAGE_SIZE = 500
 
-/** Gateways in PostgreSQL. */
 export class PostgresGatewayRepository extends PostgresRepository<Gateway> implements GatewayRepository {
   constructor(database: PostgresDatabase) {
     super(database, {

@@ -15,7 +15,6 @@ const REFUSALS: ReadonlySet<string> = new Set(['28000', '28P01'])
 const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
   name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`
 
-/** Migrations of a PostgreSQL database. */
 export class PostgresMigrationStore implements MigrationStore, AsyncDisposable {
   readonly #client: Client
   readonly #logger: Logger

@@ -10,7 +10,6 @@ const LOCK: Statement = {
   text: 'SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
 }
 
-/** Organizations in PostgreSQL. */
 export class PostgresOrganizationRepository extends PostgresRepository<Organization> implements OrganizationRepository {
   constructor(database: PostgresDatabase) {
     super(database, {

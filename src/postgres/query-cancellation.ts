@@ -6,7 +6,6 @@ export interface CancellationOptions {
   readonly client: PoolClient
   readonly host: string
   readonly port: number
-  /** The caller of the statement. */
   readonly signal: AbortSignal | undefined
   /** A server that has not answered by then is treated as unreachable. */
   readonly timeoutMs: number
@@ -14,7 +13,6 @@ export interface CancellationOptions {
 
 /** How long a statement may take to end after the server received the cancel request. */
 const GRACE_MS = 1000
-/** The request code of a CancelRequest message. */
 const CANCEL_REQUEST = 80_877_102
 const CANCEL_TIMEOUT_MS = 1000
 

@@ -78,7 +78,6 @@ export class ChangeCapture {
     return this.#session?.confirmable ?? this.#confirmable
   }
 
-  /** Changes that were handed over and are not stored yet. */
   get inFlight(): number {
     return this.#session?.inFlight ?? 0
   }
@@ -88,7 +87,6 @@ export class ChangeCapture {
     return this.#session?.oldestCommitTime
   }
 
-  /** The number of reconnections. */
   get retries(): number {
     return this.#retries
   }

@@ -1,4 +1,5 @@
 import { ReplicationError, messageOf } from '../../domain/errors.ts'
+import { withSignal } from '../../runner/startup.ts'
 import { qualifiedName, type CapturedTable, type Change, type Transaction, type Lsn } from './change.ts'
 import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
 import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
@@ -23,7 +24,6 @@ export interface SessionOptions {
   readonly shutdownTimeoutMs: number
   /** A server that sends nothing for this long, not even a requested keepalive, is treated as lost. */
   readonly silenceLimitMs: number
-  /** Whether the server can send logical messages. */
   readonly messages: boolean
 }
 
@@ -135,13 +135,10 @@ export class ChangeSession {
     })
   }
 
-  /** Resolves when nothing is in flight, or when the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
     if (this.#flow.messages === 0) return
-    const finished = new AbortController()
     const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve))
-    await Promise.race([idle, abortOf(signal, finished.signal)])
-    finished.abort()
+    await withSignal(signal, idle).catch(() => undefined)
   }
 
   #onFrame(frame: Frame): void {

@@ -28,7 +28,6 @@ export class AcknowledgementTracker {
     this.#safe = start
   }
 
-  /** The position that may be confirmed now. */
   get safe(): Lsn {
     return this.#safe
   }
@@ -38,7 +37,6 @@ export class AcknowledgementTracker {
     return this.#head?.startedAt
   }
 
-  /** A transaction starts. */
   begin(commitTime: bigint): void {
     if (this.#tail?.open === true) throw new Error('a transaction began inside another')
     this.#append({ open: true, pending: 0, end: ZERO_LSN, startedAt: commitTime, next: undefined })

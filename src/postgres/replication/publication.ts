@@ -3,12 +3,10 @@ import { ReplicationError } from '../../domain/errors.ts'
 import { attempt, replicationErrorFrom, sqlState } from '../errors.ts'
 import { escapedName, qualifiedName, type CapturedTable } from './change.ts'
 
-/** A pool or client of pg. */
 export type Queryable = Pick<Pool, 'query'>
 
 export interface PublicationReport {
   readonly created: boolean
-  /** Tables that were added. */
   readonly added: readonly string[]
   /** Further tables that the publication contains; their changes are skipped. */
   readonly others: readonly string[]

@@ -34,7 +34,6 @@ export interface PreparationOptions extends SlotName {
   readonly onState: (state: 'snapshot' | 'standby') => void
 }
 
-/** The progress of a snapshot that has not started. */
 export function newSnapshot(): SnapshotProgress {
   return { id: randomUUID().slice(0, 8), done: [], partly: null }
 }
@@ -107,9 +106,9 @@ export class SlotPreparation {
     const { slot, logger, onState } = this.#options
     const progress = (await this.#store.read()).snapshot ?? newSnapshot()
     const transfer = new SnapshotTransfer(client, progress, this.#store, this.#options.onChange)
-    await this.#store.saveSnapshot(transfer.progress)
+    await this.#store.saveSnapshot(progress)
     const start = (await this.#ensureSlot(true)) ?? (await this.#exportPresent())
-    const { partly, done } = transfer.progress
+    const { partly, done } = progress
     logger.info({ slot, done, ...(partly === null ? {} : partly) }, 'sending the existing rows')
     onState('snapshot')
     if (!(await transfer.run(start, this.#options.tables, signal))) return false
@@ -150,10 +149,6 @@ class SnapshotTransfer {
     this.#progress = progress
     this.#store = store
     this.#onChange = onChange
-  }
-
-  get progress(): SnapshotProgress {
-    return this.#progress
   }
 
   /** Continues where the progress is. Returns false when the signal aborted before the end. */
@@ -206,7 +201,6 @@ class SnapshotTransfer {
   }
 }
 
-/** Rows of one table in the order of its key. */
 interface Chunk {
   readonly relation: Relation
   readonly rows: readonly Row[]
