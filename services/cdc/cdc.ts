@@ -7,7 +7,6 @@ import { postgresServer } from '../../src/postgres/database.ts'
 import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
 import { waitForPostgres } from '../../src/postgres/replication/replication-connection.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { RunnerOptions } from '../../src/runner/runner.ts'
 import { connectWithBackoff } from '../../src/runner/startup.ts'
 import { ChangePublisher, type DeadLetterWriter } from './change-publisher.ts'
 import { CAPTURED_TABLES, ENTITIES } from './entities.ts'
@@ -19,10 +18,8 @@ import { deadLetterMetric, monitorSlot, registerMetrics } from './metrics.ts'
 const HEADER_BYTES = 2048
 const SMALLEST_MAX_PAYLOAD = 1024 * 1024
 
-export type CdcService = Pick<RunnerOptions, 'processes' | 'closers' | 'readiness' | 'routes'>
-
 /** Connects to both servers; throws a StartupError when one does not answer in time. */
-export async function openCdc(environment: CdcEnvironment, logger: Logger): Promise<CdcService> {
+export async function openCdc(environment: CdcEnvironment, logger: Logger) {
   const timeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
   await waitForPostgres(postgresServer(environment), { timeoutMs, logger })
   const nats = await connectNats(natsOptions(environment, { name: 'ponix-cdc', logger }))
@@ -35,15 +32,15 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger): Prom
   const warnBytes = environment.PONIX_CDC_RETAINED_WAL_WARN_MB * 1024 * 1024
   return {
     processes: {
-      capture: (signal) => {
+      capture: (signal: AbortSignal) => {
         signal.addEventListener('abort', () => publisher.stop(), { once: true })
         return capture.run(signal).catch(throwWithoutStack)
       },
-      monitor: (signal) => monitorSlot(capture, warnBytes, logger, signal),
+      monitor: (signal: AbortSignal) => monitorSlot(capture, warnBytes, logger, signal),
     },
     closers: { nats: () => nats.drain(), publisher: () => publisher.close() },
     readiness: {
-      nats: (signal) => nats.ping(signal),
+      nats: (signal: AbortSignal) => nats.ping(signal),
       replication: async () => checkReplication(capture, publisher),
     },
   }

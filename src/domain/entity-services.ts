@@ -4,9 +4,12 @@ import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
 import type {
   CallOptions,
+  EndDeviceChange,
   EndDeviceRepository,
+  GatewayChange,
   GatewayRepository,
   NewEndDevice,
+  OrganizationChange,
   OrganizationRepository,
   PayloadConversionChecker,
 } from './ports.ts'
@@ -43,9 +46,8 @@ abstract class EntityService<T, Repository extends { readonly get: Stored<T>; re
   }
 }
 
-/** The fields to change; absent fields keep their value. `status` is null if the caller sent an unknown one. */
-export interface UpdateOrganizationInput {
-  readonly name?: string | undefined
+/** `status` is null if the caller sent an unknown one. */
+export type UpdateOrganizationInput = Pick<OrganizationChange, 'name'> & {
   readonly status?: OrganizationStatus | null | undefined
 }
 
@@ -65,20 +67,12 @@ export class OrganizationService extends EntityService<Organization, Organizatio
 
   async update(organizationId: string, input: UpdateOrganizationInput, options?: CallOptions): Promise<Organization> {
     return await this.existing(organizationId, (id) => {
-      if (input.status === null) throw invalid('status must be PENDING, ACTIVE or INACTIVE')
-      const change = {
-        ...(input.name === undefined ? {} : { name: requiredText('name', input.name, LIMITS.name) }),
-        ...(input.status === undefined ? {} : { status: input.status }),
-      }
-      return this.repository.update(id, change, options)
+      const { name, status } = input
+      if (status === null) throw invalid('status must be PENDING, ACTIVE or INACTIVE')
+      if (name !== undefined) requiredText('name', name, LIMITS.name)
+      return this.repository.update(id, { name, status }, options)
     })
   }
-}
-
-/** The fields to change; absent fields keep their value. An empty `payloadConversion` removes the expression. */
-export interface UpdateEndDeviceInput {
-  readonly name?: string | undefined
-  readonly payloadConversion?: string | undefined
 }
 
 export class EndDeviceService extends EntityService<EndDevice, EndDeviceRepository> {
@@ -105,14 +99,13 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     return pageOutput(await this.repository.list(id, pageRequest(input), options))
   }
 
-  async update(deviceId: string, input: UpdateEndDeviceInput, options?: CallOptions): Promise<EndDevice> {
+  /** An empty `payloadConversion` removes the expression. */
+  async update(deviceId: string, input: EndDeviceChange, options?: CallOptions): Promise<EndDevice> {
     return await this.existing(deviceId, (id) => {
       const { name, payloadConversion } = input
-      const change = {
-        ...(name === undefined ? {} : { name: requiredText('name', name, LIMITS.name) }),
-        ...(payloadConversion === undefined ? {} : { payloadConversion: this.#checked(payloadConversion) }),
-      }
-      return this.repository.update(id, change, options)
+      if (name !== undefined) requiredText('name', name, LIMITS.name)
+      if (payloadConversion !== undefined) this.#checked(payloadConversion)
+      return this.repository.update(id, { name, payloadConversion }, options)
     })
   }
 
@@ -133,10 +126,8 @@ export type CreateGatewayInput = Pick<Gateway, 'organizationId' | 'name' | 'gate
   readonly gatewayConfig: string
 }
 
-/** The fields to change; absent fields keep their value. `status` is null if the caller sent an unknown one. */
-export interface UpdateGatewayInput {
-  readonly name?: string | undefined
-  readonly gatewayType?: string | undefined
+/** `status` is null if the caller sent an unknown one. */
+export type UpdateGatewayInput = Pick<GatewayChange, 'name' | 'gatewayType'> & {
   readonly gatewayConfig?: string | undefined
   readonly status?: GatewayStatus | null | undefined
 }
@@ -150,8 +141,8 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
     const gateway = {
       organizationId: requiredId('organization_id', input.organizationId),
       name: optionalText('name', input.name, LIMITS.name),
-      gatewayType: gatewayType(input.gatewayType),
-      gatewayConfig: gatewayConfig(input.gatewayConfig),
+      gatewayType: requiredText('gateway_type', input.gatewayType, LIMITS.gatewayType),
+      gatewayConfig: configOf(input.gatewayConfig),
       status: 'active',
     } as const
     return await this.repository.create({ gatewayId: this.newId(), ...gateway }, options)
@@ -172,22 +163,16 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
 
   async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<Gateway> {
     return await this.existing(gatewayId, (id) => {
-      if (input.status === null) throw invalid('status must be ACTIVE, ERROR or PENDING')
-      const change = {
-        ...(input.name === undefined ? {} : { name: optionalText('name', input.name, LIMITS.name) }),
-        ...(input.gatewayType === undefined ? {} : { gatewayType: gatewayType(input.gatewayType) }),
-        ...(input.gatewayConfig === undefined ? {} : { gatewayConfig: gatewayConfig(input.gatewayConfig) }),
-        ...(input.status === undefined ? {} : { status: input.status }),
-      }
-      return this.repository.update(id, change, options)
+      const { name, gatewayType, gatewayConfig: text, status } = input
+      if (status === null) throw invalid('status must be ACTIVE, ERROR or PENDING')
+      if (name !== undefined) optionalText('name', name, LIMITS.name)
+      if (gatewayType !== undefined) requiredText('gateway_type', gatewayType, LIMITS.gatewayType)
+      const gatewayConfig = text === undefined ? undefined : configOf(text)
+      return this.repository.update(id, { name, gatewayType, gatewayConfig, status }, options)
     })
   }
 }
 
-function gatewayType(value: string): string {
-  return requiredText('gateway_type', value, LIMITS.gatewayType)
-}
-
-function gatewayConfig(text: string): Gateway['gatewayConfig'] {
+function configOf(text: string): Gateway['gatewayConfig'] {
   return jsonObject('gateway_config', text, LIMITS.gatewayConfigBytes)
 }

@@ -32,20 +32,21 @@ export type NewGateway = Pick<
   'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig' | 'status'
 >
 
-/** The fields to change; absent fields keep their value. `updatedAt` always changes. */
-export type OrganizationChange = Partial<Pick<Organization, 'name' | 'status'>>
-export type EndDeviceChange = Partial<Pick<EndDevice, 'name' | 'payloadConversion'>>
-export type GatewayChange = Partial<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
+/** The fields to change; undefined keeps a value. `updatedAt` always changes. */
+type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
+export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
+export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion'>>
+export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
 
 /**
  * A store of entities. Throws DomainError: `unavailable` when the store does not answer, `already_exists` for a duplicate id,
  * `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted. `get`, `update` and
  * `delete` return null for a missing or deleted entity.
  */
-interface Repository<Entity, New, Change> {
+interface Repository<Entity, New, Changes> {
   create(entity: New, options?: CallOptions): Promise<Entity>
   get(id: string, options?: CallOptions): Promise<Entity | null>
-  update(id: string, change: Change, options?: CallOptions): Promise<Entity | null>
+  update(id: string, change: Changes, options?: CallOptions): Promise<Entity | null>
   delete(id: string, options?: CallOptions): Promise<Entity | null>
 }
 

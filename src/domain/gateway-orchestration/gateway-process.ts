@@ -17,12 +17,6 @@ export interface GatewayRun {
 /** Serves one gateway; selected by the gateway's type. */
 export type GatewayRunner = (run: GatewayRun) => Promise<void>
 
-export interface RetryPolicy {
-  readonly delayMs: number
-  /** Maximum number of consecutive retries. */
-  readonly maxAttempts: number
-}
-
 /** starting → running ⇄ interrupted; any of them → retrying → starting; any → failed or stopped, which are final. */
 export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retrying' | 'failed' | 'stopped'
 
@@ -43,7 +37,8 @@ export type GatewayProcessEvent =
   | { readonly type: 'abandoned'; readonly afterMs: number }
 
 export interface GatewayProcessContext {
-  readonly retry: RetryPolicy
+  /** `maxAttempts`: the maximum number of consecutive retries. */
+  readonly retry: { readonly delayMs: number; readonly maxAttempts: number }
   /** Resolves after the time, rejects when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number

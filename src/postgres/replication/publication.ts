@@ -5,22 +5,12 @@ import { escapedName, qualifiedName, type CapturedTable } from './change.ts'
 
 export type Queryable = Pick<Pool, 'query'>
 
-export interface PublicationReport {
-  readonly created: boolean
-  readonly added: readonly string[]
-  /** Further tables that the publication contains; their changes are skipped. */
-  readonly others: readonly string[]
-}
-
 /**
- * Ensures the publication covers all captured tables, columns and operations: creates it, or adds missing tables. Throws a
- * ReplicationError: `table_missing`, `rights`, `publication`, `replica_identity`.
+ * Ensures the publication covers all captured tables, columns and operations: creates it, or adds missing tables. Returns
+ * the added tables, and others that it contains, whose changes are skipped. Throws a ReplicationError: `table_missing`, `rights`,
+ * `publication`, `replica_identity`.
  */
-export async function ensurePublication(
-  database: Queryable,
-  publication: string,
-  tables: readonly CapturedTable[],
-): Promise<PublicationReport> {
+export async function ensurePublication(database: Queryable, publication: string, tables: readonly CapturedTable[]) {
   const missing: CapturedTable[] = []
   for (const table of tables) {
     const state = await readTable(database, publication, table)

@@ -5,16 +5,11 @@ import { replicationErrorFrom } from '../errors.ts'
 import type { CapturedTable } from './change.ts'
 import { ensurePublication } from './publication.ts'
 import { openClient } from './replication-connection.ts'
-import { checkOwner, readSlot, SlotStateStore, type SlotName, type SlotState, type SnapshotProgress } from './slot.ts'
+import { checkOwner, readSlot, SlotStateStore, type SlotName } from './slot.ts'
 import { newSnapshot, tryLockSnapshot } from './snapshot.ts'
 
-export interface SlotStatus extends SlotState {
-  /** A snapshot that is due or incomplete. */
-  readonly snapshot: SnapshotProgress | null
-}
-
-/** Null when the slot does not exist. Throws a ReplicationError. */
-export async function readSlotStatus(server: PostgresServer, name: SlotName): Promise<SlotStatus | null> {
+/** The slot and a snapshot that is due or incomplete; null when the slot does not exist. Throws a ReplicationError. */
+export async function readSlotStatus(server: PostgresServer, name: SlotName) {
   return await withDatabase(server, async (database) => {
     const state = await readSlot(database, name.slot)
     if (state === null) return null

@@ -159,13 +159,6 @@ const snapshotProgress = z.object({
 /** The progress of a snapshot: everything it names is stored. */
 export type SnapshotProgress = Readonly<z.infer<typeof snapshotProgress>>
 
-export interface StoredSlotState {
-  /** The slot existed before. */
-  readonly known: boolean
-  /** A snapshot that is due or incomplete. */
-  readonly snapshot: SnapshotProgress | null
-}
-
 /**
  * Stores the state of a slot in the comment of its publication, where it is backed up and restored with the database and needs
  * no table. All methods throw a ReplicationError.
@@ -184,7 +177,8 @@ export class SlotStateStore {
     this.#snapshotPattern = new RegExp(`\\[snapshot ${name.slot} ([A-Za-z0-9_-]*)\\]`)
   }
 
-  async read(): Promise<StoredSlotState> {
+  /** `known`: the slot existed before. `snapshot`: one that is due or incomplete. */
+  async read() {
     const comment = await this.#readComment()
     const [, encoded] = this.#snapshotPattern.exec(comment) ?? []
     return { known: comment.includes(this.#mark), snapshot: encoded === undefined ? null : this.#decode(encoded) }
