@@ -170,8 +170,8 @@ function namesIn(config: string): readonly string[] {
 }
 
 /** The name of a process and those of its instances. */
-function namesOf([name, process]: [string, unknown]): readonly string[] {
-  const replicas = typeof process === 'object' && process !== null && 'replicas' in process ? process.replicas : 0
+function namesOf([name, file]: [string, unknown]): readonly string[] {
+  const replicas = typeof file === 'object' && file !== null && 'replicas' in file ? file.replicas : 0
   const count = typeof replicas === 'number' && replicas > 0 && replicas <= MAX_INSTANCES ? Math.floor(replicas) : 0
   return [name, ...Array.from({ length: count }, (_, index) => `${name}#${index + 1}`)]
 }

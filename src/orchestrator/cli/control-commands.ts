@@ -47,7 +47,7 @@ export async function down(file: FileOptions): Promise<void> {
   process.stdout.write('everything is stopped\n')
 }
 
-type Cell = (process: ProcessStatus) => string
+type Cell = (status: ProcessStatus) => string
 
 const COLUMNS: readonly { readonly head: string; readonly right: boolean; readonly cell: Cell }[] = [
   { head: 'NAME', right: false, cell: ({ name }) => name },
@@ -57,7 +57,7 @@ const COLUMNS: readonly { readonly head: string; readonly right: boolean; readon
   { head: 'RESTARTS', right: true, cell: ({ restarts }) => String(restarts) },
   { head: 'CPU', right: true, cell: ({ cpu_percent }) => (cpu_percent === null ? '-' : `${cpu_percent.toFixed(1)} %`) },
   { head: 'MEMORY', right: true, cell: ({ memory_bytes }) => (memory_bytes === null ? '-' : megabytes(memory_bytes)) },
-  { head: '', right: false, cell: (process) => process.reason ?? lastExit(process) },
+  { head: '', right: false, cell: (status) => status.reason ?? lastExit(status) },
 ]
 
 const GREEN = 32

@@ -145,7 +145,7 @@ function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; l
 
 /** The label of the broker, if a process uses one that is not one of the processes. */
 function externalBrokers(config: ResolvedConfig): readonly string[] {
-  const isUsed = config.processes.some((process) => usesExternalBroker(process, config.external))
+  const isUsed = config.processes.some((definition) => usesExternalBroker(definition, config.external))
   return isUsed ? [brokerLabel(config)] : []
 }
 

@@ -2,6 +2,7 @@ import { UserError } from '../config/errors.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
+import type { SupervisorOptions } from '../supervisor/supervisor-options.ts'
 
 /** Options of every command that reads the file, as typed. */
 export interface FileOptions {
@@ -11,13 +12,7 @@ export interface FileOptions {
   readonly mqttBroker?: string
 }
 
-export interface RunOptions {
-  readonly logFormat: 'text' | 'json'
-  /** `--log-format text` was given: JSON records of the processes become readable on pipes too. */
-  readonly forceReadable: boolean
-  readonly abortOnExit: boolean
-  readonly exitCodeFrom: string | null
-}
+export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' | 'abortOnExit' | 'exitCodeFrom'>
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
 export type ExportEngine = (typeof exportEngines)[number]

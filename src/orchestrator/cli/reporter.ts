@@ -15,11 +15,6 @@ export interface ReporterOptions {
   readonly names: readonly string[]
 }
 
-export interface Reporter {
-  readonly event: (event: SupervisorEvent) => void
-  readonly warn: (message: string) => void
-}
-
 /** `fields` are part of JSON records only. */
 type Log = (level: Level, text: string, fields: Fields) => void
 interface Fields {
@@ -29,7 +24,7 @@ interface Fields {
 type Write = (line: string) => void
 
 /** Writes events as prefixed lines, or as pino's JSON. Never throws and never waits for a reader. */
-export async function createReporter(options: ReporterOptions): Promise<Reporter> {
+export async function createReporter(options: ReporterOptions) {
   const { output } = options
   let dropped = 0
   const write = (line: string): void => {
@@ -45,12 +40,12 @@ export async function createReporter(options: ReporterOptions): Promise<Reporter
     log('warn', `${count} messages of the orchestrator were dropped: the reader was too slow`, { dropped: count })
   }
   return {
-    event: (event) => {
+    event: (event: SupervisorEvent) => {
       warnOfDropped()
       const { level, text } = describeEvent(event)
       log(level, text, { event })
     },
-    warn: (message) => log('warn', message, {}),
+    warn: (message: string) => log('warn', message, {}),
   }
 }
 

@@ -257,11 +257,11 @@ export const processSchema = section('an object that describes a process', {
     .describe('`true`: the process is not started, unless `--only` names it; dependencies on it are satisfied'),
 })
   .refine(
-    (process) => !process.shell || !(process.args?.length > 0),
+    (file) => !file.shell || !(file.args?.length > 0),
     statement('cannot be combined with "shell": true; write the arguments into command', ['args']),
   )
   .refine(
-    (process) => process.kind !== 'task' || process.restart?.policy !== 'always',
+    (file) => file.kind !== 'task' || file.restart?.policy !== 'always',
     statement('"always" is not possible for a task, which runs once; use "on_failure" or "never"', [
       'restart',
       'policy',
@@ -269,15 +269,15 @@ export const processSchema = section('an object that describes a process', {
   )
 
   .refine(
-    (process) => !hasReplicas(process) || process.provides === undefined,
+    (file) => !hasReplicas(file) || file.provides === undefined,
     statement('cannot be combined with "replicas": there is one broker at one address', ['provides']),
   )
   .refine(
-    (process) => !hasReplicas(process) || !probesAddress(process.readiness_probe),
+    (file) => !hasReplicas(file) || !probesAddress(file.readiness_probe),
     statement(`probes the same address for every replica; ${replicaProbes}`, ['readiness_probe']),
   )
   .refine(
-    (process) => !hasReplicas(process) || !probesAddress(process.liveness_probe),
+    (file) => !hasReplicas(file) || !probesAddress(file.liveness_probe),
     statement('probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment', [
       'liveness_probe',
     ]),

@@ -4,7 +4,7 @@ interface Metric {
   readonly type: 'gauge' | 'counter'
   readonly help: string
   /** Null leaves the sample out. */
-  readonly value: (process: ProcessStatus) => number | null
+  readonly value: (status: ProcessStatus) => number | null
 }
 
 const METRICS: Readonly<Record<string, Metric>> = {
@@ -34,9 +34,9 @@ const METRICS: Readonly<Record<string, Metric>> = {
 /** The status in Prometheus' text format, version 0.0.4. */
 export function renderMetrics({ processes }: StatusAnswer): string {
   const families = Object.entries(METRICS).map(([name, { type, help, value }]) => {
-    const samples = processes.flatMap((process) => {
-      const sample = value(process)
-      return sample === null ? [] : [`${name}{process="${process.name}"} ${sample}\n`]
+    const samples = processes.flatMap((status) => {
+      const sample = value(status)
+      return sample === null ? [] : [`${name}{process="${status.name}"} ${sample}\n`]
     })
     return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.join('')}`
   })

@@ -21,11 +21,11 @@ const SHORTEST_MS = 200
 export class UsageSampler {
   readonly #samples = new Map<string, Sample>()
 
-  /** `startedAt` and `now` are on the clock of `performance.now()`. Without /proc the map is empty. */
+  /** `startedAt` is on the clock of `performance.now()`. Without /proc the map is empty. */
   sample(
     processes: readonly { readonly name: string; readonly group: number; readonly startedAt: number }[],
-    now = performance.now(),
   ): ReadonlyMap<string, Usage> {
+    const now = performance.now()
     const usage = groupUsage(new Set(processes.map(({ group }) => group)))
     const sampled = new Map<string, Usage>()
     for (const { name, group, startedAt } of processes) {

@@ -1,6 +1,7 @@
-import type { Readable, Writable } from 'node:stream'
 import type { ResolvedProcess } from '../../config/resolved.ts'
+import type { Child } from '../child.ts'
 import type { SupervisorEvent } from '../events.ts'
+import type { SupervisorOptions } from '../supervisor-options.ts'
 import {
   jsonWriter,
   plainWriter,
@@ -24,19 +25,8 @@ const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
 
-export interface OutputOptions {
-  readonly output: { readonly stdout: Writable; readonly stderr: Writable }
-  readonly logFormat: 'text' | 'json'
-  /** Shows JSON records as readable text on pipes too, not only at a terminal. */
-  readonly forceReadable?: boolean
-  readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
-}
-
-export interface ChildStreams {
-  readonly pid: number
-  readonly stdout: Readable
-  readonly stderr: Readable
-}
+type OutputOptions = Pick<SupervisorOptions, 'output' | 'logFormat' | 'forceReadable' | 'colour'>
+type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr'>
 
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
 export class Output {

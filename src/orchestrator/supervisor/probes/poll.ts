@@ -35,13 +35,8 @@ export interface ProbeListener {
   readonly onUnhealthy: (reason: string) => void
 }
 
-export interface PollOptions {
-  readonly now: () => number
-  readonly sleep: typeof sleep
-  readonly from: ProbeState
-}
-
-const DEFAULTS: PollOptions = { now: () => performance.now(), sleep, from: NOT_PROBED }
+const DEFAULTS = { now: () => performance.now(), sleep, from: NOT_PROBED }
+type PollOptions = typeof DEFAULTS
 
 /** Probes until `signal` is aborted, and reports every change between ready and not ready. Never rejects. */
 export async function poll(
