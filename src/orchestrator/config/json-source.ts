@@ -156,7 +156,8 @@ class JsonReader {
 }
 
 /** The plain value. The last of duplicate keys wins; `__proto__` becomes an own property. */
-export function toValue(node: JsonNode): unknown {
+export function toValue(node: JsonNode | undefined): unknown {
+  if (node === undefined) return undefined
   if (node.type === 'scalar') return node.value
   if (node.type === 'array') return node.items.map(toValue)
   const object: Record<string, unknown> = {}

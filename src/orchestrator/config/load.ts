@@ -63,10 +63,9 @@ function parse(text: string, name: string): JsonNode {
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
     const { message, offset } = error
-    const { line, column } = positionOf(text, offset)
-    const problem = { path: '', line, column, message }
-    const shown = `${name}:${line}:${column}: ${message}\n${excerpt(text, offset)}`
-    throw new ConfigError(shown, [problem], { cause: error })
+    const position = positionOf(text, offset)
+    const shown = `${name}:${position.line}:${position.column}: ${message}\n${excerpt(text, offset)}`
+    throw new ConfigError(shown, [{ path: '', ...position, message }], { cause: error })
   }
 }
 
@@ -94,18 +93,18 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
   const names = keysOf(childOf(root, 'processes'))
   const processes = new Map<string, ProcessFile>()
   for (const name of names) {
-    const file = validPart(valueOf(childOf(childOf(root, 'processes'), name)))
+    const file = validPart(toValue(childOf(childOf(root, 'processes'), name)))
     if (file !== null) processes.set(name, file)
   }
   const graphProblems = checkGraph(root, names, problems)
   checkConditions(processes, problems)
-  const broker = valueOf(childOf(root, 'mqtt_broker'))
+  const broker = toValue(childOf(root, 'mqtt_broker'))
   return {
     processes,
     names,
-    env: environmentSchema.safeParse(valueOf(childOf(root, 'env')) ?? {}).data ?? null,
+    env: environmentSchema.safeParse(toValue(childOf(root, 'env')) ?? {}).data ?? null,
     mqttBroker: typeof broker === 'string' ? broker : null,
-    control: controlSchema.safeParse(valueOf(childOf(root, 'control'))).data ?? true,
+    control: controlSchema.safeParse(toValue(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }
 }
@@ -123,10 +122,6 @@ function validPart(value: unknown): ProcessFile | null {
   // With any number of replicas, PONIX_REPLICA is defined.
   const replicas = invalid.has('replicas') ? { replicas: 1 } : {}
   return processSchema.safeParse({ command: 'invalid', ...Object.fromEntries(valid), ...replicas }).data ?? null
-}
-
-function valueOf(node: JsonNode | undefined): unknown {
-  return node === undefined ? undefined : toValue(node)
 }
 
 function keysOf(node: JsonNode | undefined): readonly string[] {

@@ -11,7 +11,7 @@ test('the table of requests in docs/commands.md is generated from the routes (-u
   const [before, rest = ''] = readFileSync(path, 'utf8').split('<!-- routes -->')
   const [, after] = rest.split('<!-- /routes -->')
   const rows = routes.map(
-    ({ method, path, parameters, action, answer }) =>
+    ({ method, path, parameters = '', action, answer }) =>
       `| \`${method} ${path}\` | ${parameters} | ${action} | ${answer} |`,
   )
   const table = ['| request | parameters | what it does | answer |', '| --- | --- | --- | --- |', ...rows].join('\n')

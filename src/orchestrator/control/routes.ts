@@ -21,8 +21,8 @@ interface Exchange {
 interface Route {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  /** Of the query, or the body. Empty if it takes none. */
-  readonly parameters: string
+  /** Of the query, or the body. */
+  readonly parameters?: string
   readonly action: string
   readonly answer: string
   readonly handle: (exchange: Exchange) => Promise<void> | void
@@ -35,7 +35,6 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/',
-    parameters: '',
     action: 'lists the requests',
     answer: 'plain text',
     handle: ({ target, response }) => sendText(response, renderHelp(target.configPath)),
@@ -43,7 +42,6 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/status',
-    parameters: '',
     action: 'shows state, pid, uptime, restarts, CPU and memory of every process',
     answer: 'the JSON of "status --json"',
     handle: ({ target, response }) => sendJson(response, 200, target.status()),
@@ -65,7 +63,6 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/metrics',
-    parameters: '',
     action: 'shows the metrics of the processes',
     answer: "Prometheus' text format",
     handle: ({ target, response }) => sendText(response, renderMetrics(target.status()), '; version=0.0.4'),
@@ -97,7 +94,6 @@ export const routes: readonly Route[] = [
   {
     method: 'POST',
     path: '/reload',
-    parameters: '',
     action: 'reads the configuration again and applies the difference',
     answer: 'the names of added, removed, changed and unchanged processes',
     handle: async ({ target, response }) => sendJson(response, 200, await target.reload()),
@@ -105,7 +101,6 @@ export const routes: readonly Route[] = [
   {
     method: 'POST',
     path: '/down',
-    parameters: '',
     action: 'stops all processes in order, then the orchestrator',
     answer: 'the status, immediately',
     handle: ({ target, response }) => {
@@ -118,7 +113,9 @@ export const routes: readonly Route[] = [
 
 function renderHelp(configPath: string): string {
   const entries = routes.map(({ method, path, parameters, action, answer }) => {
-    const details = [...(parameters === '' ? [] : [parameters]), `answer: ${answer}`].map((line) => `\n      ${line}`)
+    const details = [...(parameters === undefined ? [] : [parameters]), `answer: ${answer}`].map(
+      (line) => `\n      ${line}`,
+    )
     return `${method.padEnd(5)}${path.padEnd(10)}${action}${details.join('')}\n`
   })
   return `ponix-orchestrator, running ${configPath}\n\n${entries.join('')}`
