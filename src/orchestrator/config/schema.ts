@@ -267,7 +267,6 @@ export const processSchema = section('an object that describes a process', {
       'policy',
     ]),
   )
-
   .refine(
     (file) => !hasReplicas(file) || file.provides === undefined,
     statement('cannot be combined with "replicas": there is one broker at one address', ['provides']),
