@@ -54,7 +54,7 @@ export class AnalyticsBenchStage {
     const common = { startupTimeoutMs: 10_000, logger: createLogger('bench') }
     const client = await connectNats({ url: `nats://127.0.0.1:${nats.port}`, name: 'bench', ...common })
     const url = `http://127.0.0.1:${clickhouse.port}`
-    const account = { username: 'ponix', password: 'ponix', database: 'ponix', application: 'bench' }
+    const account = { username: 'ponix', password: 'ponix', database: 'ponix', name: 'bench' }
     const stage = new AnalyticsBenchStage(
       root,
       servers,

@@ -7,7 +7,8 @@ import { listDeadLetters, replayDeadLetter, showDeadLetter } from '../../src/nat
 import type { DeadLetterFilter } from '../../src/nats/dead-letters.ts'
 import { createLoggerTo } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
-import { listText, matches, showText, viewOf, type DeadLetterView, type ViewFilter } from './dead-letter-view.ts'
+import { listText, matches, showText, viewOf } from './dead-letter-view.ts'
+import type { DeadLetterView, EnvelopeStreams, ViewFilter } from './dead-letter-view.ts'
 
 /** The filters of a command; `limit` is the maximum number of dead letters, oldest first. */
 interface Selection extends DeadLetterFilter, ViewFilter {
@@ -25,13 +26,20 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
   withFilters(add('list', 'list dead letters, oldest first, with reason and payload'))
     .option('--json', 'one JSON object per line')
     .action(({ json, ...selection }: Selection & Json) =>
-      print(environment(), (client, streams) => list(client, streams, selection, json === true)),
+      print(environment(), async function* (client, streams) {
+        for await (const view of select(client, streams, selection)) yield json ? jsonLine(view) : listText(view)
+      }),
     )
   add('show', 'show one dead letter in full')
     .argument('<sequence>', 'its number in the list', wholeNumber)
     .option('--json', 'as JSON')
     .action((sequence: number, { json }: Json) =>
-      print(environment(), (client, streams) => show(client, streams, sequence, json === true)),
+      print(environment(), async function* (client, streams) {
+        const letter = await showDeadLetter(client, sequence)
+        if (letter === undefined) throw new StartupError(missing(sequence))
+        const view = viewOf(letter, streams)
+        yield json ? jsonLine(view) : showText(view)
+      }),
     )
   const replayCommand = withFilters(
     add('replay', 'publish dead letters again on their subjects; each is deleted once its stream has stored it'),
@@ -44,8 +52,9 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
       const ways = [sequences.length > 0, Object.keys(selection).length > 0, all === true].filter(Boolean)
       if (ways.length !== 1) replayCommand.error('expected exactly one of: numbers of dead letters, filters, --all')
       return print(environment(), (client, streams, timeoutMs) => {
-        const numbers = sequences.length > 0 ? sequences : sequencesOf(select(client, streams, selection))
-        return replay(client, numbers, timeoutMs, json === true)
+        const chosen = sequences.map((sequence) => ({ sequence }))
+        const letters = chosen.length > 0 ? chosen : select(client, streams, selection)
+        return replay(client, letters, timeoutMs, json === true)
       })
     })
 }
@@ -84,21 +93,16 @@ function timeOf(text: string): Date {
   throw new InvalidArgumentError('expected 90s, 15m, 2h or 7d, or a time such as 2026-01-02T03:04:05Z.')
 }
 
-type Streams = ReturnType<typeof envelopeStreams>
-
-function envelopeStreams(environment: AnalyticsEnvironment) {
-  return { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
-}
-
 /** Writes to stdout as fast as it is read. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
 async function print(
   environment: AnalyticsEnvironment,
-  work: (client: NatsClient, streams: Streams, timeoutMs: number) => AsyncIterable<string>,
+  work: (client: NatsClient, streams: EnvelopeStreams, timeoutMs: number) => AsyncIterable<string>,
 ): Promise<void> {
   const logger = createLoggerTo(process.stderr, 'analytics', 'warn')
   const client = await connectNats(natsOptions(environment, { name: 'ponix-analytics dead-letters', logger }))
   try {
-    const texts = work(client, envelopeStreams(environment), environment.PONIX_STARTUP_TIMEOUT_MS)
+    const streams = { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
+    const texts = work(client, streams, environment.PONIX_STARTUP_TIMEOUT_MS)
     await pipeline(Readable.from(texts), process.stdout, { end: false })
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'EPIPE') throw error
@@ -107,32 +111,16 @@ async function print(
   }
 }
 
-async function* list(
-  client: NatsClient,
-  streams: Streams,
-  selection: Selection,
-  asJson: boolean,
-): AsyncGenerator<string> {
-  for await (const view of select(client, streams, selection)) yield asJson ? jsonLine(view) : listText(view)
-}
-
-async function* show(client: NatsClient, streams: Streams, sequence: number, asJson: boolean): AsyncGenerator<string> {
-  const letter = await showDeadLetter(client, sequence)
-  if (letter === undefined) throw new StartupError(missing(sequence))
-  const view = viewOf(letter, streams)
-  yield asJson ? jsonLine(view) : showText(view)
-}
-
 /** A failed replay is one line on stderr and does not stop the others; the exit code is 1 then. */
 async function* replay(
   client: NatsClient,
-  sequences: Iterable<number> | AsyncIterable<number>,
+  letters: Iterable<{ readonly sequence: number }> | AsyncIterable<DeadLetterView>,
   timeoutMs: number,
   asJson: boolean,
 ): AsyncGenerator<string> {
   let done = 0
   let failed = 0
-  for await (const sequence of sequences) {
+  for await (const { sequence } of letters) {
     const line = await replayOne(client, sequence, timeoutMs, asJson)
     if (line === undefined) failed++
     else {
@@ -165,7 +153,11 @@ async function replayOne(
   }
 }
 
-async function* select(client: NatsClient, streams: Streams, selection: Selection): AsyncGenerator<DeadLetterView> {
+async function* select(
+  client: NatsClient,
+  streams: EnvelopeStreams,
+  selection: Selection,
+): AsyncGenerator<DeadLetterView> {
   const { limit = Infinity } = selection
   let found = 0
   for await (const letter of listDeadLetters(client, selection)) {
@@ -174,10 +166,6 @@ async function* select(client: NatsClient, streams: Streams, selection: Selectio
     yield view
     if (++found >= limit) return
   }
-}
-
-async function* sequencesOf(views: AsyncIterable<DeadLetterView>): AsyncGenerator<number> {
-  for await (const { sequence } of views) yield sequence
 }
 
 function missing(sequence: number): string {

@@ -54,7 +54,7 @@ describe('provisioning (E-3)', () => {
   }
 
   async function holdNpm() {
-    const server = createServer().listen(join(folder, 'hold'))
+    const server = createServer((socket) => socket.on('error', () => {})).listen(join(folder, 'hold'))
     await once(server, 'listening')
     const held: Promise<Socket[]> = once(server, 'connection')
     return {

@@ -15,21 +15,15 @@ function signed24(view: DataView, offset: number): number {
   return view.getInt8(offset) * 0x1_00_00 + view.getUint16(offset + 1)
 }
 
-function u8(name: string, divisor = 1): LppType {
-  return { name, size: 1, read: (view, offset) => view.getUint8(offset) / divisor }
+/** A number of this size, divided by the divisor of its type. */
+function numeric(size: number, get: (view: DataView, offset: number) => number) {
+  return (name: string, divisor = 1): LppType => ({ name, size, read: (view, offset) => get(view, offset) / divisor })
 }
 
-function u16(name: string, divisor = 1): LppType {
-  return { name, size: 2, read: (view, offset) => view.getUint16(offset) / divisor }
-}
-
-function i16(name: string, divisor = 1): LppType {
-  return { name, size: 2, read: (view, offset) => view.getInt16(offset) / divisor }
-}
-
-function u32(name: string, divisor = 1): LppType {
-  return { name, size: 4, read: (view, offset) => view.getUint32(offset) / divisor }
-}
+const u8 = numeric(1, (view, offset) => view.getUint8(offset))
+const u16 = numeric(2, (view, offset) => view.getUint16(offset))
+const i16 = numeric(2, (view, offset) => view.getInt16(offset))
+const u32 = numeric(4, (view, offset) => view.getUint32(offset))
 
 function vector(name: string, divisor: number): LppType {
   return {

@@ -54,7 +54,10 @@ export class DeviceRecords {
     const probationUntil = record?.probationUntil ?? 0
     if (slowMs === undefined && probationUntil <= now) {
       if (record !== undefined) this.#records.delete(device.key)
-      if (!this.isQuick(device)) this.#setQuick(device)
+      if (this.isQuick(device)) return
+      this.#quick.delete(device.key)
+      this.#quick.set(device.key, device.source)
+      evictOldest(this.#quick, MAX_QUICK)
       return
     }
     // A single measurement is not trusted: the machine may have been stalled.
@@ -75,12 +78,6 @@ export class DeviceRecords {
     const quarantinedUntil = failures >= failuresToQuarantine ? now + quarantineMs : 0
     const probationUntil = Math.max(now, quarantinedUntil) + probationMs
     this.#set(device, { expectedMs: timeLimitMs, failures, quarantinedUntil, probationUntil })
-  }
-
-  #setQuick({ key, source }: Device): void {
-    this.#quick.delete(key)
-    this.#quick.set(key, source)
-    evictOldest(this.#quick, MAX_QUICK)
   }
 
   #find(device: Device): DeviceRecord | undefined {

@@ -1,5 +1,5 @@
-import { toJson } from '@bufbuild/protobuf'
-import { DurationSchema, TimestampSchema, type Duration, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { isMessage, toJson, type Message } from '@bufbuild/protobuf'
+import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
 import type { JsonObject, JsonValue } from '../domain/entities.ts'
 
@@ -90,23 +90,15 @@ function finite(value: number, path: string): number {
   throw new ResultError(`${truncate(path, 80)} is ${value}, which JSON cannot represent`)
 }
 
-function message(value: { readonly $typeName: string }, path: string): JsonValue {
+function message(value: Message, path: string): JsonValue {
   try {
-    if (isTimestamp(value)) return toJson(TimestampSchema, value)
-    if (isDuration(value)) return toJson(DurationSchema, value)
+    if (isMessage(value, TimestampSchema)) return toJson(TimestampSchema, value)
+    if (isMessage(value, DurationSchema)) return toJson(DurationSchema, value)
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause)
     throw new ResultError(`${truncate(path, 80)} is out of range: ${detail}`, { cause })
   }
   throw new ResultError(`${truncate(path, 80)} is a ${value.$typeName}, which has no JSON form`)
-}
-
-function isTimestamp(value: { readonly $typeName: string }): value is Timestamp {
-  return value.$typeName === TimestampSchema.typeName
-}
-
-function isDuration(value: { readonly $typeName: string }): value is Duration {
-  return value.$typeName === DurationSchema.typeName
 }
 
 /** Paths and messages contain keys chosen by the expression, so they may be as long as the result. */

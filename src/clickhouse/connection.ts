@@ -2,21 +2,16 @@ import { ClickHouseError, ClickHouseLogLevel, createClient, type ClickHouseClien
 import { StartupError } from '../domain/errors.ts'
 import type { ClientIdentity } from '../runner/startup.ts'
 import type { ClickHouseEnvironment, CommonEnvironment } from '../runner/environment.ts'
-import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff } from '../runner/startup.ts'
 
-export interface ClickHouseOptions {
+export interface ClickHouseOptions extends ClientIdentity {
   /** `http://localhost:8123`. */
   readonly url: string
   /** Must exist; ponix-migrate creates it. */
   readonly database: string
   readonly username: string
   readonly password: string
-  /** Shown in ClickHouse's query log. */
-  readonly application: string
   readonly startupTimeoutMs: number
-  readonly logger: Logger
-  readonly signal?: AbortSignal | undefined
 }
 
 /** A pool of connections to ClickHouse's HTTP interface, opened on demand: ClickHouse may restart at any time. */
@@ -36,14 +31,13 @@ const REQUEST_TIMEOUT_MS = 60_000
 /** The options of a service, from its environment. */
 export function clickhouseOptions(
   environment: CommonEnvironment & ClickHouseEnvironment,
-  { name, ...client }: ClientIdentity,
+  client: ClientIdentity,
 ): ClickHouseOptions {
   return {
     url: environment.PONIX_CLICKHOUSE_URL,
     database: environment.PONIX_CLICKHOUSE_DATABASE,
     username: environment.PONIX_CLICKHOUSE_USERNAME,
     password: environment.PONIX_CLICKHOUSE_PASSWORD,
-    application: name,
     startupTimeoutMs: environment.PONIX_STARTUP_TIMEOUT_MS,
     ...client,
   }
@@ -56,14 +50,15 @@ export async function connectClickHouse(options: ClickHouseOptions): Promise<Cli
   const target = { server: 'ClickHouse', address: clickhouse.address, timeoutMs, logger, signal }
   try {
     await connectWithBackoff(target, async (attempt) => {
-      await clickhouse.ping(attempt).catch((error: unknown) => {
-        throw isLoginError(error)
-          ? new StartupError(
-              `ClickHouse at ${clickhouse.address}: wrong user or password for ${options.username}; set PONIX_CLICKHOUSE_USERNAME and PONIX_CLICKHOUSE_PASSWORD`,
-              { cause: error },
-            )
-          : error
-      })
+      try {
+        await clickhouse.ping(attempt)
+      } catch (error) {
+        if (!(error instanceof ClickHouseError) || !LOGIN_ERRORS.has(error.type ?? '')) throw error
+        throw new StartupError(
+          `ClickHouse at ${clickhouse.address}: wrong user or password for ${options.username}; set PONIX_CLICKHOUSE_USERNAME and PONIX_CLICKHOUSE_PASSWORD`,
+          { cause: error },
+        )
+      }
     })
   } catch (error) {
     await clickhouse.close()
@@ -74,7 +69,7 @@ export async function connectClickHouse(options: ClickHouseOptions): Promise<Cli
 
 /** Does not connect before the first call. */
 export function openClickHouse(options: ClickHouseOptions): ClickHouse {
-  const { url, username, password, database, application } = options
+  const { url, username, password, database, name: application } = options
   const client = createClient({
     url,
     username,
@@ -97,8 +92,4 @@ export function openClickHouse(options: ClickHouseOptions): ClickHouse {
     },
     close: () => client.close(),
   }
-}
-
-function isLoginError(error: unknown): boolean {
-  return error instanceof ClickHouseError && error.type !== undefined && LOGIN_ERRORS.has(error.type)
 }

@@ -46,26 +46,26 @@ export function* sqlTokens(sql: string, dialect: SqlDialect): Generator<SqlToken
 
 /** Offset behind the white space or comment at `at`; `at` without one. */
 function behindBlank(sql: string, at: number, dialect: SqlDialect): number {
-  const found = match(SPACE, sql, at) ?? match(LINE_COMMENT, sql, at)
+  const found =
+    match(SPACE, sql, at) ??
+    match(LINE_COMMENT, sql, at) ??
+    (dialect.hashComments ? match(HASH_COMMENT, sql, at) : undefined)
   if (found !== undefined) return found
-  if (dialect.hashComments) {
-    const hash = match(HASH_COMMENT, sql, at)
-    if (hash !== undefined) return hash
-  }
   if (!sql.startsWith('/*', at)) return at
   return blockCommentEnd(sql, at, dialect.nestedComments) ?? at
 }
 
 function tokenAt(sql: string, at: number, dialect: SqlDialect): SqlToken {
   const token = (kind: SqlToken['kind'], end: number): SqlToken => ({ kind, text: sql.slice(at, end), start: at, end })
+  const quoted = (kind: SqlToken['kind'], openAt: number, backslashEscapes: boolean): SqlToken => {
+    const end = quotedEnd(sql, openAt, backslashEscapes)
+    return end === undefined ? token('unclosed', sql.length) : token(kind, end)
+  }
+  const { backslashEscapes } = dialect
   const quote = sql[at]
-  if (quote === "'") return quotedToken(token, quotedEnd(sql, at, quote, dialect.backslashEscapes), 'text')
-  if (quote === '"' || (quote === '`' && dialect.backslashEscapes)) {
-    return quotedToken(token, quotedEnd(sql, at, quote, dialect.backslashEscapes), 'quoted')
-  }
-  if (!dialect.backslashEscapes && /^[eE]'/.test(sql.slice(at, at + 2))) {
-    return quotedToken(token, quotedEnd(sql, at + 1, "'", true), 'text')
-  }
+  if (quote === "'") return quoted('text', at, backslashEscapes)
+  if (quote === '"' || (quote === '`' && backslashEscapes)) return quoted('quoted', at, backslashEscapes)
+  if (!backslashEscapes && /^[eE]'/.test(sql.slice(at, at + 2))) return quoted('text', at + 1, true)
   const tag = match(DOLLAR_TAG, sql, at)
   if (tag !== undefined) {
     const close = sql.indexOf(sql.slice(at, tag), tag)
@@ -78,25 +78,16 @@ function tokenAt(sql: string, at: number, dialect: SqlDialect): SqlToken {
   return number === undefined ? token('symbol', at + 1) : token('number', number)
 }
 
-function quotedToken(
-  token: (kind: SqlToken['kind'], end: number) => SqlToken,
-  end: number,
-  kind: SqlToken['kind'],
-): SqlToken {
-  return end < 0 ? token('unclosed', -end) : token(kind, end)
-}
-
-/** Offset behind the closing quote; minus the length of the SQL without one. */
-function quotedEnd(sql: string, at: number, quote: string, backslashEscapes: boolean): number {
+/** Offset behind the closing quote of the one at `at`. */
+function quotedEnd(sql: string, at: number, backslashEscapes: boolean): number | undefined {
   for (let i = at + 1; i < sql.length; i++) {
-    const character = sql[i]
-    if (character === '\\' && backslashEscapes) i++
-    else if (character === quote) {
-      if (sql[i + 1] !== quote) return i + 1
+    if (sql[i] === '\\' && backslashEscapes) i++
+    else if (sql[i] === sql[at]) {
+      if (sql[i + 1] !== sql[at]) return i + 1
       i++
     }
   }
-  return -sql.length
+  return undefined
 }
 
 function blockCommentEnd(sql: string, at: number, nested: boolean): number | undefined {

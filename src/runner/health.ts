@@ -1,4 +1,5 @@
 import { closeSync, writeSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { collectDefaultMetrics, register } from 'prom-client'
@@ -36,22 +37,16 @@ export async function serveHttp(options: HttpOptions): Promise<Server> {
   const server = createServer((request, response) => {
     if (options.requests?.(request, response) !== true) void respond(options, request, response)
   })
-  await listen(server, options)
+  const { port, portVariable } = options
+  try {
+    await once(server.listen(port, HOST), 'listening')
+  } catch (error) {
+    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    const reason = inUse ? 'the port is in use by another program' : messageOf(error)
+    const message = `${portVariable}=${port}: cannot listen on ${HOST}:${port}: ${reason}; choose another port`
+    throw new StartupError(message, { cause: error })
+  }
   return server
-}
-
-function listen(server: Server, { port, portVariable }: HttpOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'EADDRINUSE' ? 'the port is in use by another program' : messageOf(error)
-      reject(
-        new StartupError(`${portVariable}=${port}: cannot listen on ${HOST}:${port}: ${reason}; choose another port`, {
-          cause: error,
-        }),
-      )
-    })
-    server.listen(port, HOST, resolve)
-  })
 }
 
 async function respond(options: HttpOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -89,14 +84,11 @@ const CHECK_TIMEOUT_MS = 2000
 const FIRST_DELAY_MS = 50
 const LAST_DELAY_MS = 1000
 
-/** `ok` or the reason, by the name of the check. */
-export type ReadinessReport = Readonly<Record<string, string>>
-
-/** Runs all checks concurrently, each for at most two seconds. */
+/** Runs all checks concurrently, each for at most two seconds. The report has `ok` or the reason by the name of the check. */
 async function checkReadiness(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
-): Promise<{ readonly ready: boolean; readonly report: ReadinessReport }> {
+): Promise<{ readonly ready: boolean; readonly report: Readonly<Record<string, string>> }> {
   if (stopping.aborted) return { ready: false, report: { service: 'stopping' } }
   const results = await Promise.all(
     Object.entries(checks).map(async ([name, check]) => [name, await runCheck(check, stopping)] as const),

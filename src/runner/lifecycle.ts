@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 
@@ -69,7 +70,7 @@ async function runProcesses(
       alive.delete(name)
     }
   })
-  await aborted(stopping)
+  if (!stopping.aborted) await once(stopping, 'abort')
   const inTime = await within(closerTimeoutMs, Promise.all(runs))
   if (!inTime) {
     logger.warn(`${[...alive].join(', ')} did not end within ${closerTimeoutMs / 1000} s; continuing without`)
@@ -99,11 +100,6 @@ async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolea
     clearTimeout(timer)
     work.catch(() => {})
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 /** Aborted calls reject with the reason of the signal: a process may end that way. */

@@ -70,7 +70,7 @@ const NO_CLICKHOUSE = {
   database: 'none',
   username: 'none',
   password: 'none',
-  application: 'test',
+  name: 'test',
   startupTimeoutMs: 1000,
 }
 

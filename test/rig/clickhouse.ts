@@ -24,7 +24,7 @@ interface Address {
 export async function createTestDatabase(address: Address): Promise<TestDatabase> {
   const database = `test_${randomBytes(6).toString('hex')}`
   const { url, username, password } = address
-  const shared = { url, username, password, application: 'test', startupTimeoutMs: 10_000 }
+  const shared = { url, username, password, name: 'test', startupTimeoutMs: 10_000 }
   const logger = pino({ level: 'silent' })
   const server = await connectClickHouse({ ...shared, logger, database: 'default' })
   await server.client.command({ query: `CREATE DATABASE ${database}` })

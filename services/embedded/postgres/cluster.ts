@@ -24,24 +24,15 @@ export async function ensureCluster(
   if (existsSync(join(home, 'data', 'PG_VERSION'))) return
   const draft = join(home, 'data.unfinished')
   await rm(draft, { recursive: true, force: true })
-  await initialize(home, draft, options, user)
-  await createDatabase(draft, options, user)
-  await rename(draft, join(home, 'data'))
-}
-
-async function initialize(
-  home: string,
-  draft: string,
-  { provisionDir }: ClusterOptions,
-  user: ServiceUser | undefined,
-): Promise<void> {
   const passwordFile = join(home, 'superuser-password')
   await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
   if (user !== undefined) await chown(passwordFile, user.uid, user.gid)
   const flags = ['--username=postgres', '--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--data-checksums']
   const args = [`--pgdata=${draft}`, `--pwfile=${passwordFile}`, ...flags]
-  const { code, output } = await runCommand(join(provisionDir, 'initdb'), args, { ...user, cwd: home })
+  const { code, output } = await runCommand(join(options.provisionDir, 'initdb'), args, { ...user, cwd: home })
   if (code !== 0) throw new StartupError(`PostgreSQL's initdb failed in ${home}: ${lastLines(output, 3)}`)
+  await createDatabase(draft, options, user)
+  await rename(draft, join(home, 'data'))
 }
 
 /** Uses single-user mode, which needs neither a running server nor a driver. */
@@ -94,11 +85,7 @@ export async function removeStalePidFile(cluster: string): Promise<void> {
 /** The processes of PostgreSQL, whose working directory is the data folder. */
 async function processesIn(folder: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const folders = await Promise.all(pids.map(workingFolder))
+  // Fails for a process that is gone, a zombie, or owned by another user.
+  const folders = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => undefined)))
   return pids.filter((_, index) => folders[index] === folder)
-}
-
-/** Undefined for a process that is gone, a zombie, or owned by another user. */
-function workingFolder(pid: string): Promise<string | undefined> {
-  return readlink(`/proc/${pid}/cwd`).catch(() => undefined)
 }

@@ -18,7 +18,12 @@ export async function providePostgres(provisioning: Provisioning, dataDir: strin
   const cluster = join(await dataHome(dataDir), 'data')
   const user = await findServiceUser(cluster)
   const major = Number(await readFile(join(cluster, 'PG_VERSION'), 'utf8').catch(() => '0'))
-  if (major !== 0 && major !== NPM_MAJOR) return systemBinaries(user, major)
+  if (major !== 0 && major !== NPM_MAJOR) {
+    const bin = await findSystemBinaries(user, (found) => found === major)
+    if (bin !== undefined) return bin
+    const message = `the data was created by PostgreSQL ${major}, which is not on this system: install it, or move the data away`
+    throw new StartupError(message)
+  }
   try {
     return await npmBinaries(provisioning, user)
   } catch (error) {
@@ -50,14 +55,6 @@ async function npmBinaries(provisioning: Provisioning, user: ServiceUser | undef
     if (code !== 0) throw new StartupError(`npm's PostgreSQL does not run on this system: ${lastLines(output, 1)}`)
   })
   return join(folder, 'node_modules', name, 'native', 'bin')
-}
-
-async function systemBinaries(user: ServiceUser | undefined, major: number): Promise<string> {
-  const bin = await findSystemBinaries(user, (found) => found === major)
-  if (bin !== undefined) return bin
-  throw new StartupError(
-    `the data was created by PostgreSQL ${major}, which is not on this system: install it, or move the data away`,
-  )
 }
 
 async function findSystemBinaries(
