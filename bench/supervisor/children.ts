@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { compare, type Figure, median } from '../report/figures.ts'
+import { type Figure, median } from '../report/figures.ts'
 import type { Comparison } from './comparison.ts'
 import { withChildren } from './contender-run.ts'
 import type { Contender } from './peers.ts'
@@ -10,18 +10,9 @@ const AT_MOST_MS = 5
 
 /** Measures M-3: the time from killing a child until its replacement runs and has reported its pid. */
 export async function measureReplacement(comparison: Comparison): Promise<readonly Figure[]> {
-  const { ours, bare, peers } = await comparison.rounds((contender) => replacement(contender, comparison.scratch))
-  return [
-    {
-      id: 'M-3',
-      what: 'child killed, replaced',
-      unit: 'ms',
-      ours: median(ours),
-      beside: compare('bare Node', ours, bare),
-      goal: { type: 'difference', atMost: AT_MOST_MS },
-      peers: comparison.peers((name) => median(peers.get(name) ?? [])),
-    },
-  ]
+  const samples = await comparison.rounds((contender) => replacement(contender, comparison.scratch))
+  const goal = { type: 'difference', atMost: AT_MOST_MS } as const
+  return [comparison.figure(samples, { id: 'M-3', what: 'child killed, replaced', unit: 'ms', goal }, (ms) => ms)]
 }
 
 /** Measures one replacement. Kills the run at the end: with restarts enabled, concurrently restarts children that a stop ends. */
@@ -50,25 +41,21 @@ interface StartStopSample {
 /** Measures M-4: the time until 100 children are up, and the time from the signal until no child is left. */
 export async function measureHundred(comparison: Comparison): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => hundred(contender, comparison.scratch))
-  const figure = (what: string, of: (sample: StartStopSample) => number): Figure => ({
-    id: 'M-4',
-    what: `${HUNDRED} children ${what}`,
-    unit: 'ms',
-    ours: leftOf(samples.ours) > 0 ? NaN : median(samples.ours.map(of)),
-    beside: compare('bare Node', samples.ours.map(of), samples.bare.map(of)),
-    goal: { type: 'ratio', atMost: AT_MOST },
-    peers: comparison.peers((name) => {
-      const own = samples.peers.get(name) ?? []
-      const value = median(own.map(of))
-      const left = leftOf(own)
-      return left === 0 ? value : `${Math.round(value)} ms, ${left} left`
-    }),
-  })
+  const figure = (what: string, of: (sample: StartStopSample) => number): Figure => {
+    const goal = { type: 'ratio', atMost: AT_MOST } as const
+    return comparison.figure(
+      samples,
+      { id: 'M-4', what: `${HUNDRED} children ${what}`, unit: 'ms', goal },
+      of,
+      leftOver,
+    )
+  }
   return [figure('up', (sample) => sample.upMs), figure('stopped', (sample) => sample.stoppedMs)]
 }
 
-function leftOf(samples: readonly StartStopSample[]): number {
-  return Math.max(0, ...samples.map((sample) => sample.left))
+function leftOver(samples: readonly StartStopSample[]): string {
+  const left = Math.max(0, ...samples.map((sample) => sample.left))
+  return left === 0 ? '' : `${left} left`
 }
 
 async function hundred(contender: Contender, scratch: string): Promise<StartStopSample> {
@@ -94,15 +81,14 @@ interface IdleSample {
 /** Measures M-5: memory and processor time of a contender, including its helper processes, while its 20 children sleep. */
 export async function measureIdle(comparison: Comparison): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => idle(contender, comparison.scratch))
-  const figure = (what: string, unit: 'MB' | '%', of: (sample: IdleSample) => number, atMost: number): Figure => ({
-    id: 'M-5',
-    what: `idle with ${IDLE_CHILDREN} children, ${what}`,
-    unit,
-    ours: median(samples.ours.map(of)),
-    beside: compare('bare Node', samples.ours.map(of), samples.bare.map(of)),
-    goal: { type: 'value', atMost },
-    peers: comparison.peers((name) => median((samples.peers.get(name) ?? []).map(of))),
-  })
+  const figure = (what: string, unit: 'MB' | '%', of: (sample: IdleSample) => number, atMost: number): Figure => {
+    const goal = { type: 'value', atMost } as const
+    return comparison.figure(
+      samples,
+      { id: 'M-5', what: `idle with ${IDLE_CHILDREN} children, ${what}`, unit, goal },
+      of,
+    )
+  }
   return [
     figure('memory', 'MB', (sample) => sample.megabytes, AT_MOST_MB),
     figure('processor', '%', (sample) => sample.percent, AT_MOST_PERCENT),

@@ -1,5 +1,6 @@
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
+import { compare, median, type Figure } from '../report/figures.ts'
 import type { BenchOptions } from '../report/report.ts'
 import { type Contender, type Peers, bare, ours, installPeers } from './peers.ts'
 
@@ -54,11 +55,31 @@ export class Comparison {
     }
   }
 
-  /** Returns the column of each peer: the figure that `of` returns, or the reason why there is none. */
-  peers(of: (name: string) => number | string): ReadonlyMap<string, number | string> {
+  /**
+   * Returns the figure of one property of the samples. `flaw` describes what makes samples wrong, such as lost lines; empty: nothing. A
+   * flaw of ours invalidates the figure; that of a peer is added to its figure.
+   */
+  figure<T>(
+    samples: Samples<T>,
+    figure: Pick<Figure, 'id' | 'what' | 'unit' | 'goal'>,
+    of: (sample: T) => number,
+    flaw: (samples: readonly T[]) => string = () => '',
+  ): Figure {
+    const own = samples.ours.map(of)
     const { present, missing } = this.#peers
-    const measured = present.map(({ name }) => [name, this.#failures.get(name) ?? of(name)] as const)
-    return new Map([...measured, ...missing])
+    const peers = present.map(({ name }) => {
+      const others = samples.peers.get(name) ?? []
+      const value = median(others.map(of))
+      const wrong = flaw(others)
+      const text = `${Math.round(value).toLocaleString('en-GB')} ${figure.unit}, ${wrong}`
+      return [name, this.#failures.get(name) ?? (wrong === '' ? value : text)] as const
+    })
+    return {
+      ...figure,
+      ours: flaw(samples.ours) === '' ? median(own) : NaN,
+      beside: compare('bare Node', own, samples.bare.map(of)),
+      peers: new Map([...peers, ...missing]),
+    }
   }
 
   async #attempt<T>(contender: Contender, measure: (contender: Contender) => Promise<T>): Promise<{ value: T } | null> {

@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { compare, type Figure, median } from '../report/figures.ts'
+import type { Figure } from '../report/figures.ts'
 import { ContenderRun } from './contender-run.ts'
 import type { Contender } from './peers.ts'
 import { describeDamage, inspect, lineFile } from './lines.ts'
@@ -27,31 +27,21 @@ interface Sample {
 /** Measures M-1 and M-2: children write at full speed, and their lines are relayed with prefixes to a file, which is checked. */
 export async function measureThroughput(comparison: Comparison, size: Size): Promise<readonly Figure[]> {
   const samples = await comparison.rounds((contender) => relay(contender, comparison.scratch, size))
-  const { ours, bare } = samples
   const what = `${size.children} × ${size.lines.toLocaleString('en-GB')} lines`
-  const damaged = ours.map((sample) => sample.damage).filter((damage) => damage !== '')
-  if (damaged.length > 0) console.error(`bench: ${size.id} ours: ${damaged.join('; ')}`)
-  const figure = (part: string, unit: 'ms' | 'MB', of: (sample: Sample) => number, goal: Figure['goal']): Figure => ({
-    id: size.id,
-    what: `${what}, ${part}`,
-    unit,
-    ours: damaged.length > 0 ? NaN : median(ours.map(of)),
-    beside: compare('bare Node', ours.map(of), bare.map(of)),
-    goal,
-    peers: comparison.peers((name) => {
-      const own = samples.peers.get(name) ?? []
-      const damage = own.find((sample) => sample.damage !== '')?.damage
-      const value = median(own.map(of))
-      return damage === undefined || !Number.isFinite(value)
-        ? value
-        : `${Math.round(value).toLocaleString('en-GB')} ${unit}, ${damage}`
-    }),
-  })
+  const damage = damageOf(samples.ours)
+  if (damage !== '') console.error(`bench: ${size.id} ours: ${damage}`)
+  const figure = (part: string, unit: 'ms' | 'MB', of: (sample: Sample) => number, goal: Figure['goal']): Figure =>
+    comparison.figure(samples, { id: size.id, what: `${what}, ${part}`, unit, goal }, of, damageOf)
   return [
     figure('relayed', 'ms', (sample) => sample.ms, { type: 'ratio', atMost: 1.25 }),
     figure('with start and exit', 'ms', (sample) => sample.wholeMs, { type: 'none' }),
     figure('peak memory', 'MB', (sample) => sample.megabytes, { type: 'value', atMost: MOST_MEMORY_MB }),
   ]
+}
+
+/** The damage of the first damaged sample. */
+function damageOf(samples: readonly Sample[]): string {
+  return samples.find((sample) => sample.damage !== '')?.damage ?? ''
 }
 
 async function relay(contender: Contender, scratch: string, { children, lines }: Size): Promise<Sample> {

@@ -99,30 +99,20 @@ export class LastSeenRecorder {
 
   /** Writes the devices buffered now in batches until the store fails. */
   async #flush(signal?: AbortSignal): Promise<void> {
-    const deviceIds = [...this.#buffer.keys()]
-    for (let start = 0; start < deviceIds.length; start += MAX_BATCH)
-      if (!(await this.#write(deviceIds.slice(start, start + MAX_BATCH), signal))) return
-  }
-
-  /** Returns false if the store failed. */
-  async #write(deviceIds: readonly string[], signal: AbortSignal | undefined): Promise<boolean> {
-    const batch = new Map<string, Instant>()
-    for (const deviceId of deviceIds) {
-      const at = this.#buffer.get(deviceId)
-      if (at !== undefined) batch.set(deviceId, at)
-      this.#buffer.delete(deviceId)
-    }
-    if (batch.size === 0) return true
-    try {
-      await this.#parts.store.record(batch, { signal })
-      if (this.#failing) this.#parts.logger.info('writing last-seen times again')
-      this.#failing = false
-      return true
-    } catch (error) {
-      for (const [deviceId, at] of batch) this.#keep(deviceId, at)
-      if (!this.#failing) this.#parts.logger.warn(`cannot write last-seen times; retrying: ${messageOf(error)}`)
-      this.#failing = true
-      return false
+    const { store, logger } = this.#parts
+    for (let left = this.#buffer.size; left > 0; left -= MAX_BATCH) {
+      const batch = new Map([...this.#buffer].slice(0, Math.min(left, MAX_BATCH)))
+      for (const deviceId of batch.keys()) this.#buffer.delete(deviceId)
+      try {
+        await store.record(batch, { signal })
+        if (this.#failing) logger.info('writing last-seen times again')
+        this.#failing = false
+      } catch (error) {
+        for (const [deviceId, at] of batch) this.#keep(deviceId, at)
+        if (!this.#failing) logger.warn(`cannot write last-seen times; retrying: ${messageOf(error)}`)
+        this.#failing = true
+        return
+      }
     }
   }
 }

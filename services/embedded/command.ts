@@ -1,13 +1,6 @@
 import { Argument, InvalidArgumentError, type Command } from 'commander'
-import { embeddedServers, installServers, runEmbedded } from './run-embedded.ts'
+import { embeddedServers, installServers, runEmbedded, type EmbeddedOptions } from './run-embedded.ts'
 import type { ServerName } from './server.ts'
-
-interface ServerFlags {
-  readonly port?: number
-  readonly monitoringPort?: number
-  readonly data?: string
-  readonly stopWithStdin?: boolean
-}
 
 const names: readonly ServerName[] = ['postgres', 'nats', 'clickhouse', 'mqtt']
 
@@ -33,10 +26,12 @@ function addServerCommand(program: Command, name: ServerName, serversDir: () => 
     const when = `default: ${defaultMonitoringPort}; none if --port is given`
     command.option('--monitoring-port <number>', `port of the HTTP monitoring (${when})`, portNumber)
   }
-  command.action(async ({ stopWithStdin, ...flags }: ServerFlags) => {
-    if (stopWithStdin) process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()
-    await runEmbedded(name, { ...flags, serversDir: serversDir() })
-  })
+  command.action(
+    async ({ stopWithStdin, ...flags }: Omit<EmbeddedOptions, 'serversDir'> & { readonly stopWithStdin?: true }) => {
+      if (stopWithStdin) process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()
+      await runEmbedded(name, { ...flags, serversDir: serversDir() })
+    },
+  )
 }
 
 function portNumber(text: string): number {

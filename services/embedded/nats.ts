@@ -63,22 +63,18 @@ async function configuration(options: ServerOptions): Promise<string> {
 /** Resolves true when the greeting announces JetStream; the server listens after it has recovered its streams. */
 async function answers(port: number, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
-    if ((await greeting(port)).includes('"jetstream":true')) return true
+    const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+    try {
+      const [greeting]: unknown[] = await once(socket, 'data', { signal: AbortSignal.timeout(2000) })
+      if (String(greeting).includes('"jetstream":true')) return true
+    } catch {
+      // It does not listen yet.
+    } finally {
+      socket.destroy()
+    }
     await sleep(50)
   }
   return false
-}
-
-async function greeting(port: number): Promise<string> {
-  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
-  try {
-    const [chunk]: unknown[] = await once(socket, 'data', { signal: AbortSignal.timeout(2000) })
-    return String(chunk)
-  } catch {
-    return ''
-  } finally {
-    socket.destroy()
-  }
 }
 
 const OLDEST = [2, 9] as const
@@ -96,7 +92,11 @@ export async function provideNats(provisioning: Provisioning): Promise<string> {
     })
   } catch (error) {
     provisioning.signal.throwIfAborted()
-    const message = `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${howToGet()} (${messageOf(error)})`
+    const remedy =
+      process.platform === 'darwin'
+        ? 'install it with `brew install nats-server`'
+        : 'install it from https://github.com/nats-io/nats-server/releases, or give apt access to its servers'
+    const message = `there is no nats-server ${OLDEST.join('.')} or newer on PATH: ${remedy} (${messageOf(error)})`
     throw new StartupError(message, { cause: error })
   }
 }
@@ -111,11 +111,6 @@ async function natsVersion(folder: string): Promise<readonly [number, number] | 
 function isRecent(version: readonly [number, number] | undefined): boolean {
   if (version === undefined) return false
   return version[0] > OLDEST[0] || (version[0] === OLDEST[0] && version[1] >= OLDEST[1])
-}
-
-function howToGet(): string {
-  if (process.platform === 'darwin') return 'install it with `brew install nats-server`'
-  return 'install it from https://github.com/nats-io/nats-server/releases, or give apt access to its servers'
 }
 
 /**

@@ -49,24 +49,18 @@ export async function provision(
     return folder
   } finally {
     await removeUnfinished(base, name)
-    await release()
+    await release?.()
   }
 }
 
-async function lockFolder(
-  base: string,
-  name: string,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<() => Promise<void>> {
-  const folder = join(base, `lock-${name}`)
+/** Waits for another process that installs the same program. The result releases the lock. */
+async function lockFolder(base: string, name: string, logger: Logger, signal: AbortSignal) {
   const onHeld = (pid: number): boolean => {
     logger.info(`waiting for process ${pid}, which is installing ${name}`)
     return true
   }
   try {
-    const release = await lock(folder, { onHeld, signal })
-    if (release !== undefined) return release
+    return await lock(join(base, `lock-${name}`), { onHeld, signal })
   } catch (error) {
     signal.throwIfAborted()
     throw new StartupError(
@@ -74,7 +68,6 @@ async function lockFolder(
       { cause: error },
     )
   }
-  throw new StartupError(`cannot lock ${folder}`)
 }
 
 async function installWithProgress(

@@ -45,7 +45,12 @@ interface Context {
 
 /** `ponix-migrate [up|down|status]`. The actions reject with what went wrong. */
 export function addMigrateCommands(program: Command, environment: () => MigrateEnvironment): void {
-  const add = (name: string, description: string, isDefault = false): Command =>
+  const add = (
+    name: string,
+    description: string,
+    action: (flags: Flags, context: Context) => Promise<void>,
+    isDefault = false,
+  ): Command =>
     program
       .command(name, { isDefault })
       .description(description)
@@ -54,15 +59,10 @@ export function addMigrateCommands(program: Command, environment: () => MigrateE
           .choices(['postgres', 'clickhouse', 'all'])
           .default('all'),
       )
-  add('up', 'apply pending migrations (default); with all databases, also create the NATS streams', true).action(
-    (flags: Flags) => up(flags, createContext(environment())),
-  )
-  add('down', 'revert the newest migration of each database').action((flags: Flags) =>
-    down(flags, createContext(environment())),
-  )
-  add('status', 'show every migration and whether it is applied')
-    .option('--json', 'as JSON')
-    .action((flags: Flags) => status(flags, createContext(environment())))
+      .action((flags: Flags) => action(flags, createContext(environment())))
+  add('up', 'apply pending migrations (default); with all databases, also create the NATS streams', up, true)
+  add('down', 'revert the newest migration of each database', down)
+  add('status', 'show every migration and whether it is applied', status).option('--json', 'as JSON')
 }
 
 function createContext(environment: MigrateEnvironment): Context {
@@ -91,10 +91,8 @@ async function down({ target }: Flags, context: Context): Promise<void> {
 
 async function status({ target, json }: Flags, context: Context): Promise<void> {
   await withTargets(target, context, false, async (targets) => {
-    const rows: (MigrationStatus & { readonly server: string })[] = []
-    for (const each of targets) {
-      for (const row of await migrationStatus(each)) rows.push({ server: each.server, ...row })
-    }
+    const rows: MigrationStatus[] = []
+    for (const each of targets) rows.push(...(await migrationStatus(each)))
     process.stdout.write(json === true ? `${JSON.stringify(rows, undefined, 2)}\n` : tableText(rows))
   })
 }
@@ -137,7 +135,7 @@ async function ensureNatsStreams({ environment, client }: Context): Promise<void
   }
 }
 
-function tableText(rows: readonly (MigrationStatus & { readonly server: string })[]): string {
+function tableText(rows: readonly MigrationStatus[]): string {
   return rows
     .map(({ server, name, state, appliedAt }) => {
       const when = appliedAt === null ? '' : appliedAt.toISOString()

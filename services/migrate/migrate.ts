@@ -15,6 +15,7 @@ export interface MigrationTarget {
 }
 
 export interface MigrationStatus {
+  readonly server: string
   readonly name: string
   /** `changed`: the file differs from the applied one. `missing`: applied, but without a file, perhaps by a newer version. */
   readonly state: 'applied' | 'pending' | 'changed' | 'missing'
@@ -73,7 +74,7 @@ export async function migrationStatus(target: MigrationTarget): Promise<readonly
     const [file, entry] = [files.get(name), applied.get(name)]
     const appliedState = entry?.checksum === file?.checksum ? 'applied' : 'changed'
     const state = file === undefined ? 'missing' : entry === undefined ? 'pending' : appliedState
-    return { name, state, appliedAt: entry?.appliedAt ?? null }
+    return { server: target.server, name, state, appliedAt: entry?.appliedAt ?? null }
   })
 }
 

@@ -104,13 +104,7 @@ export function checkSource(source: string): ParseResult {
 
 /** An empty source passes: the device has no expression yet. */
 export function createPayloadConversionChecker(): PayloadConversionChecker {
-  return {
-    check(source) {
-      if (source === '') return { ok: true }
-      const result = checkSource(source)
-      return result.ok ? { ok: true } : result
-    },
-  }
+  return { check: (source) => (source === '' ? { ok: true } : checkSource(source)) }
 }
 
 interface Scope {

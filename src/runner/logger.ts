@@ -7,20 +7,15 @@ export type { Logger }
 const SECRET_FIELDS = ['password', 'token', 'secret', 'key', 'apiKey', 'authorization']
 const REDACTED = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`])
 
-interface LogStyle {
-  readonly format: 'text' | 'json'
-  readonly colors: boolean
-}
-
 /**
  * PONIX_LOG_FORMAT chooses `text` or `json`; the default is text on a terminal and JSON elsewhere. Text has colors on a
  * terminal and with FORCE_COLOR, and never with NO_COLOR.
  */
-export function logStyle(env: Readonly<Record<string, string | undefined>>, isTerminal: boolean): LogStyle {
+export function logStyle(env: Readonly<Record<string, string | undefined>>, isTerminal: boolean) {
   const { PONIX_LOG_FORMAT: format, FORCE_COLOR: force = '0', NO_COLOR: no = '' } = env
   const isText = format === 'text' || (format !== 'json' && isTerminal)
   const colors = isText && no === '' && (isTerminal || !['0', 'false'].includes(force))
-  return { format: isText ? 'text' : 'json', colors }
+  return { format: isText ? 'text' : 'json', colors } as const
 }
 
 /** The pino logger of a service on stdout, with the level of PONIX_LOG_LEVEL. */

@@ -3,7 +3,6 @@ import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { ClickHouseException } from './exception.ts'
@@ -36,9 +35,8 @@ export async function receiveQuery(
   spoolDir: string,
 ): Promise<ArrivedQuery> {
   if (/^multipart\/form-data/i.test(request.headers['content-type'] ?? '')) return receiveForm(request, queryOfUrl)
-  const body = decoded(request)
   const chunks: Buffer[] = queryOfUrl === '' ? [] : [Buffer.from(`${queryOfUrl}\n`)]
-  const rest = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  const rest = decoded(request)
   let ended = await collect(rest, chunks, HEAD_BYTES)
   const head = Buffer.concat(chunks)
   const statement = analyseStatement(head.toString('latin1'))
@@ -58,8 +56,7 @@ export async function receiveQuery(
 /** A form with the fields `query` and `param_{name}`, for values too long for a URL. */
 async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promise<ArrivedQuery> {
   const chunks: Buffer[] = []
-  const body = decoded(request)
-  if (!(await collect(body[Symbol.asyncIterator]() as AsyncIterator<Buffer>, chunks, MAX_QUERY_BYTES))) throw tooLong()
+  if (!(await collect(decoded(request), chunks, MAX_QUERY_BYTES))) throw tooLong()
   const headers = { 'content-type': request.headers['content-type'] ?? '' }
   const form = await new Response(Buffer.concat(chunks), { headers }).formData()
   const fields: Pair[] = []
@@ -121,24 +118,27 @@ function insertFromFile(head: Buffer, statement: InsertWithData, file: string): 
   return `${target} FROM INFILE '${path}' ${settings} FORMAT ${statement.format}`
 }
 
-function decoded(request: IncomingMessage): Readable {
+const DECODERS = new Map([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+])
+
+/** The chunks of the body, decompressed. */
+function decoded(request: IncomingMessage): AsyncIterator<Buffer> {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
-  if (encoding === 'identity' || encoding === '') return request
-  const decoder = decoderOf(encoding)
-  const body = request.pipe(decoder)
+  if (encoding === 'identity' || encoding === '') return request[Symbol.asyncIterator]()
+  const decoder = DECODERS.get(encoding)?.()
+  if (decoder === undefined) {
+    const message = `Unknown compression method '${encoding}': the embedded server supports gzip, deflate and br`
+    throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
+  }
   request.once('error', (error) => decoder.destroy(error))
   request.once('close', () => {
     if (!request.complete) decoder.destroy(new Error('the client disconnected'))
   })
-  return body
-}
-
-function decoderOf(encoding: string) {
-  if (encoding === 'gzip' || encoding === 'x-gzip') return createGunzip()
-  if (encoding === 'deflate') return createInflate()
-  if (encoding === 'br') return createBrotliDecompress()
-  const message = `Unknown compression method '${encoding}': the embedded server supports gzip, deflate and br`
-  throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
+  return request.pipe(decoder)[Symbol.asyncIterator]()
 }
 
 function tooLong(): ClickHouseException {

@@ -4,14 +4,11 @@ import type { SessionRequest } from './query-request.ts'
 
 interface Session {
   readonly connection: EngineConnection
-  busy: boolean
-  /** Set when the answer is about to end: the client may send its next request before this one has released the session. */
-  finished: Promise<void> | undefined
+  running: Promise<void> | undefined
+  /** The answer is about to end: the client may send its next request before this one has released the session. */
+  isFinishing: boolean
   expiry: NodeJS.Timeout | undefined
 }
-
-/** Work on a session. It calls `finishing` before its client can see that the session is free. */
-export type SessionWork<T> = (connection: EngineConnection, finishing: () => void) => Promise<T>
 
 const MAX_SESSIONS = 1000
 
@@ -24,21 +21,26 @@ export class Sessions {
     this.#engine = engine
   }
 
-  /** Runs the work on the session's connection and then restarts the session's timeout. */
-  async use<T>(request: SessionRequest, work: SessionWork<T>): Promise<T> {
-    const session = await this.#acquire(request)
-    let finish = (): void => {}
-    const finishing = (): void => {
-      session.finished = new Promise((resolve) => {
-        finish = resolve
-      })
+  /**
+   * Runs the work on the session's connection and then restarts the session's timeout. The work calls `finishing` before its client
+   * can see that the session is free.
+   */
+  async use(
+    request: SessionRequest,
+    work: (connection: EngineConnection, finishing: () => void) => Promise<void>,
+  ): Promise<void> {
+    while (this.#sessions.get(request.id)?.isFinishing === true) {
+      await this.#sessions.get(request.id)?.running?.catch(() => {})
     }
+    const session = this.#acquire(request)
     try {
-      return await work(session.connection, finishing)
+      session.running = work(session.connection, () => {
+        session.isFinishing = true
+      })
+      await session.running
     } finally {
-      session.busy = false
-      session.finished = undefined
-      finish()
+      session.running = undefined
+      session.isFinishing = false
       session.expiry = setTimeout(() => this.#end(request.id), request.timeoutMs).unref()
     }
   }
@@ -48,27 +50,20 @@ export class Sessions {
     for (const id of this.#sessions.keys()) this.#end(id)
   }
 
-  async #acquire(request: SessionRequest): Promise<Session> {
-    while (this.#sessions.get(request.id)?.finished !== undefined) await this.#sessions.get(request.id)?.finished
-    let session = this.#sessions.get(request.id)
+  #acquire({ id, mustExist }: SessionRequest): Session {
+    let session = this.#sessions.get(id)
+    if (session?.running !== undefined) {
+      throw new ClickHouseException(373, 'SESSION_IS_LOCKED', `Session ${id} is locked by a concurrent client`)
+    }
     if (session === undefined) {
-      if (request.mustExist) {
-        throw new ClickHouseException(372, 'SESSION_NOT_FOUND', `Session ${request.id} not found`)
-      }
+      if (mustExist) throw new ClickHouseException(372, 'SESSION_NOT_FOUND', `Session ${id} not found`)
       if (this.#sessions.size >= MAX_SESSIONS) {
-        throw new ClickHouseException(
-          202,
-          'TOO_MANY_SIMULTANEOUS_QUERIES',
-          `There are ${MAX_SESSIONS} sessions already`,
-        )
+        const message = `There are ${MAX_SESSIONS} sessions already`
+        throw new ClickHouseException(202, 'TOO_MANY_SIMULTANEOUS_QUERIES', message)
       }
-      session = { connection: this.#engine.connect(), busy: false, finished: undefined, expiry: undefined }
-      this.#sessions.set(request.id, session)
+      session = { connection: this.#engine.connect(), running: undefined, isFinishing: false, expiry: undefined }
+      this.#sessions.set(id, session)
     }
-    if (session.busy) {
-      throw new ClickHouseException(373, 'SESSION_IS_LOCKED', `Session ${request.id} is locked by a concurrent client`)
-    }
-    session.busy = true
     clearTimeout(session.expiry)
     return session
   }

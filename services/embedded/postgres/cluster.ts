@@ -8,15 +8,13 @@ import { lastLines, runCommand } from '../run-command.ts'
 import type { ServerOptions } from '../server.ts'
 import type { ServiceUser } from './installation.ts'
 
-type ClusterOptions = Pick<ServerOptions, 'provisionDir' | 'username' | 'password' | 'database'>
-
 /**
  * Creates the cluster in `home/data` if it is missing, with the role (login, replication, create databases) and its database.
  * Works on a draft that is renamed when complete, so an interrupted creation is repeated.
  */
 export async function ensureCluster(
   home: string,
-  options: ClusterOptions,
+  options: ServerOptions,
   user: ServiceUser | undefined,
 ): Promise<void> {
   await mkdir(home, { recursive: true })
@@ -36,7 +34,7 @@ export async function ensureCluster(
 }
 
 /** Uses single-user mode, which needs neither a running server nor a driver. */
-async function createDatabase(draft: string, options: ClusterOptions, user: ServiceUser | undefined): Promise<void> {
+async function createDatabase(draft: string, options: ServerOptions, user: ServiceUser | undefined): Promise<void> {
   const role = identifier(options.username)
   const input = [
     `CREATE ROLE ${role} LOGIN REPLICATION CREATEDB PASSWORD ${literal(options.password)}`,
