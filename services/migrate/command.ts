@@ -3,7 +3,6 @@ import { Option, type Command } from 'commander'
 import { z } from 'zod'
 import { clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { ClickHouseMigrationStore } from '../../src/clickhouse/migration-store.ts'
-import { CLICKHOUSE_SQL, POSTGRES_SQL } from '../../src/clickhouse/sql-tokens.ts'
 import { MigrationError } from '../../src/domain/errors.ts'
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { ensureStreams, streamsOf } from '../../src/nats/streams.ts'
@@ -110,12 +109,12 @@ async function withTargets(
   try {
     if (target !== 'clickhouse') {
       const directory = environment.PONIX_POSTGRES_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations/postgres')
-      targets.push({ server: 'PostgreSQL', directory, dialect: POSTGRES_SQL, store: postgres })
+      targets.push({ server: 'PostgreSQL', directory, store: postgres })
     }
     if (target !== 'postgres') {
       clickhouse = await ClickHouseMigrationStore.connect(clickhouseOptions(environment, client))
       const directory = environment.PONIX_CLICKHOUSE_MIGRATIONS_DIR ?? join(packageRoot(), 'migrations/clickhouse')
-      targets.push({ server: 'ClickHouse', directory, dialect: CLICKHOUSE_SQL, store: clickhouse })
+      targets.push({ server: 'ClickHouse', directory, store: clickhouse })
     }
     await (locked ? postgres.withLock(() => work(targets)) : work(targets))
   } finally {

@@ -7,15 +7,13 @@ import { readMigrations, type MigrationFile } from './migration-file.ts'
 
 /** A database and its folder of migrations. */
 export interface MigrationTarget {
-  /** For messages: `PostgreSQL`. */
-  readonly server: string
+  readonly server: SqlDialect
   readonly directory: string
-  readonly dialect: SqlDialect
   readonly store: MigrationStore
 }
 
 export interface MigrationStatus {
-  readonly server: string
+  readonly server: SqlDialect
   readonly name: string
   /** `changed`: the file differs from the applied one. `missing`: applied, but without a file, perhaps by a newer version. */
   readonly state: 'applied' | 'pending' | 'changed' | 'missing'
@@ -25,7 +23,7 @@ export interface MigrationStatus {
 /** Applies pending migrations in order and records each one. Throws a MigrationError. */
 export async function migrateUp(target: MigrationTarget, logger: Logger, signal: AbortSignal): Promise<void> {
   const { server, store } = target
-  const files = await readMigrations(target.directory, target.dialect)
+  const files = await readMigrations(target.directory, target.server)
   const pending = new Map(files.map((file) => [file.name, file] as const))
   for (const { name, checksum, appliedAt } of await store.applied()) {
     const file = pending.get(name)
@@ -48,7 +46,7 @@ export async function migrateUp(target: MigrationTarget, logger: Logger, signal:
 /** Reverts the newest applied migration. Throws a MigrationError. */
 export async function migrateDown(target: MigrationTarget, logger: Logger, signal: AbortSignal): Promise<void> {
   const { server, store, directory } = target
-  const files = await readMigrations(directory, target.dialect)
+  const files = await readMigrations(directory, target.server)
   const newest = (await store.applied()).at(-1)
   if (newest === undefined) {
     logger.info(`${server} has no migration to revert`)
@@ -67,7 +65,7 @@ export async function migrateDown(target: MigrationTarget, logger: Logger, signa
 /** Every migration of the folder or the database, in order. */
 export async function migrationStatus(target: MigrationTarget): Promise<readonly MigrationStatus[]> {
   const files = new Map(
-    (await readMigrations(target.directory, target.dialect)).map((file) => [file.name, file] as const),
+    (await readMigrations(target.directory, target.server)).map((file) => [file.name, file] as const),
   )
   const applied = new Map((await target.store.applied()).map((migration) => [migration.name, migration] as const))
   return [...new Set([...files.keys(), ...applied.keys()])].sort().map((name) => {

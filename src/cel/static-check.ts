@@ -104,7 +104,12 @@ export function checkSource(source: string): ParseResult {
 
 /** An empty source passes: the device has no expression yet. */
 export function createPayloadConversionChecker(): PayloadConversionChecker {
-  return { check: (source) => (source === '' ? { ok: true } : checkSource(source)) }
+  return {
+    check(source) {
+      const result = source === '' ? { ok: true as const } : checkSource(source)
+      return result.ok ? { ok: true } : result
+    },
+  }
 }
 
 interface Scope {

@@ -9,18 +9,11 @@ export interface SqlToken {
   readonly end: number
 }
 
-/** Lexical differences between the two databases. */
-export interface SqlDialect {
-  /** `\'` does not end a '…' literal. In PostgreSQL only in E'…'. */
-  readonly backslashEscapes: boolean
-  /** Block comments nest. */
-  readonly nestedComments: boolean
-  /** `# …` and `#!…` are comments. */
-  readonly hashComments: boolean
-}
-
-export const CLICKHOUSE_SQL: SqlDialect = { backslashEscapes: true, nestedComments: false, hashComments: true }
-export const POSTGRES_SQL: SqlDialect = { backslashEscapes: false, nestedComments: true, hashComments: false }
+/**
+ * In ClickHouse, `\'` does not end a '…' literal (in PostgreSQL only in E'…'), `# …` and `#!…` are comments, and block comments do
+ * not nest.
+ */
+export type SqlDialect = 'ClickHouse' | 'PostgreSQL'
 
 const SPACE = /[\s\u00a0]+/y
 const LINE_COMMENT = /--[^\n]*/y
@@ -49,10 +42,10 @@ function behindBlank(sql: string, at: number, dialect: SqlDialect): number {
   const found =
     match(SPACE, sql, at) ??
     match(LINE_COMMENT, sql, at) ??
-    (dialect.hashComments ? match(HASH_COMMENT, sql, at) : undefined)
+    (dialect === 'ClickHouse' ? match(HASH_COMMENT, sql, at) : undefined)
   if (found !== undefined) return found
   if (!sql.startsWith('/*', at)) return at
-  return blockCommentEnd(sql, at, dialect.nestedComments) ?? at
+  return blockCommentEnd(sql, at, dialect === 'PostgreSQL') ?? at
 }
 
 function tokenAt(sql: string, at: number, dialect: SqlDialect): SqlToken {
@@ -61,7 +54,7 @@ function tokenAt(sql: string, at: number, dialect: SqlDialect): SqlToken {
     const end = quotedEnd(sql, openAt, backslashEscapes)
     return end === undefined ? token('unclosed', sql.length) : token(kind, end)
   }
-  const { backslashEscapes } = dialect
+  const backslashEscapes = dialect === 'ClickHouse'
   const quote = sql[at]
   if (quote === "'") return quoted('text', at, backslashEscapes)
   if (quote === '"' || (quote === '`' && backslashEscapes)) return quoted('quoted', at, backslashEscapes)

@@ -30,9 +30,12 @@ export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env
 /** `NAME=value` for every variable of the schema, given or default, secrets masked. */
 export function describeEnvironment(schema: z.ZodObject, env: Variables): string {
   const given = setVariables(schema, env)
-  return Object.entries(schema.shape)
-    .map(([name, type]) => {
-      const value = given[name] ?? writtenDefault(type)
+  // Defaults before transformation, so that the printed values can be set again.
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return Object.entries(properties)
+    .map(([name, property]) => {
+      const fallback = typeof property === 'object' ? property.default : undefined
+      const value = given[name] ?? z.coerce.string().optional().parse(fallback)
       return value === undefined ? `# ${name} is not set\n` : `${name}=${maskValue(name, value)}\n`
     })
     .join('')
@@ -54,20 +57,6 @@ function describeIssue(issue: z.core.$ZodIssue, given: Readonly<Record<string, s
   const expected = maskUrlSecrets(issue.message)
   if (value === undefined) return `${name}: ${expected}`
   return isSecretName(name) ? `${name}: ${expected}` : `${name}=${JSON.stringify(maskUrlSecrets(value))}: ${expected}`
-}
-
-/** The default of a variable before transformation, so that the printed value can be set again. */
-function writtenDefault(type: unknown): string | undefined {
-  const definition = definitionOf(type)
-  if (definition === undefined) return undefined
-  if ('defaultValue' in definition) return z.coerce.string().parse(definition['defaultValue'])
-  return writtenDefault(definition['innerType'] ?? definition['in'])
-}
-
-function definitionOf(type: unknown): Record<string, unknown> | undefined {
-  if (typeof type !== 'object' || type === null || !('def' in type)) return undefined
-  const { def } = type
-  return typeof def === 'object' && def !== null ? { ...def } : undefined
 }
 
 /** A whole number, `min` to `max`. */

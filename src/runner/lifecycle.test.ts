@@ -4,7 +4,7 @@ import { probeLog } from '../../test/rig/nats-client.ts'
 import { runLifecycle } from './lifecycle.ts'
 import type { LifecycleOptions } from './lifecycle.ts'
 
-/** A lifecycle whose signals and uncaught errors come from the test, and all that happens, in order. */
+/** A lifecycle whose signals and uncaught errors come from the test, and a record of its events in order. */
 function start(options: Partial<LifecycleOptions> = {}) {
   const log = probeLog()
   const events: string[] = []

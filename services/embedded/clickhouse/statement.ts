@@ -1,4 +1,4 @@
-import { CLICKHOUSE_SQL, sqlTokens, type SqlToken } from '../../../src/clickhouse/sql-tokens.ts'
+import { sqlTokens, type SqlToken } from '../../../src/clickhouse/sql-tokens.ts'
 
 /** Properties of a request's SQL that decide how it is run. */
 export type Statement =
@@ -36,7 +36,7 @@ const ROWS = new Set(['SELECT', 'WITH', 'FROM'])
 
 /** Analyses a statement; reads an INSERT only up to its data. */
 export function analyseStatement(sql: string): Statement {
-  const tokens = sqlTokens(sql, CLICKHOUSE_SQL)
+  const tokens = sqlTokens(sql, 'ClickHouse')
   const first = tokens.next()
   if (first.done === true || first.value.text === ';') return { kind: 'empty' }
   if (isWord(first.value, 'INSERT')) {
@@ -82,7 +82,7 @@ function formatClause(outermost: readonly SqlToken[]): string | undefined {
 }
 
 function analyseInsert(sql: string): InsertWithData | undefined {
-  const tokens = sqlTokens(sql, CLICKHOUSE_SQL)
+  const tokens = sqlTokens(sql, 'ClickHouse')
   let depth = 0
   /** `into`: before the table's name; `name`: within it; `rest`: in the clauses after it. */
   let place: 'into' | 'name' | 'rest' = 'into'
