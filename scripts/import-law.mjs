@@ -1,5 +1,5 @@
 // The import law: the rooms that each room may import. A rule for oxlint, because it must cover every kind of import (`import`,
-// `export … from`, `import()`, `import('…').T`, `require`) and to resolve relative paths.
+// `export … from`, `import()`, `import('…').T`, `require`) and resolve relative paths.
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -7,7 +7,10 @@ const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
 const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'cli']
 
-/** The other rooms that a room may import. A room is a layer of the orchestrator, a folder of src/, `services/x` or a top-level folder. */
+/**
+ * The other rooms that a room may import. A room is a layer of the orchestrator, a folder of src/, `services/x` or a top-level
+ * folder.
+ */
 const allowedRooms = {
   'orchestrator/config': [],
   'orchestrator/supervisor': ['orchestrator/config'],

@@ -122,7 +122,7 @@ function planted(index: number, file: string): string {
   return join(dirname(file), `plant${index}${file.slice(file.lastIndexOf('/') + 2)}`)
 }
 
-/** The files that break the import law according to the configuration of the project. */
+/** Returns the files that break the import law according to the configuration of the project. */
 async function lint(folder: string): Promise<ReadonlySet<string>> {
   const report = await new Promise<string>((resolve, reject) => {
     execFile(join(root, 'node_modules/.bin/oxlint'), ['--format=json'], { cwd: folder }, (error, stdout) => {

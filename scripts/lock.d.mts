@@ -4,5 +4,5 @@ export interface LockOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Acquires the lock of a folder, also from a dead holder; the result releases it. Undefined if `onHeld` returns false. */
+/** Acquires the lock of a folder, even if its holder has ended; the result releases it. Undefined if `onHeld` returns false. */
 export function lock(folder: string, options?: LockOptions): Promise<(() => Promise<void>) | undefined>

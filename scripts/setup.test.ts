@@ -10,7 +10,10 @@ import { Program } from '../test/rig/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Has the effects of `npm ci` that set-up reads; fails if the file `fail` exists, and waits for data if the socket `hold` exists. */
+/**
+ * A program with the effects of `npm ci` that set-up reads. It fails if the file `fail` exists, and waits for data if the socket
+ * `hold` exists.
+ */
 const FAKE_NPM = `#!/usr/bin/env node
 const fs = require('node:fs')
 fs.appendFileSync('calls', 'npm ' + process.argv.slice(2).join(' ') + '\\n')
@@ -75,7 +78,7 @@ describe('the set-up of a clone (E-1)', () => {
     await put('package-lock.json', JSON.stringify({ packages }))
   }
 
-  /** The calls of npm and of the build since the previous call of this function. */
+  /** Returns the calls of npm and of the build since the previous call of this function. */
   async function calls(): Promise<readonly string[]> {
     const text = await readFile(join(clone, 'calls'), 'utf8').catch(() => '')
     await rm(join(clone, 'calls'), { force: true })

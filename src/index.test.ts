@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const tsc = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc')
 const options = ['--strict', '--noEmit', '--module', 'nodenext', '--exactOptionalPropertyTypes', '--types', '']
 
-/** The errors of the compiler for a configuration. */
+/** Returns the errors of the compiler for a configuration. */
 async function compile(config: string): Promise<string> {
   const path = join(folder, 'config.mts')
   writeFileSync(path, `import { defineConfig } from 'ponix-orchestrator'\nexport default defineConfig(${config})\n`)

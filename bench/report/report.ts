@@ -13,7 +13,7 @@ export interface BenchOptions {
   /** Ids of the measurements to run. */
   readonly only: readonly string[]
   readonly rounds: number
-  /** Without the programs to compare with. */
+  /** Whether to run without the programs to compare with. */
   readonly alone: boolean
   readonly profile: boolean
 }

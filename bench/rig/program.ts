@@ -15,7 +15,7 @@ export class BenchProgram {
   readonly #ended: Promise<never>
   #stopping = false
 
-  /** `args`: flags of Node, the program and its arguments. */
+  /** Starts a process; `args` are flags of Node, the program and its arguments. */
   constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
     this.#child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#child.stdout })

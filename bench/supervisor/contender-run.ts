@@ -60,7 +60,7 @@ export class ContenderRun {
     return statSync(this.outputPath).mtimeMs
   }
 
-  /** Resolves when the contender has exited by itself. Rejects with its last stderr lines after `ms`. */
+  /** Resolves when the contender has exited without a signal. Rejects with its last stderr lines after `ms`. */
   async ended(ms: number): Promise<void> {
     const sampler = setInterval(() => {
       this.#peak = Math.max(this.#peak, peakMemory(this.pid))

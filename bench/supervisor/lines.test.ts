@@ -12,7 +12,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true }))
 
-/** The damage that `relay` does to three lines of each of two children. */
+/** Returns the damage that `relay` does to three lines of each of two children. */
 function damageBy(relay: (lines: string[]) => string[]): string {
   const lines = [0, 1].flatMap((child) =>
     readFileSync(lineFile(folder, child, 3), 'utf8')

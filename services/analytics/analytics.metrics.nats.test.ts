@@ -5,7 +5,7 @@ import { LastSeen } from './last-seen.ts'
 
 const stage = analyticsForEach()
 
-/** The value of a metric (or its `_sum` or `_count`) with these labels; undefined if missing. */
+/** Returns the value of a metric (or its `_sum` or `_count`) with these labels; undefined if missing. */
 async function metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
   const values = (await register.getMetricsAsJSON()).flatMap((found) =>
     found.values.map((value) => ({ metricName: found.name, ...value })),

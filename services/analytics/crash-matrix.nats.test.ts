@@ -6,7 +6,7 @@ import { EnvelopeLoad, EnvelopeOracle } from '../../test/rig/envelope-load.ts'
 import { type Pipeline, startPipeline } from '../../test/rig/pipeline.ts'
 import { Random } from '../../test/rig/random.ts'
 
-/** The number of kills; hundreds take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED repeats a run. */
+/** The number of kills; hundreds take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED repeats the kills of a run. */
 const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '8')
 const SEED = Number(process.env['PONIX_ANALYTICS_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
@@ -15,7 +15,7 @@ const KILLS_UNTIL_SETTLED = 20
 /** Envelopes of an unknown device are retried for more than a minute: too long for the default suite. */
 const WITH_UNKNOWN_DEVICE = KILLS >= 50
 
-/** Approximate asynchronous steps of a start, and the maximum after it, chosen log-uniformly. */
+/** The approximate number of asynchronous steps of a start, and the maximum number of steps after it, chosen log-uniformly. */
 const STEPS_TO_START = 500
 const MOST_STEPS_OF_WORK = 60_000
 
@@ -55,7 +55,7 @@ class Stage {
 
   /** Waits without kills until every envelope is a row or a dead letter. */
   async settle(): Promise<void> {
-    // A process with a crash step may not have reached it.
+    // The kill of a process at a crash step can still be pending.
     await Promise.all(this.#fleet.members.map((member) => member.kill()))
     for (let size = 0; size < 2; size += 1) await this.#fleet.add()
     await vi.waitFor(() => this.#requireIdle(), { timeout: 300_000, interval: 200 })

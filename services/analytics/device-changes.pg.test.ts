@@ -17,7 +17,7 @@ let log: LogProbe
 let cdc: ServiceProcess
 let changes: DeviceChanges
 let directory: DeviceDirectory
-/** The clock of the cache. It stands still, so that no entry expires. */
+/** The clock of the cache. It is stopped, so that no entry expires. */
 let now: number
 /** The number of device queries. */
 let queries: number
@@ -65,7 +65,7 @@ afterEach(async () => {
 const lookUp = async (id = 'dev'): Promise<DeviceLookup> => await directory.lookUp(id, AbortSignal.timeout(30_000))
 const known = (expression: string, organizationId = 'org') => ({ kind: 'known', organizationId, expression })
 
-/** Caches a device outside of the stale read window. */
+/** Loads a device into the cache outside of the stale read window. */
 async function cached(id = 'dev'): Promise<DeviceLookup> {
   now += 5000
   const found = await lookUp(id)

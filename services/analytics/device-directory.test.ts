@@ -21,7 +21,7 @@ const ORGANIZATION: Organization = {
   deletedAt: null,
 }
 
-/** A store with scripted results; an Error is thrown. */
+/** Creates a directory on a store with scripted results; a result that is an Error is thrown. */
 function scene() {
   const store: { device: EndDevice | null | Error; organization: Organization | null | Error } = {
     device: DEVICE,

@@ -5,7 +5,7 @@ import { LastSeenRecorder } from './last-seen.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-/** A scripted store; `answer` ends a write that hangs. */
+/** Returns a scripted store; `answer` ends a write that hangs. */
 function scene(maxDevices = 100) {
   const store = { unavailable: false, hangs: false, answer: () => {} }
   const written: Record<string, bigint>[] = []

@@ -7,7 +7,7 @@ import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { apiForAll, refusal, type TestApi } from '../../test/rig/api.ts'
 
-/** Less than the 10 s statement timeout of the server. */
+/** The time limit of a test, less than the 10 s statement timeout of the server. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const organizations = OrganizationService.method
@@ -98,7 +98,7 @@ describe('A-5 the API', () => {
 })
 
 describe('A-4 the API passes deadlines and cancellation to the database', () => {
-  /** Calls while another connection locks the row, so that the statement waits in the server. */
+  /** Sends a call while another connection locks the row, so that the statement waits in the server. */
   async function whileLocked(use: (gatewayId: string) => Promise<void>): Promise<void> {
     const gatewayId = await newGateway(await newOrganization())
     await schema.transaction(async (client) => {

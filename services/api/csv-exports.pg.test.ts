@@ -22,7 +22,7 @@ beforeEach(() => {
   ;({ organizationId, deviceId } = telemetry)
 })
 
-/** The newest envelopes by gRPC. */
+/** Returns the newest envelopes by gRPC. */
 function query(pageSize = 0) {
   return telemetry.api.client.call(queryEnvelopes, { organizationId, pageSize })
 }

@@ -11,7 +11,7 @@ const envelope = { organizationId: 'org', endDeviceId: 'device', occurredAt: 0n,
 const stored: StoredEnvelope = { envelope: { ...envelope, data: { text: 'x'.repeat(1000) } }, envelopeId: '1' }
 const batch = Array.from({ length: 64 }, () => stored)
 
-/** A server with one export, whose store is `batches`. */
+/** Starts a server with one export, whose store is `batches`. */
 async function serve(
   batches: (response: () => ServerResponse) => AsyncGenerator<readonly StoredEnvelope[]>,
   idleMs?: number,

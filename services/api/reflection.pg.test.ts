@@ -47,7 +47,7 @@ async function ask(version: 'v1' | 'v1alpha', ...questions: Question[]): Promise
   return answers
 }
 
-/** The files of an answer, by name, as any client reads them. */
+/** Returns the files of an answer, by name, as any client reads them. */
 function filesOf(answer: ServerReflectionResponse | undefined): string[] {
   if (answer?.messageResponse.case !== 'fileDescriptorResponse')
     throw new Error(`no files: ${answer?.messageResponse.case}`)
@@ -160,7 +160,7 @@ describe.each(['v1', 'v1alpha'] as const)('A-2 reflection %s', (version) => {
 })
 
 describe('W-3 an independent client that uses only reflection', () => {
-  /** Calls with `buf curl`, away from our .proto files; returns what it printed. */
+  /** Sends a call with `buf curl` in a folder without our .proto files; returns its output. */
   async function bufCurl(method: string, body: string, ...more: string[]): Promise<unknown> {
     const args = ['curl', '--protocol', 'grpc', '--http2-prior-knowledge', ...more, '-d', body]
     const { stdout } = await run(buf, [...args, `http://${api.address}/${method}`], { cwd: '/' })

@@ -14,7 +14,7 @@ import { grpcMethod } from '../../src/proto/grpc.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { isServiceError, refusal, TestApi } from '../../test/rig/api.ts'
 
-/** Less than the 10 s statement timeout of the server. */
+/** The time limit of a test, less than the 10 s statement timeout of the server. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const { listOrganizations, createOrganization } = OrganizationService.method
@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(async () => schema[Symbol.asyncDispose]())
 
-/** The statuses that Watch sends, in order; ends with the status of the stream. */
+/** Returns the statuses that Watch sends, in order; ends with the status of the stream. */
 function watch(api: TestApi, service: string): { readonly seen: (ServingStatus | Status)[]; cancel(): void } {
   const { path, requestSerialize, responseDeserialize } = grpcMethod(Health.method.watch)
   const request = create(HealthCheckRequestSchema, { service })

@@ -6,13 +6,16 @@ import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts
 const WAIT = { timeout: 60_000, interval: 50 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
-/** A transaction that does not fit into memory takes long; PONIX_CDC_HUGE_ROWS=1000000 runs one. */
+/**
+ * The rows of the large transaction. A transaction that does not fit into memory takes long; PONIX_CDC_HUGE_ROWS=1000000 runs
+ * one.
+ */
 const HUGE_ROWS = Number(process.env['PONIX_CDC_HUGE_ROWS'] ?? '60000')
 const MAX_MS = 30_000 + HUGE_ROWS / 4
 
 const fixture = new CdcFixture()
 
-/** The present and the peak memory of a process, in MB. */
+/** Returns the current and the peak memory of a process, in MB. */
 function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   const megabytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
@@ -43,7 +46,7 @@ describe('cdc with a NATS that does not store events', () => {
       await fixture.nats.start()
       await vi.waitUntil(() => fixture.client.link.connected, WAIT)
       await fixture.untilStored('entities', HUGE_ROWS + 1, MAX_MS)
-      // The window and its garbage; all rows in memory would need more than twice as much.
+      // The limit allows for the window and its garbage; all rows in memory would need more than twice as much.
       expect(memoryOf(cdc.pid).peak - before).toBeLessThan(180)
       const ids = (await storedEvents(fixture.client, 'entities')).map(({ body }) => decodeOrganization(body).id)
       expect(ids).toEqual(['org', ...Array.from({ length: HUGE_ROWS }, (_, n) => `o${n + 1}`)])

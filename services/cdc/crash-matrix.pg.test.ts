@@ -9,14 +9,16 @@ import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
 import { Random } from '../../test/rig/random.ts'
 import { CAPTURED_TABLES } from './entities.ts'
 
-/** The number of kills; thousands take hours. PONIX_CDC_CRASH_SEED repeats a run. */
+/** The number of kills; thousands take hours. PONIX_CDC_CRASH_SEED repeats the kills of a run. */
 const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')
 const SEED = Number(process.env['PONIX_CDC_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
-/** Under permanent kills the service would fall further and further behind. */
+/**
+ * The number of kills between two runs without kills: the lag of a service that is killed all the time would grow without limit.
+ */
 const RUNS_PER_CATCH_UP = 8
 const RUNS_PER_SNAPSHOT = 5
-/** More than a start takes without a snapshot. */
+/** The time limit of a run, more than a start takes without a snapshot. */
 const MAX_MS_TO_STREAM = 3000
 const PUBLICATION = 'ponix_cdc_publication'
 const WAIT = { timeout: 30_000, interval: 50 }
@@ -40,7 +42,7 @@ function ackFault(): AckFault {
   return random.pick<AckFault>(none, none, { kind: 'cut', at }, { kind: 'drop', at }, { kind: 'hold', ms: 30 })
 }
 
-/** Runs the service with a concurrent workload and kills it. Returns whether it died at its crash step. */
+/** Runs the service with a concurrent workload and kills it. Returns whether it was killed at its crash step. */
 async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
   const limits = random.chance(0.4) ? await StreamLimits.set(random.below(30)) : undefined
   // More events than the streams have space for.
@@ -60,7 +62,7 @@ async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boo
   )
   if (random.chance(0.7)) await Promise.race([died, streams, sleep(MAX_MS_TO_STREAM)])
   await workload.run(4 + random.below(12))
-  // A snapshot into full streams takes longer, and is killed meanwhile.
+  // A snapshot into full streams takes longer and is killed before its end.
   await Promise.race([streams, sleep(MAX_MS_TO_STREAM)])
   const diedAtStep = await Promise.race([died, sleep(random.below(250)).then(() => false)])
   await process.kill()
@@ -71,7 +73,7 @@ async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boo
 }
 
 /**
- * Limits the number of messages in streams, beyond which they refuse events. Set it while no program publishes, because a limit
+ * Limits the number of messages in streams, beyond which they reject events. Set it while no program publishes, because a limit
  * below the stored number would remove messages; afterwards it only grows.
  */
 class StreamLimits {
@@ -114,7 +116,7 @@ class Snapshots {
   readonly complete: string[] = []
   #pending: string | null = null
 
-  /** Does nothing while a snapshot is incomplete. */
+  /** Requests a snapshot, unless an earlier one is still incomplete. */
   async request(): Promise<void> {
     const { server, slot } = fixture.database
     if (this.#pending !== null) return

@@ -9,7 +9,7 @@ import type { Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 const servers = ['postgres', 'nats', 'clickhouse', 'mqtt'] as const
-/** Those whose server is a program of its own, and whose data has to be found again. */
+/** The servers that run as a separate program and keep data. */
 const programs = ['postgres', 'nats'] as const
 
 let dataDir = ''
@@ -142,7 +142,7 @@ function accepts(port: number): Promise<boolean> {
   })
 }
 
-/** Not a child of this process, so its end is no event here. */
+/** The server is not a child of this process, so no `exit` event reports its end. */
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)

@@ -22,7 +22,7 @@ async function publisher() {
   return client
 }
 
-/** A gateway subscribed to the broker with a session unique to the test. */
+/** Returns a gateway subscribed to the broker with a session unique to the test. */
 function subscribed(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
   const gatewayConfig = { broker_url: rig.brokerUrl, ...config }
   return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })

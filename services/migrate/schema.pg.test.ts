@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => rig[Symbol.asyncDispose]())
 
-/** The plan that PostgreSQL prefers for large tables: it reads from an index where it can. */
+/** Returns the plan that PostgreSQL prefers for large tables: it reads from an index where it can. */
 async function planOf(sql: string): Promise<string> {
   return withClient(rig.server, async (client) => {
     for (const way of ['seqscan', 'bitmapscan', 'sort']) await client.query(`SET enable_${way} = off`)

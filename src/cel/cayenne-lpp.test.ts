@@ -91,7 +91,7 @@ function hex(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'))
 }
 
-/** The error that decoding throws, or undefined. */
+/** Returns the error that decoding throws, or undefined. */
 function failure(payload: Uint8Array): unknown {
   try {
     decodeCayenneLpp(payload)

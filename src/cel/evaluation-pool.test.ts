@@ -23,7 +23,7 @@ const GREEDY_OR_ENDLESS = `{"n": size(input) > 500000
 const MEGABYTE = new Uint8Array(1024 * 1024).fill(0x61)
 const HOUR_MS = 3_600_000
 
-/** Without a time limit by default, so that the load of the machine does not matter. */
+/** Creates a pool, by default without a time limit, so that the load of the machine does not matter. */
 async function startPool(options: Partial<EvaluationPoolOptions> = {}) {
   const lost: WorkerFailure[] = []
   const pool = new EvaluationPool({
@@ -41,7 +41,7 @@ function reasonOf(result: TaskResult): string {
   return result.ok ? `expected a failure, got ${JSON.stringify(result.data)}` : result.reason
 }
 
-/** The priority of every thread of this process. */
+/** Returns the priority of every thread of this process. */
 function priorities(): readonly number[] {
   return readdirSync('/proc/self/task').map((thread) => getPriority(Number(thread)))
 }

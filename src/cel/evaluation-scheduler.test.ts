@@ -18,7 +18,7 @@ function submit(...tasks: Task[]): void {
   for (const each of tasks) expect(scheduler.submit(each, NOW)).toBeUndefined()
 }
 
-/** Without a kind: the next background job, else the next quick one. */
+/** Returns the next job of the kind; without a kind, the next background job, else the next quick one. */
 function next(kind?: WorkerKind): Job<Task> {
   const job = kind === undefined ? (scheduler.next('background') ?? scheduler.next('quick')) : scheduler.next(kind)
   if (job === undefined) throw new Error('no job')
@@ -33,7 +33,7 @@ function makeQuick(...tasks: Task[]): void {
   }
 }
 
-/** Loses the worker of this task twice: suspicion, then failure. */
+/** Loses the worker of this task twice: the first loss makes the task a suspect, the second fails it. */
 function failTwice(target: Task, now = NOW) {
   submit(target)
   const first = next()

@@ -61,7 +61,7 @@ describe('E-2, P-9: a restarted ClickHouse', () => {
       await server.start()
       const found = await shown()
       expect(found.slice(0, acknowledged)).toEqual(Array.from({ length: acknowledged }, (_, n) => n))
-      // The last batch may have been stored. The writer composes other batches after a crash.
+      // ClickHouse can have stored the last batch. After a crash the writer composes other batches.
       await writer.write(batch(acknowledged - 5, 15), signal)
       acknowledged += 10
       expect(await shown()).toEqual(Array.from({ length: acknowledged }, (_, n) => n))

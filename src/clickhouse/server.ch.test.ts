@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => database[Symbol.asyncDispose]())
 
-/** The behaviour that the driver requires of any server, including the embedded one. */
+/** The driver requires this behaviour of any server, including the embedded one. */
 describe('E-2: the driver', () => {
   test('pings with and without a query', async () => {
     const { client } = database.clickhouse

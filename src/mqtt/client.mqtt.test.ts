@@ -28,7 +28,7 @@ async function publisherTo(brokerUrl: string) {
   return publisher
 }
 
-/** A subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
+/** Returns a subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
 function subscribe(options: Pick<MqttSubscriptionOptions, 'brokerUrl' | 'topicFilter' | 'clientId'>) {
   const messages = new Queue<{ message: MqttMessage; acknowledge: () => void }>()
   const states = new Queue<string>()

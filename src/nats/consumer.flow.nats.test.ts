@@ -13,7 +13,7 @@ describe('the consumer', () => {
       callback: (_error, message) => {
         if (message.string() !== '+WPI') return
         extensions.push(message.subject)
-        // Twelve extensions at a third of the deadline: four deadlines have passed for both messages.
+        // After twelve extensions at a third of the deadline, four deadlines have passed for both messages.
         if (extensions.length === 24) extended.resolve()
       },
     })
@@ -51,7 +51,7 @@ describe('the consumer', () => {
     const consumer = s.consume(handle, { maxOpen: 25 })
     const info = () => s.client.manager.consumers.info(s.stream, DURABLE)
     const wait = { timeout: 10_000, interval: 20 }
-    // Three batches of ten, except the message that is acknowledged immediately.
+    // The limit is reached by three batches of ten, without the message that is acknowledged immediately.
     await vi.waitFor(() => expect(handed).toEqual(range(0, 30)), wait)
     await vi.waitFor(async () => expect((await info()).num_ack_pending).toBe(39), wait)
     for (const index of [29, 11, 12, 13, 14]) gates[index]?.resolve()

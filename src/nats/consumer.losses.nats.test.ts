@@ -107,7 +107,7 @@ describe('the consumer', () => {
   })
 })
 
-/** The files in a folder whose path has this suffix. */
+/** Returns the files in a folder whose path has this suffix. */
 async function filesLike(folder: string, end: string): Promise<readonly string[]> {
   const paths = await readdir(folder, { recursive: true })
   return paths.filter((path) => path.endsWith(end)).map((path) => join(folder, path))

@@ -117,7 +117,7 @@ describe('the consumer', () => {
     let handled = 0
     const consumer = s.consume(async (batch) => {
       handled++
-      // A stream with overlapping subjects prevents the consumer from recreating the deleted one.
+      // A stream with overlapping subjects prevents the consumer from recreating the deleted stream `dead_letters`.
       if (handled === 3) await s.client.manager.streams.delete('overlapping')
       return batch.map(() => ({ kind: 'dead_letter', reason: 'no' }))
     })
@@ -134,7 +134,7 @@ describe('the consumer', () => {
     const { consumers } = s.client.manager
     await consumers.add(s.stream, { durable_name: DURABLE, ack_policy: 'explicit', filter_subject: `${s.subject}.>` })
     const pulls = await s.client.jetstream.consumers.get(s.stream, DURABLE)
-    /** Delivers the message several times; the last delivery stays without an answer. */
+    /** Delivers the message several times; the last delivery is not answered. */
     const deliver = async (body: string, times: number) => {
       await s.publish(body)
       for (let attempt = 1; attempt < times; attempt++) (await pulls.next({ expires: 5000 }))?.nak()

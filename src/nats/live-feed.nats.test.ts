@@ -6,7 +6,7 @@ import { LiveFeed } from './live-feed.ts'
 
 const soon = (): AbortSignal => AbortSignal.timeout(30_000)
 
-/** A live feed with its own NATS server, a publisher, and the received messages. */
+/** Starts a live feed with its own NATS server and a publisher, and records the received messages. */
 async function scene() {
   const server = await startNats()
   const log = probeLog()

@@ -55,7 +55,7 @@ test('N-2 N-6 every message passes two streams through several kills of NATS: in
     await published[Math.floor((MESSAGES * kill) / (KILLS + 1))]
     await server.kill()
     await server.start()
-    // Before that, the client could take the next kill for the same outage.
+    // Without this wait, the client could treat the next kill as the same outage.
     await log.line('NATS reconnected', kill)
   }
   await Promise.all(published)

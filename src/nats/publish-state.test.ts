@@ -4,7 +4,7 @@ import { onPublishEvent, type PublishEvent, type PublishPhase } from './publish-
 const EVENTS: readonly PublishEvent[] = ['stored', 'later', 'out_of_order', 'failed', 'delay_over', 'connected']
 const PHASES: readonly PublishPhase[] = ['open', 'backingOff', 'probing', 'closed']
 
-/** The action and next phase for each of EVENTS. */
+/** Returns the action and next phase for each of EVENTS. */
 function row(phase: PublishPhase, isOldest: boolean): string[] {
   return EVENTS.map((event) => {
     const next = onPublishEvent(phase, event, isOldest)

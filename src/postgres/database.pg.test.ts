@@ -7,7 +7,7 @@ import { StartupError } from '../domain/errors.ts'
 import { connectPostgres, PostgresDatabase, type PoolLimits } from './database.ts'
 import { TestSchema, withClient } from '../../test/rig/test-schema.ts'
 
-/** Below the statement timeout of 10 seconds, after which the server cancels a statement anyway. */
+/** The time limit of a test, below the statement timeout of 10 seconds, after which the server cancels a statement anyway. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }
 
 const SLEEP = { name: 'sleep', text: 'SELECT pg_sleep($1) AS slept' }
@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 afterAll(async () => schema[Symbol.asyncDispose]())
 
-/** A pool that is closed when the test ends. */
+/** Returns a pool that is closed when the test ends. */
 async function withPool(
   limits: Partial<PoolLimits>,
   use: (database: PostgresDatabase) => Promise<void>,

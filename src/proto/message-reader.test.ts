@@ -16,7 +16,7 @@ const processed = {
   data: { a: [1, { b: '' }] },
 }
 
-/** A message with one unknown field of every wire type, as a later version may have. */
+/** Returns a message with one unknown field of every wire type, as a later version may have. */
 function unknownFields(): Uint8Array {
   const writer = new BinaryWriter()
   writer.tag(100, WireType.Varint).uint64(2n ** 64n - 1n)

@@ -4,7 +4,7 @@ import { probeLog } from '../../test/rig/nats-client.ts'
 import { runLifecycle } from './lifecycle.ts'
 import type { LifecycleOptions } from './lifecycle.ts'
 
-/** A lifecycle whose signals and uncaught errors come from the test, and a record of its events in order. */
+/** Starts a lifecycle whose signals and uncaught errors come from the test, and records all events in order. */
 function start(options: Partial<LifecycleOptions> = {}) {
   const log = probeLog()
   const events: string[] = []
@@ -22,7 +22,7 @@ function start(options: Partial<LifecycleOptions> = {}) {
     log,
     events,
     finished,
-    /** Once the processes have started. */
+    /** Resolves when the processes have started. */
     signal: async (name: NodeJS.Signals): Promise<void> => {
       await immediate()
       onSignal(name)

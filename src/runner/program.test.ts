@@ -13,7 +13,7 @@ const manifest = z
 const programs = Object.keys(manifest.bin)
 const services = programs.filter((name) => name !== 'ponix-orchestrator')
 
-/** Every program runs here; it stays empty when a program does nothing. */
+/** The working directory of every program; it stays empty if a program writes nothing. */
 let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ponix-programs-'))
@@ -26,7 +26,7 @@ interface Outcome {
   readonly stderr: string
 }
 
-/** Runs a built program. By default its environment is invalid: it must not be read. */
+/** Runs a built program. By default its environment is invalid, because the program must not read it. */
 function run(name: string, args: readonly string[], env: NodeJS.ProcessEnv = { PONIX_LOG_LEVEL: 'loud' }) {
   return new Promise<Outcome>((resolve) => {
     const options = { cwd: folder, env: { PATH: process.env['PATH'], ...env } }
@@ -36,7 +36,7 @@ function run(name: string, args: readonly string[], env: NodeJS.ProcessEnv = { P
   })
 }
 
-/** Exactly one line, which starts with the name of the program. */
+/** Matches exactly one line, which starts with the name of the program. */
 const oneLine = (name: string, text: string) => expect.stringMatching(new RegExp(`^${name}: ${text}[^\n]*\n$`))
 
 describe.concurrent.each(programs)('%s', (name) => {

@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** The service as a real process. */
+/** Starts the service as a real process. */
 function start(script: ServiceScript, env: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [program, JSON.stringify(script)], {
     env: { PATH: process.env['PATH'] ?? '', ...env },

@@ -15,7 +15,7 @@ describe.concurrent('the default graph', () => {
     return Graph.start({ ...options, args: ['--disable', 'demo', ...(options.args ?? [])] })
   }
 
-  /** The exit code and the distinct matches of the reason, after checking that no process and no stack trace is left. */
+  /** Returns the exit code and the distinct matches of the reason, after checking that no process and no stack trace is left. */
   async function outcome(
     options: GraphOptions,
     reason: RegExp,

@@ -43,7 +43,7 @@ describe('commands of the documents', () => {
     await rm(project, { recursive: true, force: true })
   })
 
-  /** A project with this package installed, the files of the documents and the programs that they name. */
+  /** Creates a project with this package installed, the files of the documents and the programs that they name. */
   async function temporaryProject(): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
     const bin = join(folder, 'node_modules/.bin')
@@ -84,7 +84,7 @@ describe('commands of the documents', () => {
     ]
   }
 
-  /** Makes the same call with `buf curl`, which also uses reflection. */
+  /** Sends the same call with `buf curl`, which also uses reflection. */
   async function grpcurl(command: string): Promise<unknown> {
     const words = shellWords(withValues(command, valuesOfThisRun()))
     const [address, method] = words.slice(-2)
@@ -134,7 +134,7 @@ describe('commands of the documents', () => {
     await expect.poll(async () => JSON.stringify(await grpcurl(command)), ROWS).toContain('"temperature_0":25.5')
   }
 
-  /** With curl, or the same request. */
+  /** Sends the request with curl, or the same request without it. */
   async function downloadsCsv(command: string): Promise<void> {
     const words = shellWords(withValues(command, valuesOfThisRun()))
     const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
@@ -144,21 +144,21 @@ describe('commands of the documents', () => {
     expect(await readFile(file, 'utf8')).toMatch(/^end_device_id,occurred_at,temperature_0\r\n\w+,[^,]+Z,25\.5\r\n$/)
   }
 
-  /** Succeeds in the project with output. */
+  /** Checks that the command succeeds in the project and prints output. */
   async function runInProject(command: string): Promise<void> {
     await mkdir(join(project, '.config/fish/completions'), { recursive: true })
     const { stdout } = await run('sh', ['-c', command], { cwd: project, env: projectEnvironment() })
     expect(stdout).toMatch(/\w/)
   }
 
-  /** Succeeds with the servers of the running graph, without an error line. */
+  /** Checks that the command succeeds with the servers of the running graph, without an error line. */
   async function runWithServers(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment() }
     const { stderr } = await run('sh', ['-c', withValues(command, valuesOfThisRun())], options)
     expect(stderr).not.toMatch(/^(analytics|cdc):/m)
   }
 
-  /** Succeeds in the folder of the running graph. */
+  /** Checks that the command succeeds in the folder of the running graph. */
   async function runBesideGraph(command: string): Promise<void> {
     await run('sh', ['-c', command], besideGraph())
   }
@@ -167,7 +167,7 @@ describe('commands of the documents', () => {
     await run('sh', ['-c', command], { cwd: projectRoot, env: outsideOfVitest() })
   }
 
-  /** With a free port, because the default port may be in use. */
+  /** Runs the command with a free port, because the default port may be in use. */
   async function waitForDebugger(command: string): Promise<void> {
     const onFreePort = command.replace('--inspect-brk', `--inspect-brk=127.0.0.1:${await freePort()}`)
     const options = { cwd: projectRoot, env: outsideOfVitest(), detached: true }
@@ -198,7 +198,7 @@ describe('commands of the documents', () => {
     return { cwd: projectRoot, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
   }
 
-  /** `A=1 B=2 npm start -- --disable x` with other servers, and with the variables and flags of the table. */
+  /** Runs `A=1 B=2 npm start -- --disable x` with other servers, and with the variables and flags of the table. */
   async function startWithOtherServers(command: string): Promise<void> {
     const [postgres, nats, clickhouse, mqtt] = await Promise.all([
       startPostgres(),
@@ -269,7 +269,7 @@ describe('commands of the documents', () => {
     [/^ponix-orchestrator .* > /, (command) => runInProject(`${command} && cat ${command.split('> ')[1]}`)],
   ]
 
-  /** The lines of the sample, with other numbers. */
+  /** Checks that the output has the lines of the sample, with other numbers. */
   async function showsSampleOutput(): Promise<void> {
     const sample = documents.flatMap((document) => blocksOf('text', document)).flatMap((block) => block.split('\n'))
     const lines = sample.filter((line) => line.startsWith('[demo]'))

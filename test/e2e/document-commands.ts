@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 export interface Document {
-  /** Relative to the root of the project. */
+  /** The path, relative to the root of the project. */
   readonly path: string
   readonly text: string
 }
@@ -43,7 +43,10 @@ export async function readDocuments(root: string): Promise<readonly Document[]> 
   return Promise.all(paths.map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })))
 }
 
-/** The distinct commands of a document, in order: the lines of its shell blocks, and inline code that begins with a program. */
+/**
+ * Returns the distinct commands of a document, in order: the lines of its shell blocks, and inline code that begins with a
+ * program.
+ */
 export function commandsIn({ path, text }: Document): readonly Command[] {
   const fenced = blocks(text).flatMap(({ language, lines }) => (['', 'sh', 'bash'].includes(language) ? lines : []))
   const inline = [...withoutBlocks(text).matchAll(/`([^`\n]+)`/g)].flatMap(([, code]) => code ?? [])
@@ -51,7 +54,7 @@ export function commandsIn({ path, text }: Document): readonly Command[] {
   return [...new Set(texts.filter((line) => line !== ''))].map((command) => ({ path, text: command }))
 }
 
-/** The blocks of one language, such as `json`. */
+/** Returns the blocks of one language, such as `json`. */
 export function blocksOf(language: string, { text }: Document): readonly string[] {
   return blocks(text)
     .filter((block) => block.language === language)
@@ -73,7 +76,7 @@ function withoutComment(line: string): string {
   return line.replace(/(^|\s+)# .*$/, '').trim()
 }
 
-/** The words of a line as a shell reads them, without expansion; `|` is a word. */
+/** Returns the words of a line as a shell reads them, without expansion; `|` is a word. */
 export function shellWords(line: string): readonly string[] {
   return [...line.matchAll(/(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/g)].map(([word]) =>
     word.replaceAll(
@@ -84,7 +87,7 @@ export function shellWords(line: string): readonly string[] {
   )
 }
 
-/** The value of a flag such as `-d`. Throws if the flag is missing. */
+/** Returns the value of a flag such as `-d`. Throws if the flag is missing. */
 export function argument(words: readonly string[], flag: string): string {
   const value = words[words.indexOf(flag) + 1]
   if (!words.includes(flag) || value === undefined) throw new Error(`no ${flag} in ${words.join(' ')}`)

@@ -26,7 +26,7 @@ export class GraphClient {
     return organization?.id ?? ''
   }
 
-  /** The payloads of the device are Cayenne LPP. */
+  /** Creates a device whose payloads are Cayenne LPP. */
   async createDevice(organizationId: string): Promise<Device> {
     const request = { organizationId, name: 'Sensor Alpha', payloadConversion: 'cayenne_lpp_decode(input)' }
     const { endDevice } = await this.api.call(EndDeviceService.method.createEndDevice, request)
@@ -55,7 +55,7 @@ export class GraphClient {
     return connectMqttPublisher({ brokerUrl: this.brokerUrl, clientId: deviceId })
   }
 
-  /** Rejects with the error text of ClickHouse. */
+  /** Runs a query; rejects with the error text of ClickHouse. */
   async query<T>(sql: string): Promise<readonly T[]> {
     const url = `http://127.0.0.1:${this.#graph.ports.PONIX_CLICKHOUSE_PORT}/?database=ponix&default_format=JSONEachRow`
     const headers = { 'X-ClickHouse-User': 'ponix', 'X-ClickHouse-Key': 'ponix' }

@@ -14,7 +14,7 @@ export async function isOnPath(program: string): Promise<boolean> {
   )
 }
 
-/** With mosquitto_pub, or the same bytes to the same topic. */
+/** Publishes with mosquitto_pub, or the same bytes to the same topic without it. */
 export async function publish(line: string): Promise<void> {
   if (await isOnPath('mosquitto_pub')) return void (await run('sh', ['-c', line]))
   const words = shellWords(line)
@@ -25,7 +25,7 @@ export async function publish(line: string): Promise<void> {
   await device.close()
 }
 
-/** With curl, or the same request. */
+/** Sends the request with curl, or the same request without it. */
 export async function request(line: string): Promise<string> {
   if (await isOnPath('curl')) return (await run('sh', ['-c', line])).stdout
   const words = shellWords(line)

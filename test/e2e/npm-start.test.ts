@@ -10,7 +10,7 @@ test('O-37 npm start exits with 0 on Ctrl-C, which a terminal sends to npm, its 
   const config = join(folder, 'x.json')
   await writeFile(config, JSON.stringify({ processes: { one: { command: 'sleep', args: ['600'] } } }))
 
-  // `script` provides a terminal, in which 0x03 is Ctrl-C. Without `exec`, the shell of `script` would die of Ctrl-C itself.
+  // `script` provides a terminal, in which 0x03 is Ctrl-C. Without `exec`, Ctrl-C would end the shell of `script`.
   const terminal = new Program('script', ['-qefc', `exec npm start -- --config ${config}`, '/dev/null'], {
     cwd: projectRoot,
     detached: true,

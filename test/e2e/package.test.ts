@@ -12,7 +12,7 @@ import { survivors } from '../rig/steerable-child.ts'
 
 const mark = randomUUID()
 const MEGABYTE = 1_000_000
-/** In megabytes; a server, a compiler or a copy of a bundled library would exceed it. */
+/** The size limit in megabytes; a server, a compiler or a copy of a bundled library would exceed it. */
 const LARGEST_INSTALLATION = 20
 
 const CONFIG = {
@@ -46,7 +46,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     await promisify(execFile)('npm', args, { cwd, env })
   }
 
-  /** In its own process group, so that Ctrl-C reaches npx, its shell and the orchestrator, as in a terminal. */
+  /** Starts npx in its own process group, so that Ctrl-C reaches npx, its shell and the orchestrator, as in a terminal. */
   function npx(...args: readonly string[]): Program {
     return new Program('npx', ['ponix-orchestrator', ...args], { cwd: project, env, detached: true })
   }
@@ -56,7 +56,7 @@ describe('the package, installed from its tarball in an empty project', () => {
     await run.seen(/flaky: failed permanently/)
     await run.seen(/web is up/)
     run.signalGroup('SIGINT')
-    // The exit code is that of the shell of npx, which depends on the shell.
+    // The exit code is not checked, because it depends on the shell of npx.
     const { stdout, stderr } = await run.outcome
     expect(await survivors(mark)).toEqual([])
     expect(stdout).toMatch(/^\[store\] +store is up\n\[web\] +web is up\n$/)

@@ -4,10 +4,10 @@ import { GraphClient, type Device } from './graph-client.ts'
 
 const PATIENCE = { timeout: 120_000, interval: 100 }
 const BURST = 500
-/** The processes to kill; commonplace.json allows three restarts in a row. */
+/** The processes to kill; commonplace.json allows three consecutive restarts. */
 const VICTIMS = ['nats', 'clickhouse', 'postgres', 'analytics'] as const
 
-/** A temperature and a pressure that together encode `number`, up to six digits. */
+/** Returns a temperature and a pressure that together encode `number`, up to six digits. */
 function payloadOf(number: number): Uint8Array {
   const payload = Buffer.from([0x00, 0x67, 0, 0, 0x01, 0x73, 0, 0])
   payload.writeInt16BE(number % 10_000, 2)
@@ -52,7 +52,7 @@ describe('the default graph', () => {
     await publisher.close()
   }
 
-  /** Null while ClickHouse is unavailable. */
+  /** Returns the counts; null while ClickHouse is unavailable. */
   async function stored(): Promise<{ readonly rows: number; readonly different: number } | null> {
     const sql = `SELECT toInt32(count()) AS rows, toInt32(uniqExact(toString(data))) AS different
                  FROM processed_envelopes WHERE end_device_id = '${device.deviceId}'`
@@ -66,7 +66,7 @@ describe('the default graph', () => {
     return stored()
   }
 
-  /** The id of the process with this name. */
+  /** Returns the id of the process with this name. */
   async function pidOf(name: string): Promise<number> {
     const commands = await graph.survivors()
     const command = commands.find((line) => new RegExp(`/ponix-(embedded ${name}|${name}) `).test(line))

@@ -13,7 +13,7 @@ export interface FleetMember {
   kill(): Promise<void>
 }
 
-/** Concurrent processes of analytics that can be killed individually. */
+/** Runs concurrent processes of analytics, which can be killed individually. */
 export class AnalyticsFleet implements AsyncDisposable {
   readonly #variables: Readonly<Record<string, string>>
   #members: FleetMember[] = []
@@ -22,7 +22,7 @@ export class AnalyticsFleet implements AsyncDisposable {
     this.#variables = variables
   }
 
-  /** The live members. */
+  /** Returns the running members. */
   get members(): readonly FleetMember[] {
     this.#members = this.#members.filter(({ alive }) => alive)
     return this.#members

@@ -27,7 +27,7 @@ export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.
 export const WAIT = { timeout: 55_000, interval: 20 }
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
 
-/** A scripted writer that accepts rows by default. */
+/** Returns a scripted writer that accepts rows by default. */
 export function scriptedWriter() {
   const rows: EnvelopeRow[] = []
   const script = {
@@ -57,12 +57,12 @@ export function analyticsForEach() {
   let client: NatsClient
   let producer: Producer
   let devices: Map<string, EndDevice>
-  /** Ids that were looked up and do not exist. */
+  /** The ids of lookups that found no entity. */
   let unknown: string[]
   let sent: number
   /** Whether changes of devices become events. */
   let capturing: boolean
-  /** Run at the end of the test. */
+  /** Functions to run at the end of the test. */
   let stops: (() => Promise<void>)[]
 
   beforeAll(async () => {
@@ -146,18 +146,18 @@ export function analyticsForEach() {
     return { analytics, log, stop }
   }
 
-  /** The number of messages in a stream. */
+  /** Returns the number of messages in a stream. */
   async function messagesIn(stream: string): Promise<number> {
     return (await client.manager.streams.info(stream)).state.messages
   }
 
-  /** Whether no message is pending or unacknowledged. */
+  /** Returns whether no message is pending or unacknowledged. */
   async function allAcknowledged(stream: string, durable: string): Promise<boolean> {
     const { num_pending, num_ack_pending } = await client.manager.consumers.info(stream, durable)
     return num_pending === 0 && num_ack_pending === 0
   }
 
-  /** The dead letters in order. */
+  /** Returns the dead letters in order. */
   async function deadLetters(): Promise<{ subject: string; reason: string; attempts: string }[]> {
     const letters = []
     const { first_seq, last_seq } = (await client.manager.streams.info('dead_letters')).state

@@ -61,7 +61,7 @@ export function apiForAll(): ApiRig {
 
 export interface TestApiOptions {
   readonly drainMs?: number
-  /** Default: an address where nothing listens. */
+  /** By default an address at which no server listens. */
   readonly clickhouse?: ClickHouseOptions
 }
 
@@ -144,7 +144,7 @@ export class TestApi implements AsyncDisposable {
   }
 }
 
-/** The status of a call that is expected to fail. */
+/** Returns the status of a call that is expected to fail. */
 export async function refusal(call: Promise<unknown>): Promise<{ readonly code: Status; readonly details: string }> {
   const error: unknown = await call.then(
     () => undefined,

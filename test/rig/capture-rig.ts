@@ -35,7 +35,7 @@ export class TestDatabase implements AsyncDisposable {
     return rowsOf<R>(last)
   }
 
-  /** Call it after a restart of the server. */
+  /** Reconnects; call it after a restart of the server. */
   async reconnect(): Promise<void> {
     await Promise.allSettled([this.#client.end(), this.#admin.end()])
     this.#client = await connect(this.server)
@@ -47,7 +47,7 @@ export class TestDatabase implements AsyncDisposable {
     return parseLsn(row?.lsn ?? '')
   }
 
-  /** The position that the server has as confirmed; 0 without a slot. */
+  /** Returns the position that the server has as confirmed; 0 without a slot. */
   async confirmed(slot = this.slot): Promise<Lsn> {
     const [row] = await this.sql<{ lsn: string | null }>(
       'SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = $1',
@@ -56,7 +56,7 @@ export class TestDatabase implements AsyncDisposable {
     return parseLsn(row?.lsn ?? '0/0')
   }
 
-  /** Whether the server waits because its receiver does not read. */
+  /** Returns whether the server waits because its receiver does not read. */
   async serverWaits(): Promise<boolean> {
     const [row] = await this.sql<{ event: string | null }>(
       `SELECT wait_event AS event FROM pg_stat_activity a JOIN pg_replication_slots s ON s.active_pid = a.pid
@@ -75,7 +75,7 @@ export class TestDatabase implements AsyncDisposable {
     )
     await this.#dropSlots(name)
     const drop = `DROP DATABASE ${name}`
-    // FORCE is refused while an autovacuum worker is in the database; without it, PostgreSQL ends that worker itself.
+    // FORCE is rejected while an autovacuum worker is in the database; without it, PostgreSQL ends that worker.
     await this.#admin.query(`${drop} WITH (FORCE)`).catch(() => this.#admin.query(drop))
     await this.#admin.end()
   }
@@ -110,7 +110,7 @@ function rowsOf<R>(result: unknown): R[] {
 export class ScriptedSink {
   readonly taken: Change[] = []
   readonly stored: Change[] = []
-  /** Whether to hold a change; an error refuses it. */
+  /** Returns whether to hold a change; an error rejects it. */
   holds: (change: Change) => boolean = () => false
   #held: { readonly change: Change; readonly store: () => void }[] = []
   #waiting: { readonly count: number; readonly wake: () => void }[] = []
@@ -144,7 +144,7 @@ export class ScriptedSink {
 
 export interface RunningCapture extends AsyncDisposable {
   readonly capture: ChangeCapture
-  /** The promise of `run`. */
+  /** Settles with the promise of `run`. */
   readonly finished: Promise<void>
   /** Aborts `run` and waits for its end. */
   stop(): Promise<void>
@@ -254,9 +254,9 @@ function present<T>(part: T | undefined): T {
   return part
 }
 
-/** The ids of the rows that changed, in the order of the changes. */
+/** Returns the ids of the rows that changed, in the order of the changes. */
 export const ids = (changes: readonly Change[]): unknown[] =>
   changes.map(({ old, new: row }) => (row ?? old)?.get('id'))
 
-/** A row as a plain object. */
+/** Returns a row as a plain object. */
 export const plain = (row: Row | null | undefined): unknown => (row ? Object.fromEntries(row.entries()) : row)

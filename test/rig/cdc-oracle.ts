@@ -15,7 +15,7 @@ export class CdcOracle {
   #messages = 0
   readonly #storedAt = new Map<string, number>()
   readonly #early: string[] = []
-  /** By name of the snapshot that the reader started with; the reader with the empty name has read everything. */
+  /** The readers by the name of the snapshot that they started with; the reader with the empty name has read everything. */
   readonly #readers = new Map([['', new EventReader()]])
   /** Rows sent by snapshots: `gateway gw7 name42`. */
   readonly #existing = new Set<string>()
@@ -25,12 +25,12 @@ export class CdcOracle {
     this.#client = client
   }
 
-  /** The number of stored changes without repeats. */
+  /** Returns the number of stored changes without repeats. */
   get size(): number {
     return this.#places.size
   }
 
-  /** The number of repeated messages. */
+  /** Returns the number of repeated messages. */
   get repeated(): number {
     return this.#messages - this.#places.size
   }
@@ -65,13 +65,16 @@ export class CdcOracle {
     for (const reader of this.#readers.values()) reader.take(row, after, event)
   }
 
-  /** Rows sent by a snapshot that were never committed in that state: `gateway gw7 name42`. */
+  /** Returns the rows sent by a snapshot that were never committed in that state: `gateway gw7 name42`. */
   neverCommitted(committed: readonly CommittedChange[]): readonly string[] {
     const states = new Set(committed.map(({ row, name }) => `${row} ${name}`))
     return [...this.#existing].filter((state) => !states.has(state))
   }
 
-  /** Differences from the tables for a reader that started with this snapshot; with the empty name, that read everything. */
+  /**
+   * Returns the differences from the tables for a reader that started with this snapshot, or, with the empty name, has read
+   * everything.
+   */
   differences(snapshot: string, present: ReadonlyMap<string, string>): readonly string[] {
     const known = this.#readers.get(snapshot)?.rows ?? new Map<string, string>()
     const rows = new Set([...known.keys(), ...present.keys()])
@@ -90,7 +93,7 @@ export class CdcOracle {
     this.#storedAt.set(id, event.storedAt)
   }
 
-  /** Changes that are confirmed and not stored. */
+  /** Returns the changes that are confirmed and not stored. */
   confirmedOnly(
     confirmed: Lsn,
     committed: readonly CommittedChange[],
@@ -103,13 +106,16 @@ export class CdcOracle {
     })
   }
 
-  /** Lost: committed, not stored. Invented: stored, not committed. Reordered: stored before an earlier change of the same row. */
+  /**
+   * Returns the lost changes (committed, not stored), the invented ones (stored, not committed) and the reordered ones (stored
+   * before an earlier change of the same row).
+   */
   compare(committed: readonly CommittedChange[]): {
     readonly lost: readonly string[]
     readonly invented: readonly string[]
     readonly reordered: readonly string[]
     readonly repeatedInWindow: readonly string[]
-    /** Streams that lack messages, which makes the comparison invalid. */
+    /** Returns the streams that lack messages, which makes the comparison invalid. */
     readonly removed: readonly string[]
   } {
     const identities = new Set(committed.map(({ identity }) => identity))
@@ -147,7 +153,7 @@ class EventReader {
   }
 }
 
-/** The entity, key and name of an event's row. */
+/** Returns the entity, key and name of an event's row. */
 function namesOf({ subject, body }: StoredEvent): {
   readonly entity: string
   readonly key: string

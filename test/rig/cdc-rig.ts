@@ -11,7 +11,7 @@ async function migrate(database: TestDatabase): Promise<void> {
   for (const up of await migrations()) await database.sql(up)
 }
 
-/** The environment for this database and this NATS. */
+/** Returns the environment for this database and this NATS. */
 function environmentOf(
   database: TestDatabase,
   natsUrl: string,
@@ -38,12 +38,12 @@ export interface StoredEvent {
   readonly subject: string
   readonly sequence: number
   readonly body: Uint8Array
-  /** In ms since 1970. */
+  /** The time in ms since 1970. */
   readonly storedAt: number
   header(name: string): string
 }
 
-/** All messages of a stream in order, from the sequence `from`. */
+/** Returns all messages of a stream in order, from the sequence `from`. */
 export async function storedEvents(client: NatsClient, stream: string, from = 1): Promise<readonly StoredEvent[]> {
   const { state } = await client.manager.streams.info(stream)
   const events: StoredEvent[] = []
@@ -67,7 +67,7 @@ export async function storedEvents(client: NatsClient, stream: string, from = 1)
   return events
 }
 
-/** The number of messages in a stream. */
+/** Returns the number of messages in a stream. */
 export async function storedCount(client: NatsClient, stream: string): Promise<number> {
   return (await client.manager.streams.info(stream)).state.messages
 }

@@ -88,7 +88,7 @@ export class CdcWorkload implements AsyncDisposable {
     )
   }
 
-  /** All committed changes, in commit order per row. */
+  /** Returns all committed changes, in commit order per row. */
   async committed(): Promise<readonly CommittedChange[]> {
     const result = await this.#clients[0]?.query<CommittedChange>(
       `SELECT entity || '.' || action || ' ' || key || ' ' || name AS identity, entity || ' ' || key AS row, name, xid
@@ -97,7 +97,7 @@ export class CdcWorkload implements AsyncDisposable {
     return result?.rows ?? []
   }
 
-  /** The present rows, `gateway gw7`, with their names. */
+  /** Returns the existing rows, such as `gateway gw7`, with their names. */
   async present(): Promise<ReadonlyMap<string, string>> {
     const each = TABLES.map(({ entity, table, key }) => `SELECT '${entity} ' || ${key} AS row, name FROM ${table}`)
     const result = await this.#clients[0]?.query<{ row: string; name: string }>(each.join(' UNION ALL '))

@@ -45,7 +45,7 @@ export function failureOf(test: SimpleTest): string | undefined {
 
 type Outcome = { readonly value: CelValue } | string
 
-/** The value, or the error as text. */
+/** Returns the value, or the error as text. */
 function run(test: SimpleTest): Outcome {
   const bindings = Object.entries(test.bindings).map(([name, { kind }]) => {
     if (kind.case !== 'value') throw new Error(`the binding of ${name} is not a value`)

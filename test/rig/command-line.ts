@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { builtProgram, type Outcome, Program } from './program.ts'
 
-/** The built `ponix-orchestrator` with a working directory of its own. */
+/** The built `ponix-orchestrator` with its own working directory. */
 export class CommandLine {
   readonly path = builtProgram('cli')
   /** The working directory. */
   readonly folder = mkdtempSync(join(tmpdir(), 'ponix-cli-'))
-  /** Added to the environment of programs that are started from now on. */
+  /** Variables added to the environment of programs that are started later. */
   environment: Readonly<Record<string, string>> = {}
   readonly #started: Program[] = []
 
@@ -25,7 +25,7 @@ export class CommandLine {
     writeFileSync(join(this.folder, name), typeof config === 'string' ? config : JSON.stringify(config))
   }
 
-  /** The ids of the running guards of programs started here. */
+  /** Returns the ids of the running guards of programs started here. */
   guards(): number[] {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard\0${this.folder}`))

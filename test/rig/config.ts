@@ -34,12 +34,12 @@ export function failure(source: unknown, options: Partial<LoadOptions> = {}): Co
   throw new Error('was accepted')
 }
 
-/** The problems as `path: message`. */
+/** Returns the problems as `path: message`. */
 export function problems(source: unknown, options: Partial<LoadOptions> = {}): readonly string[] {
   return failure(source, options).problems.map((problem) => `${problem.path}: ${problem.message}`)
 }
 
-/** The process of a file with a single process. */
+/** Returns the process of a file with a single process. */
 export function one(process: object, options: Partial<LoadOptions> = {}, rest: object = {}): ResolvedProcess {
   const [resolved] = load({ ...rest, processes: { store: { command: 'my-store', ...process } } }, options).processes
   if (resolved === undefined) throw new Error('no process')

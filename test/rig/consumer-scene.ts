@@ -81,17 +81,17 @@ export async function scene(url: string = inject('nats').url): Promise<Scene> {
   }
 }
 
-/** The body of a delivery as text. */
+/** Returns the body of a delivery as text. */
 export function text(delivery: Delivery): string {
   return decoder.decode(delivery.body)
 }
 
-/** The integers from `from` to `to - 1` as strings. */
+/** Returns the integers from `from` to `to - 1` as strings. */
 export function range(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, index) => String(from + index))
 }
 
-/** A promise and its resolver. */
+/** Returns a promise and its resolver. */
 export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve = (): void => {}
   const promise = new Promise<void>((settle) => {
@@ -100,7 +100,7 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
   return { promise, resolve }
 }
 
-/** A handler that acknowledges and records all messages; `all` resolves after `wanted` different bodies. */
+/** Returns a handler that acknowledges and records all messages; `all` resolves after `wanted` different bodies. */
 export function recorder(wanted: number) {
   const seen: string[] = []
   const batches: string[][] = []
@@ -114,7 +114,7 @@ export function recorder(wanted: number) {
   return { seen, batches, all: done.promise, handle }
 }
 
-/** The newest dead letter of the scene's stream and their count; empty if there is none. */
+/** Returns the newest dead letter of the scene's stream and their count; empty if there is none. */
 export async function deadLettersOf({ client, stream }: Scene) {
   const { state } = await client.manager.streams.info('dead_letters', { subjects_filter: `dead_letters.${stream}` })
   const count = state.subjects?.[`dead_letters.${stream}`] ?? 0

@@ -3,13 +3,13 @@ import { CommandLine } from './command-line.ts'
 import type { Program } from './program.ts'
 import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control/protocol.ts'
 
-/** Runs until it is stopped. */
+/** A process that runs until it is stopped. */
 export const sleeper = { command: 'sleep', args: ['600'] }
 
-/** Prints a text, then runs until it is stopped. */
+/** A process that prints a text and then runs until it is stopped. */
 export const echo = (text: string) => ({ command: `echo ${text}; exec sleep 600`, shell: true })
 
-/** For a test file: one command line, and for each test at most one orchestrator, which is stopped after the test. */
+/** One command line for a test file, and at most one orchestrator for each test, which is stopped after the test. */
 export function controlCommands() {
   let program: CommandLine
   let running: Program | null = null

@@ -1,4 +1,4 @@
-// Load it into a program with `node --import`: kills the process with SIGKILL before its n-th asynchronous step, n being CRASH_AT.
+// Load it into a program with `node --import`: the process is killed with SIGKILL before its n-th asynchronous step, where n is CRASH_AT.
 // Every await is such a step.
 import { createHook } from 'node:async_hooks'
 

@@ -20,7 +20,7 @@ export interface CrashScript {
   readonly point: CrashPoint
   /** The crash happens when the point is reached for the n-th time. */
   readonly at: number
-  /** Whether the message still passes. If not, all connections are cut. */
+  /** Whether the message passes before the crash. If not, all connections are cut. */
   readonly passes: boolean
   /** Injects the crash. */
   onReached(): void

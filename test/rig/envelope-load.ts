@@ -73,7 +73,7 @@ export class EnvelopeLoad {
     await this.#producer.publish(publication)
   }
 
-  /** The number of the envelope with this occurred_at (microseconds since 1970). */
+  /** Returns the number of the envelope with this occurred_at (microseconds since 1970). */
   numberOf(occurredAt: bigint): number {
     return Number(occurredAt - this.#start)
   }
@@ -132,9 +132,9 @@ export interface Differences {
   readonly lost: readonly number[]
   /** Several rows or dead letters for one envelope, with their descriptions. */
   readonly duplicated: readonly string[]
-  /** Never published, or with another envelope's data. */
+  /** Envelopes that were never published, or that have the data of another envelope. */
   readonly unexpected: readonly number[]
-  /** A row instead of a dead letter, the reverse, or another reason. */
+  /** Envelopes with a row instead of a dead letter, the reverse, or another reason. */
   readonly misclassified: readonly string[]
 }
 
@@ -174,7 +174,7 @@ export class EnvelopeOracle {
     }
   }
 
-  /** Duplicate rows in the table, which the view hides. */
+  /** The number of duplicate rows in the table, which the view hides. */
   async duplicateRows(): Promise<number> {
     const [found] = await this.#pipeline.query<{ duplicates: number }>(
       'SELECT toUInt32(count() - uniqExact(identity)) AS duplicates FROM processed_envelope_rows',

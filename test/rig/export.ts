@@ -25,7 +25,7 @@ export function loadGraph(file: object, environment: NodeJS.ProcessEnv = {}): Lo
   return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment })
 }
 
-/** The graph that `npm start` runs. */
+/** Returns the graph that `npm start` runs. */
 export function loadDefaultGraph(): LoadedGraph {
   return loadFile(join(root, 'commonplace.json'), { PATH: process.env['PATH'] })
 }
@@ -36,14 +36,14 @@ function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
   return { folder: join(path, '..'), config, options }
 }
 
-/** The text of one file. */
+/** Returns the text of one file. */
 export function fileOf({ files }: Export, name: string): string {
   const file = files.find((candidate) => candidate.name === name)
   if (file === undefined) throw new Error(`no file ${name} among ${files.map((other) => other.name).join(', ')}`)
   return file.text
 }
 
-/** All documents of a YAML text. */
+/** Returns all documents of a YAML text. */
 export function parseYamlDocuments(text: string): readonly unknown[] {
   return parseAllDocuments(text).map((document) => {
     if (document.errors.length > 0) throw new Error(`not YAML: ${String(document.errors[0])}`)

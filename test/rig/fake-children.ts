@@ -12,7 +12,7 @@ export class FakeChild {
   readonly exited: Promise<ExitResult>
   readonly stdout = new PassThrough()
   readonly stderr = new PassThrough()
-  /** Only SIGKILL ends it. */
+  /** Whether only SIGKILL ends the child. */
   isStubborn = false
   #resolve: (exit: ExitResult) => void = () => {}
   #isAlive = true
@@ -41,7 +41,7 @@ export class FakeChild {
 /** Starts fake children. */
 export class FakeChildren {
   readonly all: FakeChild[] = []
-  /** Called before a child starts, and before it is signalled. */
+  /** The listener, called before a child starts and before it is signalled. */
   readonly #check: (act: 'start' | 'end', name: string, living: readonly string[]) => void
   /** Names whose next start fails. */
   readonly broken = new Set<string>()

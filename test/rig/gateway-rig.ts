@@ -20,7 +20,7 @@ import {
 } from './servers.ts'
 import { type ServiceLine, ServiceProcess } from './program.ts'
 
-// Runs the real program with a PostgreSQL, NATS and MQTT broker per test file.
+// Runs the real program with one PostgreSQL, NATS and MQTT broker per test file.
 
 export const WAIT = { timeout: 50_000, interval: 20 }
 const DURABLE = 'gateway-cdc-consumer'
@@ -44,20 +44,20 @@ export class RunningService extends ServiceProcess {
     this.#port = port
   }
 
-  /** The response of `GET /gateways` by gateway id. */
+  /** Returns the response of `GET /gateways` by gateway id. */
   async gateways(): Promise<Readonly<Record<string, GatewayReport>>> {
     const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
     const { gateways }: { gateways: readonly GatewayReport[] } = JSON.parse(await response.text())
     return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
   }
 
-  /** The log messages about a gateway's process in order. */
+  /** Returns the log messages about a gateway's process in order. */
   history(gatewayId: string): readonly string[] {
     const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
     return own.map(({ msg }) => msg.replace(/^gateway /, ''))
   }
 
-  /** Resolves when the log has so many lines about the gateway with this text. */
+  /** Resolves when the log has `times` lines about the gateway with this text. */
   async until(gatewayId: string, text: string, times = 1): Promise<void> {
     const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
     await this.matchingLines(`${text} (${gatewayId})`, wanted, times)
@@ -146,7 +146,7 @@ export class GatewayRig implements AsyncDisposable {
     )
   }
 
-  /** Publishes an event like cdc. */
+  /** Publishes an event as cdc does. */
   async publishEvent(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
     await this.publishRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
   }
@@ -192,7 +192,7 @@ export class GatewayRig implements AsyncDisposable {
   }
 }
 
-/** A print gateway of organization o1; `version` orders its states. */
+/** Returns a print gateway of organization o1; `version` orders its states. */
 export function gateway(gatewayId: string, version: number, change: Partial<Gateway> = {}): Gateway {
   return {
     gatewayId,

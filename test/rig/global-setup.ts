@@ -5,7 +5,9 @@ import type { TestProject } from 'vitest/node'
 import { projectRoot } from './program.ts'
 import { startClickHouse, startMqtt, startNats, startPostgres, type ServerControl } from './servers.ts'
 
-/** Brings `dist/` up to date, from which tests start programs, and starts the server that all files of a project share. */
+/**
+ * Builds `dist/` if it is not current, because tests start its programs, and starts the server that all files of a project share.
+ */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   await promisify(execFile)(process.execPath, [join(projectRoot, 'scripts/setup.mjs')])
   const server = await startServerOf(project)

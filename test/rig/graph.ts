@@ -74,7 +74,7 @@ export class Graph implements AsyncDisposable {
     return this.#program.outputLines.join('\n')
   }
 
-  /** The first line from number `from` on that matches; rejects with the output if the orchestrator ends before that. */
+  /** Returns the first line from number `from` on that matches; rejects with the output if the orchestrator ends before that. */
   line(pattern: RegExp, from = 0): Promise<{ readonly text: string; readonly next: number }> {
     return this.#program.outputLine(pattern, from)
   }
@@ -83,12 +83,12 @@ export class Graph implements AsyncDisposable {
     this.#program.signal(signal)
   }
 
-  /** The exit code, or the signal that ended the orchestrator. */
+  /** Returns the exit code, or the signal that ended the orchestrator. */
   async ended(): Promise<number | string> {
     return (await this.#program.outcome).code
   }
 
-  /** The running descendants of this graph: `pid command`. */
+  /** Returns the running descendants of this graph: `pid command`. */
   async survivors(): Promise<readonly string[]> {
     return survivors(this.#mark)
   }

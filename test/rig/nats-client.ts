@@ -65,7 +65,7 @@ export const STREAM_ENVIRONMENT = {
 /** The streams of the platform. */
 export const PLATFORM_STREAMS = streamsOf(STREAM_ENVIRONMENT)
 
-/** A stream and subject prefix unique to one test. */
+/** Returns a stream and subject prefix unique to one test. */
 export function ownStream(): StreamDefinition & { readonly subject: string } {
   const name = `t${randomUUID().replaceAll('-', '')}`
   return { name, subject: name, subjects: [`${name}.>`] }
@@ -73,7 +73,7 @@ export function ownStream(): StreamDefinition & { readonly subject: string } {
 
 const encoder = new TextEncoder()
 
-/** The bodies of a stream's messages in stream order. */
+/** Returns the bodies of a stream's messages in stream order. */
 export async function bodiesOf(client: NatsClient, stream: string): Promise<string[]> {
   const { state } = await client.manager.streams.info(stream)
   const bodies: string[] = []
@@ -92,7 +92,7 @@ export function publishAll(publisher: OrderedPublisher, subject: string, bodies:
   return bodies.map((body) => publisher.publish({ subject, body: encoder.encode(body), messageId: `m${body}` }))
 }
 
-/** A fake stream: replies to each message on the subject as `answer` decides; undefined sends no reply. */
+/** Returns a fake stream: replies to each message on the subject as `answer` decides; undefined sends no reply. */
 export function scriptedStream(
   client: NatsClient,
   subject: string,

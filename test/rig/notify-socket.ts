@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** Node cannot open Unix datagram sockets, Perl can. Prints one line for each datagram. */
+/** A Perl program that prints one line for each datagram, because Node cannot open Unix datagram sockets. */
 const receiver = `
   use Socket;
   $| = 1;
@@ -59,7 +59,7 @@ export class NotifySocket {
   }
 
   #receive(message: string): void {
-    // systemd-notify sends it to learn that its messages were read.
+    // systemd-notify sends it to find out whether its messages were read.
     if (message === 'BARRIER=1') return
     this.messages.push(message)
     const waiting = [...this.#waiting]

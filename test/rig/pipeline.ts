@@ -94,7 +94,7 @@ export async function startWholePath() {
       )
       producer.close()
     },
-    /** The number of rows of a device and of distinct envelopes; undefined while ClickHouse is unavailable. */
+    /** Returns the number of rows of a device and of distinct envelopes; undefined while ClickHouse is unavailable. */
     async rowsOf(device: string): Promise<unknown> {
       const text = `SELECT toUInt32(count()) AS rows, toUInt32(uniqExact(occurred_at)) AS envelopes
         FROM processed_envelopes WHERE end_device_id = {device: String}`

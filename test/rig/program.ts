@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 /** The root of the project, absolute. */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A program of `dist/`, such as `cli` or `analytics`; the global set-up of the tests keeps `dist/` current. */
+/** Returns a program of `dist/`, such as `cli` or `analytics`; the global set-up of the tests keeps `dist/` current. */
 export function builtProgram(name: string): string {
   return join(projectRoot, 'dist', `${name}.js`)
 }
@@ -30,7 +30,7 @@ export interface ProgramOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'deta
   readonly notify?: boolean
 }
 
-/** `ponix-embedded` as a person runs it, except that it announces readiness to {@link Program.ready}. */
+/** Starts `ponix-embedded` as on a command line, except that it announces readiness to {@link Program.ready}. */
 export function embedded(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   return new Program(process.execPath, [join(projectRoot, 'bin/ponix-embedded.js'), ...args], {
     stdin: true,
@@ -52,7 +52,7 @@ export async function killPrograms(): Promise<void> {
 /** A program that a test starts, reads and stops. */
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess
-  /** Has a process group of its own. */
+  /** Whether the program has its own process group. */
   readonly isDetached: boolean
   readonly outcome: Promise<Outcome>
   stdout = ''
@@ -90,7 +90,7 @@ export class Program implements AsyncDisposable {
     return this.#hasEnded
   }
 
-  /** Resolves with the match when one of the outputs holds it, past or future; rejects if the program ends without. */
+  /** Resolves with the match when one of the outputs contains it, past or future; rejects if the program ends before that. */
   async seen(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
@@ -128,7 +128,7 @@ export class Program implements AsyncDisposable {
     this.child.kill(signal)
   }
 
-  /** To the program and its process group, as a terminal sends Ctrl-C. */
+  /** Sends a signal to the program and its process group, as a terminal does for Ctrl-C. */
   signalGroup(signal: NodeJS.Signals): void {
     process.kill(-this.pid, signal)
   }
@@ -137,13 +137,13 @@ export class Program implements AsyncDisposable {
     this.child.stdin?.end()
   }
 
-  /** SIGTERM; resolves with the exit code, or with the signal that ended the program. */
+  /** Sends SIGTERM; resolves with the exit code, or with the signal that ended the program. */
   async stop(): Promise<number | string> {
     this.signal('SIGTERM')
     return (await this.outcome).code
   }
 
-  /** SIGKILL; resolves when the program has ended. */
+  /** Sends SIGKILL; resolves when the program has ended. */
   async kill(): Promise<void> {
     this.signal('SIGKILL')
     await this.outcome
@@ -156,7 +156,7 @@ export class Program implements AsyncDisposable {
   #read(name: 'stdout' | 'stderr'): void {
     const stream = this.child[name]
     if (stream === null) return
-    // Each stream is split on its own: half a line of one must not be joined with a line of the other.
+    // Each stream is split separately: half a line of one must not be joined with a line of the other.
     createInterface({ input: stream }).on('line', (line) => this.outputLines.push(line))
     stream.setEncoding('utf8').on('data', (text: string) => {
       this[name] += text
@@ -200,7 +200,7 @@ export class ServiceProcess extends Program {
     return this.#lines
   }
 
-  /** Resolves with the first line, past or future, whose message contains the text; rejects if the program ends without. */
+  /** Resolves with the first line, past or future, whose message contains the text; rejects if the program ends before that. */
   async line(text: string): Promise<ServiceLine> {
     const [line = { msg: '' }] = await this.matchingLines(`"${text}"`, ({ msg }) => msg.includes(text))
     return line

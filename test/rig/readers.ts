@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 
-/** Takes 1 ms per chunk and records the maximum number of buffered bytes. */
+/** A stream that takes 1 ms per chunk and records the maximum number of buffered bytes. */
 export class SlowReader extends Writable {
   readonly #onBytes: (bytes: Buffer) => void
   maxBuffered = 0
@@ -17,7 +17,7 @@ export class SlowReader extends Writable {
   }
 }
 
-/** Accepts one chunk and then blocks. */
+/** A stream that accepts one chunk and then blocks. */
 export class StuckReader extends Writable {
   readonly #full = new AbortController()
 

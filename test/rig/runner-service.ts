@@ -16,9 +16,9 @@ export interface ServiceScript {
   readonly processes: Readonly<Record<string, 'wait' | 'hang' | 'obey' | 'stray'>>
   readonly closers?: Readonly<Record<string, 'close' | 'hang' | 'throw'>>
   readonly closerTimeoutMs?: number
-  /** Ready from the start, or on the command `ready`. */
+  /** Whether the service is ready from the start, or on the command `ready`. */
   readonly readiness?: 'at once' | 'on command'
-  /** Fails before the service runs: a server that does not answer, a refusal, or an unexpected error. */
+  /** A failure before the service runs: a server that does not answer, a rejection, or an unexpected error. */
   readonly start?: 'no server' | 'refused' | 'surprise'
 }
 

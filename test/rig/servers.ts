@@ -33,9 +33,9 @@ export interface MqttAddress {
 export interface ServerControl extends AsyncDisposable {
   /** The value of `--data`. */
   readonly dataDir: string
-  /** SIGKILL; resolves when the server has ended. */
+  /** Sends SIGKILL; resolves when the server has ended. */
   kill(): Promise<void>
-  /** SIGTERM; resolves when the server has ended. */
+  /** Sends SIGTERM; resolves when the server has ended. */
   stop(): Promise<void>
   /** Starts the server again after `kill` or `stop`, with the same port and data; resolves when it is ready. */
   start(): Promise<void>
@@ -72,7 +72,7 @@ export async function startMqtt(): Promise<MqttAddress & ServerControl> {
 
 type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
-/** A free port of the loopback interface. */
+/** Returns a free port of the loopback interface. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -95,7 +95,7 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
     },
     async kill() {
       if (running === undefined || running.hasEnded) return
-      // PostgreSQL and NATS are programs of their own, supervised by the program started here.
+      // PostgreSQL and NATS are separate programs, supervised by the program started here.
       const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8').catch(() => '0'))
       if (pid > 1) process.kill(pid, 'SIGKILL')
       await running.kill()
@@ -112,7 +112,7 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
   return { control, port }
 }
 
-/** A pipe to standard input ties the server to this process: it stops when the other end is closed. */
+/** Starts a server. A pipe to its standard input ties it to this process: it stops when the other end is closed. */
 async function launch(name: ServerName, port: number, dataDir: string): Promise<Program> {
   const args = [builtProgram('embedded'), name, '--port', String(port), '--data', dataDir, '--stop-with-stdin']
   const env = { ...process.env, PONIX_LOG_LEVEL: 'info' }

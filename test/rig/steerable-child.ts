@@ -70,12 +70,12 @@ export class SteeredChild {
     await this.#order('close', { fd: 1 })
   }
 
-  /** From now on the process ignores the signal and reports it. */
+  /** Makes the process ignore the signal and report it. */
   async keep(signal: NodeJS.Signals): Promise<void> {
     await this.#order('keep', { signal })
   }
 
-  /** Resolves with the next signal of those that it reports. */
+  /** Resolves with the next signal that the process reports. */
   nextSignal(): Promise<string> {
     return this.#signals.next()
   }
@@ -139,23 +139,23 @@ export class ChildRig implements AsyncDisposable {
     return new ChildRig(server, folder)
   }
 
-  /** How to start a child that reports under `name`. */
+  /** Returns the definition of a child that reports under `name`. */
   program(name: string): { command: string; args: readonly string[]; env: Readonly<Record<string, string>> } {
     const env = { PATH: process.env['PATH'] ?? '', RIG_SOCKET: join(this.#folder, 'socket'), RIG_NAME: name }
     return { command: process.execPath, args: [PROGRAM], env }
   }
 
-  /** The next child that reports under `name` and that no earlier call returned. */
+  /** Returns the next child that reports under `name` and that no earlier call returned. */
   nextStart(name: string): Promise<SteeredChild> {
     return this.#queue(name).next()
   }
 
-  /** All children that have reported and not exited. */
+  /** Returns all children that have reported and not exited. */
   get living(): readonly SteeredChild[] {
     return [...this.#children].filter((child) => !child.isGone)
   }
 
-  /** How often children reported under `name`. */
+  /** Returns how many children have reported under `name`. */
   starts(name: string): number {
     return [...this.#children].filter((child) => child.name === name).length
   }
@@ -194,7 +194,7 @@ export class ChildRig implements AsyncDisposable {
   }
 }
 
-/** Whether a process runs; a zombie does not. */
+/** Returns whether a process runs; a zombie does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -229,7 +229,7 @@ class Queue<T> {
 }
 
 /**
- * The living processes with `mark` in their initial environment, which descendants inherit, as `pid command`. Needs /proc.
+ * Returns the running processes with `mark` in their initial environment, which descendants inherit, as `pid command`. Needs /proc.
  */
 export async function survivors(mark: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
@@ -237,7 +237,7 @@ export async function survivors(mark: string): Promise<readonly string[]> {
   return found.filter((command) => command !== null)
 }
 
-/** Null also for a process that exits meanwhile. */
+/** Returns null if the process does not exist, or exits during the read. */
 async function commandOfMarked(pid: string, mark: string): Promise<string | null> {
   try {
     const environment = await readFile(`/proc/${pid}/environ`, 'latin1')

@@ -14,7 +14,7 @@ import { ChildRig } from './steerable-child.ts'
 
 type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
 
-/** Records what is written to it. */
+/** A stream that records all written text. */
 export class CapturedOutput extends Writable {
   #bytes: Buffer[] = []
   readonly #waiting = new Set<() => void>()
@@ -41,7 +41,7 @@ export class CapturedOutput extends Writable {
     return lines
   }
 
-  /** Resolves when the text holds `part`. */
+  /** Resolves when the text contains `part`. */
   async holds(part: string): Promise<void> {
     await new Promise<void>((resolve) => {
       const check = () => {
@@ -101,7 +101,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
   }
 }
 
-/** A configuration of these processes. */
+/** Returns a configuration of these processes. */
 export function configOf(
   processes: readonly ProcessSketch[],
   external: Partial<ExternalDependency> = {},
@@ -114,7 +114,7 @@ export function configOf(
   }
 }
 
-/** A probe with a period of 10 ms. */
+/** Returns a probe with a period of 10 ms. */
 export function probeOf(check: ResolvedProbe['check'], over: Partial<ResolvedProbe> = {}): ResolvedProbe {
   return {
     check,
@@ -171,14 +171,14 @@ export class SupervisedGraph implements AsyncDisposable {
     })
   }
 
-  /** The events of these types in order, as `started a`, `exited a` … */
+  /** Returns the events of these types in order, as `started a`, `exited a` … */
   eventSequence(...types: readonly SupervisorEvent['type'][]): string[] {
     return this.events
       .filter((event) => types.includes(event.type))
       .map((event) => `${event.type.replace('process_', '')} ${'process' in event ? event.process : ''}`.trim())
   }
 
-  /** Stops as after Ctrl-C; resolves at the end of the run. */
+  /** Stops the graph as Ctrl-C does; resolves at the end of the run. */
   async stop(): Promise<{ exitCode: number }> {
     this.supervisor.stop({ type: 'signal', signal: 'SIGINT' })
     return this.#ended
@@ -202,14 +202,14 @@ export class SupervisedGraph implements AsyncDisposable {
   }
 }
 
-/** A rig of steerable children that ends with the test. */
+/** Returns a rig of steerable children that ends with the test. */
 export async function openRig(): Promise<ChildRig> {
   const rig = await ChildRig.open()
   onTestFinished(() => rig[Symbol.asyncDispose]())
   return rig
 }
 
-/** A supervisor that runs these processes until the test is over. */
+/** Starts a supervisor that runs these processes until the test ends. */
 export function supervise(processes: readonly ProcessSketch[], options?: GraphOptions): SupervisedGraph {
   const graph = new SupervisedGraph(processes, options)
   onTestFinished(() => graph[Symbol.asyncDispose]())

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-// Reads unit files with the tools of systemd, which `npm test` installs where it can. No systemd has to run.
+// Reads unit files with the tools of systemd, which `npm test` installs where possible. systemd need not run.
 
 const managers = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd']
 /** The id of the user `nobody`. */
@@ -13,25 +13,25 @@ const nobody = 65_534
 
 const run = promisify(execFile)
 
-/** The warnings of `systemd-analyze verify`; rejects if it rejects the files. */
+/** Returns the warnings of `systemd-analyze verify`; rejects if it rejects the files. */
 export async function verifyUnits(paths: readonly string[]): Promise<string> {
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...paths])
   return `${stdout}${stderr}`.trim()
 }
 
 export interface ParsedUnit {
-  /** One for each ExecStart=, specifiers resolved, variables not yet. */
+  /** One entry for each ExecStart=, with specifiers but without variables resolved. */
   readonly commands: readonly (readonly string[])[]
-  /** One for each Environment=. */
+  /** One entry for each Environment=. */
   readonly environment: readonly string[]
 }
 
-/** The unit as systemd reads it, from the dump of its test mode. Values must not contain newlines. */
+/** Returns the unit as systemd reads it, from the dump of its test mode. Values must not contain newlines. */
 export async function parseUnit(text: string): Promise<ParsedUnit> {
   const folder = await mkdtemp(join(tmpdir(), 'ponix-systemd-'))
   try {
     await writeFile(join(folder, 'x.service'), text)
-    // systemd refuses test mode as root, and needs a folder of its own.
+    // systemd rejects test mode as root, and needs its own folder.
     const isRoot = process.getuid?.() === 0
     if (isRoot) await chown(folder, nobody, nobody)
     await chmod(folder, 0o700)
@@ -59,7 +59,7 @@ function readDump(dump: string): ParsedUnit {
   return { commands: valuesOf('Command Line').map(readWords), environment: valuesOf('Environment') }
 }
 
-/** Undoes the quoting of the dump, which is C's. */
+/** Removes the quoting of the dump, which is that of C. */
 function readWords(line: string): readonly string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => plain ?? unescape(quoted ?? ''))
 }

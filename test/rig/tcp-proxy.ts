@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest'
 export interface ProxiedLink {
   toServer(bytes: Buffer): void
   toClient(bytes: Buffer): void
-  /** Closes both sides. */
+  /** Closes both sides of the connection. */
   cut(): void
 }
 

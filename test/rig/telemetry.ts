@@ -95,7 +95,7 @@ export class TestTelemetry implements AsyncDisposable {
     await createEnvelopeWriter(this.#database.clickhouse).write(rows, new AbortController().signal)
   }
 
-  /** Inserts envelopes of 300 bytes for the device: enough of them exceed all buffers between ClickHouse and a client. */
+  /** Inserts envelopes of 300 bytes for the device; a large count exceeds all buffers between ClickHouse and a client. */
   async fill(rows: number): Promise<void> {
     await this.#database.clickhouse.client.command({
       query: `INSERT INTO processed_envelope_rows (organization_id, end_device_id, occurred_at, data, identity)
@@ -116,7 +116,7 @@ export class TestTelemetry implements AsyncDisposable {
     })
   }
 
-  /** The running telemetry queries of ClickHouse. */
+  /** Returns the running telemetry queries of ClickHouse. */
   runningQueries(): Promise<unknown[]> {
     return this.#database.rows(
       `SELECT query FROM system.processes
@@ -133,7 +133,7 @@ export class TestTelemetry implements AsyncDisposable {
     return fetch(`${this.#base}/v1/organizations/${path}`)
   }
 
-  /** The CSV response of the device, with an unread body. */
+  /** Returns the CSV response of the device, with an unread body. */
   async openCsv(parameters = ''): Promise<IncomingMessage> {
     const url = `${this.#base}/v1/organizations/${this.organizationId}/envelopes.csv?end_device_id=${this.deviceId}`
     const [response]: IncomingMessage[] = await once(get(`${url}${parameters}`), 'response')

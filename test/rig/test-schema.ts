@@ -15,7 +15,7 @@ export interface TestServer {
 
 /** A new database with the tables of the platform; dropped on disposal. */
 export class TestSchema implements AsyncDisposable {
-  /** Options for a pool on it. */
+  /** The options of a pool for this database. */
   readonly options: PostgresOptions
   readonly #server: TestServer
 
@@ -56,7 +56,7 @@ export class TestSchema implements AsyncDisposable {
     })
   }
 
-  /** The number of connections to this database that wait for a lock. */
+  /** Returns the number of connections to this database that wait for a lock. */
   async waitingForLocks(): Promise<number> {
     const rows = await this.sql(
       "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -64,7 +64,7 @@ export class TestSchema implements AsyncDisposable {
     return rows.length
   }
 
-  /** The statements that the pools' connections are running. */
+  /** Returns the statements that the pools' connections are running. */
   async running(): Promise<string[]> {
     const rows = await this.sql<{ query: string }>(
       "SELECT query FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'",
@@ -78,7 +78,7 @@ export class TestSchema implements AsyncDisposable {
   }
 }
 
-/** The up parts of all migrations, in order. */
+/** Returns the up parts of all migrations, in order. */
 export async function migrations(): Promise<string[]> {
   const folder = fileURLToPath(new URL('../../migrations/postgres/', import.meta.url))
   const names = (await readdir(folder)).sort()

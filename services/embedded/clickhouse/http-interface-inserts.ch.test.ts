@@ -139,7 +139,7 @@ describe('E-2: inserts', () => {
   })
 })
 
-/** Without the decompression that fetch does by itself. */
+/** Sends a request without the automatic decompression of fetch. */
 async function raw(
   sql: string,
   parameters: Record<string, string>,

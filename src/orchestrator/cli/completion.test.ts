@@ -34,7 +34,7 @@ const ask = `
   _ponix_orchestrator ponix-orchestrator
   [ \${#COMPREPLY[@]} = 0 ] || printf '%s\\n' "\${COMPREPLY[@]}"`
 
-/** The candidates of a real bash for a line with the cursor at its end. */
+/** Returns the candidates that a real bash offers for a line with the cursor at its end. */
 async function offered(typed: string): Promise<readonly string[]> {
   const line = `ponix-orchestrator ${typed}`
   const words = line.split(/(?<=[=:])|(?=[=:])|\s+/)

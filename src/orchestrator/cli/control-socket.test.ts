@@ -10,7 +10,7 @@ import type { Program } from '../../../test/rig/program.ts'
 let program: CommandLine
 let running: Program[] = []
 let count = 0
-/** Of the control socket, in a folder that does not exist yet. */
+/** The path of the control socket, in a folder that does not exist yet. */
 let path = ''
 let control: { readonly socket: string }
 beforeAll(() => {
@@ -38,7 +38,7 @@ async function start(...args: readonly string[]): Promise<Program> {
   return started
 }
 
-/** Leaves the socket of a killed program behind. */
+/** Creates the socket of a program that was killed. */
 async function leaveStaleSocket(): Promise<void> {
   mkdirSync(join(path, '..'), { recursive: true })
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`

@@ -36,7 +36,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
   }
 }
 
-/** store and migrate start together, then http, which also uses the broker. */
+/** A graph in which store and migrate start together, and then http, which also uses the broker. */
 const config: ResolvedConfig = {
   control: null,
   path: '/x/commonplace.json',

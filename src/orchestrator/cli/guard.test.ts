@@ -5,7 +5,7 @@ import type { Program } from '../../../test/rig/program.ts'
 import { taggedProcesses } from '../supervisor/process-table.ts'
 import { openRig } from '../../../test/rig/supervised-graph.ts'
 
-// After kill -9 of the orchestrator only its guard can stop the processes.
+// After kill -9 of the orchestrator, only its guard can stop the processes.
 
 let program: CommandLine
 beforeAll(() => {
@@ -20,7 +20,7 @@ function startWith(processes: object): Program {
 
 const guards = () => program.guards()
 
-/** When it answers, the guard has the stop plan of all processes. */
+/** Resolves when the guard answers; then it has the stop plan of all processes. */
 async function untilGuarded(): Promise<void> {
   expect((await program.run('status')).code).toBe(0)
 }
@@ -40,7 +40,7 @@ describe('the guard (O-38)', () => {
     await untilGuarded()
     await running.kill()
     expect(await web.nextSignal()).toBe('SIGTERM')
-    // It answers in order, so an earlier signal would show.
+    // The child answers in order, so it would have reported an earlier signal.
     await db.environment()
     expect(toldDb).toBe(false)
     await web.exit(0)

@@ -10,7 +10,7 @@ afterAll(() => program.dispose())
 
 const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
 const sleeper = line('echo up; exec sleep 1000')
-/** Reports SIGTERM and continues. */
+/** A program that reports SIGTERM and continues. */
 const stubborn = line('trap "echo no" TERM; echo up; while :; do sleep 0.1; done', { shutdown: { timeout_ms: 60_000 } })
 
 function start(processes: object, ...args: readonly string[]): Program {
@@ -18,7 +18,7 @@ function start(processes: object, ...args: readonly string[]): Program {
   return program.start(...args)
 }
 
-/** The pid of a started process. */
+/** Returns the pid of a started process. */
 async function pidOf(running: Program, name: string): Promise<number> {
   const [, pid] = await running.seen(new RegExp(`${name}: started \\(pid (\\d+)\\)`))
   return Number(pid)

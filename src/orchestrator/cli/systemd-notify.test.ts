@@ -27,7 +27,7 @@ function start(processes: object, environment: Readonly<Record<string, string>>)
 
 const line = (command: string, rest: object = {}) => ({ command, shell: true, ...rest })
 const sleeper = line('exec sleep 1000')
-/** Becomes ready when the file `gate` exists. */
+/** A process that becomes ready when the file `gate` exists. */
 const gatedBy = (gate: string) => ({ ...sleeper, readiness_probe: { exec: ['test', '-e', gate], period_ms: 10 } })
 const open = (gate: string): void => writeFileSync(join(program.folder, gate), '')
 
@@ -184,7 +184,7 @@ describe('the orchestrator under systemd (O-40)', () => {
 })
 
 describe('a notifier (O-40)', () => {
-  /** The notifier of a ready graph, and the socket that receives its messages. */
+  /** Returns the notifier of a ready graph, and the socket that receives its messages. */
   async function readyNotifier(): Promise<{ readonly notifier: SystemdNotifier; readonly socket: NotifySocket }> {
     const socket = await openSocket()
     const notifier = new SystemdNotifier({

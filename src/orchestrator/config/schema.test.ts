@@ -42,7 +42,7 @@ interface Section {
   readonly schema: JsonSchema
 }
 
-/** All objects with keys, outermost first. */
+/** Returns all objects with keys, outermost first. */
 function sectionsOf(title: string, schema: JsonSchema): readonly Section[] {
   const inner = Object.entries(schema.properties ?? {}).flatMap(([key, property]) => {
     const path = title === '' ? key : `${title}.${key}`

@@ -7,7 +7,7 @@ const local = { host: '127.0.0.1', port: 19_100, tokenDigest: null }
 const guarded = { ...local, tokenDigest: digestOf('hunter22') }
 const open = { ...guarded, host: '0.0.0.0' }
 
-/** The status of the answer to a request; 200 if it is admitted. */
+/** Returns the status of the answer to a request; 200 if it is admitted. */
 function status(headers: Parameters<typeof admit>[0], http: Parameters<typeof admit>[1]): number {
   try {
     admit(headers, http)

@@ -28,7 +28,7 @@ function readinessOf(process: object): ExportedProbe {
   return readiness
 }
 
-/** The exit code of the probe, run as an engine does. */
+/** Runs the probe as an engine does; resolves to its exit code. */
 async function codeOf(probe: ExportedProbe, env: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
   return (await run(['/bin/sh', '-c', probeCommand(probe) ?? 'exit 99'], env)).exitCode
 }

@@ -37,7 +37,7 @@ const nasty = [
 const word = fc
   .array(fc.oneof(fc.constantFrom(...nasty), fc.string({ unit: 'binary', maxLength: 3 })), { maxLength: 8 })
   .map((parts) => parts.join('').replaceAll('\0', ''))
-/** The dump does not escape these, so words would end there. */
+/** Characters that the dump does not escape, so that words would end at them. */
 const unreadable = /[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]|\p{Cn}|\p{Co}/u
 
 describe('the quoting of units, read back by systemd itself (O-10)', () => {

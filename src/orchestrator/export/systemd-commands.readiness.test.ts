@@ -32,7 +32,7 @@ async function start(line: string, environment: Readonly<Record<string, string>>
   return child
 }
 
-/** The exit code of a command. */
+/** Returns the exit code of a command. */
 async function codeOf(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once('close', resolve))
 }

@@ -11,17 +11,17 @@ function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOpti
   return exportSystemd(config, { ...options, user: null, systemdVersion: 252, ...changed })
 }
 
-/** The lines of one unit. */
+/** Returns the lines of one unit. */
 function unitOf(processes: object, name: string, changed: Partial<SystemdOptions> = {}, file: object = {}): string[] {
   return fileOf(exportOf(loadGraph({ ...file, processes }), changed), `plant-${name}.service`).split('\n')
 }
 
-/** A unit without its dependencies, which `systemd --test` would need too. */
+/** Returns a unit without its dependencies, which `systemd --test` would need too. */
 function serviceOf(exported: Export, name: string): string {
   return `[Service]${fileOf(exported, `plant-${name}.service`).split('[Service]')[1]}`
 }
 
-/** The complaints of systemd about all units. */
+/** Returns the warnings of systemd about all units. */
 async function verify({ files }: Export): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-units-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))

@@ -3,7 +3,7 @@ import { loadGraph } from '../../../test/rig/export.ts'
 import { differenceOf } from './graph.ts'
 
 const web = { command: 'web', depends_on: ['worker'] }
-/** Without the environment: each file would have its own PATH. */
+/** Loads a file without the environment, because each file would have its own PATH. */
 const config = (processes: object) => {
   const { config: loaded } = loadGraph({ processes })
   return { ...loaded, processes: loaded.processes.map((process) => ({ ...process, env: {} })) }

@@ -10,7 +10,7 @@ afterEach(() => {
   for (const { pid } of started.splice(0)) if (pid !== undefined) process.kill(-pid, 'SIGKILL')
 })
 
-/** A leader with a group of its own, and one more member. */
+/** Starts the leader of a new process group, and one more member of the group. */
 async function pair(runTag: string): Promise<{ readonly leader: number; readonly member: number }> {
   const script = 'sleep 1000 & echo $!; wait'
   const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { [RUN_TAG_VARIABLE]: runTag } })

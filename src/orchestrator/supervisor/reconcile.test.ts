@@ -45,14 +45,14 @@ const down = (reason: DownReason): Goal => ({ type: 'down', reason })
 const BY_HAND = down('by_hand')
 const RESTARTING = down('restarting')
 
-/** A process without a child: what the rules read of it, for the test to set. */
+/** A process without a child: the properties that the rules read, set by the test. */
 interface Sketch extends Omit<ProcessSketch, 'command' | 'dependsOn' | 'name'> {
   readonly state?: StateName
   readonly goal?: Goal
   readonly backoffIsOver?: boolean
   readonly needsReaping?: boolean
   readonly isFullyStopped?: boolean
-  /** Names, each with the condition `started`, or with another one after a colon. */
+  /** Names of dependencies, each with the condition `started`, or with the condition after a colon. */
   readonly needs?: readonly string[]
 }
 
@@ -457,7 +457,7 @@ class Simulation {
     return this.#hasEnded
   }
 
-  /** Carries out actions until there are none. */
+  /** Executes actions until there are none. */
   settle(): void {
     for (let pass = 0; !this.#hasEnded; pass++) {
       const { actions } = this.#next()

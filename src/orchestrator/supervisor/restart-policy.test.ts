@@ -107,7 +107,7 @@ describe('the decision after an exit (O-34)', () => {
 describe('max_attempts within window_ms (O-34)', () => {
   const rules = restart({ maxAttempts: 3, windowMs: 1000 })
 
-  /** What becomes of a process that ends at these times. */
+  /** Returns the decision after the last of these exits. */
   function lifeOf(ends: readonly number[]): string[] {
     const history = new RestartHistory({ kind: 'service', restart: rules })
     return ends.map((now) => {

@@ -82,7 +82,7 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   skipped: { reset: { type: 'waiting' } },
 }
 
-/** The cells without an effect; in every other one the event is an error. */
+/** The cells without an effect; in every other cell the event is an error. */
 const LATE: { readonly [S in ProcessState['type']]?: readonly ProcessEvent['type'][] } = {
   stopping: ['spawn_failed', 'probe_succeeded', 'probe_failed', 'stop'],
 }
@@ -155,7 +155,7 @@ interface Step {
   readonly after: ProcessState
 }
 
-/** The steps of those of the events that can occur. */
+/** Returns the steps of the events that can occur in the states that they lead to. */
 function walk(events: readonly ProcessEvent[], from = INITIAL_STATE): Step[] {
   let before = from
   return events.flatMap((event) => {
@@ -172,7 +172,7 @@ const pidOf = (state: ProcessState): number | null => ('pid' in state ? state.pi
 describe('random event orders', () => {
   const orders = fc.array(anyEvent, { maxLength: 60 })
 
-  /** No step of any walk is a breach. */
+  /** Checks that no step of any walk violates a rule. */
   function never(breach: (step: Step) => boolean): void {
     fc.assert(
       fc.property(orders, (events) => {

@@ -6,7 +6,7 @@ const started = (name: string) => ({ name, condition: 'started' }) as const
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const withDependency = { onDependencyRestart: 'restart' } as const
 
-/** A liveness probe that runs a steerable child: the test decides its result. */
+/** Returns a liveness probe that runs a steerable child: the test decides its result. */
 function steeredLiveness(rig: ChildRig) {
   const { command, args } = rig.program('probe')
   const exec = ['/bin/sh', '-c', `RIG_NAME=probe exec "${command}" "${args[0]}"`] as const

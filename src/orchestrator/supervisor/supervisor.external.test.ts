@@ -78,7 +78,7 @@ describe('the MQTT broker as an external dependency (O-30)', () => {
       ])
       expect(other.isGone).toBe(true)
     }
-    // Required but without a user; and provided by a process that does not listen there.
+    // First the broker is required but has no user; then a process provides it that does not listen at its address.
     for (const graph of [unused, provided]) {
       await graph.next('mqtt_broker_unreachable')
       expect(await graph.ended).toEqual({ exitCode: 1 })

@@ -107,7 +107,7 @@ describe('a log file that cannot be written (O-31)', () => {
       path,
       reason: 'no space left on device (ENOSPC)',
     })
-    // More than the buffer of a log file holds: if that slowed the process, this would never end.
+    // The lines exceed the buffer of a log file: if a full buffer slowed the process, this wait would not end.
     await a.print(`${'x'.repeat(999)}\n`, 5000)
     await a.print('last\n')
     const file = join(folder, 'real.log')

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
 import { isAlive, type ChildRig, type SteeredChild } from '../../../test/rig/steerable-child.ts'
 
-/** A daemon with its own session, which `parent` leaves behind. */
+/** Starts a daemon with its own session, which `parent` leaves behind. */
 async function daemonOf(parent: SteeredChild, rig: ChildRig): Promise<SteeredChild> {
   await parent.fork(`${parent.name}-daemon`, { session: true })
   return rig.nextStart(`${parent.name}-daemon`)

@@ -8,7 +8,7 @@ const padded = (name: string) => `[${name}]`.padEnd(PREFIX_BYTES)
 const task = (name: string, command: string) => ({ name, kind: 'task', command, shell: true }) as const
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => String(index + 1))
 
-/** The lines of one process, without their prefix. */
+/** Returns the lines of one process, without their prefix. */
 function linesOf(name: string, lines: readonly string[]): string[] {
   const prefix = padded(name)
   return lines.filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length))

@@ -55,7 +55,7 @@ const anyProcess = (index: number): fc.Arbitrary<ProcessSketch> =>
 
 const anyGraph = fc.tuple(...NAMES.map((_name, index) => anyProcess(index)))
 
-/** The run of a graph under these acts; records every violation of a guarantee. */
+/** Runs a graph with these acts; records every violation of a guarantee. */
 class Life {
   readonly breaches: string[] = []
   readonly children: FakeChildren
@@ -86,7 +86,7 @@ class Life {
     await this.settle()
   }
 
-  /** Waits for everything that does not depend on the clock. */
+  /** Waits until all work that does not depend on the clock is done. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
   }

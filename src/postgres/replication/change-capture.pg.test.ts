@@ -46,7 +46,7 @@ describe('back-pressure', () => {
     await fixture.database.sql(`INSERT INTO items SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n`)
     await fixture.sink.until(1000)
     await vi.waitUntil(() => fixture.database.serverWaits(), WAIT)
-    // The limit plus the messages of one read from the socket.
+    // The maximum is the limit plus the messages of one read from the socket.
     const ceiling = 1000 + 65_536 / 100
     expect(capture.inFlight).toBeLessThan(ceiling)
     expect(await fixture.database.confirmed()).toBeLessThan(fixture.sink.taken[0]?.transaction.commitLsn ?? 0n)

@@ -14,7 +14,10 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** A session that confirms nothing by itself for an hour; `keepalive` sends it frames, `confirmed` records its confirmations. */
+/**
+ * Opens a session that sends no confirmation on a timer for an hour; `keepalive` sends it frames, `confirmed` records its
+ * confirmations.
+ */
 async function openSession() {
   const session = new ChangeSession({
     slot: 'slot',

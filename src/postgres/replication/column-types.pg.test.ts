@@ -19,7 +19,7 @@ beforeAll(async () => {
     CREATE TABLE literals (id serial, v text);
     CREATE TABLE rows (i2 int2, i4 int4, i8 int8, n numeric, f4 float4, f8 float8, t text, b bytea, at timestamptz,
       j jsonb, flag bool, ns numeric[], ts text[], ats timestamptz[], bs bytea[], i8s int8[])`)
-  // A session with other values than the stream for every setting that affects the output format.
+  // This session has other values than the stream for every setting that affects the output format.
   await database.sql(`ALTER DATABASE ${database.server.database} SET datestyle = 'German, DMY'`)
   await database.sql(`ALTER DATABASE ${database.server.database} SET timezone = 'Asia/Kolkata'`)
   await database.sql(`ALTER DATABASE ${database.server.database} SET bytea_output = 'escape'`)

@@ -56,7 +56,7 @@ describe('the parser of arrays', () => {
   })
 })
 
-/** Parses from bytes in the middle of a buffer and from text, which must agree. */
+/** Parses from bytes in the middle of a buffer and from text, and checks that both results are equal. */
 function readTimestamp(text: string): bigint {
   const buffer = Buffer.from(`9${text}9`, 'latin1')
   const fromBytes = timestampAt(buffer, 1, buffer.length - 1)

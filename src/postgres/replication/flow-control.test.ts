@@ -107,7 +107,7 @@ interface ModelSegment {
   readonly messages: { stored: boolean }[]
 }
 
-/** The definition: the end of the newest segment up to which every message is stored. */
+/** Returns the end of the newest segment up to which every message is stored, which is the definition. */
 function modelSafe(log: readonly ModelSegment[]): bigint {
   let safe = 0n
   for (const { end, messages } of log) {

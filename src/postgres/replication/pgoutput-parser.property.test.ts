@@ -75,7 +75,7 @@ type Oracle = ReturnType<PgoutputPlugin['parse']>
 
 /* eslint-disable typescript/consistent-return -- both switches are exhaustive, which another rule checks */
 
-/** The common form of both results, without unchanged values, for which the other parser has no marker. */
+/** Returns the common form of both results, without unchanged values, for which the other parser has no marker. */
 function normalised(message: PgoutputMessage): object {
   const plain = (row: Row | null): unknown =>
     row === null ? null : Object.fromEntries([...row.entries()].filter(([, value]) => value !== UNCHANGED))

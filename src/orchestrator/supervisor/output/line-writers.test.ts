@@ -24,7 +24,7 @@ test('a colour depends on the index, ends after the name, and adds no width', ()
   expect(coloured[0]).toMatch(/\[39m +$/)
 })
 
-/** The output of a writer for these lines. */
+/** Returns the output of a writer for these lines. */
 async function written(
   writer: (sink: Sink) => LinesHandler,
   ...lines: readonly (string | Buffer)[]

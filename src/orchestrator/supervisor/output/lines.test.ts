@@ -11,7 +11,7 @@ function split(chunks: readonly Buffer[]): string[] {
   return lines
 }
 
-/** A simple reference implementation for lines within the limit. */
+/** Returns a simple reference implementation for lines within the limit. */
 function linesOf(bytes: Buffer): string[] {
   const lines = bytes.toString('latin1').split('\n')
   if (lines.at(-1) === '') lines.pop()

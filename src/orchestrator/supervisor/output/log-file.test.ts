@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { SupervisorEvent } from '../events.ts'
 import { LogFile } from './log-file.ts'
 
-/** A named pipe with a reader that has opened it and reads nothing before `take`. */
+/** Creates a named pipe; its reader has opened it and reads nothing before `take`. */
 async function namedPipe() {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-pipe-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ByteRing } from './log-history.ts'
 
-/** A text to append, and then a percentage of the oldest bytes to drop. */
+/** One operation: a text to append, and then a percentage of the oldest bytes to drop. */
 const steps = fc.array(fc.record({ text: fc.string({ unit: 'binary-ascii', maxLength: 6000 }), percent: fc.nat(100) }))
 
 describe('ByteRing', () => {

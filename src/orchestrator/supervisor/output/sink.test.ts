@@ -7,7 +7,7 @@ import { Sink } from './sink.ts'
 
 const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 
-/** Completes a write when the test calls `take`. */
+/** A stream that completes a write when the test calls `take`. */
 class HeldReader extends Writable {
   #release: (() => void) | null = null
   pieces = 0

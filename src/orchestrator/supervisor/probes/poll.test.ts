@@ -52,7 +52,7 @@ async function polled(results: readonly (true | string)[], settings: object = {}
     if (result !== true) throw new Error(result)
   }
   const sleep = async (ms: number, signal?: AbortSignal) => {
-    // The timeout of one check, not a wait between two.
+    // This is the timeout of one check, not the wait between two checks.
     if (ms === 2000) return new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
     waits.push(ms)
     now += ms
