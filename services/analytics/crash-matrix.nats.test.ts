@@ -121,7 +121,7 @@ class Stage {
   }
 }
 
-const pointsOfClickHouse = new Set<string>(['insert sent', 'insert answered'])
+const pointsOfClickHouse = new Set<string>(['insert sent', 'insert acknowledged'])
 
 function crashStep(): number {
   if (random.chance(0.25)) return 1 + random.below(STEPS_TO_START)

@@ -83,7 +83,7 @@ async function dial(target: Target, name: string): Promise<NatsConnection> {
     })
   } catch (error) {
     if (!(error instanceof errors.AuthorizationError)) throw error
-    throw new StartupError(`NATS at ${target.address} refused the credentials; check PONIX_NATS_URL`, { cause: error })
+    throw new StartupError(`NATS at ${target.address} rejected the credentials; check PONIX_NATS_URL`, { cause: error })
   }
 }
 

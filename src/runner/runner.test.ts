@@ -202,7 +202,7 @@ describe('a service', () => {
     const { stderr } = await start(surprise, { PONIX_LOG_LEVEL: 'debug' }).ended
     expect(stderr).toMatch(/^test: x is not a function\nTypeError: x is not a function\n +at /)
     const refused = await start({ ...WAITING, start: 'refused' }, { PONIX_LOG_LEVEL: 'debug' }).ended
-    expect(refused.stderr).toBe('test: NATS at localhost:4222 refused the credentials\n')
+    expect(refused.stderr).toBe('test: NATS at localhost:4222 rejected the credentials\n')
   })
 
   test('R-7 exits with code 2 on an invalid environment before anything runs', async () => {

@@ -84,7 +84,7 @@ export function clickhouseHttp(theme: string) {
     return { status: response.status, headers: response.headers, text: await response.text() }
   }
 
-  /** The response text of a successful query. */
+  /** Returns the response text of a successful query. */
   const sure = async (body: string, parameters: Record<string, string> = {}): Promise<string> => {
     const { status, text } = await ask(body, parameters)
     expect({ status, text }).toMatchObject({ status: 200 })

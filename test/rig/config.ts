@@ -31,7 +31,7 @@ export function failure(source: unknown, options: Partial<LoadOptions> = {}): Co
     if (error instanceof ConfigError) return error
     throw error
   }
-  throw new Error('was accepted')
+  throw new Error('the configuration was accepted; expected a ConfigError')
 }
 
 /** Returns the problems as `path: message`. */

@@ -7,7 +7,7 @@ export const CRASH_POINTS = [
   'processed envelope stored',
   'raw envelope acknowledged',
   'insert sent',
-  'insert answered',
+  'insert acknowledged',
   'row acknowledged',
   'dead letter sent',
   'dead letter stored',
@@ -22,7 +22,7 @@ export interface CrashScript {
   readonly at: number
   /** Whether the message passes before the crash. If not, all connections are cut. */
   readonly passes: boolean
-  /** Injects the crash. */
+  /** Called at the point, to inject the crash. */
   onReached(): void
 }
 
@@ -84,7 +84,7 @@ export class CrashTap implements AsyncDisposable {
       fromServer: (bytes) => {
         const answers = inserting
         inserting = false
-        this.#pass(answers ? 'insert answered' : undefined, () => link.toClient(bytes))
+        this.#pass(answers ? 'insert acknowledged' : undefined, () => link.toClient(bytes))
       },
     }
   }

@@ -2,7 +2,7 @@ import { type ProxiedLink, type ProxyPassage, TcpProxy } from './tcp-proxy.ts'
 
 /**
  * A fault in JetStream's acknowledgements: from the n-th on they are lost although the message was stored (`drop`); the
- * connection is cut once at the n-th (`cut`); each is delayed (`hold`). `trickle` delivers frames one by one instead of in
+ * connection is cut once, at the n-th (`cut`); each is delayed (`hold`). `trickle` delivers frames one by one instead of in
  * chunks, so that more happens between two messages.
  */
 export type AckFault =
