@@ -70,7 +70,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['--only'], "ponix-orchestrator: option '--only <name>' argument missing"],
     [['--only', 'stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
     [['--disable', 'stoer'], '--disable "stoer": there is no such process; did you mean "store"?'],
-    [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; leave one of them out'],
+    [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; remove one of them'],
     [['--exit-code-from', 'htp'], '--exit-code-from "htp": there is no such process; did you mean "http"?'],
     [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from "http": this process is not selected'],
     [

@@ -12,7 +12,7 @@ import type { FileOptions } from './options.ts'
 const REJECTED = 1
 const NOT_RUNNING = 3
 
-/** An orchestrator that has just started may not have its socket yet. */
+/** The time in which an orchestrator that has just started creates its socket. */
 const START_TIMEOUT_MS = 5000
 const RETRY_MS = 20
 
@@ -20,7 +20,7 @@ type Method = 'GET' | 'POST'
 
 /** Sends requests to the orchestrator of a configuration file through its socket. Failures are UserErrors. */
 export class ControlClient {
-  /** As typed. */
+  /** The path of the configuration file, as typed. */
   readonly #config: string
   readonly #folder: RunFolder
   /** Used if the orchestrator has left no record in `folder`: it may run with another XDG_RUNTIME_DIR. */
@@ -37,7 +37,7 @@ export class ControlClient {
     return parseAnswer(await text(response), answer)
   }
 
-  /** The answer as a stream. */
+  /** Sends a request; resolves to the response as a stream. */
   async open(method: Method, path: string, body?: object): Promise<IncomingMessage> {
     const response = await this.#send(method, path, body)
     if (response.statusCode === 200) return response
@@ -50,7 +50,7 @@ export class ControlClient {
     for (;;) {
       const before = this.#runningRecord()
       if (before !== null && before.socket === null) {
-        const message = `the orchestrator that runs ${this.#config} (pid ${before.pid}) takes no commands: "control" is false`
+        const message = `the orchestrator that runs ${this.#config} (pid ${before.pid}) accepts no commands: "control" is false`
         throw new UserError(message, REJECTED)
       }
       try {
@@ -89,7 +89,7 @@ function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {
   try {
     return answer.parse(JSON.parse(received))
   } catch {
-    throw new UserError('unexpected answer; the control socket belongs to another program or version', REJECTED)
+    throw new UserError('unexpected response; the control socket belongs to another program or version', REJECTED)
   }
 }
 

@@ -8,7 +8,7 @@ export async function status(file: FileOptions, json: boolean): Promise<void> {
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
 }
 
-/** Prints the status of the processes afterwards. Exit code 1 if one of them failed or was skipped, unless it was to stop. */
+/** Requests an action and prints the status. Exit code 1 if a process failed or was skipped, except for the action `stop`. */
 export async function act(
   file: FileOptions,
   action: 'start' | 'stop' | 'restart',
@@ -35,7 +35,7 @@ export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
   return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
 }
 
-/** Resolves when the orchestrator has ended. */
+/** Stops the orchestrator; resolves when it has ended. */
 export async function down(file: FileOptions): Promise<void> {
   const client = new ControlClient(file)
   // This connection stays open until the orchestrator ends.
@@ -75,7 +75,7 @@ const COLOURS: Readonly<Record<string, number>> = {
   skipped: YELLOW,
 }
 
-/** A heading and a line for each process, for stdout. */
+/** Renders a heading and a line for each process. */
 function renderStatus(processes: readonly ProcessStatus[]): string {
   const colour = showsColour(process.stdout)
   const columns = COLUMNS.map(({ head, right, cell }) => {

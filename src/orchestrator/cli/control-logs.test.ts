@@ -85,7 +85,7 @@ describe('the command logs (O-9)', () => {
     expect(await control.program.run('logs', '--tail', 'many')).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'ponix-orchestrator: --tail "many": expected a whole number from 0\n',
+      stderr: 'ponix-orchestrator: --tail "many": expected a whole number of 0 or more\n',
     })
   })
 })

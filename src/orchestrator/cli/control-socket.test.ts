@@ -93,11 +93,11 @@ describe('control.socket (O-9)', () => {
     await once(other, 'listening')
     program.writeConfig({ control, processes })
     const started = await start()
-    await started.seen(/no control socket, .*: another program listens at .*; name another path\n/)
+    await started.seen(/no control socket, .*: another program listens at .*; stop it, or set another path\n/)
     expect(await program.run('status')).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'ponix-orchestrator: unexpected answer; the control socket belongs to another program or version\n',
+      stderr: 'ponix-orchestrator: unexpected response; the control socket belongs to another program or version\n',
     })
   })
 
@@ -106,7 +106,7 @@ describe('control.socket (O-9)', () => {
     writeFileSync(path, 'precious')
     program.writeConfig({ control, processes })
     const started = await start()
-    await started.seen(/no control socket, .* exists and is not a socket; remove it, or name another path\n/)
+    await started.seen(/no control socket, .* exists and is not a socket; remove it, or set another path\n/)
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 
@@ -134,7 +134,7 @@ describe('"control": false (O-9)', () => {
       expect(await program.run(...args)).toEqual({
         code: 1,
         stdout: '',
-        stderr: `ponix-orchestrator: the orchestrator that runs commonplace.json (pid ${child.pid}) takes no commands: "control" is false\n`,
+        stderr: `ponix-orchestrator: the orchestrator that runs commonplace.json (pid ${child.pid}) accepts no commands: "control" is false\n`,
       })
     }
   })

@@ -74,7 +74,7 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'mqtt_broker_unreachable', address: '[::1]:1884', reason: 'connection refused' },
       'error',
-      'the MQTT broker at [::1]:1884 cannot be reached: connection refused; start one, for example with "mosquitto -p 1884", or name another with --mqtt-broker',
+      'the MQTT broker at [::1]:1884 cannot be reached: connection refused; start one, for example with "mosquitto -p 1884", or set its address with --mqtt-broker',
     ],
     [
       { type: 'output_closed', stream: 'stdout', reason: 'EPIPE' },

@@ -9,7 +9,7 @@ export interface EventMessage {
   readonly text: string
 }
 
-/** The log message of an event. */
+/** Returns the log message of an event. */
 export function describeEvent(event: SupervisorEvent): EventMessage {
   const text = textOf(event.type, event)
   return { level: levelOf(event), text: 'process' in event ? `${event.process}: ${text}` : text }
@@ -51,7 +51,7 @@ const messages: Messages = {
     'error',
     ({ address, reason }) =>
       `the MQTT broker at ${address} cannot be reached: ${reason}; start one, for example with ` +
-      `"mosquitto -p ${address.split(':').at(-1)}", or name another with --mqtt-broker`,
+      `"mosquitto -p ${address.split(':').at(-1)}", or set its address with --mqtt-broker`,
   ],
   output_closed: ['warn', ({ stream, reason }) => `cannot write to ${stream} (${reason}); discarding its lines`],
   log_file_failed: ['warn', ({ path, reason }) => `cannot write to log file ${path}: ${reason}; retrying every second`],
@@ -110,7 +110,7 @@ const units = [
   { name: 's', ms: 1000 },
 ] as const
 
-/** At most two units: `230 ms`, `3.2 s`, `2 min 5 s`, `3 d 4 h`. */
+/** Formats a duration with at most two units: `230 ms`, `3.2 s`, `2 min 5 s`, `3 d 4 h`. */
 export function formatDuration(ms: number): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`
   if (ms < 59_950) return `${Number((ms / 1000).toFixed(1))} s`

@@ -11,10 +11,10 @@ import { exportKubernetes } from '../export/kubernetes.ts'
 import { exportSystemd } from '../export/systemd.ts'
 import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from './options.ts'
 
-/** Assumed where `systemctl` is not installed: the version of Debian 12. */
+/** The version of Debian 12, assumed if `systemctl` is not installed. */
 const DEFAULT_SYSTEMD_VERSION = 252
 
-/** Writes the graph for another engine to stdout or into a folder, and the notes to stderr. */
+/** Writes the graph for another engine to stdout or to a folder, and the notes to stderr. */
 export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<void> {
   const { files, notes } = await render(loadConfig(toLoadOptions(typed)), engine, options)
   const { output } = options

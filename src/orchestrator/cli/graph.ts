@@ -5,7 +5,7 @@ import { formatSocketAddress } from '../config/socket-address.ts'
 import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
 
 /*
- * The formats of the graph contain names, kinds and conditions only, so no secrets. Arrows lead from a dependency to its
+ * All formats of the graph contain only names, kinds and conditions, no secrets. Arrows lead from a dependency to its
  * dependent. All texts end with a newline.
  */
 
@@ -26,11 +26,11 @@ export function validate(typed: FileOptions): void {
 
 /** A process of the file with all of its instances. */
 interface Node extends Pick<ResolvedProcess, 'name' | 'kind' | 'dependsOn' | 'usesExternal'> {
-  /** Names; empty if there is only one. */
+  /** The names of the instances; empty if there is only one. */
   readonly instances: readonly string[]
 }
 
-/** Merges the instances of a process, which all have the same dependencies. In the order of the file. */
+/** Merges the instances of a process, which all have the same dependencies. The result is in the order of the file. */
 function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
   const instancesOf = ({ configName }: ResolvedProcess) => {
     const names = processes.filter((other) => other.configName === configName).map(({ name }) => name)
@@ -54,7 +54,7 @@ function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
   })
 }
 
-/** One block for each rank; the processes of a rank start at the same time. */
+/** Renders one block for each rank; the processes of a rank start at the same time. */
 export function renderText(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
   const width = Math.max(...nodes.map((node) => labelOf(node).length))
@@ -77,7 +77,7 @@ function titleOf({ name, instances }: Node): string {
   return instances.length === 0 ? name : `${name} ×${instances.length}`
 }
 
-/** As in ` ← store (ready), migrate (completed_successfully)`; empty without dependencies. */
+/** Renders ` ← store (ready), migrate (completed_successfully)`; empty without dependencies. */
 export function describeDependencies(
   node: Pick<Node, 'dependsOn' | 'usesExternal'>,
   broker: ExternalDependency,
@@ -91,7 +91,7 @@ function usesExternalBroker({ usesExternal }: Pick<Node, 'usesExternal'>, { prov
   return usesExternal && providedBy === null
 }
 
-/** For GitHub, GitLab and mermaid.live. Tasks are rounded; a broker that is not one of the processes is a cylinder. */
+/** Renders for GitHub, GitLab and mermaid.live. Tasks are rounded; a broker that is not a process of the file is a cylinder. */
 export function renderMermaid(config: ResolvedConfig): string {
   const processes = withoutInstances(config)
   const ids = new Map(processes.map(({ name }, index) => [name, `p${index}`]))
@@ -106,7 +106,7 @@ export function renderMermaid(config: ResolvedConfig): string {
   return `${['flowchart LR', ...nodes, ...broker, ...edges].join('\n')}\n`
 }
 
-/** For Graphviz. */
+/** Renders for Graphviz. */
 export function renderDot(config: ResolvedConfig): string {
   const nodes = withoutInstances(config).map((node) => {
     const title = titleOf(node) === node.name ? [] : [`label="${titleOf(node)}"`]
@@ -118,7 +118,7 @@ export function renderDot(config: ResolvedConfig): string {
   return `${['digraph processes {', '  rankdir=LR;', '  node [shape=box];', ...nodes, ...broker, ...edges, '}'].join('\n')}\n`
 }
 
-/** For programs: `start_order` holds one list for each rank, `instances` the names of the instances of a process with `replicas`. */
+/** Renders for programs: `start_order` has a list per rank, `instances` the names of the instances of a process with `replicas`. */
 export function renderJson(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
   const processes = nodes.map(({ name, kind, instances, dependsOn, usesExternal }) => ({
@@ -143,7 +143,7 @@ function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; l
   ])
 }
 
-/** The label of the broker, if a process uses one that is not one of the processes. */
+/** Returns the label of the broker in a list; empty unless a process uses a broker that is not a process of the file. */
 function externalBrokers(config: ResolvedConfig): readonly string[] {
   const isUsed = config.processes.some((definition) => usesExternalBroker(definition, config.external))
   return isUsed ? [brokerLabel(config)] : []

@@ -142,7 +142,7 @@ describe('the second orchestrator on one file', () => {
     expect(second).toMatchObject({ code: 2, stdout: '' })
     expect(second.stderr).toMatch(
       new RegExp(
-        `^ponix-orchestrator: \\S+commonplace.json is already run by another ponix-orchestrator \\(pid ${running.child.pid}\\): .*\n$`,
+        `^ponix-orchestrator: \\S+commonplace.json is already run by another ponix-orchestrator \\(pid ${running.child.pid}\\); .*\n$`,
       ),
     )
     expect(a.isGone).toBe(false)

@@ -30,14 +30,14 @@ export async function logs(file: FileOptions, { processes, tail, follow, json }:
   }
 }
 
-/** An orchestrator that ends resets the connection, which is the normal end of the stream. */
+/** Returns the stream with a normal end where the orchestrator resets the connection because it ends. */
 function untilClosed(entries: Readable): Readable {
   const lines = new PassThrough()
   entries.on('error', () => lines.end()).pipe(lines)
   return lines
 }
 
-/** Renders an entry as the orchestrator itself shows the line. */
+/** Returns a function that renders an entry as the orchestrator shows the line. */
 async function lineRenderer(names: readonly string[]): Promise<(line: string) => string> {
   const width = prefixWidth([...names, 'orchestrator'])
   const colour = showsColour(process.stdout)

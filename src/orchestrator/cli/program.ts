@@ -57,7 +57,7 @@ function buildProgram(): Command {
     .option('--config <path>', 'the file that defines the processes', 'commonplace.json')
     .option('--only <name>', 'run only this process, without its dependencies (repeatable)', collect)
     .option('--disable <name>', 'do not run this process (repeatable)', collect)
-    .option('--mqtt-broker <host:port>', 'address of the MQTT broker, instead of that in the file')
+    .option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
     .addHelpText('after', examples)
     .exitOverride()
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
@@ -91,7 +91,7 @@ interface PlainOptions {
   readonly json?: true
 }
 
-/** A command without arguments. */
+/** Adds a command without arguments. */
 function addPlainCommand(
   program: Command,
   name: string,
@@ -109,7 +109,7 @@ function addPlainCommand(
     })
 }
 
-/** An argument is a mistyped command, or a command behind the options of `run`. */
+/** Rejects arguments: each is a mistyped command, or a command after the options of `run`. */
 function refuseArguments(program: Command, command: Command): void {
   const [first] = command.args
   if (first === undefined) return
@@ -141,7 +141,7 @@ function addRun(program: Command): Command {
     .addOption(
       new Option(
         '--log-format <format>',
-        'format of the output (default: text); if given, "text" makes JSON records of processes readable on pipes too',
+        'format of the output (default: text); if given, "text" makes JSON records of processes readable even on pipes',
       ).choices(['text', 'json']),
     )
     .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
@@ -160,7 +160,7 @@ function addGraphCommands(program: Command): void {
     .command('export')
     .description('write the same graph for another engine')
     .addArgument(new Argument('<engine>', 'the engine that will run the processes').choices(exportEngines))
-    .option('--output <folder>', 'write files into this folder (default: write to stdout)')
+    .option('--output <folder>', 'write files to this folder (default: write to stdout)')
     .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
     .action(async (engine: ExportEngine, options: ExportOptions) => {
@@ -168,7 +168,7 @@ function addGraphCommands(program: Command): void {
     })
 }
 
-/** The commands that talk to a running orchestrator. */
+/** Adds the commands that connect to a running orchestrator. */
 function addControlCommands(program: Command): void {
   const file = () => fileOptions(program)
   const commands = () => import('./control-commands.ts')
@@ -207,7 +207,8 @@ function addControlCommands(program: Command): void {
 }
 
 function parseTail(typed: string): number {
-  if (!/^\d{1,9}$/.test(typed)) throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number from 0`)
+  if (!/^\d{1,9}$/.test(typed))
+    throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number of 0 or more`)
   return Number(typed)
 }
 

@@ -4,14 +4,14 @@ import type { SupervisorEvent } from '../supervisor/events.ts'
 import { linePrefix, prefixWidth } from '../supervisor/output/line-writers.ts'
 
 const name = 'orchestrator'
-/** Up to this much waits for a slow reader; further messages are dropped and counted. */
+/** The limit of buffered bytes for a slow reader; further messages are dropped and counted. */
 const fullBytes = 1024 * 1024
 
 export interface ReporterOptions {
   readonly output: Writable
   readonly logFormat: 'text' | 'json'
   readonly colour: boolean
-  /** Of the processes; the prefixes of all lines have the same width. */
+  /** The names of the processes; the prefixes of all lines have the same width. */
   readonly names: readonly string[]
 }
 
@@ -57,7 +57,7 @@ async function jsonLog(write: Write): Promise<Log> {
 
 const colours = { info: null, warn: 33, error: 31 } as const
 
-/** Each line of the message, and each quoted line of output, gets the prefix. */
+/** Returns a log that adds the prefix to each line of a message and each quoted line of output. */
 function textLog({ colour, names }: ReporterOptions, write: Write): Log {
   const plainPrefix = linePrefix(name, prefixWidth([...names, name]), null)
   const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix

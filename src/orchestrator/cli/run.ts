@@ -18,9 +18,9 @@ import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
 
-/** The longest wait for the end of the processes after a kill. */
+/** The maximum wait for the end of the processes after a kill. */
 const KILL_TIMEOUT_MS = 2000
-/** The longest wait for a reader of the last lines. */
+/** The maximum wait for a reader of the last lines. */
 const FLUSH_TIMEOUT_MS = 1000
 
 /** Supervises until all processes have ended or were stopped, then exits with the exit code. */
@@ -76,7 +76,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     underNpm: isUnderNpm(environment, pid),
     now: () => performance.now(),
   })
-  // An internal error must not leave children behind.
+  // An internal error must not leave orphans.
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
   const ended = supervisor.run()
   const socket = listenSocket(target, socketPath, reporter.warn)
@@ -85,13 +85,13 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   http?.close()
   void socket.then((server) => server?.close())
-  // Without an ending some process may still run: then the guard ends it.
+  // Without an ending a process may still run; then the guard ends it.
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
 }
 
-/** Whether npm is in our process group. A group leader is a job of a shell: an npm above that shell gets no Ctrl-C. */
+/** Returns whether npm is in our process group. A group leader is a job of a shell; an npm above that shell receives no Ctrl-C. */
 function isUnderNpm(environment: NodeJS.ProcessEnv, pid: number): boolean {
   return environment['npm_command'] !== undefined && groupOf(pid) !== pid
 }
@@ -116,7 +116,7 @@ async function listenHttp(
   return server
 }
 
-/** The control API for the commands. Without a socket supervision continues. */
+/** Starts the control API for the commands. Supervision continues if the socket fails. */
 async function listenSocket(
   target: ControlTarget,
   path: string | null,

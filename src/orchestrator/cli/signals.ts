@@ -7,11 +7,11 @@ export interface SignalTarget {
 }
 
 export interface SignalOptions {
-  /** The program runs at a terminal: SIGHUP means that the terminal was closed. */
+  /** True at a terminal: SIGHUP then means that the terminal was closed. */
   readonly terminal: boolean
-  /** npm or npx is in our process group and forwards the signals that it gets. */
+  /** True if npm or npx is in our process group and forwards the signals that it receives. */
   readonly underNpm: boolean
-  /** Milliseconds, from any origin. */
+  /** Returns the time in milliseconds, from any origin. */
   readonly now: () => number
 }
 
@@ -20,13 +20,13 @@ type StopSignal = keyof typeof numbers
 
 /**
  * npm forwards a SIGINT or SIGTERM that the terminal has already sent to the whole process group, so one Ctrl-C arrives
- * twice. On a busy machine the second one may be late; after this time it is a signal of its own.
+ * twice. On a busy machine the second signal can be late; after this time it counts as separate.
  */
 const ECHO_MS = 5000
 
 /**
- * The first SIGINT or SIGTERM stops in order, the second one kills immediately. SIGHUP reloads; at a terminal it stops, because
- * there it means that the terminal was closed.
+ * Handles signals: the first SIGINT or SIGTERM stops in order, the second kills immediately. SIGHUP reloads; at a terminal it
+ * stops, because it means that the terminal was closed.
  */
 export function handleSignals(target: SignalTarget, options: SignalOptions) {
   let first: { readonly signal: StopSignal; readonly at: number } | null = null
@@ -55,7 +55,7 @@ export function handleSignals(target: SignalTarget, options: SignalOptions) {
   return {
     /** Resolves when a second signal has killed everything. */
     forced,
-    /** 128 plus the number of the second signal, as in shells; null without one. */
+    /** Returns 128 plus the number of the second signal, as in shells; null without a second signal. */
     forcedExitCode: () => exitCode,
     /** Removes the handlers. */
     dispose: () => {

@@ -4,27 +4,27 @@ import { LONGEST_TIMER_MS, sleep } from '../supervisor/timers.ts'
 
 /** `systemd-notify` itself waits 5 seconds for the manager to read its message. */
 const SEND_TIMEOUT_MS = 10_000
-/** `close` waits no longer than this. */
+/** The maximum wait of `close`. */
 const FLUSH_MS = 2000
-/** Number of names in the status of a graph that is not ready. */
+/** The maximum number of names in the status of a graph that is not ready. */
 const MAX_NAMES = 3
 
 type Processes = () => readonly { readonly name: string; readonly readinessProbe: unknown }[]
 
 export interface NotifierOptions {
-  /** Of the orchestrator: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID and PATH are read. */
+  /** The orchestrator's environment: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID and PATH are read. */
   readonly environment: NodeJS.ProcessEnv
   /** The current processes of the graph. */
   readonly processes: Processes
-  /** Of the orchestrator. */
+  /** The pid of the orchestrator. */
   readonly pid: number
   /** Called at most once, for the first failed notification. */
   readonly warn: (message: string) => void
 }
 
 /**
- * Notifies systemd of the state of the graph: READY=1 when all of it is ready, STOPPING=1, RELOADING=1, STATUS=, and WATCHDOG=1
- * at half of the watchdog's time. It runs `systemd-notify`, because Node cannot write to a datagram socket. Failures never
+ * Notifies systemd of the state of the graph: READY=1 when the whole graph is ready, STOPPING=1, RELOADING=1, STATUS=, and
+ * WATCHDOG=1 at half of the watchdog's time. It runs `systemd-notify`, because Node cannot write to a datagram socket. Failures never
  * affect supervision.
  */
 export class SystemdNotifier {
@@ -35,10 +35,10 @@ export class SystemdNotifier {
   /** Messages to send, each a set of assignments. A new value replaces an older one of the last message, so the queue stays short. */
   readonly #queue: Map<string, string>[] = []
   #sentStatus = ''
-  /** READY=1 was sent, and no STOPPING=1. Otherwise a reload is part of the start or of the stop. */
+  /** True after READY=1 and before STOPPING=1. Otherwise a reload is part of the start or of the stop. */
   #isUp = false
   #isReloading = false
-  /** Why the last reload changed nothing; part of the status. */
+  /** The reason why the last reload changed nothing; part of the status. */
   #problem: string | null = null
   #sending: Promise<void> | null = null
   #warned = false
@@ -61,17 +61,17 @@ export class SystemdNotifier {
     if (event.type === 'all_ready' || event.type === 'stopping') this.#isUp = event.type === 'all_ready'
   }
 
-  /** A reload begins: `systemctl reload` waits until `reloaded`. */
+  /** Reports that a reload begins; `systemctl reload` waits until `reloaded`. */
   readonly reloading = (): void => {
     if (!this.#isEnabled || !this.#isUp || this.#isReloading) return
     this.#isReloading = true
-    // A RELOADING=1 that is not sent yet covers this reload too.
+    // A RELOADING=1 that is still queued covers this reload.
     if (this.#queue.some((message) => message.has('RELOADING'))) return
     // On Linux hrtime is CLOCK_MONOTONIC, with which systemd distinguishes reloads.
     this.#enqueue({ RELOADING: '1', MONOTONIC_USEC: String(process.hrtime.bigint() / 1000n) })
   }
 
-  /** `problem`: why nothing has changed. */
+  /** Reports the end of a reload. `problem` is the reason why nothing has changed, or null. */
   readonly reloaded = (problem: string | null): void => {
     if (!this.#isEnabled) return
     this.#problem = problem
@@ -80,7 +80,7 @@ export class SystemdNotifier {
     this.#isReloading = false
   }
 
-  /** Resolves when the queue is sent, after 2 seconds at the latest. */
+  /** Resolves when all queued notifications are sent, or after 2 seconds. */
   async close(): Promise<void> {
     if (this.#watchdog !== null) clearInterval(this.#watchdog)
     if (this.#sending === null) return
@@ -131,7 +131,7 @@ export class SystemdNotifier {
   }
 }
 
-/** Half of the watchdog's time in milliseconds; null if no watchdog watches this process. */
+/** Returns half of the watchdog's time in milliseconds; null if this process has no watchdog. */
 export function watchdogIntervalMs(environment: NodeJS.ProcessEnv, pid: number): number | null {
   const { WATCHDOG_USEC = '', WATCHDOG_PID = '' } = environment
   if (!/^\d+$/.test(WATCHDOG_USEC) || Number(WATCHDOG_USEC) === 0) return null

@@ -23,13 +23,13 @@ export function resolveBroker(
   const hasProvider = [...processes.values()].some(isProvider)
   return {
     address: typed ?? (inFile === null ? null : resolveAddress(inFile, context)) ?? defaultAddress,
-    // The address in the file belongs to the provider, even if that does not run.
+    // The address in the file belongs to the provider, even if the provider does not run.
     isGiven: typed !== null || (inFile !== null && (!hasProvider || providedBy !== null)),
     providedBy,
   }
 }
 
-/** The broker must not depend on its users. */
+/** Adds a problem if the broker depends on one of its users. */
 export function checkBrokerOrder(processes: readonly ResolvedProcess[], provider: string, problems: ProblemList): void {
   const configName = processes.find(({ name }) => name === provider)?.configName ?? provider
   for (const problem of findGraphProblems(processes)) {

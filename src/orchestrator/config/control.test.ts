@@ -57,7 +57,7 @@ describe('the configuration key control', () => {
     [{ socket: '' }, 'control.socket: expected the path of a socket, got ""'],
     [
       { socket: `/${'x'.repeat(103)}` },
-      'control.socket: the path of a socket has at most 103 bytes, this one has 104; choose a shorter one',
+      'control.socket: expected a socket path of at most 103 bytes, got 104 bytes; choose a shorter path',
     ],
     [
       { token: '${PORT}' },
@@ -94,8 +94,8 @@ describe('the configuration key control', () => {
     const file = { control: { http: 7, token: '${MINE}' }, processes: { store: { ...store, args } } }
     const environment = { MINE: 'hunter22', PONIX_CONTROL_TOKEN: 'hunter33' }
     expect(rig.problems(file, { environment })).toEqual([
-      'processes.store.args[0]: ${MINE} is reserved for the orchestrator; give processes a variable of another name',
-      'processes.store.args[1]: ${PONIX_CONTROL_TOKEN} is reserved for the orchestrator; give processes a variable of another name',
+      'processes.store.args[0]: ${MINE} is reserved for the orchestrator; use a variable with another name for processes',
+      'processes.store.args[1]: ${PONIX_CONTROL_TOKEN} is reserved for the orchestrator; use a variable with another name for processes',
       'processes.store.args[2]: ${NOTIFY_FD} is not set and has no default; set NOTIFY_FD, or write ${NOTIFY_FD:-default}',
     ])
   })

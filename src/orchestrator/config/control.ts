@@ -40,7 +40,7 @@ export const controlSchema = z
 
 export type ControlFile = z.infer<typeof controlSchema>
 
-/** The limit of the path of a Unix socket that every system supports. */
+/** The maximum length of a Unix socket's path that every system supports. */
 const MAX_SOCKET_BYTES = 103
 
 /** `path` is the absolute path of the configuration file. */
@@ -68,7 +68,7 @@ export function resolveControl(
   }
 }
 
-/** The socket path of a configuration file, for a client; null if the file names none or is invalid. */
+/** Returns the socket path of a configuration file, for a client; null if the file sets none or is invalid. */
 export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): string | null {
   try {
     const file: unknown = JSON.parse(readFileSync(path, 'utf8'))
@@ -88,7 +88,7 @@ function resolveSocket(socket: string, context: ControlContext): string | null {
   const path = resolve(dirname(context.path), replaced.text)
   const bytes = Buffer.byteLength(path)
   if (bytes > MAX_SOCKET_BYTES) {
-    const message = `the path of a socket has at most ${MAX_SOCKET_BYTES} bytes, this one has ${bytes}; choose a shorter one`
+    const message = `expected a socket path of at most ${MAX_SOCKET_BYTES} bytes, got ${bytes} bytes; choose a shorter path`
     context.problems.add(['control', 'socket'], message)
   }
   return path
@@ -103,7 +103,7 @@ function resolveToken(token: string, context: ControlContext): Replaced | null {
   return replaced
 }
 
-/** Only the digest of a token is kept, so that no message can contain the token. */
+/** Returns the digest of a token. Only the digest is kept, so that no message can contain the token. */
 export function digestOf(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }

@@ -13,7 +13,7 @@ export interface GraphProblem {
   readonly message: string
 }
 
-/** All unknown dependencies, self-dependencies, and cycles: at least one for each process in a cycle. */
+/** Returns all unknown dependencies, self-dependencies, and cycles: at least one for each process in a cycle. */
 export function findGraphProblems(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const known = new Set(nodes.map(({ name }) => name))
   const problems = nodes.flatMap((node) => dependencyNames(node).flatMap((to) => edgeProblem(node.name, to, known)))
@@ -55,7 +55,7 @@ export function startOrder<N extends GraphNode>(nodes: readonly N[]): readonly N
   }
 }
 
-/** The processes that start together: each rank depends only on earlier ranks. Within a rank, the order of the file. */
+/** Returns the ranks of processes that start together: each depends only on earlier ranks. A rank is in the order of the file. */
 export function startRanks<N extends GraphNode>(nodes: readonly N[]): readonly (readonly N[])[] {
   const rankOf = new Map<string, number>()
   for (const { name, dependsOn } of startOrder(nodes)) {
@@ -69,14 +69,14 @@ export function startRanks<N extends GraphNode>(nodes: readonly N[]): readonly (
   return ranks
 }
 
-/** The dependents of every process, in the order of the file. */
+/** Returns the dependents of every process, in the order of the file. */
 export function dependentsOf(nodes: readonly GraphNode[]): ReadonlyMap<string, readonly string[]> {
   const dependents = new Map<string, string[]>(nodes.map((node) => [node.name, []]))
   for (const node of nodes) for (const name of dependencyNames(node)) dependents.get(name)?.push(node.name)
   return dependents
 }
 
-/** The shortest cycle through each process that is in no cycle found before. Self-dependencies are ignored. */
+/** Returns the shortest cycle through each process that is in no earlier cycle. Self-dependencies are ignored. */
 function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   const withoutSelf = nodes.map(({ name, dependsOn }) => ({
     name,
@@ -95,7 +95,7 @@ function findCycles(nodes: readonly GraphNode[]): readonly GraphProblem[] {
   return problems
 }
 
-/** Breadth-first search along the dependencies back to `start`. */
+/** Searches breadth-first along the dependencies back to `start`. */
 function shortestCycle(start: string, nodes: ReadonlyMap<string, GraphNode>): GraphProblem['names'] | null {
   const cameFrom = new Map<string, string>()
   const queue = [start]

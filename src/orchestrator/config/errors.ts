@@ -11,13 +11,13 @@ export class UserError extends Error {
   }
 }
 
-/** One mistake in the configuration file. Lines and columns count from 1. No part of it holds a secret. */
+/** A mistake in the configuration file. Lines and columns count from 1. No part of it contains a secret. */
 export interface ConfigProblem {
-  /** Such as `processes.store.args[1]`; empty for the document as a whole. */
+  /** A path such as `processes.store.args[1]`; empty for the document as a whole. */
   readonly path: string
   readonly line: number
   readonly column: number
-  /** What was expected, and what was found instead. */
+  /** The expected and the actual value. */
   readonly message: string
 }
 
@@ -35,7 +35,7 @@ export class ConfigError extends UserError {
   }
 }
 
-/** The text is not JSON: `message` states what was expected, `offset` where, in UTF-16 units. */
+/** The text is not JSON: `message` states the expectation, `offset` the position in UTF-16 units. */
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError'
   readonly offset: number
@@ -46,7 +46,7 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-/** A request to the control API that is refused with an HTTP `status`. */
+/** A request to the control API that is rejected with an HTTP `status`. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
   readonly status: number
@@ -58,8 +58,8 @@ export class RequestError extends Error {
 }
 
 /**
- * The reason of an error, without its class. A connection to a name with several addresses fails with one error per address;
- * execa's own wording of a failed start is left out.
+ * Returns the reason of an error, without its class. A connection to a name with several addresses fails with one error per
+ * address; execa's wording of a failed start is omitted.
  */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ')
@@ -68,7 +68,7 @@ export function messageOf(error: unknown): string {
   return typeof original === 'string' && original !== '' ? original : error.message
 }
 
-/** The code of a system error, such as `ENOENT`; null if it has none. */
+/** Returns the code of a system error, such as `ENOENT`; null if it has none. */
 export function codeOf(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
 }
@@ -83,14 +83,14 @@ const reasons = new Map([
   ['ENAMETOOLONG', 'has a name that is too long'],
 ])
 
-/** Why a file could not be read, as the end of a sentence that begins with its name. */
+/** Returns the reason why a file could not be read, as the end of a sentence that begins with its name. */
 export function describeFileError(error: unknown): string {
   const code = codeOf(error) ?? 'unknown error'
   return reasons.get(code) ?? `cannot be read (${code})`
 }
 
 /**
- * The candidate that was probably meant, or null if none is close. Allows one edit (insertion, deletion, replacement or swap of
+ * Returns the nearest candidate, or null if none is close. Allows one edit (insertion, deletion, replacement or swap of
  * neighbours) per three letters, at least one, none in a name of one letter. Ignores case; ties go to the earlier candidate.
  */
 export function nearestName(name: string, candidates: Iterable<string>): string | null {
@@ -104,7 +104,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return nearest
 }
 
-/** Optimal string alignment distance. */
+/** Returns the optimal string alignment distance. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, index) => index)

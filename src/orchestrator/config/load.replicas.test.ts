@@ -51,8 +51,8 @@ describe('replicas', () => {
 
   it.each([
     [{ only: ['worker#4'] }, '--only "worker#4": there is no such process; did you mean "worker#1"?'],
-    [{ only: ['worker'], disable: ['worker'] }, '--only and --disable both name "worker"; leave one of them out'],
-    [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; leave one of them out'],
+    [{ only: ['worker'], disable: ['worker'] }, '--only and --disable both name "worker"; remove one of them'],
+    [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; remove one of them'],
     [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has replicas; name one of them, such as "worker#1"'],
     [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not selected'],
   ])('cannot be selected with %j (O-6)', (options, message) => {

@@ -204,7 +204,7 @@ describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
   it.each([
     [{ only: ['stoer'] }, '--only "stoer": there is no such process; did you mean "store"?'],
     [{ disable: ['zookeeper'] }, '--disable "zookeeper": there is no such process; the processes are db, store, extra'],
-    [{ only: ['db'], disable: ['db'] }, '--only and --disable both name "db"; leave one of them out'],
+    [{ only: ['db'], disable: ['db'] }, '--only and --disable both name "db"; remove one of them'],
     [{ disable: ['db', 'store'] }, 'every process is disabled; nothing is left to run'],
     [{ exitCodeFrom: 'stor' }, '--exit-code-from "stor": there is no such process; did you mean "store"?'],
     [{ exitCodeFrom: 'extra' }, '--exit-code-from "extra": this process is not selected'],

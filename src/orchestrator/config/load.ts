@@ -71,11 +71,11 @@ function parse(text: string, name: string): JsonNode {
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */
 interface CheckedFile {
-  /** In the order of the file. */
+  /** The processes in the order of the file. */
   readonly processes: ReadonlyMap<string, ProcessFile>
   /** The names of all processes, including invalid ones. */
   readonly names: readonly string[]
-  /** Null if it is invalid, so that the set of defined variables is unknown. */
+  /** The shared variables; null if invalid, so that the set of defined variables is unknown. */
   readonly env: Readonly<Record<string, string>> | null
   readonly mqttBroker: string | null
   /** True if it is invalid. */
@@ -109,7 +109,7 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
   }
 }
 
-/** The process without its invalid keys; null if its variables are unknown or nothing is left. */
+/** Returns the process without its invalid keys; null if its variables are unknown or nothing is left. */
 function validPart(value: unknown): ProcessFile | null {
   const parsed = processSchema.safeParse(value)
   if (parsed.success) return parsed.data
@@ -146,7 +146,7 @@ function checkGraph(root: JsonNode, names: readonly string[], problems: ProblemL
   return found
 }
 
-/** A process that always restarts never completes, so its dependents would wait forever. */
+/** Adds a problem for dependencies on the completion of a process that always restarts, which would never be met. */
 function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: ProblemList): void {
   for (const [name, file] of processes) {
     for (const [to, condition] of configuredDependencies(file)) {
@@ -160,7 +160,7 @@ function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: 
   }
 }
 
-/** The instances that run, by their name in the file. */
+/** Returns the instances that run, by their name in the file. */
 function selectRunning(
   file: CheckedFile,
   options: LoadOptions,

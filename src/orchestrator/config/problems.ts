@@ -16,7 +16,7 @@ export class ProblemList {
     this.#root = root
   }
 
-  /** Adds a problem of the value at `path`, or of its key. The position of a missing value is that of its parent. */
+  /** Adds a problem of the value at `path`, or of its key. A missing value has the position of its parent. */
   add(path: JsonPath, message: string, at: 'value' | 'key' = 'value'): void {
     const key = path.at(-1)
     const parent = nodeAt(this.#root, path.slice(0, -1)).node
@@ -58,7 +58,7 @@ export class ProblemList {
   }
 }
 
-/** Whether a key on the path, or the preceding flag in a list, is a secret name. */
+/** Returns whether a key on the path, or the preceding flag in a list, is a secret name. */
 function isSecret(path: JsonPath, root: JsonNode): boolean {
   const last = path.at(-1)
   if (typeof last === 'number' && last > 0) {
@@ -69,7 +69,7 @@ function isSecret(path: JsonPath, root: JsonNode): boolean {
   return ofProcess.some((key) => typeof key === 'string' && isSecretName(key))
 }
 
-/** `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys in quotes. */
+/** Renders `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys are quoted. */
 function describePath(path: JsonPath): string {
   return path
     .map((key, index) => {
@@ -82,7 +82,7 @@ function describePath(path: JsonPath): string {
 
 const excerptWidth = 100
 
-/** The line at `offset` with its number and a caret below. Secrets are masked, long lines are cut. */
+/** Renders the line at `offset` with its number and a caret below. Secrets are masked, long lines are cut. */
 export function excerpt(text: string, offset: number): string {
   const { line } = positionOf(text, offset)
   const lineStart = text.lastIndexOf('\n', offset - 1) + 1
@@ -128,7 +128,7 @@ export function addSchemaProblems(
   }
 }
 
-/** The issue concerns a part of the value, so its type matches this branch of the union. */
+/** Returns whether the issue concerns a part of the value, so that the value's type matches this branch of the union. */
 function isInside(issue: z.core.$ZodIssue): boolean {
   return issue.path.length > 0 || issue.code === 'unrecognized_keys'
 }

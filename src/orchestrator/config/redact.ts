@@ -1,8 +1,8 @@
 const secretWord = '(?:PASSWORD|TOKEN|SECRET|KEY)'
 const secretName = new RegExp(secretWord, 'i')
-/** Text with wrong quotes is common here, so a value ends at the next key of its line, or with the line. */
+/** The rest of a value in a text that may have wrong quotes: it ends at the next key of its line, or with the line. */
 const restOfValue = `[^\\n]*?(?=\\s*,\\s*["'][^"'\\n]*["']\\s*:|[\\s}\\],]*(?:\\n|$))`
-/** Each captures the text before the secret, and the secret. */
+/** Patterns that capture the text before the secret, and the secret. */
 const secrets = [
   new RegExp(`(["'\`]?[\\w.$-]*${secretWord}[\\w.-]*["'\`]?\\s*[:=]\\s*(?!["'\`]?\\s*$))(${restOfValue})`, 'gi'),
   new RegExp(`(["'\`]--?[\\w-]*${secretWord}[\\w-]*["'\`]\\s*,\\s*)(${restOfValue})`, 'gi'),
@@ -10,7 +10,7 @@ const secrets = [
   /([^\s:/@"'`]:)([^\s/"'`]+)(?=@)/g,
 ]
 
-/** Whether the value of a variable, flag or key of this name is secret. */
+/** Returns whether the value of a variable, flag or key of this name is secret. */
 export function isSecretName(name: string): boolean {
   return secretName.test(name)
 }
@@ -21,8 +21,8 @@ interface Span {
 }
 
 /**
- * The parts of a text that look like secrets, in order and without overlap: the values of secret names in `NAME=value`,
- * `"NAME": value` and `"--name", value`, and passwords in URLs. Covers broken text, so it rather finds too much.
+ * Returns the parts of a text that look like secrets, in order and without overlap: the values of secret names in `NAME=value`,
+ * `"NAME": value` and `"--name", value`, and passwords in URLs. It covers invalid texts and prefers false positives.
  */
 export function secretSpans(text: string): readonly Span[] {
   const found = secrets.flatMap((pattern) =>
@@ -40,7 +40,7 @@ export function secretSpans(text: string): readonly Span[] {
   return spans
 }
 
-/** The text with every secret in it replaced by `***`. */
+/** Replaces every secret in a text with `***`. */
 export function redact(text: string): string {
   return maskRange(text, secretSpans(text), 0, text.length)
 }

@@ -27,7 +27,7 @@ export interface ResolveOptions {
   /** The instances that run, by their name in the file. */
   readonly running: ReadonlyMap<string, readonly Instance[]>
   readonly inherited: Variables
-  /** The orchestrator's variables that no process gets. */
+  /** The orchestrator's variables that no process receives. */
   readonly withheld: ReadonlySet<string>
   readonly problems: ProblemList
 }
@@ -94,7 +94,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   }
 }
 
-/** The variables of one process, in layers that see the earlier ones. */
+/** The variables of one process, in layers; each layer can reference the earlier layers. */
 class Scope {
   readonly #options: ResolveOptions
   readonly #variables: Map<string, string>
@@ -107,7 +107,7 @@ class Scope {
     this.#variables = new Map(Object.entries(options.inherited))
   }
 
-  /** All variables but the inherited ones. */
+  /** All variables except the inherited ones. */
   get added(): Variables {
     return Object.fromEntries(this.#added)
   }
@@ -123,7 +123,7 @@ class Scope {
     }
   }
 
-  /** Each variable sees those before it and, as in `PATH=/x:${PATH}`, its own previous value. */
+  /** Adds variables; each can reference earlier variables and, as in `PATH=/x:${PATH}`, its previous value. */
   addInterpolated(variables: Variables, path: JsonPath): void {
     for (const [name, value] of Object.entries(variables)) {
       this.add({ [name]: this.interpolate(value, [...path, name]) })
@@ -161,7 +161,7 @@ function withBrokerFlag(args: readonly string[], broker: SocketAddress): readonl
   return hasFlag ? args : [...args, '--mqtt-broker', formatSocketAddress(broker)]
 }
 
-/** The entries of `depends_on`; the condition is null where the file names none. */
+/** Returns the entries of `depends_on`; the condition is null if the file sets none. */
 export function configuredDependencies(file: ProcessFile): ReadonlyMap<string, DependencyCondition | null> {
   if (Array.isArray(file.depends_on)) return new Map(file.depends_on.map((name) => [name, null]))
   return new Map(Object.entries(file.depends_on).map(([name, { condition }]) => [name, condition]))
@@ -172,7 +172,7 @@ function defaultCondition(dependency: ProcessFile): DependencyCondition {
   return dependency.readiness_probe === undefined ? 'started' : 'ready'
 }
 
-/** The running dependencies. Users of the broker also depend on the process that provides it. */
+/** Returns the running dependencies. Users of the broker also depend on the process that provides it. */
 function resolveDependencies(
   file: ProcessFile,
   usesExternal: boolean,
@@ -233,7 +233,7 @@ function resolveCheck(file: ProbeFile): ProbeCheck {
   return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
 }
 
-/** Two processes must not write to one file, nor to the rotated files of another process. */
+/** Adds problems for processes that write to the same file, or to a rotated file of another process. */
 export function checkLogFiles(processes: readonly ResolvedProcess[], problems: ProblemList): void {
   const writers = new Map<string, ResolvedProcess>()
   const logging = processes.flatMap((definition) => {
@@ -257,7 +257,7 @@ export function checkLogFiles(processes: readonly ResolvedProcess[], problems: P
   }
 }
 
-/** Resolves symbolic links of the folder. */
+/** Returns the path with symbolic links of the folder resolved. */
 function realPath(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path))

@@ -11,10 +11,10 @@ const maxTimer = 2_147_483_647
 
 function unknownKey(key: string, known: readonly string[]): string {
   const nearest = nearestName(key, known)
-  return nearest === null ? `unknown key; known are ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
+  return nearest === null ? `unknown key; expected ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
 }
 
-/** An object without other keys. The error of an unknown key names the nearest known one. */
+/** Returns the schema of an object without other keys. The error of an unknown key names the nearest known key. */
 export function section<T extends z.core.$ZodLooseShape>(form: string, shape: T) {
   return z.strictObject(shape, {
     error: (issue) =>
@@ -24,7 +24,7 @@ export function section<T extends z.core.$ZodLooseShape>(form: string, shape: T)
   })
 }
 
-/** Options of a refinement that also runs if other keys are invalid, so that all errors are reported together. */
+/** Returns options of a refinement that runs even if other keys are invalid, so that all errors are reported together. */
 export function statement(error: string, path: readonly string[]) {
   return {
     error,
@@ -34,12 +34,12 @@ export function statement(error: string, path: readonly string[]) {
   }
 }
 
-/** A non-empty string. */
+/** Returns the schema of a non-empty string. */
 export function text(form: string) {
   return plainText(form).min(1, { error: form })
 }
 
-/** A string that may be empty, such as an argument. */
+/** Returns the schema of a string that can be empty, such as an argument. */
 export function plainText(form: string) {
   return z
     .string({ error: form })
@@ -62,7 +62,7 @@ export const byteSizeForm = 'a number of bytes, or a size such as "10MB" or "64K
 
 const byteSize = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([KMGT])(I)?B|B)?$/
 
-/** The bytes of `1000`, `"10MB"` (powers of 1000), `"64KiB"` (powers of 1024) or `"1.5 GB"`; null if invalid or less than 1. */
+/** Parses `1000`, `"10MB"` (powers of 1000), `"64KiB"` (powers of 1024) or `"1.5 GB"` to bytes; null if invalid or less than 1. */
 export function parseByteSize(size: number | string): number | null {
   const [, number, prefix, binary] = byteSize.exec(String(size).toUpperCase()) ?? []
   if (number === undefined) return null

@@ -7,12 +7,12 @@ export interface Instance {
   readonly name: string
   /** The name in the file. */
   readonly configName: string
-  /** From 1; null if the file does not set `replicas`. */
+  /** The number of the instance from 1; null if the file does not set `replicas`. */
   readonly replica: number | null
   readonly file: ProcessFile
 }
 
-/** The instances of a process. They are numbered if the file sets `replicas`, even to 1, so that their number can change. */
+/** Returns the instances of a process. They are numbered if the file sets `replicas`, even to 1, so that the count can change. */
 export function instancesOf(configName: string, file: ProcessFile): readonly Instance[] {
   if (file.replicas === undefined) return [{ name: configName, configName, replica: null, file }]
   return Array.from({ length: file.replicas }, (_, index) => {
@@ -21,12 +21,12 @@ export function instancesOf(configName: string, file: ProcessFile): readonly Ins
   })
 }
 
-/** The processes requested on the command line, by their names in the file or those of their instances. */
+/** The processes requested on the command line, by their names in the file or the names of their instances. */
 export interface Selection {
-  /** Empty: all that the file does not disable. */
+  /** Empty means all processes that the file does not disable. */
   readonly only: readonly string[]
   readonly disable: readonly string[]
-  /** The process whose exit code counts; null: none. */
+  /** The process whose exit code counts, or null. */
   readonly exitCodeFrom: string | null
 }
 
@@ -52,7 +52,7 @@ export function select(
   const mistakes = [
     ...only.flatMap((name) => unknownName('--only', name, instances)),
     ...disable.flatMap((name) => unknownName('--disable', name, instances)),
-    ...only.filter(isUnwanted).map((name) => `--only and --disable both name "${name}"; leave one of them out`),
+    ...only.filter(isUnwanted).map((name) => `--only and --disable both name "${name}"; remove one of them`),
     ...(exitCodeFrom === null ? [] : exitCodeProblem(exitCodeFrom, instances, selected)),
   ]
   if (mistakes.length === 0 && selected.size === 0 && names.length > 0) {

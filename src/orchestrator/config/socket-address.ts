@@ -20,7 +20,7 @@ export function parseSocketAddress(text: string): SocketAddress | null {
   return name === undefined ? null : { host: name, port }
 }
 
-/** The reverse of parseSocketAddress. */
+/** Renders an address in the form that parseSocketAddress accepts. */
 export function formatSocketAddress({ host, port }: SocketAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
@@ -29,7 +29,7 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
-/** Whether the host is `localhost` or a loopback address, with or without brackets. Other names are not resolved. */
+/** Returns whether the host is `localhost` or a loopback address, with or without brackets. Other names are not resolved. */
 export function isLoopback(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, '$1')
   const version = isIP(address)

@@ -13,7 +13,7 @@ const variable = /[A-Za-z_][A-Za-z0-9_]*/y
 const malformed = 'invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${'
 
 /**
- * Replaces `${NAME}` and `${NAME:-default}`. The default applies if the variable is unset or empty, and may itself contain
+ * Replaces `${NAME}` and `${NAME:-default}`. The default applies if the variable is unset or empty, and can contain
  * variables. `$${` is a literal `${`, any other `$` is unchanged. The text is the result only if there are no problems, which
  * contain names, never values.
  * `withheld`: variables that are set but must not be used in this text.
@@ -34,7 +34,7 @@ export function interpolate(
     problems.add(problem)
     return ''
   }
-  /** Reads to the end, or, within a default, to its `}`. Variables of an unused default need not be set. */
+  /** Reads to the end or, within a default, to its `}`. Variables of an unused default can be unset. */
   const read = (isDefault: boolean, isUsed: boolean): string => {
     let result = ''
     while (at < text.length) {
@@ -59,7 +59,7 @@ export function interpolate(
     const value = lookup(name)
     if (value !== undefined) return value
     return withheld.has(name)
-      ? fail(`\${${name}} is reserved for the orchestrator; give processes a variable of another name`)
+      ? fail(`\${${name}} is reserved for the orchestrator; use a variable with another name for processes`)
       : fail(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
   }
   return { text: read(false, true), problems: [...problems] }
@@ -92,7 +92,7 @@ export function interpolateOwn(
   return result.problems.length === 0 ? { text: result.text, names } : null
 }
 
-/** The text for an error message, without values of secret variables. */
+/** Returns the text for an error message, without values of secret variables. */
 export function showReplaced({ text, names }: Replaced): string {
   return [...names].some(isSecretName)
     ? 'a value that is not shown because it may be a secret'
@@ -117,7 +117,7 @@ export function readEnvFile(path: string): Variables {
 
 const assignment = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*)$/
 
-/** Mistakes that parseEnv silently skips or misreads. */
+/** Returns a mistake that parseEnv silently skips or misreads; null if there is none. */
 function envFileProblem(text: string): string | null {
   let open: { readonly quote: string; readonly line: number } | null = null
   for (const [index, line] of text.split('\n').entries()) {
@@ -146,7 +146,7 @@ const ownNames = [
   'LISTEN_FDNAMES',
 ]
 
-/** Splits the orchestrator's environment into what children inherit and what is withheld: `secretNames` and its own variables. */
+/** Splits the orchestrator's environment into inherited variables and withheld ones: `secretNames` and its own variables. */
 export function inheritedEnvironment(
   own: NodeJS.ProcessEnv,
   secretNames: ReadonlySet<string>,
@@ -157,7 +157,7 @@ export function inheritedEnvironment(
 }
 
 /**
- * The folders at the start of the children's PATH: `node_modules/.bin` of the configuration's folder and of its parents, as
+ * Returns the folders at the start of the children's PATH: `node_modules/.bin` of the configuration's folder and of its parents, as
  * with npm, then the programs of this package.
  */
 export function programFolders(configFolder: string): readonly string[] {
@@ -174,7 +174,7 @@ export function programFolders(configFolder: string): readonly string[] {
 
 const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** PATH with `folders` in front; an unset or empty PATH becomes the system's default. */
+/** Returns PATH with `folders` in front; an unset or empty PATH becomes the system's default. */
 export function extendPath(folders: readonly string[], path: string | undefined): string {
   return [...folders, path === undefined || path === '' ? systemPath : path].join(delimiter)
 }
@@ -184,7 +184,7 @@ function withParents(folder: string): readonly string[] {
   return parent === folder ? [folder] : [folder, ...withParents(parent)]
 }
 
-/** The folder of this package's package.json, above this file in src/ as well as in dist/. */
+/** Returns the folder of this package's package.json, above this file both in src/ and in dist/. */
 function packageRoot(): string {
   const folders = withParents(dirname(fileURLToPath(import.meta.url)))
   const root = folders.find((folder) => manifestIn(folder)?.name === 'ponix-orchestrator')

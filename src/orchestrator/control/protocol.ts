@@ -1,22 +1,22 @@
 import { z } from 'zod'
 
-/** Usage is that of the whole process group. */
+/** CPU and memory are those of the whole process group. */
 const processStatus = z.object({
   name: z.string(),
   /** A state of supervisor/state.ts. */
   state: z.string(),
-  /** Why it is unhealthy, failed or skipped. */
+  /** The reason why it is unhealthy, failed or skipped. */
   reason: z.string().nullable(),
   pid: z.int().nullable(),
-  /** Its readiness probe succeeds, or it has none and runs; a task: it has succeeded. */
+  /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded. */
   ready: z.boolean(),
-  /** Starts after the first one. */
+  /** The number of starts after the first start. */
   restarts: z.int(),
-  /** `exit_code` and `signal`: of the child that ended last. */
+  /** `exit_code` and `signal` are those of the last child that ended. */
   exit_code: z.int().nullable(),
   signal: z.string().nullable(),
   uptime_ms: z.int().nullable(),
-  /** Of one core, since the previous sample or since the start. Null where it is unknown. */
+  /** Percentage of one core, since the previous sample or since the start. Null if unknown. */
   cpu_percent: z.number().nullable(),
   memory_bytes: z.int().nullable(),
   depends_on: z.array(z.string()),
@@ -24,7 +24,7 @@ const processStatus = z.object({
 export type ProcessStatus = z.infer<typeof processStatus>
 
 export const statusAnswer = z.object({
-  /** Of the orchestrator. */
+  /** The pid of the orchestrator. */
   pid: z.int(),
   config: z.string(),
   stopping: z.boolean(),
@@ -34,12 +34,12 @@ export type StatusAnswer = z.infer<typeof statusAnswer>
 
 export const namesRequest = z.strictObject({ processes: z.array(z.string()).min(1) })
 
-/** Names the configuration file that the client expects: an absolute path, encoded as a URI component. */
+/** The header with the configuration file that the client expects: an absolute path, encoded as a URI component. */
 export const CONFIG_HEADER = 'ponix-config'
 
 export const errorAnswer = z.object({ error: z.string() })
 
-/** Names of processes, by what the reload did with them. */
+/** Names of processes, by the effect of the reload on them. */
 export const reloadAnswer = z.object({
   added: z.array(z.string()).readonly(),
   removed: z.array(z.string()).readonly(),

@@ -17,13 +17,13 @@ import { CONFIG_HEADER } from './protocol.ts'
 import { routes, sendJson } from './routes.ts'
 import type { ControlTarget } from './target.ts'
 
-/** Far more than browser tabs and scrapers need. */
+/** The connection limit, far more than browser tabs and scrapers need. */
 const MAX_CONNECTIONS = 256
 const KEEP_ALIVE_AFTER_MS = 60_000
 
 const advice: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there; stop it, or choose another port',
-  EACCES: 'this user may not listen there; choose a port from 1024 on',
+  EACCES: 'permission denied; choose a port of 1024 or more',
   EADDRNOTAVAIL: 'this machine has no such address',
   ENOTFOUND: 'unknown host name',
 }
@@ -72,7 +72,7 @@ function listen(
   const server = createServer(options, (request, response) => void handle(target, request, response, admitRequest))
   server.maxConnections = MAX_CONNECTIONS
   return new Promise((resolve, reject) => {
-    // The listener stays: a later error (a connection that cannot be accepted) must not throw.
+    // Keep the listener: a later error (a connection that cannot be accepted) must not throw.
     server.on('error', reject)
     server.listen(address, () => resolve(server))
   })
@@ -104,11 +104,11 @@ async function handle(
 
 /**
  * Throws a RequestError for a request over TCP that must be rejected. Any web page can make a browser on this machine send
- * requests: `Host` shows a name that was rebound to a loopback address, `Origin` a page of another server.
+ * requests: `Host` reveals DNS rebinding to a loopback address; `Origin` reveals a page from another server.
  */
 export function admit({ host, origin, authorization }: IncomingHttpHeaders, http: ResolvedHttp): void {
   if (isLoopback(http.host) && !isLoopbackHost(host)) {
-    throw new RequestError(403, 'Host: expected localhost or a loopback address; other names are rejected here')
+    throw new RequestError(403, 'Host: expected localhost or a loopback address')
   }
   if (origin !== undefined && !isSameOrigin(origin, host)) {
     throw new RequestError(403, 'Origin: requests from pages of other servers are rejected')
@@ -118,7 +118,7 @@ export function admit({ host, origin, authorization }: IncomingHttpHeaders, http
   }
 }
 
-/** Any port is allowed, because the request may come through a tunnel. */
+/** Returns whether the host is a loopback address; any port is allowed, because the request can come through a tunnel. */
 function isLoopbackHost(host: string | undefined): boolean {
   const url = `http://${host ?? ''}`
   return URL.canParse(url) && isLoopback(new URL(url).hostname)
@@ -128,7 +128,7 @@ function isSameOrigin(origin: string, host: string | undefined): boolean {
   return [`http://${host ?? ''}`, `https://${host ?? ''}`].includes(origin.toLowerCase())
 }
 
-/** Compares digests, because `timingSafeEqual` needs equal lengths. */
+/** Returns whether the request contains the token. Compares digests, because `timingSafeEqual` needs equal lengths. */
 function holdsToken(authorization: string | undefined, tokenDigest: string): boolean {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   return token !== undefined && timingSafeEqual(Buffer.from(digestOf(token)), Buffer.from(tokenDigest))
@@ -139,8 +139,8 @@ async function removeStaleSocket(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
-  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket; remove it, or name another path`)
-  if (await isListening(path)) throw new Error(`another program listens at ${path}; name another path`)
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket; remove it, or set another path`)
+  if (await isListening(path)) throw new Error(`another program listens at ${path}; stop it, or set another path`)
   rmSync(path, { force: true })
 }
 

@@ -9,17 +9,17 @@ import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './prot
 import { type Usage, UsageSampler } from './usage-sampler.ts'
 
 export interface ControlTargetOptions {
-  /** Reads the configuration again; throws an error with a message for the user if it is invalid. */
+  /** Reads the configuration again; throws a UserError if it is invalid. */
   readonly load: () => ResolvedConfig
-  /** Where this API listens until the orchestrator ends. */
+  /** The addresses of this API until the orchestrator ends. */
   readonly control: ResolvedControl | null
-  /** A signal or a request starts a reload. */
+  /** Called when a signal or a request starts a reload. */
   readonly onReload: () => void
-  /** The reload is over; `problem` says why nothing has changed. */
+  /** Called when the reload has ended; `problem` is the reason why nothing has changed. */
   readonly onReloaded: (answer: ReloadAnswer | null, problem: string | null) => void
 }
 
-/** Carries out the requests of the control API. Names of processes must come from `names` or `resolveNames`. */
+/** Executes the requests of the control API. Names of processes must come from `names` or `resolveNames`. */
 export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
@@ -43,7 +43,7 @@ export class ControlTarget {
     return this.#supervisor.graph.all.map(({ name }) => name)
   }
 
-  /** The processes of these names; the name of a process with replicas means all instances. Throws a RequestError for an unknown name. */
+  /** Returns the processes with these names; a replicated process means all its instances. Throws a RequestError for an unknown name. */
   resolveNames(names: readonly string[]): readonly string[] {
     const resolved = names.flatMap((name) => {
       const instances = this.#supervisor.graph.instancesNamed(name)
@@ -91,7 +91,7 @@ export class ControlTarget {
     }
   }
 
-  /** Stops everything in order; the orchestrator then ends. */
+  /** Stops everything in order; then the orchestrator ends. */
   down(): void {
     this.#supervisor.stop({ type: 'asked' })
   }

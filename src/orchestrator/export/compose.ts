@@ -20,7 +20,7 @@ import {
 } from './exported-graph.ts'
 import { unlessEmpty, type YamlValue } from './yaml.ts'
 
-/** One file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
+/** Renders a file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
 export function exportCompose(config: ResolvedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
   const services = processes.map((exported) => [exported.id, serviceOf(exported, processes, config, options)] as const)
@@ -57,7 +57,7 @@ function serviceOf(
   }
 }
 
-/** Compose expands variables after a dollar. */
+/** Escapes dollar signs, after which Compose expands variables. */
 function literal(text: string): string {
   return text.replaceAll('$', '$$$$')
 }

@@ -5,7 +5,7 @@ import { parseJson, toValue } from '../config/json-source.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema, type ProcessFile } from '../config/schema.ts'
 
-/** By process, the names of the variables that the file sets; the rest of its environment is inherited. */
+/** Returns, by process, the names of the variables that the file sets; the others are inherited. */
 export function givenNames(config: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
   const file = configSchema.parse(toValue(parseJson(readFileSync(config.path, 'utf8'))))
   const shared = Object.keys(file.env)
@@ -25,7 +25,7 @@ function ownNames(definition: ProcessFile, folder: string): readonly string[] {
   return [definition.env, ...files].flatMap((variables) => Object.keys(variables))
 }
 
-/** The absolute path of a process's program, searched as at its start; null if it is not found. */
+/** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
 export function findProgram({ command, cwd, env }: ResolvedProcess): string | null {
   const folders = command.includes('/') ? [cwd] : (env['PATH'] ?? '').split(delimiter).filter((path) => path !== '')
   const paths = folders.map((folder) => resolve(cwd, folder, command))

@@ -6,7 +6,7 @@ import type { ExportedProbe, Word } from './exported-graph.ts'
  * expanded.
  */
 
-/** The child writes its newline to descriptor 3; the program stays the main process of the unit. */
+/** A script that forwards the newline on descriptor 3 to systemd; the program stays the main process of the unit. */
 const notifyBridge = `exec 3> >(read -r && exec systemd-notify --ready); NOTIFY_FD=3 exec "$0" "$@"`
 const connectScript = 'exec 3<>"/dev/tcp/$0/$1"'
 const getScript = [
@@ -16,12 +16,12 @@ const getScript = [
   '[[ $status == [23]?? ]]',
 ].join(' && ')
 
-/** A command that reports the newline of a `notify` probe to systemd. */
+/** Returns a command that reports the newline of a `notify` probe to systemd. */
 export function bridgeNotification(words: readonly Word[]): readonly Word[] {
   return bash(notifyBridge, words)
 }
 
-/** A command line that exits with 0 once the probe succeeds, with 1 if the process is gone; null for a `notify` probe. */
+/** Returns a command line that exits with 0 once the probe succeeds, with 1 if the process is gone; null for a `notify` probe. */
 export function readinessCommand(probe: ExportedProbe): string | null {
   const attempt = attemptOf(probe)
   if (attempt === null) return null
@@ -68,12 +68,12 @@ function httpAttempt(url: Word, timeoutSeconds: number): Attempt {
   return { script: `timeout ${timeoutSeconds} bash -c '${getScript}' "$0" "$1" "$2" "$3"`, words }
 }
 
-/** Whether bash alone cannot request the URL. */
+/** Returns whether bash alone cannot request the URL. */
 export function needsCurl(url: Word): boolean {
   return 'secret' in url || new URL(url.text).protocol === 'https:'
 }
 
-/** Waits up to 5 seconds until the address accepts connections. */
+/** Returns a command line that waits up to 5 seconds until the address accepts connections. */
 export function awaitAddress(host: string, port: number): string {
   const attempt = `timeout 1 bash -c '${connectScript}' "$0" "$1" 2>/dev/null`
   const script = `for _ in {1..5}; do ${attempt} && exit 0; sleep 1; done; echo "the MQTT broker at $0:$1 cannot be reached" >&2; exit 1`
@@ -92,18 +92,18 @@ function textWords(...texts: readonly string[]): readonly Word[] {
   return texts.map((text) => ({ text }))
 }
 
-/** One word of ExecStart= and its siblings; a secret is the value of its variable, always as one word. */
+/** Quotes a word of ExecStart= and similar settings; a secret is the value of its variable, always as one word. */
 export function execWord(word: Word): string {
   if ('secret' in word) return `\${${word.secret}}`
   return quoted(word.text.replaceAll('$', '$$$$'))
 }
 
-/** One assignment of Environment=. */
+/** Quotes an assignment of Environment=. */
 export function environmentWord(name: string, value: string): string {
   return quoted(`${name}=${value}`)
 }
 
-/** The value of a setting that takes the rest of the line, such as WorkingDirectory= and Description=. */
+/** Escapes the value of a setting that takes the rest of the line, such as WorkingDirectory= and Description=. */
 export function wholeLine(text: string): string {
   return text.replaceAll('%', '%%')
 }

@@ -1,26 +1,26 @@
 export type YamlValue = string | number | boolean | null | readonly YamlValue[] | YamlObject
-/** `undefined` leaves a key out. */
+/** A value; `undefined` omits the key. */
 export interface YamlObject {
   readonly [key: string]: YamlValue | undefined
 }
 
 const plain = /^[A-Za-z/][\w./@-]*(?::[\w./@-]+)*$/
-/** Some YAML reader takes these for other types than strings. */
+/** Strings that some YAML parsers read as another type. */
 const reserved = /^(?:true|false|yes|no|on|off|y|n|null)$/i
 /** JSON allows these characters in a string, YAML only as escapes. */
 const unprintable = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g
 
-/** A document in block style, ending with a newline. Readers of YAML 1.1 and 1.2 agree on its meaning. */
+/** Renders a document in block style, ending with a newline. It has the same meaning in YAML 1.1 and 1.2. */
 export function renderYaml(value: YamlValue): string {
   return `${blockOf(value, 0).trimStart()}\n`
 }
 
-/** For `undefined` in place of an empty list or object. */
+/** Returns the value; undefined if it is an empty list or object. */
 export function unlessEmpty<T extends object>(value: T): T | undefined {
   return Object.keys(value).length === 0 ? undefined : value
 }
 
-/** The text after a key or a hyphen: a scalar on the same line, a collection indented below it. */
+/** Renders the text after a key or a hyphen: a scalar on the same line, a collection indented below it. */
 function blockOf(value: YamlValue, indent: number): string {
   if (typeof value === 'string') return ` ${renderString(value)}`
   if (typeof value !== 'object' || value === null) return ` ${String(value)}`

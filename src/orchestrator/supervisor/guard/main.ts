@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { executeStopPlan, stopPlan } from './stop-plan.ts'
 
-/** The documented limit is 10 s after the orchestrator was killed; the rest is for SIGKILL to take effect. */
+/** The time for a stop in order. The documented limit is 10 s; the rest is for SIGKILL to take effect. */
 const BUDGET_MS = 7000
 
 // Run by the guard's shell, with the last plan on stdin. Signals do not interrupt it.

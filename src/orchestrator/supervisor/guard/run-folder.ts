@@ -14,8 +14,8 @@ export interface RunFolder {
 }
 
 /**
- * The folder of a configuration's run, created if missing: in `XDG_RUNTIME_DIR`, otherwise in a per-user folder below the
- * one for temporary files. All paths of one file have the same folder. Throws a UserError if another user can write there,
+ * Returns the folder of a configuration's run, created if missing: in `XDG_RUNTIME_DIR`, otherwise in a per-user folder below
+ * the system's temporary folder. All paths of one file have the same folder. Throws a UserError if another user can write there,
  * because a forged record makes the orchestrator kill processes.
  */
 export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
@@ -29,7 +29,7 @@ export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): R
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new UserError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder of yours`)
+    throw new UserError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
   }
   for (const path of [parent, folder]) {
     const stat = lstatSync(path)
@@ -54,19 +54,19 @@ function reasonOf(error: unknown): string {
 
 const runRecord = z.strictObject({
   pid: z.int().positive(),
-  /** The kernel's start time of the process, which tells it from a later one with the same id; null where unknown. */
+  /** The kernel's start time of the process, which distinguishes it from a later process with the same pid; null if unknown. */
   startTime: z.string().nullable(),
   /** Prefix of the environment variable that marks every child of the run. */
   mark: z.string().min(1),
   config: z.string(),
-  /** Path of the control socket; null if the orchestrator takes no commands. */
+  /** Path of the control socket; null if the orchestrator accepts no commands. */
   socket: z.string().nullable(),
 })
 
 /** The orchestrator that runs a configuration. */
 export type RunRecord = z.infer<typeof runRecord>
 
-/** Null if there is no valid record. */
+/** Reads the record; null if there is no valid record. */
 export function readRecord(path: string): RunRecord | null {
   try {
     return runRecord.parse(JSON.parse(readFileSync(path, 'utf8')))
@@ -82,7 +82,7 @@ export function writeRecord(path: string, record: RunRecord): void {
   renameSync(aside, path)
 }
 
-/** Whether the orchestrator of a record is still running. */
+/** Returns whether the orchestrator of a record is still running. */
 export function isRunning({ pid, startTime }: RunRecord): boolean {
   try {
     process.kill(pid, 0)

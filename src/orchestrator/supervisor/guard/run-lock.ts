@@ -10,13 +10,13 @@ import { isRunning, readRecord, type RunFolder, type RunRecord, writeRecord } fr
 import type { StopPlan } from './stop-plan.ts'
 
 const POLL_MS = 50
-/** Limits the restarts of a guard that keeps exiting. */
+/** The maximum number of starts of a guard that keeps exiting. */
 const MAX_GUARDS = 5
 
 export interface RunLockOptions {
   readonly folder: RunFolder
   readonly configPath: string
-  /** Path of the control socket; null if this orchestrator takes no commands. */
+  /** Path of the control socket; null if this orchestrator accepts no commands. */
   readonly socketPath: string | null
   /** The built program that executes a stop plan. */
   readonly guardProgram: string
@@ -56,13 +56,13 @@ export class RunLock {
     return lock
   }
 
-  /** To be called before the first child starts, and after every change of the running processes. */
+  /** Updates the guard's plan. Call it before the first child starts, and after every change of the running processes. */
   protect(makePlan: () => StopPlan): void {
     this.#makePlan = makePlan
     this.#guard.planChanged()
   }
 
-  /** To be called when every process of this run has exited. */
+  /** Releases the lock. Call it when every process of this run has exited. */
   async release(): Promise<void> {
     this.#makePlan = null
     rmSync(this.#options.folder.recordPath, { force: true })
@@ -85,12 +85,12 @@ export class RunLock {
         this.#guard.planChanged()
       },
     })
-    // Only `acquire` waits for it; `onLost` reports a later guard that cannot start.
+    // Only `acquire` awaits `held`; `onLost` reports a later guard that cannot start.
     guard.held.catch(() => undefined)
     return guard
   }
 
-  /** The guard of a killed orchestrator holds the lock until it has stopped everything. */
+  /** Waits for the lock: the guard of a killed orchestrator holds it until it has stopped everything. */
   async #waitForLock(): Promise<void> {
     const settled = new AbortController()
     let reported = false
@@ -108,16 +108,16 @@ export class RunLock {
     await held
   }
 
-  /** The record of a run that has ended; null if there is none. Throws if the run goes on. */
+  /** Returns the record of a run that has ended; null if there is none. Throws if the run continues. */
   #previousRun(): RunRecord | null {
     const record = readRecord(this.#options.folder.recordPath)
     if (record === null || !isRunning(record)) return record
     throw new UserError(
-      `${this.#options.configPath} is already run by another ponix-orchestrator (pid ${record.pid}): stop that one first`,
+      `${this.#options.configPath} is already run by another ponix-orchestrator (pid ${record.pid}); stop it first`,
     )
   }
 
-  /** A guard that was killed together with its orchestrator leaves orphans. */
+  /** Stops the orphans of a guard that was killed together with its orchestrator. */
   async #stopOrphans(record: RunRecord | null): Promise<void> {
     if (record === null) return
     await endEscaped(record.mark, {
@@ -131,9 +131,9 @@ export class RunLock {
 }
 
 /**
- * The guard is a shell: it uses 1 MB of memory, Node.js 40 MB. It holds the lock, reads plans from its stdin, of which the
- * last one counts, and executes it at the end of the input, unless that is `done`: the kernel closes the pipe however the
- * orchestrator ends. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
+ * The guard is a shell: it uses 1 MB of memory, Node.js 40 MB. It holds the lock, reads plans from its stdin and
+ * executes the last plan at the end of the input, unless the last line is `done`: the kernel closes the pipe even if the
+ * orchestrator is killed. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
  */
 const SCRIPT = `
 trap '' HUP INT TERM
@@ -150,17 +150,17 @@ const DONE = 'done'
 const COALESCE_MS = 20
 
 interface GuardOptions {
-  /** Created if its folder exists. */
+  /** Path of the lock file, which is created if its folder exists. */
   readonly lockPath: string
   /** The built program that executes a stop plan. */
   readonly program: string
-  /** Null before the first process starts, and after the last has exited. */
+  /** Returns the plan; null before the first process starts, and after the last has exited. */
   makePlan(): StopPlan | null
-  /** The guard exited without `release` or `dismiss`. */
+  /** Called when the guard exited without `release` or `dismiss`. */
   onLost(): void
 }
 
-/** A small process in its own session that outlives the orchestrator. */
+/** A small process in a separate session, which continues to run after the orchestrator has ended. */
 class Guard {
   /** Resolves when the guard holds the lock; rejects if it could not be started. */
   readonly held: Promise<void>
@@ -203,7 +203,7 @@ class Guard {
     })
   }
 
-  /** Passes the plan on: the first one immediately, later ones after a short delay that coalesces changes. */
+  /** Sends the plan to the guard: the first immediately, later plans after a short delay that coalesces changes. */
   planChanged(): void {
     if (this.#lastLine === '') this.#write()
     else this.#timer ??= setTimeout(() => this.#write(), COALESCE_MS).unref()

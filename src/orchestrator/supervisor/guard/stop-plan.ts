@@ -10,7 +10,7 @@ const plannedStop = z.strictObject({
   groups: z.array(z.int().positive()),
   signal: z.custom<NodeJS.Signals>((value) => typeof value === 'string' && value in constants.signals),
   timeoutMs: z.number(),
-  /** Names of the processes that have to stop first. */
+  /** Names of the processes that must stop first. */
   dependents: z.array(z.string()),
 })
 type PlannedStop = z.infer<typeof plannedStop>
@@ -21,12 +21,12 @@ export const stopPlan = z.strictObject({
   processes: z.array(plannedStop),
 })
 
-/** What the guard stops after the orchestrator was killed. */
+/** The processes for the guard to stop after the orchestrator was killed. */
 export type StopPlan = z.infer<typeof stopPlan>
 
 /**
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
- * is signalled only while one of its members carries the runTag, because the kernel may have reused its id.
+ * is signalled only while one of its members has the run tag, because the kernel may have reused its id.
  */
 export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise<void> {
   const deadline = performance.now() + budgetMs
@@ -50,7 +50,7 @@ export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise
   await endEscaped(plan.runTag, { killNow: () => leftMs() === 0, emit: () => undefined })
 }
 
-/** All groups of the plan where the system has no /proc. */
+/** Returns the groups of the plan with the run tag; all groups if the system has no /proc. */
 function taggedGroups({ runTag, processes }: StopPlan): ReadonlySet<number> {
   const groups = processes.flatMap((planned) => planned.groups)
   if (process.platform !== 'linux') return new Set(groups)

@@ -4,12 +4,12 @@ import type { Sink } from './sink.ts'
 /** Foreground colours that are readable on light and dark backgrounds; red is reserved for errors. */
 const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94] as const
 
-/** The common width of the prefixes of all names. */
+/** Returns the common width of the prefixes of all names. */
 export function prefixWidth(names: readonly string[]): number {
   return Math.max(0, ...names.map((name) => name.length)) + '[] '.length
 }
 
-/** `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null is plain. */
+/** Renders `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null means plain. */
 export function linePrefix(name: string, width: number, colourIndex: number | null): string {
   const label = `[${name}]`
   const padding = ' '.repeat(Math.max(1, width - label.length))
@@ -20,7 +20,7 @@ export function linePrefix(name: string, width: number, colourIndex: number | nu
 /** Formats a pino log record as a line for a terminal. */
 export type Pretty = (record: object) => string
 
-/** Loads pino-pretty, which only a terminal needs. */
+/** Loads pino-pretty, which is needed only for readable records. */
 export async function loadPretty(colorize: boolean): Promise<Pretty> {
   const { prettyFactory } = await import('pino-pretty')
   // The prefix names the process.
@@ -31,15 +31,15 @@ const ESCAPE = '\u001b'
 const SPECIAL = ['{', '\r', ESCAPE]
 const PROGRESS = /\r(?!$)/g
 
-/** For pipes and files: prefix and line, bytes unchanged. */
+/** Returns a writer for pipes and files: prefix and line, bytes unchanged. */
 export function plainWriter(sink: Sink, prefix: string): LinesHandler {
   const separator = `\n${prefix.replaceAll('$', '$$$$')}`
   return (lines) => sink.append(prefix, lines.replaceAll('\n', separator))
 }
 
 /**
- * For a terminal: a progress line that is rewritten with `\r` keeps its prefix, colours are reset at the end of a line, and
- * pino's JSON is formatted.
+ * Returns a writer for a terminal: a progress line that is rewritten with `\r` keeps its prefix, colours are reset at the end of
+ * a line, and pino's JSON is formatted.
  */
 export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): LinesHandler {
   const plain = plainWriter(sink, prefix)
@@ -49,7 +49,7 @@ export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): Line
   }
 }
 
-/** One line, as a latin1 string, as `terminalWriter` shows it after `prefix`. */
+/** Renders one line, a latin1 string, as `terminalWriter` shows it after `prefix`. */
 export function forTerminal(line: string, prefix: string, pretty: Pretty): string {
   const record = parseObject(line)
   // A pino record has a numeric or textual level.
@@ -66,7 +66,7 @@ export interface LineOrigin {
 }
 
 /**
- * One JSON object per line: `time` (milliseconds since 1970), `process`, `pid`, `stream`, `line`, and `line_base64` if the
+ * Returns a writer of one JSON object per line: `time` (milliseconds since 1970), `process`, `pid`, `stream`, `line`, and `line_base64` if the
  * bytes are not UTF-8. The fields of a line that is a JSON object are merged instead of `line`: its `time` and `pid` take
  * precedence, its `process` and `stream` move below `child`.
  */
@@ -87,7 +87,7 @@ function quoted(line: string, time: number, origin: LineOrigin): string {
   return encodeUtf8(JSON.stringify({ ...record, line_base64: Buffer.from(line, 'latin1').toString('base64') }))
 }
 
-/** Splices the text of the line, which preserves the order of its fields and numbers beyond a double. */
+/** Merges fields into the text of the line, which preserves the order of its fields and numbers beyond a double. */
 function merged(
   line: string,
   record: Record<string, unknown>,
@@ -108,7 +108,7 @@ function merged(
   return `${encodeUtf8(JSON.stringify(ours)).slice(0, -1)},${line.trim().slice(1)}`
 }
 
-/** The non-empty JSON object of a line; null if the line is anything else. */
+/** Parses a line that is a non-empty JSON object; null otherwise. */
 function parseObject(line: string): Record<string, unknown> | null {
   if (!line.startsWith('{') || !/\}\s*$/.test(line.slice(-3))) return null
   const { text, valid } = decodeUtf8(line)

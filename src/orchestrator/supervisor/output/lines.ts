@@ -2,22 +2,22 @@ import { isUtf8 } from 'node:buffer'
 
 const NOT_ASCII = /[\u0080-\u00ff]/
 
-/** Decodes a latin1 string that holds UTF-8 bytes; `valid` is false if the bytes are not UTF-8. */
+/** Decodes a latin1 string of UTF-8 bytes; `valid` is false if the bytes are not UTF-8. */
 export function decodeUtf8(bytes: string): { readonly text: string; readonly valid: boolean } {
   if (!NOT_ASCII.test(bytes)) return { text: bytes, valid: true }
   const buffer = Buffer.from(bytes, 'latin1')
   return { text: buffer.toString('utf8'), valid: isUtf8(buffer) }
 }
 
-/** The UTF-8 bytes of a text as a latin1 string. */
+/** Encodes a text as UTF-8 bytes in a latin1 string. */
 export function encodeUtf8(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-/** Longer lines are split into pieces. */
+/** The maximum length of a line; longer lines are split into pieces. */
 export const MAX_LINE_BYTES = 65_536
 
-/** Suffix of every piece of a split line but the last. */
+/** Suffix of every piece of a split line except the last. */
 export const CUT_MARK = ' \\'
 
 const NEWLINE = 0x0a
@@ -78,7 +78,7 @@ export class LineSplitter {
   }
 }
 
-/** Up to three bytes before `CUT_AT`, so that no UTF-8 character is split. */
+/** Returns a position up to three bytes before `CUT_AT`, so that no UTF-8 character is split. */
 function cutPosition(bytes: string): number {
   for (let at = CUT_AT; at > CUT_AT - 4; at--) {
     if ((bytes.charCodeAt(at) & 0xc0) !== 0x80) return at
@@ -97,7 +97,7 @@ export class LineTap {
     signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true })
   }
 
-  /** Takes whole lines, joined by newlines, as a latin1 string. */
+  /** Receives whole lines, joined by newlines, as a latin1 string. */
   push(lines: string): void {
     if (this.#listeners.size === 0) return
     for (const line of lines.split('\n')) {

@@ -18,7 +18,7 @@ export class LogFiles {
     this.#emit = emit
   }
 
-  /** Everything is written, or nothing can be. */
+  /** True if everything is written, or nothing can be written. */
   get areIdle(): boolean {
     return [...this.#files.values()].every((file) => file.isIdle)
   }
@@ -28,7 +28,7 @@ export class LogFiles {
     return [...this.#files.values()].reduce((sum, file) => sum + file.written, 0)
   }
 
-  /** Children of a process share one file as long as its settings do not change. */
+  /** Returns the log file of a process; its children share one file as long as the settings do not change. */
   of(name: string, settings: LogFileSettings): LogFile {
     const known = this.#files.get(name)
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return known
@@ -52,20 +52,20 @@ export class LogFiles {
   }
 }
 
-/** The process is paused while this much is unwritten. */
+/** The limit of unwritten bytes above which the process is paused. */
 const FULL_BYTES = 1024 * 1024
 const WRITE_BYTES = 256 * 1024
 const RETRY_MS = 1000
 /** Retry delay for a pipe whose reader is slow. */
 const BUSY_MS = 20
 const NEWLINE = 0x0a
-/** O_NONBLOCK: opening a pipe without a reader would block a thread. */
+/** Flags to open a file. O_NONBLOCK, because opening a pipe without a reader would block a thread. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 /**
  * The log file of one process. Rotates at its size limit: `path` becomes `path.1`, that `path.2`, and so on; only regular
  * files are rotated. A full disk does not stop the process: while writing fails, up to 1 MiB is buffered, and further lines
- * are dropped and counted. Emits one event when an outage begins and one when it ends.
+ * are dropped and counted. Emits an event when an outage begins and when it ends.
  */
 export class LogFile implements BackPressure {
   readonly settings: LogFileSettings
@@ -80,7 +80,7 @@ export class LogFile implements BackPressure {
   #handle: FileHandle | null = null
   #size = 0
   #isRegular = true
-  /** The last write ended within a line; the rest of it must go to the same file. */
+  /** True if the last write ended within a line, the rest of which must go to the same file. */
   #isWithinLine = false
   #isWriting = false
   #isFailing = false
@@ -97,7 +97,7 @@ export class LogFile implements BackPressure {
     return !this.#isFailing && !this.#over.signal.aborted && this.#pending >= FULL_BYTES
   }
 
-  /** Everything is written, or nothing can be. */
+  /** True if everything is written, or nothing can be written. */
   get isIdle(): boolean {
     return this.#pending === 0 || this.#isFailing || this.#over.signal.aborted
   }
@@ -107,7 +107,7 @@ export class LogFile implements BackPressure {
     return this.#written
   }
 
-  /** Takes whole lines, joined by newlines, as a latin1 string. */
+  /** Appends whole lines, joined by newlines, as a latin1 string. */
   append(lines: string): void {
     if (this.#over.signal.aborted) return
     if (this.#isFailing && this.#pending + lines.length >= FULL_BYTES) {
@@ -124,7 +124,7 @@ export class LogFile implements BackPressure {
     this.#drained.once('drained', resume)
   }
 
-  /** Closes the file as soon as everything is written, or immediately if nothing can be. */
+  /** Closes the file as soon as everything is written, or immediately if nothing can be written. */
   end(): void {
     this.#isEnding = true
     if (this.isIdle) this.close()
@@ -178,7 +178,7 @@ export class LogFile implements BackPressure {
     this.#head = more.length === 0 ? first : Buffer.concat([first, ...more])
   }
 
-  /** The length of the next write: the whole lines that fit into this file; 0 if it has to be rotated first. */
+  /** Returns the length of the next write: the whole lines that fit into this file; 0 if it must be rotated first. */
   #pieceLength(): number {
     const lineLength = this.#head.indexOf(NEWLINE) + 1
     if (this.#isWithinLine) return lineLength
@@ -186,7 +186,7 @@ export class LogFile implements BackPressure {
     const room = this.settings.maxSize - this.#size
     if (this.#head.length <= room) return this.#head.length
     const fitting = room <= 0 ? 0 : this.#head.lastIndexOf(NEWLINE, room - 1) + 1
-    // A line longer than the limit gets a file of its own.
+    // A line longer than the limit fills a file alone.
     return fitting > 0 || this.#size > 0 ? fitting : lineLength
   }
 
@@ -248,7 +248,7 @@ export class LogFile implements BackPressure {
   }
 }
 
-/** False if the file cannot be read. */
+/** Returns whether a file ends within a line; false if it cannot be read. */
 async function endsWithinLine(path: string, size: number): Promise<boolean> {
   const handle = await open(path, constants.O_RDONLY).catch(() => null)
   if (handle === null) return false

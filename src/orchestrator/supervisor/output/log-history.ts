@@ -1,12 +1,12 @@
 import { decodeUtf8 } from './lines.ts'
 
-/** Limit of the history of one process. */
+/** The size limit of the history of one process. */
 const HISTORY_CHARACTERS = 256 * 1024
 /** Lines read at the same time form one block up to this size; blocks are dropped as a whole. */
 const BLOCK_CHARACTERS = 16 * 1024
 
 export interface LogLine {
-  /** Milliseconds since 1970, when the line was read. */
+  /** The time when the line was read, in milliseconds since 1970. */
   readonly time: number
   readonly process: string
   readonly stream: 'stdout' | 'stderr'
@@ -32,7 +32,7 @@ export class LogHistory {
   readonly #histories = new Map<string, History>()
   readonly #followers = new Set<Follower>()
 
-  /** Takes whole lines, joined by newlines, as a latin1 string. They are split when they are read, because splitting dominates the cost. */
+  /** Adds whole lines, joined by newlines, as a latin1 string. They are split only when they are read, because splitting is costly. */
   push(name: string, stream: 'stdout' | 'stderr', lines: string): void {
     const history = this.#histories.get(name) ?? { blocks: [], bytes: new ByteRing() }
     this.#histories.set(name, history)
@@ -43,7 +43,7 @@ export class LogHistory {
     for (const follower of this.#followers) follower(split)
   }
 
-  /** The last `count` lines of each process, merged by time. */
+  /** Returns the last `count` lines of each process, merged by time. */
   tail(names: readonly string[], count: number): LogLine[] {
     const lines = names.flatMap((name) => {
       const history = this.#histories.get(name)
@@ -92,7 +92,7 @@ function linesOf(lines: string, origin: Omit<LogLine, 'line'>): LogLine[] {
 const FIRST_CAPACITY = 4096
 
 /**
- * A growing ring buffer of bytes (latin1 strings), of which the oldest can be dropped. It is outside the JavaScript heap,
+ * A growing ring buffer of bytes (latin1 strings) whose oldest bytes can be dropped. It is outside the JavaScript heap,
  * where the garbage collector would copy retained strings repeatedly.
  */
 export class ByteRing {

@@ -3,9 +3,9 @@ import type { Writable } from 'node:stream'
 import type { BackPressure } from './stream-relay.ts'
 
 const BUFFER_BYTES = 256 * 1024
-/** During a write, further lines are coalesced up to this size. */
+/** The size up to which lines are coalesced during a write. */
 const WRITE_BYTES = 128 * 1024
-/** Children are paused while this much is unwritten. */
+/** The limit of unwritten bytes above which children are paused. */
 const FULL_BYTES = 1024 * 1024
 const NEWLINE = 0x0a
 
@@ -42,7 +42,7 @@ export class Sink implements BackPressure {
     return !this.#closed && this.#pending + this.#used >= FULL_BYTES
   }
 
-  /** Everything is written, or the stream is closed. */
+  /** True if everything is written, or the stream is closed. */
   get isIdle(): boolean {
     return this.#closed || this.#pending + this.#used === 0
   }
@@ -130,7 +130,7 @@ export class Sink implements BackPressure {
   }
 }
 
-/** Node writes to terminals synchronously by default: one paused with Ctrl-S would block the orchestrator and its signals. */
+/** Sets whether writes block. By default a terminal paused with Ctrl-S would block the orchestrator and its signal handlers. */
 function setBlocking(stream: Writable, blocking: boolean): void {
   if (Reflect.get(stream, 'isTTY') !== true) return
   const handle: unknown = Reflect.get(stream, '_handle')

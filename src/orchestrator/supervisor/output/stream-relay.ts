@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream'
 import { LineSplitter, type LinesHandler } from './lines.ts'
 
-/** A destination of lines that may be full for a while. */
+/** A destination of lines that can be temporarily full. */
 export interface BackPressure {
   readonly isFull: boolean
   /** Calls `resume` once, as soon as it is not full. */
   onceDrained(resume: () => void): void
 }
 
-/** Full as long as one of the destinations is. */
+/** Returns a destination that is full as long as one of the destinations is full. */
 export function combine(destinations: readonly BackPressure[]): BackPressure {
   const firstFull = () => destinations.find(({ isFull }) => isFull)
   return {
@@ -23,9 +23,9 @@ export function combine(destinations: readonly BackPressure[]): BackPressure {
   }
 }
 
-/** After a child's exit, this many event loop turns without data mean that all its output has been read. */
+/** The number of event loop turns without data after which all output of an exited child has been read. */
 const QUIET_TURNS = 2
-/** After this many turns the exit is reported although a grandchild is still writing. */
+/** The number of turns after which the exit is reported even if a grandchild is still writing. */
 const MAX_TURNS = 32
 
 /**
@@ -64,8 +64,8 @@ export class StreamRelay {
   }
 
   /**
-   * To be called when the child has exited. Resolves within a few event loop turns, when its output has been read, including
-   * a last line without a newline, or immediately if the destination is full.
+   * Reads the remaining output; call it when the child has exited. Resolves within a few event loop turns, when all output has
+   * been read, including a last line without a newline, or immediately if the destination is full.
    */
   async childExited(): Promise<void> {
     this.#childHasExited = true

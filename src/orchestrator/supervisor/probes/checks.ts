@@ -22,7 +22,7 @@ export async function checkTcpSocket(host: string, port: number, signal: AbortSi
 }
 
 /**
- * Resolves when the URL answers 2xx or 3xx. As in Kubernetes, redirects are not followed and certificates are not verified.
+ * Resolves when the URL responds with 2xx or 3xx. As in Kubernetes, redirects are not followed and certificates are not verified.
  * Rejects with the reason.
  */
 export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {

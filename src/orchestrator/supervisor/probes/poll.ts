@@ -5,7 +5,7 @@ import { sleep } from '../timers.ts'
 /** The state of a polled probe: the result of all attempts so far. */
 export interface ProbeState {
   readonly ready: boolean
-  /** Stays true after the first success; the longer period applies from then on. */
+  /** True from the first success on; the longer period then applies. */
   readonly everReady: boolean
   readonly successes: number
   readonly failures: number
@@ -14,7 +14,7 @@ export interface ProbeState {
 export const NOT_PROBED: ProbeState = { ready: false, everReady: false, successes: 0, failures: 0 }
 export const ASSUMED_ALIVE: ProbeState = { ready: true, everReady: true, successes: 0, failures: 0 }
 
-/** The state after one more attempt. Only consecutive results count towards a threshold. */
+/** Returns the state after another attempt. Only consecutive results count towards a threshold. */
 export function afterResult(
   state: ProbeState,
   succeeded: boolean,
@@ -62,7 +62,7 @@ export async function poll(
   }
 }
 
-/** Null on success, otherwise the reason of the failure. */
+/** Makes one attempt; resolves to null on success, otherwise to the reason of the failure. */
 async function attempt(
   check: Check,
   timeoutMs: number,
