@@ -2,16 +2,16 @@ import { readFileSync } from 'node:fs'
 import { type Argument, type Command, Help, type Option } from 'commander'
 import { type Shell, shells } from './options.ts'
 
-/** The shell completes a path itself. */
+/** The candidate that makes the shell complete a path. */
 const PATHS = '@files'
 const MAX_INSTANCES = 1000
 
 /*
- * The scripts contain no list of commands. They pass the words before the cursor to `completion --words`, so that they offer
- * what the installed version understands.
+ * The scripts contain no list of commands. They pass the words before the cursor to `completion --words`, so that the
+ * candidates match the installed version.
  */
 
-const bash = `# Completion of ponix-orchestrator for bash: source this, or put it into the folder of bash-completion.
+const bash = `# Completion of ponix-orchestrator for bash: source this, or put it in the folder of bash-completion.
 _ponix_orchestrator() {
   local line=\${COMP_LINE:0:COMP_POINT} piece=\${COMP_WORDS[COMP_CWORD]} words word prefix found
   read -ra words <<<"$line"
@@ -51,7 +51,7 @@ else
 fi
 `
 
-const fish = `# Completion of ponix-orchestrator for fish: put this into ~/.config/fish/completions/ponix-orchestrator.fish
+const fish = `# Completion of ponix-orchestrator for fish: put this in ~/.config/fish/completions/ponix-orchestrator.fish
 function __ponix_orchestrator_complete
   set -l words (commandline -opc) (commandline -ct)
   set -l found ($words[1] completion --words -- $words[2..-1] 2>/dev/null)
@@ -87,12 +87,12 @@ export function completeWords(program: Command, words: readonly string[]): void 
   process.stdout.write(offered.map((word) => `${word}\n`).join(''))
 }
 
-/** What the words before the cursor determine. */
+/** The context that the words before the cursor determine. */
 interface Position {
   readonly program: Command
-  /** Null before the command: the next word is the command, or an option of `run`. */
+  /** Null before the command: the next word is a command or an option of `run`. */
   readonly command: Command | null
-  /** Expects its value next. */
+  /** The option whose value is the next word. */
   readonly option: Option | undefined
   readonly argumentCount: number
   readonly config: string
@@ -130,7 +130,7 @@ function candidates(typed: string, position: Position): readonly string[] {
   return argument === undefined ? [] : argumentValues(argument, config)
 }
 
-/** Every command takes the options of the program; without a command those of `run` apply. */
+/** Returns the options of a position. Every command accepts the options of the program; without a command, it is `run`. */
 function optionsOf({ program, command }: Pick<Position, 'program' | 'command'>): readonly Option[] {
   const own = command ?? program.commands.find((known) => known.name() === 'run')
   const help = new Help()
@@ -138,7 +138,7 @@ function optionsOf({ program, command }: Pick<Position, 'program' | 'command'>):
   return [...new Map(visible.map((option) => [option.flags, option])).values()]
 }
 
-/** The option of this flag, if it takes a value. */
+/** Returns the option of a flag, if it takes a value. */
 function valueOption(position: Pick<Position, 'program' | 'command'>, flag: string): Option | undefined {
   return optionsOf(position).find(
     ({ long, short, required, optional }) => (flag === long || flag === short) && (required || optional),
@@ -157,7 +157,7 @@ function argumentValues(argument: Argument, config: string): readonly string[] {
   return argument.argChoices ?? (argument.name() === 'names' ? namesIn(config) : [])
 }
 
-/** Reads leniently: an invalid file only has no names to offer. */
+/** Returns the names of processes in a file; an invalid file has none. */
 function namesIn(config: string): readonly string[] {
   try {
     const file: unknown = JSON.parse(readFileSync(config, 'utf8'))
@@ -169,7 +169,7 @@ function namesIn(config: string): readonly string[] {
   }
 }
 
-/** The name of a process and those of its instances. */
+/** Returns the name of a process and the names of its instances. */
 function namesOf([name, file]: [string, unknown]): readonly string[] {
   const replicas = typeof file === 'object' && file !== null && 'replicas' in file ? file.replicas : 0
   const count = typeof replicas === 'number' && replicas > 0 && replicas <= MAX_INSTANCES ? Math.floor(replicas) : 0

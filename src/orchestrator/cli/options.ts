@@ -51,7 +51,7 @@ function brokerAddress(typed: string): SocketAddress {
   throw new UserError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
 }
 
-/** NO_COLOR wins over FORCE_COLOR (Node itself does it the other way round); without both, a terminal decides. */
+/** Returns whether to use colours. NO_COLOR overrides FORCE_COLOR (unlike in Node); without both, only a terminal has colours. */
 export function showsColour(stream: NodeJS.WriteStream): boolean {
   const { NO_COLOR = '', FORCE_COLOR } = process.env
   if (NO_COLOR !== '') return false

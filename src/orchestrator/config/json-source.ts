@@ -26,7 +26,7 @@ const openString = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*
 const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const word = /[\w$.+-]+/y
 
-/** Accepts exactly what JSON.parse accepts, up to 200 levels of nesting. Keeps the order of keys, and duplicate keys. */
+/** Parses the same texts as JSON.parse, up to 200 levels of nesting. Keeps the order of keys, and duplicate keys. */
 export function parseJson(text: string): JsonNode {
   return new JsonReader(text).read()
 }
@@ -125,7 +125,7 @@ class JsonReader {
     return typeof value === 'number' || typeof value === 'boolean' ? value : null
   }
 
-  /** For habits from JavaScript. */
+  /** Returns a hint for syntax that is valid in JavaScript only. */
   #hint(): string {
     const rest = this.#text.slice(this.#at, this.#at + 2)
     if (rest === '//' || rest === '/*' || rest.startsWith('#')) return '; JSON has no comments'
@@ -155,7 +155,7 @@ class JsonReader {
   }
 }
 
-/** The plain value. The last of duplicate keys wins; `__proto__` becomes an own property. */
+/** Returns the plain value. The last of duplicate keys wins; `__proto__` becomes an own property. */
 export function toValue(node: JsonNode | undefined): unknown {
   if (node === undefined) return undefined
   if (node.type === 'scalar') return node.value
@@ -167,7 +167,7 @@ export function toValue(node: JsonNode | undefined): unknown {
   return object
 }
 
-/** The last entry with this key; undefined if there is none or the node is not an object. */
+/** Returns the last entry with this key; undefined if there is none or the node is not an object. */
 export function entryOf(node: JsonNode | undefined, key: string): JsonEntry | undefined {
   return node?.type === 'object' ? node.entries.findLast((entry) => entry.key === key) : undefined
 }
@@ -177,7 +177,7 @@ export function childOf(node: JsonNode | undefined, key: string | number): JsonN
   return node?.type === 'array' ? node.items[key] : undefined
 }
 
-/** The node at `path`, or the last existing node on the way to it. */
+/** Returns the node at `path`, or the last existing node on the path to it. */
 export function nodeAt(root: JsonNode, path: JsonPath): { readonly node: JsonNode; readonly found: boolean } {
   let node = root
   for (const key of path) {
@@ -191,11 +191,11 @@ export function nodeAt(root: JsonNode, path: JsonPath): { readonly node: JsonNod
 export interface JsonKey {
   readonly path: JsonPath
   readonly offset: number
-  /** The object has an earlier entry with this key. */
+  /** True if the object has an earlier entry with this key. */
   readonly isDuplicate: boolean
 }
 
-/** Every key of every object below the node, in the order of the text. */
+/** Returns every key of every object below the node, in the order of the text. */
 export function allKeys(node: JsonNode, path: JsonPath = []): readonly JsonKey[] {
   if (node.type === 'scalar') return []
   if (node.type === 'array') return node.items.flatMap((item, index) => allKeys(item, [...path, index]))
@@ -208,7 +208,7 @@ export function allKeys(node: JsonNode, path: JsonPath = []): readonly JsonKey[]
   })
 }
 
-/** Line and column of an offset, from 1. Columns are in UTF-16 units, as in editors. */
+/** Returns line and column of an offset, from 1. Columns are in UTF-16 units, as in editors. */
 export function positionOf(text: string, offset: number): { readonly line: number; readonly column: number } {
   const before = text.slice(0, offset)
   const lineStart = before.lastIndexOf('\n') + 1

@@ -2,35 +2,35 @@ import type { SocketAddress } from './socket-address.ts'
 
 /**
  * The checked configuration: defaults are filled in and variables interpolated. Disabled processes, and dependencies on them,
- * are left out.
+ * are omitted.
  */
 export interface ResolvedConfig {
   /** Absolute path of the configuration file. */
   readonly path: string
-  /** In the order of the file. */
+  /** The processes in the order of the file. */
   readonly processes: readonly ResolvedProcess[]
   readonly external: ExternalDependency
-  /** Null: the orchestrator accepts no commands. */
+  /** Null if the orchestrator accepts no commands. */
   readonly control: ResolvedControl | null
 }
 
 export interface ResolvedControl {
-  /** Absolute; null: the path in the run folder. */
+  /** Absolute path; null means the path in the run folder. */
   readonly socketPath: string | null
   readonly http: ResolvedHttp | null
 }
 
 /** The TCP address of the control API. */
 export interface ResolvedHttp extends SocketAddress {
-  /** Digest of the token that requests need; null: they need none, and the address is a loopback address. */
+  /** Digest of the token that requests need; null if they need none, because the address is a loopback address. */
   readonly tokenDigest: string | null
 }
 
 /** A TCP address that must accept a connection before its users start: the MQTT broker. */
 export interface ExternalDependency extends SocketAddress {
-  /** False: it is not checked, because it has no user and was not given for one. */
+  /** False if the address is not checked, because it has no users and was not set explicitly. */
   readonly required: boolean
-  /** The enabled process that listens there, if one does. The check then waits until that process is ready. */
+  /** The enabled process that listens there, or null. The check waits until this process is ready. */
   readonly providedBy: string | null
 }
 
@@ -38,28 +38,28 @@ export interface ExternalDependency extends SocketAddress {
 export type DependencyCondition = 'started' | 'ready' | 'completed' | 'completed_successfully'
 
 export interface ResolvedProcess {
-  /** Unique: the name in the file, or that of a replica, such as `worker#2`. */
+  /** Unique: the name in the file, or the name of a replica, such as `worker#2`. */
   readonly name: string
   /** The name in the file, which replicas share. */
   readonly configName: string
   readonly kind: 'service' | 'task'
   readonly command: string
   readonly args: readonly string[]
-  /** `command` is a line for `/bin/sh -c`, and `args` is empty. */
+  /** True if `command` is a line for `/bin/sh -c`; `args` is then empty. */
   readonly shell: boolean
-  /** Absolute. */
+  /** Absolute path. */
   readonly cwd: string
   /** The complete environment of the child, except NOTIFY_FD. */
   readonly env: Readonly<Record<string, string>>
   readonly dependsOn: readonly { readonly name: string; readonly condition: DependencyCondition }[]
-  /** Starts only after the external dependency accepted a connection. False for the process that provides it. */
+  /** True if the process starts only after the external dependency accepted a connection. False for its provider. */
   readonly usesExternal: boolean
   readonly readinessProbe: ResolvedProbe | null
-  /** Of type `tcp_socket`, `http_get` or `exec`. */
+  /** A probe of type `tcp_socket`, `http_get` or `exec`. */
   readonly livenessProbe: ResolvedProbe | null
   readonly startupTimeoutMs: number
   readonly restart: ResolvedRestart
-  /** After the process has failed permanently: the others continue, or everything stops. */
+  /** After a permanent failure of the process, the others continue or everything stops. */
   readonly whenFailed: 'isolate' | 'stop'
   /** `restart`: the process restarts together with its dependencies. */
   readonly onDependencyRestart: 'ignore' | 'restart'
@@ -69,12 +69,12 @@ export interface ResolvedProcess {
 
 export interface ResolvedLog {
   readonly file: LogFileSettings | null
-  /** The lines are not written to the orchestrator's output. */
+  /** True if the lines are not written to the orchestrator's output. */
   readonly quiet: boolean
 }
 
 export interface LogFileSettings {
-  /** Absolute. */
+  /** Absolute path. */
   readonly path: string
   /** Bytes; the file is rotated before it grows larger. */
   readonly maxSize: number
@@ -89,9 +89,9 @@ export interface ResolvedRestart {
   /** Random fraction of the delay, 0 to 1. */
   readonly jitter: number
   readonly resetAfterMs: number
-  /** Limit of consecutive restarts, or of those within `windowMs`; Infinity: no limit. */
+  /** Limit of consecutive restarts, or of restarts within `windowMs`; Infinity means no limit. */
   readonly maxAttempts: number
-  /** Null: `maxAttempts` counts consecutive restarts. */
+  /** Null if `maxAttempts` counts consecutive restarts. */
   readonly windowMs: number | null
 }
 

@@ -3,7 +3,7 @@ import type { ProcessStatus, StatusAnswer } from './protocol.ts'
 interface Metric {
   readonly type: 'gauge' | 'counter'
   readonly help: string
-  /** Null leaves the sample out. */
+  /** Returns the value; null omits the sample. */
   readonly value: (status: ProcessStatus) => number | null
 }
 
@@ -31,7 +31,7 @@ const METRICS: Readonly<Record<string, Metric>> = {
   },
 }
 
-/** The status in Prometheus' text format, version 0.0.4. */
+/** Renders the status in Prometheus' text format, version 0.0.4. */
 export function renderMetrics({ processes }: StatusAnswer): string {
   const families = Object.entries(METRICS).map(([name, { type, help, value }]) => {
     const samples = processes.flatMap((status) => {

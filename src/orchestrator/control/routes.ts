@@ -8,7 +8,7 @@ import type { ControlTarget } from './target.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
 const DEFAULT_TAIL = 100
-/** Up to this much waits for a slow reader of /logs; further lines are dropped and counted. */
+/** The limit of buffered bytes for a slow reader of /logs; further lines are dropped and counted. */
 const MAX_BUFFERED_BYTES = 1024 * 1024
 
 interface Exchange {
@@ -55,7 +55,7 @@ export const routes: readonly Route[] = [
     handle: ({ target, response, query }) => {
       const names = query.getAll('process')
       const tail = Number(query.get('tail') ?? DEFAULT_TAIL)
-      if (!Number.isInteger(tail) || tail < 0) throw new RequestError(400, 'tail: expected a whole number from 0')
+      if (!Number.isInteger(tail) || tail < 0) throw new RequestError(400, 'tail: expected a whole number of 0 or more')
       const processes = names.length === 0 ? target.names : target.resolveNames(names)
       streamLogs(target.logs, processes, tail, query.get('follow') === '1', response)
     },
@@ -105,7 +105,7 @@ export const routes: readonly Route[] = [
     answer: 'the status, immediately',
     handle: ({ target, response }) => {
       sendJson(response, 200, target.status())
-      // `close` comes even if the client has gone by then.
+      // `close` is emitted even if the client has already disconnected.
       response.once('close', () => target.down())
     },
   },
@@ -150,7 +150,7 @@ async function readNames(request: IncomingMessage): Promise<readonly string[]> {
   }
 }
 
-/** Sends the last lines and, with `follow`, new lines until the reader closes. A slow reader misses lines; it never slows a process. */
+/** Sends the last lines and, with `follow`, new lines until the reader closes. A slow reader loses lines and never slows a process. */
 function streamLogs(
   logs: LogHistory,
   processes: readonly string[],
@@ -159,7 +159,7 @@ function streamLogs(
   response: ServerResponse,
 ): void {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-  // The first line may be far off.
+  // It can take long until the first line.
   response.flushHeaders()
   const wanted = new Set(processes)
   let dropped = 0

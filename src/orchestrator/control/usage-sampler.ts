@@ -1,8 +1,8 @@
 import { groupUsage } from '../supervisor/process-table.ts'
 
-/** What a process group uses. */
+/** The resource usage of a process group. */
 export interface Usage {
-  /** Of one core. */
+  /** Percentage of one core. */
   readonly cpuPercent: number | null
   readonly memoryBytes: number
 }
@@ -14,7 +14,7 @@ interface Sample {
   readonly group: number
 }
 
-/** The kernel counts CPU time in hundredths of a second, so a shorter span gives no useful percentage. */
+/** The minimum span: the kernel counts CPU time in hundredths of a second, so a shorter span gives no useful percentage. */
 const SHORTEST_MS = 200
 
 /** Measures CPU and memory of process groups. A CPU percentage covers the time since the previous sample. */
@@ -34,7 +34,7 @@ export class UsageSampler {
       const last = this.#samples.get(name)
       const since = last?.group === group ? last : { at: startedAt, cpuMs: 0, percent: null }
       const span = now - since.at
-      // The total falls when a member of the group ends: its CPU time is gone with it.
+      // The total falls when a member of the group ends, because its CPU time is no longer counted.
       const percent = span < SHORTEST_MS ? since.percent : Math.max(0, ((used.cpuMs - since.cpuMs) / span) * 100)
       if (span >= SHORTEST_MS) this.#samples.set(name, { at: now, cpuMs: used.cpuMs, group, percent })
       sampled.set(name, { memoryBytes: used.memoryBytes, cpuPercent: percent })

@@ -17,7 +17,7 @@ import { renderYaml, type YamlValue } from './yaml.ts'
 
 export interface ContainerOptions {
   readonly project: string
-  /** Contains the programs of all processes. */
+  /** The image with the programs of all processes. */
   readonly image: string
 }
 
@@ -26,7 +26,7 @@ const imageFolder = '/app'
 /** A process with a `notify` probe writes its newline to this file. */
 const readyFile = '/tmp/ponix-ready'
 
-/** Program and arguments; a shell, which `exec` replaces, is used only where a secret or a notification needs one. */
+/** Returns program and arguments. A shell, which `exec` replaces, is used only if a secret or a notification needs it. */
 export function containerCommand({ words, readiness }: ExportedProcess): readonly string[] {
   const isNotified = readiness?.check.type === 'notify'
   const texts = words.flatMap((word) => ('text' in word ? [word.text] : []))
@@ -34,7 +34,7 @@ export function containerCommand({ words, readiness }: ExportedProcess): readonl
   return ['/bin/sh', '-c', `${isNotified ? `exec 3>${readyFile}; export NOTIFY_FD=3; ` : ''}exec ${shellLine(words)}`]
 }
 
-/** A shell command that exits with 0 if the process is ready; null if only the orchestrator can check it. */
+/** Returns a shell command that exits with 0 if the process is ready; null if only the orchestrator can check this. */
 export function probeCommand({ check }: ExportedProbe): string | null {
   switch (check.type) {
     case 'exec':
@@ -54,19 +54,19 @@ export function probeCommand({ check }: ExportedProbe): string | null {
   }
 }
 
-/** A folder below the configuration's is in the image's folder; any other keeps its path. */
+/** Returns the path of a folder in the container: below the configuration's folder it moves to the image's folder, else it stays. */
 export function containerFolder(config: ResolvedConfig, cwd: string): string {
   const inside = relative(dirname(config.path), cwd)
   return inside.startsWith('..') || isAbsolute(inside) ? cwd : join(imageFolder, inside)
 }
 
-/** PATH is left out: the image has its own. */
+/** Returns the environment without PATH, which the image sets. */
 export function containerEnvironment({ environment }: ExportedProcess): Readonly<Record<string, string>> {
   const { PATH: _, ...rest } = environment
   return rest
 }
 
-/** One file of these documents, with the notes as comments at its beginning. */
+/** Renders documents to one file, with the notes as comments at its beginning. */
 export function containerExport(
   name: string,
   documents: readonly YamlValue[],
@@ -82,16 +82,16 @@ export function containerExport(
   return { files: [{ name, text: comments + documents.map(renderYaml).join('---\n') }], notes: lines }
 }
 
-/** The notes that hold for every container engine. */
+/** Returns the notes that apply to every container engine. */
 export function containerNotes({ definition, readiness }: ExportedProcess): readonly (string | false)[] {
   return [
     readiness?.check.type === 'log_line' &&
-      'its log_line cannot be checked from outside the container, so it counts as ready when it has started',
+      'its log_line cannot be checked from outside the container, so the process counts as ready when it has started',
     definition.log.file !== null && "the container's log replaces its log.file",
   ]
 }
 
-/** Quotes for a POSIX shell; a secret is read from its variable. */
+/** Quotes a word for a POSIX shell; a secret is read from its variable. */
 function shellWord(word: Word): string {
   if ('secret' in word) return `"\$${word.secret}"`
   return /^[\w/.,:=@%+-]+$/.test(word.text) ? word.text : `'${word.text.replaceAll("'", String.raw`'\''`)}'`

@@ -3,13 +3,13 @@ import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/r
 import { givenNames } from './source.ts'
 
 export interface Export {
-  /** `name` without folders. */
+  /** The files to write; `name` contains no folders. */
   readonly files: readonly { readonly name: string; readonly text: string }[]
-  /** One line each, without secrets: steps to do by hand, and differences from the orchestrator. */
+  /** Notes of one line each, without secrets: manual steps, and differences from the orchestrator. */
   readonly notes: readonly string[]
 }
 
-/** A word of a command line, or the variable that holds it because it is secret. */
+/** A word of a command line, or the variable that contains it because it is secret. */
 export type Word = { readonly text: string } | { readonly secret: string }
 
 /** A process with a name that is valid for every engine. Only `definition` itself may contain secrets. */
@@ -21,7 +21,7 @@ export interface ExportedProcess {
   readonly words: readonly [Word, ...Word[]]
   /** The variables of the file that are not secret. */
   readonly environment: Readonly<Record<string, string>>
-  /** Names of the variables that hold secrets, which the user must pass to the engine. */
+  /** Names of the variables that contain secrets, which the user must pass to the engine. */
   readonly secrets: readonly string[]
   readonly readiness: ExportedProbe | null
   readonly liveness: ExportedProbe | null
@@ -34,7 +34,7 @@ export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
     | { readonly type: 'exec'; readonly words: readonly Word[] }
 }
 
-/** In the order of the file. */
+/** Returns the processes in the order of the file. */
 export function exportedProcesses(config: ResolvedConfig): readonly ExportedProcess[] {
   const taken = new Set<string>()
   const given = givenNames(config)
@@ -47,7 +47,7 @@ export function exportedProcesses(config: ResolvedConfig): readonly ExportedProc
   })
 }
 
-/** A DNS label of at most 46 characters that begins with a letter. */
+/** Returns a DNS label of at most 46 characters that begins with a letter. */
 export function safeId(name: string): string {
   const id = name
     .toLowerCase()
@@ -58,7 +58,7 @@ export function safeId(name: string): string {
   return /^[a-z]/.test(id) ? id : `p-${id}`.replace(/-$/, '')
 }
 
-/** The orchestrator sets these variables, so another engine must too. */
+/** Returns whether the orchestrator sets the variable, so that another engine must set it too. */
 function isSetByUs(variable: string, { name, configName }: ResolvedProcess): boolean {
   return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== configName)
 }
@@ -109,7 +109,7 @@ function wordsOf(probe: ExportedProbe | null): readonly Word[] {
 /** Shorter secret values may be common words, so they are secret only as a whole text. */
 const MIN_PART_LENGTH = 6
 
-/** Detects passwords in URLs and the like, and the values of secret variables, which interpolation may have copied. */
+/** Returns a detector of passwords in URLs, and of the values of secret variables, which interpolation may have copied. */
 function secretDetector(environment: Readonly<Record<string, string>>): (text: string) => boolean {
   const values = Object.entries(environment).flatMap(([name, value]) =>
     isSecretName(name) && value !== '' ? [value] : [],
@@ -126,12 +126,12 @@ function hideSecrets(texts: readonly string[], isSecret: (text: string) => boole
   )
 }
 
-/** As in `--password hunter2`. */
+/** Returns whether the next word is secret, as in `--password hunter2`. */
 function isSecretFlag(word: string | undefined): boolean {
   return word !== undefined && /^--?[^=\s]+$/.test(word) && isSecretName(word)
 }
 
-/** As systemd and Compose write it. */
+/** Renders a time span in the format of systemd and Compose. */
 export function timeSpan(ms: number): string {
   return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`
 }
@@ -142,7 +142,7 @@ export interface Note {
   readonly text: string
 }
 
-/** One line for each text, with the names of all processes that it is about. */
+/** Renders one line for each text, with the names of all processes that it is about. */
 export function noteLines(notes: readonly Note[]): readonly string[] {
   const about = new Map<string, string[]>()
   for (const note of notes) {

@@ -16,7 +16,7 @@ export function addressesOf(processes: readonly ExportedProcess[], config: Resol
   return processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
 }
 
-/** The ports of a process that are known from its probes, and from its being the broker. */
+/** Returns the ports of a process that its probes, or its role as the broker, reveal. */
 export function portsOf(
   { definition, readiness, liveness }: ExportedProcess,
   config: ResolvedConfig,
@@ -36,7 +36,7 @@ function portOf({ protocol, port }: URL): number {
   return protocol === 'https:' ? 443 : 80
 }
 
-/** Replaces `127.0.0.1:5432` by `postgres:5432` if that is the address of another process: in a cluster each has its own machine. */
+/** Replaces `127.0.0.1:5432` with `postgres:5432` if another process listens there: in a cluster each process has its own address. */
 export function rewriteAddresses(text: string, ownId: string, known: readonly KnownAddress[]): string {
   let rewritten = text
   for (const { id, port } of known) {
@@ -51,12 +51,12 @@ function replaceAddress(text: string, address: string, replacement: string): str
   return text.replaceAll(pattern, replacement)
 }
 
-/** Whether a text contains an address of this machine. */
+/** Returns whether a text contains an address of this machine. */
 export function namesLoopback(text: string): boolean {
   return /(?<![\w.-])(?:127\.0\.0\.1|localhost|\[?::1\]?)(?![\w.-])/.test(text)
 }
 
-/** The startup probe limits the time until the first success, as `startup_timeout_ms` does. Jobs have no probes. */
+/** Renders the probes. The startup probe limits the time until the first success, as `startup_timeout_ms` does. Jobs have none. */
 export function kubernetesProbes({ definition, readiness, liveness }: ExportedProcess): YamlObject {
   if (definition.kind === 'task') return {}
   return {
@@ -86,12 +86,12 @@ function periodicProbe(probe: ExportedProbe, successThreshold: number): YamlObje
   })
 }
 
-/** Kubernetes counts in whole seconds, from 1. */
+/** Converts to Kubernetes' unit, whole seconds of at least 1. */
 function seconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000))
 }
 
-/** Undefined for a probe that only the orchestrator can check. */
+/** Returns a probe with its handler; undefined if only the orchestrator can check it. */
 function withHandler(probe: ExportedProbe, settings: YamlObject): YamlObject | undefined {
   const { check } = probe
   if (check.type === 'tcp_socket') {
@@ -112,7 +112,7 @@ function withHandler(probe: ExportedProbe, settings: YamlObject): YamlObject | u
   return command === null ? undefined : { exec: { command: ['/bin/sh', '-c', command] }, ...settings }
 }
 
-/** Without a host Kubernetes probes the pod itself. */
+/** Returns the host of a probe; undefined for the pod itself. */
 function externalHost(host: string): string | undefined {
   return isLoopback(host) ? undefined : host
 }

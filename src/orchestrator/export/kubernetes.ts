@@ -19,7 +19,7 @@ import {
 } from './kubernetes-network.ts'
 import { unlessEmpty, type YamlObject } from './yaml.ts'
 
-/** `kubectl wait` waits for a field that does not exist yet since 1.31. */
+/** The image of kubectl. Since 1.31, `kubectl wait` waits for a field that does not exist yet. */
 const kubectlImage = 'registry.k8s.io/kubectl:v1.33.1'
 const MAX_BACKOFF_LIMIT = 2_147_483_647
 
@@ -30,7 +30,7 @@ interface Context {
   readonly options: ContainerOptions
 }
 
-/** One file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
+/** Renders one file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
 export function exportKubernetes(config: ResolvedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
   const context: Context = { processes, known: addressesOf(processes, config), config, options }
@@ -102,7 +102,7 @@ function containerOf(exported: ExportedProcess, { known, config, options }: Cont
   }
 }
 
-/** Kubernetes expands variables after `$(`. */
+/** Escapes `$(`, after which Kubernetes expands variables. */
 function literal(text: string): string {
   return text.replaceAll('$(', '$$$$(')
 }
@@ -111,14 +111,14 @@ function secretName({ id }: ExportedProcess): string {
   return `${id}-secrets`
 }
 
-/** Kubernetes sends SIGTERM only when this hook has ended, and the end of the container ends the hook. */
+/** Renders a hook that sends the stop signal. Kubernetes sends SIGTERM only after the hook, which ends with the container. */
 function stopBySignal({ definition }: ExportedProcess): YamlObject {
   const { signal, timeoutMs } = definition.shutdown
   const line = `kill -${signal.slice('SIG'.length)} 1; sleep ${Math.ceil(timeoutMs / 1000)}`
   return { preStop: { exec: { command: ['/bin/sh', '-c', line] } } }
 }
 
-/** Containers that run one after the other; each ends when a dependency meets its condition. */
+/** Renders containers that run one after the other; each ends when a dependency meets its condition. */
 function waitContainers({ definition }: ExportedProcess, { processes }: Context): readonly YamlObject[] {
   return definition.dependsOn.flatMap(({ name, condition }) => {
     const dependency = processes.find((exported) => exported.definition.name === name)
@@ -139,7 +139,7 @@ function waitFor(condition: DependencyCondition, { definition }: ExportedProcess
   return condition === 'completed' ? '--for=jsonpath={.status.conditions}' : '--for=jsonpath={.status.startTime}'
 }
 
-/** An account that may only read what the wait containers wait for. */
+/** Renders an account that can only read the objects for which the wait containers wait. */
 function waitPermissions(project: string): readonly YamlObject[] {
   const group = 'rbac.authorization.k8s.io'
   const metadata = { name: project }
@@ -179,7 +179,7 @@ function notesOf(exported: ExportedProcess, { known, config }: Context): readonl
   ])
 }
 
-/** Where addresses of this machine remain because no process is known to listen there. */
+/** Returns the places of addresses of this machine that remain because no process is known to listen there. */
 function loopbackPlaces(exported: ExportedProcess, known: readonly KnownAddress[]): readonly string[] {
   const isLeft = (text: string) => namesLoopback(rewriteAddresses(text, exported.id, known))
   const variables = Object.entries(containerEnvironment(exported)).flatMap(([name, value]) =>

@@ -23,7 +23,7 @@ import {
 export interface SystemdOptions {
   /** Prefix of the names of all units. */
   readonly project: string
-  /** The processes run as this user; null: the user of the manager. */
+  /** The user of the processes; null means the user of the manager. */
   readonly user: string | null
   readonly systemdVersion: number
 }
@@ -31,7 +31,7 @@ export interface SystemdOptions {
 /** The first version with RestartSteps=. */
 const GROWING_WAIT_SINCE = 254
 
-/** A unit for each process, and a target that wants all of them. */
+/** Renders a unit for each process, and a target that wants all of them. */
 export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): Export {
   const { project } = options
   const processes = exportedProcesses(config)
@@ -75,7 +75,7 @@ function unitFile(
   return { name: unitName(exported, options.project), text: `${sections.flat().join('\n')}\n` }
 }
 
-/** After= sets the order only; Requires= demands success too. */
+/** Renders the order: After= sets only the order; Requires= also requires success. */
 function orderLines({ definition }: ExportedProcess, unitOf: ReadonlyMap<string, string>): readonly string[] {
   return definition.dependsOn.flatMap(({ name, condition }) => {
     const unit = unitOf.get(name)
@@ -106,7 +106,7 @@ function typeLines({ definition }: ExportedProcess, isNotified: boolean): readon
   return isNotified ? ['Type=notify', 'NotifyAccess=all', timeout] : ['Type=exec', timeout]
 }
 
-/** systemd does not search the PATH of the process; `env` does. */
+/** Returns the words of a command; uses `env`, because systemd does not search the PATH of the process. */
 function programWords({ definition, words }: ExportedProcess): readonly Word[] {
   if (definition.shell) return words
   const found = findProgram(definition)
@@ -135,14 +135,14 @@ function secretFile({ id }: ExportedProcess, project: string): string {
   return `/etc/${project}/${id}.env`
 }
 
-/** systemd rejects other names, and control characters other than tab and newline. */
+/** Returns whether systemd accepts a variable: it rejects other names, and control characters except tab and newline. */
 function isSettable(name: string, value: string): boolean {
   return /^[A-Za-z_]\w*$/.test(name) && !/(?![\t\n\u0080-\u009f])\p{Cc}/u.test(value)
 }
 
 function startLimit({ policy, maxAttempts, maxBackoffMs, resetAfterMs, windowMs }: ResolvedRestart): readonly string[] {
   if (policy === 'never' || !Number.isFinite(maxAttempts)) return ['StartLimitIntervalSec=0']
-  // For restarts in a row: longer than all waits and uptimes of the row together.
+  // For consecutive restarts: longer than the sum of their waits and uptimes.
   const interval = windowMs ?? (maxAttempts + 1) * (maxBackoffMs + resetAfterMs)
   return [`StartLimitIntervalSec=${timeSpan(interval)}`, `StartLimitBurst=${maxAttempts + 1}`]
 }
@@ -175,7 +175,7 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
       `"${definition.command}" was not found on this machine; the unit searches its PATH when it starts`,
     readiness?.check.type === 'log_line' &&
       'its log_line is searched in the journal, which its user must be allowed to read (group systemd-journal)',
-    readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on the PATH',
+    readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on PATH',
     definition.log.file !== null && 'the journal replaces its log.file',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&

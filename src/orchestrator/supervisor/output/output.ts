@@ -17,10 +17,10 @@ import { LogHistory } from './log-history.ts'
 import { Sink } from './sink.ts'
 import { combine, StreamRelay } from './stream-relay.ts'
 
-/** `finish` gives up on a stream that makes no progress for this long. */
+/** The time without progress after which `finish` abandons a stream. */
 const STALL_MS = 1000
 const POLL_MS = 20
-/** The prefix of the orchestrator's own lines, which align with those of the children. */
+/** The prefix of the orchestrator's own lines, which align with the children's lines. */
 const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -58,7 +58,7 @@ export class Output {
     this.history.retain(names)
   }
 
-  /** To be awaited before the first child starts. Loads the formatter of JSON lines if a terminal needs it. */
+  /** Loads the formatter of JSON lines if it is needed. Await it before the first child starts. */
   async prepare(): Promise<void> {
     if (this.#options.logFormat === 'json' || !(this.#isReadable('stdout') || this.#isReadable('stderr'))) return
     const { colour } = this.#options
@@ -87,7 +87,7 @@ export class Output {
     }
   }
 
-  /** To be called before an event is reported, so that the preceding output of the children comes first. */
+  /** Writes buffered lines. Call it before an event is reported, so that the preceding output of the children comes first. */
   flush(): void {
     this.#sinks.stdout.flush()
     this.#sinks.stderr.flush()
