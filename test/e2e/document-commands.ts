@@ -12,7 +12,7 @@ export interface Command {
   readonly text: string
 }
 
-/** Programs whose name at the beginning of an inline code span, with at least one argument, makes it a command. */
+/** Inline code is a command if it begins with one of these programs and has at least one argument. */
 const PROGRAMS =
   /^(\w+=\S+ )*(sudo|npm|npx|node|ponix-[a-z-]+|docker|apt|brew|curl|grpcurl|mosquitto_pub|systemctl|kubectl|journalctl) /
 
@@ -36,7 +36,7 @@ export const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] =
   [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
 ]
 
-/** README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md. */
+/** Reads README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md. */
 export async function readDocuments(root: string): Promise<readonly Document[]> {
   const names = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).toSorted()
   const paths = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...names.map((name) => `docs/${name}`)]
@@ -97,12 +97,12 @@ export function argument(words: readonly string[], flag: string): string {
 /** Pairs of an example in a document and its value in this run. */
 export type Values = readonly (readonly [example: string, value: string])[]
 
-/** Replaces the examples by the values of this run. */
+/** Replaces the examples with the values of this run. */
 export function withValues(text: string, values: Values): string {
   return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
 }
 
-/** Matches output lines that differ from this line only in numbers and in the width of the prefix. */
+/** Returns a pattern for output lines that differ from this line only in numbers and in the width of the prefix. */
 export function likeness(line: string): RegExp {
   const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
   const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)

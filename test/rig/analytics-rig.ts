@@ -23,7 +23,7 @@ export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'he
 export const LPP = 'cayenne_lpp_decode(input)'
 /** The default payload, converted. */
 export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
-/** Below the test timeout, so that the speed of the machine does not matter. */
+/** A timeout just below the test timeout, so that the speed of the machine does not matter. */
 export const WAIT = { timeout: 55_000, interval: 20 }
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
 

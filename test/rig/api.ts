@@ -19,13 +19,13 @@ const { createGateway } = GatewayService.method
 interface ApiRig {
   readonly schema: TestSchema
   readonly api: TestApi
-  /** Each creates an entity through the api and resolves to its id. */
+  /** Creates an organization through the api and resolves to its id; the next two functions likewise. */
   readonly newOrganization: (name?: string) => Promise<string>
   readonly newDevice: (organizationId: string) => Promise<string>
   readonly newGateway: (organizationId: string, gatewayConfig?: string) => Promise<string>
 }
 
-/** One api on one PostgreSQL schema for a test file, available from its `beforeAll` on. */
+/** Registers hooks: one api on one PostgreSQL schema for a test file, available from its `beforeAll` on. */
 export function apiForAll(): ApiRig {
   let schema: TestSchema
   let api: TestApi

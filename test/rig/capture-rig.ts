@@ -130,7 +130,7 @@ export class ScriptedSink {
     for (const { store } of held) store()
   }
 
-  /** Resolves when this many changes were taken. */
+  /** Resolves when `count` changes were taken. */
   async until(count: number): Promise<readonly Change[]> {
     if (this.taken.length < count) await new Promise<void>((wake) => this.#waiting.push({ count, wake }))
     return this.taken
@@ -187,7 +187,7 @@ export function startCapture(
   }
 }
 
-/** How long tests wait for the server. */
+/** The timeout for waits on the server. */
 export const WAIT = { timeout: 20_000, interval: 10 }
 
 /** A new database with the table `items`, and a sink, for each test. Create it at the top of a test file: it registers hooks. */

@@ -83,7 +83,7 @@ export class CdcOracle {
       .map((row) => `${row} is ${present.get(row)}, after ${snapshot} ${known.get(row)}`)
   }
 
-  /** Within the duplicate window JetStream stores a message id only once. */
+  /** Checks that JetStream stored a message id only once within the duplicate window. */
   #checkRepeat(event: StoredEvent): void {
     const id = event.header('Nats-Msg-Id')
     const before = this.#storedAt.get(id)
@@ -136,13 +136,13 @@ export class CdcOracle {
   }
 }
 
-/** Keeps the newest state of each row, as docs/cdc.md describes for consumers. */
+/** A consumer that keeps the newest state of each row, as docs/cdc.md describes. */
 class EventReader {
   /** Existing rows and their names. */
   readonly rows = new Map<string, string>()
   readonly #newest = new Map<string, { readonly lsn: Lsn; readonly index: number }>()
 
-  /** `name` is undefined when the row was deleted. */
+  /** Applies an event. `name` is undefined if the row was deleted. */
   take(row: string, name: string | undefined, event: StoredEvent): void {
     const [lsn, index] = [parseLsn(event.header('Ponix-Lsn')), Number(event.header('Ponix-Index'))]
     const newest = this.#newest.get(row)

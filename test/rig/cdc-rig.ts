@@ -131,7 +131,7 @@ export class CdcFixture {
     return process
   }
 
-  /** Resolves when the stream has this many messages. */
+  /** Resolves when the stream has `count` messages. */
   async untilStored(stream: string, count: number, timeout = WAIT.timeout): Promise<void> {
     await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, { ...WAIT, timeout })
   }

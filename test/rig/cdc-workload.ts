@@ -57,7 +57,7 @@ const RECORD = `
 
 /** Random concurrent transactions on several connections, over three tables with few keys. */
 export class CdcWorkload implements AsyncDisposable {
-  /** A position after the commit, by transaction id. */
+  /** For each transaction id, a position after its commit. */
   readonly committedBefore = new Map<string, Lsn>()
   readonly #clients: readonly Client[]
   readonly #random: Random
@@ -79,7 +79,7 @@ export class CdcWorkload implements AsyncDisposable {
     return new CdcWorkload(clients, random)
   }
 
-  /** Runs this many transactions on each connection. */
+  /** Runs the number of transactions on each connection. */
   async run(transactions: number): Promise<void> {
     await Promise.all(
       this.#clients.map(async (client) => {

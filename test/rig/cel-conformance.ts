@@ -84,7 +84,7 @@ function matches({ kind }: Value, actual: CelValue | undefined): boolean {
   return actual === toInput({ kind })
 }
 
-/** NaN equals NaN, and -0 equals 0. */
+/** Compares numbers: NaN equals NaN, and -0 equals 0. */
 function sameNumber(expected: number, actual: number): boolean {
   return actual === expected || (Number.isNaN(actual) && Number.isNaN(expected))
 }

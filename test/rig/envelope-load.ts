@@ -26,7 +26,7 @@ function reasonOf(outcome: Outcome): RegExp | undefined {
 const GOOD_DEVICES = 5
 const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
 const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
-/** Two keys that are the same path in ClickHouse. */
+/** A result that ClickHouse rejects: two keys that are the same path. */
 const REFUSED = '{"a.b": 1, "a": {"b": 2}}'
 /** Shares of the envelopes that become dead letters. */
 const SHARES: readonly (readonly [Outcome, number])[] = [
@@ -113,7 +113,7 @@ export class EnvelopeLoad {
   }
 }
 
-/** Cayenne LPP: channel 0, a generic sensor, the number. */
+/** Encodes the number as a Cayenne LPP generic sensor on channel 0. */
 function payloadOf(number: number): Uint8Array {
   const payload = Buffer.from([0, 100, 0, 0, 0, 0])
   payload.writeUInt32BE(number, 2)
@@ -197,7 +197,7 @@ export class EnvelopeOracle {
   }
 }
 
-/** Sequence and time of a dead letter. */
+/** Describes a dead letter by sequence and time. */
 function placeOf({ sequence, storedAt }: StoredEvent): string {
   return `dead letter ${sequence}, ${new Date(storedAt).toISOString()}`
 }

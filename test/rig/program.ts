@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
-/** The root of the project, absolute. */
+/** The absolute path of the root of the project. */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Returns a program of `dist/`, such as `cli` or `analytics`; the global set-up of the tests keeps `dist/` current. */

@@ -33,7 +33,7 @@ const counter = new Counter({ name: 'test_units_total', help: 'Units of work.' }
 
 await runProgram({
   name: 'test',
-  description: 'A service that does what its argument says.',
+  description: 'A service for tests, scripted by its argument.',
   environment: z.object(commonEnvironment),
   addCommands: (program, environment) =>
     program.argument('<script>').action((script: string) => run(JSON.parse(script), environment())),
@@ -86,7 +86,7 @@ async function run(script: ServiceScript, environment: CommonEnvironment): Promi
 
 async function failAtStart(start: ServiceScript['start'], timeoutMs: number): Promise<void> {
   if (start === 'surprise') throw new TypeError('x is not a function')
-  if (start === 'refused') throw new StartupError('NATS at localhost:4222 refused the credentials')
+  if (start === 'refused') throw new StartupError('NATS at localhost:4222 rejected the credentials')
   if (start !== 'no server') return
   const target = { server: 'NATS', address: 'localhost:1', timeoutMs, logger: createLogger('test') }
   await connectWithBackoff(target, () => Promise.reject(new Error('ECONNREFUSED')))

@@ -17,7 +17,7 @@ interface Message {
   readonly signal?: string
 }
 
-/** A running child or grandchild that follows the orders of the test. */
+/** A running child or grandchild that executes the orders of the test. */
 export class SteeredChild {
   readonly name: string
   readonly pid: number
@@ -46,7 +46,7 @@ export class SteeredChild {
     return this.#isGone || !isAlive(this.pid)
   }
 
-  /** Resolves when the process has exited: the order has no answer. */
+  /** Exits; resolves when the process has exited, because the order has no response. */
   async exit(code: number): Promise<void> {
     this.#send('exit', { code })
     await this.gone

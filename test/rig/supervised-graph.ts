@@ -156,7 +156,7 @@ export class SupervisedGraph implements AsyncDisposable {
     this.#ended = this.supervisor.run()
   }
 
-  /** Resolves with the next event of this type, and of this process, that no earlier call returned. */
+  /** Resolves to the next event of this type and process that no earlier call returned. */
   async next<T extends SupervisorEvent['type']>(type: T, process?: string): Promise<EventOf<T>> {
     return new Promise((resolve) => {
       const check = () => {

@@ -13,7 +13,7 @@ import { startClickHouse } from './servers.ts'
 
 type RunningClickHouse = Awaited<ReturnType<typeof startClickHouse>>
 
-/** One ClickHouse and one PostgreSQL schema for a test file, and a new api for each test. */
+/** Registers hooks: one ClickHouse and one PostgreSQL schema per test file, and a new api for each test. */
 export function telemetryForEach(): { readonly telemetry: TestTelemetry; readonly clickhouse: RunningClickHouse } {
   let clickhouse: RunningClickHouse
   let schema: TestSchema
@@ -106,7 +106,7 @@ export class TestTelemetry implements AsyncDisposable {
     })
   }
 
-  /** Replaces the table by a view that no query finishes. */
+  /** Replaces the table with a view whose queries never finish. */
   async makeEndless(): Promise<void> {
     await this.#database.clickhouse.client.command({ query: 'DROP TABLE processed_envelope_rows' })
     await this.#database.clickhouse.client.command({
@@ -128,7 +128,7 @@ export class TestTelemetry implements AsyncDisposable {
     return Number(new URL(this.#base).port)
   }
 
-  /** `path` is below /v1/organizations/. */
+  /** Requests CSV; `path` is below /v1/organizations/. */
   csv(path: string): Promise<Response> {
     return fetch(`${this.#base}/v1/organizations/${path}`)
   }
