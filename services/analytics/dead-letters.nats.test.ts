@@ -218,7 +218,7 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
     expect(await path.rowsOf('vain')).toEqual({ rows: 0, envelopes: 0 })
   })
 
-  test('N-4: --all replays every dead letter that it can despite failures', async () => {
+  test('N-4: --all replays the remaining dead letters even if some replays fail', async () => {
     await breakDevice('everything', 2)
     const replayable: number[] = []
     const stuck: number[] = []
@@ -235,8 +235,8 @@ describe('P-9: replayed envelopes become exactly one row each', () => {
   })
 })
 
-describe('dead-letter commands report errors in one line', () => {
-  test('N-4: a sequence that does not exist is one line with exit code 1', async () => {
+describe('errors of the dead-letter commands', () => {
+  test('N-4: a sequence that does not exist is reported in one line with exit code 1', async () => {
     expect(await deadLetters('show', '999999')).toEqual({
       code: 1,
       stdout: '',
@@ -244,7 +244,7 @@ describe('dead-letter commands report errors in one line', () => {
     })
   })
 
-  test('N-4: an unavailable NATS is one line without the password', async () => {
+  test('N-4: an unavailable NATS is reported in one line without the password', async () => {
     const url = `nats://user:secret@127.0.0.1:${await freePort()}`
     const ended = await ponixAnalytics(['dead-letters', 'list'], {
       PONIX_NATS_URL: url,
@@ -266,14 +266,14 @@ describe('dead-letter commands report errors in one line', () => {
     [['replay'], 'expected exactly one of: numbers of dead letters'],
     [['replay', '1', '--all'], 'filters, --all'],
     [['bury'], "unknown command 'bury'"],
-  ])('N-4: wrong usage is one line with exit code 2: %j', async (args, message) => {
+  ])('N-4: wrong usage is reported in one line with exit code 2: %j', async (args, message) => {
     const { code, stdout, stderr } = await deadLetters(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
     expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 
-  test('R-7: an unknown command is one line, and the service does not start', async () => {
+  test('R-7: an unknown command is reported in one line, and the service does not start', async () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
     expect([code, stderr]).toEqual([
       2,

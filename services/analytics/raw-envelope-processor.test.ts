@@ -77,8 +77,8 @@ describe('P-1: conversion of a raw envelope', () => {
   })
 })
 
-describe('P-4: an envelope becomes a dead letter with reason and device', () => {
-  it('an invalid expression is the reason of a dead letter', async () => {
+describe('P-4: failed evaluations', () => {
+  it('an invalid expression makes a dead letter with reason and device', async () => {
     device = { ...KNOWN, expression: '{"a": nothing}' }
     expect(await process()).toEqual({
       kind: 'dead_letter',
@@ -88,7 +88,7 @@ describe('P-4: an envelope becomes a dead letter with reason and device', () => 
     })
   })
 
-  it('an invalid payload is the reason of a dead letter', async () => {
+  it('an invalid payload makes a dead letter with reason and device', async () => {
     expect(await process({ payload: Uint8Array.of(0, 0x67, 1) })).toMatchObject({
       kind: 'dead_letter',
       cause: 'expression',
@@ -96,12 +96,12 @@ describe('P-4: an envelope becomes a dead letter with reason and device', () => 
     })
   })
 
-  it('a quarantined expression is the reason of a dead letter', async () => {
+  it('a quarantined expression makes a dead letter with reason and device', async () => {
     answer = { ok: false, reason: 'quarantined' }
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('a queue that is still full after retries is the reason of a dead letter', async () => {
+  it('a queue that is still full after retries makes a dead letter with reason and device', async () => {
     answer = { ok: false, overloaded: true, reason: 'queue full' }
     expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
     expect(await process({}, MAX_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })

@@ -78,7 +78,7 @@ describe('a line of CSV', () => {
     [' kept ', ' kept '],
     ['größe 😀', 'größe 😀'],
     ['', ''],
-  ])('has quotes where needed: %j', (value, cell) => {
+  ])('has quotes where RFC 4180 requires them: %j', (value, cell) => {
     expect(csvLine([value, 'end'])).toBe(`${cell},end\r\n`)
   })
 

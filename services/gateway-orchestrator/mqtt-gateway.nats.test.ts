@@ -149,7 +149,7 @@ describe('a gateway that fails', () => {
     await service.until(own.gatewayId, 'running')
   })
 
-  test('G-9: because of an invalid config is logged once and not retried', async () => {
+  test('G-9: is logged once and not retried if its config is invalid', async () => {
     const own = subscribed(1, { broker_url: 'http://secret@b' })
     await rig.insert(own)
     const service = await rig.serve()
@@ -158,7 +158,7 @@ describe('a gateway that fails', () => {
     expect(JSON.stringify(service.lines)).not.toMatch(/secret|   at /)
   })
 
-  test('G-9: because of a restarted broker reconnects and receives messages again', async () => {
+  test('G-9: reconnects if its broker has restarted, and receives messages again', async () => {
     const own = subscribed(1)
     await rig.insert(own)
     const service = await rig.serve()

@@ -51,7 +51,7 @@ function makeSlow(key: string, ms: number): void {
   }
 }
 
-describe('P-3: the scheduler blames a lost worker only on the task that ran', () => {
+describe('P-3: the scheduler, after the loss of a worker,', () => {
   it('retries the suspect alone and returns the other tasks to the front', () => {
     const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
     makeQuick(before, guilty, after)

@@ -124,7 +124,7 @@ describe('P-10: rows that ClickHouse rejects', () => {
     expect(outcomes).toEqual([{ kind: 'rejected', reason: 'NaN is not a JSON number' }, { kind: 'stored' }])
   })
 
-  test('do not include rows of more months than one insert allows, which are stored', async () => {
+  test('are not those of more months than one insert allows, which are stored', async () => {
     const month = 31n * 24n * 3_600_000_000n
     const batch = Array.from({ length: 150 }, (_, i) => row(i)).map(({ envelope, envelopeId }, i): EnvelopeRow => ({
       envelopeId,

@@ -63,7 +63,7 @@ describe('control.socket (O-9)', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  test('is found by commands with another XDG_RUNTIME_DIR and after the file has become invalid', async () => {
+  test('is found by commands with another XDG_RUNTIME_DIR, and by commands after the file has become invalid', async () => {
     program.writeConfig({ control, processes })
     await start()
     await program.run('status')

@@ -110,12 +110,12 @@ describe('configuredSocket', () => {
     [{}, null],
     [true, null],
     [undefined, null],
-  ])('is found for %j', (control, expected) => {
+  ])('finds the path for %j', (control, expected) => {
     writeFileSync(path, JSON.stringify({ control }))
     expect(configuredSocket(path, {})).toBe(expected)
   })
 
-  it('is null for a broken or missing file', () => {
+  it('returns null for a broken or missing file', () => {
     writeFileSync(path, '{')
     expect([configuredSocket(path, {}), configuredSocket(join(folder, 'none.json'), {})]).toEqual([null, null])
   })

@@ -47,7 +47,7 @@ describe('findGraphProblems (O-21)', () => {
     expect(problemsOf({ constructor: [], b: ['constructor'] })).toEqual([])
   })
 
-  it('is reported with a complete cycle', () => {
+  it('prints a complete cycle', () => {
     expect(problemsOf({ a: ['b'], b: ['c'], c: ['a'] })).toEqual(['dependency cycle: a → b → c → a'])
     expect(problemsOf({ x: ['a'], a: ['b'], b: ['a'], y: ['x'] })).toEqual(['dependency cycle: a → b → a'])
   })

@@ -92,7 +92,7 @@ describe('depends_on (O-21)', () => {
     expect(config.processes[1]?.dependsOn).toEqual([{ name: 'migrate', condition: 'completed' }])
   })
 
-  it('is reported with the invalid part of an object', () => {
+  it('is reported with its invalid part if it is an object', () => {
     expect(
       problems({ processes: { a: store, b: { ...store, depends_on: { a: { condition: 'up' }, c: {} } } } }),
     ).toEqual([
@@ -135,7 +135,7 @@ describe('processes', () => {
     )
   })
 
-  it('have every form of a probe', () => {
+  it('have a probe in one of the forms', () => {
     const check = (probe: object) => one({ readiness_probe: probe }).readinessProbe?.check
     expect(check({ tcp_socket: '[::1]:5432' })).toEqual({ type: 'tcp_socket', host: '::1', port: 5432 })
     expect(check({ http_get: 'http://127.0.0.1:9201/readyz' })).toEqual({
@@ -148,7 +148,7 @@ describe('processes', () => {
     expect(check({ notify: true })).toEqual({ type: 'notify' })
   })
 
-  it('have the timing of a probe', () => {
+  it('have probes with the given timing', () => {
     expect(one({ readiness_probe: { notify: true } }).readinessProbe).toEqual({
       check: { type: 'notify' },
       initialDelayMs: 0,
@@ -178,7 +178,7 @@ describe('processes', () => {
       { notify: true, timeout_ms: 1e10 },
       'expected a whole number of milliseconds from 1 to 2147483647, got 10000000000',
     ],
-  ])('are rejected with the probe %j', (probe, expected) => {
+  ])('are rejected with the invalid probe %j', (probe, expected) => {
     expect(problems({ processes: { a: { ...store, readiness_probe: probe } } })[0]).toContain(expected)
   })
 

@@ -30,7 +30,7 @@ describe('a request over TCP', () => {
     ['127.0.0.1:19100@evil.example', 403],
     ['', 403],
     [undefined, 403],
-  ])('to a loopback address with the Host %j is answered with %i', (host, expected) => {
+  ])('is answered for the Host %j at a loopback address with %i', (host, expected) => {
     expect(status(host === undefined ? {} : { host }, local)).toBe(expected)
   })
 
@@ -42,11 +42,11 @@ describe('a request over TCP', () => {
     ['http://localhost:19100.evil.example', 403],
     ['null', 403],
     ['', 403],
-  ])('with the Origin %j is answered with %i', (origin, expected) => {
+  ])('is answered for the Origin %j with %i', (origin, expected) => {
     expect(status({ host: 'localhost:19100', origin }, local)).toBe(expected)
   })
 
-  it('from a page of the same server behind a TLS proxy is admitted', () => {
+  it('is admitted from a page of the same server behind a TLS proxy', () => {
     const headers = { host: 'dash.example', origin: 'https://dash.example', authorization: 'Bearer hunter22' }
     expect(status(headers, open)).toBe(200)
   })
@@ -60,13 +60,13 @@ describe('a request over TCP', () => {
     ['Basic hunter22', 401],
     ['hunter22', 401],
     [undefined, 401],
-  ])('with the Authorization %j is answered with %i if a token is needed', (authorization, expected) => {
+  ])('is answered for the Authorization %j with %i if a token is needed', (authorization, expected) => {
     const headers = { host: 'localhost:19100', ...(authorization === undefined ? {} : { authorization }) }
     expect(status(headers, guarded)).toBe(expected)
     expect(status({ ...headers, host: 'machine.example' }, open)).toBe(expected)
   })
 
-  it('from a page of another server is rejected even with the token', () => {
+  it('is rejected from a page of another server even with the token', () => {
     const authorization = 'Bearer hunter22'
     expect(status({ host: 'localhost', origin: 'http://evil.example', authorization }, guarded)).toBe(403)
     expect(status({ host: 'evil.example', authorization }, guarded)).toBe(403)

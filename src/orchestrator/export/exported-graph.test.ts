@@ -9,7 +9,7 @@ function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: ob
   return first
 }
 
-describe('exportedProcesses exports no secret (O-42)', () => {
+describe('exportedProcesses (O-42)', () => {
   it.each<[string, object]>([
     ['a flag and its value', { command: 'x', args: ['-v', '--password', 'hunter22'] }],
     ['a flag with its value', { command: 'x', args: ['--api-token=hunter22'] }],
@@ -24,14 +24,14 @@ describe('exportedProcesses exports no secret (O-42)', () => {
     ['a probe that is a command', { command: 'x', readiness_probe: { exec: ['psql', 'postgres://me:hunter22@db'] } }],
     ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
     ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
-  ])('and replaces the secret in %s by a reference', (_, process) => {
+  ])('exports a reference instead of the secret in %s', (_, process) => {
     const { definition: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')
     expect(rest.secrets.length).toBeGreaterThan(0)
   })
 
-  it('secret variables are named after the process and the place', () => {
+  it('names the variables of secrets after the process and the place', () => {
     const { words, secrets, readiness } = exported({
       command: 'x',
       args: ['-v', '--password', 'hunter22'],

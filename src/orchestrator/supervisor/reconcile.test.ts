@@ -417,7 +417,7 @@ describe('the exit code', () => {
     [{ ...outcome, reason: { type: 'exited' as const, process: 'a', exit } }, 1],
     [{ ...outcome, isCodeFromProcess: true }, 1],
     [{ ...outcome, isCodeFromProcess: true, exitOfProcess: { code: null, signal: 'SIGKILL' as const } }, 137],
-  ])('is for %o: %i', (given, code) => {
+  ])('for %o is %i', (given, code) => {
     expect(exitCodeOf(given)).toBe(code)
   })
 })

@@ -80,7 +80,7 @@ describe('the decision after an exit (O-34)', () => {
     ['task', 'never', code(1), 'failed'],
     ['task', 'on_failure', code(1), 'backoff'],
     ['task', 'always', code(0), 'completed'],
-  ] as const)('is for a %s with policy %s and exit %o: %s', (kind, policy, exit, type) => {
+  ] as const)('for a %s with policy %s and exit %o is %s', (kind, policy, exit, type) => {
     expect(decideAfterExit(ended({ kind, restart: restart({ policy }) }), exit).type).toBe(type)
   })
 

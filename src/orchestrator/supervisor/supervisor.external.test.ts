@@ -46,7 +46,7 @@ describe('the MQTT broker as an external dependency (O-30)', () => {
     await graph.next('all_ready')
   })
 
-  test('is one error with the address if it is unreachable; running processes stop, exit code 1', async () => {
+  test('is reported in one error with the address if it is unreachable; running processes stop, exit code 1', async () => {
     const rig = await openRig()
     const port = await freePort()
     const user = { name: 'user', ...sleeper, usesExternal: true }

@@ -115,7 +115,7 @@ describe('a stop (O-37)', () => {
     expect(graph.eventSequence('process_started', 'stopped').at(-1)).toBe('stopped')
   })
 
-  test('has no effect during another stop, and the first reason counts', async () => {
+  test('has no effect during another stop, whose reason is kept', async () => {
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a') }])
     const a = await rig.nextStart('a')

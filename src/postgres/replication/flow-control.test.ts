@@ -201,7 +201,7 @@ describe('retryDelayMs', () => {
     expect(delays).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
   })
 
-  test('C-10: is shortened by the random part by at most a quarter', () => {
+  test('C-10: is at most a quarter shorter with the random part', () => {
     expect(retryDelayMs(1, 10_000, () => 0)).toBe(375)
   })
 })

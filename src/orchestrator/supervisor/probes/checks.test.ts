@@ -21,7 +21,7 @@ describe('tcp_socket', () => {
     ['localhost', '127.0.0.1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
-  ])('to %s succeeds if a connection is accepted at %s', async (host, listensOn) => {
+  ])('for the host %s succeeds if a connection is accepted at %s', async (host, listensOn) => {
     const port = await listen(
       createServer((peer) => peer.destroy()),
       listensOn,
