@@ -23,7 +23,7 @@ function casesOf(suite: IncrementalTestSuite, parent = ''): { readonly path: str
   return [...own, ...suite.suites.flatMap((inner) => casesOf(inner, path))]
 }
 
-it('P-2: passes all core conformance tests of the CEL specification except the known failures', () => {
+it('P-2: the evaluator passes all core conformance tests of the CEL specification except the known failures', () => {
   const failed = core.flatMap(({ path, test }) => {
     const failure = failureOf(test)
     return failure === undefined ? [] : [{ path, failure }]
@@ -36,7 +36,7 @@ it('P-2: passes all core conformance tests of the CEL specification except the k
   expect(knownFailures.filter((path) => !failed.some((failure) => failure.path === path))).toEqual([])
 })
 
-it('P-2: evaluates a device expression successfully exactly where the specification does', () => {
+it('P-2: the evaluator evaluates a device expression without an error exactly if the specification does', () => {
   const evaluator = new Evaluator()
   const deviceCases = core.filter(({ test }) => Object.keys(test.bindings).length === 0 && test.container === '')
   const differences = deviceCases.flatMap(({ path, test }) => {

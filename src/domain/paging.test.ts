@@ -50,7 +50,7 @@ test.each([
   Buffer.from('1.05.abc').toString('base64url'),
   Buffer.from('1.9999999999999999999.abc').toString('base64url'),
   Buffer.from([0x31, 0x2e, 0x35, 0x2e, 0xff]).toString('base64url'),
-])('A-5 rejects the invalid token %.20s', (pageToken) => {
+])('A-5 the invalid token %.20s is rejected', (pageToken) => {
   expect(() => pageRequest({ pageSize: 1, pageToken })).toThrow(INVALID)
 })
 

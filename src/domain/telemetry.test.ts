@@ -68,7 +68,7 @@ function deep(levels: number): JsonObject {
 }
 
 describe('message limits of clients', () => {
-  test.each([deep(1), deep(5), { a: [1, { b: [2] }], c: null, d: 'x', e: true }, {}])('keep %j unchanged', (data) => {
+  test.each([deep(1), deep(5), { a: [1, { b: [2] }], c: null, d: 'x', e: true }, {}])('%j stays unchanged', (data) => {
     expect(limitDepth(data, 5)).toEqual(data)
   })
 

@@ -5,14 +5,14 @@ import { subjectToken, isPublishable } from './publication.ts'
 import { covers } from './streams.ts'
 
 describe('the subjects', () => {
-  test('N-2 reject an id that is not one token of a subject', () => {
+  test('N-2 an id that is not one token of a subject is rejected', () => {
     for (const id of ['', 'a.b', 'a*', '>', 'a b', 'a\tb', 'a\nb', 'a\u0000b', 'a\u007fb', '\u00a0']) {
       expect(() => subjectToken(id)).toThrow(PublishError)
     }
     for (const id of ['cq1f2k3m4n5p6q7r8s9t', 'Gerät-7', 'a_b:c$']) expect(subjectToken(id)).toBe(id)
   })
 
-  test('N-2 consist of exactly one token more for an accepted id', () => {
+  test('N-2 an accepted id adds exactly one token to a subject', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (id) => {
         let token: string

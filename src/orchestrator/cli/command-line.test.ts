@@ -117,7 +117,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
       ['--config', 'empty.json'],
       'empty.json:1:15: processes: is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
     ],
-  ])('%j', async (args, message) => {
+  ])('the arguments %j are rejected', async (args, message) => {
     writeConfig(file)
     writeConfig('{"mqtt_broker": "localhost:99999", "processes": {"a": {"command": "true"}}}', 'broker.json')
     writeConfig('{"processes": {}}', 'empty.json')
