@@ -74,7 +74,7 @@ test('A-10 the server and its health are UNAVAILABLE immediately while PostgreSQ
   const health = watch(api, '')
   await expect.poll(() => health.seen).toEqual([ServingStatus.SERVING])
   await server.kill()
-  // Exceeds the time limit of this test if each call waits for a connection.
+  // The calls exceed the time limit of this test if each of them waits for a connection.
   for (let call = 0; call < 30; call += 1) {
     const { code, details } = await refusal(api.client.call(listOrganizations, {}))
     expect({ code, details }).toEqual({ code: Status.UNAVAILABLE, details: 'The database is not available; try again' })

@@ -7,8 +7,8 @@ const WAIT = { timeout: 60_000, interval: 50 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`
 
 /**
- * The rows of the large transaction. A transaction that does not fit into memory takes long; PONIX_CDC_HUGE_ROWS=1000000 runs
- * one.
+ * The rows of the large transaction. PONIX_CDC_HUGE_ROWS=1000000 makes a transaction that does not fit into memory and takes
+ * minutes.
  */
 const HUGE_ROWS = Number(process.env['PONIX_CDC_HUGE_ROWS'] ?? '60000')
 const MAX_MS = 30_000 + HUGE_ROWS / 4

@@ -14,7 +14,8 @@ const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')
 const SEED = Number(process.env['PONIX_CDC_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
 /**
- * The number of kills between two runs without kills: the lag of a service that is killed all the time would grow without limit.
+ * The number of kills between two runs without kills, because the lag of a service that is killed repeatedly would grow without
+ * limit.
  */
 const RUNS_PER_CATCH_UP = 8
 const RUNS_PER_SNAPSHOT = 5
@@ -45,7 +46,7 @@ function ackFault(): AckFault {
 /** Runs the service with a concurrent workload and kills it. Returns whether it was killed at its crash step. */
 async function runAndKill(workload: CdcWorkload, proxy: FaultyNats): Promise<boolean> {
   const limits = random.chance(0.4) ? await StreamLimits.set(random.below(30)) : undefined
-  // More events than the streams have space for.
+  // The workload makes more events than the streams have space for.
   if (limits !== undefined) await workload.run(4 + random.below(12))
   proxy.script(limits !== undefined && random.chance(0.5) ? { kind: 'trickle' } : ackFault())
   const process = fixture.launch({

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { argument, shellWords } from './document-commands.ts'
 
-// Runs the programs that the documents use; without an installation, sends the same messages itself.
+// Runs the programs that the documents use; if a program is not installed, the test sends the same messages.
 
 const run = promisify(execFile)
 

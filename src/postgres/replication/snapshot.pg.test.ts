@@ -51,7 +51,7 @@ describe('a snapshot', () => {
     sink.holds = ({ index, transaction }) => transaction.snapshot !== undefined && index === 1200
     const { capture } = launch(sink)
     await sink.until(1201)
-    // A commit may be exactly at the slot's start, and consumers keep the newer state.
+    // A commit can be exactly at the slot's start, and consumers keep the newer state.
     expect(sink.taken[0]?.transaction.commitLsn).toBeLessThan(await database.confirmed())
     await database.sql(`UPDATE items SET name = 'changed' WHERE id % 100 = 0`)
     await database.sql(`DELETE FROM items WHERE id % 100 = 1`)
