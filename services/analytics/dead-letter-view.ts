@@ -18,7 +18,7 @@ export type DeadLetterView = Content & {
   /** When it became a dead letter; RFC 3339. */
   readonly stored_at: string
   readonly stream: string
-  /** 0: it was refused before it was stored in the stream, and cannot be replayed. */
+  /** 0: it was rejected before it was stored in the stream, and cannot be replayed. */
   readonly stream_sequence: number
   readonly subject: string
   readonly service: string

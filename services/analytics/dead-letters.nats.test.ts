@@ -137,7 +137,7 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
     const replayed = await deadLetters('replay', String(refusedNow?.sequence))
     expect(replayed).toMatchObject({ code: 1, stdout: '0 replayed, 1 failed\n' })
     expect(replayed.stderr).toMatch(
-      /^ponix-analytics: cannot replay dead letter \d+: dead letter \d+ was refused before .*\n$/,
+      /^ponix-analytics: cannot replay dead letter \d+: dead letter \d+ was rejected before .*\n$/,
     )
     expect(await listed('--reason', 'gone')).toEqual([refusedNow])
   })

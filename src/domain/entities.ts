@@ -11,12 +11,12 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Array.isArray does not narrow a readonly array. */
+/** Returns whether a value is a list; Array.isArray does not narrow a readonly array. */
 export function isJsonList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value)
 }
 
-/** Receives the messages of end devices. Soft delete: `deletedAt` is set, the row stays. */
+/** Receives the messages of end devices. On deletion, `deletedAt` is set and the row stays. */
 export interface Gateway {
   readonly gatewayId: string
   readonly organizationId: string
@@ -30,7 +30,7 @@ export interface Gateway {
   readonly deletedAt: Instant | null
 }
 
-/** A device that sends payloads. Its row is deleted, so it has no `deletedAt`. */
+/** A device that sends payloads. On deletion, its row is deleted, so it has no `deletedAt`. */
 export interface EndDevice {
   readonly deviceId: string
   readonly organizationId: string
@@ -39,13 +39,13 @@ export interface EndDevice {
   readonly payloadConversion: string
   readonly createdAt: Instant
   readonly updatedAt: Instant
-  /** Receive time of the newest converted payload; null before the first, and where it is not read. */
+  /** Receive time of the newest converted payload; null before the first payload, and if the query does not read it. */
   readonly lastSeenAt: Instant | null
 }
 
 export type OrganizationStatus = 'pending' | 'active' | 'inactive'
 
-/** Owns end devices and gateways. Soft delete: `deletedAt` is set, the row stays. */
+/** Owns end devices and gateways. On deletion, `deletedAt` is set and the row stays. */
 export interface Organization {
   readonly id: string
   readonly name: string

@@ -34,19 +34,19 @@ abstract class EntityService<T, Repository extends { readonly get: Stored<T>; re
     return await this.existing(id, (valid) => this.repository.get(valid, options))
   }
 
-  /** Gateways and organizations are only marked as deleted. `failed_precondition` while an organization owns other entities. */
+  /** Deletes an entity (gateways and organizations: marks as deleted). `failed_precondition` while an organization owns entities. */
   async delete(id: string, options?: CallOptions): Promise<T> {
     return await this.existing(id, (valid) => this.repository.delete(valid, options))
   }
 
-  /** Calls with the valid id; throws `not_found` for a result of null. */
+  /** Calls with the validated id; throws `not_found` for a result of null. */
   protected async existing(id: string, call: (valid: string) => Promise<T | null>): Promise<T> {
     const valid = requiredId(this.#idField, id)
     return found(this.#kind, valid, await call(valid))
   }
 }
 
-/** `status` is null if the caller sent an unknown one. */
+/** `status` is null if the caller sent an unknown status. */
 export type UpdateOrganizationInput = Pick<OrganizationChange, 'name'> & {
   readonly status?: OrganizationStatus | null | undefined
 }
@@ -83,7 +83,7 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     this.#conversions = conversions
   }
 
-  /** An empty `payloadConversion` means no expression. */
+  /** Creates an end device. An empty `payloadConversion` means no expression. */
   async create(input: Omit<NewEndDevice, 'deviceId'>, options?: CallOptions): Promise<EndDevice> {
     const device = {
       organizationId: requiredId('organization_id', input.organizationId),
@@ -93,7 +93,7 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     return await this.repository.create({ deviceId: this.newId(), ...device }, options)
   }
 
-  /** Empty for an unknown organization. */
+  /** Lists a page; empty for an unknown organization. */
   async list(organizationId: string, input: PageInput, options?: CallOptions): Promise<PageOutput<EndDevice>> {
     const id = requiredId('organization_id', organizationId)
     return pageOutput(await this.repository.list(id, pageRequest(input), options))
@@ -118,15 +118,15 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
   }
 }
 
-/** gRPC clients accept responses of 4 MiB; the rest is reserved for the other fields. */
+/** The limit of configs in a page: gRPC clients accept responses of 4 MiB, and the rest is reserved for the other fields. */
 const PAGE_CONFIG_BYTES = 3 * 1024 * 1024
 
-/** The name may be empty. The config is a JSON object as text; empty means `{}`. */
+/** The values of a new gateway. The name can be empty. The config is a JSON object as text; empty means `{}`. */
 export type CreateGatewayInput = Pick<Gateway, 'organizationId' | 'name' | 'gatewayType'> & {
   readonly gatewayConfig: string
 }
 
-/** `status` is null if the caller sent an unknown one. */
+/** `status` is null if the caller sent an unknown status. */
 export type UpdateGatewayInput = Pick<GatewayChange, 'name' | 'gatewayType'> & {
   readonly gatewayConfig?: string | undefined
   readonly status?: GatewayStatus | null | undefined
@@ -148,7 +148,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
     return await this.repository.create({ gatewayId: this.newId(), ...gateway }, options)
   }
 
-  /** Empty for an unknown organization. A page of large configs may have fewer items than requested. */
+  /** Lists a page; empty for an unknown organization. A page of large configs can have fewer items than requested. */
   async list(organizationId: string, input: PageInput, options?: CallOptions): Promise<PageOutput<Gateway>> {
     const id = requiredId('organization_id', organizationId)
     const page = await this.repository.list(id, pageRequest(input), options)

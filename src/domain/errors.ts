@@ -17,7 +17,7 @@ export type DomainErrorCode =
   | 'failed_precondition'
   | 'unavailable'
 
-/** The error of the domain and of the ports' implementations. The message may be shown to a caller. */
+/** The error of the domain and of the ports' implementations. The message is suitable for a caller. */
 export class DomainError extends CodedError<DomainErrorCode> {
   override readonly name = 'DomainError'
 }
@@ -35,7 +35,7 @@ export class ClickHouseUnavailable extends Error {
   override readonly name = 'ClickHouseUnavailable'
 }
 
-/** A failed migration. The message is one line with file, line and what to do. */
+/** A failed migration. The message is one line with file, line and remedy. */
 export class MigrationError extends Error {
   override readonly name = 'MigrationError'
 }
@@ -45,7 +45,7 @@ export class ConversionError extends Error {
   override readonly name = 'ConversionError'
 }
 
-/** Prevents the start of a service or an embedded server. The message is the one line shown to the operator. */
+/** Prevents the start of a service or an embedded server. The message is one line for the operator. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
 }
@@ -75,7 +75,7 @@ export class ReplayError extends Error {
 }
 
 /**
- * `no_stream`: no stream takes the subject. `too_large`: exceeds the limit of the server or the stream. `invalid`: the subject
+ * `no_stream`: no stream captures the subject. `too_large`: exceeds the limit of the server or the stream. `invalid`: the subject
  * or a header cannot be sent. `refused`: rejected by JetStream. `superseded`: an earlier message of an ordered publisher failed.
  * `closed`: the publisher or the connection was closed, and whether the message is stored is unknown.
  */
@@ -86,13 +86,13 @@ export class PublishError extends CodedError<PublishErrorCode> {
   override readonly name = 'PublishError'
 }
 
-/** The message of the error is one line for the operator. */
+/** Error codes of replication. The message of the error is one line for the operator. */
 export type ReplicationErrorCode =
   /** The server does not write logical WAL. */
   | 'wal_level'
-  /** The role may not replicate, or may not create or alter the publication. */
+  /** The role lacks the right to replicate, or to create or alter the publication. */
   | 'rights'
-  /** User or password refused. */
+  /** The server rejected user or password. */
   | 'login'
   /** A captured table does not exist yet. */
   | 'table_missing'
@@ -100,19 +100,19 @@ export type ReplicationErrorCode =
   | 'publication'
   /** Old rows lack required columns. */
   | 'replica_identity'
-  /** The slot has another purpose. */
+  /** The slot belongs to another plugin or database. */
   | 'slot_foreign'
   /** The slot was dropped or invalidated: changes are lost. */
   | 'slot_lost'
   /** Another instance uses the slot. */
   | 'slot_in_use'
-  /** The slot belongs to another cluster than before. */
+  /** The slot belongs to a different cluster than before. */
   | 'other_cluster'
   /** The server is down, starting or stopping, or closed the connection. */
   | 'connection'
   /** The server sent an unknown message. */
   | 'protocol'
-  /** The receiver of the changes refused one. */
+  /** The receiver rejected a change. */
   | 'sink'
 
 const RETRYABLE: ReadonlySet<ReplicationErrorCode> = new Set([
@@ -126,13 +126,13 @@ const RETRYABLE: ReadonlySet<ReplicationErrorCode> = new Set([
 export class ReplicationError extends CodedError<ReplicationErrorCode> {
   override readonly name = 'ReplicationError'
 
-  /** Whether a retry can help without an operator. */
+  /** True if a retry can help without an operator. */
   get retryable(): boolean {
     return RETRYABLE.has(this.code)
   }
 }
 
-/** An error and its causes in one line without passwords. The causes of a StartupError are omitted. */
+/** Returns an error and its causes in one line without passwords. The causes of a StartupError are omitted. */
 export function messageOf(error: unknown): string {
   const parts: string[] = []
   for (let current = error; current !== undefined && parts.length < 5; current = causeOf(current)) {
@@ -143,7 +143,7 @@ export function messageOf(error: unknown): string {
   return maskUrlSecrets(parts.join(': ').replaceAll(/\s+/g, ' ').trim()) || 'unknown error'
 }
 
-/** The AggregateError of a failed dial has an empty message; its first error has the reason. */
+/** Returns the message of an error; the AggregateError of a failed dial has an empty message, its first error the reason. */
 function describe(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return describe(error.errors[0])
   if (error instanceof Error) return error.message || error.name

@@ -1,7 +1,7 @@
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
 import { DomainError, messageOf } from './errors.ts'
 
-/** The maximum of each field, in UTF-16 code units, or in UTF-8 bytes where the name says so. */
+/** The maximum of each field, in UTF-16 code units, or in UTF-8 bytes if the name ends in `Bytes`. */
 export const LIMITS = {
   id: 128,
   name: 255,
@@ -19,19 +19,19 @@ export function requiredId(field: string, value: string): string {
   return requiredText(field, value, LIMITS.id)
 }
 
-/** Throws `invalid_argument` naming the field if it is blank or longer than `limit` code units. */
+/** Returns the text; throws `invalid_argument` if it is blank or longer than `limit` code units. */
 export function requiredText(field: string, value: string, limit: number): string {
   if (value.trim() === '') throw invalid(`${field} is required and must not be blank`)
   return optionalText(field, value, limit)
 }
 
-/** Throws `invalid_argument` if the field is longer than `limit` code units. */
+/** Returns the text; throws `invalid_argument` if it is longer than `limit` code units. */
 export function optionalText(field: string, value: string, limit: number): string {
   if (value.length > limit) throw invalid(`${field} is too long: ${value.length} characters, at most ${limit}`)
   return storable(field, value)
 }
 
-/** Throws `invalid_argument` if the field is longer than `limit` bytes of UTF-8. */
+/** Returns the text; throws `invalid_argument` if it is longer than `limit` bytes of UTF-8. */
 export function optionalBytes(field: string, value: string, limit: number): string {
   const bytes = Buffer.byteLength(value)
   if (bytes > limit) throw invalid(`${field} is too long: ${bytes} bytes, at most ${limit}`)
@@ -53,7 +53,7 @@ export function invalid(message: string, options?: ErrorOptions): DomainError {
   return new DomainError('invalid_argument', message, options)
 }
 
-/** Throws `not_found` if the entity is null. */
+/** Returns the entity; throws `not_found` if it is null. */
 export function found<T>(kind: string, id: string, entity: T | null): T {
   if (entity === null) throw new DomainError('not_found', `${kind} not found: ${id}`)
   return entity
@@ -73,13 +73,13 @@ function parseJson(field: string, text: string): JsonValue {
   }
 }
 
-/** JSON can contain strings and numbers that the store would reject or change. */
+/** Throws for strings and numbers that are valid in JSON, but that the store would reject or change. */
 function assertStorable(field: string, value: JsonValue, depth: number): void {
   if (depth > LIMITS.gatewayConfigDepth)
     throw invalid(`${field} is nested deeper than ${LIMITS.gatewayConfigDepth} levels`)
   if (typeof value === 'string') storable(field, value)
   else if (typeof value === 'number' && !Number.isFinite(value))
-    throw invalid(`${field} holds a number that is too large`)
+    throw invalid(`${field} contains a number that is too large`)
   else if (isJsonList(value)) for (const item of value) assertStorable(field, item, depth + 1)
   else if (isJsonObject(value)) {
     for (const [key, item] of Object.entries(value)) {

@@ -13,7 +13,7 @@ export class Fifo<T> {
     this.#items.push(item)
   }
 
-  /** Adds an item at the front: the next one that `shift` returns. */
+  /** Adds an item at the front, so that `shift` returns it next. */
   unshift(item: T): void {
     if (this.#head === 0) this.#items.unshift(item)
     else this.#items[--this.#head] = item
@@ -45,7 +45,7 @@ export class Fifo<T> {
   }
 }
 
-/** Deletes the entries inserted first until the map has at most `maxSize`. */
+/** Deletes the oldest entries until the map has at most `maxSize`. */
 export function evictOldest(map: Map<unknown, unknown>, maxSize: number): void {
   for (const key of map.keys()) {
     if (map.size <= maxSize) return

@@ -6,9 +6,9 @@ const MAX_COUNTER = 0xff_ff_ff
 export type IdGenerator = () => string
 
 export interface IdSource {
-  /** Milliseconds since the epoch. */
+  /** Returns the milliseconds since the epoch. */
   readonly now: () => number
-  /** Random bytes. */
+  /** Returns random bytes. */
   readonly random: (length: number) => Uint8Array
 }
 
@@ -19,7 +19,7 @@ const SYSTEM: IdSource = {
 
 /**
  * Generates ids in the xid format: 12 bytes (4 of seconds, 5 random ones per generator, 3 of a counter with a random start) as
- * 20 characters `0-9a-v`. The ids of one generator sort in the order of creation even when the clock steps back; a counter that
+ * 20 characters `0-9a-v`. The ids of one generator sort in the order of creation even if the clock steps back; a counter that
  * overflows advances to the next second.
  */
 export function createIdGenerator(source: IdSource = SYSTEM): IdGenerator {

@@ -4,12 +4,12 @@
  */
 export type Instant = bigint
 
-/** The current time with the precision of the system clock (milliseconds). */
+/** Returns the current time with the precision of the system clock (milliseconds). */
 export function now(): Instant {
   return BigInt(Date.now()) * 1000n
 }
 
-/** RFC 3339 in UTC with six digits of fraction: `2026-01-02T03:04:05.000006Z`. */
+/** Formats as RFC 3339 in UTC with six digits of fraction: `2026-01-02T03:04:05.000006Z`. */
 export function toRfc3339(instant: Instant): string {
   const rest = Number(instant % 1000n)
   const micros = rest < 0 ? rest + 1000 : rest
@@ -21,7 +21,7 @@ export function toRfc3339(instant: Instant): string {
 const FIRST: Instant = -62_135_596_800_000_000n
 const LAST: Instant = 253_402_300_799_999_999n
 
-/** The nearest instant in the years 1 to 9999; PostgreSQL also has earlier and later ones, and infinity. */
+/** Returns the nearest instant in the years 1 to 9999; PostgreSQL also has earlier and later instants, and infinity. */
 export function clampInstant(instant: Instant): Instant {
   if (instant < FIRST) return FIRST
   return instant > LAST ? LAST : instant

@@ -18,13 +18,13 @@ export interface PageOutput<T> {
   readonly nextPageToken: string
 }
 
-/** Throws `invalid_argument` for a negative size and for a token that no list has returned. */
+/** Parses a page request. Throws `invalid_argument` for a negative size and for a token that no list has returned. */
 export function pageRequest(input: PageInput): PageRequest {
   const size = pageSize(input.pageSize)
   return { size, after: input.pageToken === '' ? null : decodePageToken(input.pageToken) }
 }
 
-/** The effective page size. Throws `invalid_argument` for a negative one. */
+/** Returns the effective page size. Throws `invalid_argument` for a negative size. */
 export function pageSize(requested: number): number {
   if (!Number.isInteger(requested) || requested < 0) {
     throw invalid(`page_size must be 0 (which means ${DEFAULT_PAGE_SIZE}) to ${MAX_PAGE_SIZE}, not ${requested}`)
@@ -52,7 +52,7 @@ export function limitPage<T>(
   return page
 }
 
-/** Opaque to callers; starts with a version, so that a later format can coexist. */
+/** Returns a token that is opaque to callers; it starts with a version, so that a later format can coexist. */
 export function encodePageToken(cursor: PageCursor): string {
   return Buffer.from(`1.${cursor.createdAt}.${cursor.id}`).toString('base64url')
 }
@@ -70,7 +70,7 @@ function decodePageToken(token: string): PageCursor {
 const NOT_A_TOKEN = 'is not a token of this list'
 
 function invalidToken(problem: string): Error {
-  return invalid(`page_token ${problem}: pass next_page_token of the previous page, or nothing`)
+  return invalid(`page_token ${problem}: expected next_page_token of the previous page, or an empty value`)
 }
 
 const MAX_TELEMETRY_TOKEN_LENGTH = 16_384
@@ -87,7 +87,7 @@ const telemetryToken = z.tuple([
   z.string(),
 ])
 
-/** The token of the page after the cursor; opaque to callers and valid only for the same filter. */
+/** Returns the token of the page after the cursor; opaque to callers and valid only for the same filter. */
 export function encodeTelemetryToken(filter: TelemetryFilter, cursor: TelemetryCursor): string {
   const content: z.infer<typeof telemetryToken> = [
     1,
@@ -102,7 +102,7 @@ export function encodeTelemetryToken(filter: TelemetryFilter, cursor: TelemetryC
   return Buffer.from(JSON.stringify(content)).toString('base64url')
 }
 
-/** Throws `invalid_argument` for anything but a token of the same filter. */
+/** Decodes a token. Throws `invalid_argument` for anything except a token of the same filter. */
 export function decodeTelemetryToken(token: string, filter: TelemetryFilter): TelemetryCursor {
   optionalText('page_token', token, MAX_TELEMETRY_TOKEN_LENGTH)
   const content = telemetryToken.safeParse(parsed(token))
@@ -110,7 +110,7 @@ export function decodeTelemetryToken(token: string, filter: TelemetryFilter): Te
   const [, , , , , occurredAt, endDeviceId, envelopeId] = content.data
   const cursor = { occurredAt: BigInt(occurredAt), endDeviceId, envelopeId }
   if (encodeTelemetryToken(filter, cursor) !== token) {
-    throw invalidToken('belongs to another query (organization_id, end_device_id, from and to must stay the same)')
+    throw invalidToken('belongs to another query (organization_id, end_device_id, from and to must be unchanged)')
   }
   return cursor
 }

@@ -39,7 +39,7 @@ export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion
 export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
 
 /**
- * A store of entities. Throws DomainError: `unavailable` when the store does not answer, `already_exists` for a duplicate id,
+ * A store of entities. Throws DomainError: `unavailable` if the store does not answer, `already_exists` for a duplicate id,
  * `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted. `get`, `update` and
  * `delete` return null for a missing or deleted entity.
  */
@@ -61,7 +61,7 @@ export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice,
 
 export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
-  /** Every gateway that is not deleted, of all organizations that are not deleted. */
+  /** Yields every gateway that is not deleted, of all organizations that are not deleted. */
   listAll(options?: CallOptions): AsyncIterable<Gateway>
 }
 
@@ -93,7 +93,7 @@ export interface AppliedMigration {
   readonly appliedAt: Date
 }
 
-/** A migration that is applied, or reverted: then its checksum is null. */
+/** A migration to record as applied, or as reverted: then its checksum is null. */
 export interface MigrationChange {
   readonly name: string
   readonly checksum: string | null
@@ -102,13 +102,13 @@ export interface MigrationChange {
 /** A statement that a database rejected. */
 export interface StatementFailure {
   readonly index: number
-  /** Line within the statement, from 0; 0 when the database does not report it. */
+  /** Line within the statement, from 0; 0 if the database does not report it. */
   readonly line: number
   readonly message: string
 }
 
 export interface MigrationStore {
-  /** Ordered by name; empty for a database that has never been migrated. */
+  /** Returns the applied migrations, ordered by name; empty for a database that has never been migrated. */
   applied(): Promise<readonly AppliedMigration[]>
   /**
    * Runs the statements in order, then records the change; returns the first failure, without recording. A database with

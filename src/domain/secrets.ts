@@ -7,7 +7,7 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name)
 }
 
-/** Masks the password in every URL; a user name without a password is masked too because it may be a token. */
+/** Masks the password in every URL; a user name without a password is masked too because it can be a token. */
 export function maskUrlSecrets(text: string): string {
   return text.replace(URL_CREDENTIALS, (_all, scheme: string, credentials: string) => {
     const colon = credentials.indexOf(':')
@@ -19,7 +19,7 @@ export function maskValue(name: string, value: string): string {
   return isSecretName(name) ? MASK : maskUrlSecrets(value)
 }
 
-/** A printable copy: masks fields with secret names at any depth, and passwords in URLs. */
+/** Returns a printable copy: masks fields with secret names at any depth, and passwords in URLs. */
 export function maskSecrets(value: unknown): unknown {
   if (typeof value === 'string') return maskUrlSecrets(value)
   if (Array.isArray(value)) return value.map(maskSecrets)

@@ -28,9 +28,9 @@ export interface TelemetryServiceParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
 }
 
-/** gRPC clients accept responses of 4 MiB; the rest is reserved for the other fields of up to 500 envelopes. */
+/** The limit of data in a page: gRPC clients accept responses of 4 MiB, and the rest is reserved for the other fields. */
 const PAGE_DATA_BYTES = 3 * 1024 * 1024
-/** Some clients accept 100 levels of nested messages, and a level of JSON takes up to three. */
+/** The limit of nested JSON: some clients accept 100 levels of nested messages, and a level of JSON takes up to three. */
 const MAX_LEVELS = 32
 const TIMEOUT_MS = 10_000
 
@@ -42,7 +42,7 @@ export class TelemetryService {
     this.#parts = parts
   }
 
-  /** The newest envelope of a device, or null. `not_found` for a device that the organization does not own. */
+  /** Returns the newest envelope of a device, or null. `not_found` for a device that the organization does not own. */
   async latest(
     organizationId: string,
     endDeviceId: string,
@@ -58,7 +58,7 @@ export class TelemetryService {
     return null
   }
 
-  /** Newest first. Empty for an unknown organization and for a device that the organization does not own. */
+  /** Lists a page, newest first. Empty for an unknown organization and for a device that the organization does not own. */
   async list(input: TelemetryInput, page: PageInput, options?: CallOptions): Promise<PageOutput<ProcessedEnvelope>> {
     const query = telemetryQuery(input)
     const size = pageSize(page.pageSize)
@@ -90,7 +90,7 @@ export class TelemetryService {
     yield* this.#parts.telemetry.read(query, range, options)
   }
 
-  /** A device of another organization is reported like one that does not exist. */
+  /** Throws unless the organization owns the device; a device of another organization is reported as not found. */
   async #assertOwned(organizationId: string, endDeviceId: string, options?: CallOptions): Promise<void> {
     await this.#assertOrganization(organizationId, options)
     const device = await this.#parts.endDevices.get(endDeviceId, options)

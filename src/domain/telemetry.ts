@@ -52,7 +52,7 @@ const UNSUPPORTED = /[\p{Cc}`]/u
 
 /**
  * Validates field paths, which are keys joined by dots such as `accelerometer_1.x`, and removes duplicates and paths inside
- * another one. Throws `invalid_argument` naming the parameter for too many paths and for an invalid one.
+ * other paths. Throws `invalid_argument` naming the parameter for too many or invalid paths.
  */
 export function fieldPaths(parameter: string, paths: readonly string[]): readonly string[] {
   if (paths.length > FIELD_PATH_LIMITS.count) {
@@ -100,7 +100,7 @@ function place(root: Branch, keys: readonly string[], value: JsonValue): void {
   branch.set(keys.at(-1) ?? '', { leaf: value })
 }
 
-/** `Object.fromEntries` defines properties, so `__proto__` is an ordinary key. */
+/** Builds an object. `Object.fromEntries` defines properties, so `__proto__` is an ordinary key. */
 function objectOf(branch: Branch): JsonObject {
   return Object.fromEntries(
     [...branch].map(([key, inner]) => [key, inner instanceof Map ? objectOf(inner) : inner.leaf]),
@@ -111,7 +111,7 @@ function objectOf(branch: Branch): JsonObject {
 const NUMBER_BYTES = 9
 const FRAME_BYTES = 12
 
-/** Maximum size of a value as google.protobuf.Value; a list of numbers takes five times its JSON. */
+/** Returns the maximum size of a value as google.protobuf.Value; a list of numbers takes five times its JSON. */
 export function encodedBytes(value: JsonValue): number {
   if (typeof value === 'string') return FRAME_BYTES + Buffer.byteLength(value)
   if (isJsonObject(value)) {
@@ -126,7 +126,7 @@ export function encodedBytes(value: JsonValue): number {
 }
 
 /**
- * Replaces values nested deeper than `levels` by JSON text. The store turns a key with many dots into as many levels, and
+ * Replaces values nested deeper than `levels` with JSON text. The store turns a key with many dots into as many levels, and
  * clients reject messages nested too deep: one such envelope would make its whole page unreadable.
  */
 export function limitDepth(data: JsonObject, levels: number): JsonObject {

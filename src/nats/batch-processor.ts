@@ -10,18 +10,18 @@ export interface ConsumerOptions {
   readonly service: string
   readonly stream: string
   readonly durable: string
-  /** Must lie within the stream's subjects, or starting fails. */
+  /** The filter; must be within the stream's subjects, otherwise the start fails. */
   readonly filterSubject: string
-  /** The handler is called with this many messages, or with those that arrive within `batchWaitMs` after the first. */
+  /** The handler is called with this many messages, or with the messages that arrive within `batchWaitMs` after the first. */
   readonly batchSize: number
   readonly batchWaitMs: number
   /** Default 5. */
   readonly maxDeliver?: number
-  /** Time after which another instance gets the messages of a crashed one; extended while the handler works. Default 10,000 ms. */
+  /** Time after which another instance receives the messages of a crashed instance; extended during handling. Default 10,000 ms. */
   readonly ackWaitMs?: number
   /** Default 4 × batchSize. */
   readonly maxAckPending?: number
-  /** Delay before the second attempt; doubled for each further one, up to a minute. Default 1,000 ms. */
+  /** Delay before the second attempt; doubled for each further attempt, up to a minute. Default 1,000 ms. */
   readonly retryDelayMs?: number
   /** Interval at which the consumer's lag is read from the server. Default 10,000 ms. */
   readonly observeIntervalMs?: number
@@ -32,7 +32,7 @@ export interface ConsumerOptions {
   /**
    * Returns the result of each message by its index. If it throws, every message of the batch is retried with the error's
    * message as the reason. A result that is a promise is awaited separately while further batches are handled, as long as fewer
-   * than `maxOpen` are pending. The signal aborts only when the time for a graceful stop is over.
+   * than `maxOpen` are pending. The signal aborts only when the time for a graceful stop has passed.
    */
   handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
 }
@@ -41,29 +41,29 @@ const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
 const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned no result' }
 
-/** `logged`: the reason is in the log already, for the whole batch. */
+/** `logged`: the reason has already been logged for the whole batch. */
 type LoggedResult = MessageResult & { readonly logged?: boolean }
 type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 
-/** Passes batches to the handler, carries out its results, and extends the ack deadlines of all messages meanwhile. */
+/** Passes batches to the handler, executes its results, and extends the ack deadlines of all messages meanwhile. */
 export class BatchProcessor {
   readonly #options: ConsumerOptions
   readonly #source: { readonly buffered: readonly PulledMessage[] }
   readonly #producer: Producer
   readonly #maxDeliver: number
   readonly #maxOpen: number
-  /** Aborts when the time for a graceful stop is over. */
+  /** Aborts when the time for a graceful stop has passed. */
   readonly #stopTimeout = new AbortController()
   readonly #extendTimer: NodeJS.Timeout
   readonly #offStop: () => void
   #stopTimer: NodeJS.Timeout | undefined
-  /** Passed to the handler and not answered. */
+  /** Messages passed to the handler and not answered. */
   readonly #inProgress = new Set<PulledMessage>()
   #open = 0
   #stopped = false
-  /** To be acknowledged in this turn of the event loop. */
+  /** Messages to acknowledge in this turn of the event loop. */
   #acknowledged: PulledMessage[] = []
-  /** To be logged in this turn of the event loop. */
+  /** Retries to log in this turn of the event loop. */
   #retries: { readonly message: PulledMessage; readonly reason: string }[] = []
   #wake: () => void = () => {}
 
@@ -102,12 +102,12 @@ export class BatchProcessor {
     await this.#waitForCapacity(this.#maxOpen)
   }
 
-  /** Resolves when every message passed to the handler is answered, or the time for a graceful stop is over. */
+  /** Resolves when every message passed to the handler is answered, or the time for a graceful stop has passed. */
   async settled(): Promise<void> {
     await this.#waitForCapacity(1)
   }
 
-  /** Messages without an answer are redelivered from now on. */
+  /** Stops; messages without an answer are redelivered from now on. */
   stop(): void {
     this.#stopped = true
     clearInterval(this.#extendTimer)
@@ -117,8 +117,8 @@ export class BatchProcessor {
   }
 
   /**
-   * A message with more attempts than allowed had no result in its last ones: the process crashed on it, or on another message
-   * of its batch. It is processed alone to protect the others, and becomes a dead letter at twice the allowed attempts.
+   * A message with more attempts than allowed had no result in its last attempts: the process crashed on it, or on another
+   * message of its batch. It is processed alone to protect the others, and becomes a dead letter at twice the allowed attempts.
    */
   async #processInIsolation(message: PulledMessage): Promise<void> {
     if (message.attempt <= 2 * this.#maxDeliver) {
@@ -171,7 +171,7 @@ export class BatchProcessor {
     pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: messageOf(error) }))
   }
 
-  /** Undefined if it completed synchronously. The promise never rejects. */
+  /** Executes a result; returns undefined if it completed synchronously. The promise never rejects. */
   #conclude(message: PulledMessage, result: LoggedResult = NO_RESULT): Promise<void> | undefined {
     if (this.#stopped) return undefined
     if (result.kind !== 'ack') return this.#concludeFailed(message, result)
@@ -208,7 +208,7 @@ export class BatchProcessor {
     }
   }
 
-  /** Acknowledges together with all others of this turn of the event loop, because a write costs more than a message. */
+  /** Acknowledges together with all other messages of this turn of the event loop, because a write costs more than a message. */
   #acknowledge(message: PulledMessage): void {
     if (this.#acknowledged.push(message) === 1) setImmediate(() => void this.#sendAcknowledgements())
   }
@@ -225,7 +225,7 @@ export class BatchProcessor {
     this.#wake()
   }
 
-  /** An answer sent while NATS is disconnected is lost, and the message would be handled a second time. */
+  /** Waits for NATS: an answer sent while it is disconnected is lost, and the message would be handled a second time. */
   async #untilConnected(): Promise<void> {
     const { link } = this.#options.client
     if (!link.connected) await link.untilConnected(this.#stopTimeout.signal).catch(() => {})
@@ -252,7 +252,7 @@ export class BatchProcessor {
     this.#options.client.logger.warn({ ...ids, messages: retries.length }, `retrying: ${first.reason}`)
   }
 
-  /** The message is terminated only when its dead letter is stored; otherwise it is redelivered. */
+  /** Stores a dead letter. The message is terminated only when it is stored; otherwise the message is redelivered. */
   async #deadLetter(message: PulledMessage, reason: string): Promise<void> {
     const { client, durable } = this.#options
     try {

@@ -8,7 +8,7 @@ import { connectWithBackoff, withSignal, type ClientIdentity } from '../runner/s
 import { natsMetrics } from './metrics.ts'
 
 export interface NatsOptions extends ClientIdentity {
-  /** One URL, or several of one cluster separated by commas; may contain user and password, or a token. */
+  /** One URL, or several URLs of one cluster separated by commas; can contain user and password, or a token. */
   readonly url: string
   readonly startupTimeoutMs: number
 }
@@ -24,7 +24,7 @@ export interface NatsClient extends AsyncDisposable {
   readonly manager: JetStreamManager
   readonly logger: Logger
   readonly link: NatsLink
-  /** Rejects unless JetStream answers: a readiness check. */
+  /** Checks readiness: rejects unless JetStream answers. */
   ping(signal: AbortSignal): Promise<void>
   /** Sends buffered messages and closes the connection. */
   drain(): Promise<void>
@@ -33,7 +33,7 @@ export interface NatsClient extends AsyncDisposable {
 const DIAL_TIMEOUT_MS = 5000
 const PING_INTERVAL_MS = 10_000
 
-/** Connects with backoff; throws a StartupError when NATS or JetStream does not answer in time or refuses the credentials. */
+/** Connects with backoff; throws a StartupError if NATS or JetStream does not answer in time or rejects the credentials. */
 export async function connectNats(options: NatsOptions): Promise<NatsClient> {
   const { logger, signal } = options
   const target = parseTarget(options.url)
@@ -114,7 +114,7 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
   }
 }
 
-/** Whether NATS is connected; notifies listeners of changes. */
+/** The state of the connection; notifies listeners of changes. */
 export class NatsLink {
   readonly #connection: NatsConnection
   readonly #logger: Logger
@@ -130,8 +130,8 @@ export class NatsLink {
   }
 
   /**
-   * Whether a publication can reach NATS now. The client library reports a lost connection late, and when it starts to dial it
-   * discards what was published meanwhile; from then until the new server has sent its INFO, `info` is undefined. So a
+   * True if a publication can reach NATS now. The client library reports a lost connection late, and when it starts to dial it
+   * discards messages published meanwhile; from then until the new server has sent its INFO, `info` is undefined. So a
    * publication while this is true is either sent, or lost before `onChange` reports the reconnect.
    */
   get connected(): boolean {

@@ -12,8 +12,8 @@ const RESTORE_DELAY_MS = 200
 const RESTORE_MAX_DELAY_MS = 5000
 
 /**
- * Consumes until the signal aborts; then it finishes and acknowledges the current batch and resolves. It survives a disconnect
- * of NATS and the deletion of the stream or the consumer. Instances with the same durable consumer share the load. Rejects with
+ * Consumes until the signal aborts; then it finishes and acknowledges the current batch and resolves. It continues after a
+ * disconnect of NATS and after the deletion of the stream or the consumer. Instances with the same durable consumer share the load. Rejects with
  * a StartupError when the definition conflicts with the stream or with the existing consumer.
  */
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
@@ -38,7 +38,7 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
   }
 }
 
-/** Returns false if the signal aborted first. Waits while NATS is disconnected; throws errors that an operator must fix. */
+/** Creates the consumer; returns false if the signal aborted first. Waits for NATS; throws errors that an operator must fix. */
 async function createAtStart(client: NatsClient, consumer: DurableConsumer, signal: AbortSignal): Promise<boolean> {
   const { stream, durable } = consumer.definition
   while (!signal.aborted) {

@@ -6,12 +6,12 @@ import { createProducer, type Producer } from './producer.ts'
 import type { Publication, Stored } from './publication.ts'
 import { infoOf, isMessageNotFound, isStreamNotFound, undefinedIf } from './streams.ts'
 
-/** The headers of a dead letter. Its other headers are those of the original, except `Nats-` headers. */
+/** The headers of a dead letter. It also keeps the headers of the original message, except those that begin with `Nats-`. */
 export const DEAD_LETTER_HEADERS = {
   subject: 'Ponix-Original-Subject',
   stream: 'Ponix-Original-Stream',
   sequence: 'Ponix-Original-Sequence',
-  /** Milliseconds since the epoch: when JetStream stored it. */
+  /** The time when JetStream stored the message, in milliseconds since the epoch. */
   storedAt: 'Ponix-Original-Stored-At',
   messageId: 'Ponix-Original-Message-Id',
   reason: 'Ponix-Reason',
@@ -59,7 +59,7 @@ export async function publishDeadLetter(
   await publishBodyIfItFits(producer, publication, signal)
 }
 
-/** A message refused before it reached its stream. */
+/** A message that was rejected before it reached its stream. */
 export interface Refused {
   readonly service: string
   /** The intended stream: the dead letter is published on `dead_letters.{stream}`. */
@@ -99,7 +99,7 @@ async function publishBodyIfItFits(producer: Producer, publication: Publication,
   }
 }
 
-/** Encodes all but printable ASCII, and the backslash, as `\uXXXX`: NATS defines no encoding of headers. */
+/** Encodes the backslash, and all characters except printable ASCII, as `\uXXXX`: NATS defines no encoding of headers. */
 function escapeHeader(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]|\\/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
@@ -109,10 +109,10 @@ function unescapeHeader(text: string): string {
 }
 
 export interface DeadLetter {
-  /** Its sequence in the dead letters stream: the argument of `showDeadLetter` and `replayDeadLetter`. */
+  /** The sequence in the dead letters stream: the argument of `showDeadLetter` and `replayDeadLetter`. */
   readonly sequence: number
   readonly storedAt: Date
-  /** Original subject, stream and sequence; the sequence is 0 if the message was refused before it reached the stream. */
+  /** Original subject, stream and sequence; the sequence is 0 if the message was rejected before it reached the stream. */
   readonly subject: string
   readonly stream: string
   readonly streamSequence: number
@@ -131,7 +131,7 @@ export interface DeadLetterFilter {
   readonly since?: Date
 }
 
-/** The existing dead letters, oldest first; excludes those stored during the iteration, such as failed replays. */
+/** Yields the existing dead letters, oldest first; excludes messages stored during the iteration, such as failed replays. */
 export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
   const subject = `${STREAM}.${filter.stream ?? '>'}`
   const newest = (await infoOf(client, STREAM))?.state.last_seq ?? 0
@@ -143,7 +143,7 @@ export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFil
   }
 }
 
-/** One dead letter with its body, read from the original stream if necessary; undefined if it does not exist. */
+/** Returns a dead letter with its body, read from the original stream if necessary; undefined if it does not exist. */
 export async function showDeadLetter(client: NatsClient, sequence: number): Promise<DeadLetter | undefined> {
   const message = await find(client, STREAM, { seq: sequence })
   return message === undefined ? undefined : await detailOf(client, message)
@@ -152,7 +152,7 @@ export async function showDeadLetter(client: NatsClient, sequence: number): Prom
 /**
  * Publishes the message again on its original subject with its original headers and {@link REPLAY_HEADERS}, and deletes the dead
  * letter when JetStream has stored it. Returns undefined if the dead letter does not exist. Concurrent replays store the message
- * once. Throws a PublishError when no stream takes the subject, a ReplayError when the message never was in a stream or its body
+ * once. Throws a PublishError if no stream captures the subject, a ReplayError if the message never was in a stream or its body
  * is lost, and the signal's reason.
  */
 export async function replayDeadLetter(
@@ -177,7 +177,7 @@ function publicationOf(letter: DeadLetter, message: StoredMsg): Publication {
   const { sequence, stream, streamSequence, subject, body, headers } = letter
   if (streamSequence === 0) {
     throw new ReplayError(
-      `dead letter ${sequence} was refused before it reached ${stream}; it has no subject to replay on`,
+      `dead letter ${sequence} was rejected before it reached ${stream}; it has no subject to replay on`,
     )
   }
   if (body === undefined) {

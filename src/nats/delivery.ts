@@ -15,16 +15,16 @@ export interface Delivery {
 
 export type MessageResult =
   | { readonly kind: 'ack' }
-  /** Redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter with this reason. */
+  /** The message is redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter with this reason. */
   | { readonly kind: 'retry'; readonly reason: string }
-  /** Can never succeed. */
+  /** The message can never be processed. */
   | { readonly kind: 'dead_letter'; readonly reason: string }
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')
 const TERM = Buffer.from('+TERM')
 const WORKING = Buffer.from('+WPI')
-/** Reply subjects with a domain and an account have more. */
+/** The number of dots in a reply subject; subjects with a domain and an account have more. */
 const DOTS_OF_PLAIN_REPLY = 8
 
 /**
@@ -80,7 +80,7 @@ export class PulledMessage implements Delivery {
     return this.#headerText.slice(value, this.#headerText.indexOf('\r\n', value)).trim()
   }
 
-  /** The first value of each header. */
+  /** Returns the first value of each header. */
   headers(): Readonly<Record<string, string>> {
     if (this.#headerBytes === 0) return {}
     const headers = MsgHdrsImpl.decode(this.#headerBlock())
@@ -101,7 +101,7 @@ export class PulledMessage implements Delivery {
     this.#answer(TERM)
   }
 
-  /** Called at a fraction of the ack deadline; restarts the deadline from the second call on. */
+  /** Extends the deadline; called at a fraction of it, it restarts the deadline from the second call on. */
   extendAckDeadline(): void {
     if (this.#answered) return
     if (this.#aged) this.#publisher.publish(this.#reply, WORKING)

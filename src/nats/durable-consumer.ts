@@ -28,8 +28,8 @@ export class DurableConsumer {
   /**
    * Creates the consumer if it is missing, otherwise updates its deadlines and limits. A consumer that was deleted while in use,
    * or whose progress the server lost, continues after the ack floor instead of at the beginning of the stream. Throws a
-   * StartupError when its filter lies outside the stream's subjects or it exists with another configuration, and JetStream's
-   * error when the stream is missing or JetStream does not answer.
+   * StartupError if its filter is not within the stream's subjects or it exists with another configuration, and JetStream's
+   * error if the stream is missing or JetStream does not answer.
    */
   async ensure(): Promise<void> {
     const { stream } = this.definition
@@ -60,7 +60,7 @@ export class DurableConsumer {
     this.#client.logger.info({ stream, durable, filter: filterSubject, after }, 'durable consumer created')
   }
 
-  /** The start of a consumer cannot be changed, so it is recreated; messages in delivery are redelivered. */
+  /** Recreates the consumer, because its start cannot be changed; messages in delivery are redelivered. */
   async #replace({ ack_floor }: ConsumerInfo): Promise<void> {
     const { stream, durable } = this.definition
     this.#client.logger.warn(
@@ -142,8 +142,8 @@ interface Progress {
 const STREAM = 'consumer_progress'
 
 /**
- * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's own
- * (nats-server 2.9 then starts at the beginning) while messages stay. The stored value may be behind, never ahead. To restart a
+ * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's progress
+ * (nats-server 2.9 then starts at the beginning) but not its messages. The stored value can be behind, never ahead. To restart a
  * consumer at the beginning, delete this stream as well. If it cannot be read or written, only the server's progress counts.
  */
 class AckFloorStore {
@@ -156,7 +156,7 @@ class AckFloorStore {
     this.#subject = `${STREAM}.${stream}.${durable}`
   }
 
-  /** The ack floor in the stream with this creation time; 0 if unknown. */
+  /** Returns the ack floor in the stream with this creation time; 0 if unknown. */
   async load(streamCreated: string): Promise<number> {
     try {
       const message = await this.#client.manager.streams.getMessage(STREAM, { last_by_subj: this.#subject })

@@ -1,14 +1,14 @@
 import { withSignal } from '../runner/startup.ts'
 import type { NatsClient } from './connection.ts'
 
-/** A message as it was published; without a payload the body is empty. */
+/** A message as published; without a payload the body is empty. */
 export interface LiveMessage {
   readonly subject: string
   readonly body: Uint8Array
 }
 
 /**
- * Receives what is published on some subjects from now on, for consumers that need changes but no history. Nothing is stored or
+ * Receives messages published on some subjects from now on, for consumers that need changes but no history. Nothing is stored or
  * acknowledged, so messages published while NATS is disconnected are missing; `confirm` detects that.
  */
 export class LiveFeed {
@@ -36,8 +36,8 @@ export class LiveFeed {
   }
 
   /**
-   * Waits for a reply of the server, which arrives after all messages published before. Returns true when no message is missing
-   * since the previous `confirm`; false when this is the first one, or the first after an interruption. Rejects while NATS is
+   * Waits for a reply of the server, which arrives after all earlier messages. Returns true if no message is missing since the
+   * previous `confirm`; false for the first `confirm`, and for the first after an interruption. Rejects while NATS is
    * disconnected and when the signal aborts; without an answer it waits until the connection times out.
    */
   async confirm(signal: AbortSignal): Promise<boolean> {

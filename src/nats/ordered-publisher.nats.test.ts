@@ -181,7 +181,7 @@ describe('the ordered publisher', () => {
     const homeless = createOrderedPublisher(client).publish({ ...tooLarge, body: new Uint8Array(1) })
     await expect(homeless).rejects.toMatchObject({
       code: 'no_stream',
-      message: `no stream takes the subject ${subject}.a`,
+      message: `no stream captures the subject ${subject}.a`,
     })
   })
 

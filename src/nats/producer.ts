@@ -13,25 +13,25 @@ export interface Producer {
   close(): void
 }
 
-/** `maxInFlight` is 256 by default. All messages share one window, so one full stream delays the others too. */
+/** Creates a producer; `maxInFlight` is 256 by default. All messages share one window, so one full stream delays the others. */
 export function createProducer(client: NatsClient, options: Partial<Omit<WindowOptions, 'ordered'>> = {}): Producer {
   return new PublishWindow(client, { maxInFlight: 256, ...options, ordered: false })
 }
 
 /**
  * Stores messages in the order of the calls, with many in flight. While NATS is disconnected or a stream is full it waits and
- * keeps the order. If a message can never be stored, its promise rejects with a PublishError, and so do those of all later
- * messages (code `superseded`); none of them is stored in the same stream. Earlier messages continue. Then close the publisher
+ * keeps the order. If a message can never be stored, its promise rejects with a PublishError, and so do the promises of all
+ * later messages (code `superseded`); none of them is stored in the same stream. Earlier messages continue. Then close the publisher
  * and create a new one.
  *
- * JetStream enforces the order: of the messages in flight to one stream, each is stored only directly behind the one before it.
+ * JetStream enforces the order: of the messages in flight to one stream, each is stored only directly after its predecessor.
  * Messages of other publishers in between cause resends, so order is kept but throughput drops. Streams are distinguished by
- * what the client ensured before the publisher was created.
+ * the streams that the client ensured before the publisher was created.
  */
 export interface OrderedPublisher {
-  /** Resolves when the message is stored durably. Every promise must be handled. */
+  /** Publishes; resolves when the message is stored durably. Every promise must be handled. */
   publish(publication: Publication): Promise<Stored>
-  /** Messages sent and not acknowledged: the measure for back-pressure, in addition to what the caller has queued. */
+  /** Number of messages sent and not acknowledged: the measure for back-pressure, in addition to the caller's queue. */
   readonly inFlight: number
   /** Resolves when no message is in flight or queued, whether stored or rejected. */
   flush(): Promise<void>
@@ -39,7 +39,7 @@ export interface OrderedPublisher {
   close(): void
 }
 
-/** `maxInFlight` is 500 by default. */
+/** Creates an ordered publisher; `maxInFlight` is 500 by default. */
 export function createOrderedPublisher(
   client: NatsClient,
   options: Partial<Omit<WindowOptions, 'ordered'>> = {},

@@ -10,7 +10,7 @@ export interface Publication {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Where JetStream stored the message. `duplicate`: it was already there under the same message id. */
+/** The place where JetStream stored the message. `duplicate`: it already existed under the same message id. */
 export interface Stored {
   readonly stream: string
   readonly sequence: number
@@ -19,18 +19,18 @@ export interface Stored {
 
 export type Reply =
   | { readonly kind: 'stored'; readonly stored: Stored }
-  /** No subscriber on the subject: no stream has it, or JetStream is not up yet. */
+  /** The subject has no subscriber: no stream captures it, or JetStream is not running yet. */
   | { readonly kind: 'no_responders' }
-  /** May succeed later: the stream is full, or JetStream has no leader or no disk space. */
+  /** A retry can succeed later: the stream is full, or JetStream has no leader or no disk space. */
   | { readonly kind: 'later'; readonly reason: string }
-  /** The last message of the stream is not the one that this message must follow. */
+  /** The last message of the stream is not the predecessor of this message. */
   | { readonly kind: 'out_of_order' }
   | { readonly kind: 'never'; readonly error: PublishError }
 
 const NO_RESPONDERS = 503
 const MESSAGE_TOO_LARGE = 10_054
 const WRONG_LAST_MESSAGE_ID = 10_070
-/** Account limit reached; same message id is being stored. Both are temporary although the server reports a client error. */
+/** Codes of temporary failures that the server reports as client errors: account limit reached; same message id being stored. */
 const TEMPORARY: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
 
 const EXPECTATION = 'Nats-Expected-Last-Msg-Id: '
@@ -75,13 +75,13 @@ function headerValue(subject: string, value: string): string {
   throw new PublishError('invalid', `header with a line break in a message on ${subject}: ${JSON.stringify(value)}`)
 }
 
-/** Whether messages can be published on the subject: no wildcard, empty token, white space or control character. */
+/** Returns whether messages can be published on the subject: no wildcard, empty token, white space or control character. */
 export function isPublishable(subject: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are not allowed in subjects
   return !/[\s\u0000-\u001f\u007f*>]|^\.|\.\.|\.$|^$/u.test(subject)
 }
 
-/** The id as one token of a subject. Throws a PublishError if it is empty or has `.`, `*`, `>`, white space or control characters. */
+/** Returns the id as a subject token. Throws a PublishError if it is empty or has `.`, `*`, `>`, white space or control characters. */
 export function subjectToken(id: string): string {
   if (isPublishable(id) && !id.includes('.')) return id
   throw new PublishError(
@@ -101,7 +101,7 @@ export function readReply(message: Msg, subject: string): Reply {
   const tooLarge = errorCode === MESSAGE_TOO_LARGE
   if (!tooLarge && (status >= 500 || TEMPORARY.has(errorCode))) return { kind: 'later', reason }
   const code = tooLarge ? 'too_large' : 'refused'
-  return { kind: 'never', error: new PublishError(code, `JetStream refused a message on ${subject}: ${reason}`) }
+  return { kind: 'never', error: new PublishError(code, `JetStream rejected a message on ${subject}: ${reason}`) }
 }
 
 interface ApiError {

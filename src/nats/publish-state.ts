@@ -2,19 +2,19 @@ import type { Logger } from '../runner/logger.ts'
 import { encodeHeaders, withoutExpectation, type Publication, type Stored } from './publication.ts'
 
 /**
- * Phase of a publisher. `open`: messages are sent as they come. `backingOff`: nothing is sent until a delay is over or NATS
+ * Phase of a publisher. `open`: messages are sent immediately. `backingOff`: nothing is sent until a delay has passed or NATS
  * reconnects. `probing`: the oldest message was sent alone, to test whether messages are stored again. `closed`: final.
  */
 export type PublishPhase = 'open' | 'backingOff' | 'probing' | 'closed'
 
 /**
- * `stored`: the message was acknowledged. `later`: it cannot be stored now. `out_of_order`: the message it must follow is not
- * the last of the stream. `failed`: it will never be stored. `delay_over`: the backoff delay is over. `connected`: NATS
- * reconnected, and messages sent before may be lost.
+ * `stored`: the message was acknowledged. `later`: it cannot be stored now. `out_of_order`: its predecessor is not the last
+ * message of the stream. `failed`: it will never be stored. `delay_over`: the backoff delay has passed. `connected`: NATS
+ * reconnected, and earlier messages may be lost.
  */
 export type PublishEvent = 'stored' | 'later' | 'out_of_order' | 'failed' | 'delay_over' | 'connected'
 
-/** `back_off`: send nothing for a while. `probe`: resend the oldest alone. `resend`: resend all in flight, then the queue. */
+/** `back_off`: send nothing for a delay. `probe`: resend the oldest alone. `resend`: resend all in flight, then the queue. */
 export type PublishAction = 'none' | 'back_off' | 'probe' | 'resend'
 
 type Rules = Readonly<Partial<Record<PublishEvent, PublishAction>>>
@@ -51,7 +51,7 @@ interface Predecessor {
 export class PendingPublish {
   readonly publication: Publication
   readonly number: number
-  /** While this message is in flight, the stream must store the pending one directly behind it. */
+  /** While this predecessor is in flight, the stream must store the message directly after it. */
   readonly follows: Predecessor | undefined
   readonly stored: Promise<Stored>
   /** `performance.now()` of the last send. */
@@ -62,7 +62,7 @@ export class PendingPublish {
   #reject: (reason: unknown) => void = () => {}
   #offAbort: (() => void) | undefined
 
-  /** Throws a PublishError for a message that cannot be sent. */
+  /** Creates a pending publication. Throws a PublishError for a message that cannot be sent. */
   constructor(publication: Publication, number: number, follows?: Predecessor) {
     this.publication = publication
     this.#headers = encodeHeaders(publication, follows?.messageId)
@@ -78,7 +78,7 @@ export class PendingPublish {
     return this.publication.body.length
   }
 
-  /** The encoded headers, with or without the expectation of its predecessor. */
+  /** Returns the encoded headers, with or without the expectation of its predecessor. */
   headers(isExpectant: boolean): Buffer {
     if (isExpectant || this.follows === undefined) return this.#headers
     return withoutExpectation(this.#headers, this.follows.messageId)
@@ -134,9 +134,9 @@ export class InFlight extends Map<number, PendingPublish> {
 const MAX_CACHED_SUBJECTS = 1000
 
 /**
- * Knows which message each one must follow in its stream. A stream that refuses a message for now may have room for a smaller
- * one behind it; the header `Nats-Expected-Last-Msg-Id` makes it store that one only directly behind its predecessor. The
- * header is omitted once the predecessor is acknowledged: then all earlier messages are stored, and messages of other
+ * Records the predecessor of each message in its stream. A stream that rejects a message temporarily can have space for a
+ * smaller message after it; the header `Nats-Expected-Last-Msg-Id` makes it store a message only directly after its predecessor.
+ * The header is omitted once the predecessor is acknowledged: then all earlier messages are stored, and messages of other
  * publishers in between cannot block the stream. JetStream checks for duplicates first, so a resend is harmless.
  */
 export class PublishChain {
@@ -145,7 +145,7 @@ export class PublishChain {
   readonly #streams = new Map<string, string>()
   readonly #last = new Map<string, Predecessor>()
 
-  /** Subjects with the same result of `findStream` are stored in one order. */
+  /** Creates a chain. Subjects with the same result of `findStream` are stored in one order. */
   constructor(findStream: (subject: string) => string) {
     this.#findStream = findStream
   }
@@ -170,7 +170,7 @@ export class PublishChain {
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 5000
 
-/** Exponential backoff while JetStream does not store; logs the reason once, and once that it stores again. */
+/** Exponential backoff while JetStream does not store; logs the begin with its reason and the end, once each. */
 export class RetryBackoff {
   readonly #logger: Logger
   #delayMs = FIRST_DELAY_MS
@@ -194,12 +194,12 @@ export class RetryBackoff {
     this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS)
   }
 
-  /** Cancels the delay; the next one is longer still. */
+  /** Cancels the delay; the next delay is still longer. */
   cancel(): void {
     clearTimeout(this.#timer)
   }
 
-  /** Cancels the delay; the next one is the shortest. */
+  /** Cancels the delay and resets the backoff to the shortest delay. */
   reset(): void {
     this.cancel()
     this.#delayMs = FIRST_DELAY_MS

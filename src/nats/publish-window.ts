@@ -23,8 +23,8 @@ export interface WindowOptions {
   /** Time without an acknowledgement after which the oldest message is sent again. Default 5,000 ms. */
   readonly ackTimeoutMs?: number
   /**
-   * Whether each message is stored only behind the earlier ones of its stream; when one fails, all later ones reject. Otherwise
-   * the others continue without it.
+   * True if each message is stored only after the earlier messages of its stream; after a failure all later messages reject.
+   * Otherwise the other messages continue.
    */
   readonly ordered: boolean
 }
@@ -34,7 +34,7 @@ const GROUP_SIZE = 64
 
 /**
  * Publishes to JetStream with a window of messages in flight, in the order of the calls. One subscription receives all
- * acknowledgements; the reply subject of a message ends in its number. When a message is rejected or not acknowledged, the
+ * acknowledgements; the reply subject of a message ends with its number. When a message is rejected or not acknowledged, the
  * oldest is retried alone, and the others follow when it is stored; after a reconnect all are sent again. `onPublishEvent` has
  * the rules. Message ids make a resend harmless, and the {@link PublishChain} prevents a later message from being stored first.
  */
@@ -82,7 +82,7 @@ export class PublishWindow {
     return this.#inFlight.size
   }
 
-  /** Resolves when the message is stored; rejects with a PublishError, or with the signal's reason. */
+  /** Publishes; resolves when the message is stored. Rejects with a PublishError, or with the signal's reason. */
   publish(publication: Publication, signal?: AbortSignal): Promise<Stored> {
     try {
       if (this.#closeReason !== undefined) throw this.#closeReason
@@ -120,8 +120,8 @@ export class PublishWindow {
   }
 
   /**
-   * A write costs more than a message. While many messages are in flight, whose acknowledgements will call this again, new ones
-   * wait for a group; with few in flight each message is sent immediately.
+   * Returns whether to send now. A write costs more than a message. While many messages are in flight, whose acknowledgements
+   * call this again, new messages wait for a group; with few in flight each message is sent immediately.
    */
   #shouldPump(): boolean {
     const inFlight = this.#inFlight.size
@@ -222,18 +222,18 @@ export class PublishWindow {
     }
   }
 
-  /** Either no stream takes the subject, or JetStream is not up; its API tells which. */
+  /** Asks JetStream's API whether no stream captures the subject, or JetStream is not running. */
   async #onNoResponders(message: PendingPublish): Promise<void> {
     const wasBackingOff = this.#phase === 'backingOff'
-    this.#onNotStored('later', message, 'no stream took the message')
+    this.#onNotStored('later', message, 'no stream captured the message')
     const { subject } = message.publication
     if (wasBackingOff || (await restoreStreamOf(this.#client, subject))) return
-    this.#fail(message, new PublishError('no_stream', `no stream takes the subject ${subject}`))
+    this.#fail(message, new PublishError('no_stream', `no stream captures the subject ${subject}`))
   }
 
   #onDenied(error: Error): void {
-    this.#client.logger.error(`NATS refused the subscription for acknowledgements: ${messageOf(error)}`)
-    this.#shut('NATS refused the subscription for acknowledgements')
+    this.#client.logger.error(`NATS rejected the subscription for acknowledgements: ${messageOf(error)}`)
+    this.#shut('NATS rejected the subscription for acknowledgements')
   }
 
   #checkSize({ bytes, publication }: PendingPublish): void {
@@ -276,7 +276,7 @@ export class PublishWindow {
     }
   }
 
-  /** One timer for all messages: checks the oldest every quarter of the timeout. */
+  /** Checks the oldest message every quarter of the timeout, with one timer for all messages. */
   #watchDeadline(): void {
     this.#deadlineTimer ??= setTimeout(() => this.#checkDeadline(), this.#ackTimeoutMs / 4)
   }

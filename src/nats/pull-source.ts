@@ -16,7 +16,7 @@ const RESTORE_PAUSE_MS = 500
 
 /**
  * Prefetches messages of a durable consumer: one open pull at a time, for as many messages as the buffer lacks to a full batch.
- * So exactly one further batch is buffered while one is handled.
+ * So exactly one further batch is buffered while a batch is handled.
  */
 export class PullSource {
   readonly #options: PullOptions
@@ -43,7 +43,7 @@ export class PullSource {
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (error) logger.error(`NATS refused the subscription for pulled messages: ${messageOf(error)}`)
+        if (error) logger.error(`NATS rejected the subscription for pulled messages: ${messageOf(error)}`)
         else this.#onMessage(message)
       },
     })
@@ -53,12 +53,12 @@ export class PullSource {
     this.#silenceTimer = setInterval(() => this.#checkSilence(), HEARTBEAT_MS)
   }
 
-  /** Messages pulled and not taken; their ack deadlines are running. */
+  /** Messages that are pulled but not taken; their ack deadlines are running. */
   get buffered(): readonly PulledMessage[] {
     return this.#buffer
   }
 
-  /** The next batch: full, or what arrived within `batchWaitMs` after its first message; empty when the signal aborted. */
+  /** Returns the next batch: full, or the messages of `batchWaitMs` after its first message; empty if the signal aborted. */
   async next(signal: AbortSignal): Promise<readonly PulledMessage[]> {
     const { batchSize, batchWaitMs } = this.#options
     const onAbort = (): void => this.#wake()
@@ -140,7 +140,7 @@ export class PullSource {
     this.#expected = 0
     // 404 and 408: the pull expired without enough messages.
     if (code === 404 || code === 408) this.#pull()
-    else if (code === 503) this.#restore('the consumer does not exist, or JetStream is not up')
+    else if (code === 503) this.#restore('the consumer does not exist, or JetStream is not running')
     else this.#restore(message.headers?.description ?? `status ${code}`)
   }
 

@@ -70,7 +70,7 @@ describe('the declaration of streams', () => {
     await client.manager.streams.add({ name: other.name, subjects: [`${other.subject}.x`] })
     const stream = { ...ownStream(), subjects: other.subjects }
     await expect(ensureStreams(client, [stream])).rejects.toThrow(
-      `cannot create stream ${stream.name} with the subjects ${other.subject}.>: stream ${other.name} has them already`,
+      `cannot create stream ${stream.name} with the subjects ${other.subject}.>: stream ${other.name} already has them; delete it or change its subjects`,
     )
   })
 

@@ -8,13 +8,13 @@ export interface StreamDefinition {
   readonly subjects: readonly string[]
   /** Absent or 0: messages do not expire. */
   readonly maxAgeMs?: number
-  /** Absent or 0: no limit. A full stream refuses new messages instead of dropping old ones. */
+  /** Absent or 0: no limit. A full stream rejects new messages instead of dropping old messages. */
   readonly maxBytes?: number
   readonly duplicateWindowMs?: number
 }
 
 const DEAD_LETTERS_MIN_AGE_MS = 30 * 24 * 3600 * 1000
-/** After a crash of NATS, a message may be redelivered this long after its dead letter was stored. */
+/** The minimum window: after a crash of NATS, a message can be redelivered so long after its dead letter was stored. */
 const DEAD_LETTERS_MIN_WINDOW_MS = 10 * 60 * 1000
 export const NANOS_PER_MS = 1_000_000
 const NAME_IN_USE = 10_058
@@ -22,7 +22,7 @@ const SUBJECTS_OVERLAP = 10_065
 
 type StreamEnvironment = Omit<NatsEnvironment, 'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS'>
 
-/** The four streams of the platform. Dead letters are kept for at least 30 days. */
+/** Returns the four streams of the platform. Dead letters are kept for at least 30 days. */
 export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {
   const maxAgeMs = environment.PONIX_NATS_STREAM_MAX_AGE_MS
   const duplicateWindowMs = environment.PONIX_NATS_DUPLICATE_WINDOW_MS
@@ -41,12 +41,12 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
   ]
 }
 
-/** The streams that each client has ensured, to recreate one that is deleted while the service runs. */
+/** The streams that each client has ensured, to recreate a stream that is deleted while the service runs. */
 const ensured = new WeakMap<NatsClient, Map<string, StreamDefinition>>()
 
 /**
- * Creates missing streams. An existing stream is never changed; one with other subjects is an error that shows both. Throws a
- * StartupError.
+ * Creates missing streams. An existing stream is never changed. Throws a StartupError for an existing stream with other
+ * subjects, which shows both.
  */
 export async function ensureStreams(client: NatsClient, streams: readonly StreamDefinition[]): Promise<void> {
   const known = ensured.get(client) ?? new Map<string, StreamDefinition>()
@@ -59,8 +59,8 @@ export async function ensureStreams(client: NatsClient, streams: readonly Stream
 }
 
 /**
- * A full stream must refuse new messages (`discard: new`). Servers before 2.10.5 underestimate the size of a message in that
- * check and may then drop the oldest to keep the limit (nats-server issue 4771); age limits are not affected.
+ * Warns about old servers. A full stream must reject new messages (`discard: new`). Servers before 2.10.5 underestimate the size
+ * of a message in this check and can drop the oldest message instead (nats-server issue 4771); age limits are not affected.
  */
 function warnAboutByteLimits(client: NatsClient, streams: readonly StreamDefinition[]): void {
   const version = client.connection.info?.version ?? ''
@@ -90,7 +90,7 @@ export async function restoreStream(client: NatsClient, name: string): Promise<b
   return true
 }
 
-/** Recreates the deleted stream of a subject; returns false when it is certain that no stream takes the subject. */
+/** Recreates the deleted stream of a subject; returns false if certainly no stream captures the subject. */
 export async function restoreStreamOf(client: NatsClient, subject: string): Promise<boolean> {
   try {
     const definition = definitionOf(ensured.get(client)?.values() ?? [], subject)
@@ -98,7 +98,7 @@ export async function restoreStreamOf(client: NatsClient, subject: string): Prom
     const names = await client.manager.streams.names(subject).next()
     return names.length > 0
   } catch (error) {
-    client.logger.debug({ subject }, `cannot determine whether a stream takes the subject: ${messageOf(error)}`)
+    client.logger.debug({ subject }, `cannot determine whether a stream captures the subject: ${messageOf(error)}`)
     return true
   }
 }
@@ -116,7 +116,7 @@ async function ensureStream(client: NatsClient, definition: StreamDefinition): P
     // Another service may have created it since the check above, with its own limits.
     const created = code === NAME_IN_USE ? await infoOf(client, definition.name) : undefined
     if (created !== undefined) return compare(client, definition, created.config)
-    const message = `JetStream refused to create stream ${definition.name}: ${messageOf(error)}`
+    const message = `JetStream rejected the creation of stream ${definition.name}: ${messageOf(error)}`
     throw new StartupError(message, { cause: error })
   }
 }
@@ -125,7 +125,7 @@ export async function infoOf(client: NatsClient, name: string): Promise<StreamIn
   return await undefinedIf(isStreamNotFound, client.manager.streams.info(name))
 }
 
-/** The response, or undefined for an error of this kind. */
+/** Returns the response, or undefined for an error of this kind. */
 export async function undefinedIf<T>(
   isAbsent: (error: unknown) => boolean,
   request: Promise<T>,
@@ -152,7 +152,7 @@ function toConfig(definition: StreamDefinition): { name: string } & Partial<Stre
   }
 }
 
-/** JetStream refuses a duplicate window that is longer than the stream's age limit. */
+/** Limits the window: JetStream rejects a duplicate window that is longer than the stream's age limit. */
 function clampWindow(duplicateWindowMs: number, maxAgeMs: number): number {
   return maxAgeMs === 0 ? duplicateWindowMs : Math.min(duplicateWindowMs, maxAgeMs)
 }
@@ -187,12 +187,12 @@ async function overlap(client: NatsClient, definition: StreamDefinition, cause: 
   }
   const subjects = definition.subjects.join(', ')
   return new StartupError(
-    `cannot create stream ${definition.name} with the subjects ${subjects}: stream ${[...others].join(', ')} has them already`,
+    `cannot create stream ${definition.name} with the subjects ${subjects}: stream ${[...others].join(', ')} already has them; delete it or change its subjects`,
     { cause },
   )
 }
 
-/** Whether `pattern` matches every subject that `filter` matches; both may contain the wildcards `*` and `>`. */
+/** Returns whether `pattern` matches every subject that `filter` matches; both can contain the wildcards `*` and `>`. */
 export function covers(pattern: string, filter: string): boolean {
   const wide = pattern.split('.')
   const narrow = filter.split('.')
@@ -206,7 +206,7 @@ export function covers(pattern: string, filter: string): boolean {
   return wide.length === narrow.length
 }
 
-/** The `err_code` of an error reply of JetStream's API; undefined for any other error. */
+/** Returns the `err_code` of an error reply of JetStream's API; undefined for any other error. */
 function apiErrorCode(error: unknown): number | undefined {
   return error instanceof JetStreamApiError ? error.code : undefined
 }

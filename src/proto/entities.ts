@@ -41,7 +41,7 @@ export const GATEWAY_STATUS = {
   pending: ProtoGatewayStatus.PENDING,
 } as const satisfies Record<GatewayStatus, ProtoGatewayStatus>
 
-/** The organization status, or null for UNSPECIFIED and numbers unknown to this version. */
+/** Returns the organization status, or null for UNSPECIFIED and numbers unknown to this version. */
 export function organizationStatusFromProto(status: ProtoOrganizationStatus): OrganizationStatus | null {
   return statusFromProto(ORGANIZATION_STATUS, status)
 }
@@ -60,11 +60,11 @@ export function organizationToProto(organization: Organization): ProtoOrganizati
   return create(OrganizationSchema, { ...organization, status, ...lifetimeToProto(organization) })
 }
 
-/** Throws a MappingError for anything but a complete Organization. */
+/** Decodes an Organization. Throws a MappingError unless it is complete. */
 export function decodeOrganization(bytes: Uint8Array): Organization {
   const { id, name, ...message } = decodeMessage(OrganizationSchema, bytes)
   const status = organizationStatusFromProto(message.status)
-  if (status === null) throw new MappingError(`organization.status is unknown: ${message.status}`)
+  if (status === null) throw new MappingError(`unknown organization.status ${message.status}`)
   return { id, name, status, ...lifetimeFromProto('organization', message) }
 }
 
@@ -77,7 +77,7 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
   })
 }
 
-/** Throws a MappingError for anything but a complete EndDevice. */
+/** Decodes an EndDevice. Throws a MappingError unless it is complete. */
 export function decodeEndDevice(bytes: Uint8Array): EndDevice {
   const message = decodeMessage(EndDeviceSchema, bytes)
   const { deviceId, organizationId, name, payloadConversion } = message
@@ -98,12 +98,12 @@ export function gatewayToProto(gateway: Gateway): ProtoGateway {
   return create(GatewaySchema, { ...gateway, gatewayConfig, status, ...lifetimeToProto(gateway) })
 }
 
-/** Throws a MappingError for anything but a complete Gateway; an empty config means `{}`. */
+/** Decodes a Gateway; an empty config means `{}`. Throws a MappingError unless it is complete. */
 export function decodeGateway(bytes: Uint8Array): Gateway {
   const message = decodeMessage(GatewaySchema, bytes)
   const { gatewayId, organizationId, name, gatewayType } = message
   const status = gatewayStatusFromProto(message.status)
-  if (status === null) throw new MappingError(`gateway.status is unknown: ${message.status}`)
+  if (status === null) throw new MappingError(`unknown gateway.status ${message.status}`)
   const gatewayConfig = configFromText(message.gatewayConfig)
   return {
     gatewayId,

@@ -44,7 +44,7 @@ export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
   )
 }
 
-/** Throws a MappingError for anything but a complete RawEnvelope: ids and time are required, the payload may be empty. */
+/** Decodes a RawEnvelope. Throws a MappingError unless it is complete: ids and time are required, the payload can be empty. */
 export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
   let organizationId = ''
   let endDeviceId = ''
@@ -94,7 +94,7 @@ export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProc
   })
 }
 
-/** Throws a MappingError for anything but a complete ProcessedEnvelope; missing data is an empty object. */
+/** Decodes a ProcessedEnvelope; missing data is an empty object. Throws a MappingError unless it is complete. */
 export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
   let organizationId = ''
   let endDeviceId = ''

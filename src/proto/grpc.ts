@@ -19,7 +19,7 @@ export class GrpcClient {
     this.#client = new Client(address, credentials.createInsecure())
   }
 
-  /** Rejects with grpc-js' ServiceError, which has the server's `code` and `details`. */
+  /** Calls a method; rejects with grpc-js' ServiceError, which has the server's `code` and `details`. */
   call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
@@ -42,7 +42,7 @@ export class GrpcClient {
   }
 }
 
-/** The grpc-js definition of a method, for server and client, with protobuf-es as the codec. */
+/** Returns the grpc-js definition of a method, for server and client, with protobuf-es as the codec. */
 export function grpcMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethod & { readonly input: I; readonly output: O },
 ): MethodDefinition<MessageShape<I>, MessageShape<O>> {

@@ -4,13 +4,13 @@ import type { Instant } from '../domain/instant.ts'
 export const WIRE = { varint: 0, bit64: 1, bytes: 2, startGroup: 3, endGroup: 4, bit32: 5 } as const
 
 const MICROS_PER_SECOND = 1_000_000
-/** Limit of either sign up to which microseconds are exact in a number. */
+/** The absolute limit up to which microseconds are exact in a number. */
 const MAX_EXACT_SECONDS = 9_000_000_000
 /** Seven bytes of a varint, seven bits each, are exact in a number. */
 const MAX_EXACT_SHIFT = 49
 const MAX_VARINT_BYTES = 10
 
-/** The tag of a field as returned by `next`. */
+/** Returns the tag of a field in the form that `next` returns. */
 export function tagOf(field: number, wire: (typeof WIRE)[keyof typeof WIRE]): number {
   return (field << 3) | wire
 }
@@ -33,7 +33,7 @@ export class MessageReader {
     this.#end = bytes.length
   }
 
-  /** The tag of the next field of the open message; 0 after the last one. */
+  /** Reads the tag of the next field of the open message; 0 after the last field. */
   next(): number {
     if (this.#at >= this.#end) return 0
     const tag = this.varint()
@@ -59,7 +59,7 @@ export class MessageReader {
     return this.#buffer.toString('utf8', start, this.#at)
   }
 
-  /** A view into the message. */
+  /** Returns a view into the message. */
   bytes(): Uint8Array {
     const start = this.#skipBytes()
     const { buffer, byteOffset } = this.#buffer
@@ -72,7 +72,7 @@ export class MessageReader {
     return this.#buffer.readDoubleLE(start)
   }
 
-  /** Exact below 2^49; negative and larger numbers are rounded to the nearest double. */
+  /** Reads a varint: exact below 2^49; negative and larger numbers are rounded to the nearest double. */
   varint(): number {
     const buffer = this.#buffer
     let value = 0
@@ -88,7 +88,7 @@ export class MessageReader {
     return Number(this.#long())
   }
 
-  /** A google.protobuf.Timestamp, rounded down to microseconds. */
+  /** Reads a google.protobuf.Timestamp, rounded down to microseconds. */
   instant(): Instant {
     let seconds = 0
     let nanos = 0

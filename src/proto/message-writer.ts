@@ -4,7 +4,7 @@ import { splitInstant } from './timestamp.ts'
 const VARINT = 0
 const BIT_64 = 1
 const LENGTH_DELIMITED = 2
-/** A tag and a length, each a varint of a 32-bit number. */
+/** The maximum size of a tag and a length, each a varint of a 32-bit number. */
 const MAX_PREFIX_BYTES = 10
 const MAX_UTF8_BYTES_PER_UNIT = 3
 const SHORT = 0x80
@@ -30,7 +30,7 @@ export class MessageWriter {
     return value === undefined || value === '' ? this : this.text(field, value)
   }
 
-  /** A string of a oneof. */
+  /** Writes a string of a oneof. */
   text(field: number, value: string): this {
     this.#reserve(MAX_PREFIX_BYTES + value.length * MAX_UTF8_BYTES_PER_UNIT)
     const buffer = this.#buffer
@@ -51,7 +51,7 @@ export class MessageWriter {
     return value === 0 ? this : this.choice(field, value)
   }
 
-  /** An enum or a bool of a oneof. */
+  /** Writes an enum or a bool of a oneof. */
   choice(field: number, value: number): this {
     this.#reserve(MAX_PREFIX_BYTES)
     this.#buffer[this.#length++] = (field << 3) | VARINT
@@ -59,7 +59,7 @@ export class MessageWriter {
     return this
   }
 
-  /** A double of a oneof. */
+  /** Writes a double of a oneof. */
   double(field: number, value: number): this {
     this.#reserve(1 + DOUBLE_BYTES)
     this.#buffer[this.#length] = (field << 3) | BIT_64
@@ -113,7 +113,7 @@ export class MessageWriter {
     return Buffer.from(this.#buffer.subarray(0, this.#length))
   }
 
-  /** The number must not be negative. */
+  /** Writes a varint, which must not be negative. */
   #varint(value: number): void {
     let rest = value
     while (rest >= SHORT) {

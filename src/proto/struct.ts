@@ -22,7 +22,7 @@ const VALUE_STRUCT = 5
 const VALUE_LIST = 6
 const LIST_VALUES = 1
 
-/** Writes the fields of a Struct into the open message. Throws a MappingError for NaN, infinity and too deep nesting. */
+/** Writes the fields of a Struct into the open message. Throws a MappingError for NaN, infinity and excessive nesting. */
 export function writeStruct(writer: MessageWriter, object: JsonObject, depth = 0): void {
   if (depth > MAX_DEPTH) throw new MappingError(`JSON is nested deeper than ${MAX_DEPTH} levels`)
   for (const [key, value] of Object.entries(object)) {
@@ -76,7 +76,7 @@ const STRUCT = tagOf(VALUE_STRUCT, WIRE.bytes)
 const LIST = tagOf(VALUE_LIST, WIRE.bytes)
 const LIST_VALUE = tagOf(LIST_VALUES, WIRE.bytes)
 
-/** Reads the Struct after its tag. Throws a MappingError for too deep nesting. */
+/** Reads the Struct after its tag. Throws a MappingError for excessive nesting. */
 export function readStruct(reader: MessageReader, depth = 0): JsonObject {
   if (depth > MAX_DEPTH) throw new MappingError(`a Struct is nested deeper than ${MAX_DEPTH} levels`)
   const object: Record<string, JsonValue> = {}

@@ -5,7 +5,7 @@ import { clampInstant, type Instant } from '../domain/instant.ts'
 
 const MICROS_PER_SECOND = 1_000_000n
 
-/** The fields of a Timestamp, clamped to its range, the years 1 to 9999. */
+/** Returns the fields of a Timestamp, clamped to its range, the years 1 to 9999. */
 export function splitInstant(instant: Instant): { readonly seconds: bigint; readonly nanos: number } {
   const clamped = clampInstant(instant)
   const micros = ((clamped % MICROS_PER_SECOND) + MICROS_PER_SECOND) % MICROS_PER_SECOND
@@ -20,12 +20,12 @@ export function optionalTimestamp(instant: Instant | null): Timestamp | undefine
   return instant === null ? undefined : timestampFromInstant(instant)
 }
 
-/** Rounds down to microseconds. */
+/** Converts a Timestamp, rounded down to microseconds. */
 export function instantFromTimestamp(timestamp: Timestamp): Instant {
   return timestamp.seconds * MICROS_PER_SECOND + BigInt(Math.floor(timestamp.nanos / 1000))
 }
 
-/** Throws a MappingError naming the field if it is missing. */
+/** Converts a Timestamp; throws a MappingError naming the field if it is missing. */
 export function requiredInstant(field: string, timestamp: Timestamp | undefined): Instant {
   if (timestamp === undefined) throw new MappingError(`${field} is missing`)
   return instantFromTimestamp(timestamp)
@@ -44,7 +44,7 @@ export function decodeMessage<S extends DescMessage>(schema: S, bytes: Uint8Arra
   }
 }
 
-/** The error for bytes that are not a message of the schema's type. */
+/** Returns the error for bytes that are not a message of the schema's type. */
 export function decodeError(schema: DescMessage, cause: unknown): MappingError {
   return new MappingError(`not a ${schema.typeName}: ${messageOf(cause)}`, { cause })
 }

@@ -19,7 +19,7 @@ export type Decision =
   | { readonly type: 'ignore' }
 
 /**
- * Decides how to handle an event.
+ * Determines how to handle an event.
  *
  * | event                       | running                          | removed            | unknown |
  * |-----------------------------|----------------------------------|--------------------|---------|
@@ -28,8 +28,8 @@ export type Decision =
  * | updated with deletedAt      | remove                           | remove             | remove  |
  * | deleted                     | remove                           | remove             | ignore  |
  *
- * The config is compared with the one the process was started with, never with data in the event. A delete carries the last
- * state of the row, so it applies from the running version on, not only from a newer one. The version of a removed gateway is
+ * The config is compared with the config of the running process, never with data in the event. A delete contains the last
+ * state of the row, so it applies from the running version on, not only from a newer version. The version of a removed gateway is
  * kept so that a late, older event does not restart it.
  */
 export function decide(known: Known, event: GatewayEvent): Decision {
@@ -45,7 +45,7 @@ export function decide(known: Known, event: GatewayEvent): Decision {
   return { type: known.fingerprint === configFingerprint(gateway) ? 'keep' : 'restart', gateway }
 }
 
-/** Equal for two gateways exactly if type, organization and config are equal, regardless of the order of keys. */
+/** Returns a text that is equal for two gateways exactly if type, organization and config are equal, ignoring the order of keys. */
 export function configFingerprint(gateway: Gateway): string {
   return canonicalJson([gateway.gatewayType.toLowerCase(), gateway.organizationId, gateway.gatewayConfig])
 }

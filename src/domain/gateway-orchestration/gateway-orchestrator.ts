@@ -65,12 +65,12 @@ export class GatewayOrchestrator {
     this.#options = options
   }
 
-  /** Starts a process for each gateway; one that fails to start does not stop the others. */
+  /** Starts a process for each gateway; a failed start does not affect other gateways. */
   async start(gateways: AsyncIterable<Gateway> | Iterable<Gateway>): Promise<void> {
     for await (const gateway of gateways) await this.handle({ type: 'created', gateway })
   }
 
-  /** Resolves when the event is applied. Events of one gateway are applied in the order of the calls. */
+  /** Applies an event; resolves when it is applied. Events of one gateway are applied in the order of the calls. */
   handle(event: GatewayEvent): Promise<void> {
     const id = event.type === 'deleted' ? event.gatewayId : event.gateway.gatewayId
     const done = (this.#tails.get(id) ?? Promise.resolve()).then(() => this.#apply(id, event))
@@ -83,7 +83,7 @@ export class GatewayOrchestrator {
     return done
   }
 
-  /** Stops all processes concurrently; none starts afterwards. */
+  /** Stops all processes concurrently; no process starts afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true
     await Promise.all(this.#tails.values())

@@ -6,11 +6,11 @@ import { configFingerprint } from './decision.ts'
 export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
-  /** The runner is connected: resets the count of consecutive failures. */
+  /** Reports that the runner is connected; resets the count of consecutive failures. */
   readonly succeeded: () => void
-  /** The runner lost its connection and reconnects by itself. */
+  /** Reports that the runner lost its connection and reconnects by itself. */
   readonly interrupted: (reason: string) => void
-  /** A message passed this gateway. */
+  /** Reports that a message passed this gateway. */
   readonly received: () => void
 }
 
@@ -72,7 +72,7 @@ export class GatewayProcess {
     return this.#status
   }
 
-  /** Replaces the row by a newer state that does not affect the runner. */
+  /** Replaces the row with a newer state that does not affect the runner. */
   refresh(gateway: Gateway): void {
     this.#gateway = gateway
   }
@@ -111,7 +111,7 @@ export class GatewayProcess {
     this.#emit({ type: 'stopped' })
   }
 
-  /** Resolves with the reason why the attempt ended. */
+  /** Makes an attempt; resolves to the reason why it ended. */
   async #attempt(): Promise<unknown> {
     this.#change({ state: 'starting' })
     let current = true
