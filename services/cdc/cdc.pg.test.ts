@@ -141,7 +141,7 @@ describe('a row that cannot become an event', () => {
     await fixture.untilStored('dead_letters', 1)
     const [letter] = await storedEvents(fixture.client, 'dead_letters')
     expect(letter?.subject).toBe('dead_letters.entities')
-    expect(letter?.header('Ponix-Reason')).toContain('outside the range of a protobuf Timestamp')
+    expect(letter?.header('Ponix-Reason')).toContain('is out of range; expected 0001-01-01 to 9999-12-31')
     expect(JSON.parse(Buffer.from(letter?.body ?? []).toString())).toMatchObject({
       table: 'public.organizations',
       operation: 'insert',

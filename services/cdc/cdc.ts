@@ -14,17 +14,17 @@ import { cdcStreams, streamOf, type CdcEnvironment } from './environment.ts'
 import { ACTIONS, deadLetterBody } from './event.ts'
 import { deadLetterMetric, monitorSlot, registerMetrics } from './metrics.ts'
 
-/** Room for the headers, which count towards NATS' max_payload. */
+/** Space for the headers, which count towards NATS' max_payload. */
 const HEADER_BYTES = 2048
 const SMALLEST_MAX_PAYLOAD = 1024 * 1024
 
-/** Connects to both servers; throws a StartupError when one does not answer in time. */
+/** Connects to both servers; throws a StartupError if one does not answer in time. */
 export async function openCdc(environment: CdcEnvironment, logger: Logger) {
   const timeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
   await waitForPostgres(postgresServer(environment), { timeoutMs, logger })
   const nats = await connectNats(natsOptions(environment, { name: 'ponix-cdc', logger }))
   const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs, logger }
-  // Retries, because JetStream writes files for that: on a busy disk a request takes longer than the client waits.
+  // Retry, because JetStream writes files: on a busy disk a request can exceed the timeout of the client.
   await connectWithBackoff(jetstream, () => ensureStreams(nats, cdcStreams(environment)))
   const publisher = createChangePublisher(nats, environment, logger)
   const capture = createCapture(publisher, environment, logger)
@@ -50,9 +50,10 @@ function throwWithoutStack(error: unknown): never {
   throw error instanceof ReplicationError ? new StartupError(error.message, { cause: error }) : error
 }
 
-/** An instance is ready while it streams, sends a snapshot, or waits as standby. */
+/** Checks readiness: an instance is ready while it streams, sends a snapshot, or waits as standby. */
 function checkReplication(capture: ChangeCapture, publisher: ChangePublisher): void {
-  if (capture.state === 'connecting' || capture.state === 'stopped') throw new Error(`replication is ${capture.state}`)
+  if (capture.state === 'connecting' || capture.state === 'stopped')
+    throw new Error(`replication to PostgreSQL is not active (state: ${capture.state})`)
   if (publisher.stallReason !== undefined) throw new Error(`replication is stalled: ${publisher.stallReason}`)
 }
 

@@ -43,7 +43,7 @@ export class ChangePublisher {
   readonly #events: EventFactory
   readonly #byTable: ReadonlyMap<string, EntityCounts>
   readonly #byRelation = new WeakMap<Relation, EntityCounts | null>()
-  /** Reasons of permanently refused events, by message id: the change is sent again and then becomes a dead letter. */
+  /** Reasons of permanently rejected events, by message id: the change is sent again and then becomes a dead letter. */
   readonly #undeliverable = new Map<string, string>()
   #publisher: OrderedPublisher | undefined
   #queue: QueuedChange[] = []
@@ -71,7 +71,7 @@ export class ChangePublisher {
     }
   }
 
-  /** Call it in commit order. Resolves when the event is stored; undefined for a table without an entity. */
+  /** Publishes a change; call it in commit order. Resolves when the event is stored; undefined for a table without an entity. */
   readonly publish = (change: Change): Promise<void> | undefined => {
     const target = this.#targetOf(change.relation)
     if (target === null) return undefined
@@ -90,7 +90,7 @@ export class ChangePublisher {
     clearTimeout(this.#retryTimer)
     const queue = this.#queue
     this.#queue = []
-    for (const { refused } of queue) refused(new Error('the service stops'))
+    for (const { refused } of queue) refused(new Error('the service is stopping'))
   }
 
   /** Rejects all changes that are not stored yet. */
@@ -99,7 +99,7 @@ export class ChangePublisher {
     this.#publisher?.close()
   }
 
-  /** Throws a ConversionError when the change cannot become an event and there are no dead letters. */
+  /** Sends an event. Throws a ConversionError if the change cannot become an event and there are no dead letters. */
   #send(target: EntityCounts, change: Change): Promise<void> {
     const { entity } = target
     const { deadLetter } = this.#options
@@ -176,7 +176,7 @@ export class ChangePublisher {
     this.#options.logger.info('the flow continues')
   }
 
-  /** Null for a table without an entity. Cached per version of a table. */
+  /** Returns the entity of a table, cached per version of the table; null if there is none. */
   #targetOf(relation: Relation): EntityCounts | null {
     const known = this.#byRelation.get(relation)
     if (known !== undefined) return known

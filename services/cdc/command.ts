@@ -17,7 +17,7 @@ export function addCdcCommands(program: Command, environment: () => CdcEnvironme
     .action(({ json }: { readonly json?: true }) => withoutStack(() => printStatus(environment(), json === true)))
   program
     .command('resnapshot')
-    .description('make the service publish every present row at its next start; recreates a lost slot')
+    .description('make the service publish every existing row at its next start; recreates a lost slot')
     .action(() => withoutStack(() => resnapshot(environment())))
 }
 
@@ -39,7 +39,7 @@ const OUTCOMES: Readonly<Record<Resnapshot, string>> = {
 
 async function resnapshot(environment: CdcEnvironment): Promise<void> {
   const outcome = await requestSnapshot(postgresServer(environment), slotName(environment), CAPTURED_TABLES)
-  process.stdout.write(`At its next start ponix-cdc first sends every present row; ${OUTCOMES[outcome]}.\n`)
+  process.stdout.write(`At its next start ponix-cdc first sends every existing row; ${OUTCOMES[outcome]}.\n`)
 }
 
 async function withoutStack(work: () => Promise<void>): Promise<void> {
@@ -55,7 +55,7 @@ async function withoutStack(work: () => Promise<void>): Promise<void> {
 const METRICS_TIMEOUT_MS = 2000
 
 /**
- * The output of `ponix-cdc status --json`; null: unknown. Queries PostgreSQL, and the service's metrics if PONIX_CDC_HTTP_PORT is
+ * Returns the output of `ponix-cdc status --json`; null means unknown. Queries PostgreSQL, and the service's metrics if PONIX_CDC_HTTP_PORT is
  * set. Throws a ReplicationError.
  */
 async function readStatus(environment: CdcEnvironment) {
@@ -80,7 +80,7 @@ function stateOf(slot: SlotState | null): keyof typeof STATES {
   return slot.active ? 'streaming' : 'idle'
 }
 
-/** Empty when the service cannot be reached. */
+/** Reads the service's metrics; empty if it cannot be reached. */
 async function readMetrics(port: string | undefined): Promise<ReadonlyMap<string, number>> {
   if (port === undefined || port === '' || port === '0') return new Map()
   try {

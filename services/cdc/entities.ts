@@ -102,7 +102,7 @@ function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
   )
 }
 
-/** UNSPECIFIED for a status unknown to this version. */
+/** Returns the number of a status; UNSPECIFIED if it is unknown to this version. */
 function statusNumber(numbers: Readonly<Record<string, number>>, status: string | undefined): number {
   return numbers[status ?? ''] ?? 0
 }

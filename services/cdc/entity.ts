@@ -17,7 +17,7 @@ export type TypedRow<C extends Columns> = { readonly [K in keyof C]: ReturnType<
 /** Builds the body of an event. Throws a ConversionError for a row that cannot become an event. */
 export interface Converter<C extends Columns> {
   readonly create: (row: TypedRow<C>) => Uint8Array
-  /** `before` is null unless the entity `readsOldOnUpdate`, and when the server did not send it. */
+  /** `before` is null if the entity is without `readsOldOnUpdate`, or if the server did not send it. */
   readonly update: (after: TypedRow<C>, before: TypedRow<C> | null) => Uint8Array
   /** Receives the last state of the row. */
   readonly delete: (before: TypedRow<C>) => Uint8Array
@@ -31,7 +31,7 @@ export interface EntityDefinition<C extends Columns> {
   readonly key: keyof C & string
   readonly columns: C
   readonly converter: Converter<C>
-  /** Whether `update` needs the row before, which costs decoding it. Default false. */
+  /** Whether `update` needs the old row, which must then be decoded for every update. Default: false. */
   readonly readsOldOnUpdate?: boolean
 }
 
@@ -40,7 +40,7 @@ export interface Entity extends Pick<EntityDefinition<Columns>, 'name' | 'table'
   readonly key: string
   readonly columns: readonly string[]
   readonly readsOldOnUpdate: boolean
-  /** The body of the change's event: empty for a truncated table. Throws a ConversionError. */
+  /** Returns the body of the change's event; empty for a truncated table. Throws a ConversionError. */
   convert(change: Pick<Change, 'operation' | 'old' | 'new'>): Uint8Array
 }
 
@@ -63,11 +63,14 @@ export function entity<C extends Columns>(definition: EntityDefinition<C>): Enti
 }
 
 function present(row: Row | null): Row {
-  if (row === null) throw new ConversionError('the change has no row')
+  if (row === null)
+    throw new ConversionError(
+      'PostgreSQL sent a change without the required row; the table needs REPLICA IDENTITY FULL',
+    )
   return row
 }
 
-/** A column that the table does not have (any more) is undefined, as null is: the event is published without that field. */
+/** Reads a row. Null, and a column that the table lacks, become undefined: the event is published without the field. */
 function readRow<C extends Columns>(columns: C, row: Row): TypedRow<C>
 function readRow(columns: Columns, row: Row): Record<string, unknown> {
   const typed: Record<string, unknown> = {}
@@ -80,7 +83,7 @@ export const key: ColumnReader<string> = (column, value) => {
   throw unreadable(column, value, 'text')
 }
 
-/** A value of any type that is decoded as text, such as jsonb. */
+/** Reads a value of any type that is decoded as text, such as jsonb. */
 export const text: ColumnReader<string | undefined> = (column, value) => {
   if (typeof value === 'string') return value
   if (value === null || value === undefined) return undefined
@@ -88,21 +91,21 @@ export const text: ColumnReader<string | undefined> = (column, value) => {
 }
 
 /**
- * A timestamptz within the range of google.protobuf.Timestamp, the years 1 to 9999. The infinities become the ends of the range; a
- * finite instant outside is a ConversionError, because it would become a different instant.
+ * Reads a timestamptz in the range of google.protobuf.Timestamp, the years 1 to 9999. The infinities become the ends of the range;
+ * a finite instant outside is a ConversionError, because it would become a different instant.
  */
 export const timestamp: ColumnReader<Instant | undefined> = (column, value) => {
   if (value === null || value === undefined) return undefined
   if (typeof value !== 'bigint') throw unreadable(column, value, 'a timestamp with time zone')
   const nearest = clampInstant(value)
   if (nearest === value || value === INFINITE_FUTURE || value === INFINITE_PAST) return nearest
-  throw new ConversionError(`${column}: ${value} µs is outside the range of a protobuf Timestamp`)
+  throw new ConversionError(`${column}: ${value} µs since 1970 is out of range; expected 0001-01-01 to 9999-12-31`)
 }
 
 function unreadable(column: string, value: RowValue, expected: string): ConversionError {
   const found =
     value === UNCHANGED
-      ? 'an unchanged large value that the replica identity does not carry'
+      ? 'an unchanged large value that the replica identity omits'
       : value === undefined
         ? 'no such column'
         : value === null

@@ -22,7 +22,7 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_BATCH_SIZE: integer(1, 1_000_000).prefault('100'),
   /** … or after this time. Neither delays an event. */
   PONIX_CDC_BATCH_TIMEOUT_MS: integer(1, 3_600_000).prefault('5000'),
-  /** The longest delay between two attempts to connect; the first is a twentieth of it, and each further one doubles. */
+  /** The maximum delay between two attempts to connect; the first delay is a twentieth of it, and each further delay doubles. */
   PONIX_CDC_RETRY_DELAY_MS: integer(1, 3_600_000).prefault('10000'),
   /** The number of consecutive failures without progress after which the service exits with code 1. */
   PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
@@ -30,7 +30,7 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),
   /** `initial`: the rows that exist when the slot is created become `create` events first. */
   PONIX_CDC_SNAPSHOT: z.enum(['initial', 'never'], { error: 'expected initial or never' }).default('never'),
-  /** The interval of heartbeats through the log while no change is captured; 0: never. */
+  /** The interval of heartbeats through the log while no change is captured; 0 means never. */
   PONIX_CDC_HEARTBEAT_SECS: seconds(0, 3600).prefault('30'),
   /** Logs a warning when the slot retains more WAL than this. */
   PONIX_CDC_RETAINED_WAL_WARN_MB: integer(1, 1_000_000_000).prefault('1024'),
@@ -49,7 +49,7 @@ export function cdcStreams(environment: CdcEnvironment): readonly StreamDefiniti
 /** Events of organizations and end devices. */
 const ENTITIES_STREAM = 'entities'
 
-/** The stream of an entity's events, which also names the subject of its dead letters. */
+/** Returns the stream of an entity's events, which also names the subject of its dead letters. */
 export function streamOf(entity: string, environment: CdcEnvironment): string {
   return entity === 'gateway' ? environment.PONIX_NATS_GATEWAY_STREAM : ENTITIES_STREAM
 }

@@ -36,8 +36,8 @@ export class EventFactory {
   }
 
   /**
-   * `{slot}:{commit LSN}.{index}`; for an existing row `{slot}:snapshot.{name}.{entity}.{key}`, which stays the same when the
-   * snapshot is resumed.
+   * Returns `{slot}:{commit LSN}.{index}`; for an existing row `{slot}:snapshot.{name}.{entity}.{key}`, which is the same after
+   * the snapshot is resumed.
    */
   idOf(entity: Entity, { transaction, index, new: row }: Change): string {
     const { snapshot } = transaction
@@ -45,7 +45,7 @@ export class EventFactory {
     return `${this.#slot}:snapshot.${snapshot}.${entity.name}.${encodeURIComponent(String(row?.get(entity.key)))}`
   }
 
-  /** The event for a change of this entity; docs/cdc.md describes the headers. Throws a ConversionError. */
+  /** Returns the event for a change of this entity; docs/cdc.md describes the headers. Throws a ConversionError. */
   eventOf(entity: Entity, change: Change): Publication {
     const { lsn, xid, commitTime } = this.#textOf(change.transaction)
     const action = ACTIONS[change.operation]
@@ -78,7 +78,7 @@ export class EventFactory {
   }
 }
 
-/** The body of a dead letter: the change as JSON, because it could not be converted to protobuf. */
+/** Returns the body of a dead letter: the change as JSON, because it could not be converted to protobuf. */
 export function deadLetterBody({ operation, relation, transaction, index, old, new: after }: Change): Uint8Array {
   const change = {
     table: qualifiedName(relation),
@@ -95,7 +95,7 @@ function rowObject(row: Row | null): Record<string, unknown> | null {
   return row === null ? null : Object.fromEntries(row.entries())
 }
 
-/** Values that JSON does not have: bigint and non-finite numbers as text, and a marker for a value that was not sent. */
+/** Replaces values that JSON lacks: bigint and non-finite numbers by text, and a value that was not sent by a marker. */
 function replacer(_name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return String(value)
   if (value === UNCHANGED) return '(unchanged, not sent)'

@@ -6,7 +6,7 @@ import type { ChangePublisher } from './change-publisher.ts'
 
 const lagBytes = new Gauge({
   name: 'ponix_cdc_lag_bytes',
-  help: "From the slot's confirmed position to the end of PostgreSQL's log, at the last poll.",
+  help: "WAL from the slot's confirmed position to the end of PostgreSQL's log, at the last poll.",
 })
 
 const retainedBytes = new Gauge({
@@ -42,10 +42,10 @@ export function registerMetrics(capture: ChangeCapture, publisher: ChangePublish
     'Age of the oldest transaction that is not completely stored; 0 when there is none.',
     () => ageSeconds(capture.oldestCommitTime === undefined ? undefined : Number(capture.oldestCommitTime) / 1000),
   )
-  gauge('ponix_cdc_retries_total', 'How often the stream was restarted.', () => capture.retries)
+  gauge('ponix_cdc_retries_total', 'Restarts of the stream.', () => capture.retries)
   gauge(
     'ponix_cdc_heartbeat_age_seconds',
-    'Since the last heartbeat; heartbeats are sent only while no change is captured. 0 before the first.',
+    'Time since the last heartbeat; heartbeats are sent only while no change is captured. 0 before the first.',
     () => ageSeconds(capture.lastHeartbeatMs),
   )
   gauge('ponix_cdc_streaming', '1 while this instance streams from the slot, else 0.', () =>
@@ -70,7 +70,7 @@ function gauge(name: string, help: string, read: () => number): void {
 }
 
 const POLL_MS = 15_000
-/** Until the slot exists. */
+/** The poll interval until the slot exists. */
 const FIRST_POLL_MS = 500
 
 /** Polls the slot for its metrics, and warns when it retains more WAL than `warnBytes`. */
@@ -94,7 +94,7 @@ export async function monitorSlot(
             `${megabytes(warnBytes)} MB (PONIX_CDC_RETAINED_WAL_WARN_MB); check for a full stream and for open transactions`,
         )
       }
-      // Hysteresis: warns again only after the size fell below 80 % of the limit.
+      // Hysteresis: warn again only after the size has fallen below 80 % of the limit.
       warned = isOver || (warned && slot.retainedBytes > warnBytes * 0.8)
     }
     await sleep(slot === null ? FIRST_POLL_MS : POLL_MS, undefined, { signal }).catch(() => undefined)

@@ -188,6 +188,6 @@ describe('dead letters', () => {
     const [letter] = await listed(client, stream)
     expect(letter).toMatchObject({ subject: 'a/b/c', stream, streamSequence: 0, reason: 'no', service: 'gateway' })
     expect((await showDeadLetter(client, letter?.sequence ?? 0))?.body).toEqual(new Uint8Array([120]))
-    await expect(replayDeadLetter(client, letter?.sequence ?? 0)).rejects.toThrow('refused before it reached')
+    await expect(replayDeadLetter(client, letter?.sequence ?? 0)).rejects.toThrow('rejected before it reached')
   })
 })

@@ -49,13 +49,13 @@ export function clientConfig({ host, port, database, username, password }: Postg
 }
 
 export interface PoolLimits {
-  /** Default 10. */
+  /** The maximum size of the pool. Default 10. */
   readonly maxConnections: number
-  /** Calls that may wait for a connection; further calls reject immediately with `unavailable`. Default 1000. */
+  /** The maximum number of calls that wait for a connection; further calls reject with `unavailable`. Default 1000. */
   readonly maxWaiting: number
-  /** How long a call waits for a connection, including the time to open one. Default 3000. */
+  /** The maximum wait for a connection, including the time to open one. Default 3000. */
   readonly acquireTimeoutMs: number
-  /** How long a statement may take before the server cancels it. Default 10,000. */
+  /** The time after which the server cancels a statement. Default 10,000. */
   readonly statementTimeoutMs: number
 }
 
@@ -66,7 +66,7 @@ const DEFAULT_LIMITS: PoolLimits = {
   statementTimeoutMs: 10_000,
 }
 
-/** Added to the statement timeout: a server that exceeds both is treated as unreachable. */
+/** A server that exceeds the statement timeout by this time is treated as unreachable. */
 const UNREACHABLE_AFTER_MS = 2000
 const TIMESTAMPTZ_OID = 1184
 
@@ -143,13 +143,13 @@ export class PostgresDatabase implements AsyncDisposable {
     })
   }
 
-  /** A readiness check: rejects unless PostgreSQL answers and has the tables. */
+  /** Checks readiness: rejects unless PostgreSQL answers and has the tables. */
   async ping(signal?: AbortSignal): Promise<void> {
     const [row] = await this.query<{ complete: boolean }>(PING, [], { signal })
     if (row?.complete !== true) throw new Error('the tables are missing: run ponix-migrate up')
   }
 
-  /** Connections by state, and calls that wait for one. */
+  /** Numbers of connections by state, and of calls that wait for a connection. */
   get usage(): { readonly total: number; readonly idle: number; readonly waiting: number } {
     return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#pool.waitingCount }
   }
@@ -241,7 +241,7 @@ async function rollBack(client: PoolClient): Promise<boolean> {
   }
 }
 
-/** pg parses a timestamptz into a Date, which loses the microseconds. */
+/** Replaces pg's parser of timestamptz, whose Date loses the microseconds. */
 const getTypeParser: typeof types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
   oid === TIMESTAMPTZ_OID && format !== 'binary' ? parseTimestamptz : types.getTypeParser(oid, format)
 

@@ -29,7 +29,7 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
 }
 
 /**
- * Rows are locked in the order of their ids, so concurrent writers cannot deadlock. A device that is being deleted is skipped;
+ * Locks rows in the order of their ids, so concurrent writers cannot deadlock. A device that is being deleted is skipped;
  * a device that is written cannot be deleted before the commit, so no orphaned row remains.
  */
 const RECORD: Statement = {
@@ -50,7 +50,7 @@ export class PostgresLastSeenStore {
   }
 
   /**
-   * Keeps the later of the stored and the given time, capped at the present of the database's clock. Skips devices that do not
+   * Stores the later of the stored and the given time, at most the current time of the database. Skips devices that do not
    * exist. Rejects as repositories do.
    */
   async record(seen: ReadonlyMap<string, Instant>, options?: CallOptions): Promise<void> {

@@ -7,7 +7,7 @@ import { DomainError, ReplicationError, messageOf, type ReplicationErrorCode } f
  */
 const UNAVAILABLE = /^(08|28|3D|40|53|57)|^(25006|25P03|55P03)$/
 
-/** How Node and pg report a connection that could not be made or was lost. */
+/** Codes with which Node and pg report a connection that could not be made or was lost. */
 const SYSTEM_CODE = /^(E[A-Z]+|UND_ERR_\w+)$/
 const LOST_CONNECTION =
   /^Connection terminated|not queryable|^timeout exceeded when trying to connect|after calling end/
@@ -23,7 +23,7 @@ export function unavailable(cause: unknown, message = 'The database is not avail
   return new DomainError('unavailable', message, { cause })
 }
 
-/** The kind of the violated constraint, or null for any other error. */
+/** Returns the kind of the violated constraint, or null for any other error. */
 export function violation(error: unknown): 'unique' | 'foreign_key' | null {
   if (!(error instanceof DatabaseError)) return null
   if (error.code === '23505') return 'unique'
@@ -49,7 +49,7 @@ export async function attempt<T>(action: string, work: () => Promise<T>): Promis
   }
 }
 
-/** The SQLSTATE of a server's error, or the code of a system error. */
+/** Returns the SQLSTATE of a server's error, or the code of a system error. */
 export function sqlState(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
@@ -62,7 +62,7 @@ const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '28P01': 'login',
 }
 
-/** SQLSTATE 55000 (object not in prerequisite state) has several causes; the routine distinguishes them also when messages are translated. */
+/** SQLSTATE 55000 (object not in prerequisite state) has several causes; the routine distinguishes them even if messages are translated. */
 function codeOf(error: unknown): ReplicationErrorCode {
   const state = sqlState(error)
   if (state !== '55000') return CODES[state ?? ''] ?? 'connection'

@@ -42,7 +42,7 @@ export class PostgresMigrationStore implements MigrationStore, AsyncDisposable {
     })
   }
 
-  /** Runs the work under an advisory lock, across machines; PostgreSQL releases the lock of a dead holder. */
+  /** Runs the work under an advisory lock, across machines; PostgreSQL releases the lock when the holder's connection ends. */
   async withLock<T>(work: () => Promise<T>): Promise<T> {
     const { rows } = await this.#client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK])
     if (rows[0]?.locked !== true) {
@@ -68,7 +68,7 @@ export class PostgresMigrationStore implements MigrationStore, AsyncDisposable {
     return rows
   }
 
-  /** Statements and record are one transaction. */
+  /** Runs the statements and records the change in one transaction. */
   async migrate(
     statements: readonly string[],
     { name, checksum }: MigrationChange,
@@ -104,7 +104,7 @@ function finalRefusal(error: unknown, address: string, username: string): Startu
   )
 }
 
-/** PostgreSQL reports the position in characters from 1. */
+/** Returns the line of an error; PostgreSQL reports the position in characters from 1. */
 function lineOf(error: DatabaseError, statement: string): number {
   const position = Number(error.position ?? 1)
   return Array.from(statement)

@@ -4,7 +4,7 @@ import type { CallOptions, OrganizationRepository, Page, PageRequest } from '../
 import type { PostgresDatabase, Statement } from './database.ts'
 import { PostgresRepository } from './repository.ts'
 
-/** Waits until every transaction that holds the row FOR SHARE (a creation) has ended. */
+/** A statement that waits until every transaction with a lock FOR SHARE on the row (a creation) has ended. */
 const LOCK: Statement = {
   name: 'lock_organization',
   text: 'SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
@@ -35,8 +35,8 @@ export class PostgresOrganizationRepository extends PostgresRepository<Organizat
   }
 
   /**
-   * Locks and deletes in two statements: a statement sees only what was committed before it began, so the second one sees the
-   * rows created while the first waited for the lock.
+   * Locks and deletes in two statements: a statement reads only rows committed before it began, so the second statement reads
+   * the rows created while the first waited for the lock.
    */
   override async delete(id: string, options?: CallOptions): Promise<Organization | null> {
     return await this.database.transaction(async (run) => {

@@ -7,23 +7,23 @@ export interface CancellationOptions {
   readonly host: string
   readonly port: number
   readonly signal: AbortSignal | undefined
-  /** A server that has not answered by then is treated as unreachable. */
+  /** A server that has not answered after this time is treated as unreachable. */
   readonly timeoutMs: number
 }
 
-/** How long a statement may take to end after the server received the cancel request. */
+/** The time for a statement to end after the server received the cancel request. */
 const GRACE_MS = 1000
 const CANCEL_REQUEST = 80_877_102
 const CANCEL_TIMEOUT_MS = 1000
 
 /**
- * Cancels the statement of one connection when its caller aborts or the server does not answer in time: sends a cancel request,
- * and closes the connection if that has no effect.
+ * Cancels the statement of one connection if its caller aborts or the server does not answer in time: sends a cancel request,
+ * and closes the connection if the request has no effect.
  */
 export class QueryCancellation {
-  /** The error for the caller: the signal's reason or `unavailable`; undefined when nothing was cancelled. */
+  /** The error for the caller: the signal's reason or `unavailable`; undefined if nothing was cancelled. */
   reason: unknown
-  /** The connection was closed to end the statement. */
+  /** True if the connection was closed to end the statement. */
   connectionClosed = false
   readonly #options: CancellationOptions
   readonly #timer: NodeJS.Timeout
@@ -39,7 +39,7 @@ export class QueryCancellation {
     if (options.signal?.aborted === true) this.#onAbort()
   }
 
-  /** Await before reusing the connection: a cancel request still in transit would hit its next statement. */
+  /** Ends the watch. Await it before reusing the connection: a cancel request in transit would cancel the next statement. */
   async finish(): Promise<void> {
     this.#finished = true
     clearTimeout(this.#timer)
@@ -73,8 +73,8 @@ export class QueryCancellation {
 }
 
 /**
- * Sends a CancelRequest on a connection of its own, which needs no free slot. Resolves when the server has processed it (from
- * then on it cannot hit a later statement), or after a second; never rejects.
+ * Sends a CancelRequest on a separate connection, which needs no free slot. Resolves when the server has processed it (from
+ * then on it cannot cancel a later statement), or after a second; never rejects.
  */
 function sendCancelRequest(host: string, port: number, processId: number, secretKey: number): Promise<void> {
   const request = Buffer.alloc(16)

@@ -9,9 +9,9 @@ interface StoredEntity extends QueryResultRow {
   readonly createdAt: Instant
 }
 
-/** How PostgreSQL stores an entity. */
+/** The table of an entity. */
 export interface EntityTable<T extends StoredEntity> {
-  /** For errors: `End device`. */
+  /** The name of the entity in errors: `End device`. */
   readonly kind: string
   readonly table: string
   readonly id: keyof T
@@ -20,22 +20,22 @@ export interface EntityTable<T extends StoredEntity> {
    * `deletedAt`, a deleted row stays.
    */
   readonly columns: Readonly<Record<keyof T, string>>
-  /** Set by callers, when they create and when they update. */
+  /** The properties that callers set when they create and update. */
   readonly changeable: readonly (keyof T)[]
   /** The condition of a deletion. */
   readonly deletable?: string
 }
 
 /**
- * The live organization $1, share-locked until the end of the statement's transaction so that it cannot be deleted meanwhile; a
- * concurrent deletion is waited for. (FOR KEY SHARE, which the foreign key takes, does not conflict with a soft delete.)
+ * Selects the existing organization $1 and share-locks it until the end of the transaction, so that it cannot be deleted
+ * meanwhile; waits for a concurrent deletion. (FOR KEY SHARE, which the foreign key takes, does not conflict with a soft delete.)
  */
 const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR SHARE)'
 
-/** Increases even when two changes fall into one microsecond or the clock steps back. */
+/** A time that increases even if two changes occur in one microsecond or the clock steps back. */
 const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
 
-/** The statements of a table. Their rows have the entity's property names, so a row is the entity. */
+/** Returns the statements of a table. Their rows have the entity's property names, so a row is the entity. */
 function statementsOf<T extends StoredEntity>({ table, id, columns, changeable, deletable }: EntityTable<T>) {
   const all = Object.entries(columns).map(([property, expression]) => `${expression} AS "${property}"`)
   const [select, returning] = [`SELECT ${all.join(', ')} FROM ${table}`, `RETURNING ${all.join(', ')}`]
@@ -116,7 +116,7 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     return await this.#first(this.statements.delete, [id], options)
   }
 
-  /** `owner`: the organization, if the entity has one. Fetches one row more than the page holds to know whether another follows. */
+  /** Reads a page; `owner` is the organization, if the entity has one. Fetches one more row to detect whether a page follows. */
   protected async page(
     owner: readonly string[],
     { size, after }: PageRequest,

@@ -37,7 +37,7 @@ describe('the publication', () => {
     const table = { schema: 'public', table: 'items', oldColumns: ['id', 'name'] }
     const { finished } = await fixture.start([table])
     await expect(finished).rejects.toThrow(
-      'old rows of public.items do not carry name, which the events need; run: ALTER TABLE "public"."items" REPLICA IDENTITY FULL',
+      'old rows of public.items lack name, which the events need; run: ALTER TABLE "public"."items" REPLICA IDENTITY FULL',
     )
     expect(
       await fixture.database.sql('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [fixture.database.slot]),

@@ -19,22 +19,22 @@ export interface CaptureOptions {
   readonly tables: readonly CapturedTable[]
   readonly onChange: SessionOptions['onChange']
   readonly confirm: SessionOptions['confirm']
-  /** Capturing gives up after `maxAttempts` consecutive failures without progress. Delays grow up to `maxDelayMs`. */
+  /** Capturing fails after `maxAttempts` consecutive failures without progress. Delays grow up to `maxDelayMs`. */
   readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
   readonly logger: Logger
-  /** `initial`: the rows that exist when the slot is created are handed over first, as inserts. Default `never`. */
+  /** `initial`: the rows that exist when the slot is created are passed first, as inserts. Default `never`. */
   readonly snapshot?: 'initial' | 'never'
-  /** The interval of heartbeats while no change is captured; 0: never. Default 30,000 ms. */
+  /** The interval of heartbeats while no change is captured; 0 means never. Default 30,000 ms. */
   readonly heartbeatMs?: number
-  /** Default 1,000 messages, 16 MiB. */
+  /** The limits in flight. Default 1,000 messages, 16 MiB. */
   readonly limits?: FlowLimits
-  /** Default 8,000 ms. */
+  /** The time for a graceful stop. Default 8,000 ms. */
   readonly shutdownTimeoutMs?: number
-  /** The interval in which a standby tries to take over. Default 500 ms. */
+  /** The interval between attempts of a standby to take over. Default 500 ms. */
   readonly standbyPollMs?: number
 }
 
-/** `standby`: another instance streams from the slot, this one takes over when it ends. `snapshot`: sends the existing rows. */
+/** `standby`: another instance streams from the slot; this instance takes over when it ends. `snapshot`: sends the existing rows. */
 export type CaptureState = 'connecting' | 'standby' | 'snapshot' | 'streaming' | 'stopped'
 
 const DEFAULTS = {
@@ -65,7 +65,7 @@ export class ChangeCapture {
   constructor(options: CaptureOptions) {
     this.#options = { ...DEFAULTS, ...options }
     this.#pool = new Pool({ ...clientConfig(options.server), max: 1, connectionTimeoutMillis: 10_000 })
-    // The next query replaces a broken idle connection, or reports that it cannot.
+    // The next query replaces a broken idle connection, or reports the failure.
     this.#pool.on('error', () => undefined)
   }
 
@@ -82,7 +82,7 @@ export class ChangeCapture {
     return this.#session?.inFlight ?? 0
   }
 
-  /** Commit time of the oldest transaction that is not completely stored; undefined when there is none. */
+  /** Commit time of the oldest transaction that is not completely stored; undefined if there is none. */
   get oldestCommitTime(): bigint | undefined {
     return this.#session?.oldestCommitTime
   }
@@ -91,19 +91,19 @@ export class ChangeCapture {
     return this.#retries
   }
 
-  /** When the last heartbeat was received, in ms since 1970; undefined before the first. */
+  /** The time when the last heartbeat was received, in ms since 1970; undefined before the first. */
   get lastHeartbeatMs(): number | undefined {
     return this.#session?.lastHeartbeatMs
   }
 
-  /** The present state of the slot; null when it does not exist. Throws a ReplicationError. */
+  /** Returns the current state of the slot; null if it does not exist. Throws a ReplicationError. */
   slotState(): Promise<SlotState | null> {
     return readSlot(this.#pool, this.#options.slot)
   }
 
   /**
    * Captures until the signal aborts; then waits until changes in flight are stored, confirms them, and resolves. Throws a
-   * ReplicationError that is not retryable, or the last one after too many consecutive failures.
+   * ReplicationError that is not retryable, or the last error after too many consecutive failures.
    */
   async run(signal: AbortSignal): Promise<void> {
     try {
@@ -131,7 +131,7 @@ export class ChangeCapture {
     }
   }
 
-  /** Changes in flight must be stored before they are sent again, or their order would break. */
+  /** Ends a session: changes in flight must be stored before they are sent again, to keep their order. */
   async #endSession(signal: AbortSignal, failure?: ReplicationError): Promise<void> {
     const inFlight = this.inFlight
     if (failure !== undefined && inFlight > 0) {
@@ -239,7 +239,7 @@ export class ChangeCapture {
     return false
   }
 
-  /** A position is valid only in the cluster that it came from. */
+  /** Checks that the cluster is unchanged: a position is valid only in its cluster. */
   #checkCluster(system: SystemIdentity): void {
     const known = this.#system
     this.#system = system
@@ -250,16 +250,16 @@ export class ChangeCapture {
     const { host, port } = this.#options.server
     throw new ReplicationError(
       'other_cluster',
-      `PostgreSQL at ${host}:${port} has the system identifier ${system.systemId}, before it was ${known.systemId}: it is another ` +
+      `PostgreSQL at ${host}:${port} has the system identifier ${system.systemId}, previously ${known.systemId}: it is another ` +
         'cluster; restart to capture from it',
     )
   }
 }
 
-/** Since this version pgoutput can send logical messages. */
+/** The version since which pgoutput can send logical messages. */
 const LOGICAL_MESSAGES_SINCE = 140_000
 
-/** Short enough that the server does not time out its receiver. */
+/** Returns an interval that is short enough to avoid the server's timeout for receivers. */
 function statusIntervalMs(confirmMs: number, walSenderTimeoutMs: number): number {
   const timeout = walSenderTimeoutMs > 0 ? walSenderTimeoutMs / 3 : MAX_STATUS_INTERVAL_MS
   return Math.max(1, Math.min(confirmMs, timeout, MAX_STATUS_INTERVAL_MS))

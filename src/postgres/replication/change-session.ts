@@ -14,15 +14,15 @@ export interface SessionOptions {
   readonly from: Lsn
   /**
    * Called with each change in commit order; must not block. The promise resolves when the change is stored durably; undefined
-   * means that there is nothing to store. A rejection ends the session, and nothing from that change on is confirmed.
+   * means that there is nothing to store. A rejection ends the session, and neither this change nor a later one is confirmed.
    */
   readonly onChange: (change: Change) => Promise<void> | undefined
   readonly limits: FlowLimits
   /** The position is confirmed after this many stored changes, or after this time. */
   readonly confirm: { readonly changes: number; readonly ms: number }
-  /** How long a graceful stop waits for changes in flight. */
+  /** The maximum wait of a graceful stop for changes in flight. */
   readonly shutdownTimeoutMs: number
-  /** A server that sends nothing for this long, not even a requested keepalive, is treated as lost. */
+  /** The time after which a server that sends nothing, not even a requested keepalive, is treated as lost. */
   readonly silenceLimitMs: number
   readonly messages: boolean
 }
@@ -32,7 +32,7 @@ const REPLY_SPACING_MS = 10
 const TRANSACTION_GRACE_MS = 500
 
 /**
- * One stream of changes over one connection, from its start to its end. Also after a failure, `settled` resolves when nothing is
+ * One stream of changes over one connection, from its start to its end. Even after a failure, `settled` resolves when nothing is
  * in flight, and `confirmable` is the position up to which everything is stored.
  */
 export class ChangeSession {
@@ -75,7 +75,7 @@ export class ChangeSession {
     return this.#flow.messages
   }
 
-  /** Commit time of the oldest transaction that is not completely stored; undefined when there is none. */
+  /** Commit time of the oldest transaction that is not completely stored; undefined if there is none. */
   get oldestCommitTime(): bigint | undefined {
     return this.#tracker.oldestCommitTime
   }
@@ -84,12 +84,12 @@ export class ChangeSession {
     return this.#changesRead
   }
 
-  /** When the last heartbeat was received, in ms since 1970. */
+  /** The time when the last heartbeat was received, in ms since 1970. */
   get lastHeartbeatMs(): number | undefined {
     return this.#lastHeartbeatMs
   }
 
-  /** Starts the stream; changes may arrive before it resolves. Throws a ReplicationError: `slot_in_use`, `slot_lost` … */
+  /** Starts the stream; changes can arrive before it resolves. Throws a ReplicationError: `slot_in_use`, `slot_lost` … */
   async start(connection: ReplicationConnection): Promise<void> {
     const { slot, publication, from, messages } = this.#options
     const onFrame = (frame: Frame): void => this.#onFrame(frame)
@@ -100,7 +100,7 @@ export class ChangeSession {
 
   /**
    * Runs until the signal aborts; then stops reading, waits for changes in flight, confirms and resolves. Throws a
-   * ReplicationError when the stream breaks or a change is refused.
+   * ReplicationError if the stream breaks or a change is rejected.
    */
   async run(signal: AbortSignal): Promise<void> {
     const stream = this.#stream
@@ -203,7 +203,7 @@ export class ChangeSession {
     this.#release(bytes)
   }
 
-  /** The ticket stays open, so nothing from this change on can be confirmed. */
+  /** Fails the session. The ticket stays open, so neither this change nor a later one can be confirmed. */
   #onRefused(change: Change, bytes: number, error: unknown): void {
     const { relation, operation, transaction, index } = change
     const name = `${operation} ${index} of transaction ${transaction.xid} on ${qualifiedName(relation)}`
@@ -236,7 +236,7 @@ export class ChangeSession {
 
   /**
    * Replies immediately when the position has changed. A server that shuts down repeats its request after every reply until its
-   * last position is confirmed, so repeated replies are spaced: without that both would loop while the position is not stored.
+   * last position is confirmed, so repeated replies are delayed: otherwise both would loop while the position is not stored.
    */
   #reply(): void {
     const hasMoved = this.confirmable !== this.#lastConfirmed
@@ -266,14 +266,14 @@ function abortOf(signal: AbortSignal, finished: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: finished }))
 }
 
-/** Marks the heartbeats of a slot among the logical messages in the log. */
+/** Returns the prefix that marks the heartbeats of a slot among the logical messages in the log. */
 function heartbeatPrefix(slot: string): string {
   return `ponix-cdc ${slot}`
 }
 
 /**
- * Writes a logical message into the log every `intervalMs` in which no change was read; 0: never. It returns through the slot as a
- * transaction, which is confirmed: the slot advances, and the whole path is known to work. End it with `clearInterval`.
+ * Writes a logical message into the log every `intervalMs` in which no change was read; 0 means never. It returns through the slot
+ * as a transaction, which is confirmed: the slot advances, which proves that the whole path works. End it with `clearInterval`.
  */
 export function startHeartbeat(
   database: Queryable,

@@ -18,7 +18,7 @@ export type ColumnDecoder = (buffer: Buffer, start: number, end: number) => Colu
 
 interface ScalarType {
   readonly fromText: (text: string) => Scalar
-  /** A faster way than through a string, if there is one. */
+  /** A faster decoder than through a string, if there is one. */
   readonly fromBytes?: ColumnDecoder
 }
 
@@ -59,7 +59,7 @@ const TYPES: readonly { name: string; oid: number; arrayOid: number; type: Scala
   { name: 'jsonb', oid: 3802, arrayOid: 3807, type: text },
 ]
 
-/** By OID and by name. */
+/** The decoders by OID and by name. */
 const DECODERS: ReadonlyMap<number | string, ColumnDecoder> = new Map(
   TYPES.flatMap(({ name, oid, arrayOid, type }) => {
     const [scalar, array] = [scalarDecoder(type), arrayDecoder(type)]
@@ -74,7 +74,7 @@ const DECODERS: ReadonlyMap<number | string, ColumnDecoder> = new Map(
 )
 
 /**
- * The decoder for a column's type. `baseName` is the name of the base type in pg_catalog, if the stream described one: a domain
+ * Returns the decoder for a column's type. `baseName` is the name of the base type in pg_catalog, if the stream described one: a domain
  * over timestamptz is decoded as a timestamptz. An unknown type is decoded as text.
  */
 export function decoderFor(typeOid: number, baseName?: string): ColumnDecoder {
@@ -91,7 +91,7 @@ function arrayDecoder(type: ScalarType): ColumnDecoder {
   return (buffer, start, end) => parseArray(buffer.toString('utf8', start, end), fromText)
 }
 
-/** `\x0102`, the format of `bytea_output = hex`. */
+/** Decodes `\x0102`, the format of `bytea_output = hex`. */
 function bytesFromHex(value: string): Uint8Array {
   if (!value.startsWith('\\x')) throw new RangeError('not a bytea in hexadecimal format')
   return Buffer.from(value.slice(2), 'hex')
@@ -109,7 +109,7 @@ const ZERO = 0x30
 /** `2026-01-02 03:04:05` and `+00` */
 const SECONDS_LENGTH = 19
 const UTC_LENGTH = 3
-/** Beyond this many seconds a number cannot hold microseconds exactly. */
+/** The limit of seconds above which a number cannot represent microseconds exactly. */
 const EXACT_SECONDS = 9_000_000_000
 
 /**
@@ -146,7 +146,7 @@ export function parseTimestamp(text: string): Instant {
   return microseconds(sign === '-' ? seconds + zone : seconds - zone, Number(micros.padEnd(6, '0')))
 }
 
-/** Days from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. */
+/** Returns the days from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. */
 function daysFromCivil(year: number, month: number, day: number): number {
   // Years start in March, so the leap day is the last day.
   const shifted = month <= 2 ? year - 1 : year
@@ -239,7 +239,7 @@ function notAnArray(text: string): RangeError {
   return new RangeError(`not an array: ${JSON.stringify(text.slice(0, 100))}`)
 }
 
-/** Makes the output independent of the settings of server and role; PostgreSQL's own subscriber sets the same. */
+/** Options that make the output independent of the settings of server and role; PostgreSQL's own subscriber sets the same. */
 export const SESSION_OPTIONS = [
   'datestyle=ISO',
   'timezone=UTC',

@@ -3,7 +3,7 @@ import { ZERO_LSN, type Lsn } from './change.ts'
 /** One transaction, or a range of WAL without any captured change; linked in log order. */
 interface WalSegment {
   open: boolean
-  /** Messages handed over and not acknowledged yet. */
+  /** The number of messages that were passed on and are not acknowledged yet. */
   pending: number
   /** The position at its end; meaningless while it is open. */
   end: Lsn
@@ -15,7 +15,7 @@ interface WalSegment {
 export type Ticket = WalSegment
 
 /**
- * Computes the position that may be confirmed to the server: the end of the newest commit up to which every message is stored.
+ * Computes the confirmable position: the end of the newest commit up to which every message is stored.
  * The position of a keepalive becomes a segment without messages, confirmed only after everything before it is stored; inside a
  * transaction keepalives are ignored. The position never moves back.
  */
@@ -32,7 +32,7 @@ export class AcknowledgementTracker {
     return this.#safe
   }
 
-  /** Commit time of the oldest transaction that is not confirmable, in microseconds since 1970; undefined when all are. */
+  /** Commit time of the oldest transaction that is not confirmable, in microseconds since 1970; undefined if all are confirmable. */
   get oldestCommitTime(): bigint | undefined {
     return this.#head?.startedAt
   }
@@ -42,21 +42,21 @@ export class AcknowledgementTracker {
     this.#append({ open: true, pending: 0, end: ZERO_LSN, startedAt: commitTime, next: undefined })
   }
 
-  /** A message of the open transaction is handed over. */
+  /** Records that a message of the open transaction is passed on. */
   track(): Ticket {
     const transaction = this.#openTransaction()
     transaction.pending += 1
     return transaction
   }
 
-  /** The message with this ticket is stored durably. */
+  /** Records that the message with this ticket is stored durably. */
   acknowledge(ticket: Ticket): void {
     if (ticket.pending === 0) throw new Error('a message was acknowledged twice')
     ticket.pending -= 1
     if (ticket === this.#head) this.#advance()
   }
 
-  /** The open transaction is complete; the log continues at `end`. */
+  /** Records that the open transaction is complete; the log continues at `end`. */
   commit(end: Lsn): void {
     const transaction = this.#openTransaction()
     transaction.open = false
@@ -64,7 +64,7 @@ export class AcknowledgementTracker {
     if (transaction === this.#head) this.#advance()
   }
 
-  /** The server has sent every captured change up to here. */
+  /** Records that the server has sent every captured change up to `walEnd`. */
   keepalive(walEnd: Lsn): void {
     if (this.#tail === undefined) this.#confirm(walEnd)
     else if (this.#tail.open) return
@@ -98,14 +98,14 @@ export class AcknowledgementTracker {
   }
 }
 
-/** The most that may be in flight: read and not stored. */
+/** The limits of messages in flight: read and not stored. */
 export interface FlowLimits {
   readonly maxMessages: number
-  /** Counted in the server's messages as received. */
+  /** The size of the server's messages as received. */
   readonly maxBytes: number
 }
 
-/** Counts what is in flight and decides when to pause reading (at a limit) and when to resume (at half of both). */
+/** Counts messages in flight; determines when to pause reading (at a limit) and when to resume (at half of both limits). */
 export class FlowControl {
   readonly #limits: FlowLimits
   #messages = 0
@@ -146,15 +146,15 @@ export class FlowControl {
 }
 
 /**
- * Classifies a silent server: `probe` (request a keepalive) after a third of the limit, `dead` after all of it. While reading is
- * paused nothing is received, so the silence means nothing.
+ * Classifies a silent server: `probe` (request a keepalive) after a third of the limit, `dead` after the whole limit. While
+ * reading is paused nothing is received, so the silence has no significance.
  */
 export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 'alive' | 'probe' | 'dead' {
   if (paused || silentMs < limitMs / 3) return 'alive'
   return silentMs < limitMs ? 'probe' : 'dead'
 }
 
-/** Exponential backoff from a twentieth of `maxMs`, doubled up to `maxMs`; up to a quarter less at random, to spread instances. */
+/** Returns an exponential backoff from `maxMs` / 20 up to `maxMs`, up to a quarter less at random, to spread instances. */
 export function retryDelayMs(attempt: number, maxMs: number, random: () => number): number {
   const delay = Math.min(maxMs, (maxMs / 20) * 2 ** (attempt - 1))
   return Math.round(delay * (0.75 + random() / 4))

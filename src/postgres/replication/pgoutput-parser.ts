@@ -13,7 +13,7 @@ import { decoderFor, type ColumnDecoder } from './column-types.ts'
 
 export type RowMessage =
   | { readonly kind: 'insert'; readonly relation: Relation; readonly old: null; readonly new: Row }
-  /** `old` is null when it is not wanted, or not sent: the replica identity is not full and no key column changed. */
+  /** `old` is null if it was not requested, or not sent: the replica identity is not full and no key column changed. */
   | { readonly kind: 'update'; readonly relation: Relation; readonly old: Row | null; readonly new: Row }
   | { readonly kind: 'delete'; readonly relation: Relation; readonly old: Row; readonly new: null }
 
@@ -53,7 +53,7 @@ export class PgoutputParser {
   readonly #typeNames = new Map<number, string>()
   readonly #wantsOldOnUpdate: (relation: Relation) => boolean
 
-  /** `wantsOldOnUpdate`: whether an update's old row is wanted; false saves decoding it. */
+  /** `wantsOldOnUpdate` returns whether to decode an update's old row. */
   constructor(wantsOldOnUpdate: (relation: Relation) => boolean = () => true) {
     this.#wantsOldOnUpdate = wantsOldOnUpdate
   }
@@ -173,7 +173,7 @@ function readTuple(reader: ByteReader, plan: RowPlan): RowValue[] {
   const { buffer } = reader
   const count = reader.int16()
   if (count < 0 || count > decoders.length) {
-    const message = `a row of ${plan.relation.table} has ${count} columns, not ${decoders.length}`
+    const message = `a row of ${plan.relation.table} has ${count} columns, expected ${decoders.length}`
     throw new ReplicationError('protocol', message)
   }
   const values: RowValue[] = []
@@ -200,7 +200,7 @@ function decode(plan: RowPlan, index: number, buffer: Buffer, start: number, end
   }
 }
 
-/** An old row of which only the key was sent: the nulls of the other columns are placeholders. */
+/** Reads an old row of which only the key was sent: the nulls of the other columns are placeholders. */
 function readKey(reader: ByteReader, plan: RowPlan, tag: number): RowValue[] {
   if (tag !== 0x4b) throw unknownTag('old row', tag)
   const { columns } = plan.relation
@@ -223,7 +223,7 @@ function readColumn(reader: ByteReader): RelationColumn {
   return column
 }
 
-/** PostgreSQL sends an empty string for `pg_catalog`. */
+/** Reads a schema name; PostgreSQL sends an empty string for `pg_catalog`. */
 function readNamespace(reader: ByteReader): string {
   return reader.text() || 'pg_catalog'
 }
@@ -247,7 +247,7 @@ class ByteReader {
     this.buffer = buffer
   }
 
-  /** Advances by `length` bytes; returns the position before. */
+  /** Advances by `length` bytes; returns the previous position. */
   take(length: number): number {
     const start = this.offset
     if (length < 0 || start + length > this.buffer.length) {
@@ -281,7 +281,7 @@ class ByteReader {
     return this.buffer.readBigInt64BE(this.take(8))
   }
 
-  /** A string that ends with a zero byte. */
+  /** Reads a string that ends with a zero byte. */
   text(): string {
     const end = this.buffer.indexOf(0, this.offset)
     if (end === -1) this.take(this.buffer.length + 1)

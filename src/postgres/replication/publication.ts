@@ -30,17 +30,17 @@ export async function ensurePublication(database: Queryable, publication: string
 }
 
 interface TableState extends Record<string, unknown> {
-  /** pg_class.relreplident: d, n, f or i. */
+  /** The replica identity (pg_class.relreplident): d (default), n (nothing), f (full) or i (index). */
   readonly identity: string
   readonly identity_columns: string[]
   readonly columns: string[]
   readonly published: boolean
-  /** Null before PostgreSQL 15, which has no column lists. */
+  /** The column list; null before PostgreSQL 15, which has no column lists. */
   readonly published_columns: string[] | null
   readonly filter: string | null
 }
 
-/** Reads pg_publication_tables through jsonb, because its columns differ between versions. */
+/** The query. It reads pg_publication_tables through jsonb, because its columns differ between versions. */
 const READ_TABLE = `
   SELECT c.relreplident::text AS identity,
     ARRAY(SELECT a.attname::text FROM pg_attribute a
@@ -82,7 +82,7 @@ function checkTable(
   if (lost.length > 0) {
     throw new ReplicationError(
       'replica_identity',
-      `old rows of ${name} do not carry ${lost.join(', ')}, which the events need; ` +
+      `old rows of ${name} lack ${lost.join(', ')}, which the events need; ` +
         `run: ALTER TABLE ${escapedName(table)} REPLICA IDENTITY FULL`,
     )
   }
@@ -146,7 +146,7 @@ async function publishedTables(database: Queryable, publication: string): Promis
   return rows.map(({ name }) => name)
 }
 
-/** The remedy alters the publication in place: one that is dropped and created again does not exist in the log before that. */
+/** Returns an error whose remedy alters the publication in place: a recreated publication does not exist in the earlier log. */
 function publicationError(publication: string, problem: string, remedy: string): ReplicationError {
   const statement = `ALTER PUBLICATION ${escapeIdentifier(publication)} ${remedy}`
   return new ReplicationError('publication', `the publication ${publication} ${problem}; run: ${statement}`)

@@ -22,10 +22,10 @@ export interface SlotStart {
 }
 
 export interface SlotOptions {
-  /** PostgreSQL 17 and later: standby servers keep a copy of the slot. */
+  /** Whether standby servers keep a copy of the slot (PostgreSQL 17 and later). */
   readonly failover: boolean
   readonly exportSnapshot: boolean
-  /** The slot is dropped with the connection. */
+  /** Whether the slot is dropped with the connection. */
   readonly temporary?: boolean
 }
 
@@ -66,7 +66,7 @@ export class ReplicationConnection {
     this.#client = client
   }
 
-  /** Throws a ReplicationError: `rights`, `login` or `connection`. */
+  /** Opens a connection. Throws a ReplicationError: `rights`, `login` or `connection`. */
   static async open(server: PostgresServer, name: string, signal?: AbortSignal): Promise<ReplicationConnection> {
     const config: ClientConfig & { readonly replication: 'database' } = {
       application_name: name,
@@ -80,7 +80,7 @@ export class ReplicationConnection {
     return { systemId: String(row['systemid']), timeline: String(row['timeline']) }
   }
 
-  /** Creates a slot for pgoutput; waits until all transactions that are running now have ended. */
+  /** Creates a slot for pgoutput; waits until all running transactions have ended. */
   async createSlot(slot: string, { failover, exportSnapshot, temporary = false }: SlotOptions): Promise<SlotStart> {
     const snapshot = exportSnapshot ? 'EXPORT_SNAPSHOT' : 'NOEXPORT_SNAPSHOT'
     const options = failover ? `(SNAPSHOT '${exportSnapshot ? 'export' : 'nothing'}', FAILOVER true)` : snapshot
@@ -108,7 +108,7 @@ export class ReplicationConnection {
 }
 
 /**
- * Waits until PostgreSQL accepts a replication connection. Throws a StartupError after `timeoutMs`, and immediately when a retry
+ * Waits until PostgreSQL accepts a replication connection. Throws a StartupError after `timeoutMs`, and immediately if a retry
  * cannot help.
  */
 export async function waitForPostgres(

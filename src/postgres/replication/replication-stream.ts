@@ -6,11 +6,11 @@ import { formatLsn, type Lsn } from './change.ts'
 export interface StartReplication {
   readonly slot: string
   readonly publication: string
-  /** The server starts here or at the slot's position, whichever is later. */
+  /** The start position; the server starts at the later of this and the slot's position. */
   readonly from: Lsn
-  /** Whether logical messages are wanted: PostgreSQL 14 and later. */
+  /** Whether to request logical messages (PostgreSQL 14 and later). */
   readonly messages: boolean
-  /** Called for each frame, in order, also shortly after `pause`. An error that it throws ends the stream. */
+  /** Called for each frame, in order. Frames can still arrive shortly after `pause`. If it throws, the stream ends with that error. */
   readonly onFrame: (frame: Frame) => void
 }
 
@@ -19,13 +19,14 @@ export type Frame =
   | { readonly kind: 'data'; readonly payload: Buffer }
   | { readonly kind: 'keepalive'; readonly walEnd: Lsn; readonly replyRequested: boolean }
 
-/** The routines in PostgreSQL that report a missing publication: as an error up to version 17, as a warning since. */
+/** The routines in PostgreSQL that report a missing publication: as an error up to version 17, as a warning in later versions. */
 const PUBLICATION_ROUTINES: ReadonlySet<unknown> = new Set(['get_publication_oid', 'LoadPublications'])
 
 /** Switches a replication connection to a stream of changes. Throws a ReplicationError. */
 export async function startStream(client: Client, request: StartReplication): Promise<ReplicationStream> {
   const { connection } = client
-  if (!isCopyChannel(connection)) throw new Error('this version of pg has no copy-both mode')
+  if (!isCopyChannel(connection))
+    throw new Error('the npm package pg does not support copy-both mode; install the version in package-lock.json')
   const stream = new ReplicationStream(connection, request)
   let onStart = (): void => undefined
   const started = new Promise<void>((resolve) => (onStart = resolve))
@@ -49,7 +50,7 @@ export async function startStream(client: Client, request: StartReplication): Pr
 
 /** A running stream of changes. For pg it is a query in copy-both mode, whose `handle…` methods pg calls. */
 export class ReplicationStream implements Submittable {
-  /** Rejects with a ReplicationError when the stream breaks; resolves when the server has ended it. */
+  /** Rejects with a ReplicationError if the stream breaks; resolves when the server has ended it. */
   readonly ended: Promise<void>
   readonly #channel: CopyChannel
   readonly #request: StartReplication
@@ -157,7 +158,7 @@ function reportsMissingPublication(message: unknown): boolean {
   )
 }
 
-/** The server reads the catalog as of the slot's position: creating the publication now does not help. */
+/** Returns the error. The server reads the catalog as of the slot's position: creating the publication now does not help. */
 function publicationMissing({ slot, publication }: StartReplication, cause: unknown): ReplicationError {
   const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)})`
   const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
@@ -178,7 +179,7 @@ const STATUS_LENGTH = 34
 /** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 
-/** Parses a message of copy-both mode. Throws a ReplicationError `protocol` for an unknown one. */
+/** Parses a message of copy-both mode. Throws a ReplicationError `protocol` for an unknown message. */
 export function readFrame(chunk: Buffer): Frame {
   const kind = chunk[0]
   if (kind === DATA && chunk.length >= DATA_HEADER) return { kind: 'data', payload: chunk.subarray(DATA_HEADER) }
@@ -189,7 +190,7 @@ export function readFrame(chunk: Buffer): Frame {
   throw new ReplicationError('protocol', message)
 }
 
-/** A status update. The written, flushed and applied positions are equal, because only durable storage counts. */
+/** Encodes a status update. The written, flushed and applied positions are equal, because only durable storage counts. */
 export function writeStatus(confirmed: Lsn, replyRequested: boolean, nowMs: number): Buffer {
   const frame = Buffer.allocUnsafe(STATUS_LENGTH)
   frame[0] = STATUS

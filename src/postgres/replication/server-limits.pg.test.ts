@@ -79,7 +79,7 @@ test('C-10: a role without REPLICATION is reported in one line with the remedy',
   const { finished } = startCapture(database, [ITEMS], new ScriptedSink(), { server: refused })
   await expect(finished).rejects.toMatchObject({
     code: 'rights',
-    message: 'the role plain may not replicate; as a superuser run: ALTER ROLE "plain" REPLICATION',
+    message: 'the role plain lacks the REPLICATION attribute; as a superuser run: ALTER ROLE "plain" REPLICATION',
   })
 })
 
@@ -128,7 +128,7 @@ test('C-10: wal_level=replica is reported immediately in one line with the remed
     const { finished, capture } = startCapture(database, [ITEMS], new ScriptedSink())
     await expect(finished).rejects.toMatchObject({
       code: 'wal_level',
-      message: `PostgreSQL's wal_level is replica, it must be logical; run: ALTER SYSTEM SET wal_level = logical, and restart PostgreSQL`,
+      message: `PostgreSQL's wal_level is replica, expected logical; run: ALTER SYSTEM SET wal_level = logical, and restart PostgreSQL`,
     })
     expect(capture.retries).toBe(0)
   } finally {

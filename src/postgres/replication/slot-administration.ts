@@ -18,12 +18,12 @@ export async function readSlotStatus(server: PostgresServer, name: SlotName) {
   })
 }
 
-/** What happened to the slot: `kept` at its position, so that no change is missed; `dropped`, because it was lost. */
+/** The effect on the slot: `kept` at its position, so that no change is missed; `dropped`, because it was lost. */
 export type Resnapshot = 'kept' | 'dropped' | 'absent'
 
 /**
- * Makes a snapshot due: the next capture first hands over every present row, and creates the slot again if it was lost. Throws a
- * ReplicationError; `slot_in_use`, and nothing is changed, while an instance works with the slot.
+ * Makes a snapshot due: the next capture first passes every existing row, and creates the slot again if it was lost. Throws a
+ * ReplicationError; while an instance uses the slot, `slot_in_use` without any change.
  */
 export async function requestSnapshot(
   server: PostgresServer,

@@ -12,22 +12,22 @@ import type { ReplicationConnection, SlotStart } from './replication-connection.
 export interface SlotState {
   readonly plugin: string | null
   readonly database: string | null
-  /** Another session streams from it now. */
+  /** True while another session streams from the slot. */
   readonly active: boolean
-  /** The server has removed WAL that the slot needed. */
+  /** True if the server has removed WAL that the slot needed. */
   readonly invalidated: boolean
   readonly confirmed: Lsn
-  /** From the confirmed position to the end of the log; includes WAL of other tables. */
+  /** WAL from the confirmed position to the end of the log; includes WAL of other tables. */
   readonly lagBytes: number
   /** WAL on disk that is retained for the slot. */
   readonly retainedBytes: number
-  /** The time between writing the last confirmed WAL and its confirmation; null when idle or without lag. */
+  /** The time between writing the last confirmed WAL and its confirmation; null if idle or without lag. */
   readonly lagSeconds: number | null
-  /** Sent and not confirmed; null while no instance streams. */
+  /** WAL sent and not confirmed; null while no instance streams. */
   readonly unconfirmedBytes: number | null
 }
 
-/** Null when the slot does not exist. */
+/** Reads the state of a slot; null if it does not exist. */
 export async function readSlot(database: Queryable, slot: string): Promise<SlotState | null> {
   const { rows } = await attempt('read the replication slots', () =>
     database.query<Omit<SlotState, 'confirmed'> & { readonly confirmed: string | null }>(
@@ -47,11 +47,11 @@ export async function readSlot(database: Queryable, slot: string): Promise<SlotS
 export interface ServerSettings {
   /** PostgreSQL's server_version_num: 150018 is 15.18. */
   readonly version: number
-  /** The server ends a stream when it receives nothing for this long; 0: never. */
+  /** The time without input after which the server ends a stream; 0 means never. */
   readonly walSenderTimeoutMs: number
 }
 
-/** Throws a ReplicationError `wal_level` or `rights` when this server or this role cannot do logical replication. */
+/** Checks that server and role support logical replication. Throws a ReplicationError `wal_level` or `rights`. */
 export async function checkServer(database: Queryable): Promise<ServerSettings> {
   const { rows } = await attempt('read the settings of PostgreSQL', () =>
     database.query<{ level: string; version: number; timeout: number; role: string; allowed: boolean }>(
@@ -61,14 +61,18 @@ export async function checkServer(database: Queryable): Promise<ServerSettings> 
     ),
   )
   const row = rows[0]
-  if (row === undefined) throw new ReplicationError('rights', 'the role of this session is not in pg_roles')
+  if (row === undefined)
+    throw new ReplicationError(
+      'rights',
+      'cannot read the role of this session from pg_roles; connect again with an existing role',
+    )
   if (row.level !== 'logical') {
     const remedy = `run: ALTER SYSTEM SET wal_level = logical, and restart PostgreSQL`
-    throw new ReplicationError('wal_level', `PostgreSQL's wal_level is ${row.level}, it must be logical; ${remedy}`)
+    throw new ReplicationError('wal_level', `PostgreSQL's wal_level is ${row.level}, expected logical; ${remedy}`)
   }
   if (!row.allowed) {
     const remedy = `as a superuser run: ALTER ROLE ${escapeIdentifier(row.role)} REPLICATION`
-    throw new ReplicationError('rights', `the role ${row.role} may not replicate; ${remedy}`)
+    throw new ReplicationError('rights', `the role ${row.role} lacks the REPLICATION attribute; ${remedy}`)
   }
   return { version: row.version, walSenderTimeoutMs: row.timeout }
 }
@@ -77,11 +81,11 @@ export interface SlotRequest extends SlotName {
   readonly database: string
   /** PostgreSQL's server_version_num. */
   readonly version: number
-  /** Whether the rows at the slot's start are to be read afterwards. */
+  /** Whether to export a snapshot of the rows at the slot's start. */
   readonly exportSnapshot: boolean
 }
 
-/** Since this version standby servers keep slots too. */
+/** The version since which standby servers keep slots too. */
 const FAILOVER_SLOTS_SINCE = 170_000
 
 /**
@@ -111,7 +115,7 @@ export async function ensureSlot(
   return created
 }
 
-/** Throws a ReplicationError `slot_foreign` when another plugin or database uses the slot. */
+/** Throws a ReplicationError `slot_foreign` if another plugin or database uses the slot. */
 export function checkOwner(state: SlotState, { slot, database }: Pick<SlotRequest, 'slot' | 'database'>): void {
   if (state.plugin === 'pgoutput' && state.database === database) return
   const use =
@@ -125,11 +129,11 @@ function slotLost({ slot, publication }: SlotRequest, problem: string, remedy: s
   return new ReplicationError(
     'slot_lost',
     `the replication slot ${slot} ${problem}. Changes since then will not become events. To recover, run ponix-cdc resnapshot: ` +
-      `it sends every present row and continues from there. To continue from now without that, run: ${remedy}${forget}`,
+      `it sends every existing row and continues from there. To continue from now without that, run: ${remedy}${forget}`,
   )
 }
 
-/** Null when another instance created the slot first. */
+/** Creates the slot; returns null if another instance created it first. */
 async function createSlot(connection: ReplicationConnection, request: SlotRequest): Promise<SlotStart | null> {
   const { slot, version, exportSnapshot } = request
   try {
@@ -150,13 +154,13 @@ export interface SlotName {
 const snapshotProgress = z.object({
   /** Identifies the snapshot in the ids of its messages. */
   id: z.string(),
-  /** Completely stored tables: `public.gateways`. */
+  /** Completely stored tables, such as `public.gateways`. */
   done: z.array(z.string()).readonly(),
   /** The partly stored table, and the key of its last stored row. */
   partly: z.object({ table: z.string(), after: z.string() }).nullable(),
 })
 
-/** The progress of a snapshot: everything it names is stored. */
+/** The progress of a snapshot: all named tables and rows are stored. */
 export type SnapshotProgress = Readonly<z.infer<typeof snapshotProgress>>
 
 /**
@@ -167,7 +171,7 @@ export class SlotStateStore {
   readonly #database: Queryable
   readonly #name: SlotName
   readonly #mark: string
-  /** Slot names consist of lower-case letters, digits and _. */
+  /** The slot name needs no escaping here: it contains only lower-case letters, digits and _. */
   readonly #snapshotPattern: RegExp
 
   constructor(database: Queryable, name: SlotName) {
@@ -184,17 +188,17 @@ export class SlotStateStore {
     return { known: comment.includes(this.#mark), snapshot: encoded === undefined ? null : this.#decode(encoded) }
   }
 
-  /** From now on a missing slot is a lost slot. */
+  /** Records the slot, so that a missing slot is a lost slot. */
   async markKnown(): Promise<void> {
     await this.#edit((comment) => `${comment.replaceAll(this.#mark, '')} ${this.#mark}`)
   }
 
-  /** From now on a missing slot is created. */
+  /** Removes the record of the slot, so that a missing slot is created. */
   async markUnknown(): Promise<void> {
     await this.#edit((comment) => comment.replaceAll(this.#mark, ''))
   }
 
-  /** Null when no snapshot is due any more. */
+  /** Saves the progress; null if no snapshot is due any more. */
   async saveSnapshot(progress: SnapshotProgress | null): Promise<void> {
     const encoded = Buffer.from(JSON.stringify(progress)).toString('base64url')
     const mark = progress === null ? '' : `[snapshot ${this.#name.slot} ${encoded}]`
@@ -233,7 +237,7 @@ export class SlotStateStore {
   }
 }
 
-/** Tells whether an instance of change data capture streams now, by its replication slot. */
+/** Detects whether an instance of change data capture streams, by its replication slot. */
 export class PostgresCaptureActivity {
   readonly #database: PostgresDatabase
   readonly #slot: string
@@ -243,7 +247,7 @@ export class PostgresCaptureActivity {
     this.#slot = slot
   }
 
-  /** Rejects as repositories do. */
+  /** Returns whether an instance streams. Rejects as repositories do. */
   async isActive(options?: CallOptions): Promise<boolean> {
     const text = 'SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()'
     const statement = { name: 'capture_streams', text }

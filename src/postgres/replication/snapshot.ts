@@ -19,7 +19,7 @@ import type { Queryable } from './publication.ts'
 import { openClient, type ReplicationConnection, type SlotStart } from './replication-connection.ts'
 import { ensureSlot, readSlot, SlotStateStore, type SlotName, type SlotRequest, type SnapshotProgress } from './slot.ts'
 
-/** The most rows that are in flight; the progress is saved after each chunk. */
+/** The maximum number of rows in flight; the progress is saved after each chunk. */
 const CHUNK_ROWS = 1000
 
 export interface PreparationOptions extends SlotName {
@@ -30,7 +30,7 @@ export interface PreparationOptions extends SlotName {
   readonly snapshot: 'initial' | 'never'
   readonly standbyPollMs: number
   readonly logger: Logger
-  /** Called when the snapshot starts, and when it waits because another instance takes it. */
+  /** Called when the snapshot starts, and when it waits because another instance is taking it. */
   readonly onState: (state: 'snapshot' | 'standby') => void
 }
 
@@ -38,7 +38,7 @@ export function newSnapshot(): SnapshotProgress {
   return { id: randomUUID().slice(0, 8), done: [], partly: null }
 }
 
-/** Tries to take the lock on snapshots of this slot; it is held until the client's session ends. */
+/** Tries to acquire the lock on snapshots of this slot; it is held until the client's session ends. */
 export async function tryLockSnapshot(client: Client, slot: string): Promise<boolean> {
   const { rows } = await attempt('lock the snapshot', () =>
     client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', [slot]),
@@ -46,7 +46,7 @@ export async function tryLockSnapshot(client: Client, slot: string): Promise<boo
   return rows[0]?.locked === true
 }
 
-/** Ensures that the stream can start: the slot exists, and a due snapshot is stored. */
+/** Ensures that the stream can start: that the slot exists and a due snapshot is stored. */
 export class SlotPreparation {
   readonly #database: Queryable
   readonly #connection: ReplicationConnection
@@ -63,7 +63,7 @@ export class SlotPreparation {
     this.#store = new SlotStateStore(database, options)
   }
 
-  /** Returns false when the signal aborted first. Throws a ReplicationError. */
+  /** Prepares the stream; returns false if the signal aborted first. Throws a ReplicationError. */
   async prepare(signal: AbortSignal): Promise<boolean> {
     if (await this.#isSnapshotDue()) return await this.#takeSnapshotOnce(signal)
     await this.#ensureSlot(false)
@@ -77,7 +77,7 @@ export class SlotPreparation {
     return snapshot === 'initial' && !stored.known && (await readSlot(this.#database, slot)) === null
   }
 
-  /** Takes the snapshot unless another instance has taken it while this one waited for the lock. */
+  /** Takes the snapshot unless another instance has taken it while this instance waited for the lock. */
   async #takeSnapshotOnce(signal: AbortSignal): Promise<boolean> {
     const client = await openClient(this.#options.server, { application_name: 'ponix-cdc snapshot' })
     try {
@@ -90,7 +90,7 @@ export class SlotPreparation {
     }
   }
 
-  /** Returns false when the signal aborted first. */
+  /** Acquires the lock; returns false if the signal aborted first. */
   async #lock(client: Client, signal: AbortSignal): Promise<boolean> {
     const { slot, standbyPollMs, logger, onState } = this.#options
     for (let logged = false; !signal.aborted; logged = true) {
@@ -117,7 +117,7 @@ export class SlotPreparation {
     return true
   }
 
-  /** For a slot that existed before: a temporary slot exports the present rows. */
+  /** Exports the existing rows for an existing slot, with a temporary slot. */
   async #exportPresent(): Promise<SlotStart> {
     const name = `${this.#options.slot.slice(0, 54)}_snapshot`
     return await this.#connection.createSlot(name, { failover: false, exportSnapshot: true, temporary: true })
@@ -131,7 +131,7 @@ export class SlotPreparation {
   }
 }
 
-/** Hands over the existing rows of every table that has a key, and saves the progress. Throws a ReplicationError. */
+/** Passes the existing rows of every table that has a key, and saves the progress. Throws a ReplicationError. */
 class SnapshotTransfer {
   readonly #client: Client
   readonly #store: SlotStateStore
@@ -151,7 +151,7 @@ class SnapshotTransfer {
     this.#onChange = onChange
   }
 
-  /** Continues where the progress is. Returns false when the signal aborted before the end. */
+  /** Continues at the saved progress. Returns false if the signal aborted before the end. */
   async run(start: SlotStart, tables: readonly CapturedTable[], signal: AbortSignal): Promise<boolean> {
     await attempt('import the snapshot', async () => {
       await this.#client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
@@ -178,7 +178,7 @@ class SnapshotTransfer {
     return true
   }
 
-  /** Hands over all rows of a chunk and waits until all are stored. */
+  /** Passes all rows of a chunk and waits until all are stored. */
   async #send({ relation, rows }: Chunk, transaction: Transaction, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false
     const stored = rows.map(async (row) => {
@@ -206,7 +206,7 @@ interface Chunk {
   readonly rows: readonly Row[]
 }
 
-/** Reads the rows of a table, or only those with a key greater than `after`. */
+/** Reads the rows of a table, limited to keys greater than `after` if it is given. */
 async function* readChunks(
   client: Client,
   table: CapturedTable,
