@@ -87,7 +87,7 @@ async function disturb(stage: AnalyticsBenchStage, name: string, signal: AbortSi
   for (let number = 0; !signal.aborted; number += 1) {
     const kind = number % 2 === 0 ? 'endless' : 'heavy'
     const device = `${kind}-${(number >> 1) % NOISY_DEVICES}`
-    await stage.publishRaw(NEIGHBOUR, device, sensorPayload(number), `hostile-${name}-${number}`)
+    await stage.publishRaw(NEIGHBOUR, device, sensorPayload(number), `neighbour-${name}-${number}`)
     await sleep(1000 / HOSTILE_PER_SECOND)
   }
 }

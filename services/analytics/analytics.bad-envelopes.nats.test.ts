@@ -15,7 +15,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     stage.device('device')
     stage.device('none', '')
     stage.device('wrong', '{"a": nothing}')
-    stage.device('hostile', ENDLESS)
+    stage.device('bad', ENDLESS)
     stage.device('nan', '{"a": 0.0 / 0.0}')
     const { script, writer } = scriptedWriter()
     const { log } = await stage.startAnalytics(writer)
@@ -26,7 +26,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
       { endDeviceId: 'none' },
       { endDeviceId: 'none' },
       { endDeviceId: 'wrong' },
-      { endDeviceId: 'hostile' },
+      { endDeviceId: 'bad' },
       { endDeviceId: 'nan' },
       { organizationId: 'another' },
       { payload: Uint8Array.of(1, 0xc8) },
@@ -44,7 +44,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',
       expect.stringMatching(/^not a raw envelope: /),
       'payload conversion of device device: line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',
-      expect.stringContaining('payload conversion of device hostile: the expression exceeded its time limit of 250 ms'),
+      expect.stringContaining('payload conversion of device bad: the expression exceeded its time limit of 250 ms'),
       'payload conversion of device nan: a is NaN, which JSON cannot represent',
       'payload conversion of device wrong: line 1, column 7: unknown variable "nothing"; the payload is "input"',
     ])

@@ -21,7 +21,7 @@ const MOST_STEPS_OF_WORK = 60_000
 
 const random = new Random(SEED)
 
-type Victim = 'analytics' | 'all analytics' | 'clickhouse' | 'nats' | 'both servers'
+type KillTarget = 'analytics' | 'all analytics' | 'clickhouse' | 'nats' | 'both servers'
 
 /** Kills processes and servers under load. */
 class Stage {
@@ -77,43 +77,47 @@ class Stage {
   async #atPoint(member: FleetMember): Promise<void> {
     const [first, ...others] = CRASH_POINTS
     const point = random.pick(first, ...others)
-    const victim = random.pick<Victim>('analytics', 'analytics', pointsOfClickHouse.has(point) ? 'clickhouse' : 'nats')
+    const target = random.pick<KillTarget>(
+      'analytics',
+      'analytics',
+      pointsOfClickHouse.has(point) ? 'clickhouse' : 'nats',
+    )
     const at = 1 + random.below(point.startsWith('insert') || point.includes('letter') ? 4 : 300)
     let killing: Promise<void> | undefined
     const triggered = new Promise<void>((resolve) => {
       const onReached = (): void => {
-        killing = this.#kill(victim, member, point)
+        killing = this.#kill(target, member, point)
         resolve()
       }
       member.tap.script({ point, at, passes: random.chance(0.5), onReached })
     })
     await Promise.race([triggered, member.gone, sleep(2000)])
     member.tap.script(undefined)
-    if (killing === undefined && member.alive) killing = this.#kill(victim, member, 'any moment')
+    if (killing === undefined && member.alive) killing = this.#kill(target, member, 'any moment')
     else if (killing === undefined) this.#count('analytics at its crash step')
     await killing
   }
 
   async #atMoment(member: FleetMember): Promise<void> {
-    const victim = random.pick<Victim>('analytics', 'all analytics', 'clickhouse', 'nats', 'both servers')
+    const target = random.pick<KillTarget>('analytics', 'all analytics', 'clickhouse', 'nats', 'both servers')
     await Promise.race([member.gone, sleep(random.below(400))])
-    if (member.alive) await this.#kill(victim, member, 'any moment')
+    if (member.alive) await this.#kill(target, member, 'any moment')
     else this.#count('analytics at its crash step')
   }
 
-  async #kill(victim: Victim, member: FleetMember, when: string): Promise<void> {
+  async #kill(target: KillTarget, member: FleetMember, when: string): Promise<void> {
     const { clickhouse, nats } = this.#pipeline.servers
     const servers = { clickhouse: [clickhouse], nats: [nats], 'both servers': [clickhouse, nats] }
     const pauseMs = random.below(500)
-    this.#count(`${victim} at ${when}`)
-    if (victim === 'analytics') return member.kill()
-    if (victim === 'all analytics') {
+    this.#count(`${target} at ${when}`)
+    if (target === 'analytics') return member.kill()
+    if (target === 'all analytics') {
       await Promise.all(this.#fleet.members.map((each) => each.kill()))
       return
     }
-    await Promise.all(servers[victim].map((server) => server.kill()))
+    await Promise.all(servers[target].map((server) => server.kill()))
     await sleep(pauseMs)
-    await Promise.all(servers[victim].map((server) => server.start()))
+    await Promise.all(servers[target].map((server) => server.start()))
   }
 
   #count(what: string): void {

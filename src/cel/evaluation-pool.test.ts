@@ -75,13 +75,13 @@ describe('P-3: evaluation in worker threads', () => {
     const neighbours = Array.from({ length: 100 }, (_, index) =>
       pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
     )
-    const hostile = pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    const bad = pool.evaluate({ key: 'bad', source: ENDLESS, payload })
     const later = Array.from({ length: 100 }, (_, index) =>
       pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
     )
     for (const answer of await Promise.all([...neighbours, ...later]))
       expect(answer).toMatchObject({ ok: true, data: DECODED })
-    expect(reasonOf(await hostile)).toMatch(/exceeded its time limit of 250 ms twice/)
+    expect(reasonOf(await bad)).toMatch(/exceeded its time limit of 250 ms twice/)
     expect(lost).toEqual(['time', 'time'])
     expect(await pool.evaluate({ key: 'a', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
   })
@@ -89,40 +89,40 @@ describe('P-3: evaluation in worker threads', () => {
   it('stops an expression that exceeds the memory limit and evaluates all others', async () => {
     const { pool, lost } = await startPool({ memoryLimitMb: 32, limits: { timeLimitMs: 20_000 } })
     const dense = Uint8Array.from(Array.from({ length: 256 }, (_, channel) => [channel, 102, 1]).flat())
-    const hostile = pool.evaluate({ key: 'hostile', source: GREEDY, payload: dense })
+    const bad = pool.evaluate({ key: 'bad', source: GREEDY, payload: dense })
     const others = Array.from({ length: 50 }, (_, index) =>
       pool.evaluate({ key: `device ${index}`, source: LPP, payload }),
     )
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
-    expect(reasonOf(await hostile)).toMatch(/exceeded its memory limit twice/)
+    expect(reasonOf(await bad)).toMatch(/exceeded its memory limit twice/)
     expect(lost).toEqual(['memory', 'memory'])
   })
 
   it('keeps a quick worker available while several expressions never end', async () => {
     const never = { timeLimitMs: HOUR_MS, slowMs: HOUR_MS }
     const { pool, lost } = await startPool({ memoryLimitMb: 14, limits: never })
-    const names = ['hostile 0', 'hostile 1', 'hostile 2']
+    const names = ['bad 0', 'bad 1', 'bad 2']
     for (const key of names) await pool.evaluate({ key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE })
     expect(lost).toEqual(names.flatMap(() => ['memory', 'memory']))
-    let hostileAnswers = 0
+    let badAnswers = 0
     for (const key of names) {
-      const answered = (): number => hostileAnswers++
+      const answered = (): number => badAnswers++
       pool.evaluate({ key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE.subarray(0, 100_000) }).then(answered, answered)
     }
     for (let round = 0; round < 100; round++)
       expect(await pool.evaluate({ key: 'good', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
-    expect(hostileAnswers).toBe(0)
+    expect(badAnswers).toBe(0)
     expect(pool.usage).toMatchObject({ quick: 0, slow: names.length - 1 })
   })
 
   it('rejects a source that is too long without starting a worker and evaluates all others', async () => {
     const { pool, lost } = await startPool()
     const source = `{"n": [${'0,'.repeat(1_000_000)}0].size()}`
-    const hostile = Array.from({ length: 100 }, () => pool.evaluate({ key: 'hostile', source, payload }))
+    const bad = Array.from({ length: 100 }, () => pool.evaluate({ key: 'bad', source, payload }))
     const others = Array.from({ length: 100 }, () => pool.evaluate({ key: 'good', source: LPP, payload }))
     expect(pool.usage).toMatchObject({ quick: 100, slow: 0 })
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
-    for (const answer of await Promise.all(hostile))
+    for (const answer of await Promise.all(bad))
       expect(reasonOf(answer)).toBe('the expression has 2000017 bytes, at most 4096 are allowed')
     expect(lost).toEqual([])
   })
@@ -130,10 +130,10 @@ describe('P-3: evaluation in worker threads', () => {
   it('stops or rejects a result of a million elements and evaluates all others', async () => {
     const { pool } = await startPool()
     const thousand = `[${Array.from({ length: 1000 }, () => '0').join()}]`
-    const hostile = pool.evaluate({ key: 'hostile', source: `{"n":${thousand}.map(a,${thousand})}`, payload })
+    const bad = pool.evaluate({ key: 'bad', source: `{"n":${thousand}.map(a,${thousand})}`, payload })
     const others = Array.from({ length: 100 }, () => pool.evaluate({ key: 'good', source: LPP, payload }))
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
-    expect(reasonOf(await hostile)).toMatch(/the result is larger than 1048576 bytes|exceeded its memory limit/)
+    expect(reasonOf(await bad)).toMatch(/the result is larger than 1048576 bytes|exceeded its memory limit/)
   })
 
   it('lowers the priority of the background worker only', async () => {
@@ -144,12 +144,12 @@ describe('P-3: evaluation in worker threads', () => {
 
   it('quarantines an expression that was stopped repeatedly', async () => {
     const { pool, lost } = await startPool({ limits: { timeLimitMs: 50 } })
-    for (let failure = 0; failure < 3; failure++) await pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    for (let failure = 0; failure < 3; failure++) await pool.evaluate({ key: 'bad', source: ENDLESS, payload })
     expect(lost).toHaveLength(6)
-    const answer = await pool.evaluate({ key: 'hostile', source: ENDLESS, payload })
+    const answer = await pool.evaluate({ key: 'bad', source: ENDLESS, payload })
     expect(answer).toMatchObject({ ok: false, reason: expect.stringContaining('quarantined') })
     expect(lost).toHaveLength(6)
-    expect(await pool.evaluate({ key: 'hostile', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
+    expect(await pool.evaluate({ key: 'bad', source: LPP, payload })).toMatchObject({ ok: true, data: DECODED })
   })
 
   it('matches regular expressions in linear time', async () => {

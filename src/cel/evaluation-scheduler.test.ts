@@ -53,28 +53,28 @@ function makeSlow(key: string, ms: number): void {
 
 describe('P-3: the scheduler, after the loss of a worker,', () => {
   it('retries the suspect alone and returns the other tasks to the front', () => {
-    const [before, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
-    makeQuick(before, guilty, after)
-    submit(before, guilty, after)
+    const [before, suspect, after] = [task('a'), task('b', 'bad'), task('c')]
+    makeQuick(before, suspect, after)
+    submit(before, suspect, after)
     expect(scheduler.workerLost(next(), 0, 1, 'time', NOW).size).toBe(0)
     expect(next('quick')).toEqual({ lane: 'quick', tasks: [before, after] })
     expect(scheduler.next('quick')).toBeUndefined()
-    expect(next('background')).toEqual({ lane: 'slow', tasks: [guilty] })
+    expect(next('background')).toEqual({ lane: 'slow', tasks: [suspect] })
   })
 
   it('does not rerun tasks with a result', () => {
-    const [answered, guilty, after] = [task('a'), task('b', 'bad'), task('c')]
-    makeQuick(answered, guilty, after)
-    submit(answered, guilty, after)
+    const [answered, suspect, after] = [task('a'), task('b', 'bad'), task('c')]
+    makeQuick(answered, suspect, after)
+    submit(answered, suspect, after)
     scheduler.workerLost(next(), 1, 1, 'time', NOW)
     expect(next('quick').tasks).toEqual([after])
   })
 
   it('fails the task that was stopped twice, with advice', () => {
-    const guilty = task('b', 'bad')
-    const answers = failTwice(guilty)
-    expect([...answers.keys()]).toEqual([guilty])
-    expect(answers.get(guilty)).toEqual({
+    const suspect = task('b', 'bad')
+    const answers = failTwice(suspect)
+    expect([...answers.keys()]).toEqual([suspect])
+    expect(answers.get(suspect)).toEqual({
       ok: false,
       reason: expect.stringMatching(/exceeded its time limit of 250 ms twice.*simplify it/),
     })
@@ -212,13 +212,13 @@ describe('P-3: the slow lane', () => {
   })
 
   it('takes the queued tasks of a device whose expression was stopped', () => {
-    const [guilty, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
-    makeQuick(guilty, neighbour)
-    submit(guilty, neighbour, waiting)
+    const [suspect, neighbour, waiting] = [task('a', 'bad'), task('b'), task('a', 'bad')]
+    makeQuick(suspect, neighbour)
+    submit(suspect, neighbour, waiting)
     expect(scheduler.workerLost(next('quick'), 0, 0, 'time', NOW).size).toBe(0)
     expect(next('quick')).toEqual({ lane: 'quick', tasks: [neighbour] })
     expect([next('background'), next('background')]).toEqual([
-      { lane: 'slow', tasks: [guilty] },
+      { lane: 'slow', tasks: [suspect] },
       { lane: 'slow', tasks: [waiting] },
     ])
   })

@@ -49,8 +49,8 @@ function start(script: ServiceScript, env: Readonly<Record<string, string>> = {}
   const said = async (text: string): Promise<void> => {
     while (!lines.some((line) => line.startsWith(text))) await once(child, 'said')
   }
-  const tell = (command: string): void => void child.stdin.write(`${command}\n`)
-  return { child, lines, notifications, ended, said, tell, kill: (signal: NodeJS.Signals) => child.kill(signal) }
+  const send = (command: string): void => void child.stdin.write(`${command}\n`)
+  return { child, lines, notifications, ended, said, send, kill: (signal: NodeJS.Signals) => child.kill(signal) }
 }
 
 const WAITING: ServiceScript = { processes: { a: 'wait', b: 'wait' }, closers: { first: 'close', second: 'close' } }
@@ -75,7 +75,7 @@ describe('a service', () => {
     for (const [kind, command, line] of cases) {
       const service = start({ ...WAITING, processes: { good: 'wait', odd: kind } })
       await service.said('ready')
-      service.tell(command)
+      service.send(command)
       expect(await service.ended).toEqual({ code: 1, signal: null, stderr: '' })
       await service.said(line)
       expect(service.lines).toContain('closed first')
@@ -122,7 +122,7 @@ describe('a service', () => {
     const service = start({ ...WAITING, readiness: 'on command' }, { NOTIFY_FD: String(NOTIFY_FD) })
     await service.said('not ready yet')
     expect(service.notifications).toEqual([])
-    service.tell('ready')
+    service.send('ready')
     await service.said('ready')
     service.kill('SIGTERM')
     await service.ended
@@ -152,7 +152,7 @@ describe('a service', () => {
       503,
       { service: 'test', ready: false, checks: { database: 'database is starting' } },
     ])
-    service.tell('ready')
+    service.send('ready')
     await service.said('ready')
     expect(await get('/readyz?verbose')).toMatchObject({ status: 200 })
     const metrics = await get('/metrics')

@@ -42,16 +42,16 @@ export class FakeChild {
 export class FakeChildren {
   readonly all: FakeChild[] = []
   /** The listener, called before a child starts and before it is signalled. */
-  readonly #check: (act: 'start' | 'end', name: string, living: readonly string[]) => void
+  readonly #check: (act: 'start' | 'end', name: string, running: readonly string[]) => void
   /** Names whose next start fails. */
   readonly broken = new Set<string>()
   #lastPid = 1_000_000
 
-  constructor(check: (act: 'start' | 'end', name: string, living: readonly string[]) => void) {
+  constructor(check: (act: 'start' | 'end', name: string, running: readonly string[]) => void) {
     this.#check = check
   }
 
-  get living(): readonly FakeChild[] {
+  get running(): readonly FakeChild[] {
     return this.all.filter((child) => child.isAlive)
   }
 
@@ -66,7 +66,7 @@ export class FakeChildren {
   }
 
   #names(): readonly string[] {
-    return this.living.map((child) => child.name)
+    return this.running.map((child) => child.name)
   }
 
   #groupOf(child: FakeChild): Group {

@@ -151,7 +151,7 @@ export class ChildRig implements AsyncDisposable {
   }
 
   /** Returns all children that have reported and not exited. */
-  get living(): readonly SteeredChild[] {
+  get running(): readonly SteeredChild[] {
     return [...this.#children].filter((child) => !child.isGone)
   }
 

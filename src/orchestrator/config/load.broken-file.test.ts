@@ -147,7 +147,7 @@ describe('the report of a broken file (O-20)', () => {
     expect(problems({ processes: { a } })).toEqual([
       'processes.a.liveness_probe: needs exactly one of tcp_socket, http_get, exec',
       expect.stringMatching(
-        /^processes\.a\.liveness_probe\.log_line: unknown key; known are tcp_socket, http_get, exec, /,
+        /^processes\.a\.liveness_probe\.log_line: unknown key; expected tcp_socket, http_get, exec, /,
       ),
       expect.stringMatching(/^processes\.a\.restart\.window_ms: has no effect without "max_attempts"/),
     ])

@@ -89,7 +89,7 @@ describe('the liveness probe', () => {
       reason: '/bin/sh exited with code 7',
     })
     expect(await graph.next('restart_scheduled', 'a')).toMatchObject({ attempt: 1 })
-    expect(rig.living.filter((child) => child.name === 'a')).toEqual([second])
+    expect(rig.running.filter((child) => child.name === 'a')).toEqual([second])
   })
 
   test('starts only after the process is ready', async () => {
@@ -137,7 +137,7 @@ describe('the liveness probe', () => {
     const ended = graph.stop()
     await a.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
-    expect([rig.starts('a'), rig.living]).toEqual([1, []])
+    expect([rig.starts('a'), rig.running]).toEqual([1, []])
   })
 })
 
@@ -185,7 +185,7 @@ describe('on_dependency_restart "restart"', () => {
     const ended = graph.stop()
     await api.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
-    expect([rig.starts('db'), rig.starts('api'), rig.living]).toEqual([1, 1, []])
+    expect([rig.starts('db'), rig.starts('api'), rig.running]).toEqual([1, 1, []])
   })
 
   test('restarts dependents when a command restarts the dependency', async () => {

@@ -65,7 +65,7 @@ class Life {
 
   constructor(sketches: readonly ProcessSketch[]) {
     this.#sketches = sketches
-    this.children = new FakeChildren((act, name, living) => this.#check(act, name, living))
+    this.children = new FakeChildren((act, name, running) => this.#check(act, name, running))
     this.graph = new SupervisedGraph(sketches, { spawn: this.children.spawn })
     void this.graph.ended.then(() => (this.#hasEnded = true))
   }
@@ -100,7 +100,7 @@ class Life {
 
   #doTo(act: Extract<Act, { readonly which: number }>): void {
     const name = NAMES[act.which] ?? ''
-    const child = this.children.living.find((one) => one.name === name)
+    const child = this.children.running.find((one) => one.name === name)
     if (act.type === 'broken') this.children.broken.add(name)
     else if (child === undefined) return
     else if (act.type === 'exit') child.end({ code: act.code, signal: null })
@@ -108,9 +108,9 @@ class Life {
     else child.isStubborn = true
   }
 
-  #check(act: 'start' | 'end', name: string, living: readonly string[]): void {
+  #check(act: 'start' | 'end', name: string, running: readonly string[]): void {
     if (act === 'start') {
-      if (living.includes(name)) this.breaches.push(`a second ${name} was started`)
+      if (running.includes(name)) this.breaches.push(`a second ${name} was started`)
       if (this.isStopping) this.breaches.push(`${name} was started after the stop began`)
       return
     }
@@ -119,7 +119,7 @@ class Life {
     const dependents = this.#sketches.filter((sketch) =>
       sketch.dependsOn?.some((dependency) => dependency.name === name),
     )
-    const early = dependents.filter((dependent) => living.includes(dependent.name)).map((dependent) => dependent.name)
+    const early = dependents.filter((dependent) => running.includes(dependent.name)).map((dependent) => dependent.name)
     if (early.length > 0) this.breaches.push(`${name} was ended before ${early.join(', ')}, which depends on it`)
   }
 }
@@ -137,7 +137,7 @@ test(
         await life.do({ type: 'stop' })
         for (let turn = 0; turn < 40 && !life.hasEnded; turn++) await life.do({ type: 'wait', ms: 250 })
         expect(life.hasEnded).toBe(true)
-        expect(life.children.living).toEqual([])
+        expect(life.children.running).toEqual([])
         expect(killed ? life.breaches.filter((breach) => !breach.includes('depends on it')) : life.breaches).toEqual([])
         expect(life.graph.events.at(-1)?.type).toBe('stopped')
         expect(life.graph.events.filter(({ type }) => type === 'internal_error')).toEqual([])

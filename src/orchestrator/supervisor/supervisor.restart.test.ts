@@ -22,7 +22,7 @@ describe('an exit (O-33)', () => {
     await (await rig.nextStart('a')).raise('SIGKILL')
     expect(await graph.next('process_exited', 'a')).toMatchObject({ exit: { code: null, signal: 'SIGKILL' } })
     const third = await rig.nextStart('a')
-    expect(rig.living).toEqual([third])
+    expect(rig.running).toEqual([third])
   })
 
   test('delays no other process by its backoff', async () => {
@@ -53,7 +53,7 @@ describe('an exit (O-33)', () => {
     expect(rig.starts('a')).toBe(1)
     await grandchild.exit(0)
     const second = await rig.nextStart('a')
-    expect(rig.living).toEqual([second])
+    expect(rig.running).toEqual([second])
   })
 
   test('is shown after the last output, including a line without a newline (O-31)', async () => {
@@ -172,7 +172,7 @@ describe('a command that cannot be started (O-34)', () => {
         'stopped b',
         'stopped a',
       ])
-      expect(rig.living).toEqual([])
+      expect(rig.running).toEqual([])
     }
   })
 

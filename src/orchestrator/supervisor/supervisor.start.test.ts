@@ -159,7 +159,7 @@ describe('tasks (O-35)', () => {
       { type: 'process_skipped', process: 'web', because: '"api" was skipped' },
     ])
     expect(graph.eventSequence('process_failed', 'process_stopped')).toEqual(['failed migrate', 'stopped db'])
-    expect(rig.living).toEqual([])
+    expect(rig.running).toEqual([])
   })
 
   //  clean ── (completed) ── migrate ── db      other

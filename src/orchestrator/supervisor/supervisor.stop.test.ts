@@ -51,7 +51,7 @@ describe('a stop (O-37)', () => {
     await probe.keep('SIGTERM')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     await probe.gone
-    expect([rig.living, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
+    expect([rig.running, rig.starts('a'), rig.starts('b')]).toEqual([[], 1, 0])
   })
 
   test('is immediate in backoff, and no second child starts afterwards', async () => {
@@ -63,7 +63,7 @@ describe('a stop (O-37)', () => {
     await graph.next('restart_scheduled', 'a')
     expect(await graph.stop()).toEqual({ exitCode: 0 })
     expect(graph.eventSequence('process_started', 'process_stopped')).toEqual(['started a', 'stopped a'])
-    expect(rig.living).toEqual([])
+    expect(rig.running).toEqual([])
   })
 
   //  web ── db (in backoff)
@@ -111,7 +111,7 @@ describe('a stop (O-37)', () => {
       if (n === 19) await graph.stop()
       await gone
     }
-    expect(rig.living).toEqual([])
+    expect(rig.running).toEqual([])
     expect(graph.eventSequence('process_started', 'stopped').at(-1)).toBe('stopped')
   })
 
@@ -184,7 +184,7 @@ describe('a stop in order (O-37)', () => {
     for (const child of children) await child.keep('SIGTERM')
     const ended = graph.stop()
     await Promise.all(children.map((child) => child.nextSignal()))
-    expect(rig.living).toHaveLength(5)
+    expect(rig.running).toHaveLength(5)
     await Promise.all(children.map((child) => child.exit(0)))
     await ended
   })

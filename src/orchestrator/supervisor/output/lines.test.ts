@@ -111,8 +111,8 @@ test('RecentLines leaves no listeners behind after restarts', () => {
   const recent = new RecentLines()
   for (let restart = 0; restart < 50; restart++) recent.follow(new LineTap())
   const signals = new Set(listened.mock.calls.map(([, signal]) => signal))
-  const living = [...signals].filter((signal) => !signal.aborted)
-  expect(living.flatMap((signal) => getEventListeners(signal, 'abort'))).toHaveLength(1)
+  const current = [...signals].filter((signal) => !signal.aborted)
+  expect(current.flatMap((signal) => getEventListeners(signal, 'abort'))).toHaveLength(1)
   listened.mockRestore()
 })
 
