@@ -2,7 +2,7 @@ import { UserError } from '../config/errors.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
-import type { SupervisorOptions } from '../supervisor/supervisor-options.ts'
+import type { SupervisorOptions } from '../supervisor/supervisor.ts'
 
 /** Options of every command that reads the file, as typed. */
 export interface FileOptions {

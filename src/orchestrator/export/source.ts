@@ -1,9 +1,10 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
-import { delimiter, dirname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { readEnvFile } from '../config/variables.ts'
 import { parseJson, toValue } from '../config/json-source.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema, type ProcessFile } from '../config/schema.ts'
+import { candidates } from '../supervisor/child.ts'
 
 /** Returns, by process, the names of the variables that the file sets; the others are inherited. */
 export function givenNames(config: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
@@ -26,10 +27,8 @@ function ownNames(definition: ProcessFile, folder: string): readonly string[] {
 }
 
 /** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
-export function findProgram({ command, cwd, env }: ResolvedProcess): string | null {
-  const folders = command.includes('/') ? [cwd] : (env['PATH'] ?? '').split(delimiter).filter((path) => path !== '')
-  const paths = folders.map((folder) => resolve(cwd, folder, command))
-  return paths.find(isProgram) ?? null
+export function findProgram(definition: ResolvedProcess): string | null {
+  return candidates(definition).find(isProgram) ?? null
 }
 
 function isProgram(path: string): boolean {

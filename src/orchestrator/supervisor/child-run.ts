@@ -2,6 +2,7 @@ import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { LineTap, RecentLines } from './output/lines.ts'
 import type { Output } from './output/output.ts'
+import type { ProbeListener } from './probes/poll.ts'
 import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
@@ -10,14 +11,7 @@ import { elapsed, Timer } from './timers.ts'
 /** The abort reason of all runs: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
 
-export interface RunContext {
-  readonly output: Output
-  readonly runTag: string
-}
-
-export interface RunListener {
-  readonly onReady: () => void
-  readonly onUnhealthy: (reason: string) => void
+export interface RunListener extends ProbeListener {
   /** Called when the liveness probe has failed. */
   readonly onDead: (reason: string) => void
 }
@@ -37,23 +31,28 @@ export class ChildRun {
   readonly #listener: RunListener
   readonly #over = new AbortController()
 
-  constructor(definition: ResolvedProcess, child: Child, { output, runTag }: RunContext, listener: RunListener) {
+  constructor(
+    definition: ResolvedProcess,
+    child: Child,
+    { output, runTag }: { readonly output: Output; readonly runTag: string },
+    listener: RunListener,
+  ) {
     this.#definition = definition
     this.#runTag = runTag
     this.#listener = listener
     this.child = child
     this.group = child.group
     this.outputRead = output.attach(definition, child, this.lines)
-    this.exited = this.#awaitExit()
+    this.exited = child.exited.then((exit) => {
+      this.endWatch()
+      return exit
+    })
   }
 
   /** Starts the readiness probe, and with its first success the liveness probe. */
   watch(): void {
     const { readinessProbe, cwd, env } = this.#definition
-    if (readinessProbe === null) {
-      this.#watchLiveness()
-      return
-    }
+    if (readinessProbe === null) return this.#watchLiveness()
     const { notifications } = this.child
     const probed = { lines: this.lines, notifications, cwd, env, runTag: this.#runTag }
     let watched = false
@@ -74,12 +73,6 @@ export class ChildRun {
   /** Ends the probes. */
   endWatch(): void {
     this.#over.abort(OVER)
-  }
-
-  async #awaitExit(): Promise<ExitResult> {
-    const exit = await this.child.exited
-    this.endWatch()
-    return exit
   }
 }
 

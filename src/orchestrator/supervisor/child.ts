@@ -1,4 +1,4 @@
-import { accessSync, constants, openSync, readSync, closeSync, statSync } from 'node:fs'
+import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { execa } from 'execa'
@@ -68,14 +68,12 @@ function launch(definition: ResolvedProcess, runTag: string): SpawnResult {
     return { type: 'failed', message: subprocess.then((result) => describeSpawnError(result, attempt)) }
   }
   const exited = new Promise<ExitResult>((resolve) => {
-    subprocess.once('exit', (code: number | null, signal: NodeJS.Signals | null) => resolve(exitResult(code, signal)))
+    subprocess.once('exit', (code: number | null, signal: NodeJS.Signals | null) =>
+      resolve(signal === null ? { code: code ?? 0, signal } : { code: null, signal }),
+    )
   })
   const notifications = notifies ? readableOf(subprocess.stdio[NOTIFY_FD]) : null
   return { type: 'spawned', child: { pid, group: new ProcessGroup(pid), stdout, stderr, notifications, exited } }
-}
-
-function exitResult(code: number | null, signal: NodeJS.Signals | null): ExitResult {
-  return signal === null ? { code: code ?? 0, signal } : { code: null, signal }
 }
 
 function readableOf(stream: unknown): Readable | null {
@@ -83,11 +81,7 @@ function readableOf(stream: unknown): Readable | null {
   return (stream ?? null) as Readable | null
 }
 
-export interface SpawnAttempt {
-  readonly command: string
-  readonly cwd: string
-  readonly env: Readonly<Record<string, string>>
-}
+export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env'>
 
 /** Returns the problem with the working directory of a process; null if there is none. */
 export function describeCwdProblem(cwd: string): string | null {
@@ -114,7 +108,7 @@ export function describeSpawnError(error: unknown, attempt: SpawnAttempt): strin
 
 function describeMissing(attempt: SpawnAttempt): string {
   const { command } = attempt
-  const found = candidates(attempt).find((path) => isFile(path))
+  const found = candidates(attempt).find((path) => statOf(path)?.isFile())
   if (found !== undefined) {
     const interpreter = interpreterOf(found)
     if (interpreter !== null)
@@ -126,35 +120,28 @@ function describeMissing(attempt: SpawnAttempt): string {
 }
 
 function describeForbidden(attempt: SpawnAttempt): string {
-  const found = candidates(attempt).find((path) => exists(path))
+  const found = candidates(attempt).find((path) => statOf(path) !== null)
   if (found === undefined) return `"${attempt.command}" cannot be executed: permission denied (EACCES)`
-  if (!isFile(found)) return `"${found}" is a folder, not a program`
+  if (statOf(found)?.isFile() !== true) return `"${found}" is a folder, not a program`
   return `"${found}" is not executable; run chmod +x`
 }
 
-function candidates({ command, cwd, env }: SpawnAttempt): string[] {
+/** Returns the absolute paths at which a command is searched, in order. */
+export function candidates(attempt: SpawnAttempt): string[] {
+  const { command, cwd } = attempt
   if (command.includes('/')) return [resolve(cwd, command)]
-  return folders({ command, cwd, env }).map((folder) => resolve(cwd, folder, command))
+  return folders(attempt).map((folder) => resolve(cwd, folder, command))
 }
 
 function folders({ env }: SpawnAttempt): string[] {
   return (env['PATH'] ?? '/bin:/usr/bin').split(delimiter).filter((folder) => folder !== '')
 }
 
-function exists(path: string): boolean {
+function statOf(path: string): Stats | null {
   try {
-    statSync(path)
-    return true
+    return statSync(path)
   } catch {
-    return false
-  }
-}
-
-function isFile(path: string): boolean {
-  try {
-    return statSync(path).isFile()
-  } catch {
-    return false
+    return null
   }
 }
 

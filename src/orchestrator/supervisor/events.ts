@@ -17,6 +17,14 @@ export type StopReason =
   /** Follows the event `mqtt_broker_unreachable`. */
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
 
+/** The names of the processes that another configuration adds, removes, changes and keeps. */
+export interface ReloadDifference {
+  readonly added: readonly string[]
+  readonly removed: readonly string[]
+  readonly changed: readonly string[]
+  readonly unchanged: readonly string[]
+}
+
 /**
  * The events of the supervisor, which formats nothing; reporters (log lines, control API, systemd status) do. Times are in
  * milliseconds.
@@ -70,14 +78,8 @@ export type SupervisorEvent =
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }
-  /** A new configuration is in force. The values are names of processes. */
-  | {
-      readonly type: 'reloaded'
-      readonly added: readonly string[]
-      readonly removed: readonly string[]
-      readonly changed: readonly string[]
-      readonly unchanged: readonly string[]
-    }
+  /** A new configuration is in force. */
+  | ({ readonly type: 'reloaded' } & ReloadDifference)
   | { readonly type: 'stopping'; readonly reason: StopReason }
   | { readonly type: 'stopped'; readonly tookMs: number }
   /** A bug: an event that cannot occur in the state of the process. It is ignored. */

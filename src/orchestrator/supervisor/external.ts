@@ -1,6 +1,7 @@
 import { messageOf } from '../config/errors.ts'
 import type { ExternalDependency } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
+import type { SupervisorEvent } from './events.ts'
 import { checkTcpSocket } from './probes/checks.ts'
 import { sleep } from './timers.ts'
 
@@ -10,27 +11,24 @@ const RETRY_EVERY_MS = 100
 /** Processes that use the address start only when it is `reachable`. */
 export type ExternalState = 'unchecked' | 'checking' | 'reachable' | 'unreachable'
 
-export interface ExternalListener {
-  /** Called when the first attempt has failed; further attempts follow. */
-  onWaiting(address: string): void
-  /** Called when the state has become `reachable`. */
-  onReachable(): void
-  /** Called when the state has become `unreachable`: no attempt succeeded within 5 s. `reason` is the error of the last attempt. */
-  onUnreachable(address: string, reason: string): void
-}
+export type ExternalEvent =
+  /** The state is `reachable`. */
+  | { readonly type: 'mqtt_broker_reachable' }
+  /** The first attempt failed, and further attempts follow; or none succeeded within 5 s. */
+  | Extract<SupervisorEvent, { type: 'mqtt_broker_waiting' | 'mqtt_broker_unreachable' }>
 
 /** Checks once that an external dependency accepts TCP connections, with retries for 5 s. */
 export class ExternalCheck {
   readonly #dependency: ExternalDependency
   readonly #signal: AbortSignal
-  readonly #listener: ExternalListener
+  readonly #emit: (event: ExternalEvent) => void
   #state: ExternalState
 
-  /** Once `signal` is aborted, there are no more attempts and no more calls of the listener. */
-  constructor(dependency: ExternalDependency, signal: AbortSignal, listener: ExternalListener) {
+  /** Once `signal` is aborted, there are no more attempts and no more events. */
+  constructor(dependency: ExternalDependency, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
     this.#dependency = dependency
     this.#signal = signal
-    this.#listener = listener
+    this.#emit = emit
     this.#state = dependency.required ? 'unchecked' : 'reachable'
   }
 
@@ -47,42 +45,32 @@ export class ExternalCheck {
 
   async #run(): Promise<void> {
     const address = formatSocketAddress(this.#dependency)
-    const reason = await this.#connect(() => this.#listener.onWaiting(address))
+    const reason = await this.#connect(address)
     if (this.#signal.aborted) return
     this.#state = reason === null ? 'reachable' : 'unreachable'
-    if (reason === null) this.#listener.onReachable()
-    else this.#listener.onUnreachable(address, reason)
+    if (reason === null) this.#emit({ type: 'mqtt_broker_reachable' })
+    else this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
   }
 
   /** Resolves with null once a connection is accepted, else with the reason of the last failure. */
-  async #connect(onWaiting: () => void): Promise<string | null> {
-    const limit = new AbortController()
-    const giveUp = () => limit.abort()
-    const timer = setTimeout(giveUp, TIMEOUT_MS)
-    this.#signal.addEventListener('abort', giveUp, { once: true })
+  async #connect(address: string): Promise<string | null> {
+    const { host, port } = this.#dependency
+    const timeout = new AbortController()
+    const over = AbortSignal.any([this.#signal, timeout.signal])
+    const timer = setTimeout(() => timeout.abort(), TIMEOUT_MS)
     let reason = 'no response within 5 s'
     try {
-      for (let attempt = 0; !limit.signal.aborted; attempt++) {
-        const failure = await tryConnect(this.#dependency, limit.signal)
+      for (let attempt = 0; !over.aborted; attempt++) {
+        const failure = await checkTcpSocket(host, port, over).then(() => null, messageOf)
         if (failure === null) return null
         // The time-out cuts the last attempt short; the error of an earlier one is more specific.
-        if (!limit.signal.aborted) reason = failure
-        if (attempt === 0) onWaiting()
-        await sleep(RETRY_EVERY_MS, limit.signal)
+        if (!over.aborted) reason = failure
+        if (attempt === 0) this.#emit({ type: 'mqtt_broker_waiting', address })
+        await sleep(RETRY_EVERY_MS, over)
       }
       return reason
     } finally {
       clearTimeout(timer)
-      this.#signal.removeEventListener('abort', giveUp)
     }
-  }
-}
-
-async function tryConnect({ host, port }: ExternalDependency, signal: AbortSignal): Promise<string | null> {
-  try {
-    await checkTcpSocket(host, port, signal)
-    return null
-  } catch (error) {
-    return messageOf(error)
   }
 }

@@ -1,13 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { dependentsOf } from '../config/dependency-graph.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import type { ReloadDifference } from './events.ts'
 import { describeExit } from './restart-policy.ts'
 import type { ProcessState } from './state.ts'
 
-export interface Dependency {
-  readonly name: string
-  readonly condition: DependencyCondition
-}
+export type Dependency = ResolvedProcess['dependsOn'][number]
 
 /** A dependency is met, can still be met, or can never be met, for the reason `because`. */
 export type DependencyStatus =
@@ -48,9 +46,8 @@ function dependencyStatus(
     case 'starting':
     case 'backoff':
     case 'stopped':
-      break
+      return PENDING
   }
-  return PENDING
 }
 
 function describeFailure(name: string, state: Extract<ProcessState, { type: 'failed' }>): string {
@@ -110,10 +107,8 @@ export class ProcessGraph<P extends GraphProcess> {
 
   /** Returns the instances of a process of the file, or the process with this name; empty if neither exists. */
   instancesNamed(name: string): readonly string[] {
-    const instances = this.all
-      .filter(({ definition }) => definition.configName === name)
-      .map((instance) => instance.name)
-    return instances.length > 0 ? instances : this.named([name]).map((managed) => managed.name)
+    const instances = this.all.filter(({ definition }) => definition.configName === name)
+    return (instances.length > 0 ? instances : this.named([name])).map((managed) => managed.name)
   }
 
   dependenciesOf({ name }: P): readonly Dependency[] {
@@ -131,46 +126,31 @@ export class ProcessGraph<P extends GraphProcess> {
   }
 }
 
-/** The names of the processes that another configuration adds, removes, changes and keeps. */
-export interface ReloadDifference {
-  readonly added: readonly string[]
-  readonly removed: readonly string[]
-  readonly changed: readonly string[]
-  readonly unchanged: readonly string[]
-}
-
 /**
  * Compares two configurations. A process has changed if any part of its definition has changed, including values from the
  * environment, except the number of instances of a dependency.
  */
 export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
-  const old = new Map(before.processes.map((definition) => [definition.name, definition]))
-  const names = new Set(after.processes.map(({ name }) => name))
-  const configNamesBefore = configNamesIn(before)
-  const configNamesAfter = configNamesIn(after)
-  const isSame = (definition: ResolvedProcess) => {
-    const earlier = old.get(definition.name)
-    if (earlier === undefined) return false
-    const [was, is] = [withConfigNames(earlier, configNamesBefore), withConfigNames(definition, configNamesAfter)]
-    return isDeepStrictEqual(was, is)
-  }
-  const both = after.processes.filter(({ name }) => old.has(name))
+  const [old, now] = [comparable(before), comparable(after)]
+  const names = [...now.keys()]
+  const isUnchanged = (name: string) => isDeepStrictEqual(old.get(name), now.get(name))
   return {
-    added: after.processes.filter(({ name }) => !old.has(name)).map(({ name }) => name),
-    removed: before.processes.filter(({ name }) => !names.has(name)).map(({ name }) => name),
-    changed: both.filter((definition) => !isSame(definition)).map(({ name }) => name),
-    unchanged: both.filter(isSame).map(({ name }) => name),
+    added: names.filter((name) => !old.has(name)),
+    removed: [...old.keys()].filter((name) => !now.has(name)),
+    changed: names.filter((name) => old.has(name) && !isUnchanged(name)),
+    unchanged: names.filter(isUnchanged),
   }
 }
 
-function configNamesIn({ processes }: ResolvedConfig): ReadonlyMap<string, string> {
-  return new Map(processes.map(({ name, configName }) => [name, configName]))
-}
-
-/** Returns the definition with each dependency once instead of once per instance. */
-function withConfigNames(definition: ResolvedProcess, configNames: ReadonlyMap<string, string>): object {
-  const dependsOn = new Map(
-    definition.dependsOn.map(({ name, condition }) => [configNames.get(name) ?? name, condition]),
+/** Returns the definitions by name, with each dependency once instead of once per instance. */
+function comparable({ processes }: ResolvedConfig): ReadonlyMap<string, object> {
+  const configNames = new Map(processes.map(({ name, configName }) => [name, configName]))
+  return new Map(
+    processes.map((definition) => {
+      const dependencies = definition.dependsOn.map(
+        ({ name, condition }) => [configNames.get(name) ?? name, condition] as const,
+      )
+      return [definition.name, { ...definition, dependsOn: new Map(dependencies) }]
+    }),
   )
-  return { ...definition, dependsOn }
 }

@@ -5,7 +5,7 @@ import type { SpawnChild } from './child.ts'
 import type { ExitResult, SupervisorEvent } from './events.ts'
 import { OrphanReaper } from './orphans.ts'
 import type { Output } from './output/output.ts'
-import { emptyGroup, type Group } from './process-group.ts'
+import type { Group } from './process-group.ts'
 import type { Failure } from './reconcile.ts'
 import {
   decideAfterExit,
@@ -333,8 +333,19 @@ export class ManagedProcess {
     if (decision !== null && decision.type === this.#state.type) this.#apply(decision, 0)
   }
 
-  #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
-    return emptyGroup(group, this.definition, this.#context, { leaderExited, isKilled: this.#killed })
+  /** Ends every member of a process group and reports it. `leaderExited`: null if the leader has already exited. */
+  async #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
+    const { name: process, shutdown } = this.definition
+    const { emit } = this.#context
+    const since = performance.now()
+    if (leaderExited !== null) emit({ type: 'process_stopping', process, signal: shutdown.signal })
+    const survivors = await group.terminate({
+      signal: this.#killed ? 'SIGKILL' : shutdown.signal,
+      timeoutMs: shutdown.timeoutMs,
+      leaderExited,
+      onKill: () => emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
+    })
+    if (survivors.length > 0) emit({ type: 'process_survived', process, pids: survivors })
   }
 
   #clearTimers(): void {

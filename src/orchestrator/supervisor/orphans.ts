@@ -151,7 +151,7 @@ export class OrphanScanner {
   async endAll(): Promise<void> {
     await endEscaped(this.#runTag, this.#options)
     // An exiting process loses its environment, and with it the run tag, before it is gone.
-    await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
+    await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', AFTER_KILL_MS)
   }
 
   async #startScan(): Promise<readonly TaggedProcess[]> {
@@ -170,8 +170,8 @@ export class OrphanScanner {
 async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
   for (const [name, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process: name, pids })
-  let left = await signalUntilGone(find, found, 'SIGTERM', { ms: TIMEOUT_MS, enough: options.killNow })
-  if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', { ms: AFTER_KILL_MS, enough: () => false })
+  let left = await signalUntilGone(find, found, 'SIGTERM', TIMEOUT_MS, options.killNow)
+  if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', AFTER_KILL_MS)
   for (const [name, pids] of byProcess(left)) options.emit({ type: 'process_survived', process: name, pids })
 }
 
@@ -179,27 +179,24 @@ async function signalUntilGone(
   find: Find,
   found: TaggedProcess[],
   signal: NodeJS.Signals,
-  { ms, enough }: { readonly ms: number; readonly enough: () => boolean },
+  ms: number,
+  isEnough = () => false,
 ): Promise<TaggedProcess[]> {
   const until = performance.now() + ms
   const signalled = new Set<number>()
   let left = found
   for (let wait = FIRST_CHECK_MS; ; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
-    if (left.length === 0 || performance.now() >= until || enough()) return left
+    if (left.length === 0 || performance.now() >= until || isEnough()) return left
     for (const { pid } of left.filter((orphan) => !signalled.has(orphan.pid))) {
       signalled.add(pid)
       send(pid, signal)
       send(pid, 'SIGCONT')
     }
     await sleep(wait)
-    left = remaining(find, left)
+    left = stillLiving(left)
+    // Scans for others only if none of them is left, because a scan reads all of /proc.
+    if (left.length === 0) left = find()
   }
-}
-
-/** Returns the known processes that still run. Scans for others only if there are none, because a scan reads all of /proc. */
-function remaining(find: Find, known: readonly TaggedProcess[]): TaggedProcess[] {
-  const living = stillLiving(known)
-  return living.length > 0 ? living : find()
 }
 
 function byProcess(tagged: readonly TaggedProcess[]): Map<string, number[]> {

@@ -1,10 +1,8 @@
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf } from '../config/errors.ts'
-import type { ResolvedProcess } from '../config/resolved.ts'
-import type { SupervisorEvent } from './events.ts'
 import { groupMembers } from './process-table.ts'
-import { sleep, elapsed } from './timers.ts'
+import { sleep, waitAtMost } from './timers.ts'
 
 /** A process that still runs so long after SIGKILL belongs to another user or is stuck in the kernel. */
 const AFTER_KILL_MS = 5000
@@ -72,21 +70,13 @@ export class ProcessGroup implements Group {
 
   /** Waits for the exit of the leader, which is an event, and then polls for the other members. */
   async #emptyWithin(ms: number, leaderExited: Promise<unknown> | null): Promise<boolean> {
-    const over = new AbortController()
-    const timer = setTimeout(() => over.abort(), ms)
-    const timedOut = new Promise<void>((resolve) =>
-      over.signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
-    try {
-      if (leaderExited !== null) await Promise.race([leaderExited, timedOut])
-      for (let wait = FIRST_CHECK_MS; !over.signal.aborted; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
-        if (this.isEmpty() || (wait >= ZOMBIE_CHECK_MS && this.#hasOnlyZombies())) return true
-        await sleep(wait, over.signal)
-      }
-      return this.isEmpty() || this.#hasOnlyZombies()
-    } finally {
-      clearTimeout(timer)
+    const until = performance.now() + ms
+    if (leaderExited !== null) await waitAtMost(ms, leaderExited)
+    for (let wait = FIRST_CHECK_MS; performance.now() < until; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
+      if (this.isEmpty() || (wait >= ZOMBIE_CHECK_MS && this.#hasOnlyZombies())) return true
+      await sleep(Math.min(wait, until - performance.now()))
     }
+    return this.isEmpty() || this.#hasOnlyZombies()
   }
 
   /** Returns whether only zombies remain; without an init process that reaps them, they remain members forever. */
@@ -104,31 +94,6 @@ async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending
 }
 
-export interface EmptyOptions {
-  /** Settles when the leader has exited; null if it has already exited. */
-  readonly leaderExited: Promise<unknown> | null
-  /** Sends SIGKILL first. */
-  readonly isKilled: boolean
-}
-
-/** Ends every member of a process group according to the definition, and reports it. */
-export async function emptyGroup(
-  group: Group,
-  { name, shutdown: { signal, timeoutMs } }: ResolvedProcess,
-  listener: { emit(event: SupervisorEvent): void },
-  { leaderExited, isKilled }: EmptyOptions,
-): Promise<void> {
-  const since = performance.now()
-  if (leaderExited !== null) listener.emit({ type: 'process_stopping', process: name, signal })
-  const survivors = await group.terminate({
-    signal: isKilled ? 'SIGKILL' : signal,
-    timeoutMs,
-    leaderExited,
-    onKill: () => listener.emit({ type: 'process_killed', process: name, afterMs: elapsed(since) }),
-  })
-  if (survivors.length > 0) listener.emit({ type: 'process_survived', process: name, pids: survivors })
-}
-
 /** Limit for tree-kill, which reads the process table. */
 const TREE_KILL_MS = 1000
 
@@ -139,13 +104,7 @@ const TREE_KILL_MS = 1000
 async function killTree(pid: number): Promise<void> {
   if (!canReadProcessTable()) return
   const { default: treeKill } = await import('tree-kill')
-  const done = new AbortController()
-  try {
-    treeKill(pid, 'SIGKILL', () => done.abort())
-  } catch {
-    return
-  }
-  await sleep(TREE_KILL_MS, done.signal)
+  await waitAtMost(TREE_KILL_MS, new Promise((resolve) => treeKill(pid, 'SIGKILL', resolve))).catch(() => undefined)
 }
 
 /** Returns whether the program that tree-kill runs exists; without it, tree-kill throws an error that cannot be caught. */

@@ -22,10 +22,7 @@ interface ProcessEntry {
 
 /** Returns the running members of a process group, limited to `pids` if given. Empty without /proc. */
 export function groupMembers(group: number, pids: readonly number[] = processIds()): number[] {
-  return pids.filter((pid) => {
-    const entry = readEntry(pid)
-    return entry !== null && entry.group === group && isAlive(entry)
-  })
+  return pids.filter((pid) => livingEntry(pid)?.group === group)
 }
 
 export interface TaggedProcess {
@@ -47,19 +44,14 @@ export function taggedProcesses(prefix: string): TaggedProcess[] {
       .split('\0')
       .find((variable) => variable.startsWith(wanted))
     if (runTag === undefined) return []
-    const entry = readEntry(pid)
-    return entry !== null && isAlive(entry)
-      ? [{ pid, runTag: runTag.slice(RUN_TAG_VARIABLE.length + 1), start: entry.start }]
-      : []
+    const start = livingEntry(pid)?.start
+    return start === undefined ? [] : [{ pid, runTag: runTag.slice(RUN_TAG_VARIABLE.length + 1), start }]
   })
 }
 
 /** Returns the processes that still run, without reading their environment, which an exiting process loses earlier. */
 export function stillLiving(tagged: readonly TaggedProcess[]): TaggedProcess[] {
-  return tagged.filter(({ pid, start }) => {
-    const entry = readEntry(pid)
-    return entry !== null && entry.start === start && isAlive(entry)
-  })
+  return tagged.filter(({ pid, start }) => livingEntry(pid)?.start === start)
 }
 
 /** Returns the process group of a process; null if it is gone or there is no /proc. */
@@ -94,8 +86,10 @@ export function groupUsage(groups: ReadonlySet<number>): ReadonlyMap<number, Usa
   return usage
 }
 
-function isAlive(entry: ProcessEntry): boolean {
-  return entry.status !== 'Z' && entry.status !== 'X'
+/** Returns the entry of a process that is not a zombie; null if there is none. */
+function livingEntry(pid: number): ProcessEntry | null {
+  const entry = readEntry(pid)
+  return entry?.status === 'Z' || entry?.status === 'X' ? null : entry
 }
 
 function processIds(): number[] {

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import type { ExitResult, StopReason } from './events.ts'
 import type { ExternalState } from './external.ts'
-import { type GraphProcess, isUp, type ProcessGraph, reachable } from './graph.ts'
+import { type Dependency, type GraphProcess, isUp, type ProcessGraph, reachable } from './graph.ts'
 import { type Goal, isDown, isFinal, isPermanent, type StopOutcome, UP } from './state.ts'
 
 /** `up` after all processes have been up at the same time; `stopping` while everything stops; `killed` when it stops by SIGKILL. */
@@ -45,7 +45,7 @@ export type Action<P> =
 
 type Rule = <P extends ReconciledProcess>(snapshot: Snapshot<P>) => readonly Action<P>[]
 
-export const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
+const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
 
 /** The rules in order of precedence. */
 const RULES: readonly Rule[] = [
@@ -207,10 +207,7 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
 }
 
 /** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
-function isMet<P extends ReconciledProcess>(
-  dependency: Parameters<ProcessGraph<P>['statusOf']>[0],
-  graph: ProcessGraph<P>,
-) {
+function isMet<P extends ReconciledProcess>(dependency: Dependency, graph: ProcessGraph<P>): boolean {
   const managed = graph.get(dependency.name)
   const isStopping = managed !== null && managed.goal.type === 'down' && !isFinal(managed.state)
   return !isStopping && graph.statusOf(dependency).type === 'met'

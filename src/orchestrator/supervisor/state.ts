@@ -80,15 +80,6 @@ type Table = {
 
 export const INITIAL_STATE: ProcessState = { type: 'waiting' }
 
-/** Thrown for an event that cannot occur in a state. */
-export class IllegalTransition extends Error {
-  override readonly name = 'IllegalTransition'
-
-  constructor(state: ProcessState, event: ProcessEvent) {
-    super(`the event "${event.type}" is not possible in the state "${state.type}"`)
-  }
-}
-
 /** Keeps the state: the event was in flight when the state changed, and has no effect. */
 const late = (state: ProcessState): ProcessState => state
 const toWaiting = (): ProcessState => INITIAL_STATE
@@ -138,7 +129,7 @@ export function isPermanent(outcome: StopOutcome): boolean {
  *  completed                                                                                                                        waiting
  *  skipped                                                                                                                          waiting
  *
- *  empty       the event cannot occur: IllegalTransition
+ *  empty       the event cannot occur: an error
  *  late        the event was in flight when the stop began: the state stays, the same object
  *  (decision)  backoff, failed or completed; stopped, if the goal of the process was to be down
  *  (outcome)   stopped, failed, waiting or backoff, as the stop requested
@@ -189,11 +180,11 @@ const TABLE: Table = {
   skipped: { reset: toWaiting },
 }
 
-/** Returns the state after `event`; the same object if it has no effect. Throws IllegalTransition if it cannot occur. */
+/** Returns the state after `event`; the same object if it has no effect. Throws if it cannot occur. */
 export function transition(state: ProcessState, event: ProcessEvent): ProcessState {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the table's type ties each cell to its own state and event
   const cell = TABLE[state.type][event.type] as ((state: ProcessState, event: ProcessEvent) => ProcessState) | undefined
-  if (cell === undefined) throw new IllegalTransition(state, event)
+  if (cell === undefined) throw new Error(`the event "${event.type}" is not possible in the state "${state.type}"`)
   return cell(state, event)
 }
 

@@ -1,29 +1,37 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
-import { spawnChild } from './child.ts'
-import type { ExitResult, StopReason, SupervisorEvent } from './events.ts'
+import { type SpawnChild, spawnChild } from './child.ts'
+import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
 import { ExternalCheck } from './external.ts'
-import { differenceOf, ProcessGraph, type ReloadDifference } from './graph.ts'
+import { differenceOf, ProcessGraph } from './graph.ts'
 import type { StopPlan } from './guard/stop-plan.ts'
 import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
 import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
-import { Output } from './output/output.ts'
-import {
-  type Action,
-  exitCodeOf,
-  type Failure,
-  isEnded,
-  isSettled,
-  type Phase,
-  reconcile,
-  RESTARTING,
-} from './reconcile.ts'
+import { Output, type OutputOptions } from './output/output.ts'
+import { type Action, exitCodeOf, type Failure, isEnded, isSettled, type Phase, reconcile } from './reconcile.ts'
 import { hasSucceeded } from './restart-policy.ts'
 import { type DownReason, isFinal, UP } from './state.ts'
-import type { SupervisorOptions } from './supervisor-options.ts'
 import { elapsed } from './timers.ts'
+
+export interface SupervisorOptions extends OutputOptions {
+  /** The first exit of any process stops all, and its code is the orchestrator's. */
+  readonly abortOnExit: boolean
+  /** The exit of this process stops all, and its code is the orchestrator's. */
+  readonly exitCodeFrom: string | null
+  /** Ends the children if the orchestrator is killed. */
+  readonly guard?: {
+    /** Prefix of the run tag of every child. */
+    readonly runTag: string
+    /** Called once before the first child starts, and then whenever the running children may have changed. */
+    protect(makePlan: () => StopPlan): void
+  }
+  /** Starts the children; operating system processes by default. */
+  readonly spawn?: SpawnChild
+  /** Called in order, one event at a time. Must not throw. */
+  onEvent(event: SupervisorEvent): void
+}
 
 /**
  * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
@@ -45,7 +53,6 @@ export class Supervisor {
   #isScheduled = false
   #isReconciling = false
   #hasInternalError = false
-  #finish: () => void = () => {}
   #hasFinished = false
   #reason: StopReason | null = null
   #startedAt = 0
@@ -60,8 +67,11 @@ export class Supervisor {
     // Fake children leave no orphans.
     this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
     this.#external = this.#createExternalCheck(config)
-    const names = config.processes.map((managed) => managed.name)
-    this.#output = new Output(names, options, (event) => this.#emit(event))
+    this.#output = new Output(
+      config.processes.map(({ name }) => name),
+      options,
+      (event) => this.#emit(event),
+    )
     this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
   }
 
@@ -80,13 +90,10 @@ export class Supervisor {
   /** Resolves when no child runs and their output has been written, or its reader is gone. Call it once. */
   async run(): Promise<{ exitCode: number }> {
     this.#startedAt = performance.now()
-    const finished = new Promise<void>((resolve) => {
-      this.#finish = resolve
-    })
     await this.#output.prepare()
     this.#options.guard?.protect(() => this.#stopPlan())
     this.#reconcile()
-    await finished
+    await this.#until(() => this.#hasFinished)
     const since = this.#stoppingSince ?? performance.now()
     await this.#orphans?.endAll()
     await this.#output.finish()
@@ -140,9 +147,9 @@ export class Supervisor {
 
   /** Restarts processes, except those that wait for dependencies. Resolves as `startProcesses` does. */
   async restartProcesses(names: readonly string[]): Promise<void> {
-    const running = this.#graph.named(names).filter(({ state }) => state.type !== 'waiting')
-    const chosen = running.filter((managed) => !isDownFor(managed, 'replaced'))
-    for (const managed of chosen) managed.goal = RESTARTING
+    const named = this.#graph.named(names)
+    const chosen = named.filter((managed) => managed.state.type !== 'waiting' && !isDownFor(managed, 'replaced'))
+    setGoal(chosen, 'restarting')
     await this.#untilSettled(chosen)
   }
 
@@ -172,10 +179,8 @@ export class Supervisor {
     const unchanged = new Set(difference.unchanged)
     this.#output.setProcesses(config.processes.map(({ name }) => name))
     if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
-    this.#graph = new ProcessGraph(config, (definition) => {
-      const old = unchanged.has(definition.name) ? before.get(definition.name) : null
-      return old ?? this.#createProcess(definition)
-    })
+    const kept = ({ name }: ResolvedProcess) => (unchanged.has(name) ? before.get(name) : null)
+    this.#graph = new ProcessGraph(config, (definition) => kept(definition) ?? this.#createProcess(definition))
     setGoal(this.#graph.named(stoppedByHand), 'by_hand')
     this.#emit({ type: 'reloaded', ...difference })
     this.#reconcile()
@@ -194,13 +199,10 @@ export class Supervisor {
   }
 
   #createExternalCheck(config: ResolvedConfig): ExternalCheck {
-    return new ExternalCheck(config.external, this.#stopping.signal, {
-      onWaiting: (address) => this.#emit({ type: 'mqtt_broker_waiting', address }),
-      onReachable: () => this.#schedule(),
-      onUnreachable: (address, reason) => {
-        this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
-        this.stop({ type: 'mqtt_broker_unreachable', address, reason })
-      },
+    return new ExternalCheck(config.external, this.#stopping.signal, (event) => {
+      if (event.type === 'mqtt_broker_reachable') this.#schedule()
+      else this.#emit(event)
+      if (event.type === 'mqtt_broker_unreachable') this.stop(event)
     })
   }
 
@@ -242,24 +244,24 @@ export class Supervisor {
     if (this.#isReconciling || this.#hasFinished) return
     this.#isReconciling = true
     this.#hasInternalError = false
-    for (let actions = this.#nextActions(); actions.length > 0; actions = this.#nextActions()) {
-      for (const action of actions) this.#carryOut(action)
+    try {
+      let actions: readonly Action<ManagedProcess>[]
+      do {
+        actions = reconcile({
+          phase: this.#phase,
+          graph: this.#graph,
+          external: this.#external.state,
+          failures: this.#failures,
+          isReloading: this.#isReloading,
+        })
+        for (const action of actions) this.#carryOut(action)
+        // After an internal error, an action that had no effect would be the next action again.
+      } while (actions.length > 0 && !this.#hasFinished && !this.#hasInternalError)
+    } finally {
+      this.#isReconciling = false
     }
-    this.#isReconciling = false
     for (const check of this.#waiters) check()
     this.#options.guard?.protect(() => this.#stopPlan())
-  }
-
-  #nextActions(): readonly Action<ManagedProcess>[] {
-    // An action that had no effect would be the next action again.
-    if (this.#hasFinished || this.#hasInternalError) return []
-    return reconcile({
-      phase: this.#phase,
-      graph: this.#graph,
-      external: this.#external.state,
-      failures: this.#failures,
-      isReloading: this.#isReloading,
-    })
   }
 
   #carryOut(action: Action<ManagedProcess>): void {
@@ -292,7 +294,7 @@ export class Supervisor {
         return this.stop(action.reason)
       case 'end':
         this.#hasFinished = true
-        return this.#finish()
+        return undefined
     }
   }
 

@@ -26,13 +26,17 @@ export function elapsed(since: number): number {
 /** The maximum delay of a timer; Node.js fires longer timers immediately. */
 export const LONGEST_TIMER_MS = 2_147_483_647
 
+/** Settles as `promise` does, or resolves after `ms` milliseconds. */
+export async function waitAtMost(ms: number, promise: Promise<unknown>): Promise<void> {
+  const timer = new Timer()
+  const timedOut = new Promise<void>((resolve) => timer.set(ms, resolve))
+  await Promise.race([promise, timedOut]).finally(() => timer.clear())
+}
+
 /** Resolves after `ms` milliseconds, or when `signal` is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted === true) {
-      resolve()
-      return
-    }
+    if (signal?.aborted === true) return resolve()
     const wake = () => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', wake)

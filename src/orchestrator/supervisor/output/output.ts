@@ -1,7 +1,7 @@
+import type { Writable } from 'node:stream'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { Child } from '../child.ts'
 import type { SupervisorEvent } from '../events.ts'
-import type { SupervisorOptions } from '../supervisor-options.ts'
 import {
   jsonWriter,
   plainWriter,
@@ -25,7 +25,16 @@ const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
 
-type OutputOptions = Pick<SupervisorOptions, 'output' | 'logFormat' | 'forceReadable' | 'colour'>
+export interface OutputOptions {
+  /** The destination of the children's lines. Other writers must write whole lines. */
+  readonly output: { readonly stdout: Writable; readonly stderr: Writable }
+  readonly logFormat: 'text' | 'json'
+  /** Shows JSON records of the children as readable text even on pipes. */
+  readonly forceReadable?: boolean
+  /** Whether prefixes are coloured, for each stream. */
+  readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
+}
+
 type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr'>
 
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
