@@ -16,7 +16,7 @@ const checks = {
   'package (publint)': () => runTool('publint', ['--strict']),
   'generated code is current (buf)': generatedIsCurrent,
   'third-party notices are current': noticesAreCurrent,
-  'requirements are defined and their lists current': requirementsAreCurrent,
+  'requirements are defined and their lists current': () => resultOf(requirementProblems()),
 }
 
 /** Runs all checks and prints each result; resolves to the numbers of passed and failed checks. */
@@ -42,17 +42,14 @@ async function generatedIsCurrent() {
   try {
     const { code, output } = await runTool('buf', ['generate', '--output', folder])
     if (code !== 0) return { code, output }
-    const [fresh, committed] = await Promise.all([
-      readTree(join(folder, 'src/proto/gen')),
-      readTree(join(root, 'src/proto/gen')),
-    ])
-    const differing = [...new Set([...fresh.keys(), ...committed.keys()])].filter(
-      (path) => fresh.get(path) !== committed.get(path),
+    const [fresh, committed] = await Promise.all([folder, root].map((base) => readTree(join(base, 'src/proto/gen'))))
+    const paths = [...new Set([...fresh.keys(), ...committed.keys()])]
+    const differing = paths.filter((path) => fresh.get(path) !== committed.get(path))
+    return resultOf(
+      differing.map(
+        (path) => `src/proto/gen/${path} differs from the code generated from proto/: run npm run generate`,
+      ),
     )
-    const stale = differing.map(
-      (path) => `src/proto/gen/${path} differs from the code generated from proto/: run npm run generate\n`,
-    )
-    return { code: stale.length === 0 ? 0 : 1, output: stale.join('') }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -60,15 +57,11 @@ async function generatedIsCurrent() {
 
 async function noticesAreCurrent() {
   const committed = await readFile(join(root, 'THIRD-PARTY-NOTICES'), 'utf8').catch(() => '')
-  if (committed === notices(root)) return { code: 0, output: '' }
-  return {
-    code: 1,
-    output: 'THIRD-PARTY-NOTICES differs from the licences of the bundled packages: run npm run generate:notices\n',
-  }
+  const problem = 'THIRD-PARTY-NOTICES differs from the licences of the bundled packages: run npm run generate:notices'
+  return resultOf(committed === notices(root) ? [] : [problem])
 }
 
-async function requirementsAreCurrent() {
-  const problems = requirementProblems()
+function resultOf(problems) {
   return { code: problems.length, output: problems.join('\n') }
 }
 

@@ -81,8 +81,7 @@ function held(folder, number) {
   const path = join(folder, String(number))
   const heartbeat = setInterval(() => {
     utimes(path, new Date(), new Date()).catch(() => {})
-  }, HEARTBEAT_MS)
-  heartbeat.unref()
+  }, HEARTBEAT_MS).unref()
   void removeBelow(folder, number)
   return async function release() {
     clearInterval(heartbeat)

@@ -1,17 +1,19 @@
 // Writes sbom.cdx.json for the package: its dependencies, and the packages in dist/, which a scanner cannot detect there.
+import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bundledPackages } from './notices.mjs'
 import { setUp } from './setup.mjs'
-import { root, runTool } from './tools.mjs'
+import { root } from './tools.mjs'
 
 const DEVELOPMENT = 'cdx:npm:package:development'
 const PATH = 'cdx:npm:package:path'
 
 await setUp()
-const { code, output, stdout } = await runTool('npm', ['sbom', '--sbom-format=cyclonedx', '--package-lock-only'])
-if (code !== 0) {
-  console.error(`npm sbom exited with ${code}:\n${output}`)
+const options = { cwd: root, encoding: 'utf8', maxBuffer: Infinity }
+const { status, stdout, stderr } = spawnSync('npm', ['sbom', '--sbom-format=cyclonedx', '--package-lock-only'], options)
+if (status !== 0) {
+  console.error(`npm sbom exited with ${status}:\n${stdout}${stderr}`)
   process.exit(1)
 }
 const { name } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))

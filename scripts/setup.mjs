@@ -1,6 +1,7 @@
 // Brings a clone up to date before one of its programs runs: installs the dependencies if they differ from package-lock.json
 // and builds if the sources have changed. It runs in a fresh clone, so it imports only modules of Node.
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,10 +15,13 @@ const PROGRESS_MS = 5000
 export async function setUp(root = projectRoot) {
   if (isInstalled(root) && isBuilt(root)) return
   try {
-    await underLock(root, async () => {
+    const release = await lock(join(root, '.ponix', 'setup'), { onHeld })
+    try {
       if (!isInstalled(root)) await install(root)
       if (!isBuilt(root)) await build(root)
-    })
+    } finally {
+      await release()
+    }
   } catch (error) {
     console.error(`setup: ${explain(root, error)}`)
     process.exit(1)
@@ -54,17 +58,9 @@ function isBuilt(root) {
   }
 }
 
-async function underLock(root, work) {
-  const onHeld = (pid) => {
-    say(`waiting for the set-up of process ${pid}`)
-    return true
-  }
-  const release = await lock(join(root, '.ponix', 'setup'), { onHeld })
-  try {
-    await work()
-  } finally {
-    await release()
-  }
+function onHeld(pid) {
+  say(`waiting for the set-up of process ${pid}`)
+  return true
 }
 
 async function install(root) {
@@ -79,12 +75,8 @@ async function install(root) {
 
 async function build(root) {
   say('building')
-  const { code, output, seconds } = await run(
-    process.execPath,
-    [join(root, 'scripts', 'build.mjs')],
-    root,
-    'still building',
-  )
+  const args = [join(root, 'scripts', 'build.mjs')]
+  const { code, output, seconds } = await run(process.execPath, args, root, 'still building')
   if (code !== 0) throw new StepError('the build failed', output)
   say(`built in ${seconds} s`)
 }
@@ -108,36 +100,27 @@ function explain(root, error) {
 }
 
 /** Runs a step and collects its output in case of a failure. A signal that ends the step also ends this process. */
-function run(command, args, cwd, progress) {
+async function run(command, args, cwd, progress) {
   const begin = performance.now()
   const elapsed = () => ((performance.now() - begin) / 1000).toFixed(1)
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: outerEnvironment() })
-    const timer = setInterval(() => say(`${progress}: ${elapsed()} s`), PROGRESS_MS)
-    const stop = (signal) => child.kill(signal)
-    process.on('SIGINT', stop).on('SIGTERM', stop)
-    const watch = stopWithParent(child.pid)
-    const end = () => {
-      watch.kill('SIGKILL')
-      clearInterval(timer)
-      process.off('SIGINT', stop).off('SIGTERM', stop)
-    }
-    let output = ''
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk) => {
-        output = (output + chunk).slice(-8192)
-      })
-    }
-    child.once('error', (error) => {
-      end()
-      reject(error)
+  const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: outerEnvironment() })
+  const timer = setInterval(() => say(`${progress}: ${elapsed()} s`), PROGRESS_MS)
+  const stop = (signal) => child.kill(signal)
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  const watch = stopWithParent(child.pid)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk) => {
+      output = (output + chunk).slice(-8192)
     })
-    child.once('close', (code, signal) => {
-      end()
-      if (signal !== null) process.kill(process.pid, signal)
-      resolve({ code, output, seconds: elapsed() })
-    })
+  }
+  const [code, signal] = await once(child, 'close').finally(() => {
+    watch.kill('SIGKILL')
+    clearInterval(timer)
+    process.off('SIGINT', stop).off('SIGTERM', stop)
   })
+  if (signal !== null) process.kill(process.pid, signal)
+  return { code, output, seconds: elapsed() }
 }
 
 /**
@@ -159,7 +142,7 @@ function outerEnvironment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name) && name !== 'NODE_ENV'))
 }
 
-function say(text) {
+export function say(text) {
   console.error(`[setup] ${text}`)
 }
 

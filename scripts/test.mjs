@@ -1,12 +1,15 @@
 // `npm test`: set-up, then every check, then every test. The last line counts both: `N passed, N failed`.
 // With arguments, which are passed to vitest, the checks are skipped: `npm test -- --project unit src/runner`.
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { check } from './check.mjs'
-import { setUp } from './setup.mjs'
-import { installSystemPackages } from './system-packages.mjs'
+import { say, setUp } from './setup.mjs'
 import { runTool } from './tools.mjs'
+
+/** Programs of the system that the tests run → the Debian packages that contain them. */
+const systemPackages = { 'systemd-analyze': 'systemd', perl: 'perl', script: 'bsdutils' }
 
 await setUp()
 installSystemPackages()
@@ -36,4 +39,32 @@ function count(code, { numPassedTests = 0, numFailedTests = 0, testResults = [] 
   )
   const failures = numFailedTests + unloaded.length
   return { passed: numPassedTests, failed: failures === 0 && code !== 0 ? 1 : failures }
+}
+
+/** Installs the missing packages as root on Debian and Ubuntu; otherwise prints the missing programs, whose tests fail. */
+function installSystemPackages() {
+  const missing = Object.entries(systemPackages).flatMap(([program, name]) => (isOnPath(program) ? [] : name))
+  if (missing.length === 0) return
+  const install = ['install', '-y', '-q', '--no-install-recommends', ...missing]
+  if (process.getuid?.() !== 0 || !isOnPath('apt-get')) {
+    const reason = isOnPath('apt-get') ? 'not root' : 'no apt-get'
+    say(
+      `cannot install ${missing.join(', ')} (${reason}); tests that need them fail. Install them: apt-get ${install.join(' ')}`,
+    )
+    return
+  }
+  say(`installing ${missing.join(', ')} with apt-get, for the tests`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  for (const args of [['update', '-q'], install]) {
+    const { status, stdout, stderr } = spawnSync('apt-get', args, { env, encoding: 'utf8' })
+    if (status === 0) continue
+    say(
+      `apt-get ${args.join(' ')} exited with ${status}; tests that need ${missing.join(', ')} fail\n${stdout}${stderr}`,
+    )
+    return
+  }
+}
+
+function isOnPath(program) {
+  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status === 0
 }

@@ -16,15 +16,9 @@ export function runTool(command, args, { show = false, env = {} } = {}) {
       stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
     })
     let output = ''
-    let stdout = ''
-    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
-      output += chunk
-      stdout += chunk
-    })
-    child.stderr?.setEncoding('utf8').on('data', (chunk) => {
-      output += chunk
-    })
-    child.once('error', (error) => resolve({ code: null, output: error.message, stdout }))
-    child.once('close', (code) => resolve({ code, output, stdout }))
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding('utf8').on('data', (chunk) => (output += chunk))
+    child.once('error', (error) => resolve({ code: null, output: error.message }))
+    child.once('close', (code) => resolve({ code, output }))
   })
 }
