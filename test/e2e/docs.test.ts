@@ -300,7 +300,7 @@ describe('commands of the documents', () => {
     expect(unused.map(([pattern]) => pattern.source)).toEqual([])
   })
 
-  it.each(runnable.filter(known))('%s exits as expected', async (command) => {
+  it.each(runnable.filter(known))('%s works as documented', async (command) => {
     const [, runHere] = HERE.find(([pattern]) => pattern.test(command)) ?? []
     await expect(runHere?.(command)).resolves.toBeUndefined()
   })
