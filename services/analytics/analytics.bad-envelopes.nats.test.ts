@@ -38,7 +38,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     await expect.poll(() => stage.allAcknowledged('raw_envelopes', 'analytics-raw'), WAIT).toBe(true)
     const letters = await stage.deadLetters()
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
-      'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
+      'device device belongs to organization organization, but the envelope names another; check the topic it was published on',
       expect.stringContaining('invalid id "dotted.id"'),
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',
       'device none has no payload conversion; set one (UpdateEndDevice) and replay',

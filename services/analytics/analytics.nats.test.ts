@@ -117,7 +117,7 @@ describe('P-1, P-6: a device that moves to another organization', () => {
     const organizations = script.rows.map(({ envelope }) => envelope.organizationId)
     expect(organizations).toEqual(['organization', 'other', 'other'])
     const [letter] = await stage.deadLetters()
-    expect(letter?.reason).toContain('belongs to organization other, but the envelope says organization')
+    expect(letter?.reason).toContain('belongs to organization other, but the envelope names organization')
   })
 })
 

@@ -29,9 +29,9 @@ export interface AnalyticsParts {
   readonly logger: Logger
 }
 
-/** Applies to attempts that failed for reasons unrelated to the envelope, such as a stop; the processor has a smaller limit. */
+/** The limit of attempts that failed for reasons unrelated to the envelope, such as a stop; the processor has a smaller limit. */
 const MAX_DELIVER = 50
-/** Large enough for the envelopes of unknown devices that wait for a retry; at the limit all delivery would stop. */
+/** The limit covers the envelopes of unknown devices that wait for a retry; at the limit all delivery would stop. */
 const RAW_MAX_ACK_PENDING = 20_000
 
 /** Starts the evaluation workers and sets up the two consumers. */
@@ -43,7 +43,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     memoryLimitMb: environment.PONIX_ANALYTICS_WORKER_MEMORY_MB,
     onWorkerLost(death) {
       analyticsMetrics.workersLost.inc({ death })
-      logger.warn({ death }, 'an evaluation worker was stopped or crashed; starting another')
+      logger.warn({ death }, 'lost an evaluation worker (time limit, memory limit or crash); starting another worker')
     },
   })
   await pool.start()
@@ -57,7 +57,10 @@ export async function createAnalytics(parts: AnalyticsParts) {
     evaluate: (task) => pool.evaluate(task),
     now,
     onDeviceWithoutExpression: (id) =>
-      logger.warn({ end_device_id: id }, 'the device has no payload conversion; its messages become dead letters'),
+      logger.warn(
+        { end_device_id: id },
+        'the device has no payload conversion; its messages become dead letters; set payload_conversion',
+      ),
   })
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
   const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER }
@@ -88,9 +91,10 @@ export async function createAnalytics(parts: AnalyticsParts) {
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       changes: (signal: AbortSignal) => changes.run(directory, signal),
     },
-    /** Rejects while no evaluation worker is alive. */
+    /** Checks readiness: rejects while no evaluation worker is running. */
     ready: async (): Promise<void> => {
-      if (pool.usage.workers === 0) throw new Error('no evaluation worker is alive')
+      if (pool.usage.workers === 0)
+        throw new Error('no evaluation worker is running; a crashed worker is restarted automatically, see the log')
     },
     close: async (): Promise<void> => {
       producer.close()

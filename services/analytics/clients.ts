@@ -25,7 +25,7 @@ export const analyticsEnvironment = z.object({
   ...clickhouseEnvironment,
   /** Envelopes are independent: large batches only reduce the cost. */
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('500'),
-  /** Short because the next batch accumulates while one is evaluated. */
+  /** Short because the next batch accumulates during an evaluation. */
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('0.02'),
   /** Rows per insert … */
   PONIX_CLICKHOUSE_BATCH_ROWS: integer(1, 100_000).prefault('10000'),
@@ -41,7 +41,7 @@ export const analyticsEnvironment = z.object({
 
 export type AnalyticsEnvironment = Environment<typeof analyticsEnvironment>
 
-/** Waits for all three servers; throws a StartupError when one does not answer in time. */
+/** Waits for all three servers; throws a StartupError if one does not answer in time. */
 export async function openClients(environment: AnalyticsEnvironment, logger: Logger) {
   const client = { name: 'ponix-analytics', logger }
   const [database, clickhouse, nats] = await Promise.all([

@@ -36,7 +36,7 @@ export function createRawHandler(parts: RawConsumerParts) {
   }
 }
 
-/** Never rejects. */
+/** Processes and publishes a raw envelope; never rejects. */
 async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
   let raw: RawEnvelope | undefined
   try {
@@ -55,16 +55,16 @@ async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: Ab
 }
 
 /**
- * The message id is the envelope's position in its stream, so that it is the same on every redelivery. It has the time because
- * sequences restart when the stream is recreated. A replayed message keeps its first id: an envelope is stored once, however
- * often it is replayed.
+ * Publishes a processed envelope. The message id is the envelope's position in its stream, so that it is the same on every
+ * redelivery. It contains the time because sequences restart when the stream is recreated. A replayed message keeps its first id:
+ * an envelope is stored once, even if it is replayed repeatedly.
  */
 async function publish(
   { producer, rawStream }: RawConsumerParts,
   delivery: Delivery,
   envelope: ProcessedEnvelope,
 ): Promise<void> {
-  // Without the signal, which would dominate the cost: a publication that is not stored at the end is not acknowledged.
+  // No signal, because it would dominate the cost: a publication that is not stored at the end is not acknowledged.
   await producer.publish({
     subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
     body: encodeProcessedEnvelope(envelope),
@@ -77,7 +77,7 @@ function decodingFailure(error: unknown): Failure {
   return { kind, cause: 'undecodable', reason: `not a raw envelope: ${messageOf(error)}` }
 }
 
-/** Only an envelope that JetStream can never store becomes a dead letter; other errors are unrelated to it. */
+/** Classifies an error. Only an envelope that JetStream can never store becomes a dead letter; other errors are unrelated to it. */
 function publishFailure(raw: RawEnvelope, error: unknown): Failure {
   const reason = `device ${raw.endDeviceId}: ${messageOf(error)}`
   const isFinal =
@@ -120,7 +120,7 @@ const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5000
 
 /**
- * Retries the same batch until ClickHouse accepts it, which may have stored it already. No other batch is fetched meanwhile, so
+ * Retries the same batch until ClickHouse, which may already have stored it, accepts it. No other batch is fetched meanwhile, so
  * the backlog stays in JetStream. Rejects when the signal aborts.
  */
 async function store(

@@ -19,7 +19,7 @@ interface Json {
   readonly json?: true
 }
 
-/** `ponix-analytics dead-letters …`. */
+/** Adds the commands `ponix-analytics dead-letters …`. */
 export function addDeadLetterCommands(program: Command, environment: () => AnalyticsEnvironment): void {
   const letters = program.command('dead-letters').description('list, show and replay dead letters')
   const add = (name: string, description: string): Command => letters.command(name).description(description)
@@ -71,7 +71,7 @@ function withFilters(command: Command): Command {
 
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('expected a whole number from 1.')
+  throw new InvalidArgumentError('expected a whole number of 1 or more, at most 15 digits.')
 }
 
 function collectNumbers(text: string, before: readonly number[] = []): readonly number[] {
@@ -80,7 +80,7 @@ function collectNumbers(text: string, before: readonly number[] = []): readonly 
 
 function streamName(text: string): string {
   if (/^[A-Za-z0-9_-]{1,128}$/.test(text)) return text
-  throw new InvalidArgumentError('expected a name of letters, digits, _ and -.')
+  throw new InvalidArgumentError('expected 1 to 128 letters, digits, _ or -.')
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -90,10 +90,12 @@ function timeOf(text: string): Date {
   const isInstant = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
   const time = new Date(count === undefined ? text : Date.now() - Number(count) * (UNIT_MS[unit] ?? 0))
   if ((count !== undefined || isInstant) && !Number.isNaN(time.getTime())) return time
-  throw new InvalidArgumentError('expected 90s, 15m, 2h or 7d, or a time such as 2026-01-02T03:04:05Z.')
+  throw new InvalidArgumentError(
+    'expected a duration such as 90s, 15m, 2h or 7d, or a time such as 2026-01-02T03:04:05Z.',
+  )
 }
 
-/** Writes to stdout as fast as it is read. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
+/** Writes to stdout with back-pressure. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
 async function print(
   environment: AnalyticsEnvironment,
   work: (client: NatsClient, streams: EnvelopeStreams, timeoutMs: number) => AsyncIterable<string>,
@@ -111,7 +113,7 @@ async function print(
   }
 }
 
-/** A failed replay is one line on stderr and does not stop the others; the exit code is 1 then. */
+/** Replays dead letters. A failed replay is one line on stderr and exit code 1, and does not stop the others. */
 async function* replay(
   client: NatsClient,
   letters: Iterable<{ readonly sequence: number }> | AsyncIterable<DeadLetterView>,
@@ -132,7 +134,7 @@ async function* replay(
   if (!asJson) yield failed === 0 ? `${done} replayed\n` : `${done} replayed, ${failed} failed\n`
 }
 
-/** Undefined, and a line on stderr, for a dead letter that cannot be replayed. */
+/** Replays a dead letter; returns undefined, and writes a line to stderr, if it cannot be replayed. */
 async function replayOne(
   client: NatsClient,
   sequence: number,

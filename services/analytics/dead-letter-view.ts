@@ -5,20 +5,20 @@ import type { DeadLetter } from '../../src/nats/dead-letters.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
 
 type Content =
-  /** Of a raw envelope: the payload in hexadecimal. */
+  /** The payload of a raw envelope in hexadecimal. */
   | { readonly payload: string }
-  /** Of a processed envelope. */
+  /** The data of a processed envelope. */
   | { readonly data: JsonObject }
-  /** Of any other message: the whole body in hexadecimal; null if it is not available. */
+  /** The body of any other message in hexadecimal; null if it is not available. */
   | { readonly body: string | null }
 
 /** A dead letter as `--json` prints it. */
 export type DeadLetterView = Content & {
   readonly sequence: number
-  /** When it became a dead letter; RFC 3339. */
+  /** The time when it became a dead letter, in RFC 3339. */
   readonly stored_at: string
   readonly stream: string
-  /** 0: it was rejected before it was stored in the stream, and cannot be replayed. */
+  /** 0 if the message was rejected before it was stored in the stream; it cannot be replayed. */
   readonly stream_sequence: number
   readonly subject: string
   readonly service: string
@@ -26,7 +26,7 @@ export type DeadLetterView = Content & {
   readonly reason: string
   /** Length of the original body. */
   readonly bytes: number
-  /** This and the next two are null when the body is not an envelope. */
+  /** This and the next two fields are null if the body is not an envelope. */
   readonly organization_id: string | null
   readonly end_device_id: string | null
   readonly occurred_at: string | null
@@ -98,7 +98,7 @@ function hexOf(bytes: Uint8Array): string {
 
 const LISTED_CHARACTERS = 80
 
-/** Three lines: origin, reason, and the start of the content. */
+/** Renders three lines: origin, reason, and the start of the content. */
 export function listText(view: DeadLetterView): string {
   const content = contentText(view)
   const isLong = content.length > LISTED_CHARACTERS
@@ -127,7 +127,9 @@ function deviceText({ organization_id: organization, end_device_id: device }: De
 function contentText(view: DeadLetterView): string {
   if ('payload' in view) return `payload ${view.payload === '' ? '(empty)' : view.payload}`
   if ('data' in view) return `data ${JSON.stringify(view.data)}`
-  return view.body === null ? 'not available: too large to keep, and deleted from its stream' : `body ${view.body}`
+  return view.body === null
+    ? 'not available: too large for a dead letter, and deleted from its stream'
+    : `body ${view.body}`
 }
 
 /** Escapes control characters: text from devices and gateways must not control the terminal. */

@@ -10,7 +10,7 @@ import { analyticsMetrics } from './metrics.ts'
 export interface ChangeListener {
   deviceChanged(deviceId: string): void
   organizationChanged(id: string): void
-  /** Events may be missing. */
+  /** Called when events may be missing. */
   anythingChanged(): void
 }
 
@@ -39,7 +39,7 @@ export class DeviceChanges {
     this.#parts = parts
   }
 
-  /** Whether every change reaches the listener shortly after its commit. */
+  /** True if every change reaches the listener shortly after its commit. */
   get available(): boolean {
     return this.#availableUntil > performance.now()
   }
@@ -63,7 +63,7 @@ export class DeviceChanges {
     try {
       const [unbroken, active] = await Promise.all([feed.confirm(signal), this.#parts.capture.isActive({ signal })])
       if (!unbroken) listener.anythingChanged()
-      this.#logTransition(active, 'no process streams from the replication slot; is the service cdc running?')
+      this.#logTransition(active, 'no process streams from the replication slot; start the service cdc')
       return active
     } catch (error) {
       if (!signal.aborted) this.#logTransition(false, messageOf(error))

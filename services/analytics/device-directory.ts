@@ -14,9 +14,9 @@ export type DeviceLookup =
 export interface DeviceDirectoryParts {
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
   readonly organizations: Pick<OrganizationRepository, 'get'>
-  /** Whether every change is reported to the directory at the moment. */
+  /** Returns whether every change is currently reported to the directory. */
   cdcAvailable(): boolean
-  /** A monotonic clock in milliseconds. */
+  /** Returns the time of a monotonic clock in milliseconds. */
   now?(): number
   /** Backoff while the store is unavailable. */
   readonly retryDelaysMs?: { readonly first: number; readonly longest: number }
@@ -61,8 +61,8 @@ export class DeviceDirectory implements ChangeListener {
   }
 
   /**
-   * Synchronous for cached values. Waits while the store is unavailable: an outage says nothing about an envelope. Rejects when
-   * the signal aborts, and with any other error of the store.
+   * Looks up a device, synchronously for cached values. Waits while the store is unavailable: an outage is no evidence against an
+   * envelope. Rejects when the signal aborts, and with any other error of the store.
    */
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
     const device = this.#devices.get(deviceId, async () => {
@@ -105,20 +105,20 @@ function charactersOf(device: KnownDevice | null): number {
 }
 
 export interface LookupCacheOptions<V> {
-  /** A monotonic clock in milliseconds. */
+  /** Returns the time of a monotonic clock in milliseconds. */
   now(): number
-  /** Whether `invalidate` is called for every change at the moment. */
+  /** Returns whether `invalidate` is currently called for every change. */
   cdcAvailable(): boolean
   weightOf(value: V): number
   readonly maxWeight: number
   readonly maxEntries: number
 }
 
-/** TTL without CDC events; a change must be in force within a second. */
+/** TTL without CDC events; a change must take effect within a second. */
 const TTL_MS = 900
 /** TTL with CDC events, in case the sender cannot publish an event. */
 const TTL_WITH_CDC_MS = 30_000
-/** An event may arrive shortly before its commit is visible: a value read in this window after it may be stale. */
+/** An event can arrive shortly before its commit is visible: a value read in this window after it can be stale. */
 const STALE_READ_WINDOW_MS = 1000
 const MAX_INVALIDATED = 10_000
 
@@ -126,7 +126,7 @@ interface Entry<V> {
   /** A promise while it is loading. */
   value: V | Promise<V>
   readonly loadedAt: number
-  /** It was loaded in the stale read window. */
+  /** True if the value was loaded in the stale read window. */
   readonly maybeStale: boolean
   weight: number
 }
@@ -151,7 +151,7 @@ export class LookupCache<V> {
     return this.#entries.size
   }
 
-  /** Synchronous for cached values: a promise per look-up would dominate its cost. */
+  /** Returns a value, synchronously if it is cached: a promise per look-up would dominate its cost. */
   get(key: string, load: () => Promise<V>): V | Promise<V> {
     const cached = this.#entries.get(key)
     if (cached !== undefined && this.#isValid(cached)) {
@@ -163,7 +163,7 @@ export class LookupCache<V> {
     return this.#load(key, load)
   }
 
-  /** The value of this key changed or is about to change. */
+  /** Invalidates a key whose value changed or is about to change. */
   invalidate(key: string): void {
     this.#remove(key)
     this.#invalidated.delete(key)
@@ -171,7 +171,7 @@ export class LookupCache<V> {
     if (this.#invalidated.size > MAX_INVALIDATED) this.#trimInvalidated()
   }
 
-  /** Any value may have changed. */
+  /** Invalidates all keys. */
   clear(): void {
     this.#entries.clear()
     this.#weight = 0

@@ -16,7 +16,7 @@ export class LastSeen {
     this.#recorder = recorder
   }
 
-  /** A device is never seen later than its payload was processed, even if the gateway's clock is ahead. */
+  /** Records a device; its last-seen time is at most the time of processing, even if the gateway's clock is ahead. */
   record({ endDeviceId, organizationId, occurredAt, processedAt }: ProcessedEnvelope): void {
     const seenAt = occurredAt > processedAt ? processedAt : occurredAt
     this.#recorder.record(endDeviceId, seenAt)
@@ -27,7 +27,7 @@ export class LastSeen {
     evictOldest(this.#devices, MAX_LISTED_DEVICES)
   }
 
-  /** Sorted by last-seen time (RFC 3339), latest first. */
+  /** Returns the devices sorted by last-seen time (RFC 3339), latest first. */
   list() {
     const devices = [...this.#devices].map(([id, { organizationId, at }]) => ({
       end_device_id: id,
@@ -41,7 +41,7 @@ export class LastSeen {
 export interface LastSeenRecorderParts {
   readonly store: LastSeenStore
   readonly logger: Logger
-  /** Buffered devices; beyond it the oldest are dropped. Default 100,000. */
+  /** The limit of buffered devices, above which the oldest are dropped. Default 100,000. */
   readonly maxDevices?: number
 }
 
@@ -55,7 +55,7 @@ const CLOSE_TIMEOUT_MS = 5000
 /** Writes last-seen times to the store about once a second, one per device. `record` never blocks. Outages are buffered. */
 export class LastSeenRecorder {
   readonly #parts: LastSeenRecorderParts
-  /** In the order of the first unwritten time, so that busy devices do not wait longer than others. */
+  /** Devices in the order of the first unwritten time, so that busy devices do not wait longer than others. */
   readonly #buffer = new Map<string, Instant>()
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
@@ -77,7 +77,10 @@ export class LastSeenRecorder {
     clearTimeout(this.#timer)
     await this.#writing
     await this.#flush(AbortSignal.timeout(CLOSE_TIMEOUT_MS))
-    if (this.#buffer.size > 0) this.#parts.logger.warn(`dropped the last-seen time of ${this.#buffer.size} devices`)
+    if (this.#buffer.size > 0)
+      this.#parts.logger.warn(
+        `cannot write last-seen times to PostgreSQL before the stop; dropped the last-seen time of ${this.#buffer.size} devices`,
+      )
   }
 
   #keep(deviceId: string, at: Instant): void {
@@ -97,7 +100,7 @@ export class LastSeenRecorder {
     }, INTERVAL_MS)
   }
 
-  /** Writes the devices buffered now in batches until the store fails. */
+  /** Writes the currently buffered devices in batches until the store fails. */
   async #flush(signal?: AbortSignal): Promise<void> {
     const { store, logger } = this.#parts
     for (let left = this.#buffer.size; left > 0; left -= MAX_BATCH) {

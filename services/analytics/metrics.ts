@@ -49,7 +49,7 @@ export const analyticsMetrics = {
   }),
 }
 
-/** Exports the queue lengths of the pool. Call once per process. */
+/** Exports the queue lengths of the pool. Call it once per process. */
 export function observePool(pool: EvaluationPool): Gauge {
   return new Gauge({
     name: 'ponix_analytics_evaluations_waiting',

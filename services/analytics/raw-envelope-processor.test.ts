@@ -71,7 +71,7 @@ describe('P-1: conversion of a raw envelope', () => {
       kind: 'dead_letter',
       cause: 'wrong_organization',
       reason:
-        'device device belongs to organization organization, but the envelope says another; check the topic it was published on',
+        'device device belongs to organization organization, but the envelope names another; check the topic it was published on',
     })
     expect(tasks).toEqual([])
   })

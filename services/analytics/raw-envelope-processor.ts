@@ -34,13 +34,13 @@ export interface RawEnvelopeProcessorParts {
   onDeviceWithoutExpression(deviceId: string): void
 }
 
-/** Attempts for an envelope that cannot be processed yet. The delays double from 1 s: about a minute in total. */
+/** The limit of attempts for an envelope that cannot be processed yet. The delays double from 1 s: about a minute in total. */
 export const MAX_ATTEMPTS = 7
-/** A device that has been unknown this long is not about to be created: its further envelopes are not retried. */
+/** The time after which further envelopes of an unknown device are not retried. */
 const MAX_UNKNOWN_MICROS = 60_000_000n
 const MAX_TRACKED_DEVICES = 10_000
 
-/** Converts raw envelopes to processed ones. Independent of the broker. */
+/** Converts raw envelopes to processed envelopes, independently of the broker. */
 export class RawEnvelopeProcessor {
   readonly #parts: RawEnvelopeProcessorParts
   /** For each unknown device the time of its first envelope. */
@@ -51,7 +51,7 @@ export class RawEnvelopeProcessor {
     this.#parts = parts
   }
 
-  /** `attempt` counts from 1. Rejects when the signal aborts and for errors that are unrelated to the envelope. */
+  /** Processes an envelope; `attempt` counts from 1. Rejects if the signal aborts, and for errors unrelated to the envelope. */
   async process(raw: RawEnvelope, attempt: number, signal: AbortSignal): Promise<RawOutcome> {
     const { endDeviceId: id, organizationId, payload } = raw
     const found = this.#parts.lookUp(id, signal)
@@ -59,7 +59,7 @@ export class RawEnvelopeProcessor {
     if (device.kind !== 'known') return this.#unknown(id, device, attempt)
     this.#unknownSince.delete(id)
     if (device.organizationId !== organizationId) {
-      const reason = `device ${id} belongs to organization ${device.organizationId}, but the envelope says ${organizationId}; check the topic it was published on`
+      const reason = `device ${id} belongs to organization ${device.organizationId}, but the envelope names ${organizationId}; check the topic it was published on`
       return { kind: 'dead_letter', cause: 'wrong_organization', reason }
     }
     if (device.expression === '') return this.#noExpression(id)

@@ -26,7 +26,7 @@ import { endDeviceRoutes, gatewayRoutes, organizationRoutes, telemetryRoutes } f
 
 export interface ApiParts {
   readonly database: PostgresDatabase
-  /** May be unavailable: only telemetry needs it. */
+  /** ClickHouse, which can be unavailable: only telemetry needs it. */
   readonly clickhouse: ClickHouse
   readonly logger: Logger
   readonly payloadConversions: PayloadConversionChecker
@@ -35,7 +35,7 @@ export interface ApiParts {
 }
 
 export interface Api {
-  /** To be run with the server: `csv` drains exports at the end, `health` updates the health of the services. */
+  /** The processes to run with the server: `csv` drains exports at the end, `health` updates the health of the services. */
   readonly processes: Readonly<Record<'csv' | 'health', AppProcess>>
   /** Handles requests of the service's HTTP server. */
   readonly csvExports: CsvExports

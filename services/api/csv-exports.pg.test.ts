@@ -114,7 +114,7 @@ describe('the CSV export', () => {
     const fifth = await telemetry.csv(`${organizationId}/envelopes.csv`)
     expect(fifth.status).toBe(503)
     expect(fifth.headers.get('retry-after')).toBe('5')
-    expect(await fifth.text()).toBe('4 exports are running already; try again when one has ended\n')
+    expect(await fifth.text()).toBe('4 exports are already running; try again when one has ended\n')
     expect((await query(1)).envelopes).toHaveLength(1)
     for (const response of four) response.on('error', () => {}).destroy()
     await expect.poll(async () => (await telemetry.csv(`${organizationId}/envelopes.csv?limit=1`)).status).toBe(200)

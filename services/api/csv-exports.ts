@@ -16,9 +16,9 @@ export interface CsvExportsOptions {
   readonly idleMs?: number
 }
 
-/** Concurrent exports; each holds one of the few connections to ClickHouse. */
+/** The limit of concurrent exports; each occupies one of the few connections to ClickHouse. */
 const MAX_EXPORTS = 4
-/** Time that a shutdown gives to running exports. */
+/** The time for running exports to end during a shutdown. */
 const DRAIN_MS = 10_000
 /** The method's name in the request log and the metrics. */
 const METHOD = 'GET /v1/organizations/{organization_id}/envelopes.csv'
@@ -56,7 +56,7 @@ export class CsvExports {
     return true
   }
 
-  /** Runs until the signal aborts; then refuses new exports, drains the running ones and aborts the rest. */
+  /** Runs until the signal aborts; then rejects new exports, drains the running exports and aborts the rest. */
   async run(signal: AbortSignal): Promise<void> {
     if (!signal.aborted) await once(signal, 'abort')
     this.#stopping = true
@@ -67,7 +67,7 @@ export class CsvExports {
     clearTimeout(cut)
   }
 
-  /** Never rejects. */
+  /** Serves an export; never rejects. */
   async #serve(url: URL, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
     const started = performance.now()
     let organizationId = ''
@@ -88,8 +88,8 @@ export class CsvExports {
   }
 
   /**
-   * Sends nothing before the first batch, so that an error until then still gets a status. `paths` has one path per column; none:
-   * all fields in one column.
+   * Sends nothing before the first batch, so that an error until then still gets a status. `paths` has one path per column;
+   * if it is empty, all fields are in one column.
    */
   async #send(
     response: ServerResponse,
@@ -120,11 +120,11 @@ export class CsvExports {
   #assertCapacity(): void {
     if (this.#stopping) throw stopping()
     if (this.#running.size < MAX_EXPORTS) return
-    throw new DomainError('unavailable', `${MAX_EXPORTS} exports are running already; try again when one has ended`)
+    throw new DomainError('unavailable', `${MAX_EXPORTS} exports are already running; try again when one has ended`)
   }
 }
 
-/** HTTP/1.0 ends a body by closing the connection: a client could not detect a truncated file. */
+/** Rejects HTTP/1.0, which ends a body by closing the connection: a client could not detect a truncated file. */
 function assertChunks({ httpVersion }: IncomingMessage): void {
   if (httpVersion !== '1.0') return
   throw new DomainError(
@@ -139,7 +139,7 @@ function lineOf({ envelope }: StoredEnvelope, paths: readonly string[]): string 
   return csvLine([endDeviceId, toRfc3339(occurredAt), ...values])
 }
 
-/** Answers with a status and one line; within a file, closes the connection, so that the client sees a truncated file. */
+/** Answers with a status and one line; within a file, closes the connection, so that the client detects a truncated file. */
 function refuse(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy()

@@ -8,7 +8,7 @@ const KNOWN = ['end_device_id', 'from', 'to', 'field', 'limit']
 const BASE = 'http://localhost'
 const MAX_LIMIT = 1e9
 
-/** The URL of `…/envelopes.csv`, or null for any other path. */
+/** Returns the URL of `…/envelopes.csv`, or null for any other path. */
 export function csvUrl(requestUrl: string | undefined): URL | null {
   const text = requestUrl ?? '/'
   if (!URL.canParse(text, BASE)) return null
@@ -16,7 +16,7 @@ export function csvUrl(requestUrl: string | undefined): URL | null {
   return PATH.test(url.pathname) ? url : null
 }
 
-/** The export that such a URL requests. Throws `invalid_argument` with the name of the parameter. */
+/** Parses the export that such a URL requests. Throws `invalid_argument` with the name of the parameter. */
 export function csvRequest(url: URL): TelemetryExportInput {
   const { searchParams } = url
   const unknown = [...searchParams.keys()].find((name) => !KNOWN.includes(name))
@@ -65,7 +65,7 @@ function limit(parameters: URLSearchParams): number | null {
   throw invalid(`limit must be a whole number from 1 to ${MAX_LIMIT}, not ${shown(text)}`)
 }
 
-/** Short, and on one line. */
+/** Shortens a text to one line. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
 }
@@ -76,14 +76,14 @@ const SPECIAL = /[",\r\n]/
 const FORMULA = /^[=+\-@\t\r]/
 const NUMBER = /^[+-]?\d+(\.\d+)?$/
 
-/** One line of CSV with its line end. */
+/** Renders a line of CSV with its line end. */
 export function csvLine(values: readonly (JsonValue | undefined)[]): string {
   return `${values.map(csvCell).join(',')}\r\n`
 }
 
 /**
- * A value as a cell: empty for null and undefined, JSON for objects and lists. Text that a spreadsheet program would evaluate
- * as a formula gets a leading apostrophe, unless it is a number.
+ * Renders a value as a cell: empty for null and undefined, JSON for objects and lists. Text that a spreadsheet program would
+ * evaluate as a formula receives a leading apostrophe, unless it is a number.
  */
 function csvCell(value: JsonValue | undefined): string {
   if (value === undefined || value === null) return ''

@@ -10,9 +10,9 @@ export const apiEnvironment = z.object({
   ...clickhouseEnvironment,
   /** Loopback only, because there is no authentication yet. */
   PONIX_GRPC_HOST: z.string().default('127.0.0.1'),
-  /** 0: any free port. */
+  /** 0 means any free port. */
   PONIX_GRPC_PORT: integer(0, 65_535).prefault('50051'),
-  /** /healthz, /readyz, /metrics and CSV; 0: none. */
+  /** Port of /healthz, /readyz, /metrics and CSV; 0 means none. */
   PONIX_API_HTTP_PORT: integer(0, 65_535).prefault('0'),
   /** Limit of connections to PostgreSQL. */
   PONIX_API_POSTGRES_CONNECTIONS: integer(1, 1000).prefault('10'),
@@ -38,7 +38,7 @@ async function resolve(host: string): Promise<readonly { readonly address: strin
   try {
     return await lookup(host, { all: true })
   } catch (error) {
-    throw new StartupError(`PONIX_GRPC_HOST=${host} is not an address of this machine: ${messageOf(error)}`, {
+    throw new StartupError(`cannot resolve PONIX_GRPC_HOST=${host}: ${messageOf(error)}; set a loopback address`, {
       cause: error,
     })
   }

@@ -8,19 +8,19 @@ import type { Route } from './route.ts'
 
 export interface GrpcServerOptions {
   readonly host: string
-  /** 0: any free port. */
+  /** 0 means any free port. */
   readonly port: number
   readonly routes: readonly Route[]
-  /** Aborted by a shutdown to end the streams without an end of their own: it waits for every open call. */
+  /** Aborted by a shutdown to end endless streams, because the shutdown waits for every open call. */
   readonly streams: AbortController
   readonly observe: Observer
-  /** Time that a shutdown gives to running calls. Default 10,000. */
+  /** The time for running calls to end during a shutdown. Default 10,000. */
   readonly drainMs?: number
 }
 
-/** Limit of a request: a gateway_config of 64 KiB in any encoding, and the other fields. */
+/** The size limit of a request: a gateway_config of 64 KiB in any encoding, and the other fields. */
 const MAX_REQUEST_BYTES = 256 * 1024
-/** Ends the streams of clients that vanish without closing their connection. */
+/** Options that end the streams of clients that disappear without closing their connection. */
 const KEEPALIVE = { 'grpc.keepalive_time_ms': 60_000, 'grpc.keepalive_timeout_ms': 20_000 }
 
 // Errors arrive as values; grpc-js would also write them to stderr.
@@ -37,7 +37,7 @@ export class GrpcServer {
     for (const route of options.routes) route.register(this.#server, options.observe)
   }
 
-  /** Resolves with the bound address. Throws a StartupError: not loopback, port in use, no such address. */
+  /** Listens; resolves to the bound address. Throws a StartupError: not loopback, port in use, no such address. */
   async listen(): Promise<string> {
     const { host, port } = this.#options
     await assertLoopback(host)
@@ -50,7 +50,7 @@ export class GrpcServer {
     })
   }
 
-  /** Serves until the signal aborts; then refuses new calls, drains the running ones and cancels the rest. */
+  /** Serves until the signal aborts; then rejects new calls, drains the running calls and cancels the rest. */
   async run(signal: AbortSignal): Promise<void> {
     if (!signal.aborted) await once(signal, 'abort')
     const { streams, drainMs = 10_000 } = this.#options

@@ -13,10 +13,10 @@ import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { ReadinessCheck } from '../../src/runner/health.ts'
 import { statusOf, asBuffer, identity, unary, type Route } from './route.ts'
 
-/** The monitors of services by full name; '' is the server as a whole. */
+/** The monitors of services by full name; '' means the whole server. */
 export type HealthMonitors = ReadonlyMap<string, HealthMonitor>
 
-/** grpc.health.v1.Health for the services of the monitors. Abort of `stopping` ends its streams. */
+/** Returns grpc.health.v1.Health for the services of the monitors. Aborting `stopping` ends its streams. */
 export function healthRoutes(monitors: HealthMonitors, stopping: AbortSignal): readonly Route[] {
   return [
     unary(Health.method.check, ({ service }) => {
@@ -78,7 +78,7 @@ function watch(
 const CHECK_INTERVAL_MS = 1000
 const CHECK_TIMEOUT_MS = 2000
 
-/** The health of services that share one check: serving while it passes and no shutdown has begun. */
+/** The health of services that share one check: SERVING while the check passes; NOT_SERVING otherwise and after shutdown. */
 export class HealthMonitor {
   status: ServingStatus = ServingStatus.SERVING
   /** Called on every change of the status. */
@@ -89,7 +89,7 @@ export class HealthMonitor {
     this.#check = check
   }
 
-  /** Checks until the signal aborts, which sets the status to NOT_SERVING. */
+  /** Checks until the signal aborts, and then sets the status to NOT_SERVING. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const status = await this.#check(AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)])).then(

@@ -23,7 +23,7 @@ await runProgram({
     })
     const api = createApi({ database, clickhouse, logger, payloadConversions: createPayloadConversionChecker() })
     const server = api.serve(environment.PONIX_GRPC_HOST, environment.PONIX_GRPC_PORT)
-    logger.info(`gRPC on ${await server.listen()}`)
+    logger.info(`serving gRPC on ${await server.listen()}`)
     await runService({
       service: 'api',
       logger,

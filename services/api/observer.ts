@@ -9,20 +9,20 @@ export interface CallRecord {
   readonly method: string
   readonly code: Status
   readonly durationMs: number
-  /** Empty when the call has none or ended before it was known. */
+  /** Empty if the call has none or ended before it was known. */
   readonly organizationId: string
-  /** For the log only. */
+  /** The error, for the log only. */
   readonly error?: unknown
 }
 
 export type Observer = (record: CallRecord) => void
 
-/** Writes the request log and the metrics. Calls of health and reflection are logged at debug level. */
+/** Writes the request log and the metrics. Calls to the health and reflection services are logged at debug level. */
 export function createObserver(logger: Logger, registry: Registry): Observer {
   const registers = [registry]
   const calls = new Counter({
     name: 'ponix_api_calls_total',
-    help: 'Calls that have ended, CSV over HTTP among them, by method and status code of gRPC',
+    help: 'Calls that have ended, including CSV over HTTP, by method and status code of gRPC',
     labelNames: ['method', 'code'],
     registers,
   })
@@ -46,11 +46,11 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
   }
 }
 
-/** Reports the connection pool whenever the metrics are read. */
+/** Reports the connection pool at every scrape. */
 export function observePool(usage: () => Readonly<Record<string, number>>, registry: Registry): void {
   const connections = new Gauge({
     name: 'ponix_api_postgres_pool',
-    help: 'Connections to PostgreSQL, those without work, and calls that wait for one',
+    help: 'Connections to PostgreSQL, idle connections, and calls that wait for a connection',
     labelNames: ['state'],
     registers: [registry],
     collect() {

@@ -26,7 +26,7 @@ type Type = DescMessage | DescEnum | DescExtension | DescService
 type Stream = ServerDuplexStream<Buffer, Buffer>
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>
 
-/** grpc.reflection.v1 and v1alpha, which differ only in the package, for these services and for themselves. */
+/** Returns grpc.reflection.v1 and v1alpha, which differ only in the package, for these services and for themselves. */
 export function reflectionRoutes(services: readonly DescService[], stopping: AbortSignal): readonly Route[] {
   const index = new ReflectionIndex([...services, ServerReflection, ServerReflectionAlpha])
   return [ServerReflection, ServerReflectionAlpha].map((service) => reflectionRoute(service, index, stopping))
@@ -109,7 +109,7 @@ function answer(
   }
 }
 
-/** The file, and its imports that this stream has not sent yet. */
+/** Returns the file, and its imports that this stream has not sent yet. */
 function fileAnswer(file: DescFile | undefined, absent: string, sent: Set<DescFile>): Answer {
   if (file === undefined) return refusal(Status.NOT_FOUND, absent)
   const files = withImports([file]).filter((one) => one === file || !sent.has(one))
@@ -139,7 +139,7 @@ class ReflectionIndex {
     this.symbols = new Map(this.#types.flatMap((type) => symbolsOf(type).map((symbol) => [symbol, type.file] as const)))
   }
 
-  /** The extensions of a message; undefined for an unknown message. */
+  /** Returns the extensions of a message; undefined for an unknown message. */
   extensionsOf(typeName: string): readonly DescExtension[] | undefined {
     if (!this.#types.some((type) => type.kind === 'message' && type.typeName === typeName)) return undefined
     return this.#types
@@ -148,14 +148,14 @@ class ReflectionIndex {
   }
 }
 
-/** The files, followed by their direct and indirect imports. */
+/** Returns the files, followed by their direct and indirect imports. */
 function withImports(files: readonly DescFile[]): readonly DescFile[] {
   const found = new Set(files)
   for (const file of found) for (const dependency of file.dependencies) found.add(dependency)
   return [...found]
 }
 
-/** The full names that a type declares: its own and those of its members. */
+/** Returns the full names that a type declares: its own name and the names of its members. */
 function symbolsOf(type: Type): readonly string[] {
   const { typeName } = type
   const membersIn = (scope: string, members: readonly { readonly name: string }[]): string[] =>

@@ -20,8 +20,8 @@ export interface Route {
 }
 
 /**
- * A unary method with codec, status, request log and metrics around its handler. A DomainError of the handler is shown to the
- * caller, any other error is not.
+ * Returns a unary method with codec, status, request log and metrics around its handler. A DomainError of the handler is
+ * returned to the caller; any other error is not.
  */
 export function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
@@ -61,17 +61,17 @@ export function unary<I extends DescMessage, O extends DescMessage>(
   }
 }
 
-/** Passes messages through grpc-js as bytes, so that a decoding error gets a status of ours. */
+/** Passes messages through grpc-js as bytes, so that this service sets the status of a decoding error. */
 export function identity(bytes: Buffer): Buffer {
   return bytes
 }
 
-/** The same bytes without a copy. */
+/** Returns the same bytes without a copy. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** A running call, to be passed to the domain as its CallOptions. Creates its signal only on demand. */
+/** A running call, which is passed to the domain as its CallOptions. Creates its signal only on demand. */
 export class CallContext implements CallOptions {
   /** For the request log; set by the handler. */
   organizationId = ''
@@ -99,7 +99,7 @@ export class CallContext implements CallOptions {
     return this.#controller.signal
   }
 
-  /** Must be called before the answer is sent: afterwards grpc-js marks every call as cancelled. */
+  /** Ends the call. Call it before the answer is sent: afterwards grpc-js marks every call as cancelled. */
   finish(): void {
     this.#done = true
     if (!this.#call.cancelled) return
@@ -116,7 +116,7 @@ const CODES = {
   unavailable: Status.UNAVAILABLE,
 } as const satisfies Record<DomainErrorCode, Status>
 
-/** The status for a caller: the message of a domain error, and no details of an unexpected one. */
+/** Returns the status for a caller: the message of a domain error, and no details of an unexpected error. */
 export function statusOf(error: unknown): { readonly code: Status; readonly details: string } {
   if (error instanceof DomainError) return { code: CODES[error.code], details: error.message }
   if (error instanceof MappingError) return { code: Status.INVALID_ARGUMENT, details: error.message }

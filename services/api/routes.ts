@@ -22,7 +22,7 @@ import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/
 import { optionalInstant } from '../../src/proto/timestamp.ts'
 import { type CallContext, unary, type Route } from './route.ts'
 
-/** ponix.organization.v1.OrganizationService. */
+/** Returns the routes of ponix.organization.v1.OrganizationService. */
 export function organizationRoutes(organizations: OrganizationService): readonly Route[] {
   const { method } = Organizations
   return [
@@ -51,7 +51,7 @@ export function organizationRoutes(organizations: OrganizationService): readonly
   ]
 }
 
-/** ponix.end_device.v1.EndDeviceService. */
+/** Returns the routes of ponix.end_device.v1.EndDeviceService. */
 export function endDeviceRoutes(endDevices: EndDeviceService): readonly Route[] {
   const { method } = EndDevices
   return [
@@ -84,7 +84,7 @@ function shownDevice(device: EndDevice, call: CallContext): ProtoEndDevice {
   return endDeviceToProto(device)
 }
 
-/** ponix.gateway.v1.GatewayService. */
+/** Returns the routes of ponix.gateway.v1.GatewayService. */
 export function gatewayRoutes(gateways: GatewayService): readonly Route[] {
   const { method } = Gateways
   return [
@@ -118,7 +118,7 @@ function shownGateway(gateway: Gateway, call: CallContext): ProtoGateway {
   return gatewayToProto(gateway)
 }
 
-/** ponix.analytics.v1.TelemetryService. */
+/** Returns the routes of ponix.analytics.v1.TelemetryService. */
 export function telemetryRoutes(telemetry: TelemetryService): readonly Route[] {
   const { method } = Telemetry
   return [

@@ -4,7 +4,7 @@ import type { ServerName } from './server.ts'
 
 const names: readonly ServerName[] = ['postgres', 'nats', 'clickhouse', 'mqtt']
 
-/** `ponix-embedded <server>` and `ponix-embedded install [servers]`. */
+/** Adds `ponix-embedded <server>` and `ponix-embedded install [servers]`. */
 export function addServerCommands(program: Command, serversDir: () => string | undefined): void {
   for (const name of names) addServerCommand(program, name, serversDir)
   program

@@ -8,7 +8,7 @@ await runProgram({
   description: 'Runs one of the servers that Ponix needs, on loopback, with its data under .ponix/.',
   environment: z.object({
     ...loggerEnvironment,
-    /** The folder that the servers' programs are installed into; several clones can share it. */
+    /** The installation folder of the servers' programs; several clones can share it. */
     PONIX_SERVERS_DIR: z.string().optional(),
   }),
   addCommands: (program, environment) => addServerCommands(program, () => environment().PONIX_SERVERS_DIR),

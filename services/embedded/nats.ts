@@ -43,7 +43,7 @@ export const runNats: RunServer = async (options, signal) => {
 async function configuration(options: ServerOptions): Promise<string> {
   const { dataDir, port, monitoringPort, provisionDir } = options
   const [major, minor] = (await natsVersion(provisionDir)) ?? [0, 0]
-  // Before 2.10 the interval is fixed to two minutes, which a power cut may lose but a killed process does not.
+  // Before 2.10 the interval is fixed to two minutes; a power failure can lose this data, a killed process cannot.
   const canSync = major > 2 || (major === 2 && minor >= 10)
   return [
     'server_name: ponix',
@@ -51,7 +51,7 @@ async function configuration(options: ServerOptions): Promise<string> {
     ...(monitoringPort === undefined ? [] : [`http: "127.0.0.1:${monitoringPort}"`]),
     'jetstream {',
     `  store_dir: ${JSON.stringify(join(dataDir, 'jetstream'))}`,
-    // The disk is the limit; each stream has a limit of its own.
+    // The disk is the limit; each stream has a separate limit.
     '  max_memory_store: 256MB',
     '  max_file_store: 1TB',
     ...(canSync ? ['  sync_interval: always'] : []),
@@ -60,7 +60,7 @@ async function configuration(options: ServerOptions): Promise<string> {
   ].join('\n')
 }
 
-/** Resolves true when the greeting announces JetStream; the server listens after it has recovered its streams. */
+/** Resolves to true when the greeting reports JetStream; the server listens after it has recovered its streams. */
 async function answers(port: number, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     const socket = connect(port, '127.0.0.1').setEncoding('utf8')
@@ -79,7 +79,7 @@ async function answers(port: number, signal: AbortSignal): Promise<boolean> {
 
 const OLDEST = [2, 9] as const
 
-/** The folder of `nats-server` (≥ 2.9): on PATH, or extracted from the package of Debian or Ubuntu. */
+/** Returns the folder of `nats-server` (≥ 2.9): on PATH, or extracted from the package of Debian or Ubuntu. */
 export async function provideNats(provisioning: Provisioning): Promise<string> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     if (isRecent(await natsVersion(folder))) return folder
@@ -101,7 +101,7 @@ export async function provideNats(provisioning: Provisioning): Promise<string> {
   }
 }
 
-/** Major and minor version of the program in a folder; undefined if it is missing or does not run. */
+/** Returns the major and minor version of the program in a folder; undefined if it is missing or does not run. */
 async function natsVersion(folder: string): Promise<readonly [number, number] | undefined> {
   const { code, output } = await runCommand(join(folder, 'nats-server'), ['--version'])
   const found = /v(\d+)\.(\d+)\./.exec(output)
@@ -114,8 +114,8 @@ function isRecent(version: readonly [number, number] | undefined): boolean {
 }
 
 /**
- * Downloads the Debian or Ubuntu package and extracts its program into `folder` without installing the package. apt gets its own
- * state folder, so it needs neither root nor package lists.
+ * Downloads the Debian or Ubuntu package and extracts its program into `folder` without installing the package. apt uses a
+ * separate state folder, so it needs neither root nor package lists.
  */
 async function extractFromPackage(folder: string, signal: AbortSignal): Promise<void> {
   const scratch = join(folder, 'apt')

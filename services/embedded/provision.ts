@@ -16,7 +16,7 @@ export interface Provisioning {
 }
 
 /**
- * The folder that the servers' programs are installed into: PONIX_SERVERS_DIR, else `.ponix/servers` of a clone, else the user's
+ * Returns the installation folder of the servers' programs: PONIX_SERVERS_DIR, else `.ponix/servers` of a clone, else the user's
  * cache, because reinstalling a package deletes its folder.
  */
 export async function serversFolder(configured: string | undefined): Promise<string> {
@@ -28,7 +28,7 @@ export async function serversFolder(configured: string | undefined): Promise<str
 }
 
 /**
- * The folder of a program, which is installed first if it is missing; concurrent calls and processes install it once. `name` has
+ * Returns the folder of a program, which is installed first if it is missing; concurrent calls and processes install it once. `name` has
  * the version: `aedes-1.2.0`. `install` fills a draft of the folder, which is renamed after success.
  */
 export async function provision(
@@ -53,7 +53,7 @@ export async function provision(
   }
 }
 
-/** Waits for another process that installs the same program. The result releases the lock. */
+/** Locks a folder; waits for another process that installs the same program. The result releases the lock. */
 async function lockFolder(base: string, name: string, logger: Logger, signal: AbortSignal) {
   const onHeld = (pid: number): boolean => {
     logger.info(`waiting for process ${pid}, which is installing ${name}`)
@@ -105,7 +105,7 @@ async function isWritable(folder: string): Promise<boolean> {
   }
 }
 
-/** The folder of an npm package with its dependencies; see {@link provision}. */
+/** Returns the folder of an npm package with its dependencies; see {@link provision}. */
 export function provisionPackage(provisioning: Provisioning, name: string, version: string): Promise<string> {
   return provision(provisioning, `${name}-${version}`, (draft) =>
     npmInstall(draft, `${name}@${version}`, provisioning.signal),
@@ -121,10 +121,10 @@ export async function npmInstall(folder: string, name: string, signal: AbortSign
   signal.throwIfAborted()
   if (code === 0) return
   const reason = lastLines(output, 3) || 'no reason given'
-  throw new StartupError(`npm could not install ${name}: ${reason}; is the registry reachable?`)
+  throw new StartupError(`npm could not install ${name}: ${reason}; check that the registry is reachable`)
 }
 
-/** The environment without the variables that an outer `npm start` or `npm test` sets about this package. */
+/** Returns the environment without the variables that an outer `npm start` or `npm test` sets about this package. */
 export function outerEnvironment(): NodeJS.ProcessEnv {
   const inner = /^npm_(package|lifecycle|command|config_(local_prefix|prefix|global_prefix|omit|include))/i
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !inner.test(name)))

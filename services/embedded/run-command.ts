@@ -37,7 +37,7 @@ export function runCommand(
   })
 }
 
-/** The last non-empty lines, joined into one. */
+/** Returns the last non-empty lines, joined to one line. */
 export function lastLines(output: string, count: number): string {
   return output
     .split('\n')

@@ -13,11 +13,11 @@ import { type Provisioning, serversFolder } from './provision.ts'
 import type { RunServer, ServerName } from './server.ts'
 
 export interface EmbeddedServer {
-  /** For messages. */
+  /** The name in messages. */
   readonly title: string
   readonly defaultPort: number
   readonly defaultMonitoringPort?: number
-  /** Finds or installs the program; resolves with its folder. */
+  /** Finds or installs the program; resolves to its folder. */
   provide(provisioning: Provisioning, dataDir: string): Promise<string>
   readonly run: RunServer
 }
@@ -106,7 +106,7 @@ function defaultData(name: ServerName): string {
 
 const OTHER_FOLDER = 'choose another with --data (in the default graph: PONIX_DATA_DIR)'
 
-/** Locks the data folder against other processes; the lock of a dead process is void. */
+/** Locks the data folder against other processes; the lock of an ended process is void. */
 async function lockData(dataDir: string): Promise<() => Promise<void>> {
   let holder = 0
   try {

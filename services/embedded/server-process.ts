@@ -11,19 +11,19 @@ import { runCommand } from './run-command.ts'
 export interface ServerCommand {
   readonly command: string
   readonly args: readonly string[]
-  /** Holds `server.pid`. Must be among the args, which identify the process after a restart. */
+  /** The folder of `server.pid`. It must be among the args, which identify the process after a restart. */
   readonly dataDir: string
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   readonly stopSignal: NodeJS.Signals
-  /** Time until SIGKILL. */
+  /** The time until SIGKILL. */
   readonly stopTimeoutMs: number
   readonly onLine: (line: string) => void
 }
 
-/** Writes its process id before it execs the server, so that the id is always recorded. */
+/** A script that writes its process id before it execs the server, so that the id is always recorded. */
 const LAUNCH = 'echo $$ > "$1" && shift && exec "$@"'
 
-/** Waits for EOF on a pipe that only the parent holds open; then stops the server if it still runs. */
+/** A script that waits for EOF on a pipe that only the parent holds open; then it stops the server if that still runs. */
 const WATCH = `read -r _
 pid=$(cat "$1" 2>/dev/null) || exit 0
 kill -s "$2" "$pid" 2>/dev/null || exit 0
@@ -35,8 +35,8 @@ while kill -0 "$pid" 2>/dev/null && ! grep -qs ') Z ' "/proc/$pid/stat"; do
 done`
 
 /**
- * Runs a server program until it ends or the signal aborts, and resolves with how it ended: `exit code 1`. The program never
- * outlives this process, even after SIGKILL.
+ * Runs a server program until it ends or the signal aborts, and resolves to the way it ended: `exit code 1`. The program
+ * always ends with this process, even after SIGKILL.
  */
 export async function runServerProcess(options: ServerCommand, signal: AbortSignal): Promise<string> {
   const { command, args, dataDir, user, stopSignal, stopTimeoutMs } = options
@@ -91,7 +91,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Whether the process runs with this data folder: its id may have been reused. */
+/** Returns whether the process runs with this data folder, because its id may have been reused. */
 async function serves(pid: number, dataDir: string): Promise<boolean> {
   const inProc = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)
   if (inProc !== undefined) return inProc.includes(dataDir)

@@ -7,11 +7,11 @@ export type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
 export interface ServerOptions {
   readonly name: ServerName
-  /** On 127.0.0.1. */
+  /** The port on 127.0.0.1. */
   readonly port: number
-  /** Of NATS' monitoring, on 127.0.0.1. */
+  /** The port of NATS' monitoring on 127.0.0.1. */
   readonly monitoringPort?: number | undefined
-  /** Absolute; exists, is owned by the caller and holds only the data of this server. */
+  /** Absolute path; the folder exists, is owned by the caller and contains only the data of this server. */
   readonly dataDir: string
   /** Absolute folder of the server's program; npm packages are in its `node_modules`. */
   readonly provisionDir: string
@@ -19,11 +19,11 @@ export interface ServerOptions {
   readonly password: string
   readonly database: string
   readonly logger: Logger
-  /** Must be called once, when the server accepts clients. */
+  /** Reports readiness; call it once, when the server accepts clients. */
   readonly ready: () => void
 }
 
-/** Serves until the signal aborts, then stops cleanly. Rejects with a StartupError when the server cannot start or ends early. */
+/** Serves until the signal aborts, then stops cleanly. Rejects with a StartupError if the server cannot start or ends early. */
 export type RunServer = (options: ServerOptions, signal: AbortSignal) => Promise<void>
 
 /**
@@ -42,7 +42,7 @@ export async function listen(
     await once(server, 'listening')
   } catch (error) {
     const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
-    const reason = inUse ? 'is in use by another program' : `cannot be listened on (${messageOf(error)})`
+    const reason = inUse ? 'is in use by another program' : `cannot be used (${messageOf(error)})`
     throw new StartupError(
       `port ${port} of 127.0.0.1, which ${name} needs, ${reason}: stop that program, or choose another port with ${flag} (in the default graph: ${variable})`,
     )

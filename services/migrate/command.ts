@@ -42,7 +42,7 @@ interface Context {
   readonly client: ClientIdentity & { readonly signal: AbortSignal }
 }
 
-/** `ponix-migrate [up|down|status]`. The actions reject with what went wrong. */
+/** Adds `ponix-migrate [up|down|status]`. The actions reject with the failure. */
 export function addMigrateCommands(program: Command, environment: () => MigrateEnvironment): void {
   const add = (
     name: string,
@@ -96,7 +96,7 @@ async function status({ target, json }: Flags, context: Context): Promise<void> 
   })
 }
 
-/** Connects to PostgreSQL in any case: it holds the lock for all databases, because ClickHouse has none. */
+/** Connects to the databases, always to PostgreSQL: it holds the lock for all databases, because ClickHouse has no locks. */
 async function withTargets(
   target: Flags['target'],
   { environment, client }: Context,

@@ -15,12 +15,12 @@ export interface MigrationTarget {
 export interface MigrationStatus {
   readonly server: SqlDialect
   readonly name: string
-  /** `changed`: the file differs from the applied one. `missing`: applied, but without a file, perhaps by a newer version. */
+  /** `changed`: the file differs from the applied file. `missing`: applied, but without a file, perhaps by a newer version. */
   readonly state: 'applied' | 'pending' | 'changed' | 'missing'
   readonly appliedAt: Date | null
 }
 
-/** Applies pending migrations in order and records each one. Throws a MigrationError. */
+/** Applies pending migrations in order and records each of them. Throws a MigrationError. */
 export async function migrateUp(target: MigrationTarget, logger: Logger, signal: AbortSignal): Promise<void> {
   const { server, store } = target
   const files = await readMigrations(target.directory, target.server)
@@ -28,7 +28,7 @@ export async function migrateUp(target: MigrationTarget, logger: Logger, signal:
   for (const { name, checksum, appliedAt } of await store.applied()) {
     const file = pending.get(name)
     if (file === undefined)
-      logger.warn(`${server} has ${name}, which this version does not know: applied by a newer one`)
+      logger.warn(`${server} has ${name}, which is unknown to this version; a newer version has applied it`)
     else if (file.checksum !== checksum) {
       throw new MigrationError(
         `${file.path} was changed after ${server} applied it (${appliedAt.toISOString()}): restore it and write a new migration for the change`,
@@ -62,7 +62,7 @@ export async function migrateDown(target: MigrationTarget, logger: Logger, signa
   logger.info(`${server}: reverted ${file.name}`)
 }
 
-/** Every migration of the folder or the database, in order. */
+/** Returns every migration of the folder or the database, in order. */
 export async function migrationStatus(target: MigrationTarget): Promise<readonly MigrationStatus[]> {
   const files = new Map(
     (await readMigrations(target.directory, target.server)).map((file) => [file.name, file] as const),
@@ -82,7 +82,7 @@ async function run(
   direction: 'up' | 'down',
   signal: AbortSignal,
 ): Promise<void> {
-  // Lets signals arrive between migrations, whatever the store awaits.
+  // Let signals arrive between migrations, even if the store awaits nothing.
   await nextTurn()
   signal.throwIfAborted()
   const statements = file[direction]

@@ -51,7 +51,7 @@ describe('E-5: migration files', () => {
     await writeFile(join(folder, '0001_b.sql'), GOOD)
     await expect(readMigrations(folder, 'PostgreSQL')).rejects.toThrow('have the same number')
     await writeFile(join(folder, 'fix.sql'), GOOD)
-    await expect(readMigrations(folder, 'PostgreSQL')).rejects.toThrow('fix.sql is not a migration’s name')
+    await expect(readMigrations(folder, 'PostgreSQL')).rejects.toThrow('fix.sql is not a valid name of a migration')
   })
 
   test.each([

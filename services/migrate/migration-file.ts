@@ -69,7 +69,7 @@ async function filesIn(directory: string): Promise<readonly string[]> {
   const odd = sql.find((name) => !FILE_NAME.test(name))
   if (odd !== undefined) {
     const path = join(directory, odd)
-    throw new MigrationError(`${path} is not a migration’s name: expected 0001_what_it_does.sql`)
+    throw new MigrationError(`${path} is not a valid name of a migration; expected 0001_what_it_does.sql`)
   }
   if (sql.length === 0) throw new MigrationError(`no migrations (0001_name.sql) in ${directory}`)
   return sql
@@ -85,7 +85,7 @@ function numberOf(file: MigrationFile): string {
 
 /** One SQL statement of a file. */
 export interface SqlStatement {
-  /** Without the closing semicolon, with inner comments. */
+  /** The text without the closing semicolon, with inner comments. */
   readonly sql: string
   /** Line of its first word in the file, from 1. */
   readonly line: number

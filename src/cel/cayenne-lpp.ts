@@ -15,7 +15,7 @@ function signed24(view: DataView, offset: number): number {
   return view.getInt8(offset) * 0x1_00_00 + view.getUint16(offset + 1)
 }
 
-/** A number of this size, divided by the divisor of its type. */
+/** Returns a type: a number of this size, divided by the divisor of its type. */
 function numeric(size: number, get: (view: DataView, offset: number) => number) {
   return (name: string, divisor = 1): LppType => ({ name, size, read: (view, offset) => get(view, offset) / divisor })
 }

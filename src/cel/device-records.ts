@@ -10,7 +10,7 @@ interface Device {
 }
 
 interface DeviceRecord {
-  /** The expression the record describes; another expression starts without a record. */
+  /** The expression of the record; a changed expression starts without a record. */
   readonly source: string
   readonly expectedMs: number
   readonly failures: number
@@ -21,7 +21,7 @@ interface DeviceRecord {
 const MAX_RECORDS = 10_000
 const MAX_QUICK = 20_000
 
-/** Evaluation history per device: which expressions are known to be quick, and which are slow or have failed. */
+/** The evaluation history of each device: whether its expression is quick, slow or has failed. */
 export class DeviceRecords {
   /** Devices that are slow, failed or on probation. */
   readonly #records = new Map<string, DeviceRecord>()
@@ -33,13 +33,13 @@ export class DeviceRecords {
     this.#limits = limits
   }
 
-  /** The end of the quarantine; undefined when the expression may run. */
+  /** Returns the end of the quarantine; undefined if the expression is allowed to run. */
   quarantinedUntil(device: Device, now: number): number | undefined {
     const record = this.#find(device)
     return record !== undefined && record.quarantinedUntil > now ? record.quarantinedUntil : undefined
   }
 
-  /** Expected duration of an evaluation; undefined for a device that is not slow. */
+  /** Returns the expected duration of an evaluation; undefined for a device that is not slow. */
   expectedSlowMs(device: Device): number | undefined {
     return this.#find(device)?.expectedMs
   }
@@ -65,13 +65,13 @@ export class DeviceRecords {
     this.#set(device, { expectedMs, failures: 0, quarantinedUntil: 0, probationUntil })
   }
 
-  /** A worker was lost while it evaluated the device's expression. */
+  /** Records that a worker was lost while it evaluated the device's expression. */
   recordSuspicion(device: Device): void {
     const { timeLimitMs: expectedMs } = this.#limits
     this.#set(device, { failures: 0, quarantinedUntil: 0, probationUntil: 0, ...this.#find(device), expectedMs })
   }
 
-  /** The expression failed on one payload. After enough consecutive failures it is quarantined, and after a quarantine by one more. */
+  /** Records a failure on one payload. Enough consecutive failures quarantine the expression, and after a quarantine a single one. */
   recordFailure(device: Device, now: number): void {
     const { timeLimitMs, failuresToQuarantine, quarantineMs, probationMs } = this.#limits
     const failures = (this.#find(device)?.failures ?? 0) + 1

@@ -8,7 +8,7 @@ const { BYTES, DYN, INT, STRING } = CelScalar
 /** The variable with the payload. */
 export const INPUT_VARIABLE = 'input'
 
-/** Strings and bytes that one evaluation may build. Byte arrays are outside the heap, where the memory limit does not apply. */
+/** The limit of strings and bytes that one evaluation builds. Byte arrays are outside the heap, where the memory limit is void. */
 const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
 
 const LATEST_TIMESTAMP_SECONDS = 253_402_300_799n
@@ -19,7 +19,7 @@ const decoder = new TextDecoder(undefined, { fatal: true })
 
 let budget = BUILD_BUDGET_BYTES
 
-/** Call before each evaluation. Evaluations are synchronous, so one counter per thread is enough. */
+/** Resets the budget before each evaluation. Evaluations are synchronous, so one counter per thread is enough. */
 export function resetBuildBudget(): void {
   budget = BUILD_BUDGET_BYTES
 }
@@ -56,7 +56,7 @@ function stringToBytes(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
-/** The library reads the integer as milliseconds; the CEL specification defines seconds. */
+/** Converts seconds, as the CEL specification defines; the library reads the integer as milliseconds. */
 function secondsToTimestamp(seconds: bigint) {
   if (seconds > LATEST_TIMESTAMP_SECONDS || seconds < EARLIEST_TIMESTAMP_SECONDS)
     throw new Error('timestamp out of range')
@@ -79,7 +79,7 @@ export interface EnvironmentNames<Variables extends Record<string, CelType>> {
   readonly registry?: Registry
 }
 
-/** The standard library of CEL, `cayenne_lpp_decode`, and these names. */
+/** Returns an environment with the standard library of CEL, `cayenne_lpp_decode`, and these names. */
 export function environmentWith<const Variables extends Record<string, CelType>>(names: EnvironmentNames<Variables>) {
   return celEnv({
     ...names,

@@ -22,7 +22,7 @@ interface PendingTask extends Task {
 
 const MIN_WORKERS = 2
 const RESTART_DELAY_MS = 1000
-/** About a tenth of the processor while others need it, all of it otherwise (sched(7)). */
+/** Niceness for about a tenth of the processor while other threads need it, and the whole processor otherwise (sched(7)). */
 const BACKGROUND_NICENESS = 10
 
 /**
@@ -47,7 +47,7 @@ export class EvaluationPool implements AsyncDisposable {
     this.#scheduler = new EvaluationScheduler(this.#limits)
   }
 
-  /** Starts the workers; rejects when one does not start. */
+  /** Starts the workers; rejects if a worker does not start. */
   async start(): Promise<void> {
     const quickWorkers = Math.max(MIN_WORKERS, this.#options.workers ?? MIN_WORKERS) - 1
     const quick = Array.from({ length: quickWorkers }, () => this.#spawn('quick'))
@@ -59,16 +59,16 @@ export class EvaluationPool implements AsyncDisposable {
     }
   }
 
-  /** Live workers, and queued tasks. */
+  /** Numbers of running workers and queued tasks. */
   get usage(): { readonly workers: number; readonly quick: number; readonly slow: number } {
     return { workers: this.#workers.size, ...this.#scheduler.queued }
   }
 
-  /** Rejects only when the pool is closed. */
+  /** Evaluates a task; rejects only if the pool is closed. */
   evaluate(task: Task): Promise<TaskResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('the evaluation pool is closed'))
-      // Sources written with plain SQL are unchecked, and a job may carry many sources to a worker.
+      // Sources written with plain SQL are unchecked, and a job can contain many sources.
       const tooLong = sourceSizeError(task.source)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
       const pending: PendingTask = { key: task.key, source: task.source, payload: task.payload, resolve, reject }
@@ -129,7 +129,7 @@ export class EvaluationPool implements AsyncDisposable {
     })
   }
 
-  /** Tasks submitted in one turn of the event loop share jobs. */
+  /** Schedules a dispatch: tasks submitted in one turn of the event loop share jobs. */
   #scheduleDispatch(): void {
     if (this.#dispatchScheduled) return
     this.#dispatchScheduled = true

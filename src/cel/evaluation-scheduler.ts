@@ -4,7 +4,7 @@ import type { Evaluation } from './worker-protocol.ts'
 
 /** A payload to evaluate. */
 export interface Task {
-  /** The device. Devices take turns, and the cost of a device's expression affects only that device. */
+  /** The device. Devices are served in turn, and the cost of a device's expression affects only that device. */
   readonly key: string
   readonly source: string
   readonly payload: Uint8Array
@@ -13,7 +13,7 @@ export interface Task {
 /** `new`: the cost of the device's expression is not known yet. */
 export type Lane = 'quick' | 'new' | 'slow'
 
-/** A `quick` worker serves only the quick lane, a `background` worker the other two. */
+/** A `quick` worker serves only the quick lane, a `background` worker the slow and the new lane. */
 export type WorkerKind = 'quick' | 'background'
 
 /** A batch for one worker. A job of the slow lane has one task. */
@@ -27,7 +27,7 @@ export type WorkerFailure = 'time' | 'memory' | 'crash'
 
 export type TaskResult =
   | Evaluation
-  /** Not evaluated because a queue is full; retry later. */
+  /** The task was not evaluated because a queue is full; retry later. */
   | { readonly ok: false; readonly reason: string; readonly overloaded: true }
 
 export const DEFAULT_LIMITS = {
@@ -39,7 +39,7 @@ export const DEFAULT_LIMITS = {
   maxJobBytes: 4 * 1024 * 1024,
   /** An evaluation that takes longer moves its device to the slow lane. */
   slowMs: 10,
-  /** Expected work queued in the slow lane; beyond it each device may queue one task. */
+  /** The limit of expected work queued in the slow lane, above which each device can queue only one task. */
   maxSlowBacklogMs: 1000,
   maxSlowQueued: 64,
   /** Time limit of one evaluation. */
@@ -54,7 +54,7 @@ export const DEFAULT_LIMITS = {
 export type SchedulerLimits = Readonly<Record<keyof typeof DEFAULT_LIMITS, number>>
 
 /**
- * Decides which tasks run next and which task is responsible for a lost worker. Pure: the pool owns time and workers.
+ * Determines the next tasks, and the task responsible for a lost worker. Pure: the pool owns time and workers.
  *
  * Quick devices share jobs; new devices share jobs with other new devices only. When a worker is lost, the task that ran is the
  * suspect: it is retried once, alone, in the slow lane, to rule out a stalled machine; the second time it fails. The other tasks
@@ -85,7 +85,7 @@ export class EvaluationScheduler<T extends Task> {
     return this.#queues.quick.size + this.#queues.new.size
   }
 
-  /** Queues a task, or returns its result immediately when it cannot be evaluated. */
+  /** Queues a task, or returns its result immediately if it cannot be evaluated. */
   submit(task: T, now: number): TaskResult | undefined {
     const { maxQueued, maxQueuedBytes, maxSlowQueued, maxSlowBacklogMs } = this.#limits
     const quarantinedUntil = this.#records.quarantinedUntil(task, now)
@@ -107,7 +107,7 @@ export class EvaluationScheduler<T extends Task> {
     return undefined
   }
 
-  /** The next job for a worker of this kind; undefined when there is none. */
+  /** Returns the next job for a worker of this kind; undefined if there is none. */
   next(kind: WorkerKind): Job<T> | undefined {
     if (kind === 'quick') return this.#jobOf('quick')
     const other = this.#turn === 'slow' ? 'new' : 'slow'
@@ -131,8 +131,8 @@ export class EvaluationScheduler<T extends Task> {
 
   /**
    * Records the end of a job, which ends no later than with its first slow task: tasks from `answered` on are queued again.
-   * `slow` has the duration of each task, by index, that took longer than `slowMs`. Returns the results of queued tasks that are
-   * no longer to be evaluated.
+   * `slow` has the duration of each task, by index, that took longer than `slowMs`. Returns the results of queued tasks that
+   * must no longer be evaluated.
    */
   finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, TaskResult> {
     const results = new Map<T, TaskResult>()

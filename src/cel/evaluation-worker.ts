@@ -45,7 +45,7 @@ export class EvaluationWorker {
     const { url, resourceLimits, slowMs, niceness, timeLimitMs } = options
     const workerData: WorkerSetup = { progress: this.#progress.buffer, slowMs, niceness }
     this.#timeLimitNs = BigInt(Math.round(timeLimitMs * 1e6))
-    // Expressions cannot read the environment; an empty one is a second line of defence.
+    // Expressions cannot read the environment; an empty environment is an additional protection.
     this.#worker = new Worker(url, { workerData, resourceLimits, env: {}, name: 'cel' })
     let lastError: unknown
     this.ready = new Promise((resolve, reject) => {
@@ -70,7 +70,7 @@ export class EvaluationWorker {
     })
   }
 
-  /** False as soon as the worker is stopping: its last results count, but it takes no further job. */
+  /** False as soon as the worker is stopping: its last results count, but it receives no further job. */
   get usable(): boolean {
     return !this.#stopping
   }
@@ -119,7 +119,7 @@ export class EvaluationWorker {
     this.#watchdog = setTimeout(() => this.#watch(), Math.ceil(Number(left) / 1e6))
   }
 
-  /** Processor time of the whole job, an upper bound for its running task. A wrong suspicion is corrected by the retry alone. */
+  /** Returns the processor time of the whole job, an upper bound for its running task. The isolated retry corrects false suspicions. */
   #used(): bigint | null {
     const now = threadTime(this.#thread)
     return now === null || this.#usedBefore === null ? null : now - this.#usedBefore
@@ -144,12 +144,12 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
   return { sources: [...sources.keys()], sourceOf, payloads, ends }
 }
 
-/** An evaluation is stopped after this many time limits by the clock, even if it used little processor time. */
+/** The number of time limits by the clock after which an evaluation is stopped even if it used little processor time. */
 const MAX_CLOCK_LIMITS = 20n
 
 /**
- * The remaining time of an evaluation in nanoseconds; 0 when it exceeded its limit. The limit is processor time (`used`, null if
- * unknown): on a busy machine the clock would stop expressions that have hardly run.
+ * Returns the remaining time of an evaluation in nanoseconds; 0 if it exceeded its limit. The limit is processor time (`used`,
+ * null if unknown): on a busy machine the clock would stop expressions that have hardly run.
  */
 export function timeLeft(running: { readonly elapsed: bigint; readonly used: bigint | null; readonly limit: bigint }) {
   const { elapsed, used, limit } = running

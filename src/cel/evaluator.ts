@@ -17,7 +17,7 @@ export class Evaluator {
   readonly #programs = new Map<string, Program>()
   #characters = 0
 
-  /** Throws only errors that end the thread. */
+  /** Evaluates an expression. Throws only errors that end the thread. */
   evaluate(source: string, payload: Uint8Array): Evaluation {
     return this.#program(source)(payload)
   }
@@ -81,10 +81,10 @@ function oneLine(message: string): string {
   return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
 }
 
-/** More result bytes than this are sent before the next evaluation starts. */
+/** The limit of result bytes, above which they are sent before the next evaluation starts. */
 const PART_BYTES = 1024 * 1024
 
-/** The worker thread's main function: announces readiness, then evaluates jobs one at a time. */
+/** Runs a worker thread: reports readiness, then evaluates jobs one at a time. */
 export function serveEvaluations(): void {
   const setup: WorkerSetup = workerData
   lowerThreadPriority(setup.niceness)

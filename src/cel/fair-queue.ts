@@ -3,7 +3,7 @@ import { Fifo } from '../domain/fifo.ts'
 /** A queue that serves its keys in turn: thousands of items of one key delay another key's first item by one item. */
 export class FairQueue<T> {
   readonly #queues = new Map<string, Fifo<T>>()
-  /** The keys with queued items, the next one first. */
+  /** The keys with queued items, the next key first. */
   readonly #turns = new Fifo<string>()
   #size = 0
 
@@ -11,7 +11,7 @@ export class FairQueue<T> {
     return this.#size
   }
 
-  /** The number of queued items of this key. */
+  /** Returns the number of queued items of a key. */
   sizeOf(key: string): number {
     return this.#queues.get(key)?.length ?? 0
   }

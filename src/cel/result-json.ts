@@ -3,9 +3,9 @@ import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
 import type { JsonObject, JsonValue } from '../domain/entities.ts'
 
-/** Nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
+/** The maximum nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
 const MAX_RESULT_DEPTH = 32
-/** Approximate bytes of JSON; the broker's message limit is not much larger. */
+/** The approximate limit of JSON bytes; the broker's message limit is not much larger. */
 const MAX_RESULT_BYTES = 1024 * 1024
 
 const LARGEST_EXACT_INTEGER = 2n ** 53n
@@ -101,7 +101,7 @@ function message(value: Message, path: string): JsonValue {
   throw new ResultError(`${truncate(path, 80)} is a ${value.$typeName}, which has no JSON form`)
 }
 
-/** Paths and messages contain keys chosen by the expression, so they may be as long as the result. */
+/** Truncates a path or message, which contains keys from the expression and can be as long as the result. */
 export function truncate(text: string, maxLength: number): string {
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }

@@ -20,7 +20,7 @@ export class ParsedSource {
     this.tree = tree
   }
 
-  /** Line and column, from 1, of the node with this id; the start of the source for an id without a position. */
+  /** Returns line and column, from 1, of the node with this id; the start of the source for an id without a position. */
   positionOf(id: bigint): { readonly line: number; readonly column: number } {
     const offset = this.tree.sourceInfo?.positions[String(id)] ?? 0
     const before = this.#source.slice(0, offset)
@@ -50,16 +50,16 @@ function parseFault(error: unknown, source: string): PayloadConversionFault {
   return { ok: false, ...(position.line > end.line ? end : position), message }
 }
 
-/** Nesting of macros that iterate (`map`, `filter`, `all` …): each level multiplies the work. */
+/** The maximum nesting of macros that iterate (`map`, `filter`, `all` …): each level multiplies the work. */
 const MAX_MACRO_NESTING = 2
-/** Depth of the syntax tree; keeps recursion over it far from a stack overflow. */
+/** The maximum depth of the syntax tree, which keeps recursion far from a stack overflow. */
 const MAX_TREE_DEPTH = 250
 
 const MAX_INT = 2n ** 63n - 1n
 const MIN_INT = -(2n ** 63n)
 const MAX_UINT = 2n ** 64n - 1n
 
-/** Implemented by the evaluator, not by the function table. */
+/** Operators that the evaluator implements, not the function table. */
 const BUILT_IN_OPERATORS = new Set(['_[_]', '_?_:_', '_&&_', '_||_', '@not_strictly_false'])
 const MACROS = new Set(['has', 'all', 'exists', 'exists_one', 'map', 'filter'])
 const MESSAGE_NAMES = new Set(
@@ -102,7 +102,7 @@ export function checkSource(source: string): ParseResult {
   }
 }
 
-/** An empty source passes: the device has no expression yet. */
+/** Creates a checker. An empty source passes: the device has no expression yet. */
 export function createPayloadConversionChecker(): PayloadConversionChecker {
   return {
     check(source) {
@@ -114,7 +114,7 @@ export function createPayloadConversionChecker(): PayloadConversionChecker {
 
 interface Scope {
   readonly variables: ReadonlySet<string>
-  /** False where a macro's variable hides the payload's name. */
+  /** False if a macro's variable hides the payload's name. */
   readonly seesPayload: boolean
   readonly depth: number
   readonly macros: number
@@ -232,7 +232,7 @@ function requireMap(expr: Expr | undefined): void {
   if (!isMap) throw new CheckError(expr.id, 'the result must be a map such as {"temperature": 21.5}')
 }
 
-/** `a.b.c` for a chain of selections on an identifier, without a leading dot; undefined for anything else. */
+/** Returns `a.b.c` for a chain of selections on an identifier, without a leading dot; undefined for anything else. */
 function qualifiedName(expr: Expr | undefined): string | undefined {
   if (expr?.exprKind.case === 'identExpr') return expr.exprKind.value.name.replace(/^\./, '')
   if (expr?.exprKind.case !== 'selectExpr') return undefined

@@ -4,7 +4,7 @@ import type { JsonObject } from '../domain/entities.ts'
 
 // Shared by the evaluation pool and its worker threads. Does not import the CEL library, which only the workers load.
 
-/** The result of one evaluation. The reason is one line with the position in the expression, fit for a dead letter. */
+/** The result of one evaluation. The reason is one line with the position in the expression, suitable for a dead letter. */
 export type Evaluation =
   /** `size`: approximate bytes of the data as JSON. */
   | { readonly ok: true; readonly data: JsonObject; readonly size: number }
@@ -12,7 +12,7 @@ export type Evaluation =
 
 /** A job sent to a worker. */
 export interface JobMessage {
-  /** Without duplicates. */
+  /** The distinct expressions. */
   readonly sources: readonly string[]
   /** For each task the index of its source. */
   readonly sourceOf: readonly number[]
@@ -29,7 +29,7 @@ export type WorkerMessage =
   | { readonly kind: 'part'; readonly evaluations: readonly Evaluation[] }
   /**
    * The last evaluations, and the duration in ms of a task that took longer than `slowMs`, by index. A slow task ends its job, so
-   * that the scheduler can reassign the tasks behind it.
+   * that the scheduler can reassign the following tasks.
    */
   | { readonly kind: 'done'; readonly evaluations: readonly Evaluation[]; readonly slow: ReadonlyMap<number, number> }
 
@@ -41,7 +41,7 @@ export interface WorkerSetup {
 
 const MAX_SOURCE_BYTES = 4096
 
-/** The error message for a source that is too long; undefined for any other. */
+/** Returns the error message for a source that is too long; undefined otherwise. */
 export function sourceSizeError(source: string): string | undefined {
   const size = Buffer.byteLength(source)
   if (size <= MAX_SOURCE_BYTES) return undefined
@@ -50,7 +50,7 @@ export function sourceSizeError(source: string): string | undefined {
 
 const IDLE = -1
 
-/** The running task and its start. The worker writes it; the watchdog reads it, also while the worker is busy or dead. */
+/** The running task and its start. The worker writes it; the watchdog reads it, even if the worker is busy or has ended. */
 export class Progress {
   readonly buffer: SharedArrayBuffer
   readonly #cells: BigInt64Array
@@ -60,7 +60,7 @@ export class Progress {
     this.#cells = new BigInt64Array(buffer)
   }
 
-  /** `now`: nanoseconds of the monotonic clock, which all threads share. */
+  /** Records a start. `now`: nanoseconds of the monotonic clock, which all threads share. */
   start(index: number, now: bigint): void {
     Atomics.store(this.#cells, 1, now)
     Atomics.store(this.#cells, 0, BigInt(index))
@@ -70,7 +70,7 @@ export class Progress {
     Atomics.store(this.#cells, 0, BigInt(IDLE))
   }
 
-  /** Undefined between jobs. */
+  /** Returns the running task; undefined between jobs. */
   read(): { readonly index: number; readonly startedAt: bigint } | undefined {
     for (;;) {
       const index = Number(Atomics.load(this.#cells, 0))
@@ -81,7 +81,7 @@ export class Progress {
   }
 }
 
-/** The kernel's id of the calling thread; null without /proc. */
+/** Returns the kernel's id of the calling thread; null without /proc. */
 export function currentThread(): number | null {
   try {
     return Number(readlinkSync('/proc/thread-self').split('/').at(-1))
@@ -101,7 +101,7 @@ export function lowerThreadPriority(niceness: number): void {
   }
 }
 
-/** Processor time used by a thread of this process, in nanoseconds (proc(5), schedstat); null if unknown. */
+/** Returns the processor time of a thread of this process in nanoseconds (proc(5), schedstat); null if unknown. */
 export function threadTime(thread: number | null): bigint | null {
   if (thread === null) return null
   try {
@@ -111,10 +111,10 @@ export function threadTime(thread: number | null): bigint | null {
   }
 }
 
-/** Reading a thread's processor time costs microseconds, so a reading is reused for this many nanoseconds. */
+/** The number of nanoseconds for which a reading of processor time is reused, because it costs microseconds. */
 const READ_INTERVAL_NS = 1_000_000n
 
-/** Measures consecutive evaluations of the calling thread: quick ones by the clock, which is cheap. */
+/** Measures consecutive evaluations of the calling thread: quick evaluations by the clock, which is cheap. */
 export class Stopwatch {
   readonly #thread = currentThread()
   #used: bigint | null = threadTime(this.#thread)
@@ -131,7 +131,7 @@ export class Stopwatch {
     return this.#startedAt
   }
 
-  /** Elapsed milliseconds; if they exceed `slowMs`, the processor time instead, accurate to a millisecond. */
+  /** Returns the elapsed milliseconds; if they exceed `slowMs`, the processor time instead, accurate to a millisecond. */
   read(slowMs: number): number {
     const tookMs = Number(process.hrtime.bigint() - this.#startedAt) / 1e6
     if (tookMs <= slowMs || this.#used === null) return tookMs

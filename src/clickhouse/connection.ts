@@ -7,19 +7,19 @@ import { connectWithBackoff } from '../runner/startup.ts'
 export interface ClickHouseOptions extends ClientIdentity {
   /** `http://localhost:8123`. */
   readonly url: string
-  /** Must exist; ponix-migrate creates it. */
+  /** The database, which must exist; ponix-migrate creates it. */
   readonly database: string
   readonly username: string
   readonly password: string
   readonly startupTimeoutMs: number
 }
 
-/** A pool of connections to ClickHouse's HTTP interface, opened on demand: ClickHouse may restart at any time. */
+/** A pool of connections to ClickHouse's HTTP interface, opened on demand: ClickHouse can restart at any time. */
 export interface ClickHouse {
   readonly client: ClickHouseClient
-  /** For messages, without the password: `localhost:8123/ponix`. */
+  /** The address in messages, without the password: `localhost:8123/ponix`. */
   readonly address: string
-  /** Readiness check: rejects unless ClickHouse answers a query in the database. */
+  /** Checks readiness: rejects unless ClickHouse answers a query in the database. */
   ping(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
@@ -28,7 +28,7 @@ export interface ClickHouse {
 const LOGIN_ERRORS: ReadonlySet<string> = new Set(['AUTHENTICATION_FAILED', 'REQUIRED_PASSWORD', 'WRONG_PASSWORD'])
 const REQUEST_TIMEOUT_MS = 60_000
 
-/** The options of a service, from its environment. */
+/** Returns the options of a service, from its environment. */
 export function clickhouseOptions(
   environment: CommonEnvironment & ClickHouseEnvironment,
   client: ClientIdentity,
@@ -67,7 +67,7 @@ export async function connectClickHouse(options: ClickHouseOptions): Promise<Cli
   return clickhouse
 }
 
-/** Does not connect before the first call. */
+/** Creates a pool, which does not connect before the first call. */
 export function openClickHouse(options: ClickHouseOptions): ClickHouse {
   const { url, username, password, database, name: application } = options
   const client = createClient({

@@ -307,7 +307,7 @@ describe('queries', () => {
   test('a timeout is an unavailable error, with advice', async () => {
     const stream = createEnvelopeReader(large.clickhouse).read(ALL, { ...WHOLE, timeoutMs: 1 })
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(
-      new DomainError('unavailable', 'The query took too long; ask for a shorter time range'),
+      new DomainError('unavailable', 'The query took too long; request a shorter time range'),
     )
   })
 

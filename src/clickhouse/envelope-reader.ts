@@ -7,7 +7,7 @@ import { nested, type StoredEnvelope, type TelemetryQuery, type TelemetryRange }
 import type { ClickHouse } from './connection.ts'
 import { classifyInsertError } from './insert-error.ts'
 
-/** Concurrent reads; each holds memory and waits for one of a few connections. */
+/** The limit of concurrent reads; each uses memory and waits for one of a few connections. */
 const MAX_READS = 256
 
 const SETTINGS: ClickHouseSettings = {
@@ -37,7 +37,7 @@ export function createEnvelopeReader(clickhouse: ClickHouse): TelemetryReader {
   }
 }
 
-/** The rows of the response, each a line of JSONCompactEachRow. */
+/** Yields the rows of the response, each a line of JSONCompactEachRow. */
 async function* lines(
   { client }: ClickHouse,
   query: TelemetryQuery,
@@ -62,18 +62,18 @@ async function* lines(
   } catch (error) {
     if (callSignal?.aborted === true) throw callSignal.reason
     if (timeout?.aborted === true || isTimeout(error))
-      throw unavailable('The query took too long; ask for a shorter time range', error)
+      throw unavailable('The query took too long; request a shorter time range', error)
     if (classifyInsertError(error) !== 'server') throw error
     throw unavailable('The telemetry store is not available; try again', error)
   }
 }
 
-/** ClickHouse's message is only the cause: callers do not see it. */
+/** Returns the error for callers; ClickHouse's message is only its cause, which callers do not receive. */
 function unavailable(message: string, cause?: unknown): DomainError {
   return new DomainError('unavailable', message, { cause })
 }
 
-/** The server's time limit, or the client's for a server that does not respond. */
+/** Returns whether the server's time limit, or the client's for a server that does not respond, was exceeded. */
 function isTimeout(error: unknown): boolean {
   if (error instanceof ClickHouseError) return error.type === 'TIMEOUT_EXCEEDED'
   return error instanceof Error && error.message === 'Timeout error.'
@@ -84,7 +84,7 @@ const NEWEST_FIRST = 'occurred_at DESC, end_device_id DESC, identity DESC'
 
 /**
  * Selects each envelope once; values of callers are parameters. The rows of one device are stored in the requested order: they are read from the end, and of rows
- * with the same envelope id the first is taken, which is the latest (as FINAL does). The rows of a whole organization are merged
+ * with the same envelope id the first is selected, which is the latest (as with FINAL). The rows of a whole organization are merged
  * by FINAL and sorted.
  */
 export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange) {
@@ -145,13 +145,13 @@ function time(parameter: string): string {
   return `fromUnixTimestamp64Micro({${parameter}:Int64}, 'UTC')`
 }
 
-/** Clamped to Int64: no envelope is outside. */
+/** Clamps to Int64, which contains all envelopes. */
 function int64(value: bigint): string {
   if (value < INT64.min) return String(INT64.min)
   return String(value > INT64.max ? INT64.max : value)
 }
 
-/** ClickHouse's name for the object at a path; the path alone names a value that is not an object. */
+/** Returns ClickHouse's name for the object at a path; the path alone names a value that is not an object. */
 function subObject(path: string): string {
   return `^\`${path.replaceAll('\\', String.raw`\\`)}\``
 }
@@ -169,7 +169,7 @@ function storedEnvelope({ organizationId, fieldPaths }: TelemetryQuery, line: st
   return { envelope: { organizationId, endDeviceId, ...times, data }, envelopeId }
 }
 
-/** A JSON column stores neither null nor an empty object: both mean that the path is absent. */
+/** Returns the value at a path. A JSON column stores neither null nor an empty object: both mean that the path is absent. */
 function valueOf(value: JsonValue | undefined, object: JsonValue | undefined): JsonValue | undefined {
   const whole = objectOrEmpty(object)
   return Object.keys(whole).length > 0 ? whole : (value ?? undefined)

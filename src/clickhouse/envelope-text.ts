@@ -16,7 +16,7 @@ const FIRST_INSTANT = BigInt(Date.UTC(1900, 0, 1)) * 1000n
 const END_OF_INSTANTS = BigInt(Date.UTC(2300, 0, 1)) * 1000n
 const DATE_LENGTH = 'YYYY-MM-DD'.length
 
-/** The row as one line of JSONEachRow. Throws a RangeError for values that the table cannot hold. */
+/** Renders the row as one line of JSONEachRow. Throws a RangeError for values that the table cannot store. */
 export function toRowText({ envelope, envelopeId }: EnvelopeRow): string {
   const { organizationId, endDeviceId, occurredAt, processedAt, data } = envelope
   const ids = `{"organization_id":${JSON.stringify(organizationId)},"end_device_id":${JSON.stringify(endDeviceId)}`
@@ -35,7 +35,7 @@ function timeText(instant: Instant, column: string): string {
 }
 
 /**
- * JSON in which every number has a fraction or an exponent. A JSON column infers the type of a value from its text: `25` becomes
+ * Renders JSON in which every number has a fraction or an exponent. A JSON column infers the type of a value from its text: `25` becomes
  * an Int64, and reading the path as Float64 gives NULL for that row. Throws a RangeError for NaN and infinity.
  */
 export function toJsonText(value: JsonValue): string {

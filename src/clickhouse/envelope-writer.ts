@@ -9,13 +9,13 @@ import { classifyInsertError, rejectionReason } from './insert-error.ts'
 
 export type RowOutcome =
   | { readonly kind: 'stored' }
-  /** ClickHouse will never accept this row; the reason is fit for a dead letter. */
+  /** ClickHouse will never accept this row; the reason is suitable for a dead letter. */
   | { readonly kind: 'rejected'; readonly reason: string }
 
 export interface ProcessedEnvelopeWriter {
   /**
    * Stores the rows durably with one insert and returns an outcome per row. Rows written again, in the same batch or another,
-   * show once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's reason when it
+   * appear once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's reason when it
    * aborts; retrying the same rows is safe in both cases.
    */
   write(rows: readonly EnvelopeRow[], signal: AbortSignal): Promise<readonly RowOutcome[]>
@@ -44,7 +44,7 @@ const SETTINGS: ClickHouseSettings = {
   input_format_json_try_infer_numbers_from_strings: 0,
 }
 
-/** When this many single rows fail with an unknown error and none is stored, the server is at fault, not the rows. */
+/** The number of single rows that fail with an unknown error, without any stored row, from which on the server is the cause. */
 const MAX_UNKNOWN_FAILURES = 16
 
 class Batch {
@@ -94,7 +94,7 @@ class Batch {
 
   #reject(index: number, error: unknown, isUnknown: boolean): void {
     const { length } = this.#rows
-    // A batch of one row cannot show whether the server is at fault: the row is rejected so that the flow continues.
+    // A batch of one row cannot show whether the server is the cause: the row is rejected so that the flow continues.
     if (isUnknown && this.#stored === 0 && length > 1) {
       this.#unknownFailures += 1
       if (this.#unknownFailures >= Math.min(MAX_UNKNOWN_FAILURES, length)) throw this.#unavailable(error)

@@ -13,7 +13,7 @@ const ROW_ERRORS =
 const SERVER_ERRORS =
   /^(UNKNOWN_(TABLE|DATABASE|USER|STATUS_OF_INSERT|SETTING)|NO_SUCH_COLUMN_IN_TABLE|AUTHENTICATION_FAILED|REQUIRED_PASSWORD|WRONG_PASSWORD|ACCESS_DENIED|READONLY|TABLE_IS_READ_ONLY|TABLE_IS_DROPPED|MEMORY_LIMIT_EXCEEDED|NOT_ENOUGH_SPACE|NOT_ENOUGH_SPACE_FOR_MOVE|TOO_MANY_PARTS|TOO_MANY_SIMULTANEOUS_QUERIES|TIMEOUT_EXCEEDED|SOCKET_TIMEOUT|NETWORK_ERROR|KEEPER_EXCEPTION|TOO_FEW_LIVE_REPLICAS|UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE|CANNOT_SCHEDULE_TASK|CANNOT_ALLOCATE_MEMORY|QUERY_WAS_CANCELLED|QUOTA_EXCEEDED|ABORTED|CANNOT_(OPEN|WRITE|READ|CREATE|FSYNC)_\w*|FAULT_INJECTED|NO_ZOOKEEPER|ALL_CONNECTION_TRIES_FAILED|LIMIT_EXCEEDED|TOO_MANY_BYTES|UNKNOWN_EXCEPTION|STD_EXCEPTION|POCO_EXCEPTION)$/
 
-/** Errors that are not ClickHouse exceptions (no connection, a timeout, a proxy's response) are the server's. */
+/** Classifies an error. Errors that are not ClickHouse exceptions (no connection, timeout, a proxy's response) are of class `server`. */
 export function classifyInsertError(error: unknown): InsertErrorClass {
   if (!(error instanceof ClickHouseError)) return 'server'
   const type = error.type ?? ''
@@ -23,7 +23,7 @@ export function classifyInsertError(error: unknown): InsertErrorClass {
   return SERVER_ERRORS.test(type) ? 'server' : 'unknown'
 }
 
-/** ClickHouse's message about a row on one line, without the row and without internals of the engine. */
+/** Returns ClickHouse's message about a row on one line, without the row and without internals of the engine. */
 export function rejectionReason(error: unknown): string {
   if (!(error instanceof ClickHouseError)) return String(error)
   const message = error.message.replace(/: \(at row \d+\).*$/s, '').replaceAll(/\s+/g, ' ')

@@ -8,7 +8,7 @@ const CREATE = `CREATE TABLE IF NOT EXISTS ponix_migrations (
 ) ENGINE = ReplacingMergeTree(version, deleted) ORDER BY name
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
 
-/** Migrations of a ClickHouse database. Without transactions: the statements before a failed one stay applied. */
+/** Migrations of a ClickHouse database. There are no transactions: the statements before a failed statement stay applied. */
 export class ClickHouseMigrationStore implements MigrationStore, AsyncDisposable {
   readonly #clickhouse: ClickHouse
 
@@ -71,7 +71,7 @@ export class ClickHouseMigrationStore implements MigrationStore, AsyncDisposable
   }
 }
 
-/** A user who may not create databases uses the existing one. */
+/** Creates the database, except for a user without the right to create databases, who uses the existing database. */
 async function createDatabase(client: ClickHouseClient, database: string): Promise<void> {
   try {
     await client.command({ query: 'CREATE DATABASE IF NOT EXISTS {database:Identifier}', query_params: { database } })
@@ -80,7 +80,7 @@ async function createDatabase(client: ClickHouseClient, database: string): Promi
   }
 }
 
-/** ClickHouse reports the position of a syntax error beyond the first line: `(line 3, col 7)`. */
+/** Returns the line of a syntax error; ClickHouse reports it only after the first line: `(line 3, col 7)`. */
 function lineOf(error: ClickHouseError): number {
   const line = /\(line (\d+), col \d+\)/.exec(error.message)?.[1]
   return line === undefined ? 0 : Number(line) - 1

@@ -5,7 +5,7 @@ export interface SqlToken {
   readonly text: string
   /** Offset of the first character. */
   readonly start: number
-  /** Offset behind the last character. */
+  /** Offset after the last character. */
   readonly end: number
 }
 
@@ -22,7 +22,7 @@ const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y
 const NUMBER = /\d[\w.]*/y
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y
 
-/** Lazy: reads no further than the caller iterates. */
+/** Yields tokens lazily: reads no further than the caller iterates. */
 export function* sqlTokens(sql: string, dialect: SqlDialect): Generator<SqlToken, void, undefined> {
   let at = 0
   while (at < sql.length) {
@@ -37,7 +37,7 @@ export function* sqlTokens(sql: string, dialect: SqlDialect): Generator<SqlToken
   }
 }
 
-/** Offset behind the white space or comment at `at`; `at` without one. */
+/** Returns the offset after the white space or comment at `at`; `at` if there is none. */
 function behindBlank(sql: string, at: number, dialect: SqlDialect): number {
   const found =
     match(SPACE, sql, at) ??
@@ -71,7 +71,7 @@ function tokenAt(sql: string, at: number, dialect: SqlDialect): SqlToken {
   return number === undefined ? token('symbol', at + 1) : token('number', number)
 }
 
-/** Offset behind the closing quote of the one at `at`. */
+/** Returns the offset after the closing quote that matches the quote at `at`. */
 function quotedEnd(sql: string, at: number, backslashEscapes: boolean): number | undefined {
   for (let i = at + 1; i < sql.length; i++) {
     if (sql[i] === '\\' && backslashEscapes) i++

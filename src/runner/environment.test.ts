@@ -69,7 +69,7 @@ describe('the environment', () => {
       'PONIX_GRPC_PORT="70000": expected a whole number from 1 to 65535',
       'PONIX_LOG_LEVEL="loud": expected trace, debug, info, warn, error, fatal or silent',
       'PONIX_NATS_BATCH_SIZE="many": expected a whole number from 1 to 10000',
-      'PONIX_NATS_RAW_STREAM="raw.envelopes": expected a name of letters, digits, _ and -',
+      'PONIX_NATS_RAW_STREAM="raw.envelopes": expected 1 to 128 letters, digits, _ or -',
       'PONIX_NATS_URL="http://ponix:***@localhost": expected a URL like nats://host:port or tls://host:port, or several separated by commas',
       'PONIX_STARTUP_TIMEOUT_SECS="-1": expected a number of seconds from 0 to 86400',
     ])

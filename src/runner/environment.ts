@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { EnvironmentError } from '../domain/errors.ts'
 import { isSecretName, maskUrlSecrets, maskValue } from '../domain/secrets.ts'
 
-/** Variables by name, as `process.env` has them. */
+/** Variables by name, as in `process.env`. */
 type Variables = Readonly<Record<string, string | undefined>>
 
 /**
@@ -17,7 +17,7 @@ type Parsed<Values> = {
 
 /**
  * Parses the environment. Throws an EnvironmentError with all problems, each with the variable, the given value
- * (unless it is a secret) and the expected one. An empty variable counts as not set.
+ * (unless it is a secret) and the expectation. An empty variable counts as not set.
  */
 export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env: Variables): Environment<Schema> {
   const given = setVariables(schema, env)
@@ -27,7 +27,7 @@ export function parseEnvironment<Schema extends z.ZodObject>(schema: Schema, env
   return Object.fromEntries(entries)
 }
 
-/** `NAME=value` for every variable of the schema, given or default, secrets masked. */
+/** Renders `NAME=value` for every variable of the schema, given or default, secrets masked. */
 export function describeEnvironment(schema: z.ZodObject, env: Variables): string {
   const given = setVariables(schema, env)
   // Defaults before transformation, so that the printed values can be set again.
@@ -59,7 +59,7 @@ function describeIssue(issue: z.core.$ZodIssue, given: Readonly<Record<string, s
   return isSecretName(name) ? `${name}: ${expected}` : `${name}=${JSON.stringify(maskUrlSecrets(value))}: ${expected}`
 }
 
-/** A whole number, `min` to `max`. */
+/** Returns the schema of a whole number, `min` to `max`. */
 export function integer(min: number, max: number) {
   const expected = `expected a whole number from ${min} to ${max}`
   return z
@@ -69,7 +69,7 @@ export function integer(min: number, max: number) {
     .refine((value) => value >= min && value <= max, expected)
 }
 
-/** Seconds in the environment, parsed to milliseconds. Fractions are allowed. */
+/** Returns the schema of seconds, parsed to milliseconds. Fractions are allowed. */
 export function seconds(min: number, max: number) {
   const expected = `expected a number of seconds from ${min} to ${max}`
   return z
@@ -80,17 +80,17 @@ export function seconds(min: number, max: number) {
     .transform((value) => Math.round(value * 1000))
 }
 
-/** A TCP port. */
+/** Returns the schema of a TCP port. */
 export function port() {
   return integer(1, 65_535)
 }
 
-/** A URL with one of these schemes, such as `http`. */
+/** Returns the schema of a URL with one of these schemes, such as `http`. */
 export function url(...schemes: readonly string[]) {
   return z.string().refine((value) => isUrl(value, schemes), `expected a URL like ${examples(schemes)}`)
 }
 
-/** One or more URLs separated by commas: the servers of a cluster. */
+/** Returns the schema of one or more URLs separated by commas: the servers of a cluster. */
 function urls(...schemes: readonly string[]) {
   return z
     .string()
@@ -110,9 +110,9 @@ function isUrl(text: string, schemes: readonly string[]): boolean {
   return hostname !== '' && schemes.some((scheme) => protocol === `${scheme}:`)
 }
 
-/** The name of a JetStream stream or durable consumer. */
+/** Returns the schema of the name of a JetStream stream or durable consumer. */
 export function natsName() {
-  return z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'expected a name of letters, digits, _ and -')
+  return z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'expected 1 to 128 letters, digits, _ or -')
 }
 
 /** The variables of the logger. */
@@ -125,7 +125,7 @@ export const loggerEnvironment = {
   PONIX_LOG_FORMAT: z.enum(['text', 'json'], { error: 'expected text or json' }).optional(),
 }
 
-/** Variables of every service, to be spread into the schema of a service like the fragments below. */
+/** Variables of every service, to spread into the schema of a service like the fragments below. */
 export const commonEnvironment = {
   ...loggerEnvironment,
   PONIX_STARTUP_TIMEOUT_SECS: seconds(0, 86_400).prefault('30'),
@@ -139,9 +139,9 @@ export const natsEnvironment = {
   PONIX_NATS_GATEWAY_STREAM: natsName().default('gateways'),
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('30'),
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('5'),
-  /** 0: no limit. */
+  /** 0 means no limit. */
   PONIX_NATS_STREAM_MAX_AGE_SECS: seconds(0, 315_360_000).prefault('604800'),
-  /** Bytes; 0: no limit. A full stream refuses messages until old ones expire, so that none is dropped unread. */
+  /** Bytes; 0 means no limit. A full stream rejects messages until old messages expire, so that none is dropped unread. */
   PONIX_NATS_STREAM_MAX_BYTES: integer(0, 1e15 - 1).prefault('0'),
   PONIX_NATS_DUPLICATE_WINDOW_SECS: seconds(0.1, 86_400).prefault('120'),
 }

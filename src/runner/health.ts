@@ -16,7 +16,7 @@ export interface HttpOptions {
   readonly port: number
   readonly readiness: Readonly<Record<string, ReadinessCheck>>
   readonly routes: Readonly<Record<string, () => unknown>>
-  /** Is offered every request first. */
+  /** The first handler of every request. */
   readonly requests?: RequestHandler | undefined
   readonly stopping: AbortSignal
 }
@@ -96,7 +96,7 @@ async function checkReadiness(
   return { ready: results.every(([, result]) => result === 'ok'), report: Object.fromEntries(results) }
 }
 
-/** Resolves true when all checks pass, false when the service stops first. */
+/** Resolves to true when all checks pass, to false if the service stops first. */
 export async function waitUntilReady(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
@@ -113,7 +113,7 @@ export async function waitUntilReady(
   }
 }
 
-/** Announces readiness to the supervisor: writes a newline to the file descriptor in NOTIFY_FD and closes it. */
+/** Reports readiness to the supervisor: writes a newline to the file descriptor in NOTIFY_FD and closes it. */
 export function notifyReady(notifyFd: string | undefined, logger: Logger): void {
   if (notifyFd === undefined || notifyFd === '') return
   try {
@@ -122,7 +122,7 @@ export function notifyReady(notifyFd: string | undefined, logger: Logger): void 
     writeSync(descriptor, '\n')
     if (descriptor > 2) closeSync(descriptor)
   } catch (error) {
-    logger.warn(`NOTIFY_FD=${notifyFd}: cannot announce readiness: ${messageOf(error)}`)
+    logger.warn(`NOTIFY_FD=${notifyFd}: cannot report readiness: ${messageOf(error)}`)
   }
 }
 
@@ -138,5 +138,5 @@ async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<s
   return await Promise.race([answer, cut])
 }
 
-/** Answers for one dependency on `/readyz`: resolves when it answers, rejects with the reason when it does not. */
+/** Checks one dependency for `/readyz`: resolves if it answers, otherwise rejects with the reason. */
 export type ReadinessCheck = (signal: AbortSignal) => Promise<void>

@@ -14,17 +14,17 @@ export interface LifecycleHost {
 
 export interface LifecycleOptions {
   readonly logger: Logger
-  /** Runs before the processes. When it fails, only the closers run. */
+  /** Runs before the processes. If it fails, only the closers run. */
   readonly prepare?: (stopping: AbortSignal) => Promise<void>
   readonly processes: Readonly<Record<string, AppProcess>>
   readonly closers: Readonly<Record<string, Closer>>
-  /** For each closer, and for all processes together after the stop. */
+  /** The time limit of each closer, and of all processes together after the stop. */
   readonly closerTimeoutMs: number
 }
 
 /**
  * Runs all processes concurrently. The first signal, or a process that fails or ends early, stops them all; then the closers
- * run in reverse order. Resolves with the exit code in bounded time after the stop, whatever hangs.
+ * run in reverse order. Resolves to the exit code in bounded time after the stop, even if a part hangs.
  */
 export async function runLifecycle(options: LifecycleOptions, host: LifecycleHost): Promise<number> {
   const { logger } = options
@@ -52,7 +52,7 @@ export async function runLifecycle(options: LifecycleOptions, host: LifecycleHos
   return exitCode
 }
 
-/** Resolves when all processes have ended, at the latest when the timeout after the stop is over. */
+/** Resolves when all processes have ended, at the latest when the timeout after the stop has passed. */
 async function runProcesses(
   { processes, logger, closerTimeoutMs }: LifecycleOptions,
   stopping: AbortSignal,
@@ -88,7 +88,7 @@ async function runClosers({ closers, logger, closerTimeoutMs }: LifecycleOptions
   }
 }
 
-/** Whether `work` resolved in time; rejects when it does. A later outcome is ignored. */
+/** Returns whether `work` resolved in time; rejects if `work` rejects. A later outcome is ignored. */
 async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<false>((resolve) => {
@@ -102,7 +102,7 @@ async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolea
   }
 }
 
-/** Aborted calls reject with the reason of the signal: a process may end that way. */
+/** Returns whether the error is the reason of the signal, with which an aborted process rejects. */
 function isAbort(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || (error instanceof Error && error.name === 'AbortError')
 }

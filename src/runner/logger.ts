@@ -8,8 +8,8 @@ const SECRET_FIELDS = ['password', 'token', 'secret', 'key', 'apiKey', 'authoriz
 const REDACTED = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`])
 
 /**
- * PONIX_LOG_FORMAT chooses `text` or `json`; the default is text on a terminal and JSON elsewhere. Text has colors on a
- * terminal and with FORCE_COLOR, and never with NO_COLOR.
+ * Returns the format and colours. PONIX_LOG_FORMAT selects `text` or `json`; the default is text on a terminal and JSON
+ * elsewhere. Text has colours on a terminal and with FORCE_COLOR, and never with NO_COLOR.
  */
 export function logStyle(env: Readonly<Record<string, string | undefined>>, isTerminal: boolean) {
   const { PONIX_LOG_FORMAT: format, FORCE_COLOR: force = '0', NO_COLOR: no = '' } = env
@@ -18,7 +18,7 @@ export function logStyle(env: Readonly<Record<string, string | undefined>>, isTe
   return { format: isText ? 'text' : 'json', colors } as const
 }
 
-/** The pino logger of a service on stdout, with the level of PONIX_LOG_LEVEL. */
+/** Creates the pino logger of a service on stdout, with the level of PONIX_LOG_LEVEL. */
 export function createLogger(service: string): Logger {
   const { format, colors } = logStyle(process.env, process.stdout.isTTY)
   const destination =
@@ -28,7 +28,7 @@ export function createLogger(service: string): Logger {
   return createLoggerTo(destination, service, process.env['PONIX_LOG_LEVEL'])
 }
 
-/** The same for another destination. An unknown level means `info`. */
+/** Creates a logger for another destination. An unknown level means `info`. */
 export function createLoggerTo(destination: DestinationStream, service: string, level: string | undefined): Logger {
   const known = level !== undefined && (level === 'silent' || level in pino.levels.values)
   return pino(

@@ -10,18 +10,18 @@ import { describeEnvironment, parseEnvironment, type Environment } from './envir
 export interface Program<Schema extends z.ZodObject> {
   /** The command: `ponix-cdc`. Every error line starts with it. */
   readonly name: string
-  /** What the program does, for `--help`. */
+  /** The description for `--help`. */
   readonly description: string
   readonly environment: Schema
   /** Runs the program without a subcommand. With subcommands it is also called `run`. */
   readonly run?: (environment: Environment<Schema>) => Promise<unknown>
-  /** Adds subcommands; only their actions may call `environment`, which throws when a variable is invalid. */
+  /** Adds subcommands; only their actions must call `environment`, which throws if a variable is invalid. */
   readonly addCommands?: (program: Command, environment: () => Environment<Schema>) => void
 }
 
 /**
- * The `main.ts` of a program in one call. Arguments are checked first, then the environment, and only then does anything
- * happen. `--help` and `--version` exit with 0. A wrong argument is one line on stderr and exit code 2, wrong variables are
+ * Runs the `main.ts` of a program in one call. Checks first the arguments, then the environment, before any action.
+ * `--help` and `--version` exit with 0. A wrong argument is one line on stderr and exit code 2, wrong variables are
  * one line each and exit code 2, any other error is one line and exit code 1; with PONIX_LOG_LEVEL=debug or trace an
  * unexpected error shows its stack too.
  */
@@ -54,7 +54,7 @@ function newCommand({ name, description }: Program<z.ZodObject>): Command {
     .option('-V, --version', 'print the version')
     .option('--print-config', 'print the environment variables in force, secrets masked')
     .addHelpText('after', '\nConfiguration: environment variables; see docs/environment.md and --print-config.')
-    // Excess arguments are refused in a hook, which can name them.
+    // Excess arguments are rejected in a hook, which can name them.
     .allowExcessArguments()
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
@@ -75,12 +75,12 @@ function refuseExcessArguments(program: Command, command: Command): void {
   throw new CommanderError(2, 'ponix.excessArgument', message)
 }
 
-/** Writes what happened on stderr and returns the exit code. */
+/** Writes the error to stderr and returns the exit code. */
 function reportFailure(name: string, error: unknown): number {
   if (error instanceof CommanderError) {
     // Help was asked for.
     if (error.exitCode === 0) return 0
-    // Without a command, the help is on stderr already.
+    // Without a command, the help is already on stderr.
     if (error.code !== 'commander.help') {
       process.stderr.write(`${name}: ${error.message.replace(/^error: /, '').replaceAll('\n', ' ')}\n`)
     }
@@ -98,7 +98,7 @@ function reportFailure(name: string, error: unknown): number {
   return 1
 }
 
-/** The folder of this package, from a source file as from a bundle: a clone, or a folder below node_modules. */
+/** Returns the folder of this package, both from a source file and from a bundle: a clone, or a folder below node_modules. */
 export function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder)

@@ -132,7 +132,7 @@ describe('a service', () => {
   test('R-5 logs that NOTIFY_FD is not an open descriptor, and keeps running', async () => {
     for (const NOTIFY_FD of ['77', 'stdout']) {
       const service = start(WAITING, { NOTIFY_FD })
-      await service.said(`NOTIFY_FD=${NOTIFY_FD}: cannot announce readiness`)
+      await service.said(`NOTIFY_FD=${NOTIFY_FD}: cannot report readiness`)
       service.kill('SIGTERM')
       expect(await service.ended).toMatchObject({ code: 0 })
     }

@@ -13,18 +13,18 @@ export interface RunnerOptions {
   readonly processes: Readonly<Record<string, AppProcess>>
   /** Run in reverse order after the processes have ended. */
   readonly closers?: Readonly<Record<string, Closer>>
-  /** For each closer, and for all processes together after the stop. Default 10,000. */
+  /** The time limit of each closer, and of all processes together after the stop. Default 10,000. */
   readonly closerTimeoutMs?: number
   readonly readiness?: Readonly<Record<string, ReadinessCheck>>
   /** Further GET routes of the HTTP server by path, such as `/gateways`, with JSON answers. */
   readonly routes?: Readonly<Record<string, () => unknown>>
-  /** Is offered every request of that server first. */
+  /** The first handler of every request of the HTTP server. */
   readonly requests?: RequestHandler
 }
 
 /**
  * Runs a service until SIGINT or SIGTERM (exit code 0), or until one of its processes fails or ends early (exit code 1), then
- * its closers, and exits. A second signal exits immediately. Announces readiness on NOTIFY_FD when all readiness checks have
+ * its closers, and exits. A second signal exits immediately. Reports readiness on NOTIFY_FD when all readiness checks have
  * passed, and serves /healthz, /readyz and /metrics on the port of `PONIX_<SERVICE>_HTTP_PORT` unless it is 0 or not set.
  */
 export async function runService(options: RunnerOptions): Promise<never> {
@@ -40,7 +40,7 @@ export async function runService(options: RunnerOptions): Promise<never> {
   return process.exit(exitCode)
 }
 
-/** `PONIX_<SERVICE>_HTTP_PORT`. */
+/** Returns the name of the variable that sets the HTTP port of a service: `PONIX_<SERVICE>_HTTP_PORT`. */
 export function httpPortVariable(service: string): string {
   return `PONIX_${service.toUpperCase().replaceAll('-', '_')}_HTTP_PORT`
 }
@@ -71,7 +71,7 @@ const nodeHost: LifecycleHost = {
   die(signal) {
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
-    // Only reached by PID 1 of a container, for which the kernel ignores the default action.
+    // Reached only by PID 1 of a container, for which the kernel ignores the default action.
     process.exit(128 + constants.signals[signal])
   },
 }

@@ -8,12 +8,12 @@ export interface ClientIdentity {
   /** Shown in the server's monitoring: `ponix-analytics`. */
   readonly name: string
   readonly logger: Logger
-  /** Ends the attempts to connect. */
+  /** Aborts the attempts to connect. */
   readonly signal?: AbortSignal
 }
 
 export interface StartupTarget {
-  /** For messages: `PostgreSQL`. */
+  /** The name in messages: `PostgreSQL`. */
   readonly server: string
   /** Host and port: `localhost:5432/ponix`. */
   readonly address: string
@@ -30,7 +30,7 @@ class AttemptTimeout extends Error {}
 /**
  * Calls `connect` with exponential backoff (100 ms to 2 s) until it resolves. After the timeout, which also aborts a hanging
  * attempt, throws a StartupError with one line for the operator: the server, its address, the timeout and the last reason.
- * A StartupError of `connect` is final and thrown immediately.
+ * A StartupError thrown by `connect` is not retried but rethrown immediately.
  */
 export async function connectWithBackoff<T>(
   target: StartupTarget,
@@ -76,7 +76,7 @@ async function attempt<T>(
   }
 }
 
-/** Resolves like `work`, or rejects with the signal's reason if that aborts first. */
+/** Resolves like `work`, or rejects with the signal's reason if the signal aborts first. */
 export async function withSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   let onAbort = (): void => {}
   const aborted = new Promise<never>((_resolve, reject) => {

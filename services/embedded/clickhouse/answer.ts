@@ -38,12 +38,12 @@ export class Answer {
     response.setHeader('X-ClickHouse-Exception-Tag', this.#tag)
   }
 
-  /** Plain text instead of the result of a query. */
+  /** Sends plain text instead of the result of a query. */
   text(status: number, text: string): void {
     this.#response.writeHead(status, { 'Content-Type': 'text/plain; charset=UTF-8' }).end(text)
   }
 
-  /** Sends the outcome of a query. Calls `beforeEnd` before the client can see the end. Throws errors of the connection and the engine. */
+  /** Sends the outcome of a query. Calls `beforeEnd` before the client can detect the end. Throws errors of the connection and the engine. */
   async outcome(outcome: Outcome, query: QueryRequest, signal: AbortSignal, beforeEnd: () => void): Promise<void> {
     if (outcome.kind === 'whole') return this.#whole(outcome, query, beforeEnd)
     const first = await outcome.chunks.next()
@@ -109,7 +109,7 @@ export class Answer {
   }
 }
 
-/** ClickHouse writes the numbers as strings. */
+/** Renders the summary, in which ClickHouse writes numbers as strings. */
 function summaryText({ rowsRead, bytesRead, elapsed }: Omit<NativeResult, 'bytes'>, isInsert: boolean): string {
   const [rows, bytes] = [String(rowsRead), String(bytesRead)]
   return JSON.stringify({
@@ -132,12 +132,12 @@ const CHUNKABLE = new Set(
   ).split(' '),
 )
 
-/** Whether rows in this format can be streamed without buffering the whole result. */
+/** Returns whether rows in this format can be streamed without buffering the whole result. */
 export function isChunkable(format: string): boolean {
   return CHUNKABLE.has(format.toLowerCase())
 }
 
-/** The Content-Type of ClickHouse for a format. */
+/** Returns the Content-Type of ClickHouse for a format. */
 function contentTypeOf(format: string): string {
   const name = format.toLowerCase()
   if (/^(json.*eachrow|jsonlines|ndjson)/.test(name)) return 'application/x-ndjson; charset=UTF-8'

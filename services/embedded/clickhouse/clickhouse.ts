@@ -52,7 +52,7 @@ async function createDatabase(engine: Engine, database: string): Promise<void> {
   }
 }
 
-/** chdb: ClickHouse's engine as a library. */
+/** Provides chdb: ClickHouse's engine as a library. */
 export function provideClickHouse(provisioning: Provisioning): Promise<string> {
   return provisionPackage(provisioning, 'chdb', '3.4.0')
 }

@@ -54,7 +54,9 @@ interface NativeEngine {
 function loadEngine(provisionDir: string): NativeEngine {
   const manifest = join(provisionDir, 'node_modules/chdb/package.json')
   if (!existsSync(manifest)) {
-    throw new StartupError(`the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}`)
+    throw new StartupError(
+      `the ClickHouse engine (npm package chdb) is not installed in ${provisionDir}; run: ponix-embedded install clickhouse`,
+    )
   }
   try {
     // The package does not export the loader, so it is loaded by its absolute path.
@@ -65,7 +67,7 @@ function loadEngine(provisionDir: string): NativeEngine {
   }
 }
 
-/** Limits concurrent work; the rest waits in a bounded queue. */
+/** Limits concurrent work; further work waits in a bounded queue. */
 export class Slots {
   readonly #waiting: (() => void)[] = []
   readonly #maxWaiting: number
@@ -76,7 +78,7 @@ export class Slots {
     this.#maxWaiting = maxWaiting
   }
 
-  /** Waits for a slot and runs the work. Throws TOO_MANY_SIMULTANEOUS_QUERIES immediately when the queue is full. */
+  /** Waits for a slot and runs the work. Throws TOO_MANY_SIMULTANEOUS_QUERIES immediately if the queue is full. */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#acquire(signal)
     try {
@@ -94,7 +96,7 @@ export class Slots {
       return
     }
     if (this.#waiting.length >= this.#maxWaiting) {
-      const message = `Too many simultaneous queries: ${this.#waiting.length} are waiting already. Try again later`
+      const message = `Too many simultaneous queries: ${this.#waiting.length} are already waiting. Try again later`
       throw new ClickHouseException(202, 'TOO_MANY_SIMULTANEOUS_QUERIES', message)
     }
     await new Promise<void>((resolve, reject) => {
@@ -118,7 +120,7 @@ export class Slots {
   }
 }
 
-/** Time to wait for an exiting process that still locks the folder. */
+/** The maximum wait for an exiting process that still locks the folder. */
 const LOCK_TIMEOUT_MS = 10_000
 const MAX_WAITING = 4096
 
@@ -155,9 +157,12 @@ export class Engine {
         return new Engine(native, path)
       } catch (error) {
         if (holder === undefined) {
-          throw new StartupError(`ClickHouse cannot open its data in ${path}; the line above has the reason`, {
-            cause: error,
-          })
+          throw new StartupError(
+            `ClickHouse cannot open its data in ${path}; see the engine's message on stderr above`,
+            {
+              cause: error,
+            },
+          )
         }
         if (performance.now() > deadline) {
           throw new StartupError(`the data of ClickHouse in ${path} is in use by process ${holder}; stop it first`, {
@@ -173,7 +178,7 @@ export class Engine {
     return new EngineConnection(this, this.native.CreateConnection(this.#path))
   }
 
-  /** Every connection must be closed first. */
+  /** Closes the folder. Every connection must be closed first. */
   close(): void {
     this.native.CloseConnection(this.#control)
   }
@@ -202,7 +207,7 @@ export class EngineConnection {
     return this.#run(() => this.#engine.native.QueryAsyncConnection(this.#handle, sql, format), signal)
   }
 
-  /** The result of one SELECT in chunks, which are produced on demand. */
+  /** Yields the result of one SELECT in chunks, which are produced on demand. */
   async *stream(sql: string, format: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const { native } = this.#engine
     const stream = native.StreamQuery(this.#handle, sql, format)
@@ -218,7 +223,7 @@ export class EngineConnection {
       try {
         if (open) native.StreamCancel(stream)
       } catch {
-        // A failed stream has ended already.
+        // A failed stream has already ended.
       }
     }
   }
@@ -233,7 +238,7 @@ export class EngineConnection {
       let again: NodeJS.Timeout | undefined
       const kill = (): void => {
         this.#engine.kill(this.marker)
-        // Repeats the kill for a query that had not started yet.
+        // Repeat the kill for a query that had not started yet.
         again = setTimeout(kill, 100)
       }
       signal?.addEventListener('abort', kill, { once: true })
@@ -247,12 +252,12 @@ export class EngineConnection {
   }
 }
 
-/** Calls of the engine occupy threads of Node's pool; one thread is left for files and compression. */
+/** Returns the number of threads for the engine, which uses Node's pool; one thread is left for files and compression. */
 function threads(): number {
   return Math.max(1, Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) - 1)
 }
 
-/** The live process that locks the folder; the lock of a dead process is void. */
+/** Returns the running process that locks the folder; the lock of an ended process is void. */
 async function lockHolder(path: string): Promise<number | undefined> {
   const status = await readFile(join(path, 'status'), 'utf8').catch(() => '')
   const pid = Number(/^PID: (\d+)$/m.exec(status)?.[1] ?? NaN)

@@ -11,7 +11,7 @@ export class ClickHouseException extends Error {
     this.codeName = codeName
   }
 
-  /** The body of the answer, which clients parse. */
+  /** Renders the body of the answer, which clients parse. */
   toText(version: string): string {
     const text = this.message.replace(/\.$/, '')
     return `Code: ${this.code}. DB::Exception: ${text}. (${this.codeName}) (version ${version} (embedded))\n`
@@ -22,7 +22,7 @@ const ENGINE_MESSAGE = /^Code: (\d+)\. DB::Exception: (.*)\(([A-Z0-9_]+)\)\s*$/s
 /** The engine quotes the exception of a nested step in its own exception. */
 const WRAPPED = /^Code: \d+\. DB::Exception: (.*) \([A-Z0-9_]+\) \(version [^)]*\)\. $/s
 
-/** Any error of the engine or this server as an exception with a code. */
+/** Converts any error of the engine or this server to an exception with a code. */
 export function toException(error: unknown): ClickHouseException {
   if (error instanceof ClickHouseException) return error
   const message = error instanceof Error ? error.message : String(error)
@@ -55,7 +55,7 @@ const CODES_OF_STATUS: ReadonlyArray<readonly [status: number, codes: readonly n
 ]
 const STATUS_OF_CODE = new Map(CODES_OF_STATUS.flatMap(([status, codes]) => codes.map((code) => [code, status])))
 
-/** ClickHouse's HTTP status for an exception code. */
+/** Returns ClickHouse's HTTP status for an exception code. */
 export function httpStatusOf(code: number): number {
   return STATUS_OF_CODE.get(code) ?? 500
 }

@@ -8,7 +8,7 @@ import type { Sessions } from './sessions.ts'
 /** Default limit of a result that is buffered in memory. */
 const MAX_KEPT_RESULT_BYTES = 256 << 20
 
-/** Runs a query on a new connection or on that of its session, and answers with the outcome while it holds the connection. */
+/** Runs a query on a new connection or the connection of its session, and answers before it releases the connection. */
 export async function execute(
   host: { readonly engine: Engine; readonly sessions: Sessions; readonly database: string },
   request: QueryRequest,
@@ -64,7 +64,7 @@ async function run(
   return { kind: 'whole', format, result, isInsert: query.kind === 'insert' }
 }
 
-/** The statements that restore the settings and the database of a session after a request. */
+/** Returns the statements that restore the settings and the database of a session after a request. */
 async function undoSql(connection: EngineConnection, request: QueryRequest, query: ArrivedQuery): Promise<string> {
   const names = ['max_result_bytes', 'log_comment', ...request.settings.map(([name]) => name)]
   const list = names.map(literal).join(', ')
@@ -86,7 +86,7 @@ function text(result: { readonly bytes: Uint8Array }): string {
   return Buffer.from(result.bytes).toString()
 }
 
-/** The statements that prepare a connection for a query. Throws a ClickHouseException. */
+/** Returns the statements that prepare a connection for a query. Throws a ClickHouseException. */
 function preludeSql(database: string | undefined, settings: Iterable<Pair>, parameters: Iterable<Pair>): string {
   const assignments = [
     ...Array.from(settings, ([name, value]) => `${settingName(name)} = ${literal(value)}`),
@@ -96,7 +96,7 @@ function preludeSql(database: string | undefined, settings: Iterable<Pair>, para
   return [...use, `SET ${assignments.join(', ')}`].join(';\n')
 }
 
-/** An SQL string literal. */
+/** Quotes an SQL string literal. */
 function literal(value: string): string {
   return `'${value
     .replaceAll('\\', '\\\\')
@@ -104,12 +104,12 @@ function literal(value: string): string {
     .replaceAll('\n', String.raw`\n`)}'`
 }
 
-/** A quoted SQL identifier. */
+/** Quotes an SQL identifier. */
 export function identifier(name: string): string {
   return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
 }
 
-/** Reports an impossible name like an unknown setting. */
+/** Returns the name of a setting; reports an impossible name as an unknown setting. */
 function settingName(name: string): string {
   if (/^[A-Za-z_][\w.]*$/.test(name)) return name
   throw new ClickHouseException(115, 'UNKNOWN_SETTING', `Unknown setting '${name}'`)

@@ -13,7 +13,7 @@ export interface HttpInterfaceOptions extends Credentials {
   readonly engine: Engine
   /** Default database of requests. */
   readonly database: string
-  /** Holds the data of inserts until the engine has read it. */
+  /** The folder for the data of inserts until the engine has read it. */
   readonly spoolDir: string
   readonly logger: Logger
 }
@@ -38,7 +38,7 @@ export class HttpInterface {
     )
   }
 
-  /** Refuses new requests, drains the running ones for `graceMs`, and aborts the rest. */
+  /** Rejects new requests, drains the running requests for `graceMs`, and aborts the rest. */
   async stop(graceMs: number): Promise<void> {
     this.server.close()
     this.server.closeIdleConnections()
@@ -61,7 +61,7 @@ export class HttpInterface {
     this.#running.set(running, controller)
   }
 
-  /** Never rejects. */
+  /** Serves a request; never rejects. */
   async #serve(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
     const answer = new Answer(request, response, this.#options.engine)
     try {
@@ -107,7 +107,7 @@ export class HttpInterface {
   }
 }
 
-/** GET is read-only. */
+/** Throws for a GET that is not read-only. */
 function refuseChangeByGet(query: ArrivedQuery, method: string | undefined): void {
   if (method === 'POST' || (query.kind === 'query' && query.statement.readOnly)) return
   const message =

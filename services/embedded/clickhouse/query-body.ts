@@ -20,7 +20,7 @@ export type ArrivedQuery =
   /** The data is in a file, which the caller removes. */
   | { readonly kind: 'insert'; readonly sql: string; readonly dataFile: string }
 
-/** Within these bytes the data of an INSERT begins. */
+/** The number of bytes within which the data of an INSERT begins. */
 const HEAD_BYTES = 1 << 20
 /** Limit of a query's text. The engine's own limit, `max_query_size`, is lower by default. */
 const MAX_QUERY_BYTES = 32 << 20
@@ -53,7 +53,7 @@ export async function receiveQuery(
   return { kind: 'query', sql: sql.toString(), statement: oneQuery(sql), parameters: [] }
 }
 
-/** A form with the fields `query` and `param_{name}`, for values too long for a URL. */
+/** Receives a form with the fields `query` and `param_{name}`, for values too long for a URL. */
 async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promise<ArrivedQuery> {
   const chunks: Buffer[] = []
   if (!(await collect(decoded(request), chunks, MAX_QUERY_BYTES))) throw tooLong()
@@ -72,7 +72,7 @@ async function receiveForm(request: IncomingMessage, queryOfUrl: string): Promis
   return { kind: 'query', sql, statement: oneQuery(Buffer.from(sql)), parameters: parametersOf(fields) }
 }
 
-/** The single query of a request. Throws a ClickHouseException for anything else. */
+/** Returns the single query of a request. Throws a ClickHouseException for anything else. */
 function oneQuery(sql: Buffer): Query {
   const statement = analyseStatement(sql.toString('latin1'))
   if (statement.kind === 'query') return statement
@@ -125,7 +125,7 @@ const DECODERS = new Map([
   ['br', createBrotliDecompress],
 ])
 
-/** The chunks of the body, decompressed. */
+/** Returns the chunks of the body, decompressed. */
 function decoded(request: IncomingMessage): AsyncIterator<Buffer> {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
   if (encoding === 'identity' || encoding === '') return request[Symbol.asyncIterator]()

@@ -8,7 +8,7 @@ export type Pair = readonly [name: string, value: string]
 export interface SessionRequest {
   readonly id: string
   readonly timeoutMs: number
-  /** The session must exist already. */
+  /** True if the session must already exist. */
   readonly mustExist: boolean
 }
 
@@ -25,9 +25,9 @@ export interface QueryRequest {
   /** Values of `{name:Type}`. */
   readonly parameters: readonly Pair[]
   readonly session: SessionRequest | undefined
-  /** Buffer the result until the query has ended, so that the status is final. */
+  /** True to buffer the result until the query has ended, so that the status is final. */
   readonly whole: boolean
-  /** The client allows compression of the answer. */
+  /** True if the client accepts compression of the answer. */
   readonly compression: boolean
   readonly compressionLevel: number
 }
@@ -59,7 +59,7 @@ export function readQueryRequest(url: URLSearchParams, headers: IncomingHttpHead
   }
 }
 
-/** The entries named `param_{name}`. */
+/** Returns the entries named `param_{name}`. */
 export function parametersOf(entries: Iterable<Pair>): Pair[] {
   return [...entries].flatMap(([name, value]): Pair[] =>
     name.startsWith('param_') ? [[name.slice('param_'.length), value]] : [],

@@ -5,7 +5,7 @@ import type { SessionRequest } from './query-request.ts'
 interface Session {
   readonly connection: EngineConnection
   running: Promise<void> | undefined
-  /** The answer is about to end: the client may send its next request before this one has released the session. */
+  /** True if the answer is about to end: the client can send its next request before this request has released the session. */
   isFinishing: boolean
   expiry: NodeJS.Timeout | undefined
 }
@@ -23,7 +23,7 @@ export class Sessions {
 
   /**
    * Runs the work on the session's connection and then restarts the session's timeout. The work calls `finishing` before its client
-   * can see that the session is free.
+   * can detect that the session is free.
    */
   async use(
     request: SessionRequest,
@@ -45,7 +45,7 @@ export class Sessions {
     }
   }
 
-  /** Ends all sessions; none may be in use. */
+  /** Ends all sessions; no session must be in use. */
   close(): void {
     for (const id of this.#sessions.keys()) this.#end(id)
   }
@@ -58,7 +58,7 @@ export class Sessions {
     if (session === undefined) {
       if (mustExist) throw new ClickHouseException(372, 'SESSION_NOT_FOUND', `Session ${id} not found`)
       if (this.#sessions.size >= MAX_SESSIONS) {
-        const message = `There are ${MAX_SESSIONS} sessions already`
+        const message = `There are already ${MAX_SESSIONS} sessions; close one, or wait for a timeout`
         throw new ClickHouseException(202, 'TOO_MANY_SIMULTANEOUS_QUERIES', message)
       }
       session = { connection: this.#engine.connect(), running: undefined, isFinishing: false, expiry: undefined }

@@ -1,6 +1,6 @@
 import { sqlTokens, type SqlToken } from '../../../src/clickhouse/sql-tokens.ts'
 
-/** Properties of a request's SQL that decide how it is run. */
+/** Properties of a request's SQL that determine how it is run. */
 export type Statement =
   | { readonly kind: 'empty' }
   /** More than one statement, which HTTP requests must not have. `at` is the offset of the second. */
@@ -11,9 +11,9 @@ export type Statement =
 /** A statement without inline data. */
 export interface Query {
   readonly kind: 'query'
-  /** Changes nothing: GET may run it, and a disconnected client cancels it. */
+  /** True if it changes nothing: GET can run it, and a disconnected client cancels it. */
   readonly readOnly: boolean
-  /** Returns rows that can be streamed. */
+  /** True if it returns rows that can be streamed. */
   readonly select: boolean
   /** Format of its FORMAT clause. */
   readonly format: string | undefined
@@ -71,7 +71,7 @@ function analyseQuery(first: SqlToken, rest: Iterable<SqlToken>): Statement {
   }
 }
 
-/** A FORMAT clause ends a query or precedes SETTINGS; anywhere else `format` may be a name. */
+/** Returns the format of the FORMAT clause, which ends a query or precedes SETTINGS; elsewhere `format` can be a name. */
 function formatClause(outermost: readonly SqlToken[]): string | undefined {
   for (let i = outermost.length - 2; i >= 0; i--) {
     const [keyword, name, next] = outermost.slice(i, i + 3)

@@ -63,8 +63,8 @@ function literal(text: string): string {
 const EXIT_TIMEOUT_MS = 20_000
 
 /**
- * After a killed server: waits for its remaining processes, which exit by themselves, and removes its `postmaster.pid`.
- * PostgreSQL would refuse to start while the process is an unreaped zombie or its id is reused. Requires /proc; elsewhere only
+ * Cleans up after a killed server: waits for its remaining processes, which exit by themselves, and removes its
+ * `postmaster.pid`. PostgreSQL would not start while the process is an unreaped zombie or its id is reused. Requires /proc; elsewhere only
  * PostgreSQL's own checks apply.
  */
 export async function removeStalePidFile(cluster: string): Promise<void> {
@@ -80,7 +80,7 @@ export async function removeStalePidFile(cluster: string): Promise<void> {
   await rm(join(cluster, 'postmaster.pid'), { force: true })
 }
 
-/** The processes of PostgreSQL, whose working directory is the data folder. */
+/** Returns the processes of PostgreSQL, whose working directory is the data folder. */
 async function processesIn(folder: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   // Fails for a process that is gone, a zombie, or owned by another user.

@@ -11,8 +11,8 @@ const NPM_MAJOR = 18
 const OLDEST_MAJOR = 15
 
 /**
- * The folder of `postgres` and `initdb`: the binaries of npm, or those of the system (≥ 15) when npm's are unavailable or the data
- * belongs to another major version.
+ * Returns the folder of `postgres` and `initdb`: the binaries of npm, or the system's binaries (≥ 15) if npm's are unavailable or
+ * the data belongs to another major version.
  */
 export async function providePostgres(provisioning: Provisioning, dataDir: string): Promise<string> {
   const cluster = join(await dataHome(dataDir), 'data')
@@ -71,7 +71,7 @@ async function findSystemBinaries(
   return undefined
 }
 
-/** The folders of PATH, then those of the packages of common systems, newest version first. */
+/** Returns the folders of PATH, then the folders of the packages of common systems, newest version first. */
 async function systemFolders(): Promise<readonly string[]> {
   const parents = ['/usr/lib/postgresql', '/opt/homebrew/opt', '/usr/local/opt', '/usr']
   const versioned = await Promise.all(
@@ -85,16 +85,16 @@ async function systemFolders(): Promise<readonly string[]> {
   return [...(process.env['PATH'] ?? '').split(delimiter), ...newestFirst]
 }
 
-/** The user of PostgreSQL when the caller is root, as which it refuses to run. */
+/** The user of PostgreSQL if the caller is root, because PostgreSQL does not run as root. */
 export interface ServiceUser {
   readonly uid: number
   readonly gid: number
 }
 
-/** For data and programs in folders that the unprivileged user cannot access. */
+/** The folder for data and programs if the unprivileged user cannot access the configured folders. */
 const REACHABLE = '/var/lib/ponix'
 
-/** The owner of the cluster if it exists, else `postgres`, else `nobody`; undefined if the caller is not root. */
+/** Returns the owner of the cluster if it exists, else `postgres`, else `nobody`; undefined if the caller is not root. */
 export async function findServiceUser(cluster: string): Promise<ServiceUser | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const owner = await stat(cluster).catch(() => undefined)
@@ -104,11 +104,11 @@ export async function findServiceUser(cluster: string): Promise<ServiceUser | un
     if (uid.code === 0 && gid.code === 0) return { uid: Number(uid.output), gid: Number(gid.output) }
   }
   throw new StartupError(
-    'PostgreSQL refuses to run as root, and there is no user postgres or nobody: add one, or do not run as root',
+    'PostgreSQL does not run as root, and there is no user postgres or nobody; add one of them, or do not run as root',
   )
 }
 
-/** The actual data folder for `--data`: another one if the service user cannot access it. */
+/** Returns the actual data folder for `--data`, which differs if the service user cannot access the given folder. */
 export async function dataHome(dataDir: string): Promise<string> {
   const user = await findServiceUser(join(dataDir, 'data'))
   if (await canReach(dirname(dataDir), user)) return dataDir
@@ -116,7 +116,7 @@ export async function dataHome(dataDir: string): Promise<string> {
   return join(REACHABLE, hash, basename(dataDir))
 }
 
-/** Whether the user may enter the folder, or its nearest existing parent. */
+/** Returns whether the user can enter the folder, or its nearest existing parent. */
 async function canReach(folder: string, user: ServiceUser | undefined): Promise<boolean> {
   if (user === undefined) return true
   let existing = folder

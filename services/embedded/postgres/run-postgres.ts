@@ -5,7 +5,7 @@ import { assertPortFree, type RunServer } from '../server.ts'
 import { ensureCluster, removeStalePidFile } from './cluster.ts'
 import { dataHome, findServiceUser } from './installation.ts'
 
-/** PostgreSQL with logical replication, as an unprivileged user when the caller is root. */
+/** Runs PostgreSQL with logical replication, as an unprivileged user if the caller is root. */
 export const runPostgres: RunServer = async (options, signal) => {
   const home = await dataHome(options.dataDir)
   if (home !== options.dataDir) {
@@ -45,7 +45,7 @@ export const runPostgres: RunServer = async (options, signal) => {
   if (!signal.aborted) throw new StartupError(`PostgreSQL ended (${end}): ${failure}`)
 }
 
-/** Passed on the command line, not in the data folder, so that a new version of this program changes them. */
+/** Returns the settings for the command line; they are not in the data folder, so that a new version of this program changes them. */
 function settings(port: number): readonly string[] {
   return [
     `port=${port}`,
