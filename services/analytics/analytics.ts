@@ -43,7 +43,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     memoryLimitMb: environment.PONIX_ANALYTICS_WORKER_MEMORY_MB,
     onWorkerLost(death) {
       analyticsMetrics.workersLost.inc({ death })
-      logger.warn({ death }, 'lost an evaluation worker (time limit, memory limit or crash); starting another worker')
+      logger.warn({ death }, `lost an evaluation worker (${death}); starting another worker`)
     },
   })
   await pool.start()

@@ -257,11 +257,11 @@ describe('errors of the dead-letter commands', () => {
 
   test.each([
     [['list', '--nonsense'], "unknown option '--nonsense'"],
-    [['list', '--limit', '0'], 'expected a whole number from 1'],
+    [['list', '--limit', '0'], 'expected a whole number of 1 or more'],
     [['list', '--since', 'yesterday'], 'expected a duration such as 90s, 15m, 2h or 7d'],
     [['list', '--since', '2026-13-45'], 'expected a duration such as 90s, 15m, 2h or 7d'],
     [['list', '--stream', 'a.>'], 'expected a name of letters'],
-    [['show', '1x'], 'expected a whole number from 1'],
+    [['show', '1x'], 'expected a whole number of 1 or more'],
     [['show'], "missing required argument 'sequence'"],
     [['replay'], 'expected exactly one of: numbers of dead letters'],
     [['replay', '1', '--all'], 'filters, --all'],

@@ -100,6 +100,8 @@ describe('P-11: the recorder of last-seen times', () => {
     recorder.record('a', 1n)
     recorder.record('b', 1n)
     await recorder.close()
-    expect(log.count('cannot write last-seen times to PostgreSQL before the stop; dropped the last-seen time of 2 devices')).toBe(1)
+    expect(
+      log.count('cannot write last-seen times to PostgreSQL before the stop; dropped the last-seen time of 2 devices'),
+    ).toBe(1)
   })
 })

@@ -122,7 +122,9 @@ describe('provisioning (E-3)', () => {
     await writeFile(join(folder, 'fail'), '')
     const { code, stdout } = await (await startBroker('a')).outcome
     expect(code).toBe(1)
-    expect(stdout).toContain('npm could not install aedes@1.2.0: npm error code ENOTFOUND; check that the registry is reachable')
+    expect(stdout).toContain(
+      'npm could not install aedes@1.2.0: npm error code ENOTFOUND; check that the registry is reachable',
+    )
     expect(stdout).not.toContain('    at ')
   })
 
