@@ -36,7 +36,7 @@ const reasons = {
   ...Object.fromEntries(adapters.map((name) => [name, 'an adapter imports domain and runner, never another adapter'])),
 }
 
-/** Packages that only one room may import. */
+/** Packages that only one room is allowed to import. */
 const drivers = [
   [/^pg$/, 'postgres'],
   [/^@nats-io\//, 'nats'],

@@ -56,8 +56,8 @@ export class Comparison {
   }
 
   /**
-   * Returns the figure of one property of the samples. `flaw` describes what makes samples wrong, such as lost lines; empty: nothing. A
-   * flaw of ours invalidates the figure; that of a peer is added to its figure.
+   * Returns the figure of one property of the samples. `flaw` describes an error in samples, such as lost lines; empty if there is
+   * none. An error of ours invalidates the figure; an error of a peer is added to its figure.
    */
   figure<T>(
     samples: Samples<T>,

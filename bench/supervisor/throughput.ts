@@ -39,7 +39,7 @@ export async function measureThroughput(comparison: Comparison, size: Size): Pro
   ]
 }
 
-/** The damage of the first damaged sample. */
+/** Returns the damage of the first damaged sample. */
 function damageOf(samples: readonly Sample[]): string {
   return samples.find((sample) => sample.damage !== '')?.damage ?? ''
 }

@@ -73,7 +73,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** A running call, which is passed to the domain as its CallOptions. Creates its signal only on demand. */
 export class CallContext implements CallOptions {
-  /** For the request log; set by the handler. */
+  /** The organization in the request log; set by the handler. */
   organizationId = ''
   /** The status of a call that was cancelled before `finish`, or null. */
   abandoned: Status | null = null

@@ -26,7 +26,7 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_RETRY_DELAY_MS: integer(1, 3_600_000).prefault('10000'),
   /** The number of consecutive failures without progress after which the service exits with code 1. */
   PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
-  /** For a row that cannot become an event: stall the flow, or store the row as a dead letter. */
+  /** The reaction to a row that cannot become an event: stall the flow, or store the row as a dead letter. */
   PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),
   /** `initial`: the rows that exist when the slot is created become `create` events first. */
   PONIX_CDC_SNAPSHOT: z.enum(['initial', 'never'], { error: 'expected initial or never' }).default('never'),

@@ -6,7 +6,7 @@ import { sourceSizeError } from './worker-protocol.ts'
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */
   readonly workerUrl: URL
-  /** At least 2: one background worker, all others for quick expressions. Default 2. */
+  /** The number of workers, at least 2: one background worker, all others for quick expressions. Default 2. */
   readonly workers?: number
   /** Heap of one worker. Default 64 MB. */
   readonly memoryLimitMb?: number

@@ -47,7 +47,7 @@ export const DEFAULT_LIMITS = {
   /** Consecutive failures after which an expression is quarantined. */
   failuresToQuarantine: 3,
   quarantineMs: 30_000,
-  /** After a failure the device stays in the slow lane at least this long, even if its evaluations are quick. */
+  /** The minimum time in the slow lane after a failure, even if the evaluations are quick. */
   probationMs: 60_000,
 }
 

@@ -99,7 +99,7 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     return pageOutput(await this.repository.list(id, pageRequest(input), options))
   }
 
-  /** An empty `payloadConversion` removes the expression. */
+  /** Updates an end device. An empty `payloadConversion` removes the expression. */
   async update(deviceId: string, input: EndDeviceChange, options?: CallOptions): Promise<EndDevice> {
     return await this.existing(deviceId, (id) => {
       const { name, payloadConversion } = input

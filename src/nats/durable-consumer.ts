@@ -96,8 +96,8 @@ export class DurableConsumer {
 }
 
 /**
- * `max_deliver` is unlimited on the server, which would silently stop delivering a message whose last attempt ended in a crash.
- * The attempts are counted by the consumer from the delivery count of each message.
+ * Returns the configuration. `max_deliver` is unlimited, because the server would silently stop delivering a message whose last
+ * attempt ended in a crash. The consumer counts the attempts from the delivery count of each message.
  */
 function toConfig({ durable, filterSubject, ackWaitMs, maxAckPending }: DurableDefinition) {
   return {

@@ -9,7 +9,7 @@ type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batc
 
 const EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5000
-/** Without a message or heartbeat for this time, an open pull is considered lost. */
+/** The time without message and heartbeat after which an open pull is considered lost. */
 const SILENCE_MS = 3 * HEARTBEAT_MS
 /** Minimum time between two restorations, to avoid a tight loop. */
 const RESTORE_PAUSE_MS = 500
@@ -27,7 +27,7 @@ export class PullSource {
   readonly #silenceTimer: NodeJS.Timeout
   #buffer: PulledMessage[] = []
   #firstAt = 0
-  /** Messages that the open pull may still deliver; 0 when no pull is open. */
+  /** The number of messages that the open pull can still deliver; 0 if no pull is open. */
   #expected = 0
   #pullNumber = 0
   #lastActivityAt = performance.now()

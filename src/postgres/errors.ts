@@ -62,7 +62,7 @@ const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '28P01': 'login',
 }
 
-/** SQLSTATE 55000 (object not in prerequisite state) has several causes; the routine distinguishes them even if messages are translated. */
+/** Returns the code of an error. SQLSTATE 55000 has several causes; the routine distinguishes them even in translated messages. */
 function codeOf(error: unknown): ReplicationErrorCode {
   const state = sqlState(error)
   if (state !== '55000') return CODES[state ?? ''] ?? 'connection'

@@ -9,9 +9,9 @@ export interface RunnerOptions {
   /** Name in logs and in `PONIX_<SERVICE>_HTTP_PORT`. */
   readonly service: string
   readonly logger: Logger
-  /** Run concurrently. */
+  /** The processes, which run concurrently. */
   readonly processes: Readonly<Record<string, AppProcess>>
-  /** Run in reverse order after the processes have ended. */
+  /** Functions to run in reverse order after the processes have ended. */
   readonly closers?: Readonly<Record<string, Closer>>
   /** The time limit of each closer, and of all processes together after the stop. Default 10,000. */
   readonly closerTimeoutMs?: number

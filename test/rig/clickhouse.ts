@@ -64,7 +64,7 @@ export function clickhouseHttp(theme: string) {
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
   const database = `http_${theme}_${process.pid}`
 
-  /** POSTs a body with URL parameters, in the test database. */
+  /** Sends a POST with a body and URL parameters to the test database. */
   const ask = async (
     body: string | Uint8Array<ArrayBuffer>,
     parameters: Record<string, string> = {},

@@ -6,10 +6,10 @@ import { statusAnswer, type ProcessStatus } from '../../src/orchestrator/control
 /** A process that runs until it is stopped. */
 export const sleeper = { command: 'sleep', args: ['600'] }
 
-/** A process that prints a text and then runs until it is stopped. */
+/** Returns a process that prints a text and then runs until it is stopped. */
 export const echo = (text: string) => ({ command: `echo ${text}; exec sleep 600`, shell: true })
 
-/** One command line for a test file, and at most one orchestrator for each test, which is stopped after the test. */
+/** Registers hooks: one command line per test file, and at most one orchestrator per test, which is stopped after the test. */
 export function controlCommands() {
   let program: CommandLine
   let running: Program | null = null

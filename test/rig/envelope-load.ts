@@ -174,7 +174,7 @@ export class EnvelopeOracle {
     }
   }
 
-  /** The number of duplicate rows in the table, which the view hides. */
+  /** Returns the number of duplicate rows in the table, which the view hides. */
   async duplicateRows(): Promise<number> {
     const [found] = await this.#pipeline.query<{ duplicates: number }>(
       'SELECT toUInt32(count() - uniqExact(identity)) AS duplicates FROM processed_envelope_rows',

@@ -92,7 +92,7 @@ export function publishAll(publisher: OrderedPublisher, subject: string, bodies:
   return bodies.map((body) => publisher.publish({ subject, body: encoder.encode(body), messageId: `m${body}` }))
 }
 
-/** Returns a fake stream: replies to each message on the subject as `answer` decides; undefined sends no reply. */
+/** Returns a fake stream: replies to each message on the subject with the result of `answer`; undefined sends no reply. */
 export function scriptedStream(
   client: NatsClient,
   subject: string,

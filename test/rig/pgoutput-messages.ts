@@ -2,7 +2,7 @@ import { UNCHANGED } from '../../src/postgres/replication/change.ts'
 
 // Builds pgoutput messages in PostgreSQL's format.
 
-/** One byte. */
+/** Encodes one byte. */
 export const u8 = (value: number): Buffer => Buffer.from([value])
 /** Returns a letter that identifies the following part. */
 export const tag = (letter: string): Buffer => Buffer.from(letter, 'latin1')

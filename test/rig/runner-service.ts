@@ -17,7 +17,7 @@ export interface ServiceScript {
   readonly closers?: Readonly<Record<string, 'close' | 'hang' | 'throw'>>
   readonly closerTimeoutMs?: number
   /** Whether the service is ready from the start, or on the command `ready`. */
-  readonly readiness?: 'at once' | 'on command'
+  readonly readiness?: 'immediately' | 'on command'
   /** A failure before the service runs: a server that does not answer, a rejection, or an unexpected error. */
   readonly start?: 'no server' | 'refused' | 'surprise'
 }

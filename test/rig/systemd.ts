@@ -59,7 +59,7 @@ function readDump(dump: string): ParsedUnit {
   return { commands: valuesOf('Command Line').map(readWords), environment: valuesOf('Environment') }
 }
 
-/** Removes the quoting of the dump, which is that of C. */
+/** Removes the quoting of the dump, which is C's. */
 function readWords(line: string): readonly string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => plain ?? unescape(quoted ?? ''))
 }

@@ -27,7 +27,7 @@ export class TcpProxy implements AsyncDisposable {
     this.port = port
   }
 
-  /** `join` is called for each connection. */
+  /** Starts a proxy; calls `join` for each connection. */
   static async start(target: string, join: (link: ProxiedLink) => ProxyPassage): Promise<TcpProxy> {
     const { hostname, port } = new URL(target)
     const server = createServer().listen(0, '127.0.0.1')

@@ -77,7 +77,8 @@ function oneQuery(sql: Buffer): Query {
   const statement = analyseStatement(sql.toString('latin1'))
   if (statement.kind === 'query') return statement
   if (statement.kind === 'insert') {
-    const message = 'The embedded server does not support an INSERT with data in this form'
+    const message =
+      'The embedded server does not support INSERT data in a form or after 1 MiB of SQL; send it in the body'
     throw new ClickHouseException(48, 'NOT_IMPLEMENTED', message)
   }
   const mistake =

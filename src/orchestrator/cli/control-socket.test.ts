@@ -120,7 +120,7 @@ describe('control.socket (O-9)', () => {
     expect(await program.run('down', '--config', 'second.json')).toEqual({
       code: 1,
       stdout: '',
-      stderr: `ponix-orchestrator: the orchestrator that listens there runs ${own}, not ${expected}\n`,
+      stderr: `ponix-orchestrator: the orchestrator on this socket runs ${own}, not ${expected}; set a different control.socket in each file\n`,
     })
     expect((await program.run('status', '--config', 'first.json')).stdout).toMatch(/^a +running/m)
   })

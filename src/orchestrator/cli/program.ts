@@ -24,8 +24,8 @@ Examples:
 Ctrl-C stops everything in order; a second Ctrl-C kills it.`
 
 /**
- * Runs the command of the arguments (without those of node). Rejects with a UserError for wrong arguments, and with the error of
- * the command. The module of a command is loaded only when the command runs.
+ * Runs the command of the arguments (without the arguments of node). Rejects with a UserError for wrong arguments, and with the
+ * error of the command. The module of a command is loaded only when the command runs.
  */
 export async function runProgram(args: readonly string[]): Promise<void> {
   const program = buildProgram()
@@ -39,7 +39,7 @@ export async function runProgram(args: readonly string[]): Promise<void> {
   }
 }
 
-/** Commander begins with "error: " and puts its suggestion on a second line. */
+/** Converts a message of commander, which begins with "error: " and has its suggestion on a second line. */
 function usageMessage(message: string): string {
   return redact(message)
     .replace(/^error: /, '')

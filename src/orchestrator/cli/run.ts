@@ -101,7 +101,7 @@ async function flushed(stream: Writable): Promise<void> {
   await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), sleep(FLUSH_TIMEOUT_MS)])
 }
 
-/** The control API over TCP, if the file configures it. Rejects with a UserError. */
+/** Starts the control API over TCP, if the file configures it. Rejects with a UserError. */
 async function listenHttp(
   target: ControlTarget,
   http: ResolvedHttp | null,

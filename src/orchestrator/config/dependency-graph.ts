@@ -38,7 +38,7 @@ function dependencyNames({ dependsOn }: GraphNode): readonly string[] {
   return [...new Set(dependsOn.map(({ name }) => name))]
 }
 
-/** Topological order, ties in the order of the file. Processes of a cycle, and their dependents, are left out. */
+/** Returns a topological order, ties in the order of the file. Processes of a cycle, and their dependents, are omitted. */
 export function startOrder<N extends GraphNode>(nodes: readonly N[]): readonly N[] {
   const known = new Set(nodes.map(({ name }) => name))
   const ordered = new Set<string>()

@@ -31,7 +31,7 @@ export class ProblemList {
     if (!isKnown) this.#found.push({ offset, problem })
   }
 
-  /** `expected` completes "expected …". The message adds the actual value, unless it is secret. */
+  /** Adds a problem; `expected` completes "expected …". The message contains the actual value, unless it is secret. */
   expected(path: JsonPath, expected: string): void {
     const { node, found } = nodeAt(this.#root, path)
     if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}`)
@@ -90,7 +90,7 @@ export function excerpt(text: string, offset: number): string {
   const lineEnd = nextBreak === -1 ? text.length : nextBreak
   const start = Math.max(lineStart, offset - excerptWidth)
   const end = Math.min(lineEnd, offset + excerptWidth)
-  // The preceding text determines what is secret.
+  // The preceding text determines the secret parts.
   const from = Math.max(0, start - 1000)
   const spans = secretSpans(text.slice(from, end)).map((span) => ({ start: span.start + from, end: span.end + from }))
   const shown = maskRange(text, spans, start, end)

@@ -45,7 +45,7 @@ export function redact(text: string): string {
   return maskRange(text, secretSpans(text), 0, text.length)
 }
 
-/** The text from `start` to `end` with the spans that touch it replaced by `***`. */
+/** Returns the text from `start` to `end` with the overlapping spans replaced by `***`. */
 export function maskRange(text: string, spans: readonly Span[], start: number, end: number): string {
   let shown = ''
   let at = start

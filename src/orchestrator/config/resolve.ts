@@ -35,7 +35,7 @@ export interface ResolveOptions {
 export interface ResolveContext extends ResolveOptions {
   /** The file's own `env`, interpolated. */
   readonly shared: Variables
-  /** False if the file's own `env` is invalid: a variable that seems unset may be set there. */
+  /** False if the file's own `env` is invalid: it could set a variable that seems unset. */
   readonly namesAreKnown: boolean
   readonly programFolders: readonly string[]
 }
@@ -143,7 +143,7 @@ class Scope {
   }
 }
 
-/** The variables of an unreadable file are unknown. */
+/** Adds the variables of `env_file`; the variables of an unreadable file are unknown. */
 function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
   for (const [index, name] of [env_file ?? []].flat().entries()) {
     try {

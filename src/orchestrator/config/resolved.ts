@@ -59,7 +59,7 @@ export interface ResolvedProcess {
   readonly livenessProbe: ResolvedProbe | null
   readonly startupTimeoutMs: number
   readonly restart: ResolvedRestart
-  /** After a permanent failure of the process, the others continue or everything stops. */
+  /** Whether the others continue or everything stops after a permanent failure of the process. */
   readonly whenFailed: 'isolate' | 'stop'
   /** `restart`: the process restarts together with its dependencies. */
   readonly onDependencyRestart: 'ignore' | 'restart'

@@ -74,7 +74,7 @@ const pollShape = {
   failure_threshold: wholeNumber('a whole number', 1, 1000).default(3),
 }
 
-/** A refinement: a probe has exactly one of the keys `forms`. */
+/** Returns a refinement: a probe has exactly one of the keys `forms`. */
 function needsOneOf(...forms: readonly string[]) {
   const hasOne = (probe: object) => forms.filter((form) => Object.hasOwn(probe, form)).length === 1
   return [hasOne, statement(`needs exactly one of ${forms.join(', ')}`, [])] as const
@@ -99,7 +99,7 @@ const readinessProbeSchema = section('an object that describes a probe', {
   failure_threshold: pollShape.failure_threshold.describe('consecutive failures until a ready process is unhealthy'),
 }).refine(...needsOneOf('tcp_socket', 'http_get', 'exec', 'log_line', 'notify'))
 
-/** Without `log_line` and `notify`, which succeed once and never fail. */
+/** The schema of liveness probes: without `log_line` and `notify`, which succeed once and never fail. */
 const livenessProbeSchema = section('an object that describes a probe', {
   ...pollShape,
   period_ms: pollShape.period_ms.describe('time between two probes. Default: 5000'),

@@ -11,7 +11,7 @@ const METRICS: Readonly<Record<string, Metric>> = {
   ponix_process_ready: { type: 'gauge', help: '1 if the process is ready.', value: ({ ready }) => Number(ready) },
   ponix_process_restarts_total: {
     type: 'counter',
-    help: 'Starts after the first one.',
+    help: 'Starts after the first start.',
     value: ({ restarts }) => restarts,
   },
   ponix_process_uptime_seconds: {

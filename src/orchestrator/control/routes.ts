@@ -21,7 +21,7 @@ interface Exchange {
 interface Route {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  /** Of the query, or the body. */
+  /** The parameters of the query, or the body. */
   readonly parameters?: string
   readonly action: string
   readonly answer: string

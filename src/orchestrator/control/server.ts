@@ -45,7 +45,7 @@ export async function listenOnSocket(target: ControlTarget, path: string): Promi
   }
 }
 
-/** Serves the control API over TCP and admits requests as `http` says. Rejects with a UserError. */
+/** Serves the control API over TCP and admits requests according to `http`. Rejects with a UserError. */
 export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): Promise<Server> {
   const { host, port } = http
   try {
@@ -59,8 +59,8 @@ export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): P
 }
 
 /**
- * After `close`, open connections end with the program, so clients notice the end of the orchestrator. `admitRequest` throws a
- * RequestError for a request that must be rejected.
+ * Listens. After `close`, open connections end with the program, so clients detect the end of the orchestrator. `admitRequest`
+ * throws a RequestError for a request that must be rejected.
  */
 function listen(
   target: ControlTarget,
@@ -155,12 +155,15 @@ function isListening(path: string): Promise<boolean> {
   })
 }
 
-/** Two files may name the same socket: a command for one must not reach the orchestrator of the other. */
+/** Throws if the client expects another configuration file: two files can set the same socket. */
 function checkConfig(header: string | string[] | undefined, own: string): void {
   if (typeof header !== 'string') return
   const expected = decodeURIComponent(header)
   if (realPath(expected) === realPath(own)) return
-  throw new RequestError(409, `the orchestrator that listens there runs ${own}, not ${expected}`)
+  throw new RequestError(
+    409,
+    `the orchestrator on this socket runs ${own}, not ${expected}; set a different control.socket in each file`,
+  )
 }
 
 function notFound(path: string, atPath: typeof routes): RequestError {
@@ -177,7 +180,7 @@ function urlOf(request: IncomingMessage): URL {
   }
 }
 
-/** The path itself if no such file exists. */
+/** Returns the path without symbolic links; the path itself if no such file exists. */
 function realPath(path: string): string {
   try {
     return realpathSync(path)

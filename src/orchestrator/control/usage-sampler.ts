@@ -21,7 +21,7 @@ const SHORTEST_MS = 200
 export class UsageSampler {
   readonly #samples = new Map<string, Sample>()
 
-  /** `startedAt` is on the clock of `performance.now()`. Without /proc the map is empty. */
+  /** Returns the usage by process; empty without /proc. `startedAt` is on the clock of `performance.now()`. */
   sample(
     processes: readonly { readonly name: string; readonly group: number; readonly startedAt: number }[],
   ): ReadonlyMap<string, Usage> {

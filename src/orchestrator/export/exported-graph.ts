@@ -12,7 +12,7 @@ export interface Export {
 /** A word of a command line, or the variable that contains it because it is secret. */
 export type Word = { readonly text: string } | { readonly secret: string }
 
-/** A process with a name that is valid for every engine. Only `definition` itself may contain secrets. */
+/** A process with a name that is valid for every engine. Only the field `definition` can contain secrets. */
 export interface ExportedProcess {
   readonly definition: ResolvedProcess
   /** A DNS label of at most 50 characters, unique in the graph. */
@@ -106,7 +106,7 @@ function wordsOf(probe: ExportedProbe | null): readonly Word[] {
   return probe?.check.type === 'exec' ? probe.check.words : []
 }
 
-/** Shorter secret values may be common words, so they are secret only as a whole text. */
+/** The minimum length of a secret within a text: shorter values can be common words, so they are secret only as a whole text. */
 const MIN_PART_LENGTH = 6
 
 /** Returns a detector of passwords in URLs, and of the values of secret variables, which interpolation may have copied. */

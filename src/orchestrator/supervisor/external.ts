@@ -24,7 +24,7 @@ export class ExternalCheck {
   readonly #emit: (event: ExternalEvent) => void
   #state: ExternalState
 
-  /** Once `signal` is aborted, there are no more attempts and no more events. */
+  /** When `signal` is aborted, attempts and events end. */
   constructor(dependency: ExternalDependency, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
     this.#dependency = dependency
     this.#signal = signal

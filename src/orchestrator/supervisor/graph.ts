@@ -82,7 +82,7 @@ export class ProcessGraph<P extends GraphProcess> {
   /** All processes in the order of the file. */
   readonly all: readonly P[]
   readonly #byName: ReadonlyMap<string, P>
-  /** By process, from the current configuration; the definition of a kept process can name other instances of a dependency. */
+  /** The dependencies by process, from the current configuration; the definition of a kept process can name other instances of a dependency. */
   readonly #dependencies: ReadonlyMap<string, readonly Dependency[]>
   readonly #dependents: ReadonlyMap<string, readonly P[]>
 

@@ -81,7 +81,7 @@ export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P
   return [{ type: 'forget_failures' }, ...skips, ...consequences]
 }
 
-/** Before the phase `up` a failure can fail the start; afterwards it stops other processes only if `when_failed` is `stop`. */
+/** Returns the consequences: before the phase `up` a failure can fail the start; later it stops others only with `when_failed: stop`. */
 function consequencesOf<P extends ReconciledProcess>(
   failure: Failure,
   { graph, phase }: Snapshot<P>,
@@ -188,7 +188,7 @@ export function checkExternal<P extends ReconciledProcess>(snapshot: Snapshot<P>
   return isPending ? [] : [{ type: 'check_external' }]
 }
 
-/** Starts the processes whose dependencies are met, or whose backoff is over. */
+/** Starts the processes whose dependencies are met, or whose backoff has ended. */
 export function startProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   return snapshot.graph.all.flatMap((managed) => (mayStart(managed, snapshot) ? [{ type: 'start', managed }] : []))
 }

@@ -8,7 +8,7 @@ import { openClient } from './replication-connection.ts'
 import { checkOwner, readSlot, SlotStateStore, type SlotName } from './slot.ts'
 import { newSnapshot, tryLockSnapshot } from './snapshot.ts'
 
-/** The slot and a snapshot that is due or incomplete; null when the slot does not exist. Throws a ReplicationError. */
+/** Reads the slot and a snapshot that is due or incomplete; null if the slot does not exist. Throws a ReplicationError. */
 export async function readSlotStatus(server: PostgresServer, name: SlotName) {
   return await withDatabase(server, async (database) => {
     const state = await readSlot(database, name.slot)

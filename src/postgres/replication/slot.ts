@@ -181,7 +181,7 @@ export class SlotStateStore {
     this.#snapshotPattern = new RegExp(`\\[snapshot ${name.slot} ([A-Za-z0-9_-]*)\\]`)
   }
 
-  /** `known`: the slot existed before. `snapshot`: one that is due or incomplete. */
+  /** Reads the state. `known`: the comment records that the slot was created. `snapshot`: a snapshot that is due or incomplete. */
   async read() {
     const comment = await this.#readComment()
     const [, encoded] = this.#snapshotPattern.exec(comment) ?? []
