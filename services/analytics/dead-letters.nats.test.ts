@@ -260,7 +260,7 @@ describe('errors of the dead-letter commands', () => {
     [['list', '--limit', '0'], 'expected a whole number of 1 or more'],
     [['list', '--since', 'yesterday'], 'expected a duration such as 90s, 15m, 2h or 7d'],
     [['list', '--since', '2026-13-45'], 'expected a duration such as 90s, 15m, 2h or 7d'],
-    [['list', '--stream', 'a.>'], 'expected a name of letters'],
+    [['list', '--stream', 'a.>'], 'expected 1 to 128 letters'],
     [['show', '1x'], 'expected a whole number of 1 or more'],
     [['show'], "missing required argument 'sequence'"],
     [['replay'], 'expected exactly one of: numbers of dead letters'],
