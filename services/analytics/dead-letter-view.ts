@@ -32,7 +32,7 @@ export type DeadLetterView = Content & {
   readonly occurred_at: string | null
 }
 
-/** The streams with envelopes. */
+/** The names of the streams of raw and processed envelopes. */
 export interface EnvelopeStreams {
   readonly raw: string
   readonly processed: string

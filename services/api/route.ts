@@ -99,7 +99,7 @@ export class CallContext implements CallOptions {
     return this.#controller.signal
   }
 
-  /** Ends the call. Call it before the answer is sent: afterwards grpc-js marks every call as cancelled. */
+  /** Records the end of the call, before the answer is sent: afterwards grpc-js marks every call as cancelled. */
   finish(): void {
     this.#done = true
     if (!this.#call.cancelled) return

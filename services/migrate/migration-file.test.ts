@@ -42,7 +42,7 @@ describe('E-5: migration files', () => {
     expect(names).toEqual(['0001_z', '0002_b', '0010_a'])
   })
 
-  test('are rejected with one line for duplicate numbers, wrong names, an empty and a missing folder', async () => {
+  test('duplicate numbers, wrong names, an empty and a missing folder are each rejected with one line', async () => {
     await expect(readMigrations(join(folder, 'none'), 'PostgreSQL')).rejects.toThrow(
       'cannot read the migrations folder',
     )

@@ -63,7 +63,7 @@ export type SchedulerLimits = Readonly<Record<keyof typeof DEFAULT_LIMITS, numbe
 export class EvaluationScheduler<T extends Task> {
   readonly #limits: SchedulerLimits
   readonly #queues = { quick: new FairQueue<T>(), new: new FairQueue<T>(), slow: new FairQueue<T>() } as const
-  /** The slow and the new lane alternate. */
+  /** The lane, slow or new, whose turn is next. */
   #turn: 'slow' | 'new' = 'slow'
   readonly #records: DeviceRecords
   readonly #suspects = new WeakSet<T>()

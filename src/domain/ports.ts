@@ -93,7 +93,7 @@ export interface AppliedMigration {
   readonly appliedAt: Date
 }
 
-/** A migration to record as applied, or as reverted: then its checksum is null. */
+/** A migration to record: `checksum` of an applied one, null for a reverted one. */
 export interface MigrationChange {
   readonly name: string
   readonly checksum: string | null

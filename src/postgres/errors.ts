@@ -62,7 +62,7 @@ const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '28P01': 'login',
 }
 
-/** Returns the code of an error. SQLSTATE 55000 has several causes; the routine distinguishes them even in translated messages. */
+/** Returns the code of an error. SQLSTATE 55000 has several causes: the C function in `routine` tells them apart in every language. */
 function codeOf(error: unknown): ReplicationErrorCode {
   const state = sqlState(error)
   if (state !== '55000') return CODES[state ?? ''] ?? 'connection'

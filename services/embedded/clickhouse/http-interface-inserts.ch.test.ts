@@ -95,7 +95,7 @@ describe('E-2: inserts', () => {
     expect(await sure('SELECT count() FROM pairs')).toBe('0\n')
   })
 
-  test('stream a body of 40 MB', async () => {
+  test('an insert with a body of 40 MB is streamed', async () => {
     await sure('TRUNCATE TABLE pairs')
     const line = `{"a":1,"s":"${'x'.repeat(1000)}"}\n`
     const chunk = line.repeat(100)

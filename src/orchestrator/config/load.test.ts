@@ -92,7 +92,7 @@ describe('depends_on (O-21)', () => {
     expect(config.processes[1]?.dependsOn).toEqual([{ name: 'migrate', condition: 'completed' }])
   })
 
-  it('is reported with its invalid part if it is an object', () => {
+  it('an object is reported with the key that is invalid', () => {
     expect(
       problems({ processes: { a: store, b: { ...store, depends_on: { a: { condition: 'up' }, c: {} } } } }),
     ).toEqual([

@@ -95,10 +95,19 @@ function exportProbe(
 ): ExportedProbe | null {
   if (probe === null) return null
   const { check } = probe
-  if (check.type === 'exec') return { ...probe, check: { type: 'exec', words: hide(check.command) } }
-  if (check.type !== 'http_get') return { ...probe, check }
-  const [url = { text: check.url }] = hide([check.url])
-  return { ...probe, check: { type: 'http_get', url } }
+  switch (check.type) {
+    case 'exec':
+      return { ...probe, check: { type: 'exec', words: hide(check.command) } }
+    case 'http_get': {
+      const [url = { text: check.url }] = hide([check.url])
+      return { ...probe, check: { type: 'http_get', url } }
+    }
+    // These kinds cannot contain a secret.
+    case 'tcp_socket':
+    case 'log_line':
+    case 'notify':
+      return { ...probe, check }
+  }
 }
 
 function wordsOf(probe: ExportedProbe | null): readonly Word[] {

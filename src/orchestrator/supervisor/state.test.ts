@@ -147,7 +147,7 @@ interface Step {
   readonly after: ProcessState
 }
 
-/** Returns the steps of the events that can occur in the states that they lead to. */
+/** Applies the events in order, skips those that are impossible in the current state, and returns the steps. */
 function walk(events: readonly ProcessEvent[], from = INITIAL_STATE): Step[] {
   let before = from
   return events.flatMap((event) => {

@@ -55,7 +55,7 @@ describe('a permanent failure', () => {
     })
   })
 
-  test('stops everything with stop if it is a startup time-out', async () => {
+  test('a startup time-out stops everything with when_failed: stop', async () => {
     const probe = probeOf({ type: 'log_line', pattern: /^never$/ })
     const graph = supervise([
       { name: 'a', command: 'sleep', args: ['1000'], startupTimeoutMs: 50, readinessProbe: probe, whenFailed: 'stop' },

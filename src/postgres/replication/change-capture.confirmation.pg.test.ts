@@ -108,7 +108,7 @@ describe('confirmation', () => {
     await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await fixture.sink.until(1)
     const stopped = first.stop()
-    // A stop that does not wait would be complete at this time.
+    // Long enough for a stop that does not wait to complete.
     for (let times = 0; times < 50; times += 1) await fixture.database.confirmed()
     fixture.sink.release()
     await stopped

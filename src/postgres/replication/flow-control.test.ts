@@ -69,7 +69,7 @@ describe('AcknowledgementTracker', () => {
     expect(tracker.safe).toBe(0n)
   })
 
-  test('never moves the position back', () => {
+  test('the confirmed position never decreases', () => {
     const tracker = new AcknowledgementTracker(500n)
     tracker.keepalive(400n)
     tracker.begin(0n)

@@ -130,7 +130,7 @@ export class ReplicationStream implements Submittable {
   }
 
   handleCommandComplete(): void {
-    // The result of the copy; ReadyForQuery follows and ends the query.
+    // Only ends the copy: the following ReadyForQuery ends the query.
   }
 
   handleReadyForQuery(): void {
