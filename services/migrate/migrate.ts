@@ -55,7 +55,7 @@ export async function migrateDown(target: MigrationTarget, logger: Logger, signa
   const file = files.find(({ name }) => name === newest.name)
   if (file === undefined) {
     throw new MigrationError(
-      `${server}: ${newest.name} cannot be reverted, because ${directory} has no file ${newest.name}.sql`,
+      `${server}: ${newest.name} cannot be reverted, because ${directory} has no file ${newest.name}.sql; use the version that applied it`,
     )
   }
   await run(target, file, 'down', signal)

@@ -46,7 +46,7 @@ export function parseMigration(path: string, text: string, dialect: SqlDialect):
     return part === undefined ? [] : [{ part, index }]
   })
   for (const [i, { part, index }] of heads.entries()) {
-    if (parts.has(part)) throw new MigrationError(`${path}:${index + 1}: a second '-- migrate:${part}'`)
+    if (parts.has(part)) throw new MigrationError(`${path}:${index + 1}: a second '-- migrate:${part}'; expected one`)
     const body = lines.slice(index + 1, heads[i + 1]?.index).join('\n')
     parts.set(part, splitStatements(body, dialect, index + 2))
   }

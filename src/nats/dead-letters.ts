@@ -182,7 +182,7 @@ function publicationOf(letter: DeadLetter, message: StoredMsg): Publication {
   }
   if (body === undefined) {
     throw new ReplayError(
-      `the body of dead letter ${sequence} is lost: it was only in message ${streamSequence} of stream ${stream}, which no longer exists`,
+      `the body of dead letter ${sequence} is lost: it was only in message ${streamSequence} of stream ${stream}, which no longer exists; it cannot be replayed`,
     )
   }
   const storedAt = message.header.get(DEAD_LETTER_HEADERS.storedAt)

@@ -176,7 +176,7 @@ describe('the ordered publisher', () => {
     const tooLarge = { subject: `${subject}.a`, body: new Uint8Array(2_000_000), messageId: 'm' }
     await expect(createOrderedPublisher(client).publish(tooLarge)).rejects.toMatchObject({
       code: 'too_large',
-      message: `message of 2000000 bytes for ${subject}.a exceeds max_payload 1048576 of NATS`,
+      message: `message of 2000000 bytes for ${subject}.a exceeds max_payload 1048576 of NATS; raise max_payload`,
     })
     const homeless = createOrderedPublisher(client).publish({ ...tooLarge, body: new Uint8Array(1) })
     await expect(homeless).rejects.toMatchObject({

@@ -241,7 +241,7 @@ export class PublishWindow {
     if (limit === undefined || bytes <= limit) return
     throw new PublishError(
       'too_large',
-      `message of ${bytes} bytes for ${publication.subject} exceeds max_payload ${limit} of NATS`,
+      `message of ${bytes} bytes for ${publication.subject} exceeds max_payload ${limit} of NATS; raise max_payload`,
     )
   }
 

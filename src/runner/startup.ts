@@ -55,7 +55,7 @@ export async function connectWithBackoff<T>(
     await sleep(Math.min(delayMs, leftMs), undefined, signal === undefined ? {} : { signal })
   }
   throw new StartupError(
-    `${server} at ${address} did not answer for ${timeoutMs / 1000} s: ${messageOf(reason)} (is it running? PONIX_STARTUP_TIMEOUT_SECS sets the timeout)`,
+    `${server} at ${address} did not answer for ${timeoutMs / 1000} s: ${messageOf(reason)} (check that it is running; PONIX_STARTUP_TIMEOUT_SECS sets the timeout)`,
     { cause: reason },
   )
 }

@@ -99,7 +99,7 @@ export class ControlTarget {
   async #reload(): Promise<ReloadAnswer> {
     this.#rejectWhileStopping()
     const config = this.#load()
-    if (this.#isReloading) throw new RequestError(409, 'another reload is in progress')
+    if (this.#isReloading) throw new RequestError(409, 'another reload is in progress; try again later')
     this.#isReloading = true
     const difference = await this.#supervisor.reload(config).finally(() => (this.#isReloading = false))
     const isSame = isDeepStrictEqual(config.control, this.#options.control)
