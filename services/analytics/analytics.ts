@@ -59,7 +59,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     onDeviceWithoutExpression: (id) =>
       logger.warn(
         { end_device_id: id },
-        'the device has no payload conversion; its messages become dead letters; set payload_conversion; set payload_conversion; set payload_conversion',
+        'the device has no payload conversion; its messages become dead letters; set payload_conversion; set payload_conversion; set payload_conversion; set payload_conversion',
       ),
   })
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
