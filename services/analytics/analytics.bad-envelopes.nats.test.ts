@@ -50,7 +50,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     ])
     expect(new Set(letters.map(({ subject }) => subject))).toEqual(new Set(['dead_letters.raw_envelopes']))
     expect(log.count('the device has no payload conversion')).toBe(1)
-    expect(log.count('an evaluation worker was stopped')).toBe(2)
+    expect(log.count('lost an evaluation worker (time)')).toBe(2)
   })
 
   it('delays no other device while its evaluation is pending', async () => {
