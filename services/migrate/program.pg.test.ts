@@ -88,7 +88,7 @@ describe('E-5: ponix-migrate', () => {
     await rig.rows("INSERT INTO ponix_migrations (name, checksum) VALUES ('0009_newer', 'x')")
     const up = await rig.run('up')
     expect(up).toMatchObject({ code: 0 })
-    expect(up.stdout).toContain('PostgreSQL has 0009_newer, which this version does not know')
+    expect(up.stdout).toContain('PostgreSQL has 0009_newer, which is unknown to this version')
     expect(await states()).toEqual(['0001_a applied', '0009_newer missing'])
     const down = await rig.run('down')
     expect(down.code).toBe(1)
