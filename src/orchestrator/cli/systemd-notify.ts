@@ -1,6 +1,6 @@
 import { execa } from 'execa'
 import type { SupervisorEvent } from '../supervisor/events.ts'
-import { LONGEST_TIMER_MS, sleep } from '../supervisor/timers.ts'
+import { LONGEST_TIMER_MS, waitAtMost } from '../supervisor/timers.ts'
 
 /** `systemd-notify` itself waits 5 seconds for the manager to read its message. */
 const SEND_TIMEOUT_MS = 10_000
@@ -83,10 +83,7 @@ export class SystemdNotifier {
   /** Resolves when all queued notifications are sent, or after 2 seconds. */
   async close(): Promise<void> {
     if (this.#watchdog !== null) clearInterval(this.#watchdog)
-    if (this.#sending === null) return
-    const over = new AbortController()
-    const sent = this.#sending.then(() => over.abort())
-    await Promise.race([sent, sleep(FLUSH_MS, over.signal)])
+    if (this.#sending !== null) await waitAtMost(FLUSH_MS, this.#sending)
   }
 
   #enqueueStatus(): void {

@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { parseJson, toValue } from '../config/json-source.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import { givenNames } from './source.ts'
+import { configSchema } from '../config/schema.ts'
+import { readEnvFile } from '../config/variables.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */
@@ -45,6 +49,18 @@ export function exportedProcesses(config: ResolvedConfig): readonly ExportedProc
     taken.add(id)
     return exportProcess(definition, id, given.get(definition.name) ?? new Set())
   })
+}
+
+/** Returns, by process, the names of the variables that the file sets; the others are inherited. */
+function givenNames({ path, processes }: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
+  const file = configSchema.parse(toValue(parseJson(readFileSync(path, 'utf8'))))
+  return new Map(
+    processes.map(({ name, configName }) => {
+      const { env = {}, env_file: envFile = [] } = file.processes[configName] ?? {}
+      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(dirname(path), envPath)))
+      return [name, new Set([file.env, env, ...files].flatMap((variables) => Object.keys(variables)))]
+    }),
+  )
 }
 
 /** Returns a DNS label of at most 46 characters that begins with a letter. */

@@ -10,24 +10,20 @@ export interface KnownAddress {
   readonly port: number
 }
 
-const loopbackHosts = ['127.0.0.1', 'localhost', '[::1]']
-
 export function addressesOf(processes: readonly ExportedProcess[], config: ResolvedConfig): readonly KnownAddress[] {
   return processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
 }
 
 /** Returns the ports of a process that its probes, or its role as the broker, reveal. */
-export function portsOf(
-  { definition, readiness, liveness }: ExportedProcess,
-  config: ResolvedConfig,
-): readonly number[] {
+export function portsOf(exported: ExportedProcess, { external }: ResolvedConfig): readonly number[] {
+  const { definition, readiness, liveness } = exported
   const ports = [readiness, liveness].flatMap((probe) => {
     if (probe?.check.type === 'tcp_socket') return isLoopback(probe.check.host) ? [probe.check.port] : []
     if (probe?.check.type !== 'http_get' || 'secret' in probe.check.url) return []
     const url = new URL(probe.check.url.text)
     return isLoopback(url.hostname) ? [portOf(url)] : []
   })
-  if (config.external.providedBy === definition.name) ports.push(config.external.port)
+  if (external.providedBy === definition.name) ports.push(external.port)
   return [...new Set(ports)]
 }
 
@@ -40,15 +36,10 @@ function portOf({ protocol, port }: URL): number {
 export function rewriteAddresses(text: string, ownId: string, known: readonly KnownAddress[]): string {
   let rewritten = text
   for (const { id, port } of known) {
-    if (id === ownId) continue
-    for (const host of loopbackHosts) rewritten = replaceAddress(rewritten, `${host}:${port}`, `${id}:${port}`)
+    const pattern = new RegExp(String.raw`(?<![\w.-])(?:127\.0\.0\.1|localhost|\[::1\]):${port}(?!\d)`, 'g')
+    if (id !== ownId) rewritten = rewritten.replaceAll(pattern, `${id}:${port}`)
   }
   return rewritten
-}
-
-function replaceAddress(text: string, address: string, replacement: string): string {
-  const pattern = new RegExp(`(?<![\\w.-])${address.replaceAll(/[.[\]]/g, String.raw`\$&`)}(?!\\d)`, 'g')
-  return text.replaceAll(pattern, replacement)
 }
 
 /** Returns whether a text contains an address of this machine. */
@@ -100,12 +91,8 @@ function withHandler(probe: ExportedProbe, settings: YamlObject): YamlObject | u
   if (check.type === 'http_get' && 'text' in check.url) {
     const url = new URL(check.url.text)
     const scheme = url.protocol === 'https:' ? 'HTTPS' : 'HTTP'
-    const httpGet = {
-      host: externalHost(url.hostname),
-      port: portOf(url),
-      path: `${url.pathname}${url.search}`,
-      scheme,
-    }
+    const path = `${url.pathname}${url.search}`
+    const httpGet = { host: externalHost(url.hostname), port: portOf(url), path, scheme }
     return { httpGet, ...settings }
   }
   const command = probeCommand(probe)

@@ -1,4 +1,6 @@
-import type { ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
+import { accessSync, constants, statSync } from 'node:fs'
+import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
+import { candidates } from '../supervisor/child.ts'
 import {
   type Export,
   type ExportedProcess,
@@ -9,7 +11,6 @@ import {
   timeSpan,
   type Word,
 } from './exported-graph.ts'
-import { findProgram } from './source.ts'
 import {
   environmentWord,
   wholeLine,
@@ -116,19 +117,28 @@ function programWords({ definition, words }: ExportedProcess): readonly Word[] {
   return [{ text: '/usr/bin/env' }, { text: '--' }, ...words]
 }
 
+/** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
+function findProgram(definition: ResolvedProcess): string | null {
+  return candidates(definition).find(isProgram) ?? null
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
 function environmentLines(exported: ExportedProcess, project: string): readonly string[] {
   const { PATH } = exported.definition.env
   const variables = { ...(PATH === undefined ? {} : { PATH }), ...exported.environment }
   const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value))
-  return [
-    ...settable.map(([name, value]) => `Environment=${environmentWord(name, value)}`),
-    ...(exported.secrets.length === 0
-      ? []
-      : [
-          `# Secret, so not included: ${exported.secrets.join(', ')}`,
-          `EnvironmentFile=${secretFile(exported, project)}`,
-        ]),
-  ]
+  const lines = settable.map(([name, value]) => `Environment=${environmentWord(name, value)}`)
+  if (exported.secrets.length === 0) return lines
+  const comment = `# Secret, so not included: ${exported.secrets.join(', ')}`
+  return [...lines, comment, `EnvironmentFile=${secretFile(exported, project)}`]
 }
 
 function secretFile({ id }: ExportedProcess, project: string): string {

@@ -130,7 +130,33 @@ export class ManagedProcess {
   start(): void {
     if (this.#state.type === 'waiting') this.#startup.begin()
     this.#backoffIsOver = false
-    this.#launch()
+    if (!this.#send({ type: 'start' })) return
+    const runTag = `${this.#context.runTag}/${this.#starts + 1}`
+    const result = this.#context.spawn(this.definition, runTag)
+    if (result.type === 'failed') {
+      this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
+      return
+    }
+    this.#starts++
+    this.#reaper.onStart()
+    const { child } = result
+    const run = new ChildRun(
+      this.definition,
+      child,
+      { output: this.#context.output, runTag },
+      {
+        onReady: () => this.#onReady(),
+        onUnhealthy: (reason) => this.#onUnhealthy(reason),
+        onDead: (reason) => this.#onDead(reason),
+      },
+    )
+    this.#run = run
+    this.#startup.follow(run.lines)
+    const attempt = this.#attempt
+    this.#send({ type: 'spawned', pid: child.pid })
+    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt })
+    run.watch()
+    void this.#awaitExit(run)
   }
 
   /** Ends the backoff early, as soon as the orphans of the last child are gone. */
@@ -181,36 +207,6 @@ export class ManagedProcess {
     if (this.#state === before) return false
     this.#context.emit({ type: 'changed' })
     return true
-  }
-
-  #launch(): void {
-    if (!this.#send({ type: 'start' })) return
-    const runTag = `${this.#context.runTag}/${this.#starts + 1}`
-    const result = this.#context.spawn(this.definition, runTag)
-    if (result.type === 'failed') {
-      this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
-      return
-    }
-    this.#starts++
-    this.#reaper.onStart()
-    const { child } = result
-    const run = new ChildRun(
-      this.definition,
-      child,
-      { output: this.#context.output, runTag },
-      {
-        onReady: () => this.#onReady(),
-        onUnhealthy: (reason) => this.#onUnhealthy(reason),
-        onDead: (reason) => this.#onDead(reason),
-      },
-    )
-    this.#run = run
-    this.#startup.follow(run.lines)
-    const attempt = this.#attempt
-    this.#send({ type: 'spawned', pid: child.pid })
-    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt })
-    run.watch()
-    void this.#awaitExit(run)
   }
 
   get #attempt(): number {

@@ -24,9 +24,8 @@ export const UP: Goal = { type: 'up' }
 /** The state after a stop: stopped, failed permanently, or on the way to the next start, with or without a backoff. */
 export type StopOutcome =
   | { readonly type: 'stopped' }
-  | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'waiting' }
-  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number }
+  | Exclude<RestartDecision, { type: 'completed' }>
 
 /** `attempt` counts consecutive restarts: 0 is the first start. `exit` is the result of the last child, if there was one. */
 export type ProcessState =
@@ -43,12 +42,7 @@ export type ProcessState =
       readonly outcome: StopOutcome
     }
   | { readonly type: 'stopped'; readonly exit: ExitResult | null }
-  | {
-      readonly type: 'backoff'
-      readonly attempt: number
-      readonly waitMs: number
-      readonly exit: ExitResult | null
-    }
+  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number; readonly exit: ExitResult | null }
   | { readonly type: 'failed'; readonly reason: string; readonly exit: ExitResult | null }
   | { readonly type: 'completed'; readonly exit: ExitResult }
   | { readonly type: 'skipped'; readonly because: string }
