@@ -53,28 +53,22 @@ async function readHolder(path) {
   }
 }
 
+/** Creates the file with the holder in one step; returns false if another process was faster. */
 async function take(folder, number) {
   const path = join(folder, String(number))
-  const me = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
-  if (!(await createWhole(folder, path, JSON.stringify(me)))) return false
-  if ((await highest(folder)) === number) return true
-  await rm(path, { force: true })
-  return false
-}
-
-/** Creates a file with its content in one step; returns false if it exists. */
-async function createWhole(folder, path, text) {
   const draft = join(folder, `draft-${randomUUID()}`)
-  await writeFile(draft, text)
+  await writeFile(draft, JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) }))
   try {
     await link(draft, path)
-    return true
   } catch (error) {
     if (error.code === 'EEXIST') return false
     throw error
   } finally {
     await rm(draft, { force: true })
   }
+  if ((await highest(folder)) === number) return true
+  await rm(path, { force: true })
+  return false
 }
 
 function held(folder, number) {

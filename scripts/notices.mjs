@@ -25,10 +25,12 @@ export function packagesOf(moduleIds) {
     const match = /^\0?(.*?\/)(node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+)\//.exec(id)
     if (match !== null) folders.set(match[2], match[1])
   }
-  return [...folders].sort(byKey).map(([path, base]) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(base, path, 'package.json'), 'utf8'))
-    return { path, name, version, license }
-  })
+  return [...folders]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([path, base]) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(base, path, 'package.json'), 'utf8'))
+      return { path, name, version, license }
+    })
 }
 
 /** Throws if a licence forbids distribution of the package under the terms of this project. */
@@ -93,10 +95,6 @@ function headers(folder) {
 
 function read(folder, name) {
   return readFileSync(join(folder, name), 'utf8').replaceAll('\r\n', '\n').trim()
-}
-
-function byKey([a], [b]) {
-  return a < b ? -1 : 1
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -10,10 +10,6 @@ export interface KnownAddress {
   readonly port: number
 }
 
-export function addressesOf(processes: readonly ExportedProcess[], config: ResolvedConfig): readonly KnownAddress[] {
-  return processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
-}
-
 /** Returns the ports of a process that its probes, or its role as the broker, reveal. */
 export function portsOf(exported: ExportedProcess, { external }: ResolvedConfig): readonly number[] {
   const { definition, readiness, liveness } = exported

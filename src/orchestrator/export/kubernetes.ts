@@ -9,14 +9,7 @@ import {
   type ContainerOptions,
 } from './container.ts'
 import { type Export, type ExportedProcess, exportedProcesses, type Note, notesAbout } from './exported-graph.ts'
-import {
-  addressesOf,
-  type KnownAddress,
-  namesLoopback,
-  portsOf,
-  rewriteAddresses,
-  kubernetesProbes,
-} from './kubernetes-network.ts'
+import { type KnownAddress, namesLoopback, portsOf, rewriteAddresses, kubernetesProbes } from './kubernetes-network.ts'
 import { unlessEmpty, type YamlObject } from './yaml.ts'
 
 /** The image of kubectl. Since 1.31, `kubectl wait` waits for a field that does not exist yet. */
@@ -33,7 +26,8 @@ interface Context {
 /** Renders one file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
 export function exportKubernetes(config: ResolvedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
-  const context: Context = { processes, known: addressesOf(processes, config), config, options }
+  const known = processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
+  const context: Context = { processes, known, config, options }
   const manifests = [
     ...(processes.some(({ definition }) => definition.dependsOn.length > 0) ? waitPermissions(options.project) : []),
     ...processes.flatMap((exported) => [...serviceOf(exported, context), workloadOf(exported, context)]),

@@ -51,23 +51,22 @@ export class ChildRun {
 
   /** Starts the readiness probe, and with its first success the liveness probe. */
   watch(): void {
-    const { readinessProbe, cwd, env } = this.#definition
-    if (readinessProbe === null) return this.#watchLiveness()
-    const { notifications } = this.child
-    const probed = { lines: this.lines, notifications, cwd, env, runTag: this.#runTag }
-    let watched = false
+    const { readinessProbe, livenessProbe, cwd, env } = this.#definition
+    const { signal } = this.#over
+    const context = { cwd, env, runTag: this.#runTag }
+    let isWatched = false
+    const watchLiveness = () => {
+      if (livenessProbe === null || isWatched || signal.aborted) return
+      isWatched = true
+      startLivenessProbe(livenessProbe, context, this.#listener.onDead, signal)
+    }
+    if (readinessProbe === null) return watchLiveness()
     const onReady = () => {
       this.#listener.onReady()
-      if (!watched) this.#watchLiveness()
-      watched = true
+      watchLiveness()
     }
-    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, this.#over.signal)
-  }
-
-  #watchLiveness(): void {
-    const { livenessProbe, cwd, env } = this.#definition
-    if (livenessProbe === null || this.#over.signal.aborted) return
-    startLivenessProbe(livenessProbe, { cwd, env, runTag: this.#runTag }, this.#listener.onDead, this.#over.signal)
+    const probed = { ...context, lines: this.lines, notifications: this.child.notifications }
+    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, signal)
   }
 
   /** Ends the probes. */

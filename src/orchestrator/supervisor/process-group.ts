@@ -57,13 +57,14 @@ export class ProcessGroup implements Group {
 
   /** Sends the signal, waits, then sends SIGKILL. Resolves with the pids that still run afterwards. */
   async terminate(options: TerminateOptions): Promise<readonly number[]> {
+    let leaderRuns = options.leaderExited !== null
+    void options.leaderExited?.finally(() => (leaderRuns = false))
     if (!this.signal(options.signal)) return []
     // A stopped process (SIGSTOP, Ctrl-Z) handles signals only after SIGCONT.
     this.signal('SIGCONT')
     if (await this.#emptyWithin(options.timeoutMs, options.leaderExited)) return []
     options.onKill()
-    const leaderLives = options.leaderExited !== null && !(await hasSettled(options.leaderExited))
-    if (leaderLives) await killTree(this.id)
+    if (leaderRuns) await killTree(this.id)
     this.signal('SIGKILL')
     return (await this.#emptyWithin(AFTER_KILL_MS, options.leaderExited)) ? [] : groupMembers(this.id)
   }
@@ -87,11 +88,6 @@ export class ProcessGroup implements Group {
     this.#gone = this.#knownMembers.length === 0
     return this.#gone
   }
-}
-
-async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
-  const pending = Symbol('pending')
-  return (await Promise.race([promise, Promise.resolve(pending)])) !== pending
 }
 
 /** Limit for tree-kill, which reads the process table. */
