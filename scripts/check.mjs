@@ -26,13 +26,8 @@ export async function check() {
     const begin = performance.now()
     const { code, output } = await run()
     const seconds = ((performance.now() - begin) / 1000).toFixed(1)
-    if (code === 0) {
-      counts.passed += 1
-      console.log(`✓ ${name} ${seconds} s`)
-    } else {
-      counts.failed += 1
-      console.log(`${output.trimEnd()}\n✗ ${name} ${seconds} s`)
-    }
+    counts[code === 0 ? 'passed' : 'failed'] += 1
+    console.log(code === 0 ? `✓ ${name} ${seconds} s` : `${output.trimEnd()}\n✗ ${name} ${seconds} s`)
   }
   return counts
 }

@@ -101,17 +101,12 @@ async function isAlive(holder, watch) {
 /** Returns the start time of a process, which distinguishes it from a later process with the same pid; null if it has ended. */
 function startOf(pid) {
   try {
+    if (process.platform !== 'linux') {
+      return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
+    }
     const [state, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
     if (state === 'Z') return null
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${rest[18]}`
-  } catch {
-    return process.platform === 'linux' ? null : startFromPs(pid)
-  }
-}
-
-function startFromPs(pid) {
-  try {
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
   } catch {
     return null
   }

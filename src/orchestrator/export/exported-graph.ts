@@ -74,21 +74,22 @@ export function safeId(name: string): string {
   return /^[a-z]/.test(id) ? id : `p-${id}`.replace(/-$/, '')
 }
 
-/** Returns whether the orchestrator sets the variable, so that another engine must set it too. */
-function isSetByUs(variable: string, { name, configName }: ResolvedProcess): boolean {
-  return variable === 'MQTT_BROKER' || (variable === 'PONIX_REPLICA' && name !== configName)
-}
-
 function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {
   const isSecret = secretDetector(definition.env)
   const prefix = id.toUpperCase().replaceAll('-', '_')
-  const hide = (texts: readonly string[], kind: string) => hideSecrets(texts, isSecret, `${prefix}_${kind}`)
+  // Replaces secret words with variables, which have the number of the word, from 1.
+  const hide = (texts: readonly string[], kind: string): readonly Word[] =>
+    texts.map((text, index) =>
+      isSecret(text) || isSecretFlag(texts[index - 1]) ? { secret: `${prefix}_${kind}_${index + 1}` } : { text },
+    )
   const words: readonly [Word, ...Word[]] = definition.shell
     ? [{ text: '/bin/sh' }, { text: '-c' }, ...hide([definition.command], 'COMMAND')]
     : [{ text: definition.command }, ...hide(definition.args, 'ARGUMENT')]
   const readiness = exportProbe(definition.readinessProbe, (texts) => hide(texts, 'READINESS'))
   const liveness = exportProbe(definition.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
-  const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || isSetByUs(name, definition))
+  // The orchestrator sets these variables, so that another engine must set them too.
+  const own = ['MQTT_BROKER', ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA'])]
+  const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || own.includes(name))
   const isSecretVariable = ([name, value]: readonly [string, string]) => isSecretName(name) || isSecret(value)
   const allWords = [...words, ...wordsOf(readiness), ...wordsOf(liveness)]
   return {
@@ -142,13 +143,6 @@ function secretDetector(environment: Readonly<Record<string, string>>): (text: s
   return (text) =>
     redact(text) !== text ||
     values.some((value) => text === value || (value.length >= MIN_PART_LENGTH && text.includes(value)))
-}
-
-/** Replaces secret words by variables: `prefix` and the number of the word, from 1. */
-function hideSecrets(texts: readonly string[], isSecret: (text: string) => boolean, prefix: string): readonly Word[] {
-  return texts.map((text, index) =>
-    isSecret(text) || isSecretFlag(texts[index - 1]) ? { secret: `${prefix}_${index + 1}` } : { text },
-  )
 }
 
 /** Returns whether the next word is secret, as in `--password hunter2`. */

@@ -282,7 +282,11 @@ export class ManagedProcess {
       const { maxAttempts } = this.definition.restart
       this.#restarts.add(performance.now())
       this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
-      this.#scheduleRestart(waitMs)
+      this.#backoffIsOver = false
+      // The backoff ends after `waitMs`, or when the orphans of the last child are gone, if that takes longer.
+      const reap = () => void this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: waitMs === 0 })
+      this.#restartTimer.set(waitMs, reap)
+      if (waitMs > 0) this.reap()
       return
     }
     this.#clearTimers()
@@ -294,14 +298,6 @@ export class ManagedProcess {
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
     this.#context.emit({ type: 'failure', process: name, reason, cause: 'run' })
-  }
-
-  /** Ends the backoff after `waitMs`, or when the orphans of the last child are gone, if that takes longer. */
-  #scheduleRestart(waitMs: number): void {
-    this.#backoffIsOver = false
-    const reapThenRestart = () => void this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: waitMs === 0 })
-    this.#restartTimer.set(waitMs, reapThenRestart)
-    if (waitMs > 0) this.reap()
   }
 
   #onBackoffOver(): void {
