@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
-import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { CapturedOutput, configOf, probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { Supervisor } from './supervisor.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
@@ -221,4 +222,22 @@ describe('a stop in order (O-37)', () => {
       'stopped a',
     ])
   })
+})
+
+test('a process stops even if an event listener threw an exception at its start', async () => {
+  const output = { stdout: new CapturedOutput(), stderr: new CapturedOutput() }
+  const supervisor = new Supervisor(configOf([{ name: 'a', ...sleeper }]), {
+    output,
+    logFormat: 'text',
+    colour: { stdout: false, stderr: false },
+    abortOnExit: false,
+    exitCodeFrom: null,
+    onEvent: ({ type }) => {
+      if (type === 'process_started') throw new Error('no reader')
+    },
+  })
+  onTestFinished(() => supervisor.kill())
+  await expect(supervisor.run()).rejects.toThrow('no reader')
+  await supervisor.stopProcesses(['a'])
+  expect(supervisor.graph.get('a')?.state).toMatchObject({ type: 'stopped' })
 })
