@@ -1,7 +1,7 @@
 import { findGraphProblems } from './dependency-graph.ts'
 import type { ProblemList } from './problems.ts'
 import type { ResolvedProcess } from './resolved.ts'
-import type { ProcessFile } from './schema.ts'
+import type { ProcessFile } from './schema/process.ts'
 import type { Instance } from './selection.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from './socket-address.ts'
 import { type InterpolationContext, interpolateOwn, showReplaced } from './variables.ts'

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
-import { flag, section, statement, text, wholeNumber } from './schema-fields.ts'
+import { flag, section, statement, text, wholeNumber } from './schema/fields.ts'
 import { formatSocketAddress, isLoopback, parseSocketAddress } from './socket-address.ts'
 import { interpolate, type InterpolationContext, interpolateOwn, type Replaced, showReplaced } from './variables.ts'
 

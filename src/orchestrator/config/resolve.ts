@@ -1,35 +1,24 @@
-import { realpathSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { messageOf } from './errors.ts'
 import type { JsonPath } from './json-source.ts'
-import type { ProblemList } from './problems.ts'
-import type {
-  DependencyCondition,
-  ProbeCheck,
-  ResolvedLog,
-  ResolvedProbe,
-  ResolvedProcess,
-  ResolvedRestart,
-} from './resolved.ts'
-import type { ConfigFile, ProbeFile, ProcessFile } from './schema.ts'
-import { parseByteSize } from './schema-fields.ts'
+import { resolveLog } from './resolve-log.ts'
+import { resolveProbe } from './resolve-probe.ts'
+import type { DependencyCondition, ResolvedProcess, ResolvedRestart } from './resolved.ts'
+import type { ConfigFile } from './schema/file.ts'
+import type { ProcessFile } from './schema/process.ts'
+import { Scope, type ScopeOptions } from './scope.ts'
 import type { Instance } from './selection.ts'
-import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts'
-import { extendPath, interpolate, programFolders, readEnvFile, type Variables } from './variables.ts'
+import { formatSocketAddress, type SocketAddress } from './socket-address.ts'
+import { extendPath, programFolders, readEnvFile, type Variables } from './variables.ts'
 
 /** The inputs of all processes of one file. */
-export interface ResolveOptions {
+export interface ResolveOptions extends ScopeOptions {
   /** Absolute path of the configuration file. */
   readonly path: string
-  readonly broker: SocketAddress
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
   /** The instances that run, by their name in the file. */
   readonly running: ReadonlyMap<string, readonly Instance[]>
-  readonly inherited: Variables
-  /** The orchestrator's variables that no process receives. */
-  readonly withheld: ReadonlySet<string>
-  readonly problems: ProblemList
 }
 
 export interface ResolveContext extends ResolveOptions {
@@ -94,55 +83,6 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   }
 }
 
-/** The variables of one process, in layers; each layer can reference the earlier layers. */
-class Scope {
-  readonly #options: ResolveOptions
-  readonly #variables: Map<string, string>
-  readonly #added = new Map<string, string>()
-  usesBroker = false
-  namesAreKnown = true
-
-  constructor(options: ResolveOptions) {
-    this.#options = options
-    this.#variables = new Map(Object.entries(options.inherited))
-  }
-
-  /** All variables except the inherited ones. */
-  get added(): Variables {
-    return Object.fromEntries(this.#added)
-  }
-
-  get all(): Variables {
-    return Object.fromEntries(this.#variables)
-  }
-
-  add(variables: Variables): void {
-    for (const [name, value] of Object.entries(variables)) {
-      this.#variables.set(name, value)
-      this.#added.set(name, value)
-    }
-  }
-
-  /** Adds variables; each can reference earlier variables and, as in `PATH=/x:${PATH}`, its previous value. */
-  addInterpolated(variables: Variables, path: JsonPath): void {
-    for (const [name, value] of Object.entries(variables)) {
-      this.add({ [name]: this.interpolate(value, [...path, name]) })
-    }
-  }
-
-  interpolate(text: string, path: JsonPath): string {
-    const { broker, problems, withheld } = this.#options
-    const lookup = (name: string) => {
-      if (name !== 'mqtt_broker') return this.#variables.get(name)
-      this.usesBroker = true
-      return formatSocketAddress(broker)
-    }
-    const result = interpolate(text, lookup, withheld)
-    if (this.namesAreKnown) for (const problem of result.problems) problems.add(path, problem)
-    return result.text
-  }
-}
-
 /** Adds the variables of `env_file`; the variables of an unreadable file are unknown. */
 function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
   for (const [index, name] of [env_file ?? []].flat().entries()) {
@@ -204,64 +144,5 @@ function resolveRestart(file: ProcessFile): ResolvedRestart {
     resetAfterMs: reset_after_ms,
     maxAttempts: max_attempts ?? Number.POSITIVE_INFINITY,
     windowMs: window_ms ?? null,
-  }
-}
-
-function resolveLog({ log }: ProcessFile, pathOf: (file: string) => string): ResolvedLog {
-  const { file, max_size = '', max_files = 5, quiet } = log
-  if (file === undefined) return { file: null, quiet }
-  return { file: { path: pathOf(file), maxSize: parseByteSize(max_size) ?? 10_000_000, maxFiles: max_files }, quiet }
-}
-
-function resolveProbe(file: ProbeFile): ResolvedProbe {
-  return {
-    check: resolveCheck(file),
-    initialDelayMs: file.initial_delay_ms,
-    periodMs: { beforeReady: file.period_ms ?? 200, afterReady: file.period_ms ?? 5000 },
-    timeoutMs: file.timeout_ms,
-    successThreshold: file.success_threshold,
-    failureThreshold: file.failure_threshold,
-  }
-}
-
-function resolveCheck(file: ProbeFile): ProbeCheck {
-  const address = file.tcp_socket === undefined ? null : parseSocketAddress(file.tcp_socket)
-  if (address !== null) return { type: 'tcp_socket', ...address }
-  if (file.http_get !== undefined) return { type: 'http_get', url: file.http_get }
-  if (file.log_line !== undefined) return { type: 'log_line', pattern: new RegExp(file.log_line) }
-  if (file.exec === undefined) return { type: 'notify' }
-  return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
-}
-
-/** Adds problems for processes that write to the same file, or to a rotated file of another process. */
-export function checkLogFiles(processes: readonly ResolvedProcess[], problems: ProblemList): void {
-  const writers = new Map<string, ResolvedProcess>()
-  const logging = processes.flatMap((definition) => {
-    const { file } = definition.log
-    return file === null ? [] : [{ definition, path: realPath(file.path) }]
-  })
-  const add = ({ configName }: ResolvedProcess, message: string) =>
-    problems.add(['processes', configName, 'log', 'file'], message)
-  for (const { definition, path } of logging) {
-    const earlier = writers.get(path)
-    if (earlier === undefined) writers.set(path, definition)
-    else if (earlier.configName === definition.configName) {
-      add(definition, 'all replicas would write to this file; use ${PONIX_REPLICA} in its name')
-    } else add(definition, `process "${earlier.name}" already writes to this file; choose another one`)
-  }
-  for (const { definition, path } of logging) {
-    const [, current = '', number] = /^(.*)\.([1-9]\d{0,3})$/s.exec(path) ?? []
-    const other = writers.get(current)
-    if (other === undefined || Number(number) > (other.log.file?.maxFiles ?? 0)) continue
-    add(definition, `is the name of a rotated file of process "${other.name}"; choose another one`)
-  }
-}
-
-/** Returns the path with symbolic links of the folder resolved. */
-function realPath(path: string): string {
-  try {
-    return join(realpathSync(dirname(path)), basename(path))
-  } catch {
-    return path
   }
 }

@@ -1,6 +1,6 @@
 import { ConfigError, nearestName } from './errors.ts'
 import type { ProblemList } from './problems.ts'
-import type { ProcessFile } from './schema.ts'
+import type { ProcessFile } from './schema/process.ts'
 
 /** One process to supervise: a process of the file, or one of its replicas. */
 export interface Instance {

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { parseJson, toValue } from '../config/json-source.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import { configSchema } from '../config/schema.ts'
+import { configSchema } from '../config/schema/file.ts'
 import { readEnvFile } from '../config/variables.ts'
 
 export interface Export {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { nearestName } from './errors.ts'
+import { nearestName } from '../errors.ts'
 
 /*
  * The building blocks of the schema. An error message completes "expected …", except those of unknown keys (one line for each
@@ -70,3 +70,10 @@ export function parseByteSize(size: number | string): number | null {
   const bytes = Math.floor(Number(number) * factor)
   return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : null
 }
+
+/** Variables of the environment, before interpolation. */
+export const environmentSchema = z.record(
+  z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, not empty and without "="' }),
+  plainText('a string; numbers are in double quotes too'),
+  { error: 'an object of environment variables' },
+)

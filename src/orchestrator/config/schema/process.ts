@@ -1,22 +1,18 @@
 import { z } from 'zod'
-import { controlSchema } from './control.ts'
 import {
+  byteSizeForm,
   choice,
+  environmentSchema,
   flag,
   milliseconds,
+  parseByteSize,
   plainText,
   section,
   statement,
   text,
   wholeNumber,
-  byteSizeForm,
-  parseByteSize,
-} from './schema-fields.ts'
-import { parseSocketAddress, socketAddressForm } from './socket-address.ts'
-
-const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
-const nameForm =
-  'a name of letters, digits, "_", "-", "." and ":" that begins with a letter, a digit or "_" and is not a number'
+} from './fields.ts'
+import { livenessProbeSchema, type ProbeFile, readinessProbeSchema } from './probe.ts'
 
 const signals = [
   'SIGTERM',
@@ -30,82 +26,6 @@ const signals = [
   'SIGPWR',
   'SIGKILL',
 ] as const
-
-/** Variables of the environment, before interpolation. */
-export const environmentSchema = z.record(
-  z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, not empty and without "="' }),
-  plainText('a string; numbers are in double quotes too'),
-  { error: 'an object of environment variables' },
-)
-
-function isHttpUrl(value: string): boolean {
-  return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
-}
-
-function isRegularExpression(value: string): boolean {
-  try {
-    return new RegExp(value) instanceof RegExp
-  } catch {
-    return false
-  }
-}
-
-const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
-
-const pollShape = {
-  tcp_socket: text('host:port')
-    .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
-    .optional()
-    .describe('`host:port`; succeeds if a TCP connection is accepted'),
-  http_get: text('a URL')
-    .refine(isHttpUrl, { error: 'a URL that begins with http:// or https://' })
-    .optional()
-    .describe('URL; succeeds with a status of 2xx or 3xx'),
-  exec: z
-    .union([text(execForm), z.tuple([text('a program name or path')], plainText('a string'), { error: execForm })], {
-      error: execForm,
-    })
-    .optional()
-    .describe('program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0'),
-  initial_delay_ms: milliseconds(0).default(0).describe('delay before the first probe'),
-  period_ms: milliseconds(1).optional(),
-  timeout_ms: milliseconds(1).default(2000).describe('a probe that takes longer fails'),
-  success_threshold: wholeNumber('a whole number', 1, 1000).default(1),
-  failure_threshold: wholeNumber('a whole number', 1, 1000).default(3),
-}
-
-/** Returns a refinement: a probe has exactly one of the keys `forms`. */
-function needsOneOf(...forms: readonly string[]) {
-  const hasOne = (probe: object) => forms.filter((form) => Object.hasOwn(probe, form)).length === 1
-  return [hasOne, statement(`needs exactly one of ${forms.join(', ')}`, [])] as const
-}
-
-const readinessProbeSchema = section('an object that describes a probe', {
-  tcp_socket: pollShape.tcp_socket,
-  http_get: pollShape.http_get,
-  exec: pollShape.exec,
-  log_line: text('a regular expression')
-    .refine(isRegularExpression, { error: 'a regular expression of JavaScript' })
-    .optional()
-    .describe('regular expression; succeeds when a line of stdout or stderr matches'),
-  notify: z
-    .literal(true, { error: 'true' })
-    .optional()
-    .describe('`true`; succeeds when the process writes a newline to the file descriptor in `NOTIFY_FD`'),
-  initial_delay_ms: pollShape.initial_delay_ms,
-  period_ms: pollShape.period_ms.describe('time between two probes. Default: 200 until the first success, then 5000'),
-  timeout_ms: pollShape.timeout_ms,
-  success_threshold: pollShape.success_threshold.describe('consecutive successes until the process is ready'),
-  failure_threshold: pollShape.failure_threshold.describe('consecutive failures until a ready process is unhealthy'),
-}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec', 'log_line', 'notify'))
-
-/** The schema of liveness probes: without `log_line` and `notify`, which succeed once and never fail. */
-const livenessProbeSchema = section('an object that describes a probe', {
-  ...pollShape,
-  period_ms: pollShape.period_ms.describe('time between two probes. Default: 5000'),
-  success_threshold: pollShape.success_threshold.describe('no effect: one success resets the count of failures'),
-  failure_threshold: pollShape.failure_threshold.describe('consecutive failures until the process is restarted'),
-}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec'))
 
 function probesAddress(probe: ProbeFile | undefined): boolean {
   return probe?.tcp_socket !== undefined || probe?.http_get !== undefined
@@ -282,29 +202,4 @@ export const processSchema = section('an object that describes a process', {
     ]),
   )
 
-export const configSchema = section('an object with the key "processes"', {
-  $schema: z
-    .string({ error: 'a URL or path of a JSON Schema' })
-    .optional()
-    .describe('path of `commonplace.schema.json`, for editors'),
-  mqtt_broker: text('host:port')
-    .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
-    .default('localhost:1883')
-    .describe('address of the MQTT broker, `host:port`. Variables are interpolated'),
-  env: environmentSchema.default({}).describe('environment variables of every process'),
-  control: controlSchema,
-  processes: z
-    .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
-      error: 'an object of name → process',
-    })
-    .refine((processes) => Object.keys(processes).length > 0, {
-      error: 'is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
-      params: { statement: true },
-    })
-    .describe('the processes, by name'),
-})
-
-/** The file after validation: with defaults, before interpolation. */
-export type ConfigFile = z.infer<typeof configSchema>
 export type ProcessFile = z.infer<typeof processSchema>
-export type ProbeFile = z.infer<typeof readinessProbeSchema>

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { format, type FormatConfig } from 'oxfmt'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { configSchema } from './schema.ts'
+import { configSchema } from './file.ts'
 
 // `-u` regenerates the files in docs/ that are derived from the schema.
-const docs = join(import.meta.dirname, '..', '..', '..', 'docs')
+const docs = join(import.meta.dirname, '..', '..', '..', '..', 'docs')
 
 const jsonSchemaForm = z.object({
   type: z.string().optional(),
@@ -83,7 +83,7 @@ class TypesGenerator {
     const generator = new TypesGenerator()
     generator.#typeOf('commonplace', schema)
     return [
-      `// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema.test.ts -u`,
+      `// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema/schema.test.ts -u`,
       ...[...generator.#interfaces.values()].toReversed(),
       '/** Returns the configuration unchanged, with types that let editors complete and check its keys. */\n' +
         'export function defineConfig(config: CommonplaceConfig): CommonplaceConfig {\n  return config\n}\n',

@@ -1,0 +1,51 @@
+import type { Command, CommandOptions } from 'commander'
+import { nearestName, UserError } from '../../config/errors.ts'
+import type { FileOptions, GraphFormat } from '../options.ts'
+
+export function fileOptions(program: Command): FileOptions {
+  return { only: [], disable: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
+}
+
+/** The options of all commands without arguments. */
+interface PlainOptions {
+  readonly logFormat?: 'text' | 'json'
+  readonly abortOnExit?: true
+  readonly exitCodeFrom?: string
+  readonly format?: GraphFormat
+  readonly json?: true
+}
+
+/** Adds a command without arguments. */
+export function addPlainCommand(
+  program: Command,
+  name: string,
+  description: string,
+  act: (options: PlainOptions) => Promise<void>,
+  options: CommandOptions = {},
+): Command {
+  return program
+    .command(name, options)
+    .description(description)
+    .allowExcessArguments()
+    .action(async (typed: PlainOptions, command: Command) => {
+      refuseArguments(program, command)
+      await act(typed)
+    })
+}
+
+/** Rejects arguments: each is a mistyped command, or a command after the options of `run`. */
+function refuseArguments(program: Command, command: Command): void {
+  const [first] = command.args
+  if (first === undefined) return
+  if (program.commands.some((known) => known.name() === first)) {
+    throw new UserError(`write the command first: ponix-orchestrator ${first} …`)
+  }
+  throw unknownCommand(program, first)
+}
+
+export function unknownCommand(program: Command, name: string): UserError {
+  const names = program.commands.map((known) => known.name())
+  const nearest = nearestName(name, names)
+  const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean "${nearest}"?`
+  return new UserError(`unknown command "${name}"; ${hint}`)
+}

@@ -1,0 +1,44 @@
+import { Argument, type Command, Option } from 'commander'
+import { UserError } from '../../config/errors.ts'
+import { type ExportEngine, exportEngines, type ExportOptions, graphFormats, shells } from '../options.ts'
+import { addPlainCommand, fileOptions } from './command.ts'
+
+/** Adds the commands that read the file and need no running orchestrator. */
+export function addFileCommands(program: Command): void {
+  const file = () => fileOptions(program)
+  addPlainCommand(program, 'validate', 'check the file and print the start order', async () =>
+    (await import('../graph.ts')).validate(file()),
+  )
+  addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
+    (await import('../graph.ts')).graph(file(), format),
+  ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
+  program
+    .command('export')
+    .description('write the same graph for another engine')
+    .addArgument(new Argument('<engine>', 'the engine that will run the processes').choices(exportEngines))
+    .option('--output <folder>', 'write files to this folder (default: write to stdout)')
+    .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
+    .option('--image <image>', 'image of the containers (default: NAME:latest)')
+    .action(async (engine: ExportEngine, options: ExportOptions) => {
+      await (await import('../export.ts')).exportGraph(file(), engine, options)
+    })
+}
+
+/** Adds the command `completion`. */
+export function addCompletion(program: Command): void {
+  program
+    .command('completion')
+    .description('print a script with which a shell completes commands, options and names')
+    .argument('[shell]', shells.join(', '))
+    .addOption(new Option('--words', 'complete the words after --').hideHelp())
+    .allowExcessArguments()
+    .action(async (typed: string | undefined, { words = false }: { words?: boolean }, { args }: Command) => {
+      const shell = shells.find((known) => known === typed && args.length === 1)
+      if (!words && shell === undefined) {
+        throw new UserError(`completion: expected the name of one shell: ${shells.join(', ')}`)
+      }
+      const { completion, completeWords } = await import('../completion.ts')
+      if (shell === undefined || words) completeWords(program, args)
+      else completion(shell)
+    })
+}

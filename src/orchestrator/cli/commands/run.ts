@@ -1,0 +1,24 @@
+import { type Command, Option } from 'commander'
+import { addPlainCommand, fileOptions } from './command.ts'
+
+export function addRun(program: Command): Command {
+  return addPlainCommand(
+    program,
+    'run',
+    'run the processes in the foreground (the default)',
+    async ({ logFormat, abortOnExit = false, exitCodeFrom = null }) => {
+      const { run } = await import('../run.ts')
+      const forceReadable = logFormat === 'text'
+      return run(fileOptions(program), { logFormat: logFormat ?? 'text', forceReadable, abortOnExit, exitCodeFrom })
+    },
+    { isDefault: true },
+  )
+    .addOption(
+      new Option(
+        '--log-format <format>',
+        'format of the output (default: text); if given, "text" makes JSON records of processes readable even on pipes',
+      ).choices(['text', 'json']),
+    )
+    .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
+    .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
+}

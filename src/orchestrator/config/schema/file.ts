@@ -1,0 +1,34 @@
+import { z } from 'zod'
+import { controlSchema } from '../control.ts'
+import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
+import { environmentSchema, section, text } from './fields.ts'
+import { processSchema } from './process.ts'
+
+const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
+const nameForm =
+  'a name of letters, digits, "_", "-", "." and ":" that begins with a letter, a digit or "_" and is not a number'
+
+export const configSchema = section('an object with the key "processes"', {
+  $schema: z
+    .string({ error: 'a URL or path of a JSON Schema' })
+    .optional()
+    .describe('path of `commonplace.schema.json`, for editors'),
+  mqtt_broker: text('host:port')
+    .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
+    .default('localhost:1883')
+    .describe('address of the MQTT broker, `host:port`. Variables are interpolated'),
+  env: environmentSchema.default({}).describe('environment variables of every process'),
+  control: controlSchema,
+  processes: z
+    .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
+      error: 'an object of name → process',
+    })
+    .refine((processes) => Object.keys(processes).length > 0, {
+      error: 'is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
+      params: { statement: true },
+    })
+    .describe('the processes, by name'),
+})
+
+/** The file after validation: with defaults, before interpolation. */
+export type ConfigFile = z.infer<typeof configSchema>
