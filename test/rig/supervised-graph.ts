@@ -86,6 +86,8 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
     log: { file: null, quiet: false },
+    leftOut: null,
+    problem: null,
     ...sketch,
     restart: {
       policy: sketch.kind === 'task' ? 'never' : 'always',

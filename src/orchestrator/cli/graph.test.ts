@@ -32,6 +32,8 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
       windowMs: null,
     },
     shutdown: { signal: 'SIGTERM', timeoutMs: 1 },
+    leftOut: null,
+    problem: null,
     ...rest,
   }
 }

@@ -29,7 +29,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const config = load()
   const { stdout, stderr, env: environment, pid } = process
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
-  const names = config.processes.map(({ name }) => name)
+  const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
   const folder = runFolder(config.path, environment)
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
@@ -43,7 +43,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const systemd = new SystemdNotifier({
     environment,
     pid,
-    processes: () => supervisor.graph.all.map(({ definition }) => definition),
+    processes: () =>
+      supervisor.graph.all.flatMap(({ definition, state }) => (state.type === 'disabled' ? [] : [definition])),
     warn: reporter.warn,
   })
   const onEvent = (event: SupervisorEvent) => {

@@ -80,6 +80,8 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     onDependencyRestart: file.on_dependency_restart,
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
+    leftOut: null,
+    problem: null,
   }
 }
 

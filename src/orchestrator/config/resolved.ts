@@ -1,8 +1,7 @@
 import type { SocketAddress } from './socket-address.ts'
 
 /**
- * The checked configuration: defaults are filled in and variables interpolated. Disabled processes, and dependencies on them,
- * are omitted.
+ * The checked configuration: defaults are filled in and variables interpolated.
  */
 export interface ResolvedConfig {
   /** Absolute path of the configuration file. */
@@ -65,6 +64,13 @@ export interface ResolvedProcess {
   readonly onDependencyRestart: 'ignore' | 'restart'
   readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
+  /**
+   * Null if the process belongs to the run. Otherwise it starts only by a command, and the text completes `"worker" …`, such as
+   * `was left out by --disable`.
+   */
+  readonly leftOut: string | null
+  /** The reason why the process cannot be started, such as an unset variable; null if there is none. Only for left-out processes. */
+  readonly problem: string | null
 }
 
 export interface ResolvedLog {

@@ -8,7 +8,11 @@ interface Metric {
 }
 
 const METRICS: Readonly<Record<string, Metric>> = {
-  ponix_process_ready: { type: 'gauge', help: '1 if the process is ready.', value: ({ ready }) => Number(ready) },
+  ponix_process_ready: {
+    type: 'gauge',
+    help: '1 if the process is ready; omitted for a process that is left out of the run.',
+    value: ({ ready, state }) => (state === 'disabled' ? null : Number(ready)),
+  },
   ponix_process_restarts_total: {
     type: 'counter',
     help: 'Starts after the first start.',

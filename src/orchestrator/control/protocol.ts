@@ -5,7 +5,7 @@ const processStatus = z.object({
   name: z.string(),
   /** A state of supervisor/state.ts. */
   state: z.string(),
-  /** The reason why it is unhealthy, failed or skipped. */
+  /** The reason why it is unhealthy, failed, skipped or disabled. */
   reason: z.string().nullable(),
   pid: z.int().nullable(),
   /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded. */

@@ -4,6 +4,7 @@ import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
+import type { ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
@@ -72,10 +73,16 @@ export class ControlTarget {
     }
   }
 
-  /** Resolves when each process is up, has ended or has failed, or when the processes have stopped. */
+  /**
+   * Resolves when each process is up, has ended or has failed, or when the processes have stopped. Throws a RequestError for a
+   * left-out process that is to stop or restart, or that cannot be started; then nothing has changed.
+   */
   async act(action: 'start' | 'stop' | 'restart', names: readonly string[]): Promise<void> {
     this.#rejectWhileStopping()
-    await this.#supervisor[`${action}Processes` as const](names)
+    const chosen = this.#supervisor.graph.named(names)
+    if (action === 'start') rejectUnstartable(chosen)
+    const accepted = action === 'start' ? chosen : runningAmong(chosen)
+    await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))
   }
 
   /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */
@@ -119,15 +126,39 @@ export class ControlTarget {
   }
 }
 
+/** Throws a RequestError if one of these processes was left out and has a problem. */
+function rejectUnstartable(processes: readonly ManagedProcess[]): void {
+  for (const { name, state, definition } of processes) {
+    if (state.type !== 'disabled' || definition.problem === null) continue
+    throw new RequestError(409, `"${name}" cannot be started: ${definition.problem}`)
+  }
+}
+
+/** Returns the processes that are not disabled. Throws a RequestError if a process of the file has only disabled instances here. */
+function runningAmong(processes: readonly ManagedProcess[]): readonly ManagedProcess[] {
+  const running = processes.filter(({ state }) => state.type !== 'disabled')
+  for (const { name, state, definition } of processes) {
+    const hasOther = running.some((other) => other.definition.configName === definition.configName)
+    if (state.type !== 'disabled' || hasOther) continue
+    const message = `"${name}" is not running: it ${state.because}; start it with: ponix-orchestrator start ${name}`
+    throw new RequestError(409, message)
+  }
+  return running
+}
+
+function reasonOf(state: ProcessState): string | null {
+  if ('because' in state) return state.because
+  return 'reason' in state ? state.reason : null
+}
+
 function describe(
   { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
   usage: Usage | undefined,
 ): Omit<ProcessStatus, 'depends_on'> {
-  const failure = state.type === 'failed' || state.type === 'unhealthy' ? state.reason : null
   return {
     name,
     state: state.type,
-    reason: state.type === 'skipped' ? state.because : failure,
+    reason: reasonOf(state),
     pid,
     ready: isUp(definition, state),
     restarts,

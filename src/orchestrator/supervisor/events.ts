@@ -17,7 +17,7 @@ export type StopReason =
   /** Follows the event `mqtt_broker_unreachable`. */
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
 
-/** The names of the processes that another configuration adds, removes, changes and keeps. */
+/** The names of the processes that another configuration adds to the run, removes from it, changes and keeps. */
 export interface ReloadDifference {
   readonly added: readonly string[]
   readonly removed: readonly string[]
@@ -74,7 +74,7 @@ export type SupervisorEvent =
   | { readonly type: 'log_file_failed'; readonly process: string; readonly path: string; readonly reason: string }
   /** The log file is written again; `lostLines` is the number of lines that it lacks. */
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
-  /** Emitted once, when every process is ready, running without a readiness probe, or completed. */
+  /** Emitted once, when every process that is not left out is ready, running without a readiness probe, or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }

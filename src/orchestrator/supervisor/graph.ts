@@ -40,6 +40,8 @@ function dependencyStatus(
       return state.outcome.type === 'failed'
         ? { type: 'never', because: `"${name}" failed: ${state.outcome.reason}` }
         : PENDING
+    case 'disabled':
+      return MET
     case 'skipped':
       return { type: 'never', because: `"${name}" was skipped` }
     case 'waiting':
@@ -119,7 +121,7 @@ export class ProcessGraph<P extends GraphProcess> {
     return this.#dependents.get(name) ?? []
   }
 
-  /** Returns the status of a dependency. A dependency that is not in the graph (disabled, not selected) is met. */
+  /** Returns the status of a dependency. A dependency that is not in the graph is met. */
   statusOf({ name, condition }: Dependency): DependencyStatus {
     const managed = this.#byName.get(name)
     return managed === undefined ? MET : dependencyStatus(managed.definition, managed.state, condition)
@@ -128,18 +130,25 @@ export class ProcessGraph<P extends GraphProcess> {
 
 /**
  * Compares two configurations. A process has changed if any part of its definition has changed, including values from the
- * environment, except the number of instances of a dependency.
+ * environment, except the number of instances of a dependency. A process that becomes part of the run is added, one that
+ * becomes left out is removed.
  */
 export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
   const [old, now] = [comparable(before), comparable(after)]
-  const names = [...now.keys()]
+  const [ranBefore, runs] = [selectedNames(before), selectedNames(after)]
+  const inBoth = [...now.keys()].filter((name) => old.has(name) && ranBefore.has(name) === runs.has(name))
   const isUnchanged = (name: string) => isDeepStrictEqual(old.get(name), now.get(name))
   return {
-    added: names.filter((name) => !old.has(name)),
-    removed: [...old.keys()].filter((name) => !now.has(name)),
-    changed: names.filter((name) => old.has(name) && !isUnchanged(name)),
-    unchanged: names.filter(isUnchanged),
+    added: [...runs].filter((name) => !ranBefore.has(name)),
+    removed: [...ranBefore].filter((name) => !runs.has(name)),
+    changed: inBoth.filter((name) => !isUnchanged(name)),
+    unchanged: inBoth.filter(isUnchanged),
   }
+}
+
+/** Returns the names of the processes that are not left out. */
+function selectedNames({ processes }: ResolvedConfig): ReadonlySet<string> {
+  return new Set(processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])))
 }
 
 /** Returns the definitions by name, with each dependency once instead of once per instance. */

@@ -16,7 +16,7 @@ import {
 } from './restart-policy.ts'
 import {
   type Goal,
-  INITIAL_STATE,
+  initialState,
   isDown,
   transition,
   type ProcessEvent,
@@ -52,7 +52,7 @@ export class ManagedProcess {
   goal: Goal = { type: 'up' }
   readonly #context: ProcessContext
   readonly #reaper: OrphanReaper
-  #state: ProcessState = INITIAL_STATE
+  #state: ProcessState
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
   readonly #restarts: RestartHistory
@@ -67,6 +67,7 @@ export class ManagedProcess {
 
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
+    this.#state = initialState(definition)
     this.#context = context
     this.#startup = new Startup(definition, (reason) => this.#onStartupTimeout(reason))
     this.#restarts = new RestartHistory(definition)

@@ -38,6 +38,7 @@ const STATES = {
   failed: { type: 'failed', reason: 'exited with code 1', exit },
   completed: { type: 'completed', exit: success },
   skipped: { type: 'skipped', because: 'x' },
+  disabled: { type: 'disabled', because: 'was left out' },
 } satisfies Record<string, ProcessState>
 type StateName = keyof typeof STATES
 
@@ -139,6 +140,7 @@ describe('skipHopeless', () => {
     ['a:started', 'skipped', true],
     ['a:started', 'backoff', false],
     ['a:started', 'stopped', false],
+    ['a:completed_successfully', 'disabled', false],
     ['a:completed', 'running', false],
     ['missing:ready', 'failed', false],
   ])('evaluates the dependency %s in state %s: skipped %s', (need, state, isSkipped) => {
@@ -277,6 +279,8 @@ describe('startProcesses', () => {
       true,
     ],
     ['its goal is to be down', { goal: BY_HAND }, {}, false],
+    ['dependency left out', { needs: ['db:completed_successfully'] }, { state: 'disabled', goal: UP }, true],
+    ['left out', { state: 'disabled' }, {}, false],
     ['backoff over', { state: 'backoff', backoffIsOver: true }, { state: 'failed' }, true],
     ['backoff not over', { state: 'backoff' }, {}, false],
     ['running', { state: 'running' }, {}, false],
@@ -305,7 +309,11 @@ describe('startProcesses', () => {
 
 describe('announceReady', () => {
   test('announces once that every process is up', () => {
-    const sketches: Record<string, Sketch> = { a: { state: 'running' }, task: { kind: 'task', state: 'completed' } }
+    const sketches: Record<string, Sketch> = {
+      a: { state: 'running' },
+      task: { kind: 'task', state: 'completed' },
+      out: { state: 'disabled' },
+    }
     expect(actionsOf(announceReady(snapshotOf(sketches, { phase: 'starting' })))).toEqual(['announce_ready'])
     expect(announceReady(snapshotOf(sketches))).toEqual([])
     const withTask = { ...sketches, task: { kind: 'task', state: 'running' } as const }
@@ -328,6 +336,7 @@ describe('stopProcesses', () => {
     ['stopping to wait', 'stop a → stopped', null],
     ['stopped', null, null],
     ['completed', null, null],
+    ['disabled', null, null],
   ])('stops a process in state %s: %s, to restart: %s', (state, permanently, toRestart) => {
     const stopsFor = (reason: DownReason) => actionsOf(stopProcesses(snapshotOf({ a: { state, goal: down(reason) } })))
     expect(stopsFor('by_hand')).toEqual(permanently === null ? [] : [permanently])
@@ -381,6 +390,7 @@ describe('endRun', () => {
   const ended: Sketch = { state: 'completed' }
   const rows: readonly [string, Record<string, Sketch>, Partial<Snapshot<ReconciledProcess>>, boolean][] = [
     ['all ended', { a: ended, b: { state: 'failed' } }, {}, true],
+    ['all ended or left out', { a: ended, b: { state: 'disabled' } }, {}, true],
     ['one waits', { a: ended, b: {} }, {}, false],
     ['a process group lives', { a: { ...ended, isFullyStopped: false } }, {}, false],
     ['orphans are possible', { a: { ...ended, needsReaping: true } }, {}, false],

@@ -214,8 +214,8 @@ function isMet<P extends ReconciledProcess>(dependency: Dependency, graph: Proce
 }
 
 export function announceReady<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
-  const isReady = phase === 'starting' && graph.all.every(({ definition, state }) => isUp(definition, state))
-  return isReady ? [{ type: 'announce_ready' }] : []
+  const isReady = ({ definition, state }: P) => state.type === 'disabled' || isUp(definition, state)
+  return phase === 'starting' && graph.all.every(isReady) ? [{ type: 'announce_ready' }] : []
 }
 
 /**

@@ -18,6 +18,7 @@ const STATES: { readonly [S in ProcessState['type']]: Extract<ProcessState, { ty
   failed: { type: 'failed', reason: 'broken', exit },
   completed: { type: 'completed', exit: { code: 0, signal: null } },
   skipped: { type: 'skipped', because: 'x failed' },
+  disabled: { type: 'disabled', because: 'was left out' },
 }
 
 const EVENTS: { readonly [E in ProcessEvent['type']]: Extract<ProcessEvent, { type: E }> } = {
@@ -72,6 +73,7 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   failed: { reset: { type: 'waiting' } },
   completed: { reset: { type: 'waiting' } },
   skipped: { reset: { type: 'waiting' } },
+  disabled: { reset: { type: 'waiting' } },
 }
 
 /** The cells without an effect; in every other cell the event is an error. */

@@ -1,3 +1,4 @@
+import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import type { RestartDecision } from './restart-policy.ts'
 
@@ -46,6 +47,8 @@ export type ProcessState =
   | { readonly type: 'failed'; readonly reason: string; readonly exit: ExitResult | null }
   | { readonly type: 'completed'; readonly exit: ExitResult }
   | { readonly type: 'skipped'; readonly because: string }
+  /** Left out of the run; a command can start it. `because` completes `"worker" …`. */
+  | { readonly type: 'disabled'; readonly because: string }
 
 export type ProcessEvent =
   /** Its dependencies are met, or its backoff has ended. */
@@ -73,6 +76,11 @@ type Table = {
 }
 
 export const INITIAL_STATE: ProcessState = { type: 'waiting' }
+
+/** Returns the first state of a process. */
+export function initialState({ leftOut }: Pick<ResolvedProcess, 'leftOut'>): ProcessState {
+  return leftOut === null ? INITIAL_STATE : { type: 'disabled', because: leftOut }
+}
 
 /** Keeps the state: the event was in flight when the state changed, and has no effect. */
 const late = (state: ProcessState): ProcessState => state
@@ -122,6 +130,7 @@ export function isPermanent(outcome: StopOutcome): boolean {
  *  failed                                                                                                                           waiting
  *  completed                                                                                                                        waiting
  *  skipped                                                                                                                          waiting
+ *  disabled                                                                                                                         waiting
  *
  *  empty       the event cannot occur: an error
  *  late        the event was in flight when the stop began: the state stays, the same object
@@ -172,6 +181,7 @@ const TABLE: Table = {
   failed: { reset: toWaiting },
   completed: { reset: toWaiting },
   skipped: { reset: toWaiting },
+  disabled: { reset: toWaiting },
 }
 
 /** Returns the state after `event`; the same object if it has no effect. Throws if it cannot occur. */
@@ -182,9 +192,11 @@ export function transition(state: ProcessState, event: ProcessEvent): ProcessSta
   return cell(state, event)
 }
 
+const FINAL: ReadonlySet<ProcessState['type']> = new Set(['stopped', 'failed', 'completed', 'skipped', 'disabled'])
+
 /** Returns whether the process stays in this state until it is reset. */
 export function isFinal(state: ProcessState): boolean {
-  return state.type === 'stopped' || state.type === 'failed' || state.type === 'completed' || state.type === 'skipped'
+  return FINAL.has(state.type)
 }
 
 /** Returns whether no child runs or is about to be started. */

@@ -4,6 +4,7 @@ import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { type SpawnChild, spawnChild } from './child.ts'
 import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
 import { ExternalCheck } from './external.ts'
+import { type HandControlled, handControlled, isDownFor, restoreHandControl, setGoal } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
 import type { StopPlan } from './guard/stop-plan.ts'
 import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
@@ -67,11 +68,7 @@ export class Supervisor {
     // Fake children leave no orphans.
     this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
     this.#external = this.#createExternalCheck(config)
-    this.#output = new Output(
-      config.processes.map(({ name }) => name),
-      options,
-      (event) => this.#emit(event),
-    )
+    this.#output = new Output(config.processes, options, (event) => this.#emit(event))
     this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
   }
 
@@ -162,10 +159,11 @@ export class Supervisor {
     this.#isReloading = true
     try {
       const difference = differenceOf(this.#graph.config, config)
-      const replaced = this.#graph.named([...difference.removed, ...difference.changed])
-      const stoppedByHand = replaced.filter((managed) => isDownFor(managed, 'by_hand')).map(({ name }) => name)
+      const unchanged = new Set(difference.unchanged)
+      const replaced = this.#graph.all.filter(({ name }) => !unchanged.has(name))
+      const byHand = handControlled(replaced)
       await this.#bringDown(replaced, 'replaced')
-      if (!this.isStopping) this.#replace(config, difference, stoppedByHand)
+      if (!this.isStopping) this.#replace(config, difference, byHand)
       return difference
     } finally {
       this.#isReloading = false
@@ -173,15 +171,15 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the processes. The new version of a process that was stopped manually stays down. */
-  #replace(config: ResolvedConfig, difference: ReloadDifference, stoppedByHand: readonly string[]): void {
+  /** Replaces the processes. The new version of a process that was stopped or started manually is down or starts, too. */
+  #replace(config: ResolvedConfig, difference: ReloadDifference, byHand: HandControlled): void {
     const before = this.#graph
     const unchanged = new Set(difference.unchanged)
-    this.#output.setProcesses(config.processes.map(({ name }) => name))
+    this.#output.setProcesses(config.processes)
     if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
     const kept = ({ name }: ResolvedProcess) => (unchanged.has(name) ? before.get(name) : null)
     this.#graph = new ProcessGraph(config, (definition) => kept(definition) ?? this.#createProcess(definition))
-    setGoal(this.#graph.named(stoppedByHand), 'by_hand')
+    restoreHandControl(this.#graph, byHand)
     this.#emit({ type: 'reloaded', ...difference })
     this.#reconcile()
   }
@@ -281,7 +279,7 @@ export class Supervisor {
         return this.#external.start()
       case 'announce_ready':
         this.#phase = 'up'
-        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: this.#graph.all.length })
+        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: this.#activeCount })
       case 'forget_failures':
         this.#failures = []
         return undefined
@@ -322,6 +320,11 @@ export class Supervisor {
     })
   }
 
+  /** The number of processes that are not left out, or that a command has started. */
+  get #activeCount(): number {
+    return this.#graph.all.filter(({ state }) => state.type !== 'disabled').length
+  }
+
   /** Returns the plan to stop the running children. */
   #stopPlan(): StopPlan {
     const processes = this.#graph.all.map((managed) => ({
@@ -344,12 +347,4 @@ export class Supervisor {
       exitOfProcess: state !== undefined && 'exit' in state ? state.exit : null,
     })
   }
-}
-
-function setGoal(processes: readonly ManagedProcess[], reason: DownReason): void {
-  for (const managed of processes) managed.goal = { type: 'down', reason }
-}
-
-function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
-  return goal.type === 'down' && goal.reason === reason
 }

@@ -35,6 +35,7 @@ export interface OutputOptions {
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
 }
 
+type NamedProcess = Pick<ResolvedProcess, 'name' | 'leftOut'>
 type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr'>
 
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
@@ -48,10 +49,10 @@ export class Output {
   readonly #relays = new Set<StreamRelay>()
   #pretty: Readonly<Record<StreamName, Pretty>> = { stdout: JSON.stringify, stderr: JSON.stringify }
 
-  constructor(names: readonly string[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
+  constructor(processes: readonly NamedProcess[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
     this.#options = options
     this.#files = new LogFiles(emit)
-    this.setProcesses(names)
+    this.setProcesses(processes)
     const { stdout, stderr } = options.output
     const onClosed = (stream: StreamName, reason: string) => emit({ type: 'output_closed', stream, reason })
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
@@ -59,10 +60,14 @@ export class Output {
     this.#sinks = { stdout: first, stderr: second }
   }
 
-  /** Sets the names that determine the width and colours of the prefixes, and drops the logs of all other processes. */
-  setProcesses(names: readonly string[]): void {
+  /**
+   * Sets the processes, and drops the logs of all others. Their names determine the colours of the prefixes, and the names of
+   * those that are not left out the width.
+   */
+  setProcesses(processes: readonly NamedProcess[]): void {
+    const names = processes.map(({ name }) => name)
     this.#names = names
-    this.#width = prefixWidth([...names, OWN_NAME])
+    this.#width = prefixWidth([...processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])), OWN_NAME])
     this.#files.retain(names)
     this.history.retain(names)
   }
