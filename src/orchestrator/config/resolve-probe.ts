@@ -13,11 +13,24 @@ export function resolveProbe(file: ProbeFile): ResolvedProbe {
   }
 }
 
+/** The check of each kind; null if the probe is of another kind. The compiler requires an entry for every kind. */
+const CHECKS: { readonly [Kind in ProbeCheck['type']]: (file: ProbeFile) => ProbeCheck | null } = {
+  tcp_socket: ({ tcp_socket }) => {
+    const address = tcp_socket === undefined ? null : parseSocketAddress(tcp_socket)
+    return address === null ? null : { type: 'tcp_socket', ...address }
+  },
+  http_get: ({ http_get: url }) => (url === undefined ? null : { type: 'http_get', url }),
+  exec: ({ exec }) => {
+    if (exec === undefined) return null
+    return { type: 'exec', command: typeof exec === 'string' ? ['/bin/sh', '-c', exec] : exec }
+  },
+  log_line: ({ log_line }) => (log_line === undefined ? null : { type: 'log_line', pattern: new RegExp(log_line) }),
+  notify: ({ notify }) => (notify === undefined ? null : { type: 'notify' }),
+}
+
+/** Exactly one key is set and valid, as the schema ensures. */
 function resolveCheck(file: ProbeFile): ProbeCheck {
-  const address = file.tcp_socket === undefined ? null : parseSocketAddress(file.tcp_socket)
-  if (address !== null) return { type: 'tcp_socket', ...address }
-  if (file.http_get !== undefined) return { type: 'http_get', url: file.http_get }
-  if (file.log_line !== undefined) return { type: 'log_line', pattern: new RegExp(file.log_line) }
-  if (file.exec === undefined) return { type: 'notify' }
-  return { type: 'exec', command: typeof file.exec === 'string' ? ['/bin/sh', '-c', file.exec] : file.exec }
+  const [check] = Object.values(CHECKS).flatMap((resolve) => resolve(file) ?? [])
+  if (check === undefined) throw new Error('a probe has no kind')
+  return check
 }

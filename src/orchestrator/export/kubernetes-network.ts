@@ -13,14 +13,26 @@ export interface KnownAddress {
 /** Returns the ports of a process that its probes, or its role as the broker, reveal. */
 export function portsOf(exported: ExportedProcess, { external }: ResolvedConfig): readonly number[] {
   const { definition, readiness, liveness } = exported
-  const ports = [readiness, liveness].flatMap((probe) => {
-    if (probe?.check.type === 'tcp_socket') return isLoopback(probe.check.host) ? [probe.check.port] : []
-    if (probe?.check.type !== 'http_get' || 'secret' in probe.check.url) return []
-    const url = new URL(probe.check.url.text)
-    return isLoopback(url.hostname) ? [portOf(url)] : []
-  })
+  const ports = [readiness, liveness].flatMap((probe) => (probe === null ? [] : (localPort(probe) ?? [])))
   if (external.providedBy === definition.name) ports.push(external.port)
   return [...new Set(ports)]
+}
+
+/** Returns the port of this machine that a probe connects to; null if it connects to none. */
+function localPort({ check }: ExportedProbe): number | null {
+  switch (check.type) {
+    case 'tcp_socket':
+      return isLoopback(check.host) ? check.port : null
+    case 'http_get': {
+      if ('secret' in check.url) return null
+      const url = new URL(check.url.text)
+      return isLoopback(url.hostname) ? portOf(url) : null
+    }
+    case 'exec':
+    case 'log_line':
+    case 'notify':
+      return null
+  }
 }
 
 function portOf({ protocol, port }: URL): number {
@@ -81,16 +93,26 @@ function seconds(ms: number): number {
 /** Returns a probe with its handler; undefined if only the orchestrator can check it. */
 function withHandler(probe: ExportedProbe, settings: YamlObject): YamlObject | undefined {
   const { check } = probe
-  if (check.type === 'tcp_socket') {
-    return { tcpSocket: { host: externalHost(check.host), port: check.port }, ...settings }
+  switch (check.type) {
+    case 'tcp_socket':
+      return { tcpSocket: { host: externalHost(check.host), port: check.port }, ...settings }
+    case 'http_get': {
+      // A URL with a secret is read from its variable, which only a command can do.
+      if ('secret' in check.url) return withCommand(probe, settings)
+      const url = new URL(check.url.text)
+      const scheme = url.protocol === 'https:' ? 'HTTPS' : 'HTTP'
+      const path = `${url.pathname}${url.search}`
+      const httpGet = { host: externalHost(url.hostname), port: portOf(url), path, scheme }
+      return { httpGet, ...settings }
+    }
+    case 'exec':
+    case 'log_line':
+    case 'notify':
+      return withCommand(probe, settings)
   }
-  if (check.type === 'http_get' && 'text' in check.url) {
-    const url = new URL(check.url.text)
-    const scheme = url.protocol === 'https:' ? 'HTTPS' : 'HTTP'
-    const path = `${url.pathname}${url.search}`
-    const httpGet = { host: externalHost(url.hostname), port: portOf(url), path, scheme }
-    return { httpGet, ...settings }
-  }
+}
+
+function withCommand(probe: ExportedProbe, settings: YamlObject): YamlObject | undefined {
   const command = probeCommand(probe)
   return command === null ? undefined : { exec: { command: ['/bin/sh', '-c', command] }, ...settings }
 }
