@@ -3,7 +3,7 @@
 export interface CommonplaceConfig {
   /** path of `commonplace.schema.json`, for editors */
   readonly $schema?: string
-  /** address of the MQTT broker, `host:port`. Variables are interpolated. Default: "localhost:1883" */
+  /** address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated */
   readonly mqtt_broker?: string
   /** environment variables of every process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
@@ -48,6 +48,8 @@ export interface ProcessConfig {
   readonly replicas?: number
   /** writes the lines of the process to a file, or hides them on the terminal */
   readonly log?: LogConfig
+  /** `"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER */
+  readonly uses?: 'mqtt_broker'
   /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
   readonly provides?: 'mqtt_broker'
   /** `true`: the process is not started, unless `--only` names it; dependencies on it are satisfied. Default: false */

@@ -56,6 +56,15 @@ describe('help and version (O-11)', () => {
     expect(await ponix('help', 'graph')).toEqual(await ponix('graph', '--help'))
   })
 
+  it.each([
+    [['--help'], true],
+    [['run', '--help'], true],
+    [['status', '--help'], false],
+    [['validate', '--help'], false],
+  ])('%j mentions the MQTT broker: %j (O-30)', async (args, expected) => {
+    expect((await ponix(...args)).stdout.includes('--mqtt-broker <host:port>')).toBe(expected)
+  })
+
   it('--version prints the version of the package', async () => {
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../..', 'package.json'), 'utf8'))
     expect(await ponix('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })

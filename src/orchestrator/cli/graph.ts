@@ -1,6 +1,7 @@
+import { separateBroker } from '../config/broker.ts'
 import { startOrder, startRanks } from '../config/dependency-graph.ts'
 import { loadConfig } from '../config/load.ts'
-import type { ExternalDependency, ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
 
@@ -80,15 +81,12 @@ function titleOf({ name, instances }: Node): string {
 /** Renders ` ← store (ready), migrate (completed_successfully)`; empty without dependencies. */
 export function describeDependencies(
   node: Pick<Node, 'dependsOn' | 'usesExternal'>,
-  broker: ExternalDependency,
+  external: ResolvedConfig['external'],
 ): string {
   const dependencies = node.dependsOn.map(({ name, condition }) => `${name} (${condition})`)
-  if (usesExternalBroker(node, broker)) dependencies.push(`the MQTT broker at ${formatSocketAddress(broker)}`)
+  const broker = separateBroker(node, external)
+  if (broker !== null) dependencies.push(`the MQTT broker at ${formatSocketAddress(broker)}`)
   return dependencies.length === 0 ? '' : ` ← ${dependencies.join(', ')}`
-}
-
-function usesExternalBroker({ usesExternal }: Pick<Node, 'usesExternal'>, { providedBy }: ExternalDependency): boolean {
-  return usesExternal && providedBy === null
 }
 
 /** Renders for GitHub, GitLab and mermaid.live. Tasks are rounded; a broker that is not a process of the file is a cylinder. */
@@ -129,26 +127,28 @@ export function renderJson(config: ResolvedConfig): string {
     uses_mqtt_broker: usesExternal,
   }))
   const start_order = startRanks(nodes).map((rank) => rank.map(({ name }) => name))
-  const { required, providedBy } = config.external
-  const broker = { address: formatSocketAddress(config.external), required, provided_by: providedBy }
-  return `${JSON.stringify({ processes, start_order, mqtt_broker: broker }, null, 2)}\n`
+  return `${JSON.stringify({ processes, start_order, mqtt_broker: describeBroker(config) }, null, 2)}\n`
+}
+
+function describeBroker({ external }: ResolvedConfig): object | null {
+  if (external === null) return null
+  const { required, providedBy } = external
+  return { address: formatSocketAddress(external), required, provided_by: providedBy }
 }
 
 function edgesOf(config: ResolvedConfig): readonly { from: string; to: string; label: string }[] {
   return withoutInstances(config).flatMap((node) => [
     ...node.dependsOn.map(({ name, condition }) => ({ from: name, to: node.name, label: condition })),
-    ...(usesExternalBroker(node, config.external)
-      ? [{ from: brokerLabel(config), to: node.name, label: 'accepts connections' }]
-      : []),
+    ...brokerLabels(node, config).map((from) => ({ from, to: node.name, label: 'accepts connections' })),
   ])
 }
 
 /** Returns the label of the broker in a list; empty unless a process uses a broker that is not a process of the file. */
 function externalBrokers(config: ResolvedConfig): readonly string[] {
-  const isUsed = config.processes.some((definition) => usesExternalBroker(definition, config.external))
-  return isUsed ? [brokerLabel(config)] : []
+  return config.processes.flatMap((definition) => brokerLabels(definition, config)).slice(0, 1)
 }
 
-function brokerLabel({ external }: ResolvedConfig): string {
-  return `MQTT broker ${formatSocketAddress(external)}`
+function brokerLabels(node: Pick<Node, 'usesExternal'>, { external }: ResolvedConfig): readonly string[] {
+  const broker = separateBroker(node, external)
+  return broker === null ? [] : [`MQTT broker ${formatSocketAddress(broker)}`]
 }

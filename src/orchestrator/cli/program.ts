@@ -5,7 +5,7 @@ import { redact } from '../config/redact.ts'
 import { unknownCommand } from './commands/command.ts'
 import { addControlCommands } from './commands/control.ts'
 import { addCompletion, addFileCommands } from './commands/file.ts'
-import { addRun } from './commands/run.ts'
+import { addRun, brokerOption } from './commands/run.ts'
 
 const examples = `
 Examples:
@@ -52,7 +52,8 @@ function buildProgram(): Command {
     .option('--config <path>', 'the file that defines the processes', 'commonplace.json')
     .option('--only <name>', 'run only this process, without its dependencies (repeatable)', collect)
     .option('--disable <name>', 'do not run this process (repeatable)', collect)
-    .option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
+    // The program parses this option before and after every command; only the help of `run` shows it.
+    .addOption(brokerOption().hideHelp())
     .addHelpText('after', examples)
     .exitOverride()
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })

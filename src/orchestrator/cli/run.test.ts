@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CommandLine } from '../../../test/rig/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
@@ -154,11 +156,26 @@ describe('the command run (O-1)', () => {
   })
 
   it('reports an unreachable MQTT broker in one error with the remedy and exit code 1 (O-30)', async () => {
-    const running = start({ user: line('true', { env: { B: '${mqtt_broker}' } }) }, '--mqtt-broker', 'localhost:1')
+    const running = start({ user: line('true', { uses: 'mqtt_broker' }) }, '--mqtt-broker', 'localhost:1')
     const { code, stdout, stderr } = await running.outcome
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr.match(/the MQTT broker at localhost:1 cannot be reached: .*mosquitto -p 1/g)).toHaveLength(1)
     expect(stderr).not.toContain('user: started')
+  })
+})
+
+describe('a file without an MQTT broker (O-30)', () => {
+  it('runs a command named commonplace-*, and no process has MQTT_BROKER', async () => {
+    const print = 'echo "arguments: $*, broker: ${MQTT_BROKER-none}"'
+    writeFileSync(join(program.folder, 'commonplace-store'), `#!/bin/sh\n${print}\n`, { mode: 0o755 })
+    const store = { command: './commonplace-store', kind: 'task' }
+    const { code, stdout } = await start({ store, other: line(print, { kind: 'task' }) }).outcome
+    expect(code).toBe(0)
+    expect(stdout.split('\n').sort()).toEqual([
+      '',
+      '[other]        arguments: , broker: none',
+      '[store]        arguments: , broker: none',
+    ])
   })
 })
 

@@ -9,7 +9,7 @@ describe('the minimal file', () => {
     const config = load({ processes: { store } })
     expect(config).toEqual({
       path,
-      external: { host: 'localhost', port: 1883, required: false, providedBy: null },
+      external: null,
       control: { socketPath: null, http: null },
       processes: [
         {
@@ -20,7 +20,7 @@ describe('the minimal file', () => {
           args: [],
           shell: false,
           cwd: folder,
-          env: { HOME: '/home/me', PATH: expect.stringMatching(/:\/usr\/bin$/), MQTT_BROKER: 'localhost:1883' },
+          env: { HOME: '/home/me', PATH: expect.stringMatching(/:\/usr\/bin$/) },
           dependsOn: [],
           usesExternal: false,
           readinessProbe: null,

@@ -46,8 +46,9 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   checkLogFiles(processes, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()
-  const required = broker.isGiven || processes.some(({ usesExternal }) => usesExternal)
-  return { path, processes, external: { ...broker.address, required, providedBy }, control }
+  const required = broker.isChecked || processes.some(({ usesExternal }) => usesExternal)
+  const external = broker.address === null ? null : { ...broker.address, required, providedBy }
+  return { path, processes, external, control }
 }
 
 function readText(path: string): string {
@@ -80,7 +81,8 @@ interface CheckedFile {
   readonly names: readonly string[]
   /** The shared variables; null if invalid, so that the set of defined variables is unknown. */
   readonly env: Readonly<Record<string, string>> | null
-  readonly mqttBroker: string | null
+  /** The value of `mqtt_broker`, which can be invalid. */
+  readonly mqttBroker: unknown
   /** True if it is invalid. */
   readonly control: ControlFile
   readonly hasCycle: boolean
@@ -101,12 +103,11 @@ function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
   }
   const graphProblems = checkGraph(root, names, problems)
   checkConditions(processes, problems)
-  const broker = toValue(childOf(root, 'mqtt_broker'))
   return {
     processes,
     names,
     env: environmentSchema.safeParse(toValue(childOf(root, 'env')) ?? {}).data ?? null,
-    mqttBroker: typeof broker === 'string' ? broker : null,
+    mqttBroker: toValue(childOf(root, 'mqtt_broker')),
     control: controlSchema.safeParse(toValue(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }

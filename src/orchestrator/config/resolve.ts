@@ -1,4 +1,5 @@
-import { basename, dirname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import { isBrokerCommand, isNamedUser, withBrokerFlag } from './broker.ts'
 import { messageOf } from './errors.ts'
 import type { JsonPath } from './json-source.ts'
 import { resolveLog } from './resolve-log.ts'
@@ -8,7 +9,7 @@ import type { ConfigFile } from './schema/file.ts'
 import type { ProcessFile } from './schema/process.ts'
 import { Scope, type ScopeOptions } from './scope.ts'
 import type { Instance } from './selection.ts'
-import { formatSocketAddress, type SocketAddress } from './socket-address.ts'
+import { formatSocketAddress } from './socket-address.ts'
 import { extendPath, programFolders, readEnvFile, type Variables } from './variables.ts'
 
 /** The inputs of all processes of one file. */
@@ -50,26 +51,30 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   addEnvFiles(scope, file, path, context)
   scope.addInterpolated(file.env, [...path, 'env'])
   scope.add(replica)
-  const env: Variables = {
-    ...scope.all,
-    PATH: extendPath(context.programFolders, scope.all['PATH']),
-    MQTT_BROKER: scope.added['MQTT_BROKER'] ?? formatSocketAddress(context.broker),
+  scope.add({ PATH: extendPath(context.programFolders, scope.all['PATH']) })
+  if (file.uses !== undefined && context.broker === null) {
+    context.problems.add(
+      [...path, 'uses'],
+      'no address is set; add "mqtt_broker": "host:port" to the file, or use --mqtt-broker host:port',
+    )
   }
-  scope.add(env)
+  scope.usesBroker ||= isNamedUser(file.command, file, context.broker)
+  addBroker(scope, context)
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
   const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
-  const isCommonplace = !file.shell && basename(file.command).startsWith('commonplace-')
-  const usesExternal = name !== context.brokerProvider && (isCommonplace || scope.usesBroker)
   const log = resolveLog(file, (text) => resolve(folder, scope.interpolate(text, [...path, 'log', 'file'])))
+  addBroker(scope, context)
+  const usesExternal = name !== context.brokerProvider && scope.usesBroker
+  const hasFlag = context.broker !== null && isBrokerCommand(file.command, file.shell)
   return {
     name,
     configName,
     kind: file.kind,
     command: file.command,
-    args: isCommonplace ? withBrokerFlag(args, context.broker) : args,
+    args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
     cwd: resolve(folder, cwd),
-    env,
+    env: scope.all,
     dependsOn: resolveDependencies(file, usesExternal, context),
     usesExternal,
     readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
@@ -98,9 +103,10 @@ function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, co
   }
 }
 
-function withBrokerFlag(args: readonly string[], broker: SocketAddress): readonly string[] {
-  const hasFlag = args.some((arg) => arg === '--mqtt-broker' || arg.startsWith('--mqtt-broker='))
-  return hasFlag ? args : [...args, '--mqtt-broker', formatSocketAddress(broker)]
+/** Sets MQTT_BROKER for a user of the broker, unless the file sets this variable. */
+function addBroker(scope: Scope, { broker }: ResolveContext): void {
+  if (!scope.usesBroker || broker === null || scope.added['MQTT_BROKER'] !== undefined) return
+  scope.add({ MQTT_BROKER: formatSocketAddress(broker) })
 }
 
 /** Returns the entries of `depends_on`; the condition is null if the file sets none. */

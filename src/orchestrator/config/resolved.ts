@@ -8,7 +8,8 @@ export interface ResolvedConfig {
   readonly path: string
   /** The processes in the order of the file. */
   readonly processes: readonly ResolvedProcess[]
-  readonly external: ExternalDependency
+  /** Null if neither the file nor the command line sets an address; then no process uses it. */
+  readonly external: ExternalDependency | null
   /** Null if the orchestrator accepts no commands. */
   readonly control: ResolvedControl | null
 }

@@ -4,7 +4,8 @@ import { formatSocketAddress, type SocketAddress } from './socket-address.ts'
 import { interpolate, type Variables } from './variables.ts'
 
 export interface ScopeOptions {
-  readonly broker: SocketAddress
+  /** Null if neither the file nor the command line sets it. */
+  readonly broker: SocketAddress | null
   readonly inherited: Variables
   /** The orchestrator's variables that no process receives. */
   readonly withheld: ReadonlySet<string>
@@ -52,7 +53,7 @@ export class Scope {
     const lookup = (name: string) => {
       if (name !== 'mqtt_broker') return this.#variables.get(name)
       this.usesBroker = true
-      return formatSocketAddress(broker)
+      return broker === null ? undefined : formatSocketAddress(broker)
     }
     const result = interpolate(text, lookup, withheld)
     if (this.namesAreKnown) for (const problem of result.problems) problems.add(path, problem)

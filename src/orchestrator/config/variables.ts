@@ -58,6 +58,11 @@ export function interpolate(
   const valueOf = (name: string): string => {
     const value = lookup(name)
     if (value !== undefined) return value
+    if (name === 'mqtt_broker') {
+      return fail(
+        '${mqtt_broker} is not set; add "mqtt_broker": "host:port" to the file, or use --mqtt-broker host:port',
+      )
+    }
     return withheld.has(name)
       ? fail(`\${${name}} is reserved for the orchestrator; use a variable with another name for processes`)
       : fail(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)

@@ -11,7 +11,7 @@ const composeForm = z.strictObject({
       image: z.literal('plant:1'),
       entrypoint: z.array(z.string()).min(1),
       working_dir: z.string().startsWith('/'),
-      environment: z.record(z.string(), z.string()),
+      environment: z.record(z.string(), z.string()).optional(),
       env_file: z.array(z.string()).optional(),
       depends_on: z
         .record(
@@ -119,7 +119,7 @@ describe('export compose (O-10)', () => {
     expect(composeOf(loadGraph({ processes: { a } })).services['a']).toMatchObject({
       entrypoint: ['/bin/sh', '-c', 'echo "$$HOME"'],
       working_dir: '/app/sub/folder',
-      environment: { PRICE: '5 $$', MQTT_BROKER: 'localhost:1883' },
+      environment: { PRICE: '5 $$' },
       stop_signal: 'SIGINT',
       stop_grace_period: '1500ms',
     })

@@ -1,3 +1,4 @@
+import { separateBroker } from '../config/broker.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import {
@@ -88,9 +89,10 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
 }
 
 function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
-  const isUsed = external.providedBy === null && processes.some((definition) => definition.usesExternal)
+  const [broker] = processes.flatMap((definition) => separateBroker(definition, external) ?? [])
   return notesAbout(null, [
-    isUsed && `the MQTT broker at ${formatSocketAddress(external)} is not one of the processes and must already run`,
+    broker !== undefined &&
+      `the MQTT broker at ${formatSocketAddress(broker)} is not one of the processes and must already run`,
   ])
 }
 

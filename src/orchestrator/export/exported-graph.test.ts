@@ -51,7 +51,13 @@ describe('exportedProcesses (O-10)', () => {
   it('exports the variables that the file sets, and none that only the exporter has', () => {
     const process = { command: 'x', env: { LEVEL: 'info', PORT: '${PORT:-1}' } }
     const { environment } = exported(process, { LEVEL: 'info', PORT: '80', EDITOR: 'vi' }, { env: { SHARED: 's' } })
-    expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's', MQTT_BROKER: 'localhost:1883' })
+    expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's' })
+  })
+
+  it('exports MQTT_BROKER for users of the broker only (O-30)', () => {
+    const environmentOf = (process: object) => exported(process, {}, { mqtt_broker: 'there:1' }).environment
+    expect(environmentOf({ command: 'x', uses: 'mqtt_broker' })).toEqual({ MQTT_BROKER: 'there:1' })
+    expect(environmentOf({ command: 'x' })).toEqual({})
   })
 
   it('makes names that are valid for every engine and unique', () => {

@@ -88,7 +88,10 @@ function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlyS
   const readiness = exportProbe(definition.readinessProbe, (texts) => hide(texts, 'READINESS'))
   const liveness = exportProbe(definition.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
   // The orchestrator sets these variables, so that another engine must set them too.
-  const own = ['MQTT_BROKER', ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA'])]
+  const own = [
+    ...(definition.usesExternal ? ['MQTT_BROKER'] : []),
+    ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA']),
+  ]
   const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || own.includes(name))
   const isSecretVariable = ([name, value]: readonly [string, string]) => isSecretName(name) || isSecret(value)
   const allWords = [...words, ...wordsOf(readiness), ...wordsOf(liveness)]

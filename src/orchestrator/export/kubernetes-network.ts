@@ -14,7 +14,7 @@ export interface KnownAddress {
 export function portsOf(exported: ExportedProcess, { external }: ResolvedConfig): readonly number[] {
   const { definition, readiness, liveness } = exported
   const ports = [readiness, liveness].flatMap((probe) => (probe === null ? [] : (localPort(probe) ?? [])))
-  if (external.providedBy === definition.name) ports.push(external.port)
+  if (external?.providedBy === definition.name) ports.push(external.port)
   return [...new Set(ports)]
 }
 

@@ -1,3 +1,4 @@
+import { separateBroker } from '../config/broker.ts'
 import type { DependencyCondition, ResolvedConfig } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import {
@@ -157,8 +158,8 @@ function waitPermissions(project: string): readonly YamlObject[] {
 
 function notesOf(exported: ExportedProcess, { known, config }: Context): readonly Note[] {
   const { definition, secrets } = exported
-  const { name, kind, restart, usesExternal } = definition
-  const { external } = config
+  const { name, kind, restart } = definition
+  const broker = separateBroker(definition, config.external)
   const create = `kubectl create secret generic ${secretName(exported)} --from-env-file=…`
   const loopback = loopbackPlaces(exported, known)
   return notesAbout(name, [
@@ -167,9 +168,7 @@ function notesOf(exported: ExportedProcess, { known, config }: Context): readonl
     loopback.length > 0 &&
       `${loopback.join(', ')} contains an address of this machine (127.0.0.1, localhost), which in a cluster is the pod itself`,
     kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',
-    usesExternal &&
-      external.providedBy === null &&
-      `the MQTT broker at ${formatSocketAddress(external)} is not one of the processes`,
+    broker !== null && `the MQTT broker at ${formatSocketAddress(broker)} is not one of the processes`,
   ])
 }
 

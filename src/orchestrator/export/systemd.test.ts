@@ -13,7 +13,10 @@ function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOpti
 
 /** Returns the lines of one unit. */
 function unitOf(processes: object, name: string, changed: Partial<SystemdOptions> = {}, file: object = {}): string[] {
-  return fileOf(exportOf(loadGraph({ ...file, processes }), changed), `plant-${name}.service`).split('\n')
+  return fileOf(
+    exportOf(loadGraph({ mqtt_broker: 'localhost:1883', ...file, processes }), changed),
+    `plant-${name}.service`,
+  ).split('\n')
 }
 
 /** Returns a unit without its dependencies, which `systemd --test` would need too. */
@@ -31,6 +34,7 @@ async function verify({ files }: Export): Promise<string> {
 
 const sleep = { command: 'sleep', args: ['1000'] }
 const graph = {
+  mqtt_broker: 'localhost:1883',
   env: { SHARED: '100 %' },
   processes: {
     store: {
@@ -138,6 +142,7 @@ describe('export systemd (O-10)', () => {
   it('waits for an external MQTT broker before its users start', () => {
     const unit = unitOf(graph.processes, 'user', {}, { mqtt_broker: 'broker.example:1883' })
     expect(unit.find((line) => line.startsWith('ExecStartPre='))).toMatch(/ broker\.example 1883$/)
+    expect(unitOf(graph.processes, 'aside').join()).not.toMatch(/ExecStartPre|MQTT/)
   })
 
   it('passes program, arguments and variables unchanged, except secrets', async () => {
@@ -147,9 +152,7 @@ describe('export systemd (O-10)', () => {
     expect(web.commands[0]?.slice(1)).toEqual(['--password', '${WEB_ARGUMENT_2}', '%h', '$$HOME', "it's"])
     expect(web.commands[0]?.[0]).toMatch(/^\/.*\/sleep$/)
     const store = await parseUnit(serviceOf(exported, 'store'))
-    expect(store.environment).toEqual(
-      expect.arrayContaining(['SHARED=100 %', 'MOTTO=a "b" \\ $c', 'MQTT_BROKER=localhost:1883']),
-    )
+    expect(store.environment).toEqual(expect.arrayContaining(['SHARED=100 %', 'MOTTO=a "b" \\ $c']))
   })
 })
 

@@ -1,3 +1,4 @@
+import { separateBroker } from '../config/broker.ts'
 import { accessSync, constants, statSync } from 'node:fs'
 import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import { candidates } from '../supervisor/child.ts'
@@ -87,14 +88,13 @@ function orderLines({ definition }: ExportedProcess, unitOf: ReadonlyMap<string,
 
 function commandLines(exported: ExportedProcess, config: ResolvedConfig): readonly string[] {
   const { definition, readiness } = exported
-  const { external } = config
   const isNotified = readiness?.check.type === 'notify'
   const words = programWords(exported)
   const after = readiness === null ? null : readinessCommand(readiness)
-  const waitsForBroker = definition.usesExternal && external.providedBy === null
+  const broker = separateBroker(definition, config.external)
   return [
     ...typeLines(exported, isNotified),
-    ...(waitsForBroker ? [`ExecStartPre=${awaitAddress(external.host, external.port)}`] : []),
+    ...(broker === null ? [] : [`ExecStartPre=${awaitAddress(broker.host, broker.port)}`]),
     `ExecStart=${commandLine(isNotified ? bridgeNotification(words) : words)}`,
     ...(after === null ? [] : [`ExecStartPost=${after}`]),
   ]

@@ -19,17 +19,17 @@ export type ExternalEvent =
 
 /** Checks once that an external dependency accepts TCP connections, with retries for 5 s. */
 export class ExternalCheck {
-  readonly #dependency: ExternalDependency
+  readonly #dependency: ExternalDependency | null
   readonly #signal: AbortSignal
   readonly #emit: (event: ExternalEvent) => void
   #state: ExternalState
 
   /** When `signal` is aborted, attempts and events end. */
-  constructor(dependency: ExternalDependency, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
+  constructor(dependency: ExternalDependency | null, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
     this.#dependency = dependency
     this.#signal = signal
     this.#emit = emit
-    this.#state = dependency.required ? 'unchecked' : 'reachable'
+    this.#state = dependency?.required === true ? 'unchecked' : 'reachable'
   }
 
   get state(): ExternalState {
@@ -38,14 +38,14 @@ export class ExternalCheck {
 
   /** Starts the check, unless it was started before. */
   start(): void {
-    if (this.#state !== 'unchecked' || this.#signal.aborted) return
+    if (this.#dependency === null || this.#state !== 'unchecked' || this.#signal.aborted) return
     this.#state = 'checking'
-    void this.#run()
+    void this.#run(this.#dependency)
   }
 
-  async #run(): Promise<void> {
-    const address = formatSocketAddress(this.#dependency)
-    const reason = await this.#connect(address)
+  async #run(dependency: ExternalDependency): Promise<void> {
+    const address = formatSocketAddress(dependency)
+    const reason = await this.#connect(dependency, address)
     if (this.#signal.aborted) return
     this.#state = reason === null ? 'reachable' : 'unreachable'
     if (reason === null) this.#emit({ type: 'mqtt_broker_reachable' })
@@ -53,8 +53,7 @@ export class ExternalCheck {
   }
 
   /** Resolves with null once a connection is accepted, else with the reason of the last failure. */
-  async #connect(address: string): Promise<string | null> {
-    const { host, port } = this.#dependency
+  async #connect({ host, port }: ExternalDependency, address: string): Promise<string | null> {
     const timeout = new AbortController()
     const over = AbortSignal.any([this.#signal, timeout.signal])
     const timer = setTimeout(() => timeout.abort(), TIMEOUT_MS)

@@ -183,7 +183,7 @@ export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<
 export function checkExternal<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   const { graph, phase, external } = snapshot
   if (external !== 'unchecked' || phase === 'stopping' || phase === 'killed') return []
-  const { providedBy } = graph.config.external
+  const providedBy = graph.config.external?.providedBy ?? null
   const isPending = providedBy !== null && graph.statusOf({ name: providedBy, condition: 'ready' }).type !== 'met'
   return isPending ? [] : [{ type: 'check_external' }]
 }

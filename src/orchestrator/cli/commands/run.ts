@@ -21,4 +21,9 @@ export function addRun(program: Command): Command {
     )
     .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
+    .addOption(brokerOption())
+}
+
+export function brokerOption(): Option {
+  return new Option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
 }

@@ -15,8 +15,8 @@ export const configSchema = section('an object with the key "processes"', {
     .describe('path of `commonplace.schema.json`, for editors'),
   mqtt_broker: text('host:port')
     .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
-    .default('localhost:1883')
-    .describe('address of the MQTT broker, `host:port`. Variables are interpolated'),
+    .optional()
+    .describe('address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
   control: controlSchema,
   processes: z

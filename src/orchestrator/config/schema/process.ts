@@ -168,6 +168,12 @@ export const processSchema = section('an object that describes a process', {
       'number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number',
     ),
   log: logSchema.prefault({}).describe('writes the lines of the process to a file, or hides them on the terminal'),
+  uses: z
+    .literal('mqtt_broker', { error: '"mqtt_broker"' })
+    .optional()
+    .describe(
+      '`"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER',
+    ),
   provides: z
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
     .optional()
