@@ -14,6 +14,7 @@ import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { describeNeededRestart } from './control-commands.ts'
 import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
+import { exitOnOutputError } from './output-error.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
@@ -28,6 +29,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const load = () => loadConfig(toLoadOptions(typed, options.exitCodeFrom))
   const config = load()
   const { stdout, stderr, env: environment, pid } = process
+  // Supervision continues without a reader.
+  stdout.off('error', exitOnOutputError)
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
