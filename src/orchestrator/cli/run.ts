@@ -62,7 +62,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {
       systemd.reloaded(problem)
-      if (problem !== null) reporter.warn(`reload rejected, the configuration stays unchanged: ${problem}`)
+      if (problem !== null) reporter.warn(`reload rejected: ${problem}`)
       if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
     },
   })
