@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 const projectRoot = fileURLToPath(new URL('..', import.meta.url))
 const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
-const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'cli']
+const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'triggers', 'cli']
 
 /**
  * The other rooms that a room may import. A room is a layer of the orchestrator, a folder of src/, `services/x` or a top-level
@@ -16,7 +16,8 @@ const allowedRooms = {
   'orchestrator/supervisor': ['orchestrator/config'],
   'orchestrator/control': ['orchestrator/supervisor', 'orchestrator/config'],
   'orchestrator/export': ['orchestrator/supervisor', 'orchestrator/config'],
-  'orchestrator/cli': ['control', 'export', 'supervisor', 'config'].map((layer) => `orchestrator/${layer}`),
+  'orchestrator/triggers': ['orchestrator/supervisor', 'orchestrator/config'],
+  'orchestrator/cli': ['control', 'export', 'triggers', 'supervisor', 'config'].map((layer) => `orchestrator/${layer}`),
   domain: [],
   runner: ['domain'],
   ...Object.fromEntries(adapters.map((adapter) => [adapter, ['domain', 'runner']])),
@@ -27,7 +28,7 @@ const reasons = {
   ...Object.fromEntries(
     orchestratorLayers.map((layer) => [
       `orchestrator/${layer}`,
-      'inside src/orchestrator imports go downwards only: cli → control, export → supervisor → config; no other folder of the project is imported',
+      'inside src/orchestrator imports go downwards only: cli → control, export, triggers → supervisor → config; no other folder of the project is imported',
     ]),
   ),
   domain: 'src/domain imports itself and zod',

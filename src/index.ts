@@ -3,8 +3,6 @@
 export interface CommonplaceConfig {
   /** path of `commonplace.schema.json`, for editors */
   readonly $schema?: string
-  /** file, or list of files, that this file extends: objects are merged, other values replace, `null` removes; relative to the folder of this file */
-  readonly extends?: string | readonly string[]
   /** address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated */
   readonly mqtt_broker?: string
   /** environment variables of every process. Default: {} */
@@ -44,6 +42,8 @@ export interface ProcessConfig {
   readonly when_failed?: 'isolate' | 'stop'
   /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */
   readonly on_dependency_restart?: 'ignore' | 'restart'
+  /** `true`, or an object: restarts the process when files change, also after it has ended or failed; a task runs again. `true` watches its `cwd`. Default: false */
+  readonly watch?: boolean | WatchConfig
   /** how the process is stopped */
   readonly shutdown?: ShutdownConfig
   /** number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number */
@@ -84,6 +84,15 @@ export interface ShutdownConfig {
     | 'SIGKILL'
   /** the process is killed with SIGKILL if it still runs after this time. Default: 5000 */
   readonly timeout_ms?: number
+}
+
+export interface WatchConfig {
+  /** files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process */
+  readonly paths?: readonly string[]
+  /** rules as in `.gitignore`, relative to the folder of the file. `node_modules`, `.git` and the log files of processes are always ignored. Default: [] */
+  readonly ignore?: readonly string[]
+  /** the process restarts when this time has passed since the last change. Default: 200 */
+  readonly debounce_ms?: number
 }
 
 export interface RestartConfig {

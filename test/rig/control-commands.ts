@@ -23,15 +23,10 @@ export function controlCommands() {
   })
   afterAll(() => program.dispose())
 
-  /** Runs the file that the test has written. */
-  const run = (): Program => {
-    running = program.start()
-    return running
-  }
-
   const begin = (processes: object): Program => {
     program.writeConfig({ processes })
-    return run()
+    running = program.start()
+    return running
   }
 
   /** Resolves when all processes are ready. */
@@ -49,7 +44,6 @@ export function controlCommands() {
   }
 
   return {
-    run,
     begin,
     start,
     status,

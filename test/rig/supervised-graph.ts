@@ -85,6 +85,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     startupTimeoutMs: 60_000,
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
+    watch: null,
     log: { file: null, quiet: false },
     leftOut: null,
     problem: null,
@@ -111,7 +112,6 @@ export function configOf(
   return {
     control: null,
     path: '/graph.json',
-    files: ['/graph.json'],
     processes: processes.map(processOf),
     external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
   }
@@ -151,12 +151,15 @@ export class SupervisedGraph implements AsyncDisposable {
       exitCodeFrom: null,
       ...rest,
       output: { stdout: stdout ?? this.stdout, stderr: stderr ?? this.stderr },
-      onEvent: (event) => {
-        this.events.push(event)
-        for (const check of this.#waiting) check()
-      },
+      onEvent: (event) => this.receive(event),
     })
     this.#ended = this.supervisor.run()
+  }
+
+  /** Records an event. */
+  protected receive(event: SupervisorEvent): void {
+    this.events.push(event)
+    for (const check of this.#waiting) check()
   }
 
   /** Resolves to the next event of this type and process that no earlier call returned. */

@@ -1,6 +1,5 @@
+import { readFileSync } from 'node:fs'
 import { type Argument, type Command, Help, type Option } from 'commander'
-import { childOf, toValue } from '../config/json-source.ts'
-import { readConfigSource } from '../config/source/read.ts'
 import { type Shell, shells } from './options.ts'
 
 /** The candidate that makes the shell complete a path. */
@@ -150,7 +149,7 @@ function valuesOf(option: Option | undefined, config: string): readonly string[]
   if (option === undefined) return []
   if (option.argChoices !== undefined) return option.argChoices
   if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
-  return ['--only', '--disable', '--exit-code-from'].includes(option.long ?? '') ? namesIn(config) : []
+  return ['--only', '--disable', '--exit-code-from', '--watch'].includes(option.long ?? '') ? namesIn(config) : []
 }
 
 function argumentValues(argument: Argument, config: string): readonly string[] {
@@ -161,7 +160,9 @@ function argumentValues(argument: Argument, config: string): readonly string[] {
 /** Returns the names of processes in a file; an invalid file has none. */
 function namesIn(config: string): readonly string[] {
   try {
-    const processes = toValue(childOf(readConfigSource(config).root, 'processes'))
+    const file: unknown = JSON.parse(readFileSync(config, 'utf8'))
+    if (typeof file !== 'object' || file === null || !('processes' in file)) return []
+    const { processes } = file
     return typeof processes === 'object' && processes !== null ? Object.entries(processes).flatMap(namesOf) : []
   } catch {
     return []

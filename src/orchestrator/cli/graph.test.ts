@@ -20,6 +20,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     livenessProbe: null,
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
+    watch: null,
     log: { file: null, quiet: false },
     startupTimeoutMs: 1,
     restart: {
@@ -42,7 +43,6 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
 const config: ResolvedConfig = {
   control: null,
   path: '/x/commonplace.json',
-  files: ['commonplace.json'],
   external: broker,
   processes: [
     process('http', {

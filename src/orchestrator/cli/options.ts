@@ -12,7 +12,10 @@ export interface FileOptions {
   readonly mqttBroker?: string
 }
 
-export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' | 'abortOnExit' | 'exitCodeFrom'>
+export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' | 'abortOnExit' | 'exitCodeFrom'> & {
+  /** Processes that watch even if the file does not say so; false: no process watches. */
+  readonly watch: readonly string[] | false
+}
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
 export type ExportEngine = (typeof exportEngines)[number]
@@ -33,13 +36,17 @@ export const shells = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof shells)[number]
 
 /** Throws a UserError for an invalid broker address. */
-export function toLoadOptions(typed: FileOptions, exitCodeFrom: string | null = null): LoadOptions {
+export function toLoadOptions(
+  typed: FileOptions,
+  { exitCodeFrom, watch }: Pick<RunOptions, 'exitCodeFrom' | 'watch'> = { exitCodeFrom: null, watch: [] },
+): LoadOptions {
   const { config, only, disable, mqttBroker } = typed
   return {
     path: config,
     only,
     disable,
     exitCodeFrom,
+    watch,
     mqttBroker: mqttBroker === undefined ? null : brokerAddress(mqttBroker),
     environment: process.env,
   }

@@ -12,9 +12,9 @@ import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
+import { Triggers } from '../triggers/triggers.ts'
 import { describeNeededRestart } from './control-commands.ts'
 import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
-import { exitOnOutputError } from './output-error.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
@@ -26,11 +26,9 @@ const FLUSH_TIMEOUT_MS = 1000
 
 /** Supervises until all processes have ended or were stopped, then exits with the exit code. */
 export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
-  const load = () => loadConfig(toLoadOptions(typed, options.exitCodeFrom))
+  const load = () => loadConfig(toLoadOptions(typed, options))
   const config = load()
   const { stdout, stderr, env: environment, pid } = process
-  // Supervision continues without a reader.
-  stdout.off('error', exitOnOutputError)
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
@@ -53,8 +51,10 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const onEvent = (event: SupervisorEvent) => {
     reporter.event(event)
     systemd.event(event)
+    triggers.event(event)
   }
   const supervisor = new Supervisor(config, { ...options, guard, output: { stdout, stderr }, colour, onEvent })
+  const triggers = new Triggers(supervisor, onEvent)
   const target = new ControlTarget(supervisor, {
     load,
     control: config.control,
@@ -62,7 +62,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {
       systemd.reloaded(problem)
-      if (problem !== null) reporter.warn(`reload rejected: ${problem}`)
+      if (problem !== null) reporter.warn(`reload rejected, the configuration stays unchanged: ${problem}`)
       if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
     },
   })
@@ -83,6 +83,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   // An internal error must not leave orphans.
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
   const ended = supervisor.run()
+  triggers.start()
   const socket = listenSocket(target, socketPath, reporter.warn)
   const killed = signals.forced.then(() => Promise.race([ended, sleep(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])

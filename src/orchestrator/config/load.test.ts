@@ -9,7 +9,6 @@ describe('the minimal file', () => {
     const config = load({ processes: { store } })
     expect(config).toEqual({
       path,
-      files: [path],
       external: null,
       control: { socketPath: null, http: null },
       processes: [
@@ -38,7 +37,10 @@ describe('the minimal file', () => {
           },
           whenFailed: 'isolate',
           onDependencyRestart: 'ignore',
+          watch: null,
           log: { file: null, quiet: false },
+          leftOut: null,
+          problem: null,
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
         },
       ],

@@ -1,9 +1,10 @@
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { isBrokerCommand, isNamedUser, withBrokerFlag } from './broker.ts'
 import { messageOf } from './errors.ts'
-import { folderOf, type JsonNode, type JsonPath } from './json-source.ts'
+import type { JsonPath } from './json-source.ts'
 import { resolveLog } from './resolve-log.ts'
 import { resolveProbe } from './resolve-probe.ts'
+import { resolveWatch, type WatchContext } from './resolve-watch.ts'
 import type { DependencyCondition, ResolvedProcess, ResolvedRestart } from './resolved.ts'
 import type { ConfigFile } from './schema/file.ts'
 import type { ProcessFile } from './schema/process.ts'
@@ -14,12 +15,14 @@ import { extendPath, programFolders, readEnvFile, type Variables } from './varia
 
 /** The inputs of all processes of one file. */
 export interface ResolveOptions extends ScopeOptions {
-  /** The merged configuration files. */
-  readonly root: JsonNode
+  /** Absolute path of the configuration file. */
+  readonly path: string
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
   /** The instances that run, by their name in the file. */
   readonly running: ReadonlyMap<string, readonly Instance[]>
+  /** How the command line changes the key `watch` of a process, by its name in the file. */
+  readonly requestedWatch: (configName: string) => WatchContext['requested']
 }
 
 export interface ResolveContext extends ResolveOptions {
@@ -27,31 +30,22 @@ export interface ResolveContext extends ResolveOptions {
   readonly shared: Variables
   /** False if the file's own `env` is invalid: it could set a variable that seems unset. */
   readonly namesAreKnown: boolean
-  /** Returns the folders at the start of the PATH of a process whose file is in this folder. */
-  readonly programFolders: (folder: string) => readonly string[]
+  readonly programFolders: readonly string[]
 }
 
 /** Interpolates the file's own `env`; null if it is invalid. */
 export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] | null): ResolveContext {
   const scope = new Scope(options)
   scope.addInterpolated(env ?? {}, ['env'])
-  const found = new Map<string, readonly string[]>()
-  const foldersFor = (folder: string) => {
-    const known = found.get(folder)
-    if (known !== undefined) return known
-    const folders = [...new Set([...programFolders(folder), ...programFolders(options.root.source.folder)])]
-    found.set(folder, folders)
-    return folders
-  }
-  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: foldersFor }
+  const folders = programFolders(dirname(options.path))
+  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
 }
 
 /** Interpolates one process and fills in all defaults. Adds problems to the context. */
 export function resolveProcess(instance: Instance, context: ResolveContext): ResolvedProcess {
   const { name, configName, file } = instance
   const path = ['processes', configName]
-  // A process behaves the same whether its file is run or extended.
-  const folder = folderOf(context.root, [...path, 'command'])
+  const folder = dirname(context.path)
   const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
   const scope = new Scope(context)
   scope.add(context.shared)
@@ -60,7 +54,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   addEnvFiles(scope, file, path, context)
   scope.addInterpolated(file.env, [...path, 'env'])
   scope.add(replica)
-  scope.add({ PATH: extendPath(context.programFolders(folder), scope.all['PATH']) })
+  scope.add({ PATH: extendPath(context.programFolders, scope.all['PATH']) })
   if (file.uses !== undefined && context.broker === null) {
     context.problems.add(
       [...path, 'uses'],
@@ -69,10 +63,9 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   }
   scope.usesBroker ||= isNamedUser(file.command, file, context.broker)
   addBroker(scope, context)
-  const resolvePath = (text: string, at: JsonPath) => resolve(folderOf(context.root, at), scope.interpolate(text, at))
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
-  const cwd = file.cwd === undefined ? folder : resolvePath(file.cwd, [...path, 'cwd'])
-  const log = resolveLog(file, (text) => resolvePath(text, [...path, 'log', 'file']))
+  const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
+  const log = resolveLog(file, (text) => resolve(folder, scope.interpolate(text, [...path, 'log', 'file'])))
   addBroker(scope, context)
   const usesExternal = name !== context.brokerProvider && scope.usesBroker
   const hasFlag = context.broker !== null && isBrokerCommand(file.command, file.shell)
@@ -83,7 +76,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     command: file.command,
     args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
-    cwd,
+    cwd: resolve(folder, cwd),
     env: scope.all,
     dependsOn: resolveDependencies(file, usesExternal, context),
     usesExternal,
@@ -93,6 +86,11 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     restart: resolveRestart(file),
     whenFailed: file.when_failed,
     onDependencyRestart: file.on_dependency_restart,
+    watch: resolveWatch(file.watch, {
+      path: context.path,
+      cwd: resolve(folder, cwd),
+      requested: context.requestedWatch(configName),
+    }),
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
     leftOut: null,
@@ -103,11 +101,11 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
 /** Adds the variables of `env_file`; the variables of an unreadable file are unknown. */
 function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
   for (const [index, name] of [env_file ?? []].flat().entries()) {
-    const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
     try {
-      scope.add(readEnvFile(resolve(folderOf(context.root, at), name)))
+      scope.add(readEnvFile(resolve(dirname(context.path), name)))
     } catch (error) {
       scope.namesAreKnown = false
+      const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
       context.problems.add(at, messageOf(error))
     }
   }

@@ -6,8 +6,6 @@ import type { SocketAddress } from './socket-address.ts'
 export interface ResolvedConfig {
   /** Absolute path of the configuration file. */
   readonly path: string
-  /** The files that were read, as shown in messages: those that `path` extends, `path`, and its local file. */
-  readonly files: readonly string[]
   /** The processes in the order of the file. */
   readonly processes: readonly ResolvedProcess[]
   /** Null if neither the file nor the command line sets an address; then no process uses it. */
@@ -65,6 +63,8 @@ export interface ResolvedProcess {
   readonly whenFailed: 'isolate' | 'stop'
   /** `restart`: the process restarts together with its dependencies. */
   readonly onDependencyRestart: 'ignore' | 'restart'
+  /** The files whose changes restart the process; null if it does not watch. */
+  readonly watch: ResolvedWatch | null
   readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
   /**
@@ -74,6 +74,17 @@ export interface ResolvedProcess {
   readonly leftOut: string | null
   /** The reason why the process cannot be started, such as an unset variable; null if there is none. Only for left-out processes. */
   readonly problem: string | null
+}
+
+export interface ResolvedWatch {
+  /** The absolute folder to which relative paths and rules refer. */
+  readonly folder: string
+  /** Paths and globs. */
+  readonly paths: readonly string[]
+  /** Rules as in .gitignore. */
+  readonly ignore: readonly string[]
+  /** The time without a change after which the process restarts. */
+  readonly debounceMs: number
 }
 
 export interface ResolvedLog {

@@ -28,6 +28,8 @@ export interface Selection {
   readonly disable: readonly string[]
   /** The process whose exit code counts, or null. */
   readonly exitCodeFrom: string | null
+  /** Processes that watch even if the file does not say so; false: no process watches. Default: as in the file. */
+  readonly watch?: readonly string[] | false
 }
 
 /** The instance names of each process by its name in the file. */
@@ -37,7 +39,7 @@ type InstanceNames = ReadonlyMap<string, readonly string[]>
 export function select(
   instances: InstanceNames,
   disabled: ReadonlySet<string>,
-  { only, disable, exitCodeFrom }: Selection,
+  { only, disable, exitCodeFrom, watch = [] }: Selection,
   problems: ProblemList,
 ): ReadonlySet<string> {
   const names = [...instances.keys()]
@@ -53,6 +55,7 @@ export function select(
     ...only.flatMap((name) => unknownName('--only', name, instances)),
     ...disable.flatMap((name) => unknownName('--disable', name, instances)),
     ...only.filter(isUnwanted).map((name) => `--only and --disable both name "${name}"; remove one of them`),
+    ...(watch === false ? [] : watch).flatMap((name) => watchProblem(name, instances, selected)),
     ...(exitCodeFrom === null ? [] : exitCodeProblem(exitCodeFrom, instances, selected)),
   ]
   if (mistakes.length === 0 && selected.size === 0 && names.length > 0) {
@@ -74,6 +77,13 @@ function exitCodeProblem(name: string, instances: InstanceNames, selected: Reado
   const flag = `--exit-code-from "${name}":`
   if (first !== name) return [`${flag} it has replicas; name one of them, such as "${first}"`]
   return selected.has(name) ? [] : [`${flag} this process is not selected`]
+}
+
+function watchProblem(name: string, instances: InstanceNames, selected: ReadonlySet<string>): readonly string[] {
+  const named = instancesNamed(name, instances)
+  if (named.length === 0) return unknownName('--watch', name, instances)
+  if (!instances.has(name)) return [`--watch "${name}": all replicas watch the same files; name the process`]
+  return named.some((one) => selected.has(one)) ? [] : [`--watch "${name}": this process is not selected`]
 }
 
 function unknownName(flag: string, name: string, instances: InstanceNames): readonly string[] {

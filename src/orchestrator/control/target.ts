@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { ConfigError, messageOf, nearestName, RequestError } from '../config/errors.ts'
+import { messageOf, nearestName, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
@@ -117,7 +117,7 @@ export class ControlTarget {
     try {
       return this.#options.load()
     } catch (error) {
-      throw new RequestError(422, error instanceof ConfigError ? error.describeReload() : messageOf(error))
+      throw new RequestError(422, messageOf(error))
     }
   }
 

@@ -7,6 +7,7 @@ import {
   type Note,
   noteLines,
   notesAbout,
+  WATCH_NOTE,
   type Word,
 } from './exported-graph.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
@@ -88,6 +89,7 @@ export function containerNotes({ definition, readiness }: ExportedProcess): read
     readiness?.check.type === 'log_line' &&
       'its log_line cannot be checked from outside the container, so the process counts as ready when it has started',
     definition.log.file !== null && "the container's log replaces its log.file",
+    definition.watch !== null && WATCH_NOTE,
   ]
 }
 

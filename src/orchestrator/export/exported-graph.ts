@@ -1,9 +1,9 @@
-import { resolve } from 'node:path'
-import { folderOf, toValue } from '../config/json-source.ts'
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { parseJson, toValue } from '../config/json-source.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema } from '../config/schema/file.ts'
-import { readConfigSource } from '../config/source/read.ts'
 import { readEnvFile } from '../config/variables.ts'
 
 export interface Export {
@@ -53,13 +53,11 @@ export function exportedProcesses(config: ResolvedConfig): readonly ExportedProc
 
 /** Returns, by process, the names of the variables that the file sets; the others are inherited. */
 function givenNames({ path, processes }: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
-  const { root } = readConfigSource(path)
-  const file = configSchema.parse(toValue(root))
+  const file = configSchema.parse(toValue(parseJson(readFileSync(path, 'utf8'))))
   return new Map(
     processes.map(({ name, configName }) => {
       const { env = {}, env_file: envFile = [] } = file.processes[configName] ?? {}
-      const folder = folderOf(root, ['processes', configName, 'env_file'])
-      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(folder, envPath)))
+      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(dirname(path), envPath)))
       return [name, new Set([file.env, env, ...files].flatMap((variables) => Object.keys(variables)))]
     }),
   )
@@ -165,6 +163,8 @@ export interface Note {
   readonly about: string | null
   readonly text: string
 }
+
+export const WATCH_NOTE = 'its watch has no counterpart: it is not restarted when files change'
 
 /** Renders one line for each text, with the names of all processes that it is about. */
 export function noteLines(notes: readonly Note[]): readonly string[] {

@@ -10,6 +10,7 @@ import {
   noteLines,
   notesAbout,
   timeSpan,
+  WATCH_NOTE,
   type Word,
 } from './exported-graph.ts'
 import {
@@ -187,6 +188,7 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
       'its log_line is searched in the journal, which its user must be allowed to read (group systemd-journal)',
     readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on PATH',
     definition.log.file !== null && 'the journal replaces its log.file',
+    definition.watch !== null && WATCH_NOTE,
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: invalid name or value`,

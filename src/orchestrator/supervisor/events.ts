@@ -56,6 +56,12 @@ export type SupervisorEvent =
       readonly reason: string
       readonly lastLines: readonly string[]
     }
+  /** A trigger restarts the process; `because` is a text such as `src/app.js has changed`. */
+  | { readonly type: 'process_restarting'; readonly process: string; readonly because: string }
+  /** From now on, changes of these paths restart the process. */
+  | { readonly type: 'watching'; readonly process: string; readonly paths: readonly string[] }
+  /** A trigger of the process does not work; `trigger` is its key in the file. */
+  | { readonly type: 'trigger_failed'; readonly process: string; readonly trigger: 'watch'; readonly reason: string }
   | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_skipped'; readonly process: string; readonly because: string }
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }

@@ -10,6 +10,11 @@ export function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean
   return goal.type === 'down' && goal.reason === reason
 }
 
+/** Returns whether a trigger can restart the process: its goal is to run, and it does not wait for its start. */
+export function isRestartable({ goal, state }: ManagedProcess): boolean {
+  return goal.type === 'up' && state.type !== 'waiting' && state.type !== 'disabled'
+}
+
 /** Names of processes whose goal a command has set. */
 export interface HandControlled {
   readonly stopped: readonly string[]

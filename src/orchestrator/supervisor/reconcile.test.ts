@@ -387,6 +387,7 @@ describe('stopProcesses', () => {
 })
 
 describe('endRun', () => {
+  const watch: ProcessSketch['watch'] = { folder: '/', paths: ['src'], ignore: [], debounceMs: 200 }
   const ended: Sketch = { state: 'completed' }
   const rows: readonly [string, Record<string, Sketch>, Partial<Snapshot<ReconciledProcess>>, boolean][] = [
     ['all ended', { a: ended, b: { state: 'failed' } }, {}, true],
@@ -397,6 +398,15 @@ describe('endRun', () => {
     ['stopped by hand', { a: { state: 'stopped', goal: BY_HAND } }, {}, false],
     ['stopped by hand, then with all', { a: { state: 'stopped', goal: BY_HAND } }, { phase: 'stopping' }, true],
     ['during a reload', { a: ended }, { isReloading: true }, false],
+    ['a process that watches has ended', { a: ended, b: { ...ended, watch } }, {}, false],
+    ['a process that watches is left out', { a: ended, b: { state: 'disabled', watch } }, {}, true],
+    ['a process that watches has ended, then all stop', { a: { ...ended, watch } }, { phase: 'stopping' }, true],
+    [
+      'a process that watches has failed the start',
+      { a: { state: 'stopped', goal: down('start_failed') }, b: { state: 'failed', watch } },
+      {},
+      true,
+    ],
   ]
 
   test.each(rows)('decides by this case: %s', (_title, sketches, over, ends) => {

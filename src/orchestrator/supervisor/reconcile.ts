@@ -255,14 +255,22 @@ function wayDown<P extends ReconciledProcess>(managed: P): Action<P> | null {
   return stop
 }
 
-/** Ends the run when every process is final and fully stopped, unless a command can still start one again. */
+/** Ends the run when every process is final and fully stopped, unless a command or a trigger can start one again. */
 export function endRun<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   return snapshot.graph.all.every(isEnded) && mayEnd(snapshot) ? [{ type: 'end' }] : []
 }
 
 function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading }: Snapshot<P>): boolean {
   if (phase === 'stopping' || phase === 'killed') return true
-  return !isReloading && !graph.all.some(({ goal }) => goal.type === 'down' && goal.reason === 'by_hand')
+  return !isReloading && !graph.all.some((managed) => mayStartAgain(managed, graph))
+}
+
+/** Returns whether a command or a trigger can start a process again that has ended. */
+function mayStartAgain<P extends ReconciledProcess>({ goal, state, definition }: P, { all }: ProcessGraph<P>): boolean {
+  if (goal.type === 'down') return goal.reason === 'by_hand'
+  if (definition.watch === null || state.type === 'disabled') return false
+  // After a failed start, the watched process alone is not what was started.
+  return !all.some((other) => other.goal.type === 'down' && other.goal.reason === 'start_failed')
 }
 
 /** Returns whether the process is fully stopped and does not start again by itself. */

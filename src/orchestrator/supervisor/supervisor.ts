@@ -4,7 +4,7 @@ import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { type SpawnChild, spawnChild } from './child.ts'
 import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
 import { ExternalCheck } from './external.ts'
-import { type HandControlled, handControlled, isDownFor, restoreHandControl, setGoal } from './goals.ts'
+import { type HandControlled, handControlled, isDownFor, isRestartable, restoreHandControl, setGoal } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
 import type { StopPlan } from './guard/stop-plan.ts'
 import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
@@ -148,6 +148,18 @@ export class Supervisor {
     const chosen = named.filter((managed) => managed.state.type !== 'waiting' && !isDownFor(managed, 'replaced'))
     setGoal(chosen, 'restarting')
     await this.#untilSettled(chosen)
+  }
+
+  /**
+   * Restarts processes because of something outside them, such as a changed file; `because` is its description. A process that
+   * was stopped manually stays down, and one that waits for its start is not affected.
+   */
+  restartBecause(names: readonly string[], because: string): void {
+    if (this.isStopping) return
+    const chosen = this.#graph.named(names).filter(isRestartable)
+    for (const { name } of chosen) this.#emit({ type: 'process_restarting', process: name, because })
+    setGoal(chosen, 'restarting')
+    this.#schedule()
   }
 
   /**

@@ -11,6 +11,7 @@ interface PlainOptions {
   readonly logFormat?: 'text' | 'json'
   readonly abortOnExit?: true
   readonly exitCodeFrom?: string
+  readonly watch?: readonly string[] | false
   readonly format?: GraphFormat
   readonly json?: true
 }

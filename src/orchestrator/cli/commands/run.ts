@@ -6,10 +6,16 @@ export function addRun(program: Command): Command {
     program,
     'run',
     'run the processes in the foreground (the default)',
-    async ({ logFormat, abortOnExit = false, exitCodeFrom = null }) => {
+    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [] }) => {
       const { run } = await import('../run.ts')
       const forceReadable = logFormat === 'text'
-      return run(fileOptions(program), { logFormat: logFormat ?? 'text', forceReadable, abortOnExit, exitCodeFrom })
+      return run(fileOptions(program), {
+        logFormat: logFormat ?? 'text',
+        forceReadable,
+        abortOnExit,
+        exitCodeFrom,
+        watch,
+      })
     },
     { isDefault: true },
   )
@@ -21,9 +27,16 @@ export function addRun(program: Command): Command {
     )
     .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
+    .option('--watch <names>', 'restart these processes when files change, see the key "watch" (repeatable)', addNames)
+    .option('--no-watch', 'restart no process when files change')
     .addOption(brokerOption())
 }
 
 export function brokerOption(): Option {
   return new Option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
+}
+
+/** Adds the names of a comma-separated list to those of earlier options. */
+function addNames(list: string, before: readonly string[] | false = []): readonly string[] {
+  return [...(before === false ? [] : before), ...list.split(',').filter((name) => name !== '')]
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { watchSchema } from './automation.ts'
 import {
   byteSizeForm,
   choice,
@@ -161,6 +162,7 @@ export const processSchema = section('an object that describes a process', {
   on_dependency_restart: choice(['ignore', 'restart'])
     .default('ignore')
     .describe('`restart`: when a dependency restarts, this process stops before it and starts after it'),
+  watch: watchSchema,
   shutdown: shutdownSchema.prefault({}).describe('how the process is stopped'),
   replicas: wholeNumber('a whole number', 1, 1000)
     .optional()

@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { folder, load, one, path, problems, store } from '../../../test/rig/config.ts'
+import { ConfigError } from './errors.ts'
+
+const watch = { folder, paths: ['src'], ignore: [], debounceMs: 200 }
+
+describe('watch', () => {
+  it.each([
+    [{}, null],
+    [{ watch: false }, null],
+    [{ watch: true }, { ...watch, paths: [folder] }],
+    [
+      { watch: true, cwd: 'web' },
+      { ...watch, paths: [join(folder, 'web')] },
+    ],
+    [{ watch: { paths: ['src'] } }, watch],
+    [
+      { watch: { ignore: ['*.md'], debounce_ms: 0 }, cwd: 'web' },
+      { folder, paths: [join(folder, 'web')], ignore: ['*.md'], debounceMs: 0 },
+    ],
+  ])('of %j is resolved with defaults', (process, expected) => {
+    expect(one(process).watch).toEqual(expected)
+  })
+
+  it('is set by --watch for a process without the key, and keeps the key of others', () => {
+    expect(one({}, { watch: ['store'] }).watch).toEqual({ ...watch, paths: [folder] })
+    expect(one({ watch: false }, { watch: ['store'] }).watch).toEqual({ ...watch, paths: [folder] })
+    expect(one({ watch: { paths: ['src'] } }, { watch: ['store'] }).watch).toEqual(watch)
+    expect(one({ watch: { paths: ['src'] } }, { watch: false }).watch).toBeNull()
+  })
+
+  it('is the same for all replicas', () => {
+    const { processes } = load({ processes: { store: { ...store, replicas: 2 } } }, { watch: ['store'] })
+    expect(processes.map((process) => process.watch)).toEqual([1, 2].map(() => ({ ...watch, paths: [folder] })))
+  })
+
+  it.each([
+    ['src', 'expected true, false, or an object such as {"paths": ["src"]}, got "src"'],
+    [{ paths: [] }, '.paths: expected a list of at least one path or glob, got an empty list'],
+    [
+      { paths: ['!src'] },
+      '.paths[0]: expected a path or glob without "!"; write the exception under "ignore", got "!src"',
+    ],
+    [
+      { paths: ['src/*.{js,ts}'] },
+      '.paths[0]: expected a path or glob without {a,b}; write one entry for each, got "src/*.{js,ts}"',
+    ],
+    [{ path: ['src'] }, '.path: unknown key; did you mean "paths"?'],
+    [{ ignore: '*.md' }, '.ignore: expected a list of rules as in .gitignore, got "*.md"'],
+  ])('%j is refused', (value, problem) => {
+    const [found] = problems({ processes: { store: { ...store, watch: value } } })
+    expect(found).toBe(`processes.store.watch${problem.startsWith('.') ? '' : ': '}${problem}`)
+  })
+
+  it.each([
+    ['stoer', '--watch "stoer": there is no such process; did you mean "store"?'],
+    ['off', '--watch "off": this process is not selected'],
+    ['many#1', '--watch "many#1": all replicas watch the same files; name the process'],
+  ])('--watch %s is refused (O-6)', (name, message) => {
+    const processes = { store, off: { ...store, disabled: true }, many: { ...store, replicas: 2 } }
+    expect(() => load({ processes }, { path, watch: [name] })).toThrow(new ConfigError(message))
+  })
+})

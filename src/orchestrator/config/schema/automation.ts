@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { flag, milliseconds, section, text } from './fields.ts'
+
+const watchPath = text('a path or glob')
+  .refine((path) => !path.startsWith('!'), { error: 'a path or glob without "!"; write the exception under "ignore"' })
+  .refine((path) => !/\{[^}]*,[^}]*\}/.test(path), { error: 'a path or glob without {a,b}; write one entry for each' })
+
+/** The key `watch` of a process. */
+export const watchSchema = z
+  .union(
+    [
+      flag(),
+      section('an object with "paths", "ignore" and "debounce_ms"', {
+        paths: z
+          .array(watchPath, { error: 'a list of paths and globs' })
+          .min(1, { error: 'a list of at least one path or glob' })
+          .optional()
+          .describe(
+            'files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process',
+          ),
+        ignore: z
+          .array(text('a rule as in .gitignore'), { error: 'a list of rules as in .gitignore' })
+          .default([])
+          .describe(
+            'rules as in `.gitignore`, relative to the folder of the file. `node_modules`, `.git` and the log files of processes are always ignored',
+          ),
+        debounce_ms: milliseconds(0)
+          .default(200)
+          .describe('the process restarts when this time has passed since the last change'),
+      }),
+    ],
+    { error: 'true, false, or an object such as {"paths": ["src"]}' },
+  )
+  .default(false)
+  .describe(
+    '`true`, or an object: restarts the process when files change, also after it has ended or failed; a task runs again. `true` watches its `cwd`',
+  )
+
+export type WatchFile = z.infer<typeof watchSchema>

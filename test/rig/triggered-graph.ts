@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { ResolvedWatch } from '../../src/orchestrator/config/resolved.ts'
+import { Triggers } from '../../src/orchestrator/triggers/triggers.ts'
+import { type GraphOptions, type ProcessSketch, SupervisedGraph } from './supervised-graph.ts'
+
+/** A running supervisor with the triggers of its configuration. */
+export class TriggeredGraph extends SupervisedGraph {
+  readonly triggers: Triggers
+
+  constructor(processes: readonly ProcessSketch[], options: GraphOptions = {}) {
+    super(processes, options)
+    this.triggers = new Triggers(this.supervisor, (event) => this.receive(event))
+    this.triggers.start()
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    this.triggers[Symbol.dispose]()
+    await super[Symbol.asyncDispose]()
+  }
+}
+
+/** Starts a supervisor and the triggers of these processes; they run until the test ends. */
+export function trigger(processes: readonly ProcessSketch[], options?: GraphOptions): TriggeredGraph {
+  const graph = new TriggeredGraph(processes, options)
+  onTestFinished(() => graph[Symbol.asyncDispose]())
+  return graph
+}
+
+/** Returns an empty folder that is removed after the test. */
+export function emptyFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-trigger-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Returns a watch of paths relative to a folder. */
+export function watchOf(folder: string, paths: readonly string[], over: Partial<ResolvedWatch> = {}): ResolvedWatch {
+  return { folder, paths, ignore: [], debounceMs: 20, ...over }
+}
