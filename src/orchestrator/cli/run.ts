@@ -9,11 +9,12 @@ import { ControlTarget } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
-import { groupOf } from '../supervisor/process-table.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
 import { describeNeededRestart } from './control-commands.ts'
+import { GroupWitness } from './group-witness.ts'
+import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
 import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
@@ -75,11 +76,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     kill: () => supervisor.kill(),
     reload: () => void target.reload().catch(() => undefined),
   }
+  const forwarders = countForwarders(pid)
+  const witness = forwarders === 0 ? null : new GroupWitness()
   const signals = handleSignals(actions, {
     terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
-    underNpm: isUnderNpm(environment, pid),
-    now: () => performance.now(),
+    forwarders,
+    groupReceived: async (signal) => witness !== null && witness.hasSeen(signal),
   })
+  if (isInShellOfNpm({ pid, environment })) watchParent(() => actions.stop({ type: 'signal', signal: 'SIGTERM' }))
   // An internal error must not leave orphans.
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
   const ended = supervisor.run()
@@ -94,11 +98,6 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
   process.exit(exitCode)
-}
-
-/** Returns whether npm is in our process group. A group leader is a job of a shell; an npm above that shell receives no Ctrl-C. */
-function isUnderNpm(environment: NodeJS.ProcessEnv, pid: number): boolean {
-  return environment['npm_command'] !== undefined && groupOf(pid) !== pid
 }
 
 async function flushed(stream: Writable): Promise<void> {

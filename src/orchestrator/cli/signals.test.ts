@@ -12,7 +12,7 @@ function watch(options: Partial<SignalOptions> = {}) {
       kill: () => calls.push('kill'),
       reload: () => calls.push('reload'),
     },
-    { terminal: true, underNpm: false, now: () => 0, ...options },
+    { terminal: true, forwarders: 0, groupReceived: () => Promise.reject(new Error('not expected')), ...options },
   )
   dispose = () => handling.dispose()
   return { calls, handling }
@@ -47,35 +47,36 @@ describe('handleSignals (O-37)', () => {
     expect(calls).toEqual(['reload'])
   })
 
+  // A letter per signal: g was sent to the whole group, e is the echo of a forwarder, d was sent to this process only.
   it.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)(
-    'ignores one echo of %s passed on by npm after any delay, and kills on a second press',
-    (signal, exitCode) => {
-      let now = 1000
-      const { calls, handling } = watch({ underNpm: true, now: () => now })
-      process.emit(signal, signal)
-      now += 4000
-      process.emit(signal, signal)
-      expect(calls).toEqual([stop(signal)])
-      now += 20
-      process.emit(signal, signal)
-      expect(calls).toEqual([stop(signal), 'kill'])
-      expect(handling.forcedExitCode()).toBe(exitCode)
-    },
-  )
+    [1, 'ge', ['stop']],
+    [1, 'geg', ['stop', 'kill']],
+    [1, 'gg', ['stop', 'kill']],
+    [1, 'ged', ['stop', 'kill']],
+    [1, 'd', ['stop']],
+    [1, 'dd', ['stop', 'kill']],
+    [1, 'dg', ['stop', 'kill']],
+    [2, 'gee', ['stop']],
+    [2, 'gege', ['stop', 'kill']],
+    [2, 'geed', ['stop', 'kill']],
+    [0, 'gg', ['stop', 'kill']],
+    [0, 'dd', ['stop', 'kill']],
+  ] as const)('with %d forwarders, the signals %s lead to %j', async (forwarders, sequence, expected) => {
+    const origins = sequence.split('')
+    const groupReceived = () => Promise.resolve(origins.shift() === 'g')
+    const { calls, handling } = watch({ forwarders, groupReceived })
+    for (let count = 0; count < sequence.length; count++) process.emit('SIGINT', 'SIGINT')
+    await handling.settled()
+    expect(calls.map((call) => (call === 'kill' ? call : 'stop'))).toEqual(expected)
+  })
 
-  it.each([
-    ['another signal', 'SIGTERM', 20],
-    ['the same after a long time', 'SIGINT', 5000],
-  ] as const)('does not treat %s as an echo under npm', (_, signal, laterMs) => {
-    let now = 1000
-    const { calls } = watch({ underNpm: true, now: () => now })
+  it('does not treat another signal as an echo', async () => {
+    const { calls, handling } = watch({ forwarders: 1, groupReceived: () => Promise.resolve(true) })
     process.emit('SIGINT', 'SIGINT')
-    now += laterMs
-    process.emit(signal, signal)
+    process.emit('SIGTERM', 'SIGTERM')
+    await handling.forced
     expect(calls).toEqual([stop('SIGINT'), 'kill'])
+    expect(handling.forcedExitCode()).toBe(143)
   })
 
   it('removes its handlers', () => {

@@ -9,44 +9,53 @@ export interface SignalTarget {
 export interface SignalOptions {
   /** True at a terminal: SIGHUP then means that the terminal was closed. */
   readonly terminal: boolean
-  /** True if npm or npx is in our process group and forwards the signals that it receives. */
-  readonly underNpm: boolean
-  /** Returns the time in milliseconds, from any origin. */
-  readonly now: () => number
+  /** The number of programs in our process group, such as npm, that each pass a signal on after the whole group has received it. */
+  readonly forwarders: number
+  /** Resolves with whether the whole process group has received the signal. Called only if there are forwarders. */
+  readonly groupReceived: (signal: NodeJS.Signals) => Promise<boolean>
 }
 
 const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 type StopSignal = keyof typeof numbers
 
 /**
- * npm forwards a SIGINT or SIGTERM that the terminal has already sent to the whole process group, so one Ctrl-C arrives
- * twice. On a busy machine the second signal can be late; after this time it counts as separate.
- */
-const ECHO_MS = 5000
-
-/**
  * Handles signals: the first SIGINT or SIGTERM stops in order, the second kills immediately. SIGHUP reloads; at a terminal it
- * stops, because it means that the terminal was closed.
+ * stops, because it means that the terminal was closed. A signal that a forwarder passes on after the whole group has received
+ * it is an echo of that signal, not a second one.
  */
 export function handleSignals(target: SignalTarget, options: SignalOptions) {
-  let first: { readonly signal: StopSignal; readonly at: number } | null = null
-  let echoed = !options.underNpm
+  let isStopping = false
+  let echoes: { readonly signal: StopSignal; readonly expected: number } | null = null
+  let classified = Promise.resolve()
   let exitCode: number | null = null
   let resolveForced: () => void = () => undefined
   const forced = new Promise<void>((resolve) => (resolveForced = resolve))
 
+  const force = (signal: StopSignal): void => {
+    exitCode ??= 128 + numbers[signal]
+    target.kill()
+    resolveForced()
+  }
+  const classifyFirst = async (signal: StopSignal): Promise<void> => {
+    echoes = { signal, expected: (await options.groupReceived(signal)) ? options.forwarders : 0 }
+  }
+  const classifyFurther = async (signal: StopSignal): Promise<void> => {
+    const isPossibleEcho = echoes !== null && echoes.signal === signal && echoes.expected > 0
+    if (!isPossibleEcho || (await options.groupReceived(signal))) return force(signal)
+    if (echoes !== null) echoes = { signal, expected: echoes.expected - 1 }
+  }
+
   const onSignal = (signal: StopSignal): void => {
-    if (signal === 'SIGHUP' && !options.terminal) {
-      target.reload()
-    } else if (first === null) {
-      first = { signal, at: options.now() }
+    if (signal === 'SIGHUP' && !options.terminal) return target.reload()
+    const isFirst = !isStopping
+    if (isFirst) {
+      isStopping = true
       target.stop({ type: 'signal', signal })
-    } else if (!echoed && signal === first.signal && options.now() - first.at < ECHO_MS) {
-      echoed = true
-    } else {
-      exitCode = 128 + numbers[signal]
-      target.kill()
-      resolveForced()
+    }
+    if (options.forwarders > 0) {
+      classified = classified.then(() => (isFirst ? classifyFirst(signal) : classifyFurther(signal)))
+    } else if (!isFirst) {
+      force(signal)
     }
   }
 
@@ -57,6 +66,8 @@ export function handleSignals(target: SignalTarget, options: SignalOptions) {
     forced,
     /** Returns 128 plus the number of the second signal, as in shells; null without a second signal. */
     forcedExitCode: () => exitCode,
+    /** Resolves when every signal received so far is classified. */
+    settled: () => classified,
     /** Removes the handlers. */
     dispose: () => {
       for (const signal of signals) process.off(signal, onSignal)

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 export const RUN_TAG_VARIABLE = 'PONIX_SUPERVISED'
 
 /** Indexes of the fields of /proc/PID/stat, counted from the status; see proc(5). */
+const PARENT = 1
 const GROUP = 2
 const USER_TIME = 11
 const SYSTEM_TIME = 12
@@ -54,14 +55,30 @@ export function stillLiving(tagged: readonly TaggedProcess[]): TaggedProcess[] {
   return tagged.filter(({ pid, start }) => livingEntry(pid)?.start === start)
 }
 
-/** Returns the process group of a process; null if it is gone or there is no /proc. */
-export function groupOf(pid: number): number | null {
-  return readEntry(pid)?.group ?? null
-}
-
 /** Returns the start time of a process in clock ticks since boot; null if it is gone or there is no /proc. */
 export function startOf(pid: number): string | null {
   return readEntry(pid)?.start ?? null
+}
+
+export interface Relations {
+  /** The name of the program as the kernel knows it, at most 15 bytes. */
+  readonly program: string
+  readonly parent: number
+  readonly group: number
+}
+
+/** Returns the relations of a process; null if it is gone or there is no /proc. */
+export function relationsOf(pid: number): Relations | null {
+  const stat = readProc(pid, 'stat')
+  const fields = fieldsOf(stat)
+  if (fields[GROUP] === undefined) return null
+  const program = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+  return { program, parent: Number(fields[PARENT]), group: Number(fields[GROUP]) }
+}
+
+/** Returns the command line of a process; empty if it is gone or there is no /proc. */
+export function commandLineOf(pid: number): readonly string[] {
+  return readProc(pid, 'cmdline').split('\0').slice(0, -1)
 }
 
 export interface Usage {
@@ -112,11 +129,14 @@ function readEntry(pid: number): ProcessEntry | null {
 
 /** Returns the fields of `pid (name) status parent group …`, from the status on; the name can contain spaces. See proc(5). */
 function statFields(pid: number): readonly string[] {
-  const stat = readProc(pid, 'stat')
+  return fieldsOf(readProc(pid, 'stat'))
+}
+
+function fieldsOf(stat: string): readonly string[] {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
-function readProc(pid: number, file: 'stat' | 'environ'): string {
+function readProc(pid: number, file: 'stat' | 'environ' | 'cmdline'): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'latin1')
   } catch {

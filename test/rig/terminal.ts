@@ -1,0 +1,91 @@
+import { type IPty, spawn } from '@lydell/node-pty'
+import { CommandLine } from './command-line.ts'
+
+export interface TerminalOptions {
+  readonly cwd: string
+  readonly env: NodeJS.ProcessEnv
+  readonly columns?: number
+  readonly rows?: number
+}
+
+/** A program in a pseudo-terminal of its own, whose session it leads. */
+export class Terminal {
+  readonly pid: number
+  /** Resolves with the exit code and the number of the signal that ended the program. */
+  readonly outcome: Promise<{ readonly exitCode: number; readonly signal?: number | undefined }>
+  /** Everything that the terminal has received. */
+  output = ''
+  readonly #pty: IPty
+  readonly #waiting = new Set<() => void>()
+  #hasEnded = false
+
+  constructor(command: string, args: readonly string[], { cwd, env, columns = 80, rows = 24 }: TerminalOptions) {
+    this.#pty = spawn(command, [...args], { cwd, env, cols: columns, rows, name: 'xterm-256color' })
+    this.pid = this.#pty.pid
+    this.#pty.onData((text) => {
+      this.output += text
+      this.#wake()
+    })
+    this.outcome = new Promise((resolve) => {
+      this.#pty.onExit((exit) => {
+        this.#hasEnded = true
+        resolve(exit)
+        this.#wake()
+      })
+    })
+  }
+
+  /** Presses keys; `\u0003` is Ctrl-C. */
+  press(keys: string): void {
+    this.#pty.write(keys)
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#pty.resize(columns, rows)
+  }
+
+  /** Resolves with the first match at or after `from` in the output; rejects if the program ends before that. */
+  async seen(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.output.slice(from))
+      if (match !== null) return match
+      if (this.#hasEnded) throw new Error(`ended without a match of ${pattern}:\n${this.output}`)
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
+  }
+
+  /** Sends SIGKILL to all processes in the foreground and to the program; resolves when it has ended. */
+  async kill(): Promise<void> {
+    if (!this.#hasEnded) this.#pty.kill('SIGKILL')
+    await this.outcome
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const wake of waiting) wake()
+  }
+}
+
+/** The built `ponix-orchestrator`, and other programs, in terminals. */
+export class TerminalCommandLine extends CommandLine {
+  readonly #terminals: Terminal[] = []
+
+  /** Starts a program in a terminal in the working directory. */
+  open(command: string, args: readonly string[], options: Partial<TerminalOptions> = {}): Terminal {
+    const env = { ...process.env, XDG_RUNTIME_DIR: this.folder, ...this.environment }
+    const terminal = new Terminal(command, args, { cwd: this.folder, env, ...options })
+    this.#terminals.push(terminal)
+    return terminal
+  }
+
+  /** Starts `ponix-orchestrator` in a terminal. */
+  openProgram(args: readonly string[], options?: Partial<TerminalOptions>): Terminal {
+    return this.open(process.execPath, [this.path, ...args], options)
+  }
+
+  override async dispose(): Promise<void> {
+    await Promise.all(this.#terminals.map((terminal) => terminal.kill()))
+    await super.dispose()
+  }
+}
