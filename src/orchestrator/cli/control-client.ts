@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -82,6 +83,21 @@ export class ControlClient {
     }
     const message = `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`
     return new UserError(message, NOT_RUNNING)
+  }
+}
+
+/** Settles as the request does. If a name that it rejects is a file, the shell has probably expanded a pattern, and the error says so. */
+export async function adviseOnPatterns<T>(names: readonly string[], request: Promise<T>): Promise<T> {
+  try {
+    return await request
+  } catch (error) {
+    const message = messageOf(error)
+    const path = names.find(
+      (name) => message.startsWith(`unknown process ${JSON.stringify(name)};`) && existsSync(name),
+    )
+    if (path === undefined || !(error instanceof UserError)) throw error
+    const advice = `${message} ("${path}" is a file in this folder: if you typed a pattern, quote it, as in 'web*')`
+    throw new UserError(advice, error.exitCode)
   }
 }
 

@@ -1,5 +1,6 @@
+import { selectNames } from '../control/names.ts'
 import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
-import { ControlClient } from './control-client.ts'
+import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { formatDuration } from './event-message.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
@@ -14,9 +15,11 @@ export async function act(
   action: 'start' | 'stop' | 'restart',
   names: readonly string[],
 ): Promise<void> {
-  const answer = await new ControlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
-  // `worker` means all instances: worker#1, worker#2.
-  const chosen = answer.processes.filter(({ name }) => [name, name.replace(/#\d+$/, '')].some((n) => names.includes(n)))
+  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
+  const { processes } = await adviseOnPatterns(names, request)
+  const all = processes.map(({ name }) => name)
+  const selected = new Set(names.flatMap((name) => selectNames(name, all)))
+  const chosen = processes.filter(({ name }) => selected.has(name))
   process.stdout.write(renderStatus(chosen))
   const hasFailed = chosen.some(({ state }) => state === 'failed' || state === 'skipped')
   if (action !== 'stop' && hasFailed) process.exitCode = 1

@@ -4,7 +4,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import { logEntry, statusAnswer } from '../control/protocol.ts'
 import { forTerminal, linePrefix, loadPretty, prefixWidth } from '../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
-import { ControlClient } from './control-client.ts'
+import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
 export interface LogOptions {
@@ -23,7 +23,7 @@ export async function logs(file: FileOptions, { processes, tail, follow, json }:
   const render = json
     ? (line: string) => line
     : await lineRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
-  const entries = await client.open('GET', `/logs?${query.toString()}`)
+  const entries = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`))
   for await (const line of createInterface({ input: untilClosed(entries) })) {
     if (!process.stdout.writable) return
     if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')

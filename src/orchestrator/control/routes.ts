@@ -28,7 +28,7 @@ interface Route {
   readonly handle: (exchange: Exchange) => Promise<void> | void
 }
 
-const body = 'body: {"processes": ["NAME", …]}'
+const body = 'body: {"processes": ["NAME", …]}; a name can be a pattern of * and ?, or all'
 
 /** The whole control API: the dispatch, the page at `/` and the table in docs/commands.md are made from this. */
 export const routes: readonly Route[] = [
@@ -133,7 +133,7 @@ function sendText(response: ServerResponse, answer: string, version = ''): void 
 
 function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   return async ({ target, request, response }) => {
-    await target.act(action, target.resolveNames(await readNames(request)))
+    await target.act(action, await readNames(request))
     sendJson(response, 200, target.status())
   }
 }

@@ -167,3 +167,18 @@ test('a reload restarts a changed left-out process that was started manually, an
   expect(statusOf(target, 'asleep')).toMatchObject({ state: 'disabled' })
   expect(statusOf(target, 'again')).toMatchObject({ state: 'disabled' })
 })
+
+test('a pattern selects no left-out process', async () => {
+  const graph = supervise([
+    { name: 'web', command: 'sleep', args: ['600'] },
+    { name: 'worker', command: 'sleep', args: ['600'], leftOut },
+  ])
+  await graph.next('all_ready')
+  const target = targetOf(graph)
+  await target.act('stop', ['all'])
+  await target.act('start', ['*'])
+  expect(target.status().processes).toMatchObject([{ state: 'running' }, { state: 'disabled' }])
+  await expect(target.act('restart', ['work*'])).rejects.toThrow(
+    '"work*" selects no stopped or disabled process (worker)',
+  )
+})

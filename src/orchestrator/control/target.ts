@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
-import { messageOf, nearestName, RequestError } from '../config/errors.ts'
+import { messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
+import { isDownFor } from '../supervisor/goals.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { resolveNames } from './names.ts'
 import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
 
@@ -20,7 +22,7 @@ export interface ControlTargetOptions {
   readonly onReloaded: (answer: ReloadAnswer | null, problem: string | null) => void
 }
 
-/** Executes the requests of the control API. Names of processes must come from `names` or `resolveNames`. */
+/** Executes the requests of the control API. The names of processes that it takes are those of `names`, except in `act`. */
 export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
@@ -44,16 +46,9 @@ export class ControlTarget {
     return this.#supervisor.graph.all.map(({ name }) => name)
   }
 
-  /** Returns the processes with these names; a replicated process means all its instances. Throws a RequestError for an unknown name. */
+  /** Returns the processes that these names and patterns select. Throws a RequestError if one selects nothing. */
   resolveNames(names: readonly string[]): readonly string[] {
-    const resolved = names.flatMap((name) => {
-      const instances = this.#supervisor.graph.instancesNamed(name)
-      if (instances.length > 0) return instances
-      const nearest = nearestName(name, this.names)
-      const hint = nearest === null ? `expected one of ${this.names.join(', ')}` : `did you mean "${nearest}"?`
-      throw new RequestError(404, `unknown process "${name}"; ${hint}`)
-    })
-    return [...new Set(resolved)]
+    return resolveNames(names, this.names)
   }
 
   status(): StatusAnswer {
@@ -74,10 +69,12 @@ export class ControlTarget {
   }
 
   /**
-   * Resolves when each process is up, has ended or has failed, or when the processes have stopped. Throws a RequestError for a
-   * left-out process that is to stop or restart, or that cannot be started; then nothing has changed.
+   * Resolves when each process is up, has ended or has failed, or when the processes have stopped. `requested` are names and
+   * patterns; a pattern selects no disabled process, and restarts no process that was stopped manually. Throws a RequestError for
+   * a left-out process that is to stop or restart, or that cannot be started; then nothing has changed.
    */
-  async act(action: 'start' | 'stop' | 'restart', names: readonly string[]): Promise<void> {
+  async act(action: 'start' | 'stop' | 'restart', requested: readonly string[]): Promise<void> {
+    const names = resolveNames(requested, this.names, (name) => this.#isSelectable(action, name))
     this.#rejectWhileStopping()
     const chosen = this.#supervisor.graph.named(names)
     if (action === 'start') rejectUnstartable(chosen)
@@ -119,6 +116,14 @@ export class ControlTarget {
     } catch (error) {
       throw new RequestError(422, messageOf(error))
     }
+  }
+
+  /** Returns whether a pattern selects the process for the action. */
+  #isSelectable(action: 'start' | 'stop' | 'restart', name: string): boolean {
+    const managed = this.#supervisor.graph.get(name)
+    if (managed === null || managed.state.type === 'disabled') return false
+    const isStopped = managed.state.type === 'stopped' || isDownFor(managed, 'by_hand')
+    return action !== 'restart' || !isStopped
   }
 
   #rejectWhileStopping(): void {

@@ -12,7 +12,7 @@ export function addControlCommands(program: Command): void {
   program
     .command('logs')
     .description('show the last output of the processes')
-    .argument('[names...]', 'names of processes (default: all)')
+    .argument('[names...]', "names of processes, or patterns such as 'web*' (default: all)")
     .option('-f, --follow', 'stream new lines')
     .option('--tail <lines>', 'number of lines of each process', parseTail, 100)
     .option('--json', 'print one JSON object per line')
@@ -29,7 +29,7 @@ export function addControlCommands(program: Command): void {
     program
       .command(verb)
       .description(description)
-      .argument('<names...>', 'names of processes')
+      .argument('<names...>', "names of processes, patterns such as 'web*', or all")
       .action(async (names: readonly string[]) => (await commands()).act(file(), verb, names))
   }
   addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>

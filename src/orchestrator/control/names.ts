@@ -1,0 +1,80 @@
+import { nearestName, RequestError } from '../config/errors.ts'
+
+/** Selects all processes, unless a process has this name. */
+export const ALL = 'all'
+
+/** Returns whether a requested name means every process that matches it, instead of one process. */
+function isPattern(requested: string): boolean {
+  return requested === ALL || /[*?]/.test(requested)
+}
+
+/**
+ * Returns the names that one requested name selects: the process with this name, or all instances of the process of the file, or
+ * else every process that matches it as a pattern: `*` is any text, `?` any character, `all` any name.
+ */
+export function selectNames(requested: string, names: readonly string[]): readonly string[] {
+  const exact = names.filter((name) => name === requested || configNameOf(name) === requested)
+  if (exact.length > 0 || !isPattern(requested)) return exact
+  const pattern = requested === ALL ? '*' : requested
+  return names.filter((name) => matches(pattern, name) || matches(pattern, configNameOf(name)))
+}
+
+/**
+ * Returns the names that a request selects, each once. A pattern selects only the processes that `isSelectable` accepts; a name
+ * always selects its process. Throws a RequestError for a request that selects nothing.
+ */
+export function resolveNames(
+  requested: readonly string[],
+  names: readonly string[],
+  isSelectable: (name: string) => boolean = () => true,
+): readonly string[] {
+  const resolved = requested.flatMap((request) => {
+    const selected = selectNames(request, names)
+    if (selected.length === 0) throw new RequestError(404, describeUnknown(request, names))
+    if (selected.includes(request) || !isPattern(request)) return selected
+    const selectable = selected.filter(isSelectable)
+    if (selectable.length > 0) return selectable
+    const list = selected.join(', ')
+    throw new RequestError(
+      409,
+      `"${request}" selects no stopped or disabled process (${list}); start them by name first`,
+    )
+  })
+  return [...new Set(resolved)]
+}
+
+function describeUnknown(requested: string, names: readonly string[]): string {
+  const list = `the processes are ${names.join(', ')}`
+  if (isPattern(requested)) return `no process matches "${requested}"; ${list}`
+  const nearest = nearestName(requested, names)
+  return `unknown process "${requested}"; ${nearest === null ? list : `did you mean "${nearest}"?`}`
+}
+
+/** Returns the name in the file of an instance such as `worker#2`. */
+function configNameOf(name: string): string {
+  return name.replace(/#\d+$/, '')
+}
+
+/** Returns whether a text matches a pattern of `*` and `?`. Takes at most the product of both lengths, unlike a regular expression. */
+function matches(pattern: string, text: string): boolean {
+  let [at, read] = [0, 0]
+  /** The place after the last `*`, and the text that it does not cover yet. */
+  let retry: { readonly at: number; read: number } | null = null
+  while (read < text.length) {
+    const expected = pattern[at]
+    if (expected === '*') {
+      at += 1
+      retry = { at, read }
+    } else if (expected === '?' || expected === text[read]) {
+      at += 1
+      read += 1
+    } else if (retry === null) {
+      return false
+    } else {
+      retry.read += 1
+      at = retry.at
+      read = retry.read
+    }
+  }
+  return /^\**$/.test(pattern.slice(at))
+}
