@@ -1,7 +1,7 @@
 import { nearestName, RequestError } from '../config/errors.ts'
 
 /** Selects all processes, unless a process has this name. */
-export const ALL = 'all'
+const ALL = 'all'
 
 /** Returns whether a requested name means every process that matches it, instead of one process. */
 function isPattern(requested: string): boolean {
