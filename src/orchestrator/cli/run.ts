@@ -93,7 +93,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const ending = await Promise.race([ended, killed])
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   http?.close()
-  void socket.then((server) => server?.close())
+  // Closing removes the socket, so that the run folder can be removed.
+  await socket.then((server) => server?.close())
   // Without an ending a process may still run; then the guard ends it.
   if (ending !== undefined) await guard.release()
   await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])

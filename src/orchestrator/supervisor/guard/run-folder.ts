@@ -1,43 +1,69 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { startOf } from '../process-table.ts'
 
 /** The lock, the record and the default control socket of the run of one configuration. */
 export interface RunFolder {
+  readonly path: string
   readonly lockPath: string
   readonly recordPath: string
   readonly socketPath: string
 }
 
 /**
- * Returns the folder of a configuration's run, created if missing: in `XDG_RUNTIME_DIR`, otherwise in a per-user folder below
- * the system's temporary folder. All paths of one file have the same folder. Throws a UserError if another user can write there,
- * because a forged record makes the orchestrator kill processes.
+ * Returns the folder of a configuration's run, which exists only during the run: in `XDG_RUNTIME_DIR`, otherwise in a per-user
+ * folder below the system's temporary folder. All paths of one file have the same folder. Throws a UserError if another user can
+ * write there, because a forged record makes the orchestrator kill processes.
  */
 export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
-  const { uid } = userInfo()
-  const runtime = environment['XDG_RUNTIME_DIR']
-  const parent = runtime?.startsWith('/')
-    ? join(runtime, 'ponix-orchestrator')
-    : join(tmpdir(), `ponix-orchestrator-${uid}`)
   const name = createHash('sha256').update(realPath(configPath)).digest('hex').slice(0, 16)
-  const folder = join(parent, name)
+  const path = join(parentFolder(environment), name)
+  assertPrivate(path)
+  return { path, lockPath: join(path, 'lock'), recordPath: join(path, 'run.json'), socketPath: join(path, 'control') }
+}
+
+function parentFolder(environment: NodeJS.ProcessEnv): string {
+  const runtime = environment['XDG_RUNTIME_DIR']
+  return runtime?.startsWith('/')
+    ? join(runtime, 'ponix-orchestrator')
+    : join(tmpdir(), `ponix-orchestrator-${userInfo().uid}`)
+}
+
+/** Creates the folder of a run if it is missing. Throws a UserError as `runFolder` does. */
+export function createRunFolder({ path }: RunFolder): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    mkdirSync(path, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new UserError(`cannot create ${folder}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
+    throw new UserError(`cannot create ${path}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
   }
-  for (const path of [parent, folder]) {
-    const stat = lstatSync(path)
+  assertPrivate(path)
+}
+
+/** Removes the folder of a run. Call it while holding the lock. Keeps a folder in which another run has begun without a lock. */
+export function removeRunFolder({ path, lockPath, recordPath }: RunFolder): void {
+  rmSync(recordPath, { force: true })
+  rmSync(lockPath, { force: true })
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error
+  }
+}
+
+/** Throws a UserError if another user can write to the folder of a run or to its parent; a missing folder is accepted. */
+function assertPrivate(folder: string): void {
+  const { uid } = userInfo()
+  for (const path of [dirname(folder), folder]) {
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) continue
     if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid) || (stat.mode & 0o022) !== 0) {
       throw new UserError(`${path} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR`)
     }
   }
-  return { lockPath: join(folder, 'lock'), recordPath: join(folder, 'run.json'), socketPath: join(folder, 'control') }
 }
 
 function realPath(configPath: string): string {

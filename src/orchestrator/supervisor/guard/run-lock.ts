@@ -6,12 +6,22 @@ import { UserError } from '../../config/errors.ts'
 import { endEscaped } from '../orphans.ts'
 import { startOf } from '../process-table.ts'
 import { sleep } from '../timers.ts'
-import { isRunning, readRecord, type RunFolder, type RunRecord, writeRecord } from './run-folder.ts'
+import {
+  createRunFolder,
+  isRunning,
+  readRecord,
+  removeRunFolder,
+  type RunFolder,
+  type RunRecord,
+  writeRecord,
+} from './run-folder.ts'
 import type { StopPlan } from './stop-plan.ts'
 
 const POLL_MS = 50
 /** The maximum number of starts of a guard that keeps exiting. */
 const MAX_GUARDS = 5
+/** The maximum number of lock files that a guard locks before one has the path; each follows the end of another run. */
+const MAX_LOCKS = 100
 
 export interface RunLockOptions {
   readonly folder: RunFolder
@@ -42,15 +52,21 @@ export class RunLock {
    * orchestrator runs the configuration.
    */
   static async acquire(options: RunLockOptions): Promise<RunLock> {
+    const { configPath: config, folder, socketPath: socket } = options
+    previousRun(options)
+    createRunFolder(folder)
     const lock = new RunLock(options)
     try {
       await lock.#waitForLock()
-      await lock.#stopOrphans(lock.#previousRun())
+      await lock.#stopOrphans(previousRun(options))
     } catch (error) {
       lock.#guard.dismiss()
       throw error
     }
-    const { configPath: config, folder, socketPath: socket } = options
+    // A killed run may have left its socket, which this run replaces only if it listens there.
+    rmSync(folder.socketPath, { force: true })
+    // Without flock, a run that ends at the same time may have removed the folder.
+    createRunFolder(folder)
     const { pid } = process
     writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.runTag, config, socket })
     return lock
@@ -62,10 +78,10 @@ export class RunLock {
     this.#guard.planChanged()
   }
 
-  /** Releases the lock. Call it when every process of this run has exited. */
+  /** Releases the lock and removes the run folder. Call it when every process of this run has exited and the socket is closed. */
   async release(): Promise<void> {
     this.#makePlan = null
-    rmSync(this.#options.folder.recordPath, { force: true })
+    removeRunFolder(this.#options.folder)
     await this.#guard.release()
   }
 
@@ -98,7 +114,7 @@ export class RunLock {
     held.catch(() => undefined)
     await sleep(POLL_MS, settled.signal)
     while (!settled.signal.aborted) {
-      const record = this.#previousRun()
+      const record = previousRun(this.#options)
       if (record !== null && !reported) {
         reported = true
         this.#options.warn(`the previous run (pid ${record.pid}) was killed; waiting until its processes are stopped`)
@@ -106,15 +122,6 @@ export class RunLock {
       await sleep(POLL_MS, settled.signal)
     }
     await held
-  }
-
-  /** Returns the record of a run that has ended; null if there is none. Throws if the run continues. */
-  #previousRun(): RunRecord | null {
-    const record = readRecord(this.#options.folder.recordPath)
-    if (record === null || !isRunning(record)) return record
-    throw new UserError(
-      `${this.#options.configPath} is already run by another ponix-orchestrator (pid ${record.pid}); stop it first`,
-    )
   }
 
   /** Stops the orphans of a guard that was killed together with its orchestrator. */
@@ -130,15 +137,35 @@ export class RunLock {
   }
 }
 
+/** Returns the record of a run that has ended; null if there is none. Throws if the run continues. */
+function previousRun({ folder, configPath }: RunLockOptions): RunRecord | null {
+  const record = readRecord(folder.recordPath)
+  if (record === null || !isRunning(record)) return record
+  throw new UserError(`${configPath} is already run by another ponix-orchestrator (pid ${record.pid}); stop it first`)
+}
+
 /**
  * The guard is a shell: it uses 1 MB of memory, Node.js 40 MB. It holds the lock, reads plans from its stdin and
  * executes the last plan at the end of the input, unless the last line is `done`: the kernel closes the pipe even if the
  * orchestrator is killed. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
+ *
+ * The holder of the lock removes the file before it releases the lock, so a guard that has waited may hold a file that no longer
+ * has the path; it then locks the file that has.
  */
 const SCRIPT = `
 trap '' HUP INT TERM
-exec 9>>"$1" || exit 73
-if command -v flock >/dev/null; then flock 9; fi
+lock() {
+  command exec 9>>"$1" || { mkdir -p "\${1%/*}" && command exec 9>>"$1"; } || return 1
+  command -v flock || return 0
+  flock 9
+  [ ! -e /dev/fd/9 ] || [ "$1" -ef /dev/fd/9 ]
+}
+tries=0
+umask 077
+until lock "$1" >/dev/null 2>&1; do
+  tries=$((tries + 1))
+  [ $tries -lt ${MAX_LOCKS} ] || exit 73
+done
 echo held
 exec >/dev/null
 plan=done
