@@ -7,7 +7,7 @@ import { configuredSocket } from '../config/control.ts'
 import { codeOf, UserError, messageOf } from '../config/errors.ts'
 import { CONFIG_HEADER, errorAnswer } from '../control/protocol.ts'
 import { isRunning, readRecord, type RunFolder, runFolder, type RunRecord } from '../supervisor/guard/run-folder.ts'
-import { sleep } from '../supervisor/timers.ts'
+import { sleep, Timer } from '../supervisor/timers.ts'
 import type { FileOptions } from './options.ts'
 
 const REJECTED = 1
@@ -17,7 +17,16 @@ const NOT_RUNNING = 3
 const START_TIMEOUT_MS = 5000
 const RETRY_MS = 20
 
+/** The time in which an orchestrator that is not suspended or blocked begins to answer. */
+const ANSWER_TIMEOUT_MS = 10_000
+
 type Method = 'GET' | 'POST'
+
+interface RequestOptions {
+  readonly body?: object
+  /** False: waits without limit for an orchestrator that does not answer. */
+  readonly hasTimeLimit?: boolean
+}
 
 /** Sends requests to the orchestrator of a configuration file through its socket. Failures are UserErrors. */
 export class ControlClient {
@@ -33,20 +42,20 @@ export class ControlClient {
     this.#defaultSocket = configuredSocket(config, process.env) ?? this.#folder.socketPath
   }
 
-  async call<T>(method: Method, path: string, answer: z.ZodType<T>, body?: object): Promise<T> {
-    const response = await this.open(method, path, body)
+  async call<T>(method: Method, path: string, answer: z.ZodType<T>, options?: RequestOptions): Promise<T> {
+    const response = await this.open(method, path, options)
     return parseAnswer(await text(response), answer)
   }
 
   /** Sends a request; resolves to the response as a stream. */
-  async open(method: Method, path: string, body?: object): Promise<IncomingMessage> {
-    const response = await this.#send(method, path, body)
+  async open(method: Method, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
+    const response = await this.#send(method, path, options)
     if (response.statusCode === 200) return response
     const { error } = parseAnswer(await text(response), errorAnswer)
     throw new UserError(error, REJECTED)
   }
 
-  async #send(method: Method, path: string, body?: object): Promise<IncomingMessage> {
+  async #send(method: Method, path: string, options: RequestOptions): Promise<IncomingMessage> {
     const deadline = performance.now() + START_TIMEOUT_MS
     for (;;) {
       const before = this.#runningRecord()
@@ -56,7 +65,7 @@ export class ControlClient {
       }
       try {
         const socketPath = before?.socket ?? this.#defaultSocket
-        return await request({ socketPath, method, path }, resolve(this.#config), body)
+        return await request({ socketPath, method, path }, resolve(this.#config), options)
       } catch (error) {
         const record = this.#runningRecord()
         const isStarting = hasNoListener(error) && record !== null
@@ -73,6 +82,7 @@ export class ControlClient {
 
   #describe(error: unknown, record: RunRecord | null): UserError {
     const config = this.#config
+    if (error instanceof NoAnswerError) return new UserError(describeSilence(config, record?.pid ?? null), REJECTED)
     if (!hasNoListener(error)) {
       if (codeOf(error) === 'ECONNRESET') return new UserError('the orchestrator has ended', NOT_RUNNING)
       return new UserError(`cannot reach the orchestrator of ${config}: ${messageOf(error)}`, NOT_RUNNING)
@@ -109,21 +119,43 @@ function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {
   }
 }
 
+/** The orchestrator has accepted the connection and sent nothing within the time limit. */
+class NoAnswerError extends Error {}
+
+function describeSilence(config: string, pid: number | null): string {
+  const seconds = ANSWER_TIMEOUT_MS / 1000
+  const subject = `the orchestrator that runs ${config}${pid === null ? '' : ` (pid ${pid})`}`
+  const id = pid ?? 'PID'
+  return `${subject} has not answered within ${seconds} s: it is suspended or blocked; resume it with "kill -CONT ${id}", or end it with "kill -KILL ${id}", after which its guard stops the processes`
+}
+
 function hasNoListener(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' || codeOf(error) === 'ECONNREFUSED'
 }
 
-function request(options: http.RequestOptions, config: string, body?: object): Promise<IncomingMessage> {
+/**
+ * Resolves to the response. The server answers `Expect: 100-continue` as soon as it has read the headers, even if the response
+ * takes long, so a server that answers neither is suspended or blocked: then it rejects with a NoAnswerError.
+ */
+function request(
+  target: http.RequestOptions,
+  config: string,
+  { body, hasTimeLimit = true }: RequestOptions,
+): Promise<IncomingMessage> {
   const sent = body === undefined ? '' : JSON.stringify(body)
   const headers = {
     host: 'control',
     [CONFIG_HEADER]: encodeURIComponent(config),
     'content-length': Buffer.byteLength(sent),
+    expect: '100-continue',
   }
-  return new Promise((resolveWith, reject) => {
-    http
-      .request({ ...options, headers }, resolveWith)
+  const timer = new Timer()
+  return new Promise<IncomingMessage>((resolveWith, reject) => {
+    const pending = http
+      .request({ ...target, headers }, resolveWith)
+      .once('continue', () => timer.clear())
       .once('error', reject)
-      .end(sent)
-  })
+    if (hasTimeLimit) timer.set(ANSWER_TIMEOUT_MS, () => pending.destroy(new NoAnswerError()))
+    pending.end(sent)
+  }).finally(() => timer.clear())
 }

@@ -15,7 +15,7 @@ export async function act(
   action: 'start' | 'stop' | 'restart',
   names: readonly string[],
 ): Promise<void> {
-  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { processes: names })
+  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { body: { processes: names } })
   const { processes } = await adviseOnPatterns(names, request)
   const all = processes.map(({ name }) => name)
   const selected = new Set(names.flatMap((name) => selectNames(name, all)))

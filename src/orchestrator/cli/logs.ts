@@ -23,7 +23,10 @@ export async function logs(file: FileOptions, { processes, tail, follow, json }:
   const render = json
     ? (line: string) => line
     : await lineRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
-  const entries = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`))
+  const entries = await adviseOnPatterns(
+    processes,
+    client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit: !follow }),
+  )
   for await (const line of createInterface({ input: untilClosed(entries) })) {
     if (!process.stdout.writable) return
     if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
