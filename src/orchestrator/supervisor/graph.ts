@@ -107,6 +107,12 @@ export class ProcessGraph<P extends GraphProcess> {
     return names.flatMap((name) => this.#byName.get(name) ?? [])
   }
 
+  /** Returns the instances of a process of the file, or the process with this name; empty if neither exists. */
+  instancesNamed(name: string): readonly string[] {
+    const instances = this.all.filter(({ definition }) => definition.configName === name)
+    return (instances.length > 0 ? instances : this.named([name])).map((managed) => managed.name)
+  }
+
   dependenciesOf({ name }: P): readonly Dependency[] {
     return this.#dependencies.get(name) ?? []
   }
