@@ -3,6 +3,8 @@
 export interface CommonplaceConfig {
   /** path of `commonplace.schema.json`, for editors */
   readonly $schema?: string
+  /** file, or list of files, that this file extends: objects are merged, other values replace, `null` removes; relative to the folder of this file */
+  readonly extends?: string | readonly string[]
   /** address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated */
   readonly mqtt_broker?: string
   /** environment variables of every process. Default: {} */

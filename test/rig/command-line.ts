@@ -33,17 +33,26 @@ export class CommandLine {
   }
 
   start(...args: readonly string[]): Program {
-    const program = new Program(process.execPath, [this.path, ...args], {
+    return this.#start(process.execPath, [this.path, ...args])
+  }
+
+  run(...args: readonly string[]): Promise<Outcome> {
+    return this.start(...args).outcome
+  }
+
+  /** Starts a shell line in which `ponix` runs the program. */
+  startShell(line: string): Program {
+    return this.#start('/bin/sh', ['-c', `ponix() { '${process.execPath}' '${this.path}' "$@"; }; ${line}`])
+  }
+
+  #start(command: string, args: readonly string[]): Program {
+    const program = new Program(command, args, {
       cwd: this.folder,
       env: { ...process.env, XDG_RUNTIME_DIR: this.folder, ...this.environment },
       detached: true,
     })
     this.#started.push(program)
     return program
-  }
-
-  run(...args: readonly string[]): Promise<Outcome> {
-    return this.start(...args).outcome
   }
 }
 

@@ -23,10 +23,15 @@ export function controlCommands() {
   })
   afterAll(() => program.dispose())
 
-  const begin = (processes: object): Program => {
-    program.writeConfig({ processes })
+  /** Runs the file that the test has written. */
+  const run = (): Program => {
     running = program.start()
     return running
+  }
+
+  const begin = (processes: object): Program => {
+    program.writeConfig({ processes })
+    return run()
   }
 
   /** Resolves when all processes are ready. */
@@ -44,6 +49,7 @@ export function controlCommands() {
   }
 
   return {
+    run,
     begin,
     start,
     status,

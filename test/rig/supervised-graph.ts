@@ -112,6 +112,7 @@ export function configOf(
   return {
     control: null,
     path: '/graph.json',
+    files: ['/graph.json'],
     processes: processes.map(processOf),
     external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
   }

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { type Argument, type Command, Help, type Option } from 'commander'
+import { childOf, toValue } from '../config/json-source.ts'
+import { readConfigSource } from '../config/source/read.ts'
 import { type Shell, shells } from './options.ts'
 
 /** The candidate that makes the shell complete a path. */
@@ -160,9 +161,7 @@ function argumentValues(argument: Argument, config: string): readonly string[] {
 /** Returns the names of processes in a file; an invalid file has none. */
 function namesIn(config: string): readonly string[] {
   try {
-    const file: unknown = JSON.parse(readFileSync(config, 'utf8'))
-    if (typeof file !== 'object' || file === null || !('processes' in file)) return []
-    const { processes } = file
+    const processes = toValue(childOf(readConfigSource(config).root, 'processes'))
     return typeof processes === 'object' && processes !== null ? Object.entries(processes).flatMap(namesOf) : []
   } catch {
     return []

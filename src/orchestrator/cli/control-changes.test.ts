@@ -141,7 +141,7 @@ describe('reload (O-39)', () => {
     await seen(/I am new/)
     control.program.writeConfig('{')
     signal('SIGHUP')
-    await seen(/reload rejected, the configuration stays unchanged: /)
+    await seen(/reload rejected: commonplace.json:1:2: /)
     expect(await status()).toMatchObject({ a: { state: 'running' }, b: { state: 'running' } })
   })
 

@@ -43,6 +43,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
 const config: ResolvedConfig = {
   control: null,
   path: '/x/commonplace.json',
+  files: ['commonplace.json'],
   external: broker,
   processes: [
     process('http', {

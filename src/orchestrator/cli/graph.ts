@@ -22,7 +22,9 @@ export function validate(typed: FileOptions): void {
   const lines = startOrder(withoutInstances(config)).map(
     (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
   )
-  process.stdout.write([`${typed.config} is valid. Start order:`, ...lines, ''].join('\n'))
+  const others = config.files.filter((name) => name !== typed.config)
+  const parts = others.length === 0 ? '' : `, with ${others.join(', ')},`
+  process.stdout.write([`${typed.config}${parts} is valid. Start order:`, ...lines, ''].join('\n'))
 }
 
 /** A process of the file with all of its instances. */

@@ -1,8 +1,9 @@
 import { ConfigError, UserError } from '../config/errors.ts'
+import { exitOnOutputError } from './output-error.ts'
 import { runProgram } from './program.ts'
 
-// A closed pipe, as in `… graph | head -1`, is not an error.
-process.stdout.on('error', () => undefined)
+process.stdout.on('error', exitOnOutputError)
+// Messages without a reader are lost.
 process.stderr.on('error', () => undefined)
 
 try {

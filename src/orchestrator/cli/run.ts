@@ -16,6 +16,7 @@ import { describeNeededRestart } from './control-commands.ts'
 import { GroupWitness } from './group-witness.ts'
 import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
 import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
+import { exitOnOutputError } from './output-error.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
@@ -30,6 +31,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const load = () => loadConfig(toLoadOptions(typed, options))
   const config = load()
   const { stdout, stderr, env: environment, pid } = process
+  // Supervision continues without a reader.
+  stdout.off('error', exitOnOutputError)
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
   const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
@@ -63,7 +66,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {
       systemd.reloaded(problem)
-      if (problem !== null) reporter.warn(`reload rejected, the configuration stays unchanged: ${problem}`)
+      if (problem !== null) reporter.warn(`reload rejected: ${problem}`)
       if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
     },
   })

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { z } from 'zod'
+import { childOf, folderOf, type JsonNode, toValue } from './json-source.ts'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
 import { flag, section, statement, text, wholeNumber } from './schema/fields.ts'
 import { formatSocketAddress, isLoopback, parseSocketAddress } from './socket-address.ts'
+import { readConfigSource } from './source/read.ts'
 import { interpolate, type InterpolationContext, interpolateOwn, type Replaced, showReplaced } from './variables.ts'
 
 const httpForm =
@@ -43,8 +44,8 @@ export type ControlFile = z.infer<typeof controlSchema>
 /** The maximum length of a Unix socket's path that every system supports. */
 const MAX_SOCKET_BYTES = 103
 
-/** `path` is the absolute path of the configuration file. */
-type ControlContext = InterpolationContext & { readonly path: string }
+/** `root` is the merged configuration. */
+type ControlContext = InterpolationContext & { readonly root: JsonNode }
 
 /**
  * Interpolates and checks the key `control`, which is null if the orchestrator accepts no commands. Adds problems to the
@@ -71,25 +72,25 @@ export function resolveControl(
 /** Returns the socket path of a configuration file, for a client; null if the file sets none or is invalid. */
 export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): string | null {
   try {
-    const file: unknown = JSON.parse(readFileSync(path, 'utf8'))
-    const hasControl = typeof file === 'object' && file !== null && 'control' in file
-    const control = controlSchema.parse(hasControl ? file.control : true)
+    const { root } = readConfigSource(path)
+    const control = controlSchema.parse(toValue(childOf(root, 'control')))
     if (typeof control === 'boolean' || control.socket === undefined) return null
     const { text, problems } = interpolate(control.socket, (name) => environment[name])
-    return problems.length === 0 ? resolve(dirname(path), text) : null
+    return problems.length === 0 ? resolve(folderOf(root, ['control', 'socket']), text) : null
   } catch {
     return null
   }
 }
 
 function resolveSocket(socket: string, context: ControlContext): string | null {
-  const replaced = interpolateOwn(socket, ['control', 'socket'], context)
+  const at = ['control', 'socket']
+  const replaced = interpolateOwn(socket, at, context)
   if (replaced === null) return null
-  const path = resolve(dirname(context.path), replaced.text)
+  const path = resolve(folderOf(context.root, at), replaced.text)
   const bytes = Buffer.byteLength(path)
   if (bytes > MAX_SOCKET_BYTES) {
     const message = `expected a socket path of at most ${MAX_SOCKET_BYTES} bytes, got ${bytes} bytes; choose a shorter path`
-    context.problems.add(['control', 'socket'], message)
+    context.problems.add(at, message)
   }
   return path
 }

@@ -13,6 +13,8 @@ export class UserError extends Error {
 
 /** A mistake in the configuration file. Lines and columns count from 1. No part of it contains a secret. */
 export interface ConfigProblem {
+  /** The path of the file as shown in messages. */
+  readonly file: string
   /** A path such as `processes.store.args[1]`; empty for the document as a whole. */
   readonly path: string
   readonly line: number
@@ -22,17 +24,31 @@ export interface ConfigProblem {
 }
 
 /**
- * The configuration cannot be used. `problems` is in the order of the file, and empty if the file cannot be read or a
- * requested name does not fit it. `message` has one line for each problem.
+ * The configuration cannot be used. `problems` is in the order of the files, and empty if a file cannot be read or a requested
+ * name does not fit it. `message` has one line for each problem, then the number of problems if there are several.
  */
 export class ConfigError extends UserError {
   override readonly name = 'ConfigError'
   readonly problems: readonly ConfigProblem[]
+  readonly #text: string
 
-  constructor(message: string, problems: readonly ConfigProblem[] = [], options?: ErrorOptions) {
-    super(message, 2, options)
+  /** `text` has one line for each problem. */
+  constructor(text: string, problems: readonly ConfigProblem[] = [], options?: ErrorOptions) {
+    super(problems.length > 1 ? `${text}\n${countOf(problems)}; nothing was started` : text, 2, options)
     this.problems = problems
+    this.#text = text
   }
+
+  /** Returns the message for a reload, which the error prevents. */
+  describeReload(): string {
+    const separator = this.problems.length === 0 ? ';' : `\n${countOf(this.problems)};`
+    return `${this.#text}${separator} nothing was changed, everything keeps running`
+  }
+}
+
+function countOf(problems: readonly ConfigProblem[]): string {
+  const files = [...new Set(problems.map(({ file }) => file))]
+  return `${problems.length} ${problems.length === 1 ? 'error' : 'errors'} in ${files.join(' and ')}`
 }
 
 /** The text is not JSON: `message` states the expectation, `offset` the position in UTF-16 units. */

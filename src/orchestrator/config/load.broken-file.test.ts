@@ -8,7 +8,7 @@ describe('the report of a broken file (O-20)', () => {
     const error = failure('{\n  "processes": {\n\t"store": {"command": "x" "args": []}\n  }\n}')
     expect(error.message).toBe(
       [
-        `${path}:3:27: expected "," or "}"`,
+        `${path}:3:27: expected "," or "}"; add a comma after the preceding entry`,
         '3 | \t"store": {"command": "x" "args": []}',
         `  | \t${' '.repeat(25)}^`,
       ].join('\n'),
@@ -79,7 +79,7 @@ describe('the report of a broken file (O-20)', () => {
         processes: { a: { command: 'x', kind: 'x', args: ['${NOPE}'] }, b: { command: 5, depends_on: ['c'] } },
       }),
     ).toEqual([
-      'nonsense: unknown key; expected $schema, mqtt_broker, env, control, processes',
+      'nonsense: unknown key; expected $schema, extends, mqtt_broker, env, control, processes',
       'processes.a.kind: expected one of "service", "task", got "x"',
       'processes.a.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
       'processes.b.command: expected a program name or path, got 5',

@@ -9,6 +9,7 @@ describe('the minimal file', () => {
     const config = load({ processes: { store } })
     expect(config).toEqual({
       path,
+      files: [path],
       external: null,
       control: { socketPath: null, http: null },
       processes: [

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkBrokerOrder, resolveBroker } from './broker.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
 import { findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
-import { ConfigError, describeFileError, JsonSyntaxError } from './errors.ts'
-import { allKeys, childOf, type JsonNode, parseJson, positionOf, toValue } from './json-source.ts'
-import { addSchemaProblems, excerpt, ProblemList } from './problems.ts'
+import { allKeys, childOf, type JsonNode, toValue } from './json-source.ts'
+import { addSchemaProblems, ProblemList } from './problems.ts'
 import { checkLogFiles } from './resolve-log.ts'
 import { configuredDependencies, resolveContext, resolveProcess, restartPolicy } from './resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
@@ -14,6 +12,7 @@ import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
 import { type Instance, instancesOf, select, type Selection } from './selection.ts'
 import type { SocketAddress } from './socket-address.ts'
+import { type ConfigSource, readConfigSource } from './source/read.ts'
 import { inheritedEnvironment } from './variables.ts'
 
 export interface LoadOptions extends Selection {
@@ -27,21 +26,22 @@ export interface LoadOptions extends Selection {
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
 export function loadConfig(options: LoadOptions): ResolvedConfig {
-  const text = readText(options.path)
-  const root = parse(text, options.path)
-  const problems = new ProblemList(options.path, text, root)
-  const file = checkFile(root, problems)
+  const source = readConfigSource(options.path)
+  const { root } = source
+  const texts = source.files.map((one) => one.source)
+  const problems = new ProblemList(root, texts)
+  const file = checkFile(source, problems)
   const running = selectRunning(file, options, problems)
   const path = resolve(options.path)
   const { environment } = options
   const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { environment, problems })
   const { providedBy } = broker
-  const { control, secretNames } = resolveControl(file.control, { path, environment, problems })
+  const { control, secretNames } = resolveControl(file.control, { root, environment, problems })
   const inheritance = inheritedEnvironment(environment, secretNames)
   const { watch = [] } = options
   const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
   const context = resolveContext(
-    { path, broker: broker.address, brokerProvider: providedBy, running, requestedWatch, problems, ...inheritance },
+    { root, broker: broker.address, brokerProvider: providedBy, running, requestedWatch, problems, ...inheritance },
     file.env,
   )
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, context))
@@ -50,29 +50,7 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   problems.throwIfAny()
   const required = broker.isChecked || processes.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
-  return { path, processes, external, control }
-}
-
-function readText(path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
-  } catch (error) {
-    if (error instanceof TypeError) throw new ConfigError(`${path} is not UTF-8 text`, [], { cause: error })
-    const hint = path === 'commonplace.json' ? '; create it, or name another file with --config' : ''
-    throw new ConfigError(`${path} ${describeFileError(error)}${hint}`, [], { cause: error })
-  }
-}
-
-function parse(text: string, name: string): JsonNode {
-  try {
-    return parseJson(text)
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error
-    const { message, offset } = error
-    const position = positionOf(text, offset)
-    const shown = `${name}:${position.line}:${position.column}: ${message}\n${excerpt(text, offset)}`
-    throw new ConfigError(shown, [{ path: '', ...position, message }], { cause: error })
-  }
+  return { path, files: texts.map(({ name }) => name), processes, external, control }
 }
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */
@@ -90,12 +68,12 @@ interface CheckedFile {
   readonly hasCycle: boolean
 }
 
-function checkFile(root: JsonNode, problems: ProblemList): CheckedFile {
+function checkFile({ root, files }: ConfigSource, problems: ProblemList): CheckedFile {
   const result = configSchema.safeParse(toValue(root))
   if (!result.success) addSchemaProblems(problems, result.error.issues)
-  for (const { path, offset, isDuplicate } of allKeys(root)) {
-    if (isDuplicate) problems.addAt(offset, path, 'duplicate key; remove one of them')
-    if (path.at(-1) === '__proto__') problems.addAt(offset, path, 'this name is not allowed; choose another one')
+  for (const key of files.flatMap((file) => allKeys(file))) {
+    if (key.isDuplicate) problems.addAt(key, key.path, 'duplicate key; remove one of them')
+    if (key.path.at(-1) === '__proto__') problems.addAt(key, key.path, 'this name is not allowed; choose another one')
   }
   const names = keysOf(childOf(root, 'processes'))
   const processes = new Map<string, ProcessFile>()

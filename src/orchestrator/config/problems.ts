@@ -1,19 +1,26 @@
 import type { z } from 'zod'
 import { ConfigError, type ConfigProblem } from './errors.ts'
-import { entryOf, type JsonNode, type JsonPath, nodeAt, positionOf } from './json-source.ts'
+import {
+  entryOf,
+  type JsonNode,
+  type JsonPath,
+  nodeAt,
+  positionOf,
+  type SourcePosition,
+  type SourceText,
+} from './json-source.ts'
 import { isSecretName, maskRange, redact, secretSpans } from './redact.ts'
 
-/** Collects all mistakes of one file. */
+/** Collects all mistakes of a configuration. */
 export class ProblemList {
-  readonly #name: string
-  readonly #text: string
   readonly #root: JsonNode
-  readonly #found: { readonly offset: number; readonly problem: ConfigProblem }[] = []
+  readonly #sources: readonly SourceText[]
+  readonly #found: { readonly at: SourcePosition; readonly problem: ConfigProblem }[] = []
 
-  constructor(name: string, text: string, root: JsonNode) {
-    this.#name = name
-    this.#text = text
+  /** `sources` are the files of the nodes below `root`, in the order of the report. */
+  constructor(root: JsonNode, sources: readonly SourceText[]) {
     this.#root = root
+    this.#sources = sources
   }
 
   /** Adds a problem of the value at `path`, or of its key. A missing value has the position of its parent. */
@@ -21,32 +28,37 @@ export class ProblemList {
     const key = path.at(-1)
     const parent = nodeAt(this.#root, path.slice(0, -1)).node
     const entry = at === 'key' && typeof key === 'string' ? entryOf(parent, key) : undefined
-    this.addAt(entry?.keyStart ?? nodeAt(this.#root, path).node.start, path, message)
+    this.addAt(entry ?? nodeAt(this.#root, path).node, path, message)
   }
 
-  addAt(offset: number, path: JsonPath, message: string): void {
-    const problem = { path: describePath(path), ...positionOf(this.#text, offset), message }
+  addAt(at: SourcePosition, path: JsonPath, message: string): void {
+    const { source, start } = at
+    const problem = { file: source.name, path: describePath(path), ...positionOf(source.text, start), message }
     // The instances of a process share their problems.
-    const isKnown = this.#found.some((known) => known.offset === offset && known.problem.message === message)
-    if (!isKnown) this.#found.push({ offset, problem })
+    const isKnown = this.#found.some(
+      (known) => known.at.source === source && known.at.start === start && known.problem.message === message,
+    )
+    if (!isKnown) this.#found.push({ at, problem })
   }
 
   /** Adds a problem; `expected` completes "expected …". The message contains the actual value, unless it is secret. */
   expected(path: JsonPath, expected: string): void {
     const { node, found } = nodeAt(this.#root, path)
-    if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}`)
+    if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}${this.#nullHint(node)}`)
     else this.add(path, `is missing; expected ${expected}`)
   }
 
   throwIfAny(): void {
     if (this.#found.length === 0) return
-    const problems = this.#found.sort((a, b) => a.offset - b.offset).map(({ problem }) => problem)
-    const lines = problems.map(
-      ({ line, column, path, message }) =>
-        `${this.#name}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`,
-    )
-    if (problems.length > 1) lines.push(`${problems.length} errors in ${this.#name}; nothing was started`)
-    throw new ConfigError(lines.join('\n'), problems)
+    const rank = ({ at }: { readonly at: SourcePosition }) => this.#sources.indexOf(at.source)
+    const sorted = this.#found.sort((a, b) => rank(a) - rank(b) || a.at.start - b.at.start)
+    const problems = sorted.map(({ problem }) => problem)
+    throw new ConfigError(problems.map(describeProblem).join('\n'), problems)
+  }
+
+  #nullHint(node: JsonNode): string {
+    const isNull = node.type === 'scalar' && node.value === null
+    return isNull && this.#sources.length > 1 ? '; null removes a key, but no earlier file has it' : ''
   }
 
   #describe(node: JsonNode, path: JsonPath): string {
@@ -56,6 +68,10 @@ export class ProblemList {
     const source = redact(JSON.stringify(node.value))
     return source.length > 80 ? `${source.slice(0, 80)}…` : source
   }
+}
+
+function describeProblem({ file, line, column, path, message }: ConfigProblem): string {
+  return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`
 }
 
 /** Returns whether a key on the path, or the preceding flag in a list, is a secret name. */
@@ -83,7 +99,7 @@ function describePath(path: JsonPath): string {
 const excerptWidth = 100
 
 /** Renders the line at `offset` with its number and a caret below. Secrets are masked, long lines are cut. */
-export function excerpt(text: string, offset: number): string {
+export function excerpt({ text }: SourceText, offset: number): string {
   const { line } = positionOf(text, offset)
   const lineStart = text.lastIndexOf('\n', offset - 1) + 1
   const nextBreak = text.indexOf('\n', offset)

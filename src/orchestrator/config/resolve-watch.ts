@@ -1,10 +1,9 @@
-import { dirname } from 'node:path'
 import type { ResolvedWatch } from './resolved.ts'
 import type { WatchFile } from './schema/automation.ts'
 
 export interface WatchContext {
-  /** Absolute path of the configuration file. */
-  readonly path: string
+  /** The folder to which the paths refer. */
+  readonly folder: string
   /** The working directory of the process. */
   readonly cwd: string
   /** `all` if the command line makes the process watch even without the key, `none` if no process watches. */
@@ -12,8 +11,8 @@ export interface WatchContext {
 }
 
 /** Returns the files whose changes restart a process; null if it does not watch. */
-export function resolveWatch(file: WatchFile, { path, cwd, requested }: WatchContext): ResolvedWatch | null {
+export function resolveWatch(file: WatchFile, { folder, cwd, requested }: WatchContext): ResolvedWatch | null {
   if (requested === 'none' || (file === false && requested === 'file')) return null
   const { paths = [cwd], ignore = [], debounce_ms = 200 } = typeof file === 'object' ? file : {}
-  return { folder: dirname(path), paths, ignore, debounceMs: debounce_ms }
+  return { folder, paths, ignore, debounceMs: debounce_ms }
 }

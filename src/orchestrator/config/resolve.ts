@@ -1,7 +1,7 @@
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { isBrokerCommand, isNamedUser, withBrokerFlag } from './broker.ts'
 import { messageOf } from './errors.ts'
-import type { JsonPath } from './json-source.ts'
+import { folderOf, type JsonNode, type JsonPath } from './json-source.ts'
 import { resolveLog } from './resolve-log.ts'
 import { resolveProbe } from './resolve-probe.ts'
 import { resolveWatch, type WatchContext } from './resolve-watch.ts'
@@ -15,8 +15,8 @@ import { extendPath, programFolders, readEnvFile, type Variables } from './varia
 
 /** The inputs of all processes of one file. */
 export interface ResolveOptions extends ScopeOptions {
-  /** Absolute path of the configuration file. */
-  readonly path: string
+  /** The merged configuration files. */
+  readonly root: JsonNode
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
   /** The instances that run, by their name in the file. */
@@ -30,22 +30,31 @@ export interface ResolveContext extends ResolveOptions {
   readonly shared: Variables
   /** False if the file's own `env` is invalid: it could set a variable that seems unset. */
   readonly namesAreKnown: boolean
-  readonly programFolders: readonly string[]
+  /** Returns the folders at the start of the PATH of a process whose file is in this folder. */
+  readonly programFolders: (folder: string) => readonly string[]
 }
 
 /** Interpolates the file's own `env`; null if it is invalid. */
 export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] | null): ResolveContext {
   const scope = new Scope(options)
   scope.addInterpolated(env ?? {}, ['env'])
-  const folders = programFolders(dirname(options.path))
-  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: folders }
+  const found = new Map<string, readonly string[]>()
+  const foldersFor = (folder: string) => {
+    const known = found.get(folder)
+    if (known !== undefined) return known
+    const folders = [...new Set([...programFolders(folder), ...programFolders(options.root.source.folder)])]
+    found.set(folder, folders)
+    return folders
+  }
+  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: foldersFor }
 }
 
 /** Interpolates one process and fills in all defaults. Adds problems to the context. */
 export function resolveProcess(instance: Instance, context: ResolveContext): ResolvedProcess {
   const { name, configName, file } = instance
   const path = ['processes', configName]
-  const folder = dirname(context.path)
+  // A process behaves the same whether its file is run or extended.
+  const folder = folderOf(context.root, [...path, 'command'])
   const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
   const scope = new Scope(context)
   scope.add(context.shared)
@@ -54,7 +63,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   addEnvFiles(scope, file, path, context)
   scope.addInterpolated(file.env, [...path, 'env'])
   scope.add(replica)
-  scope.add({ PATH: extendPath(context.programFolders, scope.all['PATH']) })
+  scope.add({ PATH: extendPath(context.programFolders(folder), scope.all['PATH']) })
   if (file.uses !== undefined && context.broker === null) {
     context.problems.add(
       [...path, 'uses'],
@@ -63,9 +72,10 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   }
   scope.usesBroker ||= isNamedUser(file.command, file, context.broker)
   addBroker(scope, context)
+  const resolvePath = (text: string, at: JsonPath) => resolve(folderOf(context.root, at), scope.interpolate(text, at))
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
-  const cwd = file.cwd === undefined ? '.' : scope.interpolate(file.cwd, [...path, 'cwd'])
-  const log = resolveLog(file, (text) => resolve(folder, scope.interpolate(text, [...path, 'log', 'file'])))
+  const cwd = file.cwd === undefined ? folder : resolvePath(file.cwd, [...path, 'cwd'])
+  const log = resolveLog(file, (text) => resolvePath(text, [...path, 'log', 'file']))
   addBroker(scope, context)
   const usesExternal = name !== context.brokerProvider && scope.usesBroker
   const hasFlag = context.broker !== null && isBrokerCommand(file.command, file.shell)
@@ -76,7 +86,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     command: file.command,
     args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
-    cwd: resolve(folder, cwd),
+    cwd,
     env: scope.all,
     dependsOn: resolveDependencies(file, usesExternal, context),
     usesExternal,
@@ -87,8 +97,8 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     whenFailed: file.when_failed,
     onDependencyRestart: file.on_dependency_restart,
     watch: resolveWatch(file.watch, {
-      path: context.path,
-      cwd: resolve(folder, cwd),
+      folder: folderOf(context.root, [...path, 'watch', 'paths']),
+      cwd,
       requested: context.requestedWatch(configName),
     }),
     log,
@@ -101,11 +111,11 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
 /** Adds the variables of `env_file`; the variables of an unreadable file are unknown. */
 function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
   for (const [index, name] of [env_file ?? []].flat().entries()) {
+    const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
     try {
-      scope.add(readEnvFile(resolve(dirname(context.path), name)))
+      scope.add(readEnvFile(resolve(folderOf(context.root, at), name)))
     } catch (error) {
       scope.namesAreKnown = false
-      const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
       context.problems.add(at, messageOf(error))
     }
   }

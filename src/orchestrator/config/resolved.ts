@@ -6,6 +6,8 @@ import type { SocketAddress } from './socket-address.ts'
 export interface ResolvedConfig {
   /** Absolute path of the configuration file. */
   readonly path: string
+  /** The files that were read, as shown in messages: those that `path` extends, `path`, and its local file. */
+  readonly files: readonly string[]
   /** The processes in the order of the file. */
   readonly processes: readonly ResolvedProcess[]
   /** Null if neither the file nor the command line sets an address; then no process uses it. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { messageOf, RequestError } from '../config/errors.ts'
+import { ConfigError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { isDownFor } from '../supervisor/goals.ts'
 import { isUp } from '../supervisor/graph.ts'
@@ -114,7 +114,7 @@ export class ControlTarget {
     try {
       return this.#options.load()
     } catch (error) {
-      throw new RequestError(422, messageOf(error))
+      throw new RequestError(422, error instanceof ConfigError ? error.describeReload() : messageOf(error))
     }
   }
 

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { parseJson, toValue } from '../config/json-source.ts'
+import { resolve } from 'node:path'
+import { folderOf, toValue } from '../config/json-source.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema } from '../config/schema/file.ts'
+import { readConfigSource } from '../config/source/read.ts'
 import { readEnvFile } from '../config/variables.ts'
 
 export interface Export {
@@ -53,11 +53,13 @@ export function exportedProcesses(config: ResolvedConfig): readonly ExportedProc
 
 /** Returns, by process, the names of the variables that the file sets; the others are inherited. */
 function givenNames({ path, processes }: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
-  const file = configSchema.parse(toValue(parseJson(readFileSync(path, 'utf8'))))
+  const { root } = readConfigSource(path)
+  const file = configSchema.parse(toValue(root))
   return new Map(
     processes.map(({ name, configName }) => {
       const { env = {}, env_file: envFile = [] } = file.processes[configName] ?? {}
-      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(dirname(path), envPath)))
+      const folder = folderOf(root, ['processes', configName, 'env_file'])
+      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(folder, envPath)))
       return [name, new Set([file.env, env, ...files].flatMap((variables) => Object.keys(variables)))]
     }),
   )

@@ -8,11 +8,19 @@ const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
 const nameForm =
   'a name of letters, digits, "_", "-", "." and ":" that begins with a letter, a digit or "_" and is not a number'
 
+const extendsForm = 'the path of a file, or a list of paths'
+
 export const configSchema = section('an object with the key "processes"', {
   $schema: z
     .string({ error: 'a URL or path of a JSON Schema' })
     .optional()
     .describe('path of `commonplace.schema.json`, for editors'),
+  extends: z
+    .union([text(extendsForm), z.array(text(extendsForm), { error: extendsForm })], { error: extendsForm })
+    .optional()
+    .describe(
+      'file, or list of files, that this file extends: objects are merged, other values replace, `null` removes; relative to the folder of this file',
+    ),
   mqtt_broker: text('host:port')
     .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
     .optional()

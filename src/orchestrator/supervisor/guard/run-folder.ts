@@ -4,6 +4,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
+import { missingFile } from '../../config/source/missing-file.ts'
 import { startOf } from '../process-table.ts'
 
 /** The lock, the record and the default control socket of the run of one configuration. */
@@ -70,7 +71,7 @@ function realPath(configPath: string): string {
   try {
     return realpathSync(configPath)
   } catch (error) {
-    throw new UserError(`${configPath} cannot be read: ${reasonOf(error)}; name another file with --config`)
+    throw new UserError(missingFile(configPath, error))
   }
 }
 

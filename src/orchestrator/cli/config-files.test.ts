@@ -1,0 +1,82 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { CommandLine } from '../../../test/rig/command-line.ts'
+import { controlCommands, echo, sleeper } from '../../../test/rig/control-commands.ts'
+import { Program } from '../../../test/rig/program.ts'
+
+const control = controlCommands()
+
+describe('a configuration of several files', () => {
+  test('is validated, exported, completed and reloaded as one', async () => {
+    const { program } = control
+    mkdirSync(join(program.folder, 'lib'), { recursive: true })
+    program.writeConfig(
+      { control: { socket: 'socket' }, processes: { db: sleeper, web: echo('from lib') } },
+      'lib/base.json',
+    )
+    program.writeConfig({ processes: { web: echo('local') } }, 'commonplace.local.json')
+    program.writeConfig(
+      '{\n  // comment\n  "extends": "lib/base.json",\n  "processes": {"api": {"command": "sleep", "args": ["600"],},},\n}',
+    )
+
+    const { stdout, code } = await program.run('validate')
+    expect([code, stdout.split('\n')[0]]).toEqual([
+      0,
+      'commonplace.json, with lib/base.json, commonplace.local.json, is valid. Start order:',
+    ])
+    expect((await program.run('export', 'compose')).stdout).toMatch(/^ {2}api:$/m)
+    expect((await program.run('completion', '--words', '--', 'stop', '')).stdout).toBe('db\nweb\napi\n')
+
+    const orchestrator = control.run()
+    await orchestrator.seen(/\[web\] +local/)
+    await orchestrator.seen(/ready after/)
+    program.writeConfig({ processes: { web: echo('again') } }, 'commonplace.local.json')
+    expect(await program.run('reload')).toMatchObject({ code: 0, stdout: 'changed: web\n' })
+    await orchestrator.seen(/\[web\] +again/)
+    program.writeConfig({ control: { socket: 'socket' }, processes: { db: sleeper } }, 'lib/base.json')
+    expect(await program.run('reload')).toMatchObject({ code: 0, stdout: 'nothing has changed\n' })
+    program.writeConfig('{"processes": {"web": {"kind": 1, "cwd": 2}}}', 'lib/base.json')
+    expect(await program.run('reload')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('2 errors in lib/base.json; nothing was changed, everything keeps running\n'),
+    })
+    expect(Object.keys(await control.status())).toEqual(['db', 'api', 'web'])
+  })
+})
+
+describe('a missing commonplace.json', () => {
+  const withoutFile = new CommandLine()
+  const inParent = new CommandLine()
+  afterAll(async () => {
+    await withoutFile.dispose()
+    await inParent.dispose()
+  })
+
+  test.each(['validate', 'run', 'status', 'logs', 'export compose'])(
+    'is reported by %s with the smallest file and init',
+    async (command) => {
+      const { code, stderr } = await withoutFile.run(...command.split(' '))
+      expect([code, stderr.replace(/^ponix-orchestrator: /, '')]).toEqual([
+        2,
+        'no commonplace.json in this folder; the smallest one is {"processes": {"web": {"command": "…"}}}, or run "ponix-orchestrator init"\n',
+      ])
+    },
+  )
+
+  test('is reported with the one of a parent folder', async () => {
+    const cwd = join(inParent.folder, 'a/b')
+    mkdirSync(cwd, { recursive: true })
+    inParent.writeConfig({ processes: { db: sleeper } })
+    const { code, stderr } = await new Program(process.execPath, [inParent.path, 'status'], { cwd }).outcome
+    expect([code, stderr]).toEqual([
+      2,
+      'ponix-orchestrator: no commonplace.json in this folder; to use the one above it, add --config ../../commonplace.json\n',
+    ])
+  })
+
+  test('is not mentioned for another file', async () => {
+    const { code, stderr } = await withoutFile.run('validate', '--config', 'dev.json')
+    expect([code, stderr]).toEqual([2, 'dev.json does not exist\n'])
+  })
+})
