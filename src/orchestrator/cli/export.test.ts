@@ -71,10 +71,7 @@ describe('export (O-10)', () => {
   })
 
   it.each([
-    [
-      ['export', 'nomad'],
-      "ponix-orchestrator: command-argument value 'nomad' is invalid for argument 'engine'. Allowed choices are systemd, compose, kubernetes.",
-    ],
+    [['export', 'nomad'], 'ponix-orchestrator: export: no engine "nomad"; expected systemd, compose or kubernetes'],
     [['export'], "ponix-orchestrator: missing required argument 'engine'"],
     [
       ['export', 'compose', '--output', 'a-file'],

@@ -52,11 +52,11 @@ describe('the report of a broken file (O-20)', () => {
       'F:4:3: prozesses: unknown key; did you mean "processes"?',
       'F:6:14: processes.store.command: is missing; expected a program name or path',
       'F:6:15: processes.store.comand: unknown key; did you mean "command"?',
-      'F:6:45: processes.store.args: expected a list of strings, got "x"',
+      'F:6:45: processes.store.args: expected a list of strings, got "x"; write each argument as an element, such as ["-p", "80"]',
       'F:7:45: processes.http.depends_on[0]: process "http" depends on "stoer", which does not exist; did you mean "store"?',
-      'F:7:63: processes.http.kind: expected one of "service", "task", got "job"',
+      'F:7:63: processes.http.kind: expected one of "service", "task", got "job"; did you mean "task"?',
       'F:7:92: processes.http.restart.jitter: expected a number from 0 to 1, got 2',
-      `F:8:53: processes.page.shutdown.signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGWINCH", "SIGPWR", "SIGKILL", got "TERM"`,
+      `F:8:53: processes.page.shutdown.signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGWINCH", "SIGPWR", "SIGKILL", got "TERM"; did you mean "SIGTERM"?`,
       'F:8:78: processes.page.env.PORT: expected a string; numbers are in double quotes too, got 8080',
       'F:9:53: processes.loop.depends_on[1]: process "loop" depends on itself',
       'F:9:71: processes.loop.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
@@ -99,7 +99,7 @@ describe('the report of a broken file (O-20)', () => {
     expect(problems('{}')).toEqual(['processes: is missing; expected an object of name → process'])
     expect(problems('{"processes": {}}')[0]).toContain('processes: is empty; expected at least one process')
     expect(problems('{"processes": []}')).toEqual([
-      'processes: expected an object of name → process, got an empty list',
+      'processes: expected an object of name → process, got an empty list; write {"NAME": {"command": "…"}}',
     ])
     expect(problems('{"processes": {"a": null}}')).toEqual([
       'processes.a: expected an object that describes a process, got null',

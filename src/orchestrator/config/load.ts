@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { checkBrokerOrder, resolveBroker } from './broker.ts'
+import { checkCommands } from './check-command.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
 import { findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
 import { allKeys, childOf, type JsonNode, toValue } from './json-source.ts'
@@ -45,6 +46,7 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
     file.env,
   )
   const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, context))
+  checkCommands(processes, problems)
   checkLogFiles(processes, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
   problems.throwIfAny()

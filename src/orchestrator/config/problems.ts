@@ -41,11 +41,15 @@ export class ProblemList {
     if (!isKnown) this.#found.push({ at, problem })
   }
 
-  /** Adds a problem; `expected` completes "expected …". The message contains the actual value, unless it is secret. */
+  /**
+   * Adds a problem; the first line of `expected` completes "expected …", the second is a correction. The message contains the
+   * actual value, unless it is secret.
+   */
   expected(path: JsonPath, expected: string): void {
     const { node, found } = nodeAt(this.#root, path)
-    if (found) this.add(path, `expected ${expected}, got ${this.#describe(node, path)}${this.#nullHint(node)}`)
-    else this.add(path, `is missing; expected ${expected}`)
+    const [form = '', hint = this.#nullHint(node)] = expected.split('\n')
+    if (!found) return this.add(path, `is missing; expected ${form}`)
+    this.add(path, `expected ${form}, got ${this.#describe(node, path)}${hint === '' ? '' : `; ${hint}`}`)
   }
 
   throwIfAny(): void {
@@ -58,7 +62,7 @@ export class ProblemList {
 
   #nullHint(node: JsonNode): string {
     const isNull = node.type === 'scalar' && node.value === null
-    return isNull && this.#sources.length > 1 ? '; null removes a key, but no earlier file has it' : ''
+    return isNull && this.#sources.length > 1 ? 'null removes a key, but no earlier file has it' : ''
   }
 
   #describe(node: JsonNode, path: JsonPath): string {

@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from 'commander'
 import { UserError } from '../../config/errors.ts'
+import { redact } from '../../config/redact.ts'
 import { type ExportEngine, exportEngines, type ExportOptions, graphFormats, shells } from '../options.ts'
 import { addPlainCommand, fileOptions } from './command.ts'
 
@@ -15,13 +16,21 @@ export function addFileCommands(program: Command): void {
   program
     .command('export')
     .description('write the same graph for another engine')
-    .addArgument(new Argument('<engine>', 'the engine that will run the processes').choices(exportEngines))
+    .addArgument(
+      new Argument('<engine>', 'the engine that will run the processes').choices(exportEngines).argParser(parseEngine),
+    )
     .option('--output <folder>', 'write files to this folder (default: write to stdout)')
     .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
     .action(async (engine: ExportEngine, options: ExportOptions) => {
       await (await import('../export.ts')).exportGraph(file(), engine, options)
     })
+}
+
+function parseEngine(typed: string): ExportEngine {
+  const engine = exportEngines.find((known) => known === typed)
+  if (engine !== undefined) return engine
+  throw new UserError(`export: no engine ${JSON.stringify(redact(typed))}; expected systemd, compose or kubernetes`)
 }
 
 /** Adds the command `completion`. */

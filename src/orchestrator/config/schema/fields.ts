@@ -1,5 +1,15 @@
 import { z } from 'zod'
-import { nearestName } from '../errors.ts'
+import {
+  choiceHint,
+  flagHint,
+  type Form,
+  type Hint,
+  hintFor,
+  keyHint,
+  millisecondsHint,
+  numberHint,
+  withHint,
+} from './hints.ts'
 
 /*
  * The building blocks of the schema. An error message completes "expected …", except those of unknown keys (one line for each
@@ -9,18 +19,15 @@ import { nearestName } from '../errors.ts'
 /** The limit of a Node.js timer, about 24 days. */
 const maxTimer = 2_147_483_647
 
-function unknownKey(key: string, known: readonly string[]): string {
-  const nearest = nearestName(key, known)
-  return nearest === null ? `unknown key; expected ${known.join(', ')}` : `unknown key; did you mean "${nearest}"?`
-}
-
-/** Returns the schema of an object without other keys. The error of an unknown key names the nearest known key. */
-export function section<T extends z.core.$ZodLooseShape>(form: string, shape: T) {
+/** Returns the schema of an object without other keys. The error of an unknown key contains a correction. */
+export function section<T extends z.core.$ZodLooseShape>(form: Form, shape: T) {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? (issue.keys ?? []).map((key) => unknownKey(key, Object.keys(shape))).join('\n')
-        : form,
+        ? (issue.keys ?? []).map((key) => `unknown key; ${keyHint(key, Object.keys(shape))}`).join('\n')
+        : typeof form === 'string'
+          ? form
+          : form(issue),
   })
 }
 
@@ -35,28 +42,31 @@ export function statement(error: string, path: readonly string[]) {
 }
 
 /** Returns the schema of a non-empty string. */
-export function text(form: string) {
+export function text(form: Form) {
   return plainText(form).min(1, { error: form })
 }
 
 /** Returns the schema of a string that can be empty, such as an argument. */
-export function plainText(form: string) {
-  return z
-    .string({ error: form })
-    .refine((value) => !value.includes('\0'), { error: `${form}, without NUL characters` })
+export function plainText(form: Form) {
+  return z.string({ error: form }).refine((value) => !value.includes('\0'), { error: 'a text without NUL characters' })
 }
 
 export function choice<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(', ')}` })
+  const form = `one of ${values.map((value) => `"${value}"`).join(', ')}`
+  return z.enum(values, { error: withHint(form, choiceHint(values)) })
 }
 
-export function wholeNumber(form: string, min: number, max: number) {
+export function wholeNumber(form: string, min: number, max: number, hint: Hint = numberHint) {
   const error = `${form} from ${min} to ${max}`
-  return z.int({ error }).min(min, { error }).max(max, { error })
+  return z
+    .int({ error: withHint(error, hint) })
+    .min(min, { error })
+    .max(max, { error })
 }
 
-export const milliseconds = (min: number) => wholeNumber('a whole number of milliseconds', min, maxTimer)
-export const flag = () => z.boolean({ error: 'true or false' })
+export const milliseconds = (min: number) =>
+  wholeNumber('a whole number of milliseconds', min, maxTimer, millisecondsHint)
+export const flag = () => z.boolean({ error: withHint('true or false', flagHint) })
 
 export const byteSizeForm = 'a number of bytes, or a size such as "10MB" or "64KiB"'
 
@@ -75,5 +85,5 @@ export function parseByteSize(size: number | string): number | null {
 export const environmentSchema = z.record(
   z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, not empty and without "="' }),
   plainText('a string; numbers are in double quotes too'),
-  { error: 'an object of environment variables' },
+  { error: withHint('an object of environment variables', hintFor('object', 'write {"NAME": "value"}')) },
 )

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { controlSchema } from '../control.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
 import { environmentSchema, section, text } from './fields.ts'
+import { hintFor, withHint } from './hints.ts'
 import { processSchema } from './process.ts'
 
 const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
@@ -29,7 +30,7 @@ export const configSchema = section('an object with the key "processes"', {
   control: controlSchema,
   processes: z
     .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
-      error: 'an object of name → process',
+      error: withHint('an object of name → process', hintFor('object', 'write {"NAME": {"command": "…"}}')),
     })
     .refine((processes) => Object.keys(processes).length > 0, {
       error: 'is empty; expected at least one process, such as {"store": {"command": "my-store"}}',

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { addressHint, hintFor, probeHint, urlHint, withHint } from './hints.ts'
 import { milliseconds, plainText, section, statement, text, wholeNumber } from './fields.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
 
@@ -17,17 +18,17 @@ function isRegularExpression(value: string): boolean {
 const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
 
 const pollShape = {
-  tcp_socket: text('host:port')
-    .refine((value) => parseSocketAddress(value) !== null, { error: socketAddressForm })
+  tcp_socket: text(withHint('host:port', addressHint))
+    .refine((value) => parseSocketAddress(value) !== null, { error: withHint(socketAddressForm, addressHint) })
     .optional()
     .describe('`host:port`; succeeds if a TCP connection is accepted'),
-  http_get: text('a URL')
-    .refine(isHttpUrl, { error: 'a URL that begins with http:// or https://' })
+  http_get: text(withHint('a URL', urlHint))
+    .refine(isHttpUrl, { error: withHint('a URL that begins with http:// or https://', urlHint) })
     .optional()
     .describe('URL; succeeds with a status of 2xx or 3xx'),
   exec: z
     .union([text(execForm), z.tuple([text('a program name or path')], plainText('a string'), { error: execForm })], {
-      error: execForm,
+      error: withHint(execForm, hintFor('object', 'write the command itself, such as ["pg_isready", "-q"]')),
     })
     .optional()
     .describe('program and arguments as a list, or a line for `/bin/sh -c`; succeeds with exit code 0'),
@@ -44,7 +45,7 @@ function needsOneOf(...forms: readonly string[]) {
   return [hasOne, statement(`needs exactly one of ${forms.join(', ')}`, [])] as const
 }
 
-export const readinessProbeSchema = section('an object that describes a probe', {
+export const readinessProbeSchema = section(withHint('an object that describes a probe', probeHint), {
   tcp_socket: pollShape.tcp_socket,
   http_get: pollShape.http_get,
   exec: pollShape.exec,
@@ -64,7 +65,7 @@ export const readinessProbeSchema = section('an object that describes a probe', 
 }).refine(...needsOneOf('tcp_socket', 'http_get', 'exec', 'log_line', 'notify'))
 
 /** The schema of liveness probes: without `log_line` and `notify`, which succeed once and never fail. */
-export const livenessProbeSchema = section('an object that describes a probe', {
+export const livenessProbeSchema = section(withHint('an object that describes a probe', probeHint), {
   ...pollShape,
   period_ms: pollShape.period_ms.describe('time between two probes. Default: 5000'),
   success_threshold: pollShape.success_threshold.describe('no effect: one success resets the count of failures'),

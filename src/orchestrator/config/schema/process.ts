@@ -13,6 +13,7 @@ import {
   text,
   wholeNumber,
 } from './fields.ts'
+import { hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
 import { livenessProbeSchema, type ProbeFile, readinessProbeSchema } from './probe.ts'
 
 const signals = [
@@ -38,8 +39,8 @@ function hasReplicas({ replicas }: { readonly replicas?: number | undefined }): 
 
 const replicaProbes = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
 
-const restartSchema = section('an object', {
-  policy: choice(['always', 'on_failure', 'never'])
+const restartSchema = section(withHint('an object', restartHint), {
+  policy: choice(restartPolicies)
     .optional()
     .describe(
       '`always`, `on_failure` (after an exit code other than 0, or a signal) or `never`. Default: `always` for a service, `never` for a task',
@@ -66,14 +67,14 @@ const restartSchema = section('an object', {
   statement('has no effect without "max_attempts", the limit of restarts within this time', ['window_ms']),
 )
 
-const shutdownSchema = section('an object', {
+const shutdownSchema = section(withHint('an object', shorthandHint('signal', signals)), {
   signal: choice(signals).default('SIGTERM').describe('signal that stops the process'),
   timeout_ms: milliseconds(0)
     .default(5000)
     .describe('the process is killed with SIGKILL if it still runs after this time'),
 })
 
-const logSchema = section('an object', {
+const logSchema = section(withHint('an object', hintFor('string', 'write {"file": "…"}')), {
   file: text('the path of a file')
     .optional()
     .describe(
@@ -102,20 +103,29 @@ const logSchema = section('an object', {
     statement('has no effect without "file", whose rotated files it counts', ['max_files']),
   )
 
-const dependencySchema = section('an object with a condition, such as {"condition": "ready"}', {
-  condition: choice(['started', 'ready', 'completed', 'completed_successfully']).describe(
+const conditions = ['started', 'ready', 'completed', 'completed_successfully'] as const
+const dependencyForm = 'an object with a condition, such as {"condition": "ready"}'
+
+const dependencySchema = section(withHint(dependencyForm, shorthandHint('condition', conditions)), {
+  condition: choice(conditions).describe(
     '`started`, `ready` (its readiness probe succeeded), `completed` (it exited) or `completed_successfully`',
   ),
 })
 const dependsOnForm = 'a list of process names, or an object of name → {"condition": …}'
 
+const commandHint = 'write the program as "command" and the rest as "args"'
+const argsHint = 'write each argument as an element, such as ["-p", "80"]'
+const processHint = 'write {"command": "…"}'
+
 /** One process. */
-export const processSchema = section('an object that describes a process', {
-  command: text('a program name or path').describe(
+export const processSchema = section(withHint('an object that describes a process', hintFor('string', processHint)), {
+  command: text(withHint('a program name or path', hintFor('object', commandHint))).describe(
     'program name, searched on PATH, or path; with `shell` a line for `/bin/sh -c`',
   ),
   args: z
-    .array(plainText('a string'), { error: 'a list of strings' })
+    .array(plainText(withHint('a string', hintFor('number', 'numbers are in double quotes too'))), {
+      error: withHint('a list of strings', hintFor('string', argsHint)),
+    })
     .default([])
     .describe('arguments, passed without a shell'),
   shell: flag().default(false).describe('`true`: `command` is a line for `/bin/sh -c`, without `args`'),
@@ -137,7 +147,7 @@ export const processSchema = section('an object that describes a process', {
         z.array(text('the name of a process'), { error: dependsOnForm }),
         z.record(z.string(), dependencySchema, { error: dependsOnForm }),
       ],
-      { error: dependsOnForm },
+      { error: withHint(dependsOnForm, hintFor('string', 'write ["…"]')) },
     )
     .default([])
     .describe(
