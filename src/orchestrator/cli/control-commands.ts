@@ -1,7 +1,7 @@
 import { selectNames } from '../control/names.ts'
 import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
-import { formatDuration } from './event-message.ts'
+import { formatDuration } from '../supervisor/duration.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
 export async function status(file: FileOptions, json: boolean): Promise<void> {
@@ -60,7 +60,7 @@ const COLUMNS: readonly { readonly head: string; readonly right: boolean; readon
   { head: 'RESTARTS', right: true, cell: ({ restarts }) => String(restarts) },
   { head: 'CPU', right: true, cell: ({ cpu_percent }) => (cpu_percent === null ? '-' : `${cpu_percent.toFixed(1)} %`) },
   { head: 'MEMORY', right: true, cell: ({ memory_bytes }) => (memory_bytes === null ? '-' : megabytes(memory_bytes)) },
-  { head: '', right: false, cell: (status) => status.reason ?? lastExit(status) },
+  { head: 'DETAIL', right: false, cell: ({ detail }) => detail ?? '' },
 ]
 
 const GREEN = 32
@@ -92,12 +92,6 @@ function renderStatus(processes: readonly ProcessStatus[]): string {
   })
   const lines = [null, ...processes].map((_, row) => columns.map((cells) => cells[row]).join('  '))
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
-}
-
-function lastExit({ state, exit_code, signal }: ProcessStatus): string {
-  if (state !== 'backoff') return ''
-  if (signal !== null) return `last ended by ${signal}`
-  return exit_code === null ? '' : `last exit code ${exit_code}`
 }
 
 function megabytes(bytes: number): string {

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { controlCommands, sleeper } from '../../../test/rig/control-commands.ts'
+import { freePort } from '../../../test/rig/servers.ts'
 
 const control = controlCommands()
 const { start, status } = control
@@ -15,6 +16,7 @@ describe('the command status (O-9, O-41)', () => {
       name: 'web',
       state: 'running',
       reason: null,
+      detail: null,
       pid: expect.any(Number),
       ready: true,
       restarts: 0,
@@ -36,9 +38,23 @@ describe('the command status (O-9, O-41)', () => {
   test('prints a table', async () => {
     await start({ store: sleeper, failing: { command: 'exit 3', shell: true, restart: { backoff_ms: 60_000 } } })
     const { stdout } = await control.program.run('status')
-    expect(stdout).toMatch(/^NAME {5,}STATE +PID +UP +RESTARTS +CPU +MEMORY\n/)
+    expect(stdout).toMatch(/^NAME {5,}STATE +PID +UP +RESTARTS +CPU +MEMORY +DETAIL\n/)
     expect(stdout).toMatch(/^store +running +\d+ +\S+ (ms|s) +0 +\S+.* MB$/m)
-    expect(stdout).toMatch(/^failing +backoff .*last exit code 3$/m)
+    expect(stdout).toMatch(/^failing +backoff .* restarts in \d+ s \(attempt 1\): exited with code 3$/m)
+  })
+
+  test('shows what a process waits for, as the log does after a second (O-46)', async () => {
+    const port = await freePort()
+    const running = control.begin({
+      db: { ...sleeper, readiness_probe: { tcp_socket: `127.0.0.1:${port}` } },
+      api: { ...sleeper, depends_on: ['db'] },
+    })
+    const answer = String.raw`tcp_socket 127\.0\.0\.1:${port}: connection refused \(\d+ attempts\)`
+    await running.seen(new RegExp(`waiting for db: not ready, ${answer}; api waits for it`))
+    const { stdout } = await control.program.run('status')
+    expect(stdout).toMatch(new RegExp(`^db +running .* readiness probe ${answer}$`, 'm'))
+    expect(stdout).toMatch(new RegExp(`^api +waiting .* waiting for db: not ready, ${answer}$`, 'm'))
+    expect((await status())['api']?.detail).toMatch(new RegExp(`^waiting for db: not ready, ${answer}$`))
   })
 
   test('prints one line and exits with 3, as every command does, if no orchestrator is running', async () => {

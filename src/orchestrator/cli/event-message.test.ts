@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { SupervisorEvent } from '../supervisor/events.ts'
-import { describeEvent, formatDuration } from './event-message.ts'
+import { describeEvent } from './event-message.ts'
 
 const store = { process: 'store' } as const
 
@@ -70,7 +70,26 @@ describe('describeEvent (O-32)', () => {
       'error',
       'store: cannot kill its orphaned processes 7, 8; stop them by hand',
     ],
-    [{ type: 'mqtt_broker_waiting', address: '[::1]:1883' }, 'info', 'waiting for the MQTT broker at [::1]:1883'],
+    [
+      { type: 'waiting', cause: 'db', text: 'waiting for db: starting', waiters: [] },
+      'info',
+      'waiting for db: starting',
+    ],
+    [
+      { type: 'waiting', cause: 'db', text: 'waiting for db: starting', waiters: ['api'] },
+      'info',
+      'waiting for db: starting; api waits for it',
+    ],
+    [
+      { type: 'waiting', cause: 'db', text: 'waiting for db: starting', waiters: ['api', 'web'] },
+      'info',
+      'waiting for db: starting; api and web wait for it',
+    ],
+    [
+      { type: 'waiting', cause: 'db', text: 'waiting for db: starting', waiters: ['api', 'web', 'job', 'mail'] },
+      'info',
+      'waiting for db: starting; api, web and 2 more wait for it',
+    ],
     [
       { type: 'mqtt_broker_unreachable', address: '[::1]:1884', reason: 'connection refused' },
       'error',
@@ -125,23 +144,4 @@ describe('describeEvent (O-32)', () => {
       text: 'store: failed permanently: not ready within 2 s; its last output:',
     })
   })
-})
-
-describe('formatDuration (O-32)', () => {
-  it.each([
-    [0, '0 ms'],
-    [0.4, '0 ms'],
-    [230.6, '231 ms'],
-    [999.4, '999 ms'],
-    [999.9, '1 s'],
-    [1000, '1 s'],
-    [3249, '3.2 s'],
-    [59_940, '59.9 s'],
-    [59_960, '1 min'],
-    [125_400, '2 min 5 s'],
-    [3_599_900, '1 h'],
-    [3_600_000, '1 h'],
-    [11_100_000, '3 h 5 min'],
-    [86_400_000 * 40 + 3_600_000 * 4, '40 d 4 h'],
-  ])('formats %d ms as %s', (ms, expected) => expect(formatDuration(ms)).toBe(expected))
 })

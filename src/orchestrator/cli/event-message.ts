@@ -1,3 +1,4 @@
+import { formatDuration } from '../supervisor/duration.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { describeExit } from '../supervisor/restart-policy.ts'
 
@@ -49,7 +50,7 @@ const messages: Messages = {
     'error',
     ({ pids }) => `cannot kill its orphaned ${listPids(pids)}; stop ${pids.length === 1 ? 'it' : 'them'} by hand`,
   ],
-  mqtt_broker_waiting: ['info', ({ address }) => `waiting for the MQTT broker at ${address}`],
+  waiting: ['info', ({ text, waiters }) => `${text}${describeWaiters(waiters)}`],
   mqtt_broker_unreachable: [
     'error',
     ({ address, reason }) =>
@@ -102,25 +103,14 @@ function describeStopReason(reason: StopReason): string {
   return 'the MQTT broker cannot be reached'
 }
 
-function listPids(pids: readonly number[]): string {
-  return pids.length === 1 ? `process ${pids[0]}` : `processes ${pids.join(', ')}`
+/** Names at most two. */
+function describeWaiters(names: readonly string[]): string {
+  const [first, second, ...rest] = names
+  if (first === undefined) return ''
+  if (second === undefined) return `; ${first} waits for it`
+  return `; ${first}${rest.length === 0 ? ` and ${second}` : `, ${second} and ${rest.length} more`} wait for it`
 }
 
-const units = [
-  { name: 'd', ms: 86_400_000 },
-  { name: 'h', ms: 3_600_000 },
-  { name: 'min', ms: 60_000 },
-  { name: 's', ms: 1000 },
-] as const
-
-/** Formats a duration with at most two units: `230 ms`, `3.2 s`, `2 min 5 s`, `3 d 4 h`. */
-export function formatDuration(ms: number): string {
-  if (ms < 999.5) return `${Math.round(ms)} ms`
-  if (ms < 59_950) return `${Number((ms / 1000).toFixed(1))} s`
-  const seconds = Math.round(ms / 1000) * 1000
-  const index = units.findIndex((unit) => seconds >= unit.ms)
-  const [first, second] = units.slice(index, index + 2)
-  if (first === undefined || second === undefined) return `${seconds / 1000} s`
-  const rest = Math.floor((seconds % first.ms) / second.ms)
-  return `${Math.floor(seconds / first.ms)} ${first.name}${rest === 0 ? '' : ` ${rest} ${second.name}`}`
+function listPids(pids: readonly number[]): string {
+  return pids.length === 1 ? `process ${pids[0]}` : `processes ${pids.join(', ')}`
 }

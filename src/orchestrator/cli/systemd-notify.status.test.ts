@@ -58,6 +58,21 @@ describe('GraphStatus (O-40)', () => {
     expect(status.text).toBe('ready')
   })
 
+  it('names what the graph waits for until that changes (O-46)', () => {
+    const waiting: SupervisorEvent = {
+      type: 'waiting',
+      cause: 'db',
+      text: 'waiting for db: starting',
+      waiters: ['web'],
+    }
+    expect(textsAfter(started('migrate'), waiting, exited('web'), ready('db'))).toEqual([
+      '1 of 3 ready',
+      '1 of 3 ready; waiting for db: starting',
+      '1 of 3 ready; waiting for db: starting',
+      '2 of 3 ready',
+    ])
+  })
+
   it('reports the stop', () => {
     const stopping: SupervisorEvent = { type: 'stopping', reason: { type: 'signal', signal: 'SIGTERM' } }
     expect(textsAfter(started('web'), stopping, exited('web'))).toEqual(['1 of 3 ready', 'stopping', 'stopping'])

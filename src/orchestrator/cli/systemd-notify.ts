@@ -142,6 +142,8 @@ export class GraphStatus {
   readonly #ready = new Set<string>()
   #wasReady = false
   #stopping = false
+  /** The last report of a wait, until its cause changes. */
+  #wait: { readonly cause: string | null; readonly text: string } | null = null
 
   constructor(processes: Processes) {
     this.#processes = processes
@@ -150,8 +152,11 @@ export class GraphStatus {
   apply(event: SupervisorEvent): void {
     if (event.type === 'stopping') this.#stopping = true
     if (event.type === 'all_ready') this.#wasReady = true
+    if (event.type === 'waiting') this.#wait = event
+    if (event.type === 'all_ready' || event.type === 'stopping') this.#wait = null
     if (!('process' in event)) return
     const { type, process } = event
+    if (this.#wait?.cause === process || this.#wait?.cause === null) this.#wait = null
     if (type === 'process_ready' || type === 'process_completed') this.#ready.add(process)
     if (type === 'process_started' && !this.#isProbed(process)) this.#ready.add(process)
     if (type === 'process_unhealthy' || type === 'process_exited' || type === 'process_stopped') {
@@ -159,8 +164,12 @@ export class GraphStatus {
     }
   }
 
-  /** `3 of 10 ready`, `ready`, `9 of 10 ready; not ready: store`, `stopping`. */
+  /** `3 of 10 ready`, `ready`, `9 of 10 ready; not ready: store`, `stopping`; then what the graph waits for. */
   get text(): string {
+    return this.#wait === null ? this.#counts : `${this.#counts}; ${this.#wait.text}`
+  }
+
+  get #counts(): string {
     if (this.#stopping) return 'stopping'
     const names = this.#processes().map(({ name }) => name)
     const missing = names.filter((name) => !this.#ready.has(name))

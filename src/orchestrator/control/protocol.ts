@@ -5,8 +5,10 @@ const processStatus = z.object({
   name: z.string(),
   /** A state of supervisor/state.ts. */
   state: z.string(),
-  /** The reason why it is unhealthy, failed, skipped or disabled. */
+  /** The reason why it is unhealthy, failed, skipped or disabled, or why it restarts. */
   reason: z.string().nullable(),
+  /** What it waits for, with the last answer of its probe, or the reason, as a sentence. Null if there is nothing to say. */
+  detail: z.string().nullable(),
   pid: z.int().nullable(),
   /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded. */
   ready: z.boolean(),

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { isDownFor } from '../supervisor/goals.ts'
+import { explain } from '../supervisor/explain.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
@@ -52,7 +53,7 @@ export class ControlTarget {
   }
 
   status(): StatusAnswer {
-    const { graph, isStopping } = this.#supervisor
+    const { graph, isStopping, snapshot } = this.#supervisor
     const running = graph.all.flatMap(({ name, pid, startedAt }) =>
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
     )
@@ -63,6 +64,7 @@ export class ControlTarget {
       stopping: isStopping,
       processes: graph.all.map((managed) => ({
         ...describe(managed, usage.get(managed.name)),
+        detail: explain(snapshot, managed.name),
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
       })),
     }
@@ -159,7 +161,7 @@ function reasonOf(state: ProcessState): string | null {
 function describe(
   { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
   usage: Usage | undefined,
-): Omit<ProcessStatus, 'depends_on'> {
+): Omit<ProcessStatus, 'depends_on' | 'detail'> {
   return {
     name,
     state: state.type,

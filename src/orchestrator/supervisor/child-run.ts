@@ -2,7 +2,7 @@ import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { LineTap, RecentLines } from './output/lines.ts'
 import type { Output } from './output/output.ts'
-import type { ProbeListener } from './probes/poll.ts'
+import { NOT_PROBED, type ProbeListener, type ProbeRecord, type ProbeState } from './probes/poll.ts'
 import { startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
@@ -30,6 +30,7 @@ export class ChildRun {
   readonly #runTag: string
   readonly #listener: RunListener
   readonly #over = new AbortController()
+  readonly #probe: ProbeRecord = { state: NOT_PROBED }
 
   constructor(
     definition: ResolvedProcess,
@@ -49,6 +50,11 @@ export class ChildRun {
     })
   }
 
+  /** The results of the readiness probe. */
+  get probe(): ProbeState {
+    return this.#probe.state
+  }
+
   /** Starts the readiness probe, and with its first success the liveness probe. */
   watch(): void {
     const { readinessProbe, livenessProbe, cwd, env } = this.#definition
@@ -66,7 +72,7 @@ export class ChildRun {
       watchLiveness()
     }
     const probed = { ...context, lines: this.lines, notifications: this.child.notifications }
-    startProbe(readinessProbe, probed, { onReady, onUnhealthy: this.#listener.onUnhealthy }, signal)
+    startProbe(readinessProbe, probed, this.#probe, { onReady, onUnhealthy: this.#listener.onUnhealthy }, signal)
   }
 
   /** Ends the probes. */
@@ -78,13 +84,13 @@ export class ChildRun {
 /** The startup of a process, until it is ready for the first time: the time-out over all starts, and the last lines of output. */
 export class Startup {
   readonly #definition: ResolvedProcess
-  readonly #onTimeout: (reason: string) => void
+  readonly #onTimeout: () => void
   readonly #timer = new Timer()
   readonly #recent = new RecentLines()
   #firstStartAt = 0
   #isOver = false
 
-  constructor(definition: ResolvedProcess, onTimeout: (reason: string) => void) {
+  constructor(definition: ResolvedProcess, onTimeout: () => void) {
     this.#definition = definition
     this.#onTimeout = onTimeout
   }
@@ -98,7 +104,7 @@ export class Startup {
     this.#firstStartAt = performance.now()
     const { readinessProbe, startupTimeoutMs } = this.#definition
     if (readinessProbe === null || this.#isOver) return
-    this.#timer.set(startupTimeoutMs, () => this.#onTimeout(`not ready after ${startupTimeoutMs} ms`))
+    this.#timer.set(startupTimeoutMs, this.#onTimeout)
   }
 
   /** Records the lines of a further child. */

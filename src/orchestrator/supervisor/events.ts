@@ -72,7 +72,16 @@ export type SupervisorEvent =
   | { readonly type: 'descendants_killed'; readonly process: string; readonly pids: readonly number[] }
   /** Processes still run after SIGKILL: they belong to another user or are stuck in the kernel. */
   | { readonly type: 'process_survived'; readonly process: string; readonly pids: readonly number[] }
-  | { readonly type: 'mqtt_broker_waiting'; readonly address: string }
+  /**
+   * The start or the stop waits: emitted after a second, then every ten seconds, once for each root cause. `cause`: the process to
+   * wait for; null means the MQTT broker. `text`: `waiting for …` with its last answer. `waiters`: the processes that wait for it.
+   */
+  | {
+      readonly type: 'waiting'
+      readonly cause: string | null
+      readonly text: string
+      readonly waiters: readonly string[]
+    }
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
   /** `stream` has no reader (EPIPE) or cannot be written (disk full). Supervision continues without it. */
   | { readonly type: 'output_closed'; readonly stream: 'stdout' | 'stderr'; readonly reason: string }

@@ -14,8 +14,8 @@ export type ExternalState = 'unchecked' | 'checking' | 'reachable' | 'unreachabl
 export type ExternalEvent =
   /** The state is `reachable`. */
   | { readonly type: 'mqtt_broker_reachable' }
-  /** The first attempt failed, and further attempts follow; or none succeeded within 5 s. */
-  | Extract<SupervisorEvent, { type: 'mqtt_broker_waiting' | 'mqtt_broker_unreachable' }>
+  /** No attempt succeeded within 5 s. */
+  | Extract<SupervisorEvent, { type: 'mqtt_broker_unreachable' }>
 
 /** Checks once that an external dependency accepts TCP connections, with retries for 5 s. */
 export class ExternalCheck {
@@ -23,6 +23,9 @@ export class ExternalCheck {
   readonly #signal: AbortSignal
   readonly #emit: (event: ExternalEvent) => void
   #state: ExternalState
+  #since = 0
+  #failures = 0
+  #answer: string | null = null
 
   /** When `signal` is aborted, attempts and events end. */
   constructor(dependency: ExternalDependency | null, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
@@ -36,38 +39,53 @@ export class ExternalCheck {
     return this.#state
   }
 
+  /** The time of the first attempt on the clock of `performance.now()`. */
+  get since(): number {
+    return this.#since
+  }
+
+  /** The number of failed attempts. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** The reason why the last attempt failed; null if none has failed. */
+  get answer(): string | null {
+    return this.#answer
+  }
+
   /** Starts the check, unless it was started before. */
   start(): void {
     if (this.#dependency === null || this.#state !== 'unchecked' || this.#signal.aborted) return
     this.#state = 'checking'
+    this.#since = performance.now()
     void this.#run(this.#dependency)
   }
 
   async #run(dependency: ExternalDependency): Promise<void> {
-    const address = formatSocketAddress(dependency)
-    const reason = await this.#connect(dependency, address)
+    const isReachable = await this.#connect(dependency)
     if (this.#signal.aborted) return
-    this.#state = reason === null ? 'reachable' : 'unreachable'
-    if (reason === null) this.#emit({ type: 'mqtt_broker_reachable' })
-    else this.#emit({ type: 'mqtt_broker_unreachable', address, reason })
+    this.#state = isReachable ? 'reachable' : 'unreachable'
+    if (isReachable) return this.#emit({ type: 'mqtt_broker_reachable' })
+    const address = formatSocketAddress(dependency)
+    this.#emit({ type: 'mqtt_broker_unreachable', address, reason: this.#answer ?? 'no answer within 5 s' })
   }
 
-  /** Resolves with null once a connection is accepted, else with the reason of the last failure. */
-  async #connect({ host, port }: ExternalDependency, address: string): Promise<string | null> {
+  /** Resolves with true once a connection is accepted, else with false after 5 s. */
+  async #connect({ host, port }: ExternalDependency): Promise<boolean> {
     const timeout = new AbortController()
     const over = AbortSignal.any([this.#signal, timeout.signal])
     const timer = setTimeout(() => timeout.abort(), TIMEOUT_MS)
-    let reason = 'no response within 5 s'
     try {
-      for (let attempt = 0; !over.aborted; attempt++) {
+      while (!over.aborted) {
         const failure = await checkTcpSocket(host, port, over).then(() => null, messageOf)
-        if (failure === null) return null
+        if (failure === null) return true
         // The time-out cuts the last attempt short; the error of an earlier one is more specific.
-        if (!over.aborted) reason = failure
-        if (attempt === 0) this.#emit({ type: 'mqtt_broker_waiting', address })
+        if (!over.aborted) this.#answer = failure
+        this.#failures++
         await sleep(RETRY_EVERY_MS, over)
       }
-      return reason
+      return false
     } finally {
       clearTimeout(timer)
     }

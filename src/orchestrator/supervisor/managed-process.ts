@@ -1,10 +1,13 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
 import { ChildRun, Startup } from './child-run.ts'
+import { formatDuration } from './duration.ts'
 import type { SpawnChild } from './child.ts'
 import type { ExitResult, SupervisorEvent } from './events.ts'
+import { describeNotReady } from './explain.ts'
 import { OrphanReaper } from './orphans.ts'
 import type { Output } from './output/output.ts'
+import type { ProbeState } from './probes/poll.ts'
 import type { Group } from './process-group.ts'
 import type { Failure } from './reconcile.ts'
 import {
@@ -53,6 +56,7 @@ export class ManagedProcess {
   readonly #context: ProcessContext
   readonly #reaper: OrphanReaper
   #state: ProcessState
+  #since = performance.now()
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
   readonly #restarts: RestartHistory
@@ -69,7 +73,7 @@ export class ManagedProcess {
     this.definition = definition
     this.#state = initialState(definition)
     this.#context = context
-    this.#startup = new Startup(definition, (reason) => this.#onStartupTimeout(reason))
+    this.#startup = new Startup(definition, () => this.#onStartupTimeout())
     this.#restarts = new RestartHistory(definition)
     this.#reaper = new OrphanReaper({
       endGroup: (group) => this.#endGroup(group, null),
@@ -84,6 +88,16 @@ export class ManagedProcess {
 
   get state(): ProcessState {
     return this.#state
+  }
+
+  /** The time of the last change of its state on the clock of `performance.now()`. */
+  get since(): number {
+    return this.#since
+  }
+
+  /** The results of the readiness probe; null if no child runs. */
+  get probe(): ProbeState | null {
+    return this.#run?.probe ?? null
   }
 
   /** The pid of the child that runs or is stopping. */
@@ -206,6 +220,7 @@ export class ManagedProcess {
       this.#context.emit({ type: 'internal_error', process: this.name, message: messageOf(error) })
     }
     if (this.#state === before) return false
+    if (this.#state.type !== before.type) this.#since = performance.now()
     this.#context.emit({ type: 'changed' })
     return true
   }
@@ -248,7 +263,9 @@ export class ManagedProcess {
     this.stop(decision)
   }
 
-  #onStartupTimeout(reason: string): void {
+  #onStartupTimeout(): void {
+    const after = formatDuration(this.definition.startupTimeoutMs)
+    const reason = `not ready after ${after}: ${describeNotReady(this, performance.now())}`
     this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
     this.stop({ type: 'failed', reason })
     this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'startup_timeout' })

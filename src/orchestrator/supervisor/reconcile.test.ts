@@ -34,7 +34,7 @@ const STATES = {
   stopping: { type: 'stopping', pid: 7, exit: null, outcome: { type: 'stopped' } },
   'stopping to wait': { type: 'stopping', pid: 7, exit: null, outcome: { type: 'waiting' } },
   stopped: { type: 'stopped', exit },
-  backoff: { type: 'backoff', attempt: 1, waitMs: 5, exit },
+  backoff: { type: 'backoff', attempt: 1, waitMs: 5, reason: 'exited with code 1', exit },
   failed: { type: 'failed', reason: 'exited with code 1', exit },
   completed: { type: 'completed', exit: success },
   skipped: { type: 'skipped', because: 'x' },
@@ -515,7 +515,9 @@ class Simulation {
 
   #exit(what: string, process: Simulated): void {
     const isPermanent = process.goal.type === 'down' && process.goal !== RESTARTING
-    const crash = isPermanent ? ({ type: 'stopped' } as const) : ({ type: 'backoff', attempt: 1, waitMs: 1 } as const)
+    const crash = isPermanent
+      ? ({ type: 'stopped' } as const)
+      : ({ type: 'backoff', attempt: 1, waitMs: 1, reason: 'crash' } as const)
     const decisions = { exits: { type: 'completed' }, crashes: crash, fails: { type: 'failed', reason: 'r' } } as const
     if (what !== 'exits' && what !== 'crashes' && what !== 'fails') return
     process.state = transition(process.state, { type: 'exited', exit, decision: decisions[what] })

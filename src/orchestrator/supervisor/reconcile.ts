@@ -166,7 +166,7 @@ function comesUpAgain({ state, goal }: ReconciledProcess): boolean {
 }
 
 /** Returns whether the process starts again after it has been down. */
-function isRestarting(goal: Goal): boolean {
+export function isRestarting(goal: Goal): boolean {
   return goal.type === 'down' && goal.reason === 'restarting'
 }
 
@@ -207,7 +207,10 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
 }
 
 /** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
-function isMet<P extends ReconciledProcess>(dependency: Dependency, graph: ProcessGraph<P>): boolean {
+export function isMet<P extends Pick<ReconciledProcess, keyof GraphProcess | 'goal'>>(
+  dependency: Dependency,
+  graph: ProcessGraph<P>,
+): boolean {
   const managed = graph.get(dependency.name)
   const isStopping = managed !== null && managed.goal.type === 'down' && !isFinal(managed.state)
   return !isStopping && graph.statusOf(dependency).type === 'met'

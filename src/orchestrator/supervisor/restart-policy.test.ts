@@ -93,7 +93,12 @@ describe('the decision after an exit (O-34)', () => {
 
   test('counts attempts from the beginning after an uptime of reset_after_ms', () => {
     const long = ended({ attempt: 9, uptimeMs: 30_000, restart: restart({ maxAttempts: 9 }) })
-    expect(decideAfterExit(long, code(1))).toEqual({ type: 'backoff', attempt: 1, waitMs: 500 })
+    expect(decideAfterExit(long, code(1))).toEqual({
+      type: 'backoff',
+      attempt: 1,
+      waitMs: 500,
+      reason: 'exited with code 1',
+    })
     expect(decideAfterExit({ ...long, uptimeMs: 29_999 }, code(1)).type).toBe('failed')
   })
 

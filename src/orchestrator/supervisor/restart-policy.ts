@@ -5,7 +5,8 @@ import type { ExitResult } from './events.ts'
 export type RestartDecision =
   | { readonly type: 'completed' }
   | { readonly type: 'failed'; readonly reason: string }
-  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number }
+  /** `reason`: of the end, such as `exited with code 3`. */
+  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number; readonly reason: string }
 
 /** A larger exponent exceeds every maximum anyway; 2^1024 would be Infinity, and 0 · Infinity is NaN. */
 const LARGEST_EXPONENT = 52
@@ -60,7 +61,7 @@ function retry(ended: Ended, failure: string): Exclude<RestartDecision, { type: 
   const attempt = (uptimeMs >= restart.resetAfterMs ? 0 : before) + 1
   const counted = restart.windowMs === null ? attempt : recentRestarts + 1
   if (counted > restart.maxAttempts) return { type: 'failed', reason: withLimit(failure, restart) }
-  return { type: 'backoff', attempt, waitMs: backoffDelay(attempt, restart, random) }
+  return { type: 'backoff', attempt, waitMs: backoffDelay(attempt, restart, random), reason: failure }
 }
 
 function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart): string {

@@ -14,7 +14,7 @@ const STATES: { readonly [S in ProcessState['type']]: Extract<ProcessState, { ty
   unhealthy: { type: 'unhealthy', attempt: 2, pid: 7, reason: 'no answer' },
   stopping: { type: 'stopping', pid: 7, exit: null, outcome: stopped },
   stopped: { type: 'stopped', exit },
-  backoff: { type: 'backoff', attempt: 3, waitMs: 500, exit },
+  backoff: { type: 'backoff', attempt: 3, waitMs: 500, reason: 'crash', exit },
   failed: { type: 'failed', reason: 'broken', exit },
   completed: { type: 'completed', exit: { code: 0, signal: null } },
   skipped: { type: 'skipped', because: 'x failed' },
@@ -25,7 +25,7 @@ const EVENTS: { readonly [E in ProcessEvent['type']]: Extract<ProcessEvent, { ty
   start: { type: 'start' },
   spawned: { type: 'spawned', pid: 8 },
   spawn_failed: { type: 'spawn_failed', decision: { type: 'failed', reason: 'not found' } },
-  exited: { type: 'exited', exit, decision: { type: 'backoff', attempt: 3, waitMs: 500 } },
+  exited: { type: 'exited', exit, decision: { type: 'backoff', attempt: 3, waitMs: 500, reason: 'crash' } },
   probe_succeeded: { type: 'probe_succeeded' },
   probe_failed: { type: 'probe_failed', reason: 'no answer' },
   stop: { type: 'stop', outcome: stopped },
@@ -47,17 +47,17 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
     stop: { type: 'stopping', pid: null, exit: null, outcome: stopped },
   },
   running: {
-    exited: { type: 'backoff', attempt: 3, waitMs: 500, exit },
+    exited: { type: 'backoff', attempt: 3, waitMs: 500, reason: 'crash', exit },
     probe_succeeded: { type: 'ready', attempt: 2, pid: 7 },
     stop: STATES.stopping,
   },
   ready: {
-    exited: { type: 'backoff', attempt: 3, waitMs: 500, exit },
+    exited: { type: 'backoff', attempt: 3, waitMs: 500, reason: 'crash', exit },
     probe_failed: STATES.unhealthy,
     stop: STATES.stopping,
   },
   unhealthy: {
-    exited: { type: 'backoff', attempt: 3, waitMs: 500, exit },
+    exited: { type: 'backoff', attempt: 3, waitMs: 500, reason: 'crash', exit },
     probe_succeeded: STATES.ready,
     stop: STATES.stopping,
   },
@@ -111,7 +111,7 @@ describe('the transition table (O-44)', () => {
   test('has stops for a restart or a failure; a permanent stop is never overridden', () => {
     const restarting = transition(STATES.ready, { type: 'stop', outcome: { type: 'waiting' } })
     expect(transition(restarting, { type: 'group_exited' })).toEqual({ type: 'waiting' })
-    const again = { type: 'backoff', attempt: 3, waitMs: 9 } as const
+    const again = { type: 'backoff', attempt: 3, waitMs: 9, reason: 'crash' } as const
     const failedLiveness = transition(STATES.ready, { type: 'stop', outcome: again })
     expect(transition(failedLiveness, { type: 'group_exited' })).toEqual({ ...again, exit: null })
     expect(transition(failedLiveness, { type: 'stop', outcome: stopped })).toMatchObject({ outcome: stopped })
@@ -126,7 +126,12 @@ describe('the transition table (O-44)', () => {
 const anyDecision = fc.oneof(
   fc.constant({ type: 'completed' } as const),
   fc.record({ type: fc.constant('failed' as const), reason: fc.string() }),
-  fc.record({ type: fc.constant('backoff' as const), attempt: fc.nat(9), waitMs: fc.nat(999) }),
+  fc.record({
+    type: fc.constant('backoff' as const),
+    attempt: fc.nat(9),
+    waitMs: fc.nat(999),
+    reason: fc.string(),
+  }),
 )
 const anyEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
   fc.constantFrom<ProcessEvent>(...Object.values(EVENTS)),
@@ -136,7 +141,7 @@ const anyEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
     type: fc.constant('stop' as const),
     outcome: fc.constantFrom(
       { type: 'waiting' } as const,
-      { type: 'backoff', attempt: 1, waitMs: 5 } as const,
+      { type: 'backoff', attempt: 1, waitMs: 5, reason: 'crash' } as const,
       { type: 'failed', reason: 'r' } as const,
       stopped,
     ),

@@ -43,7 +43,13 @@ export type ProcessState =
       readonly outcome: StopOutcome
     }
   | { readonly type: 'stopped'; readonly exit: ExitResult | null }
-  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number; readonly exit: ExitResult | null }
+  | {
+      readonly type: 'backoff'
+      readonly attempt: number
+      readonly waitMs: number
+      readonly reason: string
+      readonly exit: ExitResult | null
+    }
   | { readonly type: 'failed'; readonly reason: string; readonly exit: ExitResult | null }
   | { readonly type: 'completed'; readonly exit: ExitResult }
   | { readonly type: 'skipped'; readonly because: string }

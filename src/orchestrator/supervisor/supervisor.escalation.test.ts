@@ -120,7 +120,7 @@ describe('the liveness probe', () => {
       },
     ])
     expect(await graph.next('process_failed', 'a')).toMatchObject({
-      reason: 'failed its liveness probe: false exited with code 1, after 2 restarts',
+      reason: 'failed its liveness probe: exec false: exited with code 1, after 2 restarts',
     })
     expect(await graph.ended).toEqual({ exitCode: 1 })
     expect(graph.eventSequence('process_started')).toHaveLength(3)

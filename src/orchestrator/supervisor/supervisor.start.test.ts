@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { freePort } from '../../../test/rig/servers.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
@@ -92,13 +93,30 @@ describe('waiting for a dependency (O-36)', () => {
       { name: 'web', command: 'true', dependsOn: [ready('db')] },
     ])
     const failed = await graph.next('process_failed', 'db')
-    expect(failed).toMatchObject({ reason: 'not ready after 2000 ms', lastLines: lines.slice(5) })
+    const reason = 'not ready after 2 s: log_line /^never$/ has not appeared'
+    expect(failed).toMatchObject({ reason, lastLines: lines.slice(5) })
     expect(await graph.ended).toEqual({ exitCode: 1 })
     expect(graph.eventSequence('process_skipped')).toEqual(['skipped web'])
     expect(graph.events).toContainEqual({
       type: 'stopping',
-      reason: { type: 'start_failed', process: 'db', message: 'not ready after 2000 ms' },
+      reason: { type: 'start_failed', process: 'db', message: reason },
     })
+  })
+
+  test('the error of a time-out names the target of the probe, its attempts and its last answer (O-46)', async () => {
+    const port = await freePort()
+    const graph = supervise([
+      {
+        name: 'db',
+        command: 'sleep',
+        args: ['60'],
+        startupTimeoutMs: 500,
+        readinessProbe: probeOf({ type: 'tcp_socket', host: '127.0.0.1', port }),
+      },
+    ])
+    const { reason } = await graph.next('process_failed', 'db')
+    const form = `^not ready after 500 ms: tcp_socket 127.0.0.1:${port}: connection refused \\(\\d+ attempts?\\)$`
+    expect(reason).toMatch(new RegExp(form))
   })
 
   test('startup_timeout_ms covers all starts of a process that restarts', async () => {

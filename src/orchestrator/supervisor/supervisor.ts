@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { type SpawnChild, spawnChild } from './child.ts'
 import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
+import type { ExplainedSnapshot } from './explain.ts'
 import { ExternalCheck } from './external.ts'
 import { type HandControlled, handControlled, isDownFor, isRestartable, restoreHandControl, setGoal } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
@@ -15,6 +16,7 @@ import { type Action, exitCodeOf, type Failure, isEnded, isSettled, type Phase, 
 import { hasSucceeded } from './restart-policy.ts'
 import { type DownReason, isFinal, UP } from './state.ts'
 import { elapsed } from './timers.ts'
+import { WaitReporter } from './wait-reporter.ts'
 
 export interface SupervisorOptions extends OutputOptions {
   /** The first exit of any process stops all, and its code is the orchestrator's. */
@@ -46,6 +48,7 @@ export class Supervisor {
   /** Aborted when everything must stop. */
   readonly #stopping = new AbortController()
   readonly #waiters = new Set<() => void>()
+  readonly #waits: WaitReporter
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
   #phase: Phase = 'starting'
@@ -70,6 +73,10 @@ export class Supervisor {
     this.#external = this.#createExternalCheck(config)
     this.#output = new Output(config.processes, options, (event) => this.#emit(event))
     this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
+    this.#waits = new WaitReporter(
+      () => this.snapshot,
+      (event) => this.#emit(event),
+    )
   }
 
   get graph(): ProcessGraph<ManagedProcess> {
@@ -78,6 +85,11 @@ export class Supervisor {
 
   get logs(): LogHistory {
     return this.#output.history
+  }
+
+  /** The input of `explain`. */
+  get snapshot(): ExplainedSnapshot<ManagedProcess> {
+    return { graph: this.#graph, external: this.#external, now: performance.now() }
   }
 
   get isStopping(): boolean {
@@ -91,6 +103,7 @@ export class Supervisor {
     this.#options.guard?.protect(() => this.#stopPlan())
     this.#reconcile()
     await this.#until(() => this.#hasFinished)
+    this.#waits.end()
     const since = this.#stoppingSince ?? performance.now()
     await this.#orphans?.endAll()
     await this.#output.finish()
@@ -271,6 +284,7 @@ export class Supervisor {
       this.#isReconciling = false
     }
     for (const check of this.#waiters) check()
+    this.#waits.update()
     this.#options.guard?.protect(() => this.#stopPlan())
   }
 

@@ -2,20 +2,26 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { execa } from 'execa'
-import { messageOf } from '../../config/errors.ts'
-import { redact } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { RUN_TAG_VARIABLE } from '../process-table.ts'
 import { describeExit } from '../restart-policy.ts'
+import { describeConnectionError } from './describe.ts'
 
-/** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the reason. */
+/** The time-out follows: `no answer within 2 s`. */
+const NO_ANSWER = 'no answer'
+
+/*
+ * A check rejects with the answer that it got, such as `connection refused`. `describeCheck` names the target.
+ */
+
+/** Resolves when the address accepts a connection; names are resolved to IPv4 and IPv6. Rejects with the answer. */
 export async function checkTcpSocket(host: string, port: number, signal: AbortSignal): Promise<void> {
   const socket = addAbortSignal(signal, connect({ host, port }))
   try {
     await once(socket, 'connect')
   } catch (error) {
-    throw new Error(signal.aborted ? `${host}:${port} did not answer` : messageOf(error), { cause: error })
+    throw new Error(signal.aborted ? NO_ANSWER : describeConnectionError(error), { cause: error })
   } finally {
     socket.destroy()
   }
@@ -23,10 +29,9 @@ export async function checkTcpSocket(host: string, port: number, signal: AbortSi
 
 /**
  * Resolves when the URL responds with 2xx or 3xx. As in Kubernetes, redirects are not followed and certificates are not verified.
- * Rejects with the reason.
+ * Rejects with the answer.
  */
 export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
-  const shown = redact(url)
   // Loaded on first use, so that a graph without HTTP probes starts faster.
   const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
   const options = { agent: false, headers: { 'user-agent': 'ponix-orchestrator' }, rejectUnauthorized: false, signal }
@@ -36,10 +41,10 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
       resolve(response.statusCode ?? 0)
     })
     request.on('error', (error) => {
-      reject(new Error(signal.aborted ? `${shown} did not answer` : messageOf(error), { cause: error }))
+      reject(new Error(signal.aborted ? NO_ANSWER : describeConnectionError(error), { cause: error }))
     })
   })
-  if (status < 200 || status >= 400) throw new Error(`${shown} answered ${status}`)
+  if (status < 200 || status >= 400) throw new Error(`answered ${status}`)
 }
 
 export interface ExecContext {
@@ -48,7 +53,7 @@ export interface ExecContext {
   readonly runTag: string
 }
 
-/** Resolves when the command exits with 0; rejects with the reason. Kills its process group when it has exited or `signal` is aborted. */
+/** Resolves when the command exits with 0; rejects with the answer. Kills its process group when it has exited or `signal` is aborted. */
 export async function checkExec(
   command: readonly [string, ...string[]],
   context: ExecContext,
@@ -74,9 +79,9 @@ export async function checkExec(
   signal.removeEventListener('abort', kill)
   if (group === null) throw new Error(describeSpawnError(result, { command: program, ...context }))
   group.signal('SIGKILL')
-  if (signal.aborted) throw new Error(`${program} did not exit`)
+  if (signal.aborted) throw new Error('did not exit')
   if (result.exitCode === 0) return
   const { exitCode: code = 1, signal: endSignal } = result
   const exit = endSignal === undefined ? { code, signal: null } : { code: null, signal: endSignal }
-  throw new Error(`${program} ${describeExit(exit)}`)
+  throw new Error(describeExit(exit))
 }

@@ -2,11 +2,13 @@ import { getEventListeners } from 'node:events'
 import * as fc from 'fast-check'
 import { expect, test, describe } from 'vitest'
 import { probeOf } from '../../../../test/rig/supervised-graph.ts'
-import { afterResult, NOT_PROBED, poll, type Check } from './poll.ts'
+import { afterResult, NOT_PROBED, poll, type Check, type ProbeRecord } from './poll.ts'
 
 const statesAfter = (results: readonly boolean[], successThreshold: number, failureThreshold: number) => {
   let state = NOT_PROBED
-  return results.map((succeeded) => (state = afterResult(state, succeeded, { successThreshold, failureThreshold })))
+  return results.map(
+    (succeeded) => (state = afterResult(state, succeeded ? null : 'no', { successThreshold, failureThreshold })),
+  )
 }
 
 test('a process is ready after enough consecutive successes, and not ready after enough consecutive failures', () => {
@@ -62,8 +64,9 @@ async function polled(results: readonly (true | string)[], settings: object = {}
     onReady: () => happened.push('ready'),
     onUnhealthy: (reason: string) => happened.push(`unhealthy: ${reason}`),
   }
-  await poll(probe(settings), check, listener, over.signal, { now: () => now, sleep })
-  return { happened, waits, listeners: getEventListeners(over.signal, 'abort').length }
+  const record: ProbeRecord = { state: NOT_PROBED }
+  await poll(probe(settings), check, record, listener, over.signal, { now: () => now, sleep })
+  return { happened, waits, state: record.state, listeners: getEventListeners(over.signal, 'abort').length }
 }
 
 describe('poll', () => {
@@ -80,6 +83,11 @@ describe('poll', () => {
   test('measures the period from start to start: a slow check shortens the wait', async () => {
     const { waits } = await polled(['no', 'no', 'no'], {}, 150)
     expect(waits.slice(1, 3)).toEqual([50, 50])
+  })
+
+  test('keeps the last answer and counts the failures in a row', async () => {
+    const { state } = await polled(['first', true, 'no', 'still no'])
+    expect(state).toMatchObject({ ready: false, failures: 2, successes: 0, answer: 'still no' })
   })
 
   test('leaves no listeners behind, regardless of the number of probes', async () => {
@@ -105,7 +113,7 @@ describe('poll', () => {
         over.abort()
       },
     }
-    await poll(probeOf({ type: 'notify' }, { timeoutMs: 20 }), check, listener, over.signal)
+    await poll(probeOf({ type: 'notify' }, { timeoutMs: 20 }), check, { state: NOT_PROBED }, listener, over.signal)
     expect(reasons).toEqual(['it did not answer within 20 ms'])
   })
 })

@@ -1,5 +1,6 @@
 import { messageOf } from '../../config/errors.ts'
 import type { ResolvedProbe } from '../../config/resolved.ts'
+import { formatDuration } from '../duration.ts'
 import { sleep } from '../timers.ts'
 
 /** The state of a polled probe: the result of all attempts so far. */
@@ -7,23 +8,32 @@ export interface ProbeState {
   readonly ready: boolean
   /** True from the first success on; the longer period then applies. */
   readonly everReady: boolean
+  /** Consecutive successes and failures up to now; one of them is 0. */
   readonly successes: number
   readonly failures: number
+  /** The reason why the last attempt failed; null if it succeeded, or none has ended. */
+  readonly answer: string | null
 }
 
-export const NOT_PROBED: ProbeState = { ready: false, everReady: false, successes: 0, failures: 0 }
-export const ASSUMED_ALIVE: ProbeState = { ready: true, everReady: true, successes: 0, failures: 0 }
+/** The state of one probe, which `poll` replaces after every attempt. */
+export interface ProbeRecord {
+  state: ProbeState
+}
 
-/** Returns the state after another attempt. Only consecutive results count towards a threshold. */
+export const NOT_PROBED: ProbeState = { ready: false, everReady: false, successes: 0, failures: 0, answer: null }
+export const ASSUMED_ALIVE: ProbeState = { ...NOT_PROBED, ready: true, everReady: true }
+
+/** Returns the state after another attempt; `answer` is null if it succeeded. Only consecutive results count towards a threshold. */
 export function afterResult(
   state: ProbeState,
-  succeeded: boolean,
+  answer: string | null,
   thresholds: Pick<ResolvedProbe, 'successThreshold' | 'failureThreshold'>,
 ): ProbeState {
+  const succeeded = answer === null
   const successes = succeeded ? state.successes + 1 : 0
   const failures = succeeded ? 0 : state.failures + 1
   const ready = state.ready ? failures < thresholds.failureThreshold : successes >= thresholds.successThreshold
-  return { ready, everReady: state.everReady || ready, successes, failures }
+  return { ready, everReady: state.everReady || ready, successes, failures, answer }
 }
 
 /** One attempt of a probe. Resolves, or rejects with the reason; settles soon after `signal` is aborted. */
@@ -35,26 +45,27 @@ export interface ProbeListener {
   readonly onUnhealthy: (reason: string) => void
 }
 
-const DEFAULTS = { now: () => performance.now(), sleep, from: NOT_PROBED }
+const DEFAULTS = { now: () => performance.now(), sleep }
 type PollOptions = typeof DEFAULTS
 
 /** Probes until `signal` is aborted, and reports every change between ready and not ready. Never rejects. */
 export async function poll(
   probe: ResolvedProbe,
   check: Check,
+  record: ProbeRecord,
   listener: ProbeListener,
   signal: AbortSignal,
   overrides: Partial<PollOptions> = {},
 ): Promise<void> {
   const options = { ...DEFAULTS, ...overrides }
-  let state = options.from
   await options.sleep(probe.initialDelayMs, signal)
   while (!signal.aborted) {
     const startedAt = options.now()
     const failure = await attempt(check, probe.timeoutMs, signal, options)
     if (signal.aborted) return
-    const before = state
-    state = afterResult(before, failure === null, probe)
+    const before = record.state
+    const state = afterResult(before, failure, probe)
+    record.state = state
     if (state.ready && !before.ready) listener.onReady()
     if (!state.ready && before.ready) listener.onUnhealthy(failure ?? 'not ready')
     const period = state.everReady ? probe.periodMs.afterReady : probe.periodMs.beforeReady
@@ -82,7 +93,7 @@ async function attempt(
     await check(over.signal)
     return null
   } catch (error) {
-    return timedOut ? `${messageOf(error)} within ${timeoutMs} ms` : messageOf(error)
+    return timedOut ? `${messageOf(error)} within ${formatDuration(timeoutMs)}` : messageOf(error)
   } finally {
     finished.abort()
     signal.removeEventListener('abort', stop)

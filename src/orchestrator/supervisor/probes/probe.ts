@@ -3,7 +3,8 @@ import { stripVTControlCharacters } from 'node:util'
 import type { ProbeCheck, ResolvedProbe } from '../../config/resolved.ts'
 import type { LineTap } from '../output/lines.ts'
 import { checkExec, checkHttpGet, checkTcpSocket, type ExecContext } from './checks.ts'
-import { ASSUMED_ALIVE, type Check, poll, type ProbeListener } from './poll.ts'
+import { describeCheck } from './describe.ts'
+import { ASSUMED_ALIVE, type Check, poll, type ProbeListener, type ProbeRecord } from './poll.ts'
 
 /** The inputs of a probe: the child's lines, its notifications, and its working directory and environment. */
 export interface ProbeContext extends ExecContext {
@@ -11,17 +12,31 @@ export interface ProbeContext extends ExecContext {
   readonly notifications: Readable | null
 }
 
-/** Probes one child until `signal` is aborted. A log line or a notification is reported once, all other checks are polled. */
+/**
+ * Probes one child until `signal` is aborted. A log line or a notification is reported once; all other checks are polled, with
+ * their results in `record`.
+ */
 export function startProbe(
   probe: ResolvedProbe,
   context: ProbeContext,
+  record: ProbeRecord,
   listener: ProbeListener,
   signal: AbortSignal,
 ): void {
   const { check } = probe
-  if (!isPassive(check)) void poll(probe, pollCheck(check, context), listener, signal)
-  else if (check.type === 'log_line') awaitLogLine(check.pattern, context.lines, listener.onReady, signal)
-  else if (context.notifications !== null) awaitNotification(context.notifications, listener.onReady, signal)
+  const onUnhealthy = (answer: string) => listener.onUnhealthy(`${describeCheck(check)}: ${answer}`)
+  switch (check.type) {
+    case 'log_line':
+      return awaitLogLine(check.pattern, context.lines, listener.onReady, signal)
+    case 'notify':
+      if (context.notifications !== null) awaitNotification(context.notifications, listener.onReady, signal)
+      return undefined
+    case 'tcp_socket':
+    case 'http_get':
+    case 'exec':
+      void poll(probe, pollCheck(check, context), record, { onReady: listener.onReady, onUnhealthy }, signal)
+      return undefined
+  }
 }
 
 /** Polls one child until `signal` is aborted or it fails, which is reported once. */
@@ -34,13 +49,13 @@ export function startLivenessProbe(
   const { check } = probe
   if (isPassive(check)) return
   const dead = new AbortController()
-  const onUnhealthy = (reason: string) => {
+  const onUnhealthy = (answer: string) => {
     dead.abort()
-    onDead(reason)
+    onDead(`${describeCheck(check)}: ${answer}`)
   }
   const listener = { onReady: () => {}, onUnhealthy }
   const over = AbortSignal.any([signal, dead.signal])
-  void poll(probe, pollCheck(check, context), listener, over, { from: ASSUMED_ALIVE })
+  void poll(probe, pollCheck(check, context), { state: ASSUMED_ALIVE }, listener, over)
 }
 
 type PassiveCheck = Extract<ProbeCheck, { type: 'log_line' | 'notify' }>
