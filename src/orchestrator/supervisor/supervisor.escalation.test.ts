@@ -86,7 +86,7 @@ describe('the liveness probe', () => {
     expect(graph.events).toContainEqual({
       type: 'liveness_failed',
       process: 'a',
-      reason: '/bin/sh exited with code 7',
+      reason: 'exec /bin/sh: exited with code 7',
     })
     expect(await graph.next('restart_scheduled', 'a')).toMatchObject({ attempt: 1 })
     expect(rig.running.filter((child) => child.name === 'a')).toEqual([second])
