@@ -7,7 +7,7 @@ import type { ExplainedSnapshot } from './explain.ts'
 import { ExternalCheck } from './external.ts'
 import { type HandControlled, handControlled, isDownFor, isRestartable, restoreHandControl, setGoal } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
-import type { StopPlan } from './guard/stop-plan.ts'
+import { planStop, type StopPlan } from './guard/stop-plan.ts'
 import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
 import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
@@ -100,7 +100,7 @@ export class Supervisor {
   async run(): Promise<{ exitCode: number }> {
     this.#startedAt = performance.now()
     await this.#output.prepare()
-    this.#options.guard?.protect(() => this.#stopPlan())
+    this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
     this.#reconcile()
     await this.#until(() => this.#hasFinished)
     this.#waits.end()
@@ -285,7 +285,7 @@ export class Supervisor {
     }
     for (const check of this.#waiters) check()
     this.#waits.update()
-    this.#options.guard?.protect(() => this.#stopPlan())
+    this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
   }
 
   #carryOut(action: Action<ManagedProcess>): void {
@@ -349,18 +349,6 @@ export class Supervisor {
   /** The number of processes that are not left out, or that a command has started. */
   get #activeCount(): number {
     return this.#graph.all.filter(({ state }) => state.type !== 'disabled').length
-  }
-
-  /** Returns the plan to stop the running children. */
-  #stopPlan(): StopPlan {
-    const processes = this.#graph.all.map((managed) => ({
-      name: managed.name,
-      groups: [...managed.processGroups],
-      signal: managed.definition.shutdown.signal,
-      timeoutMs: managed.definition.shutdown.timeoutMs,
-      dependents: this.#graph.dependentsOf(managed).map(({ name }) => name),
-    }))
-    return { runTag: this.#runTag, processes }
   }
 
   #exitCode(): number {

@@ -1,5 +1,7 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
+import type { ProcessGraph } from '../graph.ts'
+import type { ManagedProcess } from '../managed-process.ts'
 import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
 import { groupMembers, taggedProcesses } from '../process-table.ts'
@@ -23,6 +25,18 @@ export const stopPlan = z.strictObject({
 
 /** The processes for the guard to stop after the orchestrator was killed. */
 export type StopPlan = z.infer<typeof stopPlan>
+
+/** Returns the plan to stop the running children of a graph. */
+export function planStop(runTag: string, graph: ProcessGraph<ManagedProcess>): StopPlan {
+  const processes = graph.all.map((managed) => ({
+    name: managed.name,
+    groups: [...managed.processGroups],
+    signal: managed.definition.shutdown.signal,
+    timeoutMs: managed.definition.shutdown.timeoutMs,
+    dependents: graph.dependentsOf(managed).map(({ name }) => name),
+  }))
+  return { runTag, processes }
+}
 
 /**
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
