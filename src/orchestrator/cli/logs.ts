@@ -1,35 +1,84 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { PassThrough, type Readable } from 'node:stream'
-import { logEntry, statusAnswer } from '../control/protocol.ts'
+import { parseTime, timeForm } from '../config/duration.ts'
+import { messageOf, UserError } from '../config/errors.ts'
+import { logEntry, type LogRecord, statusAnswer } from '../control/protocol.ts'
 import { forTerminal, linePrefix, loadPretty, prefixWidth } from '../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { type FileOptions, showsColour } from './options.ts'
+import { OWN_NAME, ownLines } from './reporter.ts'
 
+const REJECTED = 1
+
+/** The options as typed. */
 export interface LogOptions {
-  readonly processes: readonly string[]
-  readonly tail: number
-  readonly follow: boolean
-  readonly json: boolean
+  readonly follow?: true
+  readonly tail?: string
+  readonly since?: string
+  readonly until?: string
+  readonly grep?: string
+  readonly ignoreCase?: true
+  readonly level?: string
+  /** False with `--no-events`. */
+  readonly events: boolean
+  readonly json?: true
 }
 
-/** Prints the last lines of the processes and, with `follow`, new lines until the orchestrator ends. */
-export async function logs(file: FileOptions, { processes, tail, follow, json }: LogOptions): Promise<void> {
+/**
+ * Prints the last lines of the processes and the messages about them and, with `follow`, new ones until the orchestrator ends.
+ * Rejects with a UserError for an invalid option.
+ */
+export async function logs(file: FileOptions, processes: readonly string[], options: LogOptions): Promise<void> {
+  const query = toQuery(processes, options, Date.now())
   const client = new ControlClient(file)
-  const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
-  query.set('tail', String(tail))
-  if (follow) query.set('follow', '1')
-  const render = json
-    ? (line: string) => line
-    : await lineRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
-  const entries = await adviseOnPatterns(
-    processes,
-    client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit: !follow }),
-  )
-  for await (const line of createInterface({ input: untilClosed(entries) })) {
-    if (!process.stdout.writable) return
+  const render =
+    options.json === true
+      ? (line: string) => line
+      : await recordRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
+  const hasTimeLimit = options.follow !== true
+  const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
+  for await (const line of createInterface({ input: untilClosed(records) })) {
+    if (line.startsWith('{"error":')) throw new UserError(reasonIn(line), REJECTED)
     if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
+  }
+}
+
+/** Returns the parameters of the request. `now`: milliseconds since 1970. */
+export function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
+  const { follow, tail, since, until, grep, ignoreCase, level, events } = options
+  const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
+  const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value)
+  set('tail', tail === undefined ? undefined : checkTail(tail))
+  set('since', since === undefined ? undefined : toIsoTime('--since', since, now))
+  set('until', until === undefined ? undefined : toIsoTime('--until', until, now))
+  set('grep', grep === undefined ? undefined : checkPattern(grep))
+  set('ignore_case', ignoreCase === true ? '1' : undefined)
+  set('level', level)
+  set('events', events ? undefined : '0')
+  set('follow', follow === true ? '1' : undefined)
+  return query
+}
+
+function checkTail(typed: string): string {
+  if (typed === 'all' || /^\d{1,9}$/.test(typed)) return typed
+  throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number of 0 or more, or all`)
+}
+
+/** Converts to a time with an offset, because the orchestrator may run in another time zone. */
+function toIsoTime(flag: string, typed: string, now: number): string {
+  const time = parseTime(typed, now)
+  if (time === null) throw new UserError(`${flag} ${JSON.stringify(typed)}: expected ${timeForm}`)
+  return new Date(time).toISOString()
+}
+
+function checkPattern(typed: string): string {
+  try {
+    void new RegExp(typed)
+    return typed
+  } catch (error) {
+    throw new UserError(`--grep ${JSON.stringify(typed)}: ${messageOf(error)}`)
   }
 }
 
@@ -40,17 +89,34 @@ function untilClosed(entries: Readable): Readable {
   return lines
 }
 
-/** Returns a function that renders an entry as the orchestrator shows the line. */
-async function lineRenderer(names: readonly string[]): Promise<(line: string) => string> {
-  const width = prefixWidth([...names, 'orchestrator'])
+function reasonIn(line: string): string {
+  const record = logEntry.parse(JSON.parse(line))
+  return 'error' in record ? record.error : line
+}
+
+/** Returns a function that renders a record as the orchestrator shows the line or message. */
+async function recordRenderer(names: readonly string[]): Promise<(line: string) => string> {
+  const width = prefixWidth([...names, OWN_NAME])
   const colour = showsColour(process.stdout)
   const pretty = process.stdout.isTTY ? await loadPretty(colour) : null
   return (line) => {
-    const entry = logEntry.parse(JSON.parse(line))
-    const name = 'dropped' in entry ? 'orchestrator' : entry.process
+    const record = logEntry.parse(JSON.parse(line))
+    if (!('line' in record)) return ownLines(describe(record), { width, colour }).join('\n')
+    const name = record.process
     const prefix = linePrefix(name, width, colour && names.includes(name) ? names.indexOf(name) : null)
-    if ('dropped' in entry) return `${prefix}${entry.dropped} lines dropped: the reader was too slow`
-    if (pretty === null) return prefix + entry.line
-    return prefix + decodeUtf8(forTerminal(encodeUtf8(entry.line), prefix, pretty)).text
+    if (pretty === null) return prefix + record.line
+    return prefix + decodeUtf8(forTerminal(encodeUtf8(record.line), prefix, pretty)).text
   }
+}
+
+/** Returns the message of a record that is not a line of output. */
+function describe(record: Exclude<LogRecord, { line: string }>) {
+  if ('message' in record) return { level: record.level, text: record.message }
+  if ('dropped' in record) {
+    return { level: 'warn', text: `${record.dropped} lines dropped: the reader was too slow` } as const
+  }
+  if ('error' in record) return { level: 'error', text: record.error } as const
+  const time = new Date(record.lost_until).toLocaleTimeString('en-GB')
+  const text = `${record.process}: its lines up to ${time} are no longer kept; a log file ("log": {"file": …}) keeps more`
+  return { level: 'warn', text } as const
 }

@@ -2,8 +2,10 @@ import type { Writable } from 'node:stream'
 import { describeEvent, type Level } from './event-message.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import { linePrefix, prefixWidth } from '../supervisor/output/line-writers.ts'
+import type { LogMessage } from '../supervisor/output/log-history.ts'
 
-const name = 'orchestrator'
+/** The name in the prefix of the orchestrator's own lines. */
+export const OWN_NAME = 'orchestrator'
 /** The limit of buffered bytes for a slow reader; further messages are dropped and counted. */
 const fullBytes = 1024 * 1024
 
@@ -13,6 +15,8 @@ export interface ReporterOptions {
   readonly colour: boolean
   /** The names of the processes; the prefixes of all lines have the same width. */
   readonly names: readonly string[]
+  /** Called with every message. */
+  readonly onMessage?: (message: Omit<LogMessage, 'time'>) => void
 }
 
 /** `fields` are part of JSON records only. */
@@ -44,14 +48,25 @@ export async function createReporter(options: ReporterOptions) {
       warnOfDropped()
       const { level, text } = describeEvent(event)
       log(level, text, { event })
+      options.onMessage?.(toLogMessage(event))
     },
-    warn: (message: string) => log('warn', message, {}),
+    warn: (message: string) => {
+      log('warn', message, {})
+      options.onMessage?.({ process: null, level: 'warn', message, event: null })
+    },
   }
+}
+
+/** Returns the message without the quoted output, which is in the log anyway. */
+function toLogMessage(event: SupervisorEvent): Omit<LogMessage, 'time'> {
+  const kept = 'lastLines' in event ? { ...event, lastLines: [] } : event
+  const { level, text } = describeEvent(kept)
+  return { process: 'process' in kept ? kept.process : null, level, message: text, event: kept }
 }
 
 async function jsonLog(write: Write): Promise<Log> {
   const { pino } = await import('pino')
-  const logger = pino({ base: { process: name, pid: process.pid, stream: 'stderr' } }, { write })
+  const logger = pino({ base: { process: OWN_NAME, pid: process.pid, stream: 'stderr' } }, { write })
   return (level, text, fields) => logger[level](fields, text)
 }
 
@@ -59,15 +74,30 @@ const colours = { info: null, warn: 33, error: 31 } as const
 
 /** Returns a log that adds the prefix to each line of a message and each quoted line of output. */
 function textLog({ colour, names }: ReporterOptions, write: Write): Log {
-  const plainPrefix = linePrefix(name, prefixWidth([...names, name]), null)
-  const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
-  const reset = colour ? '\u001b[0m' : ''
+  const width = prefixWidth([...names, OWN_NAME])
   return (level, text, { event }) => {
-    const sgr = colour ? colours[level] : null
-    const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
-    const own = text.split('\n').map(paint)
     const lastLines = event !== undefined && 'lastLines' in event ? event.lastLines : []
-    const quoted = lastLines.map((line) => `  | ${line}${reset}`)
-    write([...own, ...quoted].map((line) => `${prefix}${line}\n`).join(''))
+    const lines = ownLines({ level, text, lastLines }, { width, colour })
+    write(lines.map((line) => `${line}\n`).join(''))
   }
+}
+
+interface OwnMessage {
+  readonly level: Level
+  readonly text: string
+  /** Quoted lines of output. */
+  readonly lastLines?: readonly string[]
+}
+
+/** Renders a message of the orchestrator: each line with its prefix. `width`: the common width of the prefixes. */
+export function ownLines(
+  { level, text, lastLines = [] }: OwnMessage,
+  { width, colour }: { readonly width: number; readonly colour: boolean },
+): readonly string[] {
+  const plainPrefix = linePrefix(OWN_NAME, width, null)
+  const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
+  const sgr = colour ? colours[level] : null
+  const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
+  const quoted = lastLines.map((line) => `  | ${line}${colour ? '\u001b[0m' : ''}`)
+  return [...text.split('\n').map(paint), ...quoted].map((line) => prefix + line)
 }

@@ -9,6 +9,7 @@ import { ControlTarget } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
+import { LogHistory } from '../supervisor/output/log-history.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
@@ -35,7 +36,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   stdout.off('error', exitOnOutputError)
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
   const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
-  const reporter = await createReporter({ output: stderr, logFormat: options.logFormat, colour: colour.stderr, names })
+  const history = new LogHistory()
+  const reporter = await createReporter({
+    output: stderr,
+    logFormat: options.logFormat,
+    colour: colour.stderr,
+    names,
+    onMessage: (message) => history.pushMessage(message),
+  })
   const folder = runFolder(config.path, environment)
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
   const guard = await RunLock.acquire({
@@ -57,7 +65,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     systemd.event(event)
     triggers.event(event)
   }
-  const supervisor = new Supervisor(config, { ...options, guard, output: { stdout, stderr }, colour, onEvent })
+  const supervisor = new Supervisor(config, { ...options, guard, output: { stdout, stderr }, colour, history, onEvent })
   const triggers = new Triggers(supervisor, onEvent)
   const target = new ControlTarget(supervisor, {
     load,

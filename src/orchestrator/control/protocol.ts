@@ -52,13 +52,29 @@ export const reloadAnswer = z.object({
 })
 export type ReloadAnswer = z.infer<typeof reloadAnswer>
 
-/** A line of `GET /logs`, or the number of lines that a slow reader missed. */
+/** A line of `GET /logs`. Times are in milliseconds since 1970. */
 export const logEntry = z.union([
+  /** A line of output. */
   z.object({
     time: z.number(),
     process: z.string(),
+    pid: z.int(),
     stream: z.enum(['stdout', 'stderr']),
     line: z.string(),
   }),
+  /** A message of the orchestrator: about a process, or null: about all. `event`: its fields, null if it has none. */
+  z.object({
+    time: z.number(),
+    process: z.string().nullable(),
+    level: z.enum(['info', 'warn', 'error']),
+    message: z.string(),
+    event: z.looseObject({ type: z.string() }).nullable(),
+  }),
+  /** The number of entries that a slow reader missed. */
   z.object({ dropped: z.int() }),
+  /** Lines of the process up to this time were requested with `since`, and are no longer kept. */
+  z.object({ process: z.string(), lost_until: z.number() }),
+  /** The end of a stream that cannot continue. */
+  z.object({ error: z.string() }),
 ])
+export type LogRecord = z.infer<typeof logEntry>

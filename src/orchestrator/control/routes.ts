@@ -1,15 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { RequestError } from '../config/errors.ts'
-import type { LogHistory, LogLine } from '../supervisor/output/log-history.ts'
+import { logParameters, parseLogQuery } from './log-query.ts'
+import { sendLogs } from './log-stream.ts'
 import { renderMetrics } from './metrics.ts'
 import { namesRequest } from './protocol.ts'
 import type { ControlTarget } from './target.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
-const DEFAULT_TAIL = 100
-/** The limit of buffered bytes for a slow reader of /logs; further lines are dropped and counted. */
-const MAX_BUFFERED_BYTES = 1024 * 1024
 
 interface Exchange {
   readonly target: ControlTarget
@@ -49,16 +47,10 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/logs',
-    parameters: `process=NAME (repeatable; default: all), tail=LINES of each (default: ${DEFAULT_TAIL}), follow=1 (stream new lines)`,
-    action: 'shows the last output of the processes',
+    parameters: logParameters,
+    action: 'shows the last output of the processes, and messages about them',
     answer: 'one JSON object per line',
-    handle: ({ target, response, query }) => {
-      const names = query.getAll('process')
-      const tail = Number(query.get('tail') ?? DEFAULT_TAIL)
-      if (!Number.isInteger(tail) || tail < 0) throw new RequestError(400, 'tail: expected a whole number of 0 or more')
-      const processes = names.length === 0 ? target.names : target.resolveNames(names)
-      streamLogs(target.logs, processes, tail, query.get('follow') === '1', response)
-    },
+    handle: ({ target, response, query }) => sendLogs(target, parseLogQuery(query, Date.now()), response),
   },
   {
     method: 'GET',
@@ -148,35 +140,4 @@ async function readNames(request: IncomingMessage): Promise<readonly string[]> {
   } catch {
     throw new RequestError(400, expected)
   }
-}
-
-/** Sends the last lines and, with `follow`, new lines until the reader closes. A slow reader loses lines and never slows a process. */
-function streamLogs(
-  logs: LogHistory,
-  processes: readonly string[],
-  tail: number,
-  follow: boolean,
-  response: ServerResponse,
-): void {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-  // It can take long until the first line.
-  response.flushHeaders()
-  const wanted = new Set(processes)
-  let dropped = 0
-  const send = (entries: readonly object[]) => {
-    response.write(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''))
-  }
-  const write = (lines: readonly LogLine[]) => {
-    const chosen = lines.filter(({ process }) => wanted.has(process))
-    if (chosen.length === 0) return
-    if (dropped > 0 || response.writableLength > MAX_BUFFERED_BYTES) dropped += chosen.length
-    else send(chosen)
-  }
-  response.on('drain', () => {
-    if (dropped > 0) send([{ dropped }])
-    dropped = 0
-  })
-  write(logs.tail(processes, tail))
-  if (follow) response.once('close', logs.follow(write))
-  else response.end()
 }

@@ -1,5 +1,6 @@
-import type { Command } from 'commander'
-import { UserError } from '../../config/errors.ts'
+import { type Command, Option } from 'commander'
+import { logLevels } from '../../supervisor/output/log-level.ts'
+import type { LogOptions } from '../logs.ts'
 import { addPlainCommand, fileOptions } from './command.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
@@ -11,15 +12,20 @@ export function addControlCommands(program: Command): void {
   ).option('--json', 'print JSON')
   program
     .command('logs')
-    .description('show the last output of the processes')
+    .description('show the last output of the processes, and messages about them')
     .argument('[names...]', "names of processes, or patterns such as 'web*' (default: all)")
     .option('-f, --follow', 'stream new lines')
-    .option('--tail <lines>', 'number of lines of each process', parseTail, 100)
+    .option('-n, --tail <lines>', 'number of lines of each process, or all (default: 100; all with a filter)')
+    .option('--since <time>', 'only lines after a time: 10m, 1h30m or 2d ago, or 2026-01-31T08:30:00')
+    .option('--until <time>', 'only lines before a time')
+    .option('--grep <regexp>', 'only lines that match a regular expression of JavaScript')
+    .option('-i, --ignore-case', 'match --grep without regard to case')
+    .addOption(new Option('--level <level>', 'only lines of at least this level').choices(logLevels))
+    .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
-    .action(async (processes: readonly string[], options: { follow?: true; tail: number; json?: true }) => {
-      const { follow = false, tail, json = false } = options
-      await (await import('../logs.ts')).logs(file(), { processes, follow, tail, json })
-    })
+    .action(async (processes: readonly string[], options: LogOptions) =>
+      (await import('../logs.ts')).logs(file(), processes, options),
+    )
   const verbs = [
     ['start', 'start processes that were stopped or have ended'],
     ['stop', 'stop processes; they stay stopped until they are started'],
@@ -38,10 +44,4 @@ export function addControlCommands(program: Command): void {
   addPlainCommand(program, 'down', 'stop all processes in order, then the orchestrator', async () =>
     (await commands()).down(file()),
   )
-}
-
-function parseTail(typed: string): number {
-  if (!/^\d{1,9}$/.test(typed))
-    throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number of 0 or more`)
-  return Number(typed)
 }

@@ -1,139 +1,187 @@
+import type { SupervisorEvent } from '../events.ts'
+import { ByteRing } from './byte-ring.ts'
 import { decodeUtf8 } from './lines.ts'
 
-/** The size limit of the history of one process. */
-const HISTORY_CHARACTERS = 256 * 1024
+/** The limit of the output that is kept of one process. */
+export const HISTORY_CHARACTERS = 256 * 1024
 /** Lines read at the same time form one block up to this size; blocks are dropped as a whole. */
 const BLOCK_CHARACTERS = 16 * 1024
+/** The limits of the messages that are kept about one process: the newest one is always kept. */
+const MAX_MESSAGES = 200
+const MESSAGE_CHARACTERS = 64 * 1024
 
 export interface LogLine {
   /** The time when the line was read, in milliseconds since 1970. */
   readonly time: number
   readonly process: string
+  readonly pid: number
   readonly stream: 'stdout' | 'stderr'
   readonly line: string
 }
 
+/** A message of the orchestrator. */
+export interface LogMessage {
+  readonly time: number
+  /** The process that the message is about; null if it is about the whole graph. */
+  readonly process: string | null
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+  /** The event that the message describes, without quoted output; null for a message without an event. */
+  readonly event: SupervisorEvent | null
+}
+
+export type LogEntry = LogLine | LogMessage
+
 /** Whole lines of one stream that were read at the same time. `length` includes a newline after each. */
 interface Block {
+  readonly sequence: number
   readonly time: number
+  readonly pid: number
   readonly stream: 'stdout' | 'stderr'
   length: number
 }
 
-interface History {
-  readonly blocks: Block[]
-  readonly bytes: ByteRing
+/** A message between two blocks. */
+interface Note {
+  readonly sequence: number
+  readonly message: LogMessage
+  readonly size: number
 }
 
-type Follower = (lines: readonly LogLine[]) => void
+interface History {
+  /** In the order of their arrival. */
+  readonly items: (Block | Note)[]
+  readonly bytes: ByteRing
+  /** The number of messages and their size. */
+  messages: number
+  messageSize: number
+  /** The time when the newest dropped line was read; null if no line was dropped. */
+  lostUntil: number | null
+}
 
-/** The last 256 KiB of output of each process, and a subscription to new lines. */
+type Follower = (entries: readonly LogEntry[]) => void
+
+/**
+ * The last 256 KiB of output of each process, the last messages about it and about the whole graph (each at most 200, and about
+ * 64 KiB), and a subscription to new ones.
+ */
 export class LogHistory {
   readonly #histories = new Map<string, History>()
+  readonly #graph = emptyHistory()
   readonly #followers = new Set<Follower>()
+  #sequence = 0
 
   /** Adds whole lines, joined by newlines, as a latin1 string. They are split only when they are read, because splitting is costly. */
-  push(name: string, stream: 'stdout' | 'stderr', lines: string): void {
-    const history = this.#histories.get(name) ?? { blocks: [], bytes: new ByteRing() }
-    this.#histories.set(name, history)
+  push(process: string, pid: number, stream: LogLine['stream'], lines: string): void {
     const time = Date.now()
-    record(history, time, stream, lines)
-    if (this.#followers.size === 0) return
-    const split = linesOf(lines, { time, process: name, stream })
-    for (const follower of this.#followers) follower(split)
+    record(this.#of(process), { sequence: this.#sequence++, time, pid, stream, length: lines.length + 1 }, lines)
+    if (this.#followers.size > 0) this.#publish(linesOf(lines, { time, process, pid, stream }))
   }
 
-  /** Returns the last `count` lines of each process, merged by time. */
-  tail(names: readonly string[], count: number): LogLine[] {
-    const lines = names.flatMap((name) => {
+  pushMessage(content: Omit<LogMessage, 'time'>): void {
+    const message = { time: Date.now(), ...content }
+    const size = message.message.length + JSON.stringify(message.event).length
+    const history = message.process === null ? this.#graph : this.#of(message.process)
+    history.items.push({ sequence: this.#sequence++, message, size })
+    history.messages += 1
+    history.messageSize += size
+    while (history.messages > 1 && (history.messages > MAX_MESSAGES || history.messageSize > MESSAGE_CHARACTERS)) {
+      const oldest = history.items.findIndex((item) => 'message' in item)
+      forget(history, history.items.splice(oldest, 1))
+    }
+    this.#publish([message])
+  }
+
+  /**
+   * Returns everything that is kept about the processes, in the order of arrival. `withGraph`: the messages about the whole graph,
+   * too.
+   */
+  read(processes: readonly string[], withGraph: boolean): LogEntry[] {
+    const kept = processes.flatMap((name) => {
       const history = this.#histories.get(name)
-      return history === undefined || count === 0 ? [] : allLines(name, history).slice(-count)
+      return history === undefined ? [] : entriesOf(name, history)
     })
-    return lines.sort((a, b) => a.time - b.time)
+    if (withGraph) kept.push(...entriesOf('', this.#graph))
+    return kept.sort((a, b) => a.sequence - b.sequence).flatMap(({ entries }) => entries)
   }
 
-  /** Calls `follower` with all new lines until the returned function is called. */
+  /** Returns the time when the newest dropped line of a process was read; null if all its lines are kept. */
+  lostUntil(process: string): number | null {
+    return this.#histories.get(process)?.lostUntil ?? null
+  }
+
+  /** Calls `follower` with all new lines and messages until the returned function is called. */
   follow(follower: Follower): () => void {
     this.#followers.add(follower)
     return () => this.#followers.delete(follower)
   }
 
-  /** Drops the lines of all other processes. */
-  retain(names: readonly string[]): void {
-    for (const name of this.#histories.keys()) if (!names.includes(name)) this.#histories.delete(name)
+  /** Drops what is kept about all other processes. */
+  retain(processes: readonly string[]): void {
+    for (const name of this.#histories.keys()) if (!processes.includes(name)) this.#histories.delete(name)
+  }
+
+  #of(process: string): History {
+    const known = this.#histories.get(process)
+    if (known !== undefined) return known
+    const created = emptyHistory()
+    this.#histories.set(process, created)
+    return created
+  }
+
+  #publish(entries: readonly LogEntry[]): void {
+    for (const follower of this.#followers) follower(entries)
   }
 }
 
-function record({ blocks, bytes }: History, time: number, stream: Block['stream'], lines: string): void {
-  const length = lines.length + 1
-  while (blocks.length > 0 && bytes.length + length > HISTORY_CHARACTERS) bytes.drop(blocks.shift()?.length ?? 0)
-  bytes.append(lines)
-  bytes.append('\n')
-  const last = blocks.at(-1)
-  const joins = last?.time === time && last.stream === stream && last.length + length <= BLOCK_CHARACTERS
-  if (joins) last.length += length
-  else blocks.push({ time, stream, length })
+function emptyHistory(): History {
+  return { items: [], bytes: new ByteRing(), messages: 0, messageSize: 0, lostUntil: null }
 }
 
-function allLines(name: string, { blocks, bytes }: History): LogLine[] {
+function record(history: History, block: Block, lines: string): void {
+  const { items, bytes } = history
+  const { length } = block
+  while (bytes.length > 0 && bytes.length + length > HISTORY_CHARACTERS) forget(history, items.splice(0, 1))
+  bytes.append(lines)
+  bytes.append('\n')
+  const last = items.at(-1)
+  if (last !== undefined && 'stream' in last && isJoinable(last, block)) last.length += length
+  else items.push(block)
+}
+
+function isJoinable(last: Block, { time, pid, stream, length }: Block): boolean {
+  return last.time === time && last.pid === pid && last.stream === stream && last.length + length <= BLOCK_CHARACTERS
+}
+
+/** Accounts for removed items; a removed block is the oldest one. */
+function forget(history: History, removed: readonly (Block | Note)[]): void {
+  for (const item of removed) {
+    if ('message' in item) {
+      history.messages -= 1
+      history.messageSize -= item.size
+    } else {
+      history.bytes.drop(item.length)
+      history.lostUntil = item.time
+    }
+  }
+}
+
+function entriesOf(
+  process: string,
+  { items, bytes }: History,
+): { readonly sequence: number; readonly entries: readonly LogEntry[] }[] {
   const text = bytes.toString()
   let from = 0
-  return blocks.flatMap(({ time, stream, length }) => {
+  return items.map((item) => {
+    const { sequence } = item
+    if ('message' in item) return { sequence, entries: [item.message] }
+    const { time, pid, stream, length } = item
     const lines = text.slice(from, from + length - 1)
     from += length
-    return linesOf(lines, { time, process: name, stream })
+    return { sequence, entries: linesOf(lines, { time, process, pid, stream }) }
   })
 }
 
 function linesOf(lines: string, origin: Omit<LogLine, 'line'>): LogLine[] {
   return lines.split('\n').map((line) => ({ ...origin, line: decodeUtf8(line).text }))
-}
-
-const FIRST_CAPACITY = 4096
-
-/**
- * A growing ring buffer of bytes (latin1 strings) whose oldest bytes can be dropped. It is outside the JavaScript heap,
- * where the garbage collector would copy retained strings repeatedly.
- */
-export class ByteRing {
-  #bytes: Buffer = Buffer.alloc(0)
-  #start = 0
-  #length = 0
-
-  get length(): number {
-    return this.#length
-  }
-
-  append(text: string): void {
-    if (text === '') return
-    this.#reserve(text.length)
-    const at = (this.#start + this.#length) % this.#bytes.length
-    const first = this.#bytes.write(text, at, 'latin1')
-    if (first < text.length) this.#bytes.write(text.slice(first), 0, 'latin1')
-    this.#length += text.length
-  }
-
-  /** Drops the oldest `count` bytes. */
-  drop(count: number): void {
-    if (count === 0) return
-    this.#start = (this.#start + count) % this.#bytes.length
-    this.#length -= count
-  }
-
-  toString(): string {
-    const end = this.#start + this.#length
-    const first = this.#bytes.toString('latin1', this.#start, end)
-    return end <= this.#bytes.length ? first : first + this.#bytes.toString('latin1', 0, end - this.#bytes.length)
-  }
-
-  #reserve(count: number): void {
-    const wanted = this.#length + count
-    if (wanted <= this.#bytes.length) return
-    const content = this.toString()
-    let capacity = Math.max(FIRST_CAPACITY, this.#bytes.length)
-    while (capacity < wanted) capacity *= 2
-    this.#bytes = Buffer.allocUnsafeSlow(capacity)
-    this.#bytes.write(content, 'latin1')
-    this.#start = 0
-  }
 }

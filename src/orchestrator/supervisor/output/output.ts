@@ -33,6 +33,8 @@ export interface OutputOptions {
   readonly forceReadable?: boolean
   /** Whether prefixes are coloured, for each stream. */
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
+  /** Keeps the last lines; default: a new one. */
+  readonly history?: LogHistory
 }
 
 type NamedProcess = Pick<ResolvedProcess, 'name' | 'leftOut'>
@@ -41,7 +43,7 @@ type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr'>
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
 export class Output {
   readonly #options: OutputOptions
-  readonly history = new LogHistory()
+  readonly history: LogHistory
   readonly #files: LogFiles
   #names: readonly string[] = []
   #width = 0
@@ -51,6 +53,7 @@ export class Output {
 
   constructor(processes: readonly NamedProcess[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
     this.#options = options
+    this.history = options.history ?? new LogHistory()
     this.#files = new LogFiles(emit)
     this.setProcesses(processes)
     const { stdout, stderr } = options.output
@@ -87,7 +90,7 @@ export class Output {
       const write = log.quiet ? () => undefined : this.#writer(name, child.pid, stream)
       const destinations = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
       const relay = new StreamRelay(child[stream], combine(destinations), (lines) => {
-        this.history.push(name, stream, lines)
+        this.history.push(name, child.pid, stream, lines)
         file?.append(lines)
         write(lines)
         tap.push(lines)

@@ -1,0 +1,121 @@
+import { parseTime, timeForm } from '../config/duration.ts'
+import { messageOf, RequestError } from '../config/errors.ts'
+import type { LogEntry, LogLine } from '../supervisor/output/log-history.ts'
+import { isAtLeast, levelOfLine, type LogLevel, logLevels } from '../supervisor/output/log-level.ts'
+
+/** The number of lines of each process without other limits. */
+const DEFAULT_TAIL = 100
+
+/** The conditions that can be checked without a regular expression. Times are in milliseconds since 1970. */
+export interface LogFilter {
+  readonly since: number | null
+  readonly until: number | null
+  /** The lowest level; lines without a level are then left out. */
+  readonly level: LogLevel | null
+  /** Whether messages of the orchestrator are included. */
+  readonly events: boolean
+}
+
+export interface LogQuery {
+  /** Names as typed; empty means all processes, including those that a reload adds. */
+  readonly names: readonly string[]
+  readonly filter: LogFilter
+  readonly grep: RegExp | null
+  /** The number of lines of each process that pass the filter; Infinity means all. */
+  readonly tail: number
+  readonly follow: boolean
+}
+
+/** Describes the parameters in the table of routes. */
+export const logParameters =
+  `process=NAME (repeatable; default: all), tail=LINES of each or all (default: ${DEFAULT_TAIL}, and all with since, until, grep or level), ` +
+  'follow=1 (stream new lines), since=TIME and until=TIME (a duration ago, such as 10m, or an ISO time), grep=REGEXP, ignore_case=1, ' +
+  `level=LEVEL (${logLevels.join(', ')}: lines of at least this level), events=0 (without the messages of the orchestrator)`
+
+/** Reads the parameters of a request; throws a RequestError if one is invalid. `now`: milliseconds since 1970. */
+export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
+  const given = (name: string): string | null => query.get(name) ?? null
+  const time = (name: string): number | null => {
+    const typed = given(name)
+    return typed === null ? null : (parseTime(typed, now) ?? reject(name, timeForm))
+  }
+  const filter = {
+    since: time('since'),
+    until: time('until'),
+    level: parseLevel(given('level')),
+    events: given('events') !== '0',
+  }
+  const grep = parsePattern(given('grep'), given('ignore_case') === '1')
+  const isLimited = grep !== null || filter.since !== null || filter.until !== null || filter.level !== null
+  return {
+    names: query.getAll('process'),
+    filter,
+    grep,
+    tail: parseTail(given('tail') ?? (isLimited ? 'all' : String(DEFAULT_TAIL))),
+    follow: given('follow') === '1',
+  }
+}
+
+function parseTail(typed: string): number {
+  if (typed === 'all') return Infinity
+  return /^\d{1,9}$/.test(typed) ? Number(typed) : reject('tail', tailForm)
+}
+
+const tailForm = 'a whole number of 0 or more, or all'
+
+function parseLevel(typed: string | null): LogLevel | null {
+  if (typed === null) return null
+  return logLevels.find((level) => level === typed) ?? reject('level', `one of ${logLevels.join(', ')}`)
+}
+
+function parsePattern(source: string | null, ignoreCase: boolean): RegExp | null {
+  if (source === null) return null
+  try {
+    return new RegExp(source, ignoreCase ? 'i' : '')
+  } catch (error) {
+    throw new RequestError(400, `grep: ${messageOf(error)}`)
+  }
+}
+
+function reject(name: string, expected: string): never {
+  throw new RequestError(400, `${name}: expected ${expected}`)
+}
+
+export function isLine(entry: LogEntry): entry is LogLine {
+  return 'line' in entry
+}
+
+/** Returns the text of an entry that a regular expression is matched against. */
+export function textOf(entry: LogEntry): string {
+  return isLine(entry) ? entry.line : entry.message
+}
+
+/** Returns whether an entry has the required time, level and kind. */
+export function passes({ since, until, level, events }: LogFilter, entry: LogEntry): boolean {
+  if (since !== null && entry.time < since) return false
+  if (until !== null && entry.time > until) return false
+  if (!isLine(entry)) return events && (level === null || isAtLeast(entry.level, level))
+  if (level === null) return true
+  const own = levelOfLine(entry.line)
+  return own !== null && isAtLeast(own, level)
+}
+
+/**
+ * Returns the last `count` lines of each process with the messages between and after them, but at most `count` messages about each
+ * process, and about the whole graph.
+ */
+export function lastEntries(entries: readonly LogEntry[], count: number): readonly LogEntry[] {
+  if (count === Infinity) return entries
+  const lines = new Map<string, number>()
+  const messages = new Map<string | null, number>()
+  const kept = entries.toReversed().filter((entry) => {
+    const { process } = entry
+    const counts: Map<string | null, number> = isLine(entry) ? lines : messages
+    const number = (counts.get(process) ?? 0) + 1
+    const isComplete = process !== null && (lines.get(process) ?? 0) >= count
+    if (isComplete || number > count) return false
+    counts.set(process, number)
+    return true
+  })
+  return kept.toReversed()
+}
