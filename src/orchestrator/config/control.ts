@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { childOf, folderOf, type JsonNode, toValue } from './json-source.ts'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
-import { flag, section, statement, text, wholeNumber } from './schema/fields.ts'
+import { flag, section, text, wholeNumber } from './schema/fields.ts'
+import { absent, forbid, present, withRules } from './schema/rules.ts'
 import { formatSocketAddress, isLoopback, parseSocketAddress } from './socket-address.ts'
 import { readConfigSource } from './source/read.ts'
 import { interpolate, type InterpolationContext, interpolateOwn, type Replaced, showReplaced } from './variables.ts'
@@ -11,7 +12,7 @@ import { interpolate, type InterpolationContext, interpolateOwn, type Replaced, 
 const httpForm =
   'host:port, or a port of 127.0.0.1 alone, with a port from 1 to 65535, such as 127.0.0.1:19100 or [::1]:19100'
 
-const settingsSchema = section('an object', {
+const settingsKeys = section('an object', {
   socket: text('the path of a socket')
     .optional()
     .describe(
@@ -28,10 +29,15 @@ const settingsSchema = section('an object', {
     .describe(
       'requests over `http` need `Authorization: Bearer TOKEN`. Use a variable: the variables in the token are not passed to the processes',
     ),
-}).refine(
-  (control) => control.token === undefined || control.http !== undefined,
-  statement('has no effect without "http", which it protects; only this user can use the socket', ['token']),
-)
+})
+
+const settingsSchema = withRules(settingsKeys, [
+  forbid(
+    { token: present, http: absent },
+    'token',
+    'has no effect without "http", which it protects; only this user can use the socket',
+  ),
+])
 
 /** The key `control`. */
 export const controlSchema = z

@@ -36,6 +36,7 @@ export const configSchema = section('an object with the key "processes"', {
       error: 'is empty; expected at least one process, such as {"store": {"command": "my-store"}}',
       params: { statement: true },
     })
+    .meta({ minProperties: 1 })
     .describe('the processes, by name'),
 })
 

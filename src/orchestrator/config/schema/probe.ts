@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { addressHint, hintFor, probeHint, urlHint, withHint } from './hints.ts'
-import { milliseconds, plainText, section, statement, text, wholeNumber } from './fields.ts'
+import { milliseconds, plainText, section, text, wholeNumber } from './fields.ts'
+import { exactlyOne, withRules } from './rules.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
 
 function isHttpUrl(value: string): boolean {
@@ -14,6 +15,10 @@ function isRegularExpression(value: string): boolean {
     return false
   }
 }
+
+/** The kinds of probes that ask an address. */
+export const addressKinds = ['tcp_socket', 'http_get'] as const
+const polledKinds = [...addressKinds, 'exec']
 
 const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
 
@@ -39,13 +44,7 @@ const pollShape = {
   failure_threshold: wholeNumber('a whole number', 1, 1000).default(3),
 }
 
-/** Returns a refinement: a probe has exactly one of the keys `forms`. */
-function needsOneOf(...forms: readonly string[]) {
-  const hasOne = (probe: object) => forms.filter((form) => Object.hasOwn(probe, form)).length === 1
-  return [hasOne, statement(`needs exactly one of ${forms.join(', ')}`, [])] as const
-}
-
-export const readinessProbeSchema = section(withHint('an object that describes a probe', probeHint), {
+const readinessKeys = section(withHint('an object that describes a probe', probeHint), {
   tcp_socket: pollShape.tcp_socket,
   http_get: pollShape.http_get,
   exec: pollShape.exec,
@@ -62,14 +61,18 @@ export const readinessProbeSchema = section(withHint('an object that describes a
   timeout_ms: pollShape.timeout_ms,
   success_threshold: pollShape.success_threshold.describe('consecutive successes until the process is ready'),
   failure_threshold: pollShape.failure_threshold.describe('consecutive failures until a ready process is unhealthy'),
-}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec', 'log_line', 'notify'))
+})
 
-/** The schema of liveness probes: without `log_line` and `notify`, which succeed once and never fail. */
-export const livenessProbeSchema = section(withHint('an object that describes a probe', probeHint), {
+export const readinessProbeSchema = withRules(readinessKeys, [exactlyOne([...polledKinds, 'log_line', 'notify'])])
+
+const livenessKeys = section(withHint('an object that describes a probe', probeHint), {
   ...pollShape,
   period_ms: pollShape.period_ms.describe('time between two probes. Default: 5000'),
   success_threshold: pollShape.success_threshold.describe('no effect: one success resets the count of failures'),
   failure_threshold: pollShape.failure_threshold.describe('consecutive failures until the process is restarted'),
-}).refine(...needsOneOf('tcp_socket', 'http_get', 'exec'))
+})
+
+/** The schema of liveness probes: without `log_line` and `notify`, which succeed once and never fail. */
+export const livenessProbeSchema = withRules(livenessKeys, [exactlyOne(polledKinds)])
 
 export type ProbeFile = z.infer<typeof readinessProbeSchema>

@@ -9,12 +9,12 @@ import {
   parseByteSize,
   plainText,
   section,
-  statement,
   text,
   wholeNumber,
 } from './fields.ts'
 import { hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
-import { livenessProbeSchema, type ProbeFile, readinessProbeSchema } from './probe.ts'
+import { addressKinds, livenessProbeSchema, readinessProbeSchema } from './probe.ts'
+import { absent, equal, forbid, moreThan, notEmpty, present, withRules } from './rules.ts'
 
 const signals = [
   'SIGTERM',
@@ -29,17 +29,7 @@ const signals = [
   'SIGKILL',
 ] as const
 
-function probesAddress(probe: ProbeFile | undefined): boolean {
-  return probe?.tcp_socket !== undefined || probe?.http_get !== undefined
-}
-
-function hasReplicas({ replicas }: { readonly replicas?: number | undefined }): boolean {
-  return replicas !== undefined && replicas > 1
-}
-
-const replicaProbes = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
-
-const restartSchema = section(withHint('an object', restartHint), {
+const restartKeys = section(withHint('an object', restartHint), {
   policy: choice(restartPolicies)
     .optional()
     .describe(
@@ -62,10 +52,15 @@ const restartSchema = section(withHint('an object', restartHint), {
   window_ms: milliseconds(1)
     .optional()
     .describe('`max_attempts` limits the restarts within this time instead of consecutive ones'),
-}).refine(
-  (restart) => restart.window_ms === undefined || restart.max_attempts !== undefined,
-  statement('has no effect without "max_attempts", the limit of restarts within this time', ['window_ms']),
-)
+})
+
+const restartSchema = withRules(restartKeys, [
+  forbid(
+    { window_ms: present, max_attempts: absent },
+    'window_ms',
+    'has no effect without "max_attempts", the limit of restarts within this time',
+  ),
+])
 
 const shutdownSchema = section(withHint('an object', shorthandHint('signal', signals)), {
   signal: choice(signals).default('SIGTERM').describe('signal that stops the process'),
@@ -74,7 +69,7 @@ const shutdownSchema = section(withHint('an object', shorthandHint('signal', sig
     .describe('the process is killed with SIGKILL if it still runs after this time'),
 })
 
-const logSchema = section(withHint('an object', hintFor('string', 'write {"file": "…"}')), {
+const logKeys = section(withHint('an object', hintFor('string', 'write {"file": "…"}')), {
   file: text('the path of a file')
     .optional()
     .describe(
@@ -94,14 +89,15 @@ const logSchema = section(withHint('an object', hintFor('string', 'write {"file"
     .default(false)
     .describe('`true`: the lines are not shown on the terminal, only in `file` and by the command `logs`'),
 })
-  .refine(
-    (log) => log.file !== undefined || log.max_size === undefined,
-    statement('has no effect without "file", whose size it limits', ['max_size']),
-  )
-  .refine(
-    (log) => log.file !== undefined || log.max_files === undefined,
-    statement('has no effect without "file", whose rotated files it counts', ['max_files']),
-  )
+
+const logSchema = withRules(logKeys, [
+  forbid({ max_size: present, file: absent }, 'max_size', 'has no effect without "file", whose size it limits'),
+  forbid(
+    { max_files: present, file: absent },
+    'max_files',
+    'has no effect without "file", whose rotated files it counts',
+  ),
+])
 
 const conditions = ['started', 'ready', 'completed', 'completed_successfully'] as const
 const dependencyForm = 'an object with a condition, such as {"condition": "ready"}'
@@ -117,8 +113,7 @@ const commandHint = 'write the program as "command" and the rest as "args"'
 const argsHint = 'write each argument as an element, such as ["-p", "80"]'
 const processHint = 'write {"command": "…"}'
 
-/** One process. */
-export const processSchema = section(withHint('an object that describes a process', hintFor('string', processHint)), {
+const processKeys = section(withHint('an object that describes a process', hintFor('string', processHint)), {
   command: text(withHint('a program name or path', hintFor('object', commandHint))).describe(
     'program name, searched on PATH, or path; with `shell` a line for `/bin/sh -c`',
   ),
@@ -194,30 +189,41 @@ export const processSchema = section(withHint('an object that describes a proces
     .default(false)
     .describe('`true`: the process is not started, unless `--only` names it; dependencies on it are satisfied'),
 })
-  .refine(
-    (file) => !file.shell || !(file.args?.length > 0),
-    statement('cannot be combined with "shell": true; write the arguments into command', ['args']),
-  )
-  .refine(
-    (file) => file.kind !== 'task' || file.restart?.policy !== 'always',
-    statement('"always" is not possible for a task, which runs once; use "on_failure" or "never"', [
-      'restart',
-      'policy',
-    ]),
-  )
-  .refine(
-    (file) => !hasReplicas(file) || file.provides === undefined,
-    statement('cannot be combined with "replicas": there is one broker at one address', ['provides']),
-  )
-  .refine(
-    (file) => !hasReplicas(file) || !probesAddress(file.readiness_probe),
-    statement(`probes the same address for every replica; ${replicaProbes}`, ['readiness_probe']),
-  )
-  .refine(
-    (file) => !hasReplicas(file) || !probesAddress(file.liveness_probe),
-    statement('probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment', [
+
+const replicated = { replicas: moreThan(1) }
+const sameAddress = 'probes the same address for every replica'
+const readinessAdvice = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
+const livenessAdvice = 'use exec, which has PONIX_REPLICA in its environment'
+
+/** One process. */
+export const processSchema = withRules(processKeys, [
+  forbid(
+    { shell: equal(true), args: notEmpty },
+    'args',
+    'cannot be combined with "shell": true; write the arguments into command',
+  ),
+  forbid(
+    { kind: equal('task'), 'restart.policy': equal('always') },
+    'restart.policy',
+    '"always" is not possible for a task, which runs once; use "on_failure" or "never"',
+  ),
+  forbid(
+    { ...replicated, provides: present },
+    'provides',
+    'cannot be combined with "replicas": there is one broker at one address',
+  ),
+  ...addressKinds.flatMap((kind) => [
+    forbid(
+      { ...replicated, [`readiness_probe.${kind}`]: present },
+      'readiness_probe',
+      `${sameAddress}; ${readinessAdvice}`,
+    ),
+    forbid(
+      { ...replicated, [`liveness_probe.${kind}`]: present },
       'liveness_probe',
-    ]),
-  )
+      `${sameAddress}; ${livenessAdvice}`,
+    ),
+  ]),
+])
 
 export type ProcessFile = z.infer<typeof processSchema>

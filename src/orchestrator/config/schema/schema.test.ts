@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { format, type FormatConfig } from 'oxfmt'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { partialSchema } from '../../../../test/rig/partial-schema.ts'
 import { configSchema } from './file.ts'
 
 // `-u` regenerates the files in docs/ that are derived from the schema.
@@ -136,6 +137,12 @@ describe('the schema', () => {
   it('matches the JSON Schema in docs/', async () => {
     const path = join(docs, 'commonplace.schema.json')
     const schema = z.toJSONSchema(configSchema, { io: 'input' })
+    await expect(await formatted(path, JSON.stringify(schema, null, 2))).toMatchFileSnapshot(path)
+  })
+
+  it('matches the JSON Schema of merged files in docs/', async () => {
+    const path = join(docs, 'commonplace.partial.schema.json')
+    const schema = partialSchema(z.toJSONSchema(configSchema, { io: 'input' }))
     await expect(await formatted(path, JSON.stringify(schema, null, 2))).toMatchFileSnapshot(path)
   })
 
