@@ -56,6 +56,8 @@ export interface ProcessConfig {
   readonly uses?: 'mqtt_broker'
   /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
   readonly provides?: 'mqtt_broker'
+  /** names of profiles: the process runs only if `--profile` or `--only` names one of them, or the process. Default: it always runs. Default: [] */
+  readonly profiles?: readonly string[]
   /** `true`: the process is not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
   readonly disabled?: boolean
 }

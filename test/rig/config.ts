@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import { type LoadOptions, loadConfig } from '../../src/orchestrator/config/load.ts'
+import { plainOptions } from './load-options.ts'
 import { ConfigError } from '../../src/orchestrator/config/errors.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 
@@ -15,10 +16,7 @@ export function load(source: unknown, options: Partial<LoadOptions> = {}): Resol
   writeFileSync(path, typeof source === 'string' ? source : JSON.stringify(source, null, 2))
   return loadConfig({
     path,
-    only: [],
-    disable: [],
-    exitCodeFrom: null,
-    mqttBroker: null,
+    ...plainOptions,
     environment: { HOME: '/home/me', PATH: '/usr/bin' },
     ...options,
   })

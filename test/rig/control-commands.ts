@@ -24,25 +24,25 @@ export function controlCommands() {
   afterAll(() => program.dispose())
 
   /** Runs the file that the test has written. */
-  const run = (): Program => {
-    running = program.start()
+  const run = (...args: readonly string[]): Program => {
+    running = program.start(...args)
     return running
   }
 
-  const begin = (processes: object): Program => {
+  const begin = (processes: object, ...args: readonly string[]): Program => {
     program.writeConfig({ processes })
-    return run()
+    return run(...args)
   }
 
   /** Resolves when all processes are ready. */
-  const start = async (processes: object): Promise<Program> => {
-    const started = begin(processes)
+  const start = async (processes: object, ...args: readonly string[]): Promise<Program> => {
+    const started = begin(processes, ...args)
     await started.seen(/ready after/)
     return started
   }
 
-  const status = async (): Promise<Readonly<Record<string, ProcessStatus>>> => {
-    const { code, stdout } = await program.run('status', '--json')
+  const status = async (...args: readonly string[]): Promise<Readonly<Record<string, ProcessStatus>>> => {
+    const { code, stdout } = await program.run('status', '--json', ...args)
     expect(code).toBe(0)
     const { processes } = statusAnswer.parse(JSON.parse(stdout))
     return Object.fromEntries(processes.map((process) => [process.name, process]))

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { plainOptions } from './load-options.ts'
 import { loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
 import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
@@ -31,7 +32,7 @@ export function loadDefaultGraph(): LoadedGraph {
 }
 
 function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
-  const config = loadConfig({ path, only: [], disable: [], exitCodeFrom: null, mqttBroker: null, environment })
+  const config = loadConfig({ ...plainOptions, path, environment })
   const options = { project: 'plant', image: 'plant:1' }
   return { folder: join(path, '..'), config, options }
 }

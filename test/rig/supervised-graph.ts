@@ -87,6 +87,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     onDependencyRestart: 'ignore',
     watch: null,
     log: { file: null, quiet: false },
+    profiles: [],
     leftOut: null,
     problem: null,
     ...sketch,

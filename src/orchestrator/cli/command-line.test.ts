@@ -76,12 +76,18 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['--onyl', 'store'], "ponix-orchestrator: unknown option '--onyl' (did you mean --only?)"],
     [['--abort-on-exti'], "ponix-orchestrator: unknown option '--abort-on-exti' (did you mean --abort-on-exit?)"],
     [['graph', '--abort-on-exit'], 'ponix-orchestrator: --abort-on-exit is an option of run, not of this command'],
-    [['--only'], "ponix-orchestrator: option '--only <name>' argument missing"],
+    [['--only'], "ponix-orchestrator: option '--only <names>' argument missing"],
+    [['--only', 'store,stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
+    [['--only', ','], '--only ",": there is no such process; the processes are http, store, migrate'],
+    [
+      ['--with-dependencies'],
+      'ponix-orchestrator: --with-dependencies has no effect without --only, whose processes have the dependencies',
+    ],
     [['--only', 'stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
     [['--disable', 'stoer'], '--disable "stoer": there is no such process; did you mean "store"?'],
     [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; remove one of them'],
     [['--exit-code-from', 'htp'], '--exit-code-from "htp": there is no such process; did you mean "http"?'],
-    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from "http": this process is not selected'],
+    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from: "http" was left out by --disable'],
     [
       ['--mqtt-broker', 'localhost:99999'],
       'ponix-orchestrator: --mqtt-broker "localhost:99999": expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883',
@@ -104,7 +110,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
       'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, export, completion, status, logs, start, stop, restart, reload, down',
     ],
     [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],
-    ...['validate', 'graph', 'status', 'reload', 'down'].map((command): [string[], string] => [
+    ...['validate', 'graph', 'reload', 'down'].map((command): [string[], string] => [
       [command, 'stats'],
       'ponix-orchestrator: unknown command "stats"; did you mean "status"?',
     ]),

@@ -150,6 +150,7 @@ function valuesOf(option: Option | undefined, config: string): readonly string[]
   if (option === undefined) return []
   if (option.argChoices !== undefined) return option.argChoices
   if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
+  if (option.long === '--profile') return profilesIn(config)
   return ['--only', '--disable', '--exit-code-from', '--watch'].includes(option.long ?? '') ? namesIn(config) : []
 }
 
@@ -158,18 +159,31 @@ function argumentValues(argument: Argument, config: string): readonly string[] {
   return argument.argChoices ?? (argument.name() === 'names' ? namesIn(config) : [])
 }
 
-/** Returns the names of processes in a file; an invalid file has none. */
 function namesIn(config: string): readonly string[] {
+  return processesIn(config).flatMap(namesOf)
+}
+
+function profilesIn(config: string): readonly string[] {
+  const profiles = processesIn(config).flatMap(([, file]): readonly unknown[] =>
+    typeof file === 'object' && file !== null && 'profiles' in file && Array.isArray(file.profiles)
+      ? file.profiles
+      : [],
+  )
+  return [...new Set(profiles.filter((profile) => typeof profile === 'string'))]
+}
+
+/** Returns the processes of a file; an invalid file has none. */
+function processesIn(config: string): readonly (readonly [string, unknown])[] {
   try {
     const processes = toValue(childOf(readConfigSource(config).root, 'processes'))
-    return typeof processes === 'object' && processes !== null ? Object.entries(processes).flatMap(namesOf) : []
+    return typeof processes === 'object' && processes !== null ? Object.entries(processes) : []
   } catch {
     return []
   }
 }
 
 /** Returns the name of a process and the names of its instances. */
-function namesOf([name, file]: [string, unknown]): readonly string[] {
+function namesOf([name, file]: readonly [string, unknown]): readonly string[] {
   const replicas = typeof file === 'object' && file !== null && 'replicas' in file ? file.replicas : 0
   const count = typeof replicas === 'number' && replicas > 0 && replicas <= MAX_INSTANCES ? Math.floor(replicas) : 0
   return [name, ...Array.from({ length: count }, (_, index) => `${name}#${index + 1}`)]

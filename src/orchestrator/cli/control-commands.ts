@@ -1,11 +1,14 @@
 import { selectNames } from '../control/names.ts'
+import { reachable } from '../config/dependency-graph.ts'
 import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { formatDuration } from '../supervisor/duration.ts'
 import { type FileOptions, showsColour } from './options.ts'
 
-export async function status(file: FileOptions, json: boolean): Promise<void> {
-  const answer = await new ControlClient(file).call('GET', '/status', statusAnswer)
+/** Prints the status of the processes with these names and those of `--only`; without names, of all. */
+export async function status(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
+  const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
+  const answer = await new ControlClient(file).call('GET', `/status?${query.toString()}`, statusAnswer)
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
 }
 
@@ -15,14 +18,28 @@ export async function act(
   action: 'start' | 'stop' | 'restart',
   names: readonly string[],
 ): Promise<void> {
-  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { body: { processes: names } })
+  const hasDependencies = action === 'start' && file.withDependencies === true
+  const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
+  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { body })
   const { processes } = await adviseOnPatterns(names, request)
-  const all = processes.map(({ name }) => name)
-  const selected = new Set(names.flatMap((name) => selectNames(name, all)))
-  const chosen = processes.filter(({ name }) => selected.has(name))
+  const chosen = chosenFrom(processes, names, hasDependencies)
   process.stdout.write(renderStatus(chosen))
   const hasFailed = chosen.some(({ state }) => state === 'failed' || state === 'skipped')
   if (action !== 'stop' && hasFailed) process.exitCode = 1
+}
+
+/** Returns the processes that these names and patterns select and, with `dependencies`, everything that they depend on. */
+function chosenFrom(
+  processes: readonly ProcessStatus[],
+  names: readonly string[],
+  dependencies: boolean,
+): readonly ProcessStatus[] {
+  const all = processes.map(({ name }) => name)
+  const selected = new Set(names.flatMap((name) => selectNames(name, all)))
+  const named = processes.filter(({ name }) => selected.has(name))
+  if (!dependencies) return named
+  const chosen = reachable(named, ({ depends_on }) => processes.filter(({ name }) => depends_on.includes(name)))
+  return processes.filter((process) => chosen.has(process))
 }
 
 export async function reload(file: FileOptions): Promise<void> {

@@ -3,7 +3,7 @@ import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { codeOf, messageOf, UserError } from '../config/errors.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, withoutLeftOut } from '../config/load.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { exportCompose } from '../export/compose.ts'
 import { type Export, safeId } from '../export/exported-graph.ts'
@@ -16,7 +16,7 @@ const DEFAULT_SYSTEMD_VERSION = 252
 
 /** Writes the graph for another engine to stdout or to a folder, and the notes to stderr. */
 export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<void> {
-  const { files, notes } = await render(loadConfig(toLoadOptions(typed)), engine, options)
+  const { files, notes } = await render(withoutLeftOut(loadConfig(toLoadOptions(typed))), engine, options)
   const { output } = options
   if (output === undefined) {
     const texts = files.map(({ name, text }) => (files.length === 1 ? text : `# ${name}\n${text}`))

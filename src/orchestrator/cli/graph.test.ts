@@ -33,6 +33,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
       windowMs: null,
     },
     shutdown: { signal: 'SIGTERM', timeoutMs: 1 },
+    profiles: [],
     leftOut: null,
     problem: null,
     ...rest,

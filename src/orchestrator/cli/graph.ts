@@ -1,6 +1,6 @@
 import { separateBroker } from '../config/broker.ts'
 import { startOrder, startRanks } from '../config/dependency-graph.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, withoutLeftOut } from '../config/load.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
@@ -13,12 +13,12 @@ import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
 const renderers = { text: renderText, mermaid: renderMermaid, dot: renderDot, json: renderJson }
 
 export function graph(typed: FileOptions, format: GraphFormat): void {
-  process.stdout.write(renderers[format](loadConfig(toLoadOptions(typed))))
+  process.stdout.write(renderers[format](withoutLeftOut(loadConfig(toLoadOptions(typed)))))
 }
 
 /** Prints the start order. Throws a ConfigError for an invalid file. */
 export function validate(typed: FileOptions): void {
-  const config = loadConfig(toLoadOptions(typed))
+  const config = withoutLeftOut(loadConfig(toLoadOptions(typed)))
   const lines = startOrder(withoutInstances(config)).map(
     (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
   )

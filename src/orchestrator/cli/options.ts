@@ -9,6 +9,8 @@ export interface FileOptions {
   readonly config: string
   readonly only: readonly string[]
   readonly disable: readonly string[]
+  readonly profile: readonly string[]
+  readonly withDependencies?: true
   readonly mqttBroker?: string
 }
 
@@ -40,11 +42,16 @@ export function toLoadOptions(
   typed: FileOptions,
   { exitCodeFrom, watch }: Pick<RunOptions, 'exitCodeFrom' | 'watch'> = { exitCodeFrom: null, watch: [] },
 ): LoadOptions {
-  const { config, only, disable, mqttBroker } = typed
+  const { config, only, disable, profile, withDependencies = false, mqttBroker } = typed
+  if (withDependencies && only.length === 0) {
+    throw new UserError('--with-dependencies has no effect without --only, whose processes have the dependencies')
+  }
   return {
     path: config,
     only,
+    withDependencies,
     disable,
+    profiles: profile,
     exitCodeFrom,
     watch,
     mqttBroker: mqttBroker === undefined ? null : brokerAddress(mqttBroker),

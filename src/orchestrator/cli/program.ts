@@ -6,6 +6,7 @@ import { unknownCommand } from './commands/command.ts'
 import { addControlCommands } from './commands/control.ts'
 import { addCompletion, addFileCommands } from './commands/file.ts'
 import { addRun, brokerOption } from './commands/run.ts'
+import { addNames, dependenciesOption } from './commands/command.ts'
 
 const examples = `
 Examples:
@@ -50,10 +51,16 @@ function buildProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .option('--config <path>', 'the file that defines the processes', 'commonplace.json')
-    .option('--only <name>', 'run only this process, without its dependencies (repeatable)', collect)
-    .option('--disable <name>', 'do not run this process (repeatable)', collect)
-    // The program parses this option before and after every command; only the help of `run` shows it.
+    .option(
+      '--only <names>',
+      'only these processes, without their dependencies (a list with commas; repeatable)',
+      addNames,
+    )
+    .option('--disable <names>', 'not these processes (a list with commas; repeatable)', addNames)
+    .option('--profile <names>', 'also the processes of these profiles (a list with commas; repeatable)', addNames)
+    // The program parses these options before and after every command; the help of the commands that use them shows them.
     .addOption(brokerOption().hideHelp())
+    .addOption(dependenciesOption().hideHelp())
     .addHelpText('after', examples)
     .exitOverride()
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
@@ -68,8 +75,4 @@ function buildProgram(): Command {
   addCompletion(program)
   addControlCommands(program)
   return program
-}
-
-function collect(name: string, before: readonly string[] = []): readonly string[] {
-  return [...before, name]
 }

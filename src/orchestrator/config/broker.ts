@@ -70,7 +70,7 @@ export function separateBroker(
   return usesExternal && external?.providedBy === null ? external : null
 }
 
-function isProvider({ provides }: ProcessFile): boolean {
+export function isProvider({ provides }: ProcessFile): boolean {
   return provides === 'mqtt_broker'
 }
 

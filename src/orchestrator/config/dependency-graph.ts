@@ -69,6 +69,15 @@ export function startRanks<N extends GraphNode>(nodes: readonly N[]): readonly (
   return ranks
 }
 
+/** Returns `start` and everything reachable from it. */
+export function reachable<T>(start: Iterable<T>, next: (item: T) => Iterable<T>): Set<T> {
+  const found = new Set(start)
+  for (const item of found) {
+    for (const further of next(item)) found.add(further)
+  }
+  return found
+}
+
 /** Returns the dependents of every process, in the order of the file. */
 export function dependentsOf(nodes: readonly GraphNode[]): ReadonlyMap<string, readonly string[]> {
   const dependents = new Map<string, string[]>(nodes.map((node) => [node.name, []]))

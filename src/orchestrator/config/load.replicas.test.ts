@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as rig from '../../../test/rig/config.ts'
-import type { LoadOptions } from './load.ts'
+import { type LoadOptions, withoutLeftOut } from './load.ts'
 import type { ResolvedConfig } from './resolved.ts'
 
 const { folder } = rig
@@ -41,10 +41,11 @@ describe('replicas', () => {
 
   it('can be selected together or individually (O-3, O-4)', () => {
     const file = { worker, web: { command: 'web', depends_on: ['worker'] } }
-    expect(names(load(file, { only: ['worker'] }))).toEqual(['worker#1', 'worker#2', 'worker#3'])
-    expect(names(load(file, { only: ['worker#2'] }))).toEqual(['worker#2'])
-    expect(names(load(file, { disable: ['worker'] }))).toEqual(['web'])
-    const { processes } = load(file, { disable: ['worker#2'] })
+    const selected = (options: Partial<LoadOptions>) => names(withoutLeftOut(load(file, options)))
+    expect(selected({ only: ['worker'] })).toEqual(['worker#1', 'worker#2', 'worker#3'])
+    expect(selected({ only: ['worker#2'] })).toEqual(['worker#2'])
+    expect(selected({ disable: ['worker'] })).toEqual(['web'])
+    const { processes } = withoutLeftOut(load(file, { disable: ['worker#2'] }))
     expect(processes.map(({ name }) => name)).toEqual(['worker#1', 'worker#3', 'web'])
     expect(processes.at(-1)?.dependsOn.map(({ name }) => name)).toEqual(['worker#1', 'worker#3'])
   })
@@ -54,7 +55,7 @@ describe('replicas', () => {
     [{ only: ['worker'], disable: ['worker'] }, '--only and --disable both name "worker"; remove one of them'],
     [{ only: ['worker#2'], disable: ['worker'] }, '--only and --disable both name "worker#2"; remove one of them'],
     [{ exitCodeFrom: 'worker' }, '--exit-code-from "worker": it has replicas; name one of them, such as "worker#1"'],
-    [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from "worker#2": this process is not selected'],
+    [{ exitCodeFrom: 'worker#2', disable: ['worker#2'] }, '--exit-code-from: "worker#2" was left out by --disable'],
   ])('cannot be selected with %j (O-6)', (options, message) => {
     expect(rig.failure({ processes: { worker } }, options).message).toBe(message)
   })
@@ -134,7 +135,7 @@ describe('the key log', () => {
       'processes.a.log.file: is the name of a rotated file of process "b"; choose another one',
     ])
     expect(names(load({ a: logging('x.log.3'), b: logging('x.log') }))).toEqual(['a', 'b'])
-    expect(names(load({ a: logging('x.log'), b: logging('./x.log') }, { disable: ['a'] }))).toEqual(['b'])
+    expect(names(load({ a: logging('x.log'), b: logging('./x.log') }, { disable: ['a'] }))).toEqual(['a', 'b'])
   })
 
   it('rejects limits without a file', () => {

@@ -1,8 +1,9 @@
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type LoadOptions, loadConfig } from './load.ts'
-import { failure, folder, load, one, path, problems, store } from '../../../test/rig/config.ts'
+import { loadConfig } from './load.ts'
+import { plainOptions } from '../../../test/rig/load-options.ts'
+import { folder, load, one, path, problems, store } from '../../../test/rig/config.ts'
 
 describe('the minimal file', () => {
   it('gets every default', () => {
@@ -40,9 +41,10 @@ describe('the minimal file', () => {
           onDependencyRestart: 'ignore',
           watch: null,
           log: { file: null, quiet: false },
+          shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
+          profiles: [],
           leftOut: null,
           problem: null,
-          shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
         },
       ],
     })
@@ -191,53 +193,12 @@ describe('processes', () => {
   })
 })
 
-describe('--only, --disable and disabled (O-3, O-4, O-6)', () => {
-  const file = {
-    processes: { db: store, store: { ...store, depends_on: ['db'] }, extra: { ...store, disabled: true } },
-  }
-  const names = (options: Partial<LoadOptions>) => load(file, options).processes.map((process) => process.name)
-
-  it('select the processes, and dependencies on unselected processes are dropped', () => {
-    expect(names({})).toEqual(['db', 'store'])
-    expect(names({ disable: ['db'] })).toEqual(['store'])
-    expect(names({ only: ['store'] })).toEqual(['store'])
-    expect(names({ only: ['extra', 'db', 'db'] })).toEqual(['db', 'extra'])
-    expect(load(file, { only: ['store'] }).processes[0]?.dependsOn).toEqual([])
-  })
-
-  it.each([
-    [{ only: ['stoer'] }, '--only "stoer": there is no such process; did you mean "store"?'],
-    [{ disable: ['zookeeper'] }, '--disable "zookeeper": there is no such process; the processes are db, store, extra'],
-    [{ only: ['db'], disable: ['db'] }, '--only and --disable both name "db"; remove one of them'],
-    [{ disable: ['db', 'store'] }, 'every process is disabled; nothing is left to run'],
-    [{ exitCodeFrom: 'stor' }, '--exit-code-from "stor": there is no such process; did you mean "store"?'],
-    [{ exitCodeFrom: 'extra' }, '--exit-code-from "extra": this process is not selected'],
-    [{ only: ['constructor'] }, '--only "constructor": there is no such process; the processes are db, store, extra'],
-  ])('are rejected as %j', (options, message) => {
-    const error = failure(file, options)
-    expect([error.problems, error.message]).toEqual([[], message])
-  })
-
-  it('are checked after the file', () => {
-    expect(problems({ processes: { a: { command: 1 } } }, { only: ['b'] })).toEqual([
-      'processes.a.command: expected a program name or path, got 1',
-    ])
-  })
-})
-
 describe('a configuration behind a symbolic link', () => {
   it('uses the folder of the link', () => {
     mkdirSync(join(folder, 'linked'), { recursive: true })
     load({ processes: { store } })
     symlinkSync(path, join(folder, 'linked', 'c.json'))
-    const config = loadConfig({
-      path: join(folder, 'linked', 'c.json'),
-      only: [],
-      disable: [],
-      exitCodeFrom: null,
-      mqttBroker: null,
-      environment: {},
-    })
+    const config = loadConfig({ ...plainOptions, path: join(folder, 'linked', 'c.json'), environment: {} })
     expect(config.processes[0]?.cwd).toBe(join(folder, 'linked'))
   })
 })

@@ -11,7 +11,7 @@ import type { ResolvedConfig } from './resolved.ts'
 import { environmentSchema } from './schema/fields.ts'
 import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
-import { type Instance, instancesOf, select, type Selection } from './selection.ts'
+import { type Instance, instanceNames, select, type Selection } from './selection.ts'
 import type { SocketAddress } from './socket-address.ts'
 import { type ConfigSource, readConfigSource } from './source/read.ts'
 import { inheritedEnvironment } from './variables.ts'
@@ -32,7 +32,10 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const texts = source.files.map((one) => one.source)
   const problems = new ProblemList(root, texts)
   const file = checkFile(source, problems)
-  const running = selectRunning(file, options, problems)
+  const instances = selectInstances(file, options, problems)
+  const running = new Map(
+    Array.from(instances, ([name, all]) => [name, all.filter(({ leftOut }) => leftOut === null)] as const),
+  )
   const path = resolve(options.path)
   const { environment } = options
   const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { environment, problems })
@@ -42,15 +45,16 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   const { watch = [] } = options
   const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
   const context = resolveContext(
-    { root, broker: broker.address, brokerProvider: providedBy, running, requestedWatch, problems, ...inheritance },
+    { root, broker: broker.address, brokerProvider: providedBy, instances, requestedWatch, problems, ...inheritance },
     file.env,
   )
-  const processes = [...running.values()].flat().map((instance) => resolveProcess(instance, context))
-  checkCommands(processes, problems)
-  checkLogFiles(processes, problems)
-  if (providedBy !== null && !file.hasCycle) checkBrokerOrder(processes, providedBy, problems)
+  const processes = [...instances.values()].flat().map((instance) => resolveProcess(instance, context))
+  const selected = processes.filter(({ leftOut }) => leftOut === null)
+  checkCommands(selected, problems)
+  checkLogFiles(selected, problems)
+  if (providedBy !== null && !file.hasCycle) checkBrokerOrder(selected, providedBy, problems)
   problems.throwIfAny()
-  const required = broker.isChecked || processes.some(({ usesExternal }) => usesExternal)
+  const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
   return { path, files: texts.map(({ name }) => name), processes, external, control }
 }
@@ -146,16 +150,38 @@ function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: 
   }
 }
 
-/** Returns the instances that run, by their name in the file. */
-function selectRunning(
-  file: CheckedFile,
+/** Returns all instances, by their name in the file. */
+function selectInstances(
+  { processes, names }: CheckedFile,
   options: LoadOptions,
   problems: ProblemList,
 ): ReadonlyMap<string, readonly Instance[]> {
-  const instances = new Map(Array.from(file.processes, ([name, one]) => [name, instancesOf(name, one)]))
-  const disabled = new Set(Array.from(file.processes).flatMap(([name, one]) => (one.disabled ? [name] : [])))
-  const names = new Map(file.names.map((name) => [name, instances.get(name)?.map((one) => one.name) ?? [name]]))
-  const selected = select(names, disabled, options, problems)
-  const running = Array.from(instances, ([name, all]) => [name, all.filter((one) => selected.has(one.name))] as const)
-  return new Map(running.filter(([, some]) => some.length > 0))
+  const selectable = names.map((name) => {
+    const file = processes.get(name)
+    if (file === undefined) return { name, instances: [name], dependsOn: [], profiles: [], isDisabled: false }
+    const { profiles, disabled: isDisabled } = file
+    const dependsOn = [...configuredDependencies(file).keys()]
+    return { name, instances: instanceNames(name, file), dependsOn, profiles, isDisabled }
+  })
+  const reasons = select(selectable, options, problems)
+  return new Map(
+    Array.from(processes, ([configName, file]) => [
+      configName,
+      instanceNames(configName, file).map((name, index) => {
+        const replica = file.replicas === undefined ? null : index + 1
+        return { name, configName, replica, file, leftOut: reasons.get(name) ?? null }
+      }),
+    ]),
+  )
+}
+
+/** Returns the part of the configuration that runs without further commands. */
+export function withoutLeftOut(config: ResolvedConfig): ResolvedConfig {
+  const processes = config.processes.filter(({ leftOut }) => leftOut === null)
+  const names = new Set(processes.map(({ name }) => name))
+  const selected = processes.map((definition) => ({
+    ...definition,
+    dependsOn: definition.dependsOn.filter(({ name }) => names.has(name)),
+  }))
+  return { ...config, processes: selected }
 }

@@ -11,8 +11,27 @@ import {
 } from './json-source.ts'
 import { isSecretName, maskRange, redact, secretSpans } from './redact.ts'
 
+/** Accepts problems of the values of a file. */
+export interface Problems {
+  add(path: JsonPath, message: string): void
+}
+
+/** Collects problems that are no mistakes of the file, as one text. */
+export class ProblemTexts implements Problems {
+  readonly #found = new Set<string>()
+
+  add(path: JsonPath, message: string): void {
+    this.#found.add(`${describePath(path)}: ${message}`)
+  }
+
+  /** Null if there are none. */
+  get text(): string | null {
+    return this.#found.size === 0 ? null : [...this.#found].join('; ')
+  }
+}
+
 /** Collects all mistakes of a configuration. */
-export class ProblemList {
+export class ProblemList implements Problems {
   readonly #root: JsonNode
   readonly #sources: readonly SourceText[]
   readonly #found: { readonly at: SourcePosition; readonly problem: ConfigProblem }[] = []

@@ -55,7 +55,7 @@ describe('watch', () => {
 
   it.each([
     ['stoer', '--watch "stoer": there is no such process; did you mean "store"?'],
-    ['off', '--watch "off": this process is not selected'],
+    ['off', '--watch: "off" is disabled in the file'],
     ['many#1', '--watch "many#1": all replicas watch the same files; name the process'],
   ])('--watch %s is refused (O-6)', (name, message) => {
     const processes = { store, off: { ...store, disabled: true }, many: { ...store, replicas: 2 } }

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path'
-import { isBrokerCommand, isNamedUser, withBrokerFlag } from './broker.ts'
+import { isBrokerCommand, isNamedUser, isProvider, withBrokerFlag } from './broker.ts'
 import { messageOf } from './errors.ts'
 import { folderOf, type JsonNode, type JsonPath } from './json-source.ts'
+import { ProblemTexts } from './problems.ts'
 import { resolveLog } from './resolve-log.ts'
 import { resolveProbe } from './resolve-probe.ts'
 import { resolveWatch, type WatchContext } from './resolve-watch.ts'
@@ -19,8 +20,8 @@ export interface ResolveOptions extends ScopeOptions {
   readonly root: JsonNode
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
-  /** The instances that run, by their name in the file. */
-  readonly running: ReadonlyMap<string, readonly Instance[]>
+  /** All instances, by their name in the file. */
+  readonly instances: ReadonlyMap<string, readonly Instance[]>
   /** How the command line changes the key `watch` of a process, by its name in the file. */
   readonly requestedWatch: (configName: string) => WatchContext['requested']
 }
@@ -49,9 +50,18 @@ export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] |
   return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: foldersFor }
 }
 
-/** Interpolates one process and fills in all defaults. Adds problems to the context. */
+/**
+ * Interpolates one process and fills in all defaults. Adds problems to the context; the problems of a left-out process are no mistakes
+ * of the file and become its `problem`.
+ */
 export function resolveProcess(instance: Instance, context: ResolveContext): ResolvedProcess {
-  const { name, configName, file } = instance
+  if (instance.leftOut === null) return resolveInstance(instance, context)
+  const problems = new ProblemTexts()
+  return { ...resolveInstance(instance, { ...context, problems }), problem: problems.text }
+}
+
+function resolveInstance(instance: Instance, context: ResolveContext): ResolvedProcess {
+  const { name, configName, file, leftOut } = instance
   const path = ['processes', configName]
   // A process behaves the same whether its file is run or extended.
   const folder = folderOf(context.root, [...path, 'command'])
@@ -77,7 +87,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
   const cwd = file.cwd === undefined ? folder : resolvePath(file.cwd, [...path, 'cwd'])
   const log = resolveLog(file, (text) => resolvePath(text, [...path, 'log', 'file']))
   addBroker(scope, context)
-  const usesExternal = name !== context.brokerProvider && scope.usesBroker
+  const usesExternal = !isProvider(file) && scope.usesBroker
   const hasFlag = context.broker !== null && isBrokerCommand(file.command, file.shell)
   return {
     name,
@@ -88,7 +98,7 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     shell: file.shell,
     cwd,
     env: scope.all,
-    dependsOn: resolveDependencies(file, usesExternal, context),
+    dependsOn: resolveDependencies(instance, usesExternal, context),
     usesExternal,
     readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
     livenessProbe: file.liveness_probe === undefined ? null : resolveProbe(file.liveness_probe),
@@ -103,7 +113,8 @@ export function resolveProcess(instance: Instance, context: ResolveContext): Res
     }),
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
-    leftOut: null,
+    profiles: file.profiles,
+    leftOut,
     problem: null,
   }
 }
@@ -138,19 +149,22 @@ function defaultCondition(dependency: ProcessFile): DependencyCondition {
   return dependency.readiness_probe === undefined ? 'started' : 'ready'
 }
 
-/** Returns the running dependencies. Users of the broker also depend on the process that provides it. */
+/**
+ * Returns the dependencies. Users of the broker also depend on the process that provides it; a left-out user does not, because the
+ * provider may depend on it.
+ */
 function resolveDependencies(
-  file: ProcessFile,
+  { file, leftOut }: Instance,
   usesExternal: boolean,
-  { brokerProvider, running }: ResolveContext,
+  { brokerProvider, instances }: ResolveContext,
 ): ResolvedProcess['dependsOn'] {
   const dependencies = new Map<string, DependencyCondition>()
   for (const [configName, condition] of configuredDependencies(file)) {
-    for (const { name, file: dependency } of running.get(configName) ?? []) {
+    for (const { name, file: dependency } of instances.get(configName) ?? []) {
       dependencies.set(name, condition ?? defaultCondition(dependency))
     }
   }
-  if (usesExternal && brokerProvider !== null && !dependencies.has(brokerProvider)) {
+  if (usesExternal && leftOut === null && brokerProvider !== null && !dependencies.has(brokerProvider)) {
     dependencies.set(brokerProvider, 'ready')
   }
   return Array.from(dependencies, ([name, condition]) => ({ name, condition }))

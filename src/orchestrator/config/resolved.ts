@@ -69,6 +69,8 @@ export interface ResolvedProcess {
   readonly watch: ResolvedWatch | null
   readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
+  /** The names of the profiles to which the process belongs; empty if it belongs to every run. */
+  readonly profiles: readonly string[]
   /**
    * Null if the process belongs to the run. Otherwise it starts only by a command, and the text completes `"worker" …`, such as
    * `was left out by --disable`.

@@ -1,5 +1,5 @@
 import type { JsonPath } from './json-source.ts'
-import type { ProblemList } from './problems.ts'
+import type { Problems } from './problems.ts'
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts'
 import { interpolate, type Variables } from './variables.ts'
 
@@ -9,7 +9,7 @@ export interface ScopeOptions {
   readonly inherited: Variables
   /** The orchestrator's variables that no process receives. */
   readonly withheld: ReadonlySet<string>
-  readonly problems: ProblemList
+  readonly problems: Problems
 }
 
 /** The variables of one process, in layers; each layer can reference the earlier layers. */

@@ -25,12 +25,6 @@ describe('interpolation', () => {
       'env.A: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
     ])
   })
-
-  it('does not interpolate a process that does not run', () => {
-    const file = { processes: { a: store, b: { ...store, args: ['${NOPE}'], env_file: 'none' } } }
-    expect(load(file, { disable: ['b'] }).processes).toHaveLength(1)
-    expect(load(file, { only: ['a'] }).processes).toHaveLength(1)
-  })
 })
 
 describe('env_file', () => {

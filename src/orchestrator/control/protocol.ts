@@ -34,7 +34,12 @@ export const statusAnswer = z.object({
 })
 export type StatusAnswer = z.infer<typeof statusAnswer>
 
-export const namesRequest = z.strictObject({ processes: z.array(z.string()).min(1) })
+export const namesRequest = z.strictObject({
+  processes: z.array(z.string()).min(1),
+  /** Only for `start`. */
+  with_dependencies: z.boolean().optional(),
+})
+export type NamesRequest = z.infer<typeof namesRequest>
 
 /** The header with the configuration file that the client expects: an absolute path, encoded as a URI component. */
 export const CONFIG_HEADER = 'ponix-config'

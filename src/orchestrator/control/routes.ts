@@ -4,7 +4,7 @@ import { RequestError } from '../config/errors.ts'
 import { logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
 import { renderMetrics } from './metrics.ts'
-import { namesRequest } from './protocol.ts'
+import { type NamesRequest, namesRequest } from './protocol.ts'
 import type { ControlTarget } from './target.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -42,7 +42,11 @@ export const routes: readonly Route[] = [
     path: '/status',
     action: 'shows state, pid, uptime, restarts, CPU and memory of every process',
     answer: 'the JSON of "status --json"',
-    handle: ({ target, response }) => sendJson(response, 200, target.status()),
+    parameters: 'process=NAME (repeatable; default: all)',
+    handle: ({ target, response, query }) => {
+      const names = query.getAll('process')
+      sendJson(response, 200, names.length === 0 ? target.status() : target.status(target.resolveNames(names)))
+    },
   },
   {
     method: 'GET',
@@ -62,7 +66,7 @@ export const routes: readonly Route[] = [
   {
     method: 'POST',
     path: '/start',
-    parameters: body,
+    parameters: `${body}, with "with_dependencies": true also what they depend on`,
     action: 'starts processes that were stopped or have ended',
     answer: 'the status, once each is up, has ended or has failed',
     handle: act('start'),
@@ -125,18 +129,19 @@ function sendText(response: ServerResponse, answer: string, version = ''): void 
 
 function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   return async ({ target, request, response }) => {
-    await target.act(action, await readNames(request))
+    const { processes, with_dependencies } = await readNames(request)
+    await target.act(action, processes, with_dependencies)
     sendJson(response, 200, target.status())
   }
 }
 
-async function readNames(request: IncomingMessage): Promise<readonly string[]> {
+async function readNames(request: IncomingMessage): Promise<NamesRequest> {
   const expected = 'expected a body like {"processes": ["name"]}'
   if (Number(request.headers['content-length'] ?? MAX_BODY_BYTES + 1) > MAX_BODY_BYTES) {
     throw new RequestError(413, `${expected} of at most ${MAX_BODY_BYTES} bytes, with a content-length header`)
   }
   try {
-    return namesRequest.parse(JSON.parse(await text(request))).processes
+    return namesRequest.parse(JSON.parse(await text(request)))
   } catch {
     throw new RequestError(400, expected)
   }

@@ -8,6 +8,7 @@ import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { withDependencies } from './dependencies.ts'
 import { resolveNames } from './names.ts'
 import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
@@ -52,7 +53,8 @@ export class ControlTarget {
     return resolveNames(names, this.names)
   }
 
-  status(): StatusAnswer {
+  /** Returns the status of the processes with these names. */
+  status(names: readonly string[] = this.names): StatusAnswer {
     const { graph, isStopping, snapshot } = this.#supervisor
     const running = graph.all.flatMap(({ name, pid, startedAt }) =>
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
@@ -62,7 +64,7 @@ export class ControlTarget {
       pid: process.pid,
       config: graph.config.path,
       stopping: isStopping,
-      processes: graph.all.map((managed) => ({
+      processes: graph.named(names).map((managed) => ({
         ...describe(managed, usage.get(managed.name)),
         detail: explain(snapshot, managed.name),
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
@@ -72,13 +74,20 @@ export class ControlTarget {
 
   /**
    * Resolves when each process is up, has ended or has failed, or when the processes have stopped. `requested` are names and
-   * patterns; a pattern selects no disabled process, and restarts no process that was stopped manually. Throws a RequestError for
-   * a left-out process that is to stop or restart, or that cannot be started; then nothing has changed.
+   * patterns; a pattern selects no disabled process, and restarts no process that was stopped manually. A start with dependencies
+   * also starts what the processes need. Throws a RequestError for a left-out process that is to stop or restart, or that cannot be
+   * started; then nothing has changed.
    */
-  async act(action: 'start' | 'stop' | 'restart', requested: readonly string[]): Promise<void> {
+  async act(
+    action: 'start' | 'stop' | 'restart',
+    requested: readonly string[],
+    hasDependencies = false,
+  ): Promise<void> {
     const names = resolveNames(requested, this.names, (name) => this.#isSelectable(action, name))
     this.#rejectWhileStopping()
-    const chosen = this.#supervisor.graph.named(names)
+    const { graph } = this.#supervisor
+    const named = graph.named(names)
+    const chosen = action === 'start' && hasDependencies ? withDependencies(graph, named) : named
     if (action === 'start') rejectUnstartable(chosen)
     const accepted = action === 'start' ? chosen : runningAmong(chosen)
     await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))

@@ -44,6 +44,7 @@ function serviceOf(
   const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])
   return {
     image: literal(image),
+    profiles: definition.profiles.length === 0 ? undefined : definition.profiles,
     entrypoint: containerCommand(exported).map(literal),
     working_dir: literal(containerFolder(config, definition.cwd)),
     environment: unlessEmpty(Object.fromEntries(environment)),

@@ -63,15 +63,6 @@ export function isUp({ readinessProbe, kind }: ResolvedProcess, state: ProcessSt
   return state.type === 'ready' || state.type === 'completed'
 }
 
-/** Returns `start` and everything reachable from it. */
-export function reachable<T>(start: Iterable<T>, next: (item: T) => Iterable<T>): Set<T> {
-  const found = new Set(start)
-  for (const item of found) {
-    for (const further of next(item)) found.add(further)
-  }
-  return found
-}
-
 export interface GraphProcess {
   readonly name: string
   readonly definition: ResolvedProcess

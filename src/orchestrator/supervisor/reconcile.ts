@@ -1,7 +1,8 @@
+import { reachable } from '../config/dependency-graph.ts'
 import { constants } from 'node:os'
 import type { ExitResult, StopReason } from './events.ts'
 import type { ExternalState } from './external.ts'
-import { type Dependency, type GraphProcess, isUp, type ProcessGraph, reachable } from './graph.ts'
+import { type Dependency, type GraphProcess, isUp, type ProcessGraph } from './graph.ts'
 import { type Goal, isDown, isFinal, isPermanent, type StopOutcome, UP } from './state.ts'
 
 /** `up` after all processes have been up at the same time; `stopping` while everything stops; `killed` when it stops by SIGKILL. */

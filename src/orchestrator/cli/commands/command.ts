@@ -1,9 +1,26 @@
-import type { Command, CommandOptions } from 'commander'
+import { type Command, type CommandOptions, Option } from 'commander'
 import { nearestName, UserError } from '../../config/errors.ts'
 import type { FileOptions, GraphFormat } from '../options.ts'
 
 export function fileOptions(program: Command): FileOptions {
-  return { only: [], disable: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
+  return { only: [], disable: [], profile: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
+}
+
+/**
+ * Adds the names of a comma-separated list to those of earlier options. A text without names is added unchanged, so that it is
+ * reported as unknown.
+ */
+export function addNames(typed: string, before: readonly string[] | false = []): readonly string[] {
+  const names = typed
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  return [...(before === false ? [] : before), ...(names.length === 0 ? [typed] : names)]
+}
+
+/** `subject` begins the description. */
+export function dependenciesOption(subject = 'also'): Option {
+  return new Option('--with-dependencies', `${subject} everything that they depend on`)
 }
 
 /** The options of all commands without arguments. */

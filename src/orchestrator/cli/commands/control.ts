@@ -1,15 +1,20 @@
 import { type Command, Option } from 'commander'
 import { logLevels } from '../../supervisor/output/log-level.ts'
 import type { LogOptions } from '../logs.ts'
-import { addPlainCommand, fileOptions } from './command.ts'
+import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
 export function addControlCommands(program: Command): void {
   const file = () => fileOptions(program)
   const commands = () => import('../control-commands.ts')
-  addPlainCommand(program, 'status', 'show the state of the processes', async ({ json = false }) =>
-    (await commands()).status(file(), json),
-  ).option('--json', 'print JSON')
+  program
+    .command('status')
+    .description('show the state of the processes')
+    .argument('[names...]', 'names of processes (default: all)')
+    .option('--json', 'print JSON')
+    .action(async (names: readonly string[], { json = false }: { json?: boolean }) =>
+      (await commands()).status(file(), names, json),
+    )
   program
     .command('logs')
     .description('show the last output of the processes, and messages about them')
@@ -32,11 +37,12 @@ export function addControlCommands(program: Command): void {
     ['restart', 'stop processes and start them again'],
   ] as const
   for (const [verb, description] of verbs) {
-    program
+    const command = program
       .command(verb)
       .description(description)
       .argument('<names...>', "names of processes, patterns such as 'web*', or all")
       .action(async (names: readonly string[]) => (await commands()).act(file(), verb, names))
+    if (verb === 'start') command.addOption(dependenciesOption())
   }
   addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>
     (await commands()).reload(file()),

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { addPlainCommand, fileOptions } from './command.ts'
+import { addNames, addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
 
 export function addRun(program: Command): Command {
   return addPlainCommand(
@@ -29,14 +29,10 @@ export function addRun(program: Command): Command {
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
     .option('--watch <names>', 'restart these processes when files change, see the key "watch" (repeatable)', addNames)
     .option('--no-watch', 'restart no process when files change')
+    .addOption(dependenciesOption('the processes of --only run with'))
     .addOption(brokerOption())
 }
 
 export function brokerOption(): Option {
   return new Option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
-}
-
-/** Adds the names of a comma-separated list to those of earlier options. */
-function addNames(list: string, before: readonly string[] | false = []): readonly string[] {
-  return [...(before === false ? [] : before), ...list.split(',').filter((name) => name !== '')]
 }

@@ -107,6 +107,7 @@ const dependencySchema = section(withHint(dependencyForm, shorthandHint('conditi
     '`started`, `ready` (its readiness probe succeeded), `completed` (it exited) or `completed_successfully`',
   ),
 })
+const profileForm = 'a name of letters, digits, "_", "-" and "."'
 const dependsOnForm = 'a list of process names, or an object of name → {"condition": …}'
 
 const commandHint = 'write the program as "command" and the rest as "args"'
@@ -185,6 +186,14 @@ const processKeys = section(withHint('an object that describes a process', hintF
     .literal('mqtt_broker', { error: '"mqtt_broker"' })
     .optional()
     .describe('`"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready'),
+  profiles: z
+    .array(text(profileForm).regex(/^[\w.-]+$/, { error: profileForm }), {
+      error: 'a list of profile names, such as ["dev"]',
+    })
+    .default([])
+    .describe(
+      'names of profiles: the process runs only if `--profile` or `--only` names one of them, or the process. Default: it always runs',
+    ),
   disabled: flag()
     .default(false)
     .describe('`true`: the process is not started, unless `--only` names it; dependencies on it are satisfied'),

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { plainOptions } from '../../../../test/rig/load-options.ts'
 import { ConfigError } from '../errors.ts'
 import { loadConfig } from '../load.ts'
 import type { ResolvedConfig } from '../resolved.ts'
@@ -22,15 +23,7 @@ function write(files: Readonly<Record<string, unknown>>): void {
 }
 
 function load(name = 'commonplace.json'): ResolvedConfig {
-  const environment = { PATH: '/usr/bin' }
-  return loadConfig({
-    path: join(folder, name),
-    only: [],
-    disable: [],
-    exitCodeFrom: null,
-    mqttBroker: null,
-    environment,
-  })
+  return loadConfig({ ...plainOptions, path: join(folder, name), environment: { PATH: '/usr/bin' } })
 }
 
 /** Writes the files and returns the error of the first one, with paths relative to the folder. */
