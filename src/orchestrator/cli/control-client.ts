@@ -26,7 +26,12 @@ interface RequestOptions {
   readonly body?: object
   /** False: waits without limit for an orchestrator that does not answer. */
   readonly hasTimeLimit?: boolean
+  /** Ends the request; then it rejects. */
+  readonly signal?: AbortSignal
 }
+
+/** The orchestrator ended before it answered. */
+export class EndedError extends UserError {}
 
 /** Sends requests to the orchestrator of a configuration file through its socket. Failures are UserErrors. */
 export class ControlClient {
@@ -82,9 +87,13 @@ export class ControlClient {
 
   #describe(error: unknown, record: RunRecord | null): UserError {
     const config = this.#config
-    if (error instanceof NoAnswerError) return new UserError(describeSilence(config, record?.pid ?? null), REJECTED)
+    if (error instanceof NoAnswerError || codeOf(error) === 'ABORT_ERR') {
+      const manner =
+        error instanceof NoAnswerError ? `has not answered within ${ANSWER_TIMEOUT_MS / 1000} s` : 'does not answer'
+      return new UserError(describeSilence(config, record?.pid ?? null, manner), REJECTED)
+    }
     if (!hasNoListener(error)) {
-      if (codeOf(error) === 'ECONNRESET') return new UserError('the orchestrator has ended', NOT_RUNNING)
+      if (codeOf(error) === 'ECONNRESET') return new EndedError('the orchestrator has ended', NOT_RUNNING)
       return new UserError(`cannot reach the orchestrator of ${config}: ${messageOf(error)}`, NOT_RUNNING)
     }
     if (record !== null) {
@@ -122,11 +131,10 @@ function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {
 /** The orchestrator has accepted the connection and sent nothing within the time limit. */
 class NoAnswerError extends Error {}
 
-function describeSilence(config: string, pid: number | null): string {
-  const seconds = ANSWER_TIMEOUT_MS / 1000
+function describeSilence(config: string, pid: number | null, manner: string): string {
   const subject = `the orchestrator that runs ${config}${pid === null ? '' : ` (pid ${pid})`}`
   const id = pid ?? 'PID'
-  return `${subject} has not answered within ${seconds} s: it is suspended or blocked; resume it with "kill -CONT ${id}", or end it with "kill -KILL ${id}", after which its guard stops the processes`
+  return `${subject} ${manner}: it is suspended or blocked; resume it with "kill -CONT ${id}", or end it with "kill -KILL ${id}", after which its guard stops the processes`
 }
 
 function hasNoListener(error: unknown): boolean {
@@ -140,7 +148,7 @@ function hasNoListener(error: unknown): boolean {
 function request(
   target: http.RequestOptions,
   config: string,
-  { body, hasTimeLimit = true }: RequestOptions,
+  { body, hasTimeLimit = true, signal }: RequestOptions,
 ): Promise<IncomingMessage> {
   const sent = body === undefined ? '' : JSON.stringify(body)
   const headers = {
@@ -152,7 +160,7 @@ function request(
   const timer = new Timer()
   return new Promise<IncomingMessage>((resolveWith, reject) => {
     const pending = http
-      .request({ ...target, headers }, resolveWith)
+      .request({ ...target, headers, ...(signal === undefined ? {} : { signal }) }, resolveWith)
       .once('continue', () => timer.clear())
       .once('error', reject)
     if (hasTimeLimit) timer.set(ANSWER_TIMEOUT_MS, () => pending.destroy(new NoAnswerError()))

@@ -14,6 +14,7 @@ describe('the command status (O-9, O-41)', () => {
     const { web, job } = await status()
     expect(web).toEqual({
       name: 'web',
+      kind: 'service',
       state: 'running',
       reason: null,
       detail: null,

@@ -3,6 +3,7 @@ import { z } from 'zod'
 /** CPU and memory are those of the whole process group. */
 const processStatus = z.object({
   name: z.string(),
+  kind: z.enum(['service', 'task']),
   /** A state of supervisor/state.ts. */
   state: z.string(),
   /** The reason why it is unhealthy, failed, skipped or disabled, or why it restarts. */
@@ -40,6 +41,22 @@ export const namesRequest = z.strictObject({
   with_dependencies: z.boolean().optional(),
 })
 export type NamesRequest = z.infer<typeof namesRequest>
+
+const waitOutcome = z.enum(['met', 'pending', 'never'])
+
+/** `met`: all processes have reached the goal; `never`: at least one no longer can; `pending`: the time is over. */
+export const waitAnswerSchema = z.object({
+  outcome: waitOutcome,
+  processes: z.array(
+    z.object({
+      name: z.string(),
+      outcome: waitOutcome,
+      /** The reason of another outcome than `met`. */
+      because: z.string().nullable(),
+    }),
+  ),
+})
+export type WaitAnswer = z.infer<typeof waitAnswerSchema>
 
 /** The header with the configuration file that the client expects: an absolute path, encoded as a URI component. */
 export const CONFIG_HEADER = 'ponix-config'

@@ -3,9 +3,11 @@ import { text } from 'node:stream/consumers'
 import { RequestError } from '../config/errors.ts'
 import { logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
+import { LONGEST_TIMER_MS } from '../supervisor/timers.ts'
 import { renderMetrics } from './metrics.ts'
 import { type NamesRequest, namesRequest } from './protocol.ts'
 import type { ControlTarget } from './target.ts'
+import { waitGoals } from './wait.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
 
@@ -55,6 +57,22 @@ export const routes: readonly Route[] = [
     action: 'shows the last output of the processes, and messages about them',
     answer: 'one JSON object per line',
     handle: ({ target, response, query }) => sendLogs(target, parseLogQuery(query, Date.now()), response),
+  },
+  {
+    method: 'GET',
+    path: '/wait',
+    parameters:
+      'process=NAME (repeatable; default: all), for=ready or completed (default: ready), timeout_ms=MILLISECONDS (default: none)',
+    action: 'waits until the processes are ready or completed',
+    answer: 'the outcome (met, never, or pending after the time) and that of each process, with the reason',
+    handle: async ({ target, response, query }) => {
+      const goal = waitGoals.find((known) => known === (query.get('for') ?? 'ready'))
+      if (goal === undefined) throw new RequestError(400, `for: expected ${waitGoals.join(' or ')}`)
+      const gone = new AbortController()
+      response.once('close', () => gone.abort())
+      const signal = AbortSignal.any([gone.signal, ...timeLimit(query.get('timeout_ms'))])
+      sendJson(response, 200, await target.wait(query.getAll('process'), goal, signal))
+    },
   },
   {
     method: 'GET',
@@ -133,6 +151,13 @@ function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
     await target.act(action, processes, with_dependencies)
     sendJson(response, 200, target.status())
   }
+}
+
+/** Returns a signal for a time limit in milliseconds; none without a limit. */
+function timeLimit(typed: string | null): readonly AbortSignal[] {
+  if (typed === null) return []
+  if (!/^\d{1,12}$/.test(typed)) throw new RequestError(400, 'timeout_ms: expected a whole number of milliseconds')
+  return [AbortSignal.timeout(Math.min(Number(typed), LONGEST_TIMER_MS))]
 }
 
 async function readNames(request: IncomingMessage): Promise<NamesRequest> {

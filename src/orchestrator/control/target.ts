@@ -9,9 +9,10 @@ import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { withDependencies } from './dependencies.ts'
-import { resolveNames } from './names.ts'
-import { type ProcessStatus, type ReloadAnswer, type StatusAnswer } from './protocol.ts'
+import { resolveNames, selectNames } from './names.ts'
+import type { ProcessStatus, ReloadAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
+import { waitAnswer, type WaitGoal } from './wait.ts'
 
 export interface ControlTargetOptions {
   /** Reads the configuration again; throws a UserError if it is invalid. */
@@ -91,6 +92,45 @@ export class ControlTarget {
     if (action === 'start') rejectUnstartable(chosen)
     const accepted = action === 'start' ? chosen : runningAmong(chosen)
     await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))
+  }
+
+  /**
+   * Resolves when the outcome is no longer `pending`, or `signal` is aborted. Without names it waits for all processes that are
+   * not disabled, or for all such tasks if the goal is `completed`. Throws a RequestError if a name selects nothing.
+   */
+  async wait(requested: readonly string[], goal: WaitGoal, signal: AbortSignal): Promise<WaitAnswer> {
+    this.resolveNames(requested)
+    const { changeListeners } = this.#supervisor
+    return new Promise((resolve) => {
+      const check = () => {
+        const answer = this.#waitAnswer(requested, goal)
+        if (answer.outcome === 'pending' && !signal.aborted) return
+        changeListeners.delete(check)
+        signal.removeEventListener('abort', check)
+        resolve(answer)
+      }
+      changeListeners.add(check)
+      signal.addEventListener('abort', check)
+      check()
+    })
+  }
+
+  #waitAnswer(requested: readonly string[], goal: WaitGoal): WaitAnswer {
+    const { graph, snapshot } = this.#supervisor
+    const { names } = this
+    const selections = requested.map((name) => ({ name, selected: selectNames(name, names) }))
+    const missing = selections.flatMap(({ name, selected }) => (selected.length === 0 ? [name] : []))
+    const named = new Set(selections.flatMap(({ selected }) => selected))
+    const isAwaited = ({ name, state, definition }: ManagedProcess) =>
+      requested.length > 0
+        ? named.has(name)
+        : state.type !== 'disabled' && (goal === 'ready' || definition.kind === 'task')
+    const awaited = graph.all.filter(isAwaited).map((managed) => ({
+      ...describe(managed, undefined),
+      detail: explain(snapshot, managed.name),
+      comesBack: isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced'),
+    }))
+    return waitAnswer(awaited, goal, missing)
   }
 
   /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */
@@ -173,6 +213,7 @@ function describe(
 ): Omit<ProcessStatus, 'depends_on' | 'detail'> {
   return {
     name,
+    kind: definition.kind,
     state: state.type,
     reason: reasonOf(state),
     pid,

@@ -47,7 +47,8 @@ export class Supervisor {
   readonly #orphans: OrphanScanner | null
   /** Aborted when everything must stop. */
   readonly #stopping = new AbortController()
-  readonly #waiters = new Set<() => void>()
+  /** Called after each change of a state or a goal, until removed. */
+  readonly changeListeners = new Set<() => void>()
   readonly #waits: WaitReporter
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
@@ -283,7 +284,7 @@ export class Supervisor {
     } finally {
       this.#isReconciling = false
     }
-    for (const check of this.#waiters) check()
+    for (const check of this.changeListeners) check()
     this.#waits.update()
     this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
   }
@@ -338,10 +339,10 @@ export class Supervisor {
     return new Promise((resolve) => {
       const check = () => {
         if (!isMet() && !(this.isStopping && this.#graph.all.every(isEnded))) return
-        this.#waiters.delete(check)
+        this.changeListeners.delete(check)
         resolve()
       }
-      this.#waiters.add(check)
+      this.changeListeners.add(check)
       check()
     })
   }

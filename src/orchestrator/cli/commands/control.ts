@@ -1,4 +1,7 @@
 import { type Command, Option } from 'commander'
+import { durationForm, parseDuration } from '../../config/duration.ts'
+import { UserError } from '../../config/errors.ts'
+import { waitGoals, type WaitGoal } from '../../control/wait.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
 import type { LogOptions } from '../logs.ts'
 import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
@@ -44,10 +47,27 @@ export function addControlCommands(program: Command): void {
       .action(async (names: readonly string[]) => (await commands()).act(file(), verb, names))
     if (verb === 'start') command.addOption(dependenciesOption())
   }
+  program
+    .command('wait')
+    .description('wait until processes are ready or completed')
+    .argument('[names...]', "names of processes, or patterns such as 'web*' (default: all)")
+    .addOption(new Option('--for <goal>', 'the state to wait for').choices(waitGoals).default('ready'))
+    .option('--timeout <duration>', 'give up after this time, such as 30s or 5m (default: never)', parseTimeout)
+    .option('--json', 'print the outcome as JSON')
+    .action(async (names: readonly string[], options: { for: WaitGoal; timeout?: number; json?: true }) => {
+      const { for: goal, timeout = null, json = false } = options
+      await (await import('../wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
+    })
   addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>
     (await commands()).reload(file()),
   )
   addPlainCommand(program, 'down', 'stop all processes in order, then the orchestrator', async () =>
     (await commands()).down(file()),
   )
+}
+
+function parseTimeout(typed: string): number {
+  const ms = parseDuration(typed)
+  if (ms === null) throw new UserError(`--timeout ${JSON.stringify(typed)}: expected ${durationForm}`)
+  return ms
 }

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { type AwaitedProcess, waitAnswer } from './wait.ts'
+
+const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
+  name: 'api',
+  state: 'waiting',
+  ready: false,
+  reason: null,
+  detail: null,
+  comesBack: false,
+  ...over,
+})
+
+describe('one process (O-45)', () => {
+  it.each<[Partial<AwaitedProcess>, forReady: string, forCompleted: string, because: string | null]>([
+    [{ state: 'waiting' }, 'pending', 'pending', 'waiting'],
+    [{ state: 'waiting', detail: 'waiting for "db"' }, 'pending', 'pending', 'waiting for "db"'],
+    [{ state: 'starting' }, 'pending', 'pending', 'starting'],
+    [{ state: 'running' }, 'pending', 'pending', 'running'],
+    [{ state: 'running', ready: true }, 'met', 'pending', 'running'],
+    [{ state: 'ready', ready: true }, 'met', 'pending', 'ready'],
+    [{ state: 'unhealthy', reason: 'answered 503' }, 'pending', 'pending', 'unhealthy'],
+    [{ state: 'backoff', detail: 'restarts in 4 s' }, 'pending', 'pending', 'restarts in 4 s'],
+    [{ state: 'stopping' }, 'pending', 'pending', 'stopping'],
+    [{ state: 'completed', ready: true }, 'met', 'met', null],
+    [{ state: 'stopped' }, 'never', 'never', 'stopped'],
+    [{ state: 'failed', reason: 'exited with code 3' }, 'never', 'never', 'failed: exited with code 3'],
+    [{ state: 'skipped', reason: '"db" failed' }, 'never', 'never', 'skipped because "db" failed'],
+    [
+      { state: 'disabled', reason: 'was left out by --disable' },
+      'never',
+      'never',
+      'disabled: was left out by --disable',
+    ],
+    [{ state: 'ready', ready: true, comesBack: true }, 'pending', 'pending', 'restarting'],
+    [{ state: 'stopped', comesBack: true }, 'pending', 'pending', 'restarting'],
+  ])('%j is for ready %s and for completed %s', (over, forReady, forCompleted, because) => {
+    const forms = [waitAnswer([awaited(over)], 'ready'), waitAnswer([awaited(over)], 'completed')]
+    expect(forms.map(({ outcome }) => outcome)).toEqual([forReady, forCompleted])
+    expect(forms[1]?.processes).toEqual([{ name: 'api', outcome: forCompleted, because }])
+  })
+})
+
+describe('several processes (O-45)', () => {
+  const [met, pending, never] = [
+    awaited({ name: 'met', state: 'ready', ready: true }),
+    awaited({ name: 'pending' }),
+    awaited({ name: 'never', state: 'failed', reason: 'exited with code 1' }),
+  ]
+
+  it.each([
+    ['met', [met]],
+    ['pending', [met, pending]],
+    ['never', [met, pending, never]],
+    ['met', []],
+  ])('are %s together', (outcome, processes) => {
+    expect(waitAnswer(processes, 'ready').outcome).toBe(outcome)
+  })
+
+  it('never reach the goal if a name no longer selects a process', () => {
+    expect(waitAnswer([met], 'ready', ['gone'])).toEqual({
+      outcome: 'never',
+      processes: [
+        { name: 'met', outcome: 'met', because: null },
+        { name: 'gone', outcome: 'never', because: 'removed by a reload' },
+      ],
+    })
+  })
+})
