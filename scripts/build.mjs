@@ -43,8 +43,8 @@ async function bundle(input, folder) {
     input,
     cwd: root,
     platform: 'node',
-    // An optional package of pg, which is not installed.
-    external: ['pg-native'],
+    // An optional package of pg, which is not installed, and the native package for "tty".
+    external: ['pg-native', /^@lydell\//],
     tsconfig: join(root, 'tsconfig.json'),
     logLevel: 'warn',
     onLog(level, log, forward) {

@@ -22,6 +22,8 @@ export interface ProcessConfig {
   readonly args?: readonly string[]
   /** `true`: `command` is a line for `/bin/sh -c`, without `args`. Default: false */
   readonly shell?: boolean
+  /** `true`: stdin, stdout and stderr of the process are a terminal of its own, so that it shows colours and progress, and `attach NAME` can type into it. Default: false */
+  readonly tty?: boolean
   /** working directory, relative to the folder of the file. Default: that folder */
   readonly cwd?: string
   /** environment variables of this process. Default: {} */

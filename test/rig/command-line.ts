@@ -32,6 +32,11 @@ export class CommandLine {
       .map(Number)
   }
 
+  /** Returns the content of a file in the working directory. */
+  read(name: string): string {
+    return readFileSync(join(this.folder, name), 'utf8')
+  }
+
   start(...args: readonly string[]): Program {
     return this.#start(process.execPath, [this.path, ...args])
   }

@@ -62,7 +62,10 @@ export class FakeChildren {
     const child = new FakeChild(name, ++this.#lastPid)
     this.all.push(child)
     const { pid, stdout, stderr, exited } = child
-    return { type: 'spawned', child: { pid, stdout, stderr, exited, notifications: null, group: this.#groupOf(child) } }
+    return {
+      type: 'spawned',
+      child: { pid, stdout, stderr, exited, notifications: null, terminal: null, group: this.#groupOf(child) },
+    }
   }
 
   #names(): readonly string[] {

@@ -76,6 +76,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     kind: 'service',
     args: [],
     shell: false,
+    tty: false,
     cwd: tmpdir(),
     env: { PATH: process.env['PATH'] ?? '' },
     dependsOn: [],

@@ -12,6 +12,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     command: '/bin/never-shown',
     args: ['--password', 'hunter2'],
     shell: false,
+    tty: false,
     cwd: '/',
     env: { API_TOKEN: 'hunter2' },
     dependsOn: [],

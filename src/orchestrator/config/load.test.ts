@@ -21,6 +21,7 @@ describe('the minimal file', () => {
           command: 'my-store',
           args: [],
           shell: false,
+          tty: false,
           cwd: folder,
           env: { HOME: '/home/me', PATH: expect.stringMatching(/:\/usr\/bin$/) },
           dependsOn: [],
@@ -138,6 +139,15 @@ describe('processes', () => {
     })
     expect(problems({ processes: { a: { ...store, shell: true, args: ['x'] } } })[0]).toContain(
       'cannot be combined with',
+    )
+  })
+
+  it('have a terminal if they ask for it, but then no notify probe', () => {
+    expect(one({}).tty).toBe(false)
+    expect(one({ tty: true }).tty).toBe(true)
+    const notified = { ...store, tty: true, readiness_probe: { notify: true } }
+    expect(problems({ processes: { a: notified } })[0]).toMatch(
+      /^processes\.a\.readiness_probe\.notify: cannot be combined with "tty": true/,
     )
   })
 

@@ -96,6 +96,7 @@ function resolveInstance(instance: Instance, context: ResolveContext): ResolvedP
     command: file.command,
     args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
+    tty: file.tty,
     cwd,
     env: scope.all,
     dependsOn: resolveDependencies(instance, usesExternal, context),

@@ -49,6 +49,8 @@ export interface ResolvedProcess {
   readonly args: readonly string[]
   /** True if `command` is a line for `/bin/sh -c`; `args` is then empty. */
   readonly shell: boolean
+  /** True if stdin, stdout and stderr are a pseudo-terminal. */
+  readonly tty: boolean
   /** Absolute path. */
   readonly cwd: string
   /** The complete environment of the child, except NOTIFY_FD. */

@@ -10,6 +10,8 @@ const composeForm = z.strictObject({
     z.strictObject({
       image: z.literal('plant:1'),
       entrypoint: z.array(z.string()).min(1),
+      tty: z.literal(true).optional(),
+      stdin_open: z.literal(true).optional(),
       working_dir: z.string().startsWith('/'),
       environment: z.record(z.string(), z.string()).optional(),
       env_file: z.array(z.string()).optional(),
@@ -48,6 +50,12 @@ function composeOf({ config, options }: LoadedGraph) {
 const plain = { command: 'x' }
 
 describe('export compose (O-10)', () => {
+  it('gives a container a terminal if its process has "tty"', () => {
+    const { services } = composeOf(loadGraph({ processes: { shell: { ...plain, tty: true }, web: plain } }))
+    expect(services['shell']).toMatchObject({ tty: true, stdin_open: true })
+    expect(services['web']).not.toHaveProperty('tty')
+  })
+
   it('exports the default graph; dependents of a notify probe wait for health', () => {
     const { services } = composeOf(loadDefaultGraph())
     expect(Object.keys(services)).toHaveLength(10)

@@ -46,6 +46,8 @@ function serviceOf(
     image: literal(image),
     profiles: definition.profiles.length === 0 ? undefined : definition.profiles,
     entrypoint: containerCommand(exported).map(literal),
+    tty: definition.tty || undefined,
+    stdin_open: definition.tty || undefined,
     working_dir: literal(containerFolder(config, definition.cwd)),
     environment: unlessEmpty(Object.fromEntries(environment)),
     env_file: secrets.length === 0 ? undefined : [`${exported.id}.env`],

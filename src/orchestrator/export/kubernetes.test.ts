@@ -37,6 +37,12 @@ function kubernetesOf({ config, options }: LoadedGraph) {
 const plain = { command: 'x' }
 
 describe('export kubernetes (O-10)', () => {
+  it('gives a container a terminal if its process has "tty"', () => {
+    const { podOf } = kubernetesOf(loadGraph({ processes: { shell: { ...plain, tty: true }, web: plain } }))
+    expect(podOf('Deployment', 'shell').containers[0]).toMatchObject({ tty: true, stdin: true })
+    expect(podOf('Deployment', 'web').containers[0]).not.toHaveProperty('tty')
+  })
+
   it('exports the default graph as Deployments and a Job that wait for their dependencies', () => {
     const { manifests, podOf } = kubernetesOf(loadDefaultGraph())
     const kinds = manifests.map(({ kind }) => kind)

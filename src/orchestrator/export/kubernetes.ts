@@ -89,6 +89,8 @@ function containerOf(exported: ExportedProcess, { known, config, options }: Cont
     name: id,
     image: options.image,
     command: containerCommand(exported).map(rewrite),
+    tty: definition.tty || undefined,
+    stdin: definition.tty || undefined,
     workingDir: containerFolder(config, definition.cwd),
     env: unlessEmpty(env),
     ports: unlessEmpty(portsOf(exported, config).map((containerPort) => ({ containerPort }))),

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
 import { parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
 import type { Export } from './exported-graph.ts'
@@ -154,6 +154,11 @@ describe('export systemd (O-10)', () => {
     const store = await parseUnit(serviceOf(exported, 'store'))
     expect(store.environment).toEqual(expect.arrayContaining(['SHARED=100 %', 'MOTTO=a "b" \\ $c']))
   })
+})
+
+test('export systemd: a note says that a unit has no terminal', () => {
+  const { notes } = exportOf(loadGraph({ processes: { shell: { command: 'sh', tty: true } } }))
+  expect(notes).toEqual([expect.stringMatching(/^plant-shell\.service: a unit has no terminal/)])
 })
 
 describe('export systemd: secrets (O-42)', () => {

@@ -187,6 +187,7 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
     readiness?.check.type === 'log_line' &&
       'its log_line is searched in the journal, which its user must be allowed to read (group systemd-journal)',
     readiness?.check.type === 'http_get' && needsCurl(readiness.check.url) && 'its http_get needs curl on PATH',
+    definition.tty && 'a unit has no terminal: its output has no colours, and it cannot be typed into',
     definition.log.file !== null && 'the journal replaces its log.file',
     definition.watch !== null && WATCH_NOTE,
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',

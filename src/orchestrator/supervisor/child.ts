@@ -1,12 +1,15 @@
 import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { execa } from 'execa'
 import { codeOf, messageOf } from '../config/errors.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
 import { RUN_TAG_VARIABLE } from './process-table.ts'
+import { type ChildDisplay, terminalVariables } from './terminal/child-environment.ts'
+import type { ChildTerminal } from './terminal/process-terminal.ts'
+import { openPseudoTerminal } from './terminal/pseudo-terminal.ts'
 
 /** The file descriptor to which a child with a `notify` probe writes a newline. */
 const NOTIFY_FD = 3
@@ -19,6 +22,8 @@ export interface Child {
   readonly stderr: Readable
   /** The stream of NOTIFY_FD; null without a `notify` probe. */
   readonly notifications: Readable | null
+  /** The pseudo-terminal that is its stdin, stdout and stderr; `stdout` is then its output. Null without `tty`. */
+  readonly terminal: ChildTerminal | null
   /** Resolves when the child has exited, even if a descendant keeps its streams open. Never rejects. */
   readonly exited: Promise<ExitResult>
 }
@@ -28,14 +33,17 @@ export type SpawnResult =
   /** `message` is the reason. Never rejects. */
   | { readonly type: 'failed'; readonly message: Promise<string> }
 
-export type SpawnChild = (definition: ResolvedProcess, runTag: string) => SpawnResult
+export type SpawnChild = (definition: ResolvedProcess, runTag: string, display: ChildDisplay) => SpawnResult
 
-/** Starts a child as the leader of a new process group, with an empty stdin and only the environment of its definition. */
-export function spawnChild(definition: ResolvedProcess, runTag: string): SpawnResult {
+/**
+ * Starts a child as the leader of a new process group, with an empty stdin or a pseudo-terminal, and only the environment of its
+ * definition.
+ */
+export function spawnChild(definition: ResolvedProcess, runTag: string, display: ChildDisplay): SpawnResult {
   const problem = describeCwdProblem(definition.cwd)
   if (problem !== null) return { type: 'failed', message: Promise.resolve(problem) }
   try {
-    return launch(definition, runTag)
+    return definition.tty ? launchInTerminal(definition, runTag, display) : launch(definition, runTag, display)
   } catch (error) {
     return { type: 'failed', message: Promise.resolve(describeSpawnError(error, attemptOf(definition))) }
   }
@@ -46,13 +54,18 @@ function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt 
   return { command: shell ? '/bin/sh' : command, cwd, env }
 }
 
-function launch(definition: ResolvedProcess, runTag: string): SpawnResult {
+function launch(definition: ResolvedProcess, runTag: string, { colours }: ChildDisplay): SpawnResult {
   const notifies = definition.readinessProbe?.check.type === 'notify'
   const attempt = attemptOf(definition)
   const args = definition.shell ? ['-c', definition.command] : [...definition.args]
   const subprocess = execa(attempt.command, args, {
     cwd: definition.cwd,
-    env: { ...definition.env, [RUN_TAG_VARIABLE]: runTag, ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}) },
+    env: {
+      ...terminalVariables(colours, definition.env),
+      ...definition.env,
+      [RUN_TAG_VARIABLE]: runTag,
+      ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}),
+    },
     extendEnv: false,
     detached: true,
     stdio: notifies ? ['ignore', 'pipe', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe'],
@@ -73,7 +86,61 @@ function launch(definition: ResolvedProcess, runTag: string): SpawnResult {
     )
   })
   const notifications = notifies ? readableOf(subprocess.stdio[NOTIFY_FD]) : null
-  return { type: 'spawned', child: { pid, group: new ProcessGroup(pid), stdout, stderr, notifications, exited } }
+  const group = new ProcessGroup(pid)
+  return { type: 'spawned', child: { pid, group, stdout, stderr, notifications, terminal: null, exited } }
+}
+
+/** Starts a child that leads a session with a pseudo-terminal of its own. */
+function launchInTerminal(definition: ResolvedProcess, runTag: string, { size }: ChildDisplay): SpawnResult {
+  const { cwd, env, shell, command, args } = definition
+  const terminal = openPseudoTerminal({
+    program: findExecutable(attemptOf(definition)),
+    args: shell ? ['-c', command] : args,
+    cwd,
+    env: { TERM: 'xterm-256color', ...env, [RUN_TAG_VARIABLE]: runTag },
+    size,
+  })
+  const { pid, input, output: stdout, exited } = terminal
+  return {
+    type: 'spawned',
+    child: {
+      pid,
+      group: new ProcessGroup(pid),
+      stdout,
+      stderr: Readable.from([]),
+      notifications: null,
+      terminal: { pid, input, resize: (next) => terminal.resize(next) },
+      exited,
+    },
+  }
+}
+
+/** Returns the path of the program. Throws as a spawn does, because a pseudo-terminal reports a missing program as an exit. */
+function findExecutable(attempt: SpawnAttempt): string {
+  const existing = candidates(attempt).filter((path) => statOf(path) !== null)
+  const found = existing.find((path) => statOf(path)?.isFile() === true && isExecutable(path))
+  if (found === undefined) throw new SpawnError(existing.length === 0 ? 'ENOENT' : 'EACCES')
+  const interpreter = interpreterOf(found)
+  if (interpreter !== null && statOf(interpreter) === null) throw new SpawnError('ENOENT')
+  return found
+}
+
+class SpawnError extends Error {
+  readonly code: string
+
+  constructor(code: string) {
+    super(code)
+    this.code = code
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function readableOf(stream: unknown): Readable | null {

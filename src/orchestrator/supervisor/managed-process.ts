@@ -147,7 +147,8 @@ export class ManagedProcess {
     this.#backoffIsOver = false
     if (!this.#send({ type: 'start' })) return
     const runTag = `${this.#context.runTag}/${this.#starts + 1}`
-    const result = this.#context.spawn(this.definition, runTag)
+    const display = this.#context.output.displayOf(this.definition)
+    const result = this.#context.spawn(this.definition, runTag, display)
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return

@@ -125,6 +125,11 @@ const processKeys = section(withHint('an object that describes a process', hintF
     .default([])
     .describe('arguments, passed without a shell'),
   shell: flag().default(false).describe('`true`: `command` is a line for `/bin/sh -c`, without `args`'),
+  tty: flag()
+    .default(false)
+    .describe(
+      '`true`: stdin, stdout and stderr of the process are a terminal of its own, so that it shows colours and progress, and `attach NAME` can type into it',
+    ),
   cwd: text('a folder')
     .optional()
     .describe('working directory, relative to the folder of the file. Default: that folder'),
@@ -210,6 +215,11 @@ export const processSchema = withRules(processKeys, [
     { shell: equal(true), args: notEmpty },
     'args',
     'cannot be combined with "shell": true; write the arguments into command',
+  ),
+  forbid(
+    { tty: equal(true), 'readiness_probe.notify': present },
+    'readiness_probe.notify',
+    'cannot be combined with "tty": true, because a terminal has no further file descriptor; use tcp_socket, http_get, exec or log_line',
   ),
   forbid(
     { kind: equal('task'), 'restart.policy': equal('always') },

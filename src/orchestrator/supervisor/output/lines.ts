@@ -79,7 +79,7 @@ export class LineSplitter {
 }
 
 /** Returns a position up to three bytes before `CUT_AT`, so that no UTF-8 character is split. */
-function cutPosition(bytes: string): number {
+export function cutPosition(bytes: string): number {
   for (let at = CUT_AT; at > CUT_AT - 4; at--) {
     if ((bytes.charCodeAt(at) & 0xc0) !== 0x80) return at
   }

@@ -1,4 +1,6 @@
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
+import { WriteStream } from 'node:tty'
+import { stripVTControlCharacters } from 'node:util'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { Child } from '../child.ts'
 import type { SupervisorEvent } from '../events.ts'
@@ -11,11 +13,16 @@ import {
   loadPretty,
   type Pretty,
 } from './line-writers.ts'
-import type { LinesHandler, LineTap } from './lines.ts'
+import { sizeBesidePrefix, sizeOf, type TerminalSize } from '../terminal/size.ts'
+import { TerminalLines } from '../terminal/terminal-lines.ts'
+import { type ChildTerminal, ProcessTerminals } from '../terminal/process-terminal.ts'
+import { type ChildDisplay, colourDepth, type ColourTerminal } from '../terminal/child-environment.ts'
+import { describeExit } from '../restart-policy.ts'
+import { LineSplitter, type LinesHandler, type LineTap } from './lines.ts'
 import { LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
 import { Sink } from './sink.ts'
-import { combine, StreamRelay } from './stream-relay.ts'
+import { type BackPressure, combine, type Splitter, StreamRelay } from './stream-relay.ts'
 
 /** The time without progress after which `finish` abandons a stream. */
 const STALL_MS = 1000
@@ -38,12 +45,13 @@ export interface OutputOptions {
 }
 
 type NamedProcess = Pick<ResolvedProcess, 'name' | 'leftOut'>
-type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr'>
+type ChildStreams = Pick<Child, 'pid' | 'stdout' | 'stderr' | 'terminal' | 'exited'>
 
 /** Passes the lines of all children to stdout and stderr, their log files, and the history. */
 export class Output {
   readonly #options: OutputOptions
   readonly history: LogHistory
+  readonly terminals = new ProcessTerminals()
   readonly #files: LogFiles
   #names: readonly string[] = []
   #width = 0
@@ -61,6 +69,7 @@ export class Output {
     const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
     const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
     this.#sinks = { stdout: first, stderr: second }
+    stdout.on('resize', this.#onResize)
   }
 
   /**
@@ -73,6 +82,8 @@ export class Output {
     this.#width = prefixWidth([...processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])), OWN_NAME])
     this.#files.retain(names)
     this.history.retain(names)
+    this.terminals.retain(names)
+    this.#onResize()
   }
 
   /** Loads the formatter of JSON lines if it is needed. Await it before the first child starts. */
@@ -82,25 +93,35 @@ export class Output {
     this.#pretty = { stdout: await loadPretty(colour.stdout), stderr: await loadPretty(colour.stderr) }
   }
 
+  /** Returns how a child must be started to fit to our own output. */
+  displayOf({ name, log }: Pick<ResolvedProcess, 'name' | 'log'>): ChildDisplay {
+    // Colours would be noise in a file.
+    const isShown = !log.quiet && log.file === null && this.#options.logFormat === 'text'
+    return { size: this.terminals.of(name).size, colours: isShown ? this.#colours() : null }
+  }
+
   /** Passes a child's lines on until its streams end. The caller awaits the returned function when the child has exited. */
   attach({ name, log }: Pick<ResolvedProcess, 'name' | 'log'>, child: ChildStreams, tap: LineTap): () => Promise<void> {
     const file = log.file === null ? null : this.#files.of(name, log.file)
-    const relays = (['stdout', 'stderr'] as const).map((stream) => {
+    const relay = (stream: StreamName, splitterOf: (write: LinesHandler) => Splitter) => {
       const sink = this.#sinks[stream]
       const write = log.quiet ? () => undefined : this.#writer(name, child.pid, stream)
       const destinations = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
-      const relay = new StreamRelay(child[stream], combine(destinations), (lines) => {
+      const splitter = splitterOf((lines) => {
         this.history.push(name, child.pid, stream, lines)
         file?.append(lines)
         write(lines)
         tap.push(lines)
       })
-      this.#relays.add(relay)
-      void relay.ended.then(() => this.#relays.delete(relay))
-      return relay
-    })
+      return this.#relay(child[stream], combine(destinations), splitter)
+    }
+    const { terminal } = child
+    const relays =
+      terminal === null
+        ? (['stdout', 'stderr'] as const).map((stream) => relay(stream, (write) => new LineSplitter(write)))
+        : [relay('stdout', (write) => this.#terminalSplitter(name, { terminal, exited: child.exited }, write))]
     return async () => {
-      await Promise.all(relays.map((relay) => relay.childExited()))
+      await Promise.all(relays.map((each) => each.childExited()))
     }
   }
 
@@ -122,9 +143,51 @@ export class Output {
       progress = now
     }
     for (const relay of this.#relays) relay.abandon()
+    this.#options.output.stdout.off('resize', this.#onResize)
     this.#sinks.stdout.close()
     this.#sinks.stderr.close()
     this.#files.close()
+  }
+
+  #relay(source: Readable, pressure: BackPressure, splitter: Splitter): StreamRelay {
+    const relay = new StreamRelay(source, pressure, splitter)
+    this.#relays.add(relay)
+    void relay.ended.then(() => this.#relays.delete(relay))
+    return relay
+  }
+
+  /** Passes the raw output of a child on to its viewers, and its lines to `write`. */
+  #terminalSplitter(
+    name: string,
+    { terminal, exited }: { readonly terminal: ChildTerminal; readonly exited: Child['exited'] },
+    write: LinesHandler,
+  ): Splitter {
+    const processTerminal = this.terminals.of(name)
+    processTerminal.childStarted(terminal)
+    void exited.then((exit) => processTerminal.childExited(terminal, describeExit(exit)))
+    const keepsColours = this.#options.colour.stdout && this.#options.logFormat === 'text'
+    const lines = new TerminalLines(keepsColours ? write : (text) => write(withoutColours(text)))
+    return {
+      push: (chunk) => {
+        processTerminal.push(chunk)
+        lines.push(chunk)
+      },
+      end: () => lines.end(),
+    }
+  }
+
+  readonly #onResize = (): void => {
+    this.terminals.setOwnSize(this.#sizeBesidePrefix())
+  }
+
+  #sizeBesidePrefix(): TerminalSize {
+    return sizeBesidePrefix(sizeOf(this.#options.output.stdout), this.#width)
+  }
+
+  #colours(): ColourTerminal | null {
+    const { colour, output } = this.#options
+    const depth = colour.stdout && sizeOf(output.stdout) !== null ? depthOf(output.stdout) : null
+    return depth === null ? null : { depth, columns: this.#sizeBesidePrefix().columns }
   }
 
   #writer(name: string, pid: number, stream: StreamName): LinesHandler {
@@ -149,4 +212,12 @@ export class Output {
     for (const relay of this.#relays) sum += relay.chunks
     return sum
   }
+}
+
+function depthOf(stream: Writable): ColourTerminal['depth'] | null {
+  return stream instanceof WriteStream ? colourDepth(stream.getColorDepth()) : null
+}
+
+function withoutColours(lines: string): string {
+  return lines.includes('\u001b') ? stripVTControlCharacters(lines) : lines
 }

@@ -1,5 +1,11 @@
 import type { Readable } from 'node:stream'
-import { LineSplitter, type LinesHandler } from './lines.ts'
+
+/** Receives the bytes of a stream and makes lines of them. */
+export interface Splitter {
+  push(chunk: Buffer): void
+  /** Emits the last line if it has no newline. */
+  end(): void
+}
 
 /** A destination of lines that can be temporarily full. */
 export interface BackPressure {
@@ -37,16 +43,16 @@ export class StreamRelay {
   readonly ended: Promise<void>
   readonly #source: Readable
   readonly #pressure: BackPressure
-  readonly #splitter: LineSplitter
+  readonly #splitter: Splitter
   #hasEnded = false
   #isPaused = false
   #childHasExited = false
   #chunks = 0
 
-  constructor(source: Readable, pressure: BackPressure, write: LinesHandler) {
+  constructor(source: Readable, pressure: BackPressure, splitter: Splitter) {
     this.#source = source
     this.#pressure = pressure
-    this.#splitter = new LineSplitter(write)
+    this.#splitter = splitter
     source.on('data', this.#onData)
     this.ended = new Promise((resolve) => {
       const end = () => {

@@ -1,0 +1,118 @@
+import { CUT_MARK, cutPosition, type LinesHandler, MAX_LINE_BYTES } from '../output/lines.ts'
+import { Timer } from '../timers.ts'
+
+/** An unfinished line, such as a prompt or a progress bar, is shown after a second, and then every ten seconds if it changes. */
+const FIRST_SNAPSHOT_MS = 1000
+const SNAPSHOT_EVERY_MS = 10_000
+
+/** Characters that move the cursor or change the screen, and the text between them. Bytes are latin1, so C1 codes are text. */
+const TOKEN =
+  // oxlint-disable-next-line no-control-regex -- control characters are the subject
+  /\u001b\[([0-?]*)[ -/]*([@-~])|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\|$)|\u001b[PX^_][^\u001b]*(?:\u001b\\|$)|\u001b[ -/]*[0-~]|[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u0008\u000a-\u001f\u007f]+/g
+/** A control sequence whose end has not arrived. */
+// oxlint-disable-next-line no-control-regex -- control characters are the subject
+const UNFINISHED = /\u001b(?:\[[0-?]*[ -/]*|\][^\u0007\u001b]*)?$/
+
+/**
+ * Returns what a terminal shows of one line after all rewrites: a text after a return of the cursor replaces the line, colours
+ * remain, and sequences that move the cursor elsewhere are left out. A latin1 string, as in `LineSplitter`.
+ */
+export function visibleLine(line: string): string {
+  let shown = ''
+  let colour = ''
+  let isAtStart = false
+  for (const [token, parameters = '', final] of line.matchAll(TOKEN)) {
+    if (final === 'm') colour += token
+    else if (token === '\r' || (final === 'G' && Number(parameters || '1') <= 1)) isAtStart = true
+    else if (final === 'K' || final === 'J') {
+      if (isAtStart || parameters === '1' || parameters === '2') shown = ''
+    } else if (token === '\b') shown = withoutLastCharacter(shown)
+    else if (isText(token)) {
+      shown = (isAtStart ? '' : shown) + colour + token
+      colour = ''
+      isAtStart = false
+    }
+  }
+  return shown + (shown === '' ? '' : colour)
+}
+
+function isText(token: string): boolean {
+  const code = token.charCodeAt(0)
+  return code === 0x09 || (code >= 0x20 && code !== 0x7f)
+}
+
+function withoutLastCharacter(text: string): string {
+  let end = text.length - 1
+  while (end > 0 && (text.charCodeAt(end) & 0xc0) === 0x80) end--
+  return text.slice(0, Math.max(0, end))
+}
+
+/** Splits the output of a pseudo-terminal into lines, each as the terminal shows it. */
+export class TerminalLines {
+  readonly #emit: LinesHandler
+  readonly #timer = new Timer()
+  #carry = ''
+  /** The last snapshot of the unfinished line. */
+  #snapshot = ''
+
+  constructor(emit: LinesHandler) {
+    this.#emit = emit
+  }
+
+  push(chunk: Buffer): void {
+    const lines = (this.#carry + chunk.toString('latin1')).split('\n')
+    this.#carry = lines.pop() ?? ''
+    const visible = lines.flatMap((line) => this.#finish(line))
+    if (visible.length > 0) this.#emit(visible.join('\n'))
+    if (this.#carry.length > MAX_LINE_BYTES) this.#compact()
+    if (this.#carry === '') this.#timer.clear()
+    else if (!this.#timer.isSet) this.#timer.set(FIRST_SNAPSHOT_MS, () => this.#show())
+  }
+
+  /** Emits the last line if it has no newline. */
+  end(): void {
+    this.#timer.clear()
+    const last = this.#finish(this.#carry).join('\n')
+    this.#carry = ''
+    if (last !== '') this.#emit(last)
+  }
+
+  /** Returns the finished line, unless the last snapshot shows it already. */
+  #finish(line: string): readonly string[] {
+    this.#timer.clear()
+    const visible = visibleLine(line)
+    if (visible.length > MAX_LINE_BYTES) return [...piecesOf(visible)]
+    const isShown = this.#snapshot !== '' && visible === this.#snapshot
+    this.#snapshot = ''
+    return isShown ? [] : [visible]
+  }
+
+  #show(): void {
+    const visible = visibleLine(this.#carry)
+    if (visible !== '' && visible !== this.#snapshot) this.#emit(visible)
+    this.#snapshot = visible
+    this.#timer.set(SNAPSHOT_EVERY_MS, () => this.#show())
+  }
+
+  /** Replaces the unfinished line by what is visible of it; emits pieces if that is too long. */
+  #compact(): void {
+    const [unfinished = ''] = UNFINISHED.exec(this.#carry.slice(-MAX_LINE_BYTES)) ?? []
+    const end = this.#carry.length - unfinished.length
+    const complete = this.#carry.slice(0, end)
+    const pieces = [...piecesOf(visibleLine(complete))]
+    const last = pieces.pop() ?? ''
+    if (pieces.length > 0) this.#emit(pieces.join('\n'))
+    this.#carry = last + (complete.endsWith('\r') ? '\r' : '') + unfinished.slice(0, MAX_LINE_BYTES / 2)
+  }
+}
+
+/** Splits a long line; every piece but the last ends with the mark. */
+function* piecesOf(line: string): Generator<string> {
+  let rest = line
+  while (rest.length > MAX_LINE_BYTES) {
+    const at = cutPosition(rest)
+    yield rest.slice(0, at) + CUT_MARK
+    rest = rest.slice(at)
+  }
+  yield rest
+}
