@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import { ByteRing } from '../output/log-history.ts'
+import { ByteRing } from '../output/byte-ring.ts'
 import { DEFAULT_SIZE, smallest, type TerminalSize } from './size.ts'
 
 /** The raw output that a new viewer receives first: more than a screen of text with colours. */
