@@ -151,6 +151,16 @@ describe('commands of the documents', () => {
     expect(stdout).toMatch(/\w/)
   }
 
+  async function writeFirstFile(command: string): Promise<void> {
+    const cwd = join(project, 'empty')
+    await mkdir(cwd)
+    const { stdout } = await run('sh', ['-c', `${command} && ponix-orchestrator validate`], {
+      cwd,
+      env: projectEnvironment(),
+    })
+    expect(stdout).toContain('commonplace.json is valid')
+  }
+
   /** Checks that the command succeeds with the servers of the running graph, without an error line. */
   async function runWithServers(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment() }
@@ -265,6 +275,7 @@ describe('commands of the documents', () => {
     [/^source <\(/, (command) => runInProject(command.slice('source <('.length, -1))],
     [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, runBesideGraph],
     [/^ponix-orchestrator logs -f /, followGraph],
+    [/^ponix-orchestrator init$/, writeFirstFile],
     [/^ponix-orchestrator (validate|graph|export [^>]*)$/, runInProject],
     [/^ponix-orchestrator .* > /, (command) => runInProject(`${command} && cat ${command.split('> ')[1]}`)],
   ]

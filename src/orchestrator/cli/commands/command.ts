@@ -31,6 +31,7 @@ interface PlainOptions {
   readonly watch?: readonly string[] | false
   readonly format?: GraphFormat
   readonly json?: true
+  readonly from?: string
 }
 
 /** Adds a command without arguments. */

@@ -13,6 +13,12 @@ export function addFileCommands(program: Command): void {
   addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('../graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
+  addPlainCommand(
+    program,
+    'init',
+    'write a first file from package.json, a Procfile or a Compose file',
+    async ({ from }) => (await import('../init/init.ts')).init(file().config, from ?? null),
+  ).option('--from <path>', 'the file to read (default: the only one in the folder of the new file)')
   program
     .command('export')
     .description('write the same graph for another engine')

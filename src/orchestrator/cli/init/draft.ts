@@ -1,0 +1,43 @@
+/** A process in the form of the file. */
+export interface DraftProcess {
+  readonly command: string
+  readonly args?: readonly string[]
+  readonly shell?: true
+  readonly cwd?: string
+  readonly env_file?: string | readonly string[]
+  readonly [key: string]: unknown
+}
+
+/** The processes that a source describes. */
+export interface Draft {
+  readonly processes: ReadonlyMap<string, DraftProcess>
+  /** What was not taken over, one sentence each, with the name of the process in front. */
+  readonly notes: readonly string[]
+}
+
+const shellSyntax = /[|&;<>()`$*?~#\n\\]|^\w+=/
+
+/** Returns the command of a line: a program with arguments, or a line for the shell if it has syntax of the shell. */
+export function commandOf(line: string): DraftProcess {
+  const text = line.trim()
+  const words = text.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []
+  const hasOpenQuote = /["']/.test(text.replaceAll(/"[^"]*"|'[^']*'/g, ''))
+  const [command, ...args] = words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'))
+  if (hasOpenQuote || shellSyntax.test(text) || command === undefined || command === '')
+    return { command: withDefaults(text), shell: true }
+  return args.length === 0 ? { command } : { command, args }
+}
+
+/** Gives variables without a default an empty one, as a shell does, because an unset variable is an error in the file. */
+export function withDefaults(text: string): string {
+  return text.replaceAll(/\$\{(\w+)\}/g, '${$1:-}')
+}
+
+/** Returns a name that the file allows, and that is not taken. */
+export function freeName(wanted: string, taken: ReadonlyMap<string, unknown>): string {
+  const allowed = wanted.replaceAll(/[^\w.:-]+/g, '-').replace(/^[^A-Za-z0-9_]+/, '')
+  const name = /^\d*$/.test(allowed) ? `process-${allowed || '1'}` : allowed
+  let free = name
+  for (let number = 2; taken.has(free); number += 1) free = `${name}-${number}`
+  return free
+}

@@ -1,0 +1,239 @@
+import { describe, expect, it } from 'vitest'
+import { load } from '../../../../test/rig/config.ts'
+import { draftFromCompose } from './compose.ts'
+import { commandOf, type Draft, freeName } from './draft.ts'
+import { draftFromPackages } from './package-scripts.ts'
+import { draftFromProcfile } from './procfile.ts'
+import { renderFile, renderJson } from './render.ts'
+
+/** Returns the processes, after the check that the rendered file is valid. */
+function processesOf({ processes }: Draft): unknown {
+  load(renderFile(processes, 'a test', null))
+  return Object.fromEntries(processes)
+}
+
+describe('a line', () => {
+  it.each([
+    ['node web.js', { command: 'node', args: ['web.js'] }],
+    ['  server  ', { command: 'server' }],
+    [`node -e "a b" 'c d' e="f"`, { command: 'node', args: ['-e', 'a b', 'c d', 'e=f'] }],
+    ['a && b', { command: 'a && b', shell: true }],
+    ['PORT=3 node x', { command: 'PORT=3 node x', shell: true }],
+    ['node x > log', { command: 'node x > log', shell: true }],
+    ['echo $A ${B} ${C:-d}', { command: 'echo $A ${B:-} ${C:-d}', shell: true }],
+    [`echo it's`, { command: `echo it's`, shell: true }],
+    ['ls *.js', { command: 'ls *.js', shell: true }],
+  ])('%j becomes %j', (line, expected) => expect(commandOf(line)).toEqual(expected))
+})
+
+it.each([
+  ['web', 'web'],
+  ['taken', 'taken-2'],
+  ['a b/c', 'a-b-c'],
+  ['7', 'process-7'],
+  ['-x', 'x'],
+  ['', 'process-1'],
+])('the name for %j is %j', (wanted, name) => expect(freeName(wanted, new Map([['taken', 1]]))).toBe(name))
+
+describe('a Procfile', () => {
+  it('has a process per line; release runs first', () => {
+    const draft = draftFromProcfile('# c\nrelease: migrate\n\nweb: serve $PORT\nwork-er: work\nbad line\n', false)
+    expect(processesOf(draft)).toEqual({
+      release: { command: 'migrate', kind: 'task' },
+      web: { command: 'serve $PORT', shell: true, env: { PORT: '${PORT:-5100}' }, depends_on: ['release'] },
+      'work-er': { command: 'work', depends_on: ['release'] },
+    })
+    expect(draft.notes).toEqual(['line 6: expected "name: command"'])
+  })
+})
+
+describe('package.json', () => {
+  const draft = (scripts: Readonly<Record<string, string>>) => draftFromPackages([{ folder: '', scripts }], 'pnpm')
+
+  it('has a process per script that keeps running, for development', () => {
+    const { notes, ...rest } = draft({
+      build: 'tsc',
+      test: 'vitest',
+      lint: 'eslint .',
+      prepare: 'husky',
+      start: 'node dist/server.js',
+      dev: 'vite --port 3000',
+      preview: 'vite preview',
+      worker: 'node worker.js',
+      'watch:css': 'sass --watch a:b',
+      'build:watch': 'tsc -w',
+    })
+    expect(processesOf({ notes, ...rest })).toEqual({
+      dev: { command: 'vite', args: ['--port', '3000'] },
+      worker: { command: 'node', args: ['worker.js'] },
+      'watch:css': { command: 'sass', args: ['--watch', 'a:b'] },
+    })
+    expect(notes).toEqual(['script "start": left out, because it starts the same as "dev"'])
+  })
+
+  it('leaves out scripts that start others', () => {
+    const { notes, ...rest } = draft({
+      dev: 'concurrently npm:dev:*',
+      'dev:api': 'node api.js',
+      'dev:web': 'vite',
+      'start:api': 'node dist/api.js',
+      start: 'node index.js',
+    })
+    expect(processesOf({ notes, ...rest })).toEqual({
+      api: { command: 'node', args: ['api.js'] },
+      web: { command: 'vite' },
+      start: { command: 'node', args: ['index.js'] },
+    })
+    expect(notes).toEqual([
+      'script "dev": starts other scripts, which are processes of their own',
+      'script "start:api": left out, because it starts the same as "dev:api"',
+    ])
+  })
+
+  it('uses the package manager for scripts that need it', () => {
+    expect(processesOf(draft({ predev: 'a', dev: 'vite', worker: 'echo $npm_package_version' }))).toEqual({
+      dev: { command: 'pnpm', args: ['run', 'dev'] },
+      worker: { command: 'pnpm', args: ['run', 'worker'] },
+    })
+  })
+
+  it('has the scripts of workspaces in their folders', () => {
+    const packages = [
+      { folder: '', scripts: { dev: 'npm run dev --workspaces' } },
+      { folder: 'packages/api', scripts: { dev: 'node api.js', 'dev:mail': 'mail' } },
+    ]
+    const found = draftFromPackages(packages, 'npm')
+    expect(Object.fromEntries(found.processes)).toEqual({
+      api: { command: 'node', args: ['api.js'], cwd: 'packages/api' },
+      'api:mail': { command: 'mail', cwd: 'packages/api' },
+    })
+    expect(found.notes).toEqual(['script "dev": starts other scripts, which are processes of their own'])
+  })
+})
+
+describe('a Compose file', () => {
+  const read = (text: string, files: readonly string[] = []) =>
+    draftFromCompose(text, 'compose.yaml', (path) => files.includes(path))
+
+  it('has a process per service with a command', async () => {
+    const draft = await read(`
+x-env: &env { LOG: debug }
+services:
+  db:
+    image: postgres:16
+  migrate:
+    build: .
+    command: node migrate.js
+    depends_on: { db: { condition: service_healthy } }
+  api:
+    build: { context: ./api }
+    entrypoint: ["node"]
+    command: ["server.js", "--port", 3000]
+    environment: { <<: *env, PORT: 3000, DEBUG: true, INHERITED: , URL: "http://$HOST/\${NAME}", PRICE: "5$$" }
+    healthcheck: { test: curl -f http://localhost:3000/health || exit 1, interval: 10s, timeout: 3s, retries: 5 }
+    depends_on:
+      migrate: { condition: service_completed_successfully }
+      db: { condition: service_started }
+    restart: unless-stopped
+    stop_signal: INT
+    stop_grace_period: 1m30s
+    profiles: [dev]
+    networks: [back]
+    volumes: [".:/app"]
+    ports: ["8080:3000"]
+  worker:
+    image: node:22
+    command: sh -c "node worker.js | tee log"
+    depends_on: [api]
+    environment: ["A=1", "B"]
+    deploy: { replicas: 3 }
+    restart: on-failure:5
+    working_dir: /app
+`)
+    expect(processesOf(draft)).toEqual({
+      migrate: { command: 'node', args: ['migrate.js'], kind: 'task' },
+      api: {
+        command: 'node',
+        args: ['server.js', '--port', '3000'],
+        cwd: './api',
+        env: { LOG: 'debug', PORT: '3000', DEBUG: 'true', URL: 'http://${HOST:-}/${NAME:-}', PRICE: '5$' },
+        depends_on: { migrate: { condition: 'completed_successfully' } },
+        readiness_probe: { http_get: 'http://localhost:3000/health', timeout_ms: 3000, failure_threshold: 5 },
+        shutdown: { signal: 'SIGINT', timeout_ms: 90_000 },
+        profiles: ['dev'],
+      },
+      worker: {
+        command: 'sh -c "node worker.js | tee log"',
+        shell: true,
+        env: { A: '1' },
+        depends_on: ['api'],
+        restart: { policy: 'on_failure', max_attempts: 5 },
+        replicas: 3,
+      },
+    })
+    expect(draft.notes).toEqual([
+      'db: left out, because image postgres:16 runs only in a container; add its program as "command", or keep it in Compose',
+      'migrate: depends_on db left out, because db was not taken over',
+      'api: depends_on db left out, because db was not taken over',
+      'api: healthcheck.interval 10s left out: the probe runs every 200 ms until it succeeds, then every 5 s; see "period_ms"',
+      'api: ports 8080:3000: the process itself must listen on the port',
+      'api: not taken over: networks, volumes',
+      'worker: working_dir /app is a folder of the container; set "cwd" if . is wrong',
+      'worker: image node:22 is not used; its programs must be installed here',
+    ])
+  })
+
+  it.each([
+    ['test: ["CMD", "pg_isready", "-q"]', { exec: ['pg_isready', '-q'] }],
+    ['test: ["CMD-SHELL", "pg_isready -U $$USER"]', { exec: 'pg_isready -U $USER' }],
+    ['test: ["CMD", "wget", "-q", "--spider", "http://localhost/up"]', { http_get: 'http://localhost/up' }],
+    ['test: curl --fail -s localhost:80/', { http_get: 'http://localhost:80/' }],
+    ['test: curl -X POST http://localhost/', { exec: 'curl -X POST http://localhost/' }],
+    ['test: ["NONE"]', undefined],
+    ['disable: true', undefined],
+  ])('has the probe of the healthcheck %s', async (healthcheck, probe) => {
+    const draft = await read(`services: {a: {command: x, healthcheck: {${healthcheck}}}}`)
+    expect(processesOf(draft)).toMatchObject({ a: { command: 'x' } })
+    expect(draft.processes.get('a')?.['readiness_probe']).toEqual(probe)
+  })
+
+  it.each([
+    ['', { policy: 'on_failure' }],
+    ['restart: always', undefined],
+    ['restart: "no"', { policy: 'never' }],
+    ['restart: on-failure', { policy: 'on_failure' }],
+  ])('translates %j', async (restart, expected) => {
+    const { processes } = await read(`services: {a: {command: x, ${restart}}}`)
+    expect(processes.get('a')?.['restart']).toEqual(expected)
+  })
+
+  it('takes env files that exist, and replicas without a common address', async () => {
+    const draft = await read(
+      `services:
+  a: { command: x, env_file: [a.env, { path: b.env, required: false }] }
+  b: { command: x, scale: 2, healthcheck: { test: "curl http://localhost/" }, stop_signal: RTMIN }
+  c: { command: { bad: form } }
+  d: { build: . }`,
+      ['a.env'],
+    )
+    expect(Object.fromEntries(draft.processes)).toMatchObject({
+      a: { env_file: 'a.env' },
+      b: { command: 'x' },
+    })
+    expect(draft.processes.get('b')).not.toHaveProperty('replicas')
+    expect(draft.notes).toEqual([
+      'c: not taken over, because "command" has an unknown form',
+      'd: left out, because its command is in the Dockerfile; add it as "command"',
+      'a: env_file b.env does not exist; add it to "env_file" when it does',
+      'b: stop_signal RTMIN is not supported; set "shutdown": {"signal": …}',
+      'b: 2 replicas left out, because they would share one address',
+    ])
+  })
+})
+
+it('the file has one line for what fits, and one entry per line otherwise', () => {
+  const long = 'x'.repeat(60)
+  expect(renderJson({ a: [1, 'b'], c: { d: long, e: [long] } })).toBe(
+    `{\n  "a": [1, "b"],\n  "c": {\n    "d": "${long}",\n    "e": ["${long}"]\n  }\n}`,
+  )
+})

@@ -1,0 +1,142 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { CommandLine } from '../../../../test/rig/command-line.ts'
+import { Program } from '../../../../test/rig/program.ts'
+import { toValue } from '../../config/json-source.ts'
+import { parseJson } from '../../config/source/json-parser.ts'
+
+const program = new CommandLine()
+afterAll(() => program.dispose())
+
+/** Creates a folder with these files; returns functions that run the program in it. */
+function project(files: Readonly<Record<string, unknown>>) {
+  const folder = mkdtempSync(join(program.folder, 'project-'))
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content))
+  }
+  const start = (...args: readonly string[]) =>
+    new Program(process.execPath, [program.path, ...args], {
+      cwd: folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: program.folder },
+      detached: true,
+    })
+  const read = (name = 'commonplace.json') => readFileSync(join(folder, name), 'utf8')
+  const processes = (): unknown => {
+    const file = toValue(parseJson({ name: '', folder, text: read() }))
+    return typeof file === 'object' && file !== null && 'processes' in file ? file.processes : null
+  }
+  return { folder, start, read, processes, ponix: (...args: readonly string[]) => start(...args).outcome }
+}
+
+describe('init', () => {
+  it('takes the only source, and the file is valid', async () => {
+    const { ponix, read, processes } = project({ Procfile: 'web: node web.js -p $PORT\nworker: node worker.js\n' })
+    expect(await ponix('init')).toEqual({
+      code: 0,
+      stdout: 'wrote commonplace.json from Procfile: web, worker\n',
+      stderr: '',
+    })
+    expect(read().split('\n')[0]).toBe(
+      '// Written by "ponix-orchestrator init" from Procfile. "ponix-orchestrator validate" checks this file; comments are allowed.',
+    )
+    expect(processes()).toEqual({
+      web: { command: 'node web.js -p $PORT', shell: true, env: { PORT: '${PORT:-5000}' } },
+      worker: { command: 'node', args: ['worker.js'] },
+    })
+    expect(await ponix('validate')).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('writes a file that runs', async () => {
+    const { ponix, start } = project({
+      Procfile:
+        'release: echo migrated\nweb: echo "port $PORT ${NAME}"; exec sleep 600\nquoted: sh -c "exec sleep 600"',
+      '.env': 'NAME=shop\n',
+    })
+    expect((await ponix('init')).code).toBe(0)
+    await using running = start()
+    await running.seen(/\[release\] +migrated/)
+    await running.seen(/\[web\] +port 5100 shop/)
+    await running.seen(/ready after/)
+    expect(await running.stop()).toBe(0)
+  })
+
+  it('asks for --from if there are several sources, and ignores files without processes', async () => {
+    const files = { 'package.json': { scripts: { test: 'vitest', dev: 'vite' } }, Procfile: 'web: a\n' }
+    const { ponix } = project(files)
+    expect(await ponix('init')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr:
+        'ponix-orchestrator: package.json and Procfile were found; name one of them, such as --from package.json\n',
+    })
+    expect((await ponix('init', '--from', 'Procfile')).stdout).toBe('wrote commonplace.json from Procfile: web\n')
+    const other = project({ ...files, 'package.json': { scripts: { test: 'vitest' } } })
+    expect((await other.ponix('init')).stdout).toBe('wrote commonplace.json from Procfile: web\n')
+  })
+
+  it('writes an example without a source, which is valid', async () => {
+    const { ponix, read } = project({})
+    expect(await ponix('init')).toMatchObject({ code: 0, stdout: 'wrote commonplace.json with an example\n' })
+    expect(read()).toContain('      // "env": { "PORT": "3000" },\n')
+    expect(await ponix('validate')).toMatchObject({ code: 0 })
+  })
+
+  it('names the JSON Schema of an installed package', async () => {
+    const { ponix, read } = project({ 'node_modules/ponix-orchestrator/docs/commonplace.schema.json': {} })
+    await ponix('init')
+    expect(read()).toContain('"$schema": "./node_modules/ponix-orchestrator/docs/commonplace.schema.json",\n')
+  })
+
+  it('does not change an existing file', async () => {
+    const { ponix, read } = project({ 'commonplace.json': 'mine', Procfile: 'web: a\n' })
+    expect(await ponix('init')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'ponix-orchestrator: commonplace.json already exists; nothing was written\n',
+    })
+    expect(read()).toBe('mine')
+    expect(await ponix('init', '--config', 'dev.json')).toMatchObject({ code: 0 })
+    expect(read('dev.json')).toContain('"web"')
+  })
+
+  it('runs nothing', async () => {
+    const touch = 'touch was-started'
+    const { ponix, folder } = project({ 'package.json': { scripts: { preinstall: touch, dev: touch } } })
+    await ponix('init')
+    expect(() => readFileSync(join(folder, 'was-started'))).toThrow('ENOENT')
+  })
+
+  it('sets the working directory to the folder of another source', async () => {
+    const { ponix, processes } = project({ 'app/Procfile': 'web: node web.js\n', 'app/.env': '' })
+    await ponix('init', '--from', 'app/Procfile')
+    expect(processes()).toEqual({ web: { command: 'node', args: ['web.js'], env_file: ['app/.env'], cwd: 'app' } })
+    expect(await ponix('validate')).toMatchObject({ code: 0 })
+  })
+
+  it.each([
+    [
+      ['--from', 'none.yaml'],
+      'none.yaml does not exist; expected a package.json, a Procfile or a Compose file (.yaml, .yml)',
+    ],
+    [['--from', 'x.toml'], '--from "x.toml": expected a package.json, a Procfile or a Compose file (.yaml, .yml)'],
+    [['--from', 'broken/package.json'], 'broken/package.json cannot be read: '],
+    [['--from', 'x.yaml'], 'x.yaml is not a Compose file: it has no "services"'],
+    [['--from', 'y.yaml'], 'y.yaml is not a Compose file: Flow sequence in block collection '],
+  ])('reports %j', async (args, message) => {
+    const { ponix } = project({ 'x.toml': '', 'broken/package.json': '{', 'x.yaml': 'a: 1', 'y.yaml': 'a: [' })
+    const { code, stderr } = await ponix('init', ...args)
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`ponix-orchestrator: ${message}`)])
+  })
+
+  it('says why a source has nothing to take over', async () => {
+    const { ponix, folder } = project({ 'compose.yaml': 'services: {db: {image: postgres}}' })
+    const { code, stderr } = await ponix('init', '--from', 'compose.yaml')
+    expect([code, stderr]).toEqual([
+      1,
+      'ponix-orchestrator: compose.yaml has no process to take over\n  db: left out, because image postgres runs only in a container; add its program as "command", or keep it in Compose\n',
+    ])
+    rmSync(folder, { recursive: true })
+  })
+})

@@ -1,0 +1,58 @@
+const WIDTH = 100
+
+/** Renders a value as JSON: objects and lists on one line if they fit, otherwise one entry per line. */
+export function renderJson(value: unknown, indent = '', room = WIDTH): string {
+  const inline = renderInline(value)
+  if (inline.length <= room - indent.length || typeof value !== 'object' || value === null) return inline
+  const inner = `${indent}  `
+  if (Array.isArray(value)) {
+    return `[\n${value.map((item) => `${inner}${renderJson(item, inner)}`).join(',\n')}\n${indent}]`
+  }
+  const entries = Object.entries(value).map(([key, item]) => {
+    const start = `${JSON.stringify(key)}: `
+    return `${inner}${start}${renderJson(item, inner, WIDTH - start.length)}`
+  })
+  return `{\n${entries.join(',\n')}\n${indent}}`
+}
+
+function renderInline(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(renderInline).join(', ')}]`
+  const entries = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${renderInline(item)}`)
+  return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`
+}
+
+/** A file without a source: it starts, and shows what can be added. */
+const example = `    "web": {
+      "command": "node",
+      "args": ["server.js"],
+      // "env": { "PORT": "3000" },
+      // Started when the database is ready, and restarted when its own files change:
+      // "depends_on": ["db"],
+      // "watch": { "paths": ["src"] },
+      // "readiness_probe": { "http_get": "http://127.0.0.1:3000/" },
+    },
+    // "migrate": { "command": "node", "args": ["migrate.js"], "kind": "task" },`
+
+/** Renders the file. `source` is the name of the file that the processes come from; null without one. */
+export function renderFile(
+  processes: ReadonlyMap<string, object>,
+  source: string | null,
+  schema: string | null,
+): string {
+  const entries = Array.from(processes, ([name, process]) => {
+    const key = `${JSON.stringify(name)}: `
+    return `    ${key}${renderJson(process, '    ', WIDTH - key.length)},`
+  })
+  const origin = source === null ? '' : ` from ${source}`
+  return [
+    `// Written by "ponix-orchestrator init"${origin}. "ponix-orchestrator validate" checks this file; comments are allowed.`,
+    '{',
+    ...(schema === null ? [] : [`  "$schema": ${JSON.stringify(schema)},`]),
+    '  "processes": {',
+    ...(source === null ? [example] : entries),
+    '  },',
+    '}',
+    '',
+  ].join('\n')
+}
