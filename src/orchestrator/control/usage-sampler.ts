@@ -1,4 +1,5 @@
-import { groupUsage } from '../supervisor/process-table.ts'
+import { groupUsage, systemSource } from '../supervisor/process-table.ts'
+import type { ProcessSource } from '../supervisor/system/process-source.ts'
 
 /** The resource usage of a process group. */
 export interface Usage {
@@ -20,13 +21,18 @@ const SHORTEST_MS = 200
 /** Measures CPU and memory of process groups. A CPU percentage covers the time since the previous sample. */
 export class UsageSampler {
   readonly #samples = new Map<string, Sample>()
+  readonly #source: ProcessSource
 
-  /** Returns the usage by process; empty without /proc. `startedAt` is on the clock of `performance.now()`. */
+  constructor(source = systemSource) {
+    this.#source = source
+  }
+
+  /** Returns the usage by process. `startedAt` is on the clock of `performance.now()`. */
   sample(
     processes: readonly { readonly name: string; readonly group: number; readonly startedAt: number }[],
   ): ReadonlyMap<string, Usage> {
     const now = performance.now()
-    const usage = groupUsage(new Set(processes.map(({ group }) => group)))
+    const usage = groupUsage(new Set(processes.map(({ group }) => group)), this.#source)
     const sampled = new Map<string, Usage>()
     for (const { name, group, startedAt } of processes) {
       const used = usage.get(group)

@@ -1,6 +1,7 @@
 import type { SupervisorEvent } from './events.ts'
 import type { Group } from './process-group.ts'
-import { taggedProcesses, type TaggedProcess, stillLiving } from './process-table.ts'
+import { taggedProcesses, type TaggedProcess, stillLiving, systemSource } from './process-table.ts'
+import type { ProcessSource } from './system/process-source.ts'
 import { sleep } from './timers.ts'
 
 export interface ReaperContext {
@@ -96,6 +97,8 @@ export interface EscapedOptions {
   /** Returns true if SIGKILL must not wait for SIGTERM to take effect. */
   readonly killNow: () => boolean
   readonly emit: (event: SupervisorEvent) => void
+  /** Default: that of the system. */
+  readonly source?: ProcessSource
 }
 
 type Find = () => TaggedProcess[]
@@ -105,12 +108,12 @@ type Find = () => TaggedProcess[]
  * their environment. Resolves when all are gone, or the remaining processes cannot be killed.
  */
 export async function endEscaped(runTag: string, options: EscapedOptions): Promise<void> {
-  const find: Find = () => taggedProcesses(`${runTag}/`)
+  const find: Find = () => taggedProcesses(`${runTag}/`, options.source)
   await endAll(find, find(), options)
 }
 
 /**
- * Ends the escaped processes of one process while all others run. Scans /proc; concurrent callers share one scan, and
+ * Ends the escaped processes of one process while all others run. Scans the process table; concurrent callers share one scan, and
  * scanning takes at most a tenth of the time.
  */
 export class OrphanScanner {
@@ -133,15 +136,15 @@ export class OrphanScanner {
     this.#scan ??= this.#startScan()
     const ours = (await this.#scan).filter(isOurs)
     if (ours.length === 0) return
-    const find: Find = () => taggedProcesses(prefix).filter(isOurs)
+    const find: Find = () => taggedProcesses(prefix, this.#options.source).filter(isOurs)
     // An exec probe that was killed a moment ago may still have been in the scan.
     await sleep(FIRST_CHECK_MS)
-    await endAll(find, stillLiving(ours), this.#options)
+    await endAll(find, stillLiving(ours, this.#options.source), this.#options)
   }
 
   /** Sends SIGKILL to the escaped processes of all children, synchronously. */
   killAll(): void {
-    for (const orphan of taggedProcesses(`${this.#runTag}/`)) {
+    for (const orphan of taggedProcesses(`${this.#runTag}/`, this.#options.source)) {
       send(orphan.pid, 'SIGKILL')
       this.#killed.push(orphan)
     }
@@ -151,7 +154,11 @@ export class OrphanScanner {
   async endAll(): Promise<void> {
     await endEscaped(this.#runTag, this.#options)
     // An exiting process loses its environment, and with it the run tag, before it is gone.
-    await signalUntilGone(() => [], stillLiving(this.#killed), 'SIGKILL', AFTER_KILL_MS)
+    await signalUntilGone(() => [], stillLiving(this.#killed, this.#options.source), {
+      ...this.#options,
+      signal: 'SIGKILL',
+      ms: AFTER_KILL_MS,
+    })
   }
 
   async #startScan(): Promise<readonly TaggedProcess[]> {
@@ -160,7 +167,7 @@ export class OrphanScanner {
     // Later callers need a later scan: this one may miss their orphans.
     this.#scan = null
     const startedAt = performance.now()
-    const found = taggedProcesses(`${this.#runTag}/`)
+    const found = taggedProcesses(`${this.#runTag}/`, this.#options.source)
     const now = performance.now()
     this.#nextScanAt = now + 9 * (now - startedAt)
     return found
@@ -170,17 +177,29 @@ export class OrphanScanner {
 async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
   for (const [name, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process: name, pids })
-  let left = await signalUntilGone(find, found, 'SIGTERM', TIMEOUT_MS, options.killNow)
-  if (left.length > 0) left = await signalUntilGone(find, left, 'SIGKILL', AFTER_KILL_MS)
+  let left = await signalUntilGone(find, found, {
+    ...options,
+    signal: 'SIGTERM',
+    ms: TIMEOUT_MS,
+    isEnough: options.killNow,
+  })
+  if (left.length > 0) left = await signalUntilGone(find, left, { ...options, signal: 'SIGKILL', ms: AFTER_KILL_MS })
   for (const [name, pids] of byProcess(left)) options.emit({ type: 'process_survived', process: name, pids })
+}
+
+interface SignalOptions {
+  readonly signal: NodeJS.Signals
+  /** The maximum wait. */
+  readonly ms: number
+  /** Returns true to end the wait early. */
+  readonly isEnough?: () => boolean
+  readonly source?: ProcessSource
 }
 
 async function signalUntilGone(
   find: Find,
   found: TaggedProcess[],
-  signal: NodeJS.Signals,
-  ms: number,
-  isEnough = () => false,
+  { signal, ms, isEnough = () => false, source = systemSource }: SignalOptions,
 ): Promise<TaggedProcess[]> {
   const until = performance.now() + ms
   const signalled = new Set<number>()
@@ -193,8 +212,8 @@ async function signalUntilGone(
       send(pid, 'SIGCONT')
     }
     await sleep(wait)
-    left = stillLiving(left)
-    // Scans for others only if none of them is left, because a scan reads all of /proc.
+    left = stillLiving(left, source)
+    // Scans for others only if none of them is left, because a scan reads the environment of every process.
     if (left.length === 0) left = find()
   }
 }

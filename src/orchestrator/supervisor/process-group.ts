@@ -1,7 +1,8 @@
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { codeOf } from '../config/errors.ts'
-import { groupMembers } from './process-table.ts'
+import { groupMembers, systemSource } from './process-table.ts'
+import type { ProcessSource } from './system/process-source.ts'
 import { sleep, waitAtMost } from './timers.ts'
 
 /** A process that still runs so long after SIGKILL belongs to another user or is stuck in the kernel. */
@@ -31,12 +32,14 @@ export interface Group {
 
 export class ProcessGroup implements Group {
   readonly id: number
+  readonly #source: ProcessSource
   #gone = false
-  /** Members that ran at the last check. While one of them runs, /proc is not scanned for others. */
+  /** Members that ran at the last check. While one of them runs, the process table is not scanned for others. */
   #knownMembers: readonly number[] = []
 
-  constructor(id: number) {
+  constructor(id: number, source = systemSource) {
     this.id = id
+    this.#source = source
   }
 
   /** Returns true when no member is left. From then on the id, which the kernel can reuse, is never signalled again. */
@@ -66,7 +69,9 @@ export class ProcessGroup implements Group {
     options.onKill()
     if (leaderRuns) await killTree(this.id)
     this.signal('SIGKILL')
-    return (await this.#emptyWithin(AFTER_KILL_MS, options.leaderExited)) ? [] : groupMembers(this.id)
+    return (await this.#emptyWithin(AFTER_KILL_MS, options.leaderExited))
+      ? []
+      : groupMembers(this.id, undefined, this.#source)
   }
 
   /** Waits for the exit of the leader, which is an event, and then polls for the other members. */
@@ -82,9 +87,8 @@ export class ProcessGroup implements Group {
 
   /** Returns whether only zombies remain; without an init process that reaps them, they remain members forever. */
   #hasOnlyZombies(): boolean {
-    if (process.platform !== 'linux') return false
-    this.#knownMembers = groupMembers(this.id, this.#knownMembers)
-    if (this.#knownMembers.length === 0) this.#knownMembers = groupMembers(this.id)
+    this.#knownMembers = groupMembers(this.id, this.#knownMembers, this.#source)
+    if (this.#knownMembers.length === 0) this.#knownMembers = groupMembers(this.id, undefined, this.#source)
     this.#gone = this.#knownMembers.length === 0
     return this.#gone
   }

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
 import { startOf } from '../process-table.ts'
+import type { ProcessSource } from '../system/process-source.ts'
 
 /** The lock, the record and the default control socket of the run of one configuration. */
 export interface RunFolder {
@@ -110,11 +111,11 @@ export function writeRecord(path: string, record: RunRecord): void {
 }
 
 /** Returns whether the orchestrator of a record is still running. */
-export function isRunning({ pid, startTime }: RunRecord): boolean {
+export function isRunning({ pid, startTime }: RunRecord, source?: ProcessSource): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
     if (codeOf(error) !== 'EPERM') return false
   }
-  return startTime === startOf(pid)
+  return startTime === startOf(pid, source)
 }

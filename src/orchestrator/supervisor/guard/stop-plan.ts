@@ -4,7 +4,8 @@ import type { ProcessGraph } from '../graph.ts'
 import type { ManagedProcess } from '../managed-process.ts'
 import { endEscaped } from '../orphans.ts'
 import { ProcessGroup } from '../process-group.ts'
-import { groupMembers, taggedProcesses } from '../process-table.ts'
+import { groupMembers, systemSource, taggedProcesses } from '../process-table.ts'
+import type { ProcessSource } from '../system/process-source.ts'
 
 const plannedStop = z.strictObject({
   name: z.string(),
@@ -42,10 +43,10 @@ export function planStop(runTag: string, graph: ProcessGraph<ManagedProcess>): S
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
  * is signalled only while one of its members has the run tag, because the kernel may have reused its id.
  */
-export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise<void> {
+export async function executeStopPlan(plan: StopPlan, budgetMs: number, source = systemSource): Promise<void> {
   const deadline = performance.now() + budgetMs
   const leftMs = () => Math.max(0, deadline - performance.now())
-  const ours = taggedGroups(plan)
+  const ours = taggedGroups(plan, source)
   const stops = new Map<string, Promise<void>>()
   const byName = new Map(plan.processes.map((planned) => [planned.name, planned]))
 
@@ -57,17 +58,17 @@ export async function executeStopPlan(plan: StopPlan, budgetMs: number): Promise
   const stop = async ({ dependents, groups, signal, timeoutMs }: PlannedStop): Promise<void> => {
     await Promise.all(dependents.flatMap((name) => byName.get(name) ?? []).map(stopOnce))
     const options = { signal, timeoutMs: Math.min(timeoutMs, leftMs()), leaderExited: null, onKill: () => undefined }
-    await Promise.all(groups.filter((id) => ours.has(id)).map((id) => new ProcessGroup(id).terminate(options)))
+    await Promise.all(groups.filter((id) => ours.has(id)).map((id) => new ProcessGroup(id, source).terminate(options)))
   }
 
   await Promise.all(plan.processes.map(stopOnce))
-  await endEscaped(plan.runTag, { killNow: () => leftMs() === 0, emit: () => undefined })
+  await endEscaped(plan.runTag, { killNow: () => leftMs() === 0, emit: () => undefined, source })
 }
 
-/** Returns the groups of the plan with the run tag; all groups if the system has no /proc. */
-function taggedGroups({ runTag, processes }: StopPlan): ReadonlySet<number> {
+/** Returns the groups of the plan with the run tag; all groups if the system may hide run tags. */
+function taggedGroups({ runTag, processes }: StopPlan, source: ProcessSource): ReadonlySet<number> {
   const groups = processes.flatMap((planned) => planned.groups)
-  if (process.platform !== 'linux') return new Set(groups)
-  const tagged = new Set(taggedProcesses(`${runTag}/`).map(({ pid }) => pid))
-  return new Set(groups.filter((group) => groupMembers(group).some((pid) => tagged.has(pid))))
+  if (!source.seesAllTags) return new Set(groups)
+  const tagged = new Set(taggedProcesses(`${runTag}/`, source).map(({ pid }) => pid))
+  return new Set(groups.filter((group) => groupMembers(group, undefined, source).some((pid) => tagged.has(pid))))
 }
