@@ -15,6 +15,11 @@ describe('describeEvent (O-32)', () => {
       'store: no longer ready: connection refused',
     ],
     [
+      { type: 'port_occupied', ...store, port: 8080, owner: 'pid 4711 (node)' },
+      'warn',
+      'store: port 8080 was already in use before it started, by pid 4711 (node), so the readiness probe does not count; stop that process or choose another port',
+    ],
+    [
       { type: 'log_file_failed', ...store, path: '/l/a.log', reason: 'no space left on device (ENOSPC)' },
       'warn',
       'store: cannot write to log file /l/a.log: no space left on device (ENOSPC); retrying every second',

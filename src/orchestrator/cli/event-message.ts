@@ -25,6 +25,12 @@ const messages: Messages = {
   process_started: ['info', ({ attempt, pid }) => `${attempt === 0 ? 'started' : 'started again'} (pid ${pid})`],
   process_ready: ['info', ({ afterMs }) => `ready after ${formatDuration(afterMs)}`],
   process_unhealthy: ['warn', ({ reason }) => `no longer ready: ${reason}`],
+  port_occupied: [
+    'warn',
+    ({ port, owner }) =>
+      `port ${port} was already in use before it started, by ${owner}, so the readiness probe does not count; ` +
+      'stop that process or choose another port',
+  ],
   liveness_failed: ['warn', ({ reason }) => `liveness probe failed: ${reason}`],
   process_exited: ['warn', ({ exit, uptimeMs }) => `${describeExit(exit)} after ${formatDuration(uptimeMs)}`],
   restart_scheduled: [

@@ -1,5 +1,5 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { isLoopback } from '../config/socket-address.ts'
+import { isLoopback, portOf } from '../config/socket-address.ts'
 import { probeCommand } from './container.ts'
 import type { ExportedProcess, ExportedProbe } from './exported-graph.ts'
 import type { YamlObject } from './yaml.ts'
@@ -33,11 +33,6 @@ function localPort({ check }: ExportedProbe): number | null {
     case 'notify':
       return null
   }
-}
-
-function portOf({ protocol, port }: URL): number {
-  if (port !== '') return Number(port)
-  return protocol === 'https:' ? 443 : 80
 }
 
 /** Replaces `127.0.0.1:5432` with `postgres:5432` if another process listens there: in a cluster each process has its own address. */

@@ -2,8 +2,9 @@ import type { ResolvedProcess } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 import { LineTap, RecentLines } from './output/lines.ts'
 import type { Output } from './output/output.ts'
-import { NOT_PROBED, type ProbeListener, type ProbeRecord, type ProbeState } from './probes/poll.ts'
-import { startLivenessProbe, startProbe } from './probes/probe.ts'
+import { NOT_PROBED, type ProbeRecord, type ProbeState } from './probes/poll.ts'
+import { type PortWatch, watchPort } from './probes/port-claim.ts'
+import { type ReadinessListener, startLivenessProbe, startProbe } from './probes/probe.ts'
 import type { Group } from './process-group.ts'
 import type { Child } from './child.ts'
 import { elapsed, Timer } from './timers.ts'
@@ -11,7 +12,7 @@ import { elapsed, Timer } from './timers.ts'
 /** The abort reason of all runs: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
 
-export interface RunListener extends ProbeListener {
+export interface RunListener extends ReadinessListener {
   /** Called when the liveness probe has failed. */
   readonly onDead: (reason: string) => void
 }
@@ -31,6 +32,7 @@ export class ChildRun {
   readonly #listener: RunListener
   readonly #over = new AbortController()
   readonly #probe: ProbeRecord = { state: NOT_PROBED }
+  readonly #port: PortWatch | null
 
   constructor(
     definition: ResolvedProcess,
@@ -40,6 +42,9 @@ export class ChildRun {
   ) {
     this.#definition = definition
     this.#runTag = runTag
+    const { readinessProbe } = definition
+    const tree = { group: child.group.id, runTag }
+    this.#port = readinessProbe === null ? null : watchPort(readinessProbe.check, tree)
     this.#listener = listener
     this.child = child
     this.group = child.group
@@ -71,8 +76,8 @@ export class ChildRun {
       this.#listener.onReady()
       watchLiveness()
     }
-    const probed = { ...context, lines: this.lines, notifications: this.child.notifications }
-    startProbe(readinessProbe, probed, this.#probe, { onReady, onUnhealthy: this.#listener.onUnhealthy }, signal)
+    const probed = { ...context, lines: this.lines, notifications: this.child.notifications, port: this.#port }
+    startProbe(readinessProbe, probed, this.#probe, { ...this.#listener, onReady }, signal)
   }
 
   /** Ends the probes. */

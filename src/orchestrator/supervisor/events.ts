@@ -35,6 +35,8 @@ export type SupervisorEvent =
   /** The readiness probe succeeded, for the first time or after `process_unhealthy`. Never without a readiness probe. */
   | { readonly type: 'process_ready'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
+  /** The readiness probe was answered by a program that had the port before the process started. Emitted once for each child. */
+  | { readonly type: 'port_occupied'; readonly process: string; readonly port: number; readonly owner: string }
   /** The liveness probe failed: the process stops and restarts according to its policy. */
   | { readonly type: 'liveness_failed'; readonly process: string; readonly reason: string }
   /** The child exited by itself. After a stop the event is `process_stopped`. */

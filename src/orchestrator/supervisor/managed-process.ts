@@ -162,6 +162,7 @@ export class ManagedProcess {
       { output: this.#context.output, runTag },
       {
         onReady: () => this.#onReady(),
+        onOccupied: (occupant) => this.#context.emit({ type: 'port_occupied', process: this.name, ...occupant }),
         onUnhealthy: (reason) => this.#onUnhealthy(reason),
         onDead: (reason) => this.#onDead(reason),
       },

@@ -4,12 +4,20 @@ import type { ProbeCheck, ResolvedProbe } from '../../config/resolved.ts'
 import type { LineTap } from '../output/lines.ts'
 import { checkExec, checkHttpGet, checkTcpSocket, type ExecContext } from './checks.ts'
 import { describeCheck } from './describe.ts'
+import { countOwnAnswers, type PortOccupant, type PortWatch } from './port-claim.ts'
 import { ASSUMED_ALIVE, type Check, poll, type ProbeListener, type ProbeRecord } from './poll.ts'
 
 /** The inputs of a probe: the child's lines, its notifications, and its working directory and environment. */
 export interface ProbeContext extends ExecContext {
   readonly lines: LineTap
   readonly notifications: Readable | null
+  /** Set if another program had the port of the probe before the child started. */
+  readonly port: PortWatch | null
+}
+
+export interface ReadinessListener extends ProbeListener {
+  /** Another program answers the probe. Called once. */
+  readonly onOccupied: (occupant: PortOccupant) => void
 }
 
 /**
@@ -20,10 +28,11 @@ export function startProbe(
   probe: ResolvedProbe,
   context: ProbeContext,
   record: ProbeRecord,
-  listener: ProbeListener,
+  listener: ReadinessListener,
   signal: AbortSignal,
 ): void {
   const { check } = probe
+  const { port } = context
   const onUnhealthy = (answer: string) => listener.onUnhealthy(`${describeCheck(check)}: ${answer}`)
   switch (check.type) {
     case 'log_line':
@@ -33,9 +42,12 @@ export function startProbe(
       return undefined
     case 'tcp_socket':
     case 'http_get':
-    case 'exec':
-      void poll(probe, pollCheck(check, context), record, { onReady: listener.onReady, onUnhealthy }, signal)
+    case 'exec': {
+      const polled = pollCheck(check, context)
+      const own = port === null ? polled : countOwnAnswers(polled, port, listener.onOccupied)
+      void poll(probe, own, record, { onReady: listener.onReady, onUnhealthy }, signal)
       return undefined
+    }
   }
 }
 
