@@ -48,6 +48,8 @@ export interface ProcessConfig {
   readonly on_dependency_restart?: 'ignore' | 'restart'
   /** `true`, or an object: restarts the process when files change, also after it has ended or failed; a task runs again. `true` watches its `cwd`. Default: false */
   readonly watch?: boolean | WatchConfig
+  /** only for a task: runs it at these times and not at the start. A cron expression in local time, `minute hour day month weekday`, with an optional first field for seconds; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly` */
+  readonly schedule?: string
   /** how the process is stopped */
   readonly shutdown?: ShutdownConfig
   /** number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number */

@@ -87,6 +87,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
     watch: null,
+    schedule: null,
     log: { file: null, quiet: false },
     profiles: [],
     leftOut: null,

@@ -45,6 +45,8 @@ const messages: Messages = {
   ],
   process_restarting: ['info', ({ because }) => `restarting, ${because}`],
   watching: ['info', ({ paths }) => `restarts when ${paths.join(', ')} changes`],
+  next_run: ['info', ({ at }) => `runs next at ${new Date(at).toLocaleString('sv')}`],
+  run_skipped: ['warn', () => 'skipped a run of its schedule because the last one still runs'],
   trigger_failed: ['warn', ({ trigger, reason }) => `${trigger}: ${reason}`],
   process_completed: ['info', ({ afterMs }) => `completed after ${formatDuration(afterMs)}`],
   process_skipped: ['warn', ({ because }) => `skipped because ${because}`],
@@ -72,7 +74,9 @@ const messages: Messages = {
   all_ready: [
     'info',
     ({ count, afterMs }) =>
-      `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
+      count === 0
+        ? 'ready; tasks run at the times of their schedules'
+        : `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
   ],
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
   reloaded: ['info', (event) => `configuration reloaded: ${describeChanges(event)}`],

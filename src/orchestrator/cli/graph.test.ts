@@ -22,6 +22,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     whenFailed: 'isolate',
     onDependencyRestart: 'ignore',
     watch: null,
+    schedule: null,
     log: { file: null, quiet: false },
     startupTimeoutMs: 1,
     restart: {

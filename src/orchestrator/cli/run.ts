@@ -70,6 +70,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const target = new ControlTarget(supervisor, {
     load,
     control: config.control,
+    nextRun: (name) => triggers.nextRun(name),
     onReload: systemd.reloading,
     // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {

@@ -41,6 +41,7 @@ describe('the minimal file', () => {
           whenFailed: 'isolate',
           onDependencyRestart: 'ignore',
           watch: null,
+          schedule: null,
           log: { file: null, quiet: false },
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
           profiles: [],

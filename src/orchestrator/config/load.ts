@@ -141,6 +141,12 @@ function checkConditions(processes: ReadonlyMap<string, ProcessFile>, problems: 
   for (const [name, file] of processes) {
     for (const [to, condition] of configuredDependencies(file)) {
       const dependency = processes.get(to)
+      if (dependency?.schedule !== undefined) {
+        const message = `"${to}" runs only at the times of its "schedule", so that nothing can wait for it; remove one of the two`
+        const key = Array.isArray(file.depends_on) ? file.depends_on.indexOf(to) : to
+        problems.add(['processes', name, 'depends_on', key], message)
+        continue
+      }
       if (condition === 'started' || condition === 'ready' || condition === null || dependency === undefined) continue
       if (restartPolicy(dependency) !== 'always') continue
       const advice = `make "${to}" a task ("kind": "task"), or set its restart.policy`

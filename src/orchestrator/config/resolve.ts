@@ -112,6 +112,7 @@ function resolveInstance(instance: Instance, context: ResolveContext): ResolvedP
       cwd,
       requested: context.requestedWatch(configName),
     }),
+    schedule: file.schedule ?? null,
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
     profiles: file.profiles,

@@ -69,6 +69,8 @@ export interface ResolvedProcess {
   readonly onDependencyRestart: 'ignore' | 'restart'
   /** The files whose changes restart the process; null if it does not watch. */
   readonly watch: ResolvedWatch | null
+  /** The cron expression of a task that runs at certain times, valid for `parseCron`; null for all others. */
+  readonly schedule: string | null
   readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
   /** The names of the profiles to which the process belongs; empty if it belongs to every run. */

@@ -23,6 +23,8 @@ const processStatus = z.object({
   cpu_percent: z.number().nullable(),
   memory_bytes: z.int().nullable(),
   depends_on: z.array(z.string()),
+  /** The next time at which a task runs by its schedule, in ISO 8601. */
+  next_run: z.string().nullable(),
 })
 export type ProcessStatus = z.infer<typeof processStatus>
 

@@ -6,7 +6,7 @@ import { explain } from '../supervisor/explain.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
-import type { ProcessState } from '../supervisor/state.ts'
+import { isFinal, type ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
@@ -19,6 +19,8 @@ export interface ControlTargetOptions {
   readonly load: () => ResolvedConfig
   /** The addresses of this API until the orchestrator ends. */
   readonly control: ResolvedControl | null
+  /** Returns the next time at which a task runs by its schedule; null if there is none. */
+  readonly nextRun?: (name: string) => Date | null
   /** Called when a signal or a request starts a reload. */
   readonly onReload: () => void
   /** Called when the reload has ended; `problem` is the reason why nothing has changed. */
@@ -67,7 +69,7 @@ export class ControlTarget {
       stopping: isStopping,
       processes: graph.named(names).map((managed) => ({
         ...describe(managed, usage.get(managed.name)),
-        detail: explain(snapshot, managed.name),
+        ...this.#detail(managed.name, snapshot),
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
       })),
     }
@@ -169,10 +171,19 @@ export class ControlTarget {
     }
   }
 
+  /** Returns the explanation of the state, with the next time at which the task runs by its schedule. */
+  #detail(name: string, snapshot: Supervisor['snapshot']): Pick<ProcessStatus, 'detail' | 'next_run'> {
+    const next = this.#options.nextRun?.(name) ?? null
+    const texts = [explain(snapshot, name), next === null ? null : `next run at ${next.toLocaleString('sv')}`]
+    return { detail: texts.filter((text) => text !== null).join('; ') || null, next_run: next?.toISOString() ?? null }
+  }
+
   /** Returns whether a pattern selects the process for the action. */
   #isSelectable(action: 'start' | 'stop' | 'restart', name: string): boolean {
     const managed = this.#supervisor.graph.get(name)
     if (managed === null || managed.state.type === 'disabled') return false
+    // A pattern does not run a task between the times of its schedule.
+    if (managed.definition.schedule !== null && isFinal(managed.state) && action !== 'stop') return false
     const isStopped = managed.state.type === 'stopped' || isDownFor(managed, 'by_hand')
     return action !== 'restart' || !isStopped
   }
@@ -210,7 +221,7 @@ function reasonOf(state: ProcessState): string | null {
 function describe(
   { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
   usage: Usage | undefined,
-): Omit<ProcessStatus, 'depends_on' | 'detail'> {
+): Omit<ProcessStatus, 'depends_on' | 'detail' | 'next_run'> {
   return {
     name,
     kind: definition.kind,

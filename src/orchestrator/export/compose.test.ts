@@ -34,6 +34,7 @@ const composeForm = z.strictObject({
       restart: z.string(),
       stop_signal: z.string(),
       stop_grace_period: z.string(),
+      profiles: z.array(z.string()).optional(),
       init: z.literal(true),
       network_mode: z.literal('host'),
     }),

@@ -1,5 +1,5 @@
 import { separateBroker } from '../config/broker.ts'
-import type { DependencyCondition, ResolvedConfig, ResolvedRestart } from '../config/resolved.ts'
+import type { DependencyCondition, ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import {
   containerCommand,
@@ -44,7 +44,7 @@ function serviceOf(
   const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])
   return {
     image: literal(image),
-    profiles: definition.profiles.length === 0 ? undefined : definition.profiles,
+    profiles: profilesOf(definition),
     entrypoint: containerCommand(exported).map(literal),
     tty: definition.tty || undefined,
     stdin_open: definition.tty || undefined,
@@ -59,6 +59,12 @@ function serviceOf(
     init: true,
     network_mode: 'host',
   }
+}
+
+/** Returns the profiles. Compose has no schedules, so a task with a schedule must not start with the others. */
+function profilesOf({ profiles, schedule }: ResolvedProcess): readonly string[] | undefined {
+  if (schedule !== null) return ['scheduled']
+  return profiles.length === 0 ? undefined : profiles
 }
 
 /** Escapes dollar signs, after which Compose expands variables. */
@@ -106,6 +112,8 @@ function notesOf(exported: ExportedProcess): readonly Note[] {
     secrets.length > 0 &&
       `${secrets.join(', ')}: secret, so not included; write NAME=value lines into ${id}.env beside this file`,
     ...containerNotes(exported),
+    exported.schedule !== null &&
+      `Compose has no schedules, so it is in the profile "scheduled", which "up" does not start: let cron run "docker compose run --rm ${id}" at ${definition.schedule}`,
     liveness !== null && 'Compose has no liveness probes: a process that hangs is not restarted',
     restart.policy === 'always' &&
       Number.isFinite(restart.maxAttempts) &&

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { folderOf, toValue } from '../config/json-source.ts'
+import { type CronSchedule, parseCron } from '../config/cron.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import { configSchema } from '../config/schema/file.ts'
@@ -29,6 +30,8 @@ export interface ExportedProcess {
   readonly secrets: readonly string[]
   readonly readiness: ExportedProbe | null
   readonly liveness: ExportedProbe | null
+  /** Null if the process does not run at certain times. */
+  readonly schedule: CronSchedule | null
 }
 
 export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
@@ -108,7 +111,13 @@ function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlyS
     ],
     readiness,
     liveness,
+    schedule: exportSchedule(definition.schedule),
   }
+}
+
+function exportSchedule(expression: string | null): CronSchedule | null {
+  const schedule = expression === null ? null : parseCron(expression)
+  return typeof schedule === 'string' ? null : schedule
 }
 
 function exportProbe(

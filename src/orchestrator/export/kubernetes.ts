@@ -1,5 +1,6 @@
 import { separateBroker } from '../config/broker.ts'
 import type { DependencyCondition, ResolvedConfig } from '../config/resolved.ts'
+import { renderCron } from '../config/cron.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import {
   containerCommand,
@@ -64,7 +65,12 @@ function workloadOf(exported: ExportedProcess, context: Context): YamlObject {
   const backoffLimit = isRetried ? Math.min(maxAttempts, MAX_BACKOFF_LIMIT) : 0
   const restartPolicy = isRetried ? 'OnFailure' : 'Never'
   const template = { metadata: { labels }, spec: { restartPolicy, ...podOf(exported, context) } }
-  return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: { backoffLimit, template } }
+  const job = { backoffLimit, template }
+  if (exported.schedule === null) return { apiVersion: 'batch/v1', kind: 'Job', metadata, spec: job }
+  const schedule = renderCron(exported.schedule, { seconds: false })
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions()
+  const spec = { schedule, timeZone, concurrencyPolicy: 'Forbid', jobTemplate: { spec: job } }
+  return { apiVersion: 'batch/v1', kind: 'CronJob', metadata, spec }
 }
 
 function podOf(exported: ExportedProcess, context: Context): YamlObject {
@@ -167,6 +173,9 @@ function notesOf(exported: ExportedProcess, { known, config }: Context): readonl
   return notesAbout(name, [
     secrets.length > 0 && `${secrets.join(', ')}: secret, so not included; create it with ${create}`,
     ...containerNotes(exported),
+    exported.schedule !== null &&
+      exported.schedule.second.values.join() !== '0' &&
+      'a CronJob has no seconds: it runs once in each minute of its schedule',
     loopback.length > 0 &&
       `${loopback.join(', ')} contains an address of this machine (127.0.0.1, localhost), which in a cluster is the pod itself`,
     kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',

@@ -13,6 +13,7 @@ import {
   WATCH_NOTE,
   type Word,
 } from './exported-graph.ts'
+import { timerUnit } from './systemd-timer.ts'
 import {
   environmentWord,
   wholeLine,
@@ -40,14 +41,26 @@ export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): 
   const processes = exportedProcesses(config)
   const unitOf = new Map(processes.map((exported) => [exported.definition.name, unitName(exported, project)]))
   const files = processes.map((exported) => unitFile(exported, unitOf, config, options))
+  const timers = processes.flatMap((exported) => timerFile(exported, project))
+  const wanted = processes.map((exported) => (exported.schedule === null ? unitName : timerName)(exported, project))
   return {
-    files: [targetFile([...unitOf.values()], project), ...files],
+    files: [targetFile(wanted, project), ...files, ...timers],
     notes: noteLines(processes.flatMap((exported) => notesOf(exported, project))),
   }
 }
 
 function unitName({ id }: ExportedProcess, project: string): string {
   return `${project}-${id}.service`
+}
+
+function timerName({ id }: ExportedProcess, project: string): string {
+  return `${project}-${id}.timer`
+}
+
+function timerFile(exported: ExportedProcess, project: string): Export['files'] {
+  const { definition, schedule } = exported
+  if (schedule === null) return []
+  return [{ name: timerName(exported, project), text: timerUnit(wholeLine(definition.name), project, schedule) }]
 }
 
 function targetFile(units: readonly string[], project: string): Export['files'][number] {
@@ -102,7 +115,10 @@ function commandLines(exported: ExportedProcess, config: ResolvedConfig): readon
 }
 
 function typeLines({ definition }: ExportedProcess, isNotified: boolean): readonly string[] {
-  if (definition.kind === 'task') return ['Type=oneshot', 'RemainAfterExit=yes']
+  if (definition.kind === 'task') {
+    // A unit that remains active would not be started again by its timer.
+    return definition.schedule === null ? ['Type=oneshot', 'RemainAfterExit=yes'] : ['Type=oneshot']
+  }
   const timeout = `TimeoutStartSec=${timeSpan(definition.startupTimeoutMs)}`
   // NotifyAccess: `systemd-notify` is a child of the program.
   return isNotified ? ['Type=notify', 'NotifyAccess=all', timeout] : ['Type=exec', timeout]

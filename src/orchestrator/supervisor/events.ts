@@ -62,6 +62,10 @@ export type SupervisorEvent =
   | { readonly type: 'process_restarting'; readonly process: string; readonly because: string }
   /** From now on, changes of these paths restart the process. */
   | { readonly type: 'watching'; readonly process: string; readonly paths: readonly string[] }
+  /** The task runs at this time (ISO 8601), and then whenever its schedule says. */
+  | { readonly type: 'next_run'; readonly process: string; readonly at: string }
+  /** The time for a run has come while the last run still lasts. Emitted once until the next run. */
+  | { readonly type: 'run_skipped'; readonly process: string }
   /** A trigger of the process does not work; `trigger` is its key in the file. */
   | { readonly type: 'trigger_failed'; readonly process: string; readonly trigger: 'watch'; readonly reason: string }
   | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }

@@ -52,6 +52,7 @@ export function explain<P extends ExplainedProcess>(snapshot: ExplainedSnapshot<
     case 'starting':
     case 'ready':
     case 'stopped':
+    case 'scheduled':
     case 'completed':
       return null
     case 'running':
@@ -174,6 +175,7 @@ function describePending(managed: ExplainedProcess, condition: DependencyConditi
     case 'failed':
     case 'completed':
     case 'skipped':
+    case 'scheduled':
     case 'disabled':
       return `${name}: ${state.type}`
   }

@@ -1,5 +1,7 @@
+import type { ExitResult } from './events.ts'
 import type { ProcessGraph } from './graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
+import { hasSucceeded } from './restart-policy.ts'
 import type { DownReason } from './state.ts'
 
 export function setGoal(processes: readonly ManagedProcess[], reason: DownReason): void {
@@ -10,9 +12,23 @@ export function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean
   return goal.type === 'down' && goal.reason === reason
 }
 
-/** Returns whether a trigger can restart the process: its goal is to run, and it does not wait for its start. */
-export function isRestartable({ goal, state }: ManagedProcess): boolean {
-  return goal.type === 'up' && state.type !== 'waiting' && state.type !== 'disabled'
+/** Returns the number of processes that run at the start, or that a command has started. */
+export function countActive({ all }: ProcessGraph<ManagedProcess>): number {
+  return all.filter(({ state }) => state.type !== 'disabled' && state.type !== 'scheduled').length
+}
+
+/** Returns whether the exit of this process ends the run (`--abort-on-exit`, `--exit-code-from`). */
+export function endsRun(
+  managed: ManagedProcess,
+  exit: ExitResult,
+  graph: ProcessGraph<ManagedProcess>,
+  { abortOnExit, exitCodeFrom }: { readonly abortOnExit: boolean; readonly exitCodeFrom: string | null },
+): boolean {
+  const { name, definition } = managed
+  if (name === exitCodeFrom) return true
+  // A task that succeeded and has dependents is part of the start, and one with a schedule runs again.
+  const isStep = hasSucceeded(definition, exit) && graph.dependentsOf(managed).length > 0
+  return abortOnExit && !isStep && definition.schedule === null
 }
 
 /** Names of processes whose goal a command has set. */

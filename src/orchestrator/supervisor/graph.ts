@@ -48,6 +48,7 @@ function dependencyStatus(
     case 'starting':
     case 'backoff':
     case 'stopped':
+    case 'scheduled':
       return PENDING
   }
 }

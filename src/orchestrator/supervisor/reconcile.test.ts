@@ -38,6 +38,7 @@ const STATES = {
   failed: { type: 'failed', reason: 'exited with code 1', exit },
   completed: { type: 'completed', exit: success },
   skipped: { type: 'skipped', because: 'x' },
+  scheduled: { type: 'scheduled' },
   disabled: { type: 'disabled', because: 'was left out' },
 } satisfies Record<string, ProcessState>
 type StateName = keyof typeof STATES
@@ -154,6 +155,7 @@ describe('settleFailures', () => {
   const failed = { state: 'failed' } as const
   const stop = { ...failed, whenFailed: 'stop' } as const
   const task = { ...failed, kind: 'task' } as const
+  const run = { ...task, schedule: '@daily' }
   const user = { needs: ['a:ready'] }
   const rows: readonly [
     string,
@@ -189,6 +191,14 @@ describe('settleFailures', () => {
     ['a task fails the start', 'starting', 'run', { a: task }, ['stop_all: start_failed']],
     ['a task after the start is isolated', 'up', 'run', { a: task }, []],
     ['a service is isolated', 'starting', 'run', { a: failed }, []],
+    ['a run of a schedule is isolated', 'starting', 'run', { a: run }, []],
+    [
+      'a run of a schedule without its command is isolated',
+      'starting',
+      'first_start',
+      { a: run },
+      ['report_failure a'],
+    ],
     ['a service stops all if it is to', 'starting', 'run', { a: stop }, ['stop_all: process_failed']],
     [
       'what waits for the end of a task is kept with its dependencies, all others stop',
@@ -313,6 +323,8 @@ describe('announceReady', () => {
       a: { state: 'running' },
       task: { kind: 'task', state: 'completed' },
       out: { state: 'disabled' },
+      later: { kind: 'task', state: 'scheduled', schedule: '@daily' },
+      failedRun: { kind: 'task', state: 'failed', schedule: '@daily' },
     }
     expect(actionsOf(announceReady(snapshotOf(sketches, { phase: 'starting' })))).toEqual(['announce_ready'])
     expect(announceReady(snapshotOf(sketches))).toEqual([])
@@ -387,6 +399,7 @@ describe('stopProcesses', () => {
 })
 
 describe('endRun', () => {
+  const schedule = '* * * * *'
   const watch: ProcessSketch['watch'] = { folder: '/', paths: ['src'], ignore: [], debounceMs: 200 }
   const ended: Sketch = { state: 'completed' }
   const rows: readonly [string, Record<string, Sketch>, Partial<Snapshot<ReconciledProcess>>, boolean][] = [
@@ -399,6 +412,8 @@ describe('endRun', () => {
     ['stopped by hand, then with all', { a: { state: 'stopped', goal: BY_HAND } }, { phase: 'stopping' }, true],
     ['during a reload', { a: ended }, { isReloading: true }, false],
     ['a process that watches has ended', { a: ended, b: { ...ended, watch } }, {}, false],
+    ['a task with a schedule has not run', { a: ended, b: { state: 'scheduled', schedule } }, {}, false],
+    ['a task with a schedule has failed', { a: ended, b: { state: 'failed', schedule } }, {}, false],
     ['a process that watches is left out', { a: ended, b: { state: 'disabled', watch } }, {}, true],
     ['a process that watches has ended, then all stop', { a: { ...ended, watch } }, { phase: 'stopping' }, true],
     [

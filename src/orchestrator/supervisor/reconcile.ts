@@ -91,19 +91,20 @@ function consequencesOf<P extends ReconciledProcess>(
   const managed = graph.get(failure.process)
   if (managed === null || phase === 'stopping' || phase === 'killed') return []
   const { cause, reason } = failure
-  const { kind, whenFailed } = managed.definition
+  const { kind, whenFailed, schedule } = managed.definition
+  const isStart = phase === 'starting' && schedule === null
   const failStart: Action<P> = {
     type: 'stop_all',
     reason: { type: 'start_failed', process: managed.name, message: reason },
   }
   const hasWaitingDependents = graph.dependentsOf(managed).some(({ state }) => state.type === 'waiting')
   const isNeeded = cause === 'first_start' || (cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents))
-  if (phase === 'starting' && isNeeded) return [failStart]
+  if (isStart && isNeeded) return [failStart]
   const report: readonly Action<P>[] = cause === 'first_start' ? [{ type: 'report_failure', failure }] : []
   if (whenFailed === 'stop') {
     return [...report, { type: 'stop_all', reason: { type: 'process_failed', process: managed.name, reason } }]
   }
-  if (phase === 'up' || kind !== 'task') return report
+  if (!isStart || kind !== 'task') return report
   const kept = neededAfter(managed, graph, skipped)
   if (kept.size === 0) return [failStart]
   const goal: Goal = { type: 'down', reason: 'start_failed' }
@@ -218,7 +219,8 @@ export function isMet<P extends Pick<ReconciledProcess, keyof GraphProcess | 'go
 }
 
 export function announceReady<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
-  const isReady = ({ definition, state }: P) => state.type === 'disabled' || isUp(definition, state)
+  const isReady = ({ definition, state }: P) =>
+    state.type === 'disabled' || definition.schedule !== null || isUp(definition, state)
   return phase === 'starting' && graph.all.every(isReady) ? [{ type: 'announce_ready' }] : []
 }
 
@@ -272,8 +274,8 @@ function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading }: Snap
 /** Returns whether a command or a trigger can start a process again that has ended. */
 function mayStartAgain<P extends ReconciledProcess>({ goal, state, definition }: P, { all }: ProcessGraph<P>): boolean {
   if (goal.type === 'down') return goal.reason === 'by_hand'
-  if (definition.watch === null || state.type === 'disabled') return false
-  // After a failed start, the watched process alone is not what was started.
+  if (state.type === 'disabled' || (definition.watch === null && definition.schedule === null)) return false
+  // After a failed start, this process alone is not what was started.
   return !all.some((other) => other.goal.type === 'down' && other.goal.reason === 'start_failed')
 }
 

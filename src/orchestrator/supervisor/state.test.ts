@@ -18,6 +18,7 @@ const STATES: { readonly [S in ProcessState['type']]: Extract<ProcessState, { ty
   failed: { type: 'failed', reason: 'broken', exit },
   completed: { type: 'completed', exit: { code: 0, signal: null } },
   skipped: { type: 'skipped', because: 'x failed' },
+  scheduled: { type: 'scheduled' },
   disabled: { type: 'disabled', because: 'was left out' },
 }
 
@@ -73,6 +74,7 @@ const CHANGES: { readonly [S in ProcessState['type']]: Partial<Record<ProcessEve
   failed: { reset: { type: 'waiting' } },
   completed: { reset: { type: 'waiting' } },
   skipped: { reset: { type: 'waiting' } },
+  scheduled: { reset: { type: 'waiting' } },
   disabled: { reset: { type: 'waiting' } },
 }
 

@@ -53,6 +53,8 @@ export type ProcessState =
   | { readonly type: 'failed'; readonly reason: string; readonly exit: ExitResult | null }
   | { readonly type: 'completed'; readonly exit: ExitResult }
   | { readonly type: 'skipped'; readonly because: string }
+  /** A task with a schedule, before its first run. */
+  | { readonly type: 'scheduled' }
   /** Left out of the run; a command can start it. `because` completes `"worker" …`. */
   | { readonly type: 'disabled'; readonly because: string }
 
@@ -84,8 +86,9 @@ type Table = {
 export const INITIAL_STATE: ProcessState = { type: 'waiting' }
 
 /** Returns the first state of a process. */
-export function initialState({ leftOut }: Pick<ResolvedProcess, 'leftOut'>): ProcessState {
-  return leftOut === null ? INITIAL_STATE : { type: 'disabled', because: leftOut }
+export function initialState({ leftOut, schedule }: Pick<ResolvedProcess, 'leftOut' | 'schedule'>): ProcessState {
+  if (leftOut !== null) return { type: 'disabled', because: leftOut }
+  return schedule === null ? INITIAL_STATE : { type: 'scheduled' }
 }
 
 /** Keeps the state: the event was in flight when the state changed, and has no effect. */
@@ -136,6 +139,7 @@ export function isPermanent(outcome: StopOutcome): boolean {
  *  failed                                                                                                                           waiting
  *  completed                                                                                                                        waiting
  *  skipped                                                                                                                          waiting
+ *  scheduled                                                                                                                        waiting
  *  disabled                                                                                                                         waiting
  *
  *  empty       the event cannot occur: an error
@@ -187,6 +191,7 @@ const TABLE: Table = {
   failed: { reset: toWaiting },
   completed: { reset: toWaiting },
   skipped: { reset: toWaiting },
+  scheduled: { reset: toWaiting },
   disabled: { reset: toWaiting },
 }
 
@@ -198,7 +203,14 @@ export function transition(state: ProcessState, event: ProcessEvent): ProcessSta
   return cell(state, event)
 }
 
-const FINAL: ReadonlySet<ProcessState['type']> = new Set(['stopped', 'failed', 'completed', 'skipped', 'disabled'])
+const FINAL: ReadonlySet<ProcessState['type']> = new Set([
+  'stopped',
+  'failed',
+  'completed',
+  'skipped',
+  'scheduled',
+  'disabled',
+])
 
 /** Returns whether the process stays in this state until it is reset. */
 export function isFinal(state: ProcessState): boolean {

@@ -5,7 +5,15 @@ import { type SpawnChild, spawnChild } from './child.ts'
 import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
 import type { ExplainedSnapshot } from './explain.ts'
 import { ExternalCheck } from './external.ts'
-import { type HandControlled, handControlled, isDownFor, isRestartable, restoreHandControl, setGoal } from './goals.ts'
+import {
+  countActive,
+  endsRun,
+  type HandControlled,
+  handControlled,
+  isDownFor,
+  restoreHandControl,
+  setGoal,
+} from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
 import { planStop, type StopPlan } from './guard/stop-plan.ts'
 import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
@@ -13,9 +21,9 @@ import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
 import { Output, type OutputOptions } from './output/output.ts'
 import { type Action, exitCodeOf, type Failure, isEnded, isSettled, type Phase, reconcile } from './reconcile.ts'
-import { hasSucceeded } from './restart-policy.ts'
 import { type DownReason, isFinal, UP } from './state.ts'
 import { elapsed } from './timers.ts'
+import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './wait-reporter.ts'
 
 export interface SupervisorOptions extends OutputOptions {
@@ -50,6 +58,13 @@ export class Supervisor {
   /** Called after each change of a state or a goal, until removed. */
   readonly changeListeners = new Set<() => void>()
   readonly #waits: WaitReporter
+  /** The actions of things outside the processes. */
+  readonly triggered = new TriggeredActions({
+    graph: () => this.#graph,
+    isStopping: () => this.isStopping,
+    emit: (event) => this.#emit(event),
+    onAction: () => this.#schedule(),
+  })
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
   #phase: Phase = 'starting'
@@ -165,18 +180,6 @@ export class Supervisor {
   }
 
   /**
-   * Restarts processes because of something outside them, such as a changed file; `because` is its description. A process that
-   * was stopped manually stays down, and one that waits for its start is not affected.
-   */
-  restartBecause(names: readonly string[], because: string): void {
-    if (this.isStopping) return
-    const chosen = this.#graph.named(names).filter(isRestartable)
-    for (const { name } of chosen) this.#emit({ type: 'process_restarting', process: name, because })
-    setGoal(chosen, 'restarting')
-    this.#schedule()
-  }
-
-  /**
    * Applies another configuration: starts added, stops removed, restarts changed and keeps unchanged processes.
    * Resolves when the removed and changed processes are down and the new configuration is in force.
    */
@@ -240,10 +243,7 @@ export class Supervisor {
   /** Stops everything if this exit ends the run (`--abort-on-exit`, `--exit-code-from`). */
   #endRunAfter(name: string, exit: ExitResult): void {
     const managed = this.#graph.get(name)
-    if (managed === null || this.isStopping) return
-    // A task that succeeded and has dependents is part of the start.
-    const isStep = hasSucceeded(managed.definition, exit) && this.#graph.dependentsOf(managed).length > 0
-    if (name !== this.#options.exitCodeFrom && (!this.#options.abortOnExit || isStep)) return
+    if (managed === null || this.isStopping || !endsRun(managed, exit, this.#graph, this.#options)) return
     this.stop({ type: 'exited', process: name, exit })
     setGoal([managed], 'ended_run')
   }
@@ -306,7 +306,7 @@ export class Supervisor {
         return this.#external.start()
       case 'announce_ready':
         this.#phase = 'up'
-        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: this.#activeCount })
+        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.#graph) })
       case 'forget_failures':
         this.#failures = []
         return undefined
@@ -345,11 +345,6 @@ export class Supervisor {
       this.changeListeners.add(check)
       check()
     })
-  }
-
-  /** The number of processes that are not left out, or that a command has started. */
-  get #activeCount(): number {
-    return this.#graph.all.filter(({ state }) => state.type !== 'disabled').length
   }
 
   #exitCode(): number {

@@ -133,6 +133,7 @@ function waitFor<P extends ExplainedProcess>(
     case 'failed':
     case 'completed':
     case 'skipped':
+    case 'scheduled':
     case 'disabled':
       return null
   }

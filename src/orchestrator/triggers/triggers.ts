@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Cron } from 'croner'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { runOnSchedule } from './schedule.ts'
 import { watchFiles } from './watch.ts'
 
-export type TriggerTarget = Pick<Supervisor, 'graph' | 'restartBecause'>
+export type TriggerTarget = Pick<Supervisor, 'graph' | 'triggered'>
 
 /** One thing outside the processes that acts on them. */
 interface Trigger {
@@ -26,6 +28,7 @@ export class Triggers implements Disposable {
   readonly #target: TriggerTarget
   readonly #emit: (event: SupervisorEvent) => void
   readonly #running = new Map<string, Running>()
+  readonly #jobs = new Map<string, Cron>()
   #hasStarted = false
 
   /** `emit` reports what the triggers do. */
@@ -43,6 +46,12 @@ export class Triggers implements Disposable {
   event(event: SupervisorEvent): void {
     if (event.type === 'stopping') this[Symbol.dispose]()
     else if (event.type === 'reloaded' && this.#hasStarted) this.#apply()
+  }
+
+  /** Returns the next time at which a task runs by its schedule; null if it has none or was stopped manually. */
+  nextRun(name: string): Date | null {
+    const managed = this.#target.graph.get(name)
+    return managed?.goal.type === 'up' ? (this.#jobs.get(name)?.nextRun() ?? null) : null
   }
 
   [Symbol.dispose](): void {
@@ -68,7 +77,36 @@ export class Triggers implements Disposable {
   }
 
   #triggersOf(config: ResolvedConfig): readonly Trigger[] {
-    return this.#watches(config)
+    return [...this.#watches(config), ...this.#schedules(config)]
+  }
+
+  #schedules({ processes }: ResolvedConfig): readonly Trigger[] {
+    return processes.flatMap(({ name, schedule, leftOut }) =>
+      schedule === null || leftOut !== null
+        ? []
+        : [
+            {
+              key: `schedule ${name}`,
+              settings: schedule,
+              start: (signal) => void this.#schedule(name, schedule, signal),
+            },
+          ],
+    )
+  }
+
+  async #schedule(name: string, expression: string, signal: AbortSignal): Promise<void> {
+    let hasReported = false
+    const onTime = () => {
+      const isDone = this.#target.triggered.startScheduled(name)
+      if (!isDone && !hasReported) this.#emit({ type: 'run_skipped', process: name })
+      hasReported = !isDone
+    }
+    const job = await runOnSchedule(expression, onTime, signal)
+    if (signal.aborted) return
+    this.#jobs.set(name, job)
+    signal.addEventListener('abort', () => this.#jobs.delete(name))
+    const next = job.nextRun()
+    if (next !== null) this.#emit({ type: 'next_run', process: name, at: next.toISOString() })
   }
 
   /** Returns a trigger for each process of the file that watches; its replicas restart together. */
@@ -80,7 +118,8 @@ export class Triggers implements Disposable {
       settings: { watch, ownFiles },
       start: (signal) => {
         const listener = {
-          onChange: (because: string) => this.#target.restartBecause(this.#target.graph.instancesNamed(name), because),
+          onChange: (because: string) =>
+            this.#target.triggered.restart(this.#target.graph.instancesNamed(name), because),
           onReady: () => this.#emit({ type: 'watching', process: name, paths: watch.paths }),
           onProblem: (reason: string) =>
             this.#emit({ type: 'trigger_failed', process: name, trigger: 'watch', reason }),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseCron } from '../cron.ts'
 import { flag, milliseconds, section, text } from './fields.ts'
 
 const watchPath = text('a path or glob')
@@ -37,3 +38,16 @@ export const watchSchema = z
   )
 
 export type WatchFile = z.infer<typeof watchSchema>
+
+/** The key `schedule` of a task. */
+export const scheduleSchema = text('a schedule such as "0 3 * * *" or "@daily"')
+  .check(({ value, issues }) => {
+    const schedule = parseCron(value)
+    if (typeof schedule !== 'string') return
+    const message = `a schedule such as "0 3 * * *" or "@daily" (${schedule})`
+    issues.push({ code: 'custom', message, input: value })
+  })
+  .optional()
+  .describe(
+    'only for a task: runs it at these times and not at the start. A cron expression in local time, `minute hour day month weekday`, with an optional first field for seconds; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`',
+  )

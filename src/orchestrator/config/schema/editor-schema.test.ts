@@ -38,6 +38,9 @@ const valid = [
   web({ replicas: 1, readiness_probe: { tcp_socket: 'localhost:80' } }),
   web({ log: { file: 'x.log', max_size: '10MB', max_files: 2 } }),
   web({ depends_on: [] }),
+  web({ kind: 'task', schedule: '@daily' }),
+  web({ watch: true }),
+  web({ watch: { paths: ['src'] } }),
 ]
 
 const invalid = [
@@ -67,6 +70,9 @@ const invalid = [
   web({ log: { max_files: 3 } }),
   web({ env: { PORT: 80 } }),
   web({ shutdown: { signal: 'TERM' } }),
+  web({ schedule: '@daily' }),
+  web({ kind: 'service', schedule: '@daily' }),
+  web({ watch: ['src'] }),
 ]
 
 describe('the JSON Schema for editors (O-20)', () => {

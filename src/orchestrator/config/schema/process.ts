@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { watchSchema } from './automation.ts'
+import { scheduleSchema, watchSchema } from './automation.ts'
 import {
   byteSizeForm,
   choice,
@@ -174,6 +174,7 @@ const processKeys = section(withHint('an object that describes a process', hintF
     .default('ignore')
     .describe('`restart`: when a dependency restarts, this process stops before it and starts after it'),
   watch: watchSchema,
+  schedule: scheduleSchema,
   shutdown: shutdownSchema.prefault({}).describe('how the process is stopped'),
   replicas: wholeNumber('a whole number', 1, 1000)
     .optional()
@@ -208,6 +209,7 @@ const replicated = { replicas: moreThan(1) }
 const sameAddress = 'probes the same address for every replica'
 const readinessAdvice = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
 const livenessAdvice = 'use exec, which has PONIX_REPLICA in its environment'
+const taskAdvice = 'needs "kind": "task": a schedule runs a task to its end, while a service runs all the time'
 
 /** One process. */
 export const processSchema = withRules(processKeys, [
@@ -226,6 +228,7 @@ export const processSchema = withRules(processKeys, [
     'restart.policy',
     '"always" is not possible for a task, which runs once; use "on_failure" or "never"',
   ),
+  ...[absent, equal('service')].map((kind) => forbid({ schedule: present, kind }, 'schedule', taskAdvice)),
   forbid(
     { ...replicated, provides: present },
     'provides',

@@ -62,3 +62,33 @@ describe('watch', () => {
     expect(() => load({ processes }, { path, watch: [name] })).toThrow(new ConfigError(message))
   })
 })
+
+describe('schedule', () => {
+  const task = { ...store, kind: 'task' }
+
+  it('is an expression of a task', () => {
+    expect(one({ kind: 'task', schedule: '0 3 * * *' }).schedule).toBe('0 3 * * *')
+    expect(one({ kind: 'task' }).schedule).toBeNull()
+  })
+
+  it.each([
+    [
+      { a: { ...task, schedule: '60 * * * *' } },
+      'processes.a.schedule: expected a schedule such as "0 3 * * *" or "@daily" (the minute "60" is not 0 to 59, a range such as 0-59, or a step such as */2), got "60 * * * *"',
+    ],
+    [
+      { a: { ...store, schedule: '@daily' } },
+      'processes.a.schedule: needs "kind": "task": a schedule runs a task to its end, while a service runs all the time',
+    ],
+    [
+      { a: { ...task, schedule: '@daily' }, b: { ...store, depends_on: ['a'] } },
+      'processes.b.depends_on[0]: "a" runs only at the times of its "schedule", so that nothing can wait for it; remove one of the two',
+    ],
+    [
+      { a: { ...task, schedule: '@daily' }, b: { ...store, depends_on: { a: { condition: 'started' } } } },
+      'processes.b.depends_on.a: "a" runs only at the times of its "schedule", so that nothing can wait for it; remove one of the two',
+    ],
+  ])('of %j is refused', (processes, problem) => {
+    expect(problems({ processes })).toEqual([problem])
+  })
+})

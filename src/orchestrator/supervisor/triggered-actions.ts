@@ -1,0 +1,48 @@
+import type { SupervisorEvent } from './events.ts'
+import { setGoal } from './goals.ts'
+import type { ProcessGraph } from './graph.ts'
+import type { ManagedProcess } from './managed-process.ts'
+import { isFinal } from './state.ts'
+
+export interface TriggeredContext {
+  readonly graph: () => ProcessGraph<ManagedProcess>
+  /** Returns true while everything stops; then no action has an effect. */
+  readonly isStopping: () => boolean
+  readonly emit: (event: SupervisorEvent) => void
+  /** Called after an action, so that the supervisor reconciles. */
+  readonly onAction: () => void
+}
+
+/** The actions of something outside the processes, such as a changed file. They leave a process that was stopped manually down. */
+export class TriggeredActions {
+  readonly #context: TriggeredContext
+
+  constructor(context: TriggeredContext) {
+    this.#context = context
+  }
+
+  /** Restarts processes, except those that wait for their start. `because` is a text such as `src/app.js has changed`. */
+  restart(names: readonly string[], because: string): void {
+    const { graph, isStopping, emit, onAction } = this.#context
+    if (isStopping()) return
+    const chosen = graph().named(names).filter(isRestartable)
+    for (const { name } of chosen) emit({ type: 'process_restarting', process: name, because })
+    setGoal(chosen, 'restarting')
+    onAction()
+  }
+
+  /** Starts a task because its schedule says so. Returns false if its last run still lasts, and then does nothing. */
+  startScheduled(name: string): boolean {
+    const { graph, isStopping, onAction } = this.#context
+    const managed = graph().get(name)
+    if (managed === null || managed.goal.type === 'down' || isStopping()) return true
+    if (!isFinal(managed.state)) return false
+    managed.reset()
+    onAction()
+    return true
+  }
+}
+
+function isRestartable({ goal, state }: ManagedProcess): boolean {
+  return goal.type === 'up' && state.type !== 'waiting' && state.type !== 'disabled'
+}
