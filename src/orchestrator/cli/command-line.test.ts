@@ -35,6 +35,8 @@ describe('help and version (O-11)', () => {
       '--disable',
       '--mqtt-broker',
       '--log-format',
+      '--timestamps',
+      '--prefix',
       '--abort-on-exit',
       '--exit-code-from',
     ]

@@ -1,6 +1,7 @@
 import { type Argument, type Command, Help, type Option } from 'commander'
 import { childOf, toValue } from '../config/json-source.ts'
 import { readConfigSource } from '../config/source/read.ts'
+import { prefixKinds } from '../supervisor/output/prefixes.ts'
 import { type Shell, shells } from './options.ts'
 
 /** The candidate that makes the shell complete a path. */
@@ -151,6 +152,7 @@ function valuesOf(option: Option | undefined, config: string): readonly string[]
   if (option.argChoices !== undefined) return option.argChoices
   if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
   if (option.long === '--profile') return profilesIn(config)
+  if (option.long === '--prefix') return prefixKinds
   return ['--only', '--disable', '--exit-code-from', '--watch'].includes(option.long ?? '') ? namesIn(config) : []
 }
 

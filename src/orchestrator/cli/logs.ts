@@ -4,11 +4,12 @@ import { PassThrough, type Readable } from 'node:stream'
 import { parseTime, timeForm } from '../config/duration.ts'
 import { messageOf, UserError } from '../config/errors.ts'
 import { logEntry, type LogRecord, statusAnswer } from '../control/protocol.ts'
-import { forTerminal, linePrefix, loadPretty, prefixWidth } from '../supervisor/output/line-writers.ts'
+import { forTerminal, loadPretty } from '../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
+import { Prefixes, type PrefixOptions } from '../supervisor/output/prefixes.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
-import { type FileOptions, showsColour } from './options.ts'
-import { OWN_NAME, ownLines } from './reporter.ts'
+import { columnsOf, type FileOptions, showsColour } from './options.ts'
+import { ownLines } from './reporter.ts'
 
 const REJECTED = 1
 
@@ -30,13 +31,15 @@ export interface LogOptions {
  * Prints the last lines of the processes and the messages about them and, with `follow`, new ones until the orchestrator ends.
  * Rejects with a UserError for an invalid option.
  */
-export async function logs(file: FileOptions, processes: readonly string[], options: LogOptions): Promise<void> {
+export async function logs(
+  file: FileOptions,
+  processes: readonly string[],
+  options: LogOptions,
+  prefix: PrefixOptions,
+): Promise<void> {
   const query = toQuery(processes, options, Date.now())
   const client = new ControlClient(file)
-  const render =
-    options.json === true
-      ? (line: string) => line
-      : await recordRenderer((await client.call('GET', '/status', statusAnswer)).processes.map(({ name }) => name))
+  const render = options.json === true ? (line: string) => line : await recordRenderer(client, prefix)
   const hasTimeLimit = options.follow !== true
   const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
   for await (const line of createInterface({ input: untilClosed(records) })) {
@@ -95,17 +98,29 @@ function reasonIn(line: string): string {
 }
 
 /** Returns a function that renders a record as the orchestrator shows the line or message. */
-async function recordRenderer(names: readonly string[]): Promise<(line: string) => string> {
-  const width = prefixWidth([...names, OWN_NAME])
-  const colour = showsColour(process.stdout)
-  const pretty = process.stdout.isTTY ? await loadPretty(colour) : null
+async function recordRenderer(client: ControlClient, options: PrefixOptions): Promise<(line: string) => string> {
+  const { stdout } = process
+  const colour = showsColour(stdout)
+  const pretty = stdout.isTTY ? await loadPretty(colour) : null
+  const { processes } = await client.call('GET', '/status', statusAnswer)
+  const known = new Map(
+    processes.map(({ name, state }) => [name, { name, leftOut: state === 'disabled' ? state : null }]),
+  )
+  const prefixes = new Prefixes({ ...options, columns: columnsOf(stdout) })
+  prefixes.setProcesses([...known.values()])
   return (line) => {
     const record = logEntry.parse(JSON.parse(line))
-    if (!('line' in record)) return ownLines(describe(record), { width, colour }).join('\n')
-    const name = record.process
-    const prefix = linePrefix(name, width, colour && names.includes(name) ? names.indexOf(name) : null)
-    if (pretty === null) return prefix + record.line
-    return prefix + decodeUtf8(forTerminal(encodeUtf8(record.line), prefix, pretty)).text
+    const time = 'time' in record ? record.time : Date.now()
+    if (!('line' in record)) return ownLines(describe(record), prefixes.render(null, colour, time), colour).join('\n')
+    const { process: name, pid } = record
+    if (known.get(name)?.leftOut !== null) {
+      // A reload has added the process, or it was disabled and has started.
+      known.set(name, { name, leftOut: null })
+      prefixes.setProcesses([...known.values()])
+    }
+    const head = prefixes.render({ name, pid }, colour, time)
+    if (pretty === null) return head + record.line
+    return head + decodeUtf8(forTerminal(encodeUtf8(record.line), encodeUtf8(head), pretty)).text
   }
 }
 

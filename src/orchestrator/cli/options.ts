@@ -2,6 +2,7 @@ import { UserError } from '../config/errors.ts'
 import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
+import type { PrefixOptions } from '../supervisor/output/prefixes.ts'
 import type { SupervisorOptions } from '../supervisor/supervisor.ts'
 
 /** Options of every command that reads the file, as typed. */
@@ -17,6 +18,7 @@ export interface FileOptions {
 export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' | 'abortOnExit' | 'exitCodeFrom'> & {
   /** Processes that watch even if the file does not say so; false: no process watches. */
   readonly watch: readonly string[] | false
+  readonly prefix: PrefixOptions
 }
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const
@@ -63,6 +65,14 @@ function brokerAddress(typed: string): SocketAddress {
   const address = parseSocketAddress(typed)
   if (address !== null) return address
   throw new UserError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
+}
+
+const DEFAULT_COLUMNS = 80
+
+/** Returns the width of a terminal, 80 if it does not state its width; null if the stream is not a terminal. */
+export function columnsOf({ isTTY, columns }: NodeJS.WriteStream): number | null {
+  if (!isTTY) return null
+  return columns > 0 ? columns : DEFAULT_COLUMNS
 }
 
 /** Returns whether to use colours. NO_COLOR overrides FORCE_COLOR (unlike in Node); without both, only a terminal has colours. */

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { createReporter, type ReporterOptions } from './reporter.ts'
+import { Prefixes } from '../supervisor/output/prefixes.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 
 const started: SupervisorEvent = { type: 'process_started', process: 'store', pid: 42, attempt: 0 }
@@ -14,9 +15,21 @@ const failed: SupervisorEvent = {
   lastLines: ['one', '', 'two'],
 }
 
+function prefixesOf(...names: readonly string[]): Prefixes {
+  const prefixes = new Prefixes()
+  prefixes.setProcesses(names.map((name) => ({ name, leftOut: null })))
+  return prefixes
+}
+
 async function report(options: Partial<ReporterOptions>, events: readonly SupervisorEvent[]): Promise<string> {
   const output = new PassThrough()
-  const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: ['store'], ...options })
+  const reporter = await createReporter({
+    output,
+    logFormat: 'text',
+    colour: false,
+    prefixes: prefixesOf('store'),
+    ...options,
+  })
   for (const event of events) reporter.event(event)
   return await text(output.end())
 }
@@ -27,7 +40,7 @@ describe('the reporter (O-32)', () => {
   })
 
   it('pads its prefix to the longest name', async () => {
-    expect(await report({ names: ['a-very-long-process-name'] }, [started])).toBe(
+    expect(await report({ prefixes: prefixesOf('a-very-long-process-name') }, [started])).toBe(
       `[orchestrator] ${' '.repeat(12)}store: started (pid 42)\n`,
     )
   })
@@ -78,7 +91,7 @@ describe('the reporter (O-32)', () => {
         done()
       },
     })
-    const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    const reporter = await createReporter({ output, logFormat: 'text', colour: false, prefixes: prefixesOf() })
     for (let pid = 0; pid < 50_000; pid++) reporter.event({ ...started, pid })
     expect(output.writableLength).toBeLessThan(1.2 * 1024 * 1024)
     const drained = once(output, 'drain')
@@ -92,7 +105,7 @@ describe('the reporter (O-32)', () => {
   it('writes nothing once its output is closed', async () => {
     const output = new PassThrough()
     output.destroy()
-    const reporter = await createReporter({ output, logFormat: 'text', colour: false, names: [] })
+    const reporter = await createReporter({ output, logFormat: 'text', colour: false, prefixes: prefixesOf() })
     expect(() => reporter.event(started)).not.toThrow()
   })
 })

@@ -1,11 +1,9 @@
 import type { Writable } from 'node:stream'
 import { describeEvent, type Level } from './event-message.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
-import { linePrefix, prefixWidth } from '../supervisor/output/line-writers.ts'
 import type { LogMessage } from '../supervisor/output/log-history.ts'
+import { OWN_NAME, type Prefixes } from '../supervisor/output/prefixes.ts'
 
-/** The name in the prefix of the orchestrator's own lines. */
-export const OWN_NAME = 'orchestrator'
 /** The limit of buffered bytes for a slow reader; further messages are dropped and counted. */
 const fullBytes = 1024 * 1024
 
@@ -13,8 +11,7 @@ export interface ReporterOptions {
   readonly output: Writable
   readonly logFormat: 'text' | 'json'
   readonly colour: boolean
-  /** The names of the processes; the prefixes of all lines have the same width. */
-  readonly names: readonly string[]
+  readonly prefixes: Prefixes
   /** Called with every message. */
   readonly onMessage?: (message: Omit<LogMessage, 'time'>) => void
 }
@@ -73,11 +70,11 @@ async function jsonLog(write: Write): Promise<Log> {
 const colours = { info: null, warn: 33, error: 31 } as const
 
 /** Returns a log that adds the prefix to each line of a message and each quoted line of output. */
-function textLog({ colour, names }: ReporterOptions, write: Write): Log {
-  const width = prefixWidth([...names, OWN_NAME])
+function textLog({ colour, prefixes }: ReporterOptions, write: Write): Log {
+  const prefix = prefixes.of(null, colour)
   return (level, text, { event }) => {
     const lastLines = event !== undefined && 'lastLines' in event ? event.lastLines : []
-    const lines = ownLines({ level, text, lastLines }, { width, colour })
+    const lines = ownLines({ level, text, lastLines }, prefix(), colour)
     write(lines.map((line) => `${line}\n`).join(''))
   }
 }
@@ -89,13 +86,12 @@ interface OwnMessage {
   readonly lastLines?: readonly string[]
 }
 
-/** Renders a message of the orchestrator: each line with its prefix. `width`: the common width of the prefixes. */
+/** Renders a message of the orchestrator: each line with the prefix. */
 export function ownLines(
   { level, text, lastLines = [] }: OwnMessage,
-  { width, colour }: { readonly width: number; readonly colour: boolean },
+  prefix: string,
+  colour: boolean,
 ): readonly string[] {
-  const plainPrefix = linePrefix(OWN_NAME, width, null)
-  const prefix = colour ? `\u001b[1m${plainPrefix}\u001b[22m` : plainPrefix
   const sgr = colour ? colours[level] : null
   const paint = (line: string) => (sgr === null ? line : `\u001b[${sgr}m${line}\u001b[39m`)
   const quoted = lastLines.map((line) => `  | ${line}${colour ? '\u001b[0m' : ''}`)

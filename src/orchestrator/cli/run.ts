@@ -10,13 +10,14 @@ import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { LogHistory } from '../supervisor/output/log-history.ts'
+import { Prefixes } from '../supervisor/output/prefixes.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
 import { describeNeededRestart } from './control-commands.ts'
 import { GroupWitness } from './group-witness.ts'
 import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
-import { type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
+import { columnsOf, type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { exitOnOutputError } from './output-error.ts'
 import { createReporter } from './reporter.ts'
 import { handleSignals } from './signals.ts'
@@ -35,13 +36,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   // Supervision continues without a reader.
   stdout.off('error', exitOnOutputError)
   const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
-  const names = config.processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : []))
+  const prefixes = new Prefixes({ ...options.prefix, columns: columnsOf(stdout) })
+  prefixes.setProcesses(config.processes)
   const history = new LogHistory()
   const reporter = await createReporter({
     output: stderr,
     logFormat: options.logFormat,
     colour: colour.stderr,
-    names,
+    prefixes,
     onMessage: (message) => history.pushMessage(message),
   })
   const folder = runFolder(config.path, environment)
@@ -65,7 +67,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     systemd.event(event)
     triggers.event(event)
   }
-  const supervisor = new Supervisor(config, { ...options, guard, output: { stdout, stderr }, colour, history, onEvent })
+  const output = { stdout, stderr }
+  const supervisor = new Supervisor(config, { ...options, guard, output, colour, prefixes, history, onEvent })
   const triggers = new Triggers(supervisor, onEvent)
   const target = new ControlTarget(supervisor, {
     load,

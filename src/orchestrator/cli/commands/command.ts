@@ -1,6 +1,7 @@
 import { type Command, type CommandOptions, Option } from 'commander'
 import { nearestName, UserError } from '../../config/errors.ts'
 import type { FileOptions, GraphFormat } from '../options.ts'
+import type { LineOptions } from './output.ts'
 
 export function fileOptions(program: Command): FileOptions {
   return { only: [], disable: [], profile: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
@@ -24,7 +25,7 @@ export function dependenciesOption(subject = 'also'): Option {
 }
 
 /** The options of all commands without arguments. */
-interface PlainOptions {
+interface PlainOptions extends LineOptions {
   readonly logFormat?: 'text' | 'json'
   readonly abortOnExit?: true
   readonly exitCodeFrom?: string

@@ -5,6 +5,7 @@ import { waitGoals, type WaitGoal } from '../../control/wait.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
 import type { LogOptions } from '../logs.ts'
 import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
+import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
 export function addControlCommands(program: Command): void {
@@ -18,7 +19,7 @@ export function addControlCommands(program: Command): void {
     .action(async (names: readonly string[], { json = false }: { json?: boolean }) =>
       (await commands()).status(file(), names, json),
     )
-  program
+  const logs = program
     .command('logs')
     .description('show the last output of the processes, and messages about them')
     .argument('[names...]', "names of processes, or patterns such as 'web*' (default: all)")
@@ -31,9 +32,10 @@ export function addControlCommands(program: Command): void {
     .addOption(new Option('--level <level>', 'only lines of at least this level').choices(logLevels))
     .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
-    .action(async (processes: readonly string[], options: LogOptions) =>
-      (await import('../logs.ts')).logs(file(), processes, options),
+    .action(async (processes: readonly string[], options: LogOptions & LineOptions) =>
+      (await import('../logs.ts')).logs(file(), processes, options, toPrefixOptions(options)),
     )
+  addLineOptions(logs)
   const verbs = [
     ['start', 'start processes that were stopped or have ended'],
     ['stop', 'stop processes; they stay stopped until they are started'],

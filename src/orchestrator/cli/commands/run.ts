@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander'
 import { addNames, addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
+import { addLineOptions, toPrefixOptions } from './output.ts'
 
 export function addRun(program: Command): Command {
-  return addPlainCommand(
+  const run = addPlainCommand(
     program,
     'run',
     'run the processes in the foreground (the default)',
-    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [] }) => {
+    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [], timestamps, prefix }) => {
       const { run } = await import('../run.ts')
       const forceReadable = logFormat === 'text'
       return run(fileOptions(program), {
@@ -15,6 +16,7 @@ export function addRun(program: Command): Command {
         abortOnExit,
         exitCodeFrom,
         watch,
+        prefix: toPrefixOptions({ timestamps, prefix }),
       })
     },
     { isDefault: true },
@@ -31,6 +33,7 @@ export function addRun(program: Command): Command {
     .option('--no-watch', 'restart no process when files change')
     .addOption(dependenciesOption('the processes of --only run with'))
     .addOption(brokerOption())
+  return addLineOptions(run)
 }
 
 export function brokerOption(): Option {

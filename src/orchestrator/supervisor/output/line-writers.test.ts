@@ -1,28 +1,8 @@
 import { expect, test, describe } from 'vitest'
 import { CapturedOutput } from '../../../../test/rig/supervised-graph.ts'
-import { linePrefix, prefixWidth, jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
+import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
 import type { LinesHandler } from './lines.ts'
 import { Sink } from './sink.ts'
-
-test('the prefixes are padded to the same width (O-31)', () => {
-  const names = ['a', 'orchestrator', 'long-name']
-  const width = prefixWidth(names)
-  expect(names.map((name) => linePrefix(name, width, null))).toEqual([
-    '[a]            ',
-    '[orchestrator] ',
-    '[long-name]    ',
-  ])
-})
-
-test('a colour depends on the index, ends after the name, and adds no width', () => {
-  const plain = linePrefix('a', 8, null)
-  const coloured = [0, 1, 10].map((index) => linePrefix('a', 8, index))
-  // oxlint-disable-next-line no-control-regex -- the escape sequences are under test
-  expect(coloured.map((text) => text.replaceAll(/\u001b\[\d+m/g, ''))).toEqual([plain, plain, plain])
-  expect(coloured[0]).not.toBe(coloured[1])
-  expect(coloured[0]).toBe(coloured[2])
-  expect(coloured[0]).toMatch(/\[39m +$/)
-})
 
 /** Returns the output of a writer for these lines. */
 async function written(
@@ -38,7 +18,7 @@ async function written(
 
 describe('plainWriter (O-31)', () => {
   test('prefixes every line, including empty ones; "$&" in a prefix is literal', async () => {
-    expect(await written((sink) => plainWriter(sink, '[$&] '), 'one', '', 'two')).toEqual([
+    expect(await written((sink) => plainWriter(sink, () => '[$&] '), 'one', '', 'two')).toEqual([
       '[$&] one',
       '[$&] ',
       '[$&] two',
@@ -46,9 +26,22 @@ describe('plainWriter (O-31)', () => {
   })
 })
 
+test('plainWriter writes a prefix that is not ASCII as UTF-8, and the current one (O-31)', async () => {
+  let number = 0
+  expect(
+    await written((sink) => {
+      const write = plainWriter(sink, () => `→${number++} `)
+      return (lines) => {
+        write(lines)
+        write(lines)
+      }
+    }, 'läuft'),
+  ).toEqual(['→0 läuft', '→1 läuft'])
+})
+
 describe('terminalWriter (O-31)', () => {
   const pretty = (record: object) => `pretty ${JSON.stringify(record)}\n`
-  const shown = (...lines: readonly string[]) => written((sink) => terminalWriter(sink, '[a] ', pretty), ...lines)
+  const shown = (...lines: readonly string[]) => written((sink) => terminalWriter(sink, () => '[a] ', pretty), ...lines)
 
   test('repeats the prefix after a \\r within a line, not after one at its end', async () => {
     expect(await shown('10%\r20%\r30%', 'dos\r')).toEqual(['[a] 10%\r[a] 20%\r[a] 30%', '[a] dos\r'])

@@ -1,21 +1,6 @@
 import { decodeUtf8, encodeUtf8, type LinesHandler } from './lines.ts'
+import type { Prefix } from './prefixes.ts'
 import type { Sink } from './sink.ts'
-
-/** Foreground colours that are readable on light and dark backgrounds; red is reserved for errors. */
-const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94] as const
-
-/** Returns the common width of the prefixes of all names. */
-export function prefixWidth(names: readonly string[]): number {
-  return Math.max(0, ...names.map((name) => name.length)) + '[] '.length
-}
-
-/** Renders `[name] `, padded with spaces to `width`. `colourIndex` selects one of ten colours; null means plain. */
-export function linePrefix(name: string, width: number, colourIndex: number | null): string {
-  const label = `[${name}]`
-  const padding = ' '.repeat(Math.max(1, width - label.length))
-  if (colourIndex === null) return label + padding
-  return `\u001b[${COLOURS[colourIndex % COLOURS.length] ?? 39}m${label}\u001b[39m${padding}`
-}
 
 /** Formats a pino log record as a line for a terminal. */
 export type Pretty = (record: object) => string
@@ -32,24 +17,35 @@ const SPECIAL = ['{', '\r', ESCAPE]
 const PROGRESS = /\r(?!$)/g
 
 /** Returns a writer for pipes and files: prefix and line, bytes unchanged. */
-export function plainWriter(sink: Sink, prefix: string): LinesHandler {
-  const separator = `\n${prefix.replaceAll('$', '$$$$')}`
-  return (lines) => sink.append(prefix, lines.replaceAll('\n', separator))
+export function plainWriter(sink: Sink, prefix: Prefix): LinesHandler {
+  let last: string | null = null
+  let head = ''
+  let separator = '\n'
+  return (lines) => {
+    const current = prefix()
+    if (current !== last) {
+      last = current
+      head = encodeUtf8(current)
+      separator = `\n${head.replaceAll('$', '$$$$')}`
+    }
+    sink.append(head, lines.replaceAll('\n', separator))
+  }
 }
 
 /**
  * Returns a writer for a terminal: a progress line that is rewritten with `\r` keeps its prefix, colours are reset at the end of
  * a line, and pino's JSON is formatted.
  */
-export function terminalWriter(sink: Sink, prefix: string, pretty: Pretty): LinesHandler {
+export function terminalWriter(sink: Sink, prefix: Prefix, pretty: Pretty): LinesHandler {
   const plain = plainWriter(sink, prefix)
   return (lines) => {
-    if (!SPECIAL.some((text) => lines.includes(text))) plain(lines)
-    else for (const line of lines.split('\n')) plain(forTerminal(line, prefix, pretty))
+    if (!SPECIAL.some((text) => lines.includes(text))) return plain(lines)
+    const head = encodeUtf8(prefix())
+    for (const line of lines.split('\n')) plain(forTerminal(line, head, pretty))
   }
 }
 
-/** Renders one line, a latin1 string, as `terminalWriter` shows it after `prefix`. */
+/** Renders one line as `terminalWriter` shows it after `prefix`; all are latin1 strings of UTF-8 bytes. */
 export function forTerminal(line: string, prefix: string, pretty: Pretty): string {
   const record = parseObject(line)
   // A pino record has a numeric or textual level.

@@ -4,15 +4,7 @@ import { stripVTControlCharacters } from 'node:util'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { Child } from '../child.ts'
 import type { SupervisorEvent } from '../events.ts'
-import {
-  jsonWriter,
-  plainWriter,
-  terminalWriter,
-  linePrefix,
-  prefixWidth,
-  loadPretty,
-  type Pretty,
-} from './line-writers.ts'
+import { jsonWriter, plainWriter, terminalWriter, loadPretty, type Pretty } from './line-writers.ts'
 import { sizeBesidePrefix, sizeOf, type TerminalSize } from '../terminal/size.ts'
 import { TerminalLines } from '../terminal/terminal-lines.ts'
 import { type ChildTerminal, ProcessTerminals } from '../terminal/process-terminal.ts'
@@ -21,14 +13,13 @@ import { describeExit } from '../restart-policy.ts'
 import { LineSplitter, type LinesHandler, type LineTap } from './lines.ts'
 import { LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
+import { Prefixes } from './prefixes.ts'
 import { Sink } from './sink.ts'
 import { type BackPressure, combine, type Splitter, StreamRelay } from './stream-relay.ts'
 
 /** The time without progress after which `finish` abandons a stream. */
 const STALL_MS = 1000
 const POLL_MS = 20
-/** The prefix of the orchestrator's own lines, which align with the children's lines. */
-const OWN_NAME = 'orchestrator'
 
 export type StreamName = 'stdout' | 'stderr'
 
@@ -40,6 +31,8 @@ export interface OutputOptions {
   readonly forceReadable?: boolean
   /** Whether prefixes are coloured, for each stream. */
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
+  /** Renders the prefixes, also of the orchestrator's own lines; default: the names. */
+  readonly prefixes?: Prefixes
   /** Keeps the last lines; default: a new one. */
   readonly history?: LogHistory
 }
@@ -53,8 +46,7 @@ export class Output {
   readonly history: LogHistory
   readonly terminals = new ProcessTerminals()
   readonly #files: LogFiles
-  #names: readonly string[] = []
-  #width = 0
+  readonly #prefixes: Prefixes
   readonly #sinks: Readonly<Record<StreamName, Sink>>
   readonly #relays = new Set<StreamRelay>()
   #pretty: Readonly<Record<StreamName, Pretty>> = { stdout: JSON.stringify, stderr: JSON.stringify }
@@ -62,6 +54,7 @@ export class Output {
   constructor(processes: readonly NamedProcess[], options: OutputOptions, emit: (event: SupervisorEvent) => void) {
     this.#options = options
     this.history = options.history ?? new LogHistory()
+    this.#prefixes = options.prefixes ?? new Prefixes()
     this.#files = new LogFiles(emit)
     this.setProcesses(processes)
     const { stdout, stderr } = options.output
@@ -72,14 +65,10 @@ export class Output {
     stdout.on('resize', this.#onResize)
   }
 
-  /**
-   * Sets the processes, and drops the logs of all others. Their names determine the colours of the prefixes, and the names of
-   * those that are not left out the width.
-   */
+  /** Sets the processes, whose names determine the prefixes, and drops the logs of all others. */
   setProcesses(processes: readonly NamedProcess[]): void {
     const names = processes.map(({ name }) => name)
-    this.#names = names
-    this.#width = prefixWidth([...processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])), OWN_NAME])
+    this.#prefixes.setProcesses(processes)
     this.#files.retain(names)
     this.history.retain(names)
     this.terminals.retain(names)
@@ -181,7 +170,7 @@ export class Output {
   }
 
   #sizeBesidePrefix(): TerminalSize {
-    return sizeBesidePrefix(sizeOf(this.#options.output.stdout), this.#width)
+    return sizeBesidePrefix(sizeOf(this.#options.output.stdout), this.#prefixes.columns)
   }
 
   #colours(): ColourTerminal | null {
@@ -193,8 +182,7 @@ export class Output {
   #writer(name: string, pid: number, stream: StreamName): LinesHandler {
     const sink = this.#sinks[stream]
     if (this.#options.logFormat === 'json') return jsonWriter(sink, { process: name, pid, stream })
-    const colour = this.#options.colour[stream]
-    const prefix = linePrefix(name, this.#width, colour ? this.#names.indexOf(name) : null)
+    const prefix = this.#prefixes.of({ name, pid }, this.#options.colour[stream])
     return this.#isReadable(stream) ? terminalWriter(sink, prefix, this.#pretty[stream]) : plainWriter(sink, prefix)
   }
 
