@@ -9,6 +9,8 @@ export interface CommonplaceConfig {
   readonly mqtt_broker?: string
   /** environment variables of every process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
+  /** file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them. Default: [] */
+  readonly env_file?: string | EnvFileConfig | readonly (string | EnvFileConfig)[]
   /** `false`: the orchestrator accepts no commands; an object sets its addresses. Default: true */
   readonly control?: boolean | ControlConfig
   /** the processes, by name */
@@ -28,8 +30,8 @@ export interface ProcessConfig {
   readonly cwd?: string
   /** environment variables of this process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
-  /** file of `NAME=value` lines, or a list of files in which later files override earlier ones; `env` overrides them */
-  readonly env_file?: string | readonly string[]
+  /** file of `NAME=value` lines, or a list of files in which later files override earlier ones; `{"path": …, "required": false}` can be missing. Default: [] */
+  readonly env_file?: string | EnvFileConfig | readonly (string | EnvFileConfig)[]
   /** list of names, or an object of name → `{"condition": …}`. Default condition: `completed_successfully` for a task, `ready` for a service with a readiness probe, else `started`. Default: [] */
   readonly depends_on?: readonly string[] | Readonly<Record<string, DependencyConfig>>
   /** `service` runs until it is stopped; `task` runs once, and exit code 0 is success. Default: "service" */
@@ -174,6 +176,13 @@ export interface ControlConfig {
   readonly http?: number | string
   /** requests over `http` need `Authorization: Bearer TOKEN`. Use a variable: the variables in the token are not passed to the processes */
   readonly token?: string
+}
+
+export interface EnvFileConfig {
+  /** path of the file, relative to the folder of this file. Variables are interpolated */
+  readonly path: string
+  /** `false`: the file can be missing. Default: true */
+  readonly required?: boolean
 }
 
 /** Returns the configuration unchanged, with types that let editors complete and check its keys. */

@@ -2,17 +2,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { type LoadOptions, loadConfig } from '../../src/orchestrator/config/load.ts'
+import { type LoadedConfig, type LoadOptions, loadConfig } from '../../src/orchestrator/config/load.ts'
 import { plainOptions } from './load-options.ts'
 import { ConfigError } from '../../src/orchestrator/config/errors.ts'
-import type { ResolvedConfig, ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
+import type { ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 
 /** The folder of the configuration file. */
 export const folder = mkdtempSync(join(tmpdir(), 'ponix-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 export const path = join(folder, 'commonplace.json')
 
-export function load(source: unknown, options: Partial<LoadOptions> = {}): ResolvedConfig {
+export function load(source: unknown, options: Partial<LoadOptions> = {}): LoadedConfig {
   writeFileSync(path, typeof source === 'string' ? source : JSON.stringify(source, null, 2))
   return loadConfig({
     path,

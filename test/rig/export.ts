@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { plainOptions } from './load-options.ts'
-import { loadConfig } from '../../src/orchestrator/config/load.ts'
-import type { ResolvedConfig } from '../../src/orchestrator/config/resolved.ts'
+import { type LoadedConfig, loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -13,7 +12,7 @@ const root = join(import.meta.dirname, '..', '..')
 export interface LoadedGraph {
   /** The folder of the configuration file. */
   readonly folder: string
-  readonly config: ResolvedConfig
+  readonly config: LoadedConfig
   readonly options: { readonly project: string; readonly image: string }
 }
 
@@ -31,7 +30,8 @@ export function loadDefaultGraph(): LoadedGraph {
   return loadFile(join(root, 'commonplace.json'), { PATH: process.env['PATH'] })
 }
 
-function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
+/** Loads a configuration file. */
+export function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
   const config = loadConfig({ ...plainOptions, path, environment })
   const options = { project: 'plant', image: 'plant:1' }
   return { folder: join(path, '..'), config, options }

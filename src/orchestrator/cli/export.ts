@@ -3,8 +3,7 @@ import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { codeOf, messageOf, UserError } from '../config/errors.ts'
-import { loadConfig, withoutLeftOut } from '../config/load.ts'
-import type { ResolvedConfig } from '../config/resolved.ts'
+import { type LoadedConfig, loadConfig, withoutLeftOut } from '../config/load.ts'
 import { exportCompose } from '../export/compose.ts'
 import { type Export, safeId } from '../export/exported-graph.ts'
 import { exportKubernetes } from '../export/kubernetes.ts'
@@ -28,7 +27,7 @@ export async function exportGraph(typed: FileOptions, engine: ExportEngine, opti
   for (const note of notes) process.stderr.write(`note: ${note}\n`)
 }
 
-async function render(config: ResolvedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {
+async function render(config: LoadedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {
   const project = safeId(options.name ?? basename(dirname(config.path)))
   if (engine === 'systemd') {
     const { uid, username } = userInfo()

@@ -1,11 +1,17 @@
 import { basename } from 'node:path'
 import { findGraphProblems } from './dependency-graph.ts'
+import type { OwnScope } from './own-scope.ts'
 import type { ProblemList } from './problems.ts'
 import type { ExternalDependency, ResolvedProcess } from './resolved.ts'
 import type { ProcessFile } from './schema/process.ts'
 import type { Instance } from './selection.ts'
 import { formatSocketAddress, parseSocketAddress, type SocketAddress, socketAddressForm } from './socket-address.ts'
-import { type InterpolationContext, interpolateOwn, showReplaced } from './variables.ts'
+import { showReplaced } from './variables.ts'
+
+interface BrokerContext {
+  readonly own: OwnScope
+  readonly problems: ProblemList
+}
 
 /** Stands for an invalid address, so that an error in the address is not also an error of its users. */
 const invalidAddress: SocketAddress = { host: 'invalid', port: 1 }
@@ -20,7 +26,7 @@ export function resolveBroker(
   inFile: unknown,
   processes: ReadonlyMap<string, ProcessFile>,
   running: ReadonlyMap<string, readonly Instance[]>,
-  context: InterpolationContext,
+  context: BrokerContext,
 ) {
   const providedBy = findProvider(running, context.problems)
   const providers = Array.from(processes).flatMap(([name, file]) => (isProvider(file) ? [name] : []))
@@ -82,9 +88,9 @@ function findProvider(running: ReadonlyMap<string, readonly Instance[]>, problem
   return provider?.name ?? null
 }
 
-function resolveAddress(inFile: unknown, context: InterpolationContext): SocketAddress {
+function resolveAddress(inFile: unknown, context: BrokerContext): SocketAddress {
   const at = ['mqtt_broker']
-  const replaced = typeof inFile === 'string' ? interpolateOwn(inFile, at, context) : null
+  const replaced = typeof inFile === 'string' ? context.own.replace(inFile, at) : null
   if (replaced === null) return invalidAddress
   const address = parseSocketAddress(replaced.text)
   if (address === null) context.problems.add(at, `expected ${socketAddressForm}, got ${showReplaced(replaced)}`)

@@ -105,13 +105,14 @@ describe('configuredSocket', () => {
   it.each([
     [{ socket: 'run/${NAME:-x}' }, join(folder, 'run/x')],
     [{ socket: 'run/${NOPE}' }, null],
+    [{ socket: 'run/${OWN}' }, join(folder, 'run/mine')],
     [{ socket: 5 }, null],
     [{ http: '${NOPE}', socket: 'run/x' }, join(folder, 'run/x')],
     [{}, null],
     [true, null],
     [undefined, null],
   ])('finds the path for %j', (control, expected) => {
-    writeFileSync(path, JSON.stringify({ control }))
+    writeFileSync(path, JSON.stringify({ env: { OWN: 'mine' }, control }))
     expect(configuredSocket(path, {})).toBe(expected)
   })
 

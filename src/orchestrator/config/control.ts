@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { childOf, folderOf, type JsonNode, toValue } from './json-source.ts'
+import { OwnScope } from './own-scope.ts'
+import { type Problems, ProblemTexts } from './problems.ts'
 import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
 import { flag, section, text, wholeNumber } from './schema/fields.ts'
 import { absent, forbid, present, withRules } from './schema/rules.ts'
 import { formatSocketAddress, isLoopback, parseSocketAddress } from './socket-address.ts'
 import { readConfigSource } from './source/read.ts'
-import { interpolate, type InterpolationContext, interpolateOwn, type Replaced, showReplaced } from './variables.ts'
+import { type Replaced, showReplaced } from './variables.ts'
 
 const httpForm =
   'host:port, or a port of 127.0.0.1 alone, with a port from 1 to 65535, such as 127.0.0.1:19100 or [::1]:19100'
@@ -50,12 +52,17 @@ export type ControlFile = z.infer<typeof controlSchema>
 /** The maximum length of a Unix socket's path that every system supports. */
 const MAX_SOCKET_BYTES = 103
 
-/** `root` is the merged configuration. */
-type ControlContext = InterpolationContext & { readonly root: JsonNode }
+interface ControlContext {
+  /** The merged configuration. */
+  readonly root: JsonNode
+  readonly own: OwnScope
+  readonly problems: Problems
+}
 
 /**
  * Interpolates and checks the key `control`, which is null if the orchestrator accepts no commands. Adds problems to the
- * context. `secretNames` are the variables in the token, which are withheld from the processes.
+ * context. `secretNames` are the variables in the token, and those from which they were made, which are withheld from the
+ * processes.
  */
 export function resolveControl(
   file: ControlFile,
@@ -81,8 +88,9 @@ export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): 
     const { root } = readConfigSource(path)
     const control = controlSchema.parse(toValue(childOf(root, 'control')))
     if (typeof control === 'boolean' || control.socket === undefined) return null
-    const { text, problems } = interpolate(control.socket, (name) => environment[name])
-    return problems.length === 0 ? resolve(folderOf(root, ['control', 'socket']), text) : null
+    const at = ['control', 'socket']
+    const replaced = new OwnScope(root, environment, new ProblemTexts()).replace(control.socket, at)
+    return replaced === null ? null : resolve(folderOf(root, at), replaced.text)
   } catch {
     return null
   }
@@ -90,7 +98,7 @@ export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): 
 
 function resolveSocket(socket: string, context: ControlContext): string | null {
   const at = ['control', 'socket']
-  const replaced = interpolateOwn(socket, at, context)
+  const replaced = context.own.replace(socket, at)
   if (replaced === null) return null
   const path = resolve(folderOf(context.root, at), replaced.text)
   const bytes = Buffer.byteLength(path)
@@ -102,7 +110,7 @@ function resolveSocket(socket: string, context: ControlContext): string | null {
 }
 
 function resolveToken(token: string, context: ControlContext): Replaced | null {
-  const replaced = interpolateOwn(token, ['control', 'token'], context)
+  const replaced = context.own.replace(token, ['control', 'token'])
   if (replaced !== null && !/^[\x21-\x7e]+$/.test(replaced.text)) {
     const found = replaced.text === '' ? 'it is empty' : 'it has other characters'
     context.problems.add(['control', 'token'], `expected visible ASCII characters without spaces; ${found}`)
@@ -122,7 +130,7 @@ function resolveHttp(
   context: ControlContext,
 ): ResolvedHttp | null {
   const at = ['control', 'http']
-  const replaced = interpolateOwn(http, at, context)
+  const replaced = context.own.replace(http, at)
   if (replaced === null) return null
   const { text } = replaced
   const address = parseSocketAddress(/^\d+$/.test(text) ? `127.0.0.1:${text}` : text)

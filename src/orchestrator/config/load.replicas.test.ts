@@ -68,11 +68,11 @@ describe('replicas', () => {
     ],
     [
       { readiness_probe: { tcp_socket: 'localhost:80' } },
-      'processes.worker.readiness_probe: probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment, log_line or notify',
+      'processes.worker.readiness_probe: probes the same address for every replica; use ${PONIX_REPLICA} in the address, or exec, log_line or notify',
     ],
     [
       { liveness_probe: { http_get: 'http://localhost:80' } },
-      'processes.worker.liveness_probe: probes the same address for every replica; use exec, which has PONIX_REPLICA in its environment',
+      'processes.worker.liveness_probe: probes the same address for every replica; use ${PONIX_REPLICA} in the address, or exec',
     ],
     [
       { log: { file: 'worker.log' } },

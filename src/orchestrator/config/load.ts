@@ -5,12 +5,14 @@ import { type ControlFile, controlSchema, resolveControl } from './control.ts'
 import { findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
 import { allKeys, childOf, type JsonNode, toValue } from './json-source.ts'
 import { addSchemaProblems, ProblemList } from './problems.ts'
+import { OwnScope } from './own-scope.ts'
 import { checkLogFiles } from './resolve-log.ts'
+import { checkReplicaProbes } from './resolve-probe.ts'
 import { configuredDependencies, resolveContext, resolveProcess, restartPolicy } from './resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
-import { environmentSchema } from './schema/fields.ts'
 import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
+import type { Environment } from './scope.ts'
 import { type Instance, instanceNames, select, type Selection } from './selection.ts'
 import type { SocketAddress } from './socket-address.ts'
 import { type ConfigSource, readConfigSource } from './source/read.ts'
@@ -25,8 +27,13 @@ export interface LoadOptions extends Selection {
   readonly environment: NodeJS.ProcessEnv
 }
 
+export interface LoadedConfig extends ResolvedConfig {
+  /** The environments of the processes with the origin of each variable, by the name of the process. */
+  readonly environments: ReadonlyMap<string, Environment>
+}
+
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
-export function loadConfig(options: LoadOptions): ResolvedConfig {
+export function loadConfig(options: LoadOptions): LoadedConfig {
   const source = readConfigSource(options.path)
   const { root } = source
   const texts = source.files.map((one) => one.source)
@@ -38,25 +45,30 @@ export function loadConfig(options: LoadOptions): ResolvedConfig {
   )
   const path = resolve(options.path)
   const { environment } = options
-  const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { environment, problems })
+  const own = new OwnScope(root, environment, problems)
+  const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { own, problems })
   const { providedBy } = broker
-  const { control, secretNames } = resolveControl(file.control, { root, environment, problems })
+  const { control, secretNames } = resolveControl(file.control, { root, own, problems })
   const inheritance = inheritedEnvironment(environment, secretNames)
   const { watch = [] } = options
   const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
   const context = resolveContext(
     { root, broker: broker.address, brokerProvider: providedBy, instances, requestedWatch, problems, ...inheritance },
-    file.env,
+    own.shared,
+    secretNames,
   )
-  const processes = [...instances.values()].flat().map((instance) => resolveProcess(instance, context))
+  const resolved = [...instances.values()].flat().map((instance) => resolveProcess(instance, context))
+  const processes = resolved.map(({ definition }) => definition)
   const selected = processes.filter(({ leftOut }) => leftOut === null)
   checkCommands(selected, problems)
   checkLogFiles(selected, problems)
+  checkReplicaProbes(selected, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(selected, providedBy, problems)
   problems.throwIfAny()
   const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
-  return { path, files: texts.map(({ name }) => name), processes, external, control }
+  const environments = new Map(resolved.map(({ definition, environment }) => [definition.name, environment]))
+  return { path, files: texts.map(({ name }) => name), processes, external, control, environments }
 }
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */
@@ -65,8 +77,6 @@ interface CheckedFile {
   readonly processes: ReadonlyMap<string, ProcessFile>
   /** The names of all processes, including invalid ones. */
   readonly names: readonly string[]
-  /** The shared variables; null if invalid, so that the set of defined variables is unknown. */
-  readonly env: Readonly<Record<string, string>> | null
   /** The value of `mqtt_broker`, which can be invalid. */
   readonly mqttBroker: unknown
   /** True if it is invalid. */
@@ -92,7 +102,6 @@ function checkFile({ root, files }: ConfigSource, problems: ProblemList): Checke
   return {
     processes,
     names,
-    env: environmentSchema.safeParse(toValue(childOf(root, 'env')) ?? {}).data ?? null,
     mqttBroker: toValue(childOf(root, 'mqtt_broker')),
     control: controlSchema.safeParse(toValue(childOf(root, 'control'))).data ?? true,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
@@ -182,7 +191,7 @@ function selectInstances(
 }
 
 /** Returns the part of the configuration that runs without further commands. */
-export function withoutLeftOut(config: ResolvedConfig): ResolvedConfig {
+export function withoutLeftOut<C extends ResolvedConfig>(config: C): C {
   const processes = config.processes.filter(({ leftOut }) => leftOut === null)
   const names = new Set(processes.map(({ name }) => name))
   const selected = processes.map((definition) => ({

@@ -1,18 +1,18 @@
 import { resolve } from 'node:path'
 import { isBrokerCommand, isNamedUser, isProvider, withBrokerFlag } from './broker.ts'
-import { messageOf } from './errors.ts'
+import { readEnvFiles } from './env-file.ts'
 import { folderOf, type JsonNode, type JsonPath } from './json-source.ts'
+import type { SharedVariables } from './own-scope.ts'
 import { ProblemTexts } from './problems.ts'
 import { resolveLog } from './resolve-log.ts'
 import { resolveProbe } from './resolve-probe.ts'
 import { resolveWatch, type WatchContext } from './resolve-watch.ts'
 import type { DependencyCondition, ResolvedProcess, ResolvedRestart } from './resolved.ts'
-import type { ConfigFile } from './schema/file.ts'
 import type { ProcessFile } from './schema/process.ts'
-import { Scope, type ScopeOptions } from './scope.ts'
+import { type Environment, Scope, type ScopeOptions } from './scope.ts'
 import type { Instance } from './selection.ts'
 import { formatSocketAddress } from './socket-address.ts'
-import { extendPath, programFolders, readEnvFile, type Variables } from './variables.ts'
+import { extendPath, programFolders, type Variables } from './variables.ts'
 
 /** The inputs of all processes of one file. */
 export interface ResolveOptions extends ScopeOptions {
@@ -27,18 +27,27 @@ export interface ResolveOptions extends ScopeOptions {
 }
 
 export interface ResolveContext extends ResolveOptions {
-  /** The file's own `env`, interpolated. */
-  readonly shared: Variables
-  /** False if the file's own `env` is invalid: it could set a variable that seems unset. */
+  /** The variables of `env_file` and `env` of the file. */
+  readonly shared: Environment
+  /** False if a part of these is invalid: it could set a variable that seems unset. */
   readonly namesAreKnown: boolean
   /** Returns the folders at the start of the PATH of a process whose file is in this folder. */
   readonly programFolders: (folder: string) => readonly string[]
 }
 
-/** Interpolates the file's own `env`; null if it is invalid. */
-export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] | null): ResolveContext {
+/** Interpolates `env` of the file. The processes do not get the variables with `secretNames`. */
+export function resolveContext(
+  options: ResolveOptions,
+  { files, env, isComplete }: SharedVariables,
+  secretNames: ReadonlySet<string>,
+): ResolveContext {
+  const isShared = ([name]: readonly [string, string]) => !secretNames.has(name)
+  const sharedPart = (variables: Variables) => Object.fromEntries(Object.entries(variables).filter(isShared))
   const scope = new Scope(options)
-  scope.addInterpolated(env ?? {}, ['env'])
+  scope.namesAreKnown = isComplete
+  for (const { path, variables } of files) scope.add(sharedPart(variables), { type: 'file_env_file', path })
+  scope.addInterpolated(sharedPart(env), ['env'], { type: 'file_env' })
+  const shared = new Map([...scope.environment].filter(([, { source }]) => source.type !== 'inherited'))
   const found = new Map<string, readonly string[]>()
   const foldersFor = (folder: string) => {
     const known = found.get(folder)
@@ -47,62 +56,65 @@ export function resolveContext(options: ResolveOptions, env: ConfigFile['env'] |
     found.set(folder, folders)
     return folders
   }
-  return { ...options, shared: scope.added, namesAreKnown: env !== null, programFolders: foldersFor }
+  return { ...options, shared, namesAreKnown: isComplete, programFolders: foldersFor }
+}
+
+interface ProcessWithEnvironment {
+  readonly definition: ResolvedProcess
+  readonly environment: Environment
 }
 
 /**
  * Interpolates one process and fills in all defaults. Adds problems to the context; the problems of a left-out process are no mistakes
  * of the file and become its `problem`.
  */
-export function resolveProcess(instance: Instance, context: ResolveContext): ResolvedProcess {
+export function resolveProcess(instance: Instance, context: ResolveContext): ProcessWithEnvironment {
   if (instance.leftOut === null) return resolveInstance(instance, context)
   const problems = new ProblemTexts()
-  return { ...resolveInstance(instance, { ...context, problems }), problem: problems.text }
+  const { definition, environment } = resolveInstance(instance, { ...context, problems })
+  return { definition: { ...definition, problem: problems.text }, environment }
 }
 
-function resolveInstance(instance: Instance, context: ResolveContext): ResolvedProcess {
+function resolveInstance(instance: Instance, context: ResolveContext): ProcessWithEnvironment {
   const { name, configName, file, leftOut } = instance
   const path = ['processes', configName]
   // A process behaves the same whether its file is run or extended.
   const folder = folderOf(context.root, [...path, 'command'])
-  const replica: Variables = instance.replica === null ? {} : { PONIX_REPLICA: String(instance.replica) }
-  const scope = new Scope(context)
-  scope.add(context.shared)
-  scope.add(replica)
-  scope.namesAreKnown = context.namesAreKnown
-  addEnvFiles(scope, file, path, context)
-  scope.addInterpolated(file.env, [...path, 'env'])
-  scope.add(replica)
-  scope.add({ PATH: extendPath(context.programFolders(folder), scope.all['PATH']) })
+  const scope = scopeOf(instance, folder, context)
   if (file.uses !== undefined && context.broker === null) {
     context.problems.add(
       [...path, 'uses'],
       'no address is set; add "mqtt_broker": "host:port" to the file, or use --mqtt-broker host:port',
     )
   }
-  scope.usesBroker ||= isNamedUser(file.command, file, context.broker)
+  const command = file.shell ? file.command : interpolateCommand(file.command, [...path, 'command'], scope, context)
+  scope.usesBroker ||= isNamedUser(command, file, context.broker)
   addBroker(scope, context)
   const resolvePath = (text: string, at: JsonPath) => resolve(folderOf(context.root, at), scope.interpolate(text, at))
   const args = file.args.map((arg, index) => scope.interpolate(arg, [...path, 'args', index]))
   const cwd = file.cwd === undefined ? folder : resolvePath(file.cwd, [...path, 'cwd'])
   const log = resolveLog(file, (text) => resolvePath(text, [...path, 'log', 'file']))
+  const { problems } = context
+  const probe = (key: 'readiness_probe' | 'liveness_probe') =>
+    file[key] === undefined ? null : resolveProbe(file[key], { path: [...path, key], scope, problems })
+  const [readinessProbe, livenessProbe] = [probe('readiness_probe'), probe('liveness_probe')]
   addBroker(scope, context)
   const usesExternal = !isProvider(file) && scope.usesBroker
-  const hasFlag = context.broker !== null && isBrokerCommand(file.command, file.shell)
-  return {
+  const hasFlag = context.broker !== null && isBrokerCommand(command, file.shell)
+  const definition: ResolvedProcess = {
     name,
     configName,
     kind: file.kind,
-    command: file.command,
+    command,
     args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
     tty: file.tty,
     cwd,
-    env: scope.all,
+    env: Object.fromEntries(Array.from(scope.environment, ([key, { value }]) => [key, value])),
     dependsOn: resolveDependencies(instance, usesExternal, context),
     usesExternal,
-    readinessProbe: file.readiness_probe === undefined ? null : resolveProbe(file.readiness_probe),
-    livenessProbe: file.liveness_probe === undefined ? null : resolveProbe(file.liveness_probe),
+    readinessProbe,
+    livenessProbe,
     startupTimeoutMs: file.startup_timeout_ms,
     restart: resolveRestart(file),
     whenFailed: file.when_failed,
@@ -119,25 +131,44 @@ function resolveInstance(instance: Instance, context: ResolveContext): ResolvedP
     leftOut,
     problem: null,
   }
+  return { definition, environment: scope.environment }
 }
 
-/** Adds the variables of `env_file`; the variables of an unreadable file are unknown. */
-function addEnvFiles(scope: Scope, { env_file }: ProcessFile, path: JsonPath, context: ResolveContext): void {
-  for (const [index, name] of [env_file ?? []].flat().entries()) {
-    const at = [...path, 'env_file', ...(typeof env_file === 'string' ? [] : [index])]
-    try {
-      scope.add(readEnvFile(resolve(folderOf(context.root, at), name)))
-    } catch (error) {
-      scope.namesAreKnown = false
-      context.problems.add(at, messageOf(error))
-    }
-  }
+/** Returns the variables of an instance; `folder` is the folder of its file. */
+function scopeOf({ configName, file, replica }: Instance, folder: string, context: ResolveContext): Scope {
+  const path = ['processes', configName]
+  const own = { type: 'orchestrator' } as const
+  const number: Variables = replica === null ? {} : { PONIX_REPLICA: String(replica) }
+  const scope = new Scope(context)
+  scope.namesAreKnown = context.namesAreKnown
+  scope.addAll(context.shared)
+  scope.add(number, own)
+  const areRead = readEnvFiles(file.env_file, [...path, 'env_file'], {
+    root: context.root,
+    problems: context.problems,
+    interpolate: (text, at) => scope.replace(text, at)?.text ?? null,
+    add: (one) => scope.add(one.variables, { type: 'process_env_file', path: one.path }),
+  })
+  scope.namesAreKnown &&= areRead
+  scope.addInterpolated(file.env, [...path, 'env'], { type: 'process_env' })
+  scope.add(number, own)
+  const { value, source = own } = scope.environment.get('PATH') ?? {}
+  const PATH = extendPath(context.programFolders(folder), value)
+  scope.add({ PATH }, source.type === 'inherited' ? own : source)
+  return scope
+}
+
+function interpolateCommand(text: string, path: JsonPath, scope: Scope, { problems }: ResolveContext): string {
+  const replaced = scope.replace(text, path)
+  if (replaced?.text === '') problems.add(path, 'expected a program name or path; the variables are empty')
+  return replaced?.text ?? 'invalid'
 }
 
 /** Sets MQTT_BROKER for a user of the broker, unless the file sets this variable. */
 function addBroker(scope: Scope, { broker }: ResolveContext): void {
-  if (!scope.usesBroker || broker === null || scope.added['MQTT_BROKER'] !== undefined) return
-  scope.add({ MQTT_BROKER: formatSocketAddress(broker) })
+  const isInherited = (scope.environment.get('MQTT_BROKER')?.source.type ?? 'inherited') === 'inherited'
+  if (!scope.usesBroker || broker === null || !isInherited) return
+  scope.add({ MQTT_BROKER: formatSocketAddress(broker) }, { type: 'orchestrator' })
 }
 
 /** Returns the entries of `depends_on`; the condition is null if the file sets none. */

@@ -1,7 +1,7 @@
 import type { JsonPath } from './json-source.ts'
 import type { Problems } from './problems.ts'
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts'
-import { interpolate, type Variables } from './variables.ts'
+import { interpolate, type Replaced, type Variables } from './variables.ts'
 
 export interface ScopeOptions {
   /** Null if neither the file nor the command line sets it. */
@@ -12,51 +12,73 @@ export interface ScopeOptions {
   readonly problems: Problems
 }
 
+/** The origin of a variable; `path` is the absolute path of an `env_file`. */
+export type VariableSource =
+  | { readonly type: 'inherited' | 'file_env' | 'process_env' | 'orchestrator' }
+  | { readonly type: 'file_env_file' | 'process_env_file'; readonly path: string }
+
+export interface Variable {
+  readonly value: string
+  readonly source: VariableSource
+}
+
+/** The variables of a process, by name. */
+export type Environment = ReadonlyMap<string, Variable>
+
 /** The variables of one process, in layers; each layer can reference the earlier layers. */
 export class Scope {
   readonly #options: ScopeOptions
-  readonly #variables: Map<string, string>
-  readonly #added = new Map<string, string>()
+  readonly #variables: Map<string, Variable>
   usesBroker = false
   namesAreKnown = true
 
   constructor(options: ScopeOptions) {
     this.#options = options
-    this.#variables = new Map(Object.entries(options.inherited))
+    this.#variables = new Map()
+    this.add(options.inherited, { type: 'inherited' })
   }
 
-  /** All variables except the inherited ones. */
-  get added(): Variables {
-    return Object.fromEntries(this.#added)
+  get environment(): Environment {
+    return this.#variables
   }
 
-  get all(): Variables {
-    return Object.fromEntries(this.#variables)
+  add(variables: Variables, source: VariableSource): void {
+    for (const [name, value] of Object.entries(variables)) this.#variables.set(name, { value, source })
   }
 
-  add(variables: Variables): void {
-    for (const [name, value] of Object.entries(variables)) {
-      this.#variables.set(name, value)
-      this.#added.set(name, value)
-    }
+  /** Adds variables that were resolved before. */
+  addAll(variables: Environment): void {
+    for (const [name, variable] of variables) this.#variables.set(name, variable)
   }
 
   /** Adds variables; each can reference earlier variables and, as in `PATH=/x:${PATH}`, its previous value. */
-  addInterpolated(variables: Variables, path: JsonPath): void {
+  addInterpolated(variables: Variables, path: JsonPath, source: VariableSource): void {
     for (const [name, value] of Object.entries(variables)) {
-      this.add({ [name]: this.interpolate(value, [...path, name]) })
+      this.add({ [name]: this.interpolate(value, [...path, name]) }, source)
     }
   }
 
+  /** Replaces the variables of the text at `path`, and adds problems; the result is empty if that is not possible. */
   interpolate(text: string, path: JsonPath): string {
+    return this.replace(text, path)?.text ?? ''
+  }
+
+  /** As `interpolate`, with the names of the used variables; null if that is not possible. `escape` converts each value. */
+  replace(text: string, path: JsonPath, escape: (value: string) => string = String): Replaced | null {
     const { broker, problems, withheld } = this.#options
-    const lookup = (name: string) => {
-      if (name !== 'mqtt_broker') return this.#variables.get(name)
+    const names = new Set<string>()
+    const lookup = (name: string): string | undefined => {
+      names.add(name)
+      if (name !== 'mqtt_broker') return this.#variables.get(name)?.value
       this.usesBroker = true
       return broker === null ? undefined : formatSocketAddress(broker)
     }
-    const result = interpolate(text, lookup, withheld)
+    const escaped = (name: string) => {
+      const value = lookup(name)
+      return value === undefined ? undefined : escape(value)
+    }
+    const result = interpolate(text, escaped, withheld)
     if (this.namesAreKnown) for (const problem of result.problems) problems.add(path, problem)
-    return result.text
+    return result.problems.length === 0 ? { text: result.text, names } : null
   }
 }

@@ -100,7 +100,7 @@ describe('a left-out process', () => {
 
   it('has its mistakes in variables as its problem; they are no errors of the file', () => {
     const [, found] = load({ processes: { store, broken } }).processes
-    expect(found?.problem).toMatch(/^processes\.broken\.env_file: "\/.*none\.env" does not exist$/)
+    expect(found?.problem).toMatch(/^processes\.broken\.env_file: "\/.*none\.env" does not exist; if it is optional/)
     const [, unset] = load({ processes: { store, broken: { ...broken, env_file: [] } } }).processes
     expect(unset?.problem).toBe(
       'processes.broken.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',

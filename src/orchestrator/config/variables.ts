@@ -1,10 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseEnv } from 'node:util'
-import { describeFileError, UserError } from './errors.ts'
-import type { JsonPath } from './json-source.ts'
-import type { ProblemList } from './problems.ts'
 import { isSecretName, redact } from './redact.ts'
 
 export type Variables = Readonly<Record<string, string>>
@@ -76,67 +72,11 @@ export interface Replaced {
   readonly names: ReadonlySet<string>
 }
 
-export interface InterpolationContext {
-  /** The orchestrator's own environment. */
-  readonly environment: NodeJS.ProcessEnv
-  readonly problems: ProblemList
-}
-
-/** Interpolates the text at `path` with the orchestrator's own environment. Adds problems and returns null on failure. */
-export function interpolateOwn(
-  text: string,
-  path: JsonPath,
-  { environment, problems }: InterpolationContext,
-): Replaced | null {
-  const names = new Set<string>()
-  const result = interpolate(text, (name) => {
-    names.add(name)
-    return environment[name]
-  })
-  for (const problem of result.problems) problems.add(path, problem)
-  return result.problems.length === 0 ? { text: result.text, names } : null
-}
-
 /** Returns the text for an error message, without values of secret variables. */
 export function showReplaced({ text, names }: Replaced): string {
   return [...names].some(isSecretName)
     ? 'a value that is not shown because it may be a secret'
     : JSON.stringify(redact(text))
-}
-
-/**
- * Reads a file of `NAME=value` lines with `#` comments, quotes and `export`, as dotenv defines them. Throws a UserError, which
- * contains line numbers, never the text of a line.
- */
-export function readEnvFile(path: string): Variables {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new UserError(`"${path}" ${describeFileError(error)}`)
-  }
-  const problem = envFileProblem(text)
-  if (problem !== null) throw new UserError(`"${path}" ${problem}`)
-  return Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? '']))
-}
-
-const assignment = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*)$/
-
-/** Returns a mistake that parseEnv silently skips or misreads; null if there is none. */
-function envFileProblem(text: string): string | null {
-  let open: { readonly quote: string; readonly line: number } | null = null
-  for (const [index, line] of text.split('\n').entries()) {
-    if (open !== null) {
-      if (line.includes(open.quote)) open = null
-      continue
-    }
-    if (/^\s*(?:#|$)/.test(line)) continue
-    const value = assignment.exec(line.replace(/\r$/, ''))?.[1]
-    if (value === undefined) return `line ${index + 1}: expected NAME=value, or a comment after "#"`
-    const quote = /^["'`]/.exec(value)?.[0]
-    if (quote !== undefined && !value.includes(quote, 1)) open = { quote, line: index + 1 }
-  }
-  return open === null ? null : `line ${open.line}: the quote that begins here is not closed`
 }
 
 /** Variables that address the orchestrator itself; children do not inherit them. */
@@ -157,7 +97,7 @@ export function inheritedEnvironment(
   secretNames: ReadonlySet<string>,
 ): { readonly inherited: Variables; readonly withheld: ReadonlySet<string> } {
   const set = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const withheld = new Set([...ownNames, ...secretNames].filter((name) => own[name] !== undefined))
+  const withheld = new Set([...ownNames.filter((name) => own[name] !== undefined), ...secretNames])
   return { inherited: Object.fromEntries(set.filter(([name]) => !withheld.has(name))), withheld }
 }
 

@@ -1,3 +1,4 @@
+import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/broker.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
@@ -22,7 +23,7 @@ import {
 import { unlessEmpty, type YamlValue } from './yaml.ts'
 
 /** Renders a file for `docker compose`. The containers use the host's network, so that addresses on 127.0.0.1 stay valid. */
-export function exportCompose(config: ResolvedConfig, options: ContainerOptions): Export {
+export function exportCompose(config: LoadedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
   const services = processes.map((exported) => [exported.id, serviceOf(exported, processes, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }

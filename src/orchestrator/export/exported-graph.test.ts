@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { loadGraph } from '../../../test/rig/export.ts'
+import { loadFile, loadGraph } from '../../../test/rig/export.ts'
 import { exportedProcesses, safeId, noteLines, notesAbout } from './exported-graph.ts'
 
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
@@ -21,6 +23,7 @@ describe('exportedProcesses (O-42)', () => {
       'the value of a secret variable elsewhere',
       { command: 'x', args: ['-a${MY_TOKEN}'], env: { PLAIN: '${MY_TOKEN}' } },
     ],
+    ['the program', { command: '${MY_TOKEN}' }],
     ['a probe that is a command', { command: 'x', readiness_probe: { exec: ['psql', 'postgres://me:hunter22@db'] } }],
     ['a probe that is a line', { command: 'x', readiness_probe: { exec: 'TOKEN=hunter22 check' } }],
     ['the URL of a probe', { command: 'x', readiness_probe: { http_get: 'http://me:hunter22@localhost/' } }],
@@ -52,6 +55,16 @@ describe('exportedProcesses (O-10)', () => {
     const process = { command: 'x', env: { LEVEL: 'info', PORT: '${PORT:-1}' } }
     const { environment } = exported(process, { LEVEL: 'info', PORT: '80', EDITOR: 'vi' }, { env: { SHARED: 's' } })
     expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's' })
+  })
+
+  it('exports the variables of env_file of the file', () => {
+    const { folder, config } = loadGraph({
+      env_file: { path: 'x.env', required: false },
+      processes: { a: { command: 'x' } },
+    })
+    expect(exportedProcesses(config)).toMatchObject([{ environment: {} }])
+    writeFileSync(join(folder, 'x.env'), 'A=1\n')
+    expect(exportedProcesses(loadFile(config.path, {}).config)).toMatchObject([{ environment: { A: '1' } }])
   })
 
   it('exports MQTT_BROKER for users of the broker only (O-30)', () => {

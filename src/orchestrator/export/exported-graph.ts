@@ -1,11 +1,8 @@
-import { resolve } from 'node:path'
-import { folderOf, toValue } from '../config/json-source.ts'
 import { type CronSchedule, parseCron } from '../config/cron.ts'
+import type { LoadedConfig } from '../config/load.ts'
 import { isSecretName, redact } from '../config/redact.ts'
-import type { ResolvedConfig, ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import { configSchema } from '../config/schema/file.ts'
-import { readConfigSource } from '../config/source/read.ts'
-import { readEnvFile } from '../config/variables.ts'
+import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
+import type { Environment, Variable } from '../config/scope.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */
@@ -42,30 +39,22 @@ export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
 }
 
 /** Returns the processes in the order of the file. */
-export function exportedProcesses(config: ResolvedConfig): readonly ExportedProcess[] {
+export function exportedProcesses(config: LoadedConfig): readonly ExportedProcess[] {
   const taken = new Set<string>()
-  const given = givenNames(config)
   return config.processes.map((definition) => {
     const safe = safeId(definition.name)
     let id = safe
     for (let number = 2; taken.has(id); number += 1) id = `${safe}-${number}`
     taken.add(id)
-    return exportProcess(definition, id, given.get(definition.name) ?? new Set())
+    return exportProcess(definition, id, givenNames(config.environments.get(definition.name)))
   })
 }
 
-/** Returns, by process, the names of the variables that the file sets; the others are inherited. */
-function givenNames({ path, processes }: ResolvedConfig): ReadonlyMap<string, ReadonlySet<string>> {
-  const { root } = readConfigSource(path)
-  const file = configSchema.parse(toValue(root))
-  return new Map(
-    processes.map(({ name, configName }) => {
-      const { env = {}, env_file: envFile = [] } = file.processes[configName] ?? {}
-      const folder = folderOf(root, ['processes', configName, 'env_file'])
-      const files = [envFile].flat().map((envPath) => readEnvFile(resolve(folder, envPath)))
-      return [name, new Set([file.env, env, ...files].flatMap((variables) => Object.keys(variables)))]
-    }),
-  )
+/** Returns the names of the variables that the file sets; the others are inherited or set by the orchestrator. */
+function givenNames(environment: Environment | undefined): ReadonlySet<string> {
+  const variables = [...(environment ?? [])]
+  const isGiven = ({ source: { type } }: Variable) => type !== 'inherited' && type !== 'orchestrator'
+  return new Set(variables.flatMap(([name, variable]) => (isGiven(variable) ? [name] : [])))
 }
 
 /** Returns a DNS label of at most 46 characters that begins with a letter. */
@@ -87,9 +76,10 @@ function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlyS
     texts.map((text, index) =>
       isSecret(text) || isSecretFlag(texts[index - 1]) ? { secret: `${prefix}_${kind}_${index + 1}` } : { text },
     )
+  const hideProgram = (text: string): Word => (isSecret(text) ? { secret: `${prefix}_COMMAND` } : { text })
   const words: readonly [Word, ...Word[]] = definition.shell
     ? [{ text: '/bin/sh' }, { text: '-c' }, ...hide([definition.command], 'COMMAND')]
-    : [{ text: definition.command }, ...hide(definition.args, 'ARGUMENT')]
+    : [hideProgram(definition.command), ...hide(definition.args, 'ARGUMENT')]
   const readiness = exportProbe(definition.readinessProbe, (texts) => hide(texts, 'READINESS'))
   const liveness = exportProbe(definition.livenessProbe, (texts) => hide(texts, 'LIVENESS'))
   // The orchestrator sets these variables, so that another engine must set them too.

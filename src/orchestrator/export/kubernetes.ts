@@ -1,3 +1,4 @@
+import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/broker.ts'
 import type { DependencyCondition, ResolvedConfig } from '../config/resolved.ts'
 import { renderCron } from '../config/cron.ts'
@@ -26,7 +27,7 @@ interface Context {
 }
 
 /** Renders one file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
-export function exportKubernetes(config: ResolvedConfig, options: ContainerOptions): Export {
+export function exportKubernetes(config: LoadedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
   const known = processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
   const context: Context = { processes, known, config, options }

@@ -1,3 +1,4 @@
+import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/broker.ts'
 import { accessSync, constants, statSync } from 'node:fs'
 import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
@@ -36,7 +37,7 @@ export interface SystemdOptions {
 const GROWING_WAIT_SINCE = 254
 
 /** Renders a unit for each process, and a target that wants all of them. */
-export function exportSystemd(config: ResolvedConfig, options: SystemdOptions): Export {
+export function exportSystemd(config: LoadedConfig, options: SystemdOptions): Export {
   const { project } = options
   const processes = exportedProcesses(config)
   const unitOf = new Map(processes.map((exported) => [exported.definition.name, unitName(exported, project)]))

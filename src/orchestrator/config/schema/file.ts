@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { controlSchema } from '../control.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
+import { envFileSchema } from './env-file.ts'
 import { environmentSchema, section, text } from './fields.ts'
 import { hintFor, withHint } from './hints.ts'
 import { processSchema } from './process.ts'
@@ -27,6 +28,9 @@ export const configSchema = section('an object with the key "processes"', {
     .optional()
     .describe('address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
+  env_file: envFileSchema.describe(
+    'file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them',
+  ),
   control: controlSchema,
   processes: z
     .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {

@@ -4,16 +4,24 @@ import { milliseconds, plainText, section, text, wholeNumber } from './fields.ts
 import { exactlyOne, withRules } from './rules.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
 
-function isHttpUrl(value: string): boolean {
+export function isHttpUrl(value: string): boolean {
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
 }
 
-function isRegularExpression(value: string): boolean {
+export function isRegularExpression(value: string): boolean {
   try {
     return new RegExp(value) instanceof RegExp
   } catch {
     return false
   }
+}
+
+export const httpUrlForm = 'a URL that begins with http:// or https://'
+export const regularExpressionForm = 'a regular expression of JavaScript'
+
+/** Returns a check that accepts every text with variables, which is checked after their replacement. */
+function unlessVariable(isValid: (value: string) => boolean): (value: string) => boolean {
+  return (value) => value.includes('${') || isValid(value)
 }
 
 /** The kinds of probes that ask an address. */
@@ -24,11 +32,14 @@ const execForm = 'a list of a program and its arguments, or a line for /bin/sh -
 
 const pollShape = {
   tcp_socket: text(withHint('host:port', addressHint))
-    .refine((value) => parseSocketAddress(value) !== null, { error: withHint(socketAddressForm, addressHint) })
+    .refine(
+      unlessVariable((value) => parseSocketAddress(value) !== null),
+      { error: withHint(socketAddressForm, addressHint) },
+    )
     .optional()
     .describe('`host:port`; succeeds if a TCP connection is accepted'),
   http_get: text(withHint('a URL', urlHint))
-    .refine(isHttpUrl, { error: withHint('a URL that begins with http:// or https://', urlHint) })
+    .refine(unlessVariable(isHttpUrl), { error: withHint(httpUrlForm, urlHint) })
     .optional()
     .describe('URL; succeeds with a status of 2xx or 3xx'),
   exec: z
@@ -49,7 +60,7 @@ const readinessKeys = section(withHint('an object that describes a probe', probe
   http_get: pollShape.http_get,
   exec: pollShape.exec,
   log_line: text('a regular expression')
-    .refine(isRegularExpression, { error: 'a regular expression of JavaScript' })
+    .refine(unlessVariable(isRegularExpression), { error: regularExpressionForm })
     .optional()
     .describe('regular expression; succeeds when a line of stdout or stderr matches'),
   notify: z

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { scheduleSchema, watchSchema } from './automation.ts'
+import { envFileSchema } from './env-file.ts'
 import {
   byteSizeForm,
   choice,
@@ -14,7 +15,7 @@ import {
 } from './fields.ts'
 import { hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
 import { addressKinds, livenessProbeSchema, readinessProbeSchema } from './probe.ts'
-import { absent, equal, forbid, moreThan, notEmpty, present, withRules } from './rules.ts'
+import { absent, equal, fixedText, forbid, moreThan, notEmpty, present, withRules } from './rules.ts'
 
 const signals = [
   'SIGTERM',
@@ -134,14 +135,9 @@ const processKeys = section(withHint('an object that describes a process', hintF
     .optional()
     .describe('working directory, relative to the folder of the file. Default: that folder'),
   env: environmentSchema.default({}).describe('environment variables of this process'),
-  env_file: z
-    .union([text('a path'), z.array(text('a path'), { error: 'a path, or a list of paths' })], {
-      error: 'a path, or a list of paths',
-    })
-    .optional()
-    .describe(
-      'file of `NAME=value` lines, or a list of files in which later files override earlier ones; `env` overrides them',
-    ),
+  env_file: envFileSchema.describe(
+    'file of `NAME=value` lines, or a list of files in which later files override earlier ones; `{"path": …, "required": false}` can be missing',
+  ),
   depends_on: z
     .union(
       [
@@ -207,8 +203,8 @@ const processKeys = section(withHint('an object that describes a process', hintF
 
 const replicated = { replicas: moreThan(1) }
 const sameAddress = 'probes the same address for every replica'
-const readinessAdvice = 'use exec, which has PONIX_REPLICA in its environment, log_line or notify'
-const livenessAdvice = 'use exec, which has PONIX_REPLICA in its environment'
+const readinessAdvice = 'use ${PONIX_REPLICA} in the address, or exec, log_line or notify'
+const livenessAdvice = 'use ${PONIX_REPLICA} in the address, or exec'
 const taskAdvice = 'needs "kind": "task": a schedule runs a task to its end, while a service runs all the time'
 
 /** One process. */
@@ -236,12 +232,12 @@ export const processSchema = withRules(processKeys, [
   ),
   ...addressKinds.flatMap((kind) => [
     forbid(
-      { ...replicated, [`readiness_probe.${kind}`]: present },
+      { ...replicated, [`readiness_probe.${kind}`]: fixedText },
       'readiness_probe',
       `${sameAddress}; ${readinessAdvice}`,
     ),
     forbid(
-      { ...replicated, [`liveness_probe.${kind}`]: present },
+      { ...replicated, [`liveness_probe.${kind}`]: fixedText },
       'liveness_probe',
       `${sameAddress}; ${livenessAdvice}`,
     ),

@@ -27,6 +27,12 @@ export const notEmpty: Test = {
   jsonSchema: { type: 'array', minItems: 1 },
 }
 
+/** A text without variables. */
+export const fixedText: Test = {
+  matches: (value) => typeof value === 'string' && !value.includes('${'),
+  jsonSchema: { type: 'string', not: { pattern: String.raw`\$\{` } },
+}
+
 export function equal(expected: string | boolean): Test {
   return { matches: (value) => value === expected, jsonSchema: { const: expected } }
 }
