@@ -169,6 +169,13 @@ describe('variables outside of env and args', () => {
     ])
   })
 
+  it('a secret in log_line is refused', () => {
+    const a = { ...store, readiness_probe: { log_line: 'token ${API_TOKEN}' } }
+    expect(problems({ env: { API_TOKEN: 'hunter22' }, processes: { a } })).toEqual([
+      'processes.a.readiness_probe.log_line: a secret in the pattern would be a secret in the log; use another variable',
+    ])
+  })
+
   it('an unset one is an error', () => {
     expect(
       problems({ processes: { a: { command: '${NOPE}', readiness_probe: { tcp_socket: 'localhost:${NOPE}' } } } }),

@@ -43,6 +43,3 @@ export const configSchema = section('an object with the key "processes"', {
     .meta({ minProperties: 1 })
     .describe('the processes, by name'),
 })
-
-/** The file after validation: with defaults, before interpolation. */
-export type ConfigFile = z.infer<typeof configSchema>
