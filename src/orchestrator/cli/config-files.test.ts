@@ -80,3 +80,37 @@ describe('a missing commonplace.json', () => {
     expect([code, stderr]).toEqual([2, 'dev.json does not exist\n'])
   })
 })
+
+describe('validate --print', () => {
+  const program = new CommandLine()
+  afterAll(() => program.dispose())
+
+  test('prints the merged file as JSON, without secrets', async () => {
+    program.writeConfig({
+      env: { DB_PASSWORD: 'hunter2', API_TOKEN: '${API_TOKEN}', URL: 'http://me:hunter2@x' },
+      processes: { web: { ...sleeper, args: ['--key', 'hunter2', '1'] }, db: sleeper },
+    })
+    program.writeConfig({ processes: { db: null, web: { cwd: '.' } } }, 'commonplace.local.json')
+    program.environment = { API_TOKEN: 'hunter2' }
+    const { code, stdout } = await program.run('validate', '--print')
+    expect([code, JSON.parse(stdout)]).toEqual([
+      0,
+      {
+        env: { DB_PASSWORD: '***', API_TOKEN: '${API_TOKEN}', URL: 'http://me:***@x' },
+        processes: { web: { command: 'sleep', args: ['--key', '***', '1'], cwd: '.' } },
+      },
+    ])
+  })
+
+  test('reports errors of an invalid file', async () => {
+    program.writeConfig({ processes: {} }, 'bad.json')
+    expect(await program.run('validate', '--print', '--config', 'bad.json')).toMatchObject({ code: 2, stdout: '' })
+  })
+
+  test('names init for a Compose file', async () => {
+    program.writeConfig('services:\n  web: {}\n', 'compose.yaml')
+    expect((await program.run('validate', '--config', 'compose.yaml')).stderr).toContain(
+      'compose.yaml:1:1: expected {; the file is a JSON object; "ponix-orchestrator init --from FILE" converts a Compose file\n',
+    )
+  })
+})

@@ -98,7 +98,7 @@ function describeProblem({ file, line, column, path, message }: ConfigProblem): 
 }
 
 /** Returns whether a key on the path, or the preceding flag in a list, is a secret name. */
-function isSecret(path: JsonPath, root: JsonNode): boolean {
+export function isSecret(path: JsonPath, root: JsonNode): boolean {
   const last = path.at(-1)
   if (typeof last === 'number' && last > 0) {
     const { node, found } = nodeAt(root, [...path.slice(0, -1), last - 1])

@@ -33,6 +33,7 @@ interface PlainOptions extends LineOptions {
   readonly format?: GraphFormat
   readonly json?: true
   readonly from?: string
+  readonly print?: true
 }
 
 /** Adds a command without arguments. */

@@ -7,9 +7,9 @@ import { addPlainCommand, fileOptions } from './command.ts'
 /** Adds the commands that read the file and need no running orchestrator. */
 export function addFileCommands(program: Command): void {
   const file = () => fileOptions(program)
-  addPlainCommand(program, 'validate', 'check the file and print the start order', async () =>
-    (await import('../graph.ts')).validate(file()),
-  )
+  addPlainCommand(program, 'validate', 'check the file and print the start order', async ({ print = false }) =>
+    print ? (await import('../print.ts')).print(file()) : (await import('../graph.ts')).validate(file()),
+  ).option('--print', 'print the merged file as JSON instead, without secrets')
   addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('../graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { parseCron } from '../cron.ts'
 import { flag, milliseconds, section, text } from './fields.ts'
+import { hintFor, withHint } from './hints.ts'
 
 const watchPath = text('a path or glob')
   .refine((path) => !path.startsWith('!'), { error: 'a path or glob without "!"; write the exception under "ignore"' })
@@ -30,7 +31,12 @@ export const watchSchema = z
           .describe('the process restarts when this time has passed since the last change'),
       }),
     ],
-    { error: 'true, false, or an object such as {"paths": ["src"]}' },
+    {
+      error: withHint(
+        'true, false, or an object such as {"paths": ["src"]}',
+        hintFor('string', 'write {"paths": ["…"]}'),
+      ),
+    },
   )
   .default(false)
   .describe(

@@ -8,6 +8,7 @@ import {
   keyHint,
   millisecondsHint,
   numberHint,
+  variableHint,
   withHint,
 } from './hints.ts'
 
@@ -84,6 +85,6 @@ export function parseByteSize(size: number | string): number | null {
 /** Variables of the environment, before interpolation. */
 export const environmentSchema = z.record(
   z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, not empty and without "="' }),
-  plainText('a string; numbers are in double quotes too'),
+  plainText(withHint('a string; numbers are in double quotes too', variableHint)),
   { error: withHint('an object of environment variables', hintFor('object', 'write {"NAME": "value"}')) },
 )

@@ -30,6 +30,8 @@ describe('the correction of a value in the form of another tool (O-20)', () => {
     [{ args: '--port 3' }, 'write each argument as an element, such as ["-p", "80"]'],
     [{ command: ['node', 'web.js'] }, 'write the program as "command" and the rest as "args"'],
     [{ env: ['A=1'] }, 'write {"NAME": "value"}'],
+    [{ depends_on: 'web' }, 'write ["web"]'],
+    [{ watch: 'src' }, 'write {"paths": ["…"]}'],
     [{ log: 'web.log' }, 'write {"file": "…"}'],
     [{ readiness_probe: 8080 }, 'write {"tcp_socket": "127.0.0.1:8080"}'],
     [{ readiness_probe: 'localhost:8080' }, 'write {"tcp_socket": "host:port"}'],
@@ -53,6 +55,13 @@ describe('the correction of a value in the form of another tool (O-20)', () => {
       problems({ processes: { db: store, web: { ...store, depends_on: { db: dependency } } } })[0]
     expect(expected({ condition: foreign })).toContain(`; did you mean "${ours}"?`)
     expect(expected(foreign)).toContain(`; write {"condition": "${ours}"}`)
+  })
+
+  it('says how to inherit a variable, and how to write a process', () => {
+    expect(problems({ processes: { web: { ...store, env: { HOME: null } } } })[0]).toContain(
+      '; to inherit the variable, remove',
+    )
+    expect(problems({ processes: { web: 'node web.js' } })[0]).toContain('; write {"command": "…", "shell": true}')
   })
 
   it('does not contain a secret', () => {

@@ -111,6 +111,12 @@ export const probeHint: Hint = (value) => {
   return /^[\w.-]*:\d+$/.test(value) ? 'write {"tcp_socket": "host:port"}' : 'write {"exec": "…"} for a command'
 }
 
+export const dependsOnHint: Hint = (value) =>
+  typeof value === 'string' && /^[\w.:-]+$/.test(value) ? `write ["${value}"]` : null
+
+export const variableHint: Hint = (value) =>
+  value === null ? 'to inherit the variable, remove this line: all variables are inherited' : null
+
 export const addressHint: Hint = (value) => {
   const port = portOf(value)
   return port === null ? null : `write "127.0.0.1:${port}"`

@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from './fields.ts'
-import { hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
+import { dependsOnHint, hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
 import { addressKinds, livenessProbeSchema, readinessProbeSchema } from './probe.ts'
 import { absent, equal, fixedText, forbid, moreThan, notEmpty, present, withRules } from './rules.ts'
 
@@ -113,7 +113,7 @@ const dependsOnForm = 'a list of process names, or an object of name → {"condi
 
 const commandHint = 'write the program as "command" and the rest as "args"'
 const argsHint = 'write each argument as an element, such as ["-p", "80"]'
-const processHint = 'write {"command": "…"}'
+const processHint = 'write {"command": "…", "shell": true}'
 
 const processKeys = section(withHint('an object that describes a process', hintFor('string', processHint)), {
   command: text(withHint('a program name or path', hintFor('object', commandHint))).describe(
@@ -144,7 +144,7 @@ const processKeys = section(withHint('an object that describes a process', hintF
         z.array(text('the name of a process'), { error: dependsOnForm }),
         z.record(z.string(), dependencySchema, { error: dependsOnForm }),
       ],
-      { error: withHint(dependsOnForm, hintFor('string', 'write ["…"]')) },
+      { error: withHint(dependsOnForm, dependsOnHint) },
     )
     .default([])
     .describe(

@@ -7,6 +7,7 @@ const MAX_DEPTH = 200
 const openString = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y
 const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const spaceOrComment = /[ \t\n\r]+|\/\/[^\n\r]*|\/\*[^]*?\*\//y
+const singleQuoted = /'[\w$.+-]+'/y
 const word = /[\w$.+-]+/y
 
 /**
@@ -118,7 +119,7 @@ class JsonReader {
   }
 
   #keyHint(): string {
-    const key = this.#match(word)
+    const key = this.#match(word) ?? this.#match(singleQuoted)?.slice(1, -1)
     return key === undefined ? this.#hint() : `: ${JSON.stringify(key)}`
   }
 

@@ -15,6 +15,8 @@ export interface ConfigSource {
   readonly files: readonly JsonNode[]
 }
 
+const convertHint = '"ponix-orchestrator init --from FILE" converts a Compose file'
+
 /** The limit of files, which bounds a chain of `extends` that multiplies. */
 const MAX_FILES = 100
 
@@ -139,7 +141,8 @@ function parseFile(path: string, bytes: Buffer): JsonNode {
     return parseJson(source)
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
-    const { message, offset } = error
+    const { offset } = error
+    const message = /\.ya?ml$/.test(path) ? `${error.message}; ${convertHint}` : error.message
     const position = positionOf(source.text, offset)
     const shown = `${path}:${position.line}:${position.column}: ${message}\n${excerpt(source, offset)}`
     throw new ConfigError(shown, [{ file: path, path: '', ...position, message }], { cause: error })
