@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { requireSupportedPlatform } from '../platform.ts'
 import { addNames, addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
 import { addLineOptions, toPrefixOptions } from './output.ts'
 
@@ -8,6 +9,7 @@ export function addRun(program: Command): Command {
     'run',
     'run the processes in the foreground (the default)',
     async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [], timestamps, prefix }) => {
+      requireSupportedPlatform()
       const { run } = await import('../run.ts')
       const forceReadable = logFormat === 'text'
       return run(fileOptions(program), {
