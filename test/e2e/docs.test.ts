@@ -275,6 +275,8 @@ describe('commands of the documents', () => {
     [/^source <\(/, (command) => runInProject(command.slice('source <('.length, -1))],
     [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, runBesideGraph],
     [/^ponix-orchestrator logs -f /, followGraph],
+    [/^ponix-orchestrator logs --/, runBesideGraph],
+    [/^ponix-orchestrator run --(timestamps|prefix)/, (command) => superviseWithNpx(`${command} --config x.json`)],
     [/^ponix-orchestrator init$/, writeFirstFile],
     [/^ponix-orchestrator (validate|graph|export [^>]*)$/, runInProject],
     [/^ponix-orchestrator .* > /, (command) => runInProject(`${command} && cat ${command.split('> ')[1]}`)],
