@@ -56,3 +56,15 @@ export function maskRange(text: string, spans: readonly Span[], start: number, e
   }
   return shown + text.slice(at, Math.max(at, end))
 }
+
+/** The minimum length of a secret value within a text: a shorter value can be a common word. */
+export const MIN_SECRET_LENGTH = 6
+
+/** Replaces the values of secret variables in a text, and what looks like a secret, with `***`. */
+export function redactValues(text: string, environment: Readonly<Record<string, string>>): string {
+  const values = Object.entries(environment).flatMap(([name, value]) =>
+    isSecretName(name) && value.length >= MIN_SECRET_LENGTH ? [value] : [],
+  )
+  const longestFirst = values.toSorted((a, b) => b.length - a.length)
+  return redact(longestFirst.reduce((masked, value) => masked.replaceAll(value, '***'), text))
+}

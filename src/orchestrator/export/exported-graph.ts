@@ -1,6 +1,6 @@
 import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import { isSecretName, redact } from '../config/redact.ts'
+import { isSecretName, MIN_SECRET_LENGTH, redact } from '../config/redact.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import type { Environment, Variable } from '../config/scope.ts'
 
@@ -136,9 +136,6 @@ function wordsOf(probe: ExportedProbe | null): readonly Word[] {
   return probe?.check.type === 'exec' ? probe.check.words : []
 }
 
-/** The minimum length of a secret within a text: shorter values can be common words, so they are secret only as a whole text. */
-const MIN_PART_LENGTH = 6
-
 /** Returns a detector of passwords in URLs, and of the values of secret variables, which interpolation may have copied. */
 function secretDetector(environment: Readonly<Record<string, string>>): (text: string) => boolean {
   const values = Object.entries(environment).flatMap(([name, value]) =>
@@ -146,7 +143,7 @@ function secretDetector(environment: Readonly<Record<string, string>>): (text: s
   )
   return (text) =>
     redact(text) !== text ||
-    values.some((value) => text === value || (value.length >= MIN_PART_LENGTH && text.includes(value)))
+    values.some((value) => text === value || (value.length >= MIN_SECRET_LENGTH && text.includes(value)))
 }
 
 /** Returns whether the next word is secret, as in `--password hunter2`. */

@@ -17,6 +17,7 @@ const backoff: ProcessState = { type: 'backoff', attempt: 3, waitMs: 5000, reaso
 const unhealthy: ProcessState = { type: 'unhealthy', attempt: 0, pid: 1, reason: 'x' }
 const tcp = probeOf({ type: 'tcp_socket', host: '127.0.0.1', port: 5432 })
 const http = probeOf({ type: 'http_get', url: 'http://me:secret@127.0.0.1:8080/readyz' })
+const secretUrl = probeOf({ type: 'http_get', url: 'http://127.0.0.1/hunter22/status' })
 const down: Goal = { type: 'down', reason: 'by_hand' }
 const restarting: Goal = { type: 'down', reason: 'restarting' }
 
@@ -83,6 +84,15 @@ describe('explain (O-46)', () => {
       'an expected notification',
       { state: running, readinessProbe: probeOf({ type: 'notify' }), probe: NOT_PROBED },
       'no notification on NOTIFY_FD yet',
+    ],
+    [
+      'a target with the value of a secret variable, masked',
+      {
+        ...probed(failing(1, 'answered 401')),
+        readinessProbe: secretUrl,
+        env: { API_TOKEN: 'hunter22', MODE: 'status' },
+      },
+      'readiness probe http_get http://127.0.0.1/***/status: answered 401 (1 attempt)',
     ],
     ['a backoff', { state: backoff, forMs: 1000 }, 'restarts in 4 s (attempt 3): exited with code 1'],
     ['the end of a backoff', { state: backoff, forMs: 4800 }, 'restarts in 200 ms (attempt 3): exited with code 1'],

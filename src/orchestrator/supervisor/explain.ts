@@ -221,9 +221,9 @@ export function describeNotReady({ definition, probe: results, state, since }: E
   if (state.type === 'backoff') return `${state.reason} (attempt ${state.attempt})`
   if (probe === null || state.type === 'starting') return 'starting'
   const { check, initialDelayMs, successThreshold } = probe
-  if (check.type === 'log_line') return `log_line ${check.pattern} has not appeared`
+  const target = describeCheck(check, definition.env)
+  if (check.type === 'log_line') return `${target} has not appeared`
   if (check.type === 'notify') return 'no notification on NOTIFY_FD yet'
-  const target = describeCheck(check)
   const { answer, failures, successes } = results ?? { answer: null, failures: 0, successes: 0 }
   if (answer !== null) return `${target}: ${attempts(answer, failures)}`
   if (successes > 0) return `${target}: succeeded ${successes} of ${successThreshold} times`

@@ -74,7 +74,7 @@ describe('http_get', () => {
     })
     const secret = url.replace('://', '://me:hunter22@')
     await expect(checkHttpGet(secret, never)).rejects.toThrow(/^answered 500$/)
-    expect(describeCheck({ type: 'http_get', url: secret })).toBe(`http_get ${url.replace('://', '://me:***@')}`)
+    expect(describeCheck({ type: 'http_get', url: secret }, {})).toBe(`http_get ${url.replace('://', '://me:***@')}`)
     expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
   })
 

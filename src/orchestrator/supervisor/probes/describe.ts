@@ -1,19 +1,22 @@
 import { codeOf, messageOf } from '../../config/errors.ts'
-import { redact } from '../../config/redact.ts'
+import { redactValues } from '../../config/redact.ts'
 import type { ProbeCheck } from '../../config/resolved.ts'
 import { formatSocketAddress } from '../../config/socket-address.ts'
 
-/** Returns the kind and the target of a check, such as `tcp_socket 127.0.0.1:5432`. Passwords are masked, arguments omitted. */
-export function describeCheck(check: ProbeCheck): string {
+/**
+ * Returns the kind and the target of a check, such as `tcp_socket 127.0.0.1:5432`. Passwords and values of secret variables in
+ * `environment` are masked, arguments omitted.
+ */
+export function describeCheck(check: ProbeCheck, environment: Readonly<Record<string, string>>): string {
   switch (check.type) {
     case 'tcp_socket':
       return `tcp_socket ${formatSocketAddress(check)}`
     case 'http_get':
-      return `http_get ${redact(check.url)}`
+      return `http_get ${redactValues(check.url, environment)}`
     case 'exec':
       return `exec ${programOf(check.command)}`
     case 'log_line':
-      return `log_line ${check.pattern}`
+      return `log_line ${redactValues(String(check.pattern), environment)}`
     case 'notify':
       return 'notify'
   }
