@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -23,6 +23,16 @@ export class CommandLine {
   /** Writes a configuration file; a string is written unchanged. */
   writeConfig(config: unknown, name = 'commonplace.json'): void {
     writeFileSync(join(this.folder, name), typeof config === 'string' ? config : JSON.stringify(config))
+  }
+
+  /** Creates a symbolic link in the working directory. */
+  link(name: string, target: string): void {
+    symlinkSync(target, join(this.folder, name))
+  }
+
+  /** Removes a file of the working directory. */
+  remove(name: string): void {
+    rmSync(join(this.folder, name))
   }
 
   /** Returns the ids of the running guards of programs started here. */

@@ -8,7 +8,7 @@ import type {
   ResolvedProcess,
 } from '../../src/orchestrator/config/resolved.ts'
 import type { SupervisorEvent } from '../../src/orchestrator/supervisor/events.ts'
-import type { SupervisorOptions } from '../../src/orchestrator/supervisor/supervisor.ts'
+import type { SupervisorOptions } from '../../src/orchestrator/supervisor/supervisor-options.ts'
 import { Supervisor } from '../../src/orchestrator/supervisor/supervisor.ts'
 import { ChildRig } from './steerable-child.ts'
 

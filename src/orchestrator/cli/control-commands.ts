@@ -1,6 +1,13 @@
 import { selectNames } from '../control/names.ts'
 import { reachable } from '../config/dependency-graph.ts'
-import { type ProcessStatus, type ReloadAnswer, reloadAnswer, statusAnswer } from '../control/protocol.ts'
+import {
+  type ProcessStatus,
+  type ReloadAnswer,
+  reloadAnswer,
+  startAnswer,
+  type StartFailureAnswer,
+  statusAnswer,
+} from '../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { formatDuration } from '../supervisor/duration.ts'
 import { type FileOptions, showsColour } from './options.ts'
@@ -12,7 +19,7 @@ export async function status(file: FileOptions, names: readonly string[], json: 
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
 }
 
-/** Requests an action and prints the status. Exit code 1 if a process failed or was skipped, except for the action `stop`. */
+/** Requests an action and prints the status. Exit code 1, and a line on stderr for each, if processes failed or were skipped. */
 export async function act(
   file: FileOptions,
   action: 'start' | 'stop' | 'restart',
@@ -20,12 +27,23 @@ export async function act(
 ): Promise<void> {
   const hasDependencies = action === 'start' && file.withDependencies === true
   const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
-  const request = new ControlClient(file).call('POST', `/${action}`, statusAnswer, { body })
-  const { processes } = await adviseOnPatterns(names, request)
+  const request = new ControlClient(file).call('POST', `/${action}`, startAnswer, { body })
+  const { processes, failed } = await adviseOnPatterns(names, request)
   const chosen = chosenFrom(processes, names, hasDependencies)
   process.stdout.write(renderStatus(chosen))
-  const hasFailed = chosen.some(({ state }) => state === 'failed' || state === 'skipped')
-  if (action !== 'stop' && hasFailed) process.exitCode = 1
+  reportFailures(failed)
+}
+
+/** Prints a line for each failure on stderr and sets the exit code to 1, if there are any. */
+function reportFailures(failed: readonly StartFailureAnswer[]): void {
+  for (const failure of failed) process.stderr.write(`ponix-orchestrator: ${describeStartFailure(failure)}\n`)
+  if (failed.length > 0) process.exitCode = 1
+}
+
+/** Returns a text such as `migrate failed: exited with code 3`. */
+function describeStartFailure({ process: name, state, reason }: StartFailureAnswer): string {
+  if (state === 'skipped') return `${name} was skipped because ${reason}`
+  return `${name} failed: ${reason}${state === 'backoff' ? '; it will be restarted' : ''}`
 }
 
 /** Returns the processes that these names and patterns select and, with `dependencies`, everything that they depend on. */
@@ -49,6 +67,16 @@ export async function reload(file: FileOptions): Promise<void> {
   )
   const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
   process.stdout.write(`${[...changes, ...restart].join('; ') || 'nothing has changed'}\n`)
+  reportFailures(answer.failed)
+  for (const name of answer.superseded) {
+    process.stderr.write(`ponix-orchestrator: ${name} was started again by another command before it was up\n`)
+    process.exitCode = 1
+  }
+}
+
+/** Returns the failures of a reload in one line; null if there are none. */
+export function describeReloadFailures({ failed }: ReloadAnswer): string | null {
+  return failed.length === 0 ? null : `after the reload, ${failed.map(describeStartFailure).join('; ')}`
 }
 
 export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {

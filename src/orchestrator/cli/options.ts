@@ -3,7 +3,7 @@ import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
 import type { PrefixOptions } from '../supervisor/output/prefixes.ts'
-import type { SupervisorOptions } from '../supervisor/supervisor.ts'
+import type { SupervisorOptions } from '../supervisor/supervisor-options.ts'
 
 /** Options of every command that reads the file, as typed. */
 export interface FileOptions {

@@ -14,7 +14,7 @@ import { Prefixes } from '../supervisor/output/prefixes.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
-import { describeNeededRestart } from './control-commands.ts'
+import { describeNeededRestart, describeReloadFailures } from './control-commands.ts'
 import { GroupWitness } from './group-witness.ts'
 import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
 import { columnsOf, type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
@@ -75,11 +75,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     control: config.control,
     nextRun: (name) => triggers.nextRun(name),
     onReload: systemd.reloading,
+    onApplied: () => systemd.reloaded(null),
     // The changes themselves are reported by an event.
     onReloaded: (answer, problem) => {
-      systemd.reloaded(problem)
+      if (problem !== null) systemd.reloaded(problem)
       if (problem !== null) reporter.warn(`reload rejected: ${problem}`)
       if (answer !== null && answer.needs_restart.length > 0) reporter.warn(describeNeededRestart(answer))
+      const failures = answer === null ? null : describeReloadFailures(answer)
+      if (failures !== null) reporter.warn(failures)
     },
   })
   const http = await listenHttp(target, config.control?.http ?? null, onEvent).catch(async (error: unknown) => {

@@ -37,6 +37,17 @@ export const statusAnswer = z.object({
 })
 export type StatusAnswer = z.infer<typeof statusAnswer>
 
+/** A process that is not up although the request has started it. `backoff`: it has failed and starts again. */
+const startFailure = z.object({
+  process: z.string(),
+  state: z.enum(['failed', 'skipped', 'backoff']),
+  reason: z.string(),
+})
+export type StartFailureAnswer = z.infer<typeof startFailure>
+
+export const startAnswer = statusAnswer.extend({ failed: z.array(startFailure).readonly() })
+export type StartAnswer = z.infer<typeof startAnswer>
+
 export const namesRequest = z.strictObject({
   processes: z.array(z.string()).min(1),
   /** Only for `start`. */
@@ -73,6 +84,10 @@ export const reloadAnswer = z.object({
   unchanged: z.array(z.string()).readonly(),
   /** Changed keys of the file that take effect only when the orchestrator restarts. */
   needs_restart: z.array(z.string()).readonly(),
+  /** Processes that the reload has started and that are not up. */
+  failed: z.array(startFailure).readonly(),
+  /** Names of processes that another reload or command has started again before they were up. */
+  superseded: z.array(z.string()).readonly(),
 })
 export type ReloadAnswer = z.infer<typeof reloadAnswer>
 

@@ -85,8 +85,8 @@ export const routes: readonly Route[] = [
     method: 'POST',
     path: '/start',
     parameters: `${body}, with "with_dependencies": true also what they depend on`,
-    action: 'starts processes that were stopped or have ended',
-    answer: 'the status, once each is up, has ended or has failed',
+    action: 'starts processes that were stopped, have ended or are left out',
+    answer: 'the status, and the failed processes, once each is up, has ended or has failed',
     handle: act('start'),
   },
   {
@@ -102,14 +102,15 @@ export const routes: readonly Route[] = [
     path: '/restart',
     parameters: body,
     action: 'stops processes and starts them again',
-    answer: 'the status, once each is up, has ended or has failed',
+    answer: 'the status, and the failed processes, once each is up, has ended or has failed',
     handle: act('restart'),
   },
   {
     method: 'POST',
     path: '/reload',
     action: 'reads the configuration again and applies the difference',
-    answer: 'the names of added, removed, changed and unchanged processes',
+    answer:
+      'the names of added, removed, changed and unchanged processes, and the failed ones, once all are up, have ended or have failed',
     handle: async ({ target, response }) => sendJson(response, 200, await target.reload()),
   },
   {
@@ -148,8 +149,7 @@ function sendText(response: ServerResponse, answer: string, version = ''): void 
 function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   return async ({ target, request, response }) => {
     const { processes, with_dependencies } = await readNames(request)
-    await target.act(action, processes, with_dependencies)
-    sendJson(response, 200, target.status())
+    sendJson(response, 200, await target.act(action, processes, with_dependencies))
   }
 }
 

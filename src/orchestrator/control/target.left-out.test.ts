@@ -17,6 +17,7 @@ function targetOf({ supervisor }: SupervisedGraph, reloaded: readonly ProcessSke
     load: () => configOf(reloaded),
     control: null,
     onReload: () => undefined,
+    onApplied: () => undefined,
     onReloaded: () => undefined,
   })
 }

@@ -6,11 +6,12 @@ import { explain } from '../supervisor/explain.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
+import type { StartOutcome } from '../supervisor/start-outcome.ts'
 import { isFinal, type ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
-import type { ProcessStatus, ReloadAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
+import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
 import { waitAnswer, type WaitGoal } from './wait.ts'
 
@@ -23,8 +24,16 @@ export interface ControlTargetOptions {
   readonly nextRun?: (name: string) => Date | null
   /** Called when a signal or a request starts a reload. */
   readonly onReload: () => void
+  /** Called when the new configuration is in force, before the processes that it starts are up. */
+  readonly onApplied: () => void
   /** Called when the reload has ended; `problem` is the reason why nothing has changed. */
   readonly onReloaded: (answer: ReloadAnswer | null, problem: string | null) => void
+}
+
+interface AppliedReload {
+  readonly difference: Pick<ReloadAnswer, 'added' | 'removed' | 'changed' | 'unchanged' | 'needs_restart'>
+  /** Resolves when the processes that it starts are up, have ended or have failed. */
+  readonly settled: () => Promise<StartOutcome>
 }
 
 /** Executes the requests of the control API. The names of processes that it takes are those of `names`, except in `act`. */
@@ -32,7 +41,10 @@ export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #usage = new UsageSampler()
-  #isReloading = false
+  /** The reload that is being applied. */
+  #applying: Promise<unknown> = Promise.resolve()
+  /** The reload that follows it, if one was requested; it has not read the file yet. */
+  #next: Promise<AppliedReload> | null = null
 
   constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
@@ -78,14 +90,14 @@ export class ControlTarget {
   /**
    * Resolves when each process is up, has ended or has failed, or when the processes have stopped. `requested` are names and
    * patterns; a pattern selects no disabled process, and restarts no process that was stopped manually. A start with dependencies
-   * also starts what the processes need. Throws a RequestError for a left-out process that is to stop or restart, or that cannot be
-   * started; then nothing has changed.
+   * also starts what the processes need. The answer names the processes that have failed. Throws a RequestError for a left-out
+   * process that is to stop or restart, or that cannot be started; then nothing has changed.
    */
   async act(
     action: 'start' | 'stop' | 'restart',
     requested: readonly string[],
     hasDependencies = false,
-  ): Promise<void> {
+  ): Promise<StartAnswer> {
     const names = resolveNames(requested, this.names, (name) => this.#isSelectable(action, name))
     this.#rejectWhileStopping()
     const { graph } = this.#supervisor
@@ -93,7 +105,8 @@ export class ControlTarget {
     const chosen = action === 'start' && hasDependencies ? withDependencies(graph, named) : named
     if (action === 'start') rejectUnstartable(chosen)
     const accepted = action === 'start' ? chosen : runningAmong(chosen)
-    await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))
+    const failed = await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))
+    return { ...this.status(), failed: failed ?? [] }
   }
 
   /**
@@ -102,19 +115,13 @@ export class ControlTarget {
    */
   async wait(requested: readonly string[], goal: WaitGoal, signal: AbortSignal): Promise<WaitAnswer> {
     this.resolveNames(requested)
-    const { changeListeners } = this.#supervisor
-    return new Promise((resolve) => {
-      const check = () => {
-        const answer = this.#waitAnswer(requested, goal)
-        if (answer.outcome === 'pending' && !signal.aborted) return
-        changeListeners.delete(check)
-        signal.removeEventListener('abort', check)
-        resolve(answer)
-      }
-      changeListeners.add(check)
-      signal.addEventListener('abort', check)
-      check()
-    })
+    let answer = this.#waitAnswer(requested, goal)
+    const isKnown = () => {
+      answer = this.#waitAnswer(requested, goal)
+      return answer.outcome !== 'pending'
+    }
+    await this.#supervisor.changes.until(isKnown, signal)
+    return answer
   }
 
   #waitAnswer(requested: readonly string[], goal: WaitGoal): WaitAnswer {
@@ -135,11 +142,17 @@ export class ControlTarget {
     return waitAnswer(awaited, goal, missing)
   }
 
-  /** Reads the configuration again and applies the difference. Rejects and changes nothing if the file is invalid. */
+  /**
+   * Reads the configuration again and applies the difference. Resolves when each process that it starts is up, has ended or has
+   * failed. Rejects and changes nothing if the file is invalid. Reloads are applied one after the other; a reload that waits for
+   * its processes does not delay the next one.
+   */
   async reload(): Promise<ReloadAnswer> {
     this.#options.onReload()
     try {
-      const answer = await this.#reload()
+      const { difference, settled } = await this.#nextReload()
+      this.#options.onApplied()
+      const answer = { ...difference, ...(await settled()) }
       this.#options.onReloaded(answer, null)
       return answer
     } catch (error) {
@@ -153,14 +166,23 @@ export class ControlTarget {
     this.#supervisor.stop({ type: 'asked' })
   }
 
-  async #reload(): Promise<ReloadAnswer> {
+  /** Applies a reload when no other is being applied. Requests that arrive meanwhile share one reload. */
+  #nextReload(): Promise<AppliedReload> {
+    this.#next ??= this.#applying.then(async () => {
+      this.#next = null
+      const applied = this.#apply()
+      this.#applying = applied.catch(() => undefined)
+      return applied
+    })
+    return this.#next
+  }
+
+  async #apply(): Promise<AppliedReload> {
     this.#rejectWhileStopping()
     const config = this.#load()
-    if (this.#isReloading) throw new RequestError(409, 'another reload is in progress; try again later')
-    this.#isReloading = true
-    const difference = await this.#supervisor.reload(config).finally(() => (this.#isReloading = false))
+    const { difference, settled } = await this.#supervisor.reload(config)
     const isSame = isDeepStrictEqual(config.control, this.#options.control)
-    return { ...difference, needs_restart: isSame ? [] : ['control'] }
+    return { difference: { ...difference, needs_restart: isSame ? [] : ['control'] }, settled }
   }
 
   #load(): ResolvedConfig {

@@ -2,10 +2,15 @@ import type { ExitResult } from './events.ts'
 import type { ProcessGraph } from './graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { hasSucceeded } from './restart-policy.ts'
+import type { StartRequest } from './snapshot.ts'
 import type { DownReason } from './state.ts'
 
-export function setGoal(processes: readonly ManagedProcess[], reason: DownReason): void {
-  for (const managed of processes) managed.goal = { type: 'down', reason }
+/** Sets the goal of processes to be down. `request`: of a command or a reload that starts them again, or null. */
+export function setGoal(processes: readonly ManagedProcess[], reason: DownReason, request: StartRequest | null): void {
+  for (const managed of processes) {
+    managed.goal = { type: 'down', reason }
+    managed.request = request
+  }
 }
 
 export function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
@@ -54,6 +59,7 @@ export function restoreHandControl(graph: ProcessGraph<ManagedProcess>, { stoppe
   setGoal(
     graph.named(stopped).filter((managed) => !isDisabled(managed)),
     'by_hand',
+    null,
   )
   for (const managed of graph.named(started).filter(isDisabled)) managed.reset()
 }

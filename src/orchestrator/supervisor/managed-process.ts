@@ -2,14 +2,13 @@ import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
 import { ChildRun, Startup } from './child-run.ts'
 import { formatDuration } from './duration.ts'
-import type { SpawnChild } from './child.ts'
-import type { ExitResult, SupervisorEvent } from './events.ts'
+import type { ExitResult } from './events.ts'
+import { endGroup } from './end-group.ts'
 import { describeNotReady } from './explain.ts'
+import { isUp } from './graph.ts'
 import { OrphanReaper } from './orphans.ts'
-import type { Output } from './output/output.ts'
 import type { ProbeState } from './probes/poll.ts'
 import type { Group } from './process-group.ts'
-import type { Failure } from './reconcile.ts'
 import {
   decideAfterExit,
   decideAfterFailure,
@@ -26,24 +25,9 @@ import {
   type ProcessState,
   type StopOutcome,
 } from './state.ts'
+import type { ProcessContext } from './process-context.ts'
+import type { StartRequest } from './snapshot.ts'
 import { elapsed, Timer } from './timers.ts'
-
-export type ManagedProcessEvent =
-  | SupervisorEvent
-  /** A property that `reconcile` reads may have changed. */
-  | { readonly type: 'changed' }
-  /** The process has failed permanently. */
-  | ({ readonly type: 'failure' } & Failure)
-
-export interface ProcessContext {
-  readonly output: Output
-  readonly spawn: SpawnChild
-  /** Prefix of the run tag of every child; a slash and the number of the child follow. */
-  readonly runTag: string
-  /** Ends the processes that the first `children` children left outside their process groups. */
-  readonly reapEscaped: (children: number) => Promise<void>
-  readonly emit: (event: ManagedProcessEvent) => void
-}
 
 /**
  * One process of the configuration and all its successive children. Its methods execute actions, its events report the outcome;
@@ -53,6 +37,8 @@ export class ManagedProcess {
   readonly definition: ResolvedProcess
   /** Set by the supervisor. A child that exits is restarted only while it is `up` or `restarting`. */
   goal: Goal = { type: 'up' }
+  /** See `ReconciledProcess`. The first start for a request must succeed; there is no backoff after it. */
+  request: StartRequest | null = null
   readonly #context: ProcessContext
   readonly #reaper: OrphanReaper
   #state: ProcessState
@@ -68,6 +54,9 @@ export class ManagedProcess {
   #starts = 0
   #lastExit: ExitResult | null = null
   #killed = false
+  /** The request whose first child has been started. */
+  #startedRequest: StartRequest | null = null
+  #hasBeenUp = false
 
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
@@ -98,6 +87,16 @@ export class ManagedProcess {
   /** The results of the readiness probe; null if no child runs. */
   get probe(): ProbeState | null {
     return this.#run?.probe ?? null
+  }
+
+  /** See `ReconciledProcess`. */
+  get hasBeenUp(): boolean {
+    return this.#hasBeenUp
+  }
+
+  /** See `ReconciledProcess`. */
+  get hasRun(): boolean {
+    return this.#starts > 0 || this.#context.hasRunBefore
   }
 
   /** The pid of the child that runs or is stopping. */
@@ -154,6 +153,7 @@ export class ManagedProcess {
       return
     }
     this.#starts++
+    this.#startedRequest = this.request
     this.#reaper.onStart()
     const { child } = result
     const run = new ChildRun(
@@ -223,6 +223,9 @@ export class ManagedProcess {
     }
     if (this.#state === before) return false
     if (this.#state.type !== before.type) this.#since = performance.now()
+    if (isUp(this.definition, this.#state)) this.#hasBeenUp = true
+    // A child that becomes ready before it stops for a restart is not the requested one.
+    if (this.goal.type === 'up' && isUp(this.definition, this.#state)) this.request = null
     this.#context.emit({ type: 'changed' })
     return true
   }
@@ -233,7 +236,7 @@ export class ManagedProcess {
 
   #onSpawnFailure(reason: string): void {
     this.#spawning = null
-    const isFirst = this.#starts === 0
+    const isFirst = this.#starts === 0 || (this.request !== null && this.request !== this.#startedRequest)
     this.#context.emit({ type: 'spawn_failed', process: this.name, message: reason })
     const decision: RestartDecision = isFirst
       ? { type: 'failed', reason }
@@ -241,7 +244,7 @@ export class ManagedProcess {
     if (!this.#send({ type: 'spawn_failed', decision })) return
     if (!isFirst) return this.#apply(decision, 0)
     this.#clearTimers()
-    this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'first_start' })
+    this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'spawn' })
   }
 
   #onReady(): void {
@@ -345,19 +348,9 @@ export class ManagedProcess {
     if (decision !== null && decision.type === this.#state.type) this.#apply(decision, 0)
   }
 
-  /** Ends every member of a process group and reports it. `leaderExited`: null if the leader has already exited. */
-  async #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
-    const { name: process, shutdown } = this.definition
+  #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
     const { emit } = this.#context
-    const since = performance.now()
-    if (leaderExited !== null) emit({ type: 'process_stopping', process, signal: shutdown.signal })
-    const survivors = await group.terminate({
-      signal: this.#killed ? 'SIGKILL' : shutdown.signal,
-      timeoutMs: shutdown.timeoutMs,
-      leaderExited,
-      onKill: () => emit({ type: 'process_killed', process, afterMs: elapsed(since) }),
-    })
-    if (survivors.length > 0) emit({ type: 'process_survived', process, pids: survivors })
+    return endGroup(group, { definition: this.definition, killNow: this.#killed, leaderExited, emit })
   }
 
   #clearTimers(): void {

@@ -2,25 +2,22 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { configOf, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
 import type { DependencyCondition } from '../config/resolved.ts'
-import { ProcessGraph } from './graph.ts'
+import { isUp, ProcessGraph } from './graph.ts'
+import { exitCodeOf } from './exit-code.ts'
+import { resumeSkipped, settleFailures, skipHopeless } from './failure-rules.ts'
 import {
-  type Action,
   announceReady,
   checkExternal,
   endRun,
-  exitCodeOf,
-  type Failure,
   finishRestarts,
+  finishStart,
   isSettled,
   reconcile,
-  type ReconciledProcess,
   restartFollowers,
-  settleFailures,
-  skipHopeless,
-  type Snapshot,
   startProcesses,
   stopProcesses,
 } from './reconcile.ts'
+import type { Action, Failure, ReconciledProcess, Snapshot, StartRequest } from './snapshot.ts'
 import { type DownReason, type Goal, isDown, isFinal, type ProcessState, transition, UP } from './state.ts'
 
 const exit = { code: 1, signal: null } as const
@@ -32,6 +29,7 @@ const STATES = {
   ready: { type: 'ready', attempt: 0, pid: 7 },
   unhealthy: { type: 'unhealthy', attempt: 0, pid: 7, reason: 'no answer' },
   stopping: { type: 'stopping', pid: 7, exit: null, outcome: { type: 'stopped' } },
+  failing: { type: 'stopping', pid: 7, exit: null, outcome: { type: 'failed', reason: 'too slow' } },
   'stopping to wait': { type: 'stopping', pid: 7, exit: null, outcome: { type: 'waiting' } },
   stopped: { type: 'stopped', exit },
   backoff: { type: 'backoff', attempt: 1, waitMs: 5, reason: 'exited with code 1', exit },
@@ -54,6 +52,9 @@ interface Sketch extends Omit<ProcessSketch, 'command' | 'dependsOn' | 'name'> {
   readonly backoffIsOver?: boolean
   readonly needsReaping?: boolean
   readonly isFullyStopped?: boolean
+  readonly request?: StartRequest
+  readonly hasBeenUp?: boolean
+  readonly hasRun?: boolean
   /** Names of dependencies, each with the condition `started`, or with the condition after a colon. */
   readonly needs?: readonly string[]
 }
@@ -82,6 +83,9 @@ function snapshotOf(
         backoffIsOver: _over,
         needsReaping: _needs,
         isFullyStopped: _is,
+        request: _request,
+        hasBeenUp: _up,
+        hasRun: _run,
         ...sketch
       },
     ]) => ({
@@ -103,9 +107,21 @@ function snapshotOf(
       backoffIsOver: sketch.backoffIsOver ?? false,
       needsReaping: sketch.needsReaping ?? false,
       isFullyStopped: sketch.isFullyStopped ?? isDown(state),
+      request: sketch.request ?? null,
+      hasBeenUp: sketch.hasBeenUp ?? false,
+      hasRun: sketch.hasRun ?? false,
     }
   })
-  return { phase: 'up', graph, external: 'reachable', failures: [], isReloading: false, ...rest }
+  return {
+    phase: 'up',
+    isAnnounced: false,
+    isHeld: false,
+    graph,
+    external: 'reachable',
+    failures: [],
+    isReloading: false,
+    ...rest,
+  }
 }
 
 /** `start a`, `stop b → waiting`, `set_goal c → restarting` … */
@@ -115,6 +131,8 @@ function describeAction(action: Action<ReconciledProcess>): string {
   if (action.type === 'set_goal') {
     return `set_goal ${action.managed.name} → ${action.goal.type === 'up' ? 'up' : action.goal.reason}`
   }
+  if (action.type === 'set_request')
+    return `set_request ${action.managed.name} → ${String(action.request?.description)}`
   if (action.type === 'stop_all') return `stop_all: ${action.reason.type}`
   if (action.type === 'report_failure') return `report_failure ${action.failure.process}`
   return 'managed' in action ? `${action.type} ${action.managed.name}` : action.type
@@ -164,15 +182,9 @@ describe('settleFailures', () => {
     Record<string, Sketch>,
     string[],
   ][] = [
-    [
-      'the first start of a process fails the start',
-      'starting',
-      'first_start',
-      { a: failed },
-      ['stop_all: start_failed'],
-    ],
-    ['a failed command after the start is isolated', 'up', 'first_start', { a: failed }, ['report_failure a']],
-    ['… unless it is to stop all', 'up', 'first_start', { a: stop }, ['report_failure a', 'stop_all: process_failed']],
+    ['the first start of a process fails the start', 'starting', 'spawn', { a: failed }, ['stop_all: start_failed']],
+    ['a failed command after the start is isolated', 'up', 'spawn', { a: failed }, ['report_failure a']],
+    ['… unless it is to stop all', 'up', 'spawn', { a: stop }, ['report_failure a', 'stop_all: process_failed']],
     ['a startup time-out that nothing waits for is isolated', 'starting', 'startup_timeout', { a: failed }, []],
     [
       'one that a dependent waits for fails the start',
@@ -190,15 +202,18 @@ describe('settleFailures', () => {
     ],
     ['a task fails the start', 'starting', 'run', { a: task }, ['stop_all: start_failed']],
     ['a task after the start is isolated', 'up', 'run', { a: task }, []],
-    ['a service is isolated', 'starting', 'run', { a: failed }, []],
-    ['a run of a schedule is isolated', 'starting', 'run', { a: run }, []],
+    ['a task that a command starts is isolated', 'starting', 'run', { a: { ...task, request: Symbol('start') } }, []],
+    ['a task that runs again is isolated', 'starting', 'run', { a: { ...task, hasBeenUp: true } }, []],
     [
-      'a run of a schedule without its command is isolated',
+      'a process that a reload brings is isolated',
       'starting',
-      'first_start',
-      { a: run },
+      'spawn',
+      { a: { ...failed, request: Symbol('reload') } },
       ['report_failure a'],
     ],
+    ['a service is isolated', 'starting', 'run', { a: failed }, []],
+    ['a run of a schedule is isolated', 'starting', 'run', { a: run }, []],
+    ['a run of a schedule without its command is isolated', 'starting', 'spawn', { a: run }, ['report_failure a']],
     ['a service stops all if it is to', 'starting', 'run', { a: stop }, ['stop_all: process_failed']],
     [
       'what waits for the end of a task is kept with its dependencies, all others stop',
@@ -207,7 +222,7 @@ describe('settleFailures', () => {
       { a: task, after: { needs: ['a:completed', 'db'] }, db: { state: 'running' }, other: { state: 'running' } },
       ['set_goal other → start_failed'],
     ],
-    ['nothing further while all stop', 'stopping', 'first_start', { a: stop }, []],
+    ['nothing further while all stop', 'stopping', 'spawn', { a: stop }, []],
   ]
 
   test.each(rows)('decides by this case: %s', (_title, phase, cause, sketches, expected) => {
@@ -229,12 +244,45 @@ describe('restartFollowers', () => {
     ['stopping to come up again', { state: 'stopping to wait' }, true],
     ['to restart', { state: 'running', goal: RESTARTING }, true],
     ['replaced by a reload', { state: 'running', goal: down('replaced') }, true],
-    ['stopping permanently', { state: 'stopping', goal: BY_HAND }, false],
+    ['to be stopped manually', { state: 'running', goal: BY_HAND }, true],
+    ['stopping after a failure', { state: 'failing' }, false],
+    ['to stop because the start failed', { state: 'running', goal: down('start_failed') }, false],
     ['running', { state: 'running' }, false],
-    ['waiting', { state: 'waiting', goal: RESTARTING }, false],
+    ['failed', { state: 'failed', hasRun: true }, false],
+    ['stopped manually', { state: 'stopped', goal: BY_HAND, hasRun: true }, false],
+    ['waiting for its first start', { state: 'waiting' }, false],
+    ['waiting to start again', { state: 'waiting', hasRun: true }, true],
   ])('restarts the followers of a dependency that is %s: %o', (_title, dependency, restarts) => {
     const actions = restartFollowers(snapshotOf({ db: dependency, web: follower('db') }))
     expect(actionsOf(actions)).toEqual(restarts ? ['set_goal web → restarting'] : [])
+  })
+
+  //  web ── migrate (task) ── db
+  test('restarts followers through a completed task, and a completed task that follows', () => {
+    const through = (migrate: Sketch) =>
+      actionsOf(
+        restartFollowers(
+          snapshotOf({
+            db: { state: 'backoff' },
+            migrate: { kind: 'task', state: 'completed', needs: ['db'], ...migrate },
+            web: follower('migrate:completed_successfully'),
+          }),
+        ),
+      )
+    expect(through({})).toEqual(['set_goal web → restarting'])
+    expect(through({ onDependencyRestart: 'restart' })).toEqual([
+      'set_goal migrate → restarting',
+      'set_goal web → restarting',
+    ])
+    expect(through({ state: 'failed' })).toEqual([])
+  })
+
+  test('makes followers part of the request', () => {
+    const db: Sketch = { state: 'running', goal: RESTARTING, request: Symbol('restart') }
+    expect(actionsOf(restartFollowers(snapshotOf({ db, web: follower('db') })))).toEqual([
+      'set_goal web → restarting',
+      'set_request web → restart',
+    ])
   })
 
   test('restarts followers of followers, but no other processes and none that are down', () => {
@@ -327,9 +375,44 @@ describe('announceReady', () => {
       failedRun: { kind: 'task', state: 'failed', schedule: '@daily' },
     }
     expect(actionsOf(announceReady(snapshotOf(sketches, { phase: 'starting' })))).toEqual(['announce_ready'])
-    expect(announceReady(snapshotOf(sketches))).toEqual([])
+    expect(actionsOf(announceReady(snapshotOf(sketches)))).toEqual(['announce_ready'])
+    expect(announceReady(snapshotOf(sketches, { isAnnounced: true }))).toEqual([])
+    expect(announceReady(snapshotOf(sketches, { phase: 'stopping' }))).toEqual([])
     const withTask = { ...sketches, task: { kind: 'task', state: 'running' } as const }
     expect(announceReady(snapshotOf(withTask, { phase: 'starting' }))).toEqual([])
+  })
+})
+
+describe('finishStart', () => {
+  test.each<[string, Record<string, Sketch>, boolean]>([
+    ['every process has been up', { a: { state: 'running' }, b: { state: 'backoff' } }, true],
+    ['one has never been up', { a: { state: 'running' }, b: { state: 'backoff', hasBeenUp: false } }, false],
+    [
+      'one that has never been up has ended',
+      { a: { state: 'running' }, b: { state: 'failed', hasBeenUp: false } },
+      true,
+    ],
+    ['one is left out', { a: { state: 'running' }, b: { state: 'disabled', hasBeenUp: false } }, true],
+  ])('decides by this case: %s', (_title, sketches, isOver) => {
+    const given = Object.entries(sketches).map(([name, sketch]) => [name, { hasBeenUp: true, ...sketch }] as const)
+    const snapshot = snapshotOf(Object.fromEntries(given), { phase: 'starting' })
+    expect(actionsOf(finishStart(snapshot))).toEqual(isOver ? ['finish_start'] : [])
+    expect(finishStart({ ...snapshot, phase: 'up' })).toEqual([])
+  })
+})
+
+describe('resumeSkipped', () => {
+  const request = Symbol('reload')
+
+  test.each<[string, Sketch, string[]]>([
+    ['still failed', { state: 'failed' }, []],
+    ['starts by a request', { state: 'waiting', request }, ['set_request web → reload', 'reset web']],
+    ['starts again', { state: 'starting' }, ['reset web']],
+    ['has completed', { state: 'completed', kind: 'task' }, ['reset web']],
+  ])('handles a skipped process whose dependency %s', (_title, dependency, expected) => {
+    const web: Sketch = { state: 'skipped', needs: ['db:completed_successfully'] }
+    expect(actionsOf(resumeSkipped(snapshotOf({ db: dependency, web })))).toEqual(expected)
+    expect(resumeSkipped(snapshotOf({ db: dependency, web: { ...web, goal: BY_HAND } }))).toEqual([])
   })
 })
 
@@ -373,6 +456,16 @@ describe('stopProcesses', () => {
     expect(actionsOf(stopProcesses(snapshotOf({ db, web }, { phase: 'killed' })))).toHaveLength(2)
   })
 
+  //  web ── queue ── db
+  test('stops a dependent first although a process between them stays up', () => {
+    const sketches: Record<string, Sketch> = {
+      db: { state: 'running', goal: BY_HAND },
+      queue: { state: 'running', needs: ['db'] },
+      web: { state: 'running', goal: BY_HAND, needs: ['queue'] },
+    }
+    expect(actionsOf(stopProcesses(snapshotOf(sketches)))).toEqual(['stop web → stopped'])
+  })
+
   test('stops a dependency although a dependent stays up', () => {
     const sketches: Record<string, Sketch> = {
       db: { state: 'running', goal: BY_HAND },
@@ -410,6 +503,8 @@ describe('endRun', () => {
     ['orphans are possible', { a: { ...ended, needsReaping: true } }, {}, false],
     ['stopped by hand', { a: { state: 'stopped', goal: BY_HAND } }, {}, false],
     ['stopped by hand, then with all', { a: { state: 'stopped', goal: BY_HAND } }, { phase: 'stopping' }, true],
+    ['a process failed when a command started it', { a: ended, b: { state: 'failed' } }, { isHeld: true }, false],
+    ['… and was corrected', { a: ended }, { isHeld: true }, true],
     ['during a reload', { a: ended }, { isReloading: true }, false],
     ['a process that watches has ended', { a: ended, b: { ...ended, watch } }, {}, false],
     ['a task with a schedule has not run', { a: ended, b: { state: 'scheduled', schedule } }, {}, false],
@@ -460,6 +555,9 @@ describe('the exit code', () => {
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f']
 
 interface Simulated extends ReconciledProcess {
+  request: StartRequest | null
+  hasBeenUp: boolean
+  hasRun: boolean
   state: ProcessState
   goal: Goal
   backoffIsOver: boolean
@@ -473,6 +571,7 @@ class Simulation {
   readonly #graph: ProcessGraph<Simulated>
   #phase: Snapshot<Simulated>['phase'] = 'starting'
   #failures: readonly Failure[] = []
+  #isAnnounced = false
   #hasEnded = false
 
   constructor(sketches: readonly Sketch[]) {
@@ -485,6 +584,9 @@ class Simulation {
       backoffIsOver: false,
       isFullyStopped: true,
       needsReaping: false,
+      request: null,
+      hasBeenUp: false,
+      hasRun: false,
     }))
   }
 
@@ -538,12 +640,14 @@ class Simulation {
     process.state = transition(process.state, { type: 'exited', exit, decision: decisions[what] })
     process.backoffIsOver = false
     process.isFullyStopped = isDown(process.state)
+    this.#noteUp(process)
     if (what === 'fails') this.#failures = [{ process: process.name, reason: 'r', cause: 'run' }]
   }
 
   #next() {
-    const [phase, graph, failures] = [this.#phase, this.#graph, this.#failures]
-    return { actions: reconcile({ phase, graph, failures, external: 'reachable', isReloading: false }) }
+    const [phase, graph, failures, isAnnounced] = [this.#phase, this.#graph, this.#failures, this.#isAnnounced]
+    const fixed = { external: 'reachable', isReloading: false, isHeld: false } as const
+    return { actions: reconcile({ phase, graph, failures, isAnnounced, ...fixed }) }
   }
 
   #carryOut(action: Action<Simulated>): void {
@@ -553,7 +657,9 @@ class Simulation {
     else if (action.type === 'reset') action.managed.state = transition(action.managed.state, { type: 'reset' })
     else if (action.type === 'skip') action.managed.state = transition(action.managed.state, action)
     else if (action.type === 'forget_failures') this.#failures = []
-    else if (action.type === 'announce_ready') this.#phase = 'up'
+    else if (action.type === 'finish_start') this.#phase = 'up'
+    else if (action.type === 'announce_ready') this.#isAnnounced = true
+    else if (action.type === 'set_request') action.managed.request = action.request
     else if (action.type === 'stop_all') this.#stopAll()
     else if (action.type === 'end') this.#hasEnded = true
     else if (action.type === 'reap') {
@@ -568,6 +674,8 @@ class Simulation {
     process.state = transition(transition(process.state, { type: 'start' }), { type: 'spawned', pid: 1 })
     process.isFullyStopped = false
     process.needsReaping = true
+    process.hasRun = true
+    this.#noteUp(process)
   }
 
   #stop(process: Simulated, outcome: Extract<Action<Simulated>, { type: 'stop' }>['outcome']): void {
@@ -578,6 +686,12 @@ class Simulation {
     }
     process.state = transition(process.state, { type: 'stop', outcome })
     process.isFullyStopped = isDown(process.state)
+  }
+
+  #noteUp(process: Simulated): void {
+    if (!isUp(process.definition, process.state)) return
+    process.hasBeenUp = true
+    if (process.goal.type === 'up') process.request = null
   }
 
   #stopAll(): void {

@@ -1,61 +1,23 @@
 import { reachable } from '../config/dependency-graph.ts'
-import { constants } from 'node:os'
-import type { ExitResult, StopReason } from './events.ts'
-import type { ExternalState } from './external.ts'
+import { resumeSkipped, setRequest, settleFailures, skipHopeless } from './failure-rules.ts'
 import { type Dependency, type GraphProcess, isUp, type ProcessGraph } from './graph.ts'
-import { type Goal, isDown, isFinal, isPermanent, type StopOutcome, UP } from './state.ts'
-
-/** `up` after all processes have been up at the same time; `stopping` while everything stops; `killed` when it stops by SIGKILL. */
-export type Phase = 'starting' | 'up' | 'stopping' | 'killed'
-
-/** A permanent failure of a process whose consequences are not settled yet. */
-export interface Failure {
-  readonly process: string
-  readonly reason: string
-  /** The first spawn failed, the process was not ready in time, or it failed later. */
-  readonly cause: 'first_start' | 'startup_timeout' | 'run'
-}
-
-export interface ReconciledProcess extends GraphProcess {
-  readonly goal: Goal
-  /** True in `backoff` when the wait has ended. */
-  readonly backoffIsOver: boolean
-  /** True if no child and no known orphan of a child runs. */
-  readonly isFullyStopped: boolean
-  /** True if earlier children may have left orphans, and no reap is in progress. */
-  readonly needsReaping: boolean
-}
-
-export interface Snapshot<P extends ReconciledProcess> {
-  readonly phase: Phase
-  readonly graph: ProcessGraph<P>
-  readonly external: ExternalState
-  readonly failures: readonly Failure[]
-  /** True while processes are down only until the new configuration takes effect. */
-  readonly isReloading: boolean
-}
-
-export type Action<P> =
-  | { readonly type: 'start' | 'reset' | 'reap'; readonly managed: P }
-  | { readonly type: 'stop'; readonly managed: P; readonly outcome: StopOutcome }
-  | { readonly type: 'skip'; readonly managed: P; readonly because: string }
-  | { readonly type: 'set_goal'; readonly managed: P; readonly goal: Goal }
-  | { readonly type: 'check_external' | 'announce_ready' | 'forget_failures' | 'end' }
-  | { readonly type: 'report_failure'; readonly failure: Failure }
-  | { readonly type: 'stop_all'; readonly reason: StopReason }
-
-type Rule = <P extends ReconciledProcess>(snapshot: Snapshot<P>) => readonly Action<P>[]
+import type { Action, ReconciledProcess, Rule, Snapshot, StartRequest } from './snapshot.ts'
+import { type DownReason, type Goal, isDown, isFinal, isPermanent, UP } from './state.ts'
 
 const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
+/** The reasons to be down with which a process takes its followers down. */
+const TAKING_DOWN: ReadonlySet<DownReason> = new Set(['restarting', 'replaced', 'by_hand'])
 
 /** The rules in order of precedence. */
 const RULES: readonly Rule[] = [
   settleFailures,
   skipHopeless,
+  resumeSkipped,
   restartFollowers,
   finishRestarts,
   checkExternal,
   startProcesses,
+  finishStart,
   announceReady,
   stopProcesses,
   endRun,
@@ -73,98 +35,41 @@ export function reconcile<P extends ReconciledProcess>(snapshot: Snapshot<P>): r
   return []
 }
 
-/** Determines the consequences of each new failure. Dependents that can never start are skipped first. */
-export function settleFailures<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
-  if (snapshot.failures.length === 0) return []
-  const skips = skipHopeless(snapshot)
-  const skipped = new Set(skips.flatMap((action) => (action.type === 'skip' ? [action.managed] : [])))
-  const consequences = snapshot.failures.flatMap((failure) => consequencesOf(failure, snapshot, skipped))
-  return [{ type: 'forget_failures' }, ...skips, ...consequences]
-}
-
-/** Returns the consequences: before the phase `up` a failure can fail the start; later it stops others only with `when_failed: stop`. */
-function consequencesOf<P extends ReconciledProcess>(
-  failure: Failure,
-  { graph, phase }: Snapshot<P>,
-  skipped: ReadonlySet<P>,
-): readonly Action<P>[] {
-  const managed = graph.get(failure.process)
-  if (managed === null || phase === 'stopping' || phase === 'killed') return []
-  const { cause, reason } = failure
-  const { kind, whenFailed, schedule } = managed.definition
-  const isStart = phase === 'starting' && schedule === null
-  const failStart: Action<P> = {
-    type: 'stop_all',
-    reason: { type: 'start_failed', process: managed.name, message: reason },
-  }
-  const hasWaitingDependents = graph.dependentsOf(managed).some(({ state }) => state.type === 'waiting')
-  const isNeeded = cause === 'first_start' || (cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents))
-  if (isStart && isNeeded) return [failStart]
-  const report: readonly Action<P>[] = cause === 'first_start' ? [{ type: 'report_failure', failure }] : []
-  if (whenFailed === 'stop') {
-    return [...report, { type: 'stop_all', reason: { type: 'process_failed', process: managed.name, reason } }]
-  }
-  if (!isStart || kind !== 'task') return report
-  const kept = neededAfter(managed, graph, skipped)
-  if (kept.size === 0) return [failStart]
-  const goal: Goal = { type: 'down', reason: 'start_failed' }
-  return graph.all.flatMap((other) =>
-    kept.has(other) || other.goal.type === 'down' ? [] : [{ type: 'set_goal', managed: other, goal }],
-  )
-}
-
-/** Returns the direct and indirect dependents of a task that still wait for its end, and all their dependencies. */
-function neededAfter<P extends ReconciledProcess>(task: P, graph: ProcessGraph<P>, skipped: ReadonlySet<P>): Set<P> {
-  const waiting = (managed: P) =>
-    graph.dependentsOf(managed).filter((dependent) => dependent.state.type === 'waiting' && !skipped.has(dependent))
-  const dependencies = (managed: P) => graph.named(graph.dependenciesOf(managed).map(({ name }) => name))
-  return reachable(reachable(waiting(task), waiting), dependencies)
-}
-
-/** Skips a process that waits for a dependency that can never be met, then the processes that wait for it. */
-export function skipHopeless<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
-  const waiting = graph.all.filter(({ state }) => state.type === 'waiting')
-  const skipped = new Map<string, Action<P>>()
-  for (let before = -1; before < skipped.size;) {
-    before = skipped.size
-    for (const managed of waiting) {
-      const because = skipped.has(managed.name) ? null : hopelessBecause(managed, graph, skipped)
-      if (because !== null) skipped.set(managed.name, { type: 'skip', managed, because })
-    }
-  }
-  return [...skipped.values()]
-}
-
-function hopelessBecause<P extends ReconciledProcess>(
-  managed: P,
-  graph: ProcessGraph<P>,
-  skipped: ReadonlyMap<string, unknown>,
-): string | null {
-  for (const dependency of graph.dependenciesOf(managed)) {
-    if (skipped.has(dependency.name)) return `"${dependency.name}" was skipped`
-    const status = graph.statusOf(dependency)
-    if (status.type === 'never') return status.because
-  }
-  return null
-}
-
-/** Restarts the dependents with `on_dependency_restart: restart` when a dependency goes down for a restart. */
+/** Restarts the dependents with `on_dependency_restart: restart` when a dependency restarts or is stopped manually. */
 export function restartFollowers<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
   if (phase === 'stopping' || phase === 'killed') return []
-  const restarting = graph.all.filter(comesUpAgain)
-  if (restarting.length === 0) return []
+  const sources = graph.all.filter(takesFollowersDown)
+  if (sources.length === 0) return []
   const followersOf = (managed: P) =>
-    graph.dependentsOf(managed).filter(({ definition }) => definition.onDependencyRestart === 'restart')
-  const followers = reachable(restarting.flatMap(followersOf), followersOf)
-  return [...followers].flatMap((managed) =>
-    managed.goal.type === 'down' || isDown(managed.state) ? [] : [{ type: 'set_goal', managed, goal: RESTARTING }],
-  )
+    usersOf(managed, graph).filter(({ definition }) => definition.onDependencyRestart === 'restart')
+  const requests = new Map<P, StartRequest | null>()
+  for (const source of sources) {
+    for (const managed of reachable(followersOf(source), followersOf)) {
+      requests.set(managed, requests.get(managed) ?? source.request)
+    }
+  }
+  return Array.from(requests).flatMap(([managed, request]): readonly Action<P>[] => {
+    if (!canFollow(managed)) return []
+    return [{ type: 'set_goal', managed, goal: RESTARTING }, ...setRequest(managed, request)]
+  })
 }
 
-function comesUpAgain({ state, goal }: ReconciledProcess): boolean {
-  if (state.type === 'backoff') return true
-  if (state.type === 'stopping') return !isPermanent(state.outcome)
-  return goal.type === 'down' && (goal.reason === 'restarting' || goal.reason === 'replaced') && !isDown(state)
+/** Returns whether the process restarts, or is stopped manually. */
+function takesFollowersDown({ state, goal, hasRun }: ReconciledProcess): boolean {
+  if (goal.type === 'down') return !isDown(state) && TAKING_DOWN.has(goal.reason)
+  if (state.type === 'waiting') return hasRun
+  return state.type === 'backoff' || (state.type === 'stopping' && !isPermanent(state.outcome))
+}
+
+/** Returns whether the process runs, or is a task that has completed. */
+function canFollow({ goal, state, definition }: ReconciledProcess): boolean {
+  return goal.type === 'up' && (!isDown(state) || (state.type === 'completed' && definition.kind === 'task'))
+}
+
+/** Returns the dependents, and those of completed tasks among them, because such a task does not use the dependency any more. */
+function usersOf<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): readonly P[] {
+  const isDone = ({ definition, state }: P) => definition.kind === 'task' && state.type === 'completed'
+  return [...reachable(graph.dependentsOf(managed), (user) => (isDone(user) ? graph.dependentsOf(user) : []))]
 }
 
 /** Returns whether the process starts again after it has been down. */
@@ -205,7 +110,7 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
     if (!graph.dependenciesOf(managed).every((dependency) => isMet(dependency, graph))) return false
   } else return false
   // Dependents that restart with this process go down before it comes up.
-  return !graph.dependentsOf(managed).some((dependent) => isRestarting(dependent.goal))
+  return !usersOf(managed, graph).some((user) => isRestarting(user.goal))
 }
 
 /** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
@@ -218,10 +123,19 @@ export function isMet<P extends Pick<ReconciledProcess, keyof GraphProcess | 'go
   return !isStopping && graph.statusOf(dependency).type === 'met'
 }
 
-export function announceReady<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
+/** Ends the phase `starting` when every process has been up once, has ended or is left out. */
+export function finishStart<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
+  const isOver = graph.all.every(({ hasBeenUp, state }) => hasBeenUp || isFinal(state))
+  return phase === 'starting' && isOver ? [{ type: 'finish_start' }] : []
+}
+
+/** Announces once that every process is up at the same time, except those that are left out or have a schedule. */
+export function announceReady<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  const { graph, phase, isAnnounced } = snapshot
+  if (isAnnounced || phase === 'stopping' || phase === 'killed') return []
   const isReady = ({ definition, state }: P) =>
     state.type === 'disabled' || definition.schedule !== null || isUp(definition, state)
-  return phase === 'starting' && graph.all.every(isReady) ? [{ type: 'announce_ready' }] : []
+  return graph.all.every(isReady) ? [{ type: 'announce_ready' }] : []
 }
 
 /**
@@ -239,7 +153,7 @@ export function stopProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>
       known.get(managed) ??
       graph
         .dependentsOf(managed)
-        .some((dependent) => (dependent.isFullyStopped ? isNeeded(dependent) : isGoingDown(dependent)))
+        .some((dependent) => (!dependent.isFullyStopped && isGoingDown(dependent)) || isNeeded(dependent))
     known.set(managed, result)
     return result
   }
@@ -266,9 +180,10 @@ export function endRun<P extends ReconciledProcess>(snapshot: Snapshot<P>): read
   return snapshot.graph.all.every(isEnded) && mayEnd(snapshot) ? [{ type: 'end' }] : []
 }
 
-function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading }: Snapshot<P>): boolean {
+function mayEnd<P extends ReconciledProcess>({ graph, phase, isReloading, isHeld }: Snapshot<P>): boolean {
   if (phase === 'stopping' || phase === 'killed') return true
-  return !isReloading && !graph.all.some((managed) => mayStartAgain(managed, graph))
+  if (isReloading || (isHeld && graph.all.some(({ state }) => state.type === 'failed'))) return false
+  return !graph.all.some((managed) => mayStartAgain(managed, graph))
 }
 
 /** Returns whether a command or a trigger can start a process again that has ended. */
@@ -284,39 +199,26 @@ export function isEnded({ state, isFullyStopped, needsReaping }: ReconciledProce
   return isFullyStopped && !needsReaping && isFinal(state)
 }
 
-/** Returns whether a process that a command has started keeps its state until the next event. */
-export function isSettled<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): boolean {
-  const { state, goal, definition } = managed
+/**
+ * Returns whether a process that a command or a reload has started is up, has ended or has failed, or waits for a process that
+ * was stopped manually. With `untilUp`, a restart after a failure is awaited.
+ */
+export function isSettled<P extends ReconciledProcess>(
+  managed: P,
+  graph: ProcessGraph<P>,
+  { untilUp = false }: { readonly untilUp?: boolean } = {},
+): boolean {
+  const { state, goal, definition, request } = managed
   if (isRestarting(goal)) return false
-  if (state.type === 'waiting') {
-    return graph.dependenciesOf(managed).some(({ name }) => graph.get(name)?.state.type === 'stopped')
-  }
-  return isUp(definition, state) || isFinal(state) || state.type === 'backoff' || state.type === 'unhealthy'
+  if (state.type === 'waiting') return waitsForStopped(managed, graph)
+  if (isUp(definition, state) || isFinal(state)) return true
+  return (state.type === 'backoff' || state.type === 'unhealthy') && (!untilUp || request === null)
 }
 
-export interface RunOutcome {
-  /** Null: no process was left to supervise. */
-  readonly reason: StopReason | null
-  /** True if a process failed permanently, or was skipped because of such a failure. */
-  readonly hasFailures: boolean
-  /** True if `--exit-code-from` was given. */
-  readonly isCodeFromProcess: boolean
-  /** The last exit of that process; null if it never ran. */
-  readonly exitOfProcess: ExitResult | null
-}
-
-const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'process_failed', 'mqtt_broker_unreachable'])
-
-/** Returns the exit code of the orchestrator. After a stop by signal or command it is 0, regardless of earlier failures. */
-export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProcess }: RunOutcome): number {
-  if (reason?.type === 'signal' || reason?.type === 'asked') return 0
-  if (reason !== null && FAILURES.has(reason.type)) return 1
-  if (isCodeFromProcess) return exitOfProcess === null ? 1 : shellCodeOf(exitOfProcess)
-  if (reason?.type === 'exited') return shellCodeOf(reason.exit)
-  return hasFailures ? 1 : 0
-}
-
-/** Returns the exit code in a shell's form: the code of the process, or 128 plus the number of the signal. */
-function shellCodeOf(exit: ExitResult): number {
-  return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
+function waitsForStopped<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): boolean {
+  return graph.dependenciesOf(managed).some((dependency) => {
+    const other = graph.get(dependency.name)
+    if (other === null || graph.statusOf(dependency).type === 'met') return false
+    return other.state.type === 'stopped' || (other.state.type === 'waiting' && waitsForStopped(other, graph))
+  })
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
-import { type SpawnChild, spawnChild } from './child.ts'
+import { spawnChild } from './child.ts'
 import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
+import { exitCodeOf, outcomeOf } from './exit-code.ts'
 import type { ExplainedSnapshot } from './explain.ts'
 import { ExternalCheck } from './external.ts'
 import {
@@ -15,34 +16,29 @@ import {
   setGoal,
 } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
-import { planStop, type StopPlan } from './guard/stop-plan.ts'
-import { ManagedProcess, type ManagedProcessEvent } from './managed-process.ts'
+import { planStop } from './guard/stop-plan.ts'
+import { ManagedProcess } from './managed-process.ts'
 import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
-import { Output, type OutputOptions } from './output/output.ts'
-import { type Action, exitCodeOf, type Failure, isEnded, isSettled, type Phase, reconcile } from './reconcile.ts'
+import { Output } from './output/output.ts'
+import { carryOut } from './process-action.ts'
+import type { ManagedProcessEvent } from './process-context.ts'
+import { isEnded, isSettled, reconcile } from './reconcile.ts'
+import type { Action, Failure, Phase, StartRequest } from './snapshot.ts'
+import {
+  failuresAmong,
+  isSuperseded,
+  type Reload,
+  requestedBy,
+  type StartFailure,
+  type StartOutcome,
+} from './start-outcome.ts'
+import type { SupervisorOptions } from './supervisor-options.ts'
 import { type DownReason, isFinal, UP } from './state.ts'
 import { elapsed } from './timers.ts'
 import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './wait-reporter.ts'
-
-export interface SupervisorOptions extends OutputOptions {
-  /** The first exit of any process stops all, and its code is the orchestrator's. */
-  readonly abortOnExit: boolean
-  /** The exit of this process stops all, and its code is the orchestrator's. */
-  readonly exitCodeFrom: string | null
-  /** Ends the children if the orchestrator is killed. */
-  readonly guard?: {
-    /** Prefix of the run tag of every child. */
-    readonly runTag: string
-    /** Called once before the first child starts, and then whenever the running children may have changed. */
-    protect(makePlan: () => StopPlan): void
-  }
-  /** Starts the children; operating system processes by default. */
-  readonly spawn?: SpawnChild
-  /** Called in order, one event at a time. Must not throw. */
-  onEvent(event: SupervisorEvent): void
-}
+import { Waiters } from './waiters.ts'
 
 /**
  * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
@@ -55,8 +51,8 @@ export class Supervisor {
   readonly #orphans: OrphanScanner | null
   /** Aborted when everything must stop. */
   readonly #stopping = new AbortController()
-  /** Called after each change of a state or a goal, until removed. */
-  readonly changeListeners = new Set<() => void>()
+  /** Checked after each change of a state or a goal. */
+  readonly changes = new Waiters()
   readonly #waits: WaitReporter
   /** The actions of things outside the processes. */
   readonly triggered = new TriggeredActions({
@@ -68,7 +64,9 @@ export class Supervisor {
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
   #phase: Phase = 'starting'
+  #isAnnounced = false
   #failures: readonly Failure[] = []
+  #isHeld = false
   #isReloading = false
   #isScheduled = false
   #isReconciling = false
@@ -77,7 +75,6 @@ export class Supervisor {
   #reason: StopReason | null = null
   #startedAt = 0
   #stoppingSince: number | null = null
-  #hasFailures = false
   #hasEnded = false
 
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
@@ -125,7 +122,7 @@ export class Supervisor {
     await this.#output.finish()
     this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: elapsed(since) })
-    return { exitCode: this.#exitCode() }
+    return { exitCode: exitCodeOf(outcomeOf(this.#graph, this.#reason, this.#options.exitCodeFrom)) }
   }
 
   /** Stops everything in order, in every phase. A second call has no effect: the first reason counts. */
@@ -136,7 +133,7 @@ export class Supervisor {
     this.#stoppingSince = performance.now()
     this.#emit({ type: 'stopping', reason })
     this.#stopping.abort()
-    setGoal(this.#graph.all, 'shutting_down')
+    setGoal(this.#graph.all, 'shutting_down', null)
     this.#schedule()
   }
 
@@ -151,49 +148,57 @@ export class Supervisor {
 
   /**
    * Starts processes as soon as their dependencies are met, without waiting for the end of a backoff. Resolves when each is
-   * up, has ended, or waits for a dependency that is stopped.
+   * up, has ended or has failed, or waits for a dependency that is stopped.
    */
-  async startProcesses(names: readonly string[]): Promise<void> {
+  async startProcesses(names: readonly string[]): Promise<readonly StartFailure[]> {
     const chosen = this.#graph.named(names)
     await this.#until(() => chosen.every(({ state }) => state.type !== 'stopping'))
-    if (this.isStopping) return
+    if (this.isStopping) return []
+    const request = Symbol('start')
     const idle = chosen.filter((managed) => !isDownFor(managed, 'restarting') && !isDownFor(managed, 'replaced'))
     for (const managed of idle) {
       managed.goal = UP
+      if (isFinal(managed.state) || managed.state.type === 'backoff') managed.request = request
       if (isFinal(managed.state)) managed.reset()
     }
     await Promise.all(idle.flatMap((managed) => (managed.state.type === 'backoff' ? [managed.skipBackoff()] : [])))
-    await this.#untilSettled(chosen)
+    return this.#untilSettled(request, chosen)
   }
 
   /** Stops processes, dependents first, and keeps them down until they are started. Resolves when they are down. */
   async stopProcesses(names: readonly string[]): Promise<void> {
-    await this.#bringDown(this.#graph.named(names), 'by_hand')
+    await this.#bringDown(this.#graph.named(names), 'by_hand', null)
   }
 
   /** Restarts processes, except those that wait for dependencies. Resolves as `startProcesses` does. */
-  async restartProcesses(names: readonly string[]): Promise<void> {
+  async restartProcesses(names: readonly string[]): Promise<readonly StartFailure[]> {
     const named = this.#graph.named(names)
     const chosen = named.filter((managed) => managed.state.type !== 'waiting' && !isDownFor(managed, 'replaced'))
-    setGoal(chosen, 'restarting')
-    await this.#untilSettled(chosen)
+    const request = Symbol('restart')
+    setGoal(chosen, 'restarting', request)
+    return this.#untilSettled(request, chosen)
   }
 
   /**
    * Applies another configuration: starts added, stops removed, restarts changed and keeps unchanged processes.
-   * Resolves when the removed and changed processes are down and the new configuration is in force.
+   * Resolves when the removed and changed processes are down and the new configuration is in force; then another reload is
+   * possible.
    */
-  async reload(config: ResolvedConfig): Promise<ReloadDifference> {
+  async reload(config: ResolvedConfig): Promise<Reload> {
     if (this.#isReloading) throw new Error('another reload is in progress')
     this.#isReloading = true
+    const request = Symbol('reload')
     try {
       const difference = differenceOf(this.#graph.config, config)
       const unchanged = new Set(difference.unchanged)
       const replaced = this.#graph.all.filter(({ name }) => !unchanged.has(name))
-      const byHand = handControlled(replaced)
-      await this.#bringDown(replaced, 'replaced')
-      if (!this.isStopping) this.#replace(config, difference, byHand)
-      return difference
+      const before = handControlled(replaced)
+      await this.#bringDown(replaced, 'replaced', request)
+      // A command may have stopped further processes meanwhile.
+      const stopped = [...before.stopped, ...handControlled(replaced).stopped]
+      if (!this.isStopping) this.#replace(config, difference, { ...before, stopped }, request)
+      const started = requestedBy(request, this.#graph)
+      return { difference, settled: () => this.#untilStarted(request, started) }
     } finally {
       this.#isReloading = false
       this.#schedule()
@@ -201,19 +206,24 @@ export class Supervisor {
   }
 
   /** Replaces the processes. The new version of a process that was stopped or started manually is down or starts, too. */
-  #replace(config: ResolvedConfig, difference: ReloadDifference, byHand: HandControlled): void {
+  #replace(config: ResolvedConfig, difference: ReloadDifference, byHand: HandControlled, request: StartRequest): void {
     const before = this.#graph
     const unchanged = new Set(difference.unchanged)
     this.#output.setProcesses(config.processes)
     if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
-    const kept = ({ name }: ResolvedProcess) => (unchanged.has(name) ? before.get(name) : null)
-    this.#graph = new ProcessGraph(config, (definition) => kept(definition) ?? this.#createProcess(definition))
+    this.#graph = new ProcessGraph(config, (definition) => {
+      const old = before.get(definition.name)
+      if (old !== null && unchanged.has(definition.name)) return old
+      const managed = this.#createProcess(definition, old?.hasRun)
+      managed.request = request
+      return managed
+    })
     restoreHandControl(this.#graph, byHand)
     this.#emit({ type: 'reloaded', ...difference })
     this.#reconcile()
   }
 
-  #createProcess(definition: ResolvedProcess): ManagedProcess {
+  #createProcess(definition: ResolvedProcess, hasRunBefore = false): ManagedProcess {
     const { name } = definition
     return new ManagedProcess(definition, {
       output: this.#output,
@@ -221,6 +231,7 @@ export class Supervisor {
       spawn: this.#options.spawn ?? spawnChild,
       // When everything stops, one scan at the end finds all orphans.
       reapEscaped: async (children) => (this.isStopping ? undefined : this.#orphans?.endOf(name, children)),
+      hasRunBefore,
       emit: (event) => this.#onProcessEvent(event),
     })
   }
@@ -234,8 +245,11 @@ export class Supervisor {
   }
 
   #onProcessEvent(event: ManagedProcessEvent): void {
-    if (event.type === 'failure') this.#failures = [...this.#failures, event]
-    else if (event.type !== 'changed') this.#emit(event)
+    if (event.type === 'process_completed') this.#isHeld = false
+    if (event.type === 'failure') {
+      this.#failures = [...this.#failures, event]
+      this.#isHeld = (this.#graph.get(event.process)?.request ?? null) !== null
+    } else if (event.type !== 'changed') this.#emit(event)
     if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
     this.#schedule()
   }
@@ -245,13 +259,12 @@ export class Supervisor {
     const managed = this.#graph.get(name)
     if (managed === null || this.isStopping || !endsRun(managed, exit, this.#graph, this.#options)) return
     this.stop({ type: 'exited', process: name, exit })
-    setGoal([managed], 'ended_run')
+    setGoal([managed], 'ended_run', null)
   }
 
   #emit(event: SupervisorEvent): void {
     this.#output.flush()
     if (event.type === 'internal_error') this.#hasInternalError = true
-    if (event.type === 'process_failed' || event.type === 'process_skipped') this.#hasFailures = true
     this.#options.onEvent(event)
   }
 
@@ -273,9 +286,11 @@ export class Supervisor {
       do {
         actions = reconcile({
           phase: this.#phase,
+          isAnnounced: this.#isAnnounced,
           graph: this.#graph,
           external: this.#external.state,
           failures: this.#failures,
+          isHeld: this.#isHeld,
           isReloading: this.#isReloading,
         })
         for (const action of actions) this.#carryOut(action)
@@ -284,28 +299,21 @@ export class Supervisor {
     } finally {
       this.#isReconciling = false
     }
-    for (const check of this.changeListeners) check()
+    this.changes.check()
     this.#waits.update()
     this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
   }
 
   #carryOut(action: Action<ManagedProcess>): void {
+    if ('managed' in action) return carryOut(action)
     switch (action.type) {
-      case 'start':
-      case 'reset':
-      case 'reap':
-        return action.managed[action.type]()
-      case 'stop':
-        return action.managed.stop(action.outcome)
-      case 'skip':
-        return action.managed.skip(action.because)
-      case 'set_goal':
-        action.managed.goal = action.goal
-        return undefined
       case 'check_external':
         return this.#external.start()
-      case 'announce_ready':
+      case 'finish_start':
         this.#phase = 'up'
+        return undefined
+      case 'announce_ready':
+        this.#isAnnounced = true
         return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.#graph) })
       case 'forget_failures':
         this.#failures = []
@@ -315,7 +323,6 @@ export class Supervisor {
         return this.#emit({ type: 'process_failed', process: name, reason, lastLines: [] })
       }
       case 'stop_all':
-        this.#hasFailures = true
         return this.stop(action.reason)
       case 'end':
         this.#hasFinished = true
@@ -323,38 +330,33 @@ export class Supervisor {
     }
   }
 
-  async #bringDown(processes: readonly ManagedProcess[], reason: DownReason): Promise<void> {
-    setGoal(processes, reason)
+  async #bringDown(
+    processes: readonly ManagedProcess[],
+    reason: DownReason,
+    request: StartRequest | null,
+  ): Promise<void> {
+    setGoal(processes, reason, request)
     this.#reconcile()
     await this.#until(() => processes.every(isEnded))
   }
 
-  async #untilSettled(processes: readonly ManagedProcess[]): Promise<void> {
+  /** Resolves to the failures among the chosen processes and those that start because of the same request. */
+  async #untilSettled(request: StartRequest, chosen: readonly ManagedProcess[]): Promise<readonly StartFailure[]> {
+    const affected = () => new Set([...chosen, ...requestedBy(request, this.#graph)])
     this.#reconcile()
-    await this.#until(() => processes.every((managed) => isSettled(managed, this.#graph)))
+    await this.#until(() => [...affected()].every((managed) => isSettled(managed, this.#graph)))
+    return failuresAmong(affected())
+  }
+
+  async #untilStarted(request: StartRequest, started: readonly ManagedProcess[]): Promise<StartOutcome> {
+    const requested = () => requestedBy(request, this.#graph)
+    await this.#until(() => requested().every((managed) => isSettled(managed, this.#graph, { untilUp: true })))
+    const superseded = started.filter((managed) => isSuperseded(managed, request)).map(({ name }) => name)
+    return { failed: failuresAmong(requested()), superseded }
   }
 
   /** Resolves when the condition is met, or everything has stopped. It is checked after every reconciliation. */
   #until(isMet: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const check = () => {
-        if (!isMet() && !(this.isStopping && this.#graph.all.every(isEnded))) return
-        this.changeListeners.delete(check)
-        resolve()
-      }
-      this.changeListeners.add(check)
-      check()
-    })
-  }
-
-  #exitCode(): number {
-    const { exitCodeFrom } = this.#options
-    const state = exitCodeFrom === null ? undefined : this.#graph.get(exitCodeFrom)?.state
-    return exitCodeOf({
-      reason: this.#reason,
-      hasFailures: this.#hasFailures,
-      isCodeFromProcess: exitCodeFrom !== null,
-      exitOfProcess: state !== undefined && 'exit' in state ? state.exit : null,
-    })
+    return this.changes.until(() => isMet() || (this.isStopping && this.#graph.all.every(isEnded)))
   }
 }

@@ -27,7 +27,7 @@ export class TriggeredActions {
     if (isStopping()) return
     const chosen = graph().named(names).filter(isRestartable)
     for (const { name } of chosen) emit({ type: 'process_restarting', process: name, because })
-    setGoal(chosen, 'restarting')
+    setGoal(chosen, 'restarting', Symbol('trigger'))
     onAction()
   }
 

@@ -1,0 +1,23 @@
+import type { SpawnChild } from './child.ts'
+import type { SupervisorEvent } from './events.ts'
+import type { Output } from './output/output.ts'
+import type { Failure } from './snapshot.ts'
+
+export type ManagedProcessEvent =
+  | SupervisorEvent
+  /** A property that `reconcile` reads may have changed. */
+  | { readonly type: 'changed' }
+  /** The process has failed permanently. */
+  | ({ readonly type: 'failure' } & Failure)
+
+export interface ProcessContext {
+  readonly output: Output
+  readonly spawn: SpawnChild
+  /** Prefix of the run tag of every child; a slash and the number of the child follow. */
+  readonly runTag: string
+  /** Ends the processes that the first `children` children left outside their process groups. */
+  readonly reapEscaped: (children: number) => Promise<void>
+  /** True if a child of an earlier version of the process has been started. */
+  readonly hasRunBefore: boolean
+  readonly emit: (event: ManagedProcessEvent) => void
+}
