@@ -105,7 +105,7 @@ export class ControlTarget {
     const chosen = action === 'start' && hasDependencies ? withDependencies(graph, named) : named
     if (action === 'start') rejectUnstartable(chosen)
     const accepted = action === 'start' ? chosen : runningAmong(chosen)
-    const failed = await this.#supervisor[`${action}Processes` as const](accepted.map(({ name }) => name))
+    const failed = await this.#supervisor.commands[action](accepted.map(({ name }) => name))
     return { ...this.status(), failed: failed ?? [] }
   }
 

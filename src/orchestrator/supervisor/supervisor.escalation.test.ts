@@ -195,7 +195,7 @@ describe('on_dependency_restart "restart"', () => {
       { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
     ])
     const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
-    const restarted = graph.supervisor.restartProcesses(['db'])
+    const restarted = graph.supervisor.commands.restart(['db'])
     await Promise.all([db.gone, api.gone])
     await Promise.all([rig.nextStart('db'), rig.nextStart('api'), restarted])
     expect(graph.eventSequence('process_stopped', 'process_started').slice(2)).toEqual([
@@ -232,7 +232,7 @@ describe('a failure after everything was ready (O-39)', () => {
     const web = await rig.nextStart('web')
     await (await rig.nextStart('job')).exit(0)
     await graph.next('all_ready')
-    const started = graph.supervisor.startProcesses(['job'])
+    const started = graph.supervisor.commands.start(['job'])
     await (await rig.nextStart('job')).exit(1)
     await started
     await graph.next('process_failed', 'job')

@@ -238,6 +238,6 @@ test('a process stops even if an event listener threw an exception at its start'
   })
   onTestFinished(() => supervisor.kill())
   await expect(supervisor.run()).rejects.toThrow('no reader')
-  await supervisor.stopProcesses(['a'])
+  await supervisor.commands.stop(['a'])
   expect(supervisor.graph.get('a')?.state).toMatchObject({ type: 'stopped' })
 })

@@ -6,15 +6,7 @@ import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from '
 import { exitCodeOf, outcomeOf } from './exit-code.ts'
 import type { ExplainedSnapshot } from './explain.ts'
 import { ExternalCheck } from './external.ts'
-import {
-  countActive,
-  endsRun,
-  type HandControlled,
-  handControlled,
-  isDownFor,
-  restoreHandControl,
-  setGoal,
-} from './goals.ts'
+import { countActive, endsRun, type HandControlled, handControlled, restoreHandControl, setGoal } from './goals.ts'
 import { differenceOf, ProcessGraph } from './graph.ts'
 import { planStop } from './guard/stop-plan.ts'
 import { ManagedProcess } from './managed-process.ts'
@@ -22,19 +14,12 @@ import { OrphanScanner } from './orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
 import { Output } from './output/output.ts'
 import { carryOut } from './process-action.ts'
+import { ProcessCommands } from './process-commands.ts'
 import type { ManagedProcessEvent } from './process-context.ts'
 import { isEnded, isSettled, reconcile } from './reconcile.ts'
 import type { Action, Failure, Phase, StartRequest } from './snapshot.ts'
-import {
-  failuresAmong,
-  isSuperseded,
-  type Reload,
-  requestedBy,
-  type StartFailure,
-  type StartOutcome,
-} from './start-outcome.ts'
+import { failuresAmong, isSuperseded, type Reload, requestedBy, type StartOutcome } from './start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
-import { type DownReason, isFinal, UP } from './state.ts'
 import { elapsed } from './timers.ts'
 import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './wait-reporter.ts'
@@ -54,6 +39,12 @@ export class Supervisor {
   /** Checked after each change of a state or a goal. */
   readonly changes = new Waiters()
   readonly #waits: WaitReporter
+  /** The commands `start`, `stop` and `restart`. */
+  readonly commands = new ProcessCommands({
+    graph: () => this.#graph,
+    isStopping: () => this.isStopping,
+    until: (isMet) => this.#settle(isMet),
+  })
   /** The actions of things outside the processes. */
   readonly triggered = new TriggeredActions({
     graph: () => this.#graph,
@@ -147,39 +138,6 @@ export class Supervisor {
   }
 
   /**
-   * Starts processes as soon as their dependencies are met, without waiting for the end of a backoff. Resolves when each is
-   * up, has ended or has failed, or waits for a dependency that is stopped.
-   */
-  async startProcesses(names: readonly string[]): Promise<readonly StartFailure[]> {
-    const chosen = this.#graph.named(names)
-    await this.#until(() => chosen.every(({ state }) => state.type !== 'stopping'))
-    if (this.isStopping) return []
-    const request = Symbol('start')
-    const idle = chosen.filter((managed) => !isDownFor(managed, 'restarting') && !isDownFor(managed, 'replaced'))
-    for (const managed of idle) {
-      managed.goal = UP
-      if (isFinal(managed.state) || managed.state.type === 'backoff') managed.request = request
-      if (isFinal(managed.state)) managed.reset()
-    }
-    await Promise.all(idle.flatMap((managed) => (managed.state.type === 'backoff' ? [managed.skipBackoff()] : [])))
-    return this.#untilSettled(request, chosen)
-  }
-
-  /** Stops processes, dependents first, and keeps them down until they are started. Resolves when they are down. */
-  async stopProcesses(names: readonly string[]): Promise<void> {
-    await this.#bringDown(this.#graph.named(names), 'by_hand', null)
-  }
-
-  /** Restarts processes, except those that wait for dependencies. Resolves as `startProcesses` does. */
-  async restartProcesses(names: readonly string[]): Promise<readonly StartFailure[]> {
-    const named = this.#graph.named(names)
-    const chosen = named.filter((managed) => managed.state.type !== 'waiting' && !isDownFor(managed, 'replaced'))
-    const request = Symbol('restart')
-    setGoal(chosen, 'restarting', request)
-    return this.#untilSettled(request, chosen)
-  }
-
-  /**
    * Applies another configuration: starts added, stops removed, restarts changed and keeps unchanged processes.
    * Resolves when the removed and changed processes are down and the new configuration is in force; then another reload is
    * possible.
@@ -193,7 +151,8 @@ export class Supervisor {
       const unchanged = new Set(difference.unchanged)
       const replaced = this.#graph.all.filter(({ name }) => !unchanged.has(name))
       const before = handControlled(replaced)
-      await this.#bringDown(replaced, 'replaced', request)
+      setGoal(replaced, 'replaced', request)
+      await this.#settle(() => replaced.every(isEnded))
       // A command may have stopped further processes meanwhile.
       const stopped = [...before.stopped, ...handControlled(replaced).stopped]
       if (!this.isStopping) this.#replace(config, difference, { ...before, stopped }, request)
@@ -213,7 +172,7 @@ export class Supervisor {
     if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
     this.#graph = new ProcessGraph(config, (definition) => {
       const old = before.get(definition.name)
-      if (old !== null && unchanged.has(definition.name)) return old
+      if (old !== null && unchanged.has(old.name)) return old
       const managed = this.#createProcess(definition, old?.hasRun)
       managed.request = request
       return managed
@@ -330,29 +289,17 @@ export class Supervisor {
     }
   }
 
-  async #bringDown(
-    processes: readonly ManagedProcess[],
-    reason: DownReason,
-    request: StartRequest | null,
-  ): Promise<void> {
-    setGoal(processes, reason, request)
-    this.#reconcile()
-    await this.#until(() => processes.every(isEnded))
-  }
-
-  /** Resolves to the failures among the chosen processes and those that start because of the same request. */
-  async #untilSettled(request: StartRequest, chosen: readonly ManagedProcess[]): Promise<readonly StartFailure[]> {
-    const affected = () => new Set([...chosen, ...requestedBy(request, this.#graph)])
-    this.#reconcile()
-    await this.#until(() => [...affected()].every((managed) => isSettled(managed, this.#graph)))
-    return failuresAmong(affected())
-  }
-
   async #untilStarted(request: StartRequest, started: readonly ManagedProcess[]): Promise<StartOutcome> {
     const requested = () => requestedBy(request, this.#graph)
     await this.#until(() => requested().every((managed) => isSettled(managed, this.#graph, { untilUp: true })))
     const superseded = started.filter((managed) => isSuperseded(managed, request)).map(({ name }) => name)
     return { failed: failuresAmong(requested()), superseded }
+  }
+
+  /** Reconciles, then resolves as `#until` does. */
+  #settle(isMet: () => boolean): Promise<void> {
+    this.#reconcile()
+    return this.#until(isMet)
   }
 
   /** Resolves when the condition is met, or everything has stopped. It is checked after every reconciliation. */

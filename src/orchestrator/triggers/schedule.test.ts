@@ -56,9 +56,9 @@ describe('a task with a schedule', () => {
       { name: 'stopped', ...rig.program('stopped'), ...task },
       { name: 'tick', ...rig.program('tick'), ...task },
     ])
-    await graph.supervisor.stopProcesses(['stopped'])
+    await graph.supervisor.commands.stop(['stopped'])
     const runs = rig.starts('stopped')
-    const started = graph.supervisor.startProcesses(['yearly'])
+    const started = graph.supervisor.commands.start(['yearly'])
     await (await rig.nextStart('yearly')).exit(0)
     await started
     for (let run = 0; run < 3; run++) await (await rig.nextStart('tick')).exit(0)

@@ -159,7 +159,7 @@ describe('a process that watches', () => {
     ])
     await Promise.all([graph.next('watching', 'web'), graph.next('watching', 'other')])
     await Promise.all([rig.nextStart('web'), rig.nextStart('other')])
-    await graph.supervisor.stopProcesses(['web'])
+    await graph.supervisor.commands.stop(['web'])
     write(folder, 'app.js', 'changed')
     await rig.nextStart('other')
     expect(rig.starts('web')).toBe(1)
