@@ -15,6 +15,8 @@ beforeAll(async () => {
     one: { replicas: 1 },
   }
   program.writeConfig({ processes: many }, 'many.json')
+  const profiles = { a: { profiles: ['dev'] }, b: { profiles: ['dev', 'test'] }, c: { profiles: 7 }, d: {} }
+  program.writeConfig({ processes: profiles }, 'profiles.json')
   program.writeConfig({ processes: { other: { command: 'x' } } }, 'other.json')
   program.writeConfig('{"processes": {', 'broken.json')
   mkdirSync(join(program.folder, 'bin'))
@@ -64,9 +66,11 @@ describe('completion in bash (O-11)', () => {
     ['--config=other.json --exit-code-from ', ['other']],
     ['--config many.json --only ', ['worker', 'worker#1', 'worker#2', 'worker#3', 'wrong', 'one', 'one#1']],
     ['--config many.json restart worker#', ['worker#1', 'worker#2', 'worker#3']],
+    ['--config profiles.json --profile ', ['dev', 'test']],
     ['--config broken.json --only ', []],
     ['--config none.json --only ', []],
     ['--mqtt-broker ', []],
+    ['validate --show-env st', ['store']],
     ['--mqtt', ['--mqtt-broker']],
     ['run --mqtt', ['--mqtt-broker']],
     ['status --mqtt', []],

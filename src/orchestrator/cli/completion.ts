@@ -153,7 +153,9 @@ function valuesOf(option: Option | undefined, config: string): readonly string[]
   if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
   if (option.long === '--profile') return profilesIn(config)
   if (option.long === '--prefix') return prefixKinds
-  return ['--only', '--disable', '--exit-code-from', '--watch'].includes(option.long ?? '') ? namesIn(config) : []
+  return ['--only', '--disable', '--exit-code-from', '--show-env', '--watch'].includes(option.long ?? '')
+    ? namesIn(config)
+    : []
 }
 
 function argumentValues(argument: Argument, config: string): readonly string[] {

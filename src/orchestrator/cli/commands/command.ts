@@ -32,6 +32,7 @@ interface PlainOptions extends LineOptions {
   readonly watch?: readonly string[] | false
   readonly format?: GraphFormat
   readonly json?: true
+  readonly showEnv?: string
   readonly from?: string
   readonly print?: true
 }

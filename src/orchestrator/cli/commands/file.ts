@@ -7,9 +7,21 @@ import { addPlainCommand, fileOptions } from './command.ts'
 /** Adds the commands that read the file and need no running orchestrator. */
 export function addFileCommands(program: Command): void {
   const file = () => fileOptions(program)
-  addPlainCommand(program, 'validate', 'check the file and print the start order', async ({ print = false }) =>
-    print ? (await import('../print.ts')).print(file()) : (await import('../graph.ts')).validate(file()),
-  ).option('--print', 'print the merged file as JSON instead, without secrets')
+  addPlainCommand(
+    program,
+    'validate',
+    'check the file and print the start order',
+    async ({ showEnv, json = false, print = false }) => {
+      if (showEnv !== undefined && print)
+        throw new UserError('validate: --print and --show-env cannot be combined; use one of them')
+      if (showEnv !== undefined) return (await import('../show-env.ts')).showEnv(file(), showEnv, json)
+      if (json) throw new UserError('validate --json: has no effect without --show-env NAME')
+      return print ? (await import('../print.ts')).print(file()) : (await import('../graph.ts')).validate(file())
+    },
+  )
+    .option('--show-env <name>', 'print the environment of a process, without secrets, instead of the start order')
+    .option('--json', 'print the environment as JSON')
+    .option('--print', 'print the merged file as JSON instead, without secrets')
   addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('../graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
