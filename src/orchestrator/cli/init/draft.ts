@@ -15,17 +15,27 @@ export interface Draft {
   readonly notes: readonly string[]
 }
 
-const shellSyntax = /[|&;<>()`$*?~#\n\\]|^\w+=/
+const shellSyntax = /[|&;<>()`$*?~#\n\\]|^\w+=|^\s*(?:exec|cd|export|set|source|\.)\s/
+const quoted = /"[^"]*"|'[^']*'/g
 
 /** Returns the command of a line: a program with arguments, or a line for the shell if it has syntax of the shell. */
 export function commandOf(line: string): DraftProcess {
   const text = line.trim()
+  if (needsShell(text)) return { command: withDefaults(text), shell: true }
   const words = text.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []
-  const hasOpenQuote = /["']/.test(text.replaceAll(/"[^"]*"|'[^']*'/g, ''))
-  const [command, ...args] = words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'))
-  if (hasOpenQuote || shellSyntax.test(text) || command === undefined || command === '')
-    return { command: withDefaults(text), shell: true }
+  const [command = text, ...args] = words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'))
+  const [flag, inner] = args
+  if (/^(?:\/bin\/)?sh$/.test(command) && flag === '-c' && inner !== undefined && args.length === 2) {
+    return { command: withDefaults(inner), shell: true }
+  }
   return args.length === 0 ? { command } : { command, args }
+}
+
+/** Returns whether a line has syntax of the shell outside of quotes, variables in double quotes, or an open quote. */
+function needsShell(text: string): boolean {
+  const unquoted = text.replaceAll(quoted, '')
+  const expanded = (text.match(quoted) ?? []).some((part) => part.startsWith('"') && /[$`\\]/.test(part))
+  return /["']/.test(unquoted) || shellSyntax.test(unquoted) || expanded || text.startsWith('"') || text.startsWith("'")
 }
 
 /** Gives variables without a default an empty one, as a shell does, because an unset variable is an error in the file. */

@@ -17,6 +17,12 @@ describe('a line', () => {
     ['node web.js', { command: 'node', args: ['web.js'] }],
     ['  server  ', { command: 'server' }],
     [`node -e "a b" 'c d' e="f"`, { command: 'node', args: ['-e', 'a b', 'c d', 'e=f'] }],
+    ['sh -c "a && b"', { command: 'a && b', shell: true }],
+    ['bash -c "a && b"', { command: 'bash', args: ['-c', 'a && b'] }],
+    ['x "$A"', { command: 'x "$A"', shell: true }],
+    [`x '$A'`, { command: 'x', args: ['$A'] }],
+    ['exec node x', { command: 'exec node x', shell: true }],
+    ['cd web && vite', { command: 'cd web && vite', shell: true }],
     ['a && b', { command: 'a && b', shell: true }],
     ['PORT=3 node x', { command: 'PORT=3 node x', shell: true }],
     ['node x > log', { command: 'node x > log', shell: true }],
@@ -78,15 +84,17 @@ describe('package.json', () => {
       'dev:web': 'vite',
       'start:api': 'node dist/api.js',
       start: 'node index.js',
+      worker: 'exec node worker.js',
     })
     expect(processesOf({ notes, ...rest })).toEqual({
       api: { command: 'node', args: ['api.js'] },
       web: { command: 'vite' },
-      start: { command: 'node', args: ['index.js'] },
+      worker: { command: 'exec node worker.js', shell: true },
     })
     expect(notes).toEqual([
       'script "dev": starts other scripts, which are processes of their own',
       'script "start:api": left out, because it starts the same as "dev:api"',
+      'script "start": left out, because it starts the same as "dev"',
     ])
   })
 
@@ -163,7 +171,7 @@ services:
         profiles: ['dev'],
       },
       worker: {
-        command: 'sh -c "node worker.js | tee log"',
+        command: 'node worker.js | tee log',
         shell: true,
         env: { A: '1' },
         depends_on: ['api'],

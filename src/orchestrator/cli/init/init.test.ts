@@ -77,8 +77,13 @@ describe('init', () => {
   })
 
   it('writes an example without a source, which is valid', async () => {
-    const { ponix, read } = project({})
-    expect(await ponix('init')).toMatchObject({ code: 0, stdout: 'wrote commonplace.json with an example\n' })
+    const { ponix, read } = project({ 'package.json': { scripts: { test: 'vitest', start: 'pm2 start x' } } })
+    expect(await ponix('init')).toEqual({
+      code: 0,
+      stdout: 'wrote commonplace.json with an example\n',
+      stderr:
+        'note: package.json has no process to take over\nnote: script "start": starts other scripts, which are processes of their own\n',
+    })
     expect(read()).toContain('      // "env": { "PORT": "3000" },\n')
     expect(await ponix('validate')).toMatchObject({ code: 0 })
   })

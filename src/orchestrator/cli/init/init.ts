@@ -26,7 +26,11 @@ export async function init(path: string, from: string | null): Promise<void> {
   write(path, renderFile(processes, found === null ? null : basename(found.file), schemaIn(folder)))
   const origin = found === null ? ' with an example' : ` from ${found.file}: ${[...processes.keys()].join(', ')}`
   process.stdout.write(`wrote ${path}${origin}\n`)
-  for (const note of found?.draft.notes ?? []) process.stderr.write(`note: ${note}\n`)
+  noteAll(found?.draft.notes ?? [])
+}
+
+function noteAll(notes: readonly string[]): void {
+  for (const note of notes) process.stderr.write(`note: ${note}\n`)
 }
 
 function listed(notes: readonly string[]): string {
@@ -40,6 +44,9 @@ async function findSource(folder: string): Promise<{ readonly file: string; read
     names.map(async (name) => ({ file: join(folder, name), draft: await readSource(join(folder, name)) })),
   )
   const usable = sources.filter(({ draft }) => draft.processes.size > 0)
+  if (usable.length === 0) {
+    for (const { file, draft } of sources) noteAll([`${file} has no process to take over`, ...draft.notes])
+  }
   if (usable.length <= 1) return usable[0] ?? null
   const files = usable.map(({ file }) => file)
   throw new UserError(`${files.join(' and ')} were found; name one of them, such as --from ${files[0]}`)

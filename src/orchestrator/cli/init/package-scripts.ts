@@ -54,7 +54,7 @@ function preferredScript(script: string, scripts: Readonly<Record<string, string
   const [first = '', ...rest] = script.split(':')
   const earlier = startNames.slice(0, Math.max(0, startNames.indexOf(first)))
   const sameProgram = earlier.map((name) => [name, ...rest].join(':'))
-  return sameProgram.find((name) => name in scripts && !runners.test(scripts[name] ?? '')) ?? null
+  return sameProgram.find((name) => name in scripts) ?? null
 }
 
 /** Returns `api` for `dev:api`, and the folder's name for the script of a workspace. */
