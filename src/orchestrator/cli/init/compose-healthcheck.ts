@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parseDuration } from '../../config/duration.ts'
-import { withDefaults } from './draft.ts'
+import { variablesForFile, variablesForShell } from './compose-variables.ts'
 
 type Probe = Readonly<Record<string, unknown>>
 
@@ -42,13 +42,13 @@ function checkOf(test: string | readonly string[] | undefined): Probe | null {
   const [kind, ...words] = test
   if (kind === 'CMD-SHELL') return checkOfLine(words.join(' '))
   if (kind !== 'CMD' || words.length === 0) return null
-  return httpCheck(words) ?? { exec: words.map(literal) }
+  return httpCheck(words) ?? { exec: words.map(variablesForFile) }
 }
 
 function checkOfLine(line: string): Probe {
   const command = line.replace(/\s*\|\|\s*(?:exit 1|false)\s*$/, '').trim()
   const hasShellSyntax = /[|&;<>()`$*]/.test(command)
-  return (hasShellSyntax ? null : httpCheck(command.split(/\s+/))) ?? { exec: literal(line) }
+  return (hasShellSyntax ? null : httpCheck(command.split(/\s+/))) ?? { exec: variablesForShell(line) }
 }
 
 /** Returns an HTTP check for curl or wget with a single URL and flags that change nothing else. */
@@ -62,8 +62,4 @@ function httpCheck([program = '', ...args]: readonly string[]): Probe | null {
   const [url = ''] = urls
   const full = /^https?:\/\//.test(url) ? url : `http://${url}`
   return urls.length === 1 && !url.startsWith('-') && URL.canParse(full) ? { http_get: full } : null
-}
-
-function literal(text: string): string {
-  return withDefaults(text.replaceAll('$$', '$'))
 }

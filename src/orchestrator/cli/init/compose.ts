@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { commandOf, type Draft, type DraftProcess, freeName, withDefaults } from './draft.ts'
+import { variablesForFile, variablesForShell } from './compose-variables.ts'
+import { commandOf, type Draft, type DraftProcess, type EnvFile, freeName } from './draft.ts'
 import { healthcheckSchema, probeOf } from './compose-healthcheck.ts'
 import { messageOf, UserError } from '../../config/errors.ts'
 import { parseDuration } from '../../config/duration.ts'
@@ -135,15 +136,16 @@ class ComposeReader {
     const listed = Array.isArray(environment) ? environment.map(splitVariable) : Object.entries(environment)
     // A variable without a value is inherited, as all variables are.
     const given = listed.filter((entry) => entry[1] !== null && entry[1] !== undefined)
-    const env = Object.fromEntries(given.map(([key, value]) => [key, interpolated(String(value))]))
-    const files = [env_file].flat().map((file) => (typeof file === 'string' ? { path: file } : file))
-    const existing = files.filter(({ path }) => this.#hasFile(path))
-    for (const { path } of files.filter((file) => !existing.includes(file))) {
-      this.#note(name, `env_file ${path} does not exist; add it to "env_file" when it does`)
-    }
-    const paths = existing.map(({ path }) => path)
+    const env = Object.fromEntries(given.map(([key, value]) => [key, variablesForFile(String(value))]))
+    const files = [env_file].flat().flatMap((file): EnvFile[] => {
+      const { path, required = true } = typeof file === 'string' ? { path: file } : file
+      if (!required) return [{ path, required: false }]
+      if (this.#hasFile(path)) return [path]
+      this.#note(name, `env_file ${path} does not exist; it is optional now`)
+      return [{ path, required: false }]
+    })
     return {
-      ...(paths.length === 0 ? {} : { env_file: paths.length === 1 ? paths[0] : paths }),
+      ...(files.length === 0 ? {} : { env_file: files.length === 1 ? files[0] : files }),
       ...(Object.keys(env).length === 0 ? {} : { env }),
     }
   }
@@ -227,23 +229,19 @@ function describeContainer({ image, build }: Service): string {
 function commandOfService({ command, entrypoint }: Service): DraftProcess {
   const parts = [entrypoint, command].flatMap((part) => (part === undefined || part === null ? [] : [part]))
   const lines = parts.filter((part) => typeof part === 'string')
-  if (lines.length === parts.length) return commandOf(lines.map(interpolated).join(' '))
-  const list = parts.flatMap((part) => {
-    if (typeof part !== 'string') return part.map((word) => interpolated(String(word)))
-    const { command: program, args = [], shell } = commandOf(interpolated(part))
-    return shell === true ? ['/bin/sh', '-c', program] : [program, ...args]
+  if (lines.length === parts.length) return commandOfLine(lines.join(' '))
+  const [program = '', ...args] = parts.flatMap((part) => {
+    if (typeof part !== 'string') return part.map((word) => variablesForFile(String(word)))
+    const { command: first, args: others = [], shell } = commandOfLine(part)
+    return shell === true ? ['/bin/sh', '-c', first] : [first, ...others]
   })
-  const [program = '', ...args] = list
   return args.length === 0 ? { command: program } : { command: program, args }
 }
 
-/** Translates the variables of Compose: `$NAME` and `$$`, and `${NAME}` that may be unset. */
-function interpolated(text: string): string {
-  const named = text.replaceAll(/\$(?:(\$)|([A-Za-z_]\w*))/g, (_, dollar: string | undefined, name: string) =>
-    dollar === undefined ? `\${${name}:-}` : '$',
-  )
-  const short = named.replaceAll(/\$\{(\w+)-([^}]*)\}/g, '${$1:-$2}').replaceAll(/\$\{(\w+):?\?[^}]*\}/g, '${$1}')
-  return text.includes('?') ? short : withDefaults(short)
+function commandOfLine(line: string): DraftProcess {
+  const { command, args, shell } = commandOf(line)
+  if (shell === true) return { command: variablesForShell(command), shell }
+  return args === undefined ? { command } : { command, args: args.map(variablesForFile) }
 }
 
 function splitVariable(text: string): readonly [string, string | null] {

@@ -1,10 +1,12 @@
+export type EnvFile = string | { readonly path: string; readonly required: false }
+
 /** A process in the form of the file. */
 export interface DraftProcess {
   readonly command: string
   readonly args?: readonly string[]
   readonly shell?: true
   readonly cwd?: string
-  readonly env_file?: string | readonly string[]
+  readonly env_file?: EnvFile | readonly EnvFile[]
   readonly [key: string]: unknown
 }
 
@@ -21,12 +23,12 @@ const quoted = /"[^"]*"|'[^']*'/g
 /** Returns the command of a line: a program with arguments, or a line for the shell if it has syntax of the shell. */
 export function commandOf(line: string): DraftProcess {
   const text = line.trim()
-  if (needsShell(text)) return { command: withDefaults(text), shell: true }
+  if (needsShell(text)) return { command: text, shell: true }
   const words = text.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []
   const [command = text, ...args] = words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'))
   const [flag, inner] = args
   if (/^(?:\/bin\/)?sh$/.test(command) && flag === '-c' && inner !== undefined && args.length === 2) {
-    return { command: withDefaults(inner), shell: true }
+    return { command: inner, shell: true }
   }
   return args.length === 0 ? { command } : { command, args }
 }
@@ -36,11 +38,6 @@ function needsShell(text: string): boolean {
   const unquoted = text.replaceAll(quoted, '')
   const expanded = (text.match(quoted) ?? []).some((part) => part.startsWith('"') && /[$`\\]/.test(part))
   return /["']/.test(unquoted) || shellSyntax.test(unquoted) || expanded || text.startsWith('"') || text.startsWith("'")
-}
-
-/** Gives variables without a default an empty one, as a shell does, because an unset variable is an error in the file. */
-export function withDefaults(text: string): string {
-  return text.replaceAll(/\$\{(\w+)\}/g, '${$1:-}')
 }
 
 /** Returns a name that the file allows, and that is not taken. */

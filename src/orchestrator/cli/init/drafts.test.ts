@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { load } from '../../../../test/rig/config.ts'
+import { variablesForFile } from './compose-variables.ts'
 import { draftFromCompose } from './compose.ts'
 import { commandOf, type Draft, freeName } from './draft.ts'
 import { draftFromPackages } from './package-scripts.ts'
@@ -26,7 +27,7 @@ describe('a line', () => {
     ['a && b', { command: 'a && b', shell: true }],
     ['PORT=3 node x', { command: 'PORT=3 node x', shell: true }],
     ['node x > log', { command: 'node x > log', shell: true }],
-    ['echo $A ${B} ${C:-d}', { command: 'echo $A ${B:-} ${C:-d}', shell: true }],
+    ['echo $A ${B} ${C:-d}', { command: 'echo $A ${B} ${C:-d}', shell: true }],
     [`echo it's`, { command: `echo it's`, shell: true }],
     ['ls *.js', { command: 'ls *.js', shell: true }],
   ])('%j becomes %j', (line, expected) => expect(commandOf(line)).toEqual(expected))
@@ -118,6 +119,15 @@ describe('package.json', () => {
     expect(found.notes).toEqual(['script "dev": starts other scripts, which are processes of their own'])
   })
 })
+
+it.each([
+  ['$A/${B}', '${A:-}/${B:-}'],
+  ['${A:-x} ${B-y}', '${A:-x} ${B:-y}'],
+  ['${A:?no} ${B?no}', '${A} ${B}'],
+  ['5$$ $${A}', '5$ $${A}'],
+  ['${A:+x}', '$${A:+x}'],
+  ['1$ $1', '1$ $1'],
+])('the variables of Compose in %j become %j', (text, expected) => expect(variablesForFile(text)).toBe(expected))
 
 describe('a Compose file', () => {
   const read = (text: string, files: readonly string[] = []) =>
@@ -219,20 +229,20 @@ services:
     const draft = await read(
       `services:
   a: { command: x, env_file: [a.env, { path: b.env, required: false }] }
-  b: { command: x, scale: 2, healthcheck: { test: "curl http://localhost/" }, stop_signal: RTMIN }
+  b: { command: x, env_file: c.env, scale: 2, healthcheck: { test: "curl http://localhost/" }, stop_signal: RTMIN }
   c: { command: { bad: form } }
   d: { build: . }`,
       ['a.env'],
     )
     expect(Object.fromEntries(draft.processes)).toMatchObject({
-      a: { env_file: 'a.env' },
-      b: { command: 'x' },
+      a: { env_file: ['a.env', { path: 'b.env', required: false }] },
+      b: { command: 'x', env_file: { path: 'c.env', required: false } },
     })
     expect(draft.processes.get('b')).not.toHaveProperty('replicas')
     expect(draft.notes).toEqual([
       'c: not taken over, because "command" has an unknown form',
       'd: left out, because its command is in the Dockerfile; add it as "command"',
-      'a: env_file b.env does not exist; add it to "env_file" when it does',
+      'b: env_file c.env does not exist; it is optional now',
       'b: stop_signal RTMIN is not supported; set "shutdown": {"signal": …}',
       'b: 2 replicas left out, because they would share one address',
     ])

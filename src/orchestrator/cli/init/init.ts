@@ -3,7 +3,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, describeFileError, messageOf, UserError } from '../../config/errors.ts'
 import { draftFromCompose } from './compose.ts'
-import type { Draft, DraftProcess } from './draft.ts'
+import type { Draft, DraftProcess, EnvFile } from './draft.ts'
 import { draftFromPackages, type PackageScripts } from './package-scripts.ts'
 import { draftFromProcfile } from './procfile.ts'
 import { renderFile } from './render.ts'
@@ -116,10 +116,12 @@ function packageManager(text: string, has: (path: string) => boolean): string {
 function inFolder({ processes }: Draft, folder: string, source: string): ReadonlyMap<string, DraftProcess> {
   const path = relative(resolve(folder), resolve(source))
   if (path === '') return processes
+  const moved = (file: EnvFile): EnvFile =>
+    typeof file === 'string' ? join(path, file) : { path: join(path, file.path), required: false }
   return new Map(
     Array.from(processes, ([name, process]) => {
       const { cwd = '.', env_file: files } = process
-      const envFiles = files === undefined ? {} : { env_file: [files].flat().map((file) => join(path, file)) }
+      const envFiles = files === undefined ? {} : { env_file: [files].flat().map(moved) }
       return [name, { ...process, cwd: join(path, cwd), ...envFiles }]
     }),
   )
