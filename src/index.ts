@@ -13,6 +13,8 @@ export interface CommonplaceConfig {
   readonly env_file?: string | EnvFileConfig | readonly (string | EnvFileConfig)[]
   /** `false`: the orchestrator accepts no commands; an object sets its addresses. Default: true */
   readonly control?: boolean | ControlConfig
+  /** as `on_failed` of a process, for every process without this key */
+  readonly on_failed?: string | OnFailedConfig
   /** the processes, by name */
   readonly processes: Readonly<Record<string, ProcessConfig>>
 }
@@ -46,6 +48,8 @@ export interface ProcessConfig {
   readonly restart?: RestartConfig
   /** after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything. Default: "isolate" */
   readonly when_failed?: 'isolate' | 'stop'
+  /** runs when this process has failed permanently, with PONIX_PROCESS and PONIX_REASON in its environment: a line for `/bin/sh`, a program, or a webhook. Default: `on_failed` of the file */
+  readonly on_failed?: string | OnFailedConfig
   /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */
   readonly on_dependency_restart?: 'ignore' | 'restart'
   /** `true`, or an object: restarts the process when files change, also after it has ended or failed; a task runs again. `true` watches its `cwd`. Default: false */
@@ -97,7 +101,7 @@ export interface ShutdownConfig {
 }
 
 export interface WatchConfig {
-  /** files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process */
+  /** files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process. Variables are interpolated */
   readonly paths?: readonly string[]
   /** rules as in `.gitignore`, relative to the folder of the file. `node_modules`, `.git` and the log files of processes are always ignored. Default: [] */
   readonly ignore?: readonly string[]
@@ -167,6 +171,15 @@ export interface ReadinessProbeConfig {
 export interface DependencyConfig {
   /** `started`, `ready` (its readiness probe succeeded), `completed` (it exited) or `completed_successfully` */
   readonly condition: 'started' | 'ready' | 'completed' | 'completed_successfully'
+}
+
+export interface OnFailedConfig {
+  /** program, run without a shell. Variables are interpolated */
+  readonly command?: string
+  /** its arguments. Variables are interpolated */
+  readonly args?: readonly string[]
+  /** URL that receives a JSON object by POST. Variables are interpolated */
+  readonly webhook?: string
 }
 
 export interface ControlConfig {

@@ -88,6 +88,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     onDependencyRestart: 'ignore',
     watch: null,
     schedule: null,
+    onFailed: null,
     log: { file: null, quiet: false },
     profiles: [],
     leftOut: null,

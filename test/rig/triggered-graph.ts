@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { SupervisorEvent } from '../../src/orchestrator/supervisor/events.ts'
 import type { ResolvedWatch } from '../../src/orchestrator/config/resolved.ts'
 import { Triggers } from '../../src/orchestrator/triggers/triggers.ts'
 import { type GraphOptions, type ProcessSketch, SupervisedGraph } from './supervised-graph.ts'
@@ -12,12 +13,17 @@ export class TriggeredGraph extends SupervisedGraph {
 
   constructor(processes: readonly ProcessSketch[], options: GraphOptions = {}) {
     super(processes, options)
-    this.triggers = new Triggers(this.supervisor, (event) => this.receive(event))
+    this.triggers = new Triggers(this.supervisor, { emit: (event) => this.receive(event), runTag: null })
     this.triggers.start()
   }
 
+  protected override receive(event: SupervisorEvent): void {
+    super.receive(event)
+    this.triggers?.event(event)
+  }
+
   override async [Symbol.asyncDispose](): Promise<void> {
-    this.triggers[Symbol.dispose]()
+    await this.triggers.end(Promise.resolve())
     await super[Symbol.asyncDispose]()
   }
 }

@@ -23,6 +23,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     onDependencyRestart: 'ignore',
     watch: null,
     schedule: null,
+    onFailed: null,
     log: { file: null, quiet: false },
     startupTimeoutMs: 1,
     restart: {

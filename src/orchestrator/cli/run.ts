@@ -8,6 +8,7 @@ import { formatSocketAddress } from '../config/socket-address.ts'
 import { ControlTarget } from '../control/target.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
+import type { StopPlan } from '../supervisor/guard/stop-plan.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { LogHistory } from '../supervisor/output/log-history.ts'
 import { Prefixes } from '../supervisor/output/prefixes.ts'
@@ -67,9 +68,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     systemd.event(event)
     triggers.event(event)
   }
+  // The guard also ends what triggers run, which the supervisor leaves alone.
+  const guarded = {
+    runTag: `${guard.runTag}/run`,
+    protect: (makePlan: () => StopPlan) => guard.protect(() => ({ ...makePlan(), runTag: guard.runTag })),
+  }
   const output = { stdout, stderr }
-  const supervisor = new Supervisor(config, { ...options, guard, output, colour, prefixes, history, onEvent })
-  const triggers = new Triggers(supervisor, onEvent)
+  const supervisor = new Supervisor(config, { ...options, guard: guarded, output, colour, prefixes, history, onEvent })
+  const triggers = new Triggers(supervisor, { emit: onEvent, runTag: guard.runTag })
   const target = new ControlTarget(supervisor, {
     load,
     control: config.control,
@@ -109,6 +115,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const socket = listenSocket(target, socketPath, reporter.warn)
   const killed = signals.forced.then(() => Promise.race([ended, sleep(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])
+  await triggers.end(signals.forced)
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   http?.close()
   // Closing removes the socket, so that the run folder can be removed.

@@ -15,6 +15,7 @@ describe('watch', () => {
       { ...watch, paths: [join(folder, 'web')] },
     ],
     [{ watch: { paths: ['src'] } }, watch],
+    [{ watch: { paths: ['${DIR:-src}'] } }, watch],
     [
       { watch: { ignore: ['*.md'], debounce_ms: 0 }, cwd: 'web' },
       { folder, paths: [join(folder, 'web')], ignore: ['*.md'], debounceMs: 0 },
@@ -36,7 +37,7 @@ describe('watch', () => {
   })
 
   it.each([
-    ['src', 'expected true, false, or an object such as {"paths": ["src"]}, got "src"'],
+    ['src', 'expected true, false, or an object such as {"paths": ["src"]}, got "src"; write {"paths": ["…"]}'],
     [{ paths: [] }, '.paths: expected a list of at least one path or glob, got an empty list'],
     [
       { paths: ['!src'] },
@@ -90,5 +91,36 @@ describe('schedule', () => {
     ],
   ])('of %j is refused', (processes, problem) => {
     expect(problems({ processes })).toEqual([problem])
+  })
+})
+
+describe('on_failed', () => {
+  const line = { type: 'command', command: '/bin/sh', args: ['-c', 'mail ${PONIX_PROCESS}'], cwd: folder }
+
+  it('is a line for the shell, a program or a webhook; that of the file is the default', () => {
+    const processes = {
+      store,
+      own: { ...store, on_failed: { command: 'mail', args: ['${HOME}'] } },
+      hook: { ...store, env: { KEY: 'abc' }, on_failed: { webhook: 'https://example.com/${KEY}' } },
+    }
+    expect(load({ on_failed: 'mail ${PONIX_PROCESS}', processes }).processes.map(({ onFailed }) => onFailed)).toEqual([
+      line,
+      { type: 'command', command: 'mail', args: ['/home/me'], cwd: folder },
+      { type: 'webhook', url: 'https://example.com/abc' },
+    ])
+    expect(one({}).onFailed).toBeNull()
+  })
+
+  it.each([
+    [{ webhook: 'ftp://example.com/hunter2' }, '.webhook: expected an http or https URL'],
+    [
+      { webhook: '${NOT_SET}' },
+      '.webhook: ${NOT_SET} is not set and has no default; set NOT_SET, or write ${NOT_SET:-default}',
+    ],
+    [{}, ': needs exactly one of command, webhook'],
+    [{ webhook: 'http://a/', args: ['x'] }, '.args: has no effect without "command"'],
+    [true, ': expected a line for /bin/sh, or an object with "command" or "webhook", got true'],
+  ])('%j is refused', (on_failed, problem) => {
+    expect(problems({ processes: { store: { ...store, on_failed } } })).toContain(`processes.store.on_failed${problem}`)
   })
 })

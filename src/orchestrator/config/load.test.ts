@@ -42,6 +42,7 @@ describe('the minimal file', () => {
           onDependencyRestart: 'ignore',
           watch: null,
           schedule: null,
+          onFailed: null,
           log: { file: null, quiet: false },
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
           profiles: [],

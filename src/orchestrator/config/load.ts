@@ -10,6 +10,7 @@ import { checkLogFiles } from './resolve-log.ts'
 import { checkReplicaProbes } from './resolve-probe.ts'
 import { configuredDependencies, resolveContext, resolveProcess, restartPolicy } from './resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
+import { onFailedSchema } from './schema/automation.ts'
 import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
 import type { Environment } from './scope.ts'
@@ -52,8 +53,18 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const inheritance = inheritedEnvironment(environment, secretNames)
   const { watch = [] } = options
   const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
+  const onFailed = onFailedSchema.safeParse(toValue(childOf(root, 'on_failed'))).data
   const context = resolveContext(
-    { root, broker: broker.address, brokerProvider: providedBy, instances, requestedWatch, problems, ...inheritance },
+    {
+      root,
+      broker: broker.address,
+      brokerProvider: providedBy,
+      instances,
+      onFailed,
+      requestedWatch,
+      problems,
+      ...inheritance,
+    },
     own.shared,
     secretNames,
   )

@@ -8,11 +8,14 @@ export interface WatchContext {
   readonly cwd: string
   /** `all` if the command line makes the process watch even without the key, `none` if no process watches. */
   readonly requested: 'all' | 'none' | 'file'
+  /** Replaces the variables of a path. */
+  readonly interpolate: (text: string, index: number) => string
 }
 
 /** Returns the files whose changes restart a process; null if it does not watch. */
-export function resolveWatch(file: WatchFile, { folder, cwd, requested }: WatchContext): ResolvedWatch | null {
+export function resolveWatch(file: WatchFile, context: WatchContext): ResolvedWatch | null {
+  const { folder, cwd, requested, interpolate } = context
   if (requested === 'none' || (file === false && requested === 'file')) return null
-  const { paths = [cwd], ignore = [], debounce_ms = 200 } = typeof file === 'object' ? file : {}
-  return { folder, paths, ignore, debounceMs: debounce_ms }
+  const { paths, ignore = [], debounce_ms = 200 } = typeof file === 'object' ? file : {}
+  return { folder, paths: paths?.map(interpolate) ?? [cwd], ignore, debounceMs: debounce_ms }
 }

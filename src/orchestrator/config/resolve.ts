@@ -5,9 +5,11 @@ import { folderOf, type JsonNode, type JsonPath } from './json-source.ts'
 import type { SharedVariables } from './own-scope.ts'
 import { ProblemTexts } from './problems.ts'
 import { resolveLog } from './resolve-log.ts'
+import { resolveHook } from './resolve-hook.ts'
 import { resolveProbe } from './resolve-probe.ts'
 import { resolveWatch, type WatchContext } from './resolve-watch.ts'
 import type { DependencyCondition, ResolvedProcess, ResolvedRestart } from './resolved.ts'
+import type { OnFailedFile } from './schema/automation.ts'
 import type { ProcessFile } from './schema/process.ts'
 import { type Environment, Scope, type ScopeOptions } from './scope.ts'
 import type { Instance } from './selection.ts'
@@ -22,6 +24,8 @@ export interface ResolveOptions extends ScopeOptions {
   readonly brokerProvider: string | null
   /** All instances, by their name in the file. */
   readonly instances: ReadonlyMap<string, readonly Instance[]>
+  /** The key `on_failed` of the file. */
+  readonly onFailed: OnFailedFile
   /** How the command line changes the key `watch` of a process, by its name in the file. */
   readonly requestedWatch: (configName: string) => WatchContext['requested']
 }
@@ -123,8 +127,10 @@ function resolveInstance(instance: Instance, context: ResolveContext): ProcessWi
       folder: folderOf(context.root, [...path, 'watch', 'paths']),
       cwd,
       requested: context.requestedWatch(configName),
+      interpolate: (text, index) => scope.interpolate(text, [...path, 'watch', 'paths', index]),
     }),
     schedule: file.schedule ?? null,
+    onFailed: resolveOnFailed(file.on_failed, [...path, 'on_failed'], scope, context),
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },
     profiles: file.profiles,
@@ -162,6 +168,23 @@ function interpolateCommand(text: string, path: JsonPath, scope: Scope, { proble
   const replaced = scope.replace(text, path)
   if (replaced?.text === '') problems.add(path, 'expected a program name or path; the variables are empty')
   return replaced?.text ?? 'invalid'
+}
+
+/** Returns the hook of a process, by default that of the file. */
+function resolveOnFailed(
+  own: OnFailedFile,
+  path: JsonPath,
+  scope: Scope,
+  { onFailed, root, problems }: ResolveContext,
+): ResolvedProcess['onFailed'] {
+  const [file, at] = own === undefined ? [onFailed, ['on_failed']] : [own, path]
+  if (file === undefined) return null
+  const interpolate = (text: string, keys: JsonPath) => scope.interpolate(text, [...at, ...keys])
+  return resolveHook(file, {
+    folder: folderOf(root, at),
+    interpolate,
+    refuse: (keys, text) => problems.add([...at, ...keys], text),
+  })
 }
 
 /** Sets MQTT_BROKER for a user of the broker, unless the file sets this variable. */

@@ -71,6 +71,8 @@ export interface ResolvedProcess {
   readonly watch: ResolvedWatch | null
   /** The cron expression of a task that runs at certain times, valid for `parseCron`; null for all others. */
   readonly schedule: string | null
+  /** Runs after a permanent failure; null: nothing runs. */
+  readonly onFailed: ResolvedHook | null
   readonly log: ResolvedLog
   readonly shutdown: { readonly signal: NodeJS.Signals; readonly timeoutMs: number }
   /** The names of the profiles to which the process belongs; empty if it belongs to every run. */
@@ -83,6 +85,18 @@ export interface ResolvedProcess {
   /** The reason why the process cannot be started, such as an unset variable; null if there is none. Only for left-out processes. */
   readonly problem: string | null
 }
+
+/** A command or an HTTP request that reports an event. */
+export type ResolvedHook =
+  | {
+      readonly type: 'command'
+      readonly command: string
+      readonly args: readonly string[]
+      /** Absolute path. */
+      readonly cwd: string
+    }
+  /** An http or https URL, which can contain secrets. */
+  | { readonly type: 'webhook'; readonly url: string }
 
 export interface ResolvedWatch {
   /** The absolute folder to which relative paths and rules refer. */

@@ -90,6 +90,7 @@ export function containerNotes({ definition, readiness }: ExportedProcess): read
       'its log_line cannot be checked from outside the container, so the process counts as ready when it has started',
     definition.log.file !== null && "the container's log replaces its log.file",
     definition.watch !== null && WATCH_NOTE,
+    definition.onFailed !== null && 'its on_failed has no counterpart: nothing runs when it fails',
   ]
 }
 

@@ -67,7 +67,12 @@ export type SupervisorEvent =
   /** The time for a run has come while the last run still lasts. Emitted once until the next run. */
   | { readonly type: 'run_skipped'; readonly process: string }
   /** A trigger of the process does not work; `trigger` is its key in the file. */
-  | { readonly type: 'trigger_failed'; readonly process: string; readonly trigger: 'watch'; readonly reason: string }
+  | {
+      readonly type: 'trigger_failed'
+      readonly process: string
+      readonly trigger: 'watch' | 'on_failed'
+      readonly reason: string
+    }
   | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_skipped'; readonly process: string; readonly because: string }
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }

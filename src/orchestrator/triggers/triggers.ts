@@ -3,6 +3,7 @@ import type { Cron } from 'croner'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { FailureHooks } from './failure-hooks.ts'
 import { runOnSchedule } from './schedule.ts'
 import { watchFiles } from './watch.ts'
 
@@ -23,18 +24,35 @@ interface Running {
   readonly abort: AbortController
 }
 
+export interface TriggerOptions {
+  /** Reports what the triggers do. */
+  readonly emit: (event: SupervisorEvent) => void
+  /** Prefix of the run tag of commands, by which the guard finds them; null without a guard. */
+  readonly runTag: string | null
+}
+
+/** The time limit of a hook. */
+const HOOK_TIMEOUT_MS = 30_000
+
 /** Runs the triggers that the configuration uses, and follows its reloads. */
 export class Triggers implements Disposable {
   readonly #target: TriggerTarget
   readonly #emit: (event: SupervisorEvent) => void
   readonly #running = new Map<string, Running>()
   readonly #jobs = new Map<string, Cron>()
+  readonly #hooks: FailureHooks
+  /** The processes that have failed since their last start. */
+  readonly #failed = new Set<string>()
   #hasStarted = false
 
-  /** `emit` reports what the triggers do. */
-  constructor(target: TriggerTarget, emit: (event: SupervisorEvent) => void) {
+  constructor(target: TriggerTarget, { emit, runTag }: TriggerOptions) {
     this.#target = target
     this.#emit = emit
+    this.#hooks = new FailureHooks({
+      timeoutMs: HOOK_TIMEOUT_MS,
+      runTag: runTag === null ? null : `${runTag}/on_failed/1`,
+      onProblem: (process, reason) => emit({ type: 'trigger_failed', process, trigger: 'on_failed', reason }),
+    })
   }
 
   start(): void {
@@ -44,14 +62,33 @@ export class Triggers implements Disposable {
 
   /** Receives every event of the supervisor. */
   event(event: SupervisorEvent): void {
-    if (event.type === 'stopping') this[Symbol.dispose]()
-    else if (event.type === 'reloaded' && this.#hasStarted) this.#apply()
+    if (event.type === 'process_started') this.#failed.delete(event.process)
+    if (event.type === 'process_failed') this.#onFailure(event.process, event.reason)
+    if (event.type === 'reloaded' && this.#hasStarted) this.#apply()
+    if (event.type !== 'stopping') return
+    this[Symbol.dispose]()
+    const { reason } = event
+    if (reason.type === 'start_failed') this.#onFailure(reason.process, reason.message)
   }
 
   /** Returns the next time at which a task runs by its schedule; null if it has none or was stopped manually. */
   nextRun(name: string): Date | null {
     const managed = this.#target.graph.get(name)
     return managed?.goal.type === 'up' ? (this.#jobs.get(name)?.nextRun() ?? null) : null
+  }
+
+  /** Resolves when no trigger acts any more. Hooks have a time limit, and are stopped when `force` resolves. */
+  async end(force: Promise<void>): Promise<void> {
+    this[Symbol.dispose]()
+    await this.#hooks.end(force)
+  }
+
+  #onFailure(name: string, reason: string): void {
+    const { graph } = this.#target
+    const definition = graph.get(name)?.definition
+    if (definition === undefined || definition.onFailed === null || this.#failed.has(name)) return
+    this.#failed.add(name)
+    this.#hooks.add(definition.onFailed, { process: name, reason, config: graph.config.path, env: definition.env })
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { parseCron } from '../cron.ts'
-import { flag, milliseconds, section, text } from './fields.ts'
+import { flag, milliseconds, plainText, section, text } from './fields.ts'
 import { hintFor, withHint } from './hints.ts'
+import { absent, exactlyOne, forbid, present, withRules } from './rules.ts'
 
 const watchPath = text('a path or glob')
   .refine((path) => !path.startsWith('!'), { error: 'a path or glob without "!"; write the exception under "ignore"' })
@@ -18,7 +19,7 @@ export const watchSchema = z
           .min(1, { error: 'a list of at least one path or glob' })
           .optional()
           .describe(
-            'files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process',
+            'files, folders and globs (`*`, `**`, `?`, `[a-z]`), relative to the folder of the file. Default: the `cwd` of the process. Variables are interpolated',
           ),
         ignore: z
           .array(text('a rule as in .gitignore'), { error: 'a list of rules as in .gitignore' })
@@ -57,3 +58,35 @@ export const scheduleSchema = text('a schedule such as "0 3 * * *" or "@daily"')
   .describe(
     'only for a task: runs it at these times and not at the start. A cron expression in local time, `minute hour day month weekday`, with an optional first field for seconds; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`',
   )
+
+const hookForm = 'a line for /bin/sh, or an object with "command" or "webhook"'
+
+/** The key `on_failed` of the file and of a process. */
+export const onFailedSchema = z
+  .union(
+    [
+      text(hookForm),
+      withRules(
+        section(hookForm, {
+          command: text('a program name or path')
+            .optional()
+            .describe('program, run without a shell. Variables are interpolated'),
+          args: z
+            .array(plainText('a string'), { error: 'a list of strings' })
+            .optional()
+            .describe('its arguments. Variables are interpolated'),
+          webhook: text('an http or https URL')
+            .optional()
+            .describe('URL that receives a JSON object by POST. Variables are interpolated'),
+        }),
+        [
+          exactlyOne(['command', 'webhook']),
+          forbid({ args: present, command: absent }, 'args', 'has no effect without "command"'),
+        ],
+      ),
+    ],
+    { error: hookForm },
+  )
+  .optional()
+
+export type OnFailedFile = z.infer<typeof onFailedSchema>

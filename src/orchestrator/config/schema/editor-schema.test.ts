@@ -40,6 +40,9 @@ const valid = [
   web({ depends_on: [] }),
   web({ kind: 'task', schedule: '@daily' }),
   web({ watch: true }),
+  web({ on_failed: 'mail root' }),
+  web({ on_failed: { command: 'mail', args: ['root'] } }),
+  { on_failed: { webhook: 'https://example.com/' }, processes: { store } },
   web({ watch: { paths: ['src'] } }),
 ]
 
@@ -73,6 +76,9 @@ const invalid = [
   web({ schedule: '@daily' }),
   web({ kind: 'service', schedule: '@daily' }),
   web({ watch: ['src'] }),
+  web({ on_failed: {} }),
+  web({ on_failed: { command: 'mail', webhook: 'https://example.com/' } }),
+  web({ on_failed: { webhook: 'https://example.com/', args: ['a'] } }),
 ]
 
 describe('the JSON Schema for editors (O-20)', () => {

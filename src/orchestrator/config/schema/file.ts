@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { controlSchema } from '../control.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
+import { onFailedSchema } from './automation.ts'
 import { envFileSchema } from './env-file.ts'
 import { environmentSchema, section, text } from './fields.ts'
 import { hintFor, withHint } from './hints.ts'
@@ -32,6 +33,7 @@ export const configSchema = section('an object with the key "processes"', {
     'file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them',
   ),
   control: controlSchema,
+  on_failed: onFailedSchema.describe('as `on_failed` of a process, for every process without this key'),
   processes: z
     .record(z.string().regex(namePattern, { error: nameForm }), processSchema, {
       error: withHint('an object of name → process', hintFor('object', 'write {"NAME": {"command": "…"}}')),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { scheduleSchema, watchSchema } from './automation.ts'
+import { onFailedSchema, scheduleSchema, watchSchema } from './automation.ts'
 import { envFileSchema } from './env-file.ts'
 import {
   byteSizeForm,
@@ -166,6 +166,9 @@ const processKeys = section(withHint('an object that describes a process', hintF
   when_failed: choice(['isolate', 'stop'])
     .default('isolate')
     .describe('after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything'),
+  on_failed: onFailedSchema.describe(
+    'runs when this process has failed permanently, with PONIX_PROCESS and PONIX_REASON in its environment: a line for `/bin/sh`, a program, or a webhook. Default: `on_failed` of the file',
+  ),
   on_dependency_restart: choice(['ignore', 'restart'])
     .default('ignore')
     .describe('`restart`: when a dependency restarts, this process stops before it and starts after it'),
