@@ -13,9 +13,10 @@ export class CommandLine {
   environment: Readonly<Record<string, string>> = {}
   readonly #started: Program[] = []
 
-  /** Kills the programs that still run, waits for their guards to end, and removes the folder. */
+  /** Kills the programs that still run, detached ones too, waits for their guards to end, and removes the folder. */
   async dispose(): Promise<void> {
     await Promise.all(this.#started.filter((program) => !program.hasEnded).map((program) => program.kill()))
+    for (const pid of this.#detached()) process.kill(pid, 'SIGKILL')
     while (this.guards().length > 0) await delay(10)
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -47,6 +48,14 @@ export class CommandLine {
     return readFileSync(join(this.folder, name), 'utf8')
   }
 
+  /** Returns the ids of the orchestrators that run in the background. */
+  #detached(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((name) => commandOf(name).includes('\0--detached') && commandOf(name).includes(this.folder))
+      .map(Number)
+  }
+
   start(...args: readonly string[]): Program {
     return this.#start(process.execPath, [this.path, ...args])
   }
@@ -63,7 +72,7 @@ export class CommandLine {
   #start(command: string, args: readonly string[]): Program {
     const program = new Program(command, args, {
       cwd: this.folder,
-      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, ...this.environment },
+      env: { ...process.env, XDG_RUNTIME_DIR: this.folder, XDG_STATE_HOME: this.folder, ...this.environment },
       detached: true,
     })
     this.#started.push(program)

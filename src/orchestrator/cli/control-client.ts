@@ -33,6 +33,11 @@ interface RequestOptions {
 /** The orchestrator ended before it answered. */
 export class EndedError extends UserError {}
 
+/** Returns whether a request failed because no orchestrator runs the file, or it has ended meanwhile. */
+export function isNotRunning(error: unknown): boolean {
+  return error instanceof UserError && error.exitCode === NOT_RUNNING
+}
+
 /** Sends requests to the orchestrator of a configuration file through its socket. Failures are UserErrors. */
 export class ControlClient {
   /** The path of the configuration file, as typed. */

@@ -19,6 +19,10 @@ export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' |
   /** Processes that watch even if the file does not say so; false: no process watches. */
   readonly watch: readonly string[] | false
   readonly prefix: PrefixOptions
+  /** The file that receives the output instead of stdout and stderr; null: none. */
+  readonly logFile: string | null
+  /** True if `run --detach` has started this program. */
+  readonly isDetached: boolean
 }
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const

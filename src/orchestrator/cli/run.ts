@@ -1,4 +1,6 @@
+import { closeSync } from 'node:fs'
 import type { Server } from 'node:http'
+import { resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../config/errors.ts'
@@ -11,6 +13,7 @@ import { runFolder } from '../supervisor/guard/run-folder.ts'
 import type { StopPlan } from '../supervisor/guard/stop-plan.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
 import { LogHistory } from '../supervisor/output/log-history.ts'
+import { LogStream, openLogFile } from '../supervisor/output/log-stream.ts'
 import { Prefixes } from '../supervisor/output/prefixes.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
@@ -31,13 +34,19 @@ const FLUSH_TIMEOUT_MS = 1000
 
 /** Supervises until all processes have ended or were stopped, then exits with the exit code. */
 export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
+  if (options.isDetached) (await import('./background.ts')).closeInheritedDescriptors()
   const load = () => loadConfig(toLoadOptions(typed, options))
   const config = load()
-  const { stdout, stderr, env: environment, pid } = process
+  const { env: environment, pid } = process
   // Supervision continues without a reader.
-  stdout.off('error', exitOnOutputError)
-  const colour = { stdout: showsColour(stdout), stderr: showsColour(stderr) }
-  const prefixes = new Prefixes({ ...options.prefix, columns: columnsOf(stdout) })
+  process.stdout.off('error', exitOnOutputError)
+  const log = options.logFile === null ? null : openLog(options.logFile, (event) => onEvent(event))
+  const { stdout, stderr } = log === null ? process : { stdout: log, stderr: log }
+  const colour = {
+    stdout: log === null && showsColour(process.stdout),
+    stderr: log === null && showsColour(process.stderr),
+  }
+  const prefixes = new Prefixes({ ...options.prefix, columns: log === null ? columnsOf(process.stdout) : null })
   prefixes.setProcesses(config.processes)
   const history = new LogHistory()
   const reporter = await createReporter({
@@ -103,7 +112,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const forwarders = countForwarders(pid)
   const witness = forwarders === 0 ? null : new GroupWitness()
   const signals = handleSignals(actions, {
-    terminal: [process.stdin, stdout, stderr].some((stream) => stream.isTTY),
+    terminal: [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY),
     forwarders,
     groupReceived: async (signal) => witness !== null && witness.hasSeen(signal),
   })
@@ -113,6 +122,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const ended = supervisor.run()
   triggers.start()
   const socket = listenSocket(target, socketPath, reporter.warn)
+  if (options.isDetached) void socket.then(async () => (await import('./background.ts')).announceStart())
   const killed = signals.forced.then(() => Promise.race([ended, sleep(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])
   await triggers.end(signals.forced)
@@ -122,8 +132,17 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   await socket.then((server) => server?.close())
   // Without an ending a process may still run; then the guard ends it.
   if (ending !== undefined) await guard.release()
-  await Promise.all([systemd.close(), flushed(stdout), flushed(stderr)])
+  await Promise.all([
+    systemd.close(),
+    ...(log === null ? [flushed(stdout), flushed(stderr)] : [log.finish(FLUSH_TIMEOUT_MS)]),
+  ])
   process.exit(exitCode)
+}
+
+/** Returns a stream to a log file. Throws a UserError if the file cannot be written. */
+function openLog(path: string, emit: (event: SupervisorEvent) => void): LogStream {
+  closeSync(openLogFile(path))
+  return new LogStream({ path: resolve(path), maxSize: 10_000_000, maxFiles: 5 }, emit)
 }
 
 async function flushed(stream: Writable): Promise<void> {

@@ -20,7 +20,13 @@ const GRACE_MS = 5000
 
 /** Waits until processes are ready or completed. Throws a UserError with exit code 1 if they cannot be so, or not in time. */
 export async function wait(file: FileOptions, options: WaitOptions): Promise<void> {
-  const answer = await requestWait(file, options)
+  const { names: awaited, goal } = options
+  const answer = await requestWait(file, options).catch((error: unknown) => {
+    if (!(error instanceof EndedError)) throw error
+    const subject =
+      awaited.length === 0 ? 'the processes were' : `${awaited.join(', ')} ${awaited.length === 1 ? 'was' : 'were'}`
+    throw new UserError(`the orchestrator ended before ${subject} ${goal}`, 1)
+  })
   if (options.json) process.stdout.write(`${JSON.stringify(answer)}\n`)
   const problem = describeOutcome(answer, options)
   if (problem !== null) throw new UserError(problem, 1)
@@ -28,25 +34,18 @@ export async function wait(file: FileOptions, options: WaitOptions): Promise<voi
   if (!options.json) process.stdout.write(`${names} ${answer.processes.length === 1 ? 'is' : 'are'} ${options.goal}\n`)
 }
 
-/** Rejects with a UserError if the orchestrator ends before the outcome is known. */
-async function requestWait(file: FileOptions, { names, goal, timeoutMs }: WaitOptions): Promise<WaitAnswer> {
+type RequestedWait = Pick<WaitOptions, 'names' | 'goal' | 'timeoutMs'>
+
+/** Requests the outcome. Rejects with an EndedError if the orchestrator ends before it is known. */
+export async function requestWait(file: FileOptions, { names, goal, timeoutMs }: RequestedWait): Promise<WaitAnswer> {
   const query = new URLSearchParams(names.map((name): [string, string] => ['process', name]))
   query.set('for', goal)
   if (timeoutMs !== null) query.set('timeout_ms', String(timeoutMs))
   const limit =
     timeoutMs === null ? {} : { signal: AbortSignal.timeout(Math.min(timeoutMs + GRACE_MS, LONGEST_TIMER_MS)) }
-  const request = new ControlClient(file).call('GET', `/wait?${query.toString()}`, waitAnswerSchema, {
-    hasTimeLimit: false,
-    ...limit,
-  })
-  try {
-    return await adviseOnPatterns(names, request)
-  } catch (error) {
-    if (!(error instanceof EndedError)) throw error
-    const awaited =
-      names.length === 0 ? 'the processes were' : `${names.join(', ')} ${names.length === 1 ? 'was' : 'were'}`
-    throw new UserError(`the orchestrator ended before ${awaited} ${goal}`, 1)
-  }
+  const options = { hasTimeLimit: false, ...limit }
+  const request = new ControlClient(file).call('GET', `/wait?${query.toString()}`, waitAnswerSchema, options)
+  return adviseOnPatterns(names, request)
 }
 
 /** Returns the reason why the processes are not all ready or completed; null if they are. */

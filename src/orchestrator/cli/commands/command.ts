@@ -30,6 +30,10 @@ interface PlainOptions extends LineOptions {
   readonly abortOnExit?: true
   readonly exitCodeFrom?: string
   readonly watch?: readonly string[] | false
+  readonly detach?: true
+  readonly wait?: true
+  readonly logFile?: string
+  readonly detached?: true
   readonly format?: GraphFormat
   readonly json?: true
   readonly showEnv?: string

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { requireSupportedPlatform } from '../platform.ts'
+import { UserError } from '../../config/errors.ts'
 import { addNames, addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
 import { addLineOptions, toPrefixOptions } from './output.ts'
 
@@ -8,8 +9,14 @@ export function addRun(program: Command): Command {
     program,
     'run',
     'run the processes in the foreground (the default)',
-    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [], timestamps, prefix }) => {
+    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [], timestamps, prefix, ...background }) => {
       requireSupportedPlatform()
+      const { detach = false, wait = false, logFile = null, detached: isDetached = false } = background
+      if (detach) {
+        return (await import('../detach.ts')).detach(fileOptions(program), { exitCodeFrom, watch, logFile, wait })
+      }
+      if (wait)
+        throw new UserError('--wait needs --detach; in the foreground, use the command wait in another terminal')
       const { run } = await import('../run.ts')
       const forceReadable = logFormat === 'text'
       return run(fileOptions(program), {
@@ -19,10 +26,19 @@ export function addRun(program: Command): Command {
         exitCodeFrom,
         watch,
         prefix: toPrefixOptions({ timestamps, prefix }),
+        logFile,
+        isDetached,
       })
     },
     { isDefault: true },
   )
+    .option('-d, --detach', 'run in the background; the terminal may be closed')
+    .option('--wait', 'with --detach: wait until all processes are ready or completed')
+    .option(
+      '--log-file <path>',
+      'write the output to this file, which is rotated at 10 MB (default with --detach: a file in ~/.local/state)',
+    )
+    .addOption(new Option('--detached', 'started by --detach').hideHelp())
     .addOption(
       new Option(
         '--log-format <format>',

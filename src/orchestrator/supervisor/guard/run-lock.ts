@@ -137,8 +137,8 @@ export class RunLock {
   }
 }
 
-/** Returns the record of a run that has ended; null if there is none. Throws if the run continues. */
-function previousRun({ folder, configPath }: RunLockOptions): RunRecord | null {
+/** Returns the record of a run that has ended; null if there is none. Throws a UserError if the run continues. */
+export function previousRun({ folder, configPath }: Pick<RunLockOptions, 'folder' | 'configPath'>): RunRecord | null {
   const record = readRecord(folder.recordPath)
   if (record === null || !isRunning(record)) return record
   throw new UserError(`${configPath} is already run by another ponix-orchestrator (pid ${record.pid}); stop it first`)
