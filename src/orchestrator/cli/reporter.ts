@@ -45,7 +45,7 @@ export async function createReporter(options: ReporterOptions) {
       warnOfDropped()
       const { level, text } = describeEvent(event)
       log(level, text, { event })
-      options.onMessage?.(toLogMessage(event))
+      options.onMessage?.(toLogMessage(event, level, text))
     },
     warn: (message: string) => {
       log('warn', message, {})
@@ -55,10 +55,11 @@ export async function createReporter(options: ReporterOptions) {
 }
 
 /** Returns the message without the quoted output, which is in the log anyway. */
-function toLogMessage(event: SupervisorEvent): Omit<LogMessage, 'time'> {
-  const kept = 'lastLines' in event ? { ...event, lastLines: [] } : event
-  const { level, text } = describeEvent(kept)
-  return { process: 'process' in kept ? kept.process : null, level, message: text, event: kept }
+function toLogMessage(event: SupervisorEvent, level: Level, text: string): Omit<LogMessage, 'time'> {
+  const process = 'process' in event ? event.process : null
+  if (!('lastLines' in event)) return { process, level, message: text, event }
+  const kept = { ...event, lastLines: [] }
+  return { process, level, message: describeEvent(kept).text, event: kept }
 }
 
 async function jsonLog(write: Write): Promise<Log> {

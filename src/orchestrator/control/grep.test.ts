@@ -27,13 +27,18 @@ describe('Grep (O-45)', () => {
     expect(await raw.select(['\u001b[31mERROR', 'ERROR'], textOf)).toEqual(['\u001b[31mERROR'])
   })
 
-  it('rejects when the expression takes too long, and selects nothing afterwards', async () => {
+  it('rejects when the expression takes too long, and from then on', async () => {
     using grep = new Grep(endless.pattern, { worker, timeLimitMs: 200 })
     await expect(grep.select([endless.text], textOf)).rejects.toMatchObject({
       status: 400,
       message: 'grep: the expression took longer than 0.2 s; simplify it',
     })
-    expect(await grep.select(['aaa'], textOf)).toEqual([])
+    await expect(grep.select(['aaa'], textOf)).rejects.toThrow('grep: the expression took longer than 0.2 s')
+  })
+
+  it('rejects when its thread cannot run', async () => {
+    using grep = new Grep(/a/, { worker: new URL('./missing.js', import.meta.url) })
+    await expect(grep.select(['a'], textOf)).rejects.toThrow(/^grep: Cannot find module/)
   })
 
   it('resolves a running search to nothing when it is closed', async () => {

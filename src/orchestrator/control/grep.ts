@@ -34,6 +34,7 @@ export class Grep implements Disposable {
   readonly #timer = new Timer()
   #job: Job | null = null
   #isClosed = false
+  #failure: RequestError | null = null
 
   /** Throws a RequestError if too many threads run. */
   constructor(pattern: RegExp, { worker = builtWorker, timeLimitMs = TIME_LIMIT_MS }: GrepOptions = {}) {
@@ -55,7 +56,7 @@ export class Grep implements Disposable {
 
   /**
    * Returns those of the items whose text matches; none once it is closed. Rejects with a RequestError if the expression takes too
-   * long, and closes. Await it before the next call.
+   * long, and for all later calls. Await it before the next call.
    */
   async select<T>(items: readonly T[], textOf: (item: T) => string): Promise<readonly T[]> {
     const selected: T[] = []
@@ -73,6 +74,7 @@ export class Grep implements Disposable {
 
   async #match(texts: readonly string[]): Promise<readonly unknown[]> {
     await this.#isOnline
+    if (this.#failure !== null) throw this.#failure
     if (this.#isClosed) return []
     const answer = new Promise<readonly unknown[]>((resolve, reject) => (this.#job = { resolve, reject }))
     const limit = `${this.#timeLimitMs / 1000} s`
@@ -82,7 +84,8 @@ export class Grep implements Disposable {
   }
 
   #fail(reason: string): void {
-    this.#job?.reject(new RequestError(400, `grep: ${reason}`))
+    this.#failure = new RequestError(400, `grep: ${reason}`)
+    this.#job?.reject(this.#failure)
     this[Symbol.dispose]()
   }
 }

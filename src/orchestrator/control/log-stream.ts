@@ -78,10 +78,12 @@ function lostLines(
   })
 }
 
+type Search = Pick<Grep, 'select' | typeof Symbol.dispose>
+
 /** Writes records to a response, those that a regular expression must match in the order of the searches. */
-class LogAnswer {
+export class LogAnswer {
   readonly #response: ServerResponse
-  readonly #grep: Grep | null
+  readonly #grep: Search | null
   readonly #timer = new Timer()
   #searches = Promise.resolve()
   #pending = { entries: 0, characters: 0 }
@@ -90,7 +92,7 @@ class LogAnswer {
   #dropped = 0
   #unfollow = (): void => undefined
 
-  constructor(response: ServerResponse, grep: Grep | null) {
+  constructor(response: ServerResponse, grep: Search | null) {
     this.#response = response
     this.#grep = grep
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
@@ -158,22 +160,25 @@ class LogAnswer {
       if (this.#isFull) this.#dropped += records.length
       else this.#send(records)
     }
-    if (this.#pending.entries === 0) this.#reportDropped()
+    this.#reportDropped()
   }
 
+  /** Reports dropped entries at their place: after those that still wait. */
   #reportDropped(): void {
-    if (this.#dropped === 0 || this.#isFull) return
+    if (this.#dropped === 0 || this.#isFull || this.#pending.entries > 0) return
     this.#send([{ dropped: this.#dropped }])
     this.#dropped = 0
   }
 
   #send(records: readonly object[]): void {
-    if (this.#response.destroyed) return
+    if (this.#response.destroyed || this.#response.writableEnded) return
     this.#response.write(records.map((record) => `${JSON.stringify(record)}\n`).join(''))
   }
 
   #finish(): void {
     this.#close()
+    this.#isFull = false
+    this.#reportDropped()
     this.#response.end()
   }
 
