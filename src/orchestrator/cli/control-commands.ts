@@ -124,7 +124,7 @@ const COLOURS: Readonly<Record<string, number>> = {
 }
 
 /** Renders a heading and a line for each process. */
-function renderStatus(processes: readonly ProcessStatus[]): string {
+export function renderStatus(processes: readonly ProcessStatus[]): string {
   const colour = showsColour(process.stdout)
   const columns = COLUMNS.map(({ head, right, cell }) => {
     const cells = [head, ...processes.map(cell)]

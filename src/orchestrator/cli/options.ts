@@ -23,6 +23,8 @@ export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' |
   readonly logFile: string | null
   /** True if `run --detach` has started this program. */
   readonly isDetached: boolean
+  /** Whether keys in the terminal have an effect. */
+  readonly keys: boolean
 }
 
 export const exportEngines = ['systemd', 'compose', 'kubernetes'] as const

@@ -18,8 +18,9 @@ import { Prefixes } from '../supervisor/output/prefixes.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
-import { describeNeededRestart, describeReloadFailures } from './control-commands.ts'
+import { describeNeededRestart, describeReloadFailures, renderStatus } from './control-commands.ts'
 import { GroupWitness } from './group-witness.ts'
+import type { Keyboard } from './keyboard.ts'
 import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
 import { columnsOf, type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { exitOnOutputError } from './output-error.ts'
@@ -119,12 +120,14 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   if (isInShellOfNpm({ pid, environment })) watchParent(() => actions.stop({ type: 'signal', signal: 'SIGTERM' }))
   // An internal error must not leave orphans.
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
+  const keyboard = options.keys ? openKeyboard(target, guard) : Promise.resolve(null)
   const ended = supervisor.run()
   triggers.start()
   const socket = listenSocket(target, socketPath, reporter.warn)
   if (options.isDetached) void socket.then(async () => (await import('./background.ts')).announceStart())
   const killed = signals.forced.then(() => Promise.race([ended, sleep(KILL_TIMEOUT_MS)]))
   const ending = await Promise.race([ended, killed])
+  await keyboard.then((opened) => opened?.dispose())
   await triggers.end(signals.forced)
   const exitCode = signals.forcedExitCode() ?? ending?.exitCode ?? 1
   http?.close()
@@ -143,6 +146,21 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
 function openLog(path: string, emit: (event: SupervisorEvent) => void): LogStream {
   closeSync(openLogFile(path))
   return new LogStream({ path: resolve(path), maxSize: 10_000_000, maxFiles: 5 }, emit)
+}
+
+/** Reads keys if stdin and stdout are a terminal. */
+async function openKeyboard(target: ControlTarget, guard: RunLock): Promise<Keyboard | null> {
+  const { stdin, stdout } = process
+  if (!stdin.isTTY || !stdout.isTTY) return null
+  // Loaded late, because only a terminal needs it.
+  const { Keyboard } = await import('./keyboard.ts')
+  const actions = {
+    names: async () => target.status().processes.flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
+    restart: async (name: string) => void (await target.act('restart', [name])),
+    status: async () => renderStatus(target.status().processes),
+    quit: () => void process.kill(process.pid, 'SIGINT'),
+  }
+  return new Keyboard({ stdin, stdout, actions, onMode: (mode) => guard.protectTerminal(mode) })
 }
 
 async function flushed(stream: Writable): Promise<void> {

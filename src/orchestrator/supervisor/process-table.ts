@@ -56,6 +56,11 @@ export function relationsOf(pid: number, source: ProcessSource = systemSource): 
   return source.list([pid])[0] ?? null
 }
 
+/** Returns whether the process is in the foreground of its terminal. */
+export function isInForeground(pid: number, source: ProcessSource = systemSource): boolean {
+  return source.list([pid])[0]?.isInForeground === true
+}
+
 /** Returns the command line of a process; empty if it is gone. */
 export function commandLineOf(pid: number, source: ProcessSource = systemSource): readonly string[] {
   return source.commandLine(pid)

@@ -39,6 +39,8 @@ interface PlainOptions extends LineOptions {
   readonly showEnv?: string
   readonly from?: string
   readonly print?: true
+  /** False with `--no-keys`. */
+  readonly keys?: boolean
 }
 
 /** Adds a command without arguments. */

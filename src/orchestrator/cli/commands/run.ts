@@ -9,7 +9,16 @@ export function addRun(program: Command): Command {
     program,
     'run',
     'run the processes in the foreground (the default)',
-    async ({ logFormat, abortOnExit = false, exitCodeFrom = null, watch = [], timestamps, prefix, ...background }) => {
+    async ({
+      logFormat,
+      abortOnExit = false,
+      exitCodeFrom = null,
+      watch = [],
+      keys = true,
+      timestamps,
+      prefix,
+      ...background
+    }) => {
       requireSupportedPlatform()
       const { detach = false, wait = false, logFile = null, detached: isDetached = false } = background
       if (detach) {
@@ -28,6 +37,7 @@ export function addRun(program: Command): Command {
         prefix: toPrefixOptions({ timestamps, prefix }),
         logFile,
         isDetached,
+        keys,
       })
     },
     { isDefault: true },
@@ -49,6 +59,7 @@ export function addRun(program: Command): Command {
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
     .option('--watch <names>', 'restart these processes when files change, see the key "watch" (repeatable)', addNames)
     .option('--no-watch', 'restart no process when files change')
+    .option('--no-keys', 'do not react to keys such as r (restart) and ? (help) in a terminal')
     .addOption(dependenciesOption('the processes of --only run with'))
     .addOption(brokerOption())
   return addLineOptions(run)

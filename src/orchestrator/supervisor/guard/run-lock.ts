@@ -23,6 +23,14 @@ const MAX_GUARDS = 5
 /** The maximum number of lock files that a guard locks before one has the path; each follows the end of another run. */
 const MAX_LOCKS = 100
 
+/** The mode of a terminal; `current` and `before` are arguments of stty. */
+export interface TerminalMode {
+  /** The path of the terminal, such as `/dev/pts/3`. */
+  readonly path: string
+  readonly before: string
+  readonly current: string
+}
+
 export interface RunLockOptions {
   readonly folder: RunFolder
   readonly configPath: string
@@ -41,6 +49,7 @@ export class RunLock {
   #guard: Guard
   #guards = 1
   #makePlan: (() => StopPlan) | null = null
+  #terminal: TerminalMode | null = null
 
   private constructor(options: RunLockOptions) {
     this.#options = options
@@ -78,6 +87,12 @@ export class RunLock {
     this.#guard.planChanged()
   }
 
+  /** Sets the mode of our terminal that the guard restores; null if there is nothing to restore. */
+  protectTerminal(mode: TerminalMode | null): void {
+    this.#terminal = mode
+    this.#guard.setTerminal(mode)
+  }
+
   /** Releases the lock and removes the run folder. Call it when every process of this run has exited and the socket is closed. */
   async release(): Promise<void> {
     this.#makePlan = null
@@ -98,6 +113,7 @@ export class RunLock {
         }
         warn('the guard, which stops the processes if the orchestrator is killed, exited; starting another')
         this.#guard = this.#startGuard()
+        this.#guard.setTerminal(this.#terminal)
         this.#guard.planChanged()
       },
     })
@@ -149,6 +165,8 @@ export function previousRun({ folder, configPath }: Pick<RunLockOptions, 'folder
  * executes the last plan at the end of the input, unless the last line is `done`: the kernel closes the pipe even if the
  * orchestrator is killed. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
  *
+ * A line `terminal PATH CURRENT BEFORE` makes the guard restore a terminal, unless its mode was changed meanwhile, as shells do.
+ *
  * The holder of the lock removes the file before it releases the lock, so a guard that has waited may hold a file that no longer
  * has the path; it then locks the file that has.
  */
@@ -169,8 +187,17 @@ done
 echo held
 exec >/dev/null
 plan=done
-while IFS= read -r line; do plan=$line; done
-[ "$plan" = done ] || printf '%s\\n' "$plan" | "$2" "$3"
+terminal=
+while IFS= read -r line; do
+  case $line in
+    terminal*) terminal=\${line#terminal} ;;
+    *) plan=$line ;;
+  esac
+done
+[ "$plan" != done ] || exit 0
+set -- "$@" $terminal
+[ "$#" -lt 6 ] || [ "$(stty -g <"$4")" != "$5" ] || stty "$6" <"$4"
+printf '%s\\n' "$plan" | "$2" "$3"
 `
 const DONE = 'done'
 /** Changes in quick succession are written once; children started in between are found by their run tag. */
@@ -234,6 +261,13 @@ class Guard {
   planChanged(): void {
     if (this.#lastLine === '') this.#write()
     else this.#timer ??= setTimeout(() => this.#write(), COALESCE_MS).unref()
+  }
+
+  /** Sends the mode to restore to the guard immediately. */
+  setTerminal(mode: TerminalMode | null): void {
+    const { stdin } = this.#child
+    if (stdin === null || stdin.destroyed) return
+    stdin.write(mode === null ? 'terminal\n' : `terminal ${mode.path} ${mode.current} ${mode.before}\n`)
   }
 
   /** Ends the guard and frees the lock. Resolves when it has exited. */

@@ -5,6 +5,7 @@ import type { ProcessInfo, ProcessSource } from './process-source.ts'
 const STATUS = 0
 const PARENT = 1
 const GROUP = 2
+const FOREGROUND_GROUP = 5
 const USER_TIME = 11
 const SYSTEM_TIME = 12
 const START_TIME = 19
@@ -47,6 +48,7 @@ function readInfo(pid: number): ProcessInfo | null {
     start,
     parent: Number(fields[PARENT]),
     group: Number(fields[GROUP]),
+    isInForeground: fields[GROUP] === fields[FOREGROUND_GROUP],
     cpuMs: (Number(fields[USER_TIME]) + Number(fields[SYSTEM_TIME])) * MS_PER_TICK,
     memoryBytes: Number(fields[RESIDENT]) * PAGE_BYTES,
     program: stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')),

@@ -5,6 +5,8 @@ export interface ProcessInfo {
   readonly group: number
   /** One letter, as in ps: `Z` means zombie. */
   readonly status: string
+  /** True if its process group is in the foreground of its terminal. */
+  readonly isInForeground: boolean
   /** The start time, which distinguishes the process from a later process with the same pid. Its unit depends on the source. */
   readonly start: string
   readonly cpuMs: number

@@ -3,12 +3,13 @@ import { parseCpuTime, parseLine } from './ps.ts'
 
 describe('parseLine (O-37)', () => {
   it('parses a line of Linux', () => {
-    const line = '   4711      1   4711 Ssl  1-02:03:04  12345 Thu Nov 26 21:10:20 2026 postgres'
+    const line = '   4711      1   4711 Ssl+ 1-02:03:04  12345 Thu Nov 26 21:10:20 2026 postgres'
     expect(parseLine(line)).toEqual({
       pid: 4711,
       parent: 1,
       group: 4711,
       status: 'S',
+      isInForeground: true,
       start: 'Thu Nov 26 21:10:20 2026',
       cpuMs: 93_784_000,
       memoryBytes: 12_641_280,
@@ -21,6 +22,7 @@ describe('parseLine (O-37)', () => {
       '  512   500   512 Z     0:01.25   2048 Thu Nov  5 01:02:03 2026     /Applications/My App.app/Contents/MacOS/My App'
     expect(parseLine(line)).toMatchObject({
       status: 'Z',
+      isInForeground: false,
       start: 'Thu Nov 5 01:02:03 2026',
       cpuMs: 1250,
       program: 'My App',

@@ -84,6 +84,7 @@ export function parseLine(line: string): ProcessInfo | null {
     parent: Number(parent),
     group: Number(group),
     status: stat?.charAt(0) ?? '',
+    isInForeground: stat?.includes('+') === true,
     start: words.slice(BEFORE_START, BEFORE_PROGRAM).join(' '),
     cpuMs: parseCpuTime(time),
     memoryBytes: Number(rss) * 1024,
