@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { listen } from '../../../../test/rig/tcp-proxy.ts'
-import { parseListeners, readListeners } from './listeners.ts'
+import { parseListeners, readListeners, sharedListeners } from './listeners.ts'
 import { listenersAt, localPortOf } from './local-port.ts'
 
 describe('parseListeners (O-46)', () => {
@@ -41,6 +41,13 @@ describe('parseListeners (O-46)', () => {
       { address, port, inode: expect.stringMatching(/^\d+$/), uid: process.getuid?.() },
     ])
   })
+})
+
+test('processes that start in the same turn of the event loop share one read of the sockets', async () => {
+  const first = sharedListeners()
+  expect(sharedListeners()).toBe(first)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(sharedListeners()).not.toBe(first)
 })
 
 describe('localPortOf (O-46)', () => {

@@ -22,6 +22,17 @@ export function readListeners(): readonly Listener[] | null {
   return tables.flatMap((table) => (table === null ? [] : parseListeners(table)))
 }
 
+let shared: { readonly listeners: readonly Listener[] | null } | null = null
+
+/** As `readListeners`, with one read for all calls in a turn of the event loop, in which many processes may start. */
+export function sharedListeners(): readonly Listener[] | null {
+  if (shared === null) {
+    shared = { listeners: readListeners() }
+    setImmediate(() => (shared = null))
+  }
+  return shared.listeners
+}
+
 function readTable(path: string): string | null {
   try {
     return readFileSync(path, 'latin1')

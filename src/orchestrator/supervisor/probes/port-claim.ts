@@ -2,7 +2,7 @@ import type { ProbeCheck } from '../../config/resolved.ts'
 import { groupMembers, relationsOf, taggedProcesses } from '../process-table.ts'
 import { ownersOf, socketsOf } from '../system/proc.ts'
 import { checkTcpSocket } from './checks.ts'
-import { type Listener, readListeners } from './listeners.ts'
+import { type Listener, readListeners, sharedListeners } from './listeners.ts'
 import { listenersAt, type LocalPort, localPortOf } from './local-port.ts'
 import type { Check } from './poll.ts'
 
@@ -35,17 +35,25 @@ export interface PortWatch {
   refused(): void
 }
 
+/** The listening sockets of this machine; null if the system does not reveal them. */
+interface SocketTable {
+  atStart(): readonly Listener[] | null
+  now(): readonly Listener[] | null
+}
+
+const SYSTEM_SOCKETS: SocketTable = { atStart: sharedListeners, now: readListeners }
+
 /**
  * Returns a watch if the port of a readiness probe may be in use by another program; null if the port is free, so that a later
  * listener counts: the child, its daemon, or a container that it started. Call it when the child starts.
  */
-export function watchPort(check: ProbeCheck, tree: ChildTree, read = readListeners): PortWatch | null {
+export function watchPort(check: ProbeCheck, tree: ChildTree, sockets: SocketTable = SYSTEM_SOCKETS): PortWatch | null {
   const local = localPortOf(check)
   if (local === null) return null
-  const listeners = read()
+  const listeners = sockets.atStart()
   if (listeners === null) return new RefusalWatch(local)
   const before = listenersAt(local, listeners)
-  return before.length === 0 ? null : new OwnerWatch(local, before, tree, read)
+  return before.length === 0 ? null : new OwnerWatch(local, before, tree, sockets)
 }
 
 /** Returns a check that fails while another program answers it. `onOccupied` is called once. */
@@ -70,29 +78,27 @@ export function countOwnAnswers(check: Check, watch: PortWatch, onOccupied: (occ
 /** The limit of the connection that finds out whether a port is in use. */
 const CONNECT_TIMEOUT_MS = 1000
 
-type ReadListeners = () => readonly Listener[] | null
-
 /** Compares the owner of the listening socket with the processes of the child. */
 class OwnerWatch implements PortWatch {
   readonly #local: LocalPort
   readonly #before: ReadonlySet<string>
   readonly #tree: ChildTree
-  readonly #read: ReadListeners
+  readonly #sockets: SocketTable
   #isOwn = false
   /** The owners of the sockets with these inodes, because finding them is costly. */
   #known: { readonly inodes: string; readonly owners: ReadonlyMap<string, number> } | null = null
 
-  constructor(local: LocalPort, before: readonly Listener[], tree: ChildTree, read: ReadListeners) {
+  constructor(local: LocalPort, before: readonly Listener[], tree: ChildTree, sockets: SocketTable) {
     this.#local = local
     this.#before = new Set(before.map(({ inode }) => inode))
     this.#tree = tree
-    this.#read = read
+    this.#sockets = sockets
   }
 
   // oxlint-disable-next-line typescript/require-await -- the other watch awaits a connection
   async foreign(): Promise<Foreign | null> {
     if (this.#isOwn) return null
-    const sockets = listenersAt(this.#local, this.#read() ?? [])
+    const sockets = listenersAt(this.#local, this.#sockets.now() ?? [])
     const { runTag, group } = this.#tree
     const tagged = taggedProcesses(runTag.slice(0, runTag.lastIndexOf('/') + 1))
     const own = tagged.filter((found) => found.runTag === runTag).map(({ pid }) => pid)
