@@ -62,6 +62,11 @@ describe('commands of the documents', () => {
       .filter(({ path }) => path === 'docs/configuration.md')
       .flatMap((document) => blocksOf('json', document))
     await writeFile(join(folder, 'commonplace.json'), full)
+    for (const name of ['selection', 'variables']) {
+      const page = documents.filter(({ path }) => path === `docs/${name}.md`)
+      const [example = ''] = page.flatMap((document) => blocksOf('json', document))
+      await writeFile(join(folder, `${name}.json`), example)
+    }
     return folder
   }
 
@@ -273,6 +278,9 @@ describe('commands of the documents', () => {
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
     [/^source <\(/, (command) => runInProject(command.slice('source <('.length, -1))],
+    [/^ponix-orchestrator( --(only|disable|profile) .*)?$/, runPartOfExample],
+    [/^ponix-orchestrator start (worker|web --with-dependencies)$/, startInExample],
+    [/^ponix-orchestrator validate --show-env /, (command) => runInProject(`${command} --config variables.json`)],
     [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, runBesideGraph],
     [/^ponix-orchestrator logs -f /, followGraph],
     [/^ponix-orchestrator logs --/, runBesideGraph],
@@ -290,6 +298,28 @@ describe('commands of the documents', () => {
     for (const line of lines) {
       await expect.poll(() => graph.output, ROWS).toMatch(likeness(line))
     }
+  }
+
+  /** Checks that the command runs the example of docs/selection.md. */
+  async function runPartOfExample(command: string): Promise<void> {
+    await using orchestrator = await startExample(command)
+    orchestrator.signalGroup('SIGINT')
+    await orchestrator.outcome
+  }
+
+  /** Checks that the command succeeds while a part of the example runs. */
+  async function startInExample(command: string): Promise<void> {
+    await using orchestrator = await startExample('ponix-orchestrator --only mail')
+    await run('sh', ['-c', `${command} --config selection.json`], { cwd: project, env: projectEnvironment() })
+    orchestrator.signalGroup('SIGINT')
+    await orchestrator.outcome
+  }
+
+  async function startExample(command: string): Promise<Program> {
+    const options = { cwd: project, env: projectEnvironment(), detached: true }
+    const orchestrator = new Program('sh', ['-c', `exec ${command} --config selection.json`], options)
+    await orchestrator.seen(/process(es are| is) ready after/)
+    return orchestrator
   }
 
   async function superviseWithNpx(command: string): Promise<void> {
