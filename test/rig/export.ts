@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { plainOptions } from './load-options.ts'
-import { type LoadedConfig, loadConfig } from '../../src/orchestrator/config/load.ts'
+import { type LoadedConfig, type LoadOptions, loadConfig } from '../../src/orchestrator/config/load.ts'
 import type { Export } from '../../src/orchestrator/export/exported-graph.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -17,12 +17,16 @@ export interface LoadedGraph {
 }
 
 /** Writes and loads a configuration, as `export` does. The file sets a part of `environment`. */
-export function loadGraph(file: object, environment: NodeJS.ProcessEnv = {}): LoadedGraph {
+export function loadGraph(
+  file: object,
+  environment: NodeJS.ProcessEnv = {},
+  options: Partial<LoadOptions> = {},
+): LoadedGraph {
   const folder = mkdtempSync(join(tmpdir(), 'ponix-export-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'commonplace.json')
   writeFileSync(path, JSON.stringify(file))
-  return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment })
+  return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment }, options)
 }
 
 /** Returns the graph that `npm start` runs. */
@@ -31,8 +35,12 @@ export function loadDefaultGraph(): LoadedGraph {
 }
 
 /** Loads a configuration file. */
-export function loadFile(path: string, environment: NodeJS.ProcessEnv): LoadedGraph {
-  const config = loadConfig({ ...plainOptions, path, environment })
+export function loadFile(
+  path: string,
+  environment: NodeJS.ProcessEnv,
+  selection: Partial<LoadOptions> = {},
+): LoadedGraph {
+  const config = loadConfig({ ...plainOptions, ...selection, path, environment })
   const options = { project: 'plant', image: 'plant:1' }
   return { folder: join(path, '..'), config, options }
 }

@@ -18,7 +18,10 @@ const composeForm = z.strictObject({
       depends_on: z
         .record(
           z.string(),
-          z.object({ condition: z.enum(['service_started', 'service_healthy', 'service_completed_successfully']) }),
+          z.object({
+            condition: z.enum(['service_started', 'service_healthy', 'service_completed_successfully']),
+            required: z.literal(false).optional(),
+          }),
         )
         .optional(),
       healthcheck: z
@@ -83,6 +86,14 @@ describe('export compose (O-10)', () => {
     )
     expect(services['b']?.depends_on).toEqual({ a: { condition: expected } })
     expect(notes.some((note) => note.includes('only waits until it ends'))).toBe(condition === 'completed')
+  })
+
+  it('exports profiles, and dependencies on their processes as optional', () => {
+    const file = { processes: { a: { ...plain, profiles: ['dev'] }, b: { ...plain, depends_on: ['a'] } } }
+    expect(composeOf(loadGraph(file, {}, { profiles: ['dev'] })).services).toMatchObject({
+      a: { profiles: ['dev'] },
+      b: { depends_on: { a: { condition: 'service_started', required: false } } },
+    })
   })
 
   it('exports a log_line condition as started, with a note', () => {

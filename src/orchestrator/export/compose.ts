@@ -40,7 +40,11 @@ function serviceOf(
   const { restart, shutdown } = definition
   const dependsOn = definition.dependsOn.flatMap(({ name, condition }) => {
     const dependency = processes.find(({ definition }) => definition.name === name)
-    return dependency === undefined ? [] : [[dependency.id, { condition: conditionOf(condition, dependency) }] as const]
+    if (dependency === undefined) return []
+    // Without its profile, the dependency does not run and counts as satisfied.
+    const isOptional = dependency.definition.profiles.length > 0
+    const form = { condition: conditionOf(condition, dependency), required: isOptional ? false : undefined }
+    return [[dependency.id, form] as const]
   })
   const environment = Object.entries(containerEnvironment(exported)).map(([name, value]) => [name, literal(value)])
   return {

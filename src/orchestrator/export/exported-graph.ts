@@ -162,6 +162,7 @@ export interface Note {
   readonly text: string
 }
 
+export const PROFILES_NOTE = 'its profiles have no counterpart: it always runs'
 export const WATCH_NOTE = 'its watch has no counterpart: it is not restarted when files change'
 
 /** Renders one line for each text, with the names of all processes that it is about. */

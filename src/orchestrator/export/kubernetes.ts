@@ -11,7 +11,14 @@ import {
   containerNotes,
   type ContainerOptions,
 } from './container.ts'
-import { type Export, type ExportedProcess, exportedProcesses, type Note, notesAbout } from './exported-graph.ts'
+import {
+  type Export,
+  type ExportedProcess,
+  exportedProcesses,
+  type Note,
+  notesAbout,
+  PROFILES_NOTE,
+} from './exported-graph.ts'
 import { type KnownAddress, namesLoopback, portsOf, rewriteAddresses, kubernetesProbes } from './kubernetes-network.ts'
 import { unlessEmpty, type YamlObject } from './yaml.ts'
 
@@ -174,6 +181,7 @@ function notesOf(exported: ExportedProcess, { known, config }: Context): readonl
   return notesAbout(name, [
     secrets.length > 0 && `${secrets.join(', ')}: secret, so not included; create it with ${create}`,
     ...containerNotes(exported),
+    definition.profiles.length > 0 && PROFILES_NOTE,
     exported.schedule !== null &&
       exported.schedule.second.values.join() !== '0' &&
       'a CronJob has no seconds: it runs once in each minute of its schedule',

@@ -161,6 +161,14 @@ test('export systemd: a note says that a unit has no terminal', () => {
   expect(notes).toEqual([expect.stringMatching(/^plant-shell\.service: a unit has no terminal/)])
 })
 
+describe('export systemd: profiles', () => {
+  it('says that they have no counterpart', () => {
+    const a = { ...sleep, profiles: ['dev'] }
+    const { notes } = exportOf(loadGraph({ processes: { a } }, {}, { profiles: ['dev'] }))
+    expect(notes).toContainEqual(expect.stringMatching(/a.*: its profiles have no counterpart: it always runs$/))
+  })
+})
+
 describe('export systemd: secrets (O-42)', () => {
   it('are in no file; a reference and a note say where to put them', () => {
     const exported = exportOf(loadGraph(graph))

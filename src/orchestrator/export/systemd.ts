@@ -10,6 +10,7 @@ import {
   type Note,
   noteLines,
   notesAbout,
+  PROFILES_NOTE,
   timeSpan,
   WATCH_NOTE,
   type Word,
@@ -207,6 +208,7 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
     definition.tty && 'a unit has no terminal: its output has no colours, and it cannot be typed into',
     definition.log.file !== null && 'the journal replaces its log.file',
     definition.watch !== null && WATCH_NOTE,
+    definition.profiles.length > 0 && PROFILES_NOTE,
     definition.onFailed !== null &&
       'its on_failed is not included; write a unit that runs it, and name that unit in OnFailure= of [Unit]',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
