@@ -120,7 +120,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   if (isInShellOfNpm({ pid, environment })) watchParent(() => actions.stop({ type: 'signal', signal: 'SIGTERM' }))
   // An internal error must not leave orphans.
   process.on('uncaughtExceptionMonitor', () => supervisor.kill())
-  const keyboard = options.keys ? openKeyboard(target, guard) : Promise.resolve(null)
+  const hasKeys = options.keys && options.logFormat === 'text' && options.logFile === null
+  const keyboard = hasKeys ? openKeyboard(target, guard) : Promise.resolve(null)
   const ended = supervisor.run()
   triggers.start()
   const socket = listenSocket(target, socketPath, reporter.warn)
