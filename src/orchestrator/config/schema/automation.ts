@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { parseCron } from '../cron.ts'
 import { flag, milliseconds, plainText, section, text } from './fields.ts'
-import { hintFor, withHint } from './hints.ts'
 import { absent, exactlyOne, forbid, present, withRules } from './rules.ts'
 
 const watchPath = text('a path or glob')
@@ -32,12 +31,7 @@ export const watchSchema = z
           .describe('the process restarts when this time has passed since the last change'),
       }),
     ],
-    {
-      error: withHint(
-        'true, false, or an object such as {"paths": ["src"]}',
-        hintFor('string', 'write {"paths": ["…"]}'),
-      ),
-    },
+    { error: 'true, false, or an object such as {"paths": ["src"]}' },
   )
   .default(false)
   .describe(

@@ -31,7 +31,6 @@ describe('the correction of a value in the form of another tool (O-20)', () => {
     [{ command: ['node', 'web.js'] }, 'write the program as "command" and the rest as "args"'],
     [{ env: ['A=1'] }, 'write {"NAME": "value"}'],
     [{ depends_on: 'web' }, 'write ["web"]'],
-    [{ watch: 'src' }, 'write {"paths": ["…"]}'],
     [{ log: 'web.log' }, 'write {"file": "…"}'],
     [{ readiness_probe: 8080 }, 'write {"tcp_socket": "127.0.0.1:8080"}'],
     [{ readiness_probe: 'localhost:8080' }, 'write {"tcp_socket": "host:port"}'],

@@ -30,8 +30,13 @@ const polledKinds = [...addressKinds, 'exec']
 
 const execForm = 'a list of a program and its arguments, or a line for /bin/sh -c'
 
+/** Necessary, not sufficient; editors know these patterns. */
+const addressPattern = /:\d{1,5}$|\$\{/
+const urlPattern = /^[hH][tT]{2}[pP][sS]?:|\$\{/
+
 const pollShape = {
   tcp_socket: text(withHint('host:port', addressHint))
+    .regex(addressPattern, { error: withHint(socketAddressForm, addressHint) })
     .refine(
       unlessVariable((value) => parseSocketAddress(value) !== null),
       { error: withHint(socketAddressForm, addressHint) },
@@ -39,6 +44,7 @@ const pollShape = {
     .optional()
     .describe('`host:port`; succeeds if a TCP connection is accepted'),
   http_get: text(withHint('a URL', urlHint))
+    .regex(urlPattern, { error: withHint(httpUrlForm, urlHint) })
     .refine(unlessVariable(isHttpUrl), { error: withHint(httpUrlForm, urlHint) })
     .optional()
     .describe('URL; succeeds with a status of 2xx or 3xx'),

@@ -77,7 +77,13 @@ const logKeys = section(withHint('an object', hintFor('string', 'write {"file": 
       'file for the lines, without prefix; relative to the folder of the configuration, missing folders are created. Variables are interpolated: with `replicas` it needs `${PONIX_REPLICA}`',
     ),
   max_size: z
-    .union([wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER), text(byteSizeForm)], { error: byteSizeForm })
+    .union(
+      [
+        wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER),
+        text(byteSizeForm).regex(/^\d[\d.]* ?[kKmMgGtT]?[iI]?[bB]?$/),
+      ],
+      { error: byteSizeForm },
+    )
     .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
     .optional()
     .describe(
