@@ -78,7 +78,7 @@ describe('Prefixes (O-31)', () => {
     prefixes.setProcesses(shown('a', 'b', 'c'))
     expect(['b', 'c'].map((name) => prefixes.render({ name, pid: 1 }, true, 0))).toEqual(before)
     expect(before[0]).toBe('\u001b[36m[b]\u001b[39m            ')
-    expect(prefixes.render(null, true, 0)).toBe('\u001b[1m[orchestrator]\u001b[22m ')
+    expect(prefixes.render(null, true, 0)).toBe('\u001b[1m[orchestrator] \u001b[22m')
   })
 
   it('become wider for the processes of a reload, and not for those that are left out', () => {

@@ -119,13 +119,13 @@ export class Prefixes {
     const values = { name: this.#labelOf(name), pid: String(pid), time: localTime(time).slice(11, 23) }
     const label = format.map((part) => ('text' in part ? part.text : values[part.field])).join('')
     const padding = ' '.repeat(Math.max(1, this.#width + 1 - label.length))
-    return (isColoured ? this.#paint(label, origin) : label) + padding + stamp
+    return (isColoured ? this.#paint(label, padding, origin) : label + padding) + stamp
   }
 
-  #paint(label: string, origin: Origin): string {
-    if (origin === null) return `\u001b[1m${label}\u001b[22m`
+  #paint(label: string, padding: string, origin: Origin): string {
+    if (origin === null) return `\u001b[1m${label}${padding}\u001b[22m`
     const index = this.#colours.get(origin.name) ?? 0
-    return `\u001b[${COLOURS[index % COLOURS.length] ?? 39}m${label}\u001b[39m`
+    return `\u001b[${COLOURS[index % COLOURS.length] ?? 39}m${label}\u001b[39m${padding}`
   }
 
   #labelOf(name: string): string {
