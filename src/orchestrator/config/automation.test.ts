@@ -37,7 +37,7 @@ describe('watch', () => {
   })
 
   it.each([
-    ['src', 'expected true, false, or an object such as {"paths": ["src"]}, got "src"; write {"paths": ["…"]}'],
+    ['src', 'expected true, false, or an object such as {"paths": ["src"]}, got "src"'],
     [{ paths: [] }, '.paths: expected a list of at least one path or glob, got an empty list'],
     [
       { paths: ['!src'] },
