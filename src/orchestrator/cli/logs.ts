@@ -86,7 +86,7 @@ function checkPattern(typed: string): string {
 }
 
 /** Returns the stream with a normal end where the orchestrator resets the connection because it ends. */
-function untilClosed(entries: Readable): Readable {
+export function untilClosed(entries: Readable): Readable {
   const lines = new PassThrough()
   entries.on('error', () => lines.end()).pipe(lines)
   return lines

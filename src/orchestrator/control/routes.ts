@@ -6,6 +6,7 @@ import { sendLogs } from './log-stream.ts'
 import { LONGEST_TIMER_MS } from '../supervisor/timers.ts'
 import { renderMetrics } from './metrics.ts'
 import { type NamesRequest, namesRequest } from './protocol.ts'
+import { followStatus } from './status-stream.ts'
 import type { ControlTarget } from './target.ts'
 import { waitGoals } from './wait.ts'
 
@@ -43,10 +44,12 @@ export const routes: readonly Route[] = [
     method: 'GET',
     path: '/status',
     action: 'shows state, pid, uptime, restarts, CPU and memory of every process',
-    answer: 'the JSON of "status --json"',
-    parameters: 'process=NAME (repeatable; default: all)',
+    answer: 'the JSON of "status --json"; with follow a line for each change',
+    parameters:
+      'process=NAME (repeatable; default: all), follow=1 (stream changes), interval_ms=MILLISECONDS (with follow: at least one line in this time)',
     handle: ({ target, response, query }) => {
       const names = query.getAll('process')
+      if (query.get('follow') === '1') return followStatus(target, names, intervalIn(query), response)
       sendJson(response, 200, names.length === 0 ? target.status() : target.status(target.resolveNames(names)))
     },
   },
@@ -158,6 +161,14 @@ function timeLimit(typed: string | null): readonly AbortSignal[] {
   if (typed === null) return []
   if (!/^\d{1,12}$/.test(typed)) throw new RequestError(400, 'timeout_ms: expected a whole number of milliseconds')
   return [AbortSignal.timeout(Math.min(Number(typed), LONGEST_TIMER_MS))]
+}
+
+/** Returns the interval of a request in milliseconds; null without one. */
+function intervalIn(query: URLSearchParams): number | null {
+  const typed = query.get('interval_ms')
+  if (typed === null) return null
+  if (!/^[1-9]\d{2,8}$/.test(typed)) throw new RequestError(400, 'interval_ms: expected a whole number of 100 or more')
+  return Number(typed)
 }
 
 async function readNames(request: IncomingMessage): Promise<NamesRequest> {

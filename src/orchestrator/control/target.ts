@@ -9,6 +9,7 @@ import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { StartOutcome } from '../supervisor/start-outcome.ts'
 import { isFinal, type ProcessState } from '../supervisor/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import type { Waiters } from '../supervisor/waiters.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
 import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
@@ -66,6 +67,16 @@ export class ControlTarget {
   /** Returns the processes that these names and patterns select. Throws a RequestError if one selects nothing. */
   resolveNames(names: readonly string[]): readonly string[] {
     return resolveNames(names, this.names)
+  }
+
+  /** Returns the processes that these names and patterns select; a name that selects nothing is ignored. */
+  selectNames(names: readonly string[]): readonly string[] {
+    return [...new Set(names.flatMap((name) => selectNames(name, this.names)))]
+  }
+
+  /** The changes of the processes. */
+  get changes(): Waiters {
+    return this.#supervisor.changes
   }
 
   /** Returns the status of the processes with these names. */

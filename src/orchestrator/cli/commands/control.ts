@@ -16,8 +16,11 @@ export function addControlCommands(program: Command): void {
     .description('show the state of the processes')
     .argument('[names...]', 'names of processes (default: all)')
     .option('--json', 'print JSON')
-    .action(async (names: readonly string[], { json = false }: { json?: boolean }) =>
-      (await commands()).status(file(), names, json),
+    .option('-w, --watch', 'show changes until Ctrl-C; with --json, one line for each')
+    .action(async (names: readonly string[], { json = false, watch = false }: { json?: boolean; watch?: boolean }) =>
+      watch
+        ? (await import('../status-watch.ts')).watchStatus(file(), names, json)
+        : (await commands()).status(file(), names, json),
     )
   const logs = program
     .command('logs')
