@@ -48,6 +48,8 @@ export interface ProcessConfig {
   readonly restart?: RestartConfig
   /** after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything. Default: "isolate" */
   readonly when_failed?: 'isolate' | 'stop'
+  /** only for a service: stops it in order and starts it again when the resident memory of its process group exceeds this number of bytes, or a size such as `"150MB"` or `"1GiB"`. Default: no limit */
+  readonly memory_limit?: number | string
   /** runs when this process has failed permanently, with PONIX_PROCESS and PONIX_REASON in its environment: a line for `/bin/sh`, a program, or a webhook. Default: `on_failed` of the file */
   readonly on_failed?: string | OnFailedConfig
   /** `restart`: when a dependency restarts, this process stops before it and starts after it. Default: "ignore" */

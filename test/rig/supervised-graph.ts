@@ -89,6 +89,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     watch: null,
     schedule: null,
     onFailed: null,
+    memoryLimit: null,
     log: { file: null, quiet: false },
     profiles: [],
     leftOut: null,

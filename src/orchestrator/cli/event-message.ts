@@ -36,7 +36,7 @@ const messages: Messages = {
   restart_scheduled: [
     'warn',
     ({ waitMs, attempt, maxAttempts }) =>
-      `restarts in ${formatDuration(waitMs)} (attempt ${attempt}${Number.isFinite(maxAttempts) ? ` of ${maxAttempts}` : ''})`,
+      `restarts in ${formatDuration(waitMs)}${describeAttempt(attempt, maxAttempts)}`,
   ],
   spawn_failed: ['error', ({ message }) => `could not be started: ${message}`],
   process_failed: [
@@ -87,6 +87,12 @@ const messages: Messages = {
 
 function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
   return messages[type][1](event)
+}
+
+/** Returns the attempt of a restart; nothing for a restart without an earlier failure. */
+function describeAttempt(attempt: number, maxAttempts: number): string {
+  if (attempt === 0) return ''
+  return ` (attempt ${attempt}${Number.isFinite(maxAttempts) ? ` of ${maxAttempts}` : ''})`
 }
 
 function levelOf(event: SupervisorEvent): Level {

@@ -24,6 +24,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     watch: null,
     schedule: null,
     onFailed: null,
+    memoryLimit: null,
     log: { file: null, quiet: false },
     startupTimeoutMs: 1,
     restart: {

@@ -124,3 +124,20 @@ describe('on_failed', () => {
     expect(problems({ processes: { store: { ...store, on_failed } } })).toContain(`processes.store.on_failed${problem}`)
   })
 })
+
+describe('memory_limit', () => {
+  it.each([
+    ['150MB', 150_000_000],
+    ['1 GiB', 1_073_741_824],
+    [5_000_000, 5_000_000],
+    [undefined, null],
+  ])('%j is %j bytes', (memory_limit, bytes) => {
+    expect(one({ memory_limit }).memoryLimit).toBe(bytes)
+  })
+
+  it('is refused for a task', () => {
+    expect(problems({ processes: { store: { ...store, kind: 'task', memory_limit: '1GB' } } })).toEqual([
+      'processes.store.memory_limit: is not possible for a task, which would run again from its beginning',
+    ])
+  })
+})

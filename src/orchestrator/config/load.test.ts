@@ -43,6 +43,7 @@ describe('the minimal file', () => {
           watch: null,
           schedule: null,
           onFailed: null,
+          memoryLimit: null,
           log: { file: null, quiet: false },
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },
           profiles: [],

@@ -10,6 +10,7 @@ import { resolveProbe } from './resolve-probe.ts'
 import { resolveWatch, type WatchContext } from './resolve-watch.ts'
 import type { DependencyCondition, ResolvedProcess, ResolvedRestart } from './resolved.ts'
 import type { OnFailedFile } from './schema/automation.ts'
+import { parseByteSize } from './schema/fields.ts'
 import type { ProcessFile } from './schema/process.ts'
 import { type Environment, Scope, type ScopeOptions } from './scope.ts'
 import type { Instance } from './selection.ts'
@@ -130,6 +131,7 @@ function resolveInstance(instance: Instance, context: ResolveContext): ProcessWi
       interpolate: (text, index) => scope.interpolate(text, [...path, 'watch', 'paths', index]),
     }),
     schedule: file.schedule ?? null,
+    memoryLimit: file.memory_limit === undefined ? null : parseByteSize(file.memory_limit),
     onFailed: resolveOnFailed(file.on_failed, [...path, 'on_failed'], scope, context),
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },

@@ -71,6 +71,8 @@ export interface ResolvedProcess {
   readonly watch: ResolvedWatch | null
   /** The cron expression of a task that runs at certain times, valid for `parseCron`; null for all others. */
   readonly schedule: string | null
+  /** Bytes of resident memory of the process group, above which the process restarts; null: no limit. */
+  readonly memoryLimit: number | null
   /** Runs after a permanent failure; null: nothing runs. */
   readonly onFailed: ResolvedHook | null
   readonly log: ResolvedLog

@@ -35,6 +35,7 @@ const composeForm = z.strictObject({
         })
         .optional(),
       restart: z.string(),
+      mem_limit: z.int().optional(),
       stop_signal: z.string(),
       stop_grace_period: z.string(),
       profiles: z.array(z.string()).optional(),

@@ -59,6 +59,7 @@ function serviceOf(
     depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
     healthcheck: readiness === null ? undefined : healthcheckOf(readiness, definition.startupTimeoutMs),
     restart: restartOf(restart),
+    mem_limit: definition.memoryLimit ?? undefined,
     stop_signal: shutdown.signal,
     stop_grace_period: timeSpan(shutdown.timeoutMs),
     init: true,

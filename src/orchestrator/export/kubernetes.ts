@@ -108,6 +108,7 @@ function containerOf(exported: ExportedProcess, { known, config, options }: Cont
     workingDir: containerFolder(config, definition.cwd),
     env: unlessEmpty(env),
     ports: unlessEmpty(portsOf(exported, config).map((containerPort) => ({ containerPort }))),
+    resources: definition.memoryLimit === null ? undefined : { limits: { memory: String(definition.memoryLimit) } },
     ...kubernetesProbes(exported),
     lifecycle: definition.shutdown.signal === 'SIGTERM' ? undefined : stopBySignal(exported),
   }

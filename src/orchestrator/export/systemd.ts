@@ -88,6 +88,7 @@ function unitFile(
     [`WorkingDirectory=${wholeLine(definition.cwd)}`],
     environmentLines(exported, options.project),
     restartLines(definition.restart, options.systemdVersion),
+    definition.memoryLimit === null ? [] : [`MemoryMax=${definition.memoryLimit}`],
     [`KillSignal=${definition.shutdown.signal}`, `TimeoutStopSec=${timeSpan(definition.shutdown.timeoutMs)}`],
   ]
   return { name: unitName(exported, options.project), text: `${sections.flat().join('\n')}\n` }

@@ -195,7 +195,7 @@ function describeStopping(shutdown: { readonly signal: string; readonly timeoutM
 
 function describeBackoff({ attempt, reason }: Extract<ProcessState, { type: 'backoff' }>, leftMs: number): string {
   const time = leftMs > 0 ? `in ${leftMs < 1000 ? formatDuration(leftMs) : wholeSeconds(leftMs)}` : 'soon'
-  return `restarts ${time} (attempt ${attempt}): ${reason}`
+  return `restarts ${time}${attempt === 0 ? '' : ` (attempt ${attempt})`}: ${reason}`
 }
 
 /** Rounds, because the sentence is shown long enough to make fractions meaningless. */

@@ -201,6 +201,13 @@ export class ManagedProcess {
     void this.#bringDown()
   }
 
+  /** Stops the child as `stop` does, then starts another one after `waitMs`. This is no attempt of the restart policy. */
+  recycle(waitMs: number, reason: string): void {
+    if (this.#run === null || this.#state.type === 'stopping') return
+    this.#decision = { type: 'backoff', attempt: this.#attempt, waitMs, reason, isCounted: false }
+    this.stop(this.#decision)
+  }
+
   /** Ends the orphans of earlier children. */
   reap(): void {
     void this.#reaper.reap()
@@ -301,9 +308,9 @@ export class ManagedProcess {
   #apply(decision: RestartDecision, uptimeMs: number): void {
     const { name } = this
     if (decision.type === 'backoff') {
-      const { attempt, waitMs } = decision
+      const { attempt, waitMs, isCounted = true } = decision
       const { maxAttempts } = this.definition.restart
-      this.#restarts.add(performance.now())
+      if (isCounted) this.#restarts.add(performance.now())
       this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
       this.#backoffIsOver = false
       // The backoff ends after `waitMs`, or when the orphans of the last child are gone, if that takes longer.

@@ -5,8 +5,14 @@ import type { ExitResult } from './events.ts'
 export type RestartDecision =
   | { readonly type: 'completed' }
   | { readonly type: 'failed'; readonly reason: string }
-  /** `reason`: of the end, such as `exited with code 3`. */
-  | { readonly type: 'backoff'; readonly attempt: number; readonly waitMs: number; readonly reason: string }
+  /** `reason`: of the end, such as `exited with code 3`. `isCounted`: false if it is no attempt of the policy. */
+  | {
+      readonly type: 'backoff'
+      readonly attempt: number
+      readonly waitMs: number
+      readonly reason: string
+      readonly isCounted?: false
+    }
 
 /** A larger exponent exceeds every maximum anyway; 2^1024 would be Infinity, and 0 · Infinity is NaN. */
 const LARGEST_EXPONENT = 52

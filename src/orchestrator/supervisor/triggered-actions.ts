@@ -31,6 +31,16 @@ export class TriggeredActions {
     onAction()
   }
 
+  /** Stops a running process and starts it again after `waitMs`, without counting an attempt. */
+  recycle(name: string, waitMs: number, because: string): void {
+    const { graph, isStopping, emit, onAction } = this.#context
+    const managed = graph().get(name)
+    if (managed === null || managed.pid === null || !isRestartable(managed) || isStopping()) return
+    emit({ type: 'process_restarting', process: name, because })
+    managed.recycle(waitMs, because)
+    onAction()
+  }
+
   /** Starts a task because its schedule says so. Returns false if its last run still lasts, and then does nothing. */
   startScheduled(name: string): boolean {
     const { graph, isStopping, onAction } = this.#context

@@ -4,6 +4,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { FailureHooks } from './failure-hooks.ts'
+import { limitMemory } from './memory-limit.ts'
 import { runOnSchedule } from './schedule.ts'
 import { watchFiles } from './watch.ts'
 
@@ -114,7 +115,7 @@ export class Triggers implements Disposable {
   }
 
   #triggersOf(config: ResolvedConfig): readonly Trigger[] {
-    return [...this.#watches(config), ...this.#schedules(config)]
+    return [...this.#watches(config), ...this.#schedules(config), ...this.#memoryLimits(config)]
   }
 
   #schedules({ processes }: ResolvedConfig): readonly Trigger[] {
@@ -129,6 +130,12 @@ export class Triggers implements Disposable {
             },
           ],
     )
+  }
+
+  /** Returns one trigger for all limits, so that one scan of the process table serves all of them. */
+  #memoryLimits({ processes }: ResolvedConfig): readonly Trigger[] {
+    if (processes.every(({ memoryLimit }) => memoryLimit === null)) return []
+    return [{ key: 'memory_limit', settings: null, start: (signal) => limitMemory(this.#target, signal) }]
   }
 
   async #schedule(name: string, expression: string, signal: AbortSignal): Promise<void> {

@@ -69,17 +69,29 @@ export const milliseconds = (min: number) =>
   wholeNumber('a whole number of milliseconds', min, maxTimer, millisecondsHint)
 export const flag = () => z.boolean({ error: withHint('true or false', flagHint) })
 
-export const byteSizeForm = 'a number of bytes, or a size such as "10MB" or "64KiB"'
+const byteSizeForm = 'a number of bytes, or a size such as "10MB" or "64KiB"'
 
-const byteSize = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([KMGT])(I)?B|B)?$/
+const byteSizePattern = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([KMGT])(I)?B|B)?$/
 
 /** Parses `1000`, `"10MB"` (powers of 1000), `"64KiB"` (powers of 1024) or `"1.5 GB"` to bytes; null if invalid or less than 1. */
 export function parseByteSize(size: number | string): number | null {
-  const [, number, prefix, binary] = byteSize.exec(String(size).toUpperCase()) ?? []
+  const [, number, prefix, binary] = byteSizePattern.exec(String(size).toUpperCase()) ?? []
   if (number === undefined) return null
   const factor = prefix === undefined ? 1 : (binary === undefined ? 1000 : 1024) ** ('KMGT'.indexOf(prefix) + 1)
   const bytes = Math.floor(Number(number) * factor)
   return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : null
+}
+
+export function byteSize() {
+  return z
+    .union(
+      [
+        wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER),
+        text(byteSizeForm).regex(/^\d[\d.]* ?[kKmMgGtT]?[iI]?[bB]?$/),
+      ],
+      { error: byteSizeForm },
+    )
+    .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
 }
 
 /** Variables of the environment, before interpolation. */

@@ -2,12 +2,11 @@ import { z } from 'zod'
 import { onFailedSchema, scheduleSchema, watchSchema } from './automation.ts'
 import { envFileSchema } from './env-file.ts'
 import {
-  byteSizeForm,
+  byteSize,
   choice,
   environmentSchema,
   flag,
   milliseconds,
-  parseByteSize,
   plainText,
   section,
   text,
@@ -76,15 +75,7 @@ const logKeys = section(withHint('an object', hintFor('string', 'write {"file": 
     .describe(
       'file for the lines, without prefix; relative to the folder of the configuration, missing folders are created. Variables are interpolated: with `replicas` it needs `${PONIX_REPLICA}`',
     ),
-  max_size: z
-    .union(
-      [
-        wholeNumber(byteSizeForm, 1, Number.MAX_SAFE_INTEGER),
-        text(byteSizeForm).regex(/^\d[\d.]* ?[kKmMgGtT]?[iI]?[bB]?$/),
-      ],
-      { error: byteSizeForm },
-    )
-    .refine((size) => parseByteSize(size) !== null, { error: byteSizeForm })
+  max_size: byteSize()
     .optional()
     .describe(
       'a number of bytes, or a size such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB',
@@ -172,6 +163,11 @@ const processKeys = section(withHint('an object that describes a process', hintF
   when_failed: choice(['isolate', 'stop'])
     .default('isolate')
     .describe('after a permanent failure, `isolate` keeps the other processes running, `stop` stops everything'),
+  memory_limit: byteSize()
+    .optional()
+    .describe(
+      'only for a service: stops it in order and starts it again when the resident memory of its process group exceeds this number of bytes, or a size such as `"150MB"` or `"1GiB"`. Default: no limit',
+    ),
   on_failed: onFailedSchema.describe(
     'runs when this process has failed permanently, with PONIX_PROCESS and PONIX_REASON in its environment: a line for `/bin/sh`, a program, or a webhook. Default: `on_failed` of the file',
   ),
@@ -214,6 +210,7 @@ const replicated = { replicas: moreThan(1) }
 const sameAddress = 'probes the same address for every replica'
 const readinessAdvice = 'use ${PONIX_REPLICA} in the address, or exec, log_line or notify'
 const livenessAdvice = 'use ${PONIX_REPLICA} in the address, or exec'
+const limitAdvice = 'is not possible for a task, which would run again from its beginning'
 const taskAdvice = 'needs "kind": "task": a schedule runs a task to its end, while a service runs all the time'
 
 /** One process. */
@@ -233,6 +230,7 @@ export const processSchema = withRules(processKeys, [
     'restart.policy',
     '"always" is not possible for a task, which runs once; use "on_failure" or "never"',
   ),
+  forbid({ memory_limit: present, kind: equal('task') }, 'memory_limit', limitAdvice),
   ...[absent, equal('service')].map((kind) => forbid({ schedule: present, kind }, 'schedule', taskAdvice)),
   forbid(
     { ...replicated, provides: present },

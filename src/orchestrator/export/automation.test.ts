@@ -73,3 +73,27 @@ describe('a schedule', () => {
     expect(exported.notes).toContainEqual(expect.stringMatching(/^backup: Compose has no schedules.*run --rm backup/))
   })
 })
+
+it('a memory limit is passed to every engine', () => {
+  const { config, options } = loadGraph({ processes: { web: { command: 'sleep', args: ['9'], memory_limit: '1GiB' } } })
+  const systemd = exportSystemd(config, { ...options, user: null, systemdVersion: 252 })
+  expect(fileOf(systemd, 'plant-web.service')).toContain('\nMemoryMax=1073741824\n')
+  expect(parseYamlDocuments(fileOf(exportCompose(config, options), 'compose.yaml'))).toMatchObject([
+    { services: { web: { mem_limit: 1_073_741_824 } } },
+  ])
+  const limits = { resources: { limits: { memory: '1073741824' } } }
+  expect(parseYamlDocuments(fileOf(exportKubernetes(config, options), 'plant.yaml'))).toMatchObject([
+    { spec: { template: { spec: { containers: [limits] } } } },
+  ])
+})
+
+it.each([
+  [{ watch: true }, /^its watch has no counterpart/],
+  [{ on_failed: 'mail root' }, /^its on_failed /],
+])('%j has no counterpart, which a note says', (keys, note) => {
+  const { config, options } = loadGraph({ processes: { web: { command: 'sleep', args: ['9'], ...keys } } })
+  const systemd = exportSystemd(config, { ...options, user: null, systemdVersion: 252 })
+  for (const { notes } of [systemd, exportCompose(config, options), exportKubernetes(config, options)]) {
+    expect(notes.map((text) => text.replace(/^[\w.-]+: /, ''))).toContainEqual(expect.stringMatching(note))
+  }
+})
