@@ -18,6 +18,7 @@ describe('the command status (O-9, O-41)', () => {
       state: 'running',
       reason: null,
       detail: null,
+      next_run: null,
       pid: expect.any(Number),
       ready: true,
       restarts: 0,
@@ -74,7 +75,7 @@ describe('the command status (O-9, O-41)', () => {
     const { code, stderr } = await control.program.run('status', '--config', 'nowhere.json')
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'ponix-orchestrator: nowhere.json cannot be read: ENOENT; name another file with --config\n',
+      stderr: 'ponix-orchestrator: nowhere.json does not exist\n',
     })
   })
 })
