@@ -6,7 +6,7 @@ import type { Supervisor } from '../supervisor/supervisor.ts'
 import { FailureHooks } from './failure-hooks.ts'
 import { limitMemory } from './memory-limit.ts'
 import { runOnSchedule } from './schedule.ts'
-import { watchFiles } from './watch.ts'
+import type { WatchListener } from './watch.ts'
 
 export type TriggerTarget = Pick<Supervisor, 'graph' | 'triggered'>
 
@@ -161,14 +161,15 @@ export class Triggers implements Disposable {
       key: `watch ${name}`,
       settings: { watch, ownFiles },
       start: (signal) => {
-        const listener = {
+        const listener: WatchListener = {
           onChange: (because: string) =>
             this.#target.triggered.restart(this.#target.graph.instancesNamed(name), because),
           onReady: () => this.#emit({ type: 'watching', process: name, paths: watch.paths }),
           onProblem: (reason: string) =>
             this.#emit({ type: 'trigger_failed', process: name, trigger: 'watch', reason }),
         }
-        void watchFiles(watch, ownFiles, listener, signal)
+        // Loaded late, because most configurations watch nothing.
+        void import('./watch.ts').then(({ watchFiles }) => watchFiles(watch, ownFiles, listener, signal))
       },
     }))
   }

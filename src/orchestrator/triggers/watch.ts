@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, realpathSync } from 'node:fs'
 import { dirname, sep } from 'node:path'
-import type { FSWatcher } from 'chokidar'
+import { type FSWatcher, watch as openWatcher } from 'chokidar'
 import { codeOf, messageOf } from '../config/errors.ts'
 import type { ResolvedWatch } from '../config/resolved.ts'
 import { Debounce } from './debounce.ts'
@@ -16,14 +16,12 @@ export interface WatchListener {
 }
 
 /** Watches files until the signal is aborted. `ownFiles` are files that the orchestrator writes. */
-export async function watchFiles(
+export function watchFiles(
   watch: ResolvedWatch,
   ownFiles: readonly string[],
   listener: WatchListener,
   signal: AbortSignal,
-): Promise<void> {
-  // Loaded late, because most configurations watch nothing.
-  const { watch: openWatcher } = await import('chokidar')
+): void {
   if (signal.aborted) return
   const { folder, debounceMs } = watch
   const files = watchedFiles(watch, ownFiles)
