@@ -38,6 +38,8 @@ export interface ProcessConfig {
   readonly depends_on?: readonly string[] | Readonly<Record<string, DependencyConfig>>
   /** `service` runs until it is stopped; `task` runs once, and exit code 0 is success. Default: "service" */
   readonly kind?: 'service' | 'task'
+  /** exit codes that mean success; 128 + N also means an end by signal N, so 143 means SIGTERM. Default: [0] */
+  readonly success_exit_codes?: readonly number[]
   /** determines when the process is ready. Default: as soon as it runs */
   readonly readiness_probe?: ReadinessProbeConfig
   /** restarts a ready process when this probe fails; `tcp_socket`, `http_get` or `exec` */
@@ -112,7 +114,7 @@ export interface WatchConfig {
 }
 
 export interface RestartConfig {
-  /** `always`, `on_failure` (after an exit code other than 0, or a signal) or `never`. Default: `always` for a service, `never` for a task */
+  /** `always`, `on_failure` (after an exit that is not a success) or `never`. Default: `always` for a service, `never` for a task */
   readonly policy?: 'always' | 'on_failure' | 'never'
   /** delay before a restart: min(`max_backoff_ms`, `backoff_ms` · 2^(attempt−1)). Default: 500 */
   readonly backoff_ms?: number
@@ -124,6 +126,8 @@ export interface RestartConfig {
   readonly reset_after_ms?: number
   /** limit of consecutive restarts, after which the process has failed permanently. Default: no limit */
   readonly max_attempts?: number
+  /** limit of starts in a row until the process is ready for the first time; then it has failed, and so has the start. Restarts of a process that was ready are not limited. Default: no limit */
+  readonly startup_attempts?: number
   /** `max_attempts` limits the restarts within this time instead of consecutive ones */
   readonly window_ms?: number
 }

@@ -74,6 +74,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
   return {
     configName: sketch.name,
     kind: 'service',
+    successExitCodes: [0],
     args: [],
     shell: false,
     tty: false,
@@ -102,6 +103,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
       jitter: 0,
       resetAfterMs: 30_000,
       maxAttempts: Infinity,
+      startupAttempts: Infinity,
       windowMs: null,
       ...sketch.restart,
     },

@@ -30,17 +30,17 @@ describe('describeEvent (O-32)', () => {
       'store: writing to log file /l/a.log again; 3 lines were lost',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: 0, signal: null }, uptimeMs: 5 },
+      { type: 'process_exited', ...store, exit: { code: 0, signal: null }, succeeded: true, uptimeMs: 5 },
       'info',
       'store: exited with code 0 after 5 ms',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: 3, signal: null }, uptimeMs: 61_000 },
+      { type: 'process_exited', ...store, exit: { code: 3, signal: null }, succeeded: false, uptimeMs: 61_000 },
       'warn',
       'store: exited with code 3 after 1 min 1 s',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: null, signal: 'SIGSEGV' }, uptimeMs: 1500 },
+      { type: 'process_exited', ...store, exit: { code: null, signal: 'SIGSEGV' }, succeeded: false, uptimeMs: 1500 },
       'warn',
       'store: was ended by SIGSEGV after 1.5 s',
     ],

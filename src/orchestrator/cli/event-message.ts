@@ -96,7 +96,7 @@ function describeAttempt(attempt: number, maxAttempts: number): string {
 }
 
 function levelOf(event: SupervisorEvent): Level {
-  if (event.type === 'process_exited' && event.exit.code === 0) return 'info'
+  if (event.type === 'process_exited' && event.succeeded) return 'info'
   if (event.type === 'stopping' && event.reason.type.endsWith('_failed')) return 'error'
   return messages[event.type][0]
 }

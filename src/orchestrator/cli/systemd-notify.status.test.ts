@@ -8,6 +8,7 @@ const exited = (process: string): SupervisorEvent => ({
   type: 'process_exited',
   process,
   exit: { code: 1, signal: null },
+  succeeded: false,
   uptimeMs: 1,
 })
 const allReady: SupervisorEvent = { type: 'all_ready', afterMs: 1, count: 3 }

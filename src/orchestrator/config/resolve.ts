@@ -110,6 +110,7 @@ function resolveInstance(instance: Instance, context: ResolveContext): ProcessWi
     name,
     configName,
     kind: file.kind,
+    successExitCodes: file.success_exit_codes,
     command,
     args: hasFlag ? withBrokerFlag(args, context.broker) : args,
     shell: file.shell,
@@ -233,7 +234,7 @@ export function restartPolicy({ restart, kind }: ProcessFile): ResolvedRestart['
 }
 
 function resolveRestart(file: ProcessFile): ResolvedRestart {
-  const { backoff_ms, max_backoff_ms, jitter, reset_after_ms, max_attempts, window_ms } = file.restart
+  const { backoff_ms, max_backoff_ms, jitter, reset_after_ms, max_attempts, startup_attempts, window_ms } = file.restart
   return {
     policy: restartPolicy(file),
     backoffMs: backoff_ms,
@@ -241,6 +242,7 @@ function resolveRestart(file: ProcessFile): ResolvedRestart {
     jitter,
     resetAfterMs: reset_after_ms,
     maxAttempts: max_attempts ?? Number.POSITIVE_INFINITY,
+    startupAttempts: startup_attempts ?? Number.POSITIVE_INFINITY,
     windowMs: window_ms ?? null,
   }
 }

@@ -45,6 +45,8 @@ export interface ResolvedProcess {
   /** The name in the file, which replicas share. */
   readonly configName: string
   readonly kind: 'service' | 'task'
+  /** 128 + N also stands for an end by signal N. */
+  readonly successExitCodes: readonly number[]
   readonly command: string
   readonly args: readonly string[]
   /** True if `command` is a line for `/bin/sh -c`; `args` is then empty. */
@@ -135,6 +137,8 @@ export interface ResolvedRestart {
   readonly resetAfterMs: number
   /** Limit of consecutive restarts, or of restarts within `windowMs`; Infinity means no limit. */
   readonly maxAttempts: number
+  /** Limit of starts in a row before the process is up for the first time; Infinity means no limit. */
+  readonly startupAttempts: number
   /** Null if `maxAttempts` counts consecutive restarts. */
   readonly windowMs: number | null
 }

@@ -7,6 +7,7 @@ import {
   type Note,
   noteLines,
   notesAbout,
+  STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
   type Word,
 } from './exported-graph.ts'
@@ -91,6 +92,9 @@ export function containerNotes({ definition, readiness }: ExportedProcess): read
     definition.log.file !== null && "the container's log replaces its log.file",
     definition.watch !== null && WATCH_NOTE,
     definition.onFailed !== null && 'its on_failed has no counterpart: nothing runs when it fails',
+    Number.isFinite(definition.restart.startupAttempts) && STARTUP_ATTEMPTS_NOTE,
+    definition.successExitCodes.join() !== '0' &&
+      'success_exit_codes has no counterpart: only exit code 0 is a success',
   ]
 }
 

@@ -163,6 +163,8 @@ export interface Note {
 }
 
 export const PROFILES_NOTE = 'its profiles have no counterpart: it always runs'
+export const STARTUP_ATTEMPTS_NOTE =
+  'startup_attempts has no counterpart: the restarts before it is ready are not limited separately'
 export const WATCH_NOTE = 'its watch has no counterpart: it is not restarted when files change'
 
 /** Renders one line for each text, with the names of all processes that it is about. */

@@ -73,6 +73,13 @@ describe('the check of exported units by systemd (O-10, O-40)', () => {
     expect(await verify(exportOf(loadDefaultGraph()))).toBe('')
   })
 
+  it('exports success_exit_codes with the signals that they mean', async () => {
+    const codes = { ...sleep, success_exit_codes: [0, 7, 143] }
+    expect(unitOf({ store: codes }, 'store')).toContain('SuccessExitStatus=7 143 SIGTERM')
+    expect(unitOf({ store: sleep }, 'store').join()).not.toContain('SuccessExitStatus')
+    expect(await verify(exportOf(loadGraph({ processes: { store: codes } })))).toBe('')
+  })
+
   it('accepts the unit of a missing program, which env searches when the unit starts', async () => {
     const missing = loadGraph({ processes: { a: { command: 'no-such-program', args: ['x'] } } })
     const exported = exportOf(missing)

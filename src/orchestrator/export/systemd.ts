@@ -1,6 +1,7 @@
 import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/broker.ts'
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants as access, statSync } from 'node:fs'
+import { constants } from 'node:os'
 import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import { candidates } from '../supervisor/child.ts'
 import {
@@ -12,6 +13,7 @@ import {
   notesAbout,
   PROFILES_NOTE,
   timeSpan,
+  STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
   type Word,
 } from './exported-graph.ts'
@@ -89,6 +91,7 @@ function unitFile(
     environmentLines(exported, options.project),
     restartLines(definition.restart, options.systemdVersion),
     definition.memoryLimit === null ? [] : [`MemoryMax=${definition.memoryLimit}`],
+    successLines(definition),
     [`KillSignal=${definition.shutdown.signal}`, `TimeoutStopSec=${timeSpan(definition.shutdown.timeoutMs)}`],
   ]
   return { name: unitName(exported, options.project), text: `${sections.flat().join('\n')}\n` }
@@ -144,7 +147,7 @@ function findProgram(definition: ResolvedProcess): string | null {
 
 function isProgram(path: string): boolean {
   try {
-    accessSync(path, constants.X_OK)
+    accessSync(path, access.X_OK)
     return statSync(path).isFile()
   } catch {
     return false
@@ -194,6 +197,13 @@ function restartLines(restart: ResolvedRestart, systemdVersion: number): readonl
   ]
 }
 
+/** Renders the exit codes that mean success besides 0. A code of a shell for a signal is that signal too. */
+function successLines({ successExitCodes }: ResolvedProcess): readonly string[] {
+  const signals = new Map(Object.entries(constants.signals).map(([name, number]) => [128 + number, name]))
+  const words = successExitCodes.filter((code) => code !== 0).flatMap((code) => [code, signals.get(code) ?? []].flat())
+  return words.length === 0 ? [] : [`SuccessExitStatus=${words.join(' ')}`]
+}
+
 function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
   const { definition, secrets, readiness, liveness, environment } = exported
   const unsettable = Object.entries(environment).filter(([name, value]) => !isSettable(name, value))
@@ -212,6 +222,8 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
     definition.profiles.length > 0 && PROFILES_NOTE,
     definition.onFailed !== null &&
       'its on_failed is not included; write a unit that runs it, and name that unit in OnFailure= of [Unit]',
+    Number.isFinite(definition.restart.startupAttempts) && STARTUP_ATTEMPTS_NOTE,
+    !definition.successExitCodes.includes(0) && 'for systemd, exit code 0 is always a success',
     liveness !== null && 'systemd has no liveness probes: a process that hangs is not restarted',
     unsettable.length > 0 &&
       `systemd cannot set ${unsettable.map(([name]) => JSON.stringify(name)).join(', ')}: invalid name or value`,

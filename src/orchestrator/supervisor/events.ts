@@ -40,7 +40,14 @@ export type SupervisorEvent =
   /** The liveness probe failed: the process stops and restarts according to its policy. */
   | { readonly type: 'liveness_failed'; readonly process: string; readonly reason: string }
   /** The child exited by itself. After a stop the event is `process_stopped`. */
-  | { readonly type: 'process_exited'; readonly process: string; readonly exit: ExitResult; readonly uptimeMs: number }
+  | {
+      readonly type: 'process_exited'
+      readonly process: string
+      readonly exit: ExitResult
+      /** True if the exit code is one of `success_exit_codes`. */
+      readonly succeeded: boolean
+      readonly uptimeMs: number
+    }
   /** `maxAttempts` is Infinity without a limit. */
   | {
       readonly type: 'restart_scheduled'

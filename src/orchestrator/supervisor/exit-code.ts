@@ -1,6 +1,6 @@
-import { constants } from 'node:os'
 import type { ExitResult, StopReason } from './events.ts'
 import type { GraphProcess, ProcessGraph } from './graph.ts'
+import { shellCodeOf } from './restart-policy.ts'
 
 export interface RunOutcome {
   /** Null: no process was left to supervise. */
@@ -36,9 +36,4 @@ export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProce
   if (isCodeFromProcess) return exitOfProcess === null ? 1 : shellCodeOf(exitOfProcess)
   if (reason?.type === 'exited') return shellCodeOf(reason.exit)
   return hasFailures ? 1 : 0
-}
-
-/** Returns the exit code in a shell's form: the code of the process, or 128 plus the number of the signal. */
-function shellCodeOf(exit: ExitResult): number {
-  return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
 }

@@ -31,7 +31,8 @@ function consequencesOf<P extends ReconciledProcess>(
   }
   const isStart = phase === 'starting' && schedule === null && managed.request === null && !managed.hasBeenUp
   const hasWaitingDependents = graph.dependentsOf(managed).some(({ state }) => state.type === 'waiting')
-  const isNeeded = cause === 'spawn' || (cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents))
+  const isTimeout = cause === 'startup_timeout' && (kind === 'task' || hasWaitingDependents)
+  const isNeeded = cause === 'spawn' || cause === 'startup_attempts' || isTimeout
   if (isStart && isNeeded) return [failStart]
   const report: readonly Action<P>[] = cause === 'spawn' ? [{ type: 'report_failure', failure }] : []
   if (whenFailed === 'stop') {

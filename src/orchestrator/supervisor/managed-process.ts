@@ -13,6 +13,7 @@ import {
   decideAfterExit,
   decideAfterFailure,
   hasSucceeded,
+  isSuccess,
   RestartHistory,
   type RestartDecision,
 } from './restart-policy.ts'
@@ -56,7 +57,6 @@ export class ManagedProcess {
   #killed = false
   /** The request whose first child has been started. */
   #startedRequest: StartRequest | null = null
-  #hasBeenUp = false
 
   constructor(definition: ResolvedProcess, context: ProcessContext) {
     this.definition = definition
@@ -91,7 +91,7 @@ export class ManagedProcess {
 
   /** See `ReconciledProcess`. */
   get hasBeenUp(): boolean {
-    return this.#hasBeenUp
+    return this.#restarts.hasBeenUp
   }
 
   /** See `ReconciledProcess`. */
@@ -142,7 +142,9 @@ export class ManagedProcess {
 
   /** Starts a child. Possible in `waiting`, and in `backoff` when the wait has ended. */
   start(): void {
-    if (this.#state.type === 'waiting') this.#startup.begin()
+    const isFirst = this.#state.type === 'waiting'
+    if (isFirst) this.#startup.begin()
+    this.#restarts.onStart(isFirst)
     this.#backoffIsOver = false
     if (!this.#send({ type: 'start' })) return
     const runTag = `${this.#context.runTag}/${this.#starts + 1}`
@@ -230,7 +232,7 @@ export class ManagedProcess {
     }
     if (this.#state === before) return false
     if (this.#state.type !== before.type) this.#since = performance.now()
-    if (isUp(this.definition, this.#state)) this.#hasBeenUp = true
+    if (isUp(this.definition, this.#state)) this.#restarts.onUp()
     // A child that becomes ready before it stops for a restart is not the requested one.
     if (this.goal.type === 'up' && isUp(this.definition, this.#state)) this.request = null
     this.#context.emit({ type: 'changed' })
@@ -292,7 +294,8 @@ export class ManagedProcess {
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
     this.#reaper.add(run.group)
-    this.#context.emit({ type: 'process_exited', process: this.name, exit, uptimeMs })
+    const succeeded = isSuccess(this.definition, exit)
+    this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, uptimeMs })
     if (this.goal.type === 'down' && this.goal.reason !== 'restarting') {
       const isCompleted = this.goal.reason === 'ended_run' || hasSucceeded(this.definition, exit)
       this.#send({ type: 'exited', exit, decision: { type: isCompleted ? 'completed' : 'stopped' } })
@@ -309,7 +312,7 @@ export class ManagedProcess {
     const { name } = this
     if (decision.type === 'backoff') {
       const { attempt, waitMs, isCounted = true } = decision
-      const { maxAttempts } = this.definition.restart
+      const maxAttempts = this.#restarts.lastAttempt
       if (isCounted) this.#restarts.add(performance.now())
       this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
       this.#backoffIsOver = false
@@ -327,7 +330,8 @@ export class ManagedProcess {
     const { reason } = decision
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
-    this.#context.emit({ type: 'failure', process: name, reason, cause: 'run' })
+    const isStartup = this.#restarts.startsBeforeUp >= this.definition.restart.startupAttempts
+    this.#context.emit({ type: 'failure', process: name, reason, cause: isStartup ? 'startup_attempts' : 'run' })
   }
 
   #onBackoffOver(): void {

@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { configOf, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
 import type { DependencyCondition } from '../config/resolved.ts'
+import { reachable } from '../config/dependency-graph.ts'
 import { isUp, ProcessGraph } from './graph.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { resumeSkipped, settleFailures, skipHopeless } from './failure-rules.ts'
@@ -18,7 +19,16 @@ import {
   stopProcesses,
 } from './reconcile.ts'
 import type { Action, Failure, ReconciledProcess, Snapshot, StartRequest } from './snapshot.ts'
-import { type DownReason, type Goal, isDown, isFinal, type ProcessState, transition, UP } from './state.ts'
+import {
+  type DownReason,
+  type Goal,
+  initialState,
+  isDown,
+  isFinal,
+  type ProcessState,
+  transition,
+  UP,
+} from './state.ts'
 
 const exit = { code: 1, signal: null } as const
 const success = { code: 0, signal: null } as const
@@ -348,6 +358,20 @@ describe('startProcesses', () => {
     expect(started).toEqual(starts ? ['start a'] : [])
   })
 
+  //  web ── migrate (task) ── db
+  test.each<[string, Sketch, boolean]>([
+    ['is up', { state: 'running' }, true],
+    ['is about to restart', { state: 'running', goal: RESTARTING }, false],
+    ['is in backoff', { state: 'backoff' }, false],
+    ['is stopped', { state: 'stopped', goal: BY_HAND }, false],
+    ['has failed', { state: 'failed' }, true],
+  ])('starts a process that follows through a completed task if the dependency %s: %s', (_title, db, starts) => {
+    const migrate: Sketch = { kind: 'task', state: 'completed', needs: ['db'] }
+    const needs = ['migrate:completed_successfully']
+    const snapshot = snapshotOf({ db, migrate, web: { needs, onDependencyRestart: 'restart' }, other: { needs } })
+    expect(actionsOf(startProcesses(snapshot))).toEqual(starts ? ['start web', 'start other'] : ['start other'])
+  })
+
   test('does not start a dependency before the dependents that restart with it are down', () => {
     const db: Sketch = { state: 'backoff', backoffIsOver: true }
     const web: Sketch = { state: 'running', needs: ['db'] }
@@ -579,7 +603,7 @@ class Simulation {
     this.#graph = new ProcessGraph<Simulated>(graph.config, (definition) => ({
       name: definition.name,
       definition,
-      state: STATES.waiting,
+      state: initialState(definition),
       goal: UP,
       backoffIsOver: false,
       isFullyStopped: true,
@@ -608,10 +632,13 @@ class Simulation {
     if (what === 'stop all') this.#stopAll()
     if (this.#phase === 'stopping') return
     for (const process of this.#graph.named([name])) {
-      if (what === 'stop') process.goal = BY_HAND
-      else if (what === 'restart' && process.state.type !== 'waiting') process.goal = RESTARTING
-      else if (what === 'start' && process.state.type !== 'stopping' && process.goal.type === 'down') {
+      if (what === 'stop' && process.state.type !== 'disabled') process.goal = BY_HAND
+      else if (what === 'restart' && process.state.type !== 'waiting' && process.state.type !== 'disabled') {
+        process.goal = RESTARTING
+        process.request = Symbol('restart')
+      } else if (what === 'start' && process.state.type !== 'stopping' && process.goal !== RESTARTING) {
         process.goal = UP
+        if (isFinal(process.state)) process.request = Symbol('start')
         if (isFinal(process.state)) process.state = transition(process.state, { type: 'reset' })
       }
     }
@@ -671,6 +698,7 @@ class Simulation {
   #start(process: Simulated): void {
     if (this.#phase === 'stopping') this.breaches.push(`${process.name} started after the stop of all began`)
     if (process.goal.type === 'down') this.breaches.push(`${process.name} started although it is to be down`)
+    if (process.definition.onDependencyRestart === 'restart') this.#checkFollowed(process)
     process.state = transition(transition(process.state, { type: 'start' }), { type: 'spawned', pid: 1 })
     process.isFullyStopped = false
     process.needsReaping = true
@@ -678,9 +706,21 @@ class Simulation {
     this.#noteUp(process)
   }
 
+  /** Records a breach if a process that restarts with its dependencies starts while one of them is going down. */
+  #checkFollowed(process: Simulated): void {
+    const dependencies = (of: Simulated) => this.#graph.named(this.#graph.dependenciesOf(of).map(({ name }) => name))
+    const through = (of: Simulated) =>
+      of.definition.kind === 'task' && of.state.type === 'completed' ? dependencies(of) : []
+    for (const followed of reachable(dependencies(process), through)) {
+      if (followed.goal.type === 'up' || isFinal(followed.state)) continue
+      this.breaches.push(`${process.name} started while ${followed.name} is going down`)
+    }
+  }
+
   #stop(process: Simulated, outcome: Extract<Action<Simulated>, { type: 'stop' }>['outcome']): void {
     const livesBefore = (dependent: Simulated): boolean =>
-      dependent.isFullyStopped ? this.#graph.dependentsOf(dependent).some(livesBefore) : dependent.goal.type === 'down'
+      (!dependent.isFullyStopped && dependent.goal.type === 'down') ||
+      this.#graph.dependentsOf(dependent).some(livesBefore)
     if (process.state.type === 'running' && this.#graph.dependentsOf(process).some(livesBefore)) {
       this.breaches.push(`${process.name} stopped before its dependents`)
     }
@@ -710,6 +750,7 @@ const anySketches = fc.tuple(
       ),
       onDependencyRestart: fc.constantFrom('ignore' as const, 'restart' as const),
       whenFailed: fc.constantFrom('isolate' as const, 'isolate' as const, 'stop' as const),
+      leftOut: fc.constantFrom(null, null, null, 'was left out'),
     }),
   ),
 )

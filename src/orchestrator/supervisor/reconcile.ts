@@ -66,9 +66,13 @@ function canFollow({ goal, state, definition }: ReconciledProcess): boolean {
   return goal.type === 'up' && (!isDown(state) || (state.type === 'completed' && definition.kind === 'task'))
 }
 
-/** Returns the dependents, and those of completed tasks among them, because such a task does not use the dependency any more. */
+/** Returns whether the process is a completed task, which uses its dependencies no more. */
+function isDone({ definition, state }: ReconciledProcess): boolean {
+  return definition.kind === 'task' && state.type === 'completed'
+}
+
+/** Returns the dependents, and those of completed tasks among them, because such a task does not use the dependency. */
 function usersOf<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): readonly P[] {
-  const isDone = ({ definition, state }: P) => definition.kind === 'task' && state.type === 'completed'
   return [...reachable(graph.dependentsOf(managed), (user) => (isDone(user) ? graph.dependentsOf(user) : []))]
 }
 
@@ -107,10 +111,27 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
     if (!managed.backoffIsOver) return false
   } else if (state.type === 'waiting') {
     if (definition.usesExternal && external !== 'reachable') return false
-    if (!graph.dependenciesOf(managed).every((dependency) => isMet(dependency, graph))) return false
+    if (blockersOf(managed, graph).length > 0) return false
   } else return false
   // Dependents that restart with this process go down before it comes up.
   return !usersOf(managed, graph).some((user) => isRestarting(user.goal))
+}
+
+/**
+ * Returns the dependencies that are not met. A process that restarts with its dependencies also waits for those of a completed
+ * task, because it follows them; it does not wait for one that can never be met.
+ */
+function blockersOf<P extends ReconciledProcess>(
+  managed: P,
+  graph: ProcessGraph<P>,
+  follows = managed.definition.onDependencyRestart === 'restart',
+): readonly Dependency[] {
+  return graph.dependenciesOf(managed).flatMap((dependency): readonly Dependency[] => {
+    if (!isMet(dependency, graph)) return [dependency]
+    const task = graph.get(dependency.name)
+    if (!follows || task === null || !isDone(task)) return []
+    return blockersOf(task, graph, true).filter((blocker) => graph.statusOf(blocker).type !== 'never')
+  })
 }
 
 /** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
@@ -216,9 +237,9 @@ export function isSettled<P extends ReconciledProcess>(
 }
 
 function waitsForStopped<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>): boolean {
-  return graph.dependenciesOf(managed).some((dependency) => {
-    const other = graph.get(dependency.name)
-    if (other === null || graph.statusOf(dependency).type === 'met') return false
+  return blockersOf(managed, graph).some(({ name }) => {
+    const other = graph.get(name)
+    if (other === null) return false
     return other.state.type === 'stopped' || (other.state.type === 'waiting' && waitsForStopped(other, graph))
   })
 }

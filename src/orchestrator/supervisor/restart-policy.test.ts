@@ -1,6 +1,14 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffDelay, RestartHistory, decideAfterExit, decideAfterFailure, type Ended } from './restart-policy.ts'
+import type { ExitResult } from './events.ts'
+import {
+  backoffDelay,
+  RestartHistory,
+  decideAfterExit,
+  decideAfterFailure,
+  type Ended,
+  hasSucceeded,
+} from './restart-policy.ts'
 import type { ResolvedRestart } from '../config/resolved.ts'
 
 const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
@@ -10,12 +18,15 @@ const restart = (over: Partial<ResolvedRestart> = {}): ResolvedRestart => ({
   jitter: 0,
   resetAfterMs: 30_000,
   maxAttempts: Infinity,
+  startupAttempts: Infinity,
   windowMs: null,
   ...over,
 })
 
 const ended = (over: Partial<Ended> = {}): Ended => ({
   kind: 'service',
+  successExitCodes: [0],
+  startsBeforeUp: 0,
   restart: restart(),
   attempt: 0,
   recentRestarts: 0,
@@ -24,7 +35,8 @@ const ended = (over: Partial<Ended> = {}): Ended => ({
   ...over,
 })
 
-const code = (value: number) => ({ code: value, signal: null })
+const code = (value: number): ExitResult => ({ code: value, signal: null })
+const signal = (name: NodeJS.Signals): ExitResult => ({ code: null, signal: name })
 
 describe('the backoff before a restart (O-34)', () => {
   test('doubles from the backoff up to the maximum', () => {
@@ -109,12 +121,56 @@ describe('the decision after an exit (O-34)', () => {
   })
 })
 
+describe('startup_attempts (O-43)', () => {
+  const rules = restart({ startupAttempts: 3 })
+  const decideAt = (startsBeforeUp: number, over: Partial<Ended> = {}) =>
+    decideAfterExit(ended({ restart: rules, startsBeforeUp, ...over }), code(1))
+
+  test('limits the starts of a process that has never been up', () => {
+    expect([1, 2].map((starts) => decideAt(starts).type)).toEqual(['backoff', 'backoff'])
+    expect(decideAt(3)).toEqual({ type: 'failed', reason: 'exited with code 1; not ready after 3 starts' })
+    expect(decideAt(3, { uptimeMs: 60_000 }).type).toBe('failed')
+    expect(decideAt(0, { attempt: 99 }).type).toBe('backoff')
+  })
+
+  test('counts the starts in a row until the process is up', () => {
+    const history = new RestartHistory({ kind: 'service', restart: rules, successExitCodes: [0] })
+    expect(history.lastAttempt).toBe(2)
+    for (const isFirst of [true, false, false]) history.onStart(isFirst)
+    expect(history.startsBeforeUp).toBe(3)
+    history.onStart(true)
+    expect(history.startsBeforeUp).toBe(1)
+    history.onUp()
+    history.onStart(false)
+    expect([history.startsBeforeUp, history.lastAttempt]).toEqual([0, Infinity])
+  })
+})
+
+describe('success_exit_codes', () => {
+  test.each<[readonly number[], ExitResult, boolean]>([
+    [[0], code(0), true],
+    [[0], code(143), false],
+    [[0], signal('SIGTERM'), false],
+    [[0, 143], code(143), true],
+    [[0, 143], signal('SIGTERM'), true],
+    [[0, 143], signal('SIGKILL'), false],
+    [[0, 137], signal('SIGKILL'), true],
+    [[3], code(0), false],
+    [[3], code(3), true],
+  ])('%j makes %o a success: %s', (successExitCodes, exit, expected) => {
+    const given = ended({ successExitCodes, restart: restart({ policy: 'on_failure' }) })
+    expect(decideAfterExit(given, exit).type).toBe(expected ? 'completed' : 'backoff')
+    expect(hasSucceeded({ kind: 'task', successExitCodes }, exit)).toBe(expected)
+    expect(hasSucceeded({ kind: 'service', successExitCodes }, exit)).toBe(false)
+  })
+})
+
 describe('max_attempts within window_ms (O-34)', () => {
   const rules = restart({ maxAttempts: 3, windowMs: 1000 })
 
   /** Returns the decision after the last of these exits. */
   function lifeOf(ends: readonly number[]): string[] {
-    const history = new RestartHistory({ kind: 'service', restart: rules })
+    const history = new RestartHistory({ kind: 'service', restart: rules, successExitCodes: [0] })
     return ends.map((now) => {
       const decision = decideAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
       if (decision.type === 'backoff') history.add(now)

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import type { ExitResult } from './events.ts'
 
@@ -27,20 +28,22 @@ export function backoffDelay(attempt: number, restart: ResolvedRestart, random: 
   return Math.round(wait * (1 - restart.jitter * random))
 }
 
-export interface Ended {
-  readonly kind: 'service' | 'task'
-  readonly restart: ResolvedRestart
+type Policy = Pick<ResolvedProcess, 'kind' | 'restart' | 'successExitCodes'>
+
+export interface Ended extends Policy {
   /** Consecutive restarts so far. */
   readonly attempt: number
   /** Restarts within the window of the policy; ignored if the policy has no window. */
   readonly recentRestarts: number
+  /** Starts in a row so far; 0 if the process has been up. */
+  readonly startsBeforeUp: number
   readonly uptimeMs: number
   readonly random: number
 }
 
 /** Decides after a child exited by itself. A task that succeeded is completed under every policy. */
 export function decideAfterExit(ended: Ended, exit: ExitResult): RestartDecision {
-  const success = exit.code === 0
+  const success = isSuccess(ended, exit)
   const { policy } = ended.restart
   if (success && (ended.kind === 'task' || policy !== 'always')) return { type: 'completed' }
   if (!success && policy === 'never') return { type: 'failed', reason: describeExit(exit) }
@@ -52,9 +55,19 @@ export function decideAfterFailure(ended: Ended, message: string): Exclude<Resta
   return ended.restart.policy === 'never' ? { type: 'failed', reason: message } : retry(ended, message)
 }
 
-/** Returns whether the process is a task that exited with code 0. */
-export function hasSucceeded({ kind }: Pick<ResolvedProcess, 'kind'>, exit: ExitResult): boolean {
-  return kind === 'task' && exit.code === 0
+/** Returns whether the process is a task that has succeeded. */
+export function hasSucceeded(policy: Pick<Policy, 'kind' | 'successExitCodes'>, exit: ExitResult): boolean {
+  return policy.kind === 'task' && isSuccess(policy, exit)
+}
+
+/** Returns whether the exit is a success. */
+export function isSuccess({ successExitCodes }: Pick<Policy, 'successExitCodes'>, exit: ExitResult): boolean {
+  return successExitCodes.includes(shellCodeOf(exit))
+}
+
+/** Returns the exit code in a shell's form: the code of the process, or 128 plus the number of the signal. */
+export function shellCodeOf(exit: ExitResult): number {
+  return exit.signal === null ? exit.code : 128 + constants.signals[exit.signal]
 }
 
 /** Returns a text such as `exited with code 3` or `was ended by SIGKILL`. */
@@ -64,10 +77,15 @@ export function describeExit(exit: ExitResult): string {
 
 function retry(ended: Ended, failure: string): Exclude<RestartDecision, { type: 'completed' }> {
   const { restart, attempt: before, recentRestarts, uptimeMs, random } = ended
+  if (ended.startsBeforeUp >= restart.startupAttempts) return { type: 'failed', reason: neverReady(failure, ended) }
   const attempt = (uptimeMs >= restart.resetAfterMs ? 0 : before) + 1
   const counted = restart.windowMs === null ? attempt : recentRestarts + 1
   if (counted > restart.maxAttempts) return { type: 'failed', reason: withLimit(failure, restart) }
   return { type: 'backoff', attempt, waitMs: backoffDelay(attempt, restart, random), reason: failure }
+}
+
+function neverReady(failure: string, { startsBeforeUp }: Ended): string {
+  return `${failure}; not ready after ${startsBeforeUp === 1 ? '1 start' : `${startsBeforeUp} starts`}`
 }
 
 function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart): string {
@@ -76,18 +94,20 @@ function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart):
   return windowMs === null ? `${failure}, after ${times}` : `${failure}, after ${times} within ${windowMs} ms`
 }
 
-/** Times of the restarts of one process within the window of its policy, in milliseconds of one clock. */
+/** The starts of one process, and the times of its restarts within the window of its policy, in milliseconds of one clock. */
 export class RestartHistory {
-  readonly #definition: Pick<ResolvedProcess, 'kind' | 'restart'>
+  readonly #policy: Policy
   #times: number[] = []
+  #starts = 0
+  #hasBeenUp = false
 
-  constructor(definition: Pick<ResolvedProcess, 'kind' | 'restart'>) {
-    this.#definition = definition
+  constructor(policy: Policy) {
+    this.#policy = policy
   }
 
   /** Returns the number of restarts within the window that ends now; 0 without a window. */
   recent(now: number): number {
-    const { windowMs } = this.#definition.restart
+    const { windowMs } = this.#policy.restart
     if (windowMs === null) return 0
     this.#times = this.#times.filter((time) => now - time < windowMs)
     return this.#times.length
@@ -95,11 +115,40 @@ export class RestartHistory {
 
   /** Returns the input of a decision for a child that ends now. */
   ended(attempt: number, uptimeMs: number): Ended {
-    const { kind, restart } = this.#definition
-    return { kind, restart, attempt, recentRestarts: this.recent(performance.now()), uptimeMs, random: Math.random() }
+    const { kind, restart, successExitCodes } = this.#policy
+    const recentRestarts = this.recent(performance.now())
+    const { startsBeforeUp } = this
+    const random = Math.random()
+    return { kind, restart, successExitCodes, attempt, recentRestarts, startsBeforeUp, uptimeMs, random }
+  }
+
+  /** True if the process has been up. */
+  get hasBeenUp(): boolean {
+    return this.#hasBeenUp
+  }
+
+  /** The number of starts in a row; 0 if the process has been up. */
+  get startsBeforeUp(): number {
+    return this.#hasBeenUp ? 0 : this.#starts
+  }
+
+  /** The number of the last restart that is possible; Infinity without a limit. */
+  get lastAttempt(): number {
+    const { maxAttempts, startupAttempts } = this.#policy.restart
+    return this.#hasBeenUp ? maxAttempts : Math.min(maxAttempts, startupAttempts - 1)
+  }
+
+  /** Call it before each start. `isFirst`: it follows no failure. */
+  onStart(isFirst: boolean): void {
+    this.#starts = isFirst ? 1 : this.#starts + 1
+  }
+
+  /** Call it when the process is up. */
+  onUp(): void {
+    this.#hasBeenUp = true
   }
 
   add(now: number): void {
-    if (this.#definition.restart.windowMs !== null) this.#times.push(now)
+    if (this.#policy.restart.windowMs !== null) this.#times.push(now)
   }
 }

@@ -13,8 +13,11 @@ export type StartRequest = symbol
 export interface Failure {
   readonly process: string
   readonly reason: string
-  /** It could not be spawned at its first start or by a command, was not ready in time, or failed later. */
-  readonly cause: 'spawn' | 'startup_timeout' | 'run'
+  /**
+   * It could not be spawned at its first start or by a command, was not ready in time, was not ready within its
+   * `startup_attempts`, or failed otherwise.
+   */
+  readonly cause: 'spawn' | 'startup_timeout' | 'startup_attempts' | 'run'
 }
 
 export interface ReconciledProcess extends GraphProcess {

@@ -33,7 +33,7 @@ const restartKeys = section(withHint('an object', restartHint), {
   policy: choice(restartPolicies)
     .optional()
     .describe(
-      '`always`, `on_failure` (after an exit code other than 0, or a signal) or `never`. Default: `always` for a service, `never` for a task',
+      '`always`, `on_failure` (after an exit that is not a success) or `never`. Default: `always` for a service, `never` for a task',
     ),
   backoff_ms: milliseconds(0)
     .default(500)
@@ -49,6 +49,11 @@ const restartKeys = section(withHint('an object', restartHint), {
   max_attempts: wholeNumber('a whole number', 0, 1_000_000)
     .optional()
     .describe('limit of consecutive restarts, after which the process has failed permanently. Default: no limit'),
+  startup_attempts: wholeNumber('a whole number', 1, 1_000_000)
+    .optional()
+    .describe(
+      'limit of starts in a row until the process is ready for the first time; then it has failed, and so has the start. Restarts of a process that was ready are not limited. Default: no limit',
+    ),
   window_ms: milliseconds(1)
     .optional()
     .describe('`max_attempts` limits the restarts within this time instead of consecutive ones'),
@@ -150,6 +155,11 @@ const processKeys = section(withHint('an object that describes a process', hintF
   kind: choice(['service', 'task'])
     .default('service')
     .describe('`service` runs until it is stopped; `task` runs once, and exit code 0 is success'),
+  success_exit_codes: z
+    .array(wholeNumber('an exit code', 0, 255), { error: 'a list of exit codes' })
+    .min(1, { error: 'a list with at least one exit code' })
+    .default([0])
+    .describe('exit codes that mean success; 128 + N also means an end by signal N, so 143 means SIGTERM'),
   readiness_probe: readinessProbeSchema
     .optional()
     .describe('determines when the process is ready. Default: as soon as it runs'),
@@ -231,6 +241,13 @@ export const processSchema = withRules(processKeys, [
     '"always" is not possible for a task, which runs once; use "on_failure" or "never"',
   ),
   forbid({ memory_limit: present, kind: equal('task') }, 'memory_limit', limitAdvice),
+  ...[absent, equal('service')].map((kind) =>
+    forbid(
+      { 'restart.startup_attempts': present, readiness_probe: absent, kind },
+      'restart.startup_attempts',
+      'has no effect without "readiness_probe": a service without one is ready as soon as it runs',
+    ),
+  ),
   ...[absent, equal('service')].map((kind) => forbid({ schedule: present, kind }, 'schedule', taskAdvice)),
   forbid(
     { ...replicated, provides: present },
