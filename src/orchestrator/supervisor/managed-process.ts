@@ -324,14 +324,12 @@ export class ManagedProcess {
     }
     this.#clearTimers()
     if (decision.type === 'completed') {
-      this.#context.emit({ type: 'process_completed', process: name, afterMs: uptimeMs })
-      return
+      return this.#context.emit({ type: 'process_completed', process: name, afterMs: uptimeMs })
     }
     const { reason } = decision
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
-    const isStartup = this.#restarts.startsBeforeUp >= this.definition.restart.startupAttempts
-    this.#context.emit({ type: 'failure', process: name, reason, cause: isStartup ? 'startup_attempts' : 'run' })
+    this.#context.emit({ type: 'failure', process: name, reason, cause: this.#restarts.failureCause })
   }
 
   #onBackoffOver(): void {

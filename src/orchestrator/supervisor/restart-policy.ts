@@ -138,6 +138,11 @@ export class RestartHistory {
     return this.#hasBeenUp ? maxAttempts : Math.min(maxAttempts, startupAttempts - 1)
   }
 
+  /** The cause of a permanent failure of a child that ends now. */
+  get failureCause(): 'startup_attempts' | 'run' {
+    return this.startsBeforeUp >= this.#policy.restart.startupAttempts ? 'startup_attempts' : 'run'
+  }
+
   /** Call it before each start. `isFirst`: it follows no failure. */
   onStart(isFirst: boolean): void {
     this.#starts = isFirst ? 1 : this.#starts + 1

@@ -10,6 +10,7 @@ const restart = {
   jitter: 0,
   resetAfterMs: 30_000,
   maxAttempts: Infinity,
+  startupAttempts: Infinity,
   windowMs: null,
 } as const
 
