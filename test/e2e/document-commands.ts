@@ -31,6 +31,7 @@ export const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] =
   [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
   [/^ponix-cdc resnapshot$/, 'requires a stopped service; administration.pg.test.ts runs it'],
   [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
+  [/^ponix-orchestrator attach/, 'needs a terminal; attach.test.ts runs it'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],
   [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import { existsSync } from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
@@ -28,6 +29,8 @@ interface RequestOptions {
   readonly hasTimeLimit?: boolean
   /** Ends the request; then it rejects. */
   readonly signal?: AbortSignal
+  /** The protocol to which the connection changes. */
+  readonly protocol?: string
 }
 
 /** The orchestrator ended before it answered. */
@@ -63,6 +66,13 @@ export class ControlClient {
     if (response.statusCode === 200) return response
     const { error } = parseAnswer(await text(response), errorAnswer)
     throw new UserError(error, REJECTED)
+  }
+
+  /** Changes a connection to another protocol; resolves to its stream. */
+  async upgrade(path: string, protocol: string): Promise<Duplex> {
+    const response = await this.#send('GET', path, { protocol })
+    if (response.statusCode === 101) return response.socket
+    throw new UserError(parseAnswer(await text(response), errorAnswer).error, REJECTED)
   }
 
   async #send(method: Method, path: string, options: RequestOptions): Promise<IncomingMessage> {
@@ -153,20 +163,24 @@ function hasNoListener(error: unknown): boolean {
 function request(
   target: http.RequestOptions,
   config: string,
-  { body, hasTimeLimit = true, signal }: RequestOptions,
+  { body, hasTimeLimit = true, signal, protocol }: RequestOptions,
 ): Promise<IncomingMessage> {
   const sent = body === undefined ? '' : JSON.stringify(body)
   const headers = {
     host: 'control',
     [CONFIG_HEADER]: encodeURIComponent(config),
     'content-length': Buffer.byteLength(sent),
-    expect: '100-continue',
+    ...(protocol === undefined ? { expect: '100-continue' } : { connection: 'Upgrade', upgrade: protocol }),
   }
   const timer = new Timer()
   return new Promise<IncomingMessage>((resolveWith, reject) => {
     const pending = http
       .request({ ...target, headers, ...(signal === undefined ? {} : { signal }) }, resolveWith)
       .once('continue', () => timer.clear())
+      .once('upgrade', (response, socket, head) => {
+        if (head.length > 0) socket.unshift(head)
+        resolveWith(response)
+      })
       .once('error', reject)
     if (hasTimeLimit) timer.set(ANSWER_TIMEOUT_MS, () => pending.destroy(new NoAnswerError()))
     pending.end(sent)

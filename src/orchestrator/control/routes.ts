@@ -4,6 +4,7 @@ import { RequestError } from '../config/errors.ts'
 import { logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
 import { LONGEST_TIMER_MS } from '../supervisor/timers.ts'
+import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
 import { type NamesRequest, namesRequest } from './protocol.ts'
 import { followStatus } from './status-stream.ts'
@@ -60,6 +61,16 @@ export const routes: readonly Route[] = [
     action: 'shows the last output of the processes, and messages about them',
     answer: 'one JSON object per line',
     handle: ({ target, response, query }) => sendLogs(target, parseLogQuery(query, Date.now()), response),
+  },
+  {
+    method: 'GET',
+    path: '/attach',
+    parameters: 'process=NAME, columns=N, rows=N (default: 80, 24); header Upgrade: ponix-terminal',
+    action: 'attaches to the terminal of a process with "tty"; over TCP only with a token',
+    answer: '101, then its raw output; takes lines of {"input": BASE64} or {"columns": N, "rows": N}',
+    handle: () => {
+      throw new RequestError(426, `expected the header Upgrade: ${ATTACH_PROTOCOL}`)
+    },
   },
   {
     method: 'GET',

@@ -5,14 +5,17 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
+  STATUS_CODES,
   type ServerResponse,
 } from 'node:http'
 import { connect, type ListenOptions } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { dirname } from 'node:path'
 import { digestOf } from '../config/control.ts'
 import { codeOf, UserError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
+import { ATTACH_PROTOCOL, attachViewer, sizeQuery } from './attach.ts'
 import { CONFIG_HEADER } from './protocol.ts'
 import { routes, sendJson } from './routes.ts'
 import type { ControlTarget } from './target.ts'
@@ -37,7 +40,7 @@ export async function listenOnSocket(target: ControlTarget, path: string): Promi
   const before = process.umask(0o177)
   try {
     // `listen` creates the socket synchronously, so the umask covers no other file.
-    const listening = listen(target, { path }, () => undefined)
+    const listening = listen(target, { path }, { admitRequest: () => undefined, canType: true })
     process.umask(before)
     return await listening
   } finally {
@@ -49,13 +52,23 @@ export async function listenOnSocket(target: ControlTarget, path: string): Promi
 export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): Promise<Server> {
   const { host, port } = http
   try {
-    return await listen(target, { host, port }, ({ headers }) => admit(headers, http))
+    return await listen(
+      target,
+      { host, port },
+      { admitRequest: ({ headers }) => admit(headers, http), canType: http.tokenDigest !== null },
+    )
   } catch (error) {
     const code = codeOf(error) ?? messageOf(error)
     const address = formatSocketAddress(http)
     const message = `control.http: cannot listen on ${address}: ${advice[code] ?? code}; nothing was started`
     throw new UserError(message, 1, { cause: error })
   }
+}
+
+interface ListenerOptions {
+  readonly admitRequest: (request: IncomingMessage) => void
+  /** Whether requests may type into terminals. */
+  readonly canType: boolean
 }
 
 /**
@@ -65,17 +78,47 @@ export async function listenOnHttp(target: ControlTarget, http: ResolvedHttp): P
 function listen(
   target: ControlTarget,
   address: ListenOptions,
-  admitRequest: (request: IncomingMessage) => void,
+  { admitRequest, canType }: ListenerOptions,
 ): Promise<Server> {
   // Keep-alive probes end the connection of a /logs follower whose machine is gone.
   const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS }
   const server = createServer(options, (request, response) => void handle(target, request, response, admitRequest))
   server.maxConnections = MAX_CONNECTIONS
+  server.on('upgrade', (request, socket: Duplex) => upgrade(target, request, socket, { admitRequest, canType }))
   return new Promise((resolve, reject) => {
     // Keep the listener: a later error (a connection that cannot be accepted) must not throw.
     server.on('error', reject)
     server.listen(address, () => resolve(server))
   })
+}
+
+/** Attaches a viewer to the terminal of a process, or answers as {@link handle} does. */
+function upgrade(
+  target: ControlTarget,
+  request: IncomingMessage,
+  socket: Duplex,
+  { admitRequest, canType }: Pick<ListenerOptions, 'admitRequest' | 'canType'>,
+): void {
+  socket.on('error', () => undefined)
+  try {
+    admitRequest(request)
+    checkConfig(request.headers[CONFIG_HEADER], target.configPath)
+    const { pathname, searchParams } = urlOf(request)
+    if (pathname !== '/attach' || request.headers.upgrade !== ATTACH_PROTOCOL) {
+      throw new RequestError(400, `only /attach can be upgraded, to ${ATTACH_PROTOCOL}`)
+    }
+    // A terminal runs what is typed, so over TCP a loopback address without a token is not enough.
+    if (!canType) throw new RequestError(403, 'attach needs the control socket, or a configuration with a token')
+    const size = sizeQuery.safeParse(Object.fromEntries(searchParams))
+    if (!size.success) throw new RequestError(400, 'columns, rows: expected whole numbers from 1 to 10000')
+    const { name, terminal } = target.terminalOf(searchParams.get('process') ?? '')
+    attachViewer(name, terminal, socket, size.data)
+  } catch (error) {
+    const status = error instanceof RequestError ? error.status : 500
+    const body = `${JSON.stringify({ error: messageOf(error) })}\n`
+    const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json\r\nconnection: close\r\n`
+    socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  }
 }
 
 /** Dispatches a request to its route. Never rejects: an error is answered as `{"error": "one line"}`. */

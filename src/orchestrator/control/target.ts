@@ -5,6 +5,7 @@ import { isDownFor } from '../supervisor/goals.ts'
 import { explain } from '../supervisor/explain.ts'
 import { isUp } from '../supervisor/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
+import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { StartOutcome } from '../supervisor/start-outcome.ts'
 import { isFinal, type ProcessState } from '../supervisor/state.ts'
@@ -77,6 +78,17 @@ export class ControlTarget {
   /** The changes of the processes. */
   get changes(): Waiters {
     return this.#supervisor.changes
+  }
+
+  /** Returns the terminal of a process with `tty`. Throws a RequestError if there is no such process, or it has none. */
+  terminalOf(requested: string): { readonly name: string; readonly terminal: ProcessTerminal } {
+    const names = this.resolveNames([requested])
+    const [name = ''] = names
+    if (names.length > 1) throw new RequestError(400, `attach: expected one process; choose one of ${names.join(', ')}`)
+    if (this.#supervisor.graph.get(name)?.definition.tty !== true) {
+      throw new RequestError(409, `${name} has no terminal: set "tty": true, or read its output with logs -f ${name}`)
+    }
+    return { name, terminal: this.#supervisor.terminals.of(name) }
   }
 
   /** Returns the status of the processes with these names. */

@@ -20,6 +20,7 @@ import { isEnded, isSettled, reconcile } from './reconcile.ts'
 import type { Action, Failure, Phase, StartRequest } from './snapshot.ts'
 import { failuresAmong, isSuperseded, type Reload, requestedBy, type StartOutcome } from './start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
+import type { ProcessTerminals } from './terminal/process-terminal.ts'
 import { elapsed } from './timers.ts'
 import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './wait-reporter.ts'
@@ -94,6 +95,10 @@ export class Supervisor {
   /** The input of `explain`. */
   get snapshot(): ExplainedSnapshot<ManagedProcess> {
     return { graph: this.#graph, external: this.#external, now: performance.now() }
+  }
+
+  get terminals(): ProcessTerminals {
+    return this.#output.terminals
   }
 
   get isStopping(): boolean {

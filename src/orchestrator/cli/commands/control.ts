@@ -63,6 +63,15 @@ export function addControlCommands(program: Command): void {
       const { for: goal, timeout = null, json = false } = options
       await (await import('../wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
     })
+  const attach = program
+    .command('attach')
+    .description('show the output as run does, with its keys; or type into the terminal of one process with "tty"')
+    .argument('[name]', 'name of a process (default: all)')
+    .action(async (name: string | undefined, options: LineOptions) => {
+      const { attachTo, attachToAll } = await import('../attach.ts')
+      return name === undefined ? attachToAll(file(), toPrefixOptions(options)) : attachTo(file(), name)
+    })
+  addLineOptions(attach)
   addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>
     (await commands()).reload(file()),
   )
