@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { type IPty, spawn } from '@lydell/node-pty'
 import { CommandLine } from './command-line.ts'
 
@@ -42,6 +44,16 @@ export class Terminal {
 
   resize(columns: number, rows: number): void {
     this.#pty.resize(columns, rows)
+  }
+
+  /** Returns the mode of the terminal, as stty shows it. */
+  mode(): string {
+    const terminal = openSync(`/proc/${this.pid}/fd/0`, 'r+')
+    try {
+      return execFileSync('stty', ['-a'], { stdio: [terminal, 'pipe', 'ignore'] }).toString()
+    } finally {
+      closeSync(terminal)
+    }
   }
 
   /** Resolves with the first match at or after `from` in the output; rejects if the program ends before that. */

@@ -74,7 +74,9 @@ describe('attach', () => {
     const terminal = program.openProgram(['attach'])
     await terminal.seen(/web is up/)
     await terminal.seen(/api is up/)
-    await expect.poll(() => (terminal.press('?'), terminal.output)).toContain('show this help')
+    await expect.poll(() => terminal.mode()).toContain('-icanon')
+    terminal.press('?')
+    await terminal.seen(/show this help/)
     const from = terminal.output.length
     terminal.press('r')
     await terminal.seen(/1 web {2}2 api/, from)

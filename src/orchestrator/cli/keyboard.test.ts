@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { echo } from '../../../test/rig/control-commands.ts'
 import { type Terminal, TerminalCommandLine } from '../../../test/rig/terminal.ts'
@@ -47,7 +46,7 @@ async function start(processes: object, more = ''): Promise<Terminal> {
 /** Starts the orchestrator; resolves when keys have an effect. */
 async function startWithKeys(processes: object = twoProcesses): Promise<Terminal> {
   const terminal = await start(processes)
-  await expect.poll(() => modeOf(terminal)).toContain('-icanon')
+  await expect.poll(() => terminal.mode()).toContain('-icanon')
   return terminal
 }
 
@@ -56,16 +55,6 @@ async function codeOf(terminal: Terminal): Promise<string | undefined> {
   const code = await terminal.seen(/code:(\d+)/)
   await terminal.seen(/restored/)
   return code[1]
-}
-
-/** Returns the mode of the terminal, as stty shows it. */
-function modeOf({ pid }: Terminal): string {
-  const terminal = openSync(`/proc/${pid}/fd/0`, 'r+')
-  try {
-    return execFileSync('stty', ['-a'], { stdio: [terminal, 'pipe', 'ignore'] }).toString()
-  } finally {
-    closeSync(terminal)
-  }
 }
 
 /** Returns the pid of the program that a shell runs. */
@@ -97,7 +86,7 @@ describe('a key in the terminal', () => {
     'has no effect with %s, and the mode of the terminal stays',
     async (flag) => {
       const terminal = await start(twoProcesses, flag)
-      expect(modeOf(terminal)).not.toContain('-icanon')
+      expect(terminal.mode()).not.toContain('-icanon')
       terminal.press('q\n?\n')
       terminal.press(CTRL_C)
       expect(await codeOf(terminal)).toBe('0')
