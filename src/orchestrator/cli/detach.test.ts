@@ -41,6 +41,7 @@ describe('run --detach', () => {
     expect((await run('logs')).stdout).toContain('hello')
     expect((await run('down')).code).toBe(0)
     expect(isAlive(pid)).toBe(false)
+    expect((await run('logs')).stderr).toMatch(/; the output of the last run in the background is in \S+\.log\n$/)
     const log = readFileSync(logFile(), 'utf8')
     expect(log).toMatch(/^\[a\] +hello$/m)
     expect(log).toMatch(/^\[orchestrator\] everything is stopped/m)

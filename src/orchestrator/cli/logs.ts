@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough, type Readable } from 'node:stream'
 import { parseTime, timeForm } from '../config/duration.ts'
@@ -7,7 +9,8 @@ import { logEntry, type LogRecord, statusAnswer } from '../control/protocol.ts'
 import { forTerminal, loadPretty } from '../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../supervisor/output/lines.ts'
 import { Prefixes, type PrefixOptions } from '../supervisor/output/prefixes.ts'
-import { adviseOnPatterns, ControlClient } from './control-client.ts'
+import { runFolder } from '../supervisor/guard/run-folder.ts'
+import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { columnsOf, type FileOptions, showsColour } from './options.ts'
 import { ownLines } from './reporter.ts'
 
@@ -27,6 +30,15 @@ export interface LogOptions {
   readonly json?: true
 }
 
+/** Throws the error; if no orchestrator runs and a detached run has left its log file, the message names the file. */
+async function throwWithLogFile(file: FileOptions, error: unknown): Promise<never> {
+  if (!isNotRunning(error)) throw error
+  const { defaultLogFile } = await import('./detach.ts')
+  const path = defaultLogFile(resolve(file.config), runFolder(file.config, process.env), process.env)
+  if (!existsSync(path)) throw error
+  throw new UserError(`${messageOf(error)}; the output of the last run in the background is in ${path}`, 3)
+}
+
 /**
  * Prints the last lines of the processes and the messages about them and, with `follow`, new ones until the orchestrator ends.
  * Rejects with a UserError for an invalid option.
@@ -39,7 +51,10 @@ export async function logs(
 ): Promise<void> {
   const query = toQuery(processes, options, Date.now())
   const client = new ControlClient(file)
-  const render = options.json === true ? (line: string) => line : await recordRenderer(client, prefix)
+  const render =
+    options.json === true
+      ? (line: string) => line
+      : await recordRenderer(client, prefix).catch((error: unknown) => throwWithLogFile(file, error))
   const hasTimeLimit = options.follow !== true
   const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
   for await (const line of createInterface({ input: untilClosed(records) })) {
