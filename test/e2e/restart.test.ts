@@ -4,7 +4,7 @@ import { GraphClient, type Device } from './graph-client.ts'
 
 const PATIENCE = { timeout: 120_000, interval: 100 }
 const BURST = 500
-/** The processes to kill; commonplace.json allows three consecutive restarts. */
+/** The processes to kill. */
 const VICTIMS = ['nats', 'clickhouse', 'postgres', 'analytics'] as const
 
 /** Returns a temperature and a pressure that together encode `number`, up to six digits. */

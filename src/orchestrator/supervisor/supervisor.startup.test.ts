@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { loadDefaultGraph } from '../../../test/rig/export.ts'
 import { openRig, probeOf, supervise } from '../../../test/rig/supervised-graph.ts'
 
 const readinessProbe = probeOf({ type: 'notify' })
@@ -43,6 +44,20 @@ describe('startup_attempts (O-43)', () => {
     expect(rig.running).toContain(a)
     expect(rig.starts('a')).toBe(1)
   })
+})
+
+test('every service of the default graph limits its first start only, and no failure stops the others (O-43)', () => {
+  const services = loadDefaultGraph().config.processes.filter(({ kind }) => kind === 'service')
+  expect(services.length).toBeGreaterThan(5)
+  for (const { whenFailed, restart: policy } of services) {
+    expect({ whenFailed, ...policy }).toMatchObject({
+      whenFailed: 'isolate',
+      policy: 'always',
+      startupAttempts: 3,
+      maxAttempts: Infinity,
+      maxBackoffMs: 10_000,
+    })
+  }
 })
 
 describe('success_exit_codes', () => {
