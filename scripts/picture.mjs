@@ -45,7 +45,8 @@ function render(lines) {
   const width = Math.ceil(columns * COLUMN + 2 * MARGIN)
   const height = lines.length * ROW + 2 * MARGIN
   const rows = lines.map(
-    (line, index) => `<text x="${MARGIN}" y="${MARGIN + index * ROW + 14}" xml:space="preserve">${spansOf(line)}</text>`,
+    (line, index) =>
+      `<text x="${MARGIN}" y="${MARGIN + index * ROW + 14}" xml:space="preserve">${spansOf(line)}</text>`,
   )
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="A terminal with the output of ponix-orchestrator: four processes start in order, one crashes and restarts, Ctrl-C stops all">
 <rect width="100%" height="100%" rx="8" fill="${BACKGROUND}"/>
