@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream'
 import type { ResolvedProcess } from '../../src/orchestrator/config/resolved.ts'
 import type { ExitResult } from '../../src/orchestrator/supervisor/events.ts'
-import type { Group, TerminateOptions } from '../../src/orchestrator/supervisor/process-group.ts'
+import type { Group, TerminateOptions } from '../../src/orchestrator/supervisor/child/process-group.ts'
 import { sleep } from '../../src/orchestrator/supervisor/timers.ts'
-import type { SpawnResult } from '../../src/orchestrator/supervisor/child.ts'
+import type { SpawnResult } from '../../src/orchestrator/supervisor/child/child.ts'
 
 /** A child without a process of the operating system, for tests on virtual time. */
 export class FakeChild {

@@ -1,5 +1,5 @@
 import { type Argument, type Command, Help, type Option } from 'commander'
-import { childOf, toValue } from '../config/json-source.ts'
+import { childOf, toValue } from '../config/source/json-source.ts'
 import { readConfigSource } from '../config/source/read.ts'
 import { prefixKinds } from '../supervisor/output/prefixes.ts'
 import { type Shell, shells } from './options.ts'

@@ -8,9 +8,9 @@ import { loadConfig } from '../config/load.ts'
 import { type RunFolder, runFolder } from '../supervisor/guard/run-folder.ts'
 import { previousRun } from '../supervisor/guard/run-lock.ts'
 import { openLogFile } from '../supervisor/output/log-stream.ts'
-import { isNotRunning } from './control-client.ts'
+import { isNotRunning } from './remote/control-client.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
-import { describeOutcome, requestWait } from './wait.ts'
+import { describeOutcome, requestWait } from './remote/wait.ts'
 
 export interface DetachOptions extends Pick<RunOptions, 'exitCodeFrom' | 'watch'> {
   /** The typed path of the log file; null: `defaultLogFile`. */

@@ -1,6 +1,6 @@
 import { formatDuration } from '../supervisor/duration.ts'
 import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
-import { describeExit } from '../supervisor/restart-policy.ts'
+import { describeExit } from '../supervisor/rules/restart-policy.ts'
 
 export type Level = 'info' | 'warn' | 'error'
 

@@ -1,4 +1,4 @@
-import { separateBroker } from '../config/broker.ts'
+import { separateBroker } from '../config/resolve/broker.ts'
 import { startOrder, startRanks } from '../config/dependency-graph.ts'
 import { loadConfig, withoutLeftOut } from '../config/load.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../../../test/rig/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
-import { taggedProcesses } from '../supervisor/process-table.ts'
+import { taggedProcesses } from '../supervisor/system/process-table.ts'
 import { openRig } from '../../../test/rig/supervised-graph.ts'
 
 // After kill -9 of the orchestrator, only its guard can stop the processes.

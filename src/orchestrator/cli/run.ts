@@ -18,14 +18,14 @@ import { Prefixes } from '../supervisor/output/prefixes.ts'
 import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
-import { describeNeededRestart, describeReloadFailures, renderStatus } from './control-commands.ts'
-import { GroupWitness } from './group-witness.ts'
-import type { Keyboard } from './keyboard.ts'
-import { countForwarders, isInShellOfNpm, watchParent } from './launcher.ts'
+import { describeNeededRestart, describeReloadFailures, renderStatus } from './remote/control-commands.ts'
+import { GroupWitness } from './terminal/group-witness.ts'
+import type { Keyboard } from './terminal/keyboard.ts'
+import { countForwarders, isInShellOfNpm, watchParent } from './terminal/launcher.ts'
 import { columnsOf, type FileOptions, type RunOptions, showsColour, toLoadOptions } from './options.ts'
 import { exitOnOutputError } from './output-error.ts'
 import { createReporter } from './reporter.ts'
-import { handleSignals } from './signals.ts'
+import { handleSignals } from './terminal/signals.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
 
 /** The maximum wait for the end of the processes after a kill. */
@@ -154,7 +154,7 @@ async function openKeyboard(target: ControlTarget, guard: RunLock): Promise<Keyb
   const { stdin, stdout } = process
   if (!stdin.isTTY || !stdout.isTTY) return null
   // Loaded late, because only a terminal needs it.
-  const { Keyboard } = await import('./keyboard.ts')
+  const { Keyboard } = await import('./terminal/keyboard.ts')
   const actions = {
     names: async () => target.status().processes.flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
     restart: async (name: string) => void (await target.act('restart', [name])),

@@ -3,7 +3,7 @@ import { nearestName, UserError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
 import { isSecretName, redact } from '../config/redact.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import type { Environment, VariableSource } from '../config/scope.ts'
+import type { Environment, VariableSource } from '../config/resolve/scope.ts'
 import { type FileOptions, toLoadOptions } from './options.ts'
 
 /** Secrets that are shorter can be common words, so they are masked only as a whole value. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { configOf, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
-import { leftOutBy } from '../config/selection.ts'
-import { ProcessGraph } from '../supervisor/graph.ts'
-import type { ProcessState } from '../supervisor/state.ts'
+import { leftOutBy } from '../config/resolve/selection.ts'
+import { ProcessGraph } from '../supervisor/rules/graph.ts'
+import type { ProcessState } from '../supervisor/rules/state.ts'
 import { withDependencies } from './dependencies.ts'
 
 const exit = { code: 1, signal: null, uptimeMs: 1 }

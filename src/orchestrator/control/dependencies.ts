@@ -1,6 +1,6 @@
 import { reachable } from '../config/dependency-graph.ts'
-import { leftOutBy } from '../config/selection.ts'
-import type { GraphProcess, ProcessGraph } from '../supervisor/graph.ts'
+import { leftOutBy } from '../config/resolve/selection.ts'
+import type { GraphProcess, ProcessGraph } from '../supervisor/rules/graph.ts'
 
 /**
  * Returns the processes and everything that they need and that is not up: what was stopped, has failed or was left out. A process

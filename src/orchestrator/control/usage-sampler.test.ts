@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { systemSource } from '../supervisor/process-table.ts'
+import { systemSource } from '../supervisor/system/process-table.ts'
 import { PsSource } from '../supervisor/system/ps.ts'
 import { UsageSampler } from './usage-sampler.ts'
 

@@ -1,4 +1,4 @@
-import { groupUsage, systemSource } from '../supervisor/process-table.ts'
+import { groupUsage, systemSource } from '../supervisor/system/process-table.ts'
 import type { ProcessSource } from '../supervisor/system/process-source.ts'
 
 /** The resource usage of a process group. */

@@ -1,5 +1,5 @@
 import type { LoadedConfig } from '../config/load.ts'
-import { separateBroker } from '../config/broker.ts'
+import { separateBroker } from '../config/resolve/broker.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import {

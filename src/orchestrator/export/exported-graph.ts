@@ -2,7 +2,7 @@ import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { isSecretName, MIN_SECRET_LENGTH, redact } from '../config/redact.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import type { Environment, Variable } from '../config/scope.ts'
+import type { Environment, Variable } from '../config/resolve/scope.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */

@@ -1,9 +1,9 @@
 import type { LoadedConfig } from '../config/load.ts'
-import { separateBroker } from '../config/broker.ts'
+import { separateBroker } from '../config/resolve/broker.ts'
 import { accessSync, constants as access, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
-import { candidates } from '../supervisor/child.ts'
+import { candidates } from '../supervisor/child/child.ts'
 import {
   type Export,
   type ExportedProcess,

@@ -1,9 +1,9 @@
 import type { ExitResult } from './events.ts'
-import type { ProcessGraph } from './graph.ts'
+import type { ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
-import { hasSucceeded } from './restart-policy.ts'
-import type { StartRequest } from './snapshot.ts'
-import type { DownReason } from './state.ts'
+import { hasSucceeded } from './rules/restart-policy.ts'
+import type { StartRequest } from './rules/snapshot.ts'
+import type { DownReason } from './rules/state.ts'
 
 /** Sets the goal of processes to be down. `request`: of a command or a reload that starts them again, or null. */
 export function setGoal(processes: readonly ManagedProcess[], reason: DownReason, request: StartRequest | null): void {

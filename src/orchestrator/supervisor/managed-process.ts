@@ -1,14 +1,14 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
-import { ChildRun, Startup } from './child-run.ts'
+import { ChildRun, Startup } from './child/child-run.ts'
 import { formatDuration } from './duration.ts'
 import type { ExitResult } from './events.ts'
-import { endGroup } from './end-group.ts'
-import { describeNotReady } from './explain.ts'
-import { isUp } from './graph.ts'
-import { OrphanReaper } from './orphans.ts'
+import { endGroup } from './child/end-group.ts'
+import { describeNotReady } from './waiting/explain.ts'
+import { isUp } from './rules/graph.ts'
+import { OrphanReaper } from './child/orphans.ts'
 import type { ProbeState } from './probes/poll.ts'
-import type { Group } from './process-group.ts'
+import type { Group } from './child/process-group.ts'
 import {
   decideAfterExit,
   decideAfterFailure,
@@ -16,7 +16,7 @@ import {
   isSuccess,
   RestartHistory,
   type RestartDecision,
-} from './restart-policy.ts'
+} from './rules/restart-policy.ts'
 import {
   type Goal,
   initialState,
@@ -25,9 +25,9 @@ import {
   type ProcessEvent,
   type ProcessState,
   type StopOutcome,
-} from './state.ts'
+} from './rules/state.ts'
 import type { ProcessContext } from './process-context.ts'
-import type { StartRequest } from './snapshot.ts'
+import type { StartRequest } from './rules/snapshot.ts'
 import { elapsed, Timer } from './timers.ts'
 
 /**

@@ -1,5 +1,5 @@
 import type { ManagedProcess } from './managed-process.ts'
-import type { Action } from './snapshot.ts'
+import type { Action } from './rules/snapshot.ts'
 
 type ProcessAction = Extract<Action<ManagedProcess>, { readonly managed: ManagedProcess }>
 

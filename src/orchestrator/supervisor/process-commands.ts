@@ -1,10 +1,10 @@
 import { isDownFor, setGoal } from './goals.ts'
-import type { ProcessGraph } from './graph.ts'
+import type { ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
-import { isEnded, isSettled } from './reconcile.ts'
-import type { StartRequest } from './snapshot.ts'
-import { failuresAmong, requestedBy, type StartFailure } from './start-outcome.ts'
-import { isFinal, UP } from './state.ts'
+import { isEnded, isSettled } from './rules/reconcile.ts'
+import type { StartRequest } from './rules/snapshot.ts'
+import { failuresAmong, requestedBy, type StartFailure } from './rules/start-outcome.ts'
+import { isFinal, UP } from './rules/state.ts'
 
 export interface CommandContext {
   readonly graph: () => ProcessGraph<ManagedProcess>

@@ -1,7 +1,7 @@
-import type { SpawnChild } from './child.ts'
+import type { SpawnChild } from './child/child.ts'
 import type { SupervisorEvent } from './events.ts'
 import type { Output } from './output/output.ts'
-import type { Failure } from './snapshot.ts'
+import type { Failure } from './rules/snapshot.ts'
 
 export type ManagedProcessEvent =
   | SupervisorEvent

@@ -1,4 +1,4 @@
-import type { SpawnChild } from './child.ts'
+import type { SpawnChild } from './child/child.ts'
 import type { SupervisorEvent } from './events.ts'
 import type { StopPlan } from './guard/stop-plan.ts'
 import type { OutputOptions } from './output/output.ts'

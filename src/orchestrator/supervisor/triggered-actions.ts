@@ -1,8 +1,8 @@
 import type { SupervisorEvent } from './events.ts'
 import { setGoal } from './goals.ts'
-import type { ProcessGraph } from './graph.ts'
+import type { ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
-import { isFinal } from './state.ts'
+import { isFinal } from './rules/state.ts'
 
 export interface TriggeredContext {
   readonly graph: () => ProcessGraph<ManagedProcess>

@@ -1,6 +1,6 @@
 import type { ResolvedRestart } from '../config/resolved.ts'
-import { groupUsage } from '../supervisor/process-table.ts'
-import { backoffDelay } from '../supervisor/restart-policy.ts'
+import { groupUsage } from '../supervisor/system/process-table.ts'
+import { backoffDelay } from '../supervisor/rules/restart-policy.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 
 const EVERY_MS = 1000

@@ -2,10 +2,10 @@ import { execa } from 'execa'
 import { messageOf } from '../config/errors.ts'
 import { redact } from '../config/redact.ts'
 import type { ResolvedHook } from '../config/resolved.ts'
-import { describeSpawnError } from '../supervisor/child.ts'
-import { describeExit } from '../supervisor/restart-policy.ts'
-import { ProcessGroup } from '../supervisor/process-group.ts'
-import { RUN_TAG_VARIABLE } from '../supervisor/process-table.ts'
+import { describeSpawnError } from '../supervisor/child/child.ts'
+import { describeExit } from '../supervisor/rules/restart-policy.ts'
+import { ProcessGroup } from '../supervisor/child/process-group.ts'
+import { RUN_TAG_VARIABLE } from '../supervisor/system/process-table.ts'
 
 export interface FailureReport {
   readonly process: string

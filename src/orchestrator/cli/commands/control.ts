@@ -3,14 +3,14 @@ import { durationForm, parseDuration } from '../../config/duration.ts'
 import { UserError } from '../../config/errors.ts'
 import { waitGoals, type WaitGoal } from '../../control/wait.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
-import type { LogOptions } from '../logs.ts'
+import type { LogOptions } from '../remote/logs.ts'
 import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
 import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
 export function addControlCommands(program: Command): void {
   const file = () => fileOptions(program)
-  const commands = () => import('../control-commands.ts')
+  const commands = () => import('../remote/control-commands.ts')
   program
     .command('status')
     .description('show the state of the processes')
@@ -19,7 +19,7 @@ export function addControlCommands(program: Command): void {
     .option('-w, --watch', 'show changes until Ctrl-C; with --json, one line for each')
     .action(async (names: readonly string[], { json = false, watch = false }: { json?: boolean; watch?: boolean }) =>
       watch
-        ? (await import('../status-watch.ts')).watchStatus(file(), names, json)
+        ? (await import('../remote/status-watch.ts')).watchStatus(file(), names, json)
         : (await commands()).status(file(), names, json),
     )
   const logs = program
@@ -36,7 +36,7 @@ export function addControlCommands(program: Command): void {
     .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
     .action(async (processes: readonly string[], options: LogOptions & LineOptions) =>
-      (await import('../logs.ts')).logs(file(), processes, options, toPrefixOptions(options)),
+      (await import('../remote/logs.ts')).logs(file(), processes, options, toPrefixOptions(options)),
     )
   addLineOptions(logs)
   const verbs = [
@@ -61,14 +61,14 @@ export function addControlCommands(program: Command): void {
     .option('--json', 'print the outcome as JSON')
     .action(async (names: readonly string[], options: { for: WaitGoal; timeout?: number; json?: true }) => {
       const { for: goal, timeout = null, json = false } = options
-      await (await import('../wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
+      await (await import('../remote/wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
     })
   const attach = program
     .command('attach')
     .description('show the output as run does, with its keys; or type into the terminal of one process with "tty"')
     .argument('[name]', 'name of a process (default: all)')
     .action(async (name: string | undefined, options: LineOptions) => {
-      const { attachTo, attachToAll } = await import('../attach.ts')
+      const { attachTo, attachToAll } = await import('../remote/attach.ts')
       return name === undefined ? attachToAll(file(), toPrefixOptions(options)) : attachTo(file(), name)
     })
   addLineOptions(attach)

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CommandLine } from '../../../../test/rig/command-line.ts'
 import { Program } from '../../../../test/rig/program.ts'
-import { toValue } from '../../config/json-source.ts'
+import { toValue } from '../../config/source/json-source.ts'
 import { parseJson } from '../../config/source/json-parser.ts'
 
 const program = new CommandLine()

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { allKeys, nodeAt, positionOf, toValue } from '../json-source.ts'
+import { allKeys, nodeAt, positionOf, toValue } from './json-source.ts'
 import { JsonSyntaxError } from '../errors.ts'
 import { parseJson } from './json-parser.ts'
 

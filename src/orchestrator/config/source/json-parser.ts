@@ -1,5 +1,5 @@
 import { JsonSyntaxError } from '../errors.ts'
-import { type JsonEntry, type JsonNode, positionOf, type SourceText } from '../json-source.ts'
+import { type JsonEntry, type JsonNode, positionOf, type SourceText } from './json-source.ts'
 
 const MAX_DEPTH = 200
 /** A string without its closing quote. */

@@ -1,5 +1,5 @@
-import type { JsonNode, JsonPath } from '../json-source.ts'
-import { isSecret } from '../problems.ts'
+import type { JsonNode, JsonPath } from './json-source.ts'
+import { isSecret } from './problems.ts'
 import { redact } from '../redact.ts'
 
 /** Returns the plain value of a configuration in which `***` replaces secrets. A reference to a variable is not a secret. */

@@ -1,4 +1,4 @@
-import type { JsonEntry, JsonNode } from '../json-source.ts'
+import type { JsonEntry, JsonNode } from './json-source.ts'
 
 /**
  * Merges a file over another: objects merge by key, other values replace, `null` removes the key. A `null` that has nothing to

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
-import { startOf } from '../process-table.ts'
+import { startOf } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 
 /** The lock, the record and the default control socket of the run of one configuration. */

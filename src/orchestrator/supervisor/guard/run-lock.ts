@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { UserError } from '../../config/errors.ts'
-import { endEscaped } from '../orphans.ts'
-import { startOf } from '../process-table.ts'
+import { endEscaped } from '../child/orphans.ts'
+import { startOf } from '../system/process-table.ts'
 import { sleep } from '../timers.ts'
 import {
   createRunFolder,

@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
-import type { ProcessGraph } from '../graph.ts'
+import type { ProcessGraph } from '../rules/graph.ts'
 import type { ManagedProcess } from '../managed-process.ts'
-import { endEscaped } from '../orphans.ts'
-import { ProcessGroup } from '../process-group.ts'
-import { groupMembers, systemSource, taggedProcesses } from '../process-table.ts'
+import { endEscaped } from '../child/orphans.ts'
+import { ProcessGroup } from '../child/process-group.ts'
+import { groupMembers, systemSource, taggedProcesses } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 
 const plannedStop = z.strictObject({

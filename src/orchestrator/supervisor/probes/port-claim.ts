@@ -1,5 +1,5 @@
 import type { ProbeCheck } from '../../config/resolved.ts'
-import { groupMembers, relationsOf, taggedProcesses } from '../process-table.ts'
+import { groupMembers, relationsOf, taggedProcesses } from '../system/process-table.ts'
 import { ownersOf, socketsOf } from '../system/proc.ts'
 import { checkTcpSocket } from './checks.ts'
 import { type Listener, readListeners, sharedListeners } from './listeners.ts'

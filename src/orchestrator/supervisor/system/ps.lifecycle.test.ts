@@ -7,9 +7,9 @@ import { isAlive } from '../../../../test/rig/steerable-child.ts'
 import type { SupervisorEvent } from '../events.ts'
 import { isRunning } from '../guard/run-folder.ts'
 import { executeStopPlan } from '../guard/stop-plan.ts'
-import { endEscaped, OrphanScanner } from '../orphans.ts'
-import { ProcessGroup } from '../process-group.ts'
-import { RUN_TAG_VARIABLE, startOf } from '../process-table.ts'
+import { endEscaped, OrphanScanner } from '../child/orphans.ts'
+import { ProcessGroup } from '../child/process-group.ts'
+import { RUN_TAG_VARIABLE, startOf } from './process-table.ts'
 import { PsSource } from './ps.ts'
 
 const source = new PsSource()

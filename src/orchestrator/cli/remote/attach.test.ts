@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { echo } from '../../../../test/rig/control-commands.ts'
+import type { Program } from '../../../../test/rig/program.ts'
+import { TerminalCommandLine } from '../../../../test/rig/terminal.ts'
+
+const CTRL_C = '\u0003'
+const CTRL_CLOSE_BRACKET = '\u001d'
+
+let program: TerminalCommandLine
+beforeEach(() => {
+  program = new TerminalCommandLine()
+})
+afterEach(() => program.dispose())
+
+async function start(processes: object): Promise<Program> {
+  program.writeConfig({ processes })
+  const running = program.start()
+  await running.seen(/ready after/)
+  return running
+}
+
+/** Prints its size, and each line that is typed; Ctrl-C is reported. */
+const prompt = {
+  command:
+    'trap "echo interrupted" INT; trap "stty size" WINCH; echo "is up"; while :; do read -r line && echo "got <$line>"; done',
+  shell: true,
+  tty: true,
+}
+
+describe('attach NAME', () => {
+  it('shows the recent output, types into the terminal, follows its size, and leaves with Ctrl-]', async () => {
+    const running = await start({ shell: prompt })
+    const terminal = program.openProgram(['attach', 'shell'], { columns: 101, rows: 33 })
+    await terminal.seen(/is up/)
+    await terminal.seen(/33 101/)
+    terminal.press('hello\r')
+    await terminal.seen(/got <hello>/)
+    terminal.press(CTRL_C)
+    await terminal.seen(/interrupted/)
+    terminal.resize(90, 20)
+    await terminal.seen(/20 90/)
+    terminal.press(CTRL_CLOSE_BRACKET)
+    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(terminal.output).toMatch(/detached from shell/)
+    await running.seen(/got <hello>/)
+    expect((await program.run('status')).code).toBe(0)
+  })
+
+  it('stays attached when the process restarts, and ends with the orchestrator', async () => {
+    const running = await start({ shell: prompt })
+    const terminal = program.openProgram(['attach', 'shell'])
+    await terminal.seen(/is up/)
+    expect((await program.run('restart', 'shell')).code).toBe(0)
+    await terminal.seen(/\[shell: .*SIG[^]*\[shell: started/)
+    terminal.press('again\r')
+    await terminal.seen(/got <again>/)
+    expect(await running.stop()).toBe(0)
+    await terminal.outcome
+  })
+
+  it('rejects a process without a terminal', async () => {
+    await start({ web: echo('web is up') })
+    expect(await program.run('attach', 'web')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('web has no terminal: set "tty": true, or read its output with logs -f web'),
+    })
+    expect(await program.run('attach', 'wbe')).toMatchObject({ code: 1, stderr: expect.stringContaining('"web"') })
+  })
+})
+
+describe('attach', () => {
+  it('shows the output of all processes and reacts to keys; Ctrl-C leaves and stops nothing', async () => {
+    await start({ web: echo('web is up'), api: echo('api is up') })
+    const terminal = program.openProgram(['attach'])
+    await terminal.seen(/web is up/)
+    await terminal.seen(/api is up/)
+    await expect.poll(() => terminal.mode()).toContain('-icanon')
+    terminal.press('?')
+    await terminal.seen(/show this help/)
+    const from = terminal.output.length
+    terminal.press('r')
+    await terminal.seen(/1 web {2}2 api/, from)
+    terminal.press('2')
+    await terminal.seen(/api: started/, from)
+    terminal.press(CTRL_C)
+    await terminal.outcome
+    expect((await program.run('status')).stdout).toMatch(/web +running.*\n.*api +running/)
+  })
+})

@@ -1,0 +1,70 @@
+import type { Duplex } from 'node:stream'
+import { ATTACH_PROTOCOL, type ViewerMessage } from '../../control/attach.ts'
+import { statusAnswer } from '../../control/protocol.ts'
+import { DEFAULT_SIZE, sizeOf } from '../../supervisor/terminal/size.ts'
+import { ControlClient } from './control-client.ts'
+import { renderStatus } from './control-commands.ts'
+import { logs } from './logs.ts'
+import type { FileOptions } from '../options.ts'
+import type { PrefixOptions } from '../../supervisor/output/prefixes.ts'
+
+const LEAVE = 0x1d
+const DETACH_HINT = 'attached to %; Ctrl-] leaves\r\n'
+
+/** Shows the output of all processes and reacts to keys, as `run` does, until Ctrl-C, which stops nothing. */
+export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Promise<void> {
+  const { stdin, stdout } = process
+  const follow = () => logs(file, [], { follow: true, tail: '20', events: true }, prefix)
+  const client = new ControlClient(file)
+  if (stdin.isTTY && stdout.isTTY) {
+    const { Keyboard } = await import('../terminal/keyboard.ts')
+    const status = async () => (await client.call('GET', '/status', statusAnswer)).processes
+    const actions = {
+      names: async () => (await status()).flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
+      restart: async (name: string) => {
+        await client.call('POST', '/restart', statusAnswer, { body: { processes: [name] } })
+      },
+      status: async () => renderStatus(await status()),
+      quit: () => process.exit(0),
+    }
+    const keyboard = new Keyboard({ stdin, stdout, actions, onMode: () => undefined })
+    process.once('SIGINT', () => process.exit(0))
+    return follow().finally(() => keyboard.dispose())
+  }
+  await follow()
+}
+
+/** Connects this terminal to that of one process, until Ctrl-] or the end of the orchestrator. */
+export async function attachTo(file: FileOptions, name: string): Promise<void> {
+  const { stdin, stdout, stderr } = process
+  const { columns, rows } = sizeOf(stdout) ?? DEFAULT_SIZE
+  const query = new URLSearchParams({ process: name, columns: String(columns), rows: String(rows) })
+  const socket = await new ControlClient(file).upgrade(`/attach?${query.toString()}`, ATTACH_PROTOCOL)
+  const send = (message: ViewerMessage) => socket.write(`${JSON.stringify(message)}\n`)
+  if (stderr.isTTY) stderr.write(DETACH_HINT.replace('%', name))
+  stdout.on('resize', () => {
+    const size = sizeOf(stdout)
+    if (size !== null) send(size)
+  })
+  if (stdin.isTTY) stdin.setRawMode(true)
+  const restore = () => stdin.isTTY && stdin.setRawMode(false)
+  process.on('exit', restore)
+  stdin.on('data', (bytes: Buffer) => {
+    const end = stdin.isTTY ? bytes.indexOf(LEAVE) : -1
+    const typed = end < 0 ? bytes : bytes.subarray(0, end)
+    if (typed.length > 0 && !send({ input: typed.toString('base64') })) pauseUntilDrained(socket)
+    if (end >= 0) socket.end()
+  })
+  await new Promise<void>((resolve) => {
+    socket.on('error', () => resolve()).once('close', () => resolve())
+    socket.pipe(stdout, { end: false })
+  })
+  stdin.pause()
+  restore()
+  if (stderr.isTTY) stderr.write(`\r\ndetached from ${name}\r\n`)
+}
+
+function pauseUntilDrained(socket: Duplex): void {
+  process.stdin.pause()
+  socket.once('drain', () => process.stdin.resume())
+}

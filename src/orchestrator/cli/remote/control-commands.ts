@@ -1,0 +1,144 @@
+import { selectNames } from '../../control/names.ts'
+import { reachable } from '../../config/dependency-graph.ts'
+import {
+  type ProcessStatus,
+  type ReloadAnswer,
+  reloadAnswer,
+  startAnswer,
+  type StartFailureAnswer,
+  statusAnswer,
+} from '../../control/protocol.ts'
+import { adviseOnPatterns, ControlClient } from './control-client.ts'
+import { formatDuration } from '../../supervisor/duration.ts'
+import { type FileOptions, showsColour } from '../options.ts'
+
+/** Prints the status of the processes with these names and those of `--only`; without names, of all. */
+export async function status(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
+  const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
+  const answer = await new ControlClient(file).call('GET', `/status?${query.toString()}`, statusAnswer)
+  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
+}
+
+/** Requests an action and prints the status. Exit code 1, and a line on stderr for each, if processes failed or were skipped. */
+export async function act(
+  file: FileOptions,
+  action: 'start' | 'stop' | 'restart',
+  names: readonly string[],
+): Promise<void> {
+  const hasDependencies = action === 'start' && file.withDependencies === true
+  const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
+  const request = new ControlClient(file).call('POST', `/${action}`, startAnswer, { body })
+  const { processes, failed } = await adviseOnPatterns(names, request)
+  const chosen = chosenFrom(processes, names, hasDependencies)
+  process.stdout.write(renderStatus(chosen))
+  reportFailures(failed)
+}
+
+/** Prints a line for each failure on stderr and sets the exit code to 1, if there are any. */
+function reportFailures(failed: readonly StartFailureAnswer[]): void {
+  for (const failure of failed) process.stderr.write(`ponix-orchestrator: ${describeStartFailure(failure)}\n`)
+  if (failed.length > 0) process.exitCode = 1
+}
+
+/** Returns a text such as `migrate failed: exited with code 3`. */
+function describeStartFailure({ process: name, state, reason }: StartFailureAnswer): string {
+  if (state === 'skipped') return `${name} was skipped because ${reason}`
+  return `${name} failed: ${reason}${state === 'backoff' ? '; it will be restarted' : ''}`
+}
+
+/** Returns the processes that these names and patterns select and, with `dependencies`, everything that they depend on. */
+function chosenFrom(
+  processes: readonly ProcessStatus[],
+  names: readonly string[],
+  dependencies: boolean,
+): readonly ProcessStatus[] {
+  const all = processes.map(({ name }) => name)
+  const selected = new Set(names.flatMap((name) => selectNames(name, all)))
+  const named = processes.filter(({ name }) => selected.has(name))
+  if (!dependencies) return named
+  const chosen = reachable(named, ({ depends_on }) => processes.filter(({ name }) => depends_on.includes(name)))
+  return processes.filter((process) => chosen.has(process))
+}
+
+export async function reload(file: FileOptions): Promise<void> {
+  const answer = await new ControlClient(file).call('POST', '/reload', reloadAnswer)
+  const changes = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
+    answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
+  )
+  const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
+  process.stdout.write(`${[...changes, ...restart].join('; ') || 'nothing has changed'}\n`)
+  reportFailures(answer.failed)
+  for (const name of answer.superseded) {
+    process.stderr.write(`ponix-orchestrator: ${name} was started again by another command before it was up\n`)
+    process.exitCode = 1
+  }
+}
+
+/** Returns the failures of a reload in one line; null if there are none. */
+export function describeReloadFailures({ failed }: ReloadAnswer): string | null {
+  return failed.length === 0 ? null : `after the reload, ${failed.map(describeStartFailure).join('; ')}`
+}
+
+export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
+  return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
+}
+
+/** Stops the orchestrator; resolves when it has ended. */
+export async function down(file: FileOptions): Promise<void> {
+  const client = new ControlClient(file)
+  // This connection stays open until the orchestrator ends.
+  const open = await client.open('GET', '/logs?tail=0&follow=1')
+  open.resume().on('error', () => undefined)
+  const ended = new Promise((resolve) => open.once('close', resolve))
+  await client.call('POST', '/down', statusAnswer)
+  await ended
+  process.stdout.write('everything is stopped\n')
+}
+
+type Cell = (status: ProcessStatus) => string
+
+const COLUMNS: readonly { readonly head: string; readonly right: boolean; readonly cell: Cell }[] = [
+  { head: 'NAME', right: false, cell: ({ name }) => name },
+  { head: 'STATE', right: false, cell: ({ state }) => state },
+  { head: 'PID', right: true, cell: ({ pid }) => (pid === null ? '-' : String(pid)) },
+  { head: 'UP', right: true, cell: ({ uptime_ms }) => (uptime_ms === null ? '-' : formatDuration(uptime_ms)) },
+  { head: 'RESTARTS', right: true, cell: ({ restarts }) => String(restarts) },
+  { head: 'CPU', right: true, cell: ({ cpu_percent }) => (cpu_percent === null ? '-' : `${cpu_percent.toFixed(1)} %`) },
+  { head: 'MEMORY', right: true, cell: ({ memory_bytes }) => (memory_bytes === null ? '-' : megabytes(memory_bytes)) },
+  { head: 'DETAIL', right: false, cell: ({ detail }) => detail ?? '' },
+]
+
+const GREEN = 32
+const RED = 31
+const YELLOW = 33
+const COLOURS: Readonly<Record<string, number>> = {
+  ready: GREEN,
+  running: GREEN,
+  completed: GREEN,
+  unhealthy: RED,
+  failed: RED,
+  backoff: YELLOW,
+  stopping: YELLOW,
+  starting: YELLOW,
+  skipped: YELLOW,
+}
+
+/** Renders a heading and a line for each process. */
+export function renderStatus(processes: readonly ProcessStatus[]): string {
+  const colour = showsColour(process.stdout)
+  const columns = COLUMNS.map(({ head, right, cell }) => {
+    const cells = [head, ...processes.map(cell)]
+    const width = Math.max(...cells.map(({ length }) => length))
+    return cells.map((text, row) => {
+      const padded = right ? text.padStart(width) : text.padEnd(width)
+      const code = colour && row > 0 && head === 'STATE' ? COLOURS[text] : undefined
+      return code === undefined ? padded : `\u001b[${code}m${padded}\u001b[39m`
+    })
+  })
+  const lines = [null, ...processes].map((_, row) => columns.map((cells) => cells[row]).join('  '))
+  return lines.map((line) => `${line.trimEnd()}\n`).join('')
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+}

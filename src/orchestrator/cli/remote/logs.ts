@@ -1,0 +1,152 @@
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { PassThrough, type Readable } from 'node:stream'
+import { parseTime, timeForm } from '../../config/duration.ts'
+import { messageOf, UserError } from '../../config/errors.ts'
+import { logEntry, type LogRecord, statusAnswer } from '../../control/protocol.ts'
+import { forTerminal, loadPretty } from '../../supervisor/output/line-writers.ts'
+import { decodeUtf8, encodeUtf8 } from '../../supervisor/output/lines.ts'
+import { Prefixes, type PrefixOptions } from '../../supervisor/output/prefixes.ts'
+import { runFolder } from '../../supervisor/guard/run-folder.ts'
+import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
+import { columnsOf, type FileOptions, showsColour } from '../options.ts'
+import { ownLines } from '../reporter.ts'
+
+const REJECTED = 1
+
+/** The options as typed. */
+export interface LogOptions {
+  readonly follow?: true
+  readonly tail?: string
+  readonly since?: string
+  readonly until?: string
+  readonly grep?: string
+  readonly ignoreCase?: true
+  readonly level?: string
+  /** False with `--no-events`. */
+  readonly events: boolean
+  readonly json?: true
+}
+
+/** Throws the error; if no orchestrator runs and a detached run has left its log file, the message names the file. */
+async function throwWithLogFile(file: FileOptions, error: unknown): Promise<never> {
+  if (!isNotRunning(error)) throw error
+  const { defaultLogFile } = await import('../detach.ts')
+  const path = defaultLogFile(resolve(file.config), runFolder(file.config, process.env), process.env)
+  if (!existsSync(path)) throw error
+  throw new UserError(`${messageOf(error)}; the output of the last run in the background is in ${path}`, 3)
+}
+
+/**
+ * Prints the last lines of the processes and the messages about them and, with `follow`, new ones until the orchestrator ends.
+ * Rejects with a UserError for an invalid option.
+ */
+export async function logs(
+  file: FileOptions,
+  processes: readonly string[],
+  options: LogOptions,
+  prefix: PrefixOptions,
+): Promise<void> {
+  const query = toQuery(processes, options, Date.now())
+  const client = new ControlClient(file)
+  const render =
+    options.json === true
+      ? (line: string) => line
+      : await recordRenderer(client, prefix).catch((error: unknown) => throwWithLogFile(file, error))
+  const hasTimeLimit = options.follow !== true
+  const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
+  for await (const line of createInterface({ input: untilClosed(records) })) {
+    if (line.startsWith('{"error":')) throw new UserError(reasonIn(line), REJECTED)
+    if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
+  }
+}
+
+/** Returns the parameters of the request. `now`: milliseconds since 1970. */
+export function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
+  const { follow, tail, since, until, grep, ignoreCase, level, events } = options
+  const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
+  const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value)
+  set('tail', tail === undefined ? undefined : checkTail(tail))
+  set('since', since === undefined ? undefined : toIsoTime('--since', since, now))
+  set('until', until === undefined ? undefined : toIsoTime('--until', until, now))
+  set('grep', grep === undefined ? undefined : checkPattern(grep))
+  set('ignore_case', ignoreCase === true ? '1' : undefined)
+  set('level', level)
+  set('events', events ? undefined : '0')
+  set('follow', follow === true ? '1' : undefined)
+  return query
+}
+
+function checkTail(typed: string): string {
+  if (typed === 'all' || /^\d{1,9}$/.test(typed)) return typed
+  throw new UserError(`--tail ${JSON.stringify(typed)}: expected a whole number of 0 or more, or all`)
+}
+
+/** Converts to a time with an offset, because the orchestrator may run in another time zone. */
+function toIsoTime(flag: string, typed: string, now: number): string {
+  const time = parseTime(typed, now)
+  if (time === null) throw new UserError(`${flag} ${JSON.stringify(typed)}: expected ${timeForm}`)
+  return new Date(time).toISOString()
+}
+
+function checkPattern(typed: string): string {
+  try {
+    void new RegExp(typed)
+    return typed
+  } catch (error) {
+    throw new UserError(`--grep ${JSON.stringify(typed)}: ${messageOf(error)}`)
+  }
+}
+
+/** Returns the stream with a normal end where the orchestrator resets the connection because it ends. */
+export function untilClosed(entries: Readable): Readable {
+  const lines = new PassThrough()
+  entries.on('error', () => lines.end()).pipe(lines)
+  return lines
+}
+
+function reasonIn(line: string): string {
+  const record = logEntry.parse(JSON.parse(line))
+  return 'error' in record ? record.error : line
+}
+
+/** Returns a function that renders a record as the orchestrator shows the line or message. */
+async function recordRenderer(client: ControlClient, options: PrefixOptions): Promise<(line: string) => string> {
+  const { stdout } = process
+  const colour = showsColour(stdout)
+  const pretty = stdout.isTTY ? await loadPretty(colour) : null
+  const { processes } = await client.call('GET', '/status', statusAnswer)
+  const known = new Map(
+    processes.map(({ name, state }) => [name, { name, leftOut: state === 'disabled' ? state : null }]),
+  )
+  const prefixes = new Prefixes({ ...options, columns: columnsOf(stdout) })
+  prefixes.setProcesses([...known.values()])
+  return (line) => {
+    const record = logEntry.parse(JSON.parse(line))
+    const time = 'time' in record ? record.time : Date.now()
+    if (!('line' in record)) return ownLines(describe(record), prefixes.render(null, colour, time), colour).join('\n')
+    const { process: name, pid } = record
+    if (known.get(name)?.leftOut !== null) {
+      // A reload has added the process, or it was disabled and has started.
+      known.set(name, { name, leftOut: null })
+      prefixes.setProcesses([...known.values()])
+    }
+    const head = prefixes.render({ name, pid }, colour, time)
+    if (pretty === null) return head + record.line
+    return head + decodeUtf8(forTerminal(encodeUtf8(record.line), encodeUtf8(head), pretty)).text
+  }
+}
+
+/** Returns the message of a record that is not a line of output. */
+function describe(record: Exclude<LogRecord, { line: string }>) {
+  if ('message' in record) return { level: record.level, text: record.message }
+  if ('dropped' in record) {
+    return { level: 'warn', text: `${record.dropped} lines dropped: the reader was too slow` } as const
+  }
+  if ('error' in record) return { level: 'error', text: record.error } as const
+  const time = new Date(record.lost_until).toLocaleTimeString('en-GB')
+  const text = `${record.process}: its lines up to ${time} are no longer kept; a log file ("log": {"file": …}) keeps more`
+  return { level: 'warn', text } as const
+}

@@ -1,0 +1,71 @@
+import { createInterface } from 'node:readline'
+import { type StatusAnswer, statusAnswer } from '../../control/protocol.ts'
+import { adviseOnPatterns, ControlClient } from './control-client.ts'
+import { renderStatus } from './control-commands.ts'
+import { untilClosed } from './logs.ts'
+import type { FileOptions } from '../options.ts'
+
+/** The interval in which a terminal shows the usage. */
+const REFRESH_MS = 1000
+
+/** Shows the status and its changes until the orchestrator ends: on a terminal in place, otherwise a table or JSON line each. */
+export async function watchStatus(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
+  const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
+  query.set('follow', '1')
+  const isScreen = process.stdout.isTTY && !json
+  if (isScreen) query.set('interval_ms', String(REFRESH_MS))
+  const answers = await adviseOnPatterns(names, new ControlClient(file).open('GET', `/status?${query.toString()}`))
+  const lines = createInterface({ input: untilClosed(answers) })
+  if (isScreen) return showOnScreen(lines)
+  let separator = ''
+  for await (const line of lines) {
+    process.stdout.write(json ? `${line}\n` : separator + renderStatus(parse(line).processes))
+    separator = '\n'
+  }
+}
+
+function parse(line: string): StatusAnswer {
+  return statusAnswer.parse(JSON.parse(line))
+}
+
+/** Switches to the alternate screen, without a cursor. */
+const ENTER = '\u001b[?1049h\u001b[?25l'
+const LEAVE = '\u001b[?25h\u001b[?1049l'
+/** Begin and end of a synchronized update, which terminals show as a whole, with the cursor at the top left. */
+const BEGIN_FRAME = '\u001b[?2026h\u001b[H'
+const END_FRAME = '\u001b[J\u001b[?2026l'
+const ERASE_REST_OF_LINE = '\u001b[K'
+
+/** Redraws the table in place. Ctrl-C ends it with exit code 0; then the last table stays on the terminal. */
+async function showOnScreen(lines: AsyncIterable<string>): Promise<void> {
+  const { stdout } = process
+  let table = ''
+  const draw = () => stdout.write(renderFrame(table, stdout.columns, stdout.rows))
+  const exitCodes = { SIGINT: 0, SIGTERM: 143, SIGHUP: 129 } as const
+  for (const [signal, code] of Object.entries(exitCodes)) process.once(signal, () => process.exit(code))
+  // Also after an error.
+  process.once('exit', () => stdout.write(LEAVE + table))
+  stdout.write(ENTER)
+  stdout.on('resize', draw)
+  for await (const line of lines) {
+    table = renderStatus(parse(line).processes)
+    draw()
+  }
+  table += 'the orchestrator has ended\n'
+}
+
+/** Returns the output that replaces the previous frame by a table, cut to the size of the terminal. */
+export function renderFrame(table: string, columns: number, rows: number): string {
+  const lines = table.trimEnd().split('\n')
+  const hidden = lines.length - rows + 1
+  const shown = hidden > 0 ? [...lines.slice(0, rows - 2), `… ${hidden + 1} more`] : lines
+  const drawn = shown.map((line) => `${cut(line, columns)}${ERASE_REST_OF_LINE}\r\n`)
+  return `${BEGIN_FRAME}${drawn.join('')}${END_FRAME}`
+}
+
+/** Returns the first `columns` characters of a line with all its colours. */
+function cut(line: string, columns: number): string {
+  let left = columns
+  // oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
+  return line.replaceAll(/\u001b\[[\d;]*m|./gu, (part) => (part.startsWith('\u001b') || left-- > 0 ? part : ''))
+}

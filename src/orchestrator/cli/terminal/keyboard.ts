@@ -1,0 +1,124 @@
+import type { ReadStream, WriteStream } from 'node:tty'
+import { messageOf } from '../../config/errors.ts'
+import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
+import { isInForeground } from '../../supervisor/system/process-table.ts'
+import { handleKeys, IDLE, type KeyEffect } from './keys.ts'
+import { enterKeyMode, restoreMode } from './terminal-mode.ts'
+
+export interface KeyActions {
+  /** Returns the names of the processes that can be restarted. */
+  names(): Promise<readonly string[]>
+  restart(name: string): Promise<void>
+  /** Returns the status as a table. */
+  status(): Promise<string>
+  quit(): void
+}
+
+export interface KeyboardOptions {
+  readonly stdin: ReadStream
+  readonly stdout: WriteStream
+  readonly actions: KeyActions
+  /** Called with the changed mode of the terminal, and with null when it is restored. */
+  readonly onMode: (mode: TerminalMode | null) => void
+}
+
+const CLEAR_SCREEN = '\u001b[2J\u001b[3J\u001b[H'
+
+/** Reads single keys from the terminal. In the background it reads nothing and leaves the mode of the terminal alone. */
+export class Keyboard {
+  readonly #options: KeyboardOptions
+  #state = IDLE
+  #mode: TerminalMode | null = null
+  #isDisposed = false
+  /** Pieces of input are handled in order, although the names are requested. */
+  #handled = Promise.resolve()
+
+  constructor(options: KeyboardOptions) {
+    this.#options = options
+    options.stdin.setEncoding('utf8').on('error', () => undefined)
+    options.stdin.on('data', this.#onInput)
+    options.stdin.pause()
+    process.on('SIGTSTP', this.#onSuspend)
+    process.on('SIGCONT', this.#onContinue)
+    process.on('exit', this.#restore)
+    void this.#enter()
+  }
+
+  /** Restores the terminal. */
+  dispose(): void {
+    this.#isDisposed = true
+    this.#restore()
+    this.#options.stdin.off('data', this.#onInput)
+    process.off('SIGTSTP', this.#onSuspend)
+    process.off('SIGCONT', this.#onContinue)
+    process.off('exit', this.#restore)
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#mode !== null) return
+    const mode = await enterKeyMode()
+    if (mode === null) return
+    this.#mode = mode
+    if (this.#isDisposed) return this.#restore()
+    this.#options.onMode(mode)
+    this.#options.stdin.resume()
+  }
+
+  readonly #restore = (): void => {
+    this.#options.stdin.pause()
+    if (this.#mode === null) return
+    restoreMode(this.#mode)
+    this.#mode = null
+    this.#options.onMode(null)
+  }
+
+  /** Ctrl-Z: the terminal belongs to the shell until SIGCONT. */
+  readonly #onSuspend = (): void => {
+    this.#restore()
+    process.kill(process.pid, 'SIGSTOP')
+  }
+
+  readonly #onContinue = (): void => {
+    if (isInForeground(process.pid)) void this.#enter()
+  }
+
+  readonly #onInput = (data: Buffer | string): void => {
+    this.#handled = this.#handled.then(() => this.#handle(String(data)))
+  }
+
+  async #handle(input: string): Promise<void> {
+    try {
+      const { state, effects } = handleKeys(
+        this.#state,
+        input,
+        input === 'r' ? await this.#options.actions.names() : [],
+      )
+      this.#state = state
+      for (const effect of effects) await this.#act(effect)
+    } catch (error) {
+      this.#state = IDLE
+      this.#print(`${messageOf(error)}\n`)
+    }
+  }
+
+  async #act(effect: KeyEffect): Promise<void> {
+    const { actions } = this.#options
+    switch (effect.type) {
+      case 'restart':
+        // Its messages are part of the output; a failure to request it is not.
+        return void actions.restart(effect.name).catch((error: unknown) => this.#print(`${messageOf(error)}\n`))
+      case 'status':
+        return this.#print(await actions.status())
+      case 'clear':
+        return this.#print(CLEAR_SCREEN)
+      case 'quit':
+        return actions.quit()
+      case 'print':
+        return this.#print(effect.text)
+    }
+  }
+
+  #print(text: string): void {
+    this.#options.stdout.write(text)
+  }
+}

@@ -1,0 +1,229 @@
+import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
+import { delimiter, resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import { execa } from 'execa'
+import { codeOf, messageOf } from '../../config/errors.ts'
+import type { ResolvedProcess } from '../../config/resolved.ts'
+import type { ExitResult } from '../events.ts'
+import { ProcessGroup, type Group } from './process-group.ts'
+import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
+import { type ChildDisplay, terminalVariables } from '../terminal/child-environment.ts'
+import type { ChildTerminal } from '../terminal/process-terminal.ts'
+import { openPseudoTerminal } from '../terminal/pseudo-terminal.ts'
+
+/** The file descriptor to which a child with a `notify` probe writes a newline. */
+const NOTIFY_FD = 3
+
+export interface Child {
+  readonly pid: number
+  /** The process group that the child leads. */
+  readonly group: Group
+  readonly stdout: Readable
+  readonly stderr: Readable
+  /** The stream of NOTIFY_FD; null without a `notify` probe. */
+  readonly notifications: Readable | null
+  /** The pseudo-terminal that is its stdin, stdout and stderr; `stdout` is then its output. Null without `tty`. */
+  readonly terminal: ChildTerminal | null
+  /** Resolves when the child has exited, even if a descendant keeps its streams open. Never rejects. */
+  readonly exited: Promise<ExitResult>
+}
+
+export type SpawnResult =
+  | { readonly type: 'spawned'; readonly child: Child }
+  /** `message` is the reason. Never rejects. */
+  | { readonly type: 'failed'; readonly message: Promise<string> }
+
+export type SpawnChild = (definition: ResolvedProcess, runTag: string, display: ChildDisplay) => SpawnResult
+
+/**
+ * Starts a child as the leader of a new process group, with an empty stdin or a pseudo-terminal, and only the environment of its
+ * definition.
+ */
+export function spawnChild(definition: ResolvedProcess, runTag: string, display: ChildDisplay): SpawnResult {
+  const problem = describeCwdProblem(definition.cwd)
+  if (problem !== null) return { type: 'failed', message: Promise.resolve(problem) }
+  try {
+    return definition.tty ? launchInTerminal(definition, runTag, display) : launch(definition, runTag, display)
+  } catch (error) {
+    return { type: 'failed', message: Promise.resolve(describeSpawnError(error, attemptOf(definition))) }
+  }
+}
+
+/** Omits a shell line: it can contain secrets, and the program that could not be started is the shell. */
+function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt {
+  return { command: shell ? '/bin/sh' : command, cwd, env }
+}
+
+function launch(definition: ResolvedProcess, runTag: string, { colours }: ChildDisplay): SpawnResult {
+  const notifies = definition.readinessProbe?.check.type === 'notify'
+  const attempt = attemptOf(definition)
+  const args = definition.shell ? ['-c', definition.command] : [...definition.args]
+  const subprocess = execa(attempt.command, args, {
+    cwd: definition.cwd,
+    env: {
+      ...terminalVariables(colours, definition.env),
+      ...definition.env,
+      [RUN_TAG_VARIABLE]: runTag,
+      ...(notifies ? { NOTIFY_FD: String(NOTIFY_FD) } : {}),
+    },
+    extendEnv: false,
+    detached: true,
+    stdio: notifies ? ['ignore', 'pipe', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe'],
+    buffer: false,
+    encoding: 'buffer',
+    stripFinalNewline: false,
+    reject: false,
+    cleanup: false,
+    forceKillAfterDelay: false,
+  })
+  const { pid, stdout, stderr } = subprocess
+  if (pid === undefined) {
+    return { type: 'failed', message: subprocess.then((result) => describeSpawnError(result, attempt)) }
+  }
+  const exited = new Promise<ExitResult>((resolve) => {
+    subprocess.once('exit', (code: number | null, signal: NodeJS.Signals | null) =>
+      resolve(signal === null ? { code: code ?? 0, signal } : { code: null, signal }),
+    )
+  })
+  const notifications = notifies ? readableOf(subprocess.stdio[NOTIFY_FD]) : null
+  const group = new ProcessGroup(pid)
+  return { type: 'spawned', child: { pid, group, stdout, stderr, notifications, terminal: null, exited } }
+}
+
+/** Starts a child that leads a session with a pseudo-terminal of its own. */
+function launchInTerminal(definition: ResolvedProcess, runTag: string, { size }: ChildDisplay): SpawnResult {
+  const { cwd, env, shell, command, args } = definition
+  const terminal = openPseudoTerminal({
+    program: findExecutable(attemptOf(definition)),
+    args: shell ? ['-c', command] : args,
+    cwd,
+    env: { TERM: 'xterm-256color', ...env, [RUN_TAG_VARIABLE]: runTag },
+    size,
+  })
+  const { pid, input, output: stdout, exited } = terminal
+  return {
+    type: 'spawned',
+    child: {
+      pid,
+      group: new ProcessGroup(pid),
+      stdout,
+      stderr: Readable.from([]),
+      notifications: null,
+      terminal: { pid, input, resize: (next) => terminal.resize(next) },
+      exited,
+    },
+  }
+}
+
+/** Returns the path of the program. Throws as a spawn does, because a pseudo-terminal reports a missing program as an exit. */
+function findExecutable(attempt: SpawnAttempt): string {
+  const existing = candidates(attempt).filter((path) => statOf(path) !== null)
+  const found = existing.find((path) => statOf(path)?.isFile() === true && isExecutable(path))
+  if (found === undefined) throw new SpawnError(existing.length === 0 ? 'ENOENT' : 'EACCES')
+  const interpreter = interpreterOf(found)
+  if (interpreter !== null && statOf(interpreter) === null) throw new SpawnError('ENOENT')
+  return found
+}
+
+class SpawnError extends Error {
+  readonly code: string
+
+  constructor(code: string) {
+    super(code)
+    this.code = code
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function readableOf(stream: unknown): Readable | null {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- execa's types do not follow a conditional stdio
+  return (stream ?? null) as Readable | null
+}
+
+export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env'>
+
+/** Returns the problem with the working directory of a process; null if there is none. */
+export function describeCwdProblem(cwd: string): string | null {
+  try {
+    if (!statSync(cwd).isDirectory()) return `its cwd "${cwd}" is not a folder`
+    accessSync(cwd, constants.X_OK)
+    return null
+  } catch (error) {
+    const code = codeOf(error)
+    return code === 'ENOENT' ? `its cwd "${cwd}" does not exist` : `its cwd "${cwd}" cannot be entered (${code})`
+  }
+}
+
+/** Returns the reason why a command could not be started, with the places that were searched. */
+export function describeSpawnError(error: unknown, attempt: SpawnAttempt): string {
+  const code = codeOf(error)
+  if (code === 'ENOENT') return describeMissing(attempt)
+  if (code === 'EACCES') return describeForbidden(attempt)
+  if (code === 'E2BIG') return `"${attempt.command}" could not be started: its arguments and environment are too long`
+  if (code === 'EAGAIN') return `"${attempt.command}" could not be started: too many processes (EAGAIN; see ulimit -u)`
+  if (code === 'EMFILE') return `"${attempt.command}" could not be started: too many open files (EMFILE; see ulimit -n)`
+  return `"${attempt.command}" could not be started: ${messageOf(error)}`
+}
+
+function describeMissing(attempt: SpawnAttempt): string {
+  const { command } = attempt
+  const found = candidates(attempt).find((path) => statOf(path)?.isFile())
+  if (found !== undefined) {
+    const interpreter = interpreterOf(found)
+    if (interpreter !== null)
+      return `"${found}" could not be started: its interpreter "${interpreter}" was not found; install it or correct the first line`
+    return `"${found}" could not be started: the file or its dynamic loader was not found`
+  }
+  if (command.includes('/')) return `"${command}" was not found (expected at ${resolve(attempt.cwd, command)})`
+  return `"${command}" was not found on PATH (searched ${folders(attempt).join(', ')})`
+}
+
+function describeForbidden(attempt: SpawnAttempt): string {
+  const found = candidates(attempt).find((path) => statOf(path) !== null)
+  if (found === undefined) return `"${attempt.command}" cannot be executed: permission denied (EACCES)`
+  if (statOf(found)?.isFile() !== true) return `"${found}" is a folder, not a program`
+  return `"${found}" is not executable; run chmod +x`
+}
+
+/** Returns the absolute paths at which a command is searched, in order. */
+export function candidates(attempt: SpawnAttempt): string[] {
+  const { command, cwd } = attempt
+  if (command.includes('/')) return [resolve(cwd, command)]
+  return folders(attempt).map((folder) => resolve(cwd, folder, command))
+}
+
+function folders({ env }: SpawnAttempt): string[] {
+  return (env['PATH'] ?? '/bin:/usr/bin').split(delimiter).filter((folder) => folder !== '')
+}
+
+function statOf(path: string): Stats | null {
+  try {
+    return statSync(path)
+  } catch {
+    return null
+  }
+}
+
+/** Returns the interpreter in the first line of a script. */
+function interpreterOf(path: string): string | null {
+  try {
+    const file = openSync(path, 'r')
+    try {
+      const start = Buffer.alloc(256)
+      const bytes = readSync(file, start, 0, start.length, 0)
+      return /^#!\s*(\S+)/.exec(start.toString('utf8', 0, bytes))?.[1] ?? null
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    return null
+  }
+}

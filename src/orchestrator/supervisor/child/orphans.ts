@@ -1,0 +1,236 @@
+import type { SupervisorEvent } from '../events.ts'
+import type { Group } from './process-group.ts'
+import { taggedProcesses, type TaggedProcess, stillLiving, systemSource } from '../system/process-table.ts'
+import type { ProcessSource } from '../system/process-source.ts'
+import { sleep } from '../timers.ts'
+
+export interface ReaperContext {
+  /** Ends the members of a process group. */
+  endGroup(group: Group): Promise<void>
+  /** Ends the processes that left the process groups of the first `children` children. */
+  endEscaped(children: number): Promise<void>
+  onReaped(): void
+}
+
+/** Ends the orphans of one process: remaining members of its children's process groups, and processes that left these groups. */
+export class OrphanReaper {
+  readonly #groups = new Set<Group>()
+  readonly #context: ReaperContext
+  #children = 0
+  /** True if a child was started since the last scan for escaped processes. */
+  #mayHaveEscaped = false
+  #endingGroups: Promise<void> | null = null
+  #reaping: Promise<void> | null = null
+
+  constructor(context: ReaperContext) {
+    this.#context = context
+  }
+
+  get groups(): readonly Group[] {
+    return [...this.#groups]
+  }
+
+  /** True if no process group is known to have members, and no `reap` is in progress. */
+  get isIdle(): boolean {
+    return this.#groups.size === 0 && this.#reaping === null
+  }
+
+  /** True if there may be orphans, and no `reap` is in progress. */
+  get isNeeded(): boolean {
+    return this.#reaping === null && (this.#groups.size > 0 || this.#mayHaveEscaped)
+  }
+
+  /** Takes over the process group of a child that has exited, if it still has members. */
+  add(group: Group): void {
+    if (!group.isEmpty()) this.#groups.add(group)
+  }
+
+  /** Records that a child starts. */
+  onStart(): void {
+    this.#children++
+    this.#mayHaveEscaped = true
+  }
+
+  /** Resolves when all orphans are gone. */
+  async reap(): Promise<void> {
+    if (this.isNeeded) this.#reaping = this.#reap()
+    await this.#reaping
+  }
+
+  /** Reaps, then calls `start`. With `groupsOnly` the costly scan for escaped processes follows only after `start`. */
+  async reapThen(start: () => void, { groupsOnly }: { readonly groupsOnly: boolean }): Promise<void> {
+    const children = this.#children
+    await (groupsOnly ? this.#endGroups() : this.reap())
+    start()
+    if (groupsOnly) void this.#context.endEscaped(children)
+  }
+
+  async #reap(): Promise<void> {
+    await this.#endGroups()
+    this.#mayHaveEscaped = false
+    await this.#context.endEscaped(this.#children)
+    this.#reaping = null
+    this.#context.onReaped()
+  }
+
+  async #endGroups(): Promise<void> {
+    if (this.#groups.size === 0) return
+    this.#endingGroups ??= Promise.all(
+      this.groups.map(async (group) => {
+        await this.#context.endGroup(group)
+        this.#groups.delete(group)
+      }),
+    ).then(() => {
+      this.#endingGroups = null
+      this.#context.onReaped()
+    })
+    await this.#endingGroups
+  }
+}
+
+const TIMEOUT_MS = 5000
+const AFTER_KILL_MS = 2000
+const FIRST_CHECK_MS = 2
+const CHECK_EVERY_MS = 100
+
+export interface EscapedOptions {
+  /** Returns true if SIGKILL must not wait for SIGTERM to take effect. */
+  readonly killNow: () => boolean
+  readonly emit: (event: SupervisorEvent) => void
+  /** Default: that of the system. */
+  readonly source?: ProcessSource
+}
+
+type Find = () => TaggedProcess[]
+
+/**
+ * Ends the orphans that left their process group, such as a daemon in a separate session. They are found by the run tag in
+ * their environment. Resolves when all are gone, or the remaining processes cannot be killed.
+ */
+export async function endEscaped(runTag: string, options: EscapedOptions): Promise<void> {
+  const find: Find = () => taggedProcesses(`${runTag}/`, options.source)
+  await endAll(find, find(), options)
+}
+
+/**
+ * Ends the escaped processes of one process while all others run. Scans the process table; concurrent callers share one scan, and
+ * scanning takes at most a tenth of the time.
+ */
+export class OrphanScanner {
+  readonly #runTag: string
+  readonly #options: EscapedOptions
+  #scan: Promise<readonly TaggedProcess[]> | null = null
+  #nextScanAt = 0
+  readonly #killed: TaggedProcess[] = []
+
+  constructor(runTag: string, options: EscapedOptions) {
+    this.#runTag = runTag
+    this.#options = options
+  }
+
+  /** Ends the escaped processes of the first `children` children, whose groups are empty. Resolves as `endEscaped` does. */
+  async endOf(name: string, children: number): Promise<void> {
+    const prefix = `${this.#runTag}/${name}/`
+    const isOurs = ({ runTag }: TaggedProcess) =>
+      runTag.startsWith(prefix) && Number(runTag.slice(prefix.length)) <= children
+    this.#scan ??= this.#startScan()
+    const ours = (await this.#scan).filter(isOurs)
+    if (ours.length === 0) return
+    const find: Find = () => taggedProcesses(prefix, this.#options.source).filter(isOurs)
+    // An exec probe that was killed a moment ago may still have been in the scan.
+    await sleep(FIRST_CHECK_MS)
+    await endAll(find, stillLiving(ours, this.#options.source), this.#options)
+  }
+
+  /** Sends SIGKILL to the escaped processes of all children, synchronously. */
+  killAll(): void {
+    for (const orphan of taggedProcesses(`${this.#runTag}/`, this.#options.source)) {
+      send(orphan.pid, 'SIGKILL')
+      this.#killed.push(orphan)
+    }
+  }
+
+  /** Ends the escaped processes of all children. Resolves as `endEscaped` does. */
+  async endAll(): Promise<void> {
+    await endEscaped(this.#runTag, this.#options)
+    // An exiting process loses its environment, and with it the run tag, before it is gone.
+    await signalUntilGone(() => [], stillLiving(this.#killed, this.#options.source), {
+      ...this.#options,
+      signal: 'SIGKILL',
+      ms: AFTER_KILL_MS,
+    })
+  }
+
+  async #startScan(): Promise<readonly TaggedProcess[]> {
+    const wait = this.#nextScanAt - performance.now()
+    await (wait > 0 ? sleep(wait) : new Promise((resolve) => setImmediate(resolve)))
+    // Later callers need a later scan: this one may miss their orphans.
+    this.#scan = null
+    const startedAt = performance.now()
+    const found = taggedProcesses(`${this.#runTag}/`, this.#options.source)
+    const now = performance.now()
+    this.#nextScanAt = now + 9 * (now - startedAt)
+    return found
+  }
+}
+
+async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
+  if (found.length === 0) return
+  for (const [name, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process: name, pids })
+  let left = await signalUntilGone(find, found, {
+    ...options,
+    signal: 'SIGTERM',
+    ms: TIMEOUT_MS,
+    isEnough: options.killNow,
+  })
+  if (left.length > 0) left = await signalUntilGone(find, left, { ...options, signal: 'SIGKILL', ms: AFTER_KILL_MS })
+  for (const [name, pids] of byProcess(left)) options.emit({ type: 'process_survived', process: name, pids })
+}
+
+interface SignalOptions {
+  readonly signal: NodeJS.Signals
+  /** The maximum wait. */
+  readonly ms: number
+  /** Returns true to end the wait early. */
+  readonly isEnough?: () => boolean
+  readonly source?: ProcessSource
+}
+
+async function signalUntilGone(
+  find: Find,
+  found: TaggedProcess[],
+  { signal, ms, isEnough = () => false, source = systemSource }: SignalOptions,
+): Promise<TaggedProcess[]> {
+  const until = performance.now() + ms
+  const signalled = new Set<number>()
+  let left = found
+  for (let wait = FIRST_CHECK_MS; ; wait = Math.min(wait * 2, CHECK_EVERY_MS)) {
+    if (left.length === 0 || performance.now() >= until || isEnough()) return left
+    for (const { pid } of left.filter((orphan) => !signalled.has(orphan.pid))) {
+      signalled.add(pid)
+      send(pid, signal)
+      send(pid, 'SIGCONT')
+    }
+    await sleep(wait)
+    left = stillLiving(left, source)
+    // Scans for others only if none of them is left, because a scan reads the environment of every process.
+    if (left.length === 0) left = find()
+  }
+}
+
+function byProcess(tagged: readonly TaggedProcess[]): Map<string, number[]> {
+  const groups = new Map<string, number[]>()
+  for (const { pid, runTag } of tagged) {
+    const [, name = ''] = runTag.split('/')
+    groups.set(name, [...(groups.get(name) ?? []), pid])
+  }
+  return groups
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // The process is gone, or belongs to another user; the next check shows which.
+  }
+}

@@ -1,0 +1,275 @@
+import { describe, expect, test } from 'vitest'
+import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/supervised-graph.ts'
+import { explain, type ExplainedProcess, type ExplainedSnapshot } from './explain.ts'
+import { ProcessGraph } from '../rules/graph.ts'
+import { NOT_PROBED, type ProbeState } from '../probes/poll.ts'
+import { type Goal, type ProcessState, UP } from '../rules/state.ts'
+import { isUnsettled, waitsOf } from './waits.ts'
+
+const NOW = 100_000
+const exit = { code: 1, signal: null } as const
+const running: ProcessState = { type: 'running', attempt: 0, pid: 1 }
+const ready: ProcessState = { type: 'ready', attempt: 0, pid: 1 }
+const waiting: ProcessState = { type: 'waiting' }
+const stopping: ProcessState = { type: 'stopping', pid: 1, exit: null, outcome: { type: 'stopped' } }
+const stopped: ProcessState = { type: 'stopped', exit }
+const backoff: ProcessState = { type: 'backoff', attempt: 3, waitMs: 5000, reason: 'exited with code 1', exit }
+const unhealthy: ProcessState = { type: 'unhealthy', attempt: 0, pid: 1, reason: 'x' }
+const tcp = probeOf({ type: 'tcp_socket', host: '127.0.0.1', port: 5432 })
+const http = probeOf({ type: 'http_get', url: 'http://me:secret@127.0.0.1:8080/readyz' })
+const secretUrl = probeOf({ type: 'http_get', url: 'http://127.0.0.1/hunter22/status' })
+const down: Goal = { type: 'down', reason: 'by_hand' }
+const restarting: Goal = { type: 'down', reason: 'restarting' }
+
+const failing = (failures: number, answer: string): ProbeState => ({ ...NOT_PROBED, failures, answer })
+const refused = failing(12, 'connection refused')
+const isReady = (...names: readonly string[]) => names.map((name) => ({ name, condition: 'ready' as const }))
+const isCompleted = (name: string) => [{ name, condition: 'completed_successfully' as const }]
+
+interface Sketch extends Partial<Omit<ProcessSketch, 'name'>> {
+  readonly state: ProcessState
+  readonly probe?: ProbeState
+  readonly goal?: Goal
+  /** How long it has been in its state. */
+  readonly forMs?: number
+}
+type Sketches = Readonly<Record<string, Sketch>>
+type Snapshot = ExplainedSnapshot<ExplainedProcess>
+
+function snapshotOf(sketches: Sketches, external: Partial<Snapshot['external']> = {}): Snapshot {
+  const processes = Object.entries(sketches).map(([name, sketch]) => ({ ...sketch, name, command: 'x' }))
+  const graph = new ProcessGraph<ExplainedProcess>(configOf(processes, { host: '::1', port: 1883 }), (definition) => {
+    const { state, goal = UP, probe = null, forMs = 0 } = sketches[definition.name] ?? { state: waiting }
+    return { name: definition.name, definition, state, goal, probe, since: NOW - forMs }
+  })
+  return { graph, external: { state: 'reachable', since: 0, failures: 0, answer: null, ...external }, now: NOW }
+}
+
+const db = { state: running, readinessProbe: tcp, probe: refused }
+const dbText = 'db: not ready, tcp_socket 127.0.0.1:5432: connection refused (12 attempts)'
+const probed = (probe: ProbeState | null, over: object = {}): Sketch => ({
+  state: running,
+  readinessProbe: { ...http, ...over },
+  ...(probe === null ? {} : { probe }),
+})
+
+describe('explain (O-46)', () => {
+  const shown = 'readiness probe http_get http://me:***@127.0.0.1:8080/readyz'
+
+  test.each<[string, Sketch, string | null]>([
+    ['a failing probe', probed(failing(7, 'answered 503')), `${shown}: answered 503 (7 attempts)`],
+    ['the first failed attempt', probed(failing(1, 'answered 503')), `${shown}: answered 503 (1 attempt)`],
+    ['a probe without an answer', probed(NOT_PROBED), `${shown}: no answer yet`],
+    [
+      'a probe with an initial delay',
+      probed(NOT_PROBED, { initialDelayMs: 5000 }),
+      `${shown}: the first attempt follows in 5 s`,
+    ],
+    [
+      'a success below the threshold',
+      probed({ ...NOT_PROBED, successes: 1 }, { successThreshold: 3 }),
+      `${shown}: succeeded 1 of 3 times`,
+    ],
+    [
+      'an unhealthy process',
+      { ...probed(failing(5, 'no answer within 2 s')), state: unhealthy },
+      `${shown}: no answer within 2 s (5 attempts)`,
+    ],
+    [
+      'an expected line',
+      { state: running, readinessProbe: probeOf({ type: 'log_line', pattern: /ready/ }), probe: NOT_PROBED },
+      'log_line /ready/ has not appeared',
+    ],
+    [
+      'an expected notification',
+      { state: running, readinessProbe: probeOf({ type: 'notify' }), probe: NOT_PROBED },
+      'no notification on NOTIFY_FD yet',
+    ],
+    [
+      'a target with the value of a secret variable, masked',
+      {
+        ...probed(failing(1, 'answered 401')),
+        readinessProbe: secretUrl,
+        env: { API_TOKEN: 'hunter22', MODE: 'status' },
+      },
+      'readiness probe http_get http://127.0.0.1/***/status: answered 401 (1 attempt)',
+    ],
+    ['a backoff', { state: backoff, forMs: 1000 }, 'restarts in 4 s (attempt 3): exited with code 1'],
+    ['the end of a backoff', { state: backoff, forMs: 4800 }, 'restarts in 200 ms (attempt 3): exited with code 1'],
+    ['a backoff that is over', { state: backoff, forMs: 5000 }, 'restarts soon (attempt 3): exited with code 1'],
+    [
+      'a stop',
+      { state: stopping, goal: down, forMs: 3040, shutdown: { timeoutMs: 5000 } },
+      'stopping for 3 s (SIGTERM; SIGKILL after 5 s)',
+    ],
+    [
+      'a stop that takes too long',
+      { state: stopping, goal: down, forMs: 6000, shutdown: { timeoutMs: 5000 } },
+      'stopping for 6 s (SIGTERM; SIGKILL sent)',
+    ],
+    ['a failure', { state: { type: 'failed', reason: 'exited with code 2', exit } }, 'exited with code 2'],
+    ['a skipped process', { state: { type: 'skipped', because: '"db" failed' } }, '"db" failed'],
+    [
+      'a disabled process',
+      { state: { type: 'disabled', because: 'was left out by --only' } },
+      'was left out by --only',
+    ],
+    ['a ready process', { state: ready, readinessProbe: http }, null],
+    ['a service without a probe', { state: running }, null],
+    ['a stopped process', { state: stopped, goal: down }, null],
+  ])('describes %s', (_title, sketch, expected) => {
+    expect(explain(snapshotOf({ a: sketch }), 'a')).toBe(expected)
+  })
+
+  test.each<[string, Sketches, string]>([
+    [
+      'a dependency that is not ready',
+      { db, a: { state: waiting, dependsOn: isReady('db') } },
+      `waiting for ${dbText}`,
+    ],
+    [
+      'a dependency that restarts',
+      { db: { state: backoff, forMs: 1000 }, a: { state: waiting, dependsOn: isReady('db') } },
+      'waiting for db: restarts in 4 s (attempt 3): exited with code 1',
+    ],
+    [
+      'a dependency that was stopped by hand',
+      { db: { state: stopped, goal: down }, a: { state: waiting, dependsOn: isReady('db') } },
+      'waiting for db: stopped; "ponix-orchestrator start db" starts it',
+    ],
+    [
+      'a dependency that stops to restart',
+      { db: { state: stopping, goal: restarting, forMs: 2000 }, a: { state: waiting, dependsOn: isReady('db') } },
+      'waiting for db: stopping for 2 s (SIGTERM; SIGKILL after 10 s)',
+    ],
+    [
+      'a dependency that is about to stop',
+      { db: { state: ready, goal: down }, a: { state: waiting, dependsOn: isReady('db') } },
+      'waiting for db: about to stop',
+    ],
+    [
+      'a task that runs',
+      { task: { state: running, kind: 'task' }, a: { state: waiting, dependsOn: isCompleted('task') } },
+      'waiting for "task" to complete',
+    ],
+    [
+      'a chain, of which the first and the last process are named',
+      {
+        db,
+        task: { state: waiting, kind: 'task', dependsOn: isReady('db') },
+        api: { state: waiting, dependsOn: isCompleted('task') },
+        a: { state: waiting, dependsOn: isReady('api') },
+      },
+      `waiting for "api", which waits for ${dbText}`,
+    ],
+    [
+      'a task that waits',
+      {
+        db,
+        task: { state: waiting, kind: 'task', dependsOn: isReady('db') },
+        a: { state: waiting, dependsOn: isCompleted('task') },
+      },
+      `waiting for "task" to complete, which waits for ${dbText}`,
+    ],
+    [
+      'the stop of a dependent',
+      { a: { state: ready, goal: down }, web: { state: stopping, goal: down, forMs: 2000, dependsOn: isReady('a') } },
+      'waiting for web: stopping for 2 s (SIGTERM; SIGKILL after 10 s)',
+    ],
+    [
+      'the stop of an indirect dependent',
+      {
+        a: { state: ready, goal: down },
+        task: { state: { type: 'completed', exit: { code: 0, signal: null } }, goal: down, dependsOn: isReady('a') },
+        web: { state: stopping, goal: down, forMs: 2000, dependsOn: isCompleted('task') },
+      },
+      'waiting for web: stopping for 2 s (SIGTERM; SIGKILL after 10 s)',
+    ],
+    [
+      'a dependent that restarts with it',
+      { a: { state: waiting }, web: { state: stopping, goal: restarting, forMs: 2000, dependsOn: isReady('a') } },
+      'waiting for web: stopping for 2 s (SIGTERM; SIGKILL after 10 s)',
+    ],
+  ])('names %s', (_title, sketches, expected) => {
+    expect(explain(snapshotOf(sketches), 'a')).toBe(expected)
+  })
+
+  test('names the MQTT broker', () => {
+    const user = { state: waiting, usesExternal: true }
+    const external = { state: 'checking', failures: 3, answer: 'connection refused' } as const
+    expect(explain(snapshotOf({ user }, external), 'user')).toBe(
+      'waiting for the MQTT broker at [::1]:1883: connection refused (3 attempts)',
+    )
+    expect(explain(snapshotOf({ user }, { state: 'unchecked' }), 'user')).toBe(
+      'waiting for the MQTT broker at [::1]:1883',
+    )
+  })
+})
+
+describe('waitsOf (O-46)', () => {
+  const summary = (sketches: Sketches, external: Partial<Snapshot['external']> = {}) =>
+    waitsOf(snapshotOf(sketches, external)).map(({ cause, waiters, everyMs }) => [cause, waiters, everyMs])
+
+  test('is one wait for each root cause, whatever the number of processes that wait for it', () => {
+    const users = Array.from({ length: 30 }, (_, index) => `user${index}`)
+    const sketches = Object.fromEntries(users.map((name) => [name, { state: waiting, dependsOn: isReady('mid') }]))
+    const waits = waitsOf(snapshotOf({ db, mid: { state: waiting, dependsOn: isReady('db') }, ...sketches }))
+    expect(waits).toEqual([
+      { cause: 'db', since: NOW, text: `waiting for ${dbText}`, waiters: ['mid', ...users], everyMs: 10_000 },
+    ])
+  })
+
+  test('lists a process under each of its causes', () => {
+    const other = { state: running, kind: 'task' } as const
+    const a = { state: waiting, dependsOn: [...isReady('db'), ...isCompleted('other')] }
+    expect(summary({ db, other, a })).toEqual([
+      ['db', ['a'], 10_000],
+      ['other', ['a'], 10_000],
+    ])
+  })
+
+  test.each<[string, Sketches, unknown[]]>([
+    ['a process that is not ready', { db }, [['db', [], 10_000]]],
+    ['an unhealthy process, rarely', { db: { ...db, state: unhealthy } }, [['db', [], 60_000]]],
+    [
+      'an unhealthy process that another waits for',
+      { db: { ...db, state: unhealthy }, a: { state: waiting, dependsOn: isReady('db') } },
+      [['db', ['a'], 10_000]],
+    ],
+    [
+      'a process that was stopped by hand, once',
+      { db: { state: stopped, goal: down }, a: { state: waiting, dependsOn: isReady('db') } },
+      [['db', ['a'], Infinity]],
+    ],
+    [
+      'a process that stops, with those that stop after it',
+      { db: { state: ready, goal: down }, a: { state: stopping, goal: down, dependsOn: isReady('db') } },
+      [['a', ['db'], 10_000]],
+    ],
+    ['no task that runs for itself', { task: { state: running, kind: 'task' } }, []],
+    ['no backoff that delays no other process', { db: { state: backoff } }, []],
+    ['no process that is up or down', { db: { state: ready }, a: { state: stopped, goal: down } }, []],
+  ])('contains %s', (_title, sketches, expected) => {
+    expect(summary(sketches)).toEqual(expected)
+  })
+
+  test('contains the MQTT broker while it is checked', () => {
+    const user = { state: waiting, usesExternal: true }
+    expect(summary({ user }, { state: 'checking' })).toEqual([[null, ['user'], 10_000]])
+    expect(summary({ user: { state: running } }, { state: 'reachable' })).toEqual([])
+  })
+
+  test.each<[boolean, Sketch]>([
+    [false, { state: ready, readinessProbe: tcp }],
+    [false, { state: running }],
+    [false, { state: stopped, goal: down }],
+    [true, db],
+    [true, { state: waiting }],
+    [true, { state: backoff }],
+    [true, { state: unhealthy }],
+    [true, { state: ready, goal: down }],
+  ])('may exist: %s for %j', (expected, sketch) => {
+    const [managed] = snapshotOf({ a: sketch }).graph.all
+    expect(managed !== undefined && isUnsettled(managed)).toBe(expected)
+  })
+})
