@@ -58,7 +58,7 @@ describe('commands of the documents', () => {
     await writeFile(join(folder, 'server.js'), `console.log('web is up'); setInterval(() => {}, 1000)\n`)
     const [supervised = ''] = documents.flatMap((document) => blocksOf('json', document))
     await writeFile(join(folder, 'x.json'), supervised.replace('5432', port))
-    const [, full = ''] = documents
+    const [full = ''] = documents
       .filter(({ path }) => path === 'docs/configuration.md')
       .flatMap((document) => blocksOf('json', document))
     await writeFile(join(folder, 'commonplace.json'), full)

@@ -6,8 +6,8 @@ import { routes } from './routes.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 
-test('the table of requests in docs/commands.md is generated from the routes (-u writes it)', async () => {
-  const path = join(root, 'docs', 'commands.md')
+test('the table of requests in docs/control.md is generated from the routes (-u writes it)', async () => {
+  const path = join(root, 'docs', 'control.md')
   const [before, rest = ''] = readFileSync(path, 'utf8').split('<!-- routes -->')
   const [, after] = rest.split('<!-- /routes -->')
   const rows = routes.map(

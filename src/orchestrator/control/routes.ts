@@ -32,7 +32,7 @@ interface Route {
 
 const body = 'body: {"processes": ["NAME", …]}; a name can be a pattern of * and ?, or all'
 
-/** The whole control API: the dispatch, the page at `/` and the table in docs/commands.md are made from this. */
+/** The whole control API: the dispatch, the page at `/` and the table in docs/control.md are made from this. */
 export const routes: readonly Route[] = [
   {
     method: 'GET',
