@@ -221,7 +221,8 @@ async function signalUntilGone(
 function byProcess(tagged: readonly TaggedProcess[]): Map<string, number[]> {
   const groups = new Map<string, number[]>()
   for (const { pid, runTag } of tagged) {
-    const [, name = ''] = runTag.split('/')
+    // The run tag of a child ends in its process and its number.
+    const name = runTag.split('/').at(-2) ?? ''
     groups.set(name, [...(groups.get(name) ?? []), pid])
   }
   return groups
