@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -11,8 +11,8 @@ import {
   argument,
   blocksOf,
   commandsIn,
+  type Exceptions,
   likeness,
-  NOT_HERE,
   readDocuments,
   shellWords,
   type Values,
@@ -23,10 +23,29 @@ import { isOnPath, publish, request } from './installed-programs.ts'
 const ROWS = { timeout: 60_000, interval: 200 }
 const run = promisify(execFile)
 
-const documents = await readDocuments(projectRoot)
+const { pipeline: documents } = await readDocuments(projectRoot)
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
 
-describe('commands of the documents', () => {
+/** The commands that the test does not run, and the reason. */
+const NOT_HERE: Exceptions = [
+  [/^npm test$/, 'includes this test'],
+  [/^npm run check$/, 'npm test includes it'],
+  [/^npm run format$/, 'rewrites sources; npm run check compares'],
+  [/^npm run generate(:\w+)?$/, 'rewrites generated files; npm run check compares'],
+  [/^npm run test:nodes$/, 'takes minutes and downloads versions of Node'],
+  [/^npx vitest$/, 'runs all tests, as npm test does'],
+  [/^npx vitest run .*(schema|routes)\.test\.ts -u$/, 'rewrites documents; the same test without -u compares them'],
+  [/^PONIX_POSTGRES_PORT=\S+ PONIX_CLICKHOUSE_URL=\S+ node --inspect-brk /, 'waits for a debugger'],
+  [/^npm start -- --disable api --disable demo$/, 'accompanies the debugged program; another command tests --disable'],
+  [/^npm run bench/, 'takes many minutes and a machine of its own'],
+  [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
+  [/^ponix-cdc resnapshot$/, 'requires a stopped service; administration.pg.test.ts runs it'],
+  [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
+  [/^apt install /, 'changes the machine'],
+  [/^docker run /, 'needs Docker and its images'],
+]
+
+describe('commands of the documents of the pipeline', () => {
   let graph: Graph
   let project: string
   let organizationId = 'not created'
@@ -43,36 +62,20 @@ describe('commands of the documents', () => {
     await rm(project, { recursive: true, force: true })
   })
 
-  /** Creates a project with this package installed, the files of the documents and the programs that they name. */
+  /** Creates a project with this package installed. */
   async function temporaryProject(): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), 'ponix-docs-'))
     const bin = join(folder, 'node_modules/.bin')
     await mkdir(bin, { recursive: true })
-    for (const program of ['ponix-orchestrator', 'ponix-analytics', 'ponix-cdc']) {
+    for (const program of ['ponix-analytics', 'ponix-cdc']) {
       await symlink(join(projectRoot, `bin/${program}.js`), join(bin, program))
-    }
-    const port = String(await freePort())
-    const listens = `require('node:net').createServer().listen(${port}, '127.0.0.1')`
-    await writeFile(join(bin, 'my-store'), `#!/usr/bin/env node\n${listens}\n`)
-    await chmod(join(bin, 'my-store'), 0o755)
-    await writeFile(join(folder, 'server.js'), `console.log('web is up'); setInterval(() => {}, 1000)\n`)
-    const [supervised = ''] = documents.flatMap((document) => blocksOf('json', document))
-    await writeFile(join(folder, 'x.json'), supervised.replace('5432', port))
-    const [full = ''] = documents
-      .filter(({ path }) => path === 'docs/configuration.md')
-      .flatMap((document) => blocksOf('json', document))
-    await writeFile(join(folder, 'commonplace.json'), full)
-    for (const name of ['selection', 'variables']) {
-      const page = documents.filter(({ path }) => path === `docs/${name}.md`)
-      const [example = ''] = page.flatMap((document) => blocksOf('json', document))
-      await writeFile(join(folder, `${name}.json`), example)
     }
     return folder
   }
 
   function projectEnvironment(): NodeJS.ProcessEnv {
     const path = [join(project, 'node_modules/.bin'), process.env['PATH']].join(delimiter)
-    return { ...process.env, PATH: path, HOME: project, XDG_RUNTIME_DIR: project, XDG_CONFIG_HOME: project }
+    return { ...process.env, PATH: path }
   }
 
   function valuesOfThisRun(): Values {
@@ -83,7 +86,6 @@ describe('commands of the documents', () => {
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
       ['19101', String(graph.ports.PONIX_API_HTTP_PORT)],
-      ['19100', String(graph.ports.PONIX_DASHBOARD_PORT)],
       ['ORG', organizationId],
       ['DEVICE', deviceId],
     ]
@@ -120,11 +122,6 @@ describe('commands of the documents', () => {
     await graph.line(new RegExp(`gateway-orchestrator.*(running.*${gatewayId}|${gatewayId}.*running)`))
   }
 
-  async function asksOrchestrator(command: string): Promise<void> {
-    const answer = JSON.parse(await request(withValues(command, valuesOfThisRun())))
-    expect(answer).toMatchObject({ processes: expect.arrayContaining([expect.objectContaining({ name: 'demo' })]) })
-  }
-
   async function showsRow(command: string): Promise<void> {
     const line = withValues(command, valuesOfThisRun())
     await expect.poll(() => request(line), ROWS).toMatch(/"temperature_0": ?25\.5/)
@@ -149,33 +146,11 @@ describe('commands of the documents', () => {
     expect(await readFile(file, 'utf8')).toMatch(/^end_device_id,occurred_at,temperature_0\r\n\w+,[^,]+Z,25\.5\r\n$/)
   }
 
-  /** Checks that the command succeeds in the project and prints output. */
-  async function runInProject(command: string): Promise<void> {
-    await mkdir(join(project, '.config/fish/completions'), { recursive: true })
-    const { stdout } = await run('sh', ['-c', command], { cwd: project, env: projectEnvironment() })
-    expect(stdout).toMatch(/\w/)
-  }
-
-  async function writeFirstFile(command: string): Promise<void> {
-    const cwd = join(project, 'empty')
-    await mkdir(cwd)
-    const { stdout } = await run('sh', ['-c', `${command} && ponix-orchestrator validate`], {
-      cwd,
-      env: projectEnvironment(),
-    })
-    expect(stdout).toContain('commonplace.json is valid')
-  }
-
   /** Checks that the command succeeds with the servers of the running graph, without an error line. */
   async function runWithServers(command: string): Promise<void> {
     const options = { cwd: project, env: projectEnvironment() }
     const { stderr } = await run('sh', ['-c', withValues(command, valuesOfThisRun())], options)
     expect(stderr).not.toMatch(/^(analytics|cdc):/m)
-  }
-
-  /** Checks that the command succeeds in the folder of the running graph. */
-  async function runBesideGraph(command: string): Promise<void> {
-    await run('sh', ['-c', command], besideGraph())
   }
 
   async function runInClone(command: string): Promise<void> {
@@ -200,17 +175,6 @@ describe('commands of the documents', () => {
     const args = command.slice(command.indexOf('--')).split(' ').slice(1)
     await using other = await Graph.start({ command: ['npm', 'start', '--'], args, env: { PONIX_LOG_LEVEL: 'debug' } })
     await other.line(/^\[orchestrator\] .*ready/)
-  }
-
-  async function followGraph(command: string): Promise<void> {
-    const follower = new Program('sh', ['-c', `exec ${command}`], { ...besideGraph(), detached: true })
-    await follower.seen(/\w/)
-    follower.signalGroup('SIGINT')
-    await follower.outcome
-  }
-
-  function besideGraph(): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
-    return { cwd: projectRoot, env: { ...projectEnvironment(), XDG_RUNTIME_DIR: graph.dataDir } }
   }
 
   /** Runs `A=1 B=2 npm start -- --disable x` with other servers, and with the variables and flags of the table. */
@@ -272,22 +236,9 @@ describe('commands of the documents', () => {
     [/^grpcurl .*TelemetryService\//, readsTelemetry],
     [/^curl .*\/envelopes\.csv/, downloadsCsv],
     [/^curl .*avg\(data\./, showsAverage],
-    [/^curl .*:19100\//, asksOrchestrator],
-    [/^npx ponix-orchestrator --config/, superviseWithNpx],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
-    [/^source <\(/, (command) => runInProject(command.slice('source <('.length, -1))],
-    [/^ponix-orchestrator( --(only|disable|profile) .*)?$/, runPartOfExample],
-    [/^ponix-orchestrator start (worker|web --with-dependencies)$/, startInExample],
-    [/^ponix-orchestrator validate --show-env /, (command) => runInProject(`${command} --config variables.json`)],
-    [/^ponix-orchestrator (status|restart \w+|stop \w+|start \w+|reload)$/, runBesideGraph],
-    [/^ponix-orchestrator logs -f /, followGraph],
-    [/^ponix-orchestrator logs --/, runBesideGraph],
-    [/^ponix-orchestrator run --(timestamps|prefix)/, (command) => superviseWithNpx(`${command} --config x.json`)],
-    [/^ponix-orchestrator init$/, writeFirstFile],
-    [/^ponix-orchestrator (validate|graph|export [^>]*)$/, runInProject],
-    [/^ponix-orchestrator .* > /, (command) => runInProject(`${command} && cat ${command.split('> ')[1]}`)],
   ]
 
   /** Checks that the output has the lines of the sample, with other numbers. */
@@ -298,37 +249,6 @@ describe('commands of the documents', () => {
     for (const line of lines) {
       await expect.poll(() => graph.output, ROWS).toMatch(likeness(line))
     }
-  }
-
-  /** Checks that the command runs the example of docs/selection.md. */
-  async function runPartOfExample(command: string): Promise<void> {
-    await using orchestrator = await startExample(command)
-    orchestrator.signalGroup('SIGINT')
-    await orchestrator.outcome
-  }
-
-  /** Checks that the command succeeds while a part of the example runs. */
-  async function startInExample(command: string): Promise<void> {
-    await using orchestrator = await startExample('ponix-orchestrator --only mail')
-    await run('sh', ['-c', `${command} --config selection.json`], { cwd: project, env: projectEnvironment() })
-    orchestrator.signalGroup('SIGINT')
-    await orchestrator.outcome
-  }
-
-  async function startExample(command: string): Promise<Program> {
-    const options = { cwd: project, env: projectEnvironment(), detached: true }
-    const orchestrator = new Program('sh', ['-c', `exec ${command} --config selection.json`], options)
-    await orchestrator.seen(/process(es are| is) ready after/)
-    return orchestrator
-  }
-
-  async function superviseWithNpx(command: string): Promise<void> {
-    const options = { cwd: project, env: projectEnvironment(), detached: true }
-    const orchestrator = new Program('sh', ['-c', command], options)
-    await orchestrator.seen(/web is up/)
-    await orchestrator.seen(/all .*ready/)
-    orchestrator.signalGroup('SIGINT')
-    await orchestrator.outcome
   }
 
   const known = (command: string): boolean => [...NOT_HERE, ...HERE].some(([pattern]) => pattern.test(command))
@@ -347,14 +267,4 @@ describe('commands of the documents', () => {
     const [, runHere] = HERE.find(([pattern]) => pattern.test(command)) ?? []
     await expect(runHere?.(command)).resolves.toBeUndefined()
   })
-
-  it.each(documents.flatMap((document) => blocksOf('json', document).map((json) => [document.path, json] as const)))(
-    '%s contains the valid example %j',
-    async (_, json) => {
-      const file = join(project, 'example.json')
-      await writeFile(file, json)
-      const validate = run('ponix-orchestrator', ['validate', '--config', file], { env: projectEnvironment() })
-      expect((await validate).stdout).toMatch(/\w/)
-    },
-  )
 })

@@ -16,35 +16,52 @@ export interface Command {
 const PROGRAMS =
   /^(\w+=\S+ )*(sudo|npm|npx|node|ponix-[a-z-]+|docker|apt|brew|curl|grpcurl|mosquitto_pub|systemctl|kubectl|journalctl) /
 
-/** The commands that the test does not run, and the reason. */
-export const NOT_HERE: readonly (readonly [command: RegExp, reason: string])[] = [
-  [/^npm test$/, 'includes this test'],
-  [/^npm run check$/, 'npm test includes it'],
-  [/^npm run format$/, 'rewrites sources; npm run check compares'],
-  [/^npm run generate(:\w+)?$/, 'rewrites generated files; npm run check compares'],
-  [/^npm run test:nodes$/, 'takes minutes and downloads versions of Node'],
-  [/^npx vitest$/, 'runs all tests, as npm test does'],
-  [/^npx vitest run .*(schema|routes)\.test\.ts -u$/, 'rewrites documents; the same test without -u compares them'],
-  [/^PONIX_POSTGRES_PORT=\S+ PONIX_CLICKHOUSE_URL=\S+ node --inspect-brk /, 'waits for a debugger'],
-  [/^npm start -- --disable api --disable demo$/, 'accompanies the debugged program; another command tests --disable'],
-  [/^npm run bench/, 'takes many minutes and a machine of its own'],
-  [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
-  [/^ponix-cdc resnapshot$/, 'requires a stopped service; administration.pg.test.ts runs it'],
-  [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
-  [/^ponix-orchestrator attach/, 'needs a terminal; attach.test.ts runs it'],
-  [/^apt install /, 'changes the machine'],
-  [/^docker run /, 'needs Docker and its images'],
-  [/^npm install --global ponix-orchestrator$/, 'changes the machine; package.test.ts installs the package'],
-  [/^useradd /, 'changes the machine'],
-  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
-  [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
-]
+/** Commands that a test does not run, and the reason. */
+export type Exceptions = readonly (readonly [command: RegExp, reason: string])[]
+
+/** The documents of the supervisor: the pages with these names, and the first half of README.md. */
+const SUPERVISOR_PAGES = [
+  'automation',
+  'commands',
+  'configuration',
+  'control',
+  'files',
+  'output',
+  'platforms',
+  'processes',
+  'readiness',
+  'restarts',
+  'selection',
+  'supervisor',
+  'systemd',
+  'terminal',
+  'variables',
+].map((name) => `docs/${name}.md`)
+
+export interface Documents {
+  readonly supervisor: readonly Document[]
+  /** Of the pipeline, and of the development of both. */
+  readonly pipeline: readonly Document[]
+}
 
 /** Reads README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md. */
-export async function readDocuments(root: string): Promise<readonly Document[]> {
+export async function readDocuments(root: string): Promise<Documents> {
   const names = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).toSorted()
-  const paths = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...names.map((name) => `docs/${name}`)]
-  return Promise.all(paths.map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })))
+  const paths = ['CONTRIBUTING.md', 'SECURITY.md', ...names.map((name) => `docs/${name}`)]
+  const pages = await Promise.all(paths.map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })))
+  const [supervisor = '', ...pipeline] = (await readFile(join(root, 'README.md'), 'utf8')).split(
+    /^(?=## The pipeline$)/m,
+  )
+  return {
+    supervisor: [
+      { path: 'README.md', text: supervisor },
+      ...pages.filter(({ path }) => SUPERVISOR_PAGES.includes(path)),
+    ],
+    pipeline: [
+      { path: 'README.md', text: pipeline.join('') },
+      ...pages.filter(({ path }) => !SUPERVISOR_PAGES.includes(path)),
+    ],
+  }
 }
 
 /**

@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { projectRoot } from '../rig/program.ts'
+import { blocksOf, commandsIn, type Document, type Exceptions, likeness, readDocuments } from './document-commands.ts'
+import { request } from './installed-programs.ts'
+import { PageApplication } from './page-application.ts'
+
+const { supervisor: documents } = await readDocuments(projectRoot)
+
+/** The pages whose commands run with their own first example; all others run with the example of docs/supervisor.md. */
+const OWN_EXAMPLE = ['README.md', 'docs/control.md', 'docs/selection.md', 'docs/terminal.md', 'docs/variables.md']
+
+/** The commands that the test does not run, and the reason. */
+const NOT_HERE: Exceptions = [
+  [
+    /^npm install (--save-dev|--global) ponix-orchestrator$/,
+    'needs the registry; package.test.ts installs the package',
+  ],
+  [/^useradd /, 'changes the machine'],
+  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
+  [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
+  [/^docker compose /, 'a command of another tool, in a comparison'],
+  [/^npm (run|start)$/, 'names a command of npm, without a script'],
+  [/^npx vitest run .*(schema|routes)\.test\.ts -u$/, 'rewrites documents; the same test without -u compares them'],
+]
+
+type Check = (command: string, application: PageApplication) => Promise<void>
+
+const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
+  [/^ponix-orchestrator( run)?( --(only|disable|profile|timestamps|prefix)\b.*)?$/, startsProcesses],
+  [/^ponix-orchestrator run --detach --wait$/, startsInBackground],
+  [/^ponix-orchestrator (status --watch|logs -f (?!\|).*)$/, follows],
+  [/^ponix-orchestrator start /, startsLeftOut],
+  [/^ponix-orchestrator down$/, stopsEverything],
+  [/^ponix-orchestrator attach( \w+)?$/, attaches],
+  [/^ponix-orchestrator (status|restart|stop|scale|reload|wait|logs)\b/, succeedsWhileUp],
+  [/^ponix-orchestrator init$/, writesFirstFile],
+  [/^ponix-orchestrator (validate|export .*)( --.*)?$/, prints],
+  [
+    /^ponix-orchestrator completion fish > /,
+    (command, application) => prints(`${command} && cat ${command.split('> ')[1]}`, application),
+  ],
+  [/^source <\(/, (command, application) => prints(command.slice('source <('.length, -1), application)],
+  [/^curl .*:19200\//, asksOrchestrator],
+]
+
+async function startsProcesses(command: string, application: PageApplication): Promise<void> {
+  expect((await application.whileUp(async () => {}, command)).stderr).toContain('everything is stopped')
+}
+
+async function startsInBackground(command: string, application: PageApplication): Promise<void> {
+  expect(await application.run(command)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('in the background'),
+  })
+  expect(await application.run('ponix-orchestrator down')).toMatchObject({ code: 0 })
+}
+
+/** Checks that the command prints output until Ctrl-C. */
+async function follows(command: string, application: PageApplication): Promise<void> {
+  await application.whileUp(async () => {
+    const follower = application.start(command)
+    await follower.seen(/\w/)
+    follower.signalGroup('SIGINT')
+    expect(await follower.outcome).toMatchObject({ stderr: '' })
+  })
+}
+
+async function startsLeftOut(command: string, application: PageApplication): Promise<void> {
+  const start = async (): Promise<void> => expect(await application.run(command)).toMatchObject({ code: 0 })
+  await application.whileUp(start, 'ponix-orchestrator --only mail')
+}
+
+async function stopsEverything(command: string, application: PageApplication): Promise<void> {
+  const orchestrator = await application.up()
+  expect(await application.run(command)).toMatchObject({ code: 0 })
+  expect(await orchestrator.outcome).toMatchObject({ code: 0 })
+}
+
+/** Checks that the command shows output in a terminal, and that its key leaves without stopping anything. */
+async function attaches(command: string, application: PageApplication): Promise<void> {
+  const { code } = await application.whileUp(async () => {
+    const terminal = application.open(command)
+    await terminal.seen(/\w|>/)
+    terminal.press(/attach \w/.test(command) ? '\u001d' : '\u0003')
+    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(await application.run('ponix-orchestrator status')).toMatchObject({ code: 0 })
+  })
+  expect(code).toBe(0)
+}
+
+async function succeedsWhileUp(command: string, application: PageApplication): Promise<void> {
+  await application.whileUp(async () => {
+    expect(await application.run(command)).toMatchObject({ code: 0, stderr: '' })
+  })
+}
+
+async function writesFirstFile(command: string, application: PageApplication): Promise<void> {
+  application.writeFile('package.json', JSON.stringify({ scripts: { dev: 'node server.js' } }))
+  const line = `mkdir first && cp package.json server.js first && cd first && ${command} && ponix-orchestrator validate`
+  expect(await application.run(line)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('commonplace.json is valid'),
+  })
+}
+
+async function prints(command: string, application: PageApplication): Promise<void> {
+  expect(await application.run(command)).toMatchObject({ code: 0, stdout: expect.stringMatching(/\w/) })
+}
+
+async function asksOrchestrator(command: string, application: PageApplication): Promise<void> {
+  await application.whileUp(async () => {
+    expect(await request(application.here(command))).toContain('web')
+  })
+}
+
+/** Returns the command without npx, which runs the same program. */
+function withoutNpx(command: string): string {
+  return command.replace(/^npx (?=ponix-)/, '')
+}
+
+const applications = documents.map((document) => ({ document, commands: commandsIn(document).map(({ text }) => text) }))
+const allCommands = applications.flatMap(({ commands }) => commands)
+const isListed = (command: string): boolean => NOT_HERE.some(([pattern]) => pattern.test(command))
+const checkOf = (command: string): Check | undefined => HERE.find(([pattern]) => pattern.test(withoutNpx(command)))?.[1]
+
+describe('commands of the documents of the supervisor', () => {
+  it('are all run by this test, or listed with a reason', () => {
+    expect(allCommands.filter((command) => !isListed(command) && checkOf(command) === undefined)).toEqual([])
+  })
+
+  it('cover every pattern of this test', () => {
+    const unused = [...NOT_HERE, ...HERE].filter(
+      ([pattern]) => !allCommands.some((command) => pattern.test(withoutNpx(command))),
+    )
+    expect(unused.map(([pattern]) => pattern.source)).toEqual([])
+  })
+})
+
+describe.each(applications)('$document.path', ({ document, commands }) => {
+  let application: PageApplication
+
+  beforeAll(async () => {
+    application = await PageApplication.create(exampleOf(document))
+  })
+
+  afterAll(() => application[Symbol.asyncDispose]())
+
+  const runnable = commands.flatMap((command) => {
+    const check = isListed(command) ? undefined : checkOf(command)
+    return check === undefined ? [] : [{ command, check }]
+  })
+
+  it.each(runnable)('$command works as documented', async ({ command, check }) => {
+    await expect(check(command, application)).resolves.toBeUndefined()
+  })
+
+  it.each(blocksOf('json', document))('contains the valid example %j', async (json) => {
+    application.writeFile('example.json', json)
+    expect(await application.run('ponix-orchestrator validate --config example.json')).toMatchObject({ code: 0 })
+  })
+
+  const exchanges = blocksOf('console', document).flatMap(exchangesOf)
+
+  it.each(exchanges.length === 0 ? [] : [{ exchanges }])('shows the output of its commands', async ({ exchanges }) => {
+    for (const { command, output } of exchanges) {
+      const { code, stdout } = await application.run(command)
+      expect({ command, code }).toEqual({ command, code: 0 })
+      const shown = stdout.replace(/\S+\/(?=ponix-orchestrator\/)/, '/home/me/.local/state/')
+      for (const line of output) expect(shown.replace(/[\w-]+\.log/, 'shop-5715b10b.log')).toMatch(likeness(line))
+    }
+    expect(await application.run('ponix-orchestrator down')).toMatchObject({ code: 0 })
+  })
+})
+
+function exampleOf(document: Document): string {
+  const page = OWN_EXAMPLE.includes(document.path) ? document.path : 'docs/supervisor.md'
+  const [example = ''] = documents.filter(({ path }) => path === page).flatMap((owner) => blocksOf('json', owner))
+  return example
+}
+
+/** Returns the commands of a block, after `$`, each with the lines of its output. */
+function exchangesOf(block: string): readonly { readonly command: string; readonly output: readonly string[] }[] {
+  return block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((exchange) => {
+      const [command = '', ...output] = exchange.trimEnd().split('\n')
+      return { command, output }
+    })
+}
