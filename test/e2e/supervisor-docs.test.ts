@@ -136,7 +136,7 @@ describe('commands of the documents of the supervisor', () => {
   })
 })
 
-describe.each(applications)('$document.path', ({ document, commands }) => {
+describe.each(applications.filter(hasExamples))('$document.path', ({ document, commands }) => {
   let application: PageApplication
 
   beforeAll(async () => {
@@ -171,6 +171,10 @@ describe.each(applications)('$document.path', ({ document, commands }) => {
     expect(await application.run('ponix-orchestrator down')).toMatchObject({ code: 0 })
   })
 })
+
+function hasExamples({ document, commands }: (typeof applications)[number]): boolean {
+  return commands.length > 0 || ['json', 'console'].some((language) => blocksOf(language, document).length > 0)
+}
 
 function exampleOf(document: Document): string {
   const page = OWN_EXAMPLE.includes(document.path) ? document.path : 'docs/supervisor.md'
