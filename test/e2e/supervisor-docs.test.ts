@@ -15,6 +15,7 @@ const NOT_HERE: Exceptions = [
     /^npm install (--save-dev|--global) ponix-orchestrator$/,
     'needs the registry; package.test.ts installs the package',
   ],
+  [/^npm (run build|pack)$/, 'package.test.ts installs the package from its file'],
   [/^useradd /, 'changes the machine'],
   [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
   [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
