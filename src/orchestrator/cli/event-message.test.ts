@@ -6,8 +6,8 @@ const store = { process: 'store' } as const
 
 describe('describeEvent (O-32)', () => {
   it.each<[SupervisorEvent, string, string]>([
-    [{ type: 'process_started', ...store, pid: 42, attempt: 0 }, 'info', 'store: started (pid 42)'],
-    [{ type: 'process_started', ...store, pid: 43, attempt: 2 }, 'info', 'store: started again (pid 43)'],
+    [{ type: 'process_started', ...store, pid: 42, attempt: 0, again: false }, 'info', 'store: started (pid 42)'],
+    [{ type: 'process_started', ...store, pid: 43, attempt: 0, again: true }, 'info', 'store: started again (pid 43)'],
     [{ type: 'process_ready', ...store, afterMs: 230 }, 'info', 'store: ready after 230 ms'],
     [
       { type: 'process_unhealthy', ...store, reason: 'connection refused' },
@@ -30,17 +30,38 @@ describe('describeEvent (O-32)', () => {
       'store: writing to log file /l/a.log again; 3 lines were lost',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: 0, signal: null }, succeeded: true, uptimeMs: 5 },
+      {
+        type: 'process_exited',
+        ...store,
+        exit: { code: 0, signal: null },
+        succeeded: true,
+        completes: false,
+        uptimeMs: 5,
+      },
       'info',
       'store: exited with code 0 after 5 ms',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: 3, signal: null }, succeeded: false, uptimeMs: 61_000 },
+      {
+        type: 'process_exited',
+        ...store,
+        exit: { code: 3, signal: null },
+        succeeded: false,
+        completes: false,
+        uptimeMs: 61_000,
+      },
       'warn',
       'store: exited with code 3 after 1 min 1 s',
     ],
     [
-      { type: 'process_exited', ...store, exit: { code: null, signal: 'SIGSEGV' }, succeeded: false, uptimeMs: 1500 },
+      {
+        type: 'process_exited',
+        ...store,
+        exit: { code: null, signal: 'SIGSEGV' },
+        succeeded: false,
+        completes: false,
+        uptimeMs: 1500,
+      },
       'warn',
       'store: was ended by SIGSEGV after 1.5 s',
     ],
@@ -64,7 +85,16 @@ describe('describeEvent (O-32)', () => {
       'error',
       'store: failed permanently: it broke',
     ],
-    [{ type: 'process_completed', ...store, afterMs: 12 }, 'info', 'store: completed after 12 ms'],
+    [
+      { type: 'process_completed', ...store, exit: { code: 0, signal: null }, afterMs: 12 },
+      'info',
+      'store: completed after 12 ms',
+    ],
+    [
+      { type: 'process_completed', ...store, exit: { code: null, signal: 'SIGTERM' }, afterMs: 12 },
+      'info',
+      'store: completed after 12 ms (was ended by SIGTERM)',
+    ],
     [{ type: 'process_skipped', ...store, because: '"db" failed' }, 'warn', 'store: skipped because "db" failed'],
     [{ type: 'process_stopping', ...store, signal: 'SIGTERM' }, 'info', 'store: stopping (SIGTERM)'],
     [{ type: 'process_killed', ...store, afterMs: 5000 }, 'warn', 'store: did not stop within 5 s; sent SIGKILL'],

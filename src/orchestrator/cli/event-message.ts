@@ -22,7 +22,7 @@ type Messages = { readonly [T in EventType]: readonly [Level, (event: EventOf<T>
 
 /** Messages about a process follow its name and a colon. */
 const messages: Messages = {
-  process_started: ['info', ({ attempt, pid }) => `${attempt === 0 ? 'started' : 'started again'} (pid ${pid})`],
+  process_started: ['info', ({ again, pid }) => `${again ? 'started again' : 'started'} (pid ${pid})`],
   process_ready: ['info', ({ afterMs }) => `ready after ${formatDuration(afterMs)}`],
   process_unhealthy: ['warn', ({ reason }) => `no longer ready: ${reason}`],
   port_occupied: [
@@ -48,7 +48,11 @@ const messages: Messages = {
   next_run: ['info', ({ at }) => `runs next at ${new Date(at).toLocaleString('sv')}`],
   run_skipped: ['warn', () => 'skipped a run of its schedule because the last one still runs'],
   trigger_failed: ['warn', ({ trigger, reason }) => `${trigger}: ${reason}`],
-  process_completed: ['info', ({ afterMs }) => `completed after ${formatDuration(afterMs)}`],
+  process_completed: [
+    'info',
+    ({ exit, afterMs }) =>
+      `completed after ${formatDuration(afterMs)}${exit.code === 0 ? '' : ` (${describeExit(exit)})`}`,
+  ],
   process_skipped: ['warn', ({ because }) => `skipped because ${because}`],
   process_stopping: ['info', ({ signal }) => `stopping (${signal})`],
   process_killed: ['warn', ({ afterMs }) => `did not stop within ${formatDuration(afterMs)}; sent SIGKILL`],

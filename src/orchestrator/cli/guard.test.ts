@@ -49,6 +49,31 @@ describe('the guard (O-38)', () => {
     await expect.poll(guards, patience).toEqual([])
   })
 
+  //  api ── migrate (completed) ── db
+  test('stops a dependency last even if only a completed task depends on it', async () => {
+    const rig = await openRig()
+    const running = startWith({
+      api: { ...rig.program('api'), depends_on: ['migrate'] },
+      migrate: { kind: 'task', command: 'true', depends_on: ['db'] },
+      db: rig.program('db'),
+    })
+    const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
+    await Promise.all([db.keep('SIGTERM'), api.keep('SIGTERM')])
+    let toldDb = false
+    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
+    await running.seen(/all 3 processes are ready/)
+    await untilGuarded()
+    await running.kill()
+    expect(await api.nextSignal()).toBe('SIGTERM')
+    // The child answers in order, so it would have reported an earlier signal.
+    await db.environment()
+    expect(toldDb).toBe(false)
+    await api.exit(0)
+    await signalOfDb
+    await db.exit(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
   test('keeps running after kill -9 of the whole process group of the orchestrator', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
@@ -109,6 +134,8 @@ describe('the guard (O-38)', () => {
     const running = startWith({ a: rig.program('a') })
     const first = await rig.nextStart('a')
     await running.seen(/process is ready/)
+    await expect.poll(guards, patience).toHaveLength(1)
+    await untilGuarded()
     running.child.kill('SIGSTOP')
     for (const guard of guards()) process.kill(guard, 'SIGKILL')
     await running.kill()

@@ -7,7 +7,7 @@ import { createReporter, type ReporterOptions } from './reporter.ts'
 import { Prefixes } from '../supervisor/output/prefixes.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 
-const started: SupervisorEvent = { type: 'process_started', process: 'store', pid: 42, attempt: 0 }
+const started: SupervisorEvent = { type: 'process_started', process: 'store', pid: 42, attempt: 0, again: false }
 const failed: SupervisorEvent = {
   type: 'process_failed',
   process: 'store',
@@ -75,6 +75,18 @@ describe('the reporter (O-32)', () => {
       },
       expect.objectContaining({ level: 50, event: failed }),
     ])
+  })
+
+  it('reports a completed task in one line', async () => {
+    const exit = { code: 0, signal: null }
+    const exited = { type: 'process_exited', process: 'store', exit, succeeded: true, uptimeMs: 124 } as const
+    const completed: SupervisorEvent = { type: 'process_completed', process: 'store', exit, afterMs: 124 }
+    expect(await report({}, [{ ...exited, completes: true }, completed])).toBe(
+      '[orchestrator] store: completed after 124 ms\n',
+    )
+    expect(await report({}, [{ ...exited, completes: false }])).toBe(
+      '[orchestrator] store: exited with code 0 after 124 ms\n',
+    )
   })
 
   it('drops and counts messages while the output is not read (O-31)', async () => {

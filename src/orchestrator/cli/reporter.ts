@@ -42,6 +42,8 @@ export async function createReporter(options: ReporterOptions) {
   }
   return {
     event: (event: SupervisorEvent) => {
+      // One message reports the exit and the completion.
+      if (event.type === 'process_exited' && event.completes) return
       warnOfDropped()
       const { level, text } = describeEvent(event)
       log(level, text, { event })

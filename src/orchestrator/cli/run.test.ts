@@ -64,6 +64,13 @@ describe('the command run (O-1)', () => {
     )
   })
 
+  it('logs one line for the end of a task that succeeds (O-32)', async () => {
+    const job = { kind: 'task', success_exit_codes: [0, 3] }
+    const { stderr } = await start({ a: line('true', job), b: line('exit 3', { ...job, depends_on: ['a'] }) }).outcome
+    const ends = stderr.replaceAll(/\d+ ms/g, '…').match(/(?:exited|completed) .*/g)
+    expect(ends).toEqual(['completed after …', 'completed after … (exited with code 3)'])
+  })
+
   it('shows the line that makes a process ready before the message about it (O-31, O-32)', async () => {
     const running = start({ a: line('echo up >&2; exec sleep 1000', { readiness_probe: { log_line: 'up' } }) })
     await running.seen(/is ready/)

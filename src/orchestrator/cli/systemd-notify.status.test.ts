@@ -2,13 +2,20 @@ import { describe, expect, it } from 'vitest'
 import { GraphStatus } from './systemd-notify.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 
-const started = (process: string): SupervisorEvent => ({ type: 'process_started', process, pid: 1, attempt: 0 })
+const started = (process: string): SupervisorEvent => ({
+  type: 'process_started',
+  process,
+  pid: 1,
+  attempt: 0,
+  again: false,
+})
 const ready = (process: string): SupervisorEvent => ({ type: 'process_ready', process, afterMs: 1 })
 const exited = (process: string): SupervisorEvent => ({
   type: 'process_exited',
   process,
   exit: { code: 1, signal: null },
   succeeded: false,
+  completes: false,
   uptimeMs: 1,
 })
 const allReady: SupervisorEvent = { type: 'all_ready', afterMs: 1, count: 3 }
@@ -30,7 +37,7 @@ describe('GraphStatus (O-40)', () => {
     const texts = textsAfter(
       started('db'),
       ready('db'),
-      { type: 'process_completed', process: 'migrate', afterMs: 1 },
+      { type: 'process_completed', process: 'migrate', exit: { code: 0, signal: null }, afterMs: 1 },
       started('web'),
       allReady,
     )

@@ -193,7 +193,7 @@ describe('a notifier (O-40)', () => {
       processes: () => [{ name: 'a', readinessProbe: null }],
       warn: () => undefined,
     })
-    notifier.event({ type: 'process_started', process: 'a', pid: 1, attempt: 0 })
+    notifier.event({ type: 'process_started', process: 'a', pid: 1, attempt: 0, again: false })
     notifier.event({ type: 'all_ready', afterMs: 1, count: 1 })
     return { notifier, socket }
   }

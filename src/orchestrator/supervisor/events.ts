@@ -30,8 +30,15 @@ export interface ReloadDifference {
  * milliseconds.
  */
 export type SupervisorEvent =
-  /** `attempt`: 0 for the first start, then the number of consecutive restarts. */
-  | { readonly type: 'process_started'; readonly process: string; readonly pid: number; readonly attempt: number }
+  | {
+      readonly type: 'process_started'
+      readonly process: string
+      readonly pid: number
+      /** The number of consecutive restarts after an exit or a failure; 0 for a start by a command. */
+      readonly attempt: number
+      /** True if the process has run before, whatever starts it again. */
+      readonly again: boolean
+    }
   /** The readiness probe succeeded, for the first time or after `process_unhealthy`. Never without a readiness probe. */
   | { readonly type: 'process_ready'; readonly process: string; readonly afterMs: number }
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
@@ -46,6 +53,8 @@ export type SupervisorEvent =
       readonly exit: ExitResult
       /** True if the exit code is one of `success_exit_codes`. */
       readonly succeeded: boolean
+      /** True if `process_completed` follows, which also has the exit. */
+      readonly completes: boolean
       readonly uptimeMs: number
     }
   /** `maxAttempts` is Infinity without a limit. */
@@ -80,7 +89,12 @@ export type SupervisorEvent =
       readonly trigger: 'watch' | 'on_failed'
       readonly reason: string
     }
-  | { readonly type: 'process_completed'; readonly process: string; readonly afterMs: number }
+  | {
+      readonly type: 'process_completed'
+      readonly process: string
+      readonly exit: ExitResult
+      readonly afterMs: number
+    }
   | { readonly type: 'process_skipped'; readonly process: string; readonly because: string }
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }
   /** The process did not stop within its shutdown time-out; its process group receives SIGKILL. */

@@ -171,9 +171,9 @@ export class ManagedProcess {
     )
     this.#run = run
     this.#startup.follow(run.lines)
-    const attempt = this.#attempt
+    const [attempt, again] = [this.#attempt, this.#starts > 1 || this.#context.hasRunBefore]
     this.#send({ type: 'spawned', pid: child.pid })
-    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt })
+    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt, again })
     run.watch()
     void this.#awaitExit(run)
   }
@@ -251,7 +251,7 @@ export class ManagedProcess {
       ? { type: 'failed', reason }
       : decideAfterFailure(this.#restarts.ended(this.#attempt, 0), reason)
     if (!this.#send({ type: 'spawn_failed', decision })) return
-    if (!isFirst) return this.#apply(decision, 0)
+    if (!isFirst) return this.#apply(decision)
     this.#clearTimers()
     this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'spawn' })
   }
@@ -294,21 +294,24 @@ export class ManagedProcess {
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
     this.#reaper.add(run.group)
+    const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
+    const completes = decision.type === 'completed' && (this.goal.type === 'up' || this.goal.reason === 'restarting')
     const succeeded = isSuccess(this.definition, exit)
-    this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, uptimeMs })
+    this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, completes, uptimeMs })
+    // The supervisor may have changed the goal because of the exit.
     if (this.goal.type === 'down' && this.goal.reason !== 'restarting') {
       const isCompleted = this.goal.reason === 'ended_run' || hasSucceeded(this.definition, exit)
       this.#send({ type: 'exited', exit, decision: { type: isCompleted ? 'completed' : 'stopped' } })
       this.#clearTimers()
-      return
+    } else {
+      this.#send({ type: 'exited', exit, decision })
+      this.#apply(decision)
     }
-    const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
-    this.#send({ type: 'exited', exit, decision })
-    this.#apply(decision, uptimeMs)
+    if (completes) this.#context.emit({ type: 'process_completed', process: this.name, exit, afterMs: uptimeMs })
   }
 
   /** Reports a decision that has become the state, and schedules the restart if it is one. */
-  #apply(decision: RestartDecision, uptimeMs: number): void {
+  #apply(decision: RestartDecision): void {
     const { name } = this
     if (decision.type === 'backoff') {
       const { attempt, waitMs, isCounted = true } = decision
@@ -323,9 +326,7 @@ export class ManagedProcess {
       return
     }
     this.#clearTimers()
-    if (decision.type === 'completed') {
-      return this.#context.emit({ type: 'process_completed', process: name, afterMs: uptimeMs })
-    }
+    if (decision.type === 'completed') return
     const { reason } = decision
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
@@ -354,7 +355,7 @@ export class ManagedProcess {
     this.#send({ type: 'group_exited' })
     const decision = this.#decision
     this.#decision = null
-    if (decision !== null && decision.type === this.#state.type) this.#apply(decision, 0)
+    if (decision !== null && decision.type === this.#state.type) this.#apply(decision)
   }
 
   #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {

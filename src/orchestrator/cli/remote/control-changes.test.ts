@@ -9,7 +9,7 @@ const { begin, start, status } = control
 describe('stop, start and restart (O-9)', () => {
   test('a manually stopped process stays stopped until it is started, regardless of its restart policy', async () => {
     const rig = await openRig()
-    await start({ a: rig.program('a'), b: sleeper })
+    const running = await start({ a: rig.program('a'), b: sleeper })
     const first = await rig.nextStart('a')
     expect((await control.program.run('stop', 'a')).code).toBe(0)
     expect(first.isGone).toBe(true)
@@ -17,6 +17,8 @@ describe('stop, start and restart (O-9)', () => {
     expect((await control.program.run('start', 'a')).code).toBe(0)
     await rig.nextStart('a')
     expect((await status())['a']).toMatchObject({ state: 'running', restarts: 1 })
+    expect((await control.program.run('restart', 'a')).code).toBe(0)
+    await expect.poll(() => running.outputLines.filter((line) => line.includes('a: started again'))).toHaveLength(2)
   })
 
   test('the orchestrator keeps running when all processes are stopped manually', async () => {
