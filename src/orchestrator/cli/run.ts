@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../config/errors.ts'
-import { loadConfig } from '../config/load.ts'
+import { ConfigLoader } from '../config/config-loader.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import { ControlTarget } from '../control/target.ts'
@@ -36,8 +36,8 @@ const FLUSH_TIMEOUT_MS = 1000
 /** Supervises until all processes have ended or were stopped, then exits with the exit code. */
 export async function run(typed: FileOptions, options: RunOptions): Promise<never> {
   if (options.isDetached) (await import('./background.ts')).closeInheritedDescriptors()
-  const load = () => loadConfig(toLoadOptions(typed, options))
-  const config = load()
+  const loader = new ConfigLoader(toLoadOptions(typed, options))
+  const config = loader.load()
   const { env: environment, pid } = process
   // Supervision continues without a reader.
   process.stdout.off('error', exitOnOutputError)
@@ -87,7 +87,8 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const supervisor = new Supervisor(config, { ...options, guard: guarded, output, colour, prefixes, history, onEvent })
   const triggers = new Triggers(supervisor, { emit: onEvent, runTag: guard.runTag })
   const target = new ControlTarget(supervisor, {
-    load,
+    load: () => loader.load(),
+    scale: (replicas) => loader.scale(replicas),
     control: config.control,
     nextRun: (name) => triggers.nextRun(name),
     onReload: systemd.reloading,

@@ -8,7 +8,7 @@ import type { ResolvedControl, ResolvedHttp } from './resolved.ts'
 import { flag, section, text, wholeNumber } from './schema/fields.ts'
 import { absent, forbid, present, withRules } from './schema/rules.ts'
 import { formatSocketAddress, isLoopback, parseSocketAddress } from './socket-address.ts'
-import { readConfigSource } from './source/read.ts'
+import { ConfigFiles } from './source/config-files.ts'
 import { type Replaced, showReplaced } from './variables.ts'
 
 const httpForm =
@@ -85,11 +85,15 @@ export function resolveControl(
 /** Returns the socket path of a configuration file, for a client; null if the file sets none or is invalid. */
 export function configuredSocket(path: string, environment: NodeJS.ProcessEnv): string | null {
   try {
-    const { root } = readConfigSource(path)
+    const files = new ConfigFiles(path)
+    const { root } = files.source
     const control = controlSchema.parse(toValue(childOf(root, 'control')))
     if (typeof control === 'boolean' || control.socket === undefined) return null
     const at = ['control', 'socket']
-    const replaced = new OwnScope(root, environment, new ProblemTexts()).replace(control.socket, at)
+    const replaced = new OwnScope(root, environment, { files, problems: new ProblemTexts() }).replace(
+      control.socket,
+      at,
+    )
     return replaced === null ? null : resolve(folderOf(root, at), replaced.text)
   } catch {
     return null

@@ -39,6 +39,12 @@ export class ConfigError extends UserError {
     this.#text = text
   }
 
+  /** Returns the problems in one line, without their positions. */
+  describeProblems(): string {
+    const texts = this.problems.map(({ path, message }) => `${path}: ${message}`)
+    return texts.length === 0 ? this.#text.replaceAll('\n', '; ') : texts.join('; ')
+  }
+
   /** Returns the message for a reload, which the error prevents. */
   describeReload(): string {
     const separator = this.problems.length === 0 ? ';' : `\n${countOf(this.problems)};`

@@ -16,7 +16,9 @@ import { type ProcessFile, processSchema } from './schema/process.ts'
 import type { Environment } from './resolve/scope.ts'
 import { type Instance, instanceNames, select, type Selection } from './resolve/selection.ts'
 import type { SocketAddress } from './socket-address.ts'
-import { type ConfigSource, readConfigSource } from './source/read.ts'
+import { ConfigFiles } from './source/config-files.ts'
+import type { ConfigSource } from './source/read.ts'
+import { withReplicas } from './source/replicas.ts'
 import { inheritedEnvironment } from './variables.ts'
 
 export interface LoadOptions extends Selection {
@@ -26,6 +28,8 @@ export interface LoadOptions extends Selection {
   readonly mqttBroker: SocketAddress | null
   /** The orchestrator's own environment: inherited by the children and used for interpolation. */
   readonly environment: NodeJS.ProcessEnv
+  /** Overrides `replicas` of processes that have this key, by their name in the file. */
+  readonly replicas?: ReadonlyMap<string, number>
 }
 
 export interface LoadedConfig extends ResolvedConfig {
@@ -34,8 +38,8 @@ export interface LoadedConfig extends ResolvedConfig {
 }
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
-export function loadConfig(options: LoadOptions): LoadedConfig {
-  const source = readConfigSource(options.path)
+export function loadConfig(options: LoadOptions, files = new ConfigFiles(options.path)): LoadedConfig {
+  const source = withReplicas(files.source, options.replicas ?? new Map())
   const { root } = source
   const texts = source.files.map((one) => one.source)
   const problems = new ProblemList(root, texts)
@@ -46,7 +50,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   )
   const path = resolve(options.path)
   const { environment } = options
-  const own = new OwnScope(root, environment, problems)
+  const own = new OwnScope(root, environment, { files, problems })
   const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { own, problems })
   const { providedBy } = broker
   const { control, secretNames } = resolveControl(file.control, { root, own, problems })
@@ -57,6 +61,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const context = resolveContext(
     {
       root,
+      files,
       broker: broker.address,
       brokerProvider: providedBy,
       instances,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { MAX_REPLICAS } from '../config/source/replicas.ts'
 
 /** CPU and memory are those of the whole process group. */
 const processStatus = z.object({
@@ -53,7 +54,13 @@ export const namesRequest = z.strictObject({
   /** Only for `start`. */
   with_dependencies: z.boolean().optional(),
 })
-export type NamesRequest = z.infer<typeof namesRequest>
+
+/** The numbers of instances, by the names of the processes in the file. */
+export const scaleRequest = z.strictObject({
+  replicas: z
+    .record(z.string(), z.int().min(1).max(MAX_REPLICAS))
+    .refine((replicas) => Object.keys(replicas).length > 0),
+})
 
 const waitOutcome = z.enum(['met', 'pending', 'never'])
 

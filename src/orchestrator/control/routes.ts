@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
+import type { z } from 'zod'
 import { RequestError } from '../config/errors.ts'
+import { MAX_REPLICAS } from '../config/source/replicas.ts'
 import { logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
 import { LONGEST_TIMER_MS } from '../supervisor/timers.ts'
 import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
-import { type NamesRequest, namesRequest } from './protocol.ts'
+import { namesRequest, scaleRequest } from './protocol.ts'
 import { followStatus } from './status-stream.ts'
 import type { ControlTarget } from './target.ts'
 import { waitGoals } from './wait.ts'
@@ -129,6 +131,18 @@ export const routes: readonly Route[] = [
   },
   {
     method: 'POST',
+    path: '/scale',
+    parameters: 'body: {"replicas": {"NAME": N, …}}, with the names of processes that have "replicas"',
+    action: 'changes the numbers of replicas until the next reload, and nothing else of the configuration',
+    answer: 'as that of /reload',
+    handle: async ({ target, request, response }) => {
+      const form = `a body like {"replicas": {"name": 3}} with numbers from 1 to ${MAX_REPLICAS}`
+      const { replicas } = await readBody(request, scaleRequest, form)
+      sendJson(response, 200, await target.scale(new Map(Object.entries(replicas))))
+    },
+  },
+  {
+    method: 'POST',
     path: '/down',
     action: 'stops all processes in order, then the orchestrator',
     answer: 'the status, immediately',
@@ -162,7 +176,11 @@ function sendText(response: ServerResponse, answer: string, version = ''): void 
 
 function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   return async ({ target, request, response }) => {
-    const { processes, with_dependencies } = await readNames(request)
+    const { processes, with_dependencies } = await readBody(
+      request,
+      namesRequest,
+      'a body like {"processes": ["name"]}',
+    )
     sendJson(response, 200, await target.act(action, processes, with_dependencies))
   }
 }
@@ -182,13 +200,14 @@ function intervalIn(query: URLSearchParams): number | null {
   return Number(typed)
 }
 
-async function readNames(request: IncomingMessage): Promise<NamesRequest> {
-  const expected = 'expected a body like {"processes": ["name"]}'
+/** Reads a JSON body; `form` describes a valid one. */
+async function readBody<T>(request: IncomingMessage, schema: z.ZodType<T>, form: string): Promise<T> {
+  const expected = `expected ${form}`
   if (Number(request.headers['content-length'] ?? MAX_BODY_BYTES + 1) > MAX_BODY_BYTES) {
     throw new RequestError(413, `${expected} of at most ${MAX_BODY_BYTES} bytes, with a content-length header`)
   }
   try {
-    return namesRequest.parse(JSON.parse(await text(request)))
+    return schema.parse(JSON.parse(await text(request)))
   } catch {
     throw new RequestError(400, expected)
   }

@@ -15,6 +15,7 @@ const afterSuccess = (name: string) => ({ name, condition: 'completed_successful
 function targetOf({ supervisor }: SupervisedGraph, reloaded: readonly ProcessSketch[] = []): ControlTarget {
   return new ControlTarget(supervisor, {
     load: () => configOf(reloaded),
+    scale: () => configOf(reloaded),
     control: null,
     onReload: () => undefined,
     onApplied: () => undefined,

@@ -14,12 +14,15 @@ import type { Waiters } from '../supervisor/waiters.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
 import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
+import { checkScalable } from './scale.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
 import { waitAnswer, type WaitGoal } from './wait.ts'
 
 export interface ControlTargetOptions {
   /** Reads the configuration again; throws a UserError if it is invalid. */
   readonly load: () => ResolvedConfig
+  /** Resolves the configuration as it was last read, with other numbers of replicas; throws a UserError. */
+  readonly scale: (replicas: ReadonlyMap<string, number>) => ResolvedConfig
   /** The addresses of this API until the orchestrator ends. */
   readonly control: ResolvedControl | null
   /** Returns the next time at which a task runs by its schedule; null if there is none. */
@@ -43,9 +46,9 @@ export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #usage = new UsageSampler()
-  /** The reload that is being applied. */
+  /** Resolves when the requested changes of the configuration are in force. */
   #applying: Promise<unknown> = Promise.resolve()
-  /** The reload that follows it, if one was requested; it has not read the file yet. */
+  /** The reload that has been requested and has not read the file yet. */
   #next: Promise<AppliedReload> | null = null
 
   constructor(supervisor: Supervisor, options: ControlTargetOptions) {
@@ -184,25 +187,46 @@ export class ControlTarget {
     }
   }
 
+  /**
+   * Changes the number of instances of processes until the next reload; nothing else of the configuration changes. Resolves when
+   * each new instance is up, has ended or has failed. Throws a RequestError, after which nothing has changed.
+   */
+  async scale(replicas: ReadonlyMap<string, number>): Promise<ReloadAnswer> {
+    const { difference, settled } = await this.#inOrder(() => {
+      this.#rejectWhileStopping()
+      const config = this.#scaled(replicas)
+      this.#options.onReload()
+      return this.#apply(config)
+    })
+    this.#options.onApplied()
+    const answer = { ...difference, ...(await settled()) }
+    this.#options.onReloaded(answer, null)
+    return answer
+  }
+
   /** Stops everything in order; then the orchestrator ends. */
   down(): void {
     this.#supervisor.stop({ type: 'asked' })
   }
 
-  /** Applies a reload when no other is being applied. Requests that arrive meanwhile share one reload. */
+  /** Applies a reload after all earlier changes. Requests that arrive meanwhile share one reload. */
   #nextReload(): Promise<AppliedReload> {
-    this.#next ??= this.#applying.then(async () => {
+    this.#next ??= this.#inOrder(() => {
       this.#next = null
-      const applied = this.#apply()
-      this.#applying = applied.catch(() => undefined)
-      return applied
+      this.#rejectWhileStopping()
+      return this.#apply(this.#load())
     })
     return this.#next
   }
 
-  async #apply(): Promise<AppliedReload> {
-    this.#rejectWhileStopping()
-    const config = this.#load()
+  /** Runs a change of the configuration after the earlier ones. */
+  #inOrder<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#applying.then(change)
+    this.#applying = changed.catch(() => undefined)
+    return changed
+  }
+
+  async #apply(config: ResolvedConfig): Promise<AppliedReload> {
     const { difference, settled } = await this.#supervisor.reload(config)
     const isSame = isDeepStrictEqual(config.control, this.#options.control)
     return { difference: { ...difference, needs_restart: isSame ? [] : ['control'] }, settled }
@@ -213,6 +237,20 @@ export class ControlTarget {
       return this.#options.load()
     } catch (error) {
       throw new RequestError(422, error instanceof ConfigError ? error.describeReload() : messageOf(error))
+    }
+  }
+
+  #scaled(replicas: ReadonlyMap<string, number>): ResolvedConfig {
+    const { graph } = this.#supervisor
+    checkScalable(
+      replicas.keys(),
+      graph.all.map(({ definition }) => definition),
+    )
+    try {
+      return this.#options.scale(replicas)
+    } catch (error) {
+      const problem = error instanceof ConfigError ? error.describeProblems() : messageOf(error)
+      throw new RequestError(422, `${problem}; nothing was changed`)
     }
   }
 

@@ -53,6 +53,11 @@ export function addControlCommands(program: Command): void {
     if (verb === 'start') command.addOption(dependenciesOption())
   }
   program
+    .command('scale')
+    .description('change the numbers of replicas until the next reload')
+    .argument('<name=number...>', 'processes with "replicas", each with its number of instances, such as api=3')
+    .action(async (replicas: readonly string[]) => (await commands()).scale(file(), replicas))
+  program
     .command('wait')
     .description('wait until processes are ready or completed')
     .argument('[names...]', "names of processes, or patterns such as 'web*' (default: all)")

@@ -10,6 +10,7 @@ import {
 } from '../../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { formatDuration } from '../../supervisor/duration.ts'
+import { parseReplicas } from './replicas.ts'
 import { type FileOptions, showsColour } from '../options.ts'
 
 /** Prints the status of the processes with these names and those of `--only`; without names, of all. */
@@ -61,7 +62,16 @@ function chosenFrom(
 }
 
 export async function reload(file: FileOptions): Promise<void> {
-  const answer = await new ControlClient(file).call('POST', '/reload', reloadAnswer)
+  reportReload(await new ControlClient(file).call('POST', '/reload', reloadAnswer))
+}
+
+/** Requests other numbers of replicas, `NAME=NUMBER` each, and prints the changes as `reload` does. */
+export async function scale(file: FileOptions, typed: readonly string[]): Promise<void> {
+  const body = { replicas: Object.fromEntries(parseReplicas(typed)) }
+  reportReload(await new ControlClient(file).call('POST', '/scale', reloadAnswer, { body }))
+}
+
+function reportReload(answer: ReloadAnswer): void {
   const changes = (['added', 'removed', 'changed'] as const).flatMap((kind) =>
     answer[kind].length === 0 ? [] : [`${kind}: ${answer[kind].join(', ')}`],
   )

@@ -1,5 +1,6 @@
 import { type EnvFile, readEnvFiles } from './env-file.ts'
 import { childOf, type JsonNode, type JsonPath, toValue } from '../source/json-source.ts'
+import type { ConfigFiles } from '../source/config-files.ts'
 import type { Problems } from '../source/problems.ts'
 import { envFileSchema } from '../schema/env-file.ts'
 import { environmentSchema } from '../schema/fields.ts'
@@ -34,7 +35,11 @@ export class OwnScope {
   #isComplete = true
 
   /** `root` are the merged files. Adds problems of `env_file`. */
-  constructor(root: JsonNode, environment: NodeJS.ProcessEnv, problems: Problems) {
+  constructor(
+    root: JsonNode,
+    environment: NodeJS.ProcessEnv,
+    { files: reader, problems }: { readonly files: ConfigFiles; readonly problems: Problems },
+  ) {
     this.#problems = problems
     for (const [name, value] of Object.entries(environment)) if (value !== undefined) this.#set(name, value)
     const env = environmentSchema.safeParse(toValue(childOf(root, 'env')) ?? {}).data
@@ -43,6 +48,7 @@ export class OwnScope {
     const areRead = readEnvFiles(setting ?? [], ['env_file'], {
       root,
       problems,
+      files: reader,
       interpolate: (text, at) => this.replace(text, at)?.text ?? null,
       add: (file) => {
         files.push(file)

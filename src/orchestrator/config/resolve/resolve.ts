@@ -3,6 +3,7 @@ import { isBrokerCommand, isNamedUser, isProvider, withBrokerFlag } from './brok
 import { readEnvFiles } from './env-file.ts'
 import { folderOf, type JsonNode, type JsonPath } from '../source/json-source.ts'
 import type { SharedVariables } from './own-scope.ts'
+import type { ConfigFiles } from '../source/config-files.ts'
 import { ProblemTexts } from '../source/problems.ts'
 import { resolveLog } from './log.ts'
 import { resolveHook } from './hook.ts'
@@ -21,6 +22,7 @@ import { extendPath, programFolders, type Variables } from '../variables.ts'
 export interface ResolveOptions extends ScopeOptions {
   /** The merged configuration files. */
   readonly root: JsonNode
+  readonly files: ConfigFiles
   /** The enabled process that is the broker. */
   readonly brokerProvider: string | null
   /** All instances, by their name in the file. */
@@ -155,6 +157,7 @@ function scopeOf({ configName, file, replica }: Instance, folder: string, contex
   const areRead = readEnvFiles(file.env_file, [...path, 'env_file'], {
     root: context.root,
     problems: context.problems,
+    files: context.files,
     interpolate: (text, at) => scope.replace(text, at)?.text ?? null,
     add: (one) => scope.add(one.variables, { type: 'process_env_file', path: one.path }),
   })

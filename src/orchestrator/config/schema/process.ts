@@ -14,6 +14,7 @@ import {
 } from './fields.ts'
 import { dependsOnHint, hintFor, restartHint, restartPolicies, shorthandHint, withHint } from './hints.ts'
 import { addressKinds, livenessProbeSchema, readinessProbeSchema } from './probe.ts'
+import { MAX_REPLICAS } from '../source/replicas.ts'
 import { absent, equal, fixedText, forbid, moreThan, notEmpty, present, withRules } from './rules.ts'
 
 const signals = [
@@ -85,7 +86,7 @@ const logKeys = section(withHint('an object', hintFor('string', 'write {"file": 
     .describe(
       'a number of bytes, or a size such as `"10MB"` or `"64KiB"`; a larger file is rotated to `file.1`. Default: 10 MB',
     ),
-  max_files: wholeNumber('a whole number', 1, 1000)
+  max_files: wholeNumber('a whole number', 1, MAX_REPLICAS)
     .optional()
     .describe('rotated files to keep, `file.1` (the newest) to `file.N`. Default: 5'),
   quiet: flag()
