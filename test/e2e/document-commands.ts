@@ -123,9 +123,12 @@ export function withValues(text: string, values: Values): string {
   return values.reduce((replaced, [example, value]) => replaced.replaceAll(example, value), text)
 }
 
-/** Returns a pattern for output lines that differ from this line only in numbers and in the width of the prefix. */
+/**
+ * Returns a pattern for output lines that differ from this line only in numbers, in the width of the prefix, and where the line
+ * has `…`.
+ */
 export function likeness(line: string): RegExp {
   const escaped = line.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
   const numbers = escaped.replaceAll(/(?<!\w)\d+(\\\.\d+)?/g, String.raw`-?\d+(\.\d+)?`)
-  return new RegExp(`^${numbers.replaceAll(/ +/g, ' +')} *$`, 'm')
+  return new RegExp(`^${numbers.replaceAll(/ +/g, ' +').replaceAll('…', '.*')} *$`, 'm')
 }

@@ -9,6 +9,7 @@ const READY = /process(es are| is) ready after/
 
 /** Programs of the examples, by their path; a port that a document names is replaced. */
 const FILES: Readonly<Record<string, string>> = {
+  '.env': 'DB_PASSWORD=change-me\n',
   'package.json': JSON.stringify({ name: 'shop', private: true, scripts: { watch: 'node server.js' } }),
   'server.js': `console.log('web is up'); setInterval(() => {}, 1000)`,
   'worker.mjs': `console.log('worker is up'); setInterval(() => {}, 1000)`,
