@@ -109,7 +109,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['valdate'], 'ponix-orchestrator: unknown command "valdate"; did you mean "validate"?'],
     [
       ['run', 'store'],
-      'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, init, export, completion, status, logs, start, stop, restart, scale, wait, attach, reload, down',
+      'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, init, export, completion, status, logs, start, stop, restart, scale, wait, ls, attach, reload, down',
     ],
     [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],
     ...['validate', 'graph', 'reload', 'down'].map((command): [string[], string] => [

@@ -68,6 +68,11 @@ export function addControlCommands(program: Command): void {
       const { for: goal, timeout = null, json = false } = options
       await (await import('../remote/wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
     })
+  program
+    .command('ls')
+    .description('list the running orchestrators of this user')
+    .option('--json', 'print JSON')
+    .action(async ({ json = false }: { json?: boolean }) => (await import('../remote/list.ts')).list(json))
   const attach = program
     .command('attach')
     .description('show the output as run does, with its keys; or type into the terminal of one process with "tty"')

@@ -49,7 +49,7 @@ export class ControlClient {
   /** Used if the orchestrator has left no record in `folder`: it may run with another XDG_RUNTIME_DIR. */
   readonly #defaultSocket: string
 
-  constructor({ config }: FileOptions) {
+  constructor({ config }: Pick<FileOptions, 'config'>) {
     this.#config = config
     this.#folder = runFolder(config, process.env)
     this.#defaultSocket = configuredSocket(config, process.env) ?? this.#folder.socketPath

@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
@@ -7,6 +19,8 @@ import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
 import { startOf } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
+
+const RECORD = 'run.json'
 
 /** The lock, the record and the default control socket of the run of one configuration. */
 export interface RunFolder {
@@ -25,7 +39,7 @@ export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): R
   const name = createHash('sha256').update(realPath(configPath)).digest('hex').slice(0, 16)
   const path = join(parentFolder(environment), name)
   assertPrivate(path)
-  return { path, lockPath: join(path, 'lock'), recordPath: join(path, 'run.json'), socketPath: join(path, 'control') }
+  return { path, lockPath: join(path, 'lock'), recordPath: join(path, RECORD), socketPath: join(path, 'control') }
 }
 
 function parentFolder(environment: NodeJS.ProcessEnv): string {
@@ -101,6 +115,24 @@ export function readRecord(path: string): RunRecord | null {
   } catch {
     return null
   }
+}
+
+/** A record with the time of its creation. */
+export type RunningRecord = RunRecord & { readonly since: Date }
+
+/** Returns the records of all orchestrators of this user that run, in the order of their configurations. */
+export function runningRecords(environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
+  const parent = parentFolder(environment)
+  const names = existsSync(parent) ? readdirSync(parent) : []
+  return names
+    .flatMap((name) => {
+      assertPrivate(join(parent, name))
+      const path = join(parent, name, RECORD)
+      const record = readRecord(path)
+      const since = statSync(path, { throwIfNoEntry: false })?.mtime
+      return record === null || since === undefined || !isRunning(record) ? [] : { ...record, since }
+    })
+    .toSorted((a, b) => (a.config < b.config ? -1 : 1))
 }
 
 /** Replaces the record atomically. */
