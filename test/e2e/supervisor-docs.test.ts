@@ -81,8 +81,10 @@ async function stopsEverything(command: string, application: PageApplication): P
 async function attaches(command: string, application: PageApplication): Promise<void> {
   const { code } = await application.whileUp(async () => {
     const terminal = application.open(command)
-    await terminal.seen(/\w|>/)
-    terminal.press(/attach \w/.test(command) ? '\u001d' : '\u0003')
+    // npx also writes to the terminal, before the program has started.
+    const isNamed = /attach \w/.test(command)
+    await terminal.seen(isNamed ? /> / : /\[orchestrator\]/)
+    terminal.press(isNamed ? '\u001d' : '\u0003')
     expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
     expect(await application.run('ponix-orchestrator status')).toMatchObject({ code: 0 })
   })
