@@ -1,8 +1,10 @@
 import { separateBroker } from '../config/resolve/broker.ts'
 import { startOrder, startRanks } from '../config/dependency-graph.ts'
 import { loadConfig, withoutLeftOut } from '../config/load.ts'
+import { describeProblem } from '../config/source/problems.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
+import { findMissing } from './missing-programs.ts'
 import { type FileOptions, type GraphFormat, toLoadOptions } from './options.ts'
 
 /*
@@ -16,9 +18,15 @@ export function graph(typed: FileOptions, format: GraphFormat): void {
   process.stdout.write(renderers[format](withoutLeftOut(loadConfig(toLoadOptions(typed)))))
 }
 
-/** Prints the start order. Throws a ConfigError for an invalid file. */
-export function validate(typed: FileOptions): void {
+/**
+ * Prints the start order, and warnings of programs and folders that are missing now. Throws a ConfigError for an invalid file;
+ * with `isStrict` also for these.
+ */
+export function validate(typed: FileOptions, isStrict: boolean): void {
   const config = withoutLeftOut(loadConfig(toLoadOptions(typed)))
+  const missing = findMissing(config)
+  if (isStrict) missing.throwIfAny()
+  for (const problem of missing.all) process.stderr.write(`${describeProblem(problem, 'warning: ')}\n`)
   const lines = startOrder(withoutInstances(config)).map(
     (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
   )

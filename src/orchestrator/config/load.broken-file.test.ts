@@ -91,7 +91,6 @@ describe('the report of a broken file (O-20)', () => {
     const args = ['${PORT}']
     expect(problems({ env: { PORT: 1 }, processes: { a: { ...store, args } } })).toHaveLength(1)
     expect(problems({ processes: { a: { ...store, args, env: { PORT: 1 } } } })).toHaveLength(1)
-    expect(problems({ processes: { a: { ...store, args, env_file: 'none.env' } } })).toHaveLength(1)
   })
 
   it('rejects an empty file, an empty object, no processes and processes of another type', () => {

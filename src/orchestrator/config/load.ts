@@ -35,6 +35,8 @@ export interface LoadOptions extends Selection {
 export interface LoadedConfig extends ResolvedConfig {
   /** The environments of the processes with the origin of each variable, by the name of the process. */
   readonly environments: ReadonlyMap<string, Environment>
+  /** Creates an empty list for further problems of this file. */
+  readonly newProblems: () => ProblemList
 }
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
@@ -84,7 +86,8 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
   const environments = new Map(resolved.map(({ definition, environment }) => [definition.name, environment]))
-  return { path, files: texts.map(({ name }) => name), processes, external, control, environments }
+  const newProblems = () => new ProblemList(root, texts)
+  return { path, files: texts.map(({ name }) => name), processes, external, control, environments, newProblems }
 }
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */

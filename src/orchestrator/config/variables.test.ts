@@ -74,7 +74,7 @@ describe('env_file', () => {
     expect(process.env['A']).toBe('test')
   })
 
-  it('of the file is for every process; a broken one is reported once', () => {
+  it('of the file is for every process; a broken one is reported once, and what it may set is not', () => {
     writeFileSync(join(folder, 'shared.env'), 'A=shared\nB=shared\n')
     const { processes } = load({ env_file: 'shared.env', env: { B: '${A}2' }, processes: { a: store, b: store } })
     expect(processes.map(({ env }) => [env['A'], env['B']])).toEqual([
@@ -83,6 +83,11 @@ describe('env_file', () => {
     ])
     expect(problems({ env_file: 'none.env', processes: { a: { ...store, args: ['${X}'] }, b: store } })).toEqual([
       expect.stringMatching(/^env_file: .*none\.env" does not exist/),
+      expect.stringMatching(/^processes\.a\.args\[0\]: \$\{X\} is not set/),
+    ])
+    writeFileSync(join(folder, 'invalid.env'), '-')
+    expect(problems({ env_file: 'invalid.env', processes: { a: { ...store, args: ['${X}'] }, b: store } })).toEqual([
+      expect.stringMatching(/^env_file: .*invalid\.env" line 1/),
     ])
   })
 })

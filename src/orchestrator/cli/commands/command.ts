@@ -39,6 +39,7 @@ interface PlainOptions extends LineOptions {
   readonly showEnv?: string
   readonly from?: string
   readonly print?: true
+  readonly strict?: true
   /** False with `--no-keys`. */
   readonly keys?: boolean
 }

@@ -11,16 +11,21 @@ export function addFileCommands(program: Command): void {
     program,
     'validate',
     'check the file and print the start order',
-    async ({ showEnv, json = false, print = false }) => {
+    async ({ showEnv, json = false, print = false, strict = false }) => {
       if (showEnv !== undefined && print)
         throw new UserError('validate: --print and --show-env cannot be combined; use one of them')
       if (showEnv !== undefined) return (await import('../show-env.ts')).showEnv(file(), showEnv, json)
       if (json) throw new UserError('validate --json: has no effect without --show-env NAME')
-      return print ? (await import('../print.ts')).print(file()) : (await import('../graph.ts')).validate(file())
+      if (strict && (print || showEnv !== undefined))
+        throw new UserError('validate --strict: has no effect with --print and --show-env; leave it out')
+      return print
+        ? (await import('../print.ts')).print(file())
+        : (await import('../graph.ts')).validate(file(), strict)
     },
   )
     .option('--show-env <name>', 'print the environment of a process, without secrets, instead of the start order')
     .option('--json', 'print the environment as JSON')
+    .option('--strict', 'fail if a program or folder does not exist, instead of a warning')
     .option('--print', 'print the merged file as JSON instead, without secrets')
   addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
     (await import('../graph.ts')).graph(file(), format),

@@ -23,7 +23,7 @@ interface EnvFileContext {
   readonly add: (file: EnvFile) => void
 }
 
-/** Reads the files of a key `env_file`. Returns false after a problem, so that the set of defined variables is unknown. */
+/** Reads the files of a key `env_file`. Returns false if a file is invalid, so that the set of defined variables is unknown. */
 export function readEnvFiles(setting: EnvFileSetting, path: JsonPath, context: EnvFileContext): boolean {
   const entries = [setting].flat().map((entry, index) => {
     const at = Array.isArray(setting) ? [...path, index] : path
@@ -47,7 +47,8 @@ function readEntry(
     if (variables !== null) add({ path, variables })
     else if (isRequired)
       problems.add(at, `"${path}" does not exist; if it is optional, write {"path": …, "required": false}`)
-    return variables !== null || !isRequired
+    // A missing file sets no variable.
+    return true
   } catch (error) {
     problems.add(at, messageOf(error))
     return false

@@ -71,12 +71,16 @@ export class ProblemList implements Problems {
     this.add(path, `expected ${form}, got ${this.#describe(node, path)}${hint === '' ? '' : `; ${hint}`}`)
   }
 
-  throwIfAny(): void {
-    if (this.#found.length === 0) return
+  /** The problems in the order of the files. */
+  get all(): readonly ConfigProblem[] {
     const rank = ({ at }: { readonly at: SourcePosition }) => this.#sources.indexOf(at.source)
-    const sorted = this.#found.sort((a, b) => rank(a) - rank(b) || a.at.start - b.at.start)
-    const problems = sorted.map(({ problem }) => problem)
-    throw new ConfigError(problems.map(describeProblem).join('\n'), problems)
+    const sorted = this.#found.toSorted((a, b) => rank(a) - rank(b) || a.at.start - b.at.start)
+    return sorted.map(({ problem }) => problem)
+  }
+
+  throwIfAny(): void {
+    const problems = this.all
+    if (problems.length > 0) throw new ConfigError(problems.map((one) => describeProblem(one)).join('\n'), problems)
   }
 
   #nullHint(node: JsonNode): string {
@@ -93,8 +97,12 @@ export class ProblemList implements Problems {
   }
 }
 
-function describeProblem({ file, line, column, path, message }: ConfigProblem): string {
-  return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`
+/** Renders a problem in one line; `severity` is empty or ends with a colon and a space. */
+export function describeProblem(
+  { file, line, column, path, message }: ConfigProblem,
+  severity: '' | 'warning: ' = '',
+): string {
+  return `${file}:${line}:${column}: ${severity}${path === '' ? '' : `${path}: `}${message}`
 }
 
 /** Returns whether a key on the path, or the preceding flag in a list, is a secret name. */

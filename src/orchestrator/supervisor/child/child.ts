@@ -1,8 +1,8 @@
-import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
+import { accessSync, constants, openSync, readdirSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { execa } from 'execa'
-import { codeOf, messageOf } from '../../config/errors.ts'
+import { codeOf, messageOf, nearestName } from '../../config/errors.ts'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { ExitResult } from '../events.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
@@ -115,6 +115,17 @@ function launchInTerminal(definition: ResolvedProcess, runTag: string, { size }:
   }
 }
 
+/** Returns the reason why a start of this program would fail now; null if none is found. */
+export function describeProgramProblem(definition: ResolvedProcess): string | null {
+  const attempt = attemptOf(definition)
+  try {
+    findExecutable(attempt)
+    return null
+  } catch (error) {
+    return describeSpawnError(error, attempt)
+  }
+}
+
 /** Returns the path of the program. Throws as a spawn does, because a pseudo-terminal reports a missing program as an exit. */
 function findExecutable(attempt: SpawnAttempt): string {
   const existing = candidates(attempt).filter((path) => statOf(path) !== null)
@@ -183,7 +194,20 @@ function describeMissing(attempt: SpawnAttempt): string {
     return `"${found}" could not be started: the file or its dynamic loader was not found`
   }
   if (command.includes('/')) return `"${command}" was not found (expected at ${resolve(attempt.cwd, command)})`
-  return `"${command}" was not found on PATH (searched ${folders(attempt).join(', ')})`
+  const nearest = nearestName(command, programNames(attempt))
+  const hint = nearest === null ? '' : `; did you mean "${nearest}"?`
+  return `"${command}" was not found on PATH (searched ${folders(attempt).join(', ')})${hint}`
+}
+
+/** Returns the names of all files in the folders of PATH. */
+function programNames(attempt: SpawnAttempt): readonly string[] {
+  return folders(attempt).flatMap((folder) => {
+    try {
+      return readdirSync(resolve(attempt.cwd, folder))
+    } catch {
+      return []
+    }
+  })
 }
 
 function describeForbidden(attempt: SpawnAttempt): string {
