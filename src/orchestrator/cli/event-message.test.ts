@@ -148,9 +148,22 @@ describe('describeEvent (O-32)', () => {
       'stopping everything: SIGINT (a second one kills immediately)',
     ],
     [
-      { type: 'stopping', reason: { type: 'start_failed', process: 'db', message: 'was not found' } },
+      { type: 'stopping', reason: { type: 'start_failed', process: 'db', cause: 'spawn', message: 'was not found' } },
       'error',
-      'stopping everything: db: was not found',
+      'stopping everything: "db" could not be started',
+    ],
+    [
+      {
+        type: 'stopping',
+        reason: { type: 'start_failed', process: 'db', cause: 'run', message: 'exited with code 1' },
+      },
+      'error',
+      'stopping everything: "db" failed',
+    ],
+    [
+      { type: 'stopping', reason: { type: 'process_failed', process: 'db', reason: 'exited with code 1' } },
+      'error',
+      'stopping everything: "db" failed permanently',
     ],
     [
       { type: 'stopping', reason: { type: 'exited', process: 'db', exit: { code: 3, signal: null } } },

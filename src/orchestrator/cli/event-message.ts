@@ -1,5 +1,5 @@
 import { formatDuration } from '../supervisor/duration.ts'
-import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import type { FailureCause, StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { describeExit } from '../supervisor/rules/restart-policy.ts'
 
 export type Level = 'info' | 'warn' | 'error'
@@ -41,7 +41,8 @@ const messages: Messages = {
   spawn_failed: ['error', ({ message }) => `could not be started: ${message}`],
   process_failed: [
     'error',
-    ({ reason, lastLines }) => `failed permanently: ${reason}${lastLines.length === 0 ? '' : '; its last output:'}`,
+    ({ reason, isReported = false, lastLines }) =>
+      `failed permanently${isReported ? '' : `: ${reason}`}${lastLines.length === 0 ? '' : '; its last output:'}`,
   ],
   process_restarting: ['info', ({ because }) => `restarting, ${because}`],
   watching: ['info', ({ paths }) => `restarts when ${paths.join(', ')} changes`],
@@ -112,13 +113,21 @@ function describeChanges(event: EventOf<'reloaded'>): string {
   return changes.length === 0 ? 'nothing has changed' : changes.join('; ')
 }
 
+const startFailures: Readonly<Record<FailureCause, string>> = {
+  spawn: 'could not be started',
+  startup_timeout: 'was not ready in time',
+  startup_attempts: 'was never ready',
+  run: 'failed',
+}
+
 function describeStopReason(reason: StopReason): string {
   if (reason.type === 'signal') {
     return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills immediately)' : reason.signal
   }
   if (reason.type === 'asked') return 'requested through the control API'
-  if (reason.type === 'start_failed') return `${reason.process}: ${reason.message}`
-  if (reason.type === 'process_failed') return `${reason.process} failed permanently: ${reason.reason}`
+  // The message before it has the details.
+  if (reason.type === 'start_failed') return `"${reason.process}" ${startFailures[reason.cause]}`
+  if (reason.type === 'process_failed') return `"${reason.process}" failed permanently`
   if (reason.type === 'exited') return `${reason.process} ${describeExit(reason.exit)}`
   return 'the MQTT broker cannot be reached'
 }

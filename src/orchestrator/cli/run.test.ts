@@ -64,6 +64,20 @@ describe('the command run (O-1)', () => {
     )
   })
 
+  it('names the reason of a failed start in one line, and a similar program for a misspelt one (O-34)', async () => {
+    const { code, stderr } = await start({ a: { command: 'nodee' } }).outcome
+    expect(code).toBe(1)
+    const lines = stderr.split('\n').filter((each) => each.includes('could not be started'))
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^\[orchestrator\] a: could not be started: "nodee" was not found on PATH \(searched [^)]+\); did you mean "node"\?$/,
+      ),
+      '[orchestrator] stopping everything: "a" could not be started',
+    ])
+    const { stderr: ofTask } = await start({ t: line('exit 3', { kind: 'task' }) }).outcome
+    expect(ofTask).toContain('stopping everything: "t" failed\n')
+  })
+
   it('logs one line for the end of a task that succeeds (O-32)', async () => {
     const job = { kind: 'task', success_exit_codes: [0, 3] }
     const { stderr } = await start({ a: line('true', job), b: line('exit 3', { ...job, depends_on: ['a'] }) }).outcome

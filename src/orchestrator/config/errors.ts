@@ -113,11 +113,11 @@ export function describeFileError(error: unknown): string {
 
 /**
  * Returns the nearest candidate, or null if none is close. Allows one edit (insertion, deletion, replacement or swap of
- * neighbours) per three letters, at least one, none in a name of one letter. Ignores case; ties go to the earlier candidate.
+ * neighbours) per three letters, at least one, at most `maxEdits`, none in a name of one letter. Ignores case; ties go to the earlier candidate.
  */
-export function nearestName(name: string, candidates: Iterable<string>): string | null {
+export function nearestName(name: string, candidates: Iterable<string>, maxEdits = Infinity): string | null {
   let nearest: string | null = null
-  let best = Math.min(Math.max(1, Math.floor(name.length / 3)), name.length - 1) + 1
+  let best = Math.min(Math.max(1, Math.floor(name.length / 3)), name.length - 1, maxEdits) + 1
   for (const candidate of candidates) {
     if (candidate === name) continue
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())

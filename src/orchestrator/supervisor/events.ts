@@ -3,13 +3,24 @@ export type ExitResult =
   | { readonly code: number; readonly signal: null }
   | { readonly code: null; readonly signal: NodeJS.Signals }
 
+/**
+ * The cause of a permanent failure: the process could not be spawned at its first start or by a command, was not ready in time,
+ * was not ready within its `startup_attempts`, or failed otherwise.
+ */
+export type FailureCause = 'spawn' | 'startup_timeout' | 'startup_attempts' | 'run'
+
 /** The reason why everything stops. */
 export type StopReason =
   /** The command `down`. */
   | { readonly type: 'asked' }
   | { readonly type: 'signal'; readonly signal: NodeJS.Signals }
-  /** The start has failed: `process` could not be started, was not ready in time, or is a task that failed permanently. */
-  | { readonly type: 'start_failed'; readonly process: string; readonly message: string }
+  /** The start has failed because of `process`; an earlier event has reported `message`. */
+  | {
+      readonly type: 'start_failed'
+      readonly process: string
+      readonly cause: FailureCause
+      readonly message: string
+    }
   /** `process` has failed permanently, and its `when_failed` is `stop`. */
   | { readonly type: 'process_failed'; readonly process: string; readonly reason: string }
   /** `process` has exited, and `--abort-on-exit` or `--exit-code-from` applies to it. */
@@ -67,11 +78,15 @@ export type SupervisorEvent =
     }
   /** `message`: the command was not found (with the places searched) or is not executable, or its cwd is missing. */
   | { readonly type: 'spawn_failed'; readonly process: string; readonly message: string }
-  /** The process failed permanently. `lastLines`: the last output, if the process was never ready. */
+  /**
+   * The process failed permanently. `isReported`: the event `spawn_failed` before it has the reason. `lastLines`: the last output,
+   * if the process was never ready.
+   */
   | {
       readonly type: 'process_failed'
       readonly process: string
       readonly reason: string
+      readonly isReported?: true
       readonly lastLines: readonly string[]
     }
   /** A trigger restarts the process; `because` is a text such as `src/app.js has changed`. */

@@ -99,7 +99,7 @@ describe('waiting for a dependency (O-36)', () => {
     expect(graph.eventSequence('process_skipped')).toEqual(['skipped web'])
     expect(graph.events).toContainEqual({
       type: 'stopping',
-      reason: { type: 'start_failed', process: 'db', message: reason },
+      reason: { type: 'start_failed', process: 'db', cause: 'startup_timeout', message: reason },
     })
   })
 

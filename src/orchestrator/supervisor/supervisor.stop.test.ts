@@ -123,7 +123,7 @@ describe('a stop (O-37)', () => {
     await a.keep('SIGTERM')
     const ended = graph.stop()
     await a.nextSignal()
-    graph.supervisor.stop({ type: 'start_failed', process: 'a', message: 'no' })
+    graph.supervisor.stop({ type: 'start_failed', process: 'a', cause: 'spawn', message: 'no' })
     await a.exit(0)
     expect(await ended).toEqual({ exitCode: 0 })
     expect(graph.eventSequence('stopping', 'process_stopping')).toEqual(['stopping', 'stopping a'])

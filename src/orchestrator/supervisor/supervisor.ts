@@ -284,7 +284,7 @@ export class Supervisor {
         return undefined
       case 'report_failure': {
         const { process: name, reason } = action.failure
-        return this.#emit({ type: 'process_failed', process: name, reason, lastLines: [] })
+        return this.#emit({ type: 'process_failed', process: name, reason, isReported: true, lastLines: [] })
       }
       case 'stop_all':
         return this.stop(action.reason)

@@ -1,10 +1,11 @@
-import { accessSync, constants, openSync, readdirSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
+import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { execa } from 'execa'
-import { codeOf, messageOf, nearestName } from '../../config/errors.ts'
+import { codeOf, messageOf } from '../../config/errors.ts'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { ExitResult } from '../events.ts'
+import { describeMissingProgram } from './missing-program.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
 import { type ChildDisplay, terminalVariables } from '../terminal/child-environment.ts'
@@ -194,20 +195,10 @@ function describeMissing(attempt: SpawnAttempt): string {
     return `"${found}" could not be started: the file or its dynamic loader was not found`
   }
   if (command.includes('/')) return `"${command}" was not found (expected at ${resolve(attempt.cwd, command)})`
-  const nearest = nearestName(command, programNames(attempt))
-  const hint = nearest === null ? '' : `; did you mean "${nearest}"?`
-  return `"${command}" was not found on PATH (searched ${folders(attempt).join(', ')})${hint}`
-}
-
-/** Returns the names of all files in the folders of PATH. */
-function programNames(attempt: SpawnAttempt): readonly string[] {
-  return folders(attempt).flatMap((folder) => {
-    try {
-      return readdirSync(resolve(attempt.cwd, folder))
-    } catch {
-      return []
-    }
-  })
+  return describeMissingProgram(
+    command,
+    folders(attempt).map((folder) => resolve(attempt.cwd, folder)),
+  )
 }
 
 function describeForbidden(attempt: SpawnAttempt): string {

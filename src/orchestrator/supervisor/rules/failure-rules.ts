@@ -27,7 +27,7 @@ function consequencesOf<P extends ReconciledProcess>(
   const { kind, whenFailed, schedule } = managed.definition
   const failStart: Action<P> = {
     type: 'stop_all',
-    reason: { type: 'start_failed', process: managed.name, message: reason },
+    reason: { type: 'start_failed', process: managed.name, cause, message: reason },
   }
   const isStart = phase === 'starting' && schedule === null && managed.request === null && !managed.hasBeenUp
   const hasWaitingDependents = graph.dependentsOf(managed).some(({ state }) => state.type === 'waiting')

@@ -567,7 +567,7 @@ describe('the exit code', () => {
     [outcome, 0],
     [{ ...outcome, hasFailures: true }, 1],
     [{ ...outcome, hasFailures: true, reason: { type: 'asked' as const } }, 0],
-    [{ ...outcome, reason: { type: 'start_failed' as const, process: 'a', message: 'm' } }, 1],
+    [{ ...outcome, reason: { type: 'start_failed' as const, process: 'a', cause: 'run' as const, message: 'm' } }, 1],
     [{ ...outcome, reason: { type: 'exited' as const, process: 'a', exit } }, 1],
     [{ ...outcome, isCodeFromProcess: true }, 1],
     [{ ...outcome, isCodeFromProcess: true, exitOfProcess: { code: null, signal: 'SIGKILL' as const } }, 137],

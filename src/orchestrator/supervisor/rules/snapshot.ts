@@ -1,4 +1,4 @@
-import type { StopReason } from '../events.ts'
+import type { FailureCause, StopReason } from '../events.ts'
 import type { ExternalState } from '../external.ts'
 import type { GraphProcess, ProcessGraph } from './graph.ts'
 import type { Goal, StopOutcome } from './state.ts'
@@ -13,11 +13,7 @@ export type StartRequest = symbol
 export interface Failure {
   readonly process: string
   readonly reason: string
-  /**
-   * It could not be spawned at its first start or by a command, was not ready in time, was not ready within its
-   * `startup_attempts`, or failed otherwise.
-   */
-  readonly cause: 'spawn' | 'startup_timeout' | 'startup_attempts' | 'run'
+  readonly cause: FailureCause
 }
 
 export interface ReconciledProcess extends GraphProcess {
