@@ -1,5 +1,6 @@
 import { type Argument, type Command, Help, type Option } from 'commander'
 import { childOf, toValue } from '../config/source/json-source.ts'
+import { nearestFile } from '../config/source/nearest-file.ts'
 import { readConfigSource } from '../config/source/read.ts'
 import { prefixKinds } from '../supervisor/output/prefixes.ts'
 import { type Shell, shells } from './options.ts'
@@ -104,7 +105,7 @@ function readWords(program: Command, words: readonly string[]): Position {
   let command: Command | null = null
   let option: Option | undefined
   let argumentCount = 0
-  let config = 'commonplace.json'
+  let config = nearestFile()
   for (const word of words) {
     if (option !== undefined) {
       if (option.long === '--config') config = word

@@ -59,20 +59,38 @@ describe('a missing commonplace.json', () => {
       const { code, stderr } = await withoutFile.run(...command.split(' '))
       expect([code, stderr.replace(/^ponix-orchestrator: /, '')]).toEqual([
         2,
-        'no commonplace.json in this folder; the smallest one is {"processes": {"web": {"command": "…"}}}, or run "ponix-orchestrator init"\n',
+        'no commonplace.json in this folder or above; the smallest one is {"processes": {"web": {"command": "…"}}}, or run "ponix-orchestrator init"\n',
       ])
     },
   )
 
-  test('is reported with the one of a parent folder', async () => {
+  test('is replaced by the nearest one in a folder above, for all commands', async () => {
     const cwd = join(inParent.folder, 'a/b')
     mkdirSync(cwd, { recursive: true })
     inParent.writeConfig({ processes: { db: sleeper } })
-    const { code, stderr } = await new Program(process.execPath, [inParent.path, 'status'], { cwd }).outcome
-    expect([code, stderr]).toEqual([
+    const env = { ...process.env, XDG_RUNTIME_DIR: inParent.folder }
+    const start = (...args: string[]) => new Program(process.execPath, [inParent.path, ...args], { cwd, env })
+    expect((await start('validate').outcome).stdout).toMatch(/^\.\.\/\.\.\/commonplace\.json is valid/)
+
+    const running = start('run')
+    await running.seen(/\[orchestrator\] runs \.\.\/\.\.\/commonplace\.json$/m)
+    await running.seen(/ready after/)
+    expect((await start('status').outcome).stdout).toMatch(/^db +running/m)
+    const second = await inParent.run()
+    expect([second.code, second.stderr]).toEqual([
       2,
-      'ponix-orchestrator: no commonplace.json in this folder; to use the one above it, add --config ../../commonplace.json\n',
+      `ponix-orchestrator: ${inParent.folder}/commonplace.json is already run by another ponix-orchestrator (pid ${running.child.pid}); ` +
+        'show its output with "ponix-orchestrator attach", apply changes of the file with "ponix-orchestrator reload", ' +
+        'or stop it with "ponix-orchestrator down"\n',
     ])
+    expect(await start('down').outcome).toMatchObject({ code: 0 })
+    expect(await running.outcome).toMatchObject({ code: 0 })
+  })
+
+  test('is reported with npx if npm has started the program', async () => {
+    const env = { ...process.env, npm_command: 'exec' }
+    const { stderr } = await new Program(process.execPath, [withoutFile.path], { cwd: withoutFile.folder, env }).outcome
+    expect(stderr).toContain('or run "npx ponix-orchestrator init"\n')
   })
 
   test('is not mentioned for another file', async () => {

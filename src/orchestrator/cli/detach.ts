@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
+import { ownCommand } from '../config/own-command.ts'
 import { type RunFolder, runFolder } from '../supervisor/guard/run-folder.ts'
 import { previousRun } from '../supervisor/guard/run-lock.ts'
 import { openLogFile } from '../supervisor/output/log-stream.ts'
@@ -57,7 +58,7 @@ export async function detach(typed: FileOptions, options: DetachOptions): Promis
   const background: Background = {
     child,
     ended: new Promise((resolveWith) => child.once('exit', (code) => resolveWith(code ?? 1))),
-    stillRuns: `the orchestrator keeps running in the background (pid ${child.pid}); stop it with: ${commandLine('down', typed)}`,
+    stillRuns: `the orchestrator keeps running in the background (pid ${child.pid}); stop it with: ${ownCommand('down', typed)}`,
   }
   process.once('SIGINT', () => {
     process.stderr.write(`\n${background.stillRuns}\n`)
@@ -144,14 +145,9 @@ function describeStart({ pid }: ChildProcess, typed: FileOptions, logFile: strin
   return [
     `runs ${typed.config} in the background (pid ${pid})`,
     `output: ${logFile}`,
-    `follow it with: ${commandLine('logs -f', typed)}`,
-    `stop it with:   ${commandLine('down', typed)}`,
+    `follow it with: ${ownCommand('logs -f', typed)}`,
+    `stop it with:   ${ownCommand('down', typed)}`,
   ]
     .map((line) => `${line}\n`)
     .join('')
-}
-
-/** Returns a command line for the file of this run. */
-function commandLine(command: string, { config }: FileOptions): string {
-  return `ponix-orchestrator ${command}${config === 'commonplace.json' ? '' : ` --config ${config}`}`
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Help } from 'commander'
 import { UserError } from '../config/errors.ts'
+import { DEFAULT_FILE } from '../config/source/nearest-file.ts'
 import { packageVersion } from '../config/variables.ts'
 import { redact } from '../config/redact.ts'
 import { unknownCommand } from './commands/command.ts'
@@ -50,7 +51,7 @@ function buildProgram(): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
-    .option('--config <path>', 'the file that defines the processes', 'commonplace.json')
+    .option('--config <path>', 'the file that defines the processes', DEFAULT_FILE)
     .option(
       '--only <names>',
       'only these processes, without their dependencies (a list with commas; repeatable)',

@@ -40,6 +40,10 @@ export async function createReporter(options: ReporterOptions) {
     dropped = 0
     log('warn', `${count} messages of the orchestrator were dropped: the reader was too slow`, { dropped: count })
   }
+  const own = (level: Level, message: string) => {
+    log(level, message, {})
+    options.onMessage?.({ process: null, level, message, event: null })
+  }
   return {
     event: (event: SupervisorEvent) => {
       // One message reports the exit and the completion.
@@ -49,10 +53,8 @@ export async function createReporter(options: ReporterOptions) {
       log(level, text, { event })
       options.onMessage?.(toLogMessage(event, level, text))
     },
-    warn: (message: string) => {
-      log('warn', message, {})
-      options.onMessage?.({ process: null, level: 'warn', message, event: null })
-    },
+    info: (message: string) => own('info', message),
+    warn: (message: string) => own('warn', message),
   }
 }
 

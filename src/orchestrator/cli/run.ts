@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../config/errors.ts'
 import { ConfigLoader } from '../config/config-loader.ts'
+import { DEFAULT_FILE, nearestFile } from '../config/source/nearest-file.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { formatSocketAddress } from '../config/socket-address.ts'
 import { ControlTarget } from '../control/target.ts'
@@ -57,6 +58,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     prefixes,
     onMessage: (message) => history.pushMessage(message),
   })
+  if (typed.config !== DEFAULT_FILE && typed.config === nearestFile()) reporter.info(`runs ${typed.config}`)
   const folder = runFolder(config.path, environment)
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
   const guard = await RunLock.acquire({

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { lstatSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
+import { lstatSync, mkdirSync, rmSync } from 'node:fs'
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -16,6 +16,7 @@ import { codeOf, UserError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
 import { ATTACH_PROTOCOL, attachViewer, sizeQuery } from './attach.ts'
+import { canonicalPath } from '../supervisor/guard/run-folder.ts'
 import { CONFIG_HEADER } from './protocol.ts'
 import { routes, sendJson } from './routes.ts'
 import type { ControlTarget } from './target.ts'
@@ -202,7 +203,7 @@ function isListening(path: string): Promise<boolean> {
 function checkConfig(header: string | string[] | undefined, own: string): void {
   if (typeof header !== 'string') return
   const expected = decodeURIComponent(header)
-  if (realPath(expected) === realPath(own)) return
+  if (canonicalPath(expected) === canonicalPath(own)) return
   throw new RequestError(
     409,
     `the orchestrator on this socket runs ${own}, not ${expected}; set a different control.socket in each file`,
@@ -224,10 +225,3 @@ function urlOf(request: IncomingMessage): URL {
 }
 
 /** Returns the path without symbolic links; the path itself if no such file exists. */
-function realPath(path: string): string {
-  try {
-    return realpathSync(path)
-  } catch {
-    return path
-  }
-}

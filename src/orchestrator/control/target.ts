@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
+import { ownCommand } from '../config/own-command.ts'
 import { isDownFor } from '../supervisor/goals.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
 import { isUp } from '../supervisor/rules/graph.ts'
@@ -290,7 +291,7 @@ function runningAmong(processes: readonly ManagedProcess[]): readonly ManagedPro
   for (const { name, state, definition } of processes) {
     const hasOther = running.some((other) => other.definition.configName === definition.configName)
     if (state.type !== 'disabled' || hasOther) continue
-    const message = `"${name}" is not running: it ${state.because}; start it with: ponix-orchestrator start ${name}`
+    const message = `"${name}" is not running: it ${state.because}; start it with: ${ownCommand(`start ${name}`)}`
     throw new RequestError(409, message)
   }
   return running

@@ -1,9 +1,18 @@
 import { type Command, type CommandOptions, Option } from 'commander'
 import { nearestName, UserError } from '../../config/errors.ts'
+import { ownCommand } from '../../config/own-command.ts'
+import { nearestFile } from '../../config/source/nearest-file.ts'
 import type { FileOptions, GraphFormat } from '../options.ts'
 import type { LineOptions } from './output.ts'
 
-export function fileOptions(program: Command): FileOptions {
+/** Returns the options as typed. Without `--config`, the file is the nearest one that exists, in the working directory or above. */
+export function fileOptions(program: Command, exists?: (path: string) => boolean): FileOptions {
+  const typed = typedFileOptions(program)
+  return program.getOptionValueSource('config') === 'default' ? { ...typed, config: nearestFile(exists) } : typed
+}
+
+/** Returns the options as typed. Without `--config`, the file is in the working directory. */
+export function typedFileOptions(program: Command): FileOptions {
   return { only: [], disable: [], profile: [], ...program.opts<Pick<FileOptions, 'config'> & Partial<FileOptions>>() }
 }
 
@@ -67,7 +76,7 @@ function refuseArguments(program: Command, command: Command): void {
   const [first] = command.args
   if (first === undefined) return
   if (program.commands.some((known) => known.name() === first)) {
-    throw new UserError(`write the command first: ponix-orchestrator ${first} …`)
+    throw new UserError(`write the command first: ${ownCommand(`${first} …`)}`)
   }
   throw unknownCommand(program, first)
 }

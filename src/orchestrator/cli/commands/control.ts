@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { durationForm, parseDuration } from '../../config/duration.ts'
 import { UserError } from '../../config/errors.ts'
 import { waitGoals, type WaitGoal } from '../../control/wait.ts'
+import { isRun } from '../../supervisor/guard/run-folder.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
 import type { LogOptions } from '../remote/logs.ts'
 import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
@@ -9,7 +11,7 @@ import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
 export function addControlCommands(program: Command): void {
-  const file = () => fileOptions(program)
+  const file = () => fileOptions(program, (path) => existsSync(path) || isRun(path, process.env))
   const commands = () => import('../remote/control-commands.ts')
   program
     .command('status')

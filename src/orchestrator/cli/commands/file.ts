@@ -2,7 +2,7 @@ import { Argument, type Command, Option } from 'commander'
 import { UserError } from '../../config/errors.ts'
 import { redact } from '../../config/redact.ts'
 import { type ExportEngine, exportEngines, type ExportOptions, graphFormats, shells } from '../options.ts'
-import { addPlainCommand, fileOptions } from './command.ts'
+import { addPlainCommand, fileOptions, typedFileOptions } from './command.ts'
 
 /** Adds the commands that read the file and need no running orchestrator. */
 export function addFileCommands(program: Command): void {
@@ -34,7 +34,7 @@ export function addFileCommands(program: Command): void {
     program,
     'init',
     'write a first file from package.json, a Procfile or a Compose file',
-    async ({ from }) => (await import('../init/init.ts')).init(file().config, from ?? null),
+    async ({ from }) => (await import('../init/init.ts')).init(typedFileOptions(program).config, from ?? null),
   ).option('--from <path>', 'the file to read (default: the only one in the folder of the new file)')
   program
     .command('export')

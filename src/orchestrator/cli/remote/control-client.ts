@@ -6,8 +6,15 @@ import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { configuredSocket } from '../../config/control.ts'
 import { codeOf, UserError, messageOf } from '../../config/errors.ts'
+import { ownCommand } from '../../config/own-command.ts'
 import { CONFIG_HEADER, errorAnswer } from '../../control/protocol.ts'
-import { isRunning, readRecord, type RunFolder, runFolder, type RunRecord } from '../../supervisor/guard/run-folder.ts'
+import {
+  existingRunFolder,
+  isRunning,
+  readRecord,
+  type RunFolder,
+  type RunRecord,
+} from '../../supervisor/guard/run-folder.ts'
 import { sleep, Timer } from '../../supervisor/timers.ts'
 import type { FileOptions } from '../options.ts'
 
@@ -51,7 +58,7 @@ export class ControlClient {
 
   constructor({ config }: Pick<FileOptions, 'config'>) {
     this.#config = config
-    this.#folder = runFolder(config, process.env)
+    this.#folder = existingRunFolder(config, process.env)
     this.#defaultSocket = configuredSocket(config, process.env) ?? this.#folder.socketPath
   }
 
@@ -115,7 +122,7 @@ export class ControlClient {
       const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}; see its output for the reason`
       return new UserError(message, REJECTED)
     }
-    const message = `no orchestrator runs ${config}; start one with: ponix-orchestrator --config ${config}`
+    const message = `no orchestrator runs ${config}; start one with: ${ownCommand('', { config })}`
     return new UserError(message, NOT_RUNNING)
   }
 }
@@ -149,7 +156,7 @@ class NoAnswerError extends Error {}
 function describeSilence(config: string, pid: number | null, manner: string): string {
   const subject = `the orchestrator that runs ${config}${pid === null ? '' : ` (pid ${pid})`}`
   const id = pid ?? 'PID'
-  return `${subject} ${manner}: it is suspended or blocked; resume it with "kill -CONT ${id}", or end it with "kill -KILL ${id}", after which its guard stops the processes`
+  return `${subject} ${manner}: it is suspended or blocked; resume it with "fg" in its terminal or "kill -CONT ${id}", or end it with "kill -KILL ${id}", after which its guard stops the processes`
 }
 
 function hasNoListener(error: unknown): boolean {

@@ -65,8 +65,7 @@ describe('the command status (O-9, O-41)', () => {
       expect(await control.program.run(...args)).toEqual({
         code: 3,
         stdout: '',
-        stderr:
-          'ponix-orchestrator: no orchestrator runs commonplace.json; start one with: ponix-orchestrator --config commonplace.json\n',
+        stderr: 'ponix-orchestrator: no orchestrator runs commonplace.json; start one with: ponix-orchestrator\n',
       })
     }
   })

@@ -1,4 +1,5 @@
 import { UserError } from '../../config/errors.ts'
+import { ownCommand } from '../../config/own-command.ts'
 import { MAX_REPLICAS } from '../../config/source/replicas.ts'
 
 /** Reads arguments such as `api=3`. Throws a UserError for another form, and for a name that is given twice. */
@@ -8,7 +9,7 @@ export function parseReplicas(typed: readonly string[]): ReadonlyMap<string, num
     const [, name, number] = /^(.+)=(.*)$/s.exec(text) ?? []
     if (name === undefined || number === undefined) reject(text, 'expected NAME=NUMBER, such as api=3')
     if (replicas.has(name)) reject(text, `"${name}" is named twice`)
-    if (/^0+$/.test(number)) reject(text, `to run none, use: ponix-orchestrator stop ${name}`)
+    if (/^0+$/.test(number)) reject(text, `to run none, use: ${ownCommand(`stop ${name}`)}`)
     const count = /^\d{1,9}$/.test(number) ? Number(number) : Number.NaN
     if (!(count <= MAX_REPLICAS)) reject(text, `expected a whole number from 1 to ${MAX_REPLICAS} after "="`)
     replicas.set(name, count)

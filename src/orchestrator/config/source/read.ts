@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import { codeOf, ConfigError, describeFileError, JsonSyntaxError } from '../errors.ts'
 import { entryOf, type JsonNode, positionOf, type SourceText, toValue } from './json-source.ts'
 import { excerpt, ProblemList } from './problems.ts'
+import { ownCommand } from '../own-command.ts'
 import { parseJson } from './json-parser.ts'
 import { mergeJson } from './merge.ts'
 import { missingFile } from './missing-file.ts'
@@ -15,7 +16,7 @@ export interface ConfigSource {
   readonly files: readonly JsonNode[]
 }
 
-const convertHint = '"ponix-orchestrator init --from FILE" converts a Compose file'
+const convertHint = () => `"${ownCommand('init --from FILE')}" converts a Compose file`
 
 /** The limit of files, which bounds a chain of `extends` that multiplies. */
 const MAX_FILES = 100
@@ -142,7 +143,7 @@ function parseFile(path: string, bytes: Buffer): JsonNode {
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
     const { offset } = error
-    const message = /\.ya?ml$/.test(path) ? `${error.message}; ${convertHint}` : error.message
+    const message = /\.ya?ml$/.test(path) ? `${error.message}; ${convertHint()}` : error.message
     const position = positionOf(source.text, offset)
     const shown = `${path}:${position.line}:${position.column}: ${message}\n${excerpt(source, offset)}`
     throw new ConfigError(shown, [{ file: path, path: '', ...position, message }], { cause: error })

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
@@ -32,12 +32,40 @@ export interface RunFolder {
 
 /**
  * Returns the folder of a configuration's run, which exists only during the run: in `XDG_RUNTIME_DIR`, otherwise in a per-user
- * folder below the system's temporary folder. All paths of one file have the same folder. Throws a UserError if another user can
- * write there, because a forged record makes the orchestrator kill processes.
+ * folder below the system's temporary folder. All paths of one file have the same folder. The file may be missing. Throws a
+ * UserError if another user can write there, because a forged record makes the orchestrator kill processes.
  */
 export function runFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
-  const name = createHash('sha256').update(realPath(configPath)).digest('hex').slice(0, 16)
-  const path = join(parentFolder(environment), name)
+  const name = createHash('sha256').update(canonicalPath(configPath)).digest('hex').slice(0, 16)
+  return folderAt(join(parentFolder(environment), name))
+}
+
+/**
+ * Returns the folder of a configuration's run, for a client: also if the file was renamed or deleted since the start. Throws a
+ * UserError if the file cannot be read and no orchestrator runs it, and as `runFolder` does.
+ */
+export function existingRunFolder(configPath: string, environment: NodeJS.ProcessEnv): RunFolder {
+  try {
+    realpathSync(configPath)
+  } catch (error) {
+    const running = runsOf(configPath, environment)[0]
+    if (running === undefined) throw new UserError(missingFile(configPath, error))
+    return running.folder
+  }
+  return runFolder(configPath, environment)
+}
+
+/** Returns whether an orchestrator of this user runs the file with this path, which may be missing. */
+export function isRun(configPath: string, environment: NodeJS.ProcessEnv): boolean {
+  return runsOf(configPath, environment).length > 0
+}
+
+function runsOf(configPath: string, environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
+  const path = canonicalPath(configPath)
+  return runningRecords(environment).filter(({ config }) => canonicalPath(config) === path)
+}
+
+function folderAt(path: string): RunFolder {
   assertPrivate(path)
   return { path, lockPath: join(path, 'lock'), recordPath: join(path, RECORD), socketPath: join(path, 'control') }
 }
@@ -82,11 +110,14 @@ function assertPrivate(folder: string): void {
   }
 }
 
-function realPath(configPath: string): string {
+/** Returns the absolute path without symbolic links; of a missing file, that of its folder with its name. */
+export function canonicalPath(path: string): string {
   try {
-    return realpathSync(configPath)
-  } catch (error) {
-    throw new UserError(missingFile(configPath, error))
+    return realpathSync(path)
+  } catch {
+    const absolute = resolve(path)
+    const folder = dirname(absolute)
+    return folder === absolute ? absolute : join(canonicalPath(folder), basename(absolute))
   }
 }
 
@@ -117,8 +148,8 @@ export function readRecord(path: string): RunRecord | null {
   }
 }
 
-/** A record with the time of its creation. */
-export type RunningRecord = RunRecord & { readonly since: Date }
+/** A record with its folder and the time of its creation. */
+export type RunningRecord = RunRecord & { readonly folder: RunFolder; readonly since: Date }
 
 /** Returns the records of all orchestrators of this user that run, in the order of their configurations. */
 export function runningRecords(environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
@@ -126,11 +157,10 @@ export function runningRecords(environment: NodeJS.ProcessEnv): readonly Running
   const names = existsSync(parent) ? readdirSync(parent) : []
   return names
     .flatMap((name) => {
-      assertPrivate(join(parent, name))
-      const path = join(parent, name, RECORD)
-      const record = readRecord(path)
-      const since = statSync(path, { throwIfNoEntry: false })?.mtime
-      return record === null || since === undefined || !isRunning(record) ? [] : { ...record, since }
+      const folder = folderAt(join(parent, name))
+      const record = readRecord(folder.recordPath)
+      const since = statSync(folder.recordPath, { throwIfNoEntry: false })?.mtime
+      return record === null || since === undefined || !isRunning(record) ? [] : { ...record, folder, since }
     })
     .toSorted((a, b) => (a.config < b.config ? -1 : 1))
 }

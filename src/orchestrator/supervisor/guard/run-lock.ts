@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { UserError } from '../../config/errors.ts'
+import { ownCommand } from '../../config/own-command.ts'
 import { endEscaped } from '../child/orphans.ts'
 import { startOf } from '../system/process-table.ts'
 import { sleep } from '../timers.ts'
@@ -157,7 +158,11 @@ export class RunLock {
 export function previousRun({ folder, configPath }: Pick<RunLockOptions, 'folder' | 'configPath'>): RunRecord | null {
   const record = readRecord(folder.recordPath)
   if (record === null || !isRunning(record)) return record
-  throw new UserError(`${configPath} is already run by another ponix-orchestrator (pid ${record.pid}); stop it first`)
+  const [attach, reload, down] = ['attach', 'reload', 'down'].map((command) =>
+    ownCommand(command, { config: configPath }),
+  )
+  const advice = `show its output with "${attach}", apply changes of the file with "${reload}", or stop it with "${down}"`
+  throw new UserError(`${configPath} is already run by another ponix-orchestrator (pid ${record.pid}); ${advice}`)
 }
 
 /**

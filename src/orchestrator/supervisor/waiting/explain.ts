@@ -1,3 +1,4 @@
+import { ownCommand } from '../../config/own-command.ts'
 import type { DependencyCondition, ResolvedProbe } from '../../config/resolved.ts'
 import { formatSocketAddress } from '../../config/socket-address.ts'
 import { formatDuration } from '../duration.ts'
@@ -168,7 +169,7 @@ function describePending(managed: ExplainedProcess, condition: DependencyConditi
     case 'stopping':
       return `${name}: ${describeProgress(managed, now)}`
     case 'stopped':
-      return `${name}: stopped; "ponix-orchestrator start ${name}" starts it`
+      return `${name}: stopped; "${ownCommand(`start ${name}`)}" starts it`
     case 'waiting':
     case 'starting':
       return `${name}: starting`

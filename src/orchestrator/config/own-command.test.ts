@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest'
+import { ownCommand } from './own-command.ts'
+
+describe('a command line in a message', () => {
+  it.each([
+    [{}, 'ponix-orchestrator down'],
+    [{ npm_command: 'exec' }, 'npx ponix-orchestrator down'],
+    [{ npm_execpath: '/usr/lib/npm-cli.js' }, 'npx ponix-orchestrator down'],
+    [{ npm_command: 'run-script', npm_config_user_agent: 'npm/11.0.0 node/v20' }, 'npx ponix-orchestrator down'],
+    [{ npm_command: 'run-script', npm_config_user_agent: 'pnpm/9.1.0 npm/?' }, 'pnpm exec ponix-orchestrator down'],
+    [{ npm_execpath: '/x/yarn.js', npm_config_user_agent: 'yarn/1.22.0' }, 'yarn ponix-orchestrator down'],
+  ])('with the environment %j is %s', (environment, expected) => {
+    expect(ownCommand('down', { environment })).toBe(expected)
+  })
+
+  it.each([
+    ['commonplace.json', 'ponix-orchestrator down'],
+    ['./commonplace.json', 'ponix-orchestrator down'],
+    ['dev.json', 'ponix-orchestrator down --config dev.json'],
+    ["it's.json", "ponix-orchestrator down --config 'it'\\''s.json'"],
+  ])('for the file %s is %s', (config, expected) => {
+    expect(ownCommand('down', { config, environment: {} })).toBe(expected)
+  })
+})
