@@ -43,6 +43,14 @@ describe('help and version (O-11)', () => {
     for (const word of [...expected, '--version', '--help', 'run', 'validate', 'graph']) expect(stdout).toContain(word)
   })
 
+  it('--help hides internal options, and shows each option once with --help as the last one', async () => {
+    const { stdout } = await ponix('--help')
+    const flags = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag]) => flag)
+    expect(flags).not.toContain('--detached')
+    expect(flags).toEqual([...new Set(flags)])
+    expect(flags.at(-1)).toBe('--help')
+  })
+
   it('every command prints its help with --help', async () => {
     const { stdout } = await ponix('--help')
     const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
@@ -79,17 +87,29 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['--abort-on-exti'], "ponix-orchestrator: unknown option '--abort-on-exti' (did you mean --abort-on-exit?)"],
     [['graph', '--abort-on-exit'], 'ponix-orchestrator: --abort-on-exit is an option of run, not of this command'],
     [['--only'], "ponix-orchestrator: option '--only <names>' argument missing"],
-    [['--only', 'store,stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
-    [['--only', ','], '--only ",": there is no such process; the processes are http, store, migrate'],
+    [['--only', 'store,stoer'], 'ponix-orchestrator: --only "stoer": there is no such process; did you mean "store"?'],
+    [
+      ['--only', ','],
+      'ponix-orchestrator: --only ",": there is no such process; the processes are http, store, migrate',
+    ],
     [
       ['--with-dependencies'],
       'ponix-orchestrator: --with-dependencies has no effect without --only, whose processes have the dependencies',
     ],
-    [['--only', 'stoer'], '--only "stoer": there is no such process; did you mean "store"?'],
-    [['--disable', 'stoer'], '--disable "stoer": there is no such process; did you mean "store"?'],
-    [['--only', 'store', '--disable', 'store'], '--only and --disable both name "store"; remove one of them'],
-    [['--exit-code-from', 'htp'], '--exit-code-from "htp": there is no such process; did you mean "http"?'],
-    [['--exit-code-from', 'http', '--disable', 'http'], '--exit-code-from: "http" was left out by --disable'],
+    [['--only', 'stoer'], 'ponix-orchestrator: --only "stoer": there is no such process; did you mean "store"?'],
+    [['--disable', 'stoer'], 'ponix-orchestrator: --disable "stoer": there is no such process; did you mean "store"?'],
+    [
+      ['--only', 'store', '--disable', 'store'],
+      'ponix-orchestrator: --only and --disable both name "store"; remove one of them',
+    ],
+    [
+      ['--exit-code-from', 'htp'],
+      'ponix-orchestrator: --exit-code-from "htp": there is no such process; did you mean "http"?',
+    ],
+    [
+      ['--exit-code-from', 'http', '--disable', 'http'],
+      'ponix-orchestrator: --exit-code-from: "http" was left out by --disable',
+    ],
     [
       ['--mqtt-broker', 'localhost:99999'],
       'ponix-orchestrator: --mqtt-broker "localhost:99999": expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883',
@@ -124,8 +144,8 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
       "ponix-orchestrator: too many arguments for 'export'. Expected 1 argument but got 2.",
     ],
     [['completion', 'bash', 'zsh'], 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish'],
-    [['--config', 'none.json'], 'none.json does not exist'],
-    [['--config', '.'], '. is a folder, not a file'],
+    [['--config', 'none.json'], 'ponix-orchestrator: none.json does not exist'],
+    [['--config', '.'], 'ponix-orchestrator: . is a folder, not a file'],
     [
       ['--config', 'broker.json'],
       'broker.json:1:17: mqtt_broker: expected host:port with a port from 1 to 65535, such as localhost:1883 or [::1]:1883, got "localhost:99999"',
@@ -168,7 +188,7 @@ describe('validate (O-7)', () => {
 
   it('takes options before and after the command and omits disabled processes (O-2, O-4)', async () => {
     writeConfig(file, 'other.json')
-    const before = await ponix('--config', 'other.json', '--disable', 'migrate', 'validate')
+    const before = await ponix('-c', 'other.json', '--disable', 'migrate', 'validate')
     expect(before).toEqual(await ponix('validate', '--disable', 'migrate', '--config', 'other.json'))
     expect([before.code, before.stdout.split('\n').at(-2)]).toEqual([0, '2. http ← store (started)'])
   })

@@ -63,6 +63,8 @@ describe('completion in bash (O-11)', () => {
     ['--only=', ['store', 'web', 'web:a', 'web:b']],
     ['--disable store --only we', ['web', 'web:a', 'web:b']],
     ['--config other.json --only ', ['other']],
+    ['-c other.json --only ', ['other']],
+    ['-cother.json --only ', ['other']],
     ['--config=other.json --exit-code-from ', ['other']],
     ['--config many.json --only ', ['worker', 'worker#1', 'worker#2', 'worker#3', 'wrong', 'one', 'one#1']],
     ['--config many.json restart worker#', ['worker#1', 'worker#2', 'worker#3']],
@@ -84,6 +86,13 @@ describe('completion in bash (O-11)', () => {
     expect(await offered(typed)).toEqual(expected)
   })
 
+  it('works with a function for a local installation', async () => {
+    const define = `ponix-orchestrator() { '${process.execPath}' '${program.path}' "$@"; }`
+    const words = ['ponix-orchestrator val', 'ponix-orchestrator', 'val']
+    const { stdout } = await execa('bash', ['-c', define + ask, 'bash', ...words], { cwd: program.folder })
+    expect(stdout).toBe('validate')
+  })
+
   it('offers every command of the help', async () => {
     const { stdout } = await program.run('--help')
     const list = /Commands:\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
@@ -92,7 +101,7 @@ describe('completion in bash (O-11)', () => {
     expect(await offered('')).toEqual(expect.arrayContaining(commands))
   })
 
-  it.each(['--config ', '--config=', 'export systemd --output '])(
+  it.each(['--config ', '-c ', '--config=', 'export systemd --output '])(
     'leaves paths after %sto the shell',
     async (typed) => {
       expect(await offered(typed)).toEqual(['compopt -o default'])
@@ -112,11 +121,20 @@ describe('completion (O-11)', () => {
     expect(stdout).toContain(`for ${shell}`)
   })
 
-  it.each([[[]], [['ksh']]])('prints the known shells and exits with 2 for the arguments %j', async (args) => {
-    expect(await program.run('completion', ...args)).toEqual({
-      code: 2,
-      stdout: '',
-      stderr: 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish\n',
-    })
+  it('prints the script for $SHELL without an argument', async () => {
+    const line = (shell: string) => program.startShell(`SHELL=${shell} ponix completion`).outcome
+    expect(await line('/usr/bin/zsh')).toEqual(await program.run('completion', 'zsh'))
+    expect(await line('/bin/sh')).toEqual(await program.run('completion', 'sh'))
   })
+
+  it.each([[['ksh']], [['bash', 'zsh']]])(
+    'prints the known shells and exits with 2 for the arguments %j',
+    async (args) => {
+      expect(await program.run('completion', ...args)).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish\n',
+      })
+    },
+  )
 })

@@ -111,7 +111,7 @@ function readWords(program: Command, words: readonly string[]): Position {
       if (option.long === '--config') config = word
       option = undefined
     } else if (word.startsWith('-')) {
-      if (word.startsWith('--config=')) config = word.slice('--config='.length)
+      config = /^(?:--config=|-c)(.+)/.exec(word)?.[1] ?? config
       option = valueOption({ program, command }, word)
     } else if (command === null) {
       command = program.commands.find((known) => known.name() === word) ?? null

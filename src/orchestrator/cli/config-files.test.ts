@@ -57,9 +57,9 @@ describe('a missing commonplace.json', () => {
     'is reported by %s with the smallest file and init',
     async (command) => {
       const { code, stderr } = await withoutFile.run(...command.split(' '))
-      expect([code, stderr.replace(/^ponix-orchestrator: /, '')]).toEqual([
+      expect([code, stderr]).toEqual([
         2,
-        'no commonplace.json in this folder or above; the smallest one is {"processes": {"web": {"command": "…"}}}, or run "ponix-orchestrator init"\n',
+        'ponix-orchestrator: no commonplace.json in this folder or above; the smallest one is {"processes": {"web": {"command": "…"}}}, or run "ponix-orchestrator init"\n',
       ])
     },
   )
@@ -95,7 +95,7 @@ describe('a missing commonplace.json', () => {
 
   test('is not mentioned for another file', async () => {
     const { code, stderr } = await withoutFile.run('validate', '--config', 'dev.json')
-    expect([code, stderr]).toEqual([2, 'dev.json does not exist\n'])
+    expect([code, stderr]).toEqual([2, 'ponix-orchestrator: dev.json does not exist\n'])
   })
 })
 

@@ -10,8 +10,9 @@ try {
   await runProgram(process.argv.slice(2))
 } catch (error) {
   process.exitCode = error instanceof UserError ? error.exitCode : 1
-  // Each line of a ConfigError begins with the name of the file.
-  if (error instanceof ConfigError) console.error(error.message)
+  // The problems of a file begin with its name and their position.
+  if (error instanceof ConfigError && error.problems.length > 0) console.error(error.message)
+  else if (error instanceof ConfigError) console.error(error.message.replaceAll(/^/gm, 'ponix-orchestrator: '))
   else if (error instanceof UserError) console.error(`ponix-orchestrator: ${error.message}`)
   else console.error('ponix-orchestrator: internal error; please report it:', error)
 }

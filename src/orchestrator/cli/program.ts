@@ -1,4 +1,4 @@
-import { Command, CommanderError, Help } from 'commander'
+import { Command, CommanderError, Help, type Option } from 'commander'
 import { UserError } from '../config/errors.ts'
 import { DEFAULT_FILE } from '../config/source/nearest-file.ts'
 import { packageVersion } from '../config/variables.ts'
@@ -11,12 +11,14 @@ import { addNames, dependenciesOption } from './commands/command.ts'
 
 const examples = `
 Examples:
-  ponix-orchestrator                        run everything in ./commonplace.json
-  ponix-orchestrator --config dev.json      run another file
-  ponix-orchestrator --disable postgres     run all processes but one
+  ponix-orchestrator init                   write a first commonplace.json
   ponix-orchestrator validate               check the file, run nothing
+  ponix-orchestrator                        run everything in ./commonplace.json
+  ponix-orchestrator --only web,api         run two processes of it
+  ponix-orchestrator -c dev.json -d         run another file in the background
   ponix-orchestrator status                 in another terminal: show what runs
-  ponix-orchestrator logs -f api            follow the output of one process
+  ponix-orchestrator logs -f api worker     follow the output of two processes
+  ponix-orchestrator restart api            restart a process
 
 Ctrl-C stops everything in order; a second Ctrl-C kills it.`
 
@@ -51,7 +53,7 @@ function buildProgram(): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
-    .option('--config <path>', 'the file that defines the processes', DEFAULT_FILE)
+    .option('-c, --config <path>', 'the file that defines the processes', DEFAULT_FILE)
     .option(
       '--only <names>',
       'only these processes, without their dependencies (a list with commas; repeatable)',
@@ -68,7 +70,7 @@ function buildProgram(): Command {
     // Without a command `run` is executed, so the help of the program shows the options of `run` too.
     .configureHelp({
       showGlobalOptions: true,
-      visibleOptions: (command) => [...new Help().visibleOptions(command), ...(command === program ? run.options : [])],
+      visibleOptions: (command) => visibleOptions(command === program ? [program, run] : [command]),
     })
   // Commands inherit these settings.
   const run = addRun(program)
@@ -76,4 +78,11 @@ function buildProgram(): Command {
   addCompletion(program)
   addControlCommands(program)
   return program
+}
+
+/** Returns the options that the help of these commands shows: --help is the last one. */
+function visibleOptions(commands: readonly Command[]): Option[] {
+  const all = commands.flatMap((command) => new Help().visibleOptions(command))
+  const isHelp = ({ long }: Option) => long === '--help'
+  return [...all.filter((option) => !isHelp(option)), ...all.filter(isHelp).slice(0, 1)]
 }

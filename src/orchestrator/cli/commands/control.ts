@@ -94,6 +94,7 @@ export function addControlCommands(program: Command): void {
 
 function parseTimeout(typed: string): number {
   const ms = parseDuration(typed)
-  if (ms === null) throw new UserError(`--timeout ${JSON.stringify(typed)}: expected ${durationForm}`)
-  return ms
+  if (ms !== null) return ms
+  const hint = parseDuration(`${typed}s`) === null ? '' : `; did you mean "${typed}s"?`
+  throw new UserError(`--timeout ${JSON.stringify(typed)}: expected ${durationForm}${hint}`)
 }

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { Argument, type Command, Option } from 'commander'
 import { UserError } from '../../config/errors.ts'
 import { redact } from '../../config/redact.ts'
@@ -61,11 +62,12 @@ export function addCompletion(program: Command): void {
   program
     .command('completion')
     .description('print a script with which a shell completes commands, options and names')
-    .argument('[shell]', shells.join(', '))
+    .argument('[shell]', `${shells.join(', ')} (default: that of $SHELL)`)
     .addOption(new Option('--words', 'complete the words after --').hideHelp())
     .allowExcessArguments()
     .action(async (typed: string | undefined, { words = false }: { words?: boolean }, { args }: Command) => {
-      const shell = shells.find((known) => known === typed && args.length === 1)
+      const wanted = typed ?? basename(process.env['SHELL'] ?? '')
+      const shell = shells.find((known) => known === wanted && args.length <= 1)
       if (!words && shell === undefined) {
         throw new UserError(`completion: expected the name of one shell: ${shells.join(', ')}`)
       }

@@ -113,6 +113,10 @@ describe('the command wait (O-45)', () => {
       code: 2,
       stderr: expect.stringContaining('--timeout "soon": expected a duration'),
     })
+    expect(await run('wait', '--timeout', '3')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^ponix-orchestrator: --timeout "3": .*; did you mean "3s"\?\n$/),
+    })
     expect((await run('wait', '--for', 'healthy')).code).toBe(2)
   })
 })
