@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { LogEntry } from '../supervisor/output/log-history.ts'
-import { lastEntries, type LogFilter, parseLogQuery, passes } from './log-query.ts'
+import { countWithoutLevel, lastEntries, type LogFilter, parseLogQuery, passes } from './log-query.ts'
 
 const NOW = Date.parse('2026-03-01T12:00:00.000Z')
 const parse = (query: string) => parseLogQuery(new URLSearchParams(query), NOW)
-const noFilter: LogFilter = { since: null, until: null, level: null, events: true }
+const noFilter: LogFilter = { since: null, until: null, level: null, stream: null, events: true }
 
 describe('parseLogQuery (O-45)', () => {
   it('has defaults', () => {
@@ -12,10 +12,11 @@ describe('parseLogQuery (O-45)', () => {
   })
 
   it('reads every parameter', () => {
-    const query = 'process=a&process=b&since=10m&until=2026-03-01T11:59:00Z&level=warn&grep=a.b&ignore_case=1&tail=5'
+    const query =
+      'process=a&process=b&since=10m&until=2026-03-01T11:59:00Z&level=warn&stream=stderr&grep=a.b&ignore_case=1&tail=5'
     expect(parse(`${query}&follow=1&events=0`)).toEqual({
       names: ['a', 'b'],
-      filter: { since: NOW - 600_000, until: NOW - 60_000, level: 'warn', events: false },
+      filter: { since: NOW - 600_000, until: NOW - 60_000, level: 'warn', stream: 'stderr', events: false },
       grep: /a.b/i,
       tail: 5,
       follow: true,
@@ -26,6 +27,7 @@ describe('parseLogQuery (O-45)', () => {
     ['since=10m', Infinity],
     ['until=10m', Infinity],
     ['level=warn', Infinity],
+    ['stream=stdout', Infinity],
     ['grep=x', Infinity],
     ['grep=x&tail=3', 3],
     ['events=0', 100],
@@ -39,6 +41,7 @@ describe('parseLogQuery (O-45)', () => {
     ['tail=-1', 'tail: expected a whole number of 0 or more, or all'],
     ['tail=1.5', 'tail: expected a whole number of 0 or more, or all'],
     ['level=loud', 'level: expected one of trace, debug, info, warn, error, fatal'],
+    ['stream=stdin', 'stream: expected one of stdout, stderr'],
     ['grep=(', 'grep: Invalid regular expression: /(/: Unterminated group'],
   ])('rejects %s', (query, message) => expect(() => parse(query)).toThrow(message))
 })
@@ -71,11 +74,29 @@ describe('passes (O-45)', () => {
     [{ level: 'warn' }, line('level=error'), true],
     [{ level: 'info' }, message('started'), true],
     [{ level: 'warn' }, message('started'), false],
+    [{ stream: 'stdout' }, line('x'), true],
+    [{ stream: 'stderr' }, line('x'), false],
+    [{ stream: 'stdout' }, message('started'), false],
+    [{ stream: 'stderr' }, message('started'), true],
     [{ events: false }, message('started'), false],
     [{ events: false }, line('x'), true],
     [{ since: 1 }, message('started'), false],
   ])('with %j, of %j: %s', (filter, entry, expected) =>
     expect(passes({ ...noFilter, ...filter }, entry)).toBe(expected),
+  )
+})
+
+describe('countWithoutLevel (O-45)', () => {
+  const plain = [line('x', 1), line('y', 2), message('started')]
+  it.each<[Partial<LogFilter>, readonly LogEntry[], number]>([
+    [{}, plain, 0],
+    [{ level: 'warn' }, plain, 2],
+    [{ level: 'warn', since: 2 }, plain, 1],
+    [{ level: 'warn', stream: 'stderr' }, plain, 0],
+    [{ level: 'warn' }, [...plain, line('level=info')], 2],
+    [{ level: 'warn' }, [...plain, line('level=warn')], 0],
+  ])('with %j, of %j: %d', (filter, entries, expected) =>
+    expect(countWithoutLevel({ ...noFilter, ...filter }, entries)).toBe(expected),
   )
 })
 

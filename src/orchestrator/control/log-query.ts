@@ -12,6 +12,8 @@ export interface LogFilter {
   readonly until: number | null
   /** The lowest level; lines without a level are then left out. */
   readonly level: LogLevel | null
+  /** The stream of the lines; null: both. The messages of the orchestrator are on stderr. */
+  readonly stream: LogLine['stream'] | null
   /** Whether messages of the orchestrator are included. */
   readonly events: boolean
 }
@@ -26,11 +28,13 @@ export interface LogQuery {
   readonly follow: boolean
 }
 
+export const logStreams = ['stdout', 'stderr'] as const
+
 /** Describes the parameters in the table of routes. */
 export const logParameters =
-  `process=NAME (repeatable; default: all), tail=LINES of each or all (default: ${DEFAULT_TAIL}, and all with since, until, grep or level), ` +
+  `process=NAME (repeatable; default: all), tail=LINES of each or all (default: ${DEFAULT_TAIL}, and all with since, until, grep, level or stream), ` +
   'follow=1 (stream new lines), since=TIME and until=TIME (a duration ago, such as 10m, or an ISO time), grep=REGEXP, ignore_case=1, ' +
-  `level=LEVEL (${logLevels.join(', ')}: lines of at least this level), events=0 (without the messages of the orchestrator)`
+  `level=LEVEL (${logLevels.join(', ')}: lines of at least this level), stream=stdout or stderr, events=0 (without the messages of the orchestrator)`
 
 /** Reads the parameters of a request; throws a RequestError if one is invalid. `now`: milliseconds since 1970. */
 export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
@@ -42,11 +46,13 @@ export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
   const filter = {
     since: time('since'),
     until: time('until'),
-    level: parseLevel(given('level')),
+    level: parseChoice('level', logLevels, given('level')),
+    stream: parseChoice('stream', logStreams, given('stream')),
     events: given('events') !== '0',
   }
   const grep = parsePattern(given('grep'), given('ignore_case') === '1')
-  const isLimited = grep !== null || filter.since !== null || filter.until !== null || filter.level !== null
+  const { since, until, level, stream } = filter
+  const isLimited = [grep, since, until, level, stream].some((condition) => condition !== null)
   return {
     names: query.getAll('process'),
     filter,
@@ -63,9 +69,9 @@ function parseTail(typed: string): number {
 
 const tailForm = 'a whole number of 0 or more, or all'
 
-function parseLevel(typed: string | null): LogLevel | null {
+function parseChoice<T extends string>(name: string, choices: readonly T[], typed: string | null): T | null {
   if (typed === null) return null
-  return logLevels.find((level) => level === typed) ?? reject('level', `one of ${logLevels.join(', ')}`)
+  return choices.find((choice) => choice === typed) ?? reject(name, `one of ${choices.join(', ')}`)
 }
 
 function parsePattern(source: string | null, ignoreCase: boolean): RegExp | null {
@@ -90,14 +96,25 @@ export function textOf(entry: LogEntry): string {
   return isLine(entry) ? entry.line : entry.message
 }
 
-/** Returns whether an entry has the required time, level and kind. */
-export function passes({ since, until, level, events }: LogFilter, entry: LogEntry): boolean {
+/** Returns whether an entry has the required time, level, stream and kind. */
+export function passes({ since, until, level, stream, events }: LogFilter, entry: LogEntry): boolean {
   if (since !== null && entry.time < since) return false
   if (until !== null && entry.time > until) return false
-  if (!isLine(entry)) return events && (level === null || isAtLeast(entry.level, level))
+  if (!isLine(entry)) return events && stream !== 'stdout' && (level === null || isAtLeast(entry.level, level))
+  if (stream !== null && entry.stream !== stream) return false
   if (level === null) return true
   const own = levelOfLine(entry.line)
   return own !== null && isAtLeast(own, level)
+}
+
+/**
+ * Returns the number of lines that are left out only because they have no level; 0 if a line passes, because then the level can
+ * be found.
+ */
+export function countWithoutLevel(filter: LogFilter, entries: readonly LogEntry[]): number {
+  if (filter.level === null || entries.some((entry) => isLine(entry) && passes(filter, entry))) return 0
+  const others = { ...filter, level: null }
+  return entries.filter((entry) => isLine(entry) && passes(others, entry) && levelOfLine(entry.line) === null).length
 }
 
 /**

@@ -3,7 +3,7 @@ import { messageOf, RequestError } from '../config/errors.ts'
 import type { LogEntry } from '../supervisor/output/log-history.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { Grep } from './grep.ts'
-import { isLine, lastEntries, type LogQuery, passes, textOf } from './log-query.ts'
+import { countWithoutLevel, isLine, lastEntries, type LogQuery, passes, textOf } from './log-query.ts'
 import type { LogRecord } from './protocol.ts'
 import type { ControlTarget } from './target.ts'
 
@@ -26,10 +26,16 @@ export function sendLogs(target: LogTarget, query: LogQuery, response: ServerRes
   const select = (entry: LogEntry) => isChosen(entry.process) && passes(query.filter, entry)
   const answer = new LogAnswer(response, query.grep === null ? null : new Grep(query.grep))
   const { since, until } = query.filter
-  const kept = target.logs.read(names, query.names.length === 0).filter(select)
+  const chosen = target.logs.read(names, query.names.length === 0).filter(({ process }) => isChosen(process))
+  const withoutLevel = countWithoutLevel(query.filter, chosen)
+  const kept = chosen.filter((entry) => passes(query.filter, entry))
   answer.search(kept, (found) => {
     const last = lastEntries(found, query.tail)
-    return [...(since === null ? [] : lostLines(target, names, since, query.tail, last)), ...last]
+    return [
+      ...(since === null ? [] : lostLines(target, names, since, query.tail, last)),
+      ...(withoutLevel === 0 ? [] : [{ without_level: withoutLevel }]),
+      ...last,
+    ]
   })
   const remainingMs = until === null ? Infinity : until - Date.now()
   if (query.follow && remainingMs > 0) answer.follow(target.logs, select, remainingMs)

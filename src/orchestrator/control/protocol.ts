@@ -120,6 +120,8 @@ export const logEntry = z.union([
   z.object({ dropped: z.int() }),
   /** Lines of the process up to this time were requested with `since`, and are no longer kept. */
   z.object({ process: z.string(), lost_until: z.number() }),
+  /** No line has the required level: the number of lines that were left out because they have none. */
+  z.object({ without_level: z.int() }),
   /** The end of a stream that cannot continue. */
   z.object({ error: z.string() }),
 ])

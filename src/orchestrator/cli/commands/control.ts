@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { durationForm, parseDuration } from '../../config/duration.ts'
 import { UserError } from '../../config/errors.ts'
+import { logStreams } from '../../control/log-query.ts'
 import { waitGoals, type WaitGoal } from '../../control/wait.ts'
 import { isRun } from '../../supervisor/guard/run-folder.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
@@ -35,6 +36,7 @@ export function addControlCommands(program: Command): void {
     .option('--grep <regexp>', 'only lines that match a regular expression of JavaScript')
     .option('-i, --ignore-case', 'match --grep without regard to case')
     .addOption(new Option('--level <level>', 'only lines of at least this level').choices(logLevels))
+    .addOption(new Option('--stream <stream>', 'only lines of this stream').choices(logStreams))
     .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
     .action(async (processes: readonly string[], options: LogOptions & LineOptions) =>

@@ -34,6 +34,30 @@ describe('filters of logs (O-45)', () => {
     expect(stdout).toMatch(/^\[orchestrator\] a: started/m)
   })
 
+  test('--stream shows the lines of one stream', async () => {
+    await start({ a: { command: 'echo fine; echo broken >&2; echo end; exec sleep 1000', shell: true } })
+    await expect.poll(() => control.running?.stdout ?? '').toContain('end')
+    await expect.poll(() => shown('--stream', 'stderr')).toEqual(['broken'])
+    expect(await shown('--stream', 'stdout')).toEqual(['fine', 'end'])
+    const withMessages = async (stream: string) => (await control.program.run('logs', '--stream', stream)).stdout
+    expect(await withMessages('stderr')).toMatch(/^\[orchestrator\] a: started/m)
+    expect(await withMessages('stdout')).not.toContain('[orchestrator]')
+  })
+
+  test('--level says on stderr that no line has a level', async () => {
+    const child = await printed(['one', 'two'])
+    const level = ['logs', '--no-events', '--level', 'warn']
+    const { code, stdout, stderr } = await control.program.run(...level)
+    expect([code, stdout]).toEqual([0, ''])
+    expect(stderr).toBe(
+      'ponix-orchestrator: no line has this level or a higher one; 2 lines without a level are hidden, --stream stderr shows the errors of most programs\n',
+    )
+    expect((await control.program.run(...level, '--json')).stdout).toBe('{"without_level":2}\n')
+    await child.print('level=warn\n')
+    await expect.poll(() => control.running?.stdout ?? '').toContain('level=warn')
+    expect((await control.program.run(...level)).stderr).toBe('')
+  })
+
   test('--grep shows the raw lines that match, -i without regard to case, and the messages that match', async () => {
     await printed(['GET /a 200', 'GET /b 500', '\u001b[31mERROR\u001b[0m x', pino(30, 'get'), 'end'])
     expect(await shown('--grep', '^GET .* 5\\d\\d$')).toEqual(['GET /b 500'])

@@ -25,6 +25,7 @@ export interface LogOptions {
   readonly grep?: string
   readonly ignoreCase?: true
   readonly level?: string
+  readonly stream?: string
   /** False with `--no-events`. */
   readonly events: boolean
   readonly json?: true
@@ -59,13 +60,17 @@ export async function logs(
   const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
   for await (const line of createInterface({ input: untilClosed(records) })) {
     if (line.startsWith('{"error":')) throw new UserError(reasonIn(line), REJECTED)
+    if (options.json !== true && line.startsWith('{"without_level":')) {
+      process.stderr.write(`ponix-orchestrator: ${reasonIn(line)}\n`)
+      continue
+    }
     if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
   }
 }
 
 /** Returns the parameters of the request. `now`: milliseconds since 1970. */
 export function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
-  const { follow, tail, since, until, grep, ignoreCase, level, events } = options
+  const { follow, tail, since, until, grep, ignoreCase, level, stream, events } = options
   const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
   const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value)
   set('tail', tail === undefined ? undefined : checkTail(tail))
@@ -74,6 +79,7 @@ export function toQuery(processes: readonly string[], options: LogOptions, now: 
   set('grep', grep === undefined ? undefined : checkPattern(grep))
   set('ignore_case', ignoreCase === true ? '1' : undefined)
   set('level', level)
+  set('stream', stream)
   set('events', events ? undefined : '0')
   set('follow', follow === true ? '1' : undefined)
   return query
@@ -107,9 +113,10 @@ export function untilClosed(entries: Readable): Readable {
   return lines
 }
 
+/** Returns the text of a record that is about the request. */
 function reasonIn(line: string): string {
   const record = logEntry.parse(JSON.parse(line))
-  return 'error' in record ? record.error : line
+  return 'line' in record ? line : describe(record).text
 }
 
 /** Returns a function that renders a record as the orchestrator shows the line or message. */
@@ -146,6 +153,12 @@ function describe(record: Exclude<LogRecord, { line: string }>) {
     return { level: 'warn', text: `${record.dropped} lines dropped: the reader was too slow` } as const
   }
   if ('error' in record) return { level: 'error', text: record.error } as const
+  if ('without_level' in record) {
+    const { without_level: count } = record
+    const hidden = count === 1 ? '1 line without a level is hidden' : `${count} lines without a level are hidden`
+    const text = `no line has this level or a higher one; ${hidden}, --stream stderr shows the errors of most programs`
+    return { level: 'warn', text } as const
+  }
   const time = new Date(record.lost_until).toLocaleTimeString('en-GB')
   const text = `${record.process}: its lines up to ${time} are no longer kept; a log file ("log": {"file": …}) keeps more`
   return { level: 'warn', text } as const

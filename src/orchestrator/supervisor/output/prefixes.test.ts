@@ -54,19 +54,26 @@ describe('Prefixes (O-31)', () => {
     }
   })
 
-  it.each([{}, { timestamps: true }, { format: 'pid' }, { format: 'none', timestamps: true }])(
-    'know their width with %j',
-    (options) => {
-      const prefixes = new Prefixes({ ...options, format: parsePrefixFormat(options.format ?? 'name') ?? [] })
-      prefixes.setProcesses(shown('web'))
-      expect(prefixes.columns).toBe(prefixes.render({ name: 'web', pid: 42 }, false, TIME).length)
-    },
-  )
+  it.each([
+    {},
+    { timestamps: true },
+    { timestamps: true, columns: 80 },
+    { format: 'pid' },
+    { format: 'none', timestamps: true },
+  ])('know their width with %j', (options) => {
+    const prefixes = new Prefixes({ ...options, format: parsePrefixFormat(options.format ?? 'name') ?? [] })
+    prefixes.setProcesses(shown('web'))
+    expect(prefixes.columns).toBe(prefixes.render({ name: 'web', pid: 42 }, false, TIME).length)
+  })
 
-  it('are followed by the time with timestamps', () => {
+  it('are followed by the time with timestamps, without the date on a terminal', () => {
     expect(rendered(['web'], { timestamps: true })).toEqual([
       `[orchestrator] ${localTime(TIME)} `,
       `[web]          ${localTime(TIME)} `,
+    ])
+    expect(rendered(['web'], { timestamps: true, columns: 80 })).toEqual([
+      '[orchestrator] 08:30:00.123 ',
+      '[web]          08:30:00.123 ',
     ])
     expect(rendered(['web'], { timestamps: true, format: 'none' })[1]).toBe(`${localTime(TIME)} `)
   })

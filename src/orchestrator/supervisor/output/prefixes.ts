@@ -14,8 +14,8 @@ type FieldName = (typeof fieldNames)[number]
 type Part = { readonly text: string } | { readonly field: FieldName }
 /** The usual widths of the fields other than the name. */
 const FIELD_WIDTHS = { pid: 7, time: 12 } as const
-/** The width of a time such as `2026-01-31T08:30:00.123+01:00`, with the space after it. */
-const STAMP_WIDTH = 30
+/** The widths of `08:30:00.123` and `2026-01-31T08:30:00.123+01:00`, with the space after them. */
+const STAMP_WIDTHS = { terminal: 13, file: 30 } as const
 
 /** The parts of a prefix, without the space after it; empty: no prefix. */
 export type PrefixFormat = readonly Part[]
@@ -45,9 +45,12 @@ function isField(text: string): text is FieldName {
 
 export interface PrefixOptions {
   readonly format?: PrefixFormat
-  /** Whether a local time follows the prefix, as in `2026-01-31T08:30:00.123+01:00`. */
+  /**
+   * Whether the time follows the prefix: on a terminal the local time of day, as in `08:30:00.123`, elsewhere also the date and the
+   * offset, as in `2026-01-31T08:30:00.123+01:00`.
+   */
   readonly timestamps?: boolean
-  /** The width of the terminal, which limits the length of names; null: names have their full length. */
+  /** The width of the terminal, which limits the length of names; null without a terminal: names have their full length. */
   readonly columns?: number | null
 }
 
@@ -61,7 +64,8 @@ export type Prefix = () => string
 export class Prefixes {
   readonly #format: PrefixFormat
   readonly #ownFormat: PrefixFormat
-  readonly #timestamps: boolean
+  /** The form of the times after the prefixes; null: none. */
+  readonly #stamp: keyof typeof STAMP_WIDTHS | null
   readonly #labelLimit: number
   readonly #colours = new Map<string, number>()
   #labels: ReadonlyMap<string, string> = new Map()
@@ -71,7 +75,7 @@ export class Prefixes {
 
   constructor({ format = NAME_FORMAT, timestamps = false, columns = null }: PrefixOptions = {}) {
     this.#format = format
-    this.#timestamps = timestamps
+    this.#stamp = timestamps ? (columns === null ? 'file' : 'terminal') : null
     // The orchestrator's own lines are always recognizable.
     this.#ownFormat = format.some((part) => 'field' in part && part.field === 'name') ? format : NAME_FORMAT
     const space = columns === null ? Infinity : Math.floor(columns / WIDTH_SHARE)
@@ -81,7 +85,7 @@ export class Prefixes {
 
   /** The width of the prefixes, with the space and the time after them. */
   get columns(): number {
-    const stamp = this.#timestamps ? STAMP_WIDTH : 0
+    const stamp = this.#stamp === null ? 0 : STAMP_WIDTHS[this.#stamp]
     return this.#format.length === 0 ? stamp : this.#width + 1 + stamp
   }
 
@@ -99,7 +103,7 @@ export class Prefixes {
 
   /** Returns the prefix of a process's lines; it is rendered again only when it changes. */
   of(origin: Origin, isColoured: boolean): Prefix {
-    const hasTime = this.#timestamps || this.#format.some((part) => 'field' in part && part.field === 'time')
+    const hasTime = this.#stamp !== null || this.#format.some((part) => 'field' in part && part.field === 'time')
     if (hasTime) return () => this.render(origin, isColoured, Date.now())
     let version: number | null = null
     let prefix = ''
@@ -112,14 +116,19 @@ export class Prefixes {
 
   /** Renders the prefix of a line with a time in milliseconds since 1970. The colour of the orchestrator's own prefix is bold. */
   render(origin: Origin, isColoured: boolean, time: number): string {
-    const stamp = this.#timestamps ? `${localTime(time)} ` : ''
+    const stamp = this.#stampOf(time)
     const format = origin === null ? this.#ownFormat : this.#format
     if (format.length === 0) return stamp
     const { name, pid } = origin ?? { name: OWN_NAME, pid: process.pid }
-    const values = { name: this.#labelOf(name), pid: String(pid), time: localTime(time).slice(11, 23) }
+    const values = { name: this.#labelOf(name), pid: String(pid), time: timeOfDay(time) }
     const label = format.map((part) => ('text' in part ? part.text : values[part.field])).join('')
     const padding = ' '.repeat(Math.max(1, this.#width + 1 - label.length))
     return (isColoured ? this.#paint(label, padding, origin) : label + padding) + stamp
+  }
+
+  #stampOf(time: number): string {
+    if (this.#stamp === null) return ''
+    return `${this.#stamp === 'terminal' ? timeOfDay(time) : localTime(time)} `
   }
 
   #paint(label: string, padding: string, origin: Origin): string {
@@ -137,6 +146,11 @@ export class Prefixes {
 function widthOf(format: PrefixFormat, label: string): number {
   const widths = { name: label.length, ...FIELD_WIDTHS }
   return format.reduce((sum, part) => sum + ('text' in part ? part.text.length : widths[part.field]), 0)
+}
+
+/** Renders a local time of day with milliseconds. */
+function timeOfDay(time: number): string {
+  return localTime(time).slice(11, 23)
 }
 
 /** Renders a local time in ISO 8601 with milliseconds and the offset of the time zone. */
