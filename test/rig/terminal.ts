@@ -79,6 +79,26 @@ export class Terminal {
   }
 }
 
+/**
+ * Returns the rows that a terminal shows after an output of text, colours, carriage returns and sequences that erase the rest of a
+ * row; the last row has the cursor.
+ */
+export function rowsOf(output: string): readonly string[] {
+  const rows: string[] = ['']
+  let column = 0
+  // oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
+  for (const [part] of output.matchAll(/\u001b\[[\d;?]*[A-Za-z]|[\r\n]|[^\r\n\u001b]+/g)) {
+    const row = rows.at(-1) ?? ''
+    if (part === '\n') rows.push('')
+    if (part === '\r') column = 0
+    if (part === '\u001b[K') rows[rows.length - 1] = row.slice(0, column)
+    if (/^[\r\n\u001b]/.test(part)) continue
+    rows[rows.length - 1] = row.slice(0, column) + part + row.slice(column + part.length)
+    column += part.length
+  }
+  return rows
+}
+
 /** The built `ponix-orchestrator`, and other programs, in terminals. */
 export class TerminalCommandLine extends CommandLine {
   readonly #terminals: Terminal[] = []

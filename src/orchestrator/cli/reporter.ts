@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { describeEvent, type Level } from './event-message.ts'
 import type { SupervisorEvent } from '../supervisor/events.ts'
 import type { LogMessage } from '../supervisor/output/log-history.ts'
+import type { PromptLine } from '../supervisor/output/prompt-line.ts'
 import { OWN_NAME, type Prefixes } from '../supervisor/output/prefixes.ts'
 
 /** The limit of buffered bytes for a slow reader; further messages are dropped and counted. */
@@ -12,6 +13,10 @@ export interface ReporterOptions {
   readonly logFormat: 'text' | 'json'
   readonly colour: boolean
   readonly prefixes: Prefixes
+  /** The last line of the terminal at `output`; null: none. */
+  readonly prompt?: PromptLine | null
+  /** Whether the message that all processes are ready names the key of the help. */
+  readonly hasKeys?: boolean
   /** Called with every message. */
   readonly onMessage?: (message: Omit<LogMessage, 'time'>) => void
 }
@@ -28,10 +33,11 @@ type Write = (line: string) => void
 export async function createReporter(options: ReporterOptions) {
   const { output } = options
   let dropped = 0
+  let wasReady = false
   const write = (line: string): void => {
     if (output.destroyed || output.writableEnded) return
     if (output.writableLength > fullBytes) dropped += 1
-    else output.write(line)
+    else output.write(framed(line, options.prompt))
   }
   const log = options.logFormat === 'json' ? await jsonLog(write) : textLog(options, write)
   const warnOfDropped = () => {
@@ -50,12 +56,19 @@ export async function createReporter(options: ReporterOptions) {
       if (event.type === 'process_exited' && event.completes) return
       warnOfDropped()
       const { level, text } = describeEvent(event)
-      log(level, text, { event })
+      const isFirstReady = event.type === 'all_ready' && !wasReady
+      wasReady ||= isFirstReady
+      log(level, isFirstReady && options.hasKeys === true ? `${text}; press ? for the keys` : text, { event })
       options.onMessage?.(toLogMessage(event, level, text))
     },
     info: (message: string) => own('info', message),
     warn: (message: string) => own('warn', message),
   }
+}
+
+function framed(lines: string, prompt: PromptLine | null = null): string {
+  const [before, after] = prompt?.around() ?? ['', '']
+  return before + lines + after
 }
 
 /** Returns the message without the quoted output, which is in the log anyway. */

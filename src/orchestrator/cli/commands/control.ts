@@ -40,7 +40,7 @@ export function addControlCommands(program: Command): void {
     .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
     .action(async (processes: readonly string[], options: LogOptions & LineOptions) =>
-      (await import('../remote/logs.ts')).logs(file(), processes, options, toPrefixOptions(options)),
+      (await import('../remote/logs.ts')).logs(file(), processes, options, { prefix: toPrefixOptions(options) }),
     )
   addLineOptions(logs)
   const verbs = [

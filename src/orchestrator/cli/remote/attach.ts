@@ -6,18 +6,21 @@ import { ControlClient } from './control-client.ts'
 import { renderStatus } from './control-commands.ts'
 import { logs } from './logs.ts'
 import type { FileOptions } from '../options.ts'
+import { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import type { PrefixOptions } from '../../supervisor/output/prefixes.ts'
 
 const LEAVE = 0x1d
+const KEYS_HINT = 'attached; press ? for the keys, Ctrl-C leaves and stops nothing\n'
 const DETACH_HINT = 'attached to %; Ctrl-] leaves\r\n'
 
 /** Shows the output of all processes and reacts to keys, as `run` does, until Ctrl-C, which stops nothing. */
 export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Promise<void> {
   const { stdin, stdout } = process
-  const follow = () => logs(file, [], { follow: true, tail: '20', events: true }, prefix)
+  const options = { follow: true, tail: '20', events: true } as const
   const client = new ControlClient(file)
   if (stdin.isTTY && stdout.isTTY) {
     const { Keyboard } = await import('../terminal/keyboard.ts')
+    const line = new PromptLine(stdout)
     const status = async () => (await client.call('GET', '/status', statusAnswer)).processes
     const actions = {
       names: async () => (await status()).flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
@@ -27,11 +30,13 @@ export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Pro
       status: async () => renderStatus(await status()),
       quit: () => process.exit(0),
     }
-    const keyboard = new Keyboard({ stdin, stdout, actions, onMode: () => undefined })
+    const keyboard = new Keyboard({ stdin, stdout, actions, prompt: line, onMode: () => undefined })
     process.once('SIGINT', () => process.exit(0))
-    return follow().finally(() => keyboard.dispose())
+    const following = logs(file, [], options, { prefix, prompt: line })
+    stdout.write(KEYS_HINT)
+    return following.finally(() => keyboard.dispose())
   }
-  await follow()
+  await logs(file, [], options, { prefix })
 }
 
 /** Connects this terminal to that of one process, until Ctrl-] or the end of the orchestrator. */

@@ -9,6 +9,7 @@ import { logEntry, type LogRecord, statusAnswer } from '../../control/protocol.t
 import { forTerminal, loadPretty } from '../../supervisor/output/line-writers.ts'
 import { decodeUtf8, encodeUtf8 } from '../../supervisor/output/lines.ts'
 import { Prefixes, type PrefixOptions } from '../../supervisor/output/prefixes.ts'
+import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
 import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { columnsOf, type FileOptions, showsColour } from '../options.ts'
@@ -31,6 +32,12 @@ export interface LogOptions {
   readonly json?: true
 }
 
+interface LogDisplay {
+  readonly prefix: PrefixOptions
+  /** The last line of the terminal; null: none. */
+  readonly prompt?: PromptLine | null
+}
+
 /** Throws the error; if no orchestrator runs and a detached run has left its log file, the message names the file. */
 async function throwWithLogFile(file: FileOptions, error: unknown): Promise<never> {
   if (!isNotRunning(error)) throw error
@@ -48,7 +55,7 @@ export async function logs(
   file: FileOptions,
   processes: readonly string[],
   options: LogOptions,
-  prefix: PrefixOptions,
+  { prefix, prompt = null }: LogDisplay,
 ): Promise<void> {
   const query = toQuery(processes, options, Date.now())
   const client = new ControlClient(file)
@@ -64,7 +71,8 @@ export async function logs(
       process.stderr.write(`ponix-orchestrator: ${reasonIn(line)}\n`)
       continue
     }
-    if (!process.stdout.write(`${render(line)}\n`)) await once(process.stdout, 'drain')
+    const [before, after] = prompt?.around() ?? ['', '']
+    if (!process.stdout.write(`${before}${render(line)}\n${after}`)) await once(process.stdout, 'drain')
   }
 }
 

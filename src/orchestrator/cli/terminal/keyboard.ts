@@ -2,7 +2,8 @@ import type { ReadStream, WriteStream } from 'node:tty'
 import { messageOf } from '../../config/errors.ts'
 import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
-import { handleKeys, IDLE, type KeyEffect } from './keys.ts'
+import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
+import { handleKeys, IDLE, type KeyEffect, promptText } from './keys.ts'
 import { enterKeyMode, restoreMode } from './terminal-mode.ts'
 
 export interface KeyActions {
@@ -18,6 +19,8 @@ export interface KeyboardOptions {
   readonly stdin: ReadStream
   readonly stdout: WriteStream
   readonly actions: KeyActions
+  /** The last line of the terminal, below all other output. */
+  readonly prompt: PromptLine
   /** Called with the changed mode of the terminal, and with null when it is restored. */
   readonly onMode: (mode: TerminalMode | null) => void
 }
@@ -47,6 +50,7 @@ export class Keyboard {
   /** Restores the terminal. */
   dispose(): void {
     this.#isDisposed = true
+    this.#options.prompt.set(null)
     this.#restore()
     this.#options.stdin.off('data', this.#onInput)
     process.off('SIGTSTP', this.#onSuspend)
@@ -74,12 +78,15 @@ export class Keyboard {
 
   /** Ctrl-Z: the terminal belongs to the shell until SIGCONT. */
   readonly #onSuspend = (): void => {
+    this.#options.prompt.set(null)
     this.#restore()
     process.kill(process.pid, 'SIGSTOP')
   }
 
   readonly #onContinue = (): void => {
-    if (isInForeground(process.pid)) void this.#enter()
+    if (!isInForeground(process.pid)) return
+    void this.#enter()
+    this.#options.prompt.set(promptText(this.#state))
   }
 
   readonly #onInput = (data: Buffer | string): void => {
@@ -93,10 +100,14 @@ export class Keyboard {
         input,
         input === 'r' ? await this.#options.actions.names() : [],
       )
+      const wasOpen = this.#state.prompt !== null
       this.#state = state
+      if (wasOpen && state.prompt === null) this.#options.prompt.set(null)
       for (const effect of effects) await this.#act(effect)
+      if (state.prompt !== null && !this.#isDisposed) this.#options.prompt.set(promptText(state))
     } catch (error) {
       this.#state = IDLE
+      this.#options.prompt.set(null)
       this.#print(`${messageOf(error)}\n`)
     }
   }
@@ -119,6 +130,7 @@ export class Keyboard {
   }
 
   #print(text: string): void {
-    this.#options.stdout.write(text)
+    const [before, after] = this.#options.prompt.around()
+    this.#options.stdout.write(before + text + after)
   }
 }

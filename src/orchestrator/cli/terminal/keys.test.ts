@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { handleKeys, IDLE, KEY_HELP, type KeyEffect } from './keys.ts'
+import { handleKeys, IDLE, KEY_HELP, type KeyEffect, promptText } from './keys.ts'
 
 const names = ['web', 'api', 'worker#1', 'worker#2']
 
@@ -39,7 +39,7 @@ describe('a key', () => {
 
 describe('the prompt of r', () => {
   it('lists the processes with their numbers', () => {
-    expect(press('r').printed[0]).toMatch(/1 web {2}2 api {2}3 worker#1 {2}4 worker#2 {2}all\n/)
+    expect(press('r').printed[0]).toMatch(/1 web {2}2 api {2}3 worker#1 {2}4 worker#2 {2}all\n$/)
   })
 
   it.each([
@@ -48,6 +48,9 @@ describe('the prompt of r', () => {
     ['a name that arrives at once', ['web\n'], 'web'],
     ['the only name that begins so', ['a', 'p', '\r'], 'api'],
     ['all', ['all\n'], 'all'],
+    ['the name of replicas', ['worker\n'], 'worker'],
+    ['the beginning of the name of replicas', ['wor\n'], 'worker'],
+    ['one replica', ['worker#2\n'], 'worker#2'],
     ['a corrected name', ['x', '\u007f', 'web', '\n'], 'web'],
     ['a name after an erased line', ['xyz', '\u0015', 'web', '\n'], 'web'],
     ['a completed name', ['wo', '\t', '2', '\n'], 'worker#2'],
@@ -61,7 +64,8 @@ describe('the prompt of r', () => {
     ['Ctrl-D', ['\u0004'], /nothing is restarted/],
     ['Enter', ['\n'], /nothing is restarted/],
     ['an unknown name', ['apo\n'], /no process "apo"; did you mean "api"\?/],
-    ['an ambiguous name', ['w\n'], /no process "w"/],
+    ['an ambiguous name', ['w\n'], /^"w" is ambiguous: web, worker#1, worker#2\n$/],
+    ['an ambiguous replica', ['worker#\n'], /^"worker#" is ambiguous: worker#1, worker#2\n$/],
     ['a number that is too large', ['7', '\n'], /no process "7"/],
   ] as const)('restarts nothing after %s', (_, keys, message) => {
     const { effects, printed, isIdle } = press('r', ...keys)
@@ -78,7 +82,8 @@ describe('the prompt of r', () => {
     const many = Array.from({ length: 12 }, (_, index) => `p${index + 1}`)
     const asked = handleKeys(IDLE, 'r', many).state
     const typed = handleKeys(asked, '1', many)
-    expect(typed.effects.map(({ type }) => type)).toEqual(['print'])
+    expect(typed.effects).toEqual([])
+    expect(promptText(typed.state)).toBe('number or name (Esc cancels): 1')
     const both = handleKeys(typed.state, '2', many).state
     expect(handleKeys(both, '\n', many).effects).toContainEqual({ type: 'restart', name: 'p12' })
   })

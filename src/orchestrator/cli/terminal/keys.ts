@@ -30,9 +30,10 @@ export const KEY_HELP = `keys:
   ?        show this help
 `
 
-const ERASE_LINE = '\r\u001b[K'
 /** Up to this number of processes, a digit selects one without Enter. */
 const MAX_DIGITS = 9
+/** The number of names that a message lists. */
+const MAX_LISTED = 8
 
 /**
  * Returns the effects of one piece of input. A piece of several characters is a paste: it has no effect, except at the prompt, where
@@ -42,7 +43,7 @@ export function handleKeys(state: KeyState, input: string, names: readonly strin
   if (state.prompt !== null) return atPrompt(state.prompt, input)
   switch (input) {
     case 'r':
-      return { state: { prompt: { typed: '', names } }, effects: [print(`${listOf(names)}${promptLine('')}`)] }
+      return { state: { prompt: { typed: '', names } }, effects: [print(listOf(names))] }
     case 's':
       return { state, effects: [{ type: 'status' }] }
     case 'l':
@@ -64,7 +65,7 @@ type Prompt = NonNullable<KeyState['prompt']>
 
 function atPrompt(prompt: Prompt, input: string): KeyStep {
   const { names, typed } = prompt
-  if (input === '\u001b' || input === '\u0004') return end(`${ERASE_LINE}nothing is restarted\n`)
+  if (input === '\u001b' || input === '\u0004') return end('nothing is restarted\n')
   // Cursor keys and the like.
   if (input.startsWith('\u001b')) return { state: { prompt }, effects: [] }
   if (input === '\u007f' || input === '\b') return type(prompt, typed.slice(0, -1))
@@ -81,7 +82,7 @@ function atPrompt(prompt: Prompt, input: string): KeyStep {
 }
 
 function type({ names }: Prompt, typed: string): KeyStep {
-  return { state: { prompt: { typed, names } }, effects: [print(promptLine(typed))] }
+  return { state: { prompt: { typed, names } }, effects: [] }
 }
 
 function end(text: string): KeyStep {
@@ -89,22 +90,32 @@ function end(text: string): KeyStep {
 }
 
 function choose(text: string, names: readonly string[]): KeyStep {
-  if (text === '') return end(`${ERASE_LINE}nothing is restarted\n`)
-  const name = nameOf(text, names)
-  if (name === null) {
+  if (text === '') return end('nothing is restarted\n')
+  const [name, ...others] = matching(text, names)
+  if (name === undefined) {
     const nearest = nearestName(text, names)
-    return end(`${ERASE_LINE}no process "${text}"${nearest === null ? '' : `; did you mean "${nearest}"?`}\n`)
+    return end(`no process "${text}"${nearest === null ? '' : `; did you mean "${nearest}"?`}\n`)
   }
-  return { state: IDLE, effects: [print(`${ERASE_LINE}restarting ${name}\n`), { type: 'restart', name }] }
+  if (others.length > 0) return end(`"${text}" is ambiguous: ${listed(names.filter((one) => one.startsWith(text)))}\n`)
+  return { state: IDLE, effects: [print(`restarting ${name}\n`), { type: 'restart', name }] }
 }
 
-/** Returns the process with this name, this number, or the only one that begins so; null otherwise. `all` means all. */
-function nameOf(text: string, names: readonly string[]): string | null {
-  if (text === 'all' || names.includes(text)) return text
+/**
+ * Returns the process with this name or number; otherwise all processes and replicas that begin so. The name of a process with
+ * replicas means all of them, and `all` means all processes.
+ */
+function matching(text: string, names: readonly string[]): readonly string[] {
+  const processes = [...new Set(names.map((name) => name.replace(/#\d+$/, '')))]
+  if (text === 'all' || names.includes(text) || processes.includes(text)) return [text]
   const numbered = /^\d+$/.test(text) ? names[Number(text) - 1] : undefined
-  if (numbered !== undefined) return numbered
-  const [only, ...others] = names.filter((name) => name.startsWith(text))
-  return others.length > 0 ? null : (only ?? null)
+  if (numbered !== undefined) return [numbered]
+  const begun = processes.filter((name) => name.startsWith(text))
+  return begun.length > 0 ? begun : names.filter((name) => name.startsWith(text))
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - MAX_LISTED
+  return `${names.slice(0, MAX_LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 /** Returns the longest common beginning of the names that begin so. */
@@ -120,8 +131,9 @@ function listOf(names: readonly string[]): string {
   return `restart: ${names.map((name, index) => `${index + 1} ${name}`).join('  ')}  all\n`
 }
 
-function promptLine(typed: string): string {
-  return `${ERASE_LINE}number or name (Esc cancels): ${typed}`
+/** Returns the last line of the terminal; null without a prompt. */
+export function promptText({ prompt }: KeyState): string | null {
+  return prompt === null ? null : `number or name (Esc cancels): ${prompt.typed}`
 }
 
 function print(text: string): KeyEffect {

@@ -14,6 +14,7 @@ import { LineSplitter, type LinesHandler, type LineTap } from './lines.ts'
 import { LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
 import { Prefixes } from './prefixes.ts'
+import type { PromptLine } from './prompt-line.ts'
 import { Sink } from './sink.ts'
 import { type BackPressure, combine, type Splitter, StreamRelay } from './stream-relay.ts'
 
@@ -33,6 +34,8 @@ export interface OutputOptions {
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
   /** Renders the prefixes, also of the orchestrator's own lines; default: the names. */
   readonly prefixes?: Prefixes
+  /** The last line of the terminal; default: none. */
+  readonly prompt?: PromptLine | null
   /** Keeps the last lines; default: a new one. */
   readonly history?: LogHistory
 }
@@ -59,8 +62,8 @@ export class Output {
     this.setProcesses(processes)
     const { stdout, stderr } = options.output
     const onClosed = (stream: StreamName, reason: string) => emit({ type: 'output_closed', stream, reason })
-    const first = new Sink(stdout, (reason) => onClosed('stdout', reason))
-    const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason))
+    const first = new Sink(stdout, (reason) => onClosed('stdout', reason), options.prompt)
+    const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason), options.prompt)
     this.#sinks = { stdout: first, stderr: second }
     stdout.on('resize', this.#onResize)
   }

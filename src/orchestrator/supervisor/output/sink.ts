@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Writable } from 'node:stream'
+import type { PromptLine } from './prompt-line.ts'
 import type { BackPressure } from './stream-relay.ts'
 
 const BUFFER_BYTES = 256 * 1024
@@ -16,6 +17,7 @@ const NEWLINE = 0x0a
 export class Sink implements BackPressure {
   readonly #stream: Writable
   readonly #onClosed: (reason: string) => void
+  readonly #prompt: PromptLine | null
   readonly #drained = new EventEmitter().setMaxListeners(0)
   readonly #spare: Buffer[] = []
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
@@ -25,9 +27,10 @@ export class Sink implements BackPressure {
   #scheduled = false
   #closed = false
 
-  /** `onClosed` is called once if the stream can no longer be written to. */
-  constructor(stream: Writable, onClosed: (reason: string) => void) {
+  /** `onClosed` is called once if the stream can no longer be written to. `prompt`: the last line of a terminal. */
+  constructor(stream: Writable, onClosed: (reason: string) => void, prompt: PromptLine | null = null) {
     this.#stream = stream
+    this.#prompt = this.isTerminal ? prompt : null
     this.#onClosed = onClosed
     stream.on('error', this.#fail)
     stream.on('close', this.#fail)
@@ -103,7 +106,8 @@ export class Sink implements BackPressure {
     this.#write(bytes, full)
   }
 
-  #write(bytes: Buffer, reusable: Buffer | null): void {
+  #write(lines: Buffer, reusable: Buffer | null): void {
+    const bytes = this.#framed(lines)
     this.#pending += bytes.length
     this.#stream.write(bytes, (error) => {
       if (error !== null && error !== undefined) this.#fail(error)
@@ -114,6 +118,11 @@ export class Sink implements BackPressure {
       if (this.#pending === 0) this.#flush()
       if (this.#pending + this.#used <= FULL_BYTES / 2) this.#drained.emit('drained')
     })
+  }
+
+  #framed(lines: Buffer): Buffer {
+    const [before, after] = this.#prompt?.around() ?? ['', '']
+    return before === '' && after === '' ? lines : Buffer.concat([Buffer.from(before), lines, Buffer.from(after)])
   }
 
   readonly #fail = (error?: Error): void => {
