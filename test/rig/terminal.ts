@@ -92,7 +92,7 @@ export function rowsOf(output: string): readonly string[] {
     if (part === '\n') rows.push('')
     if (part === '\r') column = 0
     if (part === '\u001b[K') rows[rows.length - 1] = row.slice(0, column)
-    if (/^[\r\n\u001b]/.test(part)) continue
+    if (['\r', '\n', '\u001b'].includes(part.charAt(0))) continue
     rows[rows.length - 1] = row.slice(0, column) + part + row.slice(column + part.length)
     column += part.length
   }
