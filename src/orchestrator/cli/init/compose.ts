@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { variablesForFile, variablesForShell } from './compose-variables.ts'
 import { commandOf, type Draft, type DraftProcess, type EnvFile, freeName } from './draft.ts'
+import { deploySchema, developSchema, limitSchema, memoryLimit, watchOf } from './compose-runtime.ts'
 import { healthcheckSchema, probeOf } from './compose-healthcheck.ts'
 import { messageOf, UserError } from '../../config/errors.ts'
 import { parseDuration } from '../../config/duration.ts'
@@ -8,7 +9,7 @@ import { processSchema } from '../../config/schema/process.ts'
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
 const words = z.union([z.string(), z.array(scalar)]).nullish()
-const conditionSchema = z.looseObject({ condition: z.string().optional() })
+const conditionSchema = z.looseObject({ condition: z.string().optional(), restart: z.boolean().optional() })
 
 const serviceSchema = z.looseObject({
   image: z.string().optional(),
@@ -28,21 +29,27 @@ const serviceSchema = z.looseObject({
   stop_signal: z.union([z.string(), z.number()]).optional(),
   stop_grace_period: z.string().optional(),
   working_dir: z.string().optional(),
-  deploy: z.looseObject({ replicas: z.number().optional() }).optional(),
+  deploy: deploySchema.optional(),
+  mem_limit: limitSchema.optional(),
+  tty: z.boolean().optional(),
+  stdin_open: z.boolean().optional(),
+  develop: developSchema.optional(),
   scale: z.number().optional(),
   profiles: z.array(z.string()).optional(),
   ports: z.array(z.union([z.string(), z.number(), z.looseObject({ target: z.number().optional() })])).optional(),
-  expose: z.unknown().optional(),
 })
 type Service = z.infer<typeof serviceSchema>
 
 const composeSchema = z.looseObject({ services: z.record(z.string(), z.unknown()) })
+/** Keys beside `services` that need no note: the orchestrator names a run after its file, and `version` is obsolete. */
+const silentKeys = ['services', 'name', 'version']
 
 /** Reads a Compose file. `hasFile` tells whether a path relative to it exists. Throws a UserError if it is not one. */
 export async function draftFromCompose(text: string, file: string, hasFile: (path: string) => boolean): Promise<Draft> {
-  const { services } = await readCompose(text, file)
-  const reader = new ComposeReader(services, hasFile)
-  return reader.draft()
+  const { services, ...others } = await readCompose(text, file)
+  const { processes, notes } = new ComposeReader(services, hasFile).draft()
+  const rest = Object.keys(others).filter((key) => !silentKeys.includes(key) && !key.startsWith('x-'))
+  return { processes, notes: rest.length === 0 ? notes : [...notes, `not taken over: ${rest.join(', ')}`] }
 }
 
 async function readCompose(text: string, file: string): Promise<z.infer<typeof composeSchema>> {
@@ -116,7 +123,8 @@ class ComposeReader {
       ...(isTask ? {} : this.#readiness(name, service)),
       ...(isTask ? {} : restartOf(service)),
       ...this.#shutdown(name, service),
-      ...this.#replicas(name, service),
+      ...this.#replicas(service),
+      ...this.#runtime(name, service),
       ...(service.profiles === undefined ? {} : { profiles: service.profiles }),
     }
     this.#noteRest(name, service)
@@ -159,18 +167,31 @@ class ComposeReader {
       if (process === undefined) this.#note(name, `depends_on ${to} left out, because ${to} was not taken over`)
       return process === undefined ? [] : [[process, conditions.get(condition ?? '') ?? null] as const]
     })
+    const isRestarted = Object.values(depends_on).some((to) => typeof to === 'object' && to.restart === true)
+    const follows = isRestarted ? { on_dependency_restart: 'restart' } : {}
     if (kept.length === 0) return {}
-    if (kept.every(([, condition]) => condition === null)) return { depends_on: kept.map(([to]) => to) }
+    if (kept.every(([, condition]) => condition === null)) return { depends_on: kept.map(([to]) => to), ...follows }
     return {
       depends_on: Object.fromEntries(kept.map(([to, condition]) => [to, { condition: condition ?? 'started' }])),
+      ...follows,
     }
   }
 
-  #readiness(name: string, { healthcheck }: Service): object {
+  #readiness(name: string, service: Service): object {
+    const { healthcheck } = service
     if (healthcheck === undefined) return {}
     const { probe, notes } = probeOf(healthcheck)
     for (const note of notes) this.#note(name, note)
-    return probe === null ? {} : { readiness_probe: probe }
+    if (probe === null) return {}
+    if ('http_get' in probe && replicasOf(service) > 1) {
+      const advice = 'give each its own port, such as 300${PONIX_REPLICA}, in "env" and in a "readiness_probe"'
+      this.#note(
+        name,
+        `healthcheck left out, because all replicas would have the address ${String(probe['http_get'])}; ${advice}`,
+      )
+      return {}
+    }
+    return { readiness_probe: probe }
   }
 
   #shutdown(name: string, { stop_signal: signal, stop_grace_period: period }: Service): object {
@@ -185,13 +206,24 @@ class ComposeReader {
     return Object.keys(shutdown).length === 0 ? {} : { shutdown }
   }
 
-  #replicas(name: string, { deploy, scale, healthcheck }: Service): object {
-    const replicas = deploy?.replicas ?? scale ?? 1
-    if (replicas <= 1) return {}
-    const probe = healthcheck === undefined ? null : probeOf(healthcheck).probe
-    if (probe === null || !('http_get' in probe)) return { replicas }
-    this.#note(name, `${replicas} replicas left out, because they would share one address`)
-    return {}
+  #replicas(service: Service): object {
+    const replicas = replicasOf(service)
+    return replicas <= 1 ? {} : { replicas }
+  }
+
+  #runtime(name: string, { tty, stdin_open, mem_limit, deploy, develop = {} }: Service): object {
+    const size = mem_limit ?? deploy?.resources?.limits?.memory
+    const limit = size === undefined ? null : memoryLimit(size)
+    if (size !== undefined && limit === null) this.#note(name, `memory limit ${size} is not a size; set "memory_limit"`)
+    if (stdin_open === true && tty !== true)
+      this.#note(name, 'stdin_open left out; "tty": true gives a terminal to type into')
+    const { watch, notes } = watchOf(develop)
+    for (const note of notes) this.#note(name, note)
+    return {
+      ...(tty === true ? { tty } : {}),
+      ...(limit === null ? {} : { memory_limit: limit }),
+      ...(watch === null ? {} : { watch }),
+    }
   }
 
   #noteRest(name: string, service: Service): void {
@@ -203,10 +235,35 @@ class ComposeReader {
       this.#note(name, `ports ${shown}: the process itself must listen on the port`)
     }
     if (image !== undefined) this.#note(name, `image ${image} is not used; its programs must be installed here`)
-    const known = new Set(Object.keys(serviceSchema.shape))
-    const rest = Object.keys(service).filter((key) => !known.has(key) && !key.startsWith('x-'))
+    const rest = unusedKeys(service)
     if (rest.length > 0) this.#note(name, `not taken over: ${rest.join(', ')}`)
   }
+}
+
+function replicasOf({ deploy, scale }: Service): number {
+  return deploy?.replicas ?? scale ?? 1
+}
+
+/** The keys that are translated, or have a note of their own, by the path of their object. */
+const usedKeys: ReadonlyMap<string, readonly string[]> = new Map([
+  ['', Object.keys(serviceSchema.shape)],
+  ['build', ['context']],
+  ['healthcheck', Object.keys(healthcheckSchema.shape)],
+  ['deploy', ['replicas', 'resources']],
+  ['deploy.resources', ['limits']],
+  ['deploy.resources.limits', ['memory']],
+  ['develop', ['watch']],
+])
+
+/** Returns the paths of all other keys of a service. */
+function unusedKeys(value: object, path = ''): readonly string[] {
+  const used = usedKeys.get(path) ?? []
+  return Object.entries(value).flatMap(([key, inner]: [string, unknown]) => {
+    const full = path === '' ? key : `${path}.${key}`
+    if (key.startsWith('x-')) return []
+    if (!used.includes(key)) return [full]
+    return usedKeys.has(full) && typeof inner === 'object' && inner !== null ? unusedKeys(inner, full) : []
+  })
 }
 
 const conditions = new Map([

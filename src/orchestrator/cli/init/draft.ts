@@ -1,5 +1,11 @@
 export type EnvFile = string | { readonly path: string; readonly required: false }
 
+/** The key `watch` of a process. */
+export interface Watch {
+  readonly paths: readonly string[]
+  readonly ignore?: readonly string[]
+}
+
 /** A process in the form of the file. */
 export interface DraftProcess {
   readonly command: string
@@ -7,6 +13,7 @@ export interface DraftProcess {
   readonly shell?: true
   readonly cwd?: string
   readonly env_file?: EnvFile | readonly EnvFile[]
+  readonly watch?: Watch
   readonly [key: string]: unknown
 }
 
@@ -15,6 +22,8 @@ export interface Draft {
   readonly processes: ReadonlyMap<string, DraftProcess>
   /** What was not taken over, one sentence each, with the name of the process in front. */
   readonly notes: readonly string[]
+  /** Comments that show what can be added. */
+  readonly hints?: readonly string[]
 }
 
 const shellSyntax = /[|&;<>()`$*?~#\n\\]|^\w+=|^\s*(?:exec|cd|export|set|source|\.)\s/

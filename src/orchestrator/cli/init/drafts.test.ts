@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { load } from '../../../../test/rig/config.ts'
 import { variablesForFile } from './compose-variables.ts'
+import { memoryLimit } from './compose-runtime.ts'
 import { draftFromCompose } from './compose.ts'
 import { commandOf, type Draft, freeName } from './draft.ts'
 import { draftFromPackages } from './package-scripts.ts'
@@ -9,7 +10,7 @@ import { renderFile, renderJson } from './render.ts'
 
 /** Returns the processes, after the check that the rendered file is valid. */
 function processesOf({ processes }: Draft): unknown {
-  load(renderFile(processes, 'a test', null))
+  load(renderFile(processes, { source: 'a test' }))
   return Object.fromEntries(processes)
 }
 
@@ -50,7 +51,23 @@ describe('a Procfile', () => {
       web: { command: 'serve $PORT', shell: true, env: { PORT: '${PORT:-5100}' }, depends_on: ['release'] },
       'work-er': { command: 'work', depends_on: ['release'] },
     })
-    expect(draft.notes).toEqual(['line 6: expected "name: command"'])
+    expect(draft.notes).toEqual([
+      'line 6: expected "name: command"',
+      'release: all others wait for it; if it needs one of them, such as a database, write "depends_on" the other way round',
+    ])
+  })
+
+  it('makes release wait for the servers of the same file', () => {
+    const draft = draftFromProcfile('web: serve\nredis: redis-server\npostgres-dev: pg\nrelease: migrate\n', false)
+    expect(processesOf(draft)).toEqual({
+      web: { command: 'serve', depends_on: ['release'] },
+      redis: { command: 'redis-server' },
+      'postgres-dev': { command: 'pg' },
+      release: { command: 'migrate', kind: 'task', depends_on: ['redis', 'postgres-dev'] },
+    })
+    expect(draft.notes).toEqual([
+      'release: waits for redis, postgres-dev, and all others wait for it; add a "readiness_probe" to redis, postgres-dev, and correct "depends_on" if it needs others',
+    ])
   })
 })
 
@@ -75,7 +92,12 @@ describe('package.json', () => {
       worker: { command: 'node', args: ['worker.js'] },
       'watch:css': { command: 'sass', args: ['--watch', 'a:b'] },
     })
-    expect(notes).toEqual(['script "start": left out, because it starts the same as "dev"'])
+    expect(notes).toEqual([
+      'script "start": left out, because "dev" was taken instead',
+      'script "preview": left out, because its name does not say that it keeps running; add it if it does',
+      'script "build:watch": left out; add it if a process needs its result',
+      'scripts "build", "test", "lint", "prepare": left out, because such scripts end by themselves',
+    ])
   })
 
   it('leaves out scripts that start others', () => {
@@ -94,8 +116,29 @@ describe('package.json', () => {
     })
     expect(notes).toEqual([
       'script "dev": starts other scripts, which are processes of their own',
-      'script "start:api": left out, because it starts the same as "dev:api"',
-      'script "start": left out, because it starts the same as "dev"',
+      'script "start:api": left out, because "dev:api" was taken instead',
+      'script "start": left out, because the scripts that "dev" starts were taken instead',
+    ])
+  })
+
+  it('takes start if the scripts that dev starts are not known', () => {
+    const { notes, processes } = draft({ dev: 'turbo run dev', start: 'node index.js', 'db:migrate': 'm', predb: 'x' })
+    expect(Object.fromEntries(processes)).toEqual({ start: { command: 'node', args: ['index.js'] } })
+    expect(notes).toEqual([
+      'script "dev": starts other scripts, which are processes of their own',
+      'script "db:migrate": left out, because it ends by itself; if others need it, add it with "kind": "task"',
+      'script "predb": left out, because its name does not say that it keeps running; add it if it does',
+    ])
+  })
+
+  it('names every script that is neither a process nor mentioned otherwise, of workspaces too', () => {
+    const packages = [
+      { folder: '', scripts: { dev: 'vite', predev: 'x', test: 'y' } },
+      { folder: 'api', scripts: { test: 'y' } },
+    ]
+    expect(draftFromPackages(packages, 'npm').notes).toEqual([
+      'scripts "predev", "test": left out, because such scripts end by themselves',
+      'script "test" of api: left out, because such scripts end by themselves',
     ])
   })
 
@@ -238,15 +281,64 @@ services:
       a: { env_file: ['a.env', { path: 'b.env', required: false }] },
       b: { command: 'x', env_file: { path: 'c.env', required: false } },
     })
-    expect(draft.processes.get('b')).not.toHaveProperty('replicas')
+    expect(draft.processes.get('b')).toMatchObject({ replicas: 2 })
+    expect(draft.processes.get('b')).not.toHaveProperty('readiness_probe')
     expect(draft.notes).toEqual([
       'c: not taken over, because "command" has an unknown form',
       'd: left out, because its command is in the Dockerfile; add it as "command"',
       'b: env_file c.env does not exist; it is optional now',
+      'b: healthcheck left out, because all replicas would have the address http://localhost/; give each its own port, such as 300${PONIX_REPLICA}, in "env" and in a "readiness_probe"',
       'b: stop_signal RTMIN is not supported; set "shutdown": {"signal": …}',
-      'b: 2 replicas left out, because they would share one address',
     ])
   })
+
+  it('has the terminal, the memory limit, the watched files and the restart with a dependency', async () => {
+    const draft = await read(`
+services:
+  db: { command: x, mem_limit: 1gb, stdin_open: true }
+  api:
+    command: x
+    tty: true
+    deploy: { resources: { limits: { memory: 512M, cpus: "0.5" } }, mode: global }
+    develop:
+      watch:
+        - { action: rebuild, path: ./package.json }
+        - { action: sync+restart, path: ./src, target: /app, ignore: [node_modules/, gen/x] }
+        - { action: sync, path: ./web, target: /web }
+    depends_on: { db: { condition: service_started, restart: true } }
+    build: { context: ., dockerfile: Dockerfile.api }
+    expose: [1]
+volumes: { data: {} }
+`)
+    expect(processesOf(draft)).toEqual({
+      db: { command: 'x', restart: { policy: 'on_failure' }, memory_limit: '1GiB' },
+      api: {
+        command: 'x',
+        restart: { policy: 'on_failure' },
+        tty: true,
+        memory_limit: '512MiB',
+        watch: { paths: ['./package.json', './src'], ignore: ['node_modules/', '/src/gen/x'] },
+        depends_on: { db: { condition: 'started' } },
+        on_dependency_restart: 'restart',
+      },
+    })
+    expect(draft.notes).toEqual([
+      'db: stdin_open left out; "tty": true gives a terminal to type into',
+      'api: develop.watch of ./web left out: "sync" restarts nothing',
+      'api: not taken over: build.dockerfile, deploy.resources.limits.cpus, deploy.mode, expose',
+      'not taken over: volumes',
+    ])
+  })
+
+  it.each([
+    ['512m', '512MiB'],
+    ['1.5g', '1.5GiB'],
+    ['64kb', '64KiB'],
+    ['1000b', 1000],
+    [1000, 1000],
+    ['0', null],
+    ['much', null],
+  ])('translates the size %j to %j', (size, expected) => expect(memoryLimit(size)).toBe(expected))
 })
 
 it('the file has one line for what fits, and one entry per line otherwise', () => {

@@ -82,10 +82,24 @@ describe('init', () => {
       code: 0,
       stdout: 'wrote commonplace.json with an example\n',
       stderr:
-        'note: package.json has no process to take over\nnote: script "start": starts other scripts, which are processes of their own\n',
+        'note: package.json has no process to take over\nnote: script "start": starts other scripts, which are processes of their own\nnote: script "test": left out, because such scripts end by themselves\n',
     })
     expect(read()).toContain('      // "env": { "PORT": "3000" },\n')
     expect(await ponix('validate')).toMatchObject({ code: 0 })
+  })
+
+  it('shows in comments what can be added to the scripts of package.json', async () => {
+    const { ponix, read } = project({ 'package.json': { scripts: { dev: 'node x' } } })
+    await ponix('init')
+    expect(read()).toContain('    // "depends_on": ["db"],  // starts when db is ready\n')
+    expect(await ponix('validate')).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('adapts the watched files to the folder of another source', async () => {
+    const watch = '{ watch: [{ action: restart, path: ./src, ignore: [gen/x] }] }'
+    const { ponix, processes } = project({ 'app/compose.yaml': `services: { a: { command: x, develop: ${watch} } }` })
+    await ponix('init', '--from', 'app/compose.yaml')
+    expect(processes()).toMatchObject({ a: { watch: { paths: ['app/src'], ignore: ['/app/src/gen/x'] } } })
   })
 
   it('names the JSON Schema of an installed package', async () => {

@@ -3,7 +3,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, describeFileError, messageOf, UserError } from '../../config/errors.ts'
 import { draftFromCompose } from './compose.ts'
-import type { Draft, DraftProcess, EnvFile } from './draft.ts'
+import type { Draft, DraftProcess, EnvFile, Watch } from './draft.ts'
 import { draftFromPackages, type PackageScripts } from './package-scripts.ts'
 import { draftFromProcfile } from './procfile.ts'
 import { renderFile } from './render.ts'
@@ -23,7 +23,14 @@ export async function init(path: string, from: string | null): Promise<void> {
   }
   const processes =
     found === null ? new Map<string, DraftProcess>() : inFolder(found.draft, folder, dirname(found.file))
-  write(path, renderFile(processes, found === null ? null : basename(found.file), schemaIn(folder)))
+  write(
+    path,
+    renderFile(processes, {
+      source: found === null ? null : basename(found.file),
+      schema: schemaIn(folder),
+      hints: found?.draft.hints,
+    }),
+  )
   const origin = found === null ? ' with an example' : ` from ${found.file}: ${[...processes.keys()].join(', ')}`
   process.stdout.write(`wrote ${path}${origin}\n`)
   noteAll(found?.draft.notes ?? [])
@@ -120,11 +127,19 @@ function inFolder({ processes }: Draft, folder: string, source: string): Readonl
     typeof file === 'string' ? join(path, file) : { path: join(path, file.path), required: false }
   return new Map(
     Array.from(processes, ([name, process]) => {
-      const { cwd = '.', env_file: files } = process
+      const { cwd = '.', env_file: files, watch } = process
       const envFiles = files === undefined ? {} : { env_file: [files].flat().map(moved) }
-      return [name, { ...process, cwd: join(path, cwd), ...envFiles }]
+      const watched = watch === undefined ? {} : { watch: moveWatch(watch, path) }
+      return [name, { ...process, cwd: join(path, cwd), ...envFiles, ...watched }]
     }),
   )
+}
+
+/** Moves watched paths, and patterns that begin with the folder of the file, into a folder. */
+function moveWatch({ paths, ignore }: Watch, folder: string): Watch {
+  const moved = { paths: paths.map((path) => join(folder, path)) }
+  if (ignore === undefined) return moved
+  return { ...moved, ignore: ignore.map((pattern) => (pattern.startsWith('/') ? `/${folder}${pattern}` : pattern)) }
 }
 
 /** Returns the path of the JSON Schema if the package is installed in the project. */

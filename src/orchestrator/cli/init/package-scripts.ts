@@ -14,6 +14,19 @@ const longRunning = /^(?:watch|worker|workers|web|api|server|queue|jobs|schedule
 const runners =
   /\b(?:concurrently|npm-run-all2?|run-p|run-s|turbo|nx|lerna|wireit|foreman|pm2|ponix-orchestrator)\b|\b(?:npm|pnpm|yarn|bun)\b.*(?:\s-w\b|\s-r\b|--workspaces?\b|--filter\b|--recursive\b|\bworkspaces\b)/
 
+/** Scripts that end by themselves, also with a suffix, as in `test:unit`. */
+const oneOff =
+  /^(?:pre|post)?(?:build|bundle|compile|test|tests|e2e|coverage|bench|lint|format|fmt|prettier|eslint|check|typecheck|type-check|types|tsc|clean|prepare|install|publish|pack|version|release|deploy|generate|codegen|docs|ci|fix|husky|uninstall|prepublishOnly)(?::(?!watch|dev).+)?$/
+/** Scripts that prepare something for the others. */
+const preparing = /^(?:db:|prisma:)?(?:migrate|migrations?|seed|setup|bootstrap|reset)(?::.+)?$/
+
+const hints = [
+  'What a process can have, too:',
+  '"depends_on": ["db"],  // starts when db is ready',
+  '"readiness_probe": { "http_get": "http://127.0.0.1:3000/" },  // so that others can wait for it',
+  '"watch": { "paths": ["src"] },  // restarts when files change',
+]
+
 /**
  * Takes the scripts that keep running. `runner` is the package manager, for scripts that need it: those with a `pre` or `post`
  * script, or with variables of npm.
@@ -22,17 +35,16 @@ export function draftFromPackages(packages: readonly PackageScripts[], runner: s
   const processes = new Map<string, DraftProcess>()
   const notes: string[] = []
   for (const { folder, scripts } of packages) {
-    const noted = (script: string, reason: string) =>
-      notes.push(`script "${script}"${folder === '' ? '' : ` of ${folder}`}: ${reason}`)
+    const place = folder === '' ? '' : ` of ${folder}`
+    const ending: string[] = []
     for (const [script, line] of Object.entries(scripts)) {
-      if (!isCandidate(script)) continue
-      if (runners.test(line)) {
-        noted(script, 'starts other scripts, which are processes of their own')
+      if (oneOff.test(script) || isHook(script, scripts)) {
+        ending.push(`"${script}"`)
         continue
       }
-      const preferred = preferredScript(script, scripts)
-      if (preferred !== null) {
-        noted(script, `left out, because it starts the same as "${preferred}"`)
+      const reason = reasonToLeaveOut(script, scripts, packages.length > 1)
+      if (reason !== null) {
+        notes.push(`script "${script}"${place}: ${reason}`)
         continue
       }
       const needsRunner = `pre${script}` in scripts || `post${script}` in scripts || /\bnpm_/.test(line)
@@ -40,8 +52,32 @@ export function draftFromPackages(packages: readonly PackageScripts[], runner: s
       const name = freeName(processName(script, folder), processes)
       processes.set(name, folder === '' ? command : { ...command, cwd: folder })
     }
+    if (ending.length > 0) {
+      const subject = ending.length === 1 ? 'script' : 'scripts'
+      notes.push(`${subject} ${ending.join(', ')}${place}: left out, because such scripts end by themselves`)
+    }
   }
-  return { processes, notes }
+  return { processes, notes, hints }
+}
+
+/** Returns whether npm runs a script before or after another one. */
+function isHook(script: string, scripts: PackageScripts['scripts']): boolean {
+  const [, target] = /^(?:pre|post)(.+)$/.exec(script) ?? []
+  return target !== undefined && target in scripts
+}
+
+/** Returns the reason why a script is not a process; null if it is. */
+function reasonToLeaveOut(script: string, scripts: PackageScripts['scripts'], hasWorkspaces: boolean): string | null {
+  if (preparing.test(script))
+    return 'left out, because it ends by itself; if others need it, add it with "kind": "task"'
+  if (oneOff.test(script.replace(/:(?:watch|dev).*$/, ''))) return 'left out; add it if a process needs its result'
+  if (!isCandidate(script)) return 'left out, because its name does not say that it keeps running; add it if it does'
+  if (runners.test(scripts[script] ?? '')) return 'starts other scripts, which are processes of their own'
+  const preferred = preferredScript(script, scripts, hasWorkspaces)
+  if (preferred === null) return null
+  return runners.test(scripts[preferred] ?? '')
+    ? `left out, because the scripts that "${preferred}" starts were taken instead`
+    : `left out, because "${preferred}" was taken instead`
 }
 
 function isCandidate(script: string): boolean {
@@ -49,12 +85,16 @@ function isCandidate(script: string): boolean {
   return startNames.includes(first) || longRunning.test(script)
 }
 
-/** Returns the script that is taken instead: `dev:api` instead of `start:api`; null if there is none. */
-function preferredScript(script: string, scripts: Readonly<Record<string, string>>): string | null {
+/**
+ * Returns the script that is taken instead: `dev:api` instead of `start:api`; null if there is none. A script that starts others
+ * counts only if these are known.
+ */
+function preferredScript(script: string, scripts: PackageScripts['scripts'], hasWorkspaces: boolean): string | null {
   const [first = '', ...rest] = script.split(':')
   const earlier = startNames.slice(0, Math.max(0, startNames.indexOf(first)))
-  const sameProgram = earlier.map((name) => [name, ...rest].join(':'))
-  return sameProgram.find((name) => name in scripts) ?? null
+  const hasParts = (name: string) => hasWorkspaces || Object.keys(scripts).some((other) => other.startsWith(`${name}:`))
+  const isTaken = (name: string) => name in scripts && (!runners.test(scripts[name] ?? '') || hasParts(name))
+  return earlier.map((name) => [name, ...rest].join(':')).find(isTaken) ?? null
 }
 
 /** Returns `api` for `dev:api`, and the folder's name for the script of a workspace. */

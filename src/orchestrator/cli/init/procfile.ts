@@ -22,16 +22,33 @@ export function draftFromProcfile(text: string, hasEnvFile: boolean): Draft {
     const kind = name === 'release' ? { kind: 'task' } : {}
     processes.set(freeName(name, processes), { ...commandOf(command), ...kind, ...envFile, ...env })
   }
-  return { processes: afterRelease(processes), notes }
+  if (!processes.has('release')) return { processes, notes }
+  const servers = [...processes.keys()].filter((name) => server.test(name))
+  return { processes: aroundRelease(processes, servers), notes: [...notes, describeRelease(servers)] }
 }
 
-/** Makes all processes wait for `release`, which Heroku runs before a release is used. */
-function afterRelease(processes: ReadonlyMap<string, DraftProcess>): ReadonlyMap<string, DraftProcess> {
-  if (!processes.has('release')) return processes
+/** Names of servers that a release is likely to need. */
+const server =
+  /^(?:db|database|postgres(?:ql)?|pg|mysql|mariadb|mongo(?:db)?|redis|valkey|memcached|rabbitmq|kafka|nats|elasticsearch|opensearch|clickhouse|minio)(?:[-_.]?\w+)?$/i
+
+function describeRelease(servers: readonly string[]): string {
+  if (servers.length === 0) {
+    return 'release: all others wait for it; if it needs one of them, such as a database, write "depends_on" the other way round'
+  }
+  const names = servers.join(', ')
+  return `release: waits for ${names}, and all others wait for it; add a "readiness_probe" to ${names}, and correct "depends_on" if it needs others`
+}
+
+/** Makes `release`, which Heroku runs before a release is used, wait for the servers, and all others for `release`. */
+function aroundRelease(
+  processes: ReadonlyMap<string, DraftProcess>,
+  servers: readonly string[],
+): ReadonlyMap<string, DraftProcess> {
+  const dependencies = (name: string) => (name === 'release' ? servers : servers.includes(name) ? [] : ['release'])
   return new Map(
-    Array.from(processes, ([name, process]) => [
-      name,
-      name === 'release' ? process : { ...process, depends_on: ['release'] },
-    ]),
+    Array.from(processes, ([name, process]) => {
+      const names = dependencies(name)
+      return [name, names.length === 0 ? process : { ...process, depends_on: names }]
+    }),
   )
 }

@@ -34,11 +34,18 @@ const example = `    "web": {
     },
     // "migrate": { "command": "node", "args": ["migrate.js"], "kind": "task" },`
 
-/** Renders the file. `source` is the name of the file that the processes come from; null without one. */
+interface RenderOptions {
+  /** The name of the file that the processes come from; null without one. */
+  readonly source: string | null
+  /** The path of the JSON Schema; null if it is not installed. */
+  readonly schema?: string | null
+  /** Comments in front of the processes. */
+  readonly hints?: readonly string[] | undefined
+}
+
 export function renderFile(
   processes: ReadonlyMap<string, object>,
-  source: string | null,
-  schema: string | null,
+  { source, schema = null, hints = [] }: RenderOptions,
 ): string {
   const entries = Array.from(processes, ([name, process]) => {
     const key = `${JSON.stringify(name)}: `
@@ -50,6 +57,7 @@ export function renderFile(
     '{',
     ...(schema === null ? [] : [`  "$schema": ${JSON.stringify(schema)},`]),
     '  "processes": {',
+    ...hints.map((hint) => `    // ${hint}`),
     ...(source === null ? [example] : entries),
     '  },',
     '}',

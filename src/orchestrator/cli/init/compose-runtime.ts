@@ -1,0 +1,45 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Watch } from './draft.ts'
+
+const watchRule = z.looseObject({ action: z.string(), path: z.string(), ignore: z.array(z.string()).optional() })
+
+/** The key `develop` of a service. */
+export const developSchema = z.looseObject({ watch: z.array(watchRule).optional() })
+
+export const limitSchema = z.union([z.string(), z.number()])
+
+/** The key `deploy` of a service. */
+export const deploySchema = z.looseObject({
+  replicas: z.number().optional(),
+  resources: z.looseObject({ limits: z.looseObject({ memory: limitSchema.optional() }).optional() }).optional(),
+})
+
+/** Converts a size such as `512m`, whose units are powers of 1024; null if it is not a size. */
+export function memoryLimit(size: string | number): string | number | null {
+  const [, number, unit = ''] = /^(\d+(?:\.\d{1,3})?) ?(?:b|([kmg])b?)?$/i.exec(String(size)) ?? []
+  if (number === undefined || Number(number) === 0) return null
+  return unit === '' ? Math.ceil(Number(number)) : `${number}${unit.toUpperCase()}iB`
+}
+
+interface WatchDraft {
+  /** Null if no change restarts the service. */
+  readonly watch: Watch | null
+  readonly notes: readonly string[]
+}
+
+/** Translates `develop.watch`. A process sees its files itself, so that `sync` alone needs no restart. */
+export function watchOf({ watch: rules = [] }: z.infer<typeof developSchema>): WatchDraft {
+  const synced = rules.filter(({ action }) => action === 'sync')
+  const restarting = rules.filter(({ action }) => action !== 'sync')
+  const notes = synced.map(({ path }) => `develop.watch of ${path} left out: "sync" restarts nothing`)
+  if (restarting.length === 0) return { watch: null, notes }
+  const paths = restarting.map(({ path }) => path)
+  const ignore = restarting.flatMap((rule) => (rule.ignore ?? []).map((pattern) => ignoreBelow(rule.path, pattern)))
+  return { watch: { paths, ...(ignore.length === 0 ? {} : { ignore }) }, notes }
+}
+
+/** Makes a pattern relative to the file. As in .gitignore, a name without a slash applies to every folder. */
+function ignoreBelow(path: string, pattern: string): string {
+  return /\/./.test(pattern) ? `/${join(path, pattern)}` : pattern
+}
