@@ -117,11 +117,12 @@ export function programFolders(configFolder: string): readonly string[] {
   return [...folders, ...own.filter((folder) => !folders.includes(folder) && existsSync(folder))]
 }
 
-const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** The folders of programs of the system. */
+export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Returns PATH with `folders` in front; an unset or empty PATH becomes the system's default. */
 export function extendPath(folders: readonly string[], path: string | undefined): string {
-  return [...folders, path === undefined || path === '' ? systemPath : path].join(delimiter)
+  return [...folders, path === undefined || path === '' ? SYSTEM_PATH : path].join(delimiter)
 }
 
 function withParents(folder: string): readonly string[] {

@@ -146,6 +146,13 @@ describe('export compose (O-10)', () => {
     })
   })
 
+  it('exports secrets of the whole file as one file for all services (O-42)', () => {
+    const processes = { a: { command: 'x', env: { OWN_KEY: 'hunter22' } }, b: { command: 'x' } }
+    const { services, notes } = composeOf(loadGraph({ env: { API_TOKEN: 'hunter22' }, processes }))
+    expect([services['a']?.env_file, services['b']?.env_file]).toEqual([['shared.env', 'a.env'], ['shared.env']])
+    expect(notes).toContainEqual(expect.stringMatching(/^a, b: API_TOKEN: secret.* into shared\.env beside/))
+  })
+
   it('exports secrets as references, and notes name the file for them (O-42)', () => {
     const a = { command: 'x', args: ['--token', 'hunter22', "it's"], env: { DB_PASSWORD: 'hunter22' } }
     const { services, notes, text } = composeOf(loadGraph({ processes: { a } }))

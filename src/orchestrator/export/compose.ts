@@ -18,6 +18,7 @@ import {
   exportedProcesses,
   type Note,
   notesAbout,
+  secretGroups,
   timeSpan,
 } from './exported-graph.ts'
 import { unlessEmpty, type YamlValue } from './yaml.ts'
@@ -36,7 +37,7 @@ function serviceOf(
   config: ResolvedConfig,
   { image }: ContainerOptions,
 ): YamlValue {
-  const { definition, readiness, secrets } = exported
+  const { definition, readiness } = exported
   const { restart, shutdown } = definition
   const dependsOn = definition.dependsOn.flatMap(({ name, condition }) => {
     const dependency = processes.find(({ definition }) => definition.name === name)
@@ -55,7 +56,7 @@ function serviceOf(
     stdin_open: definition.tty || undefined,
     working_dir: literal(containerFolder(config, definition.cwd)),
     environment: unlessEmpty(Object.fromEntries(environment)),
-    env_file: secrets.length === 0 ? undefined : [`${exported.id}.env`],
+    env_file: unlessEmpty(secretGroups(exported).map(({ id }) => `${id}.env`)),
     depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
     healthcheck: readiness === null ? undefined : healthcheckOf(readiness, definition.startupTimeoutMs),
     restart: restartOf(restart),
@@ -112,11 +113,13 @@ function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
 }
 
 function notesOf(exported: ExportedProcess): readonly Note[] {
-  const { definition, liveness, secrets, id } = exported
+  const { definition, liveness, id } = exported
   const { name, restart, dependsOn } = definition
   return notesAbout(name, [
-    secrets.length > 0 &&
-      `${secrets.join(', ')}: secret, so not included; write NAME=value lines into ${id}.env beside this file`,
+    ...secretGroups(exported).map(
+      (group) =>
+        `${group.names.join(', ')}: secret, so not included; write NAME=value lines into ${group.id}.env beside this file`,
+    ),
     ...containerNotes(exported),
     exported.schedule !== null &&
       `Compose has no schedules, so it is in the profile "scheduled", which "up" does not start: let cron run "docker compose run --rm ${id}" at ${definition.schedule}`,

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadFile, loadGraph } from '../../../test/rig/export.ts'
-import { exportedProcesses, safeId, noteLines, notesAbout } from './exported-graph.ts'
+import { exportedProcesses, secretGroups, safeId, noteLines, notesAbout } from './exported-graph.ts'
 
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {
   const { config } = loadGraph({ ...file, processes: { store: process } }, environment)
@@ -47,6 +47,37 @@ describe('exportedProcesses (O-42)', () => {
       words: [{ text: 'check' }, { text: '--token' }, { secret: 'STORE_READINESS_3' }],
     })
     expect(secrets).toEqual(['A_KEY', 'STORE_ARGUMENT_3', 'STORE_READINESS_3'])
+  })
+})
+
+describe('the secrets that the file sets for all processes (O-42)', () => {
+  const file = {
+    env: { API_TOKEN: 'hunter22', URL: 'http://me:hunter22@host/', PLAIN: 'x' },
+    processes: {
+      a: { command: 'x', env: { OWN_KEY: 'hunter22' } },
+      b: { command: 'x', env: { URL: 'http://host/' } },
+      shared: { command: 'x' },
+    },
+  }
+
+  it('are in one group, and a process has those that it replaces in its own group', () => {
+    const processes = exportedProcesses(loadGraph(file).config)
+    const shared = { id: 'shared', names: ['API_TOKEN', 'URL'] }
+    expect(processes.map((exported) => secretGroups(exported))).toEqual([
+      [shared, { id: 'a', names: ['OWN_KEY'] }],
+      [shared, { id: 'b', names: ['URL'] }],
+      [shared],
+    ])
+    expect(processes.map(({ id, environment }) => [id, environment])).toEqual([
+      ['a', { PLAIN: 'x' }],
+      ['b', { PLAIN: 'x' }],
+      ['shared-2', { PLAIN: 'x' }],
+    ])
+  })
+
+  it('reserve no id if there are none', () => {
+    const { config } = loadGraph({ processes: { shared: { command: 'x' } } })
+    expect(exportedProcesses(config).map(({ id }) => id)).toEqual(['shared'])
   })
 })
 

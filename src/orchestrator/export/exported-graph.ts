@@ -2,7 +2,7 @@ import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { isSecretName, MIN_SECRET_LENGTH, redact } from '../config/redact.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import type { Environment, Variable } from '../config/resolve/scope.ts'
+import type { Environment, Variable, VariableSource } from '../config/resolve/scope.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */
@@ -23,8 +23,10 @@ export interface ExportedProcess {
   readonly words: readonly [Word, ...Word[]]
   /** The variables of the file that are not secret. */
   readonly environment: Readonly<Record<string, string>>
-  /** Names of the variables that contain secrets, which the user must pass to the engine. */
+  /** Names of the variables with secrets of this process only, which the user must pass to the engine. */
   readonly secrets: readonly string[]
+  /** Names of the variables with secrets that the file sets for all processes; `secrets` has those that this process replaces. */
+  readonly sharedSecrets: readonly string[]
   readonly readiness: ExportedProbe | null
   readonly liveness: ExportedProbe | null
   /** Null if the process does not run at certain times. */
@@ -38,16 +40,43 @@ export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
     | { readonly type: 'exec'; readonly words: readonly Word[] }
 }
 
+/** The id of the secrets that all processes share, where a process has its own id. */
+const SHARED_ID = 'shared'
+
 /** Returns the processes in the order of the file. */
 export function exportedProcesses(config: LoadedConfig): readonly ExportedProcess[] {
-  const taken = new Set<string>()
+  const shared = sharedSecrets(config)
+  const taken = new Set(shared.length === 0 ? [] : [SHARED_ID])
   return config.processes.map((definition) => {
     const safe = safeId(definition.name)
     let id = safe
     for (let number = 2; taken.has(id); number += 1) id = `${safe}-${number}`
     taken.add(id)
-    return exportProcess(definition, id, givenNames(config.environments.get(definition.name)))
+    return exportProcess(definition, id, { environment: config.environments.get(definition.name), shared })
   })
+}
+
+/** Returns the names of the variables that `env` and `env_file` of the file set, and that contain secrets. */
+function sharedSecrets({ processes, environments }: LoadedConfig): readonly string[] {
+  const names = processes.flatMap(({ name, env }) => {
+    const isSecret = secretDetector(env)
+    return [...(environments.get(name) ?? [])].flatMap(([variable, { value, source }]) =>
+      isShared(source) && (isSecretName(variable) || isSecret(value)) ? [variable] : [],
+    )
+  })
+  return [...new Set(names)]
+}
+
+function isShared({ type }: VariableSource): boolean {
+  return type === 'file_env' || type === 'file_env_file'
+}
+
+/** Returns the variables with secrets by the id of their file or object; a later one replaces variables of an earlier one. */
+export function secretGroups({ id, secrets, sharedSecrets: shared }: ExportedProcess) {
+  return [
+    { id: SHARED_ID, names: shared },
+    { id, names: secrets },
+  ].filter(({ names }) => names.length > 0)
 }
 
 /** Returns the names of the variables that the file sets; the others are inherited or set by the orchestrator. */
@@ -68,7 +97,12 @@ export function safeId(name: string): string {
   return /^[a-z]/.test(id) ? id : `p-${id}`.replace(/-$/, '')
 }
 
-function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlySet<string>): ExportedProcess {
+function exportProcess(
+  definition: ResolvedProcess,
+  id: string,
+  { environment, shared }: { readonly environment: Environment | undefined; readonly shared: readonly string[] },
+): ExportedProcess {
+  const given = givenNames(environment)
   const isSecret = secretDetector(definition.env)
   const prefix = id.toUpperCase().replaceAll('-', '_')
   // Replaces secret words with variables, which have the number of the word, from 1.
@@ -88,7 +122,13 @@ function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlyS
     ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA']),
   ]
   const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || own.includes(name))
-  const isSecretVariable = ([name, value]: readonly [string, string]) => isSecretName(name) || isSecret(value)
+  // A variable that replaces a shared secret is passed in the same way, so that it takes precedence.
+  const isSecretVariable = ([name, value]: readonly [string, string]) =>
+    isSecretName(name) || isSecret(value) || shared.includes(name)
+  const isOwn = ([name]: readonly [string, string]) => {
+    const source = environment?.get(name)?.source
+    return !shared.includes(name) || source === undefined || !isShared(source)
+  }
   const allWords = [...words, ...wordsOf(readiness), ...wordsOf(liveness)]
   return {
     definition,
@@ -96,9 +136,10 @@ function exportProcess(definition: ResolvedProcess, id: string, given: ReadonlyS
     words,
     environment: Object.fromEntries(variables.filter((variable) => !isSecretVariable(variable))),
     secrets: [
-      ...variables.filter(isSecretVariable).map(([name]) => name),
+      ...variables.filter((variable) => isSecretVariable(variable) && isOwn(variable)).map(([name]) => name),
       ...allWords.flatMap((word) => ('secret' in word ? word.secret : [])),
     ],
+    sharedSecrets: shared,
     readiness,
     liveness,
     schedule: exportSchedule(definition.schedule),

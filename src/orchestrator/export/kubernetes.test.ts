@@ -131,6 +131,15 @@ describe('export kubernetes (O-10)', () => {
     })
   })
 
+  it('exports secrets of the whole file as one Secret (O-42)', () => {
+    const processes = { a: { command: 'x', env: { API_TOKEN: 'own' } }, b: { command: 'x' } }
+    const { podOf, notes } = kubernetesOf(loadGraph({ env: { API_TOKEN: 'hunter22' }, processes }))
+    const reference = (name: string) => [{ name: 'API_TOKEN', valueFrom: { secretKeyRef: { name, key: 'API_TOKEN' } } }]
+    expect(podOf('Deployment', 'a').containers[0]['env']).toEqual(reference('a-secrets'))
+    expect(podOf('Deployment', 'b').containers[0]['env']).toEqual(reference('shared-secrets'))
+    expect(notes).toContainEqual(expect.stringContaining('kubectl create secret generic shared-secrets'))
+  })
+
   it('exports secrets as references, and notes say how to create them (O-42)', () => {
     const a = { command: 'x', args: ['--token', 'hunter22'], env: { DB_PASSWORD: 'hunter22' } }
     const { podOf, notes, text } = kubernetesOf(loadGraph({ processes: { a } }))

@@ -17,6 +17,7 @@ import {
   exportedProcesses,
   type Note,
   notesAbout,
+  secretGroups,
   PROFILES_NOTE,
 } from './exported-graph.ts'
 import { type KnownAddress, namesLoopback, portsOf, rewriteAddresses, kubernetesProbes } from './kubernetes-network.ts'
@@ -92,12 +93,15 @@ function podOf(exported: ExportedProcess, context: Context): YamlObject {
 }
 
 function containerOf(exported: ExportedProcess, { known, config, options }: Context): YamlObject {
-  const { definition, id, secrets } = exported
+  const { definition, id } = exported
   const rewrite = (text: string) => literal(rewriteAddresses(text, id, known))
   const environment = Object.entries(containerEnvironment(exported))
   const env = [
     ...environment.map(([name, value]) => ({ name, value: rewrite(value) })),
-    ...secrets.map((name) => ({ name, valueFrom: { secretKeyRef: { name: secretName(exported), key: name } } })),
+    ...secretVariables(exported).map(([key, group]) => ({
+      name: key,
+      valueFrom: { secretKeyRef: { name: secretName(group), key } },
+    })),
   ]
   return {
     name: id,
@@ -119,8 +123,14 @@ function literal(text: string): string {
   return text.replaceAll('$(', '$$$$(')
 }
 
-function secretName({ id }: ExportedProcess): string {
+function secretName(id: string): string {
   return `${id}-secrets`
+}
+
+/** Returns the variables with secrets, each with the id of its group. */
+function secretVariables(exported: ExportedProcess): readonly (readonly [string, string])[] {
+  const pairs = secretGroups(exported).flatMap(({ id, names }) => names.map((name) => [name, id] as const))
+  return [...new Map(pairs)]
 }
 
 /** Renders a hook that sends the stop signal. Kubernetes sends SIGTERM only after the hook, which ends with the container. */
@@ -174,13 +184,15 @@ function waitPermissions(project: string): readonly YamlObject[] {
 }
 
 function notesOf(exported: ExportedProcess, { known, config }: Context): readonly Note[] {
-  const { definition, secrets } = exported
+  const { definition } = exported
   const { name, kind, restart } = definition
   const broker = separateBroker(definition, config.external)
-  const create = `kubectl create secret generic ${secretName(exported)} --from-env-file=…`
+  const create = (id: string) => `kubectl create secret generic ${secretName(id)} --from-env-file=…`
   const loopback = loopbackPlaces(exported, known)
   return notesAbout(name, [
-    secrets.length > 0 && `${secrets.join(', ')}: secret, so not included; create it with ${create}`,
+    ...secretGroups(exported).map(
+      ({ id, names }) => `${names.join(', ')}: secret, so not included; create it with ${create(id)}`,
+    ),
     ...containerNotes(exported),
     definition.profiles.length > 0 && PROFILES_NOTE,
     exported.schedule !== null &&

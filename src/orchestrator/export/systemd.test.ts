@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
-import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
+import { fileOf, loadDefaultGraph, loadFile, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
 import { parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
@@ -86,6 +86,28 @@ describe('the check of exported units by systemd (O-10, O-40)', () => {
     expect(await verify(exported)).toBe('')
     expect(fileOf(exported, 'plant-a.service')).toContain('ExecStart=/usr/bin/env -- no-such-program x\n')
     expect(exported.notes).toEqual([expect.stringContaining('"no-such-program" was not found on this machine')])
+  })
+})
+
+describe('PATH in exported units (O-10)', () => {
+  it('has the programs of the project, the folder of node and the default of the system, and no others of the exporter', () => {
+    const { folder, config } = loadGraph({
+      processes: { a: { command: 'tool' }, b: { ...sleep, env: { PATH: '/x' } } },
+    })
+    const bin = join(folder, 'node_modules/.bin')
+    const own = join(folder, 'own')
+    for (const path of [bin, own]) mkdirSync(path, { recursive: true })
+    writeFileSync(join(own, 'tool'), '#!/bin/sh\n', { mode: 0o755 })
+    const node = dirname(process.execPath)
+    const exported = exportOf(loadFile(config.path, { PATH: [own, folder, node, '/usr/bin'].join(':') }))
+    const pathIn = (name: string) =>
+      /^Environment="?PATH=([^"\n]*)"?$/m.exec(fileOf(exported, `plant-${name}.service`))?.[1]
+    const system = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+    const folders = pathIn('a')?.replace(`:${system}`, '').split(':') ?? []
+    expect(folders.filter((path) => path.startsWith(folder))).toEqual([bin, own])
+    expect(folders.includes(node)).toBe(!system.split(':').includes(node))
+    expect(pathIn('a')?.endsWith(system)).toBe(true)
+    expect(pathIn('b')?.endsWith(':/x')).toBe(true)
   })
 })
 
@@ -184,6 +206,22 @@ describe('export systemd: secrets (O-42)', () => {
     expect(exported.notes).toContainEqual(
       expect.stringMatching(/^plant-store\.service: DB_PASSWORD: secret.*\/etc\/plant\/store\.env/),
     )
+  })
+
+  it('of the whole file are in one file for all units', async () => {
+    const loaded = loadGraph({ env_file: { path: 'x.env', required: false }, processes: { a: sleep, b: sleep } })
+    writeFileSync(join(loaded.folder, 'x.env'), 'DB_PASSWORD=hunter22\n')
+    const exported = exportOf(loadFile(loaded.config.path, { PATH: '/usr/bin:/bin' }))
+    for (const name of ['a', 'b']) {
+      const lines = fileOf(exported, `plant-${name}.service`).split('\n')
+      expect(lines.filter((line) => line.startsWith('EnvironmentFile'))).toEqual([
+        'EnvironmentFile=/etc/plant/shared.env',
+      ])
+    }
+    expect(exported.notes).toContainEqual(
+      expect.stringMatching(/^plant-a\.service, plant-b\.service: DB_PASSWORD: secret.*\/etc\/plant\/shared\.env/),
+    )
+    expect(await verify(exported)).toBe('')
   })
 
   it('do not include the environment of the exporter', () => {

@@ -1,8 +1,10 @@
 import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/resolve/broker.ts'
-import { accessSync, constants as access, statSync } from 'node:fs'
+import { accessSync, constants as access, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
+import { delimiter, dirname, resolve } from 'node:path'
 import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
+import { extendPath, programFolders, SYSTEM_PATH } from '../config/variables.ts'
 import { candidates } from '../supervisor/child/child.ts'
 import {
   type Export,
@@ -12,6 +14,7 @@ import {
   noteLines,
   notesAbout,
   PROFILES_NOTE,
+  secretGroups,
   timeSpan,
   STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
@@ -88,7 +91,7 @@ function unitFile(
     commandLines(exported, config),
     options.user === null ? [] : [`User=${options.user}`],
     [`WorkingDirectory=${wholeLine(definition.cwd)}`],
-    environmentLines(exported, options.project),
+    environmentLines(exported, config, options.project),
     restartLines(definition.restart, options.systemdVersion),
     definition.memoryLimit === null ? [] : [`MemoryMax=${definition.memoryLimit}`],
     successLines(definition),
@@ -154,17 +157,33 @@ function isProgram(path: string): boolean {
   }
 }
 
-function environmentLines(exported: ExportedProcess, project: string): readonly string[] {
-  const { PATH } = exported.definition.env
-  const variables = { ...(PATH === undefined ? {} : { PATH }), ...exported.environment }
+function environmentLines(exported: ExportedProcess, config: ResolvedConfig, project: string): readonly string[] {
+  const variables = { PATH: unitPath(exported.definition, config), ...exported.environment }
   const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value))
   const lines = settable.map(([name, value]) => `Environment=${environmentWord(name, value)}`)
-  if (exported.secrets.length === 0) return lines
-  const comment = `# Secret, so not included: ${exported.secrets.join(', ')}`
-  return [...lines, comment, `EnvironmentFile=${secretFile(exported, project)}`]
+  const secrets = secretGroups(exported).flatMap(({ id, names }) => [
+    `# Secret, so not included: ${names.join(', ')}`,
+    `EnvironmentFile=${secretFile(id, project)}`,
+  ])
+  return [...lines, ...secrets]
 }
 
-function secretFile({ id }: ExportedProcess, project: string): string {
+/**
+ * Returns PATH without the folders of the exporting user: the programs of the project and of this package, the folders of the
+ * process's program and of node, and the default of the system.
+ */
+function unitPath(definition: ResolvedProcess, { path, files }: ResolvedConfig): string {
+  const searched = (definition.env['PATH'] ?? '').split(delimiter)
+  const project = new Set([path, ...files].flatMap((file) => programFolders(dirname(resolve(file)))))
+  const program = definition.shell ? null : findProgram(definition)
+  const needed = [process.execPath, ...(program === null ? [] : [program])].map((file) => dirname(file))
+  const system = SYSTEM_PATH.split(delimiter)
+  const isNeeded = (folder: string) => project.has(folder) || (needed.includes(folder) && !system.includes(folder))
+  const folders = searched.filter((folder) => isNeeded(folder) && existsSync(folder))
+  return extendPath([...new Set(folders)], SYSTEM_PATH)
+}
+
+function secretFile(id: string, project: string): string {
   return `/etc/${project}/${id}.env`
 }
 
@@ -205,11 +224,13 @@ function successLines({ successExitCodes }: ResolvedProcess): readonly string[] 
 }
 
 function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
-  const { definition, secrets, readiness, liveness, environment } = exported
+  const { definition, readiness, liveness, environment } = exported
   const unsettable = Object.entries(environment).filter(([name, value]) => !isSettable(name, value))
   return notesAbout(unitName(exported, project), [
-    secrets.length > 0 &&
-      `${secrets.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(exported, project)} (chmod 600)`,
+    ...secretGroups(exported).map(
+      ({ id, names }) =>
+        `${names.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(id, project)} (chmod 600)`,
+    ),
     !definition.shell &&
       findProgram(definition) === null &&
       `"${definition.command}" was not found on this machine; the unit searches its PATH when it starts`,
