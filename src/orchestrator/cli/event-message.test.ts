@@ -73,7 +73,7 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'restart_scheduled', ...store, attempt: 2, maxAttempts: 3, waitMs: 0 },
       'warn',
-      'store: restarts in 0 ms (attempt 2 of 3)',
+      'store: restarts now (attempt 2 of 3)',
     ],
     [
       { type: 'spawn_failed', ...store, message: '"my-store" was not found' },
@@ -99,7 +99,16 @@ describe('describeEvent (O-32)', () => {
     [{ type: 'process_stopping', ...store, signal: 'SIGTERM' }, 'info', 'store: stopping (SIGTERM)'],
     [{ type: 'process_killed', ...store, afterMs: 5000 }, 'warn', 'store: did not stop within 5 s; sent SIGKILL'],
     [{ type: 'process_stopped', ...store, tookMs: 7 }, 'info', 'store: stopped after 7 ms'],
-    [{ type: 'descendants_killed', ...store, pids: [7] }, 'warn', 'store: killed its orphaned process 7'],
+    [
+      { type: 'descendants_killed', ...store, pids: [7], commands: ['sleep 9'] },
+      'warn',
+      'store: killed its orphaned process 7 (sleep 9)',
+    ],
+    [
+      { type: 'descendants_killed', ...store, pids: [7, 8], commands: ['', 'sleep 9'] },
+      'warn',
+      'store: killed its orphaned processes 7, 8 (sleep 9)',
+    ],
     [
       { type: 'process_survived', ...store, pids: [7, 8] },
       'error',
@@ -142,6 +151,34 @@ describe('describeEvent (O-32)', () => {
       'control API at http://[::1]:7/ (token required)',
     ],
     [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
+    [
+      { type: 'process_failed', ...store, reason: 'exited with code 1', nextRun: '2030-01-02T03:04:05', lastLines: [] },
+      'error',
+      'store: run failed: exited with code 1; next run at 2030-01-02 03:04:05',
+    ],
+    [
+      { type: 'process_failed', ...store, reason: 'exited with code 1', nextRun: null, lastLines: [] },
+      'error',
+      'store: run failed: exited with code 1',
+    ],
+    [
+      { type: 'process_failed', ...store, reason: 'not found', isReported: true, lastLines: [] },
+      'error',
+      'store: failed permanently',
+    ],
+    [{ type: 'restart_scheduled', ...store, attempt: 0, maxAttempts: 3, waitMs: 0 }, 'warn', 'store: restarts now'],
+    [{ type: 'process_stopped', ...store, tookMs: 5, wasKilled: true }, 'info', 'store: killed'],
+    [{ type: 'killing', trigger: 'SIGINT' }, 'warn', 'killing everything: second SIGINT'],
+    [
+      { type: 'stopping', reason: { type: 'key', key: 'q' } },
+      'info',
+      'stopping everything: q (a second one kills immediately)',
+    ],
+    [
+      { type: 'stopping', reason: { type: 'signal', signal: 'SIGHUP' } },
+      'info',
+      'stopping everything: the terminal was closed',
+    ],
     [
       { type: 'stopping', reason: { type: 'signal', signal: 'SIGINT' } },
       'info',

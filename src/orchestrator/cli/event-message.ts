@@ -36,17 +36,18 @@ const messages: Messages = {
   restart_scheduled: [
     'warn',
     ({ waitMs, attempt, maxAttempts }) =>
-      `restarts in ${formatDuration(waitMs)}${describeAttempt(attempt, maxAttempts)}`,
+      `restarts ${waitMs === 0 ? 'now' : `in ${formatDuration(waitMs)}`}${describeAttempt(attempt, maxAttempts)}`,
   ],
   spawn_failed: ['error', ({ message }) => `could not be started: ${message}`],
   process_failed: [
     'error',
-    ({ reason, isReported = false, lastLines }) =>
-      `failed permanently${isReported ? '' : `: ${reason}`}${lastLines.length === 0 ? '' : '; its last output:'}`,
+    ({ reason, isReported = false, nextRun, lastLines }) =>
+      `${nextRun === undefined ? 'failed permanently' : 'run failed'}${isReported ? '' : `: ${reason}`}` +
+      `${describeNextRun(nextRun)}${lastLines.length === 0 ? '' : '; its last output:'}`,
   ],
   process_restarting: ['info', ({ because }) => `restarting, ${because}`],
   watching: ['info', ({ paths }) => `restarts when ${paths.join(', ')} changes`],
-  next_run: ['info', ({ at }) => `runs next at ${new Date(at).toLocaleString('sv')}`],
+  next_run: ['info', ({ at }) => `runs next at ${localTime(at)}`],
   run_skipped: ['warn', () => 'skipped a run of its schedule because the last one still runs'],
   trigger_failed: ['warn', ({ trigger, reason }) => `${trigger}: ${reason}`],
   process_completed: [
@@ -57,8 +58,15 @@ const messages: Messages = {
   process_skipped: ['warn', ({ because }) => `skipped because ${because}`],
   process_stopping: ['info', ({ signal }) => `stopping (${signal})`],
   process_killed: ['warn', ({ afterMs }) => `did not stop within ${formatDuration(afterMs)}; sent SIGKILL`],
-  process_stopped: ['info', ({ tookMs }) => `stopped after ${formatDuration(tookMs)}`],
-  descendants_killed: ['warn', ({ pids }) => `killed its orphaned ${listPids(pids)}`],
+  process_stopped: [
+    'info',
+    ({ tookMs, wasKilled = false }) => (wasKilled ? 'killed' : `stopped after ${formatDuration(tookMs)}`),
+  ],
+  descendants_killed: [
+    'warn',
+    ({ pids, commands }) =>
+      `killed its orphaned ${pids.length === 1 ? 'process' : 'processes'} ${listCommands(pids, commands)}`,
+  ],
   process_survived: [
     'error',
     ({ pids }) => `cannot kill its orphaned ${listPids(pids)}; stop ${pids.length === 1 ? 'it' : 'them'} by hand`,
@@ -86,6 +94,7 @@ const messages: Messages = {
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
   reloaded: ['info', (event) => `configuration reloaded: ${describeChanges(event)}`],
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
+  killing: ['warn', ({ trigger }) => `killing everything: second ${trigger}`],
   internal_error: ['error', ({ message }) => `internal error, please report it: ${message}`],
   stopped: ['info', ({ tookMs }) => `everything is stopped after ${formatDuration(tookMs)}`],
 }
@@ -98,6 +107,14 @@ function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
 function describeAttempt(attempt: number, maxAttempts: number): string {
   if (attempt === 0) return ''
   return ` (attempt ${attempt}${Number.isFinite(maxAttempts) ? ` of ${maxAttempts}` : ''})`
+}
+
+function describeNextRun(at: string | null | undefined): string {
+  return at === null || at === undefined ? '' : `; next run at ${localTime(at)}`
+}
+
+function localTime(time: string): string {
+  return new Date(time).toLocaleString('sv')
 }
 
 function levelOf(event: SupervisorEvent): Level {
@@ -121,7 +138,9 @@ const startFailures: Readonly<Record<FailureCause, string>> = {
 }
 
 function describeStopReason(reason: StopReason): string {
+  if (reason.type === 'key') return `${reason.key} (a second one kills immediately)`
   if (reason.type === 'signal') {
+    if (reason.signal === 'SIGHUP') return 'the terminal was closed'
     return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills immediately)' : reason.signal
   }
   if (reason.type === 'asked') return 'requested through the control API'
@@ -138,6 +157,15 @@ function describeWaiters(names: readonly string[]): string {
   if (first === undefined) return ''
   if (second === undefined) return `; ${first} waits for it`
   return `; ${first}${rest.length === 0 ? ` and ${second}` : `, ${second} and ${rest.length} more`} wait for it`
+}
+
+function listCommands(pids: readonly number[], commands: readonly string[]): string {
+  return pids
+    .map((pid, index) => {
+      const command = commands[index] ?? ''
+      return command === '' ? String(pid) : `${pid} (${command})`
+    })
+    .join(', ')
 }
 
 function listPids(pids: readonly number[]): string {

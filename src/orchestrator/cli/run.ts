@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../config/load.ts'
 import { DEFAULT_FILE, nearestFile } from '../config/source/nearest-file.ts'
 import { ControlTarget } from '../control/target.ts'
 import type { ReloadAnswer } from '../control/protocol.ts'
-import type { StopReason, SupervisorEvent } from '../supervisor/events.ts'
+import type { KillTrigger, StopReason, SupervisorEvent } from '../supervisor/events.ts'
 import { runFolder } from '../supervisor/guard/run-folder.ts'
 import { RunLock } from '../supervisor/guard/run-lock.ts'
 import type { StopPlan } from '../supervisor/guard/stop-plan.ts'
@@ -41,7 +41,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
     throw error
   })
   const signals = handleRunSignals(supervisor, target)
-  const keyboard = openKeyboard(output.prompt, target, guard)
+  const keyboard = openKeyboard(output.prompt, target, guard, signals.quit)
   const ended = supervisor.run()
   triggers.start()
   const socket = listenSocket(target, socketPath, warn)
@@ -96,7 +96,13 @@ function createGraph(config: LoadedConfig, { loader, options, output, guard }: E
     runTag: `${guard.runTag}/run`,
     protect: (makePlan: () => StopPlan) => guard.protect(() => ({ ...makePlan(), runTag: guard.runTag })),
   }
-  const supervisor = new Supervisor(config, { ...options, ...supervised, guard: guarded, onEvent })
+  const supervisor = new Supervisor(config, {
+    ...options,
+    ...supervised,
+    guard: guarded,
+    nextRun: (name) => triggers.nextRun(name),
+    onEvent,
+  })
   const triggers = new Triggers(supervisor, { emit: onEvent, runTag: guard.runTag })
   const target = new ControlTarget(supervisor, {
     load: () => loader.load(),
@@ -128,7 +134,7 @@ function handleRunSignals(supervisor: Supervisor, target: ControlTarget) {
   const { env: environment, pid } = process
   const actions = {
     stop: (reason: StopReason) => supervisor.stop(reason),
-    kill: () => supervisor.kill(),
+    kill: (trigger: KillTrigger) => supervisor.kill(trigger),
     reload: () => void target.reload().catch(() => undefined),
   }
   const forwarders = countForwarders(pid)
@@ -149,6 +155,7 @@ async function openKeyboard(
   prompt: PromptLine | null,
   target: ControlTarget,
   guard: RunLock,
+  quit: () => void,
 ): Promise<Keyboard | null> {
   if (prompt === null) return null
   const { stdin, stdout } = process
@@ -158,7 +165,7 @@ async function openKeyboard(
     names: async () => target.status().processes.flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
     restart: async (name: string) => void (await target.act('restart', [name])),
     status: async () => renderStatus(target.status().processes),
-    quit: () => void process.kill(process.pid, 'SIGINT'),
+    quit,
   }
   return new Keyboard({ stdin, stdout, actions, prompt, onMode: (mode) => guard.protectTerminal(mode) })
 }

@@ -30,6 +30,15 @@ describe('schedule', () => {
     expect(await running.stop()).toBe(0)
   })
 
+  test('a failed run is reported with the next one, and the task keeps its schedule', async () => {
+    const running = begin({ tick: { kind: 'task', command: 'false', schedule: '* * * * * *' } })
+    await running.seen(
+      /tick: run failed: exited with code 1; next run at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n[^]*tick: run failed/,
+    )
+    expect(running.stderr).not.toContain('failed permanently')
+    expect(await running.stop()).toBe(0)
+  })
+
   test('a reload adds, changes and removes it', async () => {
     const running = await start({ web: sleeper })
     const reload = async (processes: object) => {

@@ -13,7 +13,10 @@ export type FailureCause = 'spawn' | 'startup_timeout' | 'startup_attempts' | 'r
 export type StopReason =
   /** The command `down`. */
   | { readonly type: 'asked' }
+  /** SIGHUP means that the terminal was closed. */
   | { readonly type: 'signal'; readonly signal: NodeJS.Signals }
+  /** A key of the running terminal. */
+  | { readonly type: 'key'; readonly key: 'q' }
   /** The start has failed because of `process`; an earlier event has reported `message`. */
   | {
       readonly type: 'start_failed'
@@ -27,6 +30,8 @@ export type StopReason =
   | { readonly type: 'exited'; readonly process: string; readonly exit: ExitResult }
   /** Follows the event `mqtt_broker_unreachable`. */
   | { readonly type: 'mqtt_broker_unreachable'; readonly address: string; readonly reason: string }
+
+export type KillTrigger = NodeJS.Signals | 'q'
 
 /** The names of the processes that another configuration adds to the run, removes from it, changes and keeps. */
 export interface ReloadDifference {
@@ -80,13 +85,15 @@ export type SupervisorEvent =
   | { readonly type: 'spawn_failed'; readonly process: string; readonly message: string }
   /**
    * The process failed permanently. `isReported`: the event `spawn_failed` before it has the reason. `lastLines`: the last output,
-   * if the process was never ready.
+   * if the process was never ready. `nextRun`: the next time (ISO 8601) at which its schedule runs it, only for a task with a
+   * schedule; null if there is none.
    */
   | {
       readonly type: 'process_failed'
       readonly process: string
       readonly reason: string
       readonly isReported?: true
+      readonly nextRun?: string | null
       readonly lastLines: readonly string[]
     }
   /** A trigger restarts the process; `because` is a text such as `src/app.js has changed`. */
@@ -114,9 +121,15 @@ export type SupervisorEvent =
   | { readonly type: 'process_stopping'; readonly process: string; readonly signal: NodeJS.Signals }
   /** The process did not stop within its shutdown time-out; its process group receives SIGKILL. */
   | { readonly type: 'process_killed'; readonly process: string; readonly afterMs: number }
-  | { readonly type: 'process_stopped'; readonly process: string; readonly tookMs: number }
-  /** Descendants that had left the process group were ended. */
-  | { readonly type: 'descendants_killed'; readonly process: string; readonly pids: readonly number[] }
+  /** `wasKilled`: everything was killed before the process had stopped. */
+  | { readonly type: 'process_stopped'; readonly process: string; readonly tookMs: number; readonly wasKilled?: true }
+  /** Descendants that had left the process group were ended. `commands`: the command line of each, cut and without secrets. */
+  | {
+      readonly type: 'descendants_killed'
+      readonly process: string
+      readonly pids: readonly number[]
+      readonly commands: readonly string[]
+    }
   /** Processes still run after SIGKILL: they belong to another user or are stuck in the kernel. */
   | { readonly type: 'process_survived'; readonly process: string; readonly pids: readonly number[] }
   /**
@@ -143,6 +156,8 @@ export type SupervisorEvent =
   /** A new configuration is in force. */
   | ({ readonly type: 'reloaded' } & ReloadDifference)
   | { readonly type: 'stopping'; readonly reason: StopReason }
+  /** Everything receives SIGKILL because of a second signal, or a second press of the key. */
+  | { readonly type: 'killing'; readonly trigger: KillTrigger }
   | { readonly type: 'stopped'; readonly tookMs: number }
   /** A bug: an event that cannot occur in the state of the process. It is ignored. */
   | { readonly type: 'internal_error'; readonly process: string; readonly message: string }

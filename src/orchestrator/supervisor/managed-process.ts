@@ -351,7 +351,8 @@ export class ManagedProcess {
       this.#send({ type: 'exited', exit, decision: { type: 'stopped' } })
     }
     await this.#reaper.reap()
-    this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) })
+    const outcome = this.#killed ? ({ wasKilled: true } as const) : {}
+    this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt), ...outcome })
     this.#send({ type: 'group_exited' })
     const decision = this.#decision
     this.#decision = null

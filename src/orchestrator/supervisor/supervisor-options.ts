@@ -17,6 +17,8 @@ export interface SupervisorOptions extends OutputOptions {
   }
   /** Starts the children; operating system processes by default. */
   readonly spawn?: SpawnChild
+  /** Returns the next time at which the schedule of a task runs it; null if there is none. */
+  readonly nextRun?: (name: string) => Date | null
   /** Called in order, one event at a time. Must not throw. */
   onEvent(event: SupervisorEvent): void
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { spawnChild } from './child/child.ts'
-import type { ExitResult, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
+import type { ExitResult, KillTrigger, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
 import { exitCodeOf, outcomeOf } from './rules/exit-code.ts'
 import type { ExplainedSnapshot } from './waiting/explain.ts'
 import { ExternalCheck } from './external.ts'
@@ -25,6 +25,8 @@ import { elapsed } from './timers.ts'
 import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './waiting/wait-reporter.ts'
 import { Waiters } from './waiters.ts'
+
+type ProcessFailed = Extract<SupervisorEvent, { type: 'process_failed' }>
 
 /**
  * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
@@ -133,9 +135,10 @@ export class Supervisor {
     this.#schedule()
   }
 
-  /** Sends SIGKILL to everything, synchronously. */
-  kill(): void {
+  /** Sends SIGKILL to everything, synchronously. `trigger` is what has followed the first stop. */
+  kill(trigger: KillTrigger | null = null): void {
     this.stop({ type: 'signal', signal: 'SIGKILL' })
+    if (trigger !== null && this.#phase !== 'killed' && !this.#hasEnded) this.#emit({ type: 'killing', trigger })
     this.#phase = 'killed'
     this.#reconcile()
     for (const managed of this.#graph.all) managed.kill()
@@ -213,9 +216,16 @@ export class Supervisor {
     if (event.type === 'failure') {
       this.#failures = [...this.#failures, event]
       this.#isHeld = (this.#graph.get(event.process)?.request ?? null) !== null
-    } else if (event.type !== 'changed') this.#emit(event)
+    } else if (event.type === 'process_failed') this.#emit(this.#withNextRun(event))
+    else if (event.type !== 'changed') this.#emit(event)
     if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
     this.#schedule()
+  }
+
+  #withNextRun(event: ProcessFailed): ProcessFailed {
+    const schedule = this.#graph.get(event.process)?.definition.schedule ?? null
+    if (schedule === null) return event
+    return { ...event, nextRun: this.#options.nextRun?.(event.process)?.toISOString() ?? null }
   }
 
   /** Stops everything if this exit ends the run (`--abort-on-exit`, `--exit-code-from`). */
@@ -284,7 +294,8 @@ export class Supervisor {
         return undefined
       case 'report_failure': {
         const { process: name, reason } = action.failure
-        return this.#emit({ type: 'process_failed', process: name, reason, isReported: true, lastLines: [] })
+        const event = { type: 'process_failed', process: name, reason, isReported: true, lastLines: [] } as const
+        return this.#emit(this.#withNextRun(event))
       }
       case 'stop_all':
         return this.stop(action.reason)

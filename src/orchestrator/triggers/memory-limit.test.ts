@@ -33,8 +33,8 @@ describe('a process that exceeds its memory limit', () => {
   test.each([
     [150_000_000, null],
     [0, null],
-    [150_000_001, '151 MB exceed its memory_limit of 150 MB'],
-    [163_000_000, '163 MB exceed its memory_limit of 150 MB'],
+    [150_000_001, 'its memory of 151 MB exceeds the memory_limit of 150 MB'],
+    [163_000_000, 'its memory of 163 MB exceeds the memory_limit of 150 MB'],
   ])('of 150 MB is decided by its usage: %i bytes', (bytes, because) => {
     expect(new MemoryLimits().decide(used(bytes))?.because ?? null).toBe(because)
   })
@@ -62,7 +62,7 @@ describe('memory_limit', () => {
     await rig.nextStart('web')
     await rig.nextStart('follower')
     const { because } = await graph.next('process_restarting', 'worker')
-    expect(because).toMatch(/^\d+ MB exceed its memory_limit of 90 MB$/)
+    expect(because).toMatch(/^its memory of \d+ MB exceeds the memory_limit of 90 MB$/)
     await rig.nextStart('follower')
     await graph.next('process_restarting', 'worker')
     expect(await graph.next('restart_scheduled', 'worker')).toMatchObject({ attempt: 0, waitMs: 0 })
@@ -79,7 +79,7 @@ describe('memory_limit', () => {
     const command = `'${node}' ${flag} '${program}' & '${node}' ${flag} '${program}' & wait`
     const graph = trigger([{ name: 'pair', command, shell: true, memoryLimit: 220_000_000 }])
     const { because } = await graph.next('process_restarting', 'pair')
-    expect(Number(/^\d+/.exec(because)?.[0])).toBeGreaterThan(220)
+    expect(Number(/\d+/.exec(because)?.[0])).toBeGreaterThan(220)
   })
 
   test('leaves a process below its limit alone', async () => {

@@ -29,7 +29,10 @@ export class MemoryLimits {
     const before = uptimeMs >= restart.resetAfterMs ? 0 : (this.#restarts.get(name) ?? 0)
     this.#restarts.set(name, before + 1)
     const waitMs = before === 0 ? 0 : backoffDelay(before, restart, Math.random())
-    return { waitMs, because: `${megabytes(memoryBytes)} exceed its memory_limit of ${megabytes(limit)}` }
+    return {
+      waitMs,
+      because: `its memory of ${megabytes(memoryBytes)} exceeds the memory_limit of ${megabytes(limit)}`,
+    }
   }
 }
 

@@ -79,7 +79,17 @@ describe('a key in the terminal', () => {
     // oxlint-disable-next-line no-control-regex -- the sequence that clears the screen
     await terminal.seen(/\u001b\[2J/, from)
     terminal.press('q')
+    await terminal.seen(/stopping everything: q \(a second one kills immediately\)/, from)
     expect(await codeOf(terminal)).toBe('0')
+  })
+
+  it('kill everything when q is pressed twice', async () => {
+    const terminal = await startWithKeys({ stubborn })
+    terminal.press('q')
+    await terminal.seen(/refused/)
+    terminal.press('q')
+    expect(await codeOf(terminal)).toBe('130')
+    expect(terminal.output).toMatch(/killing everything: second q[^]*stubborn: killed/)
   })
 
   it.each(['--no-keys', '--log-format json'])(
@@ -118,6 +128,8 @@ describe('the mode of the terminal', () => {
     await terminal.seen(/refused/)
     terminal.press(CTRL_C)
     expect(await codeOf(terminal)).toBe('130')
+    expect(terminal.output).toMatch(/killing everything: second SIGINT[^]*stubborn: killed/)
+    expect(terminal.output.split('killing everything')).toHaveLength(2)
   })
 
   it('is restored by the guard after SIGKILL (O-38)', async () => {

@@ -4,12 +4,15 @@ import { handleSignals, type SignalOptions } from './signals.ts'
 let dispose: () => void = () => undefined
 afterEach(() => dispose())
 
-function watch(options: Partial<SignalOptions> = {}) {
+function watch(options: Partial<SignalOptions> = {}, onKill: (trigger: string) => void = () => undefined) {
   const calls: string[] = []
   const handling = handleSignals(
     {
       stop: (reason) => calls.push(JSON.stringify(reason)),
-      kill: () => calls.push('kill'),
+      kill: (trigger) => {
+        calls.push('kill')
+        onKill(trigger)
+      },
       reload: () => calls.push('reload'),
     },
     { terminal: true, forwarders: 0, groupReceived: () => Promise.reject(new Error('not expected')), ...options },
@@ -39,6 +42,22 @@ describe('handleSignals (O-37)', () => {
     expect(calls).toEqual([stop(first), 'kill'])
     await handling.forced
     expect(handling.forcedExitCode()).toBe(exitCode)
+  })
+
+  it.each([
+    ['quit', 'quit', 'q'],
+    ['quit', 'SIGINT', 'SIGINT'],
+    ['SIGINT', 'quit', 'q'],
+  ] as const)('stops on %s, and kills on a following %s because of %s', async (first, second, trigger) => {
+    const triggers: string[] = []
+    const { calls, handling } = watch({}, (each) => triggers.push(each))
+    const act = (name: 'quit' | 'SIGINT') => (name === 'quit' ? handling.quit() : process.emit(name, name))
+    act(first)
+    act(second)
+    expect(calls).toEqual([first === 'quit' ? JSON.stringify({ type: 'key', key: 'q' }) : stop('SIGINT'), 'kill'])
+    expect(triggers).toEqual([trigger])
+    await handling.forced
+    expect(handling.forcedExitCode()).toBe(130)
   })
 
   it('reloads on SIGHUP without a terminal (O-39)', () => {

@@ -1,8 +1,8 @@
-import type { StopReason } from '../../supervisor/events.ts'
+import type { KillTrigger, StopReason } from '../../supervisor/events.ts'
 
 export interface SignalTarget {
   stop(reason: StopReason): void
-  kill(): void
+  kill(trigger: KillTrigger): void
   reload(): void
 }
 
@@ -31,9 +31,9 @@ export function handleSignals(target: SignalTarget, options: SignalOptions) {
   let resolveForced: () => void = () => undefined
   const forced = new Promise<void>((resolve) => (resolveForced = resolve))
 
-  const force = (signal: StopSignal): void => {
+  const force = (signal: StopSignal, trigger: KillTrigger = signal): void => {
     exitCode ??= 128 + numbers[signal]
-    target.kill()
+    target.kill(trigger)
     resolveForced()
   }
   const classifyFirst = async (signal: StopSignal): Promise<void> => {
@@ -59,6 +59,12 @@ export function handleSignals(target: SignalTarget, options: SignalOptions) {
     }
   }
 
+  const quit = (): void => {
+    if (isStopping) return force('SIGINT', 'q')
+    isStopping = true
+    target.stop({ type: 'key', key: 'q' })
+  }
+
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, onSignal)
   return {
@@ -66,6 +72,8 @@ export function handleSignals(target: SignalTarget, options: SignalOptions) {
     forced,
     /** Returns 128 plus the number of the second signal, as in shells; null without a second signal. */
     forcedExitCode: () => exitCode,
+    /** Stops as SIGINT does, because the key `q` was pressed. */
+    quit,
     /** Resolves when every signal received so far is classified. */
     settled: () => classified,
     /** Removes the handlers. */

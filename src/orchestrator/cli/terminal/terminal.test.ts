@@ -25,6 +25,14 @@ function open(processes: object, env: NodeJS.ProcessEnv = {}): Terminal {
   return program.openProgram(['run'], { columns: 100, rows: 40, env: environment(env) })
 }
 
+it('reports SIGHUP at a terminal as the closed terminal (O-37)', async () => {
+  const terminal = open({ app: { command: 'sleep', args: ['600'] } })
+  await terminal.seen(/ready after/)
+  process.kill(terminal.pid, 'SIGHUP')
+  await terminal.seen(/stopping everything: the terminal was closed/)
+  expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+})
+
 describe('a child without a terminal', () => {
   it.each([
     ['a terminal with colours', {}, '2|85'],

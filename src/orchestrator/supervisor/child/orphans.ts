@@ -1,6 +1,13 @@
 import type { SupervisorEvent } from '../events.ts'
 import type { Group } from './process-group.ts'
-import { taggedProcesses, type TaggedProcess, stillLiving, systemSource } from '../system/process-table.ts'
+import { commandText } from './command-text.ts'
+import {
+  commandLineOf,
+  taggedProcesses,
+  type TaggedProcess,
+  stillLiving,
+  systemSource,
+} from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 import { sleep } from '../timers.ts'
 
@@ -176,7 +183,10 @@ export class OrphanScanner {
 
 async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
-  for (const [name, pids] of byProcess(found)) options.emit({ type: 'descendants_killed', process: name, pids })
+  for (const [name, pids] of byProcess(found)) {
+    const commands = pids.map((pid) => commandText(commandLineOf(pid, options.source)))
+    options.emit({ type: 'descendants_killed', process: name, pids, commands })
+  }
   let left = await signalUntilGone(find, found, {
     ...options,
     signal: 'SIGTERM',

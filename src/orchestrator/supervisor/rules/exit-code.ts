@@ -31,7 +31,7 @@ const FAILURES: ReadonlySet<StopReason['type']> = new Set(['start_failed', 'proc
 
 /** Returns the exit code of the orchestrator. After a stop by signal or command it is 0, regardless of earlier failures. */
 export function exitCodeOf({ reason, hasFailures, isCodeFromProcess, exitOfProcess }: RunOutcome): number {
-  if (reason?.type === 'signal' || reason?.type === 'asked') return 0
+  if (reason?.type === 'signal' || reason?.type === 'key' || reason?.type === 'asked') return 0
   if (reason !== null && FAILURES.has(reason.type)) return 1
   if (isCodeFromProcess) return exitOfProcess === null ? 1 : shellCodeOf(exitOfProcess)
   if (reason?.type === 'exited') return shellCodeOf(reason.exit)

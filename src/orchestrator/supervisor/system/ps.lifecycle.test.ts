@@ -43,8 +43,8 @@ describe('with ps instead of /proc (O-37, O-38)', () => {
     await endEscaped(run, options)
     expect(isAlive(later)).toBe(false)
     expect(events).toEqual([
-      { type: 'descendants_killed', process: 'web', pids: [daemon] },
-      { type: 'descendants_killed', process: 'web', pids: [later] },
+      { type: 'descendants_killed', process: 'web', pids: [daemon], commands: ['sleep 1000'] },
+      { type: 'descendants_killed', process: 'web', pids: [later], commands: ['sleep 1000'] },
     ])
   })
 
