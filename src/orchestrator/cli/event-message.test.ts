@@ -166,6 +166,11 @@ describe('describeEvent (O-32)', () => {
       'error',
       'store: failed permanently',
     ],
+    [
+      { type: 'restart_loop', ...store, exits: 5, reason: 'exited with code 1', uptimeMs: 80, everyMs: 10_000 },
+      'warn',
+      'store: has ended 5 times in a row, last: exited with code 1 after 80 ms; it keeps restarting every 10 s; see restart.max_attempts',
+    ],
     [{ type: 'restart_scheduled', ...store, attempt: 0, maxAttempts: 3, waitMs: 0 }, 'warn', 'store: restarts now'],
     [{ type: 'process_stopped', ...store, tookMs: 5, wasKilled: true }, 'info', 'store: killed'],
     [{ type: 'killing', trigger: 'SIGINT' }, 'warn', 'killing everything: second SIGINT'],

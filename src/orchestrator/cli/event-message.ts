@@ -38,6 +38,12 @@ const messages: Messages = {
     ({ waitMs, attempt, maxAttempts }) =>
       `restarts ${waitMs === 0 ? 'now' : `in ${formatDuration(waitMs)}`}${describeAttempt(attempt, maxAttempts)}`,
   ],
+  restart_loop: [
+    'warn',
+    ({ exits, reason, uptimeMs, everyMs }) =>
+      `has ended ${exits} times in a row, last: ${reason} after ${formatDuration(uptimeMs)}; it keeps restarting` +
+      `${everyMs === 0 ? '' : ` every ${formatDuration(everyMs)}`}; see restart.max_attempts`,
+  ],
   spawn_failed: ['error', ({ message }) => `could not be started: ${message}`],
   process_failed: [
     'error',

@@ -15,7 +15,7 @@ const METRICS: Readonly<Record<string, Metric>> = {
   },
   ponix_process_restarts_total: {
     type: 'counter',
-    help: 'Starts after the first start.',
+    help: 'Restarts after unexpected exits, not those by a command, a reload, a change of a file or a schedule.',
     value: ({ restarts }) => restarts,
   },
   ponix_process_uptime_seconds: {

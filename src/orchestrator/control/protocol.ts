@@ -14,7 +14,7 @@ const processStatus = z.object({
   pid: z.int().nullable(),
   /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded. */
   ready: z.boolean(),
-  /** The number of starts after the first start. */
+  /** The number of restarts after unexpected exits: not those by a command, a reload, a change of a file or a schedule. */
   restarts: z.int(),
   /** `exit_code` and `signal` are those of the last child that ended. */
   exit_code: z.int().nullable(),

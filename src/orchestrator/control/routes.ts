@@ -5,7 +5,7 @@ import { RequestError } from '../config/errors.ts'
 import { MAX_REPLICAS } from '../config/source/replicas.ts'
 import { logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
-import { LONGEST_TIMER_MS } from '../supervisor/timers.ts'
+import { Timer } from '../supervisor/timers.ts'
 import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
 import { namesRequest, scaleRequest } from './protocol.ts'
@@ -84,10 +84,16 @@ export const routes: readonly Route[] = [
     handle: async ({ target, response, query }) => {
       const goal = waitGoals.find((known) => known === (query.get('for') ?? 'ready'))
       if (goal === undefined) throw new RequestError(400, `for: expected ${waitGoals.join(' or ')}`)
-      const gone = new AbortController()
-      response.once('close', () => gone.abort())
-      const signal = AbortSignal.any([gone.signal, ...timeLimit(query.get('timeout_ms'))])
-      sendJson(response, 200, await target.wait(query.getAll('process'), goal, signal))
+      const limitMs = timeLimit(query.get('timeout_ms'))
+      const over = new AbortController()
+      const timer = new Timer()
+      if (limitMs !== null) timer.set(limitMs, () => over.abort())
+      response.once('close', () => {
+        timer.clear()
+        over.abort()
+      })
+      const request = { goal, hasLimit: limitMs !== null }
+      sendJson(response, 200, await target.wait(query.getAll('process'), request, over.signal))
     },
   },
   {
@@ -185,11 +191,11 @@ function act(action: 'start' | 'stop' | 'restart'): Route['handle'] {
   }
 }
 
-/** Returns a signal for a time limit in milliseconds; none without a limit. */
-function timeLimit(typed: string | null): readonly AbortSignal[] {
-  if (typed === null) return []
+/** Returns the time limit of a request in milliseconds; null without one. */
+function timeLimit(typed: string | null): number | null {
+  if (typed === null) return null
   if (!/^\d{1,12}$/.test(typed)) throw new RequestError(400, 'timeout_ms: expected a whole number of milliseconds')
-  return [AbortSignal.timeout(Math.min(Number(typed), LONGEST_TIMER_MS))]
+  return Number(typed)
 }
 
 /** Returns the interval of a request in milliseconds; null without one. */

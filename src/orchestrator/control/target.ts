@@ -9,6 +9,7 @@ import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { StartOutcome } from '../supervisor/rules/start-outcome.ts'
+import { Timer } from '../supervisor/timers.ts'
 import { isFinal, type ProcessState } from '../supervisor/rules/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import type { Waiters } from '../supervisor/waiters.ts'
@@ -17,7 +18,7 @@ import { resolveNames, selectNames } from './names.ts'
 import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { checkScalable } from './scale.ts'
 import { type Usage, UsageSampler } from './usage-sampler.ts'
-import { waitAnswer, type WaitGoal } from './wait.ts'
+import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitRequest } from './wait.ts'
 
 export interface ControlTargetOptions {
   /** Reads the configuration again; throws a UserError if it is invalid. */
@@ -140,18 +141,31 @@ export class ControlTarget {
    * Resolves when the outcome is no longer `pending`, or `signal` is aborted. Without names it waits for all processes that are
    * not disabled, or for all such tasks if the goal is `completed`. Throws a RequestError if a name selects nothing.
    */
-  async wait(requested: readonly string[], goal: WaitGoal, signal: AbortSignal): Promise<WaitAnswer> {
+  async wait(requested: readonly string[], request: WaitRequest, signal: AbortSignal): Promise<WaitAnswer> {
     this.resolveNames(requested)
-    let answer = this.#waitAnswer(requested, goal)
+    const { changes } = this.#supervisor
+    const timer = new Timer()
+    const evaluate = () => {
+      const { awaited, missing } = this.#awaited(requested, request)
+      const answer = waitAnswer(awaited, request, missing)
+      const settling = awaited.map(settlesInMs).filter((ms) => ms > 0)
+      if (answer.outcome === 'pending' && settling.length > 0) {
+        timer.set(Math.ceil(Math.min(...settling)), () => changes.check())
+      }
+      return answer
+    }
+    let answer = evaluate()
     const isKnown = () => {
-      answer = this.#waitAnswer(requested, goal)
+      answer = evaluate()
       return answer.outcome !== 'pending'
     }
-    await this.#supervisor.changes.until(isKnown, signal)
+    await changes.until(isKnown, signal)
+    timer.clear()
     return answer
   }
 
-  #waitAnswer(requested: readonly string[], goal: WaitGoal): WaitAnswer {
+  /** Returns the processes that a request waits for, and the names that select none. */
+  #awaited(requested: readonly string[], { goal }: WaitRequest) {
     const { graph, snapshot } = this.#supervisor
     const { names } = this
     const selections = requested.map((name) => ({ name, selected: selectNames(name, names) }))
@@ -161,12 +175,13 @@ export class ControlTarget {
       requested.length > 0
         ? named.has(name)
         : state.type !== 'disabled' && (goal === 'ready' || definition.kind === 'task')
-    const awaited = graph.all.filter(isAwaited).map((managed) => ({
+    const awaited = graph.all.filter(isAwaited).map((managed): AwaitedProcess => ({
       ...describe(managed, undefined),
       detail: explain(snapshot, managed.name),
       comesBack: isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced'),
+      withoutProbe: withoutProbe(managed),
     }))
-    return waitAnswer(awaited, goal, missing)
+    return { awaited, missing }
   }
 
   /**
@@ -297,6 +312,12 @@ function runningAmong(processes: readonly ManagedProcess[]): readonly ManagedPro
   return running
 }
 
+function withoutProbe({ definition, state, startedAt }: ManagedProcess): AwaitedProcess['withoutProbe'] {
+  if (definition.kind === 'task' || definition.readinessProbe !== null) return null
+  const uptimeMs = startedAt === null ? 0 : performance.now() - startedAt
+  return { uptimeMs, restartsInRow: 'attempt' in state ? state.attempt : 0 }
+}
+
 function reasonOf(state: ProcessState): string | null {
   if ('because' in state) return state.because
   return 'reason' in state ? state.reason : null
@@ -313,7 +334,7 @@ function describe(
     reason: reasonOf(state),
     pid,
     ready: isUp(definition, state),
-    restarts,
+    restarts: restarts.count,
     exit_code: lastExit?.code ?? null,
     signal: lastExit?.signal ?? null,
     uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type AwaitedProcess, waitAnswer } from './wait.ts'
+import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitGoal } from './wait.ts'
 
 const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   name: 'api',
@@ -8,8 +8,11 @@ const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   reason: null,
   detail: null,
   comesBack: false,
+  withoutProbe: null,
   ...over,
 })
+
+const forGoal = (goal: WaitGoal, hasLimit = false) => ({ goal, hasLimit })
 
 describe('one process (O-45)', () => {
   it.each<[Partial<AwaitedProcess>, forReady: string, forCompleted: string, because: string | null]>([
@@ -35,10 +38,29 @@ describe('one process (O-45)', () => {
     [{ state: 'ready', ready: true, comesBack: true }, 'pending', 'pending', 'restarting'],
     [{ state: 'stopped', comesBack: true }, 'pending', 'pending', 'restarting'],
   ])('%j is for ready %s and for completed %s', (over, forReady, forCompleted, because) => {
-    const forms = [waitAnswer([awaited(over)], 'ready'), waitAnswer([awaited(over)], 'completed')]
+    const forms = [waitAnswer([awaited(over)], forGoal('ready')), waitAnswer([awaited(over)], forGoal('completed'))]
     expect(forms.map(({ outcome }) => outcome)).toEqual([forReady, forCompleted])
     expect(forms[1]?.processes).toEqual([{ name: 'api', outcome: forCompleted, because }])
   })
+})
+
+describe('a process without a readiness probe (O-45)', () => {
+  it.each<[string, uptimeMs: number, restartsInRow: number, withLimit: string, withoutLimit: string, settles: number]>([
+    ['running', 0, 0, 'pending', 'pending', 1000],
+    ['running', 999, 9, 'pending', 'pending', 1],
+    ['running', 1000, 9, 'met', 'met', 0],
+    ['backoff', 0, 4, 'pending', 'pending', 0],
+    ['backoff', 0, 5, 'pending', 'never', 0],
+  ])(
+    '%s for %d ms after %d restarts in a row is %s with a time limit, else %s',
+    (state, uptimeMs, restartsInRow, ...expected) => {
+      const process = awaited({ state, ready: state === 'running', withoutProbe: { uptimeMs, restartsInRow } })
+      const [withLimit, withoutLimit, settles] = expected
+      expect(waitAnswer([process], forGoal('ready', true)).outcome).toBe(withLimit)
+      expect(waitAnswer([process], forGoal('ready')).outcome).toBe(withoutLimit)
+      expect(settlesInMs(process)).toBe(settles)
+    },
+  )
 })
 
 describe('several processes (O-45)', () => {
@@ -54,11 +76,11 @@ describe('several processes (O-45)', () => {
     ['never', [met, pending, never]],
     ['met', []],
   ])('are %s together', (outcome, processes) => {
-    expect(waitAnswer(processes, 'ready').outcome).toBe(outcome)
+    expect(waitAnswer(processes, forGoal('ready')).outcome).toBe(outcome)
   })
 
   it('never reach the goal if a name no longer selects a process', () => {
-    expect(waitAnswer([met], 'ready', ['gone'])).toEqual({
+    expect(waitAnswer([met], forGoal('ready'), ['gone'])).toEqual({
       outcome: 'never',
       processes: [
         { name: 'met', outcome: 'met', because: null },

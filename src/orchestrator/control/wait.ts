@@ -1,3 +1,4 @@
+import { formatDuration } from '../supervisor/duration.ts'
 import type { WaitAnswer } from './protocol.ts'
 
 export const waitGoals = ['ready', 'completed'] as const
@@ -15,19 +16,32 @@ export interface AwaitedProcess {
   readonly detail: string | null
   /** True while a restart or a reload stops it and starts it again. */
   readonly comesBack: boolean
+  /** The uptime of its child, and its consecutive restarts. Null for a task, and with a readiness probe. */
+  readonly withoutProbe: { readonly uptimeMs: number; readonly restartsInRow: number } | null
 }
+
+/** The uptime from which a process without a readiness probe counts as ready: many wrong configurations exit earlier. */
+const READY_AFTER_MS = 1000
+/** The number of consecutive restarts after which a request without a time limit stops waiting. */
+const MAX_RESTARTS = 5
 
 /** States that the process leaves only by a command. */
 const ENDED = new Set(['failed', 'skipped', 'stopped', 'disabled', 'completed'])
 
+export interface WaitRequest {
+  readonly goal: WaitGoal
+  /** True if the request has a time limit. */
+  readonly hasLimit: boolean
+}
+
 /** Returns whether all processes have reached the goal, can still reach it, or at least one of them no longer can. */
 export function waitAnswer(
   processes: readonly AwaitedProcess[],
-  goal: WaitGoal,
+  request: WaitRequest,
   missing: readonly string[] = [],
 ): WaitAnswer {
   const results = [
-    ...processes.map((awaited) => ({ name: awaited.name, ...resultOf(awaited, goal) })),
+    ...processes.map((awaited) => ({ name: awaited.name, ...resultOf(awaited, request) })),
     ...missing.map((name) => ({ name, outcome: 'never' as const, because: 'removed by a reload' })),
   ]
   const has = (outcome: WaitAnswer['outcome']) => results.some((result) => result.outcome === outcome)
@@ -36,10 +50,22 @@ export function waitAnswer(
 
 type Result = Omit<WaitAnswer['processes'][number], 'name'>
 
-function resultOf({ state, ready, reason, detail, comesBack }: AwaitedProcess, goal: WaitGoal): Result {
+function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Result {
+  const { state, ready, reason, detail, comesBack, withoutProbe } = awaited
   if (comesBack) return { outcome: 'pending', because: detail ?? 'restarting' }
+  if (goal === 'ready' && ready && settlesInMs(awaited) > 0) {
+    return { outcome: 'pending', because: detail ?? `running for less than ${formatDuration(READY_AFTER_MS)}` }
+  }
   if (goal === 'ready' ? ready : state === 'completed') return { outcome: 'met', because: null }
+  const isLoop = state === 'backoff' && withoutProbe !== null && withoutProbe.restartsInRow >= MAX_RESTARTS
+  if (goal === 'ready' && isLoop && !hasLimit) return { outcome: 'never', because: detail ?? state }
   if (!ENDED.has(state)) return { outcome: 'pending', because: detail ?? state }
   const separator = state === 'skipped' ? ' because ' : ': '
   return { outcome: 'never', because: reason === null ? state : `${state}${separator}${reason}` }
+}
+
+/** Returns the milliseconds until a running process without a readiness probe counts as ready; 0 if it does not depend on time. */
+export function settlesInMs({ state, withoutProbe }: Pick<AwaitedProcess, 'state' | 'withoutProbe'>): number {
+  if (state !== 'running' || withoutProbe === null) return 0
+  return Math.max(0, READY_AFTER_MS - withoutProbe.uptimeMs)
 }

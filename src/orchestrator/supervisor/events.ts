@@ -81,6 +81,18 @@ export type SupervisorEvent =
       readonly maxAttempts: number
       readonly waitMs: number
     }
+  /**
+   * The process has ended `exits` times in a row and restarts without a limit. Emitted once for each series. `reason` and `uptimeMs`
+   * are those of the last end; `everyMs` is the longest wait before a restart.
+   */
+  | {
+      readonly type: 'restart_loop'
+      readonly process: string
+      readonly exits: number
+      readonly reason: string
+      readonly uptimeMs: number
+      readonly everyMs: number
+    }
   /** `message`: the command was not found (with the places searched) or is not executable, or its cwd is missing. */
   | { readonly type: 'spawn_failed'; readonly process: string; readonly message: string }
   /**

@@ -6,6 +6,7 @@ import type { ExitResult } from './events.ts'
 import { endGroup } from './child/end-group.ts'
 import { describeNotReady } from './waiting/explain.ts'
 import { isUp } from './rules/graph.ts'
+import { Backoff } from './child/backoff.ts'
 import { OrphanReaper } from './child/orphans.ts'
 import type { ProbeState } from './probes/poll.ts'
 import type { Group } from './child/process-group.ts'
@@ -16,6 +17,7 @@ import {
   isSuccess,
   RestartHistory,
   type RestartDecision,
+  type UnexpectedRestarts,
 } from './rules/restart-policy.ts'
 import {
   type Goal,
@@ -28,7 +30,7 @@ import {
 } from './rules/state.ts'
 import type { ProcessContext } from './process-context.ts'
 import type { StartRequest } from './rules/snapshot.ts'
-import { elapsed, Timer } from './timers.ts'
+import { elapsed } from './timers.ts'
 
 /**
  * One process of the configuration and all its successive children. Its methods execute actions, its events report the outcome;
@@ -49,8 +51,7 @@ export class ManagedProcess {
   readonly #restarts: RestartHistory
   /** The decision to apply when the stop after a failed liveness probe is complete. */
   #decision: RestartDecision | null = null
-  #backoffIsOver = false
-  readonly #restartTimer = new Timer()
+  readonly #backoff: Backoff
   readonly #startup: Startup
   #starts = 0
   #lastExit: ExitResult | null = null
@@ -69,6 +70,7 @@ export class ManagedProcess {
       endEscaped: context.reapEscaped,
       onReaped: () => context.emit({ type: 'changed' }),
     })
+    this.#backoff = new Backoff(this.#reaper, () => context.emit({ type: 'changed' }))
   }
 
   get name(): string {
@@ -109,9 +111,8 @@ export class ManagedProcess {
     return this.#run?.startedAt ?? null
   }
 
-  /** The number of starts after the first start. */
-  get restarts(): number {
-    return Math.max(0, this.#starts - 1)
+  get restarts(): UnexpectedRestarts {
+    return this.#restarts
   }
 
   /** The exit of the last child that ended. */
@@ -121,7 +122,7 @@ export class ManagedProcess {
 
   /** True in `backoff` when the wait has ended, so that `start` is possible. */
   get backoffIsOver(): boolean {
-    return this.#backoffIsOver
+    return this.#backoff.isOver
   }
 
   /** True if no child and no known orphan of a child runs. */
@@ -145,7 +146,7 @@ export class ManagedProcess {
     const isFirst = this.#state.type === 'waiting'
     if (isFirst) this.#startup.begin()
     this.#restarts.onStart(isFirst)
-    this.#backoffIsOver = false
+    this.#backoff.reset()
     if (!this.#send({ type: 'start' })) return
     const runTag = `${this.#context.runTag}/${this.#starts + 1}`
     const display = this.#context.output.displayOf(this.definition)
@@ -155,6 +156,7 @@ export class ManagedProcess {
       return
     }
     this.#starts++
+    if (!isFirst) this.#restarts.onRestarted()
     this.#startedRequest = this.request
     this.#reaper.onStart()
     const { child } = result
@@ -180,8 +182,7 @@ export class ManagedProcess {
 
   /** Ends the backoff early, as soon as the orphans of the last child are gone. */
   async skipBackoff(): Promise<void> {
-    this.#restartTimer.clear()
-    await this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: false })
+    await this.#backoff.skip()
   }
 
   /** Returns from a final state to `waiting`. */
@@ -305,24 +306,24 @@ export class ManagedProcess {
       this.#clearTimers()
     } else {
       this.#send({ type: 'exited', exit, decision })
-      this.#apply(decision)
+      this.#apply(decision, uptimeMs)
     }
     if (completes) this.#context.emit({ type: 'process_completed', process: this.name, exit, afterMs: uptimeMs })
   }
 
   /** Reports a decision that has become the state, and schedules the restart if it is one. */
-  #apply(decision: RestartDecision): void {
+  #apply(decision: RestartDecision, uptimeMs = 0): void {
     const { name } = this
     if (decision.type === 'backoff') {
-      const { attempt, waitMs, isCounted = true } = decision
+      const { attempt, waitMs, reason } = decision
       const maxAttempts = this.#restarts.lastAttempt
-      if (isCounted) this.#restarts.add(performance.now())
+      this.#restarts.onBackoff(decision, this.#lastExit, performance.now())
       this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
-      this.#backoffIsOver = false
-      // The backoff ends after `waitMs`, or when the orphans of the last child are gone, if that takes longer.
-      const reap = () => void this.#reaper.reapThen(() => this.#onBackoffOver(), { groupsOnly: waitMs === 0 })
-      this.#restartTimer.set(waitMs, reap)
-      if (waitMs > 0) this.reap()
+      if (this.#restarts.isLoop(decision)) {
+        const everyMs = this.definition.restart.maxBackoffMs
+        this.#context.emit({ type: 'restart_loop', process: name, exits: attempt, reason, uptimeMs, everyMs })
+      }
+      this.#backoff.begin(waitMs)
       return
     }
     this.#clearTimers()
@@ -331,11 +332,6 @@ export class ManagedProcess {
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
     this.reap()
     this.#context.emit({ type: 'failure', process: name, reason, cause: this.#restarts.failureCause })
-  }
-
-  #onBackoffOver(): void {
-    this.#backoffIsOver = true
-    this.#context.emit({ type: 'changed' })
   }
 
   async #bringDown(): Promise<void> {
@@ -351,8 +347,8 @@ export class ManagedProcess {
       this.#send({ type: 'exited', exit, decision: { type: 'stopped' } })
     }
     await this.#reaper.reap()
-    const outcome = this.#killed ? ({ wasKilled: true } as const) : {}
-    this.#context.emit({ type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt), ...outcome })
+    const event = { type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) } as const
+    this.#context.emit(this.#killed ? { ...event, wasKilled: true } : event)
     this.#send({ type: 'group_exited' })
     const decision = this.#decision
     this.#decision = null
@@ -365,7 +361,7 @@ export class ManagedProcess {
   }
 
   #clearTimers(): void {
-    this.#restartTimer.clear()
+    this.#backoff.clear()
     this.#startup.clear()
   }
 }

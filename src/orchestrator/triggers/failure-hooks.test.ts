@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { isAlive } from '../../../test/rig/steerable-child.ts'
 import { emptyFolder } from '../../../test/rig/triggered-graph.ts'
@@ -88,9 +90,13 @@ describe('a command', () => {
     expect(problems.join()).not.toContain('hunter2')
   })
 
-  test('is ended with its descendants after its time limit', async () => {
+  test('is ended with its descendants after its time limit, although garbage is collected meanwhile', async () => {
     const folder = emptyFolder()
     const { hooks, problems } = open({ timeoutMs: 500 })
+    setFlagsFromString('--expose-gc')
+    const collect = () => void runInNewContext('gc()')
+    const collector = setInterval(collect, 20)
+    onTestFinished(() => clearInterval(collector))
     hooks.add(line('sleep 600 & echo $! > pid; wait', folder), report)
     await hooks.end(never)
     expect(problems).toEqual(['web: stopped after its limit of 0.5 s'])

@@ -5,6 +5,7 @@ import type { ResolvedHook } from '../config/resolved.ts'
 import { describeSpawnError } from '../supervisor/child/child.ts'
 import { describeExit } from '../supervisor/rules/restart-policy.ts'
 import { ProcessGroup } from '../supervisor/child/process-group.ts'
+import { Timer } from '../supervisor/timers.ts'
 import { RUN_TAG_VARIABLE } from '../supervisor/system/process-table.ts'
 
 export interface FailureReport {
@@ -33,13 +34,19 @@ export async function runHook(
   options: HookOptions,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)])
+  // Not AbortSignal.timeout: within AbortSignal.any, Node.js 20 may collect it, and then it never fires.
+  const timeout = new AbortController()
+  const timer = new Timer()
+  timer.set(options.timeoutMs, () => timeout.abort())
+  const limit = AbortSignal.any([signal, timeout.signal])
   const safe = { ...report, reason: redact(report.reason) }
   try {
     const problem = hook.type === 'webhook' ? await post(hook.url, safe, limit) : await run(hook, safe, options, limit)
     return limit.aborted ? describeAbort(signal, options) : problem
   } catch (error) {
     return limit.aborted ? describeAbort(signal, options) : describeError(error)
+  } finally {
+    timer.clear()
   }
 }
 

@@ -16,7 +16,7 @@ describe('stop, start and restart (O-9)', () => {
     expect((await status())['a']).toMatchObject({ state: 'stopped', pid: null, ready: false })
     expect((await control.program.run('start', 'a')).code).toBe(0)
     await rig.nextStart('a')
-    expect((await status())['a']).toMatchObject({ state: 'running', restarts: 1 })
+    expect((await status())['a']).toMatchObject({ state: 'running', restarts: 0 })
     expect((await control.program.run('restart', 'a')).code).toBe(0)
     await expect.poll(() => running.outputLines.filter((line) => line.includes('a: started again'))).toHaveLength(2)
   })

@@ -65,7 +65,11 @@ describe('the command wait (O-45)', () => {
 
   test('--timeout ends with 1 and names the processes that are not ready, and why', async () => {
     const probe = { readiness_probe: { log_line: 'never' } }
-    await begin({ api: { ...sleeper, depends_on: ['db'] }, db: { ...sleeper, ...probe }, web: sleeper }).seen(/started/)
+    await begin({
+      api: { ...sleeper, depends_on: ['db'] },
+      db: { ...sleeper, ...probe },
+      web: { ...sleeper, readiness_probe: { exec: 'true' } },
+    }).seen(/web: ready/)
     const { code, stdout, stderr } = await run('wait', '--timeout', '300ms')
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(

@@ -72,7 +72,7 @@ describe('a key in the terminal', () => {
     await terminal.seen(/restarting api/, from)
     await terminal.seen(/api: started/, from)
     terminal.press('s')
-    await terminal.seen(/web .*running.* 0 .*\r\n.*api .* 1 /, from)
+    await terminal.seen(/web .*running.* 0 .*\r\n.*api .*running.* 0 /, from)
     terminal.press('?')
     await terminal.seen(/show this help/, from)
     terminal.press('l')

@@ -165,6 +165,37 @@ describe('success_exit_codes', () => {
   })
 })
 
+describe('the warning about a restart loop', () => {
+  test.each([
+    [4, Infinity, undefined, false],
+    [5, Infinity, undefined, true],
+    [6, Infinity, undefined, false],
+    [5, 9, undefined, false],
+    [5, Infinity, false, false],
+  ] as const)('attempt %d of %d, counted: %s → %s', (attempt, maxAttempts, isCounted, expected) => {
+    const history = new RestartHistory({ kind: 'service', restart: restart({ maxAttempts }), successExitCodes: [0] })
+    const backoff = { type: 'backoff', attempt, waitMs: 1, reason: 'x' } as const
+    expect(history.isLoop(isCounted === undefined ? backoff : { ...backoff, isCounted })).toBe(expected)
+  })
+})
+
+describe('the cause of the last restart', () => {
+  test.each<[ExitResult | null, string, string]>([
+    [code(3), 'exited with code 3', 'last exit: code 3'],
+    [signal('SIGKILL'), 'was ended by SIGKILL', 'last exit: SIGKILL'],
+    [
+      signal('SIGTERM'),
+      'failed its liveness probe: answered 503',
+      'last restart: failed its liveness probe: answered 503',
+    ],
+    [null, '"x" was not found', 'last restart: "x" was not found'],
+  ])('%j with the reason %s is %s', (exit, reason, text) => {
+    const history = new RestartHistory({ kind: 'service', restart: restart({}), successExitCodes: [0] })
+    history.onBackoff({ type: 'backoff', attempt: 1, waitMs: 1, reason }, exit, 7)
+    expect(history.last).toEqual({ text, at: 7 })
+  })
+})
+
 describe('max_attempts within window_ms (O-34)', () => {
   const rules = restart({ maxAttempts: 3, windowMs: 1000 })
 
@@ -173,7 +204,7 @@ describe('max_attempts within window_ms (O-34)', () => {
     const history = new RestartHistory({ kind: 'service', restart: rules, successExitCodes: [0] })
     return ends.map((now) => {
       const decision = decideAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
-      if (decision.type === 'backoff') history.add(now)
+      if (decision.type === 'backoff') history.onBackoff(decision, code(1), now)
       return decision.type
     })
   }

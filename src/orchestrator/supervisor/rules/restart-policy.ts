@@ -15,6 +15,23 @@ export type RestartDecision =
       readonly isCounted?: false
     }
 
+type Backoff = Extract<RestartDecision, { type: 'backoff' }>
+
+/** The cause of a restart. */
+export interface RestartCause {
+  /** Such as `last exit: code 3` or `last restart: failed its liveness probe: …`. */
+  readonly text: string
+  /** On the clock of `performance.now()`. */
+  readonly at: number
+}
+
+/** The restarts by the restart policy or the memory limit: not by a command, a reload, a change of a file or a schedule. */
+export interface UnexpectedRestarts {
+  readonly count: number
+  /** The cause of the last restart that has begun; null if there was none. */
+  readonly last: RestartCause | null
+}
+
 /** A larger exponent exceeds every maximum anyway; 2^1024 would be Infinity, and 0 · Infinity is NaN. */
 const LARGEST_EXPONENT = 52
 
@@ -54,6 +71,9 @@ export function decideAfterExit(ended: Ended, exit: ExitResult): RestartDecision
 export function decideAfterFailure(ended: Ended, message: string): Exclude<RestartDecision, { type: 'completed' }> {
   return ended.restart.policy === 'never' ? { type: 'failed', reason: message } : retry(ended, message)
 }
+
+/** The number of consecutive restarts after which a warning says that the process does not keep running. */
+const LOOP_ATTEMPTS = 5
 
 /** Returns whether the process is a task that has succeeded. */
 export function hasSucceeded(policy: Pick<Policy, 'kind' | 'successExitCodes'>, exit: ExitResult): boolean {
@@ -95,10 +115,12 @@ function withLimit(failure: string, { maxAttempts, windowMs }: ResolvedRestart):
 }
 
 /** The starts of one process, and the times of its restarts within the window of its policy, in milliseconds of one clock. */
-export class RestartHistory {
+export class RestartHistory implements UnexpectedRestarts {
   readonly #policy: Policy
   #times: number[] = []
   #starts = 0
+  #count = 0
+  #last: RestartCause | null = null
   #hasBeenUp = false
 
   constructor(policy: Policy) {
@@ -153,7 +175,31 @@ export class RestartHistory {
     this.#hasBeenUp = true
   }
 
-  add(now: number): void {
-    if (this.#policy.restart.windowMs !== null) this.#times.push(now)
+  get count(): number {
+    return this.#count
+  }
+
+  get last(): RestartCause | null {
+    return this.#last
+  }
+
+  /** Returns whether this restart is the one of a series after which to warn: there is no limit that would end the series. */
+  isLoop({ attempt, isCounted }: Backoff): boolean {
+    return isCounted !== false && attempt === LOOP_ATTEMPTS && !Number.isFinite(this.lastAttempt)
+  }
+
+  /** Call it when a restart is scheduled. `exit` is that of the last child. */
+  onBackoff({ reason, isCounted }: Backoff, exit: ExitResult | null, now: number): void {
+    const isExit = exit !== null && reason === describeExit(exit)
+    this.#last = {
+      text: isExit ? `last exit: ${exit.signal ?? `code ${exit.code}`}` : `last restart: ${reason}`,
+      at: now,
+    }
+    if (isCounted !== false && this.#policy.restart.windowMs !== null) this.#times.push(now)
+  }
+
+  /** Call it when the child of a restart has been spawned. */
+  onRestarted(): void {
+    this.#count++
   }
 }

@@ -3,6 +3,7 @@ import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/supe
 import { explain, type ExplainedProcess, type ExplainedSnapshot } from './explain.ts'
 import { ProcessGraph } from '../rules/graph.ts'
 import { NOT_PROBED, type ProbeState } from '../probes/poll.ts'
+import type { RestartCause } from '../rules/restart-policy.ts'
 import { type Goal, type ProcessState, UP } from '../rules/state.ts'
 import { isUnsettled, waitsOf } from './waits.ts'
 
@@ -32,6 +33,9 @@ interface Sketch extends Partial<Omit<ProcessSketch, 'name'>> {
   readonly goal?: Goal
   /** How long it has been in its state. */
   readonly forMs?: number
+  /** The uptime of its child. */
+  readonly uptimeMs?: number
+  readonly lastRestart?: RestartCause
 }
 type Sketches = Readonly<Record<string, Sketch>>
 type Snapshot = ExplainedSnapshot<ExplainedProcess>
@@ -39,8 +43,11 @@ type Snapshot = ExplainedSnapshot<ExplainedProcess>
 function snapshotOf(sketches: Sketches, external: Partial<Snapshot['external']> = {}): Snapshot {
   const processes = Object.entries(sketches).map(([name, sketch]) => ({ ...sketch, name, command: 'x' }))
   const graph = new ProcessGraph<ExplainedProcess>(configOf(processes, { host: '::1', port: 1883 }), (definition) => {
-    const { state, goal = UP, probe = null, forMs = 0 } = sketches[definition.name] ?? { state: waiting }
-    return { name: definition.name, definition, state, goal, probe, since: NOW - forMs }
+    const sketch = sketches[definition.name] ?? { state: waiting }
+    const { state, goal = UP, probe = null, forMs = 0, uptimeMs = null, lastRestart = null } = sketch
+    const restarts = { count: 0, last: lastRestart }
+    const startedAt = uptimeMs === null ? null : NOW - uptimeMs
+    return { name: definition.name, definition, state, goal, probe, since: NOW - forMs, startedAt, restarts }
   })
   return { graph, external: { state: 'reachable', since: 0, failures: 0, answer: null, ...external }, now: NOW }
 }
@@ -51,6 +58,30 @@ const probed = (probe: ProbeState | null, over: object = {}): Sketch => ({
   state: running,
   readinessProbe: { ...http, ...over },
   ...(probe === null ? {} : { probe }),
+})
+
+const crashed = { text: 'last exit: code 1', at: NOW - 4200 }
+
+describe('explain after a restart', () => {
+  test.each<[string, Sketch, string | null]>([
+    ['a running process', { state: running, uptimeMs: 3000, lastRestart: crashed }, 'last exit: code 1, 4 s ago'],
+    ['a ready process', { state: ready, uptimeMs: 3000, lastRestart: crashed }, 'last exit: code 1, 4 s ago'],
+    [
+      'an exit a moment ago',
+      { state: ready, uptimeMs: 100, lastRestart: { text: 'last exit: SIGKILL', at: NOW - 120 } },
+      'last exit: SIGKILL, 120 ms ago',
+    ],
+    [
+      'a process whose probe fails',
+      { ...probed(failing(7, 'answered 503')), uptimeMs: 3000, lastRestart: crashed },
+      'readiness probe http_get http://me:***@127.0.0.1:8080/readyz: answered 503 (7 attempts); last exit: code 1, 4 s ago',
+    ],
+    ['an uptime of reset_after_ms', { state: ready, uptimeMs: 30_000, lastRestart: crashed }, null],
+    ['a process without a restart', { state: ready, uptimeMs: 3000 }, null],
+    ['a process without a child', { state: stopped, lastRestart: crashed }, null],
+  ])('%s', (_case, sketch, text) => {
+    expect(explain(snapshotOf({ web: sketch }), 'web')).toBe(text)
+  })
 })
 
 describe('explain (O-46)', () => {

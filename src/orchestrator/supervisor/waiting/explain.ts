@@ -6,6 +6,7 @@ import type { ExternalState } from '../external.ts'
 import type { Dependency, GraphProcess, ProcessGraph } from '../rules/graph.ts'
 import { describeCheck } from '../probes/describe.ts'
 import type { ProbeState } from '../probes/poll.ts'
+import type { UnexpectedRestarts } from '../rules/restart-policy.ts'
 import { isMet, isRestarting } from '../rules/reconcile.ts'
 import { type Goal, isFinal, type ProcessState } from '../rules/state.ts'
 
@@ -15,6 +16,9 @@ export interface ExplainedProcess extends GraphProcess {
   readonly since: number
   /** The results of the readiness probe of its child; null if no child runs. */
   readonly probe: ProbeState | null
+  /** The time of the start of its child; null if no child runs. */
+  readonly startedAt: number | null
+  readonly restarts: UnexpectedRestarts
 }
 
 export interface ExplainedSnapshot<P extends ExplainedProcess> {
@@ -51,14 +55,15 @@ export function explain<P extends ExplainedProcess>(snapshot: ExplainedSnapshot<
   switch (state.type) {
     case 'waiting':
     case 'starting':
-    case 'ready':
     case 'stopped':
     case 'scheduled':
     case 'completed':
       return null
     case 'running':
     case 'unhealthy':
-      return explainProbe(managed, snapshot.now)
+      return joined(explainProbe(managed, snapshot.now), describeLastRestart(managed, snapshot.now))
+    case 'ready':
+      return describeLastRestart(managed, snapshot.now)
     case 'backoff':
     case 'stopping':
       return describeProgress(managed, snapshot.now)
@@ -68,6 +73,18 @@ export function explain<P extends ExplainedProcess>(snapshot: ExplainedSnapshot<
     case 'disabled':
       return state.because
   }
+}
+
+function joined(...texts: readonly (string | null)[]): string | null {
+  return texts.filter((text) => text !== null).join('; ') || null
+}
+
+/** Returns the cause of the last restart, until the process has run so long that its next exit would be the first of a series. */
+function describeLastRestart({ definition, startedAt, restarts }: ExplainedProcess, now: number): string | null {
+  const { last: lastRestart } = restarts
+  if (startedAt === null || lastRestart === null || now - startedAt >= definition.restart.resetAfterMs) return null
+  const ago = Math.max(0, now - lastRestart.at)
+  return `${lastRestart.text}, ${ago < 1000 ? formatDuration(Math.round(ago)) : wholeSeconds(ago)} ago`
 }
 
 /** Returns the obstacles of a process that cannot start or stop yet; empty if it waits for nothing else. */
