@@ -51,6 +51,14 @@ describe('on_failed', () => {
     expect(failures().trim().split('\n')).toHaveLength(1)
   })
 
+  test('runs for each failed run of a schedule', async () => {
+    const web = { ...crashing, kind: 'task', schedule: '* * * * * *' }
+    program.writeConfig({ on_failed: note, processes: { web } })
+    const running = program.start()
+    await expect.poll(failures, { timeout: 10_000 }).toMatch(/^(web: exited with code 3\n){2}/)
+    expect(await running.stop()).toBe(0)
+  })
+
   test('that fails is a warning, and changes nothing else', async () => {
     program.writeConfig({ processes: { web: sleeper, one: { ...crashing, on_failed: 'echo no mail >&2; exit 1' } } })
     const running = program.start()
