@@ -40,6 +40,10 @@ const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
     /^ponix-orchestrator completion fish > /,
     (command, application) => prints(`${command} && cat ${command.split('> ')[1]}`, application),
   ],
+  [
+    /^ponix-orchestrator\(\) \{/,
+    (command, application) => prints(`bash -c '${command}; ponix-orchestrator completion bash'`, application),
+  ],
   [/^source <\(/, (command, application) => prints(command.slice('source <('.length, -1), application)],
   [/^curl .*:19200\//, asksOrchestrator],
 ]
