@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Terminal, TerminalCommandLine } from '../../../../test/rig/terminal.ts'
 
@@ -62,6 +64,29 @@ describe('a child without a terminal', () => {
     program.writeConfig({ processes: { app: printVariables } })
     program.environment = { FORCE_COLOR: '', COLUMNS: '' }
     expect((await program.run('run')).stdout).toContain('variables:<|>')
+  })
+})
+
+describe('an unfinished line of a child without a terminal', () => {
+  const untilFile = (name: string) => `until test -e ${name}; do sleep 0.1; done`
+
+  it('is shown on a line of its own, and again when it is finished, unless it looks the same', async () => {
+    const ask = { command: `printf "Continue? "; ${untilFile('go')}; echo; echo asked; exec sleep 600`, shell: true }
+    const bar = {
+      command: `printf "\\rbuilding 1%%"; ${untilFile('go')}; printf "\\rbuilding 100%%\\n"; exec sleep 600`,
+      shell: true,
+    }
+    const terminal = open({ ask, bar })
+    await terminal.seen(/\[ask\]\S* +Continue\? \S*\r\n/)
+    await terminal.seen(/\[bar\]\S* +building 1%\S*\r\n/)
+    writeFileSync(join(program.folder, 'go'), '')
+    await terminal.seen(/asked/)
+    await terminal.seen(/building 100%\S*\r\n/)
+    expect(terminal.output.split('Continue?')).toHaveLength(2)
+    const { stdout } = await program.run('logs', '--no-events')
+    expect(stdout.match(/Continue\?/g)).toHaveLength(1)
+    terminal.press(CTRL_C)
+    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
   })
 })
 

@@ -38,6 +38,11 @@ export class LineSplitter {
     this.#emit = emit
   }
 
+  /** The beginning of the line whose end has not arrived. */
+  get unfinished(): string {
+    return this.#carry
+  }
+
   push(chunk: Buffer): void {
     for (let from = 0; from < chunk.length; from += MAX_LINE_BYTES) {
       this.#pushPart(chunk.length <= MAX_LINE_BYTES ? chunk : chunk.subarray(from, from + MAX_LINE_BYTES))

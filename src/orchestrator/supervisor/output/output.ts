@@ -6,6 +6,7 @@ import type { Child } from '../child/child.ts'
 import type { SupervisorEvent } from '../events.ts'
 import { jsonWriter, plainWriter, terminalWriter, loadPretty, type Pretty } from './line-writers.ts'
 import { sizeBesidePrefix, sizeOf, type TerminalSize } from '../terminal/size.ts'
+import { ShownLines } from '../terminal/shown-lines.ts'
 import { TerminalLines } from '../terminal/terminal-lines.ts'
 import { type ChildTerminal, ProcessTerminals } from '../terminal/process-terminal.ts'
 import { type ChildDisplay, colourDepth, type ColourTerminal } from '../terminal/child-environment.ts'
@@ -95,23 +96,31 @@ export class Output {
   /** Passes a child's lines on until its streams end. The caller awaits the returned function when the child has exited. */
   attach({ name, log }: Pick<ResolvedProcess, 'name' | 'log'>, child: ChildStreams, tap: LineTap): () => Promise<void> {
     const file = log.file === null ? null : this.#files.of(name, log.file)
-    const relay = (stream: StreamName, splitterOf: (write: LinesHandler) => Splitter) => {
+    const relay = (
+      stream: StreamName,
+      splitterOf: (record: LinesHandler, show: LinesHandler, isTerminal: boolean) => Splitter,
+    ) => {
       const sink = this.#sinks[stream]
       const write = log.quiet ? () => undefined : this.#writer(name, child.pid, stream)
       const destinations = [...(log.quiet ? [] : [sink]), ...(file === null ? [] : [file])]
-      const splitter = splitterOf((lines) => {
+      const record = (lines: string) => {
         this.history.push(name, child.pid, stream, lines)
         file?.append(lines)
-        write(lines)
         tap.push(lines)
-      })
+      }
+      const isTerminal = sink.isTerminal && !log.quiet && this.#options.logFormat === 'text'
+      const splitter = splitterOf(record, write, isTerminal)
       return this.#relay(child[stream], combine(destinations), splitter)
     }
     const { terminal } = child
     const relays =
       terminal === null
-        ? (['stdout', 'stderr'] as const).map((stream) => relay(stream, (write) => new LineSplitter(write)))
-        : [relay('stdout', (write) => this.#terminalSplitter(name, { terminal, exited: child.exited }, write))]
+        ? (['stdout', 'stderr'] as const).map((stream) => relay(stream, splitterFor))
+        : [
+            relay('stdout', (record, show) =>
+              this.#terminalSplitter(name, { terminal, exited: child.exited }, both(record, show)),
+            ),
+          ]
     return async () => {
       await Promise.all(relays.map((each) => each.childExited()))
     }
@@ -202,6 +211,19 @@ export class Output {
     let sum = this.#sinks.stdout.written + this.#sinks.stderr.written + this.#files.written
     for (const relay of this.#relays) sum += relay.chunks
     return sum
+  }
+}
+
+/** At a terminal, an unfinished line is shown too; elsewhere whole lines only. */
+function splitterFor(record: LinesHandler, show: LinesHandler, isTerminal: boolean): Splitter {
+  return isTerminal ? new ShownLines(record, show) : new LineSplitter(both(record, show))
+}
+
+function both(record: LinesHandler, show: LinesHandler): LinesHandler {
+  return (lines) => {
+    // A listener of a recorded line may report an event, which follows the line.
+    show(lines)
+    record(lines)
   }
 }
 

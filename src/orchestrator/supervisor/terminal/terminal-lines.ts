@@ -1,9 +1,5 @@
 import { CUT_MARK, cutPosition, type LinesHandler, MAX_LINE_BYTES } from '../output/lines.ts'
-import { Timer } from '../timers.ts'
-
-/** An unfinished line, such as a prompt or a progress bar, is shown after a second, and then every ten seconds if it changes. */
-const FIRST_SNAPSHOT_MS = 1000
-const SNAPSHOT_EVERY_MS = 10_000
+import { LineSnapshots } from './line-snapshots.ts'
 
 /** Characters that move the cursor or change the screen, and the text between them. Bytes are latin1, so C1 codes are text. */
 const TOKEN =
@@ -50,13 +46,12 @@ function withoutLastCharacter(text: string): string {
 /** Splits the output of a pseudo-terminal into lines, each as the terminal shows it. */
 export class TerminalLines {
   readonly #emit: LinesHandler
-  readonly #timer = new Timer()
+  readonly #snapshots: LineSnapshots
   #carry = ''
-  /** The last snapshot of the unfinished line. */
-  #snapshot = ''
 
   constructor(emit: LinesHandler) {
     this.#emit = emit
+    this.#snapshots = new LineSnapshots(() => visibleLine(this.#carry), emit)
   }
 
   push(chunk: Buffer): void {
@@ -65,13 +60,11 @@ export class TerminalLines {
     const visible = lines.flatMap((line) => this.#finish(line))
     if (visible.length > 0) this.#emit(visible.join('\n'))
     if (this.#carry.length > MAX_LINE_BYTES) this.#compact()
-    if (this.#carry === '') this.#timer.clear()
-    else if (!this.#timer.isSet) this.#timer.set(FIRST_SNAPSHOT_MS, () => this.#show())
+    this.#snapshots.update(this.#carry !== '')
   }
 
   /** Emits the last line if it has no newline. */
   end(): void {
-    this.#timer.clear()
     const last = this.#finish(this.#carry).join('\n')
     this.#carry = ''
     if (last !== '') this.#emit(last)
@@ -79,19 +72,9 @@ export class TerminalLines {
 
   /** Returns the finished line, unless the last snapshot shows it already. */
   #finish(line: string): readonly string[] {
-    this.#timer.clear()
     const visible = visibleLine(line)
-    if (visible.length > MAX_LINE_BYTES) return [...piecesOf(visible)]
-    const isShown = this.#snapshot !== '' && visible === this.#snapshot
-    this.#snapshot = ''
-    return isShown ? [] : [visible]
-  }
-
-  #show(): void {
-    const visible = visibleLine(this.#carry)
-    if (visible !== '' && visible !== this.#snapshot) this.#emit(visible)
-    this.#snapshot = visible
-    this.#timer.set(SNAPSHOT_EVERY_MS, () => this.#show())
+    if (this.#snapshots.finish(visible)) return []
+    return visible.length > MAX_LINE_BYTES ? [...piecesOf(visible)] : [visible]
   }
 
   /** Replaces the unfinished line by what is visible of it; emits pieces if that is too long. */
