@@ -43,8 +43,8 @@ describe('terminalWriter (O-31)', () => {
   const pretty = (record: object) => `pretty ${JSON.stringify(record)}\n`
   const shown = (...lines: readonly string[]) => written((sink) => terminalWriter(sink, () => '[a] ', pretty), ...lines)
 
-  test('repeats the prefix after a \\r within a line, not after one at its end', async () => {
-    expect(await shown('10%\r20%\r30%', 'dos\r')).toEqual(['[a] 10%\r[a] 20%\r[a] 30%', '[a] dos\r'])
+  test('erases the line and repeats the prefix after a \\r within a line, not after one at its end', async () => {
+    expect(await shown('10%\r20%\r30%', 'dos\r')).toEqual(['[a] 10%\r\u001b[K[a] 20%\r\u001b[K[a] 30%', '[a] dos\r'])
   })
 
   test('resets colours at the end of a line', async () => {

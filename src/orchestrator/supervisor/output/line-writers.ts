@@ -13,6 +13,8 @@ export async function loadPretty(colorize: boolean): Promise<Pretty> {
 }
 
 const ESCAPE = '\u001b'
+/** Erases the text that a shorter one would leave. */
+const ERASE_REST = `${ESCAPE}[K`
 const SPECIAL = ['{', '\r', ESCAPE]
 const PROGRESS = /\r(?!$)/g
 
@@ -51,7 +53,7 @@ export function forTerminal(line: string, prefix: string, pretty: Pretty): strin
   // A pino record has a numeric or textual level.
   const isLogRecord = ['number', 'string'].includes(typeof record?.['level']) && record?.['time'] !== undefined
   if (record !== null && isLogRecord) return encodeUtf8(pretty(record)).replace(/\n$/, '')
-  const kept = line.replaceAll(PROGRESS, () => `\r${prefix}`)
+  const kept = line.replaceAll(PROGRESS, () => `\r${ERASE_REST}${prefix}`)
   return line.includes(ESCAPE) ? `${kept}${ESCAPE}[0m` : kept
 }
 
