@@ -31,8 +31,10 @@ test('instances can be stopped and started together or individually, and a reloa
   const numbers = await Promise.all(children.map(async (child) => (await child.environment())['PONIX_REPLICA']))
   expect(new Set(numbers)).toEqual(new Set(['1', '2']))
 
-  expect((await program.run('stop', 'worker')).stdout).toMatch(/^worker#1 +stopped.*\nworker#2 +stopped/m)
-  expect((await program.run('start', 'worker#2')).stdout).toMatch(/^worker#2 +running/m)
+  expect((await program.run('stop', 'worker')).stdout).toBe(
+    'worker#1: stopped\nworker#2: stopped\nweb depends on them and keeps running\n',
+  )
+  expect((await program.run('start', 'worker#2')).stdout).toMatch(/^worker#2: started \(pid \d+\)\n$/)
   expect((await (await rig.nextStart('worker')).environment())['PONIX_REPLICA']).toBe('2')
   expect(await states()).toEqual({ web: 'running', 'worker#1': 'stopped', 'worker#2': 'running' })
   expect((await program.run('stop', 'worker#3')).stderr).toMatch(/unknown process "worker#3"; did you mean "worker#/)

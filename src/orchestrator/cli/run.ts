@@ -13,7 +13,8 @@ import { Supervisor } from '../supervisor/supervisor.ts'
 import { sleep } from '../supervisor/timers.ts'
 import { Triggers } from '../triggers/triggers.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
-import { describeNeededRestart, describeReloadFailures, renderStatus } from './remote/control-commands.ts'
+import { describeNeededRestart, describeReloadFailures } from './remote/control-commands.ts'
+import { statusLines } from './remote/status-table.ts'
 import { openOutput, type RunOutput } from './run-output.ts'
 import { listenHttp, listenSocket } from './run-servers.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
@@ -164,7 +165,7 @@ async function openKeyboard(
   const actions = {
     names: async () => target.status().processes.flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
     restart: async (name: string) => void (await target.act('restart', [name])),
-    status: async () => renderStatus(target.status().processes),
+    status: async () => statusLines(target.status().processes),
     quit,
   }
   return new Keyboard({ stdin, stdout, actions, prompt, onMode: (mode) => guard.protectTerminal(mode) })

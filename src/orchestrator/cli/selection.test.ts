@@ -26,7 +26,7 @@ describe('a process that is left out (O-4)', () => {
       api: { state: 'running', ready: true },
     })
     const { code, stdout } = await commands.program.run('start', 'worker')
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^worker +running/m)])
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^worker: started \(pid \d+\)\n$/)])
     await expect.poll(async () => (await commands.program.run('logs', 'worker')).stdout).toContain('worker is up')
     expect(await states()).toEqual({ db: 'disabled', api: 'running', web: 'disabled', worker: 'running' })
   })
@@ -63,9 +63,9 @@ describe('--with-dependencies (O-3)', () => {
   test('start starts the dependencies that are left out or stopped, in order', async () => {
     const running = await commands.start(processes, '--only', 'worker')
     const { code, stdout } = await commands.program.run('start', 'web', '--with-dependencies')
-    expect([code, stdout.match(/^(?:db|api|web) +running/gm)]).toEqual([
+    expect([code, stdout.match(/^(?:db|api|web): started/gm)]).toEqual([
       0,
-      ['db    running', 'api   running', 'web   running'],
+      ['db: started', 'api: started', 'web: started'],
     ])
     expect(running.stderr.match(/(db|api|web): started/g)).toEqual(['db: started', 'api: started', 'web: started'])
     await commands.program.run('stop', 'api', 'web')

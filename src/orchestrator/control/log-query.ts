@@ -26,6 +26,8 @@ export interface LogQuery {
   /** The number of lines of each process that pass the filter; Infinity means all. */
   readonly tail: number
   readonly follow: boolean
+  /** Whether lines of processes with `log.quiet` are included. */
+  readonly quiet: boolean
 }
 
 export const logStreams = ['stdout', 'stderr'] as const
@@ -34,7 +36,7 @@ export const logStreams = ['stdout', 'stderr'] as const
 export const logParameters =
   `process=NAME (repeatable; default: all), tail=LINES of each or all (default: ${DEFAULT_TAIL}, and all with since, until, grep, level or stream), ` +
   'follow=1 (stream new lines), since=TIME and until=TIME (a duration ago, such as 10m, or an ISO time), grep=REGEXP, ignore_case=1, ' +
-  `level=LEVEL (${logLevels.join(', ')}: lines of at least this level), stream=stdout or stderr, events=0 (without the messages of the orchestrator)`
+  `level=LEVEL (${logLevels.join(', ')}: lines of at least this level), stream=stdout or stderr, events=0 (without the messages of the orchestrator), quiet=0 (without the lines of processes with log.quiet)`
 
 /** Reads the parameters of a request; throws a RequestError if one is invalid. `now`: milliseconds since 1970. */
 export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
@@ -59,6 +61,7 @@ export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
     grep,
     tail: parseTail(given('tail') ?? (isLimited ? 'all' : String(DEFAULT_TAIL))),
     follow: given('follow') === '1',
+    quiet: given('quiet') !== '0',
   }
 }
 

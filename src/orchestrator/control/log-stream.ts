@@ -13,7 +13,7 @@ const MAX_BUFFERED_BYTES = 1024 * 1024
 const MAX_PENDING_ENTRIES = 10_000
 const MAX_PENDING_CHARACTERS = 4 * 1024 * 1024
 
-type LogTarget = Pick<ControlTarget, 'logs' | 'names' | 'resolveNames'>
+type LogTarget = Pick<ControlTarget, 'logs' | 'names' | 'resolveNames' | 'isQuiet'>
 type Select = (entry: LogEntry) => boolean
 
 /**
@@ -23,10 +23,13 @@ type Select = (entry: LogEntry) => boolean
 export function sendLogs(target: LogTarget, query: LogQuery, response: ServerResponse): void {
   const names = query.names.length === 0 ? target.names : target.resolveNames(query.names)
   const isChosen = processSelector(target, query.names, names)
-  const select = (entry: LogEntry) => isChosen(entry.process) && passes(query.filter, entry)
+  const isShown = (entry: LogEntry) => query.quiet || !isLine(entry) || !target.isQuiet(entry.process)
+  const select = (entry: LogEntry) => isChosen(entry.process) && isShown(entry) && passes(query.filter, entry)
   const answer = new LogAnswer(response, query.grep === null ? null : new Grep(query.grep))
   const { since, until } = query.filter
-  const chosen = target.logs.read(names, query.names.length === 0).filter(({ process }) => isChosen(process))
+  const chosen = target.logs
+    .read(names, query.names.length === 0)
+    .filter((entry) => isChosen(entry.process) && isShown(entry))
   const withoutLevel = countWithoutLevel(query.filter, chosen)
   const kept = chosen.filter((entry) => passes(query.filter, entry))
   answer.search(kept, (found) => {

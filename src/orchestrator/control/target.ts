@@ -70,6 +70,11 @@ export class ControlTarget {
     return this.#supervisor.graph.all.map(({ name }) => name)
   }
 
+  /** Returns whether the lines of a process are hidden by `log.quiet`. */
+  isQuiet(name: string): boolean {
+    return this.#supervisor.graph.get(name)?.definition.log.quiet === true
+  }
+
   /** Returns the processes that these names and patterns select. Throws a RequestError if one selects nothing. */
   resolveNames(names: readonly string[]): readonly string[] {
     return resolveNames(names, this.names)

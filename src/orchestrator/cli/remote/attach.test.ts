@@ -69,6 +69,20 @@ describe('attach NAME', () => {
 })
 
 describe('attach', () => {
+  it('shows no line of a quiet process, as run', async () => {
+    const running = await start({ quiet: { ...echo('hidden'), log: { quiet: true } }, web: echo('web is up') })
+    await expect.poll(async () => (await program.run('logs', 'quiet')).stdout).toContain('hidden')
+    const terminal = program.openProgram(['attach'])
+    await terminal.seen(/web is up/)
+    expect((await program.run('restart', 'quiet')).code).toBe(0)
+    await terminal.seen(/quiet: started again/)
+    expect((await program.run('restart', 'web')).code).toBe(0)
+    await terminal.seen(/web: started again[^]*web is up/)
+    expect(await running.stop()).toBe(0)
+    await terminal.outcome
+    expect(terminal.output).not.toContain('hidden')
+  })
+
   it('shows the output of all processes and reacts to keys; Ctrl-C leaves and stops nothing', async () => {
     await start({ web: echo('web is up'), api: echo('api is up') })
     const terminal = program.openProgram(['attach'])

@@ -3,7 +3,7 @@ import { ATTACH_PROTOCOL, type ViewerMessage } from '../../control/attach.ts'
 import { statusAnswer } from '../../control/protocol.ts'
 import { DEFAULT_SIZE, sizeOf } from '../../supervisor/terminal/size.ts'
 import { ControlClient } from './control-client.ts'
-import { renderStatus } from './control-commands.ts'
+import { statusLines } from './status-table.ts'
 import { logs } from './logs.ts'
 import type { FileOptions } from '../options.ts'
 import { PromptLine } from '../../supervisor/output/prompt-line.ts'
@@ -16,7 +16,7 @@ const DETACH_HINT = 'attached to %; Ctrl-] leaves\r\n'
 /** Shows the output of all processes and reacts to keys, as `run` does, until Ctrl-C, which stops nothing. */
 export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Promise<void> {
   const { stdin, stdout } = process
-  const options = { follow: true, tail: '20', events: true } as const
+  const options = { follow: true, tail: '20', events: true, quiet: true } as const
   const client = new ControlClient(file)
   if (stdin.isTTY && stdout.isTTY) {
     const { Keyboard } = await import('../terminal/keyboard.ts')
@@ -27,7 +27,7 @@ export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Pro
       restart: async (name: string) => {
         await client.call('POST', '/restart', statusAnswer, { body: { processes: [name] } })
       },
-      status: async () => renderStatus(await status()),
+      status: async () => statusLines(await status()),
       quit: () => process.exit(0),
     }
     const keyboard = new Keyboard({ stdin, stdout, actions, prompt: line, onMode: () => undefined })

@@ -27,7 +27,7 @@ describe('stop, start and restart (O-9)', () => {
     expect((await status())['a']).toMatchObject({ state: 'stopped' })
     expect(await control.program.run('start', 'a')).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^a +running/m),
+      stdout: expect.stringMatching(/^a: started \(pid \d+\)\n$/),
     })
   })
 
@@ -51,11 +51,17 @@ describe('stop, start and restart (O-9)', () => {
   //  web ── db
   test('stop stops only the named processes, and start does not wait for manually stopped ones', async () => {
     await start({ db: sleeper, web: { ...sleeper, depends_on: ['db'] } })
-    await control.program.run('stop', 'db')
+    expect(await control.program.run('stop', 'db')).toEqual({
+      code: 0,
+      stdout: 'db: stopped\nweb depends on it and keeps running\n',
+      stderr: '',
+    })
     expect(await status()).toMatchObject({ db: { state: 'stopped' }, web: { state: 'running' } })
     await control.program.run('stop', 'web')
-    expect((await control.program.run('start', 'web')).stdout).toMatch(/^web +waiting/m)
-    expect((await control.program.run('restart', 'web')).stdout).toMatch(/^web +waiting/m)
+    expect((await control.program.run('start', 'web')).stdout).toBe(
+      'web: waiting for db: stopped; "ponix-orchestrator start db" starts it\n',
+    )
+    expect((await control.program.run('restart', 'web')).stdout).toMatch(/^web: waiting for db/)
     await control.program.run('start', 'db')
     await expect.poll(async () => (await status())['web']?.state, { timeout: 15_000 }).toBe('running')
   })
@@ -70,7 +76,7 @@ describe('stop, start and restart (O-9)', () => {
     const restarted = control.program.run('start', 'job')
     const second = await rig.nextStart('job')
     await second.exit(0)
-    expect((await restarted).stdout).toMatch(/^job +completed/m)
+    expect((await restarted).stdout).toBe('job: completed\n')
     const again = control.program.run('start', 'job')
     await (await rig.nextStart('job')).exit(0)
     expect((await again).code).toBe(0)
@@ -94,8 +100,11 @@ describe('stop, start and restart (O-9)', () => {
       readiness_probe: { log_line: 'never' },
     }
     await begin({ bad, b: sleeper }).seen(/bad: failed permanently/)
-    const { code, stdout } = await control.program.run('start', 'bad')
-    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^bad +failed .*exited with code 9$/m) })
+    expect(await control.program.run('start', 'bad')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'ponix-orchestrator: bad failed: exited with code 9\n',
+    })
   })
 })
 

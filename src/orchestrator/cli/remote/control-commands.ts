@@ -9,18 +9,19 @@ import {
   statusAnswer,
 } from '../../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
-import { formatDuration } from '../../supervisor/duration.ts'
 import { parseReplicas } from './replicas.ts'
-import { type FileOptions, showsColour } from '../options.ts'
+import { renderStatus } from './status-table.ts'
+import { describeDependents, describeResult } from './action-report.ts'
+import { columnsOf, type FileOptions } from '../options.ts'
 
 /** Prints the status of the processes with these names and those of `--only`; without names, of all. */
 export async function status(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
   const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
   const answer = await new ControlClient(file).call('GET', `/status?${query.toString()}`, statusAnswer)
-  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes))
+  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes, columnsOf(process.stdout)))
 }
 
-/** Requests an action and prints the status. Exit code 1, and a line on stderr for each, if processes failed or were skipped. */
+/** Requests an action and prints the result for each process. Exit code 1, and a line on stderr for each, if processes failed or were skipped. */
 export async function act(
   file: FileOptions,
   action: 'start' | 'stop' | 'restart',
@@ -28,10 +29,16 @@ export async function act(
 ): Promise<void> {
   const hasDependencies = action === 'start' && file.withDependencies === true
   const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
+  const requestedAt = performance.now()
   const request = new ControlClient(file).call('POST', `/${action}`, startAnswer, { body })
   const { processes, failed } = await adviseOnPatterns(names, request)
   const chosen = chosenFrom(processes, names, hasDependencies)
-  process.stdout.write(renderStatus(chosen))
+  const elapsedMs = performance.now() - requestedAt
+  const hasFailed = new Set(failed.map((failure) => failure.process))
+  const results = chosen.filter(({ name }) => !hasFailed.has(name))
+  const lines = results.map((result) => describeResult(action, result, elapsedMs))
+  const dependents = action === 'stop' ? describeDependents(chosen, processes) : null
+  for (const line of dependents === null ? lines : [...lines, dependents]) process.stdout.write(`${line}\n`)
   reportFailures(failed)
 }
 
@@ -103,52 +110,4 @@ export async function down(file: FileOptions): Promise<void> {
   await client.call('POST', '/down', statusAnswer)
   await ended
   process.stdout.write('everything is stopped\n')
-}
-
-type Cell = (status: ProcessStatus) => string
-
-const COLUMNS: readonly { readonly head: string; readonly right: boolean; readonly cell: Cell }[] = [
-  { head: 'NAME', right: false, cell: ({ name }) => name },
-  { head: 'STATE', right: false, cell: ({ state }) => state },
-  { head: 'PID', right: true, cell: ({ pid }) => (pid === null ? '-' : String(pid)) },
-  { head: 'UP', right: true, cell: ({ uptime_ms }) => (uptime_ms === null ? '-' : formatDuration(uptime_ms)) },
-  { head: 'RESTARTS', right: true, cell: ({ restarts }) => String(restarts) },
-  { head: 'CPU', right: true, cell: ({ cpu_percent }) => (cpu_percent === null ? '-' : `${cpu_percent.toFixed(1)} %`) },
-  { head: 'MEMORY', right: true, cell: ({ memory_bytes }) => (memory_bytes === null ? '-' : megabytes(memory_bytes)) },
-  { head: 'DETAIL', right: false, cell: ({ detail }) => detail ?? '' },
-]
-
-const GREEN = 32
-const RED = 31
-const YELLOW = 33
-const COLOURS: Readonly<Record<string, number>> = {
-  ready: GREEN,
-  running: GREEN,
-  completed: GREEN,
-  unhealthy: RED,
-  failed: RED,
-  backoff: YELLOW,
-  stopping: YELLOW,
-  starting: YELLOW,
-  skipped: YELLOW,
-}
-
-/** Renders a heading and a line for each process. */
-export function renderStatus(processes: readonly ProcessStatus[]): string {
-  const colour = showsColour(process.stdout)
-  const columns = COLUMNS.map(({ head, right, cell }) => {
-    const cells = [head, ...processes.map(cell)]
-    const width = Math.max(...cells.map(({ length }) => length))
-    return cells.map((text, row) => {
-      const padded = right ? text.padStart(width) : text.padEnd(width)
-      const code = colour && row > 0 && head === 'STATE' ? COLOURS[text] : undefined
-      return code === undefined ? padded : `\u001b[${code}m${padded}\u001b[39m`
-    })
-  })
-  const lines = [null, ...processes].map((_, row) => columns.map((cells) => cells[row]).join('  '))
-  return lines.map((line) => `${line.trimEnd()}\n`).join('')
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
 }

@@ -54,7 +54,7 @@ describe('a failure that a command causes concerns only its process (O-39)', () 
       code: 1,
       stderr: 'ponix-orchestrator: migrate failed: exited with code 3\n',
     })
-    expect(stdout).toMatch(/^migrate +failed .*exited with code 3$/m)
+    expect(stdout).toBe('')
     expect((await status())['a']).toMatchObject({ state: 'running', pid: before })
     expect(started.stderr).not.toContain('stopping everything')
   })

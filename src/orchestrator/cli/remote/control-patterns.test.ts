@@ -9,11 +9,11 @@ const { start, status } = control
 const run = (...args: readonly string[]) => control.program.run(...args)
 
 /** Returns the first column of a table without its heading. */
-const namesIn = (table: string) =>
-  table
+const namesIn = (results: string) =>
+  results
     .split('\n')
-    .slice(1, -1)
-    .map((line) => line.split(' ')[0])
+    .slice(0, -1)
+    .map((line) => line.split(':')[0])
 
 describe('a pattern of names (O-9)', () => {
   test('restarts every process that it matches and no other', async () => {

@@ -19,7 +19,7 @@ test('every command reports a suspended orchestrator within seconds, and a slow 
   const { pid } = running
   const commands = [['status'], ['logs'], ['stop', 'a'], ['start', 'a'], ['restart', 'a'], ['reload'], ['down']]
   const outcomes = await Promise.all(commands.map((args) => control.program.run(...args)))
-  const message = `the orchestrator that runs commonplace.json (pid ${pid}) has not answered within 10 s: it is suspended or blocked; resume it with "kill -CONT ${pid}", or end it with "kill -KILL ${pid}", after which its guard stops the processes`
+  const message = `the orchestrator that runs commonplace.json (pid ${pid}) has not answered within 10 s: it is suspended or blocked; resume it with "fg" in its terminal or "kill -CONT ${pid}", or end it with "kill -KILL ${pid}", after which its guard stops the processes`
   const silence = { code: 1, stdout: '', stderr: `ponix-orchestrator: ${message}\n` }
   expect(outcomes).toEqual(commands.map(() => silence))
   running.signal('SIGCONT')

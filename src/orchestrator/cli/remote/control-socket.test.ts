@@ -55,7 +55,7 @@ describe('control.socket (O-9)', () => {
     expect((await program.run('status')).stdout).toMatch(/^a +running/m)
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(statSync(join(path, '..')).mode & 0o777).toBe(0o700)
-    expect((await program.run('restart', 'a')).stdout).toMatch(/^a +running/m)
+    expect((await program.run('restart', 'a')).stdout).toMatch(/^a: restarted \(pid \d+\)$/m)
     expect((await program.run('logs')).code).toBe(0)
     expect((await program.run('reload')).stdout).toBe('nothing has changed\n')
     expect((await program.run('down')).code).toBe(0)

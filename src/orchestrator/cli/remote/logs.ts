@@ -30,6 +30,8 @@ export interface LogOptions {
   /** False with `--no-events`. */
   readonly events: boolean
   readonly json?: true
+  /** Without the lines of processes with `log.quiet`, as `run` shows them. */
+  readonly quiet?: true
 }
 
 interface LogDisplay {
@@ -89,6 +91,7 @@ export function toQuery(processes: readonly string[], options: LogOptions, now: 
   set('level', level)
   set('stream', stream)
   set('events', events ? undefined : '0')
+  set('quiet', options.quiet === true ? '0' : undefined)
   set('follow', follow === true ? '1' : undefined)
   return query
 }

@@ -10,8 +10,8 @@ describe('a frame', () => {
 
   it.each([
     ['fits', 'NAME\na\n', 10, 5, 'NAME\u001b[K\r\na\u001b[K\r\n'],
-    ['is too wide', 'NAME  STATE\n', 6, 5, 'NAME  \u001b[K\r\n'],
-    ['is coloured', '\u001b[32mready\u001b[39m now\n', 5, 5, '\u001b[32mready\u001b[39m\u001b[K\r\n'],
+    ['is too wide', 'NAME  STATE\n', 6, 5, 'NAME …\u001b[K\r\n'],
+    ['is coloured', '\u001b[32mready\u001b[39m now\n', 5, 5, '\u001b[32mread…\u001b[39m\u001b[K\r\n'],
     ['is too high', 'NAME\na\nb\nc\nd\n', 10, 4, 'NAME\u001b[K\r\na\u001b[K\r\n… 3 more\u001b[K\r\n'],
   ])('of a table that %s', (_, table, columns, rows, expected) => {
     expect(renderFrame(table, columns, rows)).toBe(begin + expected + end)
@@ -38,6 +38,22 @@ describe('status --watch (O-9)', () => {
     screen.press('\u0003')
     expect((await screen.outcome).exitCode).toBe(0)
     expect(screen.output).toMatch(/\[\?25h.\[\?1049lNAME +STATE[^]*$/)
+  })
+
+  test('shows details on lines of their own in a narrow terminal, and cuts them', async () => {
+    const db = { ...sleeper, readiness_probe: { log_line: 'a line that db never prints' } }
+    await control.begin({ db, web: { ...sleeper, depends_on: ['db'] } }).seen(/waiting for db/)
+    const { program } = control
+    const screen = new Terminal(process.execPath, [program.path, 'status', '--watch'], {
+      cwd: program.folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: program.folder, NO_COLOR: '1' },
+      columns: 30,
+    })
+    onTestFinished(() => screen.kill())
+    // oxlint-disable-next-line no-control-regex -- the sequence that erases the rest of a line
+    await screen.seen(/\nweb +waiting [^\n]*…\u001b\[K\r+\n {4}waiting for db: [^\n]*…\u001b\[K\r+\n/)
+    screen.press('\u0003')
+    expect((await screen.outcome).exitCode).toBe(0)
   })
 
   test('--json prints a line for each change until the orchestrator ends', async () => {

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
-import { type StatusAnswer, statusAnswer } from '../../control/protocol.ts'
+import { type ProcessStatus, type StatusAnswer, statusAnswer } from '../../control/protocol.ts'
 import { adviseOnPatterns, ControlClient } from './control-client.ts'
-import { renderStatus } from './control-commands.ts'
+import { cutLines, renderStatus, statusLines } from './status-table.ts'
 import { untilClosed } from './logs.ts'
 import type { FileOptions } from '../options.ts'
 
@@ -19,7 +19,7 @@ export async function watchStatus(file: FileOptions, names: readonly string[], j
   if (isScreen) return showOnScreen(lines)
   let separator = ''
   for await (const line of lines) {
-    process.stdout.write(json ? `${line}\n` : separator + renderStatus(parse(line).processes))
+    process.stdout.write(json ? `${line}\n` : separator + renderStatus(parse(line).processes, null))
     separator = '\n'
   }
 }
@@ -39,33 +39,27 @@ const ERASE_REST_OF_LINE = '\u001b[K'
 /** Redraws the table in place. Ctrl-C ends it with exit code 0; then the last table stays on the terminal. */
 async function showOnScreen(lines: AsyncIterable<string>): Promise<void> {
   const { stdout } = process
-  let table = ''
-  const draw = () => stdout.write(renderFrame(table, stdout.columns, stdout.rows))
+  let processes: readonly ProcessStatus[] = []
+  let end = ''
+  const draw = () => stdout.write(renderFrame(renderStatus(processes, stdout.columns), stdout.columns, stdout.rows))
   const exitCodes = { SIGINT: 0, SIGTERM: 143, SIGHUP: 129 } as const
   for (const [signal, code] of Object.entries(exitCodes)) process.once(signal, () => process.exit(code))
   // Also after an error.
-  process.once('exit', () => stdout.write(LEAVE + table))
+  process.once('exit', () => stdout.write(LEAVE + statusLines(processes) + end))
   stdout.write(ENTER)
   stdout.on('resize', draw)
   for await (const line of lines) {
-    table = renderStatus(parse(line).processes)
+    ;({ processes } = parse(line))
     draw()
   }
-  table += 'the orchestrator has ended\n'
+  end = 'the orchestrator has ended\n'
 }
 
 /** Returns the output that replaces the previous frame by a table, cut to the size of the terminal. */
 export function renderFrame(table: string, columns: number, rows: number): string {
-  const lines = table.trimEnd().split('\n')
+  const lines = cutLines(table.trimEnd(), columns).split('\n')
   const hidden = lines.length - rows + 1
   const shown = hidden > 0 ? [...lines.slice(0, rows - 2), `… ${hidden + 1} more`] : lines
-  const drawn = shown.map((line) => `${cut(line, columns)}${ERASE_REST_OF_LINE}\r\n`)
+  const drawn = shown.map((line) => `${line}${ERASE_REST_OF_LINE}\r\n`)
   return `${BEGIN_FRAME}${drawn.join('')}${END_FRAME}`
-}
-
-/** Returns the first `columns` characters of a line with all its colours. */
-function cut(line: string, columns: number): string {
-  let left = columns
-  // oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
-  return line.replaceAll(/\u001b\[[\d;]*m|./gu, (part) => (part.startsWith('\u001b') || left-- > 0 ? part : ''))
 }

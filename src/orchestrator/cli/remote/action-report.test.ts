@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest'
+import type { ProcessStatus } from '../../control/protocol.ts'
+import { describeDependents, describeResult } from './action-report.ts'
+
+const up: ProcessStatus = {
+  name: 'api',
+  kind: 'service',
+  state: 'ready',
+  reason: null,
+  detail: null,
+  pid: 4711,
+  ready: true,
+  restarts: 0,
+  exit_code: null,
+  signal: null,
+  uptime_ms: 300,
+  cpu_percent: null,
+  memory_bytes: null,
+  depends_on: [],
+  next_run: null,
+}
+const down = { pid: null, uptime_ms: null, ready: false }
+
+describe('the result of an action', () => {
+  it.each([
+    ['start', {}, 'api: ready after 300 ms (pid 4711)'],
+    ['start', { state: 'running' }, 'api: started (pid 4711)'],
+    ['start', { uptime_ms: 60_000 }, 'api: was already ready (pid 4711)'],
+    ['start', { ...down, state: 'completed', ready: true }, 'api: completed'],
+    ['start', { ...down, state: 'waiting', detail: 'waiting for db: stopped' }, 'api: waiting for db: stopped'],
+    ['restart', {}, 'api: restarted (pid 4711)'],
+    ['restart', { ...down, state: 'waiting' }, 'api: waiting'],
+    ['stop', { ...down, state: 'stopped' }, 'api: stopped'],
+    ['stop', { ...down, state: 'completed', ready: true }, 'api: has already completed'],
+    ['stop', { ...down, state: 'scheduled', detail: 'next run at 03:00' }, 'api: scheduled; next run at 03:00'],
+  ] as const)('of %s with %j is %s', (action, status, expected) => {
+    expect(describeResult(action, { ...up, ...status }, 1000)).toBe(expected)
+  })
+})
+
+describe('the dependents of stopped processes', () => {
+  const of = (name: string, depends_on: string[], pid: number | null = 1) => ({ name, depends_on, pid })
+  const all = [
+    of('db', [], null),
+    of('cache', [], null),
+    of('job', ['db'], null),
+    of('api', ['db', 'cache']),
+    of('web', ['db']),
+  ]
+
+  it.each([
+    [['db'], 'api and web depend on it and keep running'],
+    [['cache'], 'api depends on it and keeps running'],
+    [['db', 'cache'], 'api and web depend on them and keep running'],
+    [['api'], null],
+  ])('%j are %s', (names, expected) => {
+    expect(
+      describeDependents(
+        names.map((name) => ({ name })),
+        all,
+      ),
+    ).toBe(expected)
+  })
+})

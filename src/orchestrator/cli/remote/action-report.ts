@@ -1,0 +1,40 @@
+import type { ProcessStatus } from '../../control/protocol.ts'
+import { formatDuration } from '../../supervisor/duration.ts'
+
+type Action = 'start' | 'stop' | 'restart'
+
+/** Returns the result of an action for a process that has not failed, such as `api: ready after 300 ms (pid 4711)`. */
+export function describeResult(action: Action, status: ProcessStatus, elapsedMs: number): string {
+  const { name, state, pid, ready, uptime_ms: uptimeMs, detail } = status
+  if (action === 'stop' && state === 'completed') return `${name}: has already completed`
+  const isUp = ready && pid !== null && uptimeMs !== null
+  if (!isUp || action === 'stop')
+    return `${name}: ${state === 'waiting' && detail !== null ? detail : withDetail(state, detail)}`
+  if (uptimeMs > elapsedMs) return `${name}: was already ${state} (pid ${pid})`
+  if (action === 'restart') return `${name}: restarted (pid ${pid})`
+  return state === 'ready'
+    ? `${name}: ready after ${formatDuration(uptimeMs)} (pid ${pid})`
+    : `${name}: started (pid ${pid})`
+}
+
+function withDetail(state: string, detail: string | null): string {
+  return detail === null ? state : `${state}; ${detail}`
+}
+
+/** Returns a sentence about the processes that depend on stopped ones and keep running; null if there are none. */
+export function describeDependents(
+  stopped: readonly Pick<ProcessStatus, 'name'>[],
+  all: readonly Pick<ProcessStatus, 'name' | 'pid' | 'depends_on'>[],
+): string | null {
+  const names = new Set(stopped.map(({ name }) => name))
+  const dependents = all.filter(
+    ({ name, pid, depends_on }) => pid !== null && !names.has(name) && depends_on.some((needed) => names.has(needed)),
+  )
+  if (dependents.length === 0) return null
+  const [verb, keep] = dependents.length === 1 ? ['depends', 'keeps'] : ['depend', 'keep']
+  return `${listed(dependents.map(({ name }) => name))} ${verb} on ${names.size === 1 ? 'it' : 'them'} and ${keep} running`
+}
+
+function listed(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
