@@ -130,8 +130,7 @@ describe('run --detach --wait', () => {
     program.writeConfig({ processes: { a: sleeper, job: { command: 'echo oops; exit 3', shell: true, kind: 'task' } } })
     const { code, stdout, stderr } = await run('-d', '--wait')
     expect([code, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/^\[orchestrator\] job: failed permanently: exited with code 3/m)
-    expect(stderr).toContain('oops')
+    expect(stderr).toBe(`job: failed permanently: exited with code 3\n  | oops\nthe output is in ${logFile()}\n`)
     expect(existsSync(join(program.folder, 'ponix-orchestrator'))).toBe(true)
     expect((await run('status')).code).toBe(3)
   })
@@ -141,10 +140,35 @@ describe('run --detach --wait', () => {
     program.writeConfig({ processes: { a: sleeper, failing: { ...failing, readiness_probe: { log_line: 'never' } } } })
     const { code, stderr } = await run('-d', '--wait')
     expect(code).toBe(1)
-    expect(stderr).toMatch(
-      /ponix-orchestrator: cannot become ready: failing \(failed: exited with code 4\); the orchestrator keeps running in the background \(pid \d+\); stop it with: ponix-orchestrator down\n$/,
+    const [reason, output, location, advice] = stderr.split('\n')
+    expect([reason, output, location]).toEqual([
+      'ponix-orchestrator: cannot become ready: failing (failed: exited with code 4)',
+      '  | oops',
+      `the output is in ${logFile()}`,
+    ])
+    expect(advice).toMatch(
+      /^the orchestrator keeps running in the background \(pid \d+\); stop it with: ponix-orchestrator down$/,
     )
     expect((await run('status')).stdout).toMatch(/^a +running/m)
+  })
+
+  test('shows the progress of the start on a terminal', async () => {
+    const rig = await openRig()
+    const probed = (name: string) => ({ ...rig.program(name), readiness_probe: { notify: true } })
+    program.writeConfig({ processes: { db: probed('db'), api: { ...probed('api'), depends_on: ['db'] } } })
+    const terminal = new Terminal(process.execPath, [builtProgram('cli'), 'run', '-d', '--wait'], {
+      cwd: program.folder,
+      env: environment(),
+      columns: 200,
+    })
+    const db = await rig.nextStart('db')
+    await terminal.seen(/waiting for db: not ready/)
+    await db.notify()
+    await terminal.seen(/db: ready after/)
+    const api = await rig.nextStart('api')
+    await api.notify()
+    await terminal.seen(/runs commonplace\.json in the background/)
+    expect((await terminal.outcome).exitCode).toBe(0)
   })
 
   test('leaves the orchestrator running after Ctrl-C, and says so', async () => {

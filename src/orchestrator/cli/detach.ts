@@ -10,6 +10,7 @@ import { type RunFolder, runFolder } from '../supervisor/guard/run-folder.ts'
 import { previousRun } from '../supervisor/guard/run-lock.ts'
 import { openLogFile } from '../supervisor/output/log-stream.ts'
 import { isNotRunning } from './remote/control-client.ts'
+import { failureIn, lastLinesOf, showProgress } from './detach-report.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from './options.ts'
 import { describeOutcome, requestWait } from './remote/wait.ts'
 
@@ -67,10 +68,7 @@ export async function detach(typed: FileOptions, options: DetachOptions): Promis
   try {
     const code = await startOf(background, typed, { log, wait: options.wait })
     if (code === null) process.stdout.write(describeStart(child, typed, logFile))
-    else {
-      log.show()
-      process.exitCode = code
-    }
+    else process.exitCode = code
   } finally {
     child.unref()
     if (child.connected) child.disconnect()
@@ -85,8 +83,8 @@ interface Background {
 }
 
 /**
- * Resolves with null when the orchestrator holds the lock and, with `wait`, its processes are up; with its exit code if it has
- * ended. Throws a UserError if it continues with a process that cannot become ready.
+ * Resolves with null when the orchestrator holds the lock and, with `wait`, its processes are up; otherwise with an exit code, after
+ * it has reported the failure.
  */
 async function startOf(
   { child, ended, stillRuns }: Background,
@@ -95,40 +93,61 @@ async function startOf(
 ): Promise<number | null> {
   const started = new Promise<null>((resolveWith) => child.once('message', () => resolveWith(null)))
   const code = await Promise.race([ended, started])
+  if (code !== null) log.showFailure()
   if (code !== null || !wait) return code
   const goal = { names: [], goal: 'ready', timeoutMs: null } as const
+  const progress = new AbortController()
+  if (process.stderr.isTTY) void showProgress(typed, progress.signal).catch(() => undefined)
   try {
-    const problem = describeOutcome(await requestWait(typed, goal), goal)
+    const answer = await requestWait(typed, goal)
+    const problem = describeOutcome(answer, goal)
     if (problem === null) return null
-    log.show()
-    throw new UserError(`${problem}; ${stillRuns}`, 1)
+    process.stderr.write(`ponix-orchestrator: ${problem}\n`)
+    for (const { name, outcome } of answer.processes) {
+      if (outcome === 'never') process.stderr.write(await lastLinesOf(typed, name))
+    }
+    process.stderr.write(`${log.location}\n${stillRuns}\n`)
+    return 1
   } catch (error) {
     if (!isNotRunning(error)) throw error
     // 0: all tasks have ended without a failure.
     const exitCode = await ended
-    return exitCode === 0 ? null : exitCode
+    if (exitCode === 0) return null
+    log.showFailure()
+    return exitCode
+  } finally {
+    progress.abort()
   }
 }
 
 /** The log file of the background orchestrator, to which it also writes an error that ends it. */
 class Log {
   readonly descriptor: number
+  /** A sentence that names the file. */
+  readonly location: string
   readonly #start: number
 
   /** Throws a UserError if the file cannot be written. */
   constructor(path: string) {
     this.descriptor = openLogFile(path)
+    this.location = `the output is in ${path}`
     this.#start = fstatSync(this.descriptor).size
   }
 
-  /** Prints the output of the background orchestrator so far, at most the last 16 KiB, to stderr. */
-  show(): void {
+  /** Prints the reason of the failed start with the output of the process to stderr; if it is unknown, all output. */
+  showFailure(): void {
+    const text = this.#text()
+    process.stderr.write(`${failureIn(text) ?? text}${this.location}\n`)
+  }
+
+  /** Returns the output of the background orchestrator so far, at most the last 16 KiB. */
+  #text(): string {
     const { size } = fstatSync(this.descriptor)
     const from = Math.max(this.#start, size - SHOWN_BYTES)
     const bytes = Buffer.alloc(Math.max(0, size - from))
     const length = readSync(this.descriptor, bytes, 0, bytes.length, from)
     const text = bytes.toString('utf8', 0, length)
-    process.stderr.write(from > this.#start ? text.slice(text.indexOf('\n') + 1) : text)
+    return from > this.#start ? text.slice(text.indexOf('\n') + 1) : text
   }
 }
 

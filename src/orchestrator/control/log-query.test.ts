@@ -8,7 +8,7 @@ const noFilter: LogFilter = { since: null, until: null, level: null, stream: nul
 
 describe('parseLogQuery (O-45)', () => {
   it('has defaults', () => {
-    expect(parse('')).toEqual({ names: [], filter: noFilter, grep: null, tail: 100, follow: false })
+    expect(parse('')).toEqual({ names: [], filter: noFilter, grep: null, tail: 100, follow: false, quiet: true })
   })
 
   it('reads every parameter', () => {
@@ -20,6 +20,7 @@ describe('parseLogQuery (O-45)', () => {
       grep: /a.b/i,
       tail: 5,
       follow: true,
+      quiet: true,
     })
   })
 

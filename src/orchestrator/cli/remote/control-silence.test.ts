@@ -24,5 +24,5 @@ test('every command reports a suspended orchestrator within seconds, and a slow 
   expect(outcomes).toEqual(commands.map(() => silence))
   running.signal('SIGCONT')
   await slow.exit(0)
-  expect(await stopped).toMatchObject({ code: 0, stdout: expect.stringMatching(/^slow +stopped/m) })
+  expect(await stopped).toMatchObject({ code: 0, stdout: expect.stringMatching(/^slow: stopped$/m) })
 }, 60_000)
