@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { type Command, type CommandOptions, Option } from 'commander'
 import { nearestName, UserError } from '../../config/errors.ts'
 import { ownCommand } from '../../config/own-command.ts'
@@ -6,9 +7,9 @@ import type { FileOptions, GraphFormat } from '../options.ts'
 import type { LineOptions } from './output.ts'
 
 /** Returns the options as typed. Without `--config`, the file is the nearest one that exists, in the working directory or above. */
-export function fileOptions(program: Command, exists?: (path: string) => boolean): FileOptions {
+export function fileOptions(program: Command, exists: (path: string) => boolean = existsSync): FileOptions {
   const typed = typedFileOptions(program)
-  return program.getOptionValueSource('config') === 'default' ? { ...typed, config: nearestFile(exists) } : typed
+  return program.getOptionValueSource('config') === 'default' ? { ...typed, config: nearestFile({ exists }) } : typed
 }
 
 /** Returns the options as typed. Without `--config`, the file is in the working directory. */
