@@ -45,6 +45,20 @@ describe('the run folder', () => {
     expect(runFolders()).toEqual([])
   })
 
+  test('that cannot be written ends the start with the reason', async () => {
+    program.writeConfig({ processes: { a: sleeper } })
+    // Every write to a file fails, as on a full disk.
+    const { code, stderr } = await program.startShell('ulimit -f 0; ponix run').outcome
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(
+        /cannot write \S+run\.json: file too large \(EFBIG\); set XDG_RUNTIME_DIR to a folder with free space\n$/,
+      ),
+    ])
+    expect(program.guards()).toEqual([])
+    expect(runFolders()).toEqual([])
+  })
+
   test('of a killed orchestrator is removed at the end of the next run', async () => {
     program.writeConfig({ processes: { a: sleeper } })
     const killed = program.start()

@@ -95,6 +95,11 @@ export function codeOf(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
 }
 
+/** Returns the reason of a system error such as `ENOSPC: no space left on device, write` as `no space left on device (ENOSPC)`. */
+export function systemReason(error: unknown): string {
+  return messageOf(error).replace(/^(E[A-Z0-9]+): ([^,]*).*$/s, '$2 ($1)')
+}
+
 const reasons = new Map([
   ['ENOENT', 'does not exist'],
   ['ENOTDIR', 'does not exist'],

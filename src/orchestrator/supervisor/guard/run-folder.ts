@@ -15,7 +15,7 @@ import {
 import { tmpdir, userInfo } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
-import { codeOf, messageOf, UserError } from '../../config/errors.ts'
+import { codeOf, systemReason, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
 import { startOf } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
@@ -82,7 +82,7 @@ export function createRunFolder({ path }: RunFolder): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new UserError(`cannot create ${path}: ${reasonOf(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
+    throw new UserError(`cannot create ${path}: ${systemReason(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
   }
   assertPrivate(path)
 }
@@ -119,10 +119,6 @@ export function canonicalPath(path: string): string {
     const folder = dirname(absolute)
     return folder === absolute ? absolute : join(canonicalPath(folder), basename(absolute))
   }
-}
-
-function reasonOf(error: unknown): string {
-  return codeOf(error) ?? messageOf(error)
 }
 
 const runRecord = z.strictObject({
@@ -165,11 +161,16 @@ export function runningRecords(environment: NodeJS.ProcessEnv): readonly Running
     .toSorted((a, b) => (a.config < b.config ? -1 : 1))
 }
 
-/** Replaces the record atomically. */
+/** Replaces the record atomically. Throws a UserError if it cannot be written. */
 export function writeRecord(path: string, record: RunRecord): void {
   const aside = `${path}.${record.pid}`
-  writeFileSync(aside, JSON.stringify(record), { mode: 0o600 })
-  renameSync(aside, path)
+  try {
+    writeFileSync(aside, JSON.stringify(record), { mode: 0o600 })
+    renameSync(aside, path)
+  } catch (error) {
+    rmSync(aside, { force: true })
+    throw new UserError(`cannot write ${path}: ${systemReason(error)}; set XDG_RUNTIME_DIR to a folder with free space`)
+  }
 }
 
 /** Returns whether the orchestrator of a record is still running. */

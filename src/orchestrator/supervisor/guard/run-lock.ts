@@ -59,7 +59,7 @@ export class RunLock {
 
   /**
    * Resolves when this orchestrator holds the lock and the orphans of a killed run are stopped. Throws a UserError if another
-   * orchestrator runs the configuration.
+   * orchestrator runs the configuration, or if the run folder cannot be written.
    */
   static async acquire(options: RunLockOptions): Promise<RunLock> {
     const { configPath: config, folder, socketPath: socket } = options
@@ -75,10 +75,15 @@ export class RunLock {
     }
     // A killed run may have left its socket, which this run replaces only if it listens there.
     rmSync(folder.socketPath, { force: true })
-    // Without flock, a run that ends at the same time may have removed the folder.
-    createRunFolder(folder)
-    const { pid } = process
-    writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.runTag, config, socket })
+    try {
+      // Without flock, a run that ends at the same time may have removed the folder.
+      createRunFolder(folder)
+      const { pid } = process
+      writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.runTag, config, socket })
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
     return lock
   }
 

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { codeOf, messageOf } from '../../config/errors.ts'
+import { codeOf, systemReason } from '../../config/errors.ts'
 import type { LogFileSettings } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
 import { sleep } from '../timers.ts'
@@ -223,8 +223,7 @@ export class LogFile implements BackPressure {
     }
     await this.#closeHandle()
     const { path } = this.settings
-    // `ENOSPC: no space left on device, write` as `no space left on device (ENOSPC)`.
-    const reason = messageOf(error).replace(/^(\w+): ([^,]*).*$/s, '$2 ($1)')
+    const reason = systemReason(error)
     if (!this.#isFailing) this.#emit({ type: 'log_file_failed', process: this.#process, path, reason })
     this.#isFailing = true
     this.#drained.emit('drained')
