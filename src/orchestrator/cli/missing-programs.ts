@@ -11,7 +11,7 @@ export function findMissing(config: LoadedConfig): ProblemList {
   const found = config.newProblems()
   for (const definition of config.processes) {
     const path = ['processes', definition.configName]
-    const ofFolder = describeCwdProblem(definition.cwd)
+    const ofFolder = describeCwdProblem(definition)
     if (ofFolder !== null) found.add([...path, 'cwd'], redact(ofFolder.replace(/^its cwd /, '')))
     // A relative path of a program cannot be found without the folder.
     const ofProgram = ofFolder === null || !definition.command.includes('/') ? describeProgramProblem(definition) : null

@@ -31,6 +31,16 @@ describe('the environment of a child (O-42)', () => {
     expect(graph.stdout.lines.sort()).toEqual(["[plain]        $HOME *|it's||", '[shell]        2'])
   })
 
+  test.each([
+    ['command', { command: '/nowhere/hunter22' }],
+    ['cwd', { command: 'true', cwd: '/nowhere/hunter22' }],
+  ])('does not show the value of a secret variable in a %s that cannot be used', async (_, definition) => {
+    const graph = supervise([{ name: 'a', ...definition, env: { PATH: '/bin', API_TOKEN: 'hunter22' } }])
+    await graph.ended
+    expect(JSON.stringify(graph.events)).toContain('/nowhere/***')
+    expect(JSON.stringify(graph.events)).not.toContain('hunter22')
+  })
+
   test('does not show a shell line that cannot be started, because it may contain secrets', async () => {
     const line = `DB_PASSWORD=hunter22 true ${'x'.repeat(200_000)}`
     const graph = supervise([{ name: 'a', command: line, shell: true }])

@@ -5,6 +5,7 @@ import { execa } from 'execa'
 import { codeOf, messageOf } from '../../config/errors.ts'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { ExitResult } from '../events.ts'
+import { redactValues } from '../../config/redact.ts'
 import { describeMissingProgram } from './missing-program.ts'
 import { ProcessGroup, type Group } from './process-group.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
@@ -41,7 +42,7 @@ export type SpawnChild = (definition: ResolvedProcess, runTag: string, display: 
  * definition.
  */
 export function spawnChild(definition: ResolvedProcess, runTag: string, display: ChildDisplay): SpawnResult {
-  const problem = describeCwdProblem(definition.cwd)
+  const problem = describeCwdProblem(definition)
   if (problem !== null) return { type: 'failed', message: Promise.resolve(problem) }
   try {
     return definition.tty ? launchInTerminal(definition, runTag, display) : launch(definition, runTag, display)
@@ -162,20 +163,25 @@ function readableOf(stream: unknown): Readable | null {
 
 export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env'>
 
-/** Returns the problem with the working directory of a process; null if there is none. */
-export function describeCwdProblem(cwd: string): string | null {
+/** Returns the problem with the working directory of a process, without secrets; null if there is none. */
+export function describeCwdProblem({ cwd, env }: Pick<SpawnAttempt, 'cwd' | 'env'>): string | null {
+  const shown = redactValues(cwd, env)
   try {
-    if (!statSync(cwd).isDirectory()) return `its cwd "${cwd}" is not a folder`
+    if (!statSync(cwd).isDirectory()) return `its cwd "${shown}" is not a folder`
     accessSync(cwd, constants.X_OK)
     return null
   } catch (error) {
     const code = codeOf(error)
-    return code === 'ENOENT' ? `its cwd "${cwd}" does not exist` : `its cwd "${cwd}" cannot be entered (${code})`
+    return code === 'ENOENT' ? `its cwd "${shown}" does not exist` : `its cwd "${shown}" cannot be entered (${code})`
   }
 }
 
-/** Returns the reason why a command could not be started, with the places that were searched. */
+/** Returns the reason why a command could not be started, with the places that were searched and without secrets. */
 export function describeSpawnError(error: unknown, attempt: SpawnAttempt): string {
+  return redactValues(reasonOf(error, attempt), attempt.env)
+}
+
+function reasonOf(error: unknown, attempt: SpawnAttempt): string {
   const code = codeOf(error)
   if (code === 'ENOENT') return describeMissing(attempt)
   if (code === 'EACCES') return describeForbidden(attempt)

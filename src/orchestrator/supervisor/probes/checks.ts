@@ -59,7 +59,7 @@ export async function checkExec(
   context: ExecContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const problem = describeCwdProblem(context.cwd)
+  const problem = describeCwdProblem(context)
   if (problem !== null) throw new Error(problem)
   const [program, ...args] = command
   const subprocess = execa(program, args, {
