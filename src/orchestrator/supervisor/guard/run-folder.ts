@@ -150,9 +150,11 @@ export type RunningRecord = RunRecord & { readonly folder: RunFolder; readonly s
 /** Returns the records of all orchestrators of this user that run, in the order of their configurations. */
 export function runningRecords(environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
   const parent = parentFolder(environment)
-  const names = existsSync(parent) ? readdirSync(parent) : []
-  return names
-    .flatMap((name) => {
+  const entries = existsSync(parent) ? readdirSync(parent, { withFileTypes: true }) : []
+  // With XDG_STATE_HOME in the same folder, log files are beside the run folders.
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name }) => {
       const folder = folderAt(join(parent, name))
       const record = readRecord(folder.recordPath)
       const since = statSync(folder.recordPath, { throwIfNoEntry: false })?.mtime
