@@ -45,7 +45,7 @@ describe('the prompt of r', () => {
   it.each([
     ['a digit', ['2'], 'api'],
     ['a name', ['w', 'e', 'b', '\n'], 'web'],
-    ['a name that arrives at once', ['web\n'], 'web'],
+    ['a name that arrives in one piece', ['web\n'], 'web'],
     ['the only name that begins so', ['a', 'p', '\r'], 'api'],
     ['all', ['all\n'], 'all'],
     ['the name of replicas', ['worker\n'], 'worker'],

@@ -5,7 +5,7 @@ import { isUnsettled, type Wait, waitsOf } from './waits.ts'
 
 const FIRST_MS = 1000
 
-/** The next report of a wait. It is void if the wait for the same cause began anew since. */
+/** The next report of a wait. It is void if the wait for the same cause has begun again since. */
 export interface PlannedReport {
   readonly since: number
   readonly at: number
