@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
+import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
 import { LastSeen } from './last-seen.ts'
 import { createRawHandler } from './consumers.ts'

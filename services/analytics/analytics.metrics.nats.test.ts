@@ -1,6 +1,6 @@
 import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
-import { analyticsForEach, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
+import { analyticsForEach, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { LastSeen } from './last-seen.ts'
 
 const stage = analyticsForEach()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { analyticsForEach, DECODED, scriptedWriter, WAIT } from '../../test/rig/analytics-rig.ts'
-import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
+import { analyticsForEach, DECODED, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
+import { connectTo, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import type { Delivery } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { encodeProcessedEnvelope } from '../../src/proto/envelope.ts'

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { AnalyticsFleet, type FleetMember } from '../../test/rig/analytics-fleet.ts'
-import { CRASH_POINTS } from '../../test/rig/crash-tap.ts'
-import { EnvelopeLoad, EnvelopeOracle } from '../../test/rig/envelope-load.ts'
-import { type Pipeline, startPipeline } from '../../test/rig/pipeline.ts'
-import { Random } from '../../test/rig/random.ts'
+import { AnalyticsFleet, type FleetMember } from '../../test/rig/services/analytics-fleet.ts'
+import { CRASH_POINTS } from '../../test/rig/services/crash-tap.ts'
+import { EnvelopeLoad, EnvelopeOracle } from '../../test/rig/services/envelope-load.ts'
+import { type Pipeline, startPipeline } from '../../test/rig/services/pipeline.ts'
+import { Random } from '../../test/rig/services/random.ts'
 
 /** The number of kills; hundreds take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED repeats the kills of a run. */
 const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '8')

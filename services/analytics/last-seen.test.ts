@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { probeLog } from '../../test/rig/nats-client.ts'
+import { probeLog } from '../../test/rig/adapters/nats-client.ts'
 import { LastSeenRecorder } from './last-seen.ts'
 
 beforeEach(() => void vi.useFakeTimers())

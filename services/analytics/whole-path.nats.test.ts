@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { startWholePath, type WholePath } from '../../test/rig/pipeline.ts'
+import { startWholePath, type WholePath } from '../../test/rig/services/pipeline.ts'
 
 let path: WholePath
 

@@ -1,11 +1,11 @@
 import { status as Status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createIdGenerator } from '../../src/domain/ids.ts'
-import type { TestSchema } from '../../test/rig/test-schema.ts'
+import type { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { apiForAll, refusal, type TestApi } from '../../test/rig/api.ts'
+import { apiForAll, refusal, type TestApi } from '../../test/rig/services/api.ts'
 
 /** The time limit of a test, less than the 10 s statement timeout of the server. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }

@@ -1,10 +1,10 @@
 import { status as Status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { TestSchema } from '../../test/rig/test-schema.ts'
+import type { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService, OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { apiForAll, refusal, type TestApi } from '../../test/rig/api.ts'
+import { apiForAll, refusal, type TestApi } from '../../test/rig/services/api.ts'
 
 const organizations = OrganizationService.method
 const devices = EndDeviceService.method

@@ -1,14 +1,14 @@
 import { fromJson } from '@bufbuild/protobuf'
 import { status as Status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewayService, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import {
   OrganizationService,
   UpdateOrganizationRequestSchema,
 } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
-import { apiForAll, refusal, TestApi } from '../../test/rig/api.ts'
+import { apiForAll, refusal, TestApi } from '../../test/rig/services/api.ts'
 
 const organizations = OrganizationService.method
 const devices = EndDeviceService.method

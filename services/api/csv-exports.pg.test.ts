@@ -7,8 +7,8 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
 import { TelemetryService } from '../../src/proto/gen/ponix/analytics/v1/telemetry_pb.ts'
-import { refusal } from '../../test/rig/api.ts'
-import { telemetryForEach, type TestTelemetry } from '../../test/rig/telemetry.ts'
+import { refusal } from '../../test/rig/services/api.ts'
+import { telemetryForEach, type TestTelemetry } from '../../test/rig/adapters/telemetry.ts'
 
 const { getLatest, queryEnvelopes } = TelemetryService.method
 

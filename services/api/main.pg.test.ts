@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { GrpcClient } from '../../src/proto/grpc.ts'
 import { builtProgram, Program } from '../../test/rig/program.ts'

@@ -7,7 +7,7 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { status as Status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import {
   ServerReflection,
   ServerReflectionRequestSchema,
@@ -15,7 +15,7 @@ import {
 } from '../../src/proto/gen/grpc/reflection/v1/reflection_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc.ts'
-import { TestApi } from '../../test/rig/api.ts'
+import { TestApi } from '../../test/rig/services/api.ts'
 
 const buf = fileURLToPath(new URL('../../node_modules/.bin/buf', import.meta.url))
 const run = promisify(execFile)

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf'
 import { status as Status, type ClientReadableStream } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import {
   Health,
   HealthCheckRequestSchema,
@@ -12,7 +12,7 @@ import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc.ts'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
-import { isServiceError, refusal, TestApi } from '../../test/rig/api.ts'
+import { isServiceError, refusal, TestApi } from '../../test/rig/services/api.ts'
 
 /** The time limit of a test, less than the 10 s statement timeout of the server. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }

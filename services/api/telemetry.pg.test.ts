@@ -8,8 +8,8 @@ import {
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { grpcMethod } from '../../src/proto/grpc.ts'
 import { timestampFromInstant } from '../../src/proto/timestamp.ts'
-import { refusal } from '../../test/rig/api.ts'
-import { telemetryForEach, START, type TestTelemetry } from '../../test/rig/telemetry.ts'
+import { refusal } from '../../test/rig/services/api.ts'
+import { telemetryForEach, START, type TestTelemetry } from '../../test/rig/adapters/telemetry.ts'
 
 const { getLatest, queryEnvelopes } = TelemetryService.method
 

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
-import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedCount, storedEvents } from '../../test/rig/services/cdc-rig.ts'
 import { freePort } from '../../test/rig/servers.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }

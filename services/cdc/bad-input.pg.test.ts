@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { decodeOrganization } from '../../src/proto/entities.ts'
-import { CdcFixture, storedCount, storedEvents } from '../../test/rig/cdc-rig.ts'
+import { CdcFixture, storedCount, storedEvents } from '../../test/rig/services/cdc-rig.ts'
 
 const WAIT = { timeout: 60_000, interval: 50 }
 const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme')`

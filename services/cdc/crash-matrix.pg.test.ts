@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { StreamConfig } from '@nats-io/jetstream'
 import { expect, test, vi } from 'vitest'
 import { readSlotStatus, requestSnapshot } from '../../src/postgres/replication/slot-administration.ts'
-import { CdcOracle } from '../../test/rig/cdc-oracle.ts'
-import { CdcFixture } from '../../test/rig/cdc-rig.ts'
-import { CdcWorkload } from '../../test/rig/cdc-workload.ts'
-import { type AckFault, FaultyNats } from '../../test/rig/faulty-nats.ts'
-import { Random } from '../../test/rig/random.ts'
+import { CdcOracle } from '../../test/rig/services/cdc-oracle.ts'
+import { CdcFixture } from '../../test/rig/services/cdc-rig.ts'
+import { CdcWorkload } from '../../test/rig/services/cdc-workload.ts'
+import { type AckFault, FaultyNats } from '../../test/rig/adapters/faulty-nats.ts'
+import { Random } from '../../test/rig/services/random.ts'
 import { CAPTURED_TABLES } from './entities.ts'
 
 /** The number of kills; thousands take hours. PONIX_CDC_CRASH_SEED repeats the kills of a run. */
@@ -24,7 +24,7 @@ const MAX_MS_TO_STREAM = 3000
 const PUBLICATION = 'ponix_cdc_publication'
 const WAIT = { timeout: 30_000, interval: 50 }
 
-const crashPoint = new URL('../../test/rig/crash-point.mjs', import.meta.url).href
+const crashPoint = new URL('../../test/rig/services/crash-point.mjs', import.meta.url).href
 const fixture = new CdcFixture()
 const random = new Random(SEED)
 

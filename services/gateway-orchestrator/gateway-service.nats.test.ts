@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { gateway, GatewayRig } from '../../test/rig/gateway-rig.ts'
+import { gateway, GatewayRig } from '../../test/rig/services/gateway-rig.ts'
 
 let rig: GatewayRig
 

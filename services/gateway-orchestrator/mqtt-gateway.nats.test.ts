@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFin
 import { freePort } from '../../test/rig/servers.ts'
 import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
 
 let rig: GatewayRig
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { withClient } from '../../test/rig/test-schema.ts'
-import { MigrateRig } from '../../test/rig/migrate-rig.ts'
+import { withClient } from '../../test/rig/adapters/test-schema.ts'
+import { MigrateRig } from '../../test/rig/services/migrate-rig.ts'
 
 let rig: MigrateRig
 beforeEach(async () => {

@@ -1,9 +1,9 @@
 import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { MigrateRig } from '../../test/rig/migrate-rig.ts'
+import { MigrateRig } from '../../test/rig/services/migrate-rig.ts'
 import { projectRoot } from '../../test/rig/program.ts'
-import { withClient } from '../../test/rig/test-schema.ts'
+import { withClient } from '../../test/rig/adapters/test-schema.ts'
 
 let rig: MigrateRig
 beforeAll(async () => {

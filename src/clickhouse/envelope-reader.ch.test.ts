@@ -10,7 +10,7 @@ import {
   type TelemetryQuery,
   type TelemetryRange,
 } from '../domain/telemetry.ts'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import { openClickHouse } from './connection.ts'
 import { envelopeQuery, createEnvelopeReader } from './envelope-reader.ts'
 import type { EnvelopeRow } from './envelope-text.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { JsonObject, JsonValue } from '../domain/entities.ts'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import { openClickHouse } from './connection.ts'
 import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter, type ProcessedEnvelopeWriter } from './envelope-writer.ts'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import { ClickHouseMigrationStore } from './migration-store.ts'
 
 let database: TestDatabase

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startClickHouse } from '../../test/rig/servers.ts'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter } from './envelope-writer.ts'
 import { ClickHouseUnavailable } from '../domain/errors.ts'

@@ -1,7 +1,7 @@
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { JsonObject } from '../domain/entities.ts'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter, type ProcessedEnvelopeWriter } from './envelope-writer.ts'
 import { ClickHouseUnavailable } from '../domain/errors.ts'

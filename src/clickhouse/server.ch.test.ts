@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createClient, ClickHouseError } from '@clickhouse/client'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { createTestDatabase, type TestDatabase } from '../../test/rig/clickhouse.ts'
+import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 
 let database: TestDatabase
 beforeAll(async () => {

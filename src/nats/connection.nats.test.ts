@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, probeLog } from '../../test/rig/nats-client.ts'
+import { connectTo, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import { freePort, startNats } from '../../test/rig/servers.ts'
 import { StartupError } from '../domain/errors.ts'
 import { connectNats } from './connection.ts'

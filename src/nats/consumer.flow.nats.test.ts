@@ -1,6 +1,15 @@
 import { describe, expect, inject, test, vi } from 'vitest'
-import { ACK, DURABLE, deferred, range, recorder, scene, text, untilSettled } from '../../test/rig/consumer-scene.ts'
-import { connectTo } from '../../test/rig/nats-client.ts'
+import {
+  ACK,
+  DURABLE,
+  deferred,
+  range,
+  recorder,
+  scene,
+  text,
+  untilSettled,
+} from '../../test/rig/adapters/consumer-scene.ts'
+import { connectTo } from '../../test/rig/adapters/nats-client.ts'
 import type { ConsumerOptions } from './batch-processor.ts'
 import type { Delivery, MessageResult } from './delivery.ts'
 

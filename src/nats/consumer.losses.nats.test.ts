@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
-import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/consumer-scene.ts'
+import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/adapters/consumer-scene.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { natsMetrics } from './metrics.ts'
 

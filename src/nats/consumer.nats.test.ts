@@ -9,7 +9,7 @@ import {
   scene,
   text,
   untilSettled,
-} from '../../test/rig/consumer-scene.ts'
+} from '../../test/rig/adapters/consumer-scene.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { DEAD_LETTER_HEADERS } from './dead-letters.ts'
 import type { MessageResult } from './delivery.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { connectTo, ownStream, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import type { NatsClient } from './connection.ts'
 import { runConsumer } from './consumer.ts'
 import {

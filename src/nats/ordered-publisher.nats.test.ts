@@ -8,7 +8,7 @@ import {
   numbered,
   publishAll,
   scriptedStream,
-} from '../../test/rig/nats-client.ts'
+} from '../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { createOrderedPublisher } from './producer.ts'
 import { ensureStreams } from './streams.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { connectTo, ownStream, probeLog, bodiesOf } from '../../test/rig/nats-client.ts'
+import { connectTo, ownStream, probeLog, bodiesOf } from '../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { runConsumer } from './consumer.ts'
 import type { MessageResult } from './delivery.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/nats-client.ts'
+import { connectTo, ownStream, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from './streams.ts'

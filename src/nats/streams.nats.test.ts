@@ -1,5 +1,5 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog, STREAM_ENVIRONMENT } from '../../test/rig/nats-client.ts'
+import { connectTo, ownStream, probeLog, STREAM_ENVIRONMENT } from '../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { StartupError } from '../domain/errors.ts'
 import { ensureStreams, streamsOf } from './streams.ts'

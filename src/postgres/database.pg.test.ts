@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { freePort, startPostgres } from '../../test/rig/servers.ts'
 import { StartupError } from '../domain/errors.ts'
 import { connectPostgres, PostgresDatabase, type PoolLimits } from './database.ts'
-import { TestSchema, withClient } from '../../test/rig/test-schema.ts'
+import { TestSchema, withClient } from '../../test/rig/adapters/test-schema.ts'
 
 /** The time limit of a test, below the statement timeout of 10 seconds, after which the server cancels a statement anyway. */
 const BEFORE_THE_SERVER = { timeout: 7_000 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { connectPostgres, type PostgresDatabase } from './database.ts'
 import { PostgresEndDeviceRepository, PostgresLastSeenStore } from './end-device-repository.ts'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 
 let schema: TestSchema
 let database: PostgresDatabase

@@ -5,7 +5,7 @@ import { connectPostgres, type PostgresDatabase } from './database.ts'
 import { PostgresEndDeviceRepository } from './end-device-repository.ts'
 import { PostgresGatewayRepository } from './gateway-repository.ts'
 import { PostgresOrganizationRepository } from './organization-repository.ts'
-import { TestSchema } from '../../test/rig/test-schema.ts'
+import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 
 const newId = createIdGenerator()
 let schema: TestSchema

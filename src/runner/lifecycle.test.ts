@@ -1,8 +1,7 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { probeLog } from '../../test/rig/nats-client.ts'
-import { runLifecycle } from './lifecycle.ts'
-import type { LifecycleOptions } from './lifecycle.ts'
+import { probeLog } from '../../test/rig/adapters/nats-client.ts'
+import { runLifecycle, type LifecycleOptions } from './lifecycle.ts'
 
 /** Starts a lifecycle whose signals and uncaught errors come from the test, and records all events in order. */
 function start(options: Partial<LifecycleOptions> = {}) {

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { build } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import type { ServiceScript } from '../../test/rig/runner-service.ts'
+import type { ServiceScript } from '../../test/rig/adapters/runner-service.ts'
 import { freePort } from '../../test/rig/servers.ts'
 import { httpPortVariable } from './runner.ts'
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ponix-runner-'))
   program = join(folder, 'service.mjs')
   await build({
-    input: fileURLToPath(new URL('../../test/rig/runner-service.ts', import.meta.url)),
+    input: fileURLToPath(new URL('../../test/rig/adapters/runner-service.ts', import.meta.url)),
     platform: 'node',
     logLevel: 'silent',
     output: { file: program, format: 'esm' },

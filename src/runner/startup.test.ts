@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { probeLog } from '../../test/rig/nats-client.ts'
+import { probeLog } from '../../test/rig/adapters/nats-client.ts'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import { connectWithBackoff } from './startup.ts'
 

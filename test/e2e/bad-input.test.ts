@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { Graph, type GraphOptions } from '../rig/graph.ts'
+import { Graph, type GraphOptions } from '../rig/orchestrator/graph.ts'
 import { freePort } from '../rig/servers.ts'
 
 /*

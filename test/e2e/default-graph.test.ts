@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
-import { Graph } from '../rig/graph.ts'
-import { GraphClient } from './graph-client.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
+import { GraphClient } from '../rig/services/graph-client.ts'
 
 /** 0: temperature 25.5, 1: humidity 65, 2: pressure 1013.3 */
 const PAYLOAD = Uint8Array.of(0x00, 0x67, 0x00, 0xff, 0x01, 0x68, 0x82, 0x02, 0x73, 0x27, 0x95)

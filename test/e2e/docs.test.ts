@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Graph } from '../rig/graph.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
 import { Program, projectRoot } from '../rig/program.ts'
 import { freePort, startClickHouse, startMqtt, startNats, startPostgres } from '../rig/servers.ts'
 import {
@@ -17,8 +17,8 @@ import {
   shellWords,
   type Values,
   withValues,
-} from './document-commands.ts'
-import { isOnPath, publish, request } from './installed-programs.ts'
+} from '../rig/documents/document-commands.ts'
+import { isOnPath, publish, request } from '../rig/documents/installed-programs.ts'
 
 const ROWS = { timeout: 60_000, interval: 200 }
 const run = promisify(execFile)

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'vitest'
-import { Graph } from '../rig/graph.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
 
 let first: Graph
 let second: Graph | null = null

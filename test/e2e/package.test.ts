@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { outerEnvironment } from '../../services/embedded/provision.ts'
-import { Graph } from '../rig/graph.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
 import { Program, projectRoot } from '../rig/program.ts'
-import { survivors } from '../rig/steerable-child.ts'
+import { survivors } from '../rig/orchestrator/steerable-child.ts'
 
 const mark = randomUUID()
 const MEGABYTE = 1_000_000

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ProcessStatus, statusAnswer } from '../../src/orchestrator/control/protocol.ts'
-import { Graph } from '../rig/graph.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
 import { projectRoot } from '../rig/program.ts'
 
 const PATIENCE = { timeout: 60_000, interval: 50 }

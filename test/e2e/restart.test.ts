@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Graph } from '../rig/graph.ts'
-import { GraphClient, type Device } from './graph-client.ts'
+import { Graph } from '../rig/orchestrator/graph.ts'
+import { GraphClient, type Device } from '../rig/services/graph-client.ts'
 
 const PATIENCE = { timeout: 120_000, interval: 100 }
 const BURST = 500

@@ -1,8 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { projectRoot } from '../rig/program.ts'
-import { blocksOf, commandsIn, type Document, type Exceptions, likeness, readDocuments } from './document-commands.ts'
-import { request } from './installed-programs.ts'
-import { PageApplication } from './page-application.ts'
+import {
+  blocksOf,
+  commandsIn,
+  type Document,
+  type Exceptions,
+  likeness,
+  readDocuments,
+} from '../rig/documents/document-commands.ts'
+import { request } from '../rig/documents/installed-programs.ts'
+import { PageApplication } from '../rig/documents/page-application.ts'
 
 const { supervisor: documents } = await readDocuments(projectRoot)
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
+import { clickhouseHttp } from '../../../test/rig/adapters/clickhouse.ts'
 
 const { url, authorization, ask, get, sure } = clickhouseHttp('across_requests')
 

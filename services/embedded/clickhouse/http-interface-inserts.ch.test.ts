@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { clickhouseHttp } from '../../../test/rig/clickhouse.ts'
+import { clickhouseHttp } from '../../../test/rig/adapters/clickhouse.ts'
 
 const { url, authorization, database, ask, sure } = clickhouseHttp('inserts')
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import type { Outcome, Program } from '../../../test/rig/program.ts'
 
 /** Prints without end, so that a follower of its log always has something to write. */

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 
 let program: CommandLine
 beforeAll(async () => {

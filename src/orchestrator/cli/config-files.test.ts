@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
-import { controlCommands, echo, sleeper } from '../../../test/rig/control-commands.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
+import { controlCommands, echo, sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 import { Program } from '../../../test/rig/program.ts'
 
 const control = controlCommands()

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import type { Outcome } from '../../../test/rig/program.ts'
-import { parseYamlDocuments } from '../../../test/rig/export.ts'
-import { verifyUnits } from '../../../test/rig/systemd.ts'
+import { parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
+import { verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
 
 let program: CommandLine
 beforeAll(async () => {

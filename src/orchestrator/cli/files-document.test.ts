@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import { projectRoot } from '../../../test/rig/program.ts'
 
 const document = readFileSync(join(projectRoot, 'docs/files.md'), 'utf8')

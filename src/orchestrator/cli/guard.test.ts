@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
 import { taggedProcesses } from '../supervisor/system/process-table.ts'
-import { openRig } from '../../../test/rig/supervised-graph.ts'
+import { openRig } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 // After kill -9 of the orchestrator, only its guard can stop the processes.
 

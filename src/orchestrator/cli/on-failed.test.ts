@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
-import { isAlive } from '../../../test/rig/steerable-child.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
+import { isAlive } from '../../../test/rig/orchestrator/steerable-child.ts'
 
 let program: CommandLine
 beforeEach(() => {

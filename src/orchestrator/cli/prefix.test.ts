@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { TerminalCommandLine } from '../../../test/rig/terminal.ts'
+import { TerminalCommandLine } from '../../../test/rig/orchestrator/terminal.ts'
 
 let program: TerminalCommandLine
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
-import { ChildRig } from '../../../test/rig/steerable-child.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
+import { ChildRig } from '../../../test/rig/orchestrator/steerable-child.ts'
 import { statusAnswer } from '../control/protocol.ts'
 
 let program: CommandLine

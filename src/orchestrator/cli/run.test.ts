@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
 
 let program: CommandLine

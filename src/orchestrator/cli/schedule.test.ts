@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { controlCommands, sleeper } from '../../../test/rig/control-commands.ts'
+import { controlCommands, sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 
 const control = controlCommands()
 const { begin, start, status } = control

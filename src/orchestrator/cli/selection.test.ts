@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { controlCommands, echo, sleeper } from '../../../test/rig/control-commands.ts'
+import { controlCommands, echo, sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 
 const commands = controlCommands()
 

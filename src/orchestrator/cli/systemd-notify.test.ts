@@ -2,10 +2,10 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../test/rig/program.ts'
 import { SystemdNotifier, watchdogIntervalMs } from './systemd-notify.ts'
-import { NotifySocket } from '../../../test/rig/notify-socket.ts'
+import { NotifySocket } from '../../../test/rig/orchestrator/notify-socket.ts'
 
 let program: CommandLine
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { verifyUnits } from '../../../test/rig/systemd.ts'
+import { verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
 
 const path = join(import.meta.dirname, '../../..', 'deploy', 'ponix-orchestrator.service')
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { controlCommands, sleeper } from '../../../test/rig/control-commands.ts'
+import { controlCommands, sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 import { freePort } from '../../../test/rig/servers.ts'
 
 const commands = controlCommands()

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { CommandLine } from '../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../test/rig/orchestrator/command-line.ts'
 import { Program } from '../../../test/rig/program.ts'
 
 let program: CommandLine

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { configOf, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
+import { configOf, type ProcessSketch } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { leftOutBy } from '../config/resolve/selection.ts'
 import { ProcessGraph } from '../supervisor/rules/graph.ts'

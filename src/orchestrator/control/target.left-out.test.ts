@@ -5,7 +5,7 @@ import {
   type ProcessSketch,
   supervise,
   type SupervisedGraph,
-} from '../../../test/rig/supervised-graph.ts'
+} from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { renderMetrics } from './metrics.ts'
 import { ControlTarget } from './target.ts'
 

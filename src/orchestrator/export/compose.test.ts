@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph, parseYamlDocuments } from '../../../test/rig/export.ts'
+import {
+  fileOf,
+  loadDefaultGraph,
+  loadGraph,
+  type LoadedGraph,
+  parseYamlDocuments,
+} from '../../../test/rig/orchestrator/export.ts'
 import { exportCompose } from './compose.ts'
 
 const composeForm = z.strictObject({

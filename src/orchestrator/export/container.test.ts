@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { loadGraph } from '../../../test/rig/export.ts'
+import { loadGraph } from '../../../test/rig/orchestrator/export.ts'
 import { containerCommand, probeCommand } from './container.ts'
 import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './exported-graph.ts'
 

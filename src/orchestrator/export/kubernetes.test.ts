@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { fileOf, loadDefaultGraph, loadGraph, type LoadedGraph, parseYamlDocuments } from '../../../test/rig/export.ts'
+import {
+  fileOf,
+  loadDefaultGraph,
+  loadGraph,
+  type LoadedGraph,
+  parseYamlDocuments,
+} from '../../../test/rig/orchestrator/export.ts'
 import { exportKubernetes } from './kubernetes.ts'
 
 const containerForm = z.looseObject({ name: z.string(), image: z.string(), command: z.array(z.string()) })

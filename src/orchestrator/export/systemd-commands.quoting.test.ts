@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseUnit } from '../../../test/rig/systemd.ts'
+import { parseUnit } from '../../../test/rig/orchestrator/systemd.ts'
 import { timeSpan } from './exported-graph.ts'
 import { environmentWord, execWord, wholeLine } from './systemd-commands.ts'
 

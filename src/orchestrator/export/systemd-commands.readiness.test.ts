@@ -8,8 +8,8 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import type { ResolvedProbe } from '../config/resolved.ts'
 import type { ExportedProbe } from './exported-graph.ts'
 import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-commands.ts'
-import { NotifySocket } from '../../../test/rig/notify-socket.ts'
-import { parseUnit } from '../../../test/rig/systemd.ts'
+import { NotifySocket } from '../../../test/rig/orchestrator/notify-socket.ts'
+import { parseUnit } from '../../../test/rig/orchestrator/systemd.ts'
 
 function probe(check: ExportedProbe['check']): ExportedProbe {
   const times: Omit<ResolvedProbe, 'check'> = {

@@ -2,8 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
-import { fileOf, loadDefaultGraph, loadFile, loadGraph, type LoadedGraph } from '../../../test/rig/export.ts'
-import { parseUnit, verifyUnits } from '../../../test/rig/systemd.ts'
+import {
+  fileOf,
+  loadDefaultGraph,
+  loadFile,
+  loadGraph,
+  type LoadedGraph,
+} from '../../../test/rig/orchestrator/export.ts'
+import { parseUnit, verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
 

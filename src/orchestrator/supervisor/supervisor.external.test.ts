@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { ChildRig } from '../../../test/rig/steerable-child.ts'
-import { configOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import type { ChildRig } from '../../../test/rig/orchestrator/steerable-child.ts'
+import { configOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const started = (name: string) => ({ name, condition: 'started' }) as const
 const afterSuccess = (name: string) => ({ name, condition: 'completed_successfully' }) as const

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { isAlive } from '../../../test/rig/steerable-child.ts'
-import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { isAlive } from '../../../test/rig/orchestrator/steerable-child.ts'
+import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 describe('a stop leaves no process behind (O-37)', () => {
   test('a stop ends when the process group is empty, not when its leader has exited', async () => {

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import type { LogFileSettings } from '../config/resolved.ts'
 
 function newFolder(): string {

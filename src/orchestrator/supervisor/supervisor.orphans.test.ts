@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
-import { isAlive, type ChildRig, type SteeredChild } from '../../../test/rig/steerable-child.ts'
+import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { isAlive, type ChildRig, type SteeredChild } from '../../../test/rig/orchestrator/steerable-child.ts'
 
 /** Starts a daemon with its own session, which `parent` leaves behind. */
 async function daemonOf(parent: SteeredChild, rig: ChildRig): Promise<SteeredChild> {

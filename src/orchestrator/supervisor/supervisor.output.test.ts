@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { LostReader, SlowReader, StuckReader } from '../../../test/rig/readers.ts'
-import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { LostReader, SlowReader, StuckReader } from '../../../test/rig/orchestrator/readers.ts'
+import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { CUT_MARK, LineSplitter, MAX_LINE_BYTES } from './output/lines.ts'
 
 const PREFIX_BYTES = '[orchestrator] '.length

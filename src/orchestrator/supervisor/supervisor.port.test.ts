@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { openRig, probeOf, supervise } from '../../../test/rig/supervised-graph.ts'
+import { openRig, probeOf, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
 
 const tcp = (port: number) => probeOf({ type: 'tcp_socket', host: '127.0.0.1', port })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const
 

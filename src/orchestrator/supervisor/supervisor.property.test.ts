@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { FakeChildren } from '../../../test/rig/fake-children.ts'
-import { probeOf, SupervisedGraph, type ProcessSketch } from '../../../test/rig/supervised-graph.ts'
+import { FakeChildren } from '../../../test/rig/orchestrator/fake-children.ts'
+import { probeOf, SupervisedGraph, type ProcessSketch } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import type { DependencyCondition } from '../config/resolved.ts'
 
 beforeEach(() => {

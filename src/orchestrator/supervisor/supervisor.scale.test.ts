@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { isAlive } from '../../../test/rig/steerable-child.ts'
-import { supervise } from '../../../test/rig/supervised-graph.ts'
+import { isAlive } from '../../../test/rig/orchestrator/steerable-child.ts'
+import { supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const COUNT = 1000
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { freePort } from '../../../test/rig/servers.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { loadDefaultGraph } from '../../../test/rig/export.ts'
-import { openRig, probeOf, supervise } from '../../../test/rig/supervised-graph.ts'
+import { loadDefaultGraph } from '../../../test/rig/orchestrator/export.ts'
+import { openRig, probeOf, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const readinessProbe = probeOf({ type: 'notify' })
 const restart = { startupAttempts: 3 }

@@ -1,5 +1,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { CapturedOutput, configOf, probeOf, openRig, supervise } from '../../../test/rig/supervised-graph.ts'
+import {
+  CapturedOutput,
+  configOf,
+  probeOf,
+  openRig,
+  supervise,
+} from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { Supervisor } from './supervisor.ts'
 
 const ready = (name: string) => ({ name, condition: 'ready' }) as const

@@ -1,6 +1,11 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { CapturedOutput, openRig, type ProcessSketch, supervise } from '../../../test/rig/supervised-graph.ts'
+import {
+  CapturedOutput,
+  openRig,
+  type ProcessSketch,
+  supervise,
+} from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 function shell(command: string, over: Partial<ProcessSketch> = {}): ProcessSketch {
   return { name: 'a', kind: 'task', command, shell: true, tty: true, ...over }

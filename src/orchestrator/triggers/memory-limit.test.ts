@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/supervised-graph.ts'
-import { trigger } from '../../../test/rig/triggered-graph.ts'
+import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { trigger } from '../../../test/rig/orchestrator/triggered-graph.ts'
 import { MemoryLimits } from './memory-limit.ts'
 
 const restart = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { openRig } from '../../../test/rig/supervised-graph.ts'
-import { trigger } from '../../../test/rig/triggered-graph.ts'
+import { openRig } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { trigger } from '../../../test/rig/orchestrator/triggered-graph.ts'
 
 const EVERY_SECOND = '* * * * * *'
 const task = { kind: 'task', schedule: EVERY_SECOND } as const

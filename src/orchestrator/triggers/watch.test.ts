@@ -1,8 +1,8 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { openRig } from '../../../test/rig/supervised-graph.ts'
-import { emptyFolder, trigger, watchOf } from '../../../test/rig/triggered-graph.ts'
+import { openRig } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { emptyFolder, trigger, watchOf } from '../../../test/rig/orchestrator/triggered-graph.ts'
 import { describeWatchError } from './watch.ts'
 
 /** Writes a file below a folder; missing folders are created. */

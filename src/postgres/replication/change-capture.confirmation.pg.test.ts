@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureFixture, ids, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
+import { CaptureFixture, ids, WAIT, ScriptedSink } from '../../../test/rig/adapters/capture-rig.ts'
 
 const fixture = new CaptureFixture()
 

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { CaptureFixture, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/capture-rig.ts'
+import { CaptureFixture, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/adapters/capture-rig.ts'
 import type { Change } from './change.ts'
 
 const fixture = new CaptureFixture()

@@ -2,7 +2,12 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { toRfc3339 } from '../../domain/instant.ts'
 import type { Change } from './change.ts'
-import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from '../../../test/rig/capture-rig.ts'
+import {
+  ScriptedSink,
+  startCapture,
+  TestDatabase,
+  type RunningCapture,
+} from '../../../test/rig/adapters/capture-rig.ts'
 import { INFINITE_FUTURE, INFINITE_PAST } from './column-types.ts'
 
 const RANGE_MICROS = 253_402_300_799_999_999n

@@ -13,7 +13,7 @@ import {
   update,
   type Cell,
   type Table,
-} from '../../../test/rig/pgoutput-messages.ts'
+} from '../../../test/rig/adapters/pgoutput-messages.ts'
 import { ReplicationError } from '../../domain/errors.ts'
 import { UNCHANGED, type Row } from './change.ts'
 import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { insert, relation, remove, tag, text, u32, update, type Table } from '../../../test/rig/pgoutput-messages.ts'
+import {
+  insert,
+  relation,
+  remove,
+  tag,
+  text,
+  u32,
+  update,
+  type Table,
+} from '../../../test/rig/adapters/pgoutput-messages.ts'
 import { UNCHANGED, type Row } from './change.ts'
 import { PgoutputParser, type PgoutputMessage, type RowMessage } from './pgoutput-parser.ts'
 

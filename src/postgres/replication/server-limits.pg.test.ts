@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { Client } from 'pg'
 import { afterAll, beforeAll, beforeEach, afterEach, expect, test, vi } from 'vitest'
 import { startPostgres, type PostgresAddress, type ServerControl } from '../../../test/rig/servers.ts'
-import { ScriptedSink, startCapture, TestDatabase } from '../../../test/rig/capture-rig.ts'
+import { ScriptedSink, startCapture, TestDatabase } from '../../../test/rig/adapters/capture-rig.ts'
 import { readSlotStatus, requestSnapshot } from './slot-administration.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }

@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startPostgres, type PostgresAddress, type ServerControl } from '../../../test/rig/servers.ts'
-import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from '../../../test/rig/capture-rig.ts'
+import {
+  ScriptedSink,
+  startCapture,
+  TestDatabase,
+  type RunningCapture,
+} from '../../../test/rig/adapters/capture-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }
 

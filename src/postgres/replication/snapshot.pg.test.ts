@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import type { CaptureOptions } from './change-capture.ts'
 import type { CapturedTable, Change } from './change.ts'
-import { ScriptedSink, startCapture, TestDatabase, type RunningCapture } from '../../../test/rig/capture-rig.ts'
+import {
+  ScriptedSink,
+  startCapture,
+  TestDatabase,
+  type RunningCapture,
+} from '../../../test/rig/adapters/capture-rig.ts'
 import { readSlotStatus, requestSnapshot } from './slot-administration.ts'
 
 const WAIT = { timeout: 20_000, interval: 10 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { load } from '../../../../test/rig/config.ts'
+import { load } from '../../../../test/rig/orchestrator/config.ts'
 import { variablesForFile } from './compose-variables.ts'
 import { memoryLimit } from './compose-runtime.ts'
 import { draftFromCompose } from './compose.ts'

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { CommandLine } from '../../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { Program } from '../../../../test/rig/program.ts'
 import { toValue } from '../../config/source/json-source.ts'
 import { parseJson } from '../../config/source/json-parser.ts'

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { echo } from '../../../../test/rig/control-commands.ts'
+import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
 import type { Program } from '../../../../test/rig/program.ts'
-import { TerminalCommandLine } from '../../../../test/rig/terminal.ts'
+import { TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 const CTRL_C = '\u0003'
 const CTRL_CLOSE_BRACKET = '\u001d'

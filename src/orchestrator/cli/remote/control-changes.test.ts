@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Program } from '../../../../test/rig/program.ts'
-import { controlCommands, echo, sleeper } from '../../../../test/rig/control-commands.ts'
-import { openRig } from '../../../../test/rig/supervised-graph.ts'
+import { controlCommands, echo, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 const control = controlCommands()
 const { begin, start, status } = control

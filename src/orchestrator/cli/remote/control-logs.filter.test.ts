@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { controlCommands } from '../../../../test/rig/control-commands.ts'
-import { openRig } from '../../../../test/rig/supervised-graph.ts'
+import { controlCommands } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 const control = controlCommands()
 const { start, status } = control

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
-import { controlCommands, echo, sleeper } from '../../../../test/rig/control-commands.ts'
-import { openRig } from '../../../../test/rig/supervised-graph.ts'
+import { controlCommands, echo, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 const control = controlCommands()
 const { start, status } = control

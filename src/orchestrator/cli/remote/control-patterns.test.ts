@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { controlCommands, echo, sleeper } from '../../../../test/rig/control-commands.ts'
-import { openRig } from '../../../../test/rig/supervised-graph.ts'
+import { controlCommands, echo, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 const control = controlCommands()
 const { start, status } = control

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { CommandLine } from '../../../../test/rig/command-line.ts'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../../test/rig/program.ts'
 
 let program: CommandLine

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
-import { controlCommands, sleeper } from '../../../../test/rig/control-commands.ts'
+import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { freePort } from '../../../../test/rig/servers.ts'
 
 const control = controlCommands()

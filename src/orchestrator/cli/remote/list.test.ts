@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { controlCommands, sleeper } from '../../../../test/rig/control-commands.ts'
+import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 
 const control = controlCommands()
 const { start } = control

@@ -1,8 +1,8 @@
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { CommandLine } from '../../../../test/rig/command-line.ts'
-import { echo } from '../../../../test/rig/control-commands.ts'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
+import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
 
 let program: CommandLine
 beforeEach(() => {

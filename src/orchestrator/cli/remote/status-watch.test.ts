@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, test } from 'vitest'
-import { controlCommands, sleeper } from '../../../../test/rig/control-commands.ts'
-import { Terminal } from '../../../../test/rig/terminal.ts'
+import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { Terminal } from '../../../../test/rig/orchestrator/terminal.ts'
 import { statusAnswer } from '../../control/protocol.ts'
 import { renderFrame } from './status-watch.ts'
 

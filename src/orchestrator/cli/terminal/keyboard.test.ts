@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { echo } from '../../../../test/rig/control-commands.ts'
-import { type Terminal, TerminalCommandLine } from '../../../../test/rig/terminal.ts'
+import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 const CTRL_C = '\u0003'
 const CTRL_Z = '\u001a'

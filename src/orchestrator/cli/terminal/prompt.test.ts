@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { echo } from '../../../../test/rig/control-commands.ts'
-import { rowsOf, type Terminal, TerminalCommandLine } from '../../../../test/rig/terminal.ts'
+import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { rowsOf, type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 let program: TerminalCommandLine
 beforeEach(() => {

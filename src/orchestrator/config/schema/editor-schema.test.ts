@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, it } from 'vitest'
-import { load, store } from '../../../../test/rig/config.ts'
+import { load, store } from '../../../../test/rig/orchestrator/config.ts'
 
 const docs = join(import.meta.dirname, '..', '..', '..', '..', 'docs')
 

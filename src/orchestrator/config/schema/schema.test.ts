@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { format, type FormatConfig } from 'oxfmt'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { partialSchema } from '../../../../test/rig/partial-schema.ts'
+import { partialSchema } from '../../../../test/rig/orchestrator/partial-schema.ts'
 import { configSchema } from './file.ts'
 
 // `-u` regenerates the files in docs/ that are derived from the schema.

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { openRig, supervise } from '../../../../test/rig/supervised-graph.ts'
+import { openRig, supervise } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
 
 describe('the environment of a child (O-42)', () => {

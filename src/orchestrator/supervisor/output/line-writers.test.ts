@@ -1,5 +1,5 @@
 import { expect, test, describe } from 'vitest'
-import { CapturedOutput } from '../../../../test/rig/supervised-graph.ts'
+import { CapturedOutput } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import { jsonWriter, plainWriter, terminalWriter } from './line-writers.ts'
 import type { LinesHandler } from './lines.ts'
 import { Sink } from './sink.ts'

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { CapturedOutput } from '../../../../test/rig/supervised-graph.ts'
-import { LostReader } from '../../../../test/rig/readers.ts'
+import { CapturedOutput } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+import { LostReader } from '../../../../test/rig/orchestrator/readers.ts'
 import { Sink } from './sink.ts'
 
 const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import * as fc from 'fast-check'
 import { expect, test, describe } from 'vitest'
-import { probeOf } from '../../../../test/rig/supervised-graph.ts'
+import { probeOf } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import { afterResult, NOT_PROBED, poll, type Check, type ProbeRecord } from './poll.ts'
 
 const statesAfter = (results: readonly boolean[], successThreshold: number, failureThreshold: number) => {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { configOf, type ProcessSketch } from '../../../../test/rig/supervised-graph.ts'
+import { configOf, type ProcessSketch } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import type { DependencyCondition } from '../../config/resolved.ts'
 import { reachable } from '../../config/dependency-graph.ts'
 import { isUp, ProcessGraph } from './graph.ts'

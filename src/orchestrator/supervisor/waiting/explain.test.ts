@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/supervised-graph.ts'
+import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import { explain, type ExplainedProcess, type ExplainedSnapshot } from './explain.ts'
 import { ProcessGraph } from '../rules/graph.ts'
 import { NOT_PROBED, type ProbeState } from '../probes/poll.ts'

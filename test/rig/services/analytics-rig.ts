@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { createAnalytics } from '../../../services/analytics/analytics.ts'
+import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
+import type { EnvelopeRow } from '../../../src/clickhouse/envelope-text.ts'
+import type { ProcessedEnvelopeWriter, RowOutcome } from '../../../src/clickhouse/envelope-writer.ts'
+import type { EndDevice, RawEnvelope } from '../../../src/domain/entities.ts'
+import { ClickHouseUnavailable } from '../../../src/domain/errors.ts'
+import type { NatsClient } from '../../../src/nats/connection.ts'
+import { DEAD_LETTER_HEADERS } from '../../../src/nats/dead-letters.ts'
+import { createProducer, type Producer } from '../../../src/nats/producer.ts'
+import { ensureStreams } from '../../../src/nats/streams.ts'
+import { encodeRawEnvelope } from '../../../src/proto/envelope.ts'
+import { parseEnvironment } from '../../../src/runner/environment.ts'
+import { evaluationWorkerUrl } from '../program.ts'
+import { connectTo, probeLog, PLATFORM_STREAMS } from '../adapters/nats-client.ts'
+import { type NatsAddress, type ServerControl, startNats } from '../servers.ts'
+
+// A real NATS server, devices in memory and a scripted ClickHouse writer.
+
+/** The default payload. */
+export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
+/** The default payload conversion. */
+export const LPP = 'cayenne_lpp_decode(input)'
+/** The default payload, converted. */
+export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
+/** A timeout just below the test timeout, so that the speed of the machine does not matter. */
+export const WAIT = { timeout: 55_000, interval: 20 }
+const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
+
+/** Returns a scripted writer that accepts rows by default. */
+export function scriptedWriter() {
+  const rows: EnvelopeRow[] = []
+  const script = {
+    available: true,
+    reject: (_row: EnvelopeRow): string | undefined => undefined,
+    attempts: 0,
+    rows,
+  }
+  const writer: ProcessedEnvelopeWriter = {
+    async write(batch) {
+      script.attempts++
+      if (!script.available) throw new ClickHouseUnavailable('no connection')
+      return batch.map((row): RowOutcome => {
+        const reason = script.reject(row)
+        if (reason !== undefined) return { kind: 'rejected', reason }
+        rows.push(row)
+        return { kind: 'stored' }
+      })
+    },
+  }
+  return { script, writer }
+}
+
+/** Registers hooks: one NATS server per test file; streams, devices and a connection per test. */
+export function analyticsForEach() {
+  let server: NatsAddress & ServerControl
+  let client: NatsClient
+  let producer: Producer
+  let devices: Map<string, EndDevice>
+  /** The ids of lookups that found no entity. */
+  let unknown: string[]
+  let sent: number
+  /** Whether changes of devices become events. */
+  let capturing: boolean
+  /** Functions to run at the end of the test. */
+  let stops: (() => Promise<void>)[]
+
+  beforeAll(async () => {
+    server = await startNats()
+  })
+
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]()
+  })
+
+  beforeEach(async () => {
+    client = await connectTo(server.url)
+    await ensureStreams(client, PLATFORM_STREAMS)
+    producer = createProducer(client)
+    devices = new Map()
+    unknown = []
+    sent = 0
+    capturing = false
+    stops = []
+    return async () => {
+      for (const stop of stops) await stop()
+      for (const stream of STREAMS) await client.manager.streams.delete(stream)
+      await client.drain()
+    }
+  })
+
+  /** Creates a device or changes its payload conversion. */
+  function device(deviceId: string, payloadConversion = LPP): void {
+    const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n, lastSeenAt: null }
+    devices.set(deviceId, { deviceId, payloadConversion, ...common })
+  }
+
+  async function findDevice(id: string): Promise<EndDevice | null> {
+    const found = devices.get(id) ?? null
+    if (found === null) unknown.push(id)
+    return found
+  }
+
+  /** Publishes raw envelopes, or raw message bodies. */
+  async function publish(...envelopes: (Partial<RawEnvelope> | Uint8Array)[]): Promise<void> {
+    await Promise.all(
+      envelopes.map((envelope) => {
+        const number = sent++
+        const raw = {
+          organizationId: 'organization',
+          endDeviceId: 'device',
+          payload: PAYLOAD,
+          receivedAt: BigInt(1_700_000_000_000_000 + number),
+        }
+        const body = envelope instanceof Uint8Array ? envelope : encodeRawEnvelope({ ...raw, ...envelope })
+        return producer.publish({ subject: 'raw_envelopes.any', body, messageId: `test-${number}` })
+      }),
+    )
+  }
+
+  /** Starts an instance of the service, stopped at the end of the test. */
+  async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
+    const log = probeLog()
+    const analytics = await createAnalytics({
+      environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' }),
+      nats: connection,
+      endDevices: { get: findDevice },
+      organizations: {
+        get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
+      },
+      capture: { isActive: async () => capturing },
+      lastSeenStore: { record: async () => {} },
+      writer,
+      workerUrl: evaluationWorkerUrl,
+      logger: log.logger,
+    })
+    const stopping = new AbortController()
+    const running = Promise.all(Object.values(analytics.processes).map((process) => process(stopping.signal)))
+    let stopped: Promise<void> | undefined
+    const stop = (): Promise<void> => {
+      stopping.abort()
+      stopped ??= running.then(() => analytics.close())
+      return stopped
+    }
+    stops.push(stop)
+    return { analytics, log, stop }
+  }
+
+  /** Returns the number of messages in a stream. */
+  async function messagesIn(stream: string): Promise<number> {
+    return (await client.manager.streams.info(stream)).state.messages
+  }
+
+  /** Returns whether no message is pending or unacknowledged. */
+  async function allAcknowledged(stream: string, durable: string): Promise<boolean> {
+    const { num_pending, num_ack_pending } = await client.manager.consumers.info(stream, durable)
+    return num_pending === 0 && num_ack_pending === 0
+  }
+
+  /** Returns the dead letters in order. */
+  async function deadLetters(): Promise<{ subject: string; reason: string; attempts: string }[]> {
+    const letters = []
+    const { first_seq, last_seq } = (await client.manager.streams.info('dead_letters')).state
+    for (let sequence = first_seq; sequence <= last_seq; sequence++) {
+      const message = await client.manager.streams.getMessage('dead_letters', { seq: sequence })
+      if (message === null) continue
+      const reason = message.header.get(DEAD_LETTER_HEADERS.reason)
+      letters.push({ subject: message.subject, reason, attempts: message.header.get(DEAD_LETTER_HEADERS.attempts) })
+    }
+    return letters
+  }
+
+  /** Reports CDC as active from now on. */
+  function captureChanges(): void {
+    capturing = true
+  }
+
+  return {
+    get server() {
+      return server
+    },
+    get client() {
+      return client
+    },
+    get producer() {
+      return producer
+    },
+    get devices() {
+      return devices
+    },
+    get unknown() {
+      return unknown
+    },
+    get stops() {
+      return stops
+    },
+    captureChanges,
+    device,
+    publish,
+    startAnalytics,
+    messagesIn,
+    allAcknowledged,
+    deadLetters,
+  }
+}

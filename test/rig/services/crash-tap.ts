@@ -1,0 +1,118 @@
+import { FrameSplitter } from '../adapters/faulty-nats.ts'
+import { type ProxiedLink, type ProxyPassage, TcpProxy } from '../tcp-proxy.ts'
+
+/** Messages between analytics and its servers at which a crash can be injected. */
+export const CRASH_POINTS = [
+  'processed envelope sent',
+  'processed envelope stored',
+  'raw envelope acknowledged',
+  'insert sent',
+  'insert acknowledged',
+  'row acknowledged',
+  'dead letter sent',
+  'dead letter stored',
+  'message terminated',
+] as const
+
+export type CrashPoint = (typeof CRASH_POINTS)[number]
+
+export interface CrashScript {
+  readonly point: CrashPoint
+  /** The crash happens when the point is reached for the n-th time. */
+  readonly at: number
+  /** Whether the message passes before the crash. If not, all connections are cut. */
+  readonly passes: boolean
+  /** Called at the point, to inject the crash. */
+  onReached(): void
+}
+
+/** A proxy between analytics and NATS and ClickHouse that injects a crash at a scripted point. */
+export class CrashTap implements AsyncDisposable {
+  readonly #proxies: TcpProxy[] = []
+  #script: CrashScript | undefined
+  #reached = 0
+
+  private constructor() {}
+
+  static async start(natsUrl: string, clickhouseUrl: string): Promise<CrashTap> {
+    const tap = new CrashTap()
+    tap.#proxies.push(
+      await TcpProxy.start(natsUrl, (link) => tap.#joinNats(link)),
+      await TcpProxy.start(clickhouseUrl, (link) => tap.#joinClickHouse(link)),
+    )
+    return tap
+  }
+
+  get variables(): Readonly<Record<string, string>> {
+    const [nats, clickhouse] = this.#proxies
+    return {
+      PONIX_NATS_URL: `nats://127.0.0.1:${nats?.port}`,
+      PONIX_CLICKHOUSE_URL: `http://127.0.0.1:${clickhouse?.port}`,
+    }
+  }
+
+  /** Sets the next crash; undefined lets everything pass. */
+  script(script: CrashScript | undefined): void {
+    this.#script = script
+    this.#reached = 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const proxy of this.#proxies) await proxy[Symbol.asyncDispose]()
+  }
+
+  #joinNats(link: ProxiedLink): ProxyPassage {
+    const [sent, received] = [new FrameSplitter(), new FrameSplitter()]
+    return {
+      fromClient: (bytes) => {
+        for (const frame of sent.split(bytes)) this.#pass(sentPoint(frame), () => link.toServer(frame))
+      },
+      fromServer: (bytes) => {
+        for (const frame of received.split(bytes)) this.#pass(storedPoint(frame), () => link.toClient(frame))
+      },
+    }
+  }
+
+  #joinClickHouse(link: ProxiedLink): ProxyPassage {
+    let inserting = false
+    return {
+      fromClient: (bytes) => {
+        const begins = bytes.includes('insert_deduplication_token')
+        inserting ||= begins
+        this.#pass(begins ? 'insert sent' : undefined, () => link.toServer(bytes))
+      },
+      fromServer: (bytes) => {
+        const answers = inserting
+        inserting = false
+        this.#pass(answers ? 'insert acknowledged' : undefined, () => link.toClient(bytes))
+      },
+    }
+  }
+
+  #pass(point: CrashPoint | undefined, send: () => void): void {
+    const script = this.#script
+    if (point === undefined || script?.point !== point || ++this.#reached !== script.at) return send()
+    if (script.passes) send()
+    script.onReached()
+    if (script.passes) return
+    for (const proxy of this.#proxies) proxy.cut()
+  }
+}
+
+function sentPoint(frame: Buffer): CrashPoint | undefined {
+  if (frame[0] !== 0x50 && frame[0] !== 0x48) return undefined
+  const line = frame.toString('latin1', 0, frame.indexOf('\r\n'))
+  const [, subject = ''] = line.split(' ')
+  if (subject.startsWith('processed_envelopes.')) return 'processed envelope sent'
+  if (subject.startsWith('dead_letters.')) return 'dead letter sent'
+  if (!subject.startsWith('$JS.ACK.')) return undefined
+  if (frame.includes('+TERM')) return 'message terminated'
+  if (!frame.includes('+ACK')) return undefined
+  return subject.startsWith('$JS.ACK.raw_envelopes.') ? 'raw envelope acknowledged' : 'row acknowledged'
+}
+
+function storedPoint(frame: Buffer): CrashPoint | undefined {
+  if (!frame.includes('"seq":') || frame.includes('"type":')) return undefined
+  if (frame.includes('"stream":"processed_envelopes"')) return 'processed envelope stored'
+  return frame.includes('"stream":"dead_letters"') ? 'dead letter stored' : undefined
+}

@@ -1,0 +1,209 @@
+import { toBinary } from '@bufbuild/protobuf'
+import { vi } from 'vitest'
+import type { RawEnvelope, Gateway } from '../../../src/domain/entities.ts'
+import type { NatsClient } from '../../../src/nats/connection.ts'
+import { ensureStreams } from '../../../src/nats/streams.ts'
+import { TestSchema } from '../adapters/test-schema.ts'
+import { decodeRawEnvelope } from '../../../src/proto/envelope.ts'
+import { gatewayToProto } from '../../../src/proto/entities.ts'
+import { GatewaySchema } from '../../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { connectTo, PLATFORM_STREAMS } from '../adapters/nats-client.ts'
+import {
+  freePort,
+  startMqtt,
+  startNats,
+  startPostgres,
+  type MqttAddress,
+  type NatsAddress,
+  type PostgresAddress,
+  type ServerControl,
+} from '../servers.ts'
+import { type ServiceLine, ServiceProcess } from '../program.ts'
+
+// Runs the real program with one PostgreSQL, NATS and MQTT broker per test file.
+
+export const WAIT = { timeout: 50_000, interval: 20 }
+const DURABLE = 'gateway-cdc-consumer'
+
+/** An entry of `/gateways`. */
+export type GatewayReport = Readonly<Record<string, unknown>>
+
+/** A message in a stream. */
+export interface Stored {
+  readonly subject: string
+  readonly body: Uint8Array
+  header(name: string): string
+}
+
+/** The running program. */
+export class RunningService extends ServiceProcess {
+  readonly #port: number
+
+  constructor(port: number, environment: Readonly<Record<string, string>>) {
+    super('gateway-orchestrator', { ...environment, PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT: String(port) })
+    this.#port = port
+  }
+
+  /** Returns the response of `GET /gateways` by gateway id. */
+  async gateways(): Promise<Readonly<Record<string, GatewayReport>>> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
+    const { gateways }: { gateways: readonly GatewayReport[] } = JSON.parse(await response.text())
+    return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
+  }
+
+  /** Returns the log messages about a gateway's process in order. */
+  history(gatewayId: string): readonly string[] {
+    const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
+    return own.map(({ msg }) => msg.replace(/^gateway /, ''))
+  }
+
+  /** Resolves when the log has `times` lines about the gateway with this text. */
+  async until(gatewayId: string, text: string, times = 1): Promise<void> {
+    const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
+    await this.matchingLines(`${text} (${gatewayId})`, wanted, times)
+  }
+}
+
+export class GatewayRig implements AsyncDisposable {
+  readonly postgres: PostgresAddress & ServerControl
+  readonly nats: NatsAddress & ServerControl
+  readonly mqtt: MqttAddress & ServerControl
+  readonly client: NatsClient
+  #database: TestSchema | undefined
+  readonly #running: RunningService[] = []
+
+  private constructor(
+    [postgres, nats, mqtt]: readonly [GatewayRig['postgres'], GatewayRig['nats'], GatewayRig['mqtt']],
+    client: NatsClient,
+  ) {
+    this.postgres = postgres
+    this.nats = nats
+    this.mqtt = mqtt
+    this.client = client
+  }
+
+  static async start(): Promise<GatewayRig> {
+    const servers = await Promise.all([startPostgres(), startNats(), startMqtt()])
+    return new GatewayRig(servers, await connectTo(servers[1].url))
+  }
+
+  get database(): TestSchema {
+    if (this.#database === undefined) throw new Error('begin() was not called')
+    return this.#database
+  }
+
+  get brokerUrl(): string {
+    return `mqtt://${this.mqtt.host}:${this.mqtt.port}`
+  }
+
+  /** Creates tables with two organizations, and empty streams. */
+  async begin(): Promise<void> {
+    this.#database = await TestSchema.create(this.postgres)
+    await this.database.sql(`INSERT INTO organizations (id, name) VALUES ('o1', 'One'), ('o2', 'Two')`)
+    for await (const { config } of this.client.manager.streams.list())
+      await this.client.manager.streams.delete(config.name)
+    await ensureStreams(this.client, PLATFORM_STREAMS)
+  }
+
+  /** Stops the programs of the test. */
+  async end(): Promise<void> {
+    for (const service of this.#running.splice(0)) await service.kill()
+    await this.database[Symbol.asyncDispose]()
+  }
+
+  async launch(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
+    const { host, port, username, password, database } = this.database.options
+    const service = new RunningService(await freePort(), {
+      PONIX_POSTGRES_HOST: host,
+      PONIX_POSTGRES_PORT: String(port),
+      PONIX_POSTGRES_DATABASE: database,
+      PONIX_POSTGRES_USERNAME: username,
+      PONIX_POSTGRES_PASSWORD: password,
+      PONIX_NATS_URL: this.nats.url,
+      PONIX_NATS_STREAM_MAX_AGE_SECS: '0',
+      PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '0.05',
+      ...more,
+    })
+    this.#running.push(service)
+    return service
+  }
+
+  /** Launches the program and waits until it is ready. */
+  async serve(more: Readonly<Record<string, string>> = {}): Promise<RunningService> {
+    const service = await this.launch(more)
+    await service.matchingLines('ready', ({ msg }) => msg === 'ready')
+    return service
+  }
+
+  /** Inserts a row. */
+  async insert(gateway: Gateway): Promise<void> {
+    const { gatewayId, organizationId, name, gatewayType, gatewayConfig, updatedAt, deletedAt } = gateway
+    await this.database.sql(
+      `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config, updated_at, deleted_at)
+       VALUES ($1, $2, $3, $4, $5, timestamptz 'epoch' + $6 * interval '1 microsecond',
+               timestamptz 'epoch' + $7 * interval '1 microsecond')`,
+      [gatewayId, organizationId, name, gatewayType, gatewayConfig, updatedAt, deletedAt],
+    )
+  }
+
+  /** Publishes an event as cdc does. */
+  async publishEvent(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
+    await this.publishRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
+  }
+
+  async publishRaw(subject: string, body: Uint8Array): Promise<void> {
+    await this.client.jetstream.publish(subject, body)
+  }
+
+  /** Resolves when every published event is applied or is a dead letter. */
+  async untilApplied(durable = DURABLE): Promise<void> {
+    await vi.waitUntil(async () => {
+      const durables = await this.client.manager.consumers.list('gateways').next()
+      // The service is ready shortly before it consumes.
+      const consumer = durables.find(({ name }) => name === durable)
+      return consumer?.num_pending === 0 && consumer.num_ack_pending === 0
+    }, WAIT)
+  }
+
+  async stored(stream: string): Promise<readonly Stored[]> {
+    const { first_seq, last_seq } = (await this.client.manager.streams.info(stream)).state
+    const found: Stored[] = []
+    for (let seq = Math.max(1, first_seq); seq <= last_seq; seq++) {
+      const message = await this.client.manager.streams.getMessage(stream, { seq })
+      if (message === null) continue
+      found.push({ subject: message.subject, body: message.data, header: (name) => message.header.get(name) })
+    }
+    return found
+  }
+
+  /** Resolves with all messages of the stream when it has at least `count`. */
+  async untilStored(stream: string, count: number): Promise<readonly Stored[]> {
+    await vi.waitUntil(async () => (await this.client.manager.streams.info(stream)).state.messages >= count, WAIT)
+    return await this.stored(stream)
+  }
+
+  async untilEnvelopes(count: number): Promise<readonly RawEnvelope[]> {
+    return (await this.untilStored('raw_envelopes', count)).map(({ body }) => decodeRawEnvelope(body))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.drain()
+    for (const part of [this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
+  }
+}
+
+/** Returns a print gateway of organization o1; `version` orders its states. */
+export function gateway(gatewayId: string, version: number, change: Partial<Gateway> = {}): Gateway {
+  return {
+    gatewayId,
+    organizationId: 'o1',
+    name: gatewayId,
+    gatewayType: 'print',
+    gatewayConfig: { site: 'roof' },
+    status: 'active',
+    createdAt: 1n,
+    updatedAt: BigInt(version),
+    deletedAt: null,
+    ...change,
+  }
+}
