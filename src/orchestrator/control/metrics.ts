@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { ProcessStatus, StatusAnswer } from './protocol.ts'
 
 interface Metric {
@@ -10,13 +11,23 @@ interface Metric {
 const METRICS: Readonly<Record<string, Metric>> = {
   ponix_process_ready: {
     type: 'gauge',
-    help: '1 if the process is ready; omitted for a process that is left out of the run.',
+    help: '1 if the process is ready, or a task that its schedule runs; omitted for a process that is left out of the run.',
     value: ({ ready, state }) => (state === 'disabled' ? null : Number(ready)),
   },
   ponix_process_restarts_total: {
     type: 'counter',
     help: 'Restarts after unexpected exits, not those by a command, a reload, a change of a file or a schedule.',
     value: ({ restarts }) => restarts,
+  },
+  ponix_process_last_exit_code: {
+    type: 'gauge',
+    help: 'Exit code of the last child that ended; 128 plus the number of the signal that ended it.',
+    value: lastExitCode,
+  },
+  ponix_process_last_success_timestamp_seconds: {
+    type: 'gauge',
+    help: 'End of the last run that succeeded, in seconds since 1970.',
+    value: ({ last_success }) => (last_success === null ? null : Date.parse(last_success) / 1000),
   },
   ponix_process_uptime_seconds: {
     type: 'gauge',
@@ -33,6 +44,13 @@ const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Resident memory of the process group.',
     value: ({ memory_bytes }) => memory_bytes,
   },
+}
+
+const SIGNALS: ReadonlyMap<string, number> = new Map(Object.entries(constants.signals))
+
+function lastExitCode({ exit_code, signal }: ProcessStatus): number | null {
+  const number = signal === null ? undefined : SIGNALS.get(signal)
+  return number === undefined ? exit_code : 128 + number
 }
 
 /** Renders the status in Prometheus' text format, version 0.0.4. */

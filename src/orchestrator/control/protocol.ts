@@ -12,7 +12,7 @@ const processStatus = z.object({
   /** What it waits for, with the last answer of its probe, or the reason, as a sentence. Null if there is nothing to say. */
   detail: z.string().nullable(),
   pid: z.int().nullable(),
-  /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded. */
+  /** True if its readiness probe succeeds, or it runs without one; for a task: if it has succeeded, or its schedule runs it. */
   ready: z.boolean(),
   /** The number of restarts after unexpected exits: not those by a command, a reload, a change of a file or a schedule. */
   restarts: z.int(),
@@ -26,6 +26,8 @@ const processStatus = z.object({
   depends_on: z.array(z.string()),
   /** The next time at which a task runs by its schedule, in ISO 8601. */
   next_run: z.string().nullable(),
+  /** The end of the last run that succeeded, in ISO 8601. Null if there was none, or the definition has changed since. */
+  last_success: z.string().nullable(),
 })
 export type ProcessStatus = z.infer<typeof processStatus>
 

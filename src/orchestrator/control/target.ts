@@ -4,20 +4,20 @@ import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { ownCommand } from '../config/own-command.ts'
 import { isDownFor } from '../supervisor/goals.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
-import { isUp } from '../supervisor/rules/graph.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import type { StartOutcome } from '../supervisor/rules/start-outcome.ts'
 import { Timer } from '../supervisor/timers.ts'
-import { isFinal, type ProcessState } from '../supervisor/rules/state.ts'
+import { isFinal } from '../supervisor/rules/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import type { Waiters } from '../supervisor/waiters.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
+import { awaitedOf, statusOf } from './process-status.ts'
 import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { checkScalable } from './scale.ts'
-import { type Usage, UsageSampler } from './usage-sampler.ts'
+import { UsageSampler } from './usage-sampler.ts'
 import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitRequest } from './wait.ts'
 
 export interface ControlTargetOptions {
@@ -113,7 +113,7 @@ export class ControlTarget {
       config: graph.config.path,
       stopping: isStopping,
       processes: graph.named(names).map((managed) => ({
-        ...describe(managed, usage.get(managed.name)),
+        ...statusOf(managed, usage.get(managed.name)),
         ...this.#detail(managed.name, snapshot),
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
       })),
@@ -144,14 +144,15 @@ export class ControlTarget {
 
   /**
    * Resolves when the outcome is no longer `pending`, or `signal` is aborted. Without names it waits for all processes that are
-   * not disabled, or for all such tasks if the goal is `completed`. Throws a RequestError if a name selects nothing.
+   * not disabled; if the goal is `completed`, for all such tasks without a schedule. Throws a RequestError if a name selects nothing.
    */
   async wait(requested: readonly string[], request: WaitRequest, signal: AbortSignal): Promise<WaitAnswer> {
     this.resolveNames(requested)
-    const { changes } = this.#supervisor
+    const { changes, graph } = this.#supervisor
+    const runsBefore = new Map(graph.all.map((managed) => [managed, managed.runs.count]))
     const timer = new Timer()
     const evaluate = () => {
-      const { awaited, missing } = this.#awaited(requested, request)
+      const { awaited, missing } = this.#awaited(requested, request, runsBefore)
       const answer = waitAnswer(awaited, request, missing)
       const settling = awaited.map(settlesInMs).filter((ms) => ms > 0)
       if (answer.outcome === 'pending' && settling.length > 0) {
@@ -170,22 +171,24 @@ export class ControlTarget {
   }
 
   /** Returns the processes that a request waits for, and the names that select none. */
-  #awaited(requested: readonly string[], { goal }: WaitRequest) {
+  #awaited(
+    requested: readonly string[],
+    { goal }: WaitRequest,
+    runsBefore: ReadonlyMap<ManagedProcess, number>,
+  ): { readonly awaited: readonly AwaitedProcess[]; readonly missing: readonly string[] } {
     const { graph, snapshot } = this.#supervisor
     const { names } = this
     const selections = requested.map((name) => ({ name, selected: selectNames(name, names) }))
     const missing = selections.flatMap(({ name, selected }) => (selected.length === 0 ? [name] : []))
     const named = new Set(selections.flatMap(({ selected }) => selected))
-    const isAwaited = ({ name, state, definition }: ManagedProcess) =>
-      requested.length > 0
-        ? named.has(name)
-        : state.type !== 'disabled' && (goal === 'ready' || definition.kind === 'task')
-    const awaited = graph.all.filter(isAwaited).map((managed): AwaitedProcess => ({
-      ...describe(managed, undefined),
-      detail: explain(snapshot, managed.name),
-      comesBack: isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced'),
-      withoutProbe: withoutProbe(managed),
-    }))
+    const isAwaited = ({ name, state, definition }: ManagedProcess) => {
+      if (requested.length > 0) return named.has(name)
+      const isStep = definition.kind === 'task' && definition.schedule === null
+      return state.type !== 'disabled' && (goal === 'ready' || isStep)
+    }
+    const awaited = graph.all
+      .filter(isAwaited)
+      .map((managed) => awaitedOf(managed, this.#detail(managed.name, snapshot).detail, runsBefore.get(managed) ?? 0))
     return { awaited, missing }
   }
 
@@ -315,35 +318,4 @@ function runningAmong(processes: readonly ManagedProcess[]): readonly ManagedPro
     throw new RequestError(409, message)
   }
   return running
-}
-
-function withoutProbe({ definition, state, startedAt }: ManagedProcess): AwaitedProcess['withoutProbe'] {
-  if (definition.kind === 'task' || definition.readinessProbe !== null) return null
-  const uptimeMs = startedAt === null ? 0 : performance.now() - startedAt
-  return { uptimeMs, restartsInRow: 'attempt' in state ? state.attempt : 0 }
-}
-
-function reasonOf(state: ProcessState): string | null {
-  if ('because' in state) return state.because
-  return 'reason' in state ? state.reason : null
-}
-
-function describe(
-  { name, state, definition, pid, startedAt, lastExit, restarts }: ManagedProcess,
-  usage: Usage | undefined,
-): Omit<ProcessStatus, 'depends_on' | 'detail' | 'next_run'> {
-  return {
-    name,
-    kind: definition.kind,
-    state: state.type,
-    reason: reasonOf(state),
-    pid,
-    ready: isUp(definition, state),
-    restarts: restarts.count,
-    exit_code: lastExit?.code ?? null,
-    signal: lastExit?.signal ?? null,
-    uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
-    cpu_percent: usage?.cpuPercent ?? null,
-    memory_bytes: usage?.memoryBytes ?? null,
-  }
 }

@@ -9,6 +9,7 @@ const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   detail: null,
   comesBack: false,
   withoutProbe: null,
+  scheduledRun: null,
   ...over,
 })
 
@@ -61,6 +62,33 @@ describe('a process without a readiness probe (O-45)', () => {
       expect(settlesInMs(process)).toBe(settles)
     },
   )
+})
+
+describe('a task with a schedule (O-45)', () => {
+  const reason = 'exited with code 3'
+  const [none, success, failed] = [
+    { result: null },
+    { result: { state: 'completed', reason: null } },
+    { result: { state: 'failed', reason } },
+  ] as const
+
+  it.each<[Partial<AwaitedProcess>, forReady: string, forCompleted: string, because: string | null]>([
+    [{ state: 'scheduled', ready: true, scheduledRun: none, detail: 'next run' }, 'met', 'pending', 'next run'],
+    [{ state: 'failed', reason, ready: true, scheduledRun: none, detail: 'next run' }, 'met', 'pending', 'next run'],
+    [{ state: 'completed', ready: true, scheduledRun: none }, 'met', 'pending', 'completed'],
+    [{ state: 'running', ready: true, scheduledRun: none }, 'met', 'pending', 'running'],
+    [{ state: 'completed', ready: true, scheduledRun: success }, 'met', 'met', null],
+    [{ state: 'running', ready: true, scheduledRun: success }, 'met', 'met', null],
+    [{ state: 'failed', reason, ready: true, scheduledRun: failed }, 'met', 'never', `failed: ${reason}`],
+    [{ state: 'running', ready: true, scheduledRun: failed }, 'met', 'never', `failed: ${reason}`],
+    [{ state: 'stopped', scheduledRun: none }, 'never', 'never', 'stopped'],
+    [{ state: 'disabled', reason: 'is left out', scheduledRun: none }, 'never', 'never', 'disabled: is left out'],
+    [{ state: 'stopped', comesBack: true, scheduledRun: none }, 'pending', 'pending', 'restarting'],
+  ])('%j is for ready %s and for completed %s', (over, forReady, forCompleted, because) => {
+    const forms = [waitAnswer([awaited(over)], forGoal('ready')), waitAnswer([awaited(over)], forGoal('completed'))]
+    expect(forms.map(({ outcome }) => outcome)).toEqual([forReady, forCompleted])
+    expect(forms[1]?.processes).toEqual([{ name: 'api', outcome: forCompleted, because }])
+  })
 })
 
 describe('several processes (O-45)', () => {

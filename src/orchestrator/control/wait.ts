@@ -18,6 +18,13 @@ export interface AwaitedProcess {
   readonly comesBack: boolean
   /** The uptime of its child, and its consecutive restarts. Null for a task, and with a readiness probe. */
   readonly withoutProbe: { readonly uptimeMs: number; readonly restartsInRow: number } | null
+  /** Null for a process without a schedule. `result`: of the first run that has ended since the request; null before. */
+  readonly scheduledRun: { readonly result: RunResult | null } | null
+}
+
+interface RunResult {
+  readonly state: 'completed' | 'failed' | 'skipped'
+  readonly reason: string | null
 }
 
 /** The uptime from which a process without a readiness probe counts as ready: many wrong configurations exit earlier. */
@@ -27,6 +34,8 @@ const MAX_RESTARTS = 5
 
 /** States that the process leaves only by a command. */
 const ENDED = new Set(['failed', 'skipped', 'stopped', 'disabled', 'completed'])
+/** Those of them that a task also leaves by its schedule. */
+const RESULTS = new Set(['failed', 'skipped', 'completed'])
 
 export interface WaitRequest {
   readonly goal: WaitGoal
@@ -51,7 +60,13 @@ export function waitAnswer(
 type Result = Omit<WaitAnswer['processes'][number], 'name'>
 
 function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Result {
-  const { state, ready, reason, detail, comesBack, withoutProbe } = awaited
+  const { state, ready, reason, detail, comesBack, withoutProbe, scheduledRun } = awaited
+  if (goal === 'completed' && scheduledRun !== null) {
+    const { result } = scheduledRun
+    if (result?.state === 'completed') return { outcome: 'met', because: null }
+    if (result !== null) return { outcome: 'never', because: describeEnd(result) }
+    if (RESULTS.has(state)) return { outcome: 'pending', because: detail ?? state }
+  }
   if (comesBack) return { outcome: 'pending', because: detail ?? 'restarting' }
   if (goal === 'ready' && ready && settlesInMs(awaited) > 0) {
     return { outcome: 'pending', because: detail ?? `running for less than ${formatDuration(READY_AFTER_MS)}` }
@@ -60,8 +75,11 @@ function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Res
   const isLoop = state === 'backoff' && withoutProbe !== null && withoutProbe.restartsInRow >= MAX_RESTARTS
   if (goal === 'ready' && isLoop && !hasLimit) return { outcome: 'never', because: detail ?? state }
   if (!ENDED.has(state)) return { outcome: 'pending', because: detail ?? state }
-  const separator = state === 'skipped' ? ' because ' : ': '
-  return { outcome: 'never', because: reason === null ? state : `${state}${separator}${reason}` }
+  return { outcome: 'never', because: describeEnd({ state, reason }) }
+}
+
+function describeEnd({ state, reason }: Pick<AwaitedProcess, 'state' | 'reason'>): string {
+  return reason === null ? state : `${state}${state === 'skipped' ? ' because ' : ': '}${reason}`
 }
 
 /** Returns the milliseconds until a running process without a readiness probe counts as ready; 0 if it does not depend on time. */

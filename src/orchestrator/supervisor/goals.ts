@@ -1,5 +1,5 @@
 import type { ExitResult } from './events.ts'
-import type { ProcessGraph } from './rules/graph.ts'
+import { isUp, type ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { hasSucceeded } from './rules/restart-policy.ts'
 import type { StartRequest } from './rules/snapshot.ts'
@@ -15,6 +15,15 @@ export function setGoal(processes: readonly ManagedProcess[], reason: DownReason
 
 export function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
   return goal.type === 'down' && goal.reason === reason
+}
+
+/**
+ * Returns whether the process is up, or is a task that its schedule runs: the result of one run is not a state of the whole. A task
+ * that was stopped manually has no next run.
+ */
+export function isReady({ definition, state, goal }: ManagedProcess): boolean {
+  if (definition.schedule === null) return isUp(definition, state)
+  return goal.type === 'up' && state.type !== 'disabled'
 }
 
 /** Returns the number of processes that run at the start, or that a command has started. */

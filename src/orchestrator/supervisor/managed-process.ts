@@ -29,6 +29,7 @@ import {
   type StopOutcome,
 } from './rules/state.ts'
 import type { ProcessContext } from './process-context.ts'
+import { EndedRuns } from './rules/ended-runs.ts'
 import type { StartRequest } from './rules/snapshot.ts'
 import { elapsed } from './timers.ts'
 
@@ -42,6 +43,7 @@ export class ManagedProcess {
   goal: Goal = { type: 'up' }
   /** See `ReconciledProcess`. The first start for a request must succeed; there is no backoff after it. */
   request: StartRequest | null = null
+  readonly runs = new EndedRuns()
   readonly #context: ProcessContext
   readonly #reaper: OrphanReaper
   #state: ProcessState
@@ -149,8 +151,7 @@ export class ManagedProcess {
     this.#backoff.reset()
     if (!this.#send({ type: 'start' })) return
     const runTag = `${this.#context.runTag}/${this.#starts + 1}`
-    const display = this.#context.output.displayOf(this.definition)
-    const result = this.#context.spawn(this.definition, runTag, display)
+    const result = this.#context.spawn(this.definition, runTag, this.#context.output.displayOf(this.definition))
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
@@ -159,10 +160,9 @@ export class ManagedProcess {
     if (!isFirst) this.#restarts.onRestarted()
     this.#startedRequest = this.request
     this.#reaper.onStart()
-    const { child } = result
     const run = new ChildRun(
       this.definition,
-      child,
+      result.child,
       { output: this.#context.output, runTag },
       {
         onReady: () => this.#onReady(),
@@ -174,8 +174,8 @@ export class ManagedProcess {
     this.#run = run
     this.#startup.follow(run.lines)
     const [attempt, again] = [this.#attempt, this.#starts > 1 || this.#context.hasRunBefore]
-    this.#send({ type: 'spawned', pid: child.pid })
-    this.#context.emit({ type: 'process_started', process: this.name, pid: child.pid, attempt, again })
+    this.#send({ type: 'spawned', pid: result.child.pid })
+    this.#context.emit({ type: 'process_started', process: this.name, pid: result.child.pid, attempt, again })
     run.watch()
     void this.#awaitExit(run)
   }
@@ -233,6 +233,7 @@ export class ManagedProcess {
     }
     if (this.#state === before) return false
     if (this.#state.type !== before.type) this.#since = performance.now()
+    this.runs.onChange(before, this.#state, Date.now())
     if (isUp(this.definition, this.#state)) this.#restarts.onUp()
     // A child that becomes ready before it stops for a restart is not the requested one.
     if (this.goal.type === 'up' && isUp(this.definition, this.#state)) this.request = null
@@ -260,8 +261,7 @@ export class ManagedProcess {
   #onReady(): void {
     if (!this.#send({ type: 'probe_succeeded' })) return
     this.#clearTimers()
-    const afterMs = this.#startup.succeed(this.startedAt)
-    this.#context.emit({ type: 'process_ready', process: this.name, afterMs })
+    this.#context.emit({ type: 'process_ready', process: this.name, afterMs: this.#startup.succeed(this.startedAt) })
   }
 
   #onUnhealthy(reason: string): void {

@@ -18,6 +18,7 @@ const up: ProcessStatus = {
   memory_bytes: null,
   depends_on: [],
   next_run: null,
+  last_success: null,
 }
 const down = { pid: null, uptime_ms: null, ready: false }
 

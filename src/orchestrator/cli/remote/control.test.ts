@@ -19,6 +19,7 @@ describe('the command status (O-9, O-41)', () => {
       reason: null,
       detail: null,
       next_run: null,
+      last_success: null,
       pid: expect.any(Number),
       ready: true,
       restarts: 0,

@@ -30,8 +30,10 @@ export async function wait(file: FileOptions, options: WaitOptions): Promise<voi
   if (options.json) process.stdout.write(`${JSON.stringify(answer)}\n`)
   const problem = describeOutcome(answer, options)
   if (problem !== null) throw new UserError(problem, 1)
-  const names = answer.processes.map(({ name }) => name).join(', ')
-  if (!options.json) process.stdout.write(`${names} ${answer.processes.length === 1 ? 'is' : 'are'} ${options.goal}\n`)
+  if (options.json) return
+  const names = answer.processes.map(({ name }) => name)
+  const result = `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} ${options.goal}`
+  process.stdout.write(`${names.length === 0 ? 'no process to wait for' : result}\n`)
 }
 
 type RequestedWait = Pick<WaitOptions, 'names' | 'goal' | 'timeoutMs'>

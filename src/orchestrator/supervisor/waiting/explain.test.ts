@@ -141,6 +141,16 @@ describe('explain (O-46)', () => {
     ['a failure', { state: { type: 'failed', reason: 'exited with code 2', exit } }, 'exited with code 2'],
     ['a skipped process', { state: { type: 'skipped', because: '"db" failed' } }, '"db" failed'],
     [
+      'a failed run of a schedule',
+      { state: { type: 'failed', reason: 'exited with code 2', exit }, kind: 'task', schedule: '@daily' },
+      'last run failed: exited with code 2',
+    ],
+    [
+      'a skipped run of a schedule',
+      { state: { type: 'skipped', because: '"db" failed' }, kind: 'task', schedule: '@daily' },
+      'last run skipped because "db" failed',
+    ],
+    [
       'a disabled process',
       { state: { type: 'disabled', because: 'was left out by --only' } },
       'was left out by --only',

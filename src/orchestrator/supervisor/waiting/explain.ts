@@ -68,8 +68,9 @@ export function explain<P extends ExplainedProcess>(snapshot: ExplainedSnapshot<
     case 'stopping':
       return describeProgress(managed, snapshot.now)
     case 'failed':
-      return state.reason
+      return managed.definition.schedule === null ? state.reason : `last run failed: ${state.reason}`
     case 'skipped':
+      return managed.definition.schedule === null ? state.because : `last run skipped because ${state.because}`
     case 'disabled':
       return state.because
   }
