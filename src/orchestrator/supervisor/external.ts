@@ -11,27 +11,23 @@ const RETRY_EVERY_MS = 100
 /** Processes that use the address start only when it is `reachable`. */
 export type ExternalState = 'unchecked' | 'checking' | 'reachable' | 'unreachable'
 
-export type ExternalEvent =
-  /** The state is `reachable`. */
-  | { readonly type: 'mqtt_broker_reachable' }
-  /** No attempt succeeded within 5 s. */
-  | Extract<SupervisorEvent, { type: 'mqtt_broker_unreachable' }>
+type Failure = Extract<SupervisorEvent, { type: 'mqtt_broker_unreachable' }>
 
-/** Checks once that an external dependency accepts TCP connections, with retries for 5 s. */
+/** Checks that an external dependency accepts TCP connections, with retries for 5 s. */
 export class ExternalCheck {
   readonly #dependency: ExternalDependency | null
-  readonly #signal: AbortSignal
-  readonly #emit: (event: ExternalEvent) => void
+  readonly #onSettled: () => void
+  readonly #over = new AbortController()
   #state: ExternalState
   #since = 0
   #failures = 0
   #answer: string | null = null
+  #failure: Failure | null = null
 
-  /** When `signal` is aborted, attempts and events end. */
-  constructor(dependency: ExternalDependency | null, signal: AbortSignal, emit: (event: ExternalEvent) => void) {
+  /** Calls `onSettled` when the state has become `reachable` or `unreachable`. */
+  constructor(dependency: ExternalDependency | null, onSettled: () => void) {
     this.#dependency = dependency
-    this.#signal = signal
-    this.#emit = emit
+    this.#onSettled = onSettled
     this.#state = dependency?.required === true ? 'unchecked' : 'reachable'
   }
 
@@ -54,27 +50,47 @@ export class ExternalCheck {
     return this.#answer
   }
 
+  /** The reason why it is `unreachable`; null in other states. */
+  get failure(): Failure | null {
+    return this.#failure
+  }
+
   /** Starts the check, unless it was started before. */
   start(): void {
-    if (this.#dependency === null || this.#state !== 'unchecked' || this.#signal.aborted) return
+    if (this.#dependency === null || this.#state !== 'unchecked' || this.#over.signal.aborted) return
     this.#state = 'checking'
     this.#since = performance.now()
     void this.#run(this.#dependency)
   }
 
+  /** Forgets that the address is unreachable, so that `start` checks it again. */
+  forget(): void {
+    this.#state = 'unchecked'
+    this.#failures = 0
+    this.#answer = null
+    this.#failure = null
+  }
+
+  /** Ends the attempts. */
+  end(): void {
+    this.#over.abort()
+  }
+
   async #run(dependency: ExternalDependency): Promise<void> {
     const isReachable = await this.#connect(dependency)
-    if (this.#signal.aborted) return
+    if (this.#over.signal.aborted) return
     this.#state = isReachable ? 'reachable' : 'unreachable'
-    if (isReachable) return this.#emit({ type: 'mqtt_broker_reachable' })
-    const address = formatSocketAddress(dependency)
-    this.#emit({ type: 'mqtt_broker_unreachable', address, reason: this.#answer ?? 'no answer within 5 s' })
+    if (!isReachable) {
+      const address = formatSocketAddress(dependency)
+      this.#failure = { type: 'mqtt_broker_unreachable', address, reason: this.#answer ?? 'no answer within 5 s' }
+    }
+    this.#onSettled()
   }
 
   /** Resolves with true once a connection is accepted, else with false after 5 s. */
   async #connect({ host, port }: ExternalDependency): Promise<boolean> {
     const timeout = new AbortController()
-    const over = AbortSignal.any([this.#signal, timeout.signal])
+    const over = AbortSignal.any([this.#over.signal, timeout.signal])
     const timer = setTimeout(() => timeout.abort(), TIMEOUT_MS)
     try {
       while (!over.aborted) {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { configOf, probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
 
 const sleeper = { command: 'sleep', args: ['1000'] }
@@ -121,5 +121,39 @@ describe('the MQTT broker as an external dependency (O-30)', () => {
     await rig.nextStart('user')
     await graph.stop()
     expect(graph.eventSequence('process_stopped')).toEqual(['stopped user', 'stopped broker'])
+  })
+
+  test('ends nothing if a reload brings an unreachable one: its new users are skipped, and start when it is reachable', async () => {
+    const rig = await openRig()
+    const port = await freePort()
+    const other = { name: 'other', ...rig.program('other') }
+    const user = { name: 'user', ...rig.program('user'), usesExternal: true }
+    const graph = supervise([other])
+    const running = await rig.nextStart('other')
+    await graph.next('all_ready')
+    const reload = await graph.supervisor.reload(configOf([other, user], { port, required: true }))
+    await graph.next('mqtt_broker_unreachable')
+    const because = `the MQTT broker at 127.0.0.1:${port} is unreachable`
+    expect(await reload.settled()).toEqual({
+      failed: [{ process: 'user', state: 'skipped', reason: because }],
+      superseded: [],
+    })
+    await accept('127.0.0.1', port)
+    expect(await graph.supervisor.commands.start(['user'])).toEqual([])
+    await rig.nextStart('user')
+    expect(running.isGone).toBe(false)
+    expect(graph.eventSequence('stopping')).toEqual([])
+  })
+
+  test('is no longer checked when a reload replaces it', async () => {
+    const rig = await openRig()
+    const user = { name: 'user', ...rig.program('user'), usesExternal: true }
+    const graph = supervise([user], { external: { port: await freePort(), required: true } })
+    await graph.next('waiting')
+    const unreachable = await freePort()
+    const reload = await graph.supervisor.reload(configOf([user], { port: unreachable, required: true }))
+    expect(reload.difference.unchanged).toEqual(['user'])
+    expect(await graph.next('mqtt_broker_unreachable')).toMatchObject({ address: `127.0.0.1:${unreachable}` })
+    expect(await graph.ended).toEqual({ exitCode: 1 })
   })
 })

@@ -37,8 +37,6 @@ export class Supervisor {
   readonly #output: Output
   readonly #runTag: string
   readonly #orphans: OrphanScanner | null
-  /** Aborted when everything must stop. */
-  readonly #stopping = new AbortController()
   /** Checked after each change of a state or a goal. */
   readonly changes = new Waiters()
   readonly #waits: WaitReporter
@@ -130,7 +128,7 @@ export class Supervisor {
     this.#phase = 'stopping'
     this.#stoppingSince = performance.now()
     this.#emit({ type: 'stopping', reason })
-    this.#stopping.abort()
+    this.#external.end()
     setGoal(this.#graph.all, 'shutting_down', null)
     this.#schedule()
   }
@@ -177,7 +175,10 @@ export class Supervisor {
     const before = this.#graph
     const unchanged = new Set(difference.unchanged)
     this.#output.setProcesses(config.processes)
-    if (!isDeepStrictEqual(before.config.external, config.external)) this.#external = this.#createExternalCheck(config)
+    if (!isDeepStrictEqual(before.config.external, config.external)) {
+      this.#external.end()
+      this.#external = this.#createExternalCheck(config)
+    }
     this.#graph = new ProcessGraph(config, (definition) => {
       const old = before.get(definition.name)
       if (old !== null && unchanged.has(old.name)) return old
@@ -204,11 +205,11 @@ export class Supervisor {
   }
 
   #createExternalCheck(config: ResolvedConfig): ExternalCheck {
-    return new ExternalCheck(config.external, this.#stopping.signal, (event) => {
-      if (event.type === 'mqtt_broker_reachable') this.#schedule()
-      else this.#emit(event)
-      if (event.type === 'mqtt_broker_unreachable') this.stop(event)
+    const check = new ExternalCheck(config.external, () => {
+      if (check.failure !== null) this.#emit(check.failure)
+      this.#schedule()
     })
+    return check
   }
 
   #onProcessEvent(event: ManagedProcessEvent): void {
@@ -283,6 +284,10 @@ export class Supervisor {
     switch (action.type) {
       case 'check_external':
         return this.#external.start()
+      case 'forget_external':
+        return this.#external.forget()
+      case 'fail_external':
+        return this.#external.failure === null ? undefined : this.stop(this.#external.failure)
       case 'finish_start':
         this.#phase = 'up'
         return undefined

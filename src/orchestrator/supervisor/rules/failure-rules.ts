@@ -1,4 +1,5 @@
 import { reachable } from '../../config/dependency-graph.ts'
+import { formatSocketAddress } from '../../config/socket-address.ts'
 import type { ProcessGraph } from './graph.ts'
 import type { Action, Failure, ReconciledProcess, Snapshot, StartRequest } from './snapshot.ts'
 import type { Goal } from './state.ts'
@@ -56,13 +57,13 @@ function neededAfter<P extends ReconciledProcess>(task: P, graph: ProcessGraph<P
 }
 
 /** Skips a process that waits for a dependency that can never be met, then the processes that wait for it. */
-export function skipHopeless<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
-  const waiting = graph.all.filter(({ state }) => state.type === 'waiting')
+export function skipHopeless<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  const waiting = snapshot.graph.all.filter(({ state }) => state.type === 'waiting')
   const skipped = new Map<string, Action<P>>()
   for (let before = -1; before < skipped.size;) {
     before = skipped.size
     for (const managed of waiting) {
-      const because = skipped.has(managed.name) ? null : hopelessBecause(managed, graph, skipped)
+      const because = skipped.has(managed.name) ? null : hopelessBecause(managed, snapshot, skipped)
       if (because !== null) skipped.set(managed.name, { type: 'skip', managed, because })
     }
   }
@@ -71,9 +72,14 @@ export function skipHopeless<P extends ReconciledProcess>({ graph }: Snapshot<P>
 
 function hopelessBecause<P extends ReconciledProcess>(
   managed: P,
-  graph: ProcessGraph<P>,
-  skipped: ReadonlyMap<string, unknown>,
+  { graph, external, phase }: Snapshot<P>,
+  skipped: ReadonlyMap<string, unknown> = new Map(),
 ): string | null {
+  // An unreachable address fails the start as a whole.
+  if (managed.definition.usesExternal && external === 'unreachable' && phase === 'up') {
+    const { config } = graph
+    return `the MQTT broker${config.external === null ? '' : ` at ${formatSocketAddress(config.external)}`} is unreachable`
+  }
   for (const dependency of graph.dependenciesOf(managed)) {
     if (skipped.has(dependency.name)) return `"${dependency.name}" was skipped`
     const status = graph.statusOf(dependency)
@@ -88,10 +94,12 @@ export function setRequest<P>(managed: P, request: StartRequest | null): readonl
 }
 
 /** Resets the skipped processes whose dependencies can be met again, because a command or a reload starts one of them. */
-export function resumeSkipped<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
+export function resumeSkipped<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
+  const { graph, external } = snapshot
   return graph.all.flatMap((managed): readonly Action<P>[] => {
     if (managed.state.type !== 'skipped' || managed.goal.type === 'down') return []
-    if (hopelessBecause(managed, graph, new Map()) !== null) return []
+    if (managed.definition.usesExternal && external !== 'reachable') return []
+    if (hopelessBecause(managed, snapshot) !== null) return []
     const dependencies = graph.named(graph.dependenciesOf(managed).map(({ name }) => name))
     const request = dependencies.find((dependency) => dependency.request !== null)?.request ?? null
     return [...setRequest(managed, request), { type: 'reset', managed }]

@@ -324,7 +324,7 @@ describe('finishRestarts', () => {
 
 describe('checkExternal', () => {
   const check = (over: Parameters<typeof snapshotOf>[1], state: StateName = 'running') =>
-    actionsOf(checkExternal(snapshotOf({ broker: { state } }, { external: 'unchecked', ...over })))
+    actionsOf(checkExternal(snapshotOf({ broker: { state } }, { phase: 'starting', external: 'unchecked', ...over })))
 
   test('checks the address once, when the process that provides it is ready', () => {
     expect(check({})).toEqual(['check_external'])
@@ -332,6 +332,28 @@ describe('checkExternal', () => {
     expect(check({ phase: 'stopping' })).toEqual([])
     expect(check({ providedBy: 'broker' })).toEqual(['check_external'])
     expect(check({ providedBy: 'broker' }, 'starting')).toEqual([])
+  })
+
+  test.each([
+    ['unchecked', 'waiting', ['check_external']],
+    ['unchecked', 'running', []],
+    ['unreachable', 'skipped', ['forget_external']],
+  ] as const)('concerns only users after the start: %s, user %s', (external, state, expected) => {
+    const snapshot = snapshotOf({ user: { state, usesExternal: true } }, { external, phase: 'up' })
+    expect(actionsOf(checkExternal(snapshot))).toEqual(expected)
+  })
+
+  test('fails the start if the address is unreachable, and skips its users later', () => {
+    const up = snapshotOf({ user: { state: 'waiting', usesExternal: true } }, { external: 'unreachable' })
+    expect(actionsOf(reconcile({ ...up, phase: 'starting' }))).toEqual(['fail_external'])
+    const skip = 'skip user: the MQTT broker at 127.0.0.1:1 is unreachable'
+    expect(actionsOf(reconcile(up))).toEqual([skip])
+  })
+
+  test('resumes skipped users when the address is reachable', () => {
+    const skipped = snapshotOf({ user: { state: 'skipped', usesExternal: true } }, { external: 'unchecked' })
+    expect(resumeSkipped(skipped)).toEqual([])
+    expect(actionsOf(resumeSkipped({ ...skipped, external: 'reachable' }))).toEqual(['reset user'])
   })
 })
 

@@ -90,10 +90,16 @@ export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<
   })
 }
 
-/** Checks the external address as soon as the process that provides it, if there is one, is ready. */
+/**
+ * Checks the external address as soon as the process that provides it, if there is one, is ready. An unreachable address fails the
+ * start; later it has no effect but on its users, and is checked again for the next user.
+ */
 export function checkExternal<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
   const { graph, phase, external } = snapshot
-  if (external !== 'unchecked' || phase === 'stopping' || phase === 'killed') return []
+  if (phase === 'stopping' || phase === 'killed') return []
+  if (external === 'unreachable') return [{ type: phase === 'starting' ? 'fail_external' : 'forget_external' }]
+  const isNeeded = graph.all.some(({ definition, state }) => definition.usesExternal && state.type === 'waiting')
+  if (external !== 'unchecked' || (phase === 'up' && !isNeeded)) return []
   const providedBy = graph.config.external?.providedBy ?? null
   const isPending = providedBy !== null && graph.statusOf({ name: providedBy, condition: 'ready' }).type !== 'met'
   return isPending ? [] : [{ type: 'check_external' }]
@@ -144,9 +150,13 @@ export function isMet<P extends Pick<ReconciledProcess, keyof GraphProcess | 'go
   return !isStopping && graph.statusOf(dependency).type === 'met'
 }
 
-/** Ends the phase `starting` when every process has been up once, has ended or is left out. */
-export function finishStart<P extends ReconciledProcess>({ graph, phase }: Snapshot<P>): readonly Action<P>[] {
-  const isOver = graph.all.every(({ hasBeenUp, state }) => hasBeenUp || isFinal(state))
+/** Ends the phase `starting` when every process has been up once, has ended or is left out, and the address is checked. */
+export function finishStart<P extends ReconciledProcess>({
+  graph,
+  phase,
+  external,
+}: Snapshot<P>): readonly Action<P>[] {
+  const isOver = external !== 'checking' && graph.all.every(({ hasBeenUp, state }) => hasBeenUp || isFinal(state))
   return phase === 'starting' && isOver ? [{ type: 'finish_start' }] : []
 }
 

@@ -55,7 +55,16 @@ export type Action<P> =
   | { readonly type: 'set_goal'; readonly managed: P; readonly goal: Goal }
   /** Makes a process part of a request. */
   | { readonly type: 'set_request'; readonly managed: P; readonly request: StartRequest }
-  | { readonly type: 'check_external' | 'finish_start' | 'announce_ready' | 'forget_failures' | 'end' }
+  | {
+      readonly type:
+        | 'check_external'
+        | 'forget_external'
+        | 'fail_external'
+        | 'finish_start'
+        | 'announce_ready'
+        | 'forget_failures'
+        | 'end'
+    }
   | { readonly type: 'report_failure'; readonly failure: Failure }
   | { readonly type: 'stop_all'; readonly reason: StopReason }
 
