@@ -15,13 +15,13 @@ export function addFileCommands(program: Command): void {
     async ({ showEnv, json = false, print = false, strict = false }) => {
       if (showEnv !== undefined && print)
         throw new UserError('validate: --print and --show-env cannot be combined; use one of them')
-      if (showEnv !== undefined) return (await import('../show-env.ts')).showEnv(file(), showEnv, json)
+      if (showEnv !== undefined) return (await import('../file/show-env.ts')).showEnv(file(), showEnv, json)
       if (json) throw new UserError('validate --json: has no effect without --show-env NAME')
       if (strict && (print || showEnv !== undefined))
         throw new UserError('validate --strict: has no effect with --print and --show-env; leave it out')
       return print
-        ? (await import('../print.ts')).print(file())
-        : (await import('../graph.ts')).validate(file(), strict)
+        ? (await import('../file/print.ts')).print(file())
+        : (await import('../file/graph.ts')).validate(file(), strict)
     },
   )
     .option('--show-env <name>', 'print the environment of a process, without secrets, instead of the start order')
@@ -29,7 +29,7 @@ export function addFileCommands(program: Command): void {
     .option('--strict', 'fail if a program or folder does not exist, instead of a warning')
     .option('--print', 'print the merged file as JSON instead, without secrets')
   addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
-    (await import('../graph.ts')).graph(file(), format),
+    (await import('../file/graph.ts')).graph(file(), format),
   ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
   addPlainCommand(
     program,
@@ -47,7 +47,7 @@ export function addFileCommands(program: Command): void {
     .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
     .action(async (engine: ExportEngine, options: ExportOptions) => {
-      await (await import('../export.ts')).exportGraph(file(), engine, options)
+      await (await import('../file/export.ts')).exportGraph(file(), engine, options)
     })
 }
 

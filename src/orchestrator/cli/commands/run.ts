@@ -22,11 +22,11 @@ export function addRun(program: Command): Command {
       requireSupportedPlatform()
       const { detach = false, wait = false, logFile = null, detached: isDetached = false } = background
       if (detach) {
-        return (await import('../detach.ts')).detach(fileOptions(program), { exitCodeFrom, watch, logFile, wait })
+        return (await import('../run/detach.ts')).detach(fileOptions(program), { exitCodeFrom, watch, logFile, wait })
       }
       if (wait)
         throw new UserError('--wait needs --detach; in the foreground, use the command wait in another terminal')
-      const { run } = await import('../run.ts')
+      const { run } = await import('../run/run.ts')
       const forceReadable = logFormat === 'text'
       return run(fileOptions(program), {
         logFormat: logFormat ?? 'text',

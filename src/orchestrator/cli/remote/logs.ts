@@ -13,7 +13,7 @@ import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
 import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { columnsOf, type FileOptions, showsColour } from '../options.ts'
-import { ownLines } from '../reporter.ts'
+import { ownLines } from '../run/reporter.ts'
 
 const REJECTED = 1
 
@@ -43,7 +43,7 @@ interface LogDisplay {
 /** Throws the error; if no orchestrator runs and a detached run has left its log file, the message names the file. */
 async function throwWithLogFile(file: FileOptions, error: unknown): Promise<never> {
   if (!isNotRunning(error)) throw error
-  const { defaultLogFile } = await import('../detach.ts')
+  const { defaultLogFile } = await import('../run/detach.ts')
   const path = defaultLogFile(resolve(file.config), runFolder(file.config, process.env), process.env)
   if (!existsSync(path)) throw error
   throw new UserError(`${messageOf(error)}; the output of the last run in the background is in ${path}`, 3)

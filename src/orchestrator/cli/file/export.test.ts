@@ -1,0 +1,86 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
+import type { Outcome } from '../../../../test/rig/program.ts'
+import { parseYamlDocuments } from '../../../../test/rig/orchestrator/export.ts'
+import { verifyUnits } from '../../../../test/rig/orchestrator/systemd.ts'
+
+let program: CommandLine
+beforeAll(async () => {
+  program = new CommandLine()
+}, 300_000)
+afterAll(() => program.dispose())
+
+const ponix = (...args: readonly string[]): Promise<Outcome> => program.run(...args)
+
+const touch = { command: '/bin/sh', args: ['-c', 'echo x >> was-started'] }
+const file = {
+  processes: {
+    store: { ...touch, env: { DB_PASSWORD: 'hunter22' } },
+    web: { ...touch, depends_on: ['store'] },
+  },
+}
+
+describe('export (O-10)', () => {
+  it('prints its help', async () => {
+    const { code, stdout } = await program.run('export', '--help')
+    expect([code, stdout]).toEqual([0, expect.stringContaining('<engine>')])
+  })
+
+  it('writes valid units with systemd --output, prints their paths and starts nothing', async () => {
+    program.writeConfig(file)
+    const { code, stdout, stderr } = await ponix('export', 'systemd', '--name', 'plant', '--output', 'out/units')
+    expect(code).toBe(0)
+    const names = ['plant.target', 'plant-store.service', 'plant-web.service']
+    expect(stdout.split('\n')).toEqual([...names.map((name) => join('out/units', name)), ''])
+    expect(stderr).toMatch(/^note: plant-store\.service: DB_PASSWORD: secret, /)
+    const folder = join(program.folder, 'out/units')
+    expect(readdirSync(folder).toSorted()).toEqual(names.toSorted())
+    expect(await verifyUnits(names.map((name) => join(folder, name)))).toBe('')
+    expect(existsSync(join(program.folder, 'was-started'))).toBe(false)
+  })
+
+  it('prints all files to stdout without --output, each under its name', async () => {
+    program.writeConfig(file)
+    const { stdout } = await ponix('export', 'systemd', '--name', 'plant')
+    const names = [...stdout.matchAll(/^# (plant\S+)\n\[Unit\]$/gm)].map(([, name]) => name)
+    expect(names).toEqual(['plant.target', 'plant-store.service', 'plant-web.service'])
+  })
+
+  it.each(['compose', 'kubernetes'])('%s prints YAML with the given image', async (engine) => {
+    program.writeConfig(file)
+    const { code, stdout } = await ponix('export', engine, '--image', 'registry.example/plant:7')
+    expect([code, parseYamlDocuments(stdout).length > 0]).toEqual([0, true])
+    expect(stdout).toContain('image: registry.example/plant:7\n')
+  })
+
+  it.each(['systemd', 'compose', 'kubernetes'])('%s writes no secret to files or output (O-42)', async (engine) => {
+    program.writeConfig(file)
+    const { stdout, stderr } = await ponix('export', engine)
+    expect(stdout + stderr).toContain('DB_PASSWORD')
+    expect(stdout + stderr).not.toContain('hunter22')
+  })
+
+  it('omits disabled processes and overwrites earlier files', async () => {
+    program.writeConfig(file)
+    await ponix('export', 'compose', '--output', 'twice')
+    await ponix('--disable', 'store', 'export', 'compose', '--output', 'twice')
+    expect(readdirSync(join(program.folder, 'twice'))).toEqual(['compose.yaml'])
+    expect(readFileSync(join(program.folder, 'twice/compose.yaml'), 'utf8')).not.toContain('store')
+  })
+
+  it.each([
+    [['export', 'nomad'], 'ponix-orchestrator: export: no engine "nomad"; expected systemd, compose or kubernetes'],
+    [['export'], "ponix-orchestrator: missing required argument 'engine'"],
+    [
+      ['export', 'compose', '--output', 'a-file'],
+      'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
+    ],
+    [['export', 'compose', '--config', 'none.json'], 'ponix-orchestrator: none.json does not exist'],
+  ])('prints one line and exits with 2 for %j', async (args, message) => {
+    program.writeConfig(file)
+    writeFileSync(join(program.folder, 'a-file'), '')
+    expect(await ponix(...args)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` })
+  })
+})

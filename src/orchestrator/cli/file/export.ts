@@ -1,0 +1,56 @@
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { execa } from 'execa'
+import { codeOf, messageOf, UserError } from '../../config/errors.ts'
+import { type LoadedConfig, loadConfig, withoutLeftOut } from '../../config/load.ts'
+import { exportCompose } from '../../export/compose.ts'
+import { type Export, safeId } from '../../export/exported-graph.ts'
+import { exportKubernetes } from '../../export/kubernetes.ts'
+import { exportSystemd } from '../../export/systemd.ts'
+import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from '../options.ts'
+
+/** The version of Debian 12, assumed if `systemctl` is not installed. */
+const DEFAULT_SYSTEMD_VERSION = 252
+
+/** Writes the graph for another engine to stdout or to a folder, and the notes to stderr. */
+export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<void> {
+  const { files, notes } = await render(withoutLeftOut(loadConfig(toLoadOptions(typed))), engine, options)
+  const { output } = options
+  if (output === undefined) {
+    const texts = files.map(({ name, text }) => (files.length === 1 ? text : `# ${name}\n${text}`))
+    process.stdout.write(texts.join('\n'))
+  } else {
+    writeFiles(output, files)
+    for (const { name } of files) process.stdout.write(`${join(output, name)}\n`)
+  }
+  for (const note of notes) process.stderr.write(`note: ${note}\n`)
+}
+
+async function render(config: LoadedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {
+  const project = safeId(options.name ?? basename(dirname(config.path)))
+  if (engine === 'systemd') {
+    const { uid, username } = userInfo()
+    const user = uid === 0 ? null : username
+    return exportSystemd(config, { project, user, systemdVersion: await systemdVersion() })
+  }
+  const containers = { project, image: options.image ?? `${project}:latest` }
+  return engine === 'compose' ? exportCompose(config, containers) : exportKubernetes(config, containers)
+}
+
+async function systemdVersion(): Promise<number> {
+  const { stdout } = await execa('systemctl', ['--version'], { reject: false, timeout: 5000, stdin: 'ignore' })
+  return Number(/^systemd (\d+)/.exec(stdout ?? '')?.[1] ?? DEFAULT_SYSTEMD_VERSION)
+}
+
+/** Renames complete files into place, so that no file is ever partial. */
+function writeFiles(folder: string, files: Export['files']): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+    for (const { name, text } of files) writeFileSync(join(folder, `${name}.new`), text)
+    for (const { name } of files) renameSync(join(folder, `${name}.new`), join(folder, name))
+  } catch (error) {
+    const reason = codeOf(error) ?? messageOf(error)
+    throw new UserError(`--output ${JSON.stringify(folder)}: cannot be written to (${reason}); name another folder`)
+  }
+}

@@ -1,0 +1,180 @@
+import { readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
+import type { Program } from '../../../../test/rig/program.ts'
+import { taggedProcesses } from '../../supervisor/system/process-table.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+
+// After kill -9 of the orchestrator, only its guard can stop the processes.
+
+let program: CommandLine
+beforeAll(() => {
+  program = new CommandLine()
+})
+afterAll(() => program.dispose())
+
+function startWith(processes: object): Program {
+  program.writeConfig({ processes })
+  return program.start()
+}
+
+const guards = () => program.guards()
+
+/** Resolves when the guard answers; then it has the stop plan of all processes. */
+async function untilGuarded(): Promise<void> {
+  expect((await program.run('status')).code).toBe(0)
+}
+
+const patience = { interval: 10, timeout: 15_000 }
+
+describe('the guard (O-38)', () => {
+  //  web ── db
+  test('stops all processes, dependents first, after kill -9 of the orchestrator', async () => {
+    const rig = await openRig()
+    const running = startWith({ web: { ...rig.program('web'), depends_on: ['db'] }, db: rig.program('db') })
+    const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
+    await Promise.all([db.keep('SIGTERM'), web.keep('SIGTERM')])
+    let toldDb = false
+    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
+    await running.seen(/all 2 processes are ready/)
+    await untilGuarded()
+    await running.kill()
+    expect(await web.nextSignal()).toBe('SIGTERM')
+    // The child answers in order, so it would have reported an earlier signal.
+    await db.environment()
+    expect(toldDb).toBe(false)
+    await web.exit(0)
+    await signalOfDb
+    await db.exit(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  //  api ── migrate (completed) ── db
+  test('stops a dependency last even if only a completed task depends on it', async () => {
+    const rig = await openRig()
+    const running = startWith({
+      api: { ...rig.program('api'), depends_on: ['migrate'] },
+      migrate: { kind: 'task', command: 'true', depends_on: ['db'] },
+      db: rig.program('db'),
+    })
+    const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
+    await Promise.all([db.keep('SIGTERM'), api.keep('SIGTERM')])
+    let toldDb = false
+    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
+    await running.seen(/all 3 processes are ready/)
+    await untilGuarded()
+    await running.kill()
+    expect(await api.nextSignal()).toBe('SIGTERM')
+    // The child answers in order, so it would have reported an earlier signal.
+    await db.environment()
+    expect(toldDb).toBe(false)
+    await api.exit(0)
+    await signalOfDb
+    await db.exit(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('keeps running after kill -9 of the whole process group of the orchestrator', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    running.signalGroup('SIGKILL')
+    await a.gone
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('kills processes that ignore their signal, and finds those that left their group', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: { ...rig.program('a'), shutdown: { timeout_ms: 50 } } })
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    await a.fork('daemon', { session: true })
+    const daemon = await rig.nextStart('daemon')
+    await running.seen(/process is ready/)
+    await running.kill()
+    await Promise.all([a.gone, daemon.gone])
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('delays a new start until it has finished, so that nothing runs twice', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const first = await rig.nextStart('a')
+    await first.keep('SIGTERM')
+    await running.seen(/process is ready/)
+    await running.kill()
+    const next = program.start()
+    await next.seen(/the previous run \(pid \d+\) was killed; waiting until its processes are stopped/)
+    expect(await first.nextSignal()).toBe('SIGTERM')
+    expect(rig.starts('a')).toBe(1)
+    await first.exit(0)
+    await rig.nextStart('a')
+    next.signal('SIGINT')
+    expect((await next.outcome).code).toBe(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('is replaced when it is killed', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    for (const guard of guards()) process.kill(guard, 'SIGKILL')
+    await running.seen(/the guard, .* exited; starting another/)
+    await expect.poll(guards, patience).toHaveLength(1)
+    await untilGuarded()
+    await running.kill()
+    await a.gone
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('the next start reaps the orphans if guard and orchestrator are killed together', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const first = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    await expect.poll(guards, patience).toHaveLength(1)
+    await untilGuarded()
+    running.child.kill('SIGSTOP')
+    for (const guard of guards()) process.kill(guard, 'SIGKILL')
+    await running.kill()
+    const next = program.start()
+    await next.seen(new RegExp(`stopped orphans of a from the previous run \\(${first.pid}\\)`))
+    await first.gone
+    await rig.nextStart('a')
+    next.signal('SIGINT')
+    expect((await next.outcome).code).toBe(0)
+  })
+
+  test('leaves no guard, no record and no process behind after a regular stop', async () => {
+    const rig = await openRig()
+    const running = startWith({ unlike_any_other: rig.program('a') })
+    await rig.nextStart('a')
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+    expect(guards()).toEqual([])
+    expect(readdirSync(program.folder, { recursive: true })).not.toContainEqual(expect.stringContaining('run.json'))
+    expect(taggedProcesses('').filter(({ runTag }) => runTag.endsWith('/unlike_any_other'))).toEqual([])
+  })
+})
+
+describe('the second orchestrator on one file', () => {
+  test('exits with 2, names the first and does not affect it', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await running.seen(/process is ready/)
+    const second = await program.run()
+    expect(second).toMatchObject({ code: 2, stdout: '' })
+    expect(second.stderr).toMatch(
+      new RegExp(
+        `^ponix-orchestrator: \\S+commonplace.json is already run by another ponix-orchestrator \\(pid ${running.child.pid}\\); .*\n$`,
+      ),
+    )
+    expect(a.isGone).toBe(false)
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+    expect(rig.starts('a')).toBe(1)
+  })
+})

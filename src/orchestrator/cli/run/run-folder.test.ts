@@ -1,0 +1,94 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
+import type { Outcome } from '../../../../test/rig/program.ts'
+
+let program: CommandLine
+beforeAll(() => {
+  program = new CommandLine()
+})
+afterAll(() => program.dispose())
+
+const sleeper = { command: 'sleep', args: ['600'] }
+
+/** Returns the folders of runs, and the files in them. */
+function runFolders(): readonly string[] {
+  const parent = join(program.folder, 'ponix-orchestrator')
+  return existsSync(parent) ? readdirSync(parent, { recursive: true }).map(String) : []
+}
+
+describe('the run folder', () => {
+  test('contains lock, record and socket during a run, and is removed at its end', async () => {
+    program.writeConfig({ processes: { a: sleeper } })
+    const running = program.start()
+    await running.seen(/ready after/)
+    await program.run('status')
+    const [folder = '', ...files] = runFolders().toSorted()
+    expect(files.toSorted()).toEqual(['control', 'lock', 'run.json'].map((name) => join(folder, name)))
+    running.signal('SIGINT')
+    expect((await running.outcome).code).toBe(0)
+    expect(runFolders()).toEqual([])
+  })
+
+  test('is removed after a kill by a second signal, and is not created by a command or by a rejected start', async () => {
+    program.writeConfig({ processes: { a: { command: `trap '' TERM; while :; do sleep 600; done`, shell: true } } })
+    const running = program.start()
+    await running.seen(/ready after/)
+    running.signal('SIGTERM')
+    await running.seen(/stopping everything/)
+    running.signal('SIGTERM')
+    expect((await running.outcome).code).toBe(143)
+    await program.run('status')
+    program.writeConfig({ processes: { a: { command: '/nowhere' } } })
+    expect((await program.run()).code).toBe(1)
+    expect(runFolders()).toEqual([])
+  })
+
+  test('that cannot be written ends the start with the reason', async () => {
+    program.writeConfig({ processes: { a: sleeper } })
+    // Every write to a file fails, as on a full disk.
+    const { code, stderr } = await program.startShell('ulimit -f 0; ponix run').outcome
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(
+        /cannot write \S+run\.json: file too large \(EFBIG\); set XDG_RUNTIME_DIR to a folder with free space\n$/,
+      ),
+    ])
+    expect(program.guards()).toEqual([])
+    expect(runFolders()).toEqual([])
+  })
+
+  test('of a killed orchestrator is removed at the end of the next run', async () => {
+    program.writeConfig({ processes: { a: sleeper } })
+    const killed = program.start()
+    await killed.seen(/ready after/)
+    await program.run('status')
+    await killed.kill()
+    expect(runFolders()).not.toEqual([])
+    program.writeConfig({ control: false, processes: { a: { command: 'true', kind: 'task' } } })
+    expect((await program.run()).code).toBe(0)
+    expect(runFolders()).toEqual([])
+  })
+
+  test('keeps starts apart that meet the end of another run', async () => {
+    const once = 'mkdir busy || echo overlap >> overlaps; rmdir busy; echo ran >> runs'
+    program.writeConfig({ processes: { a: { command: once, shell: true, kind: 'task' } } })
+    writeFileSync(join(program.folder, 'overlaps'), '')
+    mkdirSync(join(program.folder, 'ponix-orchestrator'), { recursive: true, mode: 0o700 })
+    const failures: Outcome[] = []
+    const starters = Array.from({ length: 6 }, async () => {
+      for (let round = 0; round < 5; round++) {
+        const outcome = await program.run()
+        const isRejected = outcome.code === 2 && outcome.stderr.includes('is already run by another ponix-orchestrator')
+        if (outcome.code !== 0 && !isRejected) failures.push(outcome)
+      }
+    })
+    await Promise.all(starters)
+    expect(failures).toEqual([])
+    expect(readFileSync(join(program.folder, 'overlaps'), 'utf8')).toBe('')
+    expect(readFileSync(join(program.folder, 'runs'), 'utf8')).toMatch(/^(ran\n)+$/)
+    expect(program.guards()).toEqual([])
+    expect(runFolders()).toEqual([])
+  }, 120_000)
+})

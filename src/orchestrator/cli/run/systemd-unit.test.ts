@@ -1,0 +1,30 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { verifyUnits } from '../../../../test/rig/orchestrator/systemd.ts'
+import { projectRoot } from '../../../../test/rig/program.ts'
+
+const path = join(projectRoot, 'deploy', 'ponix-orchestrator.service')
+
+describe('the shipped unit (O-40)', () => {
+  it('is accepted by systemd', async () => {
+    expect(await verifyUnits([path])).toBe('')
+  })
+
+  it('a broken unit is detected by this check', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const broken = join(folder, 'broken.service')
+    writeFileSync(broken, readFileSync(path, 'utf8').replace('KillMode=mixed', 'KillMode=gentle\nKillMood=mixed'))
+    const output = await verifyUnits([broken])
+    expect(output).toContain('gentle')
+    expect(output).toContain('KillMood')
+  })
+
+  it('accepts systemd-notify, waits for the whole graph, and the orchestrator stops its processes in order', () => {
+    const lines = readFileSync(path, 'utf8').split('\n')
+    const expected = ['Type=notify', 'NotifyAccess=all', 'KillMode=mixed', 'Restart=on-failure', 'WatchdogSec=30']
+    expect(lines).toEqual(expect.arrayContaining(expected))
+  })
+})
