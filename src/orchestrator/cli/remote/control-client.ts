@@ -11,6 +11,7 @@ import { CONFIG_HEADER, errorAnswer } from '../../control/protocol.ts'
 import {
   existingRunFolder,
   isRunning,
+  orphansOf,
   readRecord,
   type RunFolder,
   type RunRecord,
@@ -122,9 +123,20 @@ export class ControlClient {
       const message = `the orchestrator that runs ${config} (pid ${record.pid}) does not listen at ${record.socket}; see its output for the reason`
       return new UserError(message, REJECTED)
     }
+    const killed = readRecord(this.#folder.recordPath)
+    const orphans = killed === null ? 0 : orphansOf(killed).length
+    if (killed !== null && orphans > 0) {
+      return new UserError(`no orchestrator runs ${config}: ${describeOrphans(killed, orphans, config)}`, NOT_RUNNING)
+    }
     const message = `no orchestrator runs ${config}; start one with: ${ownCommand('', { config })}`
     return new UserError(message, NOT_RUNNING)
   }
+}
+
+/** Returns a sentence about the processes that a killed orchestrator has left, and how to stop them. */
+export function describeOrphans({ pid }: Pick<RunRecord, 'pid'>, orphans: number, config: string): string {
+  const processes = orphans === 1 ? '1 of its processes still runs' : `${orphans} of its processes still run`
+  return `pid ${pid} was killed, and ${processes}; stop ${orphans === 1 ? 'it' : 'them'} with: ${ownCommand('down', { config })}`
 }
 
 /** Settles as the request does. If a name that it rejects is a file, the shell has probably expanded a pattern, and the error says so. */

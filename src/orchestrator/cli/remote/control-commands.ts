@@ -8,7 +8,7 @@ import {
   type StartFailureAnswer,
   statusAnswer,
 } from '../../control/protocol.ts'
-import { adviseOnPatterns, ControlClient } from './control-client.ts'
+import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
 import { describeDependents, describeResult } from './action-report.ts'
@@ -100,11 +100,15 @@ export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
   return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
 }
 
-/** Stops the orchestrator; resolves when it has ended. */
+/** Stops the orchestrator; resolves when it has ended. If it was killed, stops the processes that it has left. */
 export async function down(file: FileOptions): Promise<void> {
   const client = new ControlClient(file)
   // This connection stays open until the orchestrator ends.
-  const open = await client.open('GET', '/logs?tail=0&follow=1')
+  const open = await client.open('GET', '/logs?tail=0&follow=1').catch(async (error: unknown) => {
+    if (isNotRunning(error) && (await (await import('./orphans.ts')).stopKilledRun(file))) return null
+    throw error
+  })
+  if (open === null) return
   open.resume().on('error', () => undefined)
   const ended = new Promise((resolve) => open.once('close', resolve))
   await client.call('POST', '/down', statusAnswer)

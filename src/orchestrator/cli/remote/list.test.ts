@@ -33,6 +33,7 @@ test('ls lists the running orchestrators with the number of their ready processe
       { config: first, pid: running.pid, since: expect.any(String), ready: 1, processes: 2 },
       { config: second, pid: silent.pid, since: expect.any(String), ready: null, processes: null },
     ],
+    orphaned: [],
   })
   silent.signal('SIGTERM')
   await silent.outcome

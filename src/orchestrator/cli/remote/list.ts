@@ -1,6 +1,6 @@
 import { statusAnswer } from '../../control/protocol.ts'
-import { runningRecords, type RunningRecord } from '../../supervisor/guard/run-folder.ts'
-import { ControlClient } from './control-client.ts'
+import { orphanedRecords, runningRecords, type RunningRecord } from '../../supervisor/guard/run-folder.ts'
+import { ControlClient, describeOrphans } from './control-client.ts'
 
 interface RunningOrchestrator {
   readonly config: string
@@ -12,10 +12,24 @@ interface RunningOrchestrator {
   readonly processes: number | null
 }
 
-/** Prints the running orchestrators of this user. */
+/** A run whose orchestrator was killed and whose processes still run. */
+interface OrphanedRun {
+  readonly config: string
+  /** The pid of the killed orchestrator. */
+  readonly pid: number
+  /** ISO 8601. */
+  readonly since: string
+  /** The number of its processes, with their descendants. */
+  readonly processes: number
+}
+
+/** Prints the running orchestrators of this user, and the runs of killed ones that have left processes. */
 export async function list(json: boolean): Promise<void> {
   const running = await Promise.all(runningRecords(process.env).map(ask))
-  process.stdout.write(json ? `${JSON.stringify({ orchestrators: running })}\n` : render(running))
+  const orphaned = orphanedRecords(process.env).map(({ config, pid, since, orphans }): OrphanedRun => {
+    return { config, pid, since: since.toISOString(), processes: orphans }
+  })
+  process.stdout.write(json ? `${JSON.stringify({ orchestrators: running, orphaned })}\n` : render(running, orphaned))
 }
 
 async function ask({ config, pid, since, socket }: RunningRecord): Promise<RunningOrchestrator> {
@@ -30,19 +44,27 @@ async function ask({ config, pid, since, socket }: RunningRecord): Promise<Runni
   }
 }
 
-function render(running: readonly RunningOrchestrator[]): string {
-  if (running.length === 0) return 'no orchestrator runs\n'
-  const rows = running.map(({ config, pid, since, ready, processes }) => [
-    String(pid),
-    new Date(since).toLocaleString('sv'),
-    ready === null ? '-' : `${ready}/${processes}`,
-    config,
-  ])
-  const lines = [['PID', 'SINCE', 'READY', 'FILE'], ...rows]
-  return lines
-    .map(
-      ([pid = '', since = '', ready = '', file = '']) =>
-        `${pid.padStart(8)}  ${since.padEnd(19)}  ${ready.padEnd(7)}  ${file}\n`,
-    )
-    .join('')
+function render(running: readonly RunningOrchestrator[], orphaned: readonly OrphanedRun[]): string {
+  if (running.length + orphaned.length === 0) return 'no orchestrator runs\n'
+  const rows = [
+    ['PID', 'SINCE', 'READY', 'FILE'],
+    ...running.map(({ config, pid, since, ready, processes }) => [
+      String(pid),
+      localTime(since),
+      ready === null ? '-' : `${ready}/${processes}`,
+      config,
+    ]),
+    ...orphaned.map(({ config, since }) => ['-', localTime(since), 'orphaned', config]),
+  ]
+  const width = Math.max(7, ...rows.map(([, , ready = '']) => ready.length))
+  const lines = rows.map(
+    ([pid = '', since = '', ready = '', file = '']) =>
+      `${pid.padStart(8)}  ${since.padEnd(19)}  ${ready.padEnd(width)}  ${file}`,
+  )
+  const advice = orphaned.map((run) => `${run.config}: ${describeOrphans(run, run.processes, run.config)}`)
+  return [...lines, ...advice].map((line) => `${line}\n`).join('')
+}
+
+function localTime(time: string): string {
+  return new Date(time).toLocaleString('sv')
 }

@@ -66,7 +66,8 @@ async function acquireLock(config: LoadedConfig, warn: (message: string) => void
   const folder = runFolder(config.path, process.env)
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
   const guardProgram = fileURLToPath(new URL('./guard.js', import.meta.url))
-  const guard = await RunLock.acquire({ folder, configPath: config.path, socketPath, guardProgram, warn })
+  const { path: configPath, processes: definitions } = config
+  const guard = await RunLock.acquire({ folder, configPath, socketPath, guardProgram, definitions, warn })
   return { guard, socketPath }
 }
 

@@ -6,4 +6,4 @@ const BUDGET_MS = 7000
 
 // Run by the guard's shell, with the last plan on stdin. Signals do not interrupt it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-await executeStopPlan(stopPlan.parse(JSON.parse(await text(process.stdin))), BUDGET_MS)
+await executeStopPlan(stopPlan.parse(JSON.parse(await text(process.stdin))), { budgetMs: BUDGET_MS })

@@ -17,7 +17,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, systemReason, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
-import { startOf } from '../system/process-table.ts'
+import { startOf, type TaggedProcess, taggedProcesses } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 
 const RECORD = 'run.json'
@@ -55,14 +55,17 @@ export function existingRunFolder(configPath: string, environment: NodeJS.Proces
   return runFolder(configPath, environment)
 }
 
-/** Returns whether an orchestrator of this user runs the file with this path, which may be missing. */
+/** Returns whether an orchestrator of this user runs the file with this path, which may be missing, or has left processes. */
 export function isRun(configPath: string, environment: NodeJS.ProcessEnv): boolean {
   return runsOf(configPath, environment).length > 0
 }
 
+/** Returns the runs of the file that continue, or have left processes. */
 function runsOf(configPath: string, environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
   const path = canonicalPath(configPath)
-  return runningRecords(environment).filter(({ config }) => canonicalPath(config) === path)
+  const records = allRecords(environment).filter(({ config }) => canonicalPath(config) === path)
+  const running = records.filter((record) => isRunning(record))
+  return running.length > 0 ? running : records.filter((record) => orphansOf(record).length > 0)
 }
 
 function folderAt(path: string): RunFolder {
@@ -149,6 +152,26 @@ export type RunningRecord = RunRecord & { readonly folder: RunFolder; readonly s
 
 /** Returns the records of all orchestrators of this user that run, in the order of their configurations. */
 export function runningRecords(environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
+  return allRecords(environment).filter((record) => isRunning(record))
+}
+
+/** A record of a killed orchestrator, with the number of its processes that still run. */
+export type OrphanedRecord = RunningRecord & { readonly orphans: number }
+
+/** Returns the records of all killed orchestrators of this user whose processes still run. */
+export function orphanedRecords(environment: NodeJS.ProcessEnv): readonly OrphanedRecord[] {
+  return allRecords(environment).flatMap((record): readonly OrphanedRecord[] => {
+    const orphans = isRunning(record) ? 0 : orphansOf(record).length
+    return orphans === 0 ? [] : [{ ...record, orphans }]
+  })
+}
+
+/** Returns the running processes of a run that has ended. */
+export function orphansOf({ mark }: RunRecord): readonly TaggedProcess[] {
+  return taggedProcesses(`${mark}/`)
+}
+
+function allRecords(environment: NodeJS.ProcessEnv): readonly RunningRecord[] {
   const parent = parentFolder(environment)
   const entries = existsSync(parent) ? readdirSync(parent, { withFileTypes: true }) : []
   // With XDG_STATE_HOME in the same folder, log files are beside the run folders.
@@ -158,7 +181,7 @@ export function runningRecords(environment: NodeJS.ProcessEnv): readonly Running
       const folder = folderAt(join(parent, name))
       const record = readRecord(folder.recordPath)
       const since = statSync(folder.recordPath, { throwIfNoEntry: false })?.mtime
-      return record === null || since === undefined || !isRunning(record) ? [] : { ...record, folder, since }
+      return record === null || since === undefined ? [] : { ...record, folder, since }
     })
     .toSorted((a, b) => (a.config < b.config ? -1 : 1))
 }

@@ -4,7 +4,6 @@ import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { UserError } from '../../config/errors.ts'
 import { ownCommand } from '../../config/own-command.ts'
-import { endEscaped } from '../child/orphans.ts'
 import { startOf } from '../system/process-table.ts'
 import { sleep } from '../timers.ts'
 import {
@@ -16,6 +15,7 @@ import {
   type RunRecord,
   writeRecord,
 } from './run-folder.ts'
+import { type StopDefinition, stopOrphans } from './orphaned-run.ts'
 import type { StopPlan } from './stop-plan.ts'
 
 const POLL_MS = 50
@@ -39,6 +39,8 @@ export interface RunLockOptions {
   readonly socketPath: string | null
   /** The built program that executes a stop plan. */
   readonly guardProgram: string
+  /** How to stop the processes of a killed run; default: all at the same time. */
+  readonly definitions?: readonly StopDefinition[]
   readonly warn: (message: string) => void
 }
 
@@ -63,18 +65,7 @@ export class RunLock {
    */
   static async acquire(options: RunLockOptions): Promise<RunLock> {
     const { configPath: config, folder, socketPath: socket } = options
-    previousRun(options)
-    createRunFolder(folder)
-    const lock = new RunLock(options)
-    try {
-      await lock.#waitForLock()
-      await lock.#stopOrphans(previousRun(options))
-    } catch (error) {
-      lock.#guard.dismiss()
-      throw error
-    }
-    // A killed run may have left its socket, which this run replaces only if it listens there.
-    rmSync(folder.socketPath, { force: true })
+    const lock = await RunLock.#lock(options)
     try {
       // Without flock, a run that ends at the same time may have removed the folder.
       createRunFolder(folder)
@@ -84,6 +75,31 @@ export class RunLock {
       await lock.release()
       throw error
     }
+    return lock
+  }
+
+  /** Stops the orphans of a killed run, and removes its folder. Throws as `acquire` does. */
+  static async stopOrphans(options: RunLockOptions): Promise<void> {
+    const lock = await RunLock.#lock(options)
+    await lock.release()
+  }
+
+  /** Resolves when the lock is held and nothing of a killed run is left. */
+  static async #lock(options: RunLockOptions): Promise<RunLock> {
+    const { folder, definitions = [], warn } = options
+    previousRun(options)
+    createRunFolder(folder)
+    const lock = new RunLock(options)
+    try {
+      await lock.#waitForLock()
+      const killed = previousRun(options)
+      if (killed !== null) await stopOrphans(killed, definitions, warn)
+    } catch (error) {
+      lock.#guard.dismiss()
+      throw error
+    }
+    // A killed run may have left its socket, which a new run replaces only if it listens there.
+    rmSync(folder.socketPath, { force: true })
     return lock
   }
 
@@ -144,18 +160,6 @@ export class RunLock {
       await sleep(POLL_MS, settled.signal)
     }
     await held
-  }
-
-  /** Stops the orphans of a guard that was killed together with its orchestrator. */
-  async #stopOrphans(record: RunRecord | null): Promise<void> {
-    if (record === null) return
-    await endEscaped(record.mark, {
-      killNow: () => false,
-      emit: (event) => {
-        if (event.type !== 'descendants_killed') return
-        this.#options.warn(`stopped orphans of ${event.process} from the previous run (${event.pids.join(', ')})`)
-      },
-    })
   }
 }
 

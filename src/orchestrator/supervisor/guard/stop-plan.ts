@@ -39,11 +39,21 @@ export function planStop(runTag: string, graph: ProcessGraph<ManagedProcess>): S
   return { runTag, processes }
 }
 
+export interface StopPlanOptions {
+  readonly budgetMs: number
+  readonly source?: ProcessSource
+  /** Called when the groups of a process have been stopped or killed. */
+  readonly onStopped?: (name: string) => void
+}
+
 /**
  * Stops the processes of a plan, dependents first, and kills the rest after `budgetMs`. Resolves when none is left. A group
  * is signalled only while one of its members has the run tag, because the kernel may have reused its id.
  */
-export async function executeStopPlan(plan: StopPlan, budgetMs: number, source = systemSource): Promise<void> {
+export async function executeStopPlan(
+  plan: StopPlan,
+  { budgetMs, source = systemSource, onStopped = () => undefined }: StopPlanOptions,
+): Promise<void> {
   const deadline = performance.now() + budgetMs
   const leftMs = () => Math.max(0, deadline - performance.now())
   const ours = taggedGroups(plan, source)
@@ -55,10 +65,11 @@ export async function executeStopPlan(plan: StopPlan, budgetMs: number, source =
     stops.set(planned.name, stopping)
     return stopping
   }
-  const stop = async ({ dependents, groups, signal, timeoutMs }: PlannedStop): Promise<void> => {
+  const stop = async ({ name: stopped, dependents, groups, signal, timeoutMs }: PlannedStop): Promise<void> => {
     await Promise.all(dependents.flatMap((name) => byName.get(name) ?? []).map(stopOnce))
     const options = { signal, timeoutMs: Math.min(timeoutMs, leftMs()), leaderExited: null, onKill: () => undefined }
     await Promise.all(groups.filter((id) => ours.has(id)).map((id) => new ProcessGroup(id, source).terminate(options)))
+    onStopped(stopped)
   }
 
   await Promise.all(plan.processes.map(stopOnce))

@@ -70,7 +70,7 @@ describe('with ps instead of /proc (O-37, O-38)', () => {
       { name: 'db', groups: [db], dependents: ['web'], ...planned },
       { name: 'web', groups: [web], dependents: [], ...planned },
     ]
-    await executeStopPlan({ runTag: run, processes }, 10_000, source)
+    await executeStopPlan({ runTag: run, processes }, { budgetMs: 10_000, source })
     expect([db, web, daemon].filter(isAlive)).toEqual([])
   })
 
