@@ -1,6 +1,6 @@
-import { isDownFor, isReady } from '../supervisor/goals.ts'
+import { isReady } from '../supervisor/goals.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
-import type { ProcessState } from '../supervisor/rules/state.ts'
+import { isDownFor, type ProcessState } from '../supervisor/rules/state.ts'
 import type { ProcessStatus } from './protocol.ts'
 import type { Usage } from './usage-sampler.ts'
 import type { AwaitedProcess } from './wait.ts'

@@ -3,7 +3,7 @@ import { isUp, type ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { hasSucceeded } from './rules/restart-policy.ts'
 import type { StartRequest } from './rules/snapshot.ts'
-import type { DownReason } from './rules/state.ts'
+import { type DownReason, isDownFor } from './rules/state.ts'
 
 /** Sets the goal of processes to be down. `request`: of a command or a reload that starts them again, or null. */
 export function setGoal(processes: readonly ManagedProcess[], reason: DownReason, request: StartRequest | null): void {
@@ -11,10 +11,6 @@ export function setGoal(processes: readonly ManagedProcess[], reason: DownReason
     managed.goal = { type: 'down', reason }
     managed.request = request
   }
-}
-
-export function isDownFor({ goal }: ManagedProcess, reason: DownReason): boolean {
-  return goal.type === 'down' && goal.reason === reason
 }
 
 /**

@@ -1,10 +1,10 @@
-import { isDownFor, setGoal } from './goals.ts'
+import { setGoal } from './goals.ts'
 import type { ProcessGraph } from './rules/graph.ts'
 import type { ManagedProcess } from './managed-process.ts'
 import { isEnded, isSettled } from './rules/reconcile.ts'
 import type { StartRequest } from './rules/snapshot.ts'
 import { failuresAmong, requestedBy, type StartFailure } from './rules/start-outcome.ts'
-import { isFinal, UP } from './rules/state.ts'
+import { isDownFor, isFinal, UP } from './rules/state.ts'
 
 export interface CommandContext {
   readonly graph: () => ProcessGraph<ManagedProcess>
@@ -28,18 +28,19 @@ export class ProcessCommands {
    */
   async start(names: readonly string[]): Promise<readonly StartFailure[]> {
     const { graph, isStopping, until } = this.#context
-    const chosen = graph().named(names)
-    await until(() => chosen.every(({ state }) => state.type !== 'stopping'))
+    const named = () => graph().named(names)
+    // Of a process that a reload replaces, the new version starts.
+    await until(() => named().every((managed) => managed.state.type !== 'stopping' && !isDownFor(managed, 'replaced')))
     if (isStopping()) return []
     const request = Symbol('start')
-    const idle = chosen.filter((managed) => !isDownFor(managed, 'restarting') && !isDownFor(managed, 'replaced'))
+    const idle = named().filter((managed) => !isDownFor(managed, 'restarting'))
     for (const managed of idle) {
       managed.goal = UP
       if (isFinal(managed.state) || managed.state.type === 'backoff') managed.request = request
       if (isFinal(managed.state)) managed.reset()
     }
     await Promise.all(idle.flatMap((managed) => (managed.state.type === 'backoff' ? [managed.skipBackoff()] : [])))
-    return this.#settle(request, chosen)
+    return this.#settle(request, names)
   }
 
   /** Stops processes, dependents first, and keeps them down until they are started. Resolves when they are down. */
@@ -51,18 +52,30 @@ export class ProcessCommands {
 
   /** Restarts processes, except those that wait for dependencies. Resolves as `start` does. */
   async restart(names: readonly string[]): Promise<readonly StartFailure[]> {
-    const named = this.#context.graph().named(names)
-    const chosen = named.filter((managed) => managed.state.type !== 'waiting' && !isDownFor(managed, 'replaced'))
+    const chosen = this.#context
+      .graph()
+      .named(names)
+      .filter(({ state }) => state.type !== 'waiting')
+    const replaced = chosen.filter((managed) => isDownFor(managed, 'replaced'))
     const request = Symbol('restart')
-    setGoal(chosen, 'restarting', request)
-    return this.#settle(request, chosen)
+    setGoal(
+      chosen.filter((managed) => !replaced.includes(managed)),
+      'restarting',
+      request,
+    )
+    if (replaced.length > 0) await this.start(namesOf(replaced))
+    return this.#settle(request, namesOf(chosen))
   }
 
-  /** Resolves to the failures among the chosen processes and those that start because of the same request. */
-  async #settle(request: StartRequest, chosen: readonly ManagedProcess[]): Promise<readonly StartFailure[]> {
+  /** Resolves to the failures among these processes and those that start because of the same request. */
+  async #settle(request: StartRequest, names: readonly string[]): Promise<readonly StartFailure[]> {
     const { graph, until } = this.#context
-    const affected = () => [...new Set([...chosen, ...requestedBy(request, graph())])]
+    const affected = () => [...new Set([...graph().named(names), ...requestedBy(request, graph())])]
     await until(() => affected().every((managed) => isSettled(managed, graph())))
     return failuresAmong(affected())
   }
+}
+
+function namesOf(processes: readonly ManagedProcess[]): readonly string[] {
+  return processes.map(({ name }) => name)
 }

@@ -2,7 +2,7 @@ import { reachable } from '../../config/dependency-graph.ts'
 import { resumeSkipped, setRequest, settleFailures, skipHopeless } from './failure-rules.ts'
 import { type Dependency, type GraphProcess, isUp, type ProcessGraph } from './graph.ts'
 import type { Action, ReconciledProcess, Rule, Snapshot, StartRequest } from './snapshot.ts'
-import { type DownReason, type Goal, isDown, isFinal, isPermanent, UP } from './state.ts'
+import { type DownReason, type Goal, isDown, isDownFor, isFinal, isPermanent, UP } from './state.ts'
 
 const RESTARTING: Goal = { type: 'down', reason: 'restarting' }
 /** The reasons to be down with which a process takes its followers down. */
@@ -76,15 +76,10 @@ function usersOf<P extends ReconciledProcess>(managed: P, graph: ProcessGraph<P>
   return [...reachable(graph.dependentsOf(managed), (user) => (isDone(user) ? graph.dependentsOf(user) : []))]
 }
 
-/** Returns whether the process starts again after it has been down. */
-export function isRestarting(goal: Goal): boolean {
-  return goal.type === 'down' && goal.reason === 'restarting'
-}
-
 /** Sets the goal of a restarting process to `up` when it is down. */
 export function finishRestarts<P extends ReconciledProcess>({ graph }: Snapshot<P>): readonly Action<P>[] {
   return graph.all.flatMap((managed): Action<P>[] => {
-    if (!isRestarting(managed.goal) || !managed.isFullyStopped || managed.needsReaping) return []
+    if (!isDownFor(managed, 'restarting') || !managed.isFullyStopped || managed.needsReaping) return []
     const goUp: Action<P> = { type: 'set_goal', managed, goal: UP }
     return isFinal(managed.state) ? [goUp, { type: 'reset', managed }] : [goUp]
   })
@@ -120,7 +115,7 @@ function mayStart<P extends ReconciledProcess>(managed: P, { graph, external }: 
     if (blockersOf(managed, graph).length > 0) return false
   } else return false
   // Dependents that restart with this process go down before it comes up.
-  return !usersOf(managed, graph).some((user) => isRestarting(user.goal))
+  return !usersOf(managed, graph).some((user) => isDownFor(user, 'restarting'))
 }
 
 /**
@@ -198,11 +193,12 @@ export function stopProcesses<P extends ReconciledProcess>(snapshot: Snapshot<P>
 }
 
 function wayDown<P extends ReconciledProcess>(managed: P): Action<P> | null {
-  const { state, goal, needsReaping } = managed
+  const { state, needsReaping } = managed
   if (isFinal(state)) return needsReaping ? { type: 'reap', managed } : null
-  const stop: Action<P> = { type: 'stop', managed, outcome: { type: isRestarting(goal) ? 'waiting' : 'stopped' } }
-  if (state.type === 'waiting') return isRestarting(goal) ? null : stop
-  if (state.type === 'stopping') return isRestarting(goal) || isPermanent(state.outcome) ? null : stop
+  const isRestarting = isDownFor(managed, 'restarting')
+  const stop: Action<P> = { type: 'stop', managed, outcome: { type: isRestarting ? 'waiting' : 'stopped' } }
+  if (state.type === 'waiting') return isRestarting ? null : stop
+  if (state.type === 'stopping') return isRestarting || isPermanent(state.outcome) ? null : stop
   return stop
 }
 
@@ -239,8 +235,9 @@ export function isSettled<P extends ReconciledProcess>(
   graph: ProcessGraph<P>,
   { untilUp = false }: { readonly untilUp?: boolean } = {},
 ): boolean {
-  const { state, goal, definition, request } = managed
-  if (isRestarting(goal)) return false
+  const { state, definition, request } = managed
+  // Its next version, or its next child, follows.
+  if (isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced')) return false
   if (state.type === 'waiting') return waitsForStopped(managed, graph)
   if (isUp(definition, state) || isFinal(state)) return true
   return (state.type === 'backoff' || state.type === 'unhealthy') && (!untilUp || request === null)

@@ -22,6 +22,11 @@ export type DownReason =
 
 export const UP: Goal = { type: 'up' }
 
+/** Returns whether the goal is to be down for this reason. */
+export function isDownFor({ goal }: { readonly goal: Goal }, reason: DownReason): boolean {
+  return goal.type === 'down' && goal.reason === reason
+}
+
 /** The state after a stop: stopped, failed permanently, or on the way to the next start, with or without a backoff. */
 export type StopOutcome =
   | { readonly type: 'stopped' }

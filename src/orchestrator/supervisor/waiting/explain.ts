@@ -7,8 +7,8 @@ import type { Dependency, GraphProcess, ProcessGraph } from '../rules/graph.ts'
 import { describeCheck } from '../probes/describe.ts'
 import type { ProbeState } from '../probes/poll.ts'
 import type { UnexpectedRestarts } from '../rules/restart-policy.ts'
-import { isMet, isRestarting } from '../rules/reconcile.ts'
-import { type Goal, isFinal, type ProcessState } from '../rules/state.ts'
+import { isMet } from '../rules/reconcile.ts'
+import { type Goal, isDownFor, isFinal, type ProcessState } from '../rules/state.ts'
 
 export interface ExplainedProcess extends GraphProcess {
   readonly goal: Goal
@@ -110,7 +110,7 @@ export function obstaclesOf<P extends ExplainedProcess>(
 function restartingDependents<P extends ExplainedProcess>(managed: P, graph: ProcessGraph<P>): readonly Obstacle<P>[] {
   const stopping = graph
     .dependentsOf(managed)
-    .filter(({ goal, state }) => isRestarting(goal) && state.type === 'stopping')
+    .filter((dependent) => isDownFor(dependent, 'restarting') && dependent.state.type === 'stopping')
   return stopping.map((dependent) => ({ type: 'dependent', managed: dependent }))
 }
 
