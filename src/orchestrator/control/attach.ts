@@ -7,7 +7,7 @@ import type { TerminalSize } from '../supervisor/terminal/size.ts'
 /** The protocol of the upgraded connection: raw output to the viewer; lines of JSON, {@link viewerMessage}, from it. */
 export const ATTACH_PROTOCOL = 'ponix-terminal'
 
-/** The limit of unsent output of a slow viewer; further output is dropped. */
+/** The limit of unsent output and notices of a slow viewer; further ones are dropped. */
 const MAX_BUFFERED_BYTES = 1024 * 1024
 
 const length = z.coerce.number().int().min(1).max(10_000)
@@ -25,13 +25,14 @@ export type ViewerMessage = z.infer<typeof viewerMessage>
 export function attachViewer(name: string, terminal: ProcessTerminal, socket: Duplex, size: TerminalSize): void {
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${ATTACH_PROTOCOL}\r\n\r\n`)
   let hasDropped = false
-  const notice = (text: string) => socket.write(`\r\n[${name}: ${text}]\r\n`)
+  const send = (bytes: Buffer | string) => {
+    hasDropped ||= socket.writableLength > MAX_BUFFERED_BYTES
+    if (!hasDropped) socket.write(bytes)
+  }
+  const notice = (text: string) => send(`\r\n[${name}: ${text}]\r\n`)
   const viewer = {
     size,
-    onOutput: (bytes: Buffer) => {
-      hasDropped ||= socket.writableLength > MAX_BUFFERED_BYTES
-      if (!hasDropped) socket.write(bytes)
-    },
+    onOutput: send,
     onNotice: notice,
     onRemoved: () => socket.end(`\r\n[${name}: removed]\r\n`),
   }
@@ -49,13 +50,15 @@ export function attachViewer(name: string, terminal: ProcessTerminal, socket: Du
     for (const line of text.split('\n')) {
       const message = parseMessage(line)
       if (message === null) socket.destroy()
-      else onMessage(message)
+      if (message === null || socket.destroyed) return
+      onMessage(message)
     }
   })
   socket.on('data', (chunk: Buffer) => lines.push(chunk))
   socket.on('drain', () => {
-    if (hasDropped) notice('output was dropped, because this terminal was too slow')
+    if (!hasDropped) return
     hasDropped = false
+    notice('output was dropped, because this terminal was too slow')
   })
   socket.on('error', () => undefined)
   socket.once('end', () => socket.end())

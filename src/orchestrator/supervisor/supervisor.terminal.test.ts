@@ -11,6 +11,12 @@ function shell(command: string, over: Partial<ProcessSketch> = {}): ProcessSketc
   return { name: 'a', kind: 'task', command, shell: true, tty: true, ...over }
 }
 
+/** Calls `act` after so many turns of the event loop; in each, more output of a child can arrive. */
+function afterTurns(turns: number, act: () => void): void {
+  if (turns === 0) act()
+  else setImmediate(() => afterTurns(turns - 1, act))
+}
+
 describe('a child with a terminal', () => {
   test('has a terminal of 80 × 24 as stdin, stdout, stderr and controlling terminal if the orchestrator has none', async () => {
     const graph = supervise([shell('test -t 0 && test -t 1 && test -t 2 && stty size </dev/tty; echo "$TERM"')])
@@ -40,7 +46,7 @@ describe('a child with a terminal', () => {
         const parts = (rest + chunk.toString()).split('\n')
         rest = parts.pop() ?? ''
         lines.push(...parts)
-        setTimeout(callback, 5)
+        afterTurns(50, callback)
       },
     })
     const graph = supervise([shell('seq 1 200000; printf "the last line"')], { stdout: slow })

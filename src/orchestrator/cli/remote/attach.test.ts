@@ -58,6 +58,20 @@ describe('attach NAME', () => {
     await terminal.outcome
   })
 
+  it('gives the terminal the size of the other viewer when a viewer is killed with SIGKILL', async () => {
+    await start({ shell: prompt })
+    const wide = program.openProgram(['attach', 'shell'], { columns: 110, rows: 35 })
+    await wide.seen(/35 110/)
+    const small = program.openProgram(['attach', 'shell'], { columns: 70, rows: 20 })
+    await wide.seen(/20 70/)
+    const from = wide.output.length
+    await small.kill()
+    await wide.seen(/35 110/, from)
+    wide.press('still here\r')
+    await wide.seen(/got <still here>/)
+    expect(small.output).not.toContain('detached')
+  })
+
   it('rejects a process without a terminal', async () => {
     await start({ web: echo('web is up') })
     expect(await program.run('attach', 'web')).toMatchObject({

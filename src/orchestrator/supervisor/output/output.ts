@@ -8,7 +8,7 @@ import { jsonWriter, plainWriter, terminalWriter, loadPretty, type Pretty } from
 import { sizeBesidePrefix, sizeOf, type TerminalSize } from '../terminal/size.ts'
 import { ShownLines } from '../terminal/shown-lines.ts'
 import { TerminalLines } from '../terminal/terminal-lines.ts'
-import { type ChildTerminal, ProcessTerminals } from '../terminal/process-terminal.ts'
+import { type ProcessTerminal, ProcessTerminals } from '../terminal/process-terminal.ts'
 import { type ChildDisplay, colourDepth, type ColourTerminal } from '../terminal/child-environment.ts'
 import { describeExit } from '../rules/restart-policy.ts'
 import { LineSplitter, type LinesHandler, type LineTap } from './lines.ts'
@@ -112,18 +112,16 @@ export class Output {
       const splitter = splitterOf(record, write, isTerminal)
       return this.#relay(child[stream], combine(destinations), splitter)
     }
-    const { terminal } = child
-    const relays =
-      terminal === null
-        ? (['stdout', 'stderr'] as const).map((stream) => relay(stream, splitterFor))
-        : [
-            relay('stdout', (record, show) =>
-              this.#terminalSplitter(name, { terminal, exited: child.exited }, both(record, show)),
-            ),
-          ]
-    return async () => {
-      await Promise.all(relays.map((each) => each.childExited()))
-    }
+    const own = child.terminal
+    if (own === null) return restOf([relay('stdout', splitterFor), relay('stderr', splitterFor)])
+    const terminal = this.terminals.of(name)
+    terminal.childStarted(own)
+    const readRest = restOf([relay('stdout', (record, show) => this.#terminalSplitter(terminal, both(record, show)))])
+    void child.exited.then(async (exit) => {
+      await readRest()
+      terminal.childExited(own, describeExit(exit))
+    })
+    return readRest
   }
 
   /** Writes buffered lines. Call it before an event is reported, so that the preceding output of the children comes first. */
@@ -158,19 +156,12 @@ export class Output {
   }
 
   /** Passes the raw output of a child on to its viewers, and its lines to `write`. */
-  #terminalSplitter(
-    name: string,
-    { terminal, exited }: { readonly terminal: ChildTerminal; readonly exited: Child['exited'] },
-    write: LinesHandler,
-  ): Splitter {
-    const processTerminal = this.terminals.of(name)
-    processTerminal.childStarted(terminal)
-    void exited.then((exit) => processTerminal.childExited(terminal, describeExit(exit)))
+  #terminalSplitter(terminal: ProcessTerminal, write: LinesHandler): Splitter {
     const keepsColours = this.#options.colour.stdout && this.#options.logFormat === 'text'
     const lines = new TerminalLines(keepsColours ? write : (text) => write(withoutColours(text)))
     return {
       push: (chunk) => {
-        processTerminal.push(chunk)
+        terminal.push(chunk)
         lines.push(chunk)
       },
       end: () => lines.end(),
@@ -211,6 +202,13 @@ export class Output {
     let sum = this.#sinks.stdout.written + this.#sinks.stderr.written + this.#files.written
     for (const relay of this.#relays) sum += relay.chunks
     return sum
+  }
+}
+
+/** Returns a function that reads the remaining output of a child that has exited. */
+function restOf(relays: readonly StreamRelay[]): () => Promise<void> {
+  return async () => {
+    await Promise.all(relays.map((relay) => relay.childExited()))
   }
 }
 
