@@ -96,7 +96,7 @@ async function attaches(command: string, application: PageApplication): Promise<
     const isNamed = /attach \w/.test(command)
     await terminal.seen(isNamed ? /> / : /\[orchestrator\]/)
     terminal.press(isNamed ? '\u001d' : '\u0003')
-    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(await terminal.exitCode).toBe(0)
     expect(await application.run('ponix-orchestrator status')).toMatchObject({ code: 0 })
   })
   expect(code).toBe(0)

@@ -13,8 +13,8 @@ export interface TerminalOptions {
 /** A program in a pseudo-terminal of its own, whose session it leads. */
 export class Terminal {
   readonly pid: number
-  /** Resolves with the exit code and the number of the signal that ended the program. */
-  readonly outcome: Promise<{ readonly exitCode: number; readonly signal?: number | undefined }>
+  /** Resolves with the exit code when the program has ended; 128 + N, as in a shell, if signal N has ended it. */
+  readonly exitCode: Promise<number>
   /** Everything that the terminal has received. */
   output = ''
   readonly #pty: IPty
@@ -28,10 +28,10 @@ export class Terminal {
       this.output += text
       this.#wake()
     })
-    this.outcome = new Promise((resolve) => {
-      this.#pty.onExit((exit) => {
+    this.exitCode = new Promise((resolve) => {
+      this.#pty.onExit(({ exitCode, signal = 0 }) => {
         this.#hasEnded = true
-        resolve(exit)
+        resolve(signal === 0 ? exitCode : 128 + signal)
         this.#wake()
       })
     })
@@ -69,7 +69,7 @@ export class Terminal {
   /** Sends SIGKILL to all processes in the foreground and to the program; resolves when it has ended. */
   async kill(): Promise<void> {
     if (!this.#hasEnded) this.#pty.kill('SIGKILL')
-    await this.outcome
+    await this.exitCode
   }
 
   #wake(): void {

@@ -4,6 +4,7 @@ import type { Program } from '../../../../test/rig/program.ts'
 import { TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 const CTRL_C = '\u0003'
+const CTRL_BACKSLASH = '\u001c'
 const CTRL_CLOSE_BRACKET = '\u001d'
 
 let program: TerminalCommandLine
@@ -40,7 +41,7 @@ describe('attach NAME', () => {
     terminal.resize(90, 20)
     await terminal.seen(/20 90/)
     terminal.press(CTRL_CLOSE_BRACKET)
-    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(await terminal.exitCode).toBe(0)
     expect(terminal.output).toMatch(/detached from shell/)
     await running.seen(/got <hello>/)
     expect((await program.run('status')).code).toBe(0)
@@ -55,7 +56,7 @@ describe('attach NAME', () => {
     terminal.press('again\r')
     await terminal.seen(/got <again>/)
     expect(await running.stop()).toBe(0)
-    await terminal.outcome
+    expect(await terminal.exitCode).toBe(0)
   })
 
   it('gives the terminal the size of the other viewer when a viewer is killed with SIGKILL', async () => {
@@ -93,7 +94,7 @@ describe('attach', () => {
     expect((await program.run('restart', 'web')).code).toBe(0)
     await terminal.seen(/web: started again[^]*web is up/)
     expect(await running.stop()).toBe(0)
-    await terminal.outcome
+    expect(await terminal.exitCode).toBe(0)
     expect(terminal.output).not.toContain('hidden')
   })
 
@@ -111,7 +112,23 @@ describe('attach', () => {
     terminal.press('2')
     await terminal.seen(/api: started/, from)
     terminal.press(CTRL_C)
-    await terminal.outcome
+    expect(await terminal.exitCode).toBe(0)
     expect((await program.run('status')).stdout).toMatch(/web +running.*\n.*api +running/)
+  })
+
+  it('restores the mode of the terminal after Ctrl-C during its start, and after Ctrl-\\', async () => {
+    await start({ web: echo('web is up') })
+    const line = `'${process.execPath}' '${program.path}' attach; echo "code:$?"; stty -a`
+    const shell = program.open('/bin/sh', ['-c', `trap : INT QUIT; while read -r _; do ${line}; done`])
+    const leave = async (pattern: RegExp, key: string) => {
+      const from = shell.output.length
+      shell.press('\n')
+      await shell.seen(pattern, from)
+      shell.press(key)
+      const [, code, mode] = await shell.seen(/code:(\d+)\r\n([^]*-echoprt)/, from)
+      return [code, mode?.match(/-icanon|-echo /g)]
+    }
+    for (let round = 0; round < 3; round++) expect(await leave(/attached;/, CTRL_C)).toEqual(['0', null])
+    expect(await leave(/web is up/, CTRL_BACKSLASH)).toEqual(['131', null])
   })
 })

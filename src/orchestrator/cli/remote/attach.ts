@@ -6,6 +6,8 @@ import { ControlClient } from './control-client.ts'
 import { statusLines } from './status-table.ts'
 import { logs } from './logs.ts'
 import type { FileOptions } from '../options.ts'
+import { Keyboard } from '../terminal/keyboard.ts'
+import { exitOnSignals } from '../terminal/terminal-mode.ts'
 import { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import type { PrefixOptions } from '../../supervisor/output/prefixes.ts'
 
@@ -19,7 +21,6 @@ export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Pro
   const options = { follow: true, tail: '20', events: true, quiet: true } as const
   const client = new ControlClient(file)
   if (stdin.isTTY && stdout.isTTY) {
-    const { Keyboard } = await import('../terminal/keyboard.ts')
     const line = new PromptLine(stdout)
     const status = async () => (await client.call('GET', '/status', statusAnswer)).processes
     const actions = {
@@ -31,7 +32,7 @@ export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Pro
       quit: () => process.exit(0),
     }
     const keyboard = new Keyboard({ stdin, stdout, actions, prompt: line, onMode: () => undefined })
-    process.once('SIGINT', () => process.exit(0))
+    exitOnSignals()
     const following = logs(file, [], options, { prefix, prompt: line })
     stdout.write(KEYS_HINT)
     return following.finally(() => keyboard.dispose())

@@ -36,7 +36,7 @@ describe('status --watch (O-9)', () => {
     const { index } = await screen.seen(/a +\S*stopped/)
     await screen.seen(/b +\S*running/, index)
     screen.press('\u0003')
-    expect((await screen.outcome).exitCode).toBe(0)
+    expect(await screen.exitCode).toBe(0)
     expect(screen.output).toMatch(/\[\?25h.\[\?1049lNAME +STATE[^]*$/)
   })
 
@@ -53,7 +53,7 @@ describe('status --watch (O-9)', () => {
     // oxlint-disable-next-line no-control-regex -- the sequence that erases the rest of a line
     await screen.seen(/\nweb +waiting [^\n]*…\u001b\[K\r+\n {4}waiting for db: [^\n]*…\u001b\[K\r+\n/)
     screen.press('\u0003')
-    expect((await screen.outcome).exitCode).toBe(0)
+    expect(await screen.exitCode).toBe(0)
   })
 
   test('--json prints a line for each change until the orchestrator ends', async () => {

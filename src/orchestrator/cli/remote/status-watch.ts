@@ -4,6 +4,7 @@ import { adviseOnPatterns, ControlClient } from './control-client.ts'
 import { cutLines, renderStatus, statusLines } from './status-table.ts'
 import { untilClosed } from './logs.ts'
 import type { FileOptions } from '../options.ts'
+import { exitOnSignals } from '../terminal/terminal-mode.ts'
 
 /** The interval in which a terminal shows the usage. */
 const REFRESH_MS = 1000
@@ -42,8 +43,7 @@ async function showOnScreen(lines: AsyncIterable<string>): Promise<void> {
   let processes: readonly ProcessStatus[] = []
   let end = ''
   const draw = () => stdout.write(renderFrame(renderStatus(processes, stdout.columns), stdout.columns, stdout.rows))
-  const exitCodes = { SIGINT: 0, SIGTERM: 143, SIGHUP: 129 } as const
-  for (const [signal, code] of Object.entries(exitCodes)) process.once(signal, () => process.exit(code))
+  exitOnSignals()
   // Also after an error.
   process.once('exit', () => stdout.write(LEAVE + statusLines(processes) + end))
   stdout.write(ENTER)

@@ -168,7 +168,7 @@ describe('run --detach --wait', () => {
     const api = await rig.nextStart('api')
     await api.notify()
     await terminal.seen(/runs commonplace\.json in the background/)
-    expect((await terminal.outcome).exitCode).toBe(0)
+    expect(await terminal.exitCode).toBe(0)
   })
 
   test('leaves the orchestrator running after Ctrl-C, and says so', async () => {

@@ -46,7 +46,7 @@ describe('prefixes of run (O-31)', () => {
       columns,
       env: { ...process.env, NO_COLOR: '1', XDG_RUNTIME_DIR: program.folder },
     })
-    expect((await terminal.outcome).exitCode).toBe(0)
+    expect(await terminal.exitCode).toBe(0)
     const output = stripVTControlCharacters(terminal.output).replaceAll('\r\n', '\n')
     for (const line of [own, short, long]) expect(output).toMatch(line)
   })

@@ -32,7 +32,7 @@ export class Keyboard {
   readonly #options: KeyboardOptions
   #state = IDLE
   #mode: TerminalMode | null = null
-  #isDisposed = false
+  readonly #disposed = new AbortController()
   /** Pieces of input are handled in order, although the names are requested. */
   #handled = Promise.resolve()
 
@@ -49,7 +49,7 @@ export class Keyboard {
 
   /** Restores the terminal. */
   dispose(): void {
-    this.#isDisposed = true
+    this.#disposed.abort()
     this.#options.prompt.set(null)
     this.#restore()
     this.#options.stdin.off('data', this.#onInput)
@@ -60,10 +60,9 @@ export class Keyboard {
 
   async #enter(): Promise<void> {
     if (this.#mode !== null) return
-    const mode = await enterKeyMode()
+    const mode = await enterKeyMode(this.#disposed.signal)
     if (mode === null) return
     this.#mode = mode
-    if (this.#isDisposed) return this.#restore()
     this.#options.onMode(mode)
     this.#options.stdin.resume()
   }
@@ -104,7 +103,7 @@ export class Keyboard {
       this.#state = state
       if (wasOpen && state.prompt === null) this.#options.prompt.set(null)
       for (const effect of effects) await this.#act(effect)
-      if (state.prompt !== null && !this.#isDisposed) this.#options.prompt.set(promptText(state))
+      if (state.prompt !== null && !this.#disposed.signal.aborted) this.#options.prompt.set(promptText(state))
     } catch (error) {
       this.#state = IDLE
       this.#options.prompt.set(null)

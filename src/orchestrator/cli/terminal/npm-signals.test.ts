@@ -48,7 +48,7 @@ afterEach(() => {
 
 /** Resolves when the terminal's program has ended; resolves to those of the processes that still run. */
 async function remaining(terminal: Terminal, pids: readonly number[]): Promise<readonly number[]> {
-  await terminal.outcome
+  await terminal.exitCode
   return pids.filter(isRunning)
 }
 

@@ -32,7 +32,7 @@ it('reports SIGHUP at a terminal as the closed terminal (O-37)', async () => {
   await terminal.seen(/ready after/)
   process.kill(terminal.pid, 'SIGHUP')
   await terminal.seen(/stopping everything: the terminal was closed/)
-  expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+  expect(await terminal.exitCode).toBe(0)
 })
 
 describe('a child without a terminal', () => {
@@ -44,7 +44,7 @@ describe('a child without a terminal', () => {
   ])('gets the variables of %s', async (_, env, expected) => {
     const terminal = open({ app: printVariables }, env)
     await terminal.seen(/no terminal/)
-    await terminal.outcome
+    expect(await terminal.exitCode).toBe(0)
     expect(/variables:<(.*)>/.exec(terminal.output)?.[1]).toBe(expected)
   })
 
@@ -55,7 +55,7 @@ describe('a child without a terminal', () => {
   ])('gets no colours with %s', async (_, more, args) => {
     program.writeConfig({ processes: { app: { ...printVariables, ...more }, check: { ...printVariables } } })
     const terminal = program.openProgram(['run', ...args], { env: environment() })
-    await terminal.outcome
+    expect(await terminal.exitCode).toBe(0)
     const logs = [terminal.output, more.log === undefined ? '' : program.read('app.log')].join('')
     expect(logs).toContain('variables:<|>')
   })
@@ -86,7 +86,7 @@ describe('an unfinished line of a child without a terminal', () => {
     const { stdout } = await program.run('logs', '--no-events')
     expect(stdout.match(/Continue\?/g)).toHaveLength(1)
     terminal.press(CTRL_C)
-    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(await terminal.exitCode).toBe(0)
   })
 })
 
@@ -98,6 +98,6 @@ describe('a child with a terminal', () => {
     terminal.resize(120, 50)
     await terminal.seen(/\[app\]\S* +50 105/)
     terminal.press(CTRL_C)
-    expect(await terminal.outcome).toMatchObject({ exitCode: 0 })
+    expect(await terminal.exitCode).toBe(0)
   })
 })
