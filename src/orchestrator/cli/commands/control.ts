@@ -4,7 +4,6 @@ import { durationForm, parseDuration } from '../../config/duration.ts'
 import { UserError } from '../../config/errors.ts'
 import { logStreams } from '../../control/log-query.ts'
 import { waitGoals, type WaitGoal } from '../../control/wait.ts'
-import { isRun } from '../../supervisor/guard/run-folder.ts'
 import { logLevels } from '../../supervisor/output/log-level.ts'
 import type { LogOptions } from '../remote/logs.ts'
 import { addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
@@ -12,7 +11,11 @@ import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
 
 /** Adds the commands that connect to a running orchestrator. */
 export function addControlCommands(program: Command): void {
-  const file = () => fileOptions(program, (path) => existsSync(path) || isRun(path, process.env))
+  const file = async () => {
+    // Loaded late, as the commands are: the declarations are loaded for --help, too.
+    const { isRun } = await import('../../supervisor/guard/run-folder.ts')
+    return fileOptions(program, (path) => existsSync(path) || isRun(path, process.env))
+  }
   const commands = () => import('../remote/control-commands.ts')
   program
     .command('status')
@@ -22,8 +25,8 @@ export function addControlCommands(program: Command): void {
     .option('-w, --watch', 'show changes until Ctrl-C; with --json, one line for each')
     .action(async (names: readonly string[], { json = false, watch = false }: { json?: boolean; watch?: boolean }) =>
       watch
-        ? (await import('../remote/status-watch.ts')).watchStatus(file(), names, json)
-        : (await commands()).status(file(), names, json),
+        ? (await import('../remote/status-watch.ts')).watchStatus(await file(), names, json)
+        : (await commands()).status(await file(), names, json),
     )
   const logs = program
     .command('logs')
@@ -40,7 +43,7 @@ export function addControlCommands(program: Command): void {
     .option('--no-events', 'without the messages of the orchestrator')
     .option('--json', 'print one JSON object per line')
     .action(async (processes: readonly string[], options: LogOptions & LineOptions) =>
-      (await import('../remote/logs.ts')).logs(file(), processes, options, { prefix: toPrefixOptions(options) }),
+      (await import('../remote/logs.ts')).logs(await file(), processes, options, { prefix: toPrefixOptions(options) }),
     )
   addLineOptions(logs)
   const verbs = [
@@ -53,14 +56,14 @@ export function addControlCommands(program: Command): void {
       .command(verb)
       .description(description)
       .argument('<names...>', "names of processes, patterns such as 'web*', or all")
-      .action(async (names: readonly string[]) => (await commands()).act(file(), verb, names))
+      .action(async (names: readonly string[]) => (await commands()).act(await file(), verb, names))
     if (verb === 'start') command.addOption(dependenciesOption())
   }
   program
     .command('scale')
     .description('change the numbers of replicas until the next reload')
     .argument('<name=number...>', 'processes with "replicas", each with its number of instances, such as api=3')
-    .action(async (replicas: readonly string[]) => (await commands()).scale(file(), replicas))
+    .action(async (replicas: readonly string[]) => (await commands()).scale(await file(), replicas))
   program
     .command('wait')
     .description('wait until processes are ready or completed')
@@ -70,7 +73,7 @@ export function addControlCommands(program: Command): void {
     .option('--json', 'print the outcome as JSON')
     .action(async (names: readonly string[], options: { for: WaitGoal; timeout?: number; json?: true }) => {
       const { for: goal, timeout = null, json = false } = options
-      await (await import('../remote/wait.ts')).wait(file(), { names, goal, timeoutMs: timeout, json })
+      await (await import('../remote/wait.ts')).wait(await file(), { names, goal, timeoutMs: timeout, json })
     })
   program
     .command('ls')
@@ -83,14 +86,14 @@ export function addControlCommands(program: Command): void {
     .argument('[name]', 'name of a process (default: all)')
     .action(async (name: string | undefined, options: LineOptions) => {
       const { attachTo, attachToAll } = await import('../remote/attach.ts')
-      return name === undefined ? attachToAll(file(), toPrefixOptions(options)) : attachTo(file(), name)
+      return name === undefined ? attachToAll(await file(), toPrefixOptions(options)) : attachTo(await file(), name)
     })
   addLineOptions(attach)
   addPlainCommand(program, 'reload', 'read the file again and apply what has changed', async () =>
-    (await commands()).reload(file()),
+    (await commands()).reload(await file()),
   )
   addPlainCommand(program, 'down', 'stop all processes in order, then the orchestrator', async () =>
-    (await commands()).down(file()),
+    (await commands()).down(await file()),
   )
 }
 
