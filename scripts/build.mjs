@@ -60,6 +60,13 @@ async function bundle(input, folder) {
     chunkFileNames: 'chunk-[name]-[hash].js',
     // For debugging in a clone; the package leaves them out.
     sourcemap: true,
+    // Node keeps the text of each module in memory, with two bytes per character if one of them is not Latin-1.
+    comments: { jsdoc: false },
+    minify: {
+      compress: false,
+      mangle: false,
+      codegen: { removeWhitespace: false, asciiOnly: true, legalComments: 'inline' },
+    },
   })
   await build.close()
   const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))
