@@ -24,7 +24,7 @@ const NOT_HERE: Exceptions = [
   ],
   [/^npm (run build|pack)$/, 'package.test.ts installs the package from its file'],
   [/^useradd /, 'changes the machine'],
-  [/^cp deploy\S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
+  [/^cp \S+ \S+ \S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
   [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
   [/^docker compose /, 'a command of another tool, in a comparison'],
   [/^npm (run|start)$/, 'names a command of npm, without a script'],
@@ -51,6 +51,7 @@ const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
     /^ponix-orchestrator\(\) \{/,
     (command, application) => prints(`bash -c '${command}; ponix-orchestrator completion bash'`, application),
   ],
+  [/^(node -p|readlink -f) /, prints],
   [/^source <\(/, (command, application) => prints(command.slice('source <('.length, -1), application)],
   [/^curl .*:19200\//, asksOrchestrator],
 ]

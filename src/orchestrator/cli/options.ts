@@ -37,6 +37,8 @@ export interface ExportOptions {
   readonly name?: string
   /** Default: `NAME:latest`. */
   readonly image?: string
+  /** The user of the units of systemd; default: the exporting user, unless that is root. */
+  readonly user?: string
 }
 
 export const graphFormats = ['text', 'mermaid', 'dot', 'json'] as const

@@ -14,7 +14,7 @@ import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
 
 function exportOf({ config, options }: LoadedGraph, changed: Partial<SystemdOptions> = {}): Export {
-  return exportSystemd(config, { ...options, user: null, systemdVersion: 252, ...changed })
+  return exportSystemd(config, { ...options, user: 'daemon', systemdVersion: 252, ...changed })
 }
 
 /** Returns the lines of one unit. */
@@ -72,7 +72,7 @@ const graph = {
 
 describe('the check of exported units by systemd (O-10, O-40)', () => {
   it('accepts the units of every probe, kind, condition and policy', async () => {
-    expect(await verify(exportOf(loadGraph(graph), { user: 'daemon' }))).toBe('')
+    expect(await verify(exportOf(loadGraph(graph)))).toBe('')
   })
 
   it('accepts the units of the default graph', async () => {
@@ -194,6 +194,14 @@ describe('export systemd (O-10)', () => {
 test('export systemd: a note says that a unit has no terminal', () => {
   const { notes } = exportOf(loadGraph({ processes: { shell: { command: 'sh', tty: true } } }))
   expect(notes).toEqual([expect.stringMatching(/^plant-shell\.service: a unit has no terminal/)])
+})
+
+test('export systemd: a note says that units without a user run as root', () => {
+  const exported = exportOf(loadGraph({ processes: { a: sleep } }), { user: null })
+  expect(fileOf(exported, 'plant-a.service')).not.toContain('User=')
+  expect(exported.notes).toEqual([
+    expect.stringMatching(/^no unit has User=, so the processes run as root; .*--user NAME$/),
+  ])
 })
 
 describe('export systemd: profiles', () => {

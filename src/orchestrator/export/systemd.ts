@@ -34,7 +34,7 @@ import {
 export interface SystemdOptions {
   /** Prefix of the names of all units. */
   readonly project: string
-  /** The user of the processes; null means the user of the manager. */
+  /** The user of the processes; null means the user of the manager, which is root for units in /etc/systemd/system. */
   readonly user: string | null
   readonly systemdVersion: number
 }
@@ -52,8 +52,13 @@ export function exportSystemd(config: LoadedConfig, options: SystemdOptions): Ex
   const wanted = processes.map((exported) => (exported.schedule === null ? unitName : timerName)(exported, project))
   return {
     files: [targetFile(wanted, project), ...files, ...timers],
-    notes: noteLines(processes.flatMap((exported) => notesOf(exported, project))),
+    notes: noteLines([...userNote(options), ...processes.flatMap((exported) => notesOf(exported, project))]),
   }
+}
+
+function userNote({ user }: SystemdOptions): readonly Note[] {
+  const text = 'no unit has User=, so the processes run as root; choose a user without its rights with --user NAME'
+  return notesAbout(null, [user === null && text])
 }
 
 function unitName({ id }: ExportedProcess, project: string): string {

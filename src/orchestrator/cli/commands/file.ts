@@ -46,7 +46,10 @@ export function addFileCommands(program: Command): void {
     .option('--output <folder>', 'write files to this folder (default: write to stdout)')
     .option('--name <name>', "prefix of generated names (default: the name of the file's folder)")
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
+    .option('--user <name>', 'user of the processes, for systemd (default: you, unless you are root)', parseUser)
     .action(async (engine: ExportEngine, options: ExportOptions) => {
+      if (options.user !== undefined && engine !== 'systemd')
+        throw new UserError(`export ${engine}: --user has an effect for systemd only; leave it out`)
       await (await import('../file/export.ts')).exportGraph(file(), engine, options)
     })
 }
@@ -55,6 +58,12 @@ function parseEngine(typed: string): ExportEngine {
   const engine = exportEngines.find((known) => known === typed)
   if (engine !== undefined) return engine
   throw new UserError(`export: no engine ${JSON.stringify(redact(typed))}; expected systemd, compose or kubernetes`)
+}
+
+/** Accepts a name or an id as systemd does in its strict form. */
+function parseUser(typed: string): string {
+  if (/^(?:[a-z_][a-z0-9_-]*\$?|[1-9]\d*|0)$/i.test(typed)) return typed
+  throw new UserError(`--user ${JSON.stringify(redact(typed))}: expected the name or the id of a user, such as ponix`)
 }
 
 /** Adds the command `completion`. */

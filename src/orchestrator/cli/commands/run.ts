@@ -42,7 +42,7 @@ export function addRun(program: Command): Command {
     },
     { isDefault: true },
   )
-    .option('-d, --detach', 'run in the background; the terminal may be closed')
+    .option('-d, --detach', 'run in the background: until "down" or a reboot, also without the terminal')
     .option('--wait', 'with --detach: wait until all processes are ready or completed')
     .option(
       '--log-file <path>',

@@ -34,11 +34,18 @@ describe('export (O-10)', () => {
     expect(code).toBe(0)
     const names = ['plant.target', 'plant-store.service', 'plant-web.service']
     expect(stdout.split('\n')).toEqual([...names.map((name) => join('out/units', name)), ''])
-    expect(stderr).toMatch(/^note: plant-store\.service: DB_PASSWORD: secret, /)
+    expect(stderr).toMatch(/^note: plant-store\.service: DB_PASSWORD: secret, /m)
     const folder = join(program.folder, 'out/units')
     expect(readdirSync(folder).toSorted()).toEqual(names.toSorted())
     expect(await verifyUnits(names.map((name) => join(folder, name)))).toBe('')
     expect(existsSync(join(program.folder, 'was-started'))).toBe(false)
+  })
+
+  it.each(['joe', '1000'])('runs every unit as the user of --user %s', async (user) => {
+    program.writeConfig(file)
+    const { stdout, stderr } = await ponix('export', 'systemd', '--user', user)
+    expect(stdout.match(/^User=.*$/gm)).toEqual([`User=${user}`, `User=${user}`])
+    expect(stderr).not.toContain('no unit has User=')
   })
 
   it('prints all files to stdout without --output, each under its name', async () => {
@@ -72,6 +79,14 @@ describe('export (O-10)', () => {
 
   it.each([
     [['export', 'nomad'], 'ponix-orchestrator: export: no engine "nomad"; expected systemd, compose or kubernetes'],
+    [
+      ['export', 'systemd', '--user', 'a b'],
+      'ponix-orchestrator: --user "a b": expected the name or the id of a user, such as ponix',
+    ],
+    [
+      ['export', 'compose', '--user', 'joe'],
+      'ponix-orchestrator: export compose: --user has an effect for systemd only; leave it out',
+    ],
     [['export'], "ponix-orchestrator: missing required argument 'engine'"],
     [
       ['export', 'compose', '--output', 'a-file'],

@@ -30,12 +30,22 @@ export async function exportGraph(typed: FileOptions, engine: ExportEngine, opti
 async function render(config: LoadedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {
   const project = safeId(options.name ?? basename(dirname(config.path)))
   if (engine === 'systemd') {
-    const { uid, username } = userInfo()
-    const user = uid === 0 ? null : username
+    const user = options.user ?? exportingUser()
     return exportSystemd(config, { project, user, systemdVersion: await systemdVersion() })
   }
   const containers = { project, image: options.image ?? `${project}:latest` }
   return engine === 'compose' ? exportCompose(config, containers) : exportKubernetes(config, containers)
+}
+
+/** Returns the name of this user, or the id if there is no name; null for root. */
+function exportingUser(): string | null {
+  const uid = process.getuid?.()
+  if (uid === 0) return null
+  try {
+    return userInfo().username
+  } catch {
+    return uid === undefined ? null : String(uid)
+  }
 }
 
 async function systemdVersion(): Promise<number> {

@@ -45,7 +45,7 @@ async function throwWithLogFile(file: FileOptions, error: unknown): Promise<neve
   if (!isNotRunning(error)) throw error
   const { defaultLogFile } = await import('../run/detach.ts')
   const path = defaultLogFile(resolve(file.config), runFolder(file.config, process.env), process.env)
-  if (!existsSync(path)) throw error
+  if (path === null || !existsSync(path)) throw error
   throw new UserError(`${messageOf(error)}; the output of the last run in the background is in ${path}`, 3)
 }
 

@@ -23,7 +23,8 @@ const sleeper = { command: 'sleep', args: ['600'] }
 const pidIn = (stdout: string) => Number(/\(pid (\d+)\)/.exec(stdout)?.[1])
 const logFile = () => {
   const path = join(program.folder, 'commonplace.json')
-  return defaultLogFile(path, runFolder(path, { XDG_RUNTIME_DIR: program.folder }), { XDG_STATE_HOME: program.folder })
+  const folder = runFolder(path, { XDG_RUNTIME_DIR: program.folder })
+  return defaultLogFile(path, folder, { XDG_STATE_HOME: program.folder }) ?? expect.unreachable()
 }
 const environment = () => ({ ...process.env, XDG_RUNTIME_DIR: program.folder, XDG_STATE_HOME: program.folder })
 
@@ -104,8 +105,37 @@ describe('run --detach', () => {
     expect([second.code, second.stdout]).toEqual([2, ''])
     expect(second.stderr).toMatch(/^ponix-orchestrator: \S+ is already run by another ponix-orchestrator \(pid \d+\)/)
     expect(await run('--wait')).toMatchObject({ code: 2, stderr: expect.stringContaining('--wait needs --detach') })
-    const unwritable = await run('-d', '--log-file', '/dev/null/x')
-    expect(unwritable.code).toBe(2)
+  })
+
+  const advice = 'set XDG_STATE_HOME to a folder that you can write to, or name a log file with --log-file'
+  // In /proc, the system answers ENOENT although the parent exists.
+  test.each([
+    [
+      [],
+      { XDG_STATE_HOME: '/proc/state' },
+      `cannot create the folder /proc/state: no such file or directory (ENOENT); ${advice}`,
+    ],
+    [
+      [],
+      { XDG_STATE_HOME: '', HOME: '/dev/null' },
+      `cannot create the folder /dev/null/.local: not a directory (ENOTDIR); ${advice}`,
+    ],
+    [[], { XDG_STATE_HOME: '', HOME: '' }, `this user has no home folder, where the log file is kept; ${advice}`],
+    [
+      ['--log-file', '/dev/null/x'],
+      {},
+      'the log file /dev/null/x cannot be written: not a directory (ENOTDIR); name another log file with --log-file',
+    ],
+    [
+      ['--log-file', '/dev'],
+      {},
+      'the log file /dev cannot be written: illegal operation on a directory (EISDIR); name another log file with --log-file',
+    ],
+  ])('exits with 2 and says what to do if the log file cannot be written: %j, %j', async (args, changed, message) => {
+    program.writeConfig({ processes: { a: sleeper } })
+    program.environment = changed
+    onTestFinished(() => void (program.environment = {}))
+    expect(await run('-d', ...args)).toEqual({ code: 2, stdout: '', stderr: `ponix-orchestrator: ${message}\n` })
   })
 })
 

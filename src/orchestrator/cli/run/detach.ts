@@ -24,15 +24,47 @@ export interface DetachOptions extends Pick<RunOptions, 'exitCodeFrom' | 'watch'
 /** The maximum size of the output that is shown after a failed start. */
 const SHOWN_BYTES = 16 * 1024
 
-/** Returns the log file of a configuration's detached runs, in `XDG_STATE_HOME` or `~/.local/state`. */
-export function defaultLogFile(configPath: string, { path }: RunFolder, environment: NodeJS.ProcessEnv): string {
-  const state = environment['XDG_STATE_HOME']
-  const parent = state?.startsWith('/') ? state : join(homedir(), '.local', 'state')
+/**
+ * Returns the log file of a configuration's detached runs, in `XDG_STATE_HOME` or `~/.local/state`; null if this user has neither
+ * of these folders.
+ */
+export function defaultLogFile(configPath: string, { path }: RunFolder, environment: NodeJS.ProcessEnv): string | null {
+  const parent = stateFolder(environment)
+  if (parent === null) return null
   const title = [basename(dirname(configPath)), basename(configPath).replace(/\.[^.]*$/, '')]
     .filter((part) => part !== 'commonplace' && part !== '')
     .join('-')
     .replaceAll(/[^\w.-]/g, '_')
   return join(parent, 'ponix-orchestrator', `${title === '' ? 'root' : title}-${basename(path).slice(0, 8)}.log`)
+}
+
+function stateFolder(environment: NodeJS.ProcessEnv): string | null {
+  const state = environment['XDG_STATE_HOME']
+  if (state?.startsWith('/')) return state
+  const home = environment['HOME'] ?? homeOfUser()
+  return home?.startsWith('/') ? join(home, '.local', 'state') : null
+}
+
+function homeOfUser(): string | null {
+  try {
+    return homedir()
+  } catch {
+    // The system does not know this user, as in a container.
+    return null
+  }
+}
+
+/** Returns the path of the log file, and advice for an error that concerns it. Throws a UserError if no folder is known for it. */
+function logFileOf(
+  { logFile }: DetachOptions,
+  configPath: string,
+  folder: RunFolder,
+): { readonly path: string; readonly advice: string | undefined } {
+  if (logFile !== null) return { path: resolve(logFile), advice: undefined }
+  const path = defaultLogFile(configPath, folder, process.env)
+  const advice = 'set XDG_STATE_HOME to a folder that you can write to, or name a log file with --log-file'
+  if (path === null) throw new UserError(`this user has no home folder, where the log file is kept; ${advice}`)
+  return { path, advice }
 }
 
 /** Returns the arguments with which the orchestrator runs in the background: those of the caller, with another log file. */
@@ -53,8 +85,8 @@ export async function detach(typed: FileOptions, options: DetachOptions): Promis
   }
   const folder = runFolder(config.path, process.env)
   previousRun({ folder, configPath: config.path })
-  const logFile = resolve(options.logFile ?? defaultLogFile(config.path, folder, process.env))
-  const log = new Log(logFile)
+  const { path: logFile, advice } = logFileOf(options, config.path, folder)
+  const log = new Log(logFile, advice)
   const child = spawnInBackground(backgroundArguments(process.argv.slice(2), logFile), log.descriptor)
   const background: Background = {
     child,
@@ -127,9 +159,9 @@ class Log {
   readonly location: string
   readonly #start: number
 
-  /** Throws a UserError if the file cannot be written. */
-  constructor(path: string) {
-    this.descriptor = openLogFile(path)
+  /** Throws a UserError, which ends with `advice`, if the file cannot be written. */
+  constructor(path: string, advice?: string) {
+    this.descriptor = openLogFile(path, advice)
     this.location = `the output is in ${path}`
     this.#start = fstatSync(this.descriptor).size
   }

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
-import type { Outcome } from '../../../../test/rig/program.ts'
+import { type Outcome, Program } from '../../../../test/rig/program.ts'
 
 let program: CommandLine
 beforeAll(() => {
@@ -57,6 +57,20 @@ describe('the run folder', () => {
     ])
     expect(program.guards()).toEqual([])
     expect(runFolders()).toEqual([])
+  })
+
+  // Only root can start a program as another user.
+  test.skipIf(process.getuid?.() !== 0)('belongs to a user whom the system knows by id only', async () => {
+    const uid = 54_321
+    program.writeConfig({ processes: { a: { command: 'true', kind: 'task' } } })
+    chmodSync(program.folder, 0o755)
+    const temporary = join(program.folder, 'temporary')
+    mkdirSync(temporary)
+    chownSync(temporary, uid, uid)
+    const env = { PATH: process.env['PATH'], TMPDIR: temporary }
+    const running = new Program(process.execPath, [program.path], { cwd: program.folder, env, uid, gid: uid })
+    expect(await running.outcome).toMatchObject({ code: 0, stderr: expect.stringContaining('a: completed') })
+    expect(readdirSync(temporary)).toEqual([`ponix-orchestrator-${uid}`])
   })
 
   test('of a killed orchestrator is removed at the end of the next run', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -20,6 +20,25 @@ describe('the shipped unit (O-40)', () => {
     const output = await verifyUnits([broken])
     expect(output).toContain('gentle')
     expect(output).toContain('KillMood')
+  })
+
+  it('is accepted with the absolute paths of docs/systemd.md', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const [, example = ''] = /```ini\n(.*?)```/s.exec(readFileSync(join(projectRoot, 'docs/systemd.md'), 'utf8')) ?? []
+    expect(example).toContain('/opt/node/bin/node ')
+    const name = 'ponix-orchestrator.service'
+    mkdirSync(join(folder, `${name}.d`))
+    // systemd checks that the program exists.
+    writeFileSync(join(folder, `${name}.d/override.conf`), example.replace('/opt/node/bin/node', process.execPath))
+    copyFileSync(path, join(folder, name))
+    expect(await verifyUnits([join(folder, name)])).toBe('')
+  })
+
+  it('runs as a user without rights, reads an optional file of variables, and is not restarted after a mistake', () => {
+    const lines = readFileSync(path, 'utf8').split('\n')
+    const expected = ['User=ponix', 'EnvironmentFile=-/etc/ponix-orchestrator.env', 'RestartPreventExitStatus=2']
+    expect(lines).toEqual(expect.arrayContaining(expected))
   })
 
   it('accepts systemd-notify, waits for the whole graph, and the orchestrator stops its processes in order', () => {

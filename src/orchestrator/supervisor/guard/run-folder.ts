@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import {
   existsSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -12,11 +11,12 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, systemReason, UserError } from '../../config/errors.ts'
 import { missingFile } from '../../config/source/missing-file.ts'
+import { createFolder } from '../system/create-folder.ts'
 import { startOf, type TaggedProcess, taggedProcesses } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 
@@ -77,17 +77,18 @@ function parentFolder(environment: NodeJS.ProcessEnv): string {
   const runtime = environment['XDG_RUNTIME_DIR']
   return runtime?.startsWith('/')
     ? join(runtime, 'ponix-orchestrator')
-    : join(tmpdir(), `ponix-orchestrator-${userInfo().uid}`)
+    : join(tmpdir(), `ponix-orchestrator-${userId()}`)
 }
 
 /** Creates the folder of a run if it is missing. Throws a UserError as `runFolder` does. */
 export function createRunFolder({ path }: RunFolder): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw new UserError(`cannot create ${path}: ${systemReason(error)}; set XDG_RUNTIME_DIR to a folder that you own`)
-  }
+  createFolder(path, 'set XDG_RUNTIME_DIR to a folder that you own')
   assertPrivate(path)
+}
+
+/** Returns the id of this user, who may have no name, as in a container; -1 on a system without ids. */
+function userId(): number {
+  return process.getuid?.() ?? -1
 }
 
 /** Removes the folder of a run. Call it while holding the lock. Keeps a folder in which another run has begun without a lock. */
@@ -103,7 +104,7 @@ export function removeRunFolder({ path, lockPath, recordPath }: RunFolder): void
 
 /** Throws a UserError if another user can write to the folder of a run or to its parent; a missing folder is accepted. */
 function assertPrivate(folder: string): void {
-  const { uid } = userInfo()
+  const uid = userId()
   for (const path of [dirname(folder), folder]) {
     const stat = lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) continue

@@ -1,20 +1,20 @@
-import { mkdirSync, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Writable } from 'node:stream'
-import { codeOf, messageOf, UserError } from '../../config/errors.ts'
+import { systemReason, UserError } from '../../config/errors.ts'
 import type { LogFileSettings } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
+import { createFolder } from '../system/create-folder.ts'
 import { waitAtMost } from '../timers.ts'
 import { LogFile } from './log-file.ts'
 
-/** Opens a log file to append and read, and creates its folder. Throws a UserError if it cannot be written. */
-export function openLogFile(path: string): number {
+/** Opens a log file to append and read, and creates its folder. Throws a UserError, which ends with `advice`, if it cannot be written. */
+export function openLogFile(path: string, advice = 'name another log file with --log-file'): number {
+  createFolder(dirname(path), advice)
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     return openSync(path, 'a+', 0o600)
   } catch (error) {
-    const reason = codeOf(error) ?? messageOf(error)
-    throw new UserError(`the log file ${path} cannot be written: ${reason}; choose another one with --log-file`)
+    throw new UserError(`the log file ${path} cannot be written: ${systemReason(error)}; ${advice}`)
   }
 }
 
