@@ -11,6 +11,8 @@ export interface CommonplaceConfig {
   readonly env?: Readonly<Record<string, string>>
   /** file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them. Default: [] */
   readonly env_file?: string | EnvFileConfig | readonly (string | EnvFileConfig)[]
+  /** further names of variables, flags and keys with secret values, which are masked in all messages and not exported; `*` is any text and `?` any character. Default: [] */
+  readonly secret_names?: readonly string[]
   /** `false`: the orchestrator accepts no commands; an object sets its addresses. Default: true */
   readonly control?: boolean | ControlConfig
   /** as `on_failed` of a process, for every process without this key */

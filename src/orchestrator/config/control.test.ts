@@ -67,9 +67,15 @@ describe('the configuration key control', () => {
       { http: 7, token: 'hunter 22' },
       'control.token: expected visible ASCII characters without spaces; it has other characters',
     ],
+    [{ http: '0.0.0.0:7', token: '${EMPTY}' }, 'control.token: ${EMPTY} is unset or empty; set it to a secret text'],
+    [{ http: 7, token: 'x-${EMPTY:-}' }, 'control.token: ${EMPTY} is unset or empty; set it to a secret text'],
     [
-      { http: '0.0.0.0:7', token: '${EMPTY}' },
-      'control.token: expected visible ASCII characters without spaces; it is empty',
+      { http: 7, token: 'x-${NOPE:-${EMPTY}}' },
+      'control.token: ${EMPTY} and ${NOPE} is unset or empty; set it to a secret text',
+    ],
+    [
+      { http: 7, token: '${NOPE}' },
+      'control.token: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
     ],
     [
       { http: 7, token: 7 },

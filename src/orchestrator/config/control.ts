@@ -61,15 +61,15 @@ interface ControlContext {
 
 /**
  * Interpolates and checks the key `control`, which is null if the orchestrator accepts no commands. Adds problems to the
- * context. `secretNames` are the variables in the token, and those from which they were made, which are withheld from the
+ * context. `tokenVariables` are the variables in the token, and those from which they were made, which are withheld from the
  * processes.
  */
 export function resolveControl(
   file: ControlFile,
   context: ControlContext,
-): { readonly control: ResolvedControl | null; readonly secretNames: ReadonlySet<string> } {
-  if (file === false) return { control: null, secretNames: new Set() }
-  if (file === true) return { control: { socketPath: null, http: null }, secretNames: new Set() }
+): { readonly control: ResolvedControl | null; readonly tokenVariables: ReadonlySet<string> } {
+  if (file === false) return { control: null, tokenVariables: new Set() }
+  if (file === true) return { control: { socketPath: null, http: null }, tokenVariables: new Set() }
   const { socket, http, token } = file
   const replacedToken = token === undefined ? null : resolveToken(token, context)
   const tokenDigest = replacedToken === null ? null : digestOf(replacedToken.text)
@@ -78,7 +78,7 @@ export function resolveControl(
       socketPath: socket === undefined ? null : resolveSocket(socket, context),
       http: http === undefined ? null : resolveHttp(String(http), token !== undefined, tokenDigest, context),
     },
-    secretNames: replacedToken?.names ?? new Set(),
+    tokenVariables: replacedToken?.names ?? new Set(),
   }
 }
 
@@ -114,10 +114,15 @@ function resolveSocket(socket: string, context: ControlContext): string | null {
 }
 
 function resolveToken(token: string, context: ControlContext): Replaced | null {
-  const replaced = context.own.replace(token, ['control', 'token'])
-  if (replaced !== null && !/^[\x21-\x7e]+$/.test(replaced.text)) {
-    const found = replaced.text === '' ? 'it is empty' : 'it has other characters'
-    context.problems.add(['control', 'token'], `expected visible ASCII characters without spaces; ${found}`)
+  const at = ['control', 'token']
+  const replaced = context.own.replace(token, at)
+  if (replaced === null) return null
+  const { text, empty } = replaced
+  if (empty.size > 0) {
+    const names = Array.from(empty, (name) => `\${${name}}`).join(' and ')
+    context.problems.add(at, `${names} is unset or empty; set it to a secret text`)
+  } else if (!/^[\x21-\x7e]+$/.test(text)) {
+    context.problems.add(at, 'expected visible ASCII characters without spaces; it has other characters')
   }
   return replaced
 }

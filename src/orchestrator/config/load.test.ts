@@ -45,6 +45,7 @@ describe('the minimal file', () => {
           watch: null,
           schedule: null,
           onFailed: null,
+          secretNames: [],
           memoryLimit: null,
           log: { file: null, quiet: false },
           shutdown: { signal: 'SIGTERM', timeoutMs: 5000 },

@@ -4,7 +4,7 @@ import { checkCommands } from './resolve/check-command.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
 import { findGraphProblems, type GraphNode, type GraphProblem } from './dependency-graph.ts'
 import { allKeys, childOf, type JsonNode, toValue } from './source/json-source.ts'
-import { addSchemaProblems, ProblemList } from './source/problems.ts'
+import { addSchemaProblems, ProblemList, secretNamesOf } from './source/problems.ts'
 import { OwnScope } from './resolve/own-scope.ts'
 import { checkLogFiles } from './resolve/log.ts'
 import { checkReplicaProbes } from './resolve/probe.ts'
@@ -55,8 +55,8 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   const own = new OwnScope(root, environment, { files, problems })
   const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { own, problems })
   const { providedBy } = broker
-  const { control, secretNames } = resolveControl(file.control, { root, own, problems })
-  const inheritance = inheritedEnvironment(environment, secretNames)
+  const { control, tokenVariables } = resolveControl(file.control, { root, own, problems })
+  const inheritance = inheritedEnvironment(environment, tokenVariables)
   const { watch = [] } = options
   const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
   const onFailed = onFailedSchema.safeParse(toValue(childOf(root, 'on_failed'))).data
@@ -69,11 +69,12 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
       instances,
       onFailed,
       requestedWatch,
+      secretNames: secretNamesOf(root),
       problems,
       ...inheritance,
     },
     own.shared,
-    secretNames,
+    tokenVariables,
   )
   const resolved = [...instances.values()].flat().map((instance) => resolveProcess(instance, context))
   const processes = resolved.map(({ definition }) => definition)

@@ -57,6 +57,8 @@ export interface ResolvedProcess {
   readonly cwd: string
   /** The complete environment of the child, except NOTIFY_FD. */
   readonly env: Readonly<Record<string, string>>
+  /** The patterns of `secret_names` of the file: further names of secrets, see `isSecretName`. */
+  readonly secretNames: readonly string[]
   readonly dependsOn: readonly { readonly name: string; readonly condition: DependencyCondition }[]
   /** True if the process starts only after the external dependency accepted a connection. False for its provider. */
   readonly usesExternal: boolean

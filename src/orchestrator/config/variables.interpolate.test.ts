@@ -26,7 +26,7 @@ describe('interpolate', () => {
     ['$${PORT}', '${PORT}'],
     ['{"json": {}}', '{"json": {}}'],
   ])('replaces %j by %j', (text, expected) => {
-    expect(interpolate(text, lookup)).toEqual({ text: expected, problems: [] })
+    expect(interpolate(text, lookup)).toMatchObject({ text: expected, problems: [] })
   })
 
   it('names every variable that is unset and has no default, once', () => {
@@ -55,11 +55,21 @@ describe('interpolate', () => {
     expect(new Set(names)).toEqual(new Set(['PORT', 'X']))
   })
 
+  it.each([
+    ['${PORT}${MISSING:-x}', []],
+    ['a${EMPTY}', ['EMPTY']],
+    ['a${MISSING:-}', ['MISSING']],
+    ['${PORT:-${EMPTY}}', []],
+    ['${MISSING:-${EMPTY}}', ['EMPTY', 'MISSING']],
+  ])('of %j names the variables in whose place nothing is: %j', (text, expected) => {
+    expect([...interpolate(text, lookup).empty]).toEqual(expected)
+  })
+
   it('leaves any text without ${ unchanged', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         fc.pre(!text.includes('${'))
-        expect(interpolate(text, lookup)).toEqual({ text, problems: [] })
+        expect(interpolate(text, lookup)).toMatchObject({ text, problems: [] })
       }),
     )
   })

@@ -1,25 +1,33 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isSecretName, redact } from './redact.ts'
+import { redact } from './redact.ts'
 
 export type Variables = Readonly<Record<string, string>>
 
 const variable = /[A-Za-z_][A-Za-z0-9_]*/y
 const malformed = 'invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${'
 
+export interface Interpolated {
+  readonly text: string
+  /** They contain names, never values. Without problems, the text is the result. */
+  readonly problems: readonly string[]
+  /** The variables in whose place the text has nothing. */
+  readonly empty: ReadonlySet<string>
+}
+
 /**
  * Replaces `${NAME}` and `${NAME:-default}`. The default applies if the variable is unset or empty, and can contain
- * variables. `$${` is a literal `${`, any other `$` is unchanged. The text is the result only if there are no problems, which
- * contain names, never values.
+ * variables. `$${` is a literal `${`, any other `$` is unchanged.
  * `withheld`: variables that are set but must not be used in this text.
  */
 export function interpolate(
   text: string,
   lookup: (name: string) => string | undefined,
   withheld: ReadonlySet<string> = new Set(),
-): { readonly text: string; readonly problems: readonly string[] } {
+): Interpolated {
   const problems = new Set<string>()
+  const empty = new Set<string>()
   let at = 0
   const take = (expected: string): boolean => {
     if (!text.startsWith(expected, at)) return false
@@ -45,11 +53,16 @@ export function interpolate(
     variable.lastIndex = at
     const name = variable.exec(text)?.[0] ?? ''
     at += name.length
-    if (name !== '' && take('}')) return isUsed ? valueOf(name) : ''
+    if (name !== '' && take('}')) return isUsed ? noted(name, valueOf(name)) : ''
     if (name === '' || !take(':-')) return fail(malformed)
     const value = isUsed ? (lookup(name) ?? '') : ''
     const fallback = read(true, isUsed && value === '')
-    return take('}') ? value || fallback : fail(malformed)
+    if (!take('}')) return fail(malformed)
+    return isUsed ? noted(name, value || fallback) : ''
+  }
+  const noted = (name: string, value: string): string => {
+    if (value === '') empty.add(name)
+    return value
   }
   const valueOf = (name: string): string => {
     const value = lookup(name)
@@ -63,20 +76,22 @@ export function interpolate(
       ? fail(`\${${name}} is reserved for the orchestrator; use a variable with another name for processes`)
       : fail(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
   }
-  return { text: read(false, true), problems: [...problems] }
+  return { text: read(false, true), problems: [...problems], empty }
 }
 
 export interface Replaced {
   readonly text: string
   /** The variables used in the text. */
   readonly names: ReadonlySet<string>
+  /** Those in whose place the text has nothing. */
+  readonly empty: ReadonlySet<string>
+  /** True if one of them is secret. */
+  readonly isSecret: boolean
 }
 
 /** Returns the text for an error message, without values of secret variables. */
-export function showReplaced({ text, names }: Replaced): string {
-  return [...names].some(isSecretName)
-    ? 'a value that is not shown because it may be a secret'
-    : JSON.stringify(redact(text))
+export function showReplaced({ text, isSecret }: Replaced): string {
+  return isSecret ? 'a value that is not shown because it may be a secret' : JSON.stringify(redact(text))
 }
 
 /** Variables that address the orchestrator itself; children do not inherit them. */
@@ -91,13 +106,13 @@ const ownNames = [
   'LISTEN_FDNAMES',
 ]
 
-/** Splits the orchestrator's environment into inherited variables and withheld ones: `secretNames` and its own variables. */
+/** Splits the orchestrator's environment into inherited variables and withheld ones: `tokenVariables` and its own variables. */
 export function inheritedEnvironment(
   own: NodeJS.ProcessEnv,
-  secretNames: ReadonlySet<string>,
+  tokenVariables: ReadonlySet<string>,
 ): { readonly inherited: Variables; readonly withheld: ReadonlySet<string> } {
   const set = Object.entries(own).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const withheld = new Set([...ownNames.filter((name) => own[name] !== undefined), ...secretNames])
+  const withheld = new Set([...ownNames.filter((name) => own[name] !== undefined), ...tokenVariables])
   return { inherited: Object.fromEntries(set.filter(([name]) => !withheld.has(name))), withheld }
 }
 

@@ -1,4 +1,5 @@
 import { nearestName, RequestError } from '../config/errors.ts'
+import { matchesPattern } from '../config/pattern.ts'
 
 /** Selects all processes, unless a process has this name. */
 const ALL = 'all'
@@ -16,7 +17,7 @@ export function selectNames(requested: string, names: readonly string[]): readon
   const exact = names.filter((name) => name === requested || configNameOf(name) === requested)
   if (exact.length > 0 || !isPattern(requested)) return exact
   const pattern = requested === ALL ? '*' : requested
-  return names.filter((name) => matches(pattern, name) || matches(pattern, configNameOf(name)))
+  return names.filter((name) => matchesPattern(pattern, name) || matchesPattern(pattern, configNameOf(name)))
 }
 
 /**
@@ -53,28 +54,4 @@ function describeUnknown(requested: string, names: readonly string[]): string {
 /** Returns the name in the file of an instance such as `worker#2`. */
 function configNameOf(name: string): string {
   return name.replace(/#\d+$/, '')
-}
-
-/** Returns whether a text matches a pattern of `*` and `?`. Takes at most the product of both lengths, unlike a regular expression. */
-function matches(pattern: string, text: string): boolean {
-  let [at, read] = [0, 0]
-  /** The place after the last `*`, and the text that it does not cover yet. */
-  let retry: { readonly at: number; read: number } | null = null
-  while (read < text.length) {
-    const expected = pattern[at]
-    if (expected === '*') {
-      at += 1
-      retry = { at, read }
-    } else if (expected === '?' || expected === text[read]) {
-      at += 1
-      read += 1
-    } else if (retry === null) {
-      return false
-    } else {
-      retry.read += 1
-      at = retry.at
-      read = retry.read
-    }
-  }
-  return /^\**$/.test(pattern.slice(at))
 }

@@ -1,6 +1,7 @@
 import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import { isSecretName, MIN_SECRET_LENGTH, redact } from '../config/redact.ts'
+import { redact, type SecretContext, SecretValues } from '../config/redact.ts'
+import { isSecretFlag, isSecretName } from '../config/secret-names.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import type { Environment, Variable, VariableSource } from '../config/resolve/scope.ts'
 
@@ -58,10 +59,10 @@ export function exportedProcesses(config: LoadedConfig): readonly ExportedProces
 
 /** Returns the names of the variables that `env` and `env_file` of the file set, and that contain secrets. */
 function sharedSecrets({ processes, environments }: LoadedConfig): readonly string[] {
-  const names = processes.flatMap(({ name, env }) => {
-    const isSecret = secretDetector(env)
-    return [...(environments.get(name) ?? [])].flatMap(([variable, { value, source }]) =>
-      isShared(source) && (isSecretName(variable) || isSecret(value)) ? [variable] : [],
+  const names = processes.flatMap((definition) => {
+    const isSecret = secretDetector(definition)
+    return [...(environments.get(definition.name) ?? [])].flatMap(([variable, { value, source }]) =>
+      isShared(source) && (isSecretName(variable, definition.secretNames) || isSecret(value)) ? [variable] : [],
     )
   })
   return [...new Set(names)]
@@ -103,12 +104,14 @@ function exportProcess(
   { environment, shared }: { readonly environment: Environment | undefined; readonly shared: readonly string[] },
 ): ExportedProcess {
   const given = givenNames(environment)
-  const isSecret = secretDetector(definition.env)
+  const isSecret = secretDetector(definition)
   const prefix = id.toUpperCase().replaceAll('-', '_')
   // Replaces secret words with variables, which have the number of the word, from 1.
   const hide = (texts: readonly string[], kind: string): readonly Word[] =>
     texts.map((text, index) =>
-      isSecret(text) || isSecretFlag(texts[index - 1]) ? { secret: `${prefix}_${kind}_${index + 1}` } : { text },
+      isSecret(text) || isSecretFlag(texts[index - 1], definition.secretNames)
+        ? { secret: `${prefix}_${kind}_${index + 1}` }
+        : { text },
     )
   const hideProgram = (text: string): Word => (isSecret(text) ? { secret: `${prefix}_COMMAND` } : { text })
   const words: readonly [Word, ...Word[]] = definition.shell
@@ -124,7 +127,7 @@ function exportProcess(
   const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || own.includes(name))
   // A variable that replaces a shared secret is passed in the same way, so that it takes precedence.
   const isSecretVariable = ([name, value]: readonly [string, string]) =>
-    isSecretName(name) || isSecret(value) || shared.includes(name)
+    isSecretName(name, definition.secretNames) || isSecret(value) || shared.includes(name)
   const isOwn = ([name]: readonly [string, string]) => {
     const source = environment?.get(name)?.source
     return !shared.includes(name) || source === undefined || !isShared(source)
@@ -178,18 +181,9 @@ function wordsOf(probe: ExportedProbe | null): readonly Word[] {
 }
 
 /** Returns a detector of passwords in URLs, and of the values of secret variables, which interpolation may have copied. */
-function secretDetector(environment: Readonly<Record<string, string>>): (text: string) => boolean {
-  const values = Object.entries(environment).flatMap(([name, value]) =>
-    isSecretName(name) && value !== '' ? [value] : [],
-  )
-  return (text) =>
-    redact(text) !== text ||
-    values.some((value) => text === value || (value.length >= MIN_SECRET_LENGTH && text.includes(value)))
-}
-
-/** Returns whether the next word is secret, as in `--password hunter2`. */
-function isSecretFlag(word: string | undefined): boolean {
-  return word !== undefined && /^--?[^=\s]+$/.test(word) && isSecretName(word)
+function secretDetector(context: SecretContext): (text: string) => boolean {
+  const values = new SecretValues(context)
+  return (text) => redact(text, context.secretNames) !== text || values.has(text) || values.mask(text) !== text
 }
 
 /** Renders a time span in the format of systemd and Compose. */

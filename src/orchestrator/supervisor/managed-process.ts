@@ -38,7 +38,8 @@ import { elapsed } from './timers.ts'
  * `reconcile` determines when to start and when to stop.
  */
 export class ManagedProcess {
-  readonly definition: ResolvedProcess
+  /** Replaced by the supervisor if only `secretNames` has changed. */
+  definition: ResolvedProcess
   /** Set by the supervisor. A child that exits is restarted only while it is `up` or `restarting`. */
   goal: Goal = { type: 'up' }
   /** See `ReconciledProcess`. The first start for a request must succeed; there is no backoff after it. */

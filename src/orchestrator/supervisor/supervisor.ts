@@ -72,7 +72,11 @@ export class Supervisor {
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#options = options
     this.#runTag = options.guard?.runTag ?? randomUUID()
-    const scan = { killNow: () => this.#phase === 'killed', emit: (event: SupervisorEvent) => this.#emit(event) }
+    const scan = {
+      killNow: () => this.#phase === 'killed',
+      emit: (event: SupervisorEvent) => this.#emit(event),
+      secretNames: (name: string) => this.#graph.get(name)?.definition.secretNames ?? [],
+    }
     // Fake children leave no orphans.
     this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
     this.#external = this.#createExternalCheck(config)
@@ -181,7 +185,10 @@ export class Supervisor {
     }
     this.#graph = new ProcessGraph(config, (definition) => {
       const old = before.get(definition.name)
-      if (old !== null && unchanged.has(old.name)) return old
+      if (old !== null && unchanged.has(old.name)) {
+        old.definition = { ...old.definition, secretNames: definition.secretNames }
+        return old
+      }
       const managed = this.#createProcess(definition, old?.hasRun)
       managed.request = request
       return managed

@@ -15,6 +15,7 @@ const report = {
   reason: 'exited with code 1; $(touch never) API_TOKEN=hunter2',
   config: '/app/commonplace.json',
   env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' },
+  secretNames: [],
 }
 const never = new Promise<void>(() => {})
 

@@ -1,6 +1,6 @@
 import { execa } from 'execa'
 import { messageOf } from '../config/errors.ts'
-import { redact } from '../config/redact.ts'
+import { redact, redactValues, type SecretContext } from '../config/redact.ts'
 import type { ResolvedHook } from '../config/resolved.ts'
 import { describeSpawnError } from '../supervisor/child/child.ts'
 import { describeExit } from '../supervisor/rules/restart-policy.ts'
@@ -8,12 +8,11 @@ import { ProcessGroup } from '../supervisor/child/process-group.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { RUN_TAG_VARIABLE } from '../supervisor/system/process-table.ts'
 
-export interface FailureReport {
+/** `env` is the environment of the failed process. */
+export interface FailureReport extends SecretContext {
   readonly process: string
   readonly reason: string
   readonly config: string
-  /** The environment of the failed process. */
-  readonly env: Readonly<Record<string, string>>
 }
 
 export interface HookOptions {
@@ -39,7 +38,7 @@ export async function runHook(
   const timer = new Timer()
   timer.set(options.timeoutMs, () => timeout.abort())
   const limit = AbortSignal.any([signal, timeout.signal])
-  const safe = { ...report, reason: redact(report.reason) }
+  const safe = { ...report, reason: redactValues(report.reason, report) }
   try {
     const problem = hook.type === 'webhook' ? await post(hook.url, safe, limit) : await run(hook, safe, options, limit)
     return limit.aborted ? describeAbort(signal, options) : problem
@@ -90,7 +89,7 @@ async function run(
     cleanup: false,
   })
   const { pid } = child
-  if (pid === undefined) return describeSpawnError(await child, { command, cwd, env: report.env })
+  if (pid === undefined) return describeSpawnError(await child, { ...report, command, cwd })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-MAX_OUTPUT_BYTES)))
@@ -99,7 +98,7 @@ async function run(
     child.once('exit', (code: number | null, name: NodeJS.Signals | null) => {
       const exit = name === null ? { code: code ?? 0, signal: null } : { code: null, signal: name }
       // The output of the child is complete, or a descendant holds it.
-      setImmediate(() => resolve(code === 0 ? null : withLastLine(describeExit(exit), output)))
+      setImmediate(() => resolve(code === 0 ? null : withLastLine(describeExit(exit), output, report)))
     })
   })
   const group = new ProcessGroup(pid)
@@ -110,7 +109,7 @@ async function run(
   return exited.finally(() => signal.removeEventListener('abort', end))
 }
 
-function withLastLine(text: string, output: string): string {
+function withLastLine(text: string, output: string, secrets: SecretContext): string {
   const last = output.trimEnd().split('\n').at(-1) ?? ''
-  return last === '' ? text : `${text}: ${redact(last)}`
+  return last === '' ? text : `${text}: ${redactValues(last, secrets)}`
 }

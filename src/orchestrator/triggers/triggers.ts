@@ -89,7 +89,8 @@ export class Triggers implements Disposable {
     const definition = graph.get(name)?.definition
     if (definition === undefined || definition.onFailed === null || this.#failed.has(name)) return
     this.#failed.add(name)
-    this.#hooks.add(definition.onFailed, { process: name, reason, config: graph.config.path, env: definition.env })
+    const { env, secretNames } = definition
+    this.#hooks.add(definition.onFailed, { process: name, reason, config: graph.config.path, env, secretNames })
   }
 
   [Symbol.dispose](): void {

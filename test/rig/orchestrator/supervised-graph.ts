@@ -80,6 +80,7 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
     tty: false,
     cwd: tmpdir(),
     env: { PATH: process.env['PATH'] ?? '' },
+    secretNames: [],
     dependsOn: [],
     usesExternal: false,
     readinessProbe: null,

@@ -16,6 +16,7 @@ function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedPro
     tty: false,
     cwd: '/',
     env: { API_TOKEN: 'hunter2' },
+    secretNames: [],
     dependsOn: [],
     usesExternal: false,
     readinessProbe: null,

@@ -16,15 +16,16 @@ describe('shownVariables (O-42)', () => {
     [{ URL: 'postgres://me:hunter22@db/x' }, ['postgres://me:***@db/x']],
     [{ API_TOKEN: 'hunter22', COPY: 'hunter22', PART: 'a-hunter22-b' }, ['***', '***', 'a-***-b']],
     [{ API_TOKEN: 'dev', OTHER: 'device', SAME: 'dev' }, ['***', 'device', '***']],
+    [{ AUTH_ENABLED: 'true', LICENSE: 'hunter22', X: 'true', Y: 'a-hunter22' }, ['***', '***', 'true', 'a-***']],
     [{ B: '2', A: '1' }, ['1', '2']],
   ])('sorts and masks %j as %j', (values, expected) => {
-    expect(shownVariables(environment(values)).map(({ value }) => value)).toEqual(expected)
+    expect(shownVariables(environment(values), ['LICENSE']).map(({ value }) => value)).toEqual(expected)
   })
 })
 
 describe('renderVariables', () => {
   it('quotes values that are not one line', () => {
-    expect(renderVariables(shownVariables(environment({ A: 'two\nlines' })))).toBe('env  A="two\\nlines"\n')
+    expect(renderVariables(shownVariables(environment({ A: 'two\nlines' }), []))).toBe('env  A="two\\nlines"\n')
   })
 })
 

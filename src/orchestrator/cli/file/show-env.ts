@@ -1,13 +1,11 @@
 import { relative } from 'node:path'
 import { nearestName, UserError } from '../../config/errors.ts'
 import { loadConfig } from '../../config/load.ts'
-import { isSecretName, redact } from '../../config/redact.ts'
-import type { ResolvedConfig } from '../../config/resolved.ts'
+import { redact, SecretValues } from '../../config/redact.ts'
+import { isSecretName } from '../../config/secret-names.ts'
+import type { ResolvedConfig, ResolvedProcess } from '../../config/resolved.ts'
 import type { Environment, VariableSource } from '../../config/resolve/scope.ts'
 import { type FileOptions, toLoadOptions } from '../options.ts'
-
-/** Secrets that are shorter can be common words, so they are masked only as a whole value. */
-const MIN_PART_LENGTH = 6
 
 export interface ShownVariable {
   readonly name: string
@@ -21,17 +19,17 @@ export interface ShownVariable {
 /** Prints the environment that a process will get. Throws a UserError for an unknown name. */
 export function showEnv(typed: FileOptions, name: string, json: boolean): void {
   const config = loadConfig(toLoadOptions(typed))
-  const environment = config.environments.get(instanceNamed(name, config)) ?? new Map()
-  const variables = shownVariables(environment)
+  const { name: instance, secretNames } = instanceNamed(name, config)
+  const variables = shownVariables(config.environments.get(instance) ?? new Map(), secretNames)
   process.stdout.write(json ? `${JSON.stringify(variables, null, 2)}\n` : renderVariables(variables))
 }
 
-function instanceNamed(name: string, { processes }: ResolvedConfig): string {
+function instanceNamed(name: string, { processes }: ResolvedConfig): ResolvedProcess {
   const found = processes.find((one) => one.name === name)
   if (found !== undefined && found.problem !== null) {
     throw new UserError(`--show-env: "${name}" cannot be started: ${found.problem}`)
   }
-  if (found !== undefined) return name
+  if (found !== undefined) return found
   const first = processes.find(({ configName }) => configName === name)
   if (first !== undefined) {
     throw new UserError(`--show-env "${name}": it has replicas; name one of them, such as "${first.name}"`)
@@ -43,14 +41,14 @@ function instanceNamed(name: string, { processes }: ResolvedConfig): string {
 }
 
 /** Returns the variables by name, with secrets masked, also where a value contains the value of a secret variable. */
-export function shownVariables(environment: Environment): readonly ShownVariable[] {
+export function shownVariables(environment: Environment, secretNames: readonly string[]): readonly ShownVariable[] {
   const entries = [...environment].sort(([a], [b]) => (a < b ? -1 : 1))
-  const secrets = entries.flatMap(([name, { value }]) => (isSecretName(name) && value !== '' ? [value] : []))
+  const env = Object.fromEntries(entries.map(([name, { value }]) => [name, value]))
+  const secrets = new SecretValues({ env, secretNames })
   const mask = (name: string, value: string): string => {
     if (value === '') return ''
-    if (isSecretName(name) || secrets.includes(value)) return '***'
-    const parts = secrets.filter(({ length }) => length >= MIN_PART_LENGTH)
-    return redact(parts.reduce((text, secret) => text.replaceAll(secret, '***'), value))
+    if (isSecretName(name, secretNames) || secrets.has(value)) return '***'
+    return redact(secrets.mask(value), secretNames)
   }
   return entries.map(
     ([

@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
@@ -176,6 +178,35 @@ describe('control.token (O-42)', () => {
     expect(await ask('GET', '/status', { host })).toEqual(wanted)
     expect(await ask('GET', '/status', { host, authorization: 'Bearer hunter22' })).toMatchObject({ status: 200 })
   })
+
+  test('comes from an env_file, which gives it to no process', async () => {
+    port = await freePort()
+    writeFileSync(join(program.folder, 'token.env'), 'MY_TOKEN=hunter22\nOTHER=passed on\n')
+    const a = { command: 'env; exec sleep 600', shell: true }
+    const control = { http: port, token: '${MY_TOKEN}' }
+    program.writeConfig({ env_file: 'token.env', control, processes: { a } })
+    running = program.start()
+    await running.seen(/OTHER=passed on/)
+    await running.seen(/ready after/)
+    expect(await ask('GET', '/status')).toEqual(wanted)
+    expect(await ask('GET', '/status', { authorization: 'Bearer hunter22' })).toMatchObject({ status: 200 })
+    expect(running.stdout + running.stderr).not.toMatch(/hunter22|MY_TOKEN/)
+  })
+
+  test.each(['${MY_TOKEN:-}', 'prefix-${MY_TOKEN:-}'])(
+    'of %j without the variable is an error of validate and run that names it',
+    async (token) => {
+      program.environment = {}
+      program.writeConfig({ control: { http: 19_100, token }, processes: { a: sleeper } })
+      for (const command of ['validate', 'run']) {
+        const { code, stderr } = await program.run(command)
+        expect([code, stderr]).toEqual([
+          2,
+          expect.stringContaining('control.token: ${MY_TOKEN} is unset or empty; set it to a secret text\n'),
+        ])
+      }
+    },
+  )
 
   test('appears in no process, no output and no export', async () => {
     program.environment = { MY_TOKEN: 'hunter22', OTHER: 'passed on' }

@@ -19,7 +19,7 @@ describe('a command line in place of a program', () => {
     ['x --token hunter2', 'a command line is not a program: write "command" and "args", or "shell": true'],
     ['x --token=hunter2 &', 'a command line is not a program: add "shell": true, which runs it with /bin/sh -c'],
   ])('%j is described with its correction', (command, description) => {
-    expect(describeCommandLine(command)).toBe(description)
+    expect(describeCommandLine(command, [])).toBe(description)
   })
 
   it('is found where it stands', () => {

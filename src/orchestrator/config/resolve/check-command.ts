@@ -8,11 +8,11 @@ const shellSyntax = /[|&;<>()`$*?~#]|^\w+=/
 
 /** Adds a problem for each command that is a command line instead of a program. */
 export function checkCommands(processes: readonly ResolvedProcess[], problems: ProblemList): void {
-  for (const { configName, command, shell, cwd, env } of processes) {
+  for (const { configName, command, shell, cwd, env, secretNames } of processes) {
     if (shell || !/\S\s+\S/.test(command)) continue
     const exists = (name: string) => programPaths(name, cwd, env['PATH'] ?? '').some((path) => existsSync(path))
     if (!exists(command) && isCommandLine(command, exists)) {
-      problems.add(['processes', configName, 'command'], describeCommandLine(command))
+      problems.add(['processes', configName, 'command'], describeCommandLine(command, secretNames))
     }
   }
 }
@@ -29,11 +29,11 @@ function programPaths(name: string, cwd: string, path: string): readonly string[
 }
 
 /** Returns the problem with its correction, without secrets. */
-export function describeCommandLine(command: string): string {
+export function describeCommandLine(command: string, secretNames: readonly string[]): string {
   const words = command.match(/"[^"]*"|'[^']*'|[^\s"']+/g) ?? []
   const [program, ...args] = words.map((word) => JSON.stringify(word.replaceAll(/^(["'])(.*)\1$/g, '$2')))
   const list = [program, ...args].join(', ')
-  const hasSecret = redact(list) !== list || redact(command) !== command
+  const hasSecret = redact(list, secretNames) !== list || redact(command, secretNames) !== command
   const shown = hasSecret ? 'a command line' : JSON.stringify(command)
   if (shellSyntax.test(command)) return `${shown} is not a program: add "shell": true, which runs it with /bin/sh -c`
   const separate = hasSecret ? '"command" and "args"' : `"command": ${program}, "args": [${args.join(', ')}]`

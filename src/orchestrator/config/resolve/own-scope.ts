@@ -1,10 +1,11 @@
 import { type EnvFile, readEnvFiles } from './env-file.ts'
 import { childOf, type JsonNode, type JsonPath, toValue } from '../source/json-source.ts'
 import type { ConfigFiles } from '../source/config-files.ts'
-import type { Problems } from '../source/problems.ts'
+import { type Problems, secretNamesOf } from '../source/problems.ts'
 import { envFileSchema } from '../schema/env-file.ts'
 import { environmentSchema } from '../schema/fields.ts'
-import { interpolate, type Replaced } from '../variables.ts'
+import { isSecretName } from '../secret-names.ts'
+import { interpolate, type Interpolated, type Replaced } from '../variables.ts'
 
 /** The variables that a file sets for the orchestrator and for every process. */
 export interface SharedVariables {
@@ -31,6 +32,7 @@ const brokerProblem = '${mqtt_broker} is not possible here, also not through a v
 export class OwnScope {
   readonly shared: SharedVariables
   readonly #problems: Problems
+  readonly #secretNames: readonly string[]
   readonly #variables = new Map<string, OwnVariable>()
   #isComplete = true
 
@@ -41,6 +43,7 @@ export class OwnScope {
     { files: reader, problems }: { readonly files: ConfigFiles; readonly problems: Problems },
   ) {
     this.#problems = problems
+    this.#secretNames = secretNamesOf(root)
     for (const [name, value] of Object.entries(environment)) if (value !== undefined) this.#set(name, value)
     const env = environmentSchema.safeParse(toValue(childOf(root, 'env')) ?? {}).data
     const setting = envFileSchema.safeParse(toValue(childOf(root, 'env_file'))).data
@@ -62,9 +65,10 @@ export class OwnScope {
 
   /** Replaces the variables of the text at `path`, and adds problems. Null if that is not possible. */
   replace(text: string, path: JsonPath): Replaced | null {
-    const { value, names, problems } = this.#interpolate(text)
+    const { value, names, empty, problems } = this.#interpolate(text)
     for (const problem of problems) this.#problems.add(path, problem)
-    return value === null ? null : { text: value, names }
+    const isSecret = [...names].some((name) => isSecretName(name, this.#secretNames))
+    return value === null ? null : { text: value, names, empty, isSecret }
   }
 
   #setInterpolated(name: string, text: string): void {
@@ -76,7 +80,7 @@ export class OwnScope {
     this.#variables.set(name, { value, names: new Set([name]) })
   }
 
-  #interpolate(text: string): OwnVariable & { readonly problems: readonly string[] } {
+  #interpolate(text: string): OwnVariable & Pick<Interpolated, 'problems' | 'empty'> {
     const names = new Set<string>()
     let hasFailed = false
     const result = interpolate(text, (name) => {
@@ -89,6 +93,6 @@ export class OwnScope {
     const isUsable = !usesBroker && !hasFailed && result.problems.length === 0
     const isReported = !hasFailed && this.#isComplete
     const problems = usesBroker ? [brokerProblem] : isReported ? result.problems : []
-    return { value: isUsable ? result.text : null, names, problems }
+    return { value: isUsable ? result.text : null, names, empty: result.empty, problems }
   }
 }

@@ -1,6 +1,5 @@
 import type { JsonPath } from '../source/json-source.ts'
 import type { Problems } from '../source/problems.ts'
-import { isSecretName } from '../redact.ts'
 import type { ProbeCheck, ResolvedProbe, ResolvedProcess } from '../resolved.ts'
 import { httpUrlForm, isHttpUrl, isRegularExpression, type ProbeFile, regularExpressionForm } from '../schema/probe.ts'
 import type { Scope } from './scope.ts'
@@ -74,7 +73,7 @@ function valueOf<T>(
   if (replaced === null) return null
   const found = read(replaced.text)
   if (found === null) problems.add([...path, key], `expected ${form}, got ${showReplaced(replaced)}`)
-  else if (key === 'log_line' && [...replaced.names].some(isSecretName)) {
+  else if (key === 'log_line' && replaced.isSecret) {
     problems.add([...path, key], 'a secret in the pattern would be a secret in the log; use another variable')
   }
   return found

@@ -42,13 +42,13 @@ export interface ResolveContext extends ResolveOptions {
   readonly programFolders: (folder: string) => readonly string[]
 }
 
-/** Interpolates `env` of the file. The processes do not get the variables with `secretNames`. */
+/** Interpolates `env` of the file. The processes do not get the `tokenVariables`. */
 export function resolveContext(
   options: ResolveOptions,
   { files, env, isComplete }: SharedVariables,
-  secretNames: ReadonlySet<string>,
+  tokenVariables: ReadonlySet<string>,
 ): ResolveContext {
-  const isShared = ([name]: readonly [string, string]) => !secretNames.has(name)
+  const isShared = ([name]: readonly [string, string]) => !tokenVariables.has(name)
   const sharedPart = (variables: Variables) => Object.fromEntries(Object.entries(variables).filter(isShared))
   const scope = new Scope(options)
   scope.namesAreKnown = isComplete
@@ -135,6 +135,7 @@ function resolveInstance(instance: Instance, context: ResolveContext): ProcessWi
     }),
     schedule: file.schedule ?? null,
     memoryLimit: file.memory_limit === undefined ? null : parseByteSize(file.memory_limit),
+    secretNames: context.secretNames,
     onFailed: resolveOnFailed(file.on_failed, [...path, 'on_failed'], scope, context),
     log,
     shutdown: { signal: file.shutdown.signal, timeoutMs: file.shutdown.timeout_ms },

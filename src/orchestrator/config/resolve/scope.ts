@@ -1,6 +1,7 @@
 import type { JsonPath } from '../source/json-source.ts'
 import type { Problems } from '../source/problems.ts'
 import { formatSocketAddress, type SocketAddress } from '../socket-address.ts'
+import { isSecretName } from '../secret-names.ts'
 import { interpolate, type Replaced, type Variables } from '../variables.ts'
 
 export interface ScopeOptions {
@@ -9,6 +10,8 @@ export interface ScopeOptions {
   readonly inherited: Variables
   /** The orchestrator's variables that no process receives. */
   readonly withheld: ReadonlySet<string>
+  /** The `secret_names` of the file. */
+  readonly secretNames: readonly string[]
   readonly problems: Problems
 }
 
@@ -65,7 +68,7 @@ export class Scope {
 
   /** As `interpolate`, with the names of the used variables; null if that is not possible. `escape` converts each value. */
   replace(text: string, path: JsonPath, escape: (value: string) => string = String): Replaced | null {
-    const { broker, problems, withheld } = this.#options
+    const { broker, problems, withheld, secretNames } = this.#options
     const names = new Set<string>()
     const lookup = (name: string): string | undefined => {
       names.add(name)
@@ -79,6 +82,7 @@ export class Scope {
     }
     const result = interpolate(text, escaped, withheld)
     if (this.namesAreKnown) for (const problem of result.problems) problems.add(path, problem)
-    return result.problems.length === 0 ? { text: result.text, names } : null
+    const isSecret = [...names].some((name) => isSecretName(name, secretNames))
+    return result.problems.length === 0 ? { text: result.text, names, empty: result.empty, isSecret } : null
   }
 }

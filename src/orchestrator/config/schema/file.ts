@@ -6,6 +6,7 @@ import { envFileSchema } from './env-file.ts'
 import { environmentSchema, section, text } from './fields.ts'
 import { hintFor, withHint } from './hints.ts'
 import { processSchema } from './process.ts'
+import { secretNamesSchema } from './secret-names.ts'
 
 const namePattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/
 const nameForm =
@@ -32,6 +33,7 @@ export const configSchema = section('an object with the key "processes"', {
   env_file: envFileSchema.describe(
     'file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them',
   ),
+  secret_names: secretNamesSchema,
   control: controlSchema,
   on_failed: onFailedSchema.describe('as `on_failed` of a process, for every process without this key'),
   processes: z

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { ConfigError, type ConfigProblem } from '../errors.ts'
 import {
+  childOf,
   entryOf,
   type JsonNode,
   type JsonPath,
@@ -8,8 +9,10 @@ import {
   positionOf,
   type SourcePosition,
   type SourceText,
+  toValue,
 } from './json-source.ts'
-import { isSecretName, maskRange, redact, secretSpans } from '../redact.ts'
+import { maskRange, redact, secretSpans } from '../redact.ts'
+import { isSecretFlag, isSecretName } from '../secret-names.ts'
 
 /** Accepts problems of the values of a file. */
 export interface Problems {
@@ -92,7 +95,7 @@ export class ProblemList implements Problems {
     if (node.type === 'object') return node.entries.length === 0 ? 'an empty object' : 'an object'
     if (node.type === 'array') return node.items.length === 0 ? 'an empty list' : 'a list'
     if (isSecret(path, this.#root)) return 'a value that is not shown because it may be a secret'
-    const source = redact(JSON.stringify(node.value))
+    const source = redact(JSON.stringify(node.value), secretNamesOf(this.#root))
     return source.length > 80 ? `${source.slice(0, 80)}…` : source
   }
 }
@@ -105,15 +108,25 @@ export function describeProblem(
   return `${file}:${line}:${column}: ${severity}${path === '' ? '' : `${path}: `}${message}`
 }
 
+/** Returns the names of secrets that a configuration lists in `secret_names`, even if other entries of the list are invalid. */
+export function secretNamesOf(root: JsonNode): readonly string[] {
+  const value = toValue(childOf(root, 'secret_names'))
+  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : []
+}
+
 /** Returns whether a key on the path, or the preceding flag in a list, is a secret name. */
 export function isSecret(path: JsonPath, root: JsonNode): boolean {
+  const secretNames = secretNamesOf(root)
   const last = path.at(-1)
   if (typeof last === 'number' && last > 0) {
     const { node, found } = nodeAt(root, [...path.slice(0, -1), last - 1])
-    if (found && node.type === 'scalar' && typeof node.value === 'string' && isSecretName(node.value)) return true
+    if (found && node.type === 'scalar' && typeof node.value === 'string' && isSecretFlag(node.value, secretNames))
+      return true
   }
-  const ofProcess = path[0] === 'processes' ? path.slice(2) : path
-  return ofProcess.some((key) => typeof key === 'string' && isSecretName(key))
+  const keys = path[0] === 'processes' ? path.slice(2) : path
+  // Names of processes.
+  if (keys[0] === 'depends_on') return false
+  return keys.some((key) => typeof key === 'string' && isSecretName(key, secretNames))
 }
 
 /** Renders `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys are quoted. */

@@ -62,9 +62,9 @@ export class ChildRun {
 
   /** Starts the readiness probe, and with its first success the liveness probe. */
   watch(): void {
-    const { readinessProbe, livenessProbe, cwd, env } = this.#definition
+    const { readinessProbe, livenessProbe, cwd, env, secretNames } = this.#definition
     const { signal } = this.#over
-    const context = { cwd, env, runTag: this.#runTag }
+    const context = { cwd, env, secretNames, runTag: this.#runTag }
     let isWatched = false
     const watchLiveness = () => {
       if (livenessProbe === null || isWatched || signal.aborted) return

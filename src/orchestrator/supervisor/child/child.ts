@@ -52,8 +52,8 @@ export function spawnChild(definition: ResolvedProcess, runTag: string, display:
 }
 
 /** Omits a shell line: it can contain secrets, and the program that could not be started is the shell. */
-function attemptOf({ command, shell, cwd, env }: ResolvedProcess): SpawnAttempt {
-  return { command: shell ? '/bin/sh' : command, cwd, env }
+function attemptOf({ command, shell, cwd, env, secretNames }: ResolvedProcess): SpawnAttempt {
+  return { command: shell ? '/bin/sh' : command, cwd, env, secretNames }
 }
 
 function launch(definition: ResolvedProcess, runTag: string, { colours }: ChildDisplay): SpawnResult {
@@ -161,11 +161,11 @@ function readableOf(stream: unknown): Readable | null {
   return (stream ?? null) as Readable | null
 }
 
-export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env'>
+export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env' | 'secretNames'>
 
 /** Returns the problem with the working directory of a process, without secrets; null if there is none. */
-export function describeCwdProblem({ cwd, env }: Pick<SpawnAttempt, 'cwd' | 'env'>): string | null {
-  const shown = redactValues(cwd, env)
+export function describeCwdProblem({ cwd, ...secrets }: Omit<SpawnAttempt, 'command'>): string | null {
+  const shown = redactValues(cwd, secrets)
   try {
     if (!statSync(cwd).isDirectory()) return `its cwd "${shown}" is not a folder`
     accessSync(cwd, constants.X_OK)
@@ -178,7 +178,7 @@ export function describeCwdProblem({ cwd, env }: Pick<SpawnAttempt, 'cwd' | 'env
 
 /** Returns the reason why a command could not be started, with the places that were searched and without secrets. */
 export function describeSpawnError(error: unknown, attempt: SpawnAttempt): string {
-  return redactValues(reasonOf(error, attempt), attempt.env)
+  return redactValues(reasonOf(error, attempt), attempt)
 }
 
 function reasonOf(error: unknown, attempt: SpawnAttempt): string {

@@ -8,12 +8,13 @@ describe('a command line in a message', () => {
     [['sh', '-c', 'echo 1\n\techo 2'], 'sh -c echo 1 echo 2'],
     [['app', '--token', 'abc', '--port', '80'], 'app --token *** --port 80'],
     [['app', '--api-key=abc'], 'app --api-key=***'],
+    [['app', '--license', 'abc', 'LICENSE=abc'], 'app --license *** LICENSE=***'],
     [['env', 'DB_PASSWORD=hunter22'], 'env DB_PASSWORD=***'],
     [['psql', 'postgres://me:hunter22@db/x'], 'psql postgres://me:***@db/x'],
     [['a'.repeat(60)], 'a'.repeat(60)],
     [['é'.repeat(61)], `${'é'.repeat(59)}…`],
   ])('%j is %s', (args, text) => {
-    expect(commandText(args)).toBe(text)
+    expect(commandText(args, ['LICENSE'])).toBe(text)
   })
 
   test('is cut after secrets are masked, so that no part of a secret is shown', () => {

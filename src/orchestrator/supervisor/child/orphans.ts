@@ -104,6 +104,8 @@ export interface EscapedOptions {
   /** Returns true if SIGKILL must not wait for SIGTERM to take effect. */
   readonly killNow: () => boolean
   readonly emit: (event: SupervisorEvent) => void
+  /** Returns the `secret_names` that apply to a process. Default: none. */
+  readonly secretNames?: (process: string) => readonly string[]
   /** Default: that of the system. */
   readonly source?: ProcessSource
 }
@@ -184,7 +186,7 @@ export class OrphanScanner {
 async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
   if (found.length === 0) return
   for (const [name, pids] of byProcess(found)) {
-    const commands = pids.map((pid) => commandText(commandLineOf(pid, options.source)))
+    const commands = pids.map((pid) => commandText(commandLineOf(pid, options.source), options.secretNames?.(name)))
     options.emit({ type: 'descendants_killed', process: name, pids, commands })
   }
   let left = await signalUntilGone(find, found, {

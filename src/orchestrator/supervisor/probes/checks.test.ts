@@ -74,7 +74,9 @@ describe('http_get', () => {
     })
     const secret = url.replace('://', '://me:hunter22@')
     await expect(checkHttpGet(secret, never)).rejects.toThrow(/^answered 500$/)
-    expect(describeCheck({ type: 'http_get', url: secret }, {})).toBe(`http_get ${url.replace('://', '://me:***@')}`)
+    expect(describeCheck({ type: 'http_get', url: secret }, { env: {}, secretNames: [] })).toBe(
+      `http_get ${url.replace('://', '://me:***@')}`,
+    )
     expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
   })
 
@@ -90,7 +92,12 @@ describe('http_get', () => {
 })
 
 describe('exec', () => {
-  const context = { cwd: tmpdir(), env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' }, runTag: 'test/exec' }
+  const context = {
+    cwd: tmpdir(),
+    env: { PATH: process.env['PATH'] ?? '', COLOUR: 'blue' },
+    secretNames: [],
+    runTag: 'test/exec',
+  }
   const shell = (line: string) => ['/bin/sh', '-c', line] as const
 
   test('runs in the cwd and environment of the process; exit code 0 is success', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { execa } from 'execa'
+import type { SecretContext } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child/child.ts'
 import { ProcessGroup } from '../child/process-group.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
@@ -47,9 +48,8 @@ export async function checkHttpGet(url: string, signal: AbortSignal): Promise<vo
   if (status < 200 || status >= 400) throw new Error(`answered ${status}`)
 }
 
-export interface ExecContext {
+export interface ExecContext extends SecretContext {
   readonly cwd: string
-  readonly env: Readonly<Record<string, string>>
   readonly runTag: string
 }
 

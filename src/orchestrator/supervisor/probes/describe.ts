@@ -1,22 +1,22 @@
 import { codeOf, messageOf } from '../../config/errors.ts'
-import { redactValues } from '../../config/redact.ts'
+import { redactValues, type SecretContext } from '../../config/redact.ts'
 import type { ProbeCheck } from '../../config/resolved.ts'
 import { formatSocketAddress } from '../../config/socket-address.ts'
 
 /**
  * Returns the kind and the target of a check, such as `tcp_socket 127.0.0.1:5432`. Passwords and values of secret variables in
- * `environment` are masked, arguments omitted.
+ * `context` are masked, arguments omitted.
  */
-export function describeCheck(check: ProbeCheck, environment: Readonly<Record<string, string>>): string {
+export function describeCheck(check: ProbeCheck, context: SecretContext): string {
   switch (check.type) {
     case 'tcp_socket':
       return `tcp_socket ${formatSocketAddress(check)}`
     case 'http_get':
-      return `http_get ${redactValues(check.url, environment)}`
+      return `http_get ${redactValues(check.url, context)}`
     case 'exec':
       return `exec ${programOf(check.command)}`
     case 'log_line':
-      return `log_line ${redactValues(String(check.pattern), environment)}`
+      return `log_line ${redactValues(String(check.pattern), context)}`
     case 'notify':
       return 'notify'
   }

@@ -33,7 +33,7 @@ export function startProbe(
 ): void {
   const { check } = probe
   const { port } = context
-  const onUnhealthy = (answer: string) => listener.onUnhealthy(`${describeCheck(check, context.env)}: ${answer}`)
+  const onUnhealthy = (answer: string) => listener.onUnhealthy(`${describeCheck(check, context)}: ${answer}`)
   switch (check.type) {
     case 'log_line':
       return awaitLogLine(check.pattern, context.lines, listener.onReady, signal)
@@ -63,7 +63,7 @@ export function startLivenessProbe(
   const dead = new AbortController()
   const onUnhealthy = (answer: string) => {
     dead.abort()
-    onDead(`${describeCheck(check, context.env)}: ${answer}`)
+    onDead(`${describeCheck(check, context)}: ${answer}`)
   }
   const listener = { onReady: () => {}, onUnhealthy }
   const over = AbortSignal.any([signal, dead.signal])

@@ -122,7 +122,7 @@ export class ProcessGraph<P extends GraphProcess> {
 
 /**
  * Compares two configurations. A process has changed if any part of its definition has changed, including values from the
- * environment, except the number of instances of a dependency. A process that becomes part of the run is added, one that
+ * environment, except the number of instances of a dependency, and `secretNames`. A process that becomes part of the run is added, one that
  * becomes left out is removed.
  */
 export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
@@ -143,7 +143,7 @@ function selectedNames({ processes }: ResolvedConfig): ReadonlySet<string> {
   return new Set(processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])))
 }
 
-/** Returns the definitions by name, with each dependency once instead of once per instance. */
+/** Returns the definitions by name, with each dependency once instead of once per instance, and without the names of secrets. */
 function comparable({ processes }: ResolvedConfig): ReadonlyMap<string, object> {
   const configNames = new Map(processes.map(({ name, configName }) => [name, configName]))
   return new Map(
@@ -151,7 +151,7 @@ function comparable({ processes }: ResolvedConfig): ReadonlyMap<string, object> 
       const dependencies = definition.dependsOn.map(
         ({ name, condition }) => [configNames.get(name) ?? name, condition] as const,
       )
-      return [definition.name, { ...definition, dependsOn: new Map(dependencies) }]
+      return [definition.name, { ...definition, dependsOn: new Map(dependencies), secretNames: null }]
     }),
   )
 }

@@ -240,7 +240,7 @@ export function describeNotReady({ definition, probe: results, state, since }: E
   if (state.type === 'backoff') return `${state.reason} (attempt ${state.attempt})`
   if (probe === null || state.type === 'starting') return 'starting'
   const { check, initialDelayMs, successThreshold } = probe
-  const target = describeCheck(check, definition.env)
+  const target = describeCheck(check, definition)
   if (check.type === 'log_line') return `${target} has not appeared`
   if (check.type === 'notify') return 'no notification on NOTIFY_FD yet'
   const { answer, failures, successes } = results ?? { answer: null, failures: 0, successes: 0 }
