@@ -32,6 +32,7 @@ function targetOf(sketch: ProcessSketch) {
     onReload: ignore,
     onApplied: ignore,
     onReloaded: ignore,
+    onRejected: ignore,
   })
   return { graph, target }
 }

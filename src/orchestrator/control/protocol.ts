@@ -95,8 +95,8 @@ export const reloadAnswer = z.object({
   needs_restart: z.array(z.string()).readonly(),
   /** Processes that the reload has started and that are not up. */
   failed: z.array(startFailure).readonly(),
-  /** Names of processes that another reload or command has started again before they were up. */
-  superseded: z.array(z.string()).readonly(),
+  /** Processes that something else has stopped or changed before they were up. `because` completes `web …`. */
+  superseded: z.array(z.object({ process: z.string(), because: z.string() })).readonly(),
 })
 export type ReloadAnswer = z.infer<typeof reloadAnswer>
 

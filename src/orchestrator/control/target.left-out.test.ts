@@ -20,6 +20,7 @@ function targetOf({ supervisor }: SupervisedGraph, reloaded: readonly ProcessSke
     onReload: () => undefined,
     onApplied: () => undefined,
     onReloaded: () => undefined,
+    onRejected: () => undefined,
   })
 }
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, messageOf, RequestError } from '../config/errors.ts'
 import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
 import { ownCommand } from '../config/own-command.ts'
+import type { ConfigChange } from '../supervisor/events.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
@@ -32,8 +33,10 @@ export interface ControlTargetOptions {
   readonly onReload: () => void
   /** Called when the new configuration is in force, before the processes that it starts are up. */
   readonly onApplied: () => void
-  /** Called when the reload has ended; `problem` is the reason why nothing has changed. */
-  readonly onReloaded: (answer: ReloadAnswer | null, problem: string | null) => void
+  /** Called when the processes that a change of the configuration has started are up, have ended or have failed. */
+  readonly onReloaded: (answer: ReloadAnswer, cause: ConfigChange) => void
+  /** Called when a reload has changed nothing; `problem` is the reason. */
+  readonly onRejected: (problem: string) => void
 }
 
 interface AppliedReload {
@@ -202,10 +205,10 @@ export class ControlTarget {
       const { difference, settled } = await this.#nextReload()
       this.#options.onApplied()
       const answer = { ...difference, ...(await settled()) }
-      this.#options.onReloaded(answer, null)
+      this.#options.onReloaded(answer, 'reload')
       return answer
     } catch (error) {
-      this.#options.onReloaded(null, messageOf(error))
+      this.#options.onRejected(messageOf(error))
       throw error
     }
   }
@@ -219,11 +222,11 @@ export class ControlTarget {
       this.#rejectWhileStopping()
       const config = this.#scaled(replicas)
       this.#options.onReload()
-      return this.#apply(config)
+      return this.#apply(config, 'scale')
     })
     this.#options.onApplied()
     const answer = { ...difference, ...(await settled()) }
-    this.#options.onReloaded(answer, null)
+    this.#options.onReloaded(answer, 'scale')
     return answer
   }
 
@@ -237,7 +240,7 @@ export class ControlTarget {
     this.#next ??= this.#inOrder(() => {
       this.#next = null
       this.#rejectWhileStopping()
-      return this.#apply(this.#load())
+      return this.#apply(this.#load(), 'reload')
     })
     return this.#next
   }
@@ -249,8 +252,8 @@ export class ControlTarget {
     return changed
   }
 
-  async #apply(config: ResolvedConfig): Promise<AppliedReload> {
-    const { difference, settled } = await this.#supervisor.reload(config)
+  async #apply(config: ResolvedConfig, cause: ConfigChange): Promise<AppliedReload> {
+    const { difference, settled } = await this.#supervisor.reload(config, cause)
     const isSame = isDeepStrictEqual(config.control, this.#options.control)
     return { difference: { ...difference, needs_restart: isSame ? [] : ['control'] }, settled }
   }

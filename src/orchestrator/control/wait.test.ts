@@ -112,7 +112,7 @@ describe('several processes (O-45)', () => {
       outcome: 'never',
       processes: [
         { name: 'met', outcome: 'met', because: null },
-        { name: 'gone', outcome: 'never', because: 'removed by a reload' },
+        { name: 'gone', outcome: 'never', because: 'removed by a reload or scale' },
       ],
     })
   })

@@ -51,7 +51,7 @@ export function waitAnswer(
 ): WaitAnswer {
   const results = [
     ...processes.map((awaited) => ({ name: awaited.name, ...resultOf(awaited, request) })),
-    ...missing.map((name) => ({ name, outcome: 'never' as const, because: 'removed by a reload' })),
+    ...missing.map((name) => ({ name, outcome: 'never' as const, because: 'removed by a reload or scale' })),
   ]
   const has = (outcome: WaitAnswer['outcome']) => results.some((result) => result.outcome === outcome)
   return { outcome: has('never') ? 'never' : has('pending') ? 'pending' : 'met', processes: results }

@@ -33,6 +33,9 @@ export type StopReason =
 
 export type KillTrigger = NodeJS.Signals | 'q'
 
+/** What has changed the configuration: the file, or a command that changes numbers of replicas. */
+export type ConfigChange = 'reload' | 'scale'
+
 /** The names of the processes that another configuration adds to the run, removes from it, changes and keeps. */
 export interface ReloadDifference {
   readonly added: readonly string[]
@@ -166,7 +169,7 @@ export type SupervisorEvent =
   /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }
   /** A new configuration is in force. */
-  | ({ readonly type: 'reloaded' } & ReloadDifference)
+  | ({ readonly type: 'reloaded'; readonly cause: ConfigChange } & ReloadDifference)
   | { readonly type: 'stopping'; readonly reason: StopReason }
   /** Everything receives SIGKILL because of a second signal, or a second press of the key. */
   | { readonly type: 'killing'; readonly trigger: KillTrigger }

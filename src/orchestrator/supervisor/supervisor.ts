@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { spawnChild } from './child/child.ts'
-import type { ExitResult, KillTrigger, ReloadDifference, StopReason, SupervisorEvent } from './events.ts'
+import type { ConfigChange, ExitResult, KillTrigger, StopReason, SupervisorEvent } from './events.ts'
 import { exitCodeOf, outcomeOf } from './rules/exit-code.ts'
 import type { ExplainedSnapshot } from './waiting/explain.ts'
 import { ExternalCheck } from './external.ts'
@@ -16,9 +16,9 @@ import { Output } from './output/output.ts'
 import { carryOut } from './process-action.ts'
 import { ProcessCommands } from './process-commands.ts'
 import type { ManagedProcessEvent } from './process-context.ts'
-import { isEnded, isSettled, reconcile } from './rules/reconcile.ts'
+import { isEnded, reconcile } from './rules/reconcile.ts'
 import type { Action, Failure, Phase, StartRequest } from './rules/snapshot.ts'
-import { failuresAmong, isSuperseded, type Reload, requestedBy, type StartOutcome } from './rules/start-outcome.ts'
+import { hasOutcome, outcomeOfStart, type Reload, requestedBy, type StartOutcome } from './rules/start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
 import type { ProcessTerminals } from './terminal/process-terminal.ts'
 import { elapsed } from './timers.ts'
@@ -26,6 +26,7 @@ import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './waiting/wait-reporter.ts'
 import { Waiters } from './waiters.ts'
 
+type AppliedChange = Omit<Extract<SupervisorEvent, { type: 'reloaded' }>, 'type'>
 type ProcessFailed = Extract<SupervisorEvent, { type: 'process_failed' }>
 
 /**
@@ -152,7 +153,7 @@ export class Supervisor {
    * Resolves when the removed and changed processes are down and the new configuration is in force; then another reload is
    * possible.
    */
-  async reload(config: ResolvedConfig): Promise<Reload> {
+  async reload(config: ResolvedConfig, cause: ConfigChange = 'reload'): Promise<Reload> {
     if (this.#isReloading) throw new Error('another reload is in progress')
     this.#isReloading = true
     const request = Symbol('reload')
@@ -165,7 +166,7 @@ export class Supervisor {
       await this.#settle(() => replaced.every(isEnded))
       // A command may have stopped further processes meanwhile.
       const stopped = [...before.stopped, ...handControlled(replaced).stopped]
-      if (!this.isStopping) this.#replace(config, difference, { ...before, stopped }, request)
+      if (!this.isStopping) this.#replace(config, { cause, ...difference }, { ...before, stopped }, request)
       const started = requestedBy(request, this.#graph)
       return { difference, settled: () => this.#untilStarted(request, started) }
     } finally {
@@ -175,9 +176,9 @@ export class Supervisor {
   }
 
   /** Replaces the processes. The new version of a process that was stopped or started manually is down or starts, too. */
-  #replace(config: ResolvedConfig, difference: ReloadDifference, byHand: HandControlled, request: StartRequest): void {
+  #replace(config: ResolvedConfig, change: AppliedChange, byHand: HandControlled, request: StartRequest): void {
     const before = this.#graph
-    const unchanged = new Set(difference.unchanged)
+    const unchanged = new Set(change.unchanged)
     this.#output.setProcesses(config.processes)
     if (!isDeepStrictEqual(before.config.external, config.external)) {
       this.#external.end()
@@ -194,7 +195,7 @@ export class Supervisor {
       return managed
     })
     restoreHandControl(this.#graph, byHand)
-    this.#emit({ type: 'reloaded', ...difference })
+    this.#emit({ type: 'reloaded', ...change })
     this.#reconcile()
   }
 
@@ -318,10 +319,8 @@ export class Supervisor {
   }
 
   async #untilStarted(request: StartRequest, started: readonly ManagedProcess[]): Promise<StartOutcome> {
-    const requested = () => requestedBy(request, this.#graph)
-    await this.#until(() => requested().every((managed) => isSettled(managed, this.#graph, { untilUp: true })))
-    const superseded = started.filter((managed) => isSuperseded(managed, request)).map(({ name }) => name)
-    return { failed: failuresAmong(requested()), superseded }
+    await this.#until(() => hasOutcome(request, started, this.#graph))
+    return outcomeOfStart(request, started, this.#graph)
   }
 
   /** Reconciles, then resolves as `#until` does. */

@@ -8,6 +8,7 @@ import {
   type StartFailureAnswer,
   statusAnswer,
 } from '../../control/protocol.ts'
+import type { ConfigChange } from '../../supervisor/events.ts'
 import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
@@ -85,15 +86,16 @@ function reportReload(answer: ReloadAnswer): void {
   const restart = answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]
   process.stdout.write(`${[...changes, ...restart].join('; ') || 'nothing has changed'}\n`)
   reportFailures(answer.failed)
-  for (const name of answer.superseded) {
-    process.stderr.write(`ponix-orchestrator: ${name} was started again by another command before it was up\n`)
+  for (const { process: name, because } of answer.superseded) {
+    process.stderr.write(`ponix-orchestrator: ${name} ${because} before it was up\n`)
     process.exitCode = 1
   }
 }
 
-/** Returns the failures of a reload in one line; null if there are none. */
-export function describeReloadFailures({ failed }: ReloadAnswer): string | null {
-  return failed.length === 0 ? null : `after the reload, ${failed.map(describeStartFailure).join('; ')}`
+/** Returns the failures of a change of the configuration in one line; null if there are none. */
+export function describeChangeFailures({ failed }: ReloadAnswer, cause: ConfigChange): string | null {
+  const after = cause === 'scale' ? 'after scaling' : 'after the reload'
+  return failed.length === 0 ? null : `${after}, ${failed.map(describeStartFailure).join('; ')}`
 }
 
 export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {

@@ -172,8 +172,28 @@ describe('reload answers when everything that it starts is settled (O-39)', () =
     expect(await first.outcome).toEqual({
       code: 1,
       stdout: 'added: web\n',
-      stderr: 'ponix-orchestrator: web was started again by another command before it was up\n',
+      stderr: 'ponix-orchestrator: web was changed by a later reload before it was up\n',
     })
+  })
+
+  test.each([
+    ['another reload removes', ['reload'], 'was removed by a later reload or scale'],
+    ['a command stops', ['stop', 'web'], 'was stopped by another command'],
+    ['a command restarts', ['restart', 'web'], 'was restarted'],
+    ['down stops', ['down'], 'was stopped with all others'],
+  ])('reports a process that %s before it is up', async (_what, args, because) => {
+    const rig = await openRig()
+    await start({ a: sleeper })
+    configure({ a: sleeper, web: { ...rig.program('web'), ...withNotify } })
+    const first = control.program.start('reload')
+    await rig.nextStart('web')
+    await expect.poll(async () => (await status())['web']?.state).toBe('running')
+    configure({ a: sleeper })
+    const second = command(...args)
+    const stderr = `ponix-orchestrator: web ${because} before it was up\n`
+    expect(await first.outcome).toEqual({ code: 1, stdout: 'added: web\n', stderr })
+    if (args[0] === 'restart') await (await rig.nextStart('web')).notify()
+    expect((await second).code).toBe(0)
   })
 
   test('a reload that is requested while another one stops processes follows it', async () => {

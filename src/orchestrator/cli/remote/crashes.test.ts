@@ -9,7 +9,7 @@ const quick = { restart: { backoff_ms: 1, max_backoff_ms: 1 } }
 const failing = { command: 'exit 1', shell: true, ...quick }
 
 describe('the status of a process that restarts (O-41)', () => {
-  test('shows the last unexpected exit, and counts no restart by a command, a reload or a change of a file', async () => {
+  test('shows the last unexpected exit, and counts only such restarts, from 0 for the new version of a process', async () => {
     const rig = await openRig()
     const web = { ...rig.program('web'), ...quick }
     await start({ web })
@@ -25,6 +25,9 @@ describe('the status of a process that restarts (O-41)', () => {
     ]) {
       expect((await run(...command)).code).toBe(0)
     }
+    control.program.writeConfig({ processes: { web, other: sleeper } })
+    expect((await run('reload')).stdout).toBe('added: other\n')
+    expect(await status()).toMatchObject({ web: { restarts: 1 } })
     control.program.writeConfig({ processes: { web: { ...web, env: { ...web.env, NEW: 'yes' } } } })
     expect((await run('reload')).code).toBe(0)
     expect(await status()).toMatchObject({ web: { restarts: 0, detail: null } })

@@ -105,7 +105,7 @@ describe('the command wait (O-45)', () => {
     await Promise.all([untilListening(), untilListening()])
     control.program.writeConfig({ processes: { web: { ...sleeper, ...probe } } })
     running.signal('SIGHUP')
-    expect(await waits[0]).toEqual(failure('cannot become ready: api (removed by a reload)'))
+    expect(await waits[0]).toEqual(failure('cannot become ready: api (removed by a reload or scale)'))
     running.signal('SIGTERM')
     expect((await waits[1])?.code).toBe(1)
   })

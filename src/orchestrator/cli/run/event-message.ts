@@ -98,7 +98,10 @@ const messages: Messages = {
         : `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
   ],
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
-  reloaded: ['info', (event) => `configuration reloaded: ${describeChanges(event)}`],
+  reloaded: [
+    'info',
+    (event) => `${event.cause === 'scale' ? 'scaled' : 'configuration reloaded'}: ${describeChanges(event)}`,
+  ],
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
   killing: ['warn', ({ trigger }) => `killing everything: second ${trigger}`],
   internal_error: ['error', ({ message }) => `internal error, please report it: ${message}`],

@@ -141,6 +141,8 @@ test('scale answers 1 with the reason if a new instance fails', async () => {
     stdout: 'added: worker#2\n',
     stderr: 'ponix-orchestrator: worker#2 failed: exited with code 3\n',
   })
+  await running.seen(/scaled: added worker#2\n[^]*after scaling, worker#2 failed: exited with code 3\n/)
+  expect(running.stderr).not.toContain('reload')
   expect(await states()).toEqual({ 'worker#1': 'ready', 'worker#2': 'failed' })
   running.signal('SIGTERM')
   expect((await running.outcome).code).toBe(0)

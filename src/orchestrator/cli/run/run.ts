@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../config/load.ts'
 import { DEFAULT_FILE, nearestFile } from '../../config/source/nearest-file.ts'
 import { ControlTarget } from '../../control/target.ts'
 import type { ReloadAnswer } from '../../control/protocol.ts'
-import type { KillTrigger, StopReason, SupervisorEvent } from '../../supervisor/events.ts'
+import type { ConfigChange, KillTrigger, StopReason, SupervisorEvent } from '../../supervisor/events.ts'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
 import { RunLock } from '../../supervisor/guard/run-lock.ts'
 import type { StopPlan } from '../../supervisor/guard/stop-plan.ts'
@@ -13,7 +13,7 @@ import { Supervisor } from '../../supervisor/supervisor.ts'
 import { sleep } from '../../supervisor/timers.ts'
 import { Triggers } from '../../triggers/triggers.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from '../options.ts'
-import { describeNeededRestart, describeReloadFailures } from '../remote/control-commands.ts'
+import { describeChangeFailures, describeNeededRestart } from '../remote/control-commands.ts'
 import { statusLines } from '../remote/status-table.ts'
 import { openOutput, type RunOutput } from './output.ts'
 import { listenHttp, listenSocket } from './servers.ts'
@@ -113,20 +113,22 @@ function createGraph(config: LoadedConfig, { loader, options, output, guard }: E
     nextRun: (name) => triggers.nextRun(name),
     onReload: systemd.reloading,
     onApplied: () => systemd.reloaded(null),
-    onReloaded: (answer, problem) => {
-      if (problem !== null) systemd.reloaded(problem)
-      for (const message of describeReload(answer, problem)) reporter.warn(message)
+    onReloaded: (answer, cause) => {
+      for (const message of describeChange(answer, cause)) reporter.warn(message)
+    },
+    onRejected: (problem) => {
+      systemd.reloaded(problem)
+      reporter.warn(`reload rejected: ${problem}`)
     },
   })
   return { supervisor, triggers, target, systemd, onEvent }
 }
 
-/** Returns the warnings after a reload; the changes themselves are reported by an event. */
-function describeReload(answer: ReloadAnswer | null, problem: string | null): readonly string[] {
-  const failures = answer === null ? null : describeReloadFailures(answer)
+/** Returns the warnings after a change of the configuration; the changes themselves are reported by an event. */
+function describeChange(answer: ReloadAnswer, cause: ConfigChange): readonly string[] {
+  const failures = describeChangeFailures(answer, cause)
   return [
-    ...(problem === null ? [] : [`reload rejected: ${problem}`]),
-    ...(answer === null || answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]),
+    ...(answer.needs_restart.length === 0 ? [] : [describeNeededRestart(answer)]),
     ...(failures === null ? [] : [failures]),
   ]
 }
