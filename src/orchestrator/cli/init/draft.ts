@@ -1,9 +1,21 @@
+import type { Variables } from '../../config/variables.ts'
+
 export type EnvFile = string | { readonly path: string; readonly required: false }
 
 /** The key `watch` of a process. */
 export interface Watch {
   readonly paths: readonly string[]
   readonly ignore?: readonly string[]
+}
+
+/** The folder of a source. Paths are relative to it. */
+export interface ProjectFolder {
+  readonly name: string
+  readonly has: (path: string) => boolean
+  /** Throws a UserError if the file cannot be read. */
+  readonly read: (path: string) => string
+  /** Returns the variables of a file of `NAME=value` lines; null if there is none. Throws a UserError if it is invalid. */
+  readonly readEnv: (path: string) => Variables | null
 }
 
 /** A process in the form of the file. */
@@ -22,6 +34,8 @@ export interface Draft {
   readonly processes: ReadonlyMap<string, DraftProcess>
   /** What was not taken over, one sentence each, with the name of the process in front. */
   readonly notes: readonly string[]
+  /** The key `env_file` of the file. */
+  readonly envFile?: EnvFile
   /** Comments that show what can be added. */
   readonly hints?: readonly string[]
 }

@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { load } from '../../../../test/rig/orchestrator/config.ts'
-import { variablesForFile } from './compose-variables.ts'
-import { memoryLimit } from './compose-runtime.ts'
-import { draftFromCompose } from './compose.ts'
 import { commandOf, type Draft, freeName } from './draft.ts'
 import { draftFromPackages } from './package-scripts.ts'
 import { draftFromProcfile } from './procfile.ts'
 import { renderFile, renderJson } from './render.ts'
 
 /** Returns the processes, after the check that the rendered file is valid. */
-function processesOf({ processes }: Draft): unknown {
-  load(renderFile(processes, { source: 'a test' }))
-  return Object.fromEntries(processes)
+function processesOf(draft: Draft): unknown {
+  load(renderFile(draft, { source: 'a test' }))
+  return Object.fromEntries(draft.processes)
 }
 
 describe('a line', () => {
@@ -161,184 +158,6 @@ describe('package.json', () => {
     })
     expect(found.notes).toEqual(['script "dev": starts other scripts, which are processes of their own'])
   })
-})
-
-it.each([
-  ['$A/${B}', '${A:-}/${B:-}'],
-  ['${A:-x} ${B-y}', '${A:-x} ${B:-y}'],
-  ['${A:?no} ${B?no}', '${A} ${B}'],
-  ['5$$ $${A}', '5$ $${A}'],
-  ['${A:+x}', '$${A:+x}'],
-  ['1$ $1', '1$ $1'],
-])('the variables of Compose in %j become %j', (text, expected) => expect(variablesForFile(text)).toBe(expected))
-
-describe('a Compose file', () => {
-  const read = (text: string, files: readonly string[] = []) =>
-    draftFromCompose(text, 'compose.yaml', (path) => files.includes(path))
-
-  it('has a process per service with a command', async () => {
-    const draft = await read(`
-x-env: &env { LOG: debug }
-services:
-  db:
-    image: postgres:16
-  migrate:
-    build: .
-    command: node migrate.js
-    depends_on: { db: { condition: service_healthy } }
-  api:
-    build: { context: ./api }
-    entrypoint: ["node"]
-    command: ["server.js", "--port", 3000]
-    environment: { <<: *env, PORT: 3000, DEBUG: true, INHERITED: , URL: "http://$HOST/\${NAME}", PRICE: "5$$" }
-    healthcheck: { test: curl -f http://localhost:3000/health || exit 1, interval: 10s, timeout: 3s, retries: 5 }
-    depends_on:
-      migrate: { condition: service_completed_successfully }
-      db: { condition: service_started }
-    restart: unless-stopped
-    stop_signal: INT
-    stop_grace_period: 1m30s
-    profiles: [dev]
-    networks: [back]
-    volumes: [".:/app"]
-    ports: ["8080:3000"]
-  worker:
-    image: node:22
-    command: sh -c "node worker.js | tee log"
-    depends_on: [api]
-    environment: ["A=1", "B"]
-    deploy: { replicas: 3 }
-    restart: on-failure:5
-    working_dir: /app
-`)
-    expect(processesOf(draft)).toEqual({
-      migrate: { command: 'node', args: ['migrate.js'], kind: 'task' },
-      api: {
-        command: 'node',
-        args: ['server.js', '--port', '3000'],
-        cwd: './api',
-        env: { LOG: 'debug', PORT: '3000', DEBUG: 'true', URL: 'http://${HOST:-}/${NAME:-}', PRICE: '5$' },
-        depends_on: { migrate: { condition: 'completed_successfully' } },
-        readiness_probe: { http_get: 'http://localhost:3000/health', timeout_ms: 3000, failure_threshold: 5 },
-        shutdown: { signal: 'SIGINT', timeout_ms: 90_000 },
-        profiles: ['dev'],
-      },
-      worker: {
-        command: 'node worker.js | tee log',
-        shell: true,
-        env: { A: '1' },
-        depends_on: ['api'],
-        restart: { policy: 'on_failure', max_attempts: 5 },
-        replicas: 3,
-      },
-    })
-    expect(draft.notes).toEqual([
-      'db: left out, because image postgres:16 runs only in a container; add its program as "command", or keep it in Compose',
-      'migrate: depends_on db left out, because db was not taken over',
-      'api: depends_on db left out, because db was not taken over',
-      'api: healthcheck.interval 10s left out: the probe runs every 200 ms until it succeeds, then every 5 s; see "period_ms"',
-      'api: ports 8080:3000: the process itself must listen on the port',
-      'api: not taken over: networks, volumes',
-      'worker: working_dir /app is a folder of the container; set "cwd" if . is wrong',
-      'worker: image node:22 is not used; its programs must be installed here',
-    ])
-  })
-
-  it.each([
-    ['test: ["CMD", "pg_isready", "-q"]', { exec: ['pg_isready', '-q'] }],
-    ['test: ["CMD-SHELL", "pg_isready -U $$USER"]', { exec: 'pg_isready -U $USER' }],
-    ['test: ["CMD", "wget", "-q", "--spider", "http://localhost/up"]', { http_get: 'http://localhost/up' }],
-    ['test: curl --fail -s localhost:80/', { http_get: 'http://localhost:80/' }],
-    ['test: curl -X POST http://localhost/', { exec: 'curl -X POST http://localhost/' }],
-    ['test: ["NONE"]', undefined],
-    ['disable: true', undefined],
-  ])('has the probe of the healthcheck %s', async (healthcheck, probe) => {
-    const draft = await read(`services: {a: {command: x, healthcheck: {${healthcheck}}}}`)
-    expect(processesOf(draft)).toMatchObject({ a: { command: 'x' } })
-    expect(draft.processes.get('a')?.['readiness_probe']).toEqual(probe)
-  })
-
-  it.each([
-    ['', { policy: 'on_failure' }],
-    ['restart: always', undefined],
-    ['restart: "no"', { policy: 'never' }],
-    ['restart: on-failure', { policy: 'on_failure' }],
-  ])('translates %j', async (restart, expected) => {
-    const { processes } = await read(`services: {a: {command: x, ${restart}}}`)
-    expect(processes.get('a')?.['restart']).toEqual(expected)
-  })
-
-  it('takes env files that exist, and replicas without a common address', async () => {
-    const draft = await read(
-      `services:
-  a: { command: x, env_file: [a.env, { path: b.env, required: false }] }
-  b: { command: x, env_file: c.env, scale: 2, healthcheck: { test: "curl http://localhost/" }, stop_signal: RTMIN }
-  c: { command: { bad: form } }
-  d: { build: . }`,
-      ['a.env'],
-    )
-    expect(Object.fromEntries(draft.processes)).toMatchObject({
-      a: { env_file: ['a.env', { path: 'b.env', required: false }] },
-      b: { command: 'x', env_file: { path: 'c.env', required: false } },
-    })
-    expect(draft.processes.get('b')).toMatchObject({ replicas: 2 })
-    expect(draft.processes.get('b')).not.toHaveProperty('readiness_probe')
-    expect(draft.notes).toEqual([
-      'c: not taken over, because "command" has an unknown form',
-      'd: left out, because its command is in the Dockerfile; add it as "command"',
-      'b: env_file c.env does not exist; it is optional now',
-      'b: healthcheck left out, because all replicas would have the address http://localhost/; give each its own port, such as 300${PONIX_REPLICA}, in "env" and in a "readiness_probe"',
-      'b: stop_signal RTMIN is not supported; set "shutdown": {"signal": …}',
-    ])
-  })
-
-  it('has the terminal, the memory limit, the watched files and the restart with a dependency', async () => {
-    const draft = await read(`
-services:
-  db: { command: x, mem_limit: 1gb, stdin_open: true }
-  api:
-    command: x
-    tty: true
-    deploy: { resources: { limits: { memory: 512M, cpus: "0.5" } }, mode: global }
-    develop:
-      watch:
-        - { action: rebuild, path: ./package.json }
-        - { action: sync+restart, path: ./src, target: /app, ignore: [node_modules/, gen/x] }
-        - { action: sync, path: ./web, target: /web }
-    depends_on: { db: { condition: service_started, restart: true } }
-    build: { context: ., dockerfile: Dockerfile.api }
-    expose: [1]
-volumes: { data: {} }
-`)
-    expect(processesOf(draft)).toEqual({
-      db: { command: 'x', restart: { policy: 'on_failure' }, memory_limit: '1GiB' },
-      api: {
-        command: 'x',
-        restart: { policy: 'on_failure' },
-        tty: true,
-        memory_limit: '512MiB',
-        watch: { paths: ['./package.json', './src'], ignore: ['node_modules/', '/src/gen/x'] },
-        depends_on: { db: { condition: 'started' } },
-        on_dependency_restart: 'restart',
-      },
-    })
-    expect(draft.notes).toEqual([
-      'db: stdin_open left out; "tty": true gives a terminal to type into',
-      'api: develop.watch of ./web left out: "sync" restarts nothing',
-      'api: not taken over: build.dockerfile, deploy.resources.limits.cpus, deploy.mode, expose',
-      'not taken over: volumes',
-    ])
-  })
-
-  it.each([
-    ['512m', '512MiB'],
-    ['1.5g', '1.5GiB'],
-    ['64kb', '64KiB'],
-    ['1000b', 1000],
-    [1000, 1000],
-    ['0', null],
-    ['much', null],
-  ])('translates the size %j to %j', (size, expected) => expect(memoryLimit(size)).toBe(expected))
 })
 
 it('the file has one line for what fits, and one entry per line otherwise', () => {

@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { Program } from '../../../../test/rig/program.ts'
 import { toValue } from '../../config/source/json-source.ts'
 import { parseJson } from '../../config/source/json-parser.ts'
 
+const fixtures = fileURLToPath(new URL('../../../../test/fixtures/compose', import.meta.url))
 const program = new CommandLine()
 afterAll(() => program.dispose())
 
@@ -102,6 +104,117 @@ describe('init', () => {
     expect(processes()).toMatchObject({ a: { watch: { paths: ['app/src'], ignore: ['/app/src/gen/x'] } } })
   })
 
+  it.each([
+    [
+      'shop',
+      ['web', 'api', 'migrate', 'worker', 'db', 'cache'],
+      {
+        web: { command: 'npm', args: ['run', 'dev'], cwd: './web', env: { API_URL: 'http://127.0.0.1:8080' } },
+        migrate: {
+          env: { DATABASE_URL: 'postgres://shop:${DB_PASSWORD}@127.0.0.1:5432/${DB_NAME:-shop}' },
+          depends_on: { db: { condition: 'ready' } },
+          restart: { policy: 'on_failure', max_attempts: 3 },
+        },
+        db: {
+          command: 'docker',
+          env: { POSTGRES_USER: 'shop', POSTGRES_PASSWORD: '${DB_PASSWORD}', POSTGRES_DB: '${DB_NAME:-shop}' },
+        },
+      },
+    ],
+    [
+      'pipeline',
+      ['django', 'celery', 'beat', 'postgres', 'rabbit'],
+      {
+        django: { env: { CELERY_BROKER_URL: 'amqp://guest:guest@127.0.0.1//' } },
+        celery: { command: 'celery', replicas: 3, shutdown: { signal: 'SIGINT' } },
+        beat: { cwd: 'beat', env_file: 'common/base.env' },
+      },
+    ],
+    [
+      'dashboard',
+      ['collector', 'store', 'dashboard', 'cache', 'mysql'],
+      {
+        collector: {
+          command: 'go',
+          args: ['run', './collector', '--listen', ':9100'],
+          env: {
+            TARGETS: '127.0.0.1:9091,127.0.0.1:11211',
+            BACKEND: '${STORE:-http://127.0.0.1:9091}/write',
+            DSN: 'writer:${DSN_PASSWORD:-writer}@tcp(127.0.0.1:3306)/metrics',
+          },
+        },
+      },
+    ],
+  ])('writes a valid file from the Compose file of the project %s', async (name, names, expected) => {
+    const { folder, ponix, read, processes } = project({})
+    cpSync(join(fixtures, name), folder, { recursive: true })
+    const { code, stdout } = await ponix('init')
+    expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`: ${names.join(', ')}\n$`))])
+    expect(processes()).toMatchObject(expected)
+    expect(read()).not.toMatch(/open-sesame|not so secret/)
+    const { code: validity, stdout: order } = await ponix('validate')
+    expect([validity, order]).toEqual([0, expect.stringContaining('commonplace.json is valid')])
+  })
+
+  it('writes a file from a Compose file that runs, with .env and the host names of services', async () => {
+    const { folder, ponix, start } = project({
+      'compose.yaml': `
+name: shop
+services:
+  api:
+    build: .
+    command: sh -c 'echo "url $$URL" && exec sleep 600'
+    environment: { URL: "postgres://app:\${DB_PASSWORD}@db/app" }
+    depends_on: { db: { condition: service_healthy } }
+  db:
+    image: postgres
+    environment: { POSTGRES_PASSWORD: "\${DB_PASSWORD}" }
+    healthcheck: { test: ["CMD", "pg_isready"] }
+`,
+      '.env': 'DB_PASSWORD=sesame\n',
+      // Stands in for the program docker, which needs a daemon.
+      'node_modules/.bin/docker':
+        '#!/bin/sh\necho "docker $*, password $POSTGRES_PASSWORD"\n[ "$1" = exec ] || exec sleep 600\n',
+    })
+    chmodSync(join(folder, 'node_modules/.bin/docker'), 0o755)
+    expect((await ponix('init')).code).toBe(0)
+    await using running = start()
+    const run = 'run --rm --name shop-db -p 127.0.0.1:5432:5432 -e POSTGRES_PASSWORD postgres'
+    await running.seen(new RegExp(`\\[db\\] +docker ${run}, password sesame`))
+    await running.seen(/\[api\] +url postgres:\/\/app:sesame@127\.0\.0\.1\/app/)
+    expect(await running.stop()).toBe(0)
+  })
+
+  it('prints for the Compose file of the documentation what the documentation says', async () => {
+    const page = readFileSync(new URL('../../../../docs/files.md', import.meta.url), 'utf8')
+    const [, compose = '', output] = /```yaml\n([^`]*)```\s*```text\n([^`]*)```/.exec(page) ?? []
+    const { ponix, processes } = project({ 'compose.yaml': compose, '.env': 'DB_PASSWORD=x\n' })
+    const { stdout, stderr } = await ponix('init')
+    expect(stdout + stderr).toBe(output)
+    expect(processes()).toMatchObject({
+      api: { env: { DATABASE_URL: expect.stringContaining('@127.0.0.1:5432/app') } },
+    })
+  })
+
+  it('names a variable without a value, in the notes and when the file is used', async () => {
+    const { ponix } = project({
+      'compose.yaml': 'services: { a: { build: ., command: x, environment: ["A=${NOT_SET_ANYWHERE}"] } }',
+    })
+    expect((await ponix('init')).stderr).toContain(
+      'note: NOT_SET_ANYWHERE: not set in .env or the shell, and without a default; set it in .env',
+    )
+    const { code, stderr } = await ponix('validate')
+    expect([code, stderr]).toEqual([2, expect.stringContaining('${NOT_SET_ANYWHERE} is not set and has no default')])
+  })
+
+  it('reports an invalid .env of a Compose file', async () => {
+    const { ponix } = project({ 'compose.yaml': 'services: { a: { build: ., command: x } }', '.env': 'no\n' })
+    expect(await ponix('init')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('line 1: expected NAME=value'),
+    })
+  })
+
   it('names the JSON Schema of an installed package', async () => {
     const { ponix, read } = project({ 'node_modules/ponix-orchestrator/docs/commonplace.schema.json': {} })
     await ponix('init')
@@ -150,11 +263,11 @@ describe('init', () => {
   })
 
   it('says why a source has nothing to take over', async () => {
-    const { ponix, folder } = project({ 'compose.yaml': 'services: {db: {image: postgres}}' })
+    const { ponix, folder } = project({ 'compose.yaml': 'services: {db: {image: postgres, gpus: all}}' })
     const { code, stderr } = await ponix('init', '--from', 'compose.yaml')
     expect([code, stderr]).toEqual([
       1,
-      'ponix-orchestrator: compose.yaml has no process to take over\n  db: left out, because image postgres runs only in a container; add its program as "command", or keep it in Compose\n',
+      'ponix-orchestrator: compose.yaml has no process to take over\n  db: left out, because docker run has no counterpart of gpus; keep it in Compose: docker compose up -d db\n',
     ])
     rmSync(folder, { recursive: true })
   })

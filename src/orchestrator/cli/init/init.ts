@@ -1,9 +1,11 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, describeFileError, messageOf, UserError } from '../../config/errors.ts'
-import { draftFromCompose } from './compose.ts'
-import type { Draft, DraftProcess, EnvFile, Watch } from './draft.ts'
+import { draftFromCompose } from './compose/compose.ts'
+import type { Draft, DraftProcess, EnvFile, ProjectFolder, Watch } from './draft.ts'
+import { readEnvFile } from '../../config/source/read-env-file.ts'
+import { inheritedEnvironment } from '../../config/variables.ts'
 import { draftFromPackages, type PackageScripts } from './package-scripts.ts'
 import { draftFromProcfile } from './procfile.ts'
 import { renderFile } from './render.ts'
@@ -21,19 +23,14 @@ export async function init(path: string, from: string | null): Promise<void> {
   if (found !== null && found.draft.processes.size === 0) {
     throw new UserError(`${found.file} has no process to take over${listed(found.draft.notes)}`, NOT_WRITTEN)
   }
-  const processes =
-    found === null ? new Map<string, DraftProcess>() : inFolder(found.draft, folder, dirname(found.file))
-  write(
-    path,
-    renderFile(processes, {
-      source: found === null ? null : basename(found.file),
-      schema: schemaIn(folder),
-      hints: found?.draft.hints,
-    }),
-  )
-  const origin = found === null ? ' with an example' : ` from ${found.file}: ${[...processes.keys()].join(', ')}`
+  const draft: Draft =
+    found === null ? { processes: new Map(), notes: [] } : inFolder(found.draft, folder, dirname(found.file))
+  const source = found === null ? null : basename(found.file)
+  write(path, renderFile(draft, { source, schema: schemaIn(folder) }))
+  const names = [...draft.processes.keys()].join(', ')
+  const origin = found === null ? ' with an example' : ` from ${found.file}: ${names}`
   process.stdout.write(`wrote ${path}${origin}\n`)
-  noteAll(found?.draft.notes ?? [])
+  noteAll(draft.notes)
 }
 
 function noteAll(notes: readonly string[]): void {
@@ -62,11 +59,23 @@ async function findSource(folder: string): Promise<{ readonly file: string; read
 async function readSource(file: string): Promise<Draft> {
   const name = basename(file)
   const text = readText(file)
-  const has = (path: string) => existsSync(resolve(dirname(file), path))
+  const folder = projectFolder(dirname(file))
+  const { has } = folder
   if (name === 'package.json') return draftFromPackages(packagesOf(text, file), packageManager(text, has))
   if (name.startsWith('Procfile')) return draftFromProcfile(text, has('.env'))
-  if (/\.ya?ml$/.test(name)) return draftFromCompose(text, file, has)
+  if (/\.ya?ml$/.test(name))
+    return draftFromCompose(text, file, folder, inheritedEnvironment(process.env, new Set()).inherited)
   throw new UserError(`--from ${JSON.stringify(file)}: expected ${sourceForm}`)
+}
+
+function projectFolder(folder: string): ProjectFolder {
+  const at = (path: string) => (isAbsolute(path) ? path : join(folder, path))
+  return {
+    name: basename(resolve(folder)),
+    has: (path) => existsSync(at(path)),
+    read: (path) => readText(at(path)),
+    readEnv: (path) => readEnvFile(at(path)),
+  }
 }
 
 function readText(file: string): string {
@@ -119,20 +128,21 @@ function packageManager(text: string, has: (path: string) => boolean): string {
   return has('bun.lock') || has('bun.lockb') ? 'bun' : 'npm'
 }
 
-/** Makes the folder of the source the working directory of the processes. */
-function inFolder({ processes }: Draft, folder: string, source: string): ReadonlyMap<string, DraftProcess> {
+/** Returns a draft whose processes run in the folder of the source, for a file in `folder`. */
+function inFolder(draft: Draft, folder: string, source: string): Draft {
   const path = relative(resolve(folder), resolve(source))
-  if (path === '') return processes
+  if (path === '') return draft
+  const move = (inner: string) => (isAbsolute(inner) ? inner : join(path, inner))
   const moved = (file: EnvFile): EnvFile =>
-    typeof file === 'string' ? join(path, file) : { path: join(path, file.path), required: false }
-  return new Map(
-    Array.from(processes, ([name, process]) => {
-      const { cwd = '.', env_file: files, watch } = process
-      const envFiles = files === undefined ? {} : { env_file: [files].flat().map(moved) }
-      const watched = watch === undefined ? {} : { watch: moveWatch(watch, path) }
-      return [name, { ...process, cwd: join(path, cwd), ...envFiles, ...watched }]
-    }),
-  )
+    typeof file === 'string' ? move(file) : { path: move(file.path), required: false }
+  const processes = Array.from(draft.processes, ([name, process]): [string, DraftProcess] => {
+    const { cwd = '.', env_file: files, watch } = process
+    const envFiles = files === undefined ? {} : { env_file: [files].flat().map(moved) }
+    const watched = watch === undefined ? {} : { watch: moveWatch(watch, path) }
+    return [name, { ...process, cwd: move(cwd), ...envFiles, ...watched }]
+  })
+  const envFile = draft.envFile === undefined ? {} : { envFile: moved(draft.envFile) }
+  return { ...draft, processes: new Map(processes), ...envFile }
 }
 
 /** Moves watched paths, and patterns that begin with the folder of the file, into a folder. */

@@ -1,3 +1,5 @@
+import type { Draft } from './draft.ts'
+
 const WIDTH = 100
 
 /** Renders a value as JSON: objects and lists on one line if they fit, otherwise one entry per line. */
@@ -6,6 +8,7 @@ export function renderJson(value: unknown, indent = '', room = WIDTH): string {
   if (inline.length <= room - indent.length || typeof value !== 'object' || value === null) return inline
   const inner = `${indent}  `
   if (Array.isArray(value)) {
+    if (value.every((item) => typeof item !== 'object')) return `[\n${fill(value, inner)}\n${indent}]`
     return `[\n${value.map((item) => `${inner}${renderJson(item, inner)}`).join(',\n')}\n${indent}]`
   }
   const entries = Object.entries(value).map(([key, item]) => {
@@ -13,6 +16,18 @@ export function renderJson(value: unknown, indent = '', room = WIDTH): string {
     return `${inner}${start}${renderJson(item, inner, WIDTH - start.length)}`
   })
   return `{\n${entries.join(',\n')}\n${indent}}`
+}
+
+/** Renders the items of a list, as many on each line as fit. */
+function fill(items: readonly unknown[], indent: string): string {
+  const lines: string[] = []
+  for (const [index, item] of items.entries()) {
+    const text = `${JSON.stringify(item)}${index === items.length - 1 ? '' : ','}`
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + text.length < WIDTH) lines[lines.length - 1] = `${last} ${text}`
+    else lines.push(indent + text)
+  }
+  return lines.join('\n')
 }
 
 function renderInline(value: unknown): string {
@@ -39,13 +54,11 @@ interface RenderOptions {
   readonly source: string | null
   /** The path of the JSON Schema; null if it is not installed. */
   readonly schema?: string | null
-  /** Comments in front of the processes. */
-  readonly hints?: readonly string[] | undefined
 }
 
 export function renderFile(
-  processes: ReadonlyMap<string, object>,
-  { source, schema = null, hints = [] }: RenderOptions,
+  { processes, envFile, hints = [] }: Omit<Draft, 'notes'>,
+  { source, schema = null }: RenderOptions,
 ): string {
   const entries = Array.from(processes, ([name, process]) => {
     const key = `${JSON.stringify(name)}: `
@@ -56,6 +69,7 @@ export function renderFile(
     `// Written by "ponix-orchestrator init"${origin}. "ponix-orchestrator validate" checks this file; comments are allowed.`,
     '{',
     ...(schema === null ? [] : [`  "$schema": ${JSON.stringify(schema)},`]),
+    ...(envFile === undefined ? [] : [`  "env_file": ${renderJson(envFile)},`]),
     '  "processes": {',
     ...hints.map((hint) => `    // ${hint}`),
     ...(source === null ? [example] : entries),

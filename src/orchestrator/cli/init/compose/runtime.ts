@@ -1,19 +1,6 @@
 import { join } from 'node:path'
-import { z } from 'zod'
-import type { Watch } from './draft.ts'
-
-const watchRule = z.looseObject({ action: z.string(), path: z.string(), ignore: z.array(z.string()).optional() })
-
-/** The key `develop` of a service. */
-export const developSchema = z.looseObject({ watch: z.array(watchRule).optional() })
-
-export const limitSchema = z.union([z.string(), z.number()])
-
-/** The key `deploy` of a service. */
-export const deploySchema = z.looseObject({
-  replicas: z.number().optional(),
-  resources: z.looseObject({ limits: z.looseObject({ memory: limitSchema.optional() }).optional() }).optional(),
-})
+import type { Watch } from '../draft.ts'
+import type { Develop } from './schema.ts'
 
 /** Converts a size such as `512m`, whose units are powers of 1024; null if it is not a size. */
 export function memoryLimit(size: string | number): string | number | null {
@@ -29,7 +16,7 @@ interface WatchDraft {
 }
 
 /** Translates `develop.watch`. A process sees its files itself, so that `sync` alone needs no restart. */
-export function watchOf({ watch: rules = [] }: z.infer<typeof developSchema>): WatchDraft {
+export function watchOf({ watch: rules = [] }: Develop): WatchDraft {
   const synced = rules.filter(({ action }) => action === 'sync')
   const restarting = rules.filter(({ action }) => action !== 'sync')
   const notes = synced.map(({ path }) => `develop.watch of ${path} left out: "sync" restarts nothing`)
