@@ -1,8 +1,8 @@
 // Bundles the programs into dist/: one entry each, shared chunks, dependencies included. The build is moved into place at the
 // end, so that interrupted or concurrent builds never leave an incomplete result.
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { rolldown } from 'rolldown'
@@ -13,6 +13,7 @@ import { programs } from './programs.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
+const guardScript = 'src/orchestrator/supervisor/guard/ponix-guard.sh'
 
 /** Returns the entries: built file → source. A missing source fails the build. */
 async function entries() {
@@ -128,6 +129,7 @@ const folder = await mkdtemp(join(scratch, `build-${process.pid}-`))
 try {
   await bundle(input, folder)
   await writePrograms(folder)
+  await copyFile(join(root, guardScript), join(folder, basename(guardScript)))
   await writeDeclarations(folder)
   await writeFile(join(folder, 'sources'), sources)
   await chmod(folder, 0o755)

@@ -39,7 +39,7 @@ export class CommandLine {
   /** Returns the ids of the running guards of programs started here. */
   guards(): number[] {
     return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard\0${this.folder}`))
+      .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard.sh\0${this.folder}`))
       .map(Number)
   }
 

@@ -23,7 +23,7 @@ export async function stopKilledRun(file: FileOptions): Promise<boolean> {
     folder,
     configPath: record.config,
     socketPath: null,
-    guardProgram: fileURLToPath(new URL('./guard.js', import.meta.url)),
+    guardProgram: fileURLToPath(new URL('./ponix-guard.sh', import.meta.url)),
     definitions: typeof definitions === 'string' ? [] : definitions,
     warn,
   })

@@ -73,12 +73,25 @@ describe('the run folder', () => {
     expect(readdirSync(temporary)).toEqual([`ponix-orchestrator-${uid}`])
   })
 
-  test('of a killed orchestrator is removed at the end of the next run', async () => {
+  test('of a killed orchestrator is removed by its guard when everything is stopped', async () => {
     program.writeConfig({ processes: { a: sleeper } })
     const killed = program.start()
     await killed.seen(/ready after/)
     await program.run('status')
     await killed.kill()
+    await expect.poll(() => program.guards(), { timeout: 15_000 }).toEqual([])
+    expect(runFolders()).toEqual([])
+  })
+
+  test('of an orchestrator that was killed together with its guard is removed at the end of the next run', async () => {
+    program.writeConfig({ processes: { a: sleeper } })
+    const killed = program.start()
+    await killed.seen(/ready after/)
+    await program.run('status')
+    for (const guard of program.guards()) process.kill(guard, 'SIGSTOP')
+    await killed.kill()
+    for (const guard of program.guards()) process.kill(guard, 'SIGKILL')
+    await expect.poll(() => program.guards()).toEqual([])
     expect(runFolders()).not.toEqual([])
     program.writeConfig({ control: false, processes: { a: { command: 'true', kind: 'task' } } })
     expect((await program.run()).code).toBe(0)

@@ -65,7 +65,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
 async function acquireLock(config: LoadedConfig, warn: (message: string) => void) {
   const folder = runFolder(config.path, process.env)
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
-  const guardProgram = fileURLToPath(new URL('./guard.js', import.meta.url))
+  const guardProgram = fileURLToPath(new URL('./ponix-guard.sh', import.meta.url))
   const { path: configPath, processes: definitions } = config
   const guard = await RunLock.acquire({ folder, configPath, socketPath, guardProgram, definitions, warn })
   return { guard, socketPath }

@@ -9,6 +9,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -68,7 +69,8 @@ function runsOf(configPath: string, environment: NodeJS.ProcessEnv): readonly Ru
   return running.length > 0 ? running : records.filter((record) => orphansOf(record).length > 0)
 }
 
-function folderAt(path: string): RunFolder {
+/** Returns the run folder with this path. Throws a UserError as `runFolder` does. */
+export function folderAt(path: string): RunFolder {
   assertPrivate(path)
   return { path, lockPath: join(path, 'lock'), recordPath: join(path, RECORD), socketPath: join(path, 'control') }
 }
@@ -100,6 +102,30 @@ export function removeRunFolder({ path, lockPath, recordPath }: RunFolder): void
   } catch (error) {
     if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'ENOENT') throw error
   }
+}
+
+/**
+ * Marks the folder of a run and its files as used, so that programs that remove old temporary files keep them. The time of the last
+ * change stays: that of the record is the start of the run. Returns false if the record is gone.
+ */
+export function refreshRunFolder({ path, lockPath, recordPath, socketPath }: RunFolder): boolean {
+  for (const file of [path, lockPath, recordPath, socketPath]) {
+    const stat = lstatSync(file, { throwIfNoEntry: false })
+    if (stat === undefined) continue
+    try {
+      utimesSync(file, new Date(), stat.mtime)
+    } catch {
+      // The file was removed meanwhile, or its file system does not allow it.
+    }
+  }
+  return existsSync(recordPath)
+}
+
+/** Removes what a killed run has left, unless another run has begun in its folder. */
+export function removeKilledRun(folder: RunFolder, runTag: string): void {
+  if (readRecord(folder.recordPath)?.mark !== runTag) return
+  rmSync(folder.socketPath, { force: true })
+  removeRunFolder(folder)
 }
 
 /** Throws a UserError if another user can write to the folder of a run or to its parent; a missing folder is accepted. */

@@ -10,6 +10,7 @@ import {
   createRunFolder,
   isRunning,
   readRecord,
+  refreshRunFolder,
   removeRunFolder,
   type RunFolder,
   type RunRecord,
@@ -21,8 +22,8 @@ import type { StopPlan } from './stop-plan.ts'
 const POLL_MS = 50
 /** The maximum number of starts of a guard that keeps exiting. */
 const MAX_GUARDS = 5
-/** The maximum number of lock files that a guard locks before one has the path; each follows the end of another run. */
-const MAX_LOCKS = 100
+/** Far less than the age at which programs remove temporary files. */
+const REFRESH_MS = 6 * 3_600_000
 
 /** The mode of a terminal; `current` and `before` are arguments of stty. */
 export interface TerminalMode {
@@ -37,7 +38,7 @@ export interface RunLockOptions {
   readonly configPath: string
   /** Path of the control socket; null if this orchestrator accepts no commands. */
   readonly socketPath: string | null
-  /** The built program that executes a stop plan. */
+  /** The path of the built ponix-guard.sh. */
   readonly guardProgram: string
   /** How to stop the processes of a killed run; default: all at the same time. */
   readonly definitions?: readonly StopDefinition[]
@@ -52,6 +53,7 @@ export class RunLock {
   #guard: Guard
   #guards = 1
   #makePlan: (() => StopPlan) | null = null
+  #refresh: NodeJS.Timeout | null = null
   #terminal: TerminalMode | null = null
 
   private constructor(options: RunLockOptions) {
@@ -71,6 +73,7 @@ export class RunLock {
       createRunFolder(folder)
       const { pid } = process
       writeRecord(folder.recordPath, { pid, startTime: startOf(pid), mark: lock.runTag, config, socket })
+      lock.#keepFolder()
     } catch (error) {
       await lock.release()
       throw error
@@ -118,13 +121,29 @@ export class RunLock {
   /** Releases the lock and removes the run folder. Call it when every process of this run has exited and the socket is closed. */
   async release(): Promise<void> {
     this.#makePlan = null
+    if (this.#refresh !== null) clearInterval(this.#refresh)
     removeRunFolder(this.#options.folder)
     await this.#guard.release()
   }
 
+  /** Keeps programs that remove old temporary files away from the run folder; reports once if it was removed. */
+  #keepFolder(): void {
+    const { folder, warn } = this.#options
+    const refresh = setInterval(() => {
+      if (refreshRunFolder(folder)) return
+      clearInterval(refresh)
+      const effect = 'commands cannot reach this orchestrator, and a second one could start'
+      warn(
+        `the run folder ${folder.path} was removed: ${effect}; stop this one with "kill ${process.pid}" and start it again`,
+      )
+    }, REFRESH_MS)
+    this.#refresh = refresh.unref()
+  }
+
   #startGuard(): Guard {
-    const { folder, guardProgram, warn } = this.#options
+    const { configPath, folder, guardProgram, warn } = this.#options
     const guard = new Guard({
+      configPath,
       lockPath: folder.lockPath,
       program: guardProgram,
       makePlan: () => this.#makePlan?.() ?? null,
@@ -174,53 +193,15 @@ export function previousRun({ folder, configPath }: Pick<RunLockOptions, 'folder
   throw new UserError(`${configPath} is already run by another ponix-orchestrator (pid ${record.pid}); ${advice}`)
 }
 
-/**
- * The guard is a shell: it uses 1 MB of memory, Node.js 40 MB. It holds the lock, reads plans from its stdin and
- * executes the last plan at the end of the input, unless the last line is `done`: the kernel closes the pipe even if the
- * orchestrator is killed. `flock` (util-linux, busybox) is optional; without it only the record keeps two runs apart.
- *
- * A line `terminal PATH CURRENT BEFORE` makes the guard restore a terminal, unless its mode was changed meanwhile, as shells do.
- *
- * The holder of the lock removes the file before it releases the lock, so a guard that has waited may hold a file that no longer
- * has the path; it then locks the file that has.
- */
-const SCRIPT = `
-trap '' HUP INT TERM
-lock() {
-  command exec 9>>"$1" || { mkdir -p "\${1%/*}" && command exec 9>>"$1"; } || return 1
-  command -v flock || return 0
-  flock 9
-  [ ! -e /dev/fd/9 ] || [ "$1" -ef /dev/fd/9 ]
-}
-tries=0
-umask 077
-until lock "$1" >/dev/null 2>&1; do
-  tries=$((tries + 1))
-  [ $tries -lt ${MAX_LOCKS} ] || exit 73
-done
-echo held
-exec >/dev/null
-plan=done
-terminal=
-while IFS= read -r line; do
-  case $line in
-    terminal*) terminal=\${line#terminal} ;;
-    *) plan=$line ;;
-  esac
-done
-[ "$plan" != done ] || exit 0
-set -- "$@" $terminal
-[ "$#" -lt 6 ] || [ "$(stty -g <"$4")" != "$5" ] || stty "$6" <"$4"
-printf '%s\\n' "$plan" | "$2" "$3"
-`
 const DONE = 'done'
 /** Changes in quick succession are written once; children started in between are found by their run tag. */
 const COALESCE_MS = 20
 
 interface GuardOptions {
+  readonly configPath: string
   /** Path of the lock file, which is created if its folder exists. */
   readonly lockPath: string
-  /** The built program that executes a stop plan. */
+  /** The path of ponix-guard.sh. */
   readonly program: string
   /** Returns the plan; null before the first process starts, and after the last has exited. */
   makePlan(): StopPlan | null
@@ -228,7 +209,10 @@ interface GuardOptions {
   onLost(): void
 }
 
-/** A small process in a separate session, which continues to run after the orchestrator has ended. */
+/**
+ * A shell in a separate session, which continues to run after the orchestrator has ended: it uses 1 MB of memory, Node.js 40 MB. See
+ * ponix-guard.sh.
+ */
 class Guard {
   /** Resolves when the guard holds the lock; rejects if it could not be started. */
   readonly held: Promise<void>
@@ -241,11 +225,14 @@ class Guard {
 
   constructor(options: GuardOptions) {
     this.#makePlan = () => options.makePlan()
-    const args = ['-c', SCRIPT, 'ponix-guard', options.lockPath, process.execPath, options.program]
-    this.#child = spawn('/bin/sh', args, {
+    this.#child = spawn('/bin/sh', [options.program, options.configPath], {
       cwd: '/',
       detached: true,
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
+      env: {
+        PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+        PONIX_GUARD_LOCK: options.lockPath,
+        PONIX_GUARD_NODE: process.execPath,
+      },
       stdio: ['pipe', 'pipe', 'ignore'],
     })
     // EPIPE after the guard exited; `close` reports the exit.
