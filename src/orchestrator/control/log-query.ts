@@ -1,6 +1,7 @@
 import { parseTime, timeForm } from '../config/duration.ts'
 import { messageOf, RequestError } from '../config/errors.ts'
 import type { LogEntry, LogLine } from '../supervisor/output/log-history.ts'
+import { flagIn } from './query.ts'
 import { isAtLeast, levelOfLine, type LogLevel, logLevels } from '../supervisor/output/log-level.ts'
 
 /** The number of lines of each process without other limits. */
@@ -32,6 +33,20 @@ export interface LogQuery {
 
 export const logStreams = ['stdout', 'stderr'] as const
 
+export const logParameterNames = [
+  'process',
+  'tail',
+  'follow',
+  'since',
+  'until',
+  'grep',
+  'ignore_case',
+  'level',
+  'stream',
+  'events',
+  'quiet',
+] as const
+
 /** Describes the parameters in the table of routes. */
 export const logParameters =
   `process=NAME (repeatable; default: all), tail=LINES of each or all (default: ${DEFAULT_TAIL}, and all with since, until, grep, level or stream), ` +
@@ -50,9 +65,9 @@ export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
     until: time('until'),
     level: parseChoice('level', logLevels, given('level')),
     stream: parseChoice('stream', logStreams, given('stream')),
-    events: given('events') !== '0',
+    events: flagIn(query, 'events', true),
   }
-  const grep = parsePattern(given('grep'), given('ignore_case') === '1')
+  const grep = parsePattern(given('grep'), flagIn(query, 'ignore_case', false))
   const { since, until, level, stream } = filter
   const isLimited = [grep, since, until, level, stream].some((condition) => condition !== null)
   return {
@@ -60,8 +75,8 @@ export function parseLogQuery(query: URLSearchParams, now: number): LogQuery {
     filter,
     grep,
     tail: parseTail(given('tail') ?? (isLimited ? 'all' : String(DEFAULT_TAIL))),
-    follow: given('follow') === '1',
-    quiet: given('quiet') !== '0',
+    follow: flagIn(query, 'follow', false),
+    quiet: flagIn(query, 'quiet', true),
   }
 }
 

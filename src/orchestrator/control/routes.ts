@@ -3,12 +3,13 @@ import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { RequestError } from '../config/errors.ts'
 import { MAX_REPLICAS } from '../config/source/replicas.ts'
-import { logParameters, parseLogQuery } from './log-query.ts'
+import { logParameterNames, logParameters, parseLogQuery } from './log-query.ts'
 import { sendLogs } from './log-stream.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
 import { namesRequest, scaleRequest } from './protocol.ts'
+import { flagIn } from './query.ts'
 import { followStatus } from './status-stream.ts'
 import type { ControlTarget } from './target.ts'
 import { waitGoals } from './wait.ts'
@@ -25,7 +26,9 @@ interface Exchange {
 interface Route {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  /** The parameters of the query, or the body. */
+  /** The names of the parameters in the query; default: none. */
+  readonly query?: readonly string[]
+  /** Describes the parameters of the query, or the body. */
   readonly parameters?: string
   readonly action: string
   readonly answer: string
@@ -48,17 +51,19 @@ export const routes: readonly Route[] = [
     path: '/status',
     action: 'shows state, pid, uptime, restarts, CPU and memory of every process',
     answer: 'the JSON of "status --json"; with follow a line for each change',
+    query: ['process', 'follow', 'interval_ms'],
     parameters:
       'process=NAME (repeatable; default: all), follow=1 (stream changes), interval_ms=MILLISECONDS (with follow: at least one line in this time)',
     handle: ({ target, response, query }) => {
       const names = query.getAll('process')
-      if (query.get('follow') === '1') return followStatus(target, names, intervalIn(query), response)
+      if (flagIn(query, 'follow', false)) return followStatus(target, names, intervalIn(query), response)
       sendJson(response, 200, names.length === 0 ? target.status() : target.status(target.resolveNames(names)))
     },
   },
   {
     method: 'GET',
     path: '/logs',
+    query: logParameterNames,
     parameters: logParameters,
     action: 'shows the last output of the processes, and messages about them',
     answer: 'one JSON object per line',
@@ -67,6 +72,7 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/attach',
+    query: ['process', 'columns', 'rows'],
     parameters: 'process=NAME, columns=N, rows=N (default: 80, 24); header Upgrade: ponix-terminal',
     action: 'attaches to the terminal of a process with "tty"; over TCP only with a token',
     answer: '101, then its raw output; takes lines of {"input": BASE64} or {"columns": N, "rows": N}',
@@ -77,6 +83,7 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/wait',
+    query: ['process', 'for', 'timeout_ms'],
     parameters:
       'process=NAME (repeatable; default: all), for=ready or completed (default: ready), timeout_ms=MILLISECONDS (default: none)',
     action: 'waits until the processes are ready or completed',

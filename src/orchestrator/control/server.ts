@@ -18,6 +18,7 @@ import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
 import { ATTACH_PROTOCOL, attachViewer, sizeQuery } from './attach.ts'
 import { canonicalPath } from '../supervisor/guard/run-folder.ts'
 import { CONFIG_HEADER } from './protocol.ts'
+import { checkQuery } from './query.ts'
 import { routes, sendJson } from './routes.ts'
 import type { ControlTarget } from './target.ts'
 
@@ -110,6 +111,8 @@ function upgrade(
     }
     // A terminal runs what is typed, so over TCP a loopback address without a token is not enough.
     if (!canType) throw new RequestError(403, 'attach needs the control socket, or a configuration with a token')
+    const route = routes.find(({ path }) => path === pathname)
+    if (route !== undefined) checkQuery(route, searchParams)
     const size = sizeQuery.safeParse(Object.fromEntries(searchParams))
     if (!size.success) throw new RequestError(400, 'columns, rows: expected whole numbers from 1 to 10000')
     const { name, terminal } = target.terminalOf(searchParams.get('process') ?? '')
@@ -138,6 +141,7 @@ async function handle(
     const atPath = routes.filter(({ path }) => path === pathname)
     const route = atPath.find(({ method }) => method === request.method)
     if (route === undefined) throw notFound(pathname, atPath)
+    checkQuery(route, searchParams)
     await route.handle({ target, request, response, query: searchParams })
   } catch (error) {
     const status = error instanceof RequestError ? error.status : 500

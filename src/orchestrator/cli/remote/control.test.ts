@@ -124,6 +124,12 @@ describe('the socket', () => {
     })
     expect(await ask('GET', '/nothing')).toMatchObject({ status: 404 })
     expect(await ask('GET', '/logs?tail=-1')).toMatchObject({ status: 400 })
+    expect(await ask('GET', '/logs?tial=5')).toEqual({
+      status: 400,
+      body: '{"error":"unknown parameter \\"tial\\"; did you mean \\"tail\\"?"}\n',
+    })
+    expect(await ask('GET', '/status?follow=yes')).toMatchObject({ status: 400 })
+    expect(await ask('POST', '/down?now=1')).toMatchObject({ status: 400 })
     expect((await status())['a']).toMatchObject({ state: 'running' })
   })
 })

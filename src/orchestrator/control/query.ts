@@ -1,0 +1,23 @@
+import { nearestName, RequestError } from '../config/errors.ts'
+
+/** Throws a RequestError if the query of a request has a parameter that its route does not know. */
+export function checkQuery(
+  { method, path, query = [] }: { readonly method: string; readonly path: string; readonly query?: readonly string[] },
+  given: URLSearchParams,
+): void {
+  const unknown = [...given.keys()].find((name) => !query.includes(name))
+  if (unknown === undefined) return
+  const problem = `unknown parameter ${JSON.stringify(unknown)}`
+  if (query.length === 0) throw new RequestError(400, `${problem}; ${method} ${path} has no parameters in its query`)
+  const nearest = nearestName(unknown, query)
+  const expected = nearest === null ? `expected ${query.join(', ')}` : `did you mean ${JSON.stringify(nearest)}?`
+  throw new RequestError(400, `${problem}; ${expected}`)
+}
+
+/** Returns the value of a parameter that is 0 or 1. Throws a RequestError for another value. */
+export function flagIn(query: URLSearchParams, name: string, absent: boolean): boolean {
+  const typed = query.get(name)
+  if (typed === null) return absent
+  if (typed !== '0' && typed !== '1') throw new RequestError(400, `${name}: expected 0 or 1`)
+  return typed === '1'
+}
