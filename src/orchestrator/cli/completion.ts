@@ -3,6 +3,7 @@ import { childOf, toValue } from '../config/source/json-source.ts'
 import { nearestFile } from '../config/source/nearest-file.ts'
 import { readConfigSource } from '../config/source/read.ts'
 import { prefixKinds } from '../supervisor/output/prefixes.ts'
+import { effectiveOptions } from './commands/usage.ts'
 import { type Shell, shells } from './options.ts'
 
 /** The candidate that makes the shell complete a path. */
@@ -133,11 +134,12 @@ function candidates(typed: string, position: Position): readonly string[] {
   return argument === undefined ? [] : argumentValues(argument, config)
 }
 
-/** Returns the options of a position. Every command accepts the options of the program; without a command, it is `run`. */
+/** Returns the options of a position; without a command, it is `run`. */
 function optionsOf({ program, command }: Pick<Position, 'program' | 'command'>): readonly Option[] {
   const own = command ?? program.commands.find((known) => known.name() === 'run')
   const help = new Help()
-  const visible = [program, ...(own === undefined ? [] : [own])].flatMap((known) => help.visibleOptions(known))
+  const ofProgram = own === undefined ? program.options : effectiveOptions(program, own)
+  const visible = [...ofProgram.filter(({ hidden }) => !hidden), ...(own === undefined ? [] : help.visibleOptions(own))]
   return [...new Map(visible.map((option) => [option.flags, option])).values()]
 }
 

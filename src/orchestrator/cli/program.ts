@@ -1,13 +1,11 @@
-import { Command, CommanderError, Help, type Option } from 'commander'
-import { UserError } from '../config/errors.ts'
+import { Command, CommanderError, Help, Option } from 'commander'
 import { DEFAULT_FILE } from '../config/source/nearest-file.ts'
 import { packageVersion } from '../config/variables.ts'
-import { redact } from '../config/redact.ts'
-import { unknownCommand } from './commands/command.ts'
+import { addNames, dependenciesOption } from './commands/command.ts'
 import { addControlCommands } from './commands/control.ts'
 import { addCompletion, addFileCommands } from './commands/file.ts'
 import { addRun, brokerOption } from './commands/run.ts'
-import { addNames, dependenciesOption } from './commands/command.ts'
+import { effectiveOptions, refuseIneffective, unknownCommand, usageError } from './commands/usage.ts'
 
 const examples = `
 Examples:
@@ -33,18 +31,8 @@ export async function runProgram(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return
-    if (error.code === 'commander.help') throw unknownCommand(program, args[args.indexOf('help') + 1] ?? '')
-    throw new UserError(usageMessage(error.message))
+    throw unknownCommand(program, args[args.indexOf('help') + 1] ?? '')
   }
-}
-
-/** Converts a message of commander, which begins with "error: " and has its suggestion on a second line. */
-function usageMessage(message: string): string {
-  return redact(message)
-    .replace(/^error: /, '')
-    .replace(/unknown option '(--[\w-]+)'\s*\(Did you mean \1\?\)/, '$1 is an option of run, not of this command')
-    .replace(/\s*\n\(Did you mean /, ' (did you mean ')
-    .replaceAll(/\s*\n\s*/g, ' ')
 }
 
 function buildProgram(): Command {
@@ -53,7 +41,12 @@ function buildProgram(): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
-    .option('-c, --config <path>', 'the file that defines the processes', DEFAULT_FILE)
+    .addOption(
+      new Option('-c, --config <path>', 'the file that defines the processes').default(
+        DEFAULT_FILE,
+        `${DEFAULT_FILE} in this folder or above`,
+      ),
+    )
     .option(
       '--only <names>',
       'only these processes, without their dependencies (a list with commas; repeatable)',
@@ -65,19 +58,27 @@ function buildProgram(): Command {
     .addOption(brokerOption().hideHelp())
     .addOption(dependenciesOption().hideHelp())
     .addHelpText('after', examples)
-    .exitOverride()
+    .hook('preAction', (_, command) => refuseIneffective(program, command))
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
     // Without a command `run` is executed, so the help of the program shows the options of `run` too.
     .configureHelp({
       showGlobalOptions: true,
       visibleOptions: (command) => visibleOptions(command === program ? [program, run] : [command]),
+      visibleGlobalOptions: (command) =>
+        command === program ? [] : effectiveOptions(program, command).filter(({ hidden }) => !hidden),
     })
   // Commands inherit these settings.
   const run = addRun(program)
   addFileCommands(program)
   addCompletion(program)
   addControlCommands(program)
+  for (const command of [program, ...program.commands]) command.exitOverride((error) => refuse(command, error))
   return program
+}
+
+/** Throws the error of a command's arguments, or the error with which commander ends after it has printed a help. */
+function refuse(command: Command, error: CommanderError): never {
+  throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageError(command, error)
 }
 
 /** Returns the options that the help of these commands shows: --help is the last one. */

@@ -2,41 +2,75 @@ import { basename } from 'node:path'
 import { Argument, type Command, Option } from 'commander'
 import { UserError } from '../../config/errors.ts'
 import { redact } from '../../config/redact.ts'
-import { type ExportEngine, exportEngines, type ExportOptions, graphFormats, shells } from '../options.ts'
-import { addPlainCommand, fileOptions, typedFileOptions } from './command.ts'
+import {
+  type ExportEngine,
+  exportEngines,
+  type ExportOptions,
+  type GraphFormat,
+  graphFormats,
+  shells,
+} from '../options.ts'
+import { fileOptions, typedFileOptions } from './command.ts'
+import { alternatives, choiceOption } from './usage.ts'
 
 /** Adds the commands that read the file and need no running orchestrator. */
 export function addFileCommands(program: Command): void {
-  const file = () => fileOptions(program)
-  addPlainCommand(
-    program,
-    'validate',
-    'check the file and print the start order',
-    async ({ showEnv, json = false, print = false, strict = false }) => {
-      if (showEnv !== undefined && print)
-        throw new UserError('validate: --print and --show-env cannot be combined; use one of them')
-      if (showEnv !== undefined) return (await import('../file/show-env.ts')).showEnv(file(), showEnv, json)
-      if (json) throw new UserError('validate --json: has no effect without --show-env NAME')
-      if (strict && (print || showEnv !== undefined))
-        throw new UserError('validate --strict: has no effect with --print and --show-env; leave it out')
-      return print
-        ? (await import('../file/print.ts')).print(file())
-        : (await import('../file/graph.ts')).validate(file(), strict)
-    },
-  )
+  addValidate(program)
+  program
+    .command('graph')
+    .description('print the dependency graph')
+    .addOption(choiceOption('--format <format>', 'output format', graphFormats).default('text'))
+    .action(async ({ format }: { readonly format: GraphFormat }) =>
+      (await import('../file/graph.ts')).graph(fileOptions(program), format),
+    )
+  program
+    .command('init')
+    .description('write a first file from package.json, a Procfile or a Compose file')
+    .option('--from <path>', 'the file to read (default: the only one in the folder of the new file)')
+    .action(async ({ from }: { readonly from?: string }) =>
+      (await import('../init/init.ts')).init(typedFileOptions(program).config, from ?? null),
+    )
+  addExport(program)
+}
+
+interface ValidateOptions {
+  readonly showEnv?: string
+  readonly json?: true
+  readonly print?: true
+  readonly strict?: true
+}
+
+function addValidate(program: Command): void {
+  program
+    .command('validate')
+    .description('check the file and print the start order')
     .option('--show-env <name>', 'print the environment of a process, without secrets, instead of the start order')
     .option('--json', 'print the environment as JSON')
     .option('--strict', 'fail if a program or folder does not exist, instead of a warning')
     .option('--print', 'print the merged file as JSON instead, without secrets')
-  addPlainCommand(program, 'graph', 'print the dependency graph', async ({ format = 'text' }) =>
-    (await import('../file/graph.ts')).graph(file(), format),
-  ).addOption(new Option('--format <format>', 'output format').choices(graphFormats).default('text'))
-  addPlainCommand(
-    program,
-    'init',
-    'write a first file from package.json, a Procfile or a Compose file',
-    async ({ from }) => (await import('../init/init.ts')).init(typedFileOptions(program).config, from ?? null),
-  ).option('--from <path>', 'the file to read (default: the only one in the folder of the new file)')
+    .action(async (options: ValidateOptions) => {
+      const { showEnv, json = false, print = false, strict = false } = options
+      refuseCombinations(options)
+      const file = fileOptions(program)
+      if (showEnv !== undefined) (await import('../file/show-env.ts')).showEnv(file, showEnv, json)
+      else if (print) (await import('../file/print.ts')).print(file)
+      else (await import('../file/graph.ts')).validate(file, strict)
+    })
+}
+
+function refuseCombinations({ showEnv, json, print, strict }: ValidateOptions): void {
+  if (showEnv !== undefined && print === true) {
+    throw new UserError('validate: --print and --show-env cannot be combined; use one of them')
+  }
+  if (json === true && showEnv === undefined) {
+    throw new UserError('validate --json: has no effect without --show-env NAME')
+  }
+  if (strict === true && (print === true || showEnv !== undefined)) {
+    throw new UserError('validate --strict: has no effect with --print and --show-env; leave it out')
+  }
+}
+
+function addExport(program: Command): void {
   program
     .command('export')
     .description('write the same graph for another engine')
@@ -48,16 +82,17 @@ export function addFileCommands(program: Command): void {
     .option('--image <image>', 'image of the containers (default: NAME:latest)')
     .option('--user <name>', 'user of the processes, for systemd (default: you, unless you are root)', parseUser)
     .action(async (engine: ExportEngine, options: ExportOptions) => {
-      if (options.user !== undefined && engine !== 'systemd')
+      if (options.user !== undefined && engine !== 'systemd') {
         throw new UserError(`export ${engine}: --user has an effect for systemd only; leave it out`)
-      await (await import('../file/export.ts')).exportGraph(file(), engine, options)
+      }
+      await (await import('../file/export.ts')).exportGraph(fileOptions(program), engine, options)
     })
 }
 
 function parseEngine(typed: string): ExportEngine {
   const engine = exportEngines.find((known) => known === typed)
   if (engine !== undefined) return engine
-  throw new UserError(`export: no engine ${JSON.stringify(redact(typed))}; expected systemd, compose or kubernetes`)
+  throw new UserError(`export: no engine ${JSON.stringify(redact(typed))}; expected ${alternatives(exportEngines)}`)
 }
 
 /** Accepts a name or an id as systemd does in its strict form. */
@@ -78,7 +113,7 @@ export function addCompletion(program: Command): void {
       const wanted = typed ?? basename(process.env['SHELL'] ?? '')
       const shell = shells.find((known) => known === wanted && args.length <= 1)
       if (!words && shell === undefined) {
-        throw new UserError(`completion: expected the name of one shell: ${shells.join(', ')}`)
+        throw new UserError(`completion: expected the name of one shell: ${alternatives(shells)}`)
       }
       const { completion, completeWords } = await import('../completion.ts')
       if (shell === undefined || words) completeWords(program, args)

@@ -1,47 +1,34 @@
 import { type Command, Option } from 'commander'
-import { requireSupportedPlatform } from '../platform.ts'
 import { UserError } from '../../config/errors.ts'
-import { addNames, addPlainCommand, dependenciesOption, fileOptions } from './command.ts'
-import { addLineOptions, toPrefixOptions } from './output.ts'
+import { ownCommand } from '../../config/own-command.ts'
+import { requireSupportedPlatform } from '../platform.ts'
+import { addNames, dependenciesOption, fileOptions } from './command.ts'
+import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
+import { choiceOption, unknownCommand } from './usage.ts'
+
+/** The options as typed. */
+interface TypedOptions extends LineOptions {
+  readonly logFormat?: 'text' | 'json'
+  readonly abortOnExit?: true
+  readonly exitCodeFrom?: string
+  readonly watch?: readonly string[] | false
+  readonly detach?: true
+  readonly wait?: true
+  readonly logFile?: string
+  readonly detached?: true
+  /** False with `--no-keys`. */
+  readonly keys: boolean
+}
 
 export function addRun(program: Command): Command {
-  const run = addPlainCommand(
-    program,
-    'run',
-    'run the processes in the foreground (the default)',
-    async ({
-      logFormat,
-      abortOnExit = false,
-      exitCodeFrom = null,
-      watch = [],
-      keys = true,
-      timestamps,
-      prefix,
-      ...background
-    }) => {
-      requireSupportedPlatform()
-      const { detach = false, wait = false, logFile = null, detached: isDetached = false } = background
-      if (detach) {
-        return (await import('../run/detach.ts')).detach(fileOptions(program), { exitCodeFrom, watch, logFile, wait })
-      }
-      if (wait)
-        throw new UserError('--wait needs --detach; in the foreground, use the command wait in another terminal')
-      const { run } = await import('../run/run.ts')
-      const forceReadable = logFormat === 'text'
-      return run(fileOptions(program), {
-        logFormat: logFormat ?? 'text',
-        forceReadable,
-        abortOnExit,
-        exitCodeFrom,
-        watch,
-        prefix: toPrefixOptions({ timestamps, prefix }),
-        logFile,
-        isDetached,
-        keys,
-      })
-    },
-    { isDefault: true },
-  )
+  const run = program
+    .command('run', { isDefault: true })
+    .description('run the processes in the foreground (the default)')
+    .allowExcessArguments()
+    .action(async (options: TypedOptions, command: Command) => {
+      refuseArguments(program, command)
+      await runOrDetach(program, options)
+    })
     .option('-d, --detach', 'run in the background: until "down" or a reboot, also without the terminal')
     .option('--wait', 'with --detach: wait until all processes are ready or completed')
     .option(
@@ -50,14 +37,19 @@ export function addRun(program: Command): Command {
     )
     .addOption(new Option('--detached', 'started by --detach').hideHelp())
     .addOption(
-      new Option(
+      choiceOption(
         '--log-format <format>',
         'format of the output (default: text); if given, "text" makes JSON records of processes readable even on pipes',
-      ).choices(['text', 'json']),
+        ['text', 'json'],
+      ),
     )
     .option('--abort-on-exit', 'stop everything when any process ends, with its exit code')
     .option('--exit-code-from <name>', 'stop everything when this process ends, with its exit code')
-    .option('--watch <names>', 'restart these processes when files change, see the key "watch" (repeatable)', addNames)
+    .option(
+      '--watch <names>',
+      'restart these processes when files change, see the key "watch" (a list with commas; repeatable)',
+      addNames,
+    )
     .option('--no-watch', 'restart no process when files change')
     .option('--no-keys', 'do not react to keys such as r (restart) and ? (help) in a terminal')
     .addOption(dependenciesOption('the processes of --only run with'))
@@ -67,4 +59,33 @@ export function addRun(program: Command): Command {
 
 export function brokerOption(): Option {
   return new Option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
+}
+
+/** Rejects arguments: each is a mistyped command, or a command after the options of `run`. */
+function refuseArguments(program: Command, { args: [first] }: Command): void {
+  if (first === undefined) return
+  if (program.commands.some((known) => known.name() === first)) {
+    throw new UserError(`write the command first: ${ownCommand(`${first} …`)}`)
+  }
+  throw unknownCommand(program, first)
+}
+
+async function runOrDetach(program: Command, options: TypedOptions): Promise<void> {
+  requireSupportedPlatform()
+  const { detach = false, wait = false, logFormat, exitCodeFrom = null, watch = [], logFile = null } = options
+  const file = fileOptions(program)
+  if (detach) return (await import('../run/detach.ts')).detach(file, { exitCodeFrom, watch, logFile, wait })
+  if (wait) throw new UserError('--wait needs --detach; in the foreground, use the command wait in another terminal')
+  const { run } = await import('../run/run.ts')
+  return run(file, {
+    logFormat: logFormat ?? 'text',
+    forceReadable: logFormat === 'text',
+    abortOnExit: options.abortOnExit ?? false,
+    exitCodeFrom,
+    watch,
+    prefix: toPrefixOptions(options),
+    logFile,
+    isDetached: options.detached ?? false,
+    keys: options.keys,
+  })
 }
