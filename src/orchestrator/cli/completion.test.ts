@@ -61,6 +61,7 @@ describe('completion in bash (O-11)', () => {
     ['--only s', ['store']],
     ['--only web:', ['a', 'b']],
     ['--only=', ['store', 'web', 'web:a', 'web:b']],
+    ['down --o', []],
     ['--disable store --only we', ['web', 'web:a', 'web:b']],
     ['--config other.json --only ', ['other']],
     ['-c other.json --only ', ['other']],
@@ -133,7 +134,7 @@ describe('completion (O-11)', () => {
       expect(await program.run('completion', ...args)).toEqual({
         code: 2,
         stdout: '',
-        stderr: 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh, fish\n',
+        stderr: 'ponix-orchestrator: completion: expected the name of one shell: bash, zsh or fish\n',
       })
     },
   )

@@ -26,6 +26,12 @@ describe('a pattern of names (O-9)', () => {
     expect(before.map(({ isGone }) => isGone)).toEqual([true, true, false])
   })
 
+  test('is one element of a list with commas', async () => {
+    await start({ web: sleeper, db: sleeper, 'api-a': sleeper, 'api-b': sleeper })
+    expect(namesIn((await run('stop', 'web,api-*')).stdout)).toEqual(['web', 'api-a', 'api-b'])
+    expect((await run('status', 'web,db')).stdout).toMatch(/^NAME.*\nweb .*\ndb .*\n$/)
+  })
+
   test('"all" stops and starts every process', async () => {
     await start({ a: sleeper, b: { ...sleeper, replicas: 2 } })
     expect(namesIn((await run('stop', 'all')).stdout)).toEqual(['a', 'b#1', 'b#2'])
