@@ -7,7 +7,7 @@ import { folder, load, one, path, problems, store } from '../../../test/rig/orch
 
 describe('the minimal file', () => {
   it('gets every default', () => {
-    const { environments: _, newProblems: __, ...config } = load({ processes: { store } })
+    const { variables: _, newProblems: __, ...config } = load({ processes: { store } })
     expect(config).toEqual({
       path,
       files: [path],

@@ -8,12 +8,17 @@ import { addSchemaProblems, ProblemList, secretNamesOf } from './source/problems
 import { OwnScope } from './resolve/own-scope.ts'
 import { checkLogFiles } from './resolve/log.ts'
 import { checkReplicaProbes } from './resolve/probe.ts'
-import { configuredDependencies, resolveContext, resolveProcess, restartPolicy } from './resolve/resolve.ts'
+import {
+  configuredDependencies,
+  type ProcessVariables,
+  resolveContext,
+  resolveProcess,
+  restartPolicy,
+} from './resolve/resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
 import { onFailedSchema } from './schema/automation.ts'
 import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
-import type { Environment } from './resolve/scope.ts'
 import { type Instance, instanceNames, select, type Selection } from './resolve/selection.ts'
 import type { SocketAddress } from './socket-address.ts'
 import { ConfigFiles } from './source/config-files.ts'
@@ -33,8 +38,8 @@ export interface LoadOptions extends Selection {
 }
 
 export interface LoadedConfig extends ResolvedConfig {
-  /** The environments of the processes with the origin of each variable, by the name of the process. */
-  readonly environments: ReadonlyMap<string, Environment>
+  /** The variables of the processes with their origin, by the name of the process. */
+  readonly variables: ReadonlyMap<string, ProcessVariables>
   /** Creates an empty list for further problems of this file. */
   readonly newProblems: () => ProblemList
 }
@@ -86,9 +91,9 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   problems.throwIfAny()
   const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
-  const environments = new Map(resolved.map(({ definition, environment }) => [definition.name, environment]))
+  const variables = new Map(resolved.map((one) => [one.definition.name, one.variables]))
   const newProblems = () => new ProblemList(root, texts)
-  return { path, files: texts.map(({ name }) => name), processes, external, control, environments, newProblems }
+  return { path, files: texts.map(({ name }) => name), processes, external, control, variables, newProblems }
 }
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */

@@ -116,7 +116,10 @@ describe('the precedence of variables', () => {
         { environment: { X: 'inherited' } },
       )
       expect(config.processes[0]?.env['X']).toBe(winner)
-      expect(config.environments.get('store')?.get('X')).toMatchObject({ value: winner, source: { type: winner } })
+      expect(config.variables.get('store')?.environment.get('X')).toMatchObject({
+        value: winner,
+        source: { type: winner },
+      })
     },
   )
 })

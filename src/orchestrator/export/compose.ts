@@ -1,3 +1,4 @@
+import { relative } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/resolve/broker.ts'
 import type { DependencyCondition, ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
@@ -12,6 +13,7 @@ import {
   probeCommand,
 } from './container.ts'
 import {
+  envFileLayers,
   type Export,
   type ExportedProbe,
   type ExportedProcess,
@@ -20,6 +22,7 @@ import {
   notesAbout,
   secretGroups,
   timeSpan,
+  type VariableLayer,
 } from './exported-graph.ts'
 import { unlessEmpty, type YamlValue } from './yaml.ts'
 
@@ -28,14 +31,17 @@ export function exportCompose(config: LoadedConfig, options: ContainerOptions): 
   const processes = exportedProcesses(config)
   const services = processes.map((exported) => [exported.id, serviceOf(exported, processes, config, options)] as const)
   const document = { name: options.project, services: Object.fromEntries(services) }
-  return containerExport('compose.yaml', [document], options, [...brokerNote(config), ...processes.flatMap(notesOf)])
+  return containerExport('compose.yaml', [document], options, [
+    ...brokerNote(config),
+    ...processes.flatMap((exported) => notesOf(exported, options)),
+  ])
 }
 
 function serviceOf(
   exported: ExportedProcess,
   processes: readonly ExportedProcess[],
   config: ResolvedConfig,
-  { image }: ContainerOptions,
+  { image, folder }: ContainerOptions,
 ): YamlValue {
   const { definition, readiness } = exported
   const { restart, shutdown } = definition
@@ -56,7 +62,7 @@ function serviceOf(
     stdin_open: definition.tty || undefined,
     working_dir: literal(containerFolder(config, definition.cwd)),
     environment: unlessEmpty(Object.fromEntries(environment)),
-    env_file: unlessEmpty(secretGroups(exported).map(({ id }) => `${id}.env`)),
+    env_file: unlessEmpty(exported.layers.map((layer) => fileOf(layer, folder))),
     depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
     healthcheck: readiness === null ? undefined : healthcheckOf(readiness, definition.startupTimeoutMs),
     restart: restartOf(restart),
@@ -66,6 +72,17 @@ function serviceOf(
     init: true,
     network_mode: 'host',
   }
+}
+
+function fileOf(layer: VariableLayer, folder: string): YamlValue {
+  if (layer.type === 'secrets') return `${layer.id}.env`
+  return { path: literal(pathFrom(folder, layer.path)), required: layer.isRequired }
+}
+
+/** Returns a path relative to the folder of the Compose file. */
+function pathFrom(folder: string, path: string): string {
+  const inside = relative(folder, path)
+  return inside.startsWith('../') ? inside : `./${inside}`
 }
 
 /** Returns the profiles. Compose has no schedules, so a task with a schedule must not start with the others. */
@@ -104,6 +121,16 @@ function restartOf({ policy, maxAttempts }: ResolvedRestart): string {
   return Number.isFinite(maxAttempts) ? `on-failure:${maxAttempts}` : 'on-failure'
 }
 
+/** Returns the note about values of an `env_file` with dollar signs; false if there are none. */
+function dollarNote(exported: ExportedProcess, folder: string): string | false {
+  const names = exported.fromFiles.filter((name) => exported.definition.env[name]?.includes('$'))
+  const paths = envFileLayers(exported).map(({ path }) => pathFrom(folder, path))
+  return (
+    names.length > 0 &&
+    `Compose expands the dollar signs of ${names.join(', ')} in ${paths.join(', ')}: write these values in single quotes`
+  )
+}
+
 function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
   const [broker] = processes.flatMap((definition) => separateBroker(definition, external) ?? [])
   return notesAbout(null, [
@@ -112,7 +139,7 @@ function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
   ])
 }
 
-function notesOf(exported: ExportedProcess): readonly Note[] {
+function notesOf(exported: ExportedProcess, { folder }: ContainerOptions): readonly Note[] {
   const { definition, liveness, id } = exported
   const { name, restart, dependsOn } = definition
   return notesAbout(name, [
@@ -120,6 +147,7 @@ function notesOf(exported: ExportedProcess): readonly Note[] {
       (group) =>
         `${group.names.join(', ')}: secret, so not included; write NAME=value lines into ${group.id}.env beside this file`,
     ),
+    dollarNote(exported, folder),
     ...containerNotes(exported),
     exported.schedule !== null &&
       `Compose has no schedules, so it is in the profile "scheduled", which "up" does not start: let cron run "docker compose run --rm ${id}" at ${definition.schedule}`,

@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import {
+  copiedNote,
   type Export,
   type ExportedProbe,
   type ExportedProcess,
@@ -9,6 +10,7 @@ import {
   notesAbout,
   STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
+  withheldNote,
   type Word,
 } from './exported-graph.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
@@ -21,6 +23,8 @@ export interface ContainerOptions {
   readonly project: string
   /** The image with the programs of all processes. */
   readonly image: string
+  /** The absolute path of the folder for the exported file. */
+  readonly folder: string
 }
 
 /** The configuration's folder in the image. */
@@ -85,8 +89,11 @@ export function containerExport(
 }
 
 /** Returns the notes that apply to every container engine. */
-export function containerNotes({ definition, readiness }: ExportedProcess): readonly (string | false)[] {
+export function containerNotes(exported: ExportedProcess): readonly (string | false)[] {
+  const { definition, readiness } = exported
   return [
+    withheldNote(exported),
+    copiedNote(exported),
     readiness?.check.type === 'log_line' &&
       'its log_line cannot be checked from outside the container, so the process counts as ready when it has started',
     definition.log.file !== null && "the container's log replaces its log.file",

@@ -31,22 +31,23 @@ describe('exportedProcesses (O-42)', () => {
     const { definition: source, ...rest } = exported(process, { MY_TOKEN: 'hunter22' })
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')
-    expect(rest.secrets.length).toBeGreaterThan(0)
+    expect(secretGroups({ definition: source, ...rest })).toHaveLength(1)
   })
 
   it('names the variables of secrets after the process and the place', () => {
-    const { words, secrets, readiness } = exported({
+    const process = exported({
       command: 'x',
       args: ['-v', '--password', 'hunter22'],
       env: { A_KEY: 'k' },
       readiness_probe: { exec: ['check', '--token', 'x'] },
     })
+    const { words, readiness } = process
     expect(words).toEqual([{ text: 'x' }, { text: '-v' }, { text: '--password' }, { secret: 'STORE_ARGUMENT_3' }])
     expect(readiness?.check).toEqual({
       type: 'exec',
       words: [{ text: 'check' }, { text: '--token' }, { secret: 'STORE_READINESS_3' }],
     })
-    expect(secrets).toEqual(['A_KEY', 'STORE_ARGUMENT_3', 'STORE_READINESS_3'])
+    expect(secretGroups(process)).toMatchObject([{ names: ['A_KEY', 'STORE_ARGUMENT_3', 'STORE_READINESS_3'] }])
   })
 })
 
@@ -62,10 +63,10 @@ describe('the secrets that the file sets for all processes (O-42)', () => {
 
   it('are in one group, and a process has those that it replaces in its own group', () => {
     const processes = exportedProcesses(loadGraph(file).config)
-    const shared = { id: 'shared', names: ['API_TOKEN', 'URL'] }
+    const shared = { type: 'secrets', id: 'shared', names: ['API_TOKEN', 'URL'] }
     expect(processes.map((exported) => secretGroups(exported))).toEqual([
-      [shared, { id: 'a', names: ['OWN_KEY'] }],
-      [shared, { id: 'b', names: ['URL'] }],
+      [shared, { type: 'secrets', id: 'a', names: ['OWN_KEY'] }],
+      [shared, { type: 'secrets', id: 'b', names: ['URL'] }],
       [shared],
     ])
     expect(processes.map(({ id, environment }) => [id, environment])).toEqual([
@@ -88,14 +89,17 @@ describe('exportedProcesses (O-10)', () => {
     expect(environment).toEqual({ LEVEL: 'info', PORT: '80', SHARED: 's' })
   })
 
-  it('exports the variables of env_file of the file', () => {
+  it('refers to the env_file of the file, even if it is missing', () => {
     const { folder, config } = loadGraph({
       env_file: { path: 'x.env', required: false },
       processes: { a: { command: 'x' } },
     })
-    expect(exportedProcesses(config)).toMatchObject([{ environment: {} }])
+    const layer = { type: 'env_file', id: 'shared', path: join(folder, 'x.env'), isRequired: false }
+    expect(exportedProcesses(config)).toMatchObject([{ layers: [{ ...layer, names: [] }] }])
     writeFileSync(join(folder, 'x.env'), 'A=1\n')
-    expect(exportedProcesses(loadFile(config.path, {}).config)).toMatchObject([{ environment: { A: '1' } }])
+    expect(exportedProcesses(loadFile(config.path, {}).config)).toMatchObject([
+      { environment: {}, layers: [{ ...layer, names: ['A'] }] },
+    ])
   })
 
   it('exports MQTT_BROKER for users of the broker only (O-30)', () => {

@@ -3,7 +3,9 @@ import type { LoadedConfig } from '../config/load.ts'
 import { redact, type SecretContext, SecretValues } from '../config/redact.ts'
 import { isSecretFlag, isSecretName } from '../config/secret-names.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
-import type { Environment, Variable, VariableSource } from '../config/resolve/scope.ts'
+import type { EnvFile } from '../config/resolve/env-file.ts'
+import type { ProcessVariables } from '../config/resolve/resolve.ts'
+import { isFromFile } from '../config/resolve/scope.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */
@@ -22,17 +24,32 @@ export interface ExportedProcess {
   readonly id: string
   /** Program and arguments. */
   readonly words: readonly [Word, ...Word[]]
-  /** The variables of the file that are not secret. */
+  /** The variables of `env` that are not secret. */
   readonly environment: Readonly<Record<string, string>>
-  /** Names of the variables with secrets of this process only, which the user must pass to the engine. */
-  readonly secrets: readonly string[]
-  /** Names of the variables with secrets that the file sets for all processes; `secrets` has those that this process replaces. */
-  readonly sharedSecrets: readonly string[]
+  /** The variables that are not in `environment`; later layers override earlier ones. */
+  readonly layers: readonly VariableLayer[]
+  /** The variables of an `env_file` that are not overridden by `env`. */
+  readonly fromFiles: readonly string[]
+  /** Those whose values are parts of other texts, and are not secret. */
+  readonly copied: readonly string[]
   readonly readiness: ExportedProbe | null
   readonly liveness: ExportedProbe | null
   /** Null if the process does not run at certain times. */
   readonly schedule: CronSchedule | null
 }
+
+/** Names of variables that are in a file instead of in the export. */
+export type VariableLayer =
+  /** An `env_file`; `id` is that of the process, or of all processes. `path` is absolute. */
+  | {
+      readonly type: 'env_file'
+      readonly id: string
+      readonly path: string
+      readonly isRequired: boolean
+      readonly names: readonly string[]
+    }
+  /** Variables with secrets of a process, or of all processes, which the user must pass to the engine. */
+  | { readonly type: 'secrets'; readonly id: string; readonly names: readonly string[] }
 
 export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
   readonly check:
@@ -47,44 +64,51 @@ const SHARED_ID = 'shared'
 /** Returns the processes in the order of the file. */
 export function exportedProcesses(config: LoadedConfig): readonly ExportedProcess[] {
   const shared = sharedSecrets(config)
-  const taken = new Set(shared.length === 0 ? [] : [SHARED_ID])
+  const hasShared = shared.length > 0 || [...config.variables.values()].some((one) => one.envFiles.shared.length > 0)
+  const taken = new Set(hasShared ? [SHARED_ID] : [])
   return config.processes.map((definition) => {
     const safe = safeId(definition.name)
     let id = safe
     for (let number = 2; taken.has(id); number += 1) id = `${safe}-${number}`
     taken.add(id)
-    return exportProcess(definition, id, { environment: config.environments.get(definition.name), shared })
+    return exportProcess(definition, id, { variables: config.variables.get(definition.name), shared })
   })
 }
 
-/** Returns the names of the variables that `env` and `env_file` of the file set, and that contain secrets. */
-function sharedSecrets({ processes, environments }: LoadedConfig): readonly string[] {
+/** Returns the names of the variables that `env` of the file sets, and that contain secrets. */
+function sharedSecrets({ processes, variables }: LoadedConfig): readonly string[] {
   const names = processes.flatMap((definition) => {
     const isSecret = secretDetector(definition)
-    return [...(environments.get(definition.name) ?? [])].flatMap(([variable, { value, source }]) =>
-      isShared(source) && (isSecretName(variable, definition.secretNames) || isSecret(value)) ? [variable] : [],
+    return [...(variables.get(definition.name)?.environment ?? [])].flatMap(([variable, { value, source }]) =>
+      source.type === 'file_env' && (isSecretName(variable, definition.secretNames) || isSecret(value))
+        ? [variable]
+        : [],
     )
   })
   return [...new Set(names)]
 }
 
-function isShared({ type }: VariableSource): boolean {
-  return type === 'file_env' || type === 'file_env_file'
+/** Returns the files that the user must write for an engine that reads files. */
+export function secretGroups({ layers }: ExportedProcess) {
+  return layers.filter((layer) => layer.type === 'secrets')
 }
 
-/** Returns the variables with secrets by the id of their file or object; a later one replaces variables of an earlier one. */
-export function secretGroups({ id, secrets, sharedSecrets: shared }: ExportedProcess) {
-  return [
-    { id: SHARED_ID, names: shared },
-    { id, names: secrets },
-  ].filter(({ names }) => names.length > 0)
+export function envFileLayers({ layers }: ExportedProcess) {
+  return layers.filter((layer) => layer.type === 'env_file')
 }
 
-/** Returns the names of the variables that the file sets; the others are inherited or set by the orchestrator. */
-function givenNames(environment: Environment | undefined): ReadonlySet<string> {
-  const variables = [...(environment ?? [])]
-  const isGiven = ({ source: { type } }: Variable) => type !== 'inherited' && type !== 'orchestrator'
-  return new Set(variables.flatMap(([name, variable]) => (isGiven(variable) ? [name] : [])))
+function fileLayers(files: readonly EnvFile[], id: string): readonly VariableLayer[] {
+  return files.map(({ path, isRequired, variables }) => ({
+    type: 'env_file',
+    id,
+    path,
+    isRequired,
+    names: Object.keys(variables),
+  }))
+}
+
+function secretLayer(id: string, names: readonly string[]): readonly VariableLayer[] {
+  return names.length === 0 ? [] : [{ type: 'secrets', id, names }]
 }
 
 /** Returns a DNS label of at most 46 characters that begins with a letter. */
@@ -101,9 +125,9 @@ export function safeId(name: string): string {
 function exportProcess(
   definition: ResolvedProcess,
   id: string,
-  { environment, shared }: { readonly environment: Environment | undefined; readonly shared: readonly string[] },
+  { variables, shared }: { readonly variables: ProcessVariables | undefined; readonly shared: readonly string[] },
 ): ExportedProcess {
-  const given = givenNames(environment)
+  const { environment, envFiles, copied } = variables ?? NO_VARIABLES
   const isSecret = secretDetector(definition)
   const prefix = id.toUpperCase().replaceAll('-', '_')
   // Replaces secret words with variables, which have the number of the word, from 1.
@@ -124,30 +148,39 @@ function exportProcess(
     ...(definition.usesExternal ? ['MQTT_BROKER'] : []),
     ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA']),
   ]
-  const variables = Object.entries(definition.env).filter(([name]) => given.has(name) || own.includes(name))
+  const typeOf = (name: string) => environment.get(name)?.source.type
+  const isGiven = (name: string) => typeOf(name) === 'file_env' || typeOf(name) === 'process_env'
+  const set = Object.entries(definition.env).filter(([name]) => isGiven(name) || own.includes(name))
+  const isSecretVariable = (name: string, value: string) =>
+    isSecretName(name, definition.secretNames) || isSecret(value)
+  const fromFiles = [...environment].flatMap(([name, { source }]) => (isFromFile(source) ? [name] : []))
   // A variable that replaces a shared secret is passed in the same way, so that it takes precedence.
-  const isSecretVariable = ([name, value]: readonly [string, string]) =>
-    isSecretName(name, definition.secretNames) || isSecret(value) || shared.includes(name)
-  const isOwn = ([name]: readonly [string, string]) => {
-    const source = environment?.get(name)?.source
-    return !shared.includes(name) || source === undefined || !isShared(source)
-  }
+  const hidden = set.filter(([name, value]) => isSecretVariable(name, value) || shared.includes(name))
   const allWords = [...words, ...wordsOf(readiness), ...wordsOf(liveness)]
+  const secrets = [
+    ...hidden.map(([name]) => name).filter((name) => !shared.includes(name) || typeOf(name) !== 'file_env'),
+    ...allWords.flatMap((word) => ('secret' in word ? word.secret : [])),
+  ]
   return {
     definition,
     id,
     words,
-    environment: Object.fromEntries(variables.filter((variable) => !isSecretVariable(variable))),
-    secrets: [
-      ...variables.filter((variable) => isSecretVariable(variable) && isOwn(variable)).map(([name]) => name),
-      ...allWords.flatMap((word) => ('secret' in word ? word.secret : [])),
+    environment: Object.fromEntries(set.filter((variable) => !hidden.includes(variable))),
+    layers: [
+      ...fileLayers(envFiles.shared, SHARED_ID),
+      ...secretLayer(SHARED_ID, shared),
+      ...fileLayers(envFiles.own, id),
+      ...secretLayer(id, secrets),
     ],
-    sharedSecrets: shared,
+    fromFiles,
+    copied: [...copied].filter((name) => !isSecretVariable(name, definition.env[name] ?? '')),
     readiness,
     liveness,
     schedule: exportSchedule(definition.schedule),
   }
 }
+
+const NO_VARIABLES: ProcessVariables = { environment: new Map(), envFiles: { shared: [], own: [] }, copied: new Set() }
 
 function exportSchedule(expression: string | null): CronSchedule | null {
   const schedule = expression === null ? null : parseCron(expression)
@@ -195,6 +228,23 @@ export function timeSpan(ms: number): string {
 export interface Note {
   readonly about: string | null
   readonly text: string
+}
+
+/** Returns the note about values that the export contains although they come from an `env_file`; false if there are none. */
+export function copiedNote({ copied }: ExportedProcess): string | false {
+  return (
+    copied.length > 0 &&
+    `its command, probes or variables contain the present values of ${copied.join(', ')} from an env_file: export again after a change`
+  )
+}
+
+/** Returns the note about variables of an `env_file` that the orchestrator gives to no process; false if there are none. */
+export function withheldNote({ definition, layers }: ExportedProcess): string | false {
+  const names = layers.flatMap((layer) => (layer.type === 'env_file' ? layer.names : []))
+  const withheld = [...new Set(names)].filter((name) => !Object.hasOwn(definition.env, name))
+  return (
+    withheld.length > 0 && `its env_file also gives it ${withheld.join(', ')}, which the orchestrator keeps for itself`
+  )
 }
 
 export const PROFILES_NOTE = 'its profiles have no counterpart: it always runs'

@@ -12,6 +12,7 @@ import {
   type ContainerOptions,
 } from './container.ts'
 import {
+  envFileLayers,
   type Export,
   type ExportedProcess,
   exportedProcesses,
@@ -32,13 +33,15 @@ interface Context {
   readonly known: readonly KnownAddress[]
   readonly config: ResolvedConfig
   readonly options: ContainerOptions
+  /** The names of the Secrets with the variables of each `env_file`, by its path. */
+  readonly fileSecrets: ReadonlyMap<string, string>
 }
 
 /** Renders one file: a Deployment for each service, a Job for each task, a Service for the known ports of a process. */
 export function exportKubernetes(config: LoadedConfig, options: ContainerOptions): Export {
   const processes = exportedProcesses(config)
   const known = processes.flatMap((exported) => portsOf(exported, config).map((port) => ({ id: exported.id, port })))
-  const context: Context = { processes, known, config, options }
+  const context: Context = { processes, known, config, options, fileSecrets: fileSecretsOf(processes) }
   const manifests = [
     ...(processes.some(({ definition }) => definition.dependsOn.length > 0) ? waitPermissions(options.project) : []),
     ...processes.flatMap((exported) => [...serviceOf(exported, context), workloadOf(exported, context)]),
@@ -92,7 +95,7 @@ function podOf(exported: ExportedProcess, context: Context): YamlObject {
   }
 }
 
-function containerOf(exported: ExportedProcess, { known, config, options }: Context): YamlObject {
+function containerOf(exported: ExportedProcess, { known, config, options, fileSecrets }: Context): YamlObject {
   const { definition, id } = exported
   const rewrite = (text: string) => literal(rewriteAddresses(text, id, known))
   const environment = Object.entries(containerEnvironment(exported))
@@ -110,6 +113,11 @@ function containerOf(exported: ExportedProcess, { known, config, options }: Cont
     tty: definition.tty || undefined,
     stdin: definition.tty || undefined,
     workingDir: containerFolder(config, definition.cwd),
+    envFrom: unlessEmpty(
+      envFileLayers(exported).map(({ path, isRequired }) => ({
+        secretRef: { name: fileSecrets.get(path) ?? '', optional: isRequired ? undefined : true },
+      })),
+    ),
     env: unlessEmpty(env),
     ports: unlessEmpty(portsOf(exported, config).map((containerPort) => ({ containerPort }))),
     resources: definition.memoryLimit === null ? undefined : { limits: { memory: String(definition.memoryLimit) } },
@@ -127,10 +135,23 @@ function secretName(id: string): string {
   return `${id}-secrets`
 }
 
-/** Returns the variables with secrets, each with the id of its group. */
+/** Returns a Secret for each `env_file`, named after the first process that uses it. */
+function fileSecretsOf(processes: readonly ExportedProcess[]): ReadonlyMap<string, string> {
+  const secrets = new Map<string, string>()
+  for (const { id, path } of processes.flatMap((exported) => envFileLayers(exported))) {
+    if (secrets.has(path)) continue
+    const taken = new Set(secrets.values())
+    let name = `${id}-env`
+    for (let number = 2; taken.has(name); number += 1) name = `${id}-env-${number}`
+    secrets.set(path, name)
+  }
+  return secrets
+}
+
+/** Returns the variables with secrets, each with the id of its group. Those that a later `env_file` sets are not among them. */
 function secretVariables(exported: ExportedProcess): readonly (readonly [string, string])[] {
   const pairs = secretGroups(exported).flatMap(({ id, names }) => names.map((name) => [name, id] as const))
-  return [...new Map(pairs)]
+  return [...new Map(pairs)].filter(([name]) => !exported.fromFiles.includes(name))
 }
 
 /** Renders a hook that sends the stop signal. Kubernetes sends SIGTERM only after the hook, which ends with the container. */
@@ -183,15 +204,19 @@ function waitPermissions(project: string): readonly YamlObject[] {
   ]
 }
 
-function notesOf(exported: ExportedProcess, { known, config }: Context): readonly Note[] {
+function notesOf(exported: ExportedProcess, { known, config, fileSecrets }: Context): readonly Note[] {
   const { definition } = exported
   const { name, kind, restart } = definition
   const broker = separateBroker(definition, config.external)
-  const create = (id: string) => `kubectl create secret generic ${secretName(id)} --from-env-file=…`
+  const create = (secret: string, path: string) => `kubectl create secret generic ${secret} --from-env-file=${path}`
   const loopback = loopbackPlaces(exported, known)
   return notesAbout(name, [
     ...secretGroups(exported).map(
-      ({ id, names }) => `${names.join(', ')}: secret, so not included; create it with ${create(id)}`,
+      ({ id, names }) => `${names.join(', ')}: secret, so not included; create it with ${create(secretName(id), '…')}`,
+    ),
+    ...envFileLayers(exported).map(
+      ({ path, isRequired }) =>
+        `the variables of ${path} are not included${isRequired ? '' : ' and optional'}; create them with ${create(fileSecrets.get(path) ?? '', path)}, which keeps quotes as a part of the values`,
     ),
     ...containerNotes(exported),
     definition.profiles.length > 0 && PROFILES_NOTE,
@@ -211,5 +236,8 @@ function loopbackPlaces(exported: ExportedProcess, known: readonly KnownAddress[
   const variables = Object.entries(containerEnvironment(exported)).flatMap(([name, value]) =>
     isLeft(value) ? [name] : [],
   )
-  return containerCommand(exported).some(isLeft) ? ['its command', ...variables] : variables
+  // The variables of an `env_file` are not rewritten.
+  const inFiles = exported.fromFiles.filter((name) => namesLoopback(exported.definition.env[name] ?? ''))
+  const all = [...variables, ...inFiles]
+  return containerCommand(exported).some(isLeft) ? ['its command', ...all] : all
 }

@@ -21,15 +21,18 @@ export function bridgeNotification(words: readonly Word[]): readonly Word[] {
   return bash(notifyBridge, words)
 }
 
-/** Returns a command line that exits with 0 once the probe succeeds, with 1 if the process is gone; null for a `notify` probe. */
-export function readinessCommand(probe: ExportedProbe): string | null {
+/**
+ * Returns a command line that exits with 0 once the probe succeeds, with 1 if the process is gone; null for a `notify` probe. `before`
+ * are words in front of it.
+ */
+export function readinessCommand(probe: ExportedProbe, before: readonly Word[] = []): string | null {
   const attempt = attemptOf(probe)
   if (attempt === null) return null
   const { initialDelayMs, periodMs } = probe
   const delay = initialDelayMs === 0 ? '' : `sleep ${initialDelayMs / 1000}; `
   const wait = `sleep ${periodMs.beforeReady / 1000}`
   const script = `${delay}while kill -0 "$MAINPID"; do ${attempt.script} && exit 0; ${wait}; done 2>/dev/null; exit 1`
-  return commandLine(bash(script, attempt.words))
+  return commandLine([...before, ...bash(script, attempt.words)])
 }
 
 interface Attempt {

@@ -223,9 +223,7 @@ describe('export systemd: secrets (O-42)', () => {
   })
 
   it('of the whole file are in one file for all units', async () => {
-    const loaded = loadGraph({ env_file: { path: 'x.env', required: false }, processes: { a: sleep, b: sleep } })
-    writeFileSync(join(loaded.folder, 'x.env'), 'DB_PASSWORD=hunter22\n')
-    const exported = exportOf(loadFile(loaded.config.path, { PATH: '/usr/bin:/bin' }))
+    const exported = exportOf(loadGraph({ env: { DB_PASSWORD: 'hunter22' }, processes: { a: sleep, b: sleep } }))
     for (const name of ['a', 'b']) {
       const lines = fileOf(exported, `plant-${name}.service`).split('\n')
       expect(lines.filter((line) => line.startsWith('EnvironmentFile'))).toEqual([

@@ -7,6 +7,8 @@ import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config
 import { extendPath, programFolders, SYSTEM_PATH } from '../config/variables.ts'
 import { candidates } from '../supervisor/child/child.ts'
 import {
+  copiedNote,
+  envFileLayers,
   type Export,
   type ExportedProcess,
   exportedProcesses,
@@ -18,6 +20,7 @@ import {
   timeSpan,
   STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
+  withheldNote,
   type Word,
 } from './exported-graph.ts'
 import { timerUnit } from './systemd-timer.ts'
@@ -118,7 +121,7 @@ function commandLines(exported: ExportedProcess, config: ResolvedConfig): readon
   const { definition, readiness } = exported
   const isNotified = readiness?.check.type === 'notify'
   const words = programWords(exported)
-  const after = readiness === null ? null : readinessCommand(readiness)
+  const after = readiness === null ? null : readinessCommand(readiness, withOverrides(exported))
   const broker = separateBroker(definition, config.external)
   return [
     ...typeLines(exported, isNotified),
@@ -138,14 +141,30 @@ function typeLines({ definition }: ExportedProcess, isNotified: boolean): readon
   return isNotified ? ['Type=notify', 'NotifyAccess=all', timeout] : ['Type=exec', timeout]
 }
 
-/** Returns the words of a command; uses `env`, because systemd does not search the PATH of the process. */
-function programWords({ definition, words }: ExportedProcess): readonly Word[] {
-  if (definition.shell) return words
+/** Returns the words of a command; uses `env` if it must be searched, because systemd does not search the PATH of the process. */
+function programWords(exported: ExportedProcess): readonly Word[] {
+  const { definition, words } = exported
+  const overrides = withOverrides(exported)
+  if (definition.shell) return [...overrides, ...words]
   const found = findProgram(definition)
   const [, ...args] = words
   // systemd does not expand `$$` in the path of the program.
-  if (found !== null && !found.includes('$')) return [{ text: found }, ...args]
-  return [{ text: '/usr/bin/env' }, { text: '--' }, ...words]
+  if (found !== null && !found.includes('$')) return [...overrides, { text: found }, ...args]
+  return [...(overrides.length === 0 ? envCommand : overrides), ...words]
+}
+
+const envCommand: readonly Word[] = [{ text: '/usr/bin/env' }, { text: '--' }]
+
+/** Returns the beginning of a command that sets the variables that override an `env_file`; empty if there are none. */
+function withOverrides(exported: ExportedProcess): readonly Word[] {
+  const overrides = overridingVariables(exported).map(([name, value]) => ({ text: `${name}=${value}` }))
+  return overrides.length === 0 ? [] : [...envCommand, ...overrides]
+}
+
+/** Returns the variables that `env` sets and an `env_file` too: for systemd, EnvironmentFile= overrides Environment=. */
+function overridingVariables(exported: ExportedProcess): readonly (readonly [string, string])[] {
+  const inFiles = new Set(envFileLayers(exported).flatMap(({ names }) => names))
+  return Object.entries(exported.environment).filter(([name]) => inFiles.has(name))
 }
 
 /** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
@@ -164,13 +183,16 @@ function isProgram(path: string): boolean {
 
 function environmentLines(exported: ExportedProcess, config: ResolvedConfig, project: string): readonly string[] {
   const variables = { PATH: unitPath(exported.definition, config), ...exported.environment }
-  const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value))
+  const overriding = new Set(overridingVariables(exported).map(([name]) => name))
+  const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value) && !overriding.has(name))
   const lines = settable.map(([name, value]) => `Environment=${environmentWord(name, value)}`)
-  const secrets = secretGroups(exported).flatMap(({ id, names }) => [
-    `# Secret, so not included: ${names.join(', ')}`,
-    `EnvironmentFile=${secretFile(id, project)}`,
-  ])
-  return [...lines, ...secrets]
+  // A later file overrides an earlier one.
+  const files = exported.layers.flatMap((layer) =>
+    layer.type === 'env_file'
+      ? [`EnvironmentFile=${layer.isRequired ? '' : '-'}${filePattern(layer.path)}`]
+      : [`# Secret, so not included: ${layer.names.join(', ')}`, `EnvironmentFile=${secretFile(layer.id, project)}`],
+  )
+  return [...lines, ...files]
 }
 
 /**
@@ -186,6 +208,11 @@ function unitPath(definition: ResolvedProcess, { path, files }: ResolvedConfig):
   const isNeeded = (folder: string) => project.has(folder) || (needed.includes(folder) && !system.includes(folder))
   const folders = searched.filter((folder) => isNeeded(folder) && existsSync(folder))
   return extendPath([...new Set(folders)], SYSTEM_PATH)
+}
+
+/** Escapes the path of EnvironmentFile=, which is a pattern. */
+function filePattern(path: string): string {
+  return wholeLine(path.replaceAll(/[*?[\\]/g, String.raw`\$&`))
 }
 
 function secretFile(id: string, project: string): string {
@@ -236,6 +263,12 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
       ({ id, names }) =>
         `${names.join(', ')}: secret, so not included; write NAME="value" lines into ${secretFile(id, project)} (chmod 600)`,
     ),
+    ...envFileLayers(exported).map(
+      ({ path }) =>
+        `its unit reads ${path} itself; for systemd a line is NAME=value without "export", and "#" is a comment only at the beginning of a line`,
+    ),
+    withheldNote(exported),
+    copiedNote(exported),
     !definition.shell &&
       findProgram(definition) === null &&
       `"${definition.command}" was not found on this machine; the unit searches its PATH when it starts`,

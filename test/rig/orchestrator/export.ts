@@ -12,7 +12,7 @@ export interface LoadedGraph {
   /** The folder of the configuration file. */
   readonly folder: string
   readonly config: LoadedConfig
-  readonly options: { readonly project: string; readonly image: string }
+  readonly options: { readonly project: string; readonly image: string; readonly folder: string }
 }
 
 /** Writes and loads a configuration, as `export` does. The file sets a part of `environment`. */
@@ -40,8 +40,9 @@ export function loadFile(
   selection: Partial<LoadOptions> = {},
 ): LoadedGraph {
   const config = loadConfig({ ...plainOptions, ...selection, path, environment })
-  const options = { project: 'plant', image: 'plant:1' }
-  return { folder: join(path, '..'), config, options }
+  const folder = join(path, '..')
+  const options = { project: 'plant', image: 'plant:1', folder }
+  return { folder, config, options }
 }
 
 /** Returns the text of one file. */

@@ -69,6 +69,26 @@ describe('export (O-10)', () => {
     expect(stdout + stderr).not.toContain('hunter22')
   })
 
+  it.each(['systemd', 'compose', 'kubernetes'])(
+    '%s refers to an env_file without its values (O-42)',
+    async (engine) => {
+      writeFileSync(join(program.folder, 'app.env'), 'DB_PASS=hunter22\nREGION=eu-north-7\n')
+      const web = { ...touch, env_file: 'app.env' }
+      program.writeConfig({ env_file: { path: 'none.env', required: false }, processes: { web } })
+      const { code, stdout, stderr } = await ponix('export', engine)
+      expect(code).toBe(0)
+      expect(stdout).toContain('app.env')
+      expect(stdout + stderr).not.toMatch(/hunter22|eu-north-7/)
+    },
+  )
+
+  it('compose writes the path of an env_file relative to the folder of --output', async () => {
+    writeFileSync(join(program.folder, 'app.env'), 'REGION=eu-north-7\n')
+    program.writeConfig({ env_file: 'app.env', processes: { web: touch } })
+    await ponix('export', 'compose', '--output', 'a/b')
+    expect(program.read('a/b/compose.yaml')).toContain('path: "../../app.env"\n')
+  })
+
   it('omits disabled processes and overwrites earlier files', async () => {
     program.writeConfig(file)
     await ponix('export', 'compose', '--output', 'twice')

@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { execa } from 'execa'
 import { codeOf, messageOf, UserError } from '../../config/errors.ts'
 import { type LoadedConfig, loadConfig, withoutLeftOut } from '../../config/load.ts'
@@ -33,7 +33,8 @@ async function render(config: LoadedConfig, engine: ExportEngine, options: Expor
     const user = options.user ?? exportingUser()
     return exportSystemd(config, { project, user, systemdVersion: await systemdVersion() })
   }
-  const containers = { project, image: options.image ?? `${project}:latest` }
+  const folder = resolve(options.output ?? '.')
+  const containers = { project, image: options.image ?? `${project}:latest`, folder }
   return engine === 'compose' ? exportCompose(config, containers) : exportKubernetes(config, containers)
 }
 

@@ -20,7 +20,7 @@ export interface ShownVariable {
 export function showEnv(typed: FileOptions, name: string, json: boolean): void {
   const config = loadConfig(toLoadOptions(typed))
   const { name: instance, secretNames } = instanceNamed(name, config)
-  const variables = shownVariables(config.environments.get(instance) ?? new Map(), secretNames)
+  const variables = shownVariables(config.variables.get(instance)?.environment ?? new Map(), secretNames)
   process.stdout.write(json ? `${JSON.stringify(variables, null, 2)}\n` : renderVariables(variables))
 }
 

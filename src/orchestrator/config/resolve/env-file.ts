@@ -9,6 +9,8 @@ import type { Variables } from '../variables.ts'
 export interface EnvFile {
   /** Absolute path. */
   readonly path: string
+  /** False if the file can be missing; it then has no variables. */
+  readonly isRequired: boolean
   readonly variables: Variables
 }
 
@@ -44,9 +46,9 @@ function readEntry(
   const path = resolve(folderOf(root, at), text)
   try {
     const variables = files.envFile(path)
-    if (variables !== null) add({ path, variables })
-    else if (isRequired)
+    if (variables === null && isRequired) {
       problems.add(at, `"${path}" does not exist; if it is optional, write {"path": …, "required": false}`)
+    } else add({ path, isRequired, variables: variables ?? {} })
     // A missing file sets no variable.
     return true
   } catch (error) {

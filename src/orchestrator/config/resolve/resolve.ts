@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { isBrokerCommand, isNamedUser, isProvider, withBrokerFlag } from './broker.ts'
-import { readEnvFiles } from './env-file.ts'
+import { type EnvFile, readEnvFiles } from './env-file.ts'
 import { folderOf, type JsonNode, type JsonPath } from '../source/json-source.ts'
 import type { SharedVariables } from './own-scope.ts'
 import type { ConfigFiles } from '../source/config-files.ts'
@@ -36,6 +36,10 @@ export interface ResolveOptions extends ScopeOptions {
 export interface ResolveContext extends ResolveOptions {
   /** The variables of `env_file` and `env` of the file. */
   readonly shared: Environment
+  /** The `env_file` of the file. */
+  readonly sharedFiles: readonly EnvFile[]
+  /** The variables of these whose values were copied into `env` of the file. */
+  readonly sharedCopies: ReadonlySet<string>
   /** False if a part of these is invalid: it could set a variable that seems unset. */
   readonly namesAreKnown: boolean
   /** Returns the folders at the start of the PATH of a process whose file is in this folder. */
@@ -63,31 +67,48 @@ export function resolveContext(
     found.set(folder, folders)
     return folders
   }
-  return { ...options, shared, namesAreKnown: isComplete, programFolders: foldersFor }
+  return {
+    ...options,
+    shared,
+    sharedFiles: files,
+    sharedCopies: scope.copied,
+    namesAreKnown: isComplete,
+    programFolders: foldersFor,
+  }
 }
 
-interface ProcessWithEnvironment {
-  readonly definition: ResolvedProcess
+/** The environment of a process, with its origin. */
+export interface ProcessVariables {
   readonly environment: Environment
+  /** The `env_file` of the file, and of the process. */
+  readonly envFiles: { readonly shared: readonly EnvFile[]; readonly own: readonly EnvFile[] }
+  /** The variables of these whose values were copied into `env`, `args` and other texts. */
+  readonly copied: ReadonlySet<string>
+}
+
+interface ProcessWithVariables {
+  readonly definition: ResolvedProcess
+  readonly variables: ProcessVariables
 }
 
 /**
  * Interpolates one process and fills in all defaults. Adds problems to the context; the problems of a left-out process are no mistakes
  * of the file and become its `problem`.
  */
-export function resolveProcess(instance: Instance, context: ResolveContext): ProcessWithEnvironment {
+export function resolveProcess(instance: Instance, context: ResolveContext): ProcessWithVariables {
   if (instance.leftOut === null) return resolveInstance(instance, context)
   const problems = new ProblemTexts()
-  const { definition, environment } = resolveInstance(instance, { ...context, problems })
-  return { definition: { ...definition, problem: problems.text }, environment }
+  const { definition, variables } = resolveInstance(instance, { ...context, problems })
+  return { definition: { ...definition, problem: problems.text }, variables }
 }
 
-function resolveInstance(instance: Instance, context: ResolveContext): ProcessWithEnvironment {
+function resolveInstance(instance: Instance, context: ResolveContext): ProcessWithVariables {
   const { name, configName, file, leftOut } = instance
   const path = ['processes', configName]
   // A process behaves the same whether its file is run or extended.
   const folder = folderOf(context.root, [...path, 'command'])
-  const scope = scopeOf(instance, folder, context)
+  const own: EnvFile[] = []
+  const scope = scopeOf(instance, folder, context, own)
   if (file.uses !== undefined && context.broker === null) {
     context.problems.add(
       [...path, 'uses'],
@@ -143,11 +164,18 @@ function resolveInstance(instance: Instance, context: ResolveContext): ProcessWi
     leftOut,
     problem: null,
   }
-  return { definition, environment: scope.environment }
+  const envFiles = { shared: context.sharedFiles, own }
+  const copied = new Set([...context.sharedCopies, ...scope.copied])
+  return { definition, variables: { environment: scope.environment, envFiles, copied } }
 }
 
-/** Returns the variables of an instance; `folder` is the folder of its file. */
-function scopeOf({ configName, file, replica }: Instance, folder: string, context: ResolveContext): Scope {
+/** Returns the variables of an instance; `folder` is the folder of its file. Adds the `env_file` of the process to `envFiles`. */
+function scopeOf(
+  { configName, file, replica }: Instance,
+  folder: string,
+  context: ResolveContext,
+  envFiles: EnvFile[],
+): Scope {
   const path = ['processes', configName]
   const own = { type: 'orchestrator' } as const
   const number: Variables = replica === null ? {} : { PONIX_REPLICA: String(replica) }
@@ -160,7 +188,10 @@ function scopeOf({ configName, file, replica }: Instance, folder: string, contex
     problems: context.problems,
     files: context.files,
     interpolate: (text, at) => scope.replace(text, at)?.text ?? null,
-    add: (one) => scope.add(one.variables, { type: 'process_env_file', path: one.path }),
+    add: (one) => {
+      envFiles.push(one)
+      scope.add(one.variables, { type: 'process_env_file', path: one.path })
+    },
   })
   scope.namesAreKnown &&= areRead
   scope.addInterpolated(file.env, [...path, 'env'], { type: 'process_env' })

@@ -25,6 +25,11 @@ export interface Variable {
   readonly source: VariableSource
 }
 
+/** Returns whether a variable comes from an `env_file`. */
+export function isFromFile({ type }: VariableSource): boolean {
+  return type === 'file_env_file' || type === 'process_env_file'
+}
+
 /** The variables of a process, by name. */
 export type Environment = ReadonlyMap<string, Variable>
 
@@ -32,6 +37,8 @@ export type Environment = ReadonlyMap<string, Variable>
 export class Scope {
   readonly #options: ScopeOptions
   readonly #variables: Map<string, Variable>
+  /** The variables of an `env_file` whose values were copied into other texts. */
+  readonly copied = new Set<string>()
   usesBroker = false
   namesAreKnown = true
 
@@ -72,7 +79,9 @@ export class Scope {
     const names = new Set<string>()
     const lookup = (name: string): string | undefined => {
       names.add(name)
-      if (name !== 'mqtt_broker') return this.#variables.get(name)?.value
+      const variable = this.#variables.get(name)
+      if (variable !== undefined && isFromFile(variable.source)) this.copied.add(name)
+      if (name !== 'mqtt_broker') return variable?.value
       this.usesBroker = true
       return broker === null ? undefined : formatSocketAddress(broker)
     }
