@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { MAX_REPLICAS } from '../config/source/replicas.ts'
 
 /** CPU and memory are those of the whole process group. */
 const processStatus = z.object({
@@ -51,19 +50,6 @@ export type StartFailureAnswer = z.infer<typeof startFailure>
 export const startAnswer = statusAnswer.extend({ failed: z.array(startFailure).readonly() })
 export type StartAnswer = z.infer<typeof startAnswer>
 
-export const namesRequest = z.strictObject({
-  processes: z.array(z.string()).min(1),
-  /** Only for `start`. */
-  with_dependencies: z.boolean().optional(),
-})
-
-/** The numbers of instances, by the names of the processes in the file. */
-export const scaleRequest = z.strictObject({
-  replicas: z
-    .record(z.string(), z.int().min(1).max(MAX_REPLICAS))
-    .refine((replicas) => Object.keys(replicas).length > 0),
-})
-
 const waitOutcome = z.enum(['met', 'pending', 'never'])
 
 /** `met`: all processes have reached the goal; `never`: at least one no longer can; `pending`: the time is over. */
@@ -79,9 +65,6 @@ export const waitAnswerSchema = z.object({
   ),
 })
 export type WaitAnswer = z.infer<typeof waitAnswerSchema>
-
-/** The header with the configuration file that the client expects: an absolute path, encoded as a URI component. */
-export const CONFIG_HEADER = 'ponix-config'
 
 export const errorAnswer = z.object({ error: z.string() })
 

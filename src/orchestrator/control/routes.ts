@@ -4,12 +4,11 @@ import type { z } from 'zod'
 import { RequestError } from '../config/errors.ts'
 import { MAX_REPLICAS } from '../config/source/replicas.ts'
 import { logParameterNames, logParameters, parseLogQuery } from './log-query.ts'
-import { sendLogs } from './log-stream.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
-import { namesRequest, scaleRequest } from './protocol.ts'
 import { flagIn } from './query.ts'
+import { namesRequest, scaleRequest } from './requests.ts'
 import { followStatus } from './status-stream.ts'
 import type { ControlTarget } from './target.ts'
 import { waitGoals } from './wait.ts'
@@ -67,7 +66,12 @@ export const routes: readonly Route[] = [
     parameters: logParameters,
     action: 'shows the last output of the processes, and messages about them',
     answer: 'one JSON object per line',
-    handle: ({ target, response, query }) => sendLogs(target, parseLogQuery(query, Date.now()), response),
+    handle: async ({ target, response, query }) => {
+      const wanted = parseLogQuery(query, Date.now())
+      // Loaded late, because a run needs it, and the worker threads of a search, only for this request.
+      const { sendLogs } = await import('./log-stream.ts')
+      sendLogs(target, wanted, response)
+    },
   },
   {
     method: 'GET',

@@ -1,4 +1,5 @@
-import type { ProcessStatus } from '../../control/protocol.ts'
+import type { ProcessStatus, ReloadAnswer, StartFailureAnswer } from '../../control/protocol.ts'
+import type { ConfigChange } from '../../supervisor/events.ts'
 import { formatDuration } from '../../supervisor/duration.ts'
 
 type Action = 'start' | 'stop' | 'restart'
@@ -37,4 +38,20 @@ export function describeDependents(
 
 function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
+/** Returns a text such as `migrate failed: exited with code 3`. */
+export function describeStartFailure({ process: name, state, reason }: StartFailureAnswer): string {
+  if (state === 'skipped') return `${name} was skipped because ${reason}`
+  return `${name} failed: ${reason}${state === 'backoff' ? '; it will be restarted' : ''}`
+}
+
+/** Returns the failures of a change of the configuration in one line; null if there are none. */
+export function describeChangeFailures({ failed }: ReloadAnswer, cause: ConfigChange): string | null {
+  const after = cause === 'scale' ? 'after scaling' : 'after the reload'
+  return failed.length === 0 ? null : `${after}, ${failed.map(describeStartFailure).join('; ')}`
+}
+
+export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
+  return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
 }

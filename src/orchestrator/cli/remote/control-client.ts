@@ -7,7 +7,8 @@ import type { z } from 'zod'
 import { configuredSocket } from '../../config/control.ts'
 import { codeOf, UserError, messageOf } from '../../config/errors.ts'
 import { ownCommand } from '../../config/own-command.ts'
-import { CONFIG_HEADER, errorAnswer } from '../../control/protocol.ts'
+import { errorAnswer } from '../../control/protocol.ts'
+import { CONFIG_HEADER } from '../../control/requests.ts'
 import {
   existingRunFolder,
   isRunning,

@@ -8,11 +8,10 @@ import {
   type StartFailureAnswer,
   statusAnswer,
 } from '../../control/protocol.ts'
-import type { ConfigChange } from '../../supervisor/events.ts'
 import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
-import { describeDependents, describeResult } from './action-report.ts'
+import { describeDependents, describeNeededRestart, describeResult, describeStartFailure } from './action-report.ts'
 import { columnsOf, type FileOptions } from '../options.ts'
 
 /** Prints the status of the processes with these names and those of `--only`; without names, of all. */
@@ -47,12 +46,6 @@ export async function act(
 function reportFailures(failed: readonly StartFailureAnswer[]): void {
   for (const failure of failed) process.stderr.write(`ponix-orchestrator: ${describeStartFailure(failure)}\n`)
   if (failed.length > 0) process.exitCode = 1
-}
-
-/** Returns a text such as `migrate failed: exited with code 3`. */
-function describeStartFailure({ process: name, state, reason }: StartFailureAnswer): string {
-  if (state === 'skipped') return `${name} was skipped because ${reason}`
-  return `${name} failed: ${reason}${state === 'backoff' ? '; it will be restarted' : ''}`
 }
 
 /** Returns the processes that these names and patterns select and, with `dependencies`, everything that they depend on. */
@@ -90,16 +83,6 @@ function reportReload(answer: ReloadAnswer): void {
     process.stderr.write(`ponix-orchestrator: ${name} ${because} before it was up\n`)
     process.exitCode = 1
   }
-}
-
-/** Returns the failures of a change of the configuration in one line; null if there are none. */
-export function describeChangeFailures({ failed }: ReloadAnswer, cause: ConfigChange): string | null {
-  const after = cause === 'scale' ? 'after scaling' : 'after the reload'
-  return failed.length === 0 ? null : `${after}, ${failed.map(describeStartFailure).join('; ')}`
-}
-
-export function describeNeededRestart({ needs_restart }: ReloadAnswer): string {
-  return `"${needs_restart.join('", "')}" has changed; restart the orchestrator to apply it`
 }
 
 /** Stops the orchestrator; resolves when it has ended. If it was killed, stops the processes that it has left. */
