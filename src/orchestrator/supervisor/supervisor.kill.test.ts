@@ -53,7 +53,8 @@ describe('a stop leaves no process behind (O-37)', () => {
       type: 'descendants_killed',
       process: 'a',
       pids: [daemon.pid],
-      commands: [expect.stringContaining(process.execPath)],
+      // Long commands are cut.
+      commands: [expect.stringContaining(process.execPath.slice(0, 40))],
     })
   })
 

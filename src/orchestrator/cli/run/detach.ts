@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { UserError } from '../../config/errors.ts'
 import { loadConfig } from '../../config/load.ts'
 import { ownCommand } from '../../config/own-command.ts'
+import { statusAnswer } from '../../control/protocol.ts'
 import { type RunFolder, runFolder } from '../../supervisor/guard/run-folder.ts'
 import { previousRun } from '../../supervisor/guard/run-lock.ts'
 import { openLogFile } from '../../supervisor/output/log-stream.ts'
-import { isNotRunning } from '../remote/control-client.ts'
+import { ControlClient, isNotRunning } from '../remote/control-client.ts'
 import { failureIn, lastLinesOf, showProgress } from './detach-report.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from '../options.ts'
 import { describeOutcome, requestWait } from '../remote/wait.ts'
@@ -134,22 +135,25 @@ async function startOf(
     const answer = await requestWait(typed, goal)
     const problem = describeOutcome(answer, goal)
     if (problem === null) return null
-    process.stderr.write(`ponix-orchestrator: ${problem}\n`)
-    for (const { name, outcome } of answer.processes) {
-      if (outcome === 'never') process.stderr.write(await lastLinesOf(typed, name))
+    const { stopping } = await new ControlClient(typed).call('GET', '/status', statusAnswer)
+    if (!stopping) {
+      process.stderr.write(`ponix-orchestrator: ${problem}\n`)
+      for (const { name, outcome } of answer.processes) {
+        if (outcome === 'never') process.stderr.write(await lastLinesOf(typed, name))
+      }
+      process.stderr.write(`${log.location}\n${stillRuns}\n`)
+      return 1
     }
-    process.stderr.write(`${log.location}\n${stillRuns}\n`)
-    return 1
   } catch (error) {
     if (!isNotRunning(error)) throw error
-    // 0: all tasks have ended without a failure.
-    const exitCode = await ended
-    if (exitCode === 0) return null
-    log.showFailure()
-    return exitCode
   } finally {
     progress.abort()
   }
+  // The orchestrator ends: the start has failed, or all tasks have ended without a failure.
+  const exitCode = await ended
+  if (exitCode === 0) return null
+  log.showFailure()
+  return exitCode
 }
 
 /** The log file of the background orchestrator, to which it also writes an error that ends it. */
