@@ -165,13 +165,13 @@ export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env' | 'se
 
 /** Returns the problem with the working directory of a process, without secrets; null if there is none. */
 export function describeCwdProblem({ cwd, ...secrets }: Omit<SpawnAttempt, 'command'>): string | null {
-  const shown = redactValues(cwd, secrets)
   try {
-    if (!statSync(cwd).isDirectory()) return `its cwd "${shown}" is not a folder`
+    if (!statSync(cwd).isDirectory()) return `its cwd "${redactValues(cwd, secrets)}" is not a folder`
     accessSync(cwd, constants.X_OK)
     return null
   } catch (error) {
     const code = codeOf(error)
+    const shown = redactValues(cwd, secrets)
     return code === 'ENOENT' ? `its cwd "${shown}" does not exist` : `its cwd "${shown}" cannot be entered (${code})`
   }
 }
