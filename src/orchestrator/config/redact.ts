@@ -74,16 +74,14 @@ function endOfAssigned(text: string, start: number, name: string): number {
   const onlyQuote = /["'`]?\s*$/y
   onlyQuote.lastIndex = start
   if (onlyQuote.test(text)) return start
-  if (isAmbiguous(name) && isAddressOrObject(text, start)) return start
+  if (isPort(text, start) && (isAmbiguous(name) || text.startsWith('//', start - name.length - 3))) return start
+  if (isAmbiguous(name) && text[start] === '{') return start
   return endOfRest(text, start)
 }
 
-/** Returns whether the value is a port that directly follows a host name, or begins an object. */
-function isAddressOrObject(text: string, start: number): boolean {
-  return (
-    text[start] === '{' ||
-    (/[\w-]:$/.test(text.slice(start - 2, start)) && /^\d{1,5}(?![\w.-])/.test(text.slice(start, start + 6)))
-  )
+/** Returns whether a port begins here that directly follows a name, as in `auth:8080`. */
+function isPort(text: string, start: number): boolean {
+  return /[\w-]:$/.test(text.slice(start - 2, start)) && /^\d{1,5}(?![\w.-])/.test(text.slice(start, start + 6))
 }
 
 /** A value in a text that may have wrong quotes ends at the next key of its line, or with the line. */

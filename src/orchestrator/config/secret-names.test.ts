@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isSecretFlag, isSecretName } from './secret-names.ts'
+import { isSecretName, isSecretWord } from './secret-names.ts'
 
 const secret = [
   'PGPASSWORD',
@@ -67,13 +67,15 @@ describe('isSecretName (O-42)', () => {
   })
 })
 
-describe('isSecretFlag (O-42)', () => {
+describe('isSecretWord (O-42)', () => {
   it.each([
-    ['--db-pass', true],
-    ['-token', true],
-    ['--pass=x', false],
-    ['-p', false],
-    ['password', false],
-    [undefined, false],
-  ])('of %j is %j', (word, expected) => expect(isSecretFlag(word)).toBe(expected))
+    ['--db-pass', 'hunter2', true],
+    ['--pass', '-hunter2', true],
+    ['-token', 'hunter2', true],
+    ['--auth', '--port', false],
+    ['--pass=x', 'hunter2', false],
+    ['-p', 'hunter2', false],
+    ['password', 'hunter2', false],
+    [undefined, 'hunter2', false],
+  ])('after %j, of %j is %j', (before, word, expected) => expect(isSecretWord(word, before)).toBe(expected))
 })

@@ -46,7 +46,12 @@ function plainName(name: string): string {
   return name.replace(/^--?/, '').replaceAll('-', '_').toLowerCase()
 }
 
-/** Returns whether the word of a command line that follows this one is secret, as after `--password`. */
-export function isSecretFlag(word: string | undefined, further: readonly string[] = []): boolean {
-  return word !== undefined && /^--?[^=\s]+$/.test(word) && isSecretName(word, further)
+/** Returns whether a word of a command line is a flag with a secret name, whose value may be the next word: `--password`. */
+export function isSecretFlag(word: string, further: readonly string[] = []): boolean {
+  return /^--?[^=\s]+$/.test(word) && isSecretName(word, further)
+}
+
+/** Returns whether a word of a command line is the value of the flag before it. In `--auth --port 80`, `--port` is another flag. */
+export function isSecretWord(word: string, before: string | undefined, further: readonly string[] = []): boolean {
+  return before !== undefined && isSecretFlag(before, further) && !/^--[A-Za-z]/.test(word)
 }

@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { fileOf, loadFile, type LoadedGraph, parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
-import { verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
+import { parseUnit, verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { exportCompose } from './compose.ts'
 import type { Export } from './exported-graph.ts'
@@ -105,6 +106,15 @@ describe('the variables of env_file (O-42)', () => {
     onTestFinished(() => rmSync(units, { recursive: true, force: true }))
     for (const unit of exported.files) writeFileSync(join(units, unit.name), unit.text)
     expect(await verifyUnits(exported.files.map((unit) => join(units, unit.name)))).toBe('')
+  })
+
+  it('are replaced by those of env when the command of a unit runs', async () => {
+    const exported = systemd(load({ env: { PLAIN: 'a "b" %h' }, processes: { web: { command: 'printenv' } } }))
+    const [, service = ''] = fileOf(exported, 'plant-web.service').split('[Service]')
+    const [command = []] = (await parseUnit(`[Service]${service}`)).commands
+    const [program = '', ...args] = command
+    const { stdout } = await execa(program, args, { env: base, extendEnv: false })
+    expect(stdout.split('\n')).toEqual(expect.arrayContaining(['PLAIN=a "b" %h', 'DB_PASS=base-pass']))
   })
 
   it.each(['web', 'other'])('have the same precedence in the service of %s', (name) => {

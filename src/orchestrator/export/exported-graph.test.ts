@@ -15,6 +15,8 @@ describe('exportedProcesses (O-42)', () => {
   it.each<[string, object]>([
     ['a flag and its value', { command: 'x', args: ['-v', '--password', 'hunter22'] }],
     ['a flag with its value', { command: 'x', args: ['--api-token=hunter22'] }],
+    ['a flag with a further secret word', { command: 'x', args: ['--pass=hunter22', '--basic-auth', 'hunter22'] }],
+    ['a flag in a line for the shell', { command: 'psql --password hunter22', shell: true }],
     ['a URL', { command: 'x', args: ['postgres://me:hunter22@db/x'] }],
     ['a line for the shell', { command: 'PGPASSWORD=hunter22 psql', shell: true }],
     ['a variable with a secret name', { command: 'x', env: { PGPASSWORD: 'hunter22' } }],
@@ -32,6 +34,16 @@ describe('exportedProcesses (O-42)', () => {
     expect(JSON.stringify(source)).toContain('hunter22')
     expect(JSON.stringify(rest)).not.toContain('hunter22')
     expect(secretGroups({ definition: source, ...rest })).toHaveLength(1)
+  })
+
+  it.each<[string, readonly string[]]>([
+    ['a flag after a secret flag', ['--auth', '--port', '27017']],
+    ['the name of a host', ['http://auth:8080/', 'http://keycloak:80']],
+    ['the folder of the shell', ['$PWD:/data']],
+    ['the value of a switch', ['true']],
+  ])('exports %s', (_, args) => {
+    const { words } = exported({ command: 'x', args, env: { BASIC_AUTH: 'true' } })
+    expect(words).toEqual(['x', ...args].map((text) => ({ text })))
   })
 
   it('names the variables of secrets after the process and the place', () => {

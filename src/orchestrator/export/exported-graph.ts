@@ -1,7 +1,7 @@
 import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { redact, type SecretContext, SecretValues } from '../config/redact.ts'
-import { isSecretFlag, isSecretName } from '../config/secret-names.ts'
+import { isSecretName, isSecretWord } from '../config/secret-names.ts'
 import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
 import type { EnvFile } from '../config/resolve/env-file.ts'
 import type { ProcessVariables } from '../config/resolve/resolve.ts'
@@ -133,7 +133,7 @@ function exportProcess(
   // Replaces secret words with variables, which have the number of the word, from 1.
   const hide = (texts: readonly string[], kind: string): readonly Word[] =>
     texts.map((text, index) =>
-      isSecret(text) || isSecretFlag(texts[index - 1], definition.secretNames)
+      isSecret(text) || isSecretWord(text, texts[index - 1], definition.secretNames)
         ? { secret: `${prefix}_${kind}_${index + 1}` }
         : { text },
     )

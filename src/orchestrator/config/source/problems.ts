@@ -12,7 +12,7 @@ import {
   toValue,
 } from './json-source.ts'
 import { maskRange, redact, secretSpans } from '../redact.ts'
-import { isSecretFlag, isSecretName } from '../secret-names.ts'
+import { isSecretName, isSecretWord } from '../secret-names.ts'
 
 /** Accepts problems of the values of a file. */
 export interface Problems {
@@ -119,14 +119,19 @@ export function isSecret(path: JsonPath, root: JsonNode): boolean {
   const secretNames = secretNamesOf(root)
   const last = path.at(-1)
   if (typeof last === 'number' && last > 0) {
-    const { node, found } = nodeAt(root, [...path.slice(0, -1), last - 1])
-    if (found && node.type === 'scalar' && typeof node.value === 'string' && isSecretFlag(node.value, secretNames))
-      return true
+    const [word, before] = [last, last - 1].map((index) => textAt(root, [...path.slice(0, -1), index]))
+    if (isSecretWord(word ?? '', before, secretNames)) return true
   }
   const keys = path[0] === 'processes' ? path.slice(2) : path
   // Names of processes.
   if (keys[0] === 'depends_on') return false
   return keys.some((key) => typeof key === 'string' && isSecretName(key, secretNames))
+}
+
+/** Returns the string at a path; undefined if there is another value or none. */
+function textAt(root: JsonNode, path: JsonPath): string | undefined {
+  const { node, found } = nodeAt(root, path)
+  return found && node.type === 'scalar' && typeof node.value === 'string' ? node.value : undefined
 }
 
 /** Renders `['processes', 'store', 'args', 1]` as `processes.store.args[1]`; unusual keys are quoted. */

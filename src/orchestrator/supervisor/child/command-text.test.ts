@@ -8,6 +8,7 @@ describe('a command line in a message', () => {
     [['sh', '-c', 'echo 1\n\techo 2'], 'sh -c echo 1 echo 2'],
     [['app', '--token', 'abc', '--port', '80'], 'app --token *** --port 80'],
     [['app', '--api-key=abc'], 'app --api-key=***'],
+    [['mongod', '--auth', '--port', '27017'], 'mongod --auth --port 27017'],
     [['app', '--license', 'abc', 'LICENSE=abc'], 'app --license *** LICENSE=***'],
     [['env', 'DB_PASSWORD=hunter22'], 'env DB_PASSWORD=***'],
     [['psql', 'postgres://me:hunter22@db/x'], 'psql postgres://me:***@db/x'],
