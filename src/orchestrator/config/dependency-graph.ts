@@ -1,4 +1,4 @@
-import { nearestName } from './errors.ts'
+import { nearestName } from './nearest-name.ts'
 
 /** A process. Names are unique; nodes are in the order of the file. */
 export interface GraphNode {

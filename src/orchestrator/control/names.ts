@@ -1,4 +1,5 @@
-import { nearestName, RequestError } from '../config/errors.ts'
+import { RequestError } from '../config/errors.ts'
+import { nameHint } from '../config/nearest-name.ts'
 import { matchesPattern } from '../config/pattern.ts'
 
 /** Selects all processes, unless a process has this name. */
@@ -45,10 +46,9 @@ export function resolveNames(
 }
 
 function describeUnknown(requested: string, names: readonly string[]): string {
-  const list = `the processes are ${names.join(', ')}`
-  if (isPattern(requested)) return `no process matches "${requested}"; ${list}`
-  const nearest = nearestName(requested, names)
-  return `unknown process "${requested}"; ${nearest === null ? list : `did you mean "${nearest}"?`}`
+  const intro = 'the processes are'
+  if (isPattern(requested)) return `no process matches "${requested}"; ${intro} ${names.join(', ')}`
+  return `unknown process "${requested}"; ${nameHint(requested, intro, names)}`
 }
 
 /** Returns the name in the file of an instance such as `worker#2`. */

@@ -1,4 +1,5 @@
-import { nearestName, RequestError } from '../config/errors.ts'
+import { RequestError } from '../config/errors.ts'
+import { nameHint } from '../config/nearest-name.ts'
 
 /** Throws a RequestError if the query of a request has a parameter that its route does not know. */
 export function checkQuery(
@@ -9,9 +10,7 @@ export function checkQuery(
   if (unknown === undefined) return
   const problem = `unknown parameter ${JSON.stringify(unknown)}`
   if (query.length === 0) throw new RequestError(400, `${problem}; ${method} ${path} has no parameters in its query`)
-  const nearest = nearestName(unknown, query)
-  const expected = nearest === null ? `expected ${query.join(', ')}` : `did you mean ${JSON.stringify(nearest)}?`
-  throw new RequestError(400, `${problem}; ${expected}`)
+  throw new RequestError(400, `${problem}; ${nameHint(unknown, 'expected', query)}`)
 }
 
 /** Returns the value of a parameter that is 0 or 1. Throws a RequestError for another value. */

@@ -1,4 +1,5 @@
-import { nearestName, RequestError } from '../config/errors.ts'
+import { RequestError } from '../config/errors.ts'
+import { nameHint } from '../config/nearest-name.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
 
 /** Throws a RequestError for the first name that is not a process with the key `replicas`. */
@@ -29,7 +30,5 @@ function problemOf(
     }
   }
   const configNames = new Set(processes.map(({ configName }) => configName))
-  const nearest = nearestName(name, configNames)
-  const hint = nearest === null ? `the processes are ${[...configNames].join(', ')}` : `did you mean "${nearest}"?`
-  return { status: 404, message: `unknown process "${name}"; ${hint}` }
+  return { status: 404, message: `unknown process "${name}"; ${nameHint(name, 'the processes are', configNames)}` }
 }

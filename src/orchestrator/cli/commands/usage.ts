@@ -1,5 +1,6 @@
 import { type Command, type CommanderError, Option } from 'commander'
-import { nearestName, UserError } from '../../config/errors.ts'
+import { UserError } from '../../config/errors.ts'
+import { nameHint } from '../../config/nearest-name.ts'
 import { ownCommand } from '../../config/own-command.ts'
 import { redact } from '../../config/redact.ts'
 import type { FileOptions } from '../options.ts'
@@ -20,9 +21,7 @@ export function alternatives(values: readonly string[]): string {
 
 export function unknownCommand(program: Command, name: string): UserError {
   const names = program.commands.map((known) => known.name())
-  const nearest = nearestName(name, names)
-  const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean "${nearest}"?`
-  return new UserError(`unknown command "${name}"; ${hint}`)
+  return new UserError(`unknown command "${name}"; ${nameHint(name, 'the commands are', names)}`)
 }
 
 /** Returns the error for the arguments of a command that commander rejects. */

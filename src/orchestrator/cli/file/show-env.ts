@@ -1,10 +1,11 @@
 import { relative } from 'node:path'
-import { nearestName, UserError } from '../../config/errors.ts'
+import { UserError } from '../../config/errors.ts'
 import { loadConfig } from '../../config/load.ts'
+import { nameHint } from '../../config/nearest-name.ts'
 import { redact, SecretValues } from '../../config/redact.ts'
-import { isSecretName } from '../../config/secret-names.ts'
-import type { ResolvedConfig, ResolvedProcess } from '../../config/resolved.ts'
 import type { Environment, VariableSource } from '../../config/resolve/scope.ts'
+import type { ResolvedConfig, ResolvedProcess } from '../../config/resolved.ts'
+import { isSecretName } from '../../config/secret-names.ts'
 import { type FileOptions, toLoadOptions } from '../options.ts'
 
 export interface ShownVariable {
@@ -35,8 +36,7 @@ function instanceNamed(name: string, { processes }: ResolvedConfig): ResolvedPro
     throw new UserError(`--show-env "${name}": it has replicas; name one of them, such as "${first.name}"`)
   }
   const names = processes.map((one) => one.name)
-  const nearest = nearestName(name, names)
-  const hint = nearest === null ? `the processes are ${names.join(', ')}` : `did you mean "${nearest}"?`
+  const hint = nameHint(name, 'the processes are', names)
   throw new UserError(`--show-env "${redact(name)}": there is no such process; ${hint}`)
 }
 

@@ -1,4 +1,4 @@
-import { nearestName } from '../../config/errors.ts'
+import { nearestName } from '../../config/nearest-name.ts'
 
 /** The state of the keyboard: what was typed at the prompt of `r`; null without a prompt. */
 export interface KeyState {

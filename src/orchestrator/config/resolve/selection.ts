@@ -1,7 +1,8 @@
 import { reachable } from '../dependency-graph.ts'
-import { ConfigError, nearestName } from '../errors.ts'
-import type { ProblemList } from '../source/problems.ts'
+import { ConfigError } from '../errors.ts'
+import { nameHint } from '../nearest-name.ts'
 import type { ProcessFile } from '../schema/process.ts'
+import type { ProblemList } from '../source/problems.ts'
 
 /** One process to supervise: a process of the file, or one of its replicas. */
 export interface Instance {
@@ -160,9 +161,7 @@ function unknownProfile(name: string, processes: readonly Selectable[]): readonl
   const profiles = profilesOf(processes)
   if (profiles.includes(name)) return []
   if (profiles.length === 0) return [`--profile "${name}": no process of the file has "profiles"`]
-  const nearest = nearestName(name, profiles)
-  const hint = nearest === null ? `the profiles are ${profiles.join(', ')}` : `did you mean "${nearest}"?`
-  return [`--profile "${name}": there is no such profile; ${hint}`]
+  return [`--profile "${name}": there is no such profile; ${nameHint(name, 'the profiles are', profiles)}`]
 }
 
 /** The names of all processes and instances. */
@@ -188,8 +187,7 @@ class ProcessNames {
   unknown(flag: string, name: string): readonly string[] {
     if (this.instancesOf(name).length > 0) return []
     const names = [...this.#instances.keys()]
-    const nearest = nearestName(name, new Set([...names, ...this.#all]))
-    const hint = nearest === null ? `the processes are ${names.join(', ')}` : `did you mean "${nearest}"?`
+    const hint = nameHint(name, 'the processes are', names, new Set([...names, ...this.#all]))
     return [`${flag} "${name}": there is no such process; ${hint}`]
   }
 }

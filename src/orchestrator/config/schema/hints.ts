@@ -1,5 +1,5 @@
-import { nearestName } from '../errors.ts'
 import { parseDuration } from '../duration.ts'
+import { nameHint, nearestName } from '../nearest-name.ts'
 
 /*
  * Corrections for values and keys in the form of other tools: Compose, Kubernetes, pm2, process-compose, supervisord, systemd. A
@@ -176,7 +176,6 @@ const foreignKeys: readonly (readonly [words: string, key: string, form?: string
 export function keyHint(key: string, known: readonly string[]): string {
   const word = key.toLowerCase().replaceAll('-', '_')
   const foreign = foreignKeys.find(([words, ours]) => known.includes(ours) && words.split(' ').includes(word))
-  const nearest = foreign?.[1] ?? nearestName(key, known)
-  if (foreign?.[2] !== undefined) return foreign[2]
-  return nearest === null ? `expected ${known.join(', ')}` : `did you mean "${nearest}"?`
+  if (foreign === undefined) return nameHint(key, 'expected', known)
+  return foreign[2] ?? `did you mean "${foreign[1]}"?`
 }

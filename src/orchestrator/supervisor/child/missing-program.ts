@@ -1,6 +1,6 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { nearestName } from '../../config/errors.ts'
+import { nearestName } from '../../config/nearest-name.ts'
 
 /** The maximum number of folders that a message lists. */
 const MAX_LISTED = 5

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nearestName } from './errors.ts'
+import { nearestName } from './nearest-name.ts'
 
 describe('nearestName (O-6, O-20, O-21)', () => {
   it.each([
