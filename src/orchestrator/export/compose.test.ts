@@ -41,6 +41,7 @@ const composeForm = z.strictObject({
         })
         .optional(),
       restart: z.string(),
+      deploy: z.strictObject({ replicas: z.int().min(2) }).optional(),
       mem_limit: z.int().optional(),
       stop_signal: z.string(),
       stop_grace_period: z.string(),
@@ -93,6 +94,36 @@ describe('export compose (O-10)', () => {
     )
     expect(services['b']?.depends_on).toEqual({ a: { condition: expected } })
     expect(notes.some((note) => note.includes('only waits until it ends'))).toBe(condition === 'completed')
+  })
+
+  it('exports equal replicas as one service, and says that they do not know their number', () => {
+    const processes = { worker: { ...plain, replicas: 3 }, web: { ...plain, depends_on: ['worker'] } }
+    const { services, notes } = composeOf(loadGraph({ processes }))
+    expect(Object.keys(services)).toEqual(['worker', 'web'])
+    expect(services['worker']).toMatchObject({ deploy: { replicas: 3 } })
+    expect(services['worker']).not.toHaveProperty('environment')
+    expect(services['web']?.depends_on).toEqual({ worker: { condition: 'service_started' } })
+    expect(services['web']).not.toHaveProperty('deploy')
+    expect(notes).toContainEqual(
+      expect.stringMatching(/^worker: its 3 replicas are equal, so PONIX_REPLICA is not set/),
+    )
+  })
+
+  it('exports replicas that use their number as one service each, and says why', () => {
+    const worker = { ...plain, args: ['${PONIX_REPLICA}'], replicas: 2 }
+    const { services, notes } = composeOf(loadGraph({ processes: { worker } }))
+    expect(services).toMatchObject({
+      'worker-1': { entrypoint: ['x', '1'], environment: { PONIX_REPLICA: '1' } },
+      'worker-2': { entrypoint: ['x', '2'], environment: { PONIX_REPLICA: '2' } },
+    })
+    expect(notes).toContain('worker#1, worker#2: its replicas use their number in args, so each is exported by itself')
+  })
+
+  it.each([
+    [{ tcp_socket: '127.0.0.1:80' }, 'a: its tcp_socket is checked by nc or bash, one of which the image must contain'],
+    [{ http_get: 'http://[::1]/' }, 'a: its http_get is checked by curl or wget, one of which the image must contain'],
+  ])('names the programs that the probe %j needs in the image', (readiness_probe, note) => {
+    expect(composeOf(loadGraph({ processes: { a: { ...plain, readiness_probe } } })).notes).toContain(note)
   })
 
   it('exports profiles, and dependencies on their processes as optional', () => {

@@ -11,6 +11,7 @@ import {
   containerNotes,
   type ContainerOptions,
   probeCommand,
+  probeProgramNotes,
 } from './container.ts'
 import {
   envFileLayers,
@@ -43,10 +44,10 @@ function serviceOf(
   config: ResolvedConfig,
   { image, folder }: ContainerOptions,
 ): YamlValue {
-  const { definition, readiness } = exported
+  const { definition, readiness, instances } = exported
   const { restart, shutdown } = definition
   const dependsOn = definition.dependsOn.flatMap(({ name, condition }) => {
-    const dependency = processes.find(({ definition }) => definition.name === name)
+    const dependency = processes.find(({ instances }) => instances.includes(name))
     if (dependency === undefined) return []
     // Without its profile, the dependency does not run and counts as satisfied.
     const isOptional = dependency.definition.profiles.length > 0
@@ -64,6 +65,7 @@ function serviceOf(
     environment: unlessEmpty(Object.fromEntries(environment)),
     env_file: unlessEmpty(exported.layers.map((layer) => fileOf(layer, folder))),
     depends_on: unlessEmpty(Object.fromEntries(dependsOn)),
+    deploy: instances.length > 1 ? { replicas: instances.length } : undefined,
     healthcheck: readiness === null ? undefined : healthcheckOf(readiness, definition.startupTimeoutMs),
     restart: restartOf(restart),
     mem_limit: definition.memoryLimit ?? undefined,
@@ -140,15 +142,16 @@ function brokerNote({ external, processes }: ResolvedConfig): readonly Note[] {
 }
 
 function notesOf(exported: ExportedProcess, { folder }: ContainerOptions): readonly Note[] {
-  const { definition, liveness, id } = exported
-  const { name, restart, dependsOn } = definition
-  return notesAbout(name, [
+  const { definition, liveness, id, title } = exported
+  const { restart, dependsOn } = definition
+  return notesAbout(title, [
     ...secretGroups(exported).map(
       (group) =>
         `${group.names.join(', ')}: secret, so not included; write NAME=value lines into ${group.id}.env beside this file`,
     ),
     dollarNote(exported, folder),
     ...containerNotes(exported),
+    ...probeProgramNotes([exported.readiness]),
     exported.schedule !== null &&
       `Compose has no schedules, so it is in the profile "scheduled", which "up" does not start: let cron run "docker compose run --rm ${id}" at ${definition.schedule}`,
     liveness !== null && 'Compose has no liveness probes: a process that hangs is not restarted',

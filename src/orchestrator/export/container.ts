@@ -8,6 +8,7 @@ import {
   type Note,
   noteLines,
   notesAbout,
+  replicasNote,
   STARTUP_ATTEMPTS_NOTE,
   WATCH_NOTE,
   withheldNote,
@@ -90,10 +91,13 @@ export function containerExport(
 
 /** Returns the notes that apply to every container engine. */
 export function containerNotes(exported: ExportedProcess): readonly (string | false)[] {
-  const { definition, readiness } = exported
+  const { definition, readiness, instances } = exported
   return [
     withheldNote(exported),
     copiedNote(exported),
+    replicasNote(exported),
+    instances.length > 1 &&
+      `its ${instances.length} replicas are equal, so PONIX_REPLICA is not set; a program that needs its number must use it in the file, for example in args`,
     readiness?.check.type === 'log_line' &&
       'its log_line cannot be checked from outside the container, so the process counts as ready when it has started',
     definition.log.file !== null && "the container's log replaces its log.file",
@@ -102,6 +106,15 @@ export function containerNotes(exported: ExportedProcess): readonly (string | fa
     Number.isFinite(definition.restart.startupAttempts) && STARTUP_ATTEMPTS_NOTE,
     definition.successExitCodes.join() !== '0' &&
       'success_exit_codes has no counterpart: only exit code 0 is a success',
+  ]
+}
+
+/** Returns the note about the programs that `probeCommand` runs, for the probes of a process. */
+export function probeProgramNotes(probes: readonly (ExportedProbe | null)[]): readonly (string | false)[] {
+  const has = (type: ExportedProbe['check']['type']) => probes.some((probe) => probe?.check.type === type)
+  return [
+    has('tcp_socket') && 'its tcp_socket is checked by nc or bash, one of which the image must contain',
+    has('http_get') && 'its http_get is checked by curl or wget, one of which the image must contain',
   ]
 }
 

@@ -136,7 +136,10 @@ describe('exportedProcesses (O-10)', () => {
 
 describe('the exported instances of one process', () => {
   it('have an id and a number each, and dependents wait for all of them (O-10)', () => {
-    const file = { web: { command: 'w', depends_on: ['worker'] }, worker: { command: 'x', replicas: 2 } }
+    const file = {
+      web: { command: 'w', depends_on: ['worker'] },
+      worker: { command: 'x', args: ['${PONIX_REPLICA}'], replicas: 2 },
+    }
     const { config } = loadGraph({ processes: file }, { PONIX_REPLICA: '7' })
     const processes = exportedProcesses(config)
     expect(processes.map(({ id, environment }) => [id, environment['PONIX_REPLICA']])).toEqual([

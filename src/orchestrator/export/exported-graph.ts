@@ -2,10 +2,11 @@ import { type CronSchedule, parseCron } from '../config/cron.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { redact, type SecretContext, SecretValues } from '../config/redact.ts'
 import { isSecretName, isSecretWord } from '../config/secret-names.ts'
-import type { ResolvedProbe, ResolvedProcess } from '../config/resolved.ts'
+import type { ResolvedProbe } from '../config/resolved.ts'
 import type { EnvFile } from '../config/resolve/env-file.ts'
 import type { ProcessVariables } from '../config/resolve/resolve.ts'
 import { isFromFile } from '../config/resolve/scope.ts'
+import { exportedInstances, type ExportedInstances } from './replicas.ts'
 
 export interface Export {
   /** The files to write; `name` contains no folders. */
@@ -18,8 +19,7 @@ export interface Export {
 export type Word = { readonly text: string } | { readonly secret: string }
 
 /** A process with a name that is valid for every engine. Only the field `definition` can contain secrets. */
-export interface ExportedProcess {
-  readonly definition: ResolvedProcess
+export interface ExportedProcess extends ExportedInstances {
   /** A DNS label of at most 50 characters, unique in the graph. */
   readonly id: string
   /** Program and arguments. */
@@ -61,17 +61,17 @@ export interface ExportedProbe extends Omit<ResolvedProbe, 'check'> {
 /** The id of the secrets that all processes share, where a process has its own id. */
 const SHARED_ID = 'shared'
 
-/** Returns the processes in the order of the file. */
-export function exportedProcesses(config: LoadedConfig): readonly ExportedProcess[] {
+/** Returns the processes in the order of the file. `setsNumber`: the engine sets PONIX_REPLICA in equal replicas. */
+export function exportedProcesses(config: LoadedConfig, { setsNumber = false } = {}): readonly ExportedProcess[] {
   const shared = sharedSecrets(config)
   const hasShared = shared.length > 0 || [...config.variables.values()].some((one) => one.envFiles.shared.length > 0)
   const taken = new Set(hasShared ? [SHARED_ID] : [])
-  return config.processes.map((definition) => {
-    const safe = safeId(definition.name)
+  return exportedInstances(config, { setsNumber }).map((exported) => {
+    const safe = safeId(exported.title)
     let id = safe
     for (let number = 2; taken.has(id); number += 1) id = `${safe}-${number}`
     taken.add(id)
-    return exportProcess(definition, id, { variables: config.variables.get(definition.name), shared })
+    return exportProcess(exported, id, { variables: config.variables.get(exported.definition.name), shared })
   })
 }
 
@@ -123,10 +123,11 @@ export function safeId(name: string): string {
 }
 
 function exportProcess(
-  definition: ResolvedProcess,
+  exported: ExportedInstances,
   id: string,
   { variables, shared }: { readonly variables: ProcessVariables | undefined; readonly shared: readonly string[] },
 ): ExportedProcess {
+  const { definition, instances } = exported
   const { environment, envFiles, copied } = variables ?? NO_VARIABLES
   const isSecret = secretDetector(definition)
   const prefix = id.toUpperCase().replaceAll('-', '_')
@@ -146,7 +147,7 @@ function exportProcess(
   // The orchestrator sets these variables, so that another engine must set them too.
   const own = [
     ...(definition.usesExternal ? ['MQTT_BROKER'] : []),
-    ...(definition.name === definition.configName ? [] : ['PONIX_REPLICA']),
+    ...(definition.name === definition.configName || instances.length > 1 ? [] : ['PONIX_REPLICA']),
   ]
   const typeOf = (name: string) => environment.get(name)?.source.type
   const isGiven = (name: string) => typeOf(name) === 'file_env' || typeOf(name) === 'process_env'
@@ -162,7 +163,7 @@ function exportProcess(
     ...allWords.flatMap((word) => ('secret' in word ? word.secret : [])),
   ]
   return {
-    definition,
+    ...exported,
     id,
     words,
     environment: Object.fromEntries(set.filter((variable) => !hidden.includes(variable))),
@@ -251,6 +252,10 @@ export const PROFILES_NOTE = 'its profiles have no counterpart: it always runs'
 export const STARTUP_ATTEMPTS_NOTE =
   'startup_attempts has no counterpart: the restarts before it is ready are not limited separately'
 export const WATCH_NOTE = 'its watch has no counterpart: it is not restarted when files change'
+
+export function replicasNote({ numberedKeys: keys }: ExportedProcess): string | false {
+  return keys.length > 0 && `its replicas use their number in ${keys.join(', ')}, so each is exported by itself`
+}
 
 /** Renders one line for each text, with the names of all processes that it is about. */
 export function noteLines(notes: readonly Note[]): readonly string[] {

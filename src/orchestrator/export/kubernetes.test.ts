@@ -60,6 +60,29 @@ describe('export kubernetes (O-10)', () => {
     ])
   })
 
+  it('exports equal replicas as one Deployment, for which a dependent waits once', () => {
+    const web = { ...plain, depends_on: { worker: { condition: 'started' } } }
+    const { find, podOf, manifests, notes } = kubernetesOf(
+      loadGraph({ processes: { worker: { ...plain, replicas: 3 }, web } }),
+    )
+    expect(manifests.filter(({ kind }) => kind === 'Deployment')).toHaveLength(2)
+    expect(find('Deployment', 'worker').spec).toMatchObject({ replicas: 3 })
+    expect(podOf('Deployment', 'web').initContainers?.map(({ command }) => command)).toEqual([
+      ['kubectl', 'wait', '--for=jsonpath={.status.replicas}=3', 'deployment/worker', '--timeout=-1s'],
+    ])
+    expect(notes).toContainEqual(
+      expect.stringMatching(/^worker: its 3 replicas are equal, so PONIX_REPLICA is not set/),
+    )
+  })
+
+  it('has probes of its own, which need no program in the image unless the URL is secret', () => {
+    const note = 'a: its http_get is checked by curl or wget, one of which the image must contain'
+    const notesWith = (url: string) =>
+      kubernetesOf(loadGraph({ processes: { a: { ...plain, readiness_probe: { http_get: url } } } })).notes
+    expect(notesWith('http://127.0.0.1:80/')).not.toContain(note)
+    expect(notesWith('http://joe:hunter22@127.0.0.1:80/')).toContain(note)
+  })
+
   it('replaces the address of a broker that is one of the processes by its name', () => {
     const { podOf, find } = kubernetesOf(loadDefaultGraph())
     expect(find('Service', 'mqtt').spec).toMatchObject({ ports: [{ port: 11_883 }] })

@@ -10,10 +10,12 @@ import {
   containerFolder,
   containerNotes,
   type ContainerOptions,
+  probeProgramNotes,
 } from './container.ts'
 import {
   envFileLayers,
   type Export,
+  type ExportedProbe,
   type ExportedProcess,
   exportedProcesses,
   type Note,
@@ -63,13 +65,18 @@ function serviceOf(exported: ExportedProcess, context: Context): readonly YamlOb
 }
 
 function workloadOf(exported: ExportedProcess, context: Context): YamlObject {
-  const { definition, id } = exported
+  const { definition, id, instances } = exported
   const labels = labelsOf(exported, context)
   const metadata = { name: id, labels }
   if (definition.kind === 'service') {
     const template = { metadata: { labels }, spec: podOf(exported, context) }
     // As with the orchestrator, the old process is gone before the new one starts.
-    const spec = { replicas: 1, strategy: { type: 'Recreate' }, selector: { matchLabels: labels }, template }
+    const spec = {
+      replicas: instances.length,
+      strategy: { type: 'Recreate' },
+      selector: { matchLabels: labels },
+      template,
+    }
     return { apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec }
   }
   const { policy, maxAttempts } = definition.restart
@@ -163,19 +170,23 @@ function stopBySignal({ definition }: ExportedProcess): YamlObject {
 
 /** Renders containers that run one after the other; each ends when a dependency meets its condition. */
 function waitContainers({ definition }: ExportedProcess, { processes }: Context): readonly YamlObject[] {
-  return definition.dependsOn.flatMap(({ name, condition }) => {
-    const dependency = processes.find((exported) => exported.definition.name === name)
+  const containers = definition.dependsOn.flatMap(({ name, condition }) => {
+    const dependency = processes.find(({ instances }) => instances.includes(name))
     if (dependency === undefined) return []
     const { id, definition } = dependency
     const resource = definition.kind === 'task' ? `job/${id}` : `deployment/${id}`
     const command = ['kubectl', 'wait', waitFor(condition, dependency), resource, '--timeout=-1s']
-    return [{ name: `wait-for-${id}`, image: kubectlImage, command }]
+    return [[id, { name: `wait-for-${id}`, image: kubectlImage, command }] as const]
   })
+  // One for all replicas.
+  return [...new Map(containers).values()]
 }
 
-function waitFor(condition: DependencyCondition, { definition }: ExportedProcess): string {
+function waitFor(condition: DependencyCondition, { definition, instances }: ExportedProcess): string {
   if (definition.kind === 'service') {
-    return condition === 'started' ? '--for=jsonpath={.status.replicas}=1' : '--for=condition=Available'
+    return condition === 'started'
+      ? `--for=jsonpath={.status.replicas}=${instances.length}`
+      : '--for=condition=Available'
   }
   if (condition === 'completed_successfully' || condition === 'ready') return '--for=condition=Complete'
   // The first condition of a Job is either Complete or Failed.
@@ -205,12 +216,12 @@ function waitPermissions(project: string): readonly YamlObject[] {
 }
 
 function notesOf(exported: ExportedProcess, { known, config, fileSecrets }: Context): readonly Note[] {
-  const { definition } = exported
-  const { name, kind, restart } = definition
+  const { definition, title } = exported
+  const { kind, restart } = definition
   const broker = separateBroker(definition, config.external)
   const create = (secret: string, path: string) => `kubectl create secret generic ${secret} --from-env-file=${path}`
   const loopback = loopbackPlaces(exported, known)
-  return notesAbout(name, [
+  return notesAbout(title, [
     ...secretGroups(exported).map(
       ({ id, names }) => `${names.join(', ')}: secret, so not included; create it with ${create(secretName(id), '…')}`,
     ),
@@ -219,6 +230,7 @@ function notesOf(exported: ExportedProcess, { known, config, fileSecrets }: Cont
         `the variables of ${path} are not included${isRequired ? '' : ' and optional'}; create them with ${create(fileSecrets.get(path) ?? '', path)}, which keeps quotes as a part of the values`,
     ),
     ...containerNotes(exported),
+    ...probeProgramNotes([exported.readiness, exported.liveness].filter(hasSecretUrl)),
     definition.profiles.length > 0 && PROFILES_NOTE,
     exported.schedule !== null &&
       exported.schedule.second.values.join() !== '0' &&
@@ -228,6 +240,11 @@ function notesOf(exported: ExportedProcess, { known, config, fileSecrets }: Cont
     kind === 'service' && restart.policy !== 'always' && 'a Deployment restarts it whenever it ends',
     broker !== null && `the MQTT broker at ${formatSocketAddress(broker)} is not one of the processes`,
   ])
+}
+
+/** Returns whether a command runs the probe instead of Kubernetes, because only the container has the secret. */
+function hasSecretUrl(probe: ExportedProbe | null): boolean {
+  return probe?.check.type === 'http_get' && 'secret' in probe.check.url
 }
 
 /** Returns the places of addresses of this machine that remain because no process is known to listen there. */

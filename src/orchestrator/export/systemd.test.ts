@@ -127,6 +127,38 @@ describe('export systemd (O-10)', () => {
     expect(fileOf(exported, 'plant-a.service')).toContain('\nPartOf=plant.target\n')
   })
 
+  it('exports equal replicas as a template, of which the target and dependents want each instance', async () => {
+    const worker = { ...sleep, replicas: 3, env: { API_TOKEN: 'hunter22' }, log: { file: 'w-${PONIX_REPLICA}.log' } }
+    const exported = exportOf(loadGraph({ processes: { worker, web: { ...sleep, depends_on: ['worker'] } } }))
+    expect(exported.files.map(({ name }) => name)).toEqual([
+      'plant.target',
+      'plant-worker@.service',
+      'plant-web.service',
+    ])
+    const units = [1, 2, 3].map((number) => `plant-worker@${number}.service`)
+    const target = fileOf(exported, 'plant.target').split('\n')
+    expect(target.filter((line) => line.includes('worker'))).toEqual(units.map((unit) => `Wants=${unit}`))
+    const web = fileOf(exported, 'plant-web.service').split('\n')
+    expect(web.filter((line) => line.includes('worker'))).toEqual(
+      units.flatMap((unit) => [`After=${unit}`, `Requires=${unit}`]),
+    )
+    const template = fileOf(exported, 'plant-worker@.service').split('\n')
+    const expected = ['Description=worker#%i', 'Environment=PONIX_REPLICA=%i', 'EnvironmentFile=/etc/plant/worker.env']
+    expect(template).toEqual(expect.arrayContaining(expected))
+    expect(await verify(exported)).toBe('')
+  })
+
+  it('exports replicas that use their number as one unit each, and says why', async () => {
+    const worker = { ...sleep, args: ['${PONIX_REPLICA}'], replicas: 2 }
+    const exported = exportOf(loadGraph({ processes: { worker } }))
+    const names = ['plant-worker-1.service', 'plant-worker-2.service']
+    expect(exported.files.map(({ name }) => name)).toEqual(['plant.target', ...names])
+    expect(exported.notes).toEqual([
+      `${names.join(', ')}: its replicas use their number in args, so each is exported by itself`,
+    ])
+    expect(await verify(exported)).toBe('')
+  })
+
   it('exports a dependency as After= with Requires=, or with Wants= for the condition completed', () => {
     const web = unitOf(graph.processes, 'web')
     expect(web.filter((line) => /^(?:After|Requires|Wants)=plant/.test(line))).toEqual([

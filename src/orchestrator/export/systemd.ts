@@ -16,6 +16,7 @@ import {
   noteLines,
   notesAbout,
   PROFILES_NOTE,
+  replicasNote,
   secretGroups,
   timeSpan,
   STARTUP_ATTEMPTS_NOTE,
@@ -23,6 +24,7 @@ import {
   withheldNote,
   type Word,
 } from './exported-graph.ts'
+import { replicaNumber } from './replicas.ts'
 import { timerUnit } from './systemd-timer.ts'
 import {
   environmentWord,
@@ -48,11 +50,15 @@ const GROWING_WAIT_SINCE = 254
 /** Renders a unit for each process, and a target that wants all of them. */
 export function exportSystemd(config: LoadedConfig, options: SystemdOptions): Export {
   const { project } = options
-  const processes = exportedProcesses(config)
-  const unitOf = new Map(processes.map((exported) => [exported.definition.name, unitName(exported, project)]))
+  const processes = exportedProcesses(config, { setsNumber: true })
+  const unitOf = new Map(processes.flatMap((exported) => instanceUnits(exported, project)))
   const files = processes.map((exported) => unitFile(exported, unitOf, config, options))
   const timers = processes.flatMap((exported) => timerFile(exported, project))
-  const wanted = processes.map((exported) => (exported.schedule === null ? unitName : timerName)(exported, project))
+  const wanted = processes.flatMap((exported) =>
+    exported.schedule === null
+      ? instanceUnits(exported, project).map(([, unit]) => unit)
+      : [timerName(exported, project)],
+  )
   return {
     files: [targetFile(wanted, project), ...files, ...timers],
     notes: noteLines([...userNote(options), ...processes.flatMap((exported) => notesOf(exported, project))]),
@@ -64,8 +70,23 @@ function userNote({ user }: SystemdOptions): readonly Note[] {
   return notesAbout(null, [user === null && text])
 }
 
-function unitName({ id }: ExportedProcess, project: string): string {
-  return `${project}-${id}.service`
+/** Returns the name of the unit's file: that of a template for equal replicas. */
+function unitName(exported: ExportedProcess, project: string): string {
+  return `${project}-${exported.id}${isTemplate(exported) ? '@' : ''}.service`
+}
+
+function isTemplate({ instances }: ExportedProcess): boolean {
+  return instances.length > 1
+}
+
+/** Returns the names of the processes, each with the name of its unit; the instance of a template is the number of the replica. */
+function instanceUnits(exported: ExportedProcess, project: string): readonly (readonly [string, string])[] {
+  return exported.instances.map((instance) => {
+    const unit = isTemplate(exported)
+      ? `${project}-${exported.id}@${replicaNumber(instance)}.service`
+      : unitName(exported, project)
+    return [instance, unit]
+  })
 }
 
 function timerName({ id }: ExportedProcess, project: string): string {
@@ -92,7 +113,12 @@ function unitFile(
 ): Export['files'][number] {
   const { definition } = exported
   const sections = [
-    ['[Unit]', `Description=${wholeLine(definition.name)}`, `PartOf=${options.project}.target`, 'After=network.target'],
+    [
+      '[Unit]',
+      `Description=${wholeLine(exported.title)}${isTemplate(exported) ? '#%i' : ''}`,
+      `PartOf=${options.project}.target`,
+      'After=network.target',
+    ],
     orderLines(exported, unitOf),
     startLimit(definition.restart),
     ['', '[Service]'],
@@ -192,7 +218,8 @@ function environmentLines(exported: ExportedProcess, config: ResolvedConfig, pro
       ? [`EnvironmentFile=${layer.isRequired ? '' : '-'}${filePattern(layer.path)}`]
       : [`# Secret, so not included: ${layer.names.join(', ')}`, `EnvironmentFile=${secretFile(layer.id, project)}`],
   )
-  return [...lines, ...files]
+  const replica = isTemplate(exported) ? ['Environment=PONIX_REPLICA=%i'] : []
+  return [...lines, ...replica, ...files]
 }
 
 /**
@@ -269,6 +296,7 @@ function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
     ),
     withheldNote(exported),
     copiedNote(exported),
+    replicasNote(exported),
     !definition.shell &&
       findProgram(definition) === null &&
       `"${definition.command}" was not found on this machine; the unit searches its PATH when it starts`,
