@@ -127,7 +127,7 @@ export interface SecretContext {
 
 /** The minimum length of a secret value within a text: a shorter value can be a common word. */
 const MIN_SECRET_LENGTH = 6
-/** Values of variables such as AUTH_ENABLED, which say nothing elsewhere. */
+/** Values of variables such as AUTH_ENABLED, which are too common to be masked in other texts. */
 const SWITCHES: ReadonlySet<string> = new Set(['', '0', '1', 'false', 'no', 'off', 'on', 'true', 'yes'])
 
 /** The values of secret variables, which interpolation may have copied into other texts. */

@@ -53,14 +53,14 @@ export function interpolate(
     variable.lastIndex = at
     const name = variable.exec(text)?.[0] ?? ''
     at += name.length
-    if (name !== '' && take('}')) return isUsed ? noted(name, valueOf(name)) : ''
+    if (name !== '' && take('}')) return isUsed ? recordEmpty(name, valueOf(name)) : ''
     if (name === '' || !take(':-')) return fail(malformed)
     const value = isUsed ? (lookup(name) ?? '') : ''
     const fallback = read(true, isUsed && value === '')
     if (!take('}')) return fail(malformed)
-    return isUsed ? noted(name, value || fallback) : ''
+    return isUsed ? recordEmpty(name, value || fallback) : ''
   }
-  const noted = (name: string, value: string): string => {
+  const recordEmpty = (name: string, value: string): string => {
     if (value === '') empty.add(name)
     return value
   }

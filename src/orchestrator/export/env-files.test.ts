@@ -195,7 +195,7 @@ describe('the values of an env_file in other texts (O-42)', () => {
     const text = [...files.map((one) => one.text), ...notes].join('\n')
     expect(text).toContain('a-base-plain')
     expect(text).not.toContain('base-pass')
-    expect(notes).toContainEqual(expect.stringMatching(/contain the present values of PLAIN from an env_file/))
+    expect(notes).toContainEqual(expect.stringMatching(/contain the current values of PLAIN from an env_file/))
     expect(notes).toContainEqual(expect.stringMatching(/SECRET_COPY, WEB_ARGUMENT_2: secret, so not included/))
   })
 })
@@ -204,7 +204,9 @@ describe('a variable of control.token in an env_file (O-42)', () => {
   it('is named in a note, because other engines pass the whole file', () => {
     const { config, options } = load({ control: { http: 19_100, token: '${PLAIN}' } })
     expect(exportCompose(config, options).notes).toContainEqual(
-      expect.stringMatching(/^web, other: its env_file also gives it PLAIN, which the orchestrator keeps for itself$/),
+      expect.stringMatching(
+        /^web, other: its env_file also gives it PLAIN, which the orchestrator does not pass to processes$/,
+      ),
     )
   })
 })

@@ -235,7 +235,7 @@ export interface Note {
 export function copiedNote({ copied }: ExportedProcess): string | false {
   return (
     copied.length > 0 &&
-    `its command, probes or variables contain the present values of ${copied.join(', ')} from an env_file: export again after a change`
+    `its command, probes or variables contain the current values of ${copied.join(', ')} from an env_file: export again after a change`
   )
 }
 
@@ -244,7 +244,8 @@ export function withheldNote({ definition, layers }: ExportedProcess): string | 
   const names = layers.flatMap((layer) => (layer.type === 'env_file' ? layer.names : []))
   const withheld = [...new Set(names)].filter((name) => !Object.hasOwn(definition.env, name))
   return (
-    withheld.length > 0 && `its env_file also gives it ${withheld.join(', ')}, which the orchestrator keeps for itself`
+    withheld.length > 0 &&
+    `its env_file also gives it ${withheld.join(', ')}, which the orchestrator does not pass to processes`
   )
 }
 
