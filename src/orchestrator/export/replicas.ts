@@ -1,4 +1,4 @@
-import { inspect, isDeepStrictEqual } from 'node:util'
+import { isDeepStrictEqual } from 'node:util'
 import type { LoadedConfig } from '../config/load.ts'
 import type { ResolvedProcess } from '../config/resolved.ts'
 
@@ -63,7 +63,7 @@ export function numberedKeys(
   if (others.length === 0) return []
   const compared = others.map(comparable)
   const differs = (key: string, value: unknown) => compared.some((other) => !isDeepStrictEqual(other.get(key), value))
-  const names = (key: string, value: unknown) => SHELL_KEYS.has(key) && inspect(value).includes('PONIX_REPLICA')
+  const names = (key: string, value: unknown) => SHELL_KEYS.has(key) && JSON.stringify(value).includes('PONIX_REPLICA')
   return [...comparable(first)]
     .filter(([key, value]) => differs(key, value) || (!setsNumber && names(key, value)))
     .map(([key]) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`))

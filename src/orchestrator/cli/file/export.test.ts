@@ -107,7 +107,7 @@ describe('export (O-10)', () => {
       ['export', 'compose', '--user', 'joe'],
       'ponix-orchestrator: export compose: --user has an effect for systemd only; leave it out',
     ],
-    [['export'], "ponix-orchestrator: missing required argument 'engine'"],
+    [['export'], 'ponix-orchestrator: export needs <engine>: systemd, compose or kubernetes'],
     [
       ['export', 'compose', '--output', 'a-file'],
       'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
