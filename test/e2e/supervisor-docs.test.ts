@@ -26,7 +26,7 @@ const NOT_HERE: Exceptions = [
   [/^useradd /, 'changes the machine'],
   [/^cp \S+ \S+ \S+ \/etc\//, 'changes the machine; systemd-unit.test.ts reads the unit'],
   [/^(sudo|systemctl|kubectl) /, 'needs a running systemd or cluster, and rights for it'],
-  [/^docker compose /, 'a command of another tool, in a comparison'],
+  [/^docker (compose .*|run)$/, 'a command of another tool, in a comparison'],
   [/^npm (run|start)$/, 'names a command of npm, without a script'],
   [/^npx vitest run .*(schema|routes)\.test\.ts -u$/, 'rewrites documents; the same test without -u compares them'],
 ]
