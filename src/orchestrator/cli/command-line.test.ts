@@ -147,7 +147,6 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['graph', '--json'], "ponix-orchestrator: unknown option '--json'; see: ponix-orchestrator graph --help"],
     [['--verbose'], "ponix-orchestrator: unknown option '--verbose'; see: ponix-orchestrator run --help"],
     [['-c'], 'ponix-orchestrator: --config needs a value: --config <path>'],
-    [['export'], 'ponix-orchestrator: export needs <engine>: systemd, compose or kubernetes'],
     [['help', 'stats'], 'ponix-orchestrator: unknown command "stats"; did you mean "status"?'],
     [['stop'], "ponix-orchestrator: stop needs <names...>: names of processes, patterns such as 'web*', or all"],
     [['logs', '--folow'], "ponix-orchestrator: unknown option '--folow' (did you mean --follow?)"],

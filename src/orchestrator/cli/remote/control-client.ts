@@ -1,7 +1,8 @@
-import type { Duplex } from 'node:stream'
 import { existsSync } from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { configuredSocket } from '../../config/control.ts'
@@ -33,6 +34,8 @@ const ANSWER_TIMEOUT_MS = 10_000
 type Method = 'GET' | 'POST'
 
 interface RequestOptions {
+  /** The names of processes in the request, as typed. */
+  readonly names?: readonly string[]
   readonly body?: object
   /** False: waits without limit for an orchestrator that does not answer. */
   readonly hasTimeLimit?: boolean
@@ -74,7 +77,16 @@ export class ControlClient {
     const response = await this.#send(method, path, options)
     if (response.statusCode === 200) return response
     const { error } = parseAnswer(await text(response), errorAnswer)
-    throw new UserError(error, REJECTED)
+    throw new UserError(adviseOnPatterns(error, options.names), REJECTED)
+  }
+
+  /** Sends a request; resolves to the lines of the response, which end also when the orchestrator ends. */
+  async lines(path: string, options?: RequestOptions): Promise<AsyncIterable<string>> {
+    const response = await this.open('GET', path, options)
+    const text = new PassThrough()
+    // An orchestrator that ends resets the connection.
+    response.on('error', () => text.end()).pipe(text)
+    return linesOf(text)
   }
 
   /** Changes a connection to another protocol; resolves to its stream. */
@@ -140,19 +152,20 @@ export function describeOrphans({ pid }: Pick<RunRecord, 'pid'>, orphans: number
   return `pid ${pid} was killed, and ${processes}; stop ${orphans === 1 ? 'it' : 'them'} with: ${ownCommand('down', { config })}`
 }
 
-/** Settles as the request does. If a name that it rejects is a file, the shell has probably expanded a pattern, and the error says so. */
-export async function adviseOnPatterns<T>(names: readonly string[], request: Promise<T>): Promise<T> {
-  try {
-    return await request
-  } catch (error) {
-    const message = messageOf(error)
-    const path = names.find(
-      (name) => message.startsWith(`unknown process ${JSON.stringify(name)};`) && existsSync(name),
-    )
-    if (path === undefined || !(error instanceof UserError)) throw error
-    const advice = `${message} ("${path}" is a file in this folder: if you typed a pattern, quote it, as in 'web*')`
-    throw new UserError(advice, error.exitCode)
-  }
+/** Returns the parameters of a request about processes. */
+export function processQuery(names: readonly string[]): URLSearchParams {
+  return new URLSearchParams(names.map((name): [string, string] => ['process', name]))
+}
+
+/** Adds advice to the reason of a rejection about a name that is a file: then the shell has probably expanded a pattern. */
+function adviseOnPatterns(reason: string, names: readonly string[] = []): string {
+  const path = names.find((name) => reason.startsWith(`unknown process ${JSON.stringify(name)};`) && existsSync(name))
+  if (path === undefined) return reason
+  return `${reason} ("${path}" is a file in this folder: if you typed a pattern, quote it, as in 'web*')`
+}
+
+async function* linesOf(text: Readable): AsyncGenerator<string> {
+  yield* createInterface({ input: text })
 }
 
 function parseAnswer<T>(received: string, answer: z.ZodType<T>): T {

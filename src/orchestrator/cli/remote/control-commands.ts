@@ -8,7 +8,7 @@ import {
   type StartFailureAnswer,
   statusAnswer,
 } from '../../control/protocol.ts'
-import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
+import { ControlClient, isNotRunning, processQuery } from './control-client.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
 import { describeDependents, describeNeededRestart, describeResult, describeStartFailure } from './action-report.ts'
@@ -16,8 +16,8 @@ import { columnsOf, type FileOptions } from '../options.ts'
 
 /** Prints the status of the processes with these names and those of `--only`; without names, of all. */
 export async function status(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
-  const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
-  const answer = await new ControlClient(file).call('GET', `/status?${query.toString()}`, statusAnswer)
+  const query = processQuery([...names, ...file.only])
+  const answer = await new ControlClient(file).call('GET', `/status?${query.toString()}`, statusAnswer, { names })
   process.stdout.write(json ? `${JSON.stringify(answer)}\n` : renderStatus(answer.processes, columnsOf(process.stdout)))
 }
 
@@ -30,8 +30,8 @@ export async function act(
   const hasDependencies = action === 'start' && file.withDependencies === true
   const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
   const requestedAt = performance.now()
-  const request = new ControlClient(file).call('POST', `/${action}`, startAnswer, { body })
-  const { processes, failed } = await adviseOnPatterns(names, request)
+  const options = { body, names }
+  const { processes, failed } = await new ControlClient(file).call('POST', `/${action}`, startAnswer, options)
   const chosen = chosenFrom(processes, names, hasDependencies)
   const elapsedMs = performance.now() - requestedAt
   const hasFailed = new Set(failed.map((failure) => failure.process))

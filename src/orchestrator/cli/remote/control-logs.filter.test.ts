@@ -150,10 +150,7 @@ describe('filters of logs (O-45)', () => {
     ],
     [['--grep', '('], '--grep "(": Invalid regular expression: /(/: Unterminated group'],
     [['--tail', 'many'], '--tail "many": expected a whole number of 0 or more, or all'],
-    [
-      ['--level', 'loud'],
-      "option '--level <level>' argument 'loud' is invalid. Allowed choices are trace, debug, info, warn, error, fatal.",
-    ],
+    [['--level', 'loud'], '--level "loud": expected trace, debug, info, warn, error or fatal'],
   ])('rejects %j with exit code 2', async (args, message) => {
     expect(await control.program.run('logs', ...args)).toEqual({
       code: 2,

@@ -1,8 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import { PassThrough, type Readable } from 'node:stream'
 import { parseTime, timeForm } from '../../config/duration.ts'
 import { messageOf, UserError } from '../../config/errors.ts'
 import { logEntry, type LogRecord, statusAnswer } from '../../control/protocol.ts'
@@ -11,7 +9,7 @@ import { decodeUtf8, encodeUtf8 } from '../../supervisor/output/lines.ts'
 import { Prefixes, type PrefixOptions } from '../../supervisor/output/prefixes.ts'
 import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
-import { adviseOnPatterns, ControlClient, isNotRunning } from './control-client.ts'
+import { ControlClient, isNotRunning, processQuery } from './control-client.ts'
 import { columnsOf, type FileOptions, showsColour } from '../options.ts'
 import { ownLines } from '../run/reporter.ts'
 
@@ -66,8 +64,8 @@ export async function logs(
       ? (line: string) => line
       : await recordRenderer(client, prefix).catch((error: unknown) => throwWithLogFile(file, error))
   const hasTimeLimit = options.follow !== true
-  const records = await adviseOnPatterns(processes, client.open('GET', `/logs?${query.toString()}`, { hasTimeLimit }))
-  for await (const line of createInterface({ input: untilClosed(records) })) {
+  const records = await client.lines(`/logs?${query.toString()}`, { hasTimeLimit, names: processes })
+  for await (const line of records) {
     if (line.startsWith('{"error":')) throw new UserError(reasonIn(line), REJECTED)
     if (options.json !== true && line.startsWith('{"without_level":')) {
       process.stderr.write(`ponix-orchestrator: ${reasonIn(line)}\n`)
@@ -81,7 +79,7 @@ export async function logs(
 /** Returns the parameters of the request. `now`: milliseconds since 1970. */
 export function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
   const { follow, tail, since, until, grep, ignoreCase, level, stream, events } = options
-  const query = new URLSearchParams(processes.map((name): [string, string] => ['process', name]))
+  const query = processQuery(processes)
   const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value)
   set('tail', tail === undefined ? undefined : checkTail(tail))
   set('since', since === undefined ? undefined : toIsoTime('--since', since, now))
@@ -117,16 +115,14 @@ function checkPattern(typed: string): string {
   }
 }
 
-/** Returns the stream with a normal end where the orchestrator resets the connection because it ends. */
-export function untilClosed(entries: Readable): Readable {
-  const lines = new PassThrough()
-  entries.on('error', () => lines.end()).pipe(lines)
-  return lines
+/** Parses a line of the log. */
+export function parseEntry(line: string): LogRecord {
+  return logEntry.parse(JSON.parse(line))
 }
 
 /** Returns the text of a record that is about the request. */
 function reasonIn(line: string): string {
-  const record = logEntry.parse(JSON.parse(line))
+  const record = parseEntry(line)
   return 'line' in record ? line : describe(record).text
 }
 
@@ -142,7 +138,7 @@ async function recordRenderer(client: ControlClient, options: PrefixOptions): Pr
   const prefixes = new Prefixes({ ...options, columns: columnsOf(stdout) })
   prefixes.setProcesses([...known.values()])
   return (line) => {
-    const record = logEntry.parse(JSON.parse(line))
+    const record = parseEntry(line)
     const time = 'time' in record ? record.time : Date.now()
     if (!('line' in record)) return ownLines(describe(record), prefixes.render(null, colour, time), colour).join('\n')
     const { process: name, pid } = record

@@ -1,8 +1,6 @@
-import { createInterface } from 'node:readline'
 import { type ProcessStatus, type StatusAnswer, statusAnswer } from '../../control/protocol.ts'
-import { adviseOnPatterns, ControlClient } from './control-client.ts'
+import { ControlClient, processQuery } from './control-client.ts'
 import { cutLines, renderStatus, statusLines } from './status-table.ts'
-import { untilClosed } from './logs.ts'
 import type { FileOptions } from '../options.ts'
 import { exitOnSignals } from '../terminal/terminal-mode.ts'
 
@@ -11,12 +9,11 @@ const REFRESH_MS = 1000
 
 /** Shows the status and its changes until the orchestrator ends: on a terminal in place, otherwise a table or JSON line each. */
 export async function watchStatus(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
-  const query = new URLSearchParams([...names, ...file.only].map((name): [string, string] => ['process', name]))
+  const query = processQuery([...names, ...file.only])
   query.set('follow', '1')
   const isScreen = process.stdout.isTTY && !json
   if (isScreen) query.set('interval_ms', String(REFRESH_MS))
-  const answers = await adviseOnPatterns(names, new ControlClient(file).open('GET', `/status?${query.toString()}`))
-  const lines = createInterface({ input: untilClosed(answers) })
+  const lines = await new ControlClient(file).lines(`/status?${query.toString()}`, { names })
   if (isScreen) return showOnScreen(lines)
   let separator = ''
   for await (const line of lines) {

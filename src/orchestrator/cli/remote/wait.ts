@@ -3,7 +3,7 @@ import { type WaitAnswer, waitAnswerSchema } from '../../control/protocol.ts'
 import type { WaitGoal } from '../../control/wait.ts'
 import { formatDuration } from '../../supervisor/duration.ts'
 import { LONGEST_TIMER_MS } from '../../supervisor/timers.ts'
-import { adviseOnPatterns, ControlClient, EndedError } from './control-client.ts'
+import { ControlClient, EndedError, processQuery } from './control-client.ts'
 import type { FileOptions } from '../options.ts'
 
 export interface WaitOptions {
@@ -40,14 +40,13 @@ type RequestedWait = Pick<WaitOptions, 'names' | 'goal' | 'timeoutMs'>
 
 /** Requests the outcome. Rejects with an EndedError if the orchestrator ends before it is known. */
 export async function requestWait(file: FileOptions, { names, goal, timeoutMs }: RequestedWait): Promise<WaitAnswer> {
-  const query = new URLSearchParams(names.map((name): [string, string] => ['process', name]))
+  const query = processQuery(names)
   query.set('for', goal)
   if (timeoutMs !== null) query.set('timeout_ms', String(timeoutMs))
   const limit =
     timeoutMs === null ? {} : { signal: AbortSignal.timeout(Math.min(timeoutMs + GRACE_MS, LONGEST_TIMER_MS)) }
-  const options = { hasTimeLimit: false, ...limit }
-  const request = new ControlClient(file).call('GET', `/wait?${query.toString()}`, waitAnswerSchema, options)
-  return adviseOnPatterns(names, request)
+  const options = { hasTimeLimit: false, names, ...limit }
+  return new ControlClient(file).call('GET', `/wait?${query.toString()}`, waitAnswerSchema, options)
 }
 
 /** Returns the reason why the processes are not all ready or completed; null if they are. */

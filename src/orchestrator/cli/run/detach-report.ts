@@ -1,8 +1,6 @@
-import { createInterface } from 'node:readline'
-import { logEntry } from '../../control/protocol.ts'
 import type { FileOptions } from '../options.ts'
 import { ControlClient } from '../remote/control-client.ts'
-import { untilClosed } from '../remote/logs.ts'
+import { parseEntry } from '../remote/logs.ts'
 
 /** The events whose messages show the progress of a start. */
 const PROGRESS = new Set(['process_ready', 'process_completed', 'process_failed', 'restart_scheduled', 'waiting'])
@@ -10,9 +8,9 @@ const LAST_LINES = 20
 
 /** Prints the progress of the start in the background to stderr until `signal` is aborted or the orchestrator ends. */
 export async function showProgress(file: FileOptions, signal: AbortSignal): Promise<void> {
-  const records = await new ControlClient(file).open('GET', '/logs?tail=100&follow=1', { signal })
-  for await (const line of createInterface({ input: untilClosed(records) })) {
-    const record = logEntry.parse(JSON.parse(line))
+  const records = await new ControlClient(file).lines('/logs?tail=100&follow=1', { signal })
+  for await (const line of records) {
+    const record = parseEntry(line)
     if (!('message' in record) || record.event === null || signal.aborted) continue
     if (PROGRESS.has(record.event.type)) process.stderr.write(`${record.message}\n`)
   }
@@ -22,9 +20,9 @@ export async function showProgress(file: FileOptions, signal: AbortSignal): Prom
 export async function lastLinesOf(file: FileOptions, name: string): Promise<string> {
   const query = new URLSearchParams({ process: name, tail: String(LAST_LINES), events: '0' })
   const lines: string[] = []
-  const records = await new ControlClient(file).open('GET', `/logs?${query.toString()}`)
-  for await (const line of createInterface({ input: untilClosed(records) })) {
-    const record = logEntry.parse(JSON.parse(line))
+  const records = await new ControlClient(file).lines(`/logs?${query.toString()}`)
+  for await (const line of records) {
+    const record = parseEntry(line)
     if ('line' in record) lines.push(`  | ${record.line}\n`)
   }
   return lines.join('')
