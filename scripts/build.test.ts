@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,4 +24,12 @@ test('a failed build reports the source file without a stack trace and leaves no
   expect(stderr).not.toContain('\u001B')
   expect(await readdir(clone)).not.toContain('dist')
   expect(await readdir(join(clone, '.ponix'))).toEqual([])
+})
+
+test('Node keeps the built modules with one byte per character: all characters are Latin-1', async () => {
+  const names = await readdir(join(root, 'dist'))
+  const modules = names.filter((name) => name.endsWith('.js'))
+  expect(modules).toContain('cli.js')
+  const texts = await Promise.all(modules.map((name) => readFile(join(root, 'dist', name), 'utf8')))
+  expect(modules.filter((_, index) => /[\u0100-\uffff]/.test(texts[index] ?? ''))).toEqual([])
 })
