@@ -42,14 +42,18 @@ export function statement(error: string, path: readonly string[]) {
   }
 }
 
+// Methods such as `.min()` copy the schema once for each rule; `.check()` copies it once for all of them, which takes less memory.
+
+const withoutNul = z.refine<string>((value) => !value.includes('\0'), { error: 'a text without NUL characters' })
+
 /** Returns the schema of a non-empty string. */
 export function text(form: Form) {
-  return plainText(form).min(1, { error: form })
+  return z.string({ error: form }).check(withoutNul, z.minLength(1, { error: form }))
 }
 
 /** Returns the schema of a string that can be empty, such as an argument. */
 export function plainText(form: Form) {
-  return z.string({ error: form }).refine((value) => !value.includes('\0'), { error: 'a text without NUL characters' })
+  return z.string({ error: form }).check(withoutNul)
 }
 
 export function choice<const T extends readonly [string, ...string[]]>(values: T) {
@@ -59,10 +63,7 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
 
 export function wholeNumber(form: string, min: number, max: number, hint: Hint = numberHint) {
   const error = `${form} from ${min} to ${max}`
-  return z
-    .int({ error: withHint(error, hint) })
-    .min(min, { error })
-    .max(max, { error })
+  return z.int({ error: withHint(error, hint) }).check(z.gte(min, { error }), z.lte(max, { error }))
 }
 
 export const milliseconds = (min: number) =>
