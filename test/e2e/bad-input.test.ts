@@ -119,7 +119,10 @@ describe.concurrent('the default graph', () => {
   it.each([
     [['--onyl', 'api'], "ponix-orchestrator: unknown option '--onyl' (did you mean --only?)"],
     [['--only', 'apii'], 'ponix-orchestrator: --only "apii": there is no such process; did you mean "api"?'],
-    [['--config', '/nowhere/x.json'], 'ponix-orchestrator: /nowhere/x.json does not exist'],
+    [
+      ['--config', '/nowhere/x.json'],
+      'ponix-orchestrator: /nowhere/x.json does not exist; name an existing file with --config',
+    ],
     [['--mqtt-broker', 'localhost:99999'], expect.stringMatching(/localhost:99999/)],
   ])('starts nothing with %j and prints one line', async (args, line) => {
     await using graph = await start({ args })

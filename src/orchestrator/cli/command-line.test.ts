@@ -155,7 +155,7 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
       ['completion', 'bash', 'zsh'],
       'ponix-orchestrator: completion: expected the name of one shell: bash, zsh or fish',
     ],
-    [['--config', 'none.json'], 'ponix-orchestrator: none.json does not exist'],
+    [['--config', 'none.json'], 'ponix-orchestrator: none.json does not exist; name an existing file with --config'],
     [['--config', '.'], 'ponix-orchestrator: . is a folder, not a file'],
     [
       ['--config', 'broker.json'],

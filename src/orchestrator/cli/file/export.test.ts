@@ -112,7 +112,10 @@ describe('export (O-10)', () => {
       ['export', 'compose', '--output', 'a-file'],
       'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
     ],
-    [['export', 'compose', '--config', 'none.json'], 'ponix-orchestrator: none.json does not exist'],
+    [
+      ['export', 'compose', '--config', 'none.json'],
+      'ponix-orchestrator: none.json does not exist; name an existing file with --config',
+    ],
   ])('prints one line and exits with 2 for %j', async (args, message) => {
     program.writeConfig(file)
     writeFileSync(join(program.folder, 'a-file'), '')
