@@ -3,7 +3,6 @@ import { ATTACH_PROTOCOL, type ViewerMessage } from '../../control/attach.ts'
 import { statusAnswer } from '../../control/protocol.ts'
 import { DEFAULT_SIZE, sizeOf } from '../../supervisor/terminal/size.ts'
 import { ControlClient } from './control-client.ts'
-import { statusLines } from './status-table.ts'
 import { logs } from './logs.ts'
 import type { FileOptions } from '../options.ts'
 import { Keyboard } from '../terminal/keyboard.ts'
@@ -22,13 +21,9 @@ export async function attachToAll(file: FileOptions, prefix: PrefixOptions): Pro
   const client = new ControlClient(file)
   if (stdin.isTTY && stdout.isTTY) {
     const line = new PromptLine(stdout)
-    const status = async () => (await client.call('GET', '/status', statusAnswer)).processes
     const actions = {
-      names: async () => (await status()).flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
-      restart: async (name: string) => {
-        await client.call('POST', '/restart', statusAnswer, { body: { processes: [name] } })
-      },
-      status: async () => statusLines(await status()),
+      status: async () => (await client.call('GET', '/status', statusAnswer)).processes,
+      restart: (name: string) => client.call('POST', '/restart', statusAnswer, { body: { processes: [name] } }),
       quit: () => process.exit(0),
     }
     const keyboard = new Keyboard({ stdin, stdout, actions, prompt: line, onMode: () => undefined })

@@ -14,7 +14,6 @@ import { sleep } from '../../supervisor/timers.ts'
 import { Triggers } from '../../triggers/triggers.ts'
 import { type FileOptions, type RunOptions, toLoadOptions } from '../options.ts'
 import { describeChangeFailures, describeNeededRestart } from '../remote/action-report.ts'
-import { statusLines } from '../remote/status-table.ts'
 import { openOutput, type RunOutput } from './output.ts'
 import { listenHttp, listenSocket } from './servers.ts'
 import { SystemdNotifier } from './systemd-notify.ts'
@@ -166,9 +165,8 @@ async function openKeyboard(
   // Loaded late, because only a terminal needs it.
   const { Keyboard } = await import('../terminal/keyboard.ts')
   const actions = {
-    names: async () => target.status().processes.flatMap(({ name, state }) => (state === 'disabled' ? [] : [name])),
-    restart: async (name: string) => void (await target.act('restart', [name])),
-    status: async () => statusLines(target.status().processes),
+    status: async () => target.status().processes,
+    restart: (name: string) => target.act('restart', [name]),
     quit,
   }
   return new Keyboard({ stdin, stdout, actions, prompt, onMode: (mode) => guard.protectTerminal(mode) })

@@ -3,15 +3,15 @@ import { messageOf } from '../../config/errors.ts'
 import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
 import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
+import type { ProcessStatus } from '../../control/protocol.ts'
+import { statusLines } from '../remote/status-table.ts'
 import { handleKeys, IDLE, type KeyEffect, promptText } from './keys.ts'
 import { enterKeyMode, restoreMode } from './terminal-mode.ts'
 
 export interface KeyActions {
-  /** Returns the names of the processes that can be restarted. */
-  names(): Promise<readonly string[]>
-  restart(name: string): Promise<void>
-  /** Returns the status as a table. */
-  status(): Promise<string>
+  /** Returns the status of all processes. */
+  status(): Promise<readonly ProcessStatus[]>
+  restart(name: string): Promise<unknown>
   quit(): void
 }
 
@@ -94,11 +94,7 @@ export class Keyboard {
 
   async #handle(input: string): Promise<void> {
     try {
-      const { state, effects } = handleKeys(
-        this.#state,
-        input,
-        input === 'r' ? await this.#options.actions.names() : [],
-      )
+      const { state, effects } = handleKeys(this.#state, input, input === 'r' ? await this.#restartable() : [])
       const wasOpen = this.#state.prompt !== null
       this.#state = state
       if (wasOpen && state.prompt === null) this.#options.prompt.set(null)
@@ -111,6 +107,11 @@ export class Keyboard {
     }
   }
 
+  async #restartable(): Promise<readonly string[]> {
+    const processes = await this.#options.actions.status()
+    return processes.filter(({ state }) => state !== 'disabled').map(({ name }) => name)
+  }
+
   async #act(effect: KeyEffect): Promise<void> {
     const { actions } = this.#options
     switch (effect.type) {
@@ -118,7 +119,7 @@ export class Keyboard {
         // Its messages are part of the output; a failure to request it is not.
         return void actions.restart(effect.name).catch((error: unknown) => this.#print(`${messageOf(error)}\n`))
       case 'status':
-        return this.#print(await actions.status())
+        return this.#print(statusLines(await actions.status()))
       case 'clear':
         return this.#print(CLEAR_SCREEN)
       case 'quit':
