@@ -144,7 +144,7 @@ export const routes: readonly Route[] = [
     action: 'reads the configuration again and applies the difference',
     answer:
       'the names of added, removed, changed and unchanged processes, and the failed ones, once all are up, have ended or have failed',
-    handle: async ({ target, response }) => sendJson(response, 200, await target.reload()),
+    handle: async ({ target, response }) => sendJson(response, 200, await target.configuration.reload()),
   },
   {
     method: 'POST',
@@ -155,7 +155,7 @@ export const routes: readonly Route[] = [
     handle: async ({ target, request, response }) => {
       const form = `a body like {"replicas": {"name": 3}} with numbers from 1 to ${MAX_REPLICAS}`
       const { replicas } = await readBody(request, scaleRequest, form)
-      sendJson(response, 200, await target.scale(new Map(Object.entries(replicas))))
+      sendJson(response, 200, await target.configuration.scale(new Map(Object.entries(replicas))))
     },
   },
   {

@@ -132,7 +132,7 @@ test('a reload keeps a left-out process as it is, starts one that joins the run,
   const target = targetOf(graph, [asleep, awake, joins, { ...leaves, leftOut }])
   await target.act('start', ['awake'])
   const kept = await rig.nextStart('awake')
-  expect(await target.reload()).toMatchObject({
+  expect(await target.configuration.reload()).toMatchObject({
     added: ['joins'],
     removed: ['leaves'],
     changed: [],
@@ -164,7 +164,7 @@ test('a reload restarts a changed left-out process that was started manually, an
   await target.act('start', ['awake', 'again'])
   await target.act('stop', ['again'])
   const first = await rig.nextStart('awake')
-  await target.reload()
+  await target.configuration.reload()
   await first.gone
   await rig.nextStart('awake')
   expect(statusOf(target, 'asleep')).toMatchObject({ state: 'disabled' })

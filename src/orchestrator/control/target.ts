@@ -1,48 +1,24 @@
-import { isDeepStrictEqual } from 'node:util'
-import { ConfigError, messageOf, RequestError } from '../config/errors.ts'
-import type { ResolvedConfig, ResolvedControl } from '../config/resolved.ts'
+import { RequestError } from '../config/errors.ts'
 import { ownCommand } from '../config/own-command.ts'
-import type { ConfigChange } from '../supervisor/events.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
-import type { StartOutcome } from '../supervisor/rules/start-outcome.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { isDownFor, isFinal } from '../supervisor/rules/state.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import type { Waiters } from '../supervisor/waiters.ts'
+import { type ConfigChangeOptions, ConfigChanges } from './config-changes.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
 import { awaitedOf, statusOf } from './process-status.ts'
-import type { ProcessStatus, ReloadAnswer, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
-import { checkScalable } from './scale.ts'
+import type { ProcessStatus, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { UsageSampler } from './usage-sampler.ts'
 import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitRequest } from './wait.ts'
 
-export interface ControlTargetOptions {
-  /** Reads the configuration again; throws a UserError if it is invalid. */
-  readonly load: () => ResolvedConfig
-  /** Resolves the configuration as it was last read, with other numbers of replicas; throws a UserError. */
-  readonly scale: (replicas: ReadonlyMap<string, number>) => ResolvedConfig
-  /** The addresses of this API until the orchestrator ends. */
-  readonly control: ResolvedControl | null
+export interface ControlTargetOptions extends ConfigChangeOptions {
   /** Returns the next time at which a task runs by its schedule; null if there is none. */
   readonly nextRun?: (name: string) => Date | null
-  /** Called when a signal or a request starts a reload. */
-  readonly onReload: () => void
-  /** Called when the new configuration is in force, before the processes that it starts are up. */
-  readonly onApplied: () => void
-  /** Called when the processes that a change of the configuration has started are up, have ended or have failed. */
-  readonly onReloaded: (answer: ReloadAnswer, cause: ConfigChange) => void
-  /** Called when a reload has changed nothing; `problem` is the reason. */
-  readonly onRejected: (problem: string) => void
-}
-
-interface AppliedReload {
-  readonly difference: Pick<ReloadAnswer, 'added' | 'removed' | 'changed' | 'unchanged' | 'needs_restart'>
-  /** Resolves when the processes that it starts are up, have ended or have failed. */
-  readonly settled: () => Promise<StartOutcome>
 }
 
 /** Executes the requests of the control API. The names of processes that it takes are those of `names`, except in `act`. */
@@ -50,14 +26,13 @@ export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #usage = new UsageSampler()
-  /** Resolves when the requested changes of the configuration are in force. */
-  #applying: Promise<unknown> = Promise.resolve()
-  /** The reload that has been requested and has not read the file yet. */
-  #next: Promise<AppliedReload> | null = null
+  /** The requests that change the configuration. */
+  readonly configuration: ConfigChanges
 
   constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
     this.#options = options
+    this.configuration = new ConfigChanges(supervisor, options)
   }
 
   get logs(): LogHistory {
@@ -134,8 +109,8 @@ export class ControlTarget {
     hasDependencies = false,
   ): Promise<StartAnswer> {
     const names = resolveNames(requested, this.names, (name) => this.#isSelectable(action, name))
-    this.#rejectWhileStopping()
-    const { graph } = this.#supervisor
+    const { graph, isStopping } = this.#supervisor
+    if (isStopping) throw new RequestError(409, 'the orchestrator is stopping')
     const named = graph.named(names)
     const chosen = action === 'start' && hasDependencies ? withDependencies(graph, named) : named
     if (action === 'start') rejectUnstartable(chosen)
@@ -163,11 +138,10 @@ export class ControlTarget {
       return answer
     }
     let answer = evaluate()
-    const isKnown = () => {
+    await changes.until(() => {
       answer = evaluate()
       return answer.outcome !== 'pending'
-    }
-    await changes.until(isKnown, signal)
+    }, signal)
     timer.clear()
     return answer
   }
@@ -194,90 +168,9 @@ export class ControlTarget {
     return { awaited, missing }
   }
 
-  /**
-   * Reads the configuration again and applies the difference. Resolves when each process that it starts is up, has ended or has
-   * failed. Rejects and changes nothing if the file is invalid. Reloads are applied one after the other; a reload that waits for
-   * its processes does not delay the next one.
-   */
-  async reload(): Promise<ReloadAnswer> {
-    this.#options.onReload()
-    try {
-      const { difference, settled } = await this.#nextReload()
-      this.#options.onApplied()
-      const answer = { ...difference, ...(await settled()) }
-      this.#options.onReloaded(answer, 'reload')
-      return answer
-    } catch (error) {
-      this.#options.onRejected(messageOf(error))
-      throw error
-    }
-  }
-
-  /**
-   * Changes the number of instances of processes until the next reload; nothing else of the configuration changes. Resolves when
-   * each new instance is up, has ended or has failed. Throws a RequestError, after which nothing has changed.
-   */
-  async scale(replicas: ReadonlyMap<string, number>): Promise<ReloadAnswer> {
-    const { difference, settled } = await this.#inOrder(() => {
-      this.#rejectWhileStopping()
-      const config = this.#scaled(replicas)
-      this.#options.onReload()
-      return this.#apply(config, 'scale')
-    })
-    this.#options.onApplied()
-    const answer = { ...difference, ...(await settled()) }
-    this.#options.onReloaded(answer, 'scale')
-    return answer
-  }
-
   /** Stops everything in order; then the orchestrator ends. */
   down(): void {
     this.#supervisor.stop({ type: 'asked' })
-  }
-
-  /** Applies a reload after all earlier changes. Requests that arrive meanwhile share one reload. */
-  #nextReload(): Promise<AppliedReload> {
-    this.#next ??= this.#inOrder(() => {
-      this.#next = null
-      this.#rejectWhileStopping()
-      return this.#apply(this.#load(), 'reload')
-    })
-    return this.#next
-  }
-
-  /** Runs a change of the configuration after the earlier ones. */
-  #inOrder<T>(change: () => Promise<T>): Promise<T> {
-    const changed = this.#applying.then(change)
-    this.#applying = changed.catch(() => undefined)
-    return changed
-  }
-
-  async #apply(config: ResolvedConfig, cause: ConfigChange): Promise<AppliedReload> {
-    const { difference, settled } = await this.#supervisor.reload(config, cause)
-    const isSame = isDeepStrictEqual(config.control, this.#options.control)
-    return { difference: { ...difference, needs_restart: isSame ? [] : ['control'] }, settled }
-  }
-
-  #load(): ResolvedConfig {
-    try {
-      return this.#options.load()
-    } catch (error) {
-      throw new RequestError(422, error instanceof ConfigError ? error.describeReload() : messageOf(error))
-    }
-  }
-
-  #scaled(replicas: ReadonlyMap<string, number>): ResolvedConfig {
-    const { graph } = this.#supervisor
-    checkScalable(
-      replicas.keys(),
-      graph.all.map(({ definition }) => definition),
-    )
-    try {
-      return this.#options.scale(replicas)
-    } catch (error) {
-      const problem = error instanceof ConfigError ? error.describeProblems() : messageOf(error)
-      throw new RequestError(422, `${problem}; nothing was changed`)
-    }
   }
 
   /** Returns the explanation of the state, with the next time at which the task runs by its schedule. */
@@ -295,10 +188,6 @@ export class ControlTarget {
     if (managed.definition.schedule !== null && isFinal(managed.state) && action !== 'stop') return false
     const isStopped = managed.state.type === 'stopped' || isDownFor(managed, 'by_hand')
     return action !== 'restart' || !isStopped
-  }
-
-  #rejectWhileStopping(): void {
-    if (this.#supervisor.isStopping) throw new RequestError(409, 'the orchestrator is stopping')
   }
 }
 

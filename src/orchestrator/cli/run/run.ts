@@ -138,7 +138,7 @@ function handleRunSignals(supervisor: Supervisor, target: ControlTarget) {
   const actions = {
     stop: (reason: StopReason) => supervisor.stop(reason),
     kill: (trigger: KillTrigger) => supervisor.kill(trigger),
-    reload: () => void target.reload().catch(() => undefined),
+    reload: () => void target.configuration.reload().catch(() => undefined),
   }
   const forwarders = countForwarders(pid)
   const witness = forwarders === 0 ? null : new GroupWitness()
