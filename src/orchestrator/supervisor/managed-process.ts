@@ -2,14 +2,12 @@ import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
 import { ChildRun, Startup } from './child/child-run.ts'
 import { formatDuration } from './duration.ts'
-import type { ExitResult } from './events.ts'
-import { endGroup } from './child/end-group.ts'
+import type { ExitResult, FailureCause } from './events.ts'
 import { describeNotReady } from './waiting/explain.ts'
 import { isUp } from './rules/graph.ts'
 import { Backoff } from './child/backoff.ts'
-import { OrphanReaper } from './child/orphans.ts'
+import { ChildGroups } from './child/child-groups.ts'
 import type { ProbeState } from './probes/poll.ts'
-import type { Group } from './child/process-group.ts'
 import {
   decideAfterExit,
   decideAfterFailure,
@@ -45,20 +43,18 @@ export class ManagedProcess {
   /** See `ReconciledProcess`. The first start for a request must succeed; there is no backoff after it. */
   request: StartRequest | null = null
   readonly runs = new EndedRuns()
+  /** The process groups of its children. */
+  readonly groups: ChildGroups
   readonly #context: ProcessContext
-  readonly #reaper: OrphanReaper
   #state: ProcessState
   #since = performance.now()
   #run: ChildRun | null = null
   #spawning: Promise<void> | null = null
   readonly #restarts: RestartHistory
-  /** The decision to apply when the stop after a failed liveness probe is complete. */
-  #decision: RestartDecision | null = null
   readonly #backoff: Backoff
   readonly #startup: Startup
   #starts = 0
   #lastExit: ExitResult | null = null
-  #killed = false
   /** The request whose first child has been started. */
   #startedRequest: StartRequest | null = null
 
@@ -68,12 +64,9 @@ export class ManagedProcess {
     this.#context = context
     this.#startup = new Startup(definition, () => this.#onStartupTimeout())
     this.#restarts = new RestartHistory(definition)
-    this.#reaper = new OrphanReaper({
-      endGroup: (group) => this.#endGroup(group, null),
-      endEscaped: context.reapEscaped,
-      onReaped: () => context.emit({ type: 'changed' }),
-    })
-    this.#backoff = new Backoff(this.#reaper, () => context.emit({ type: 'changed' }))
+    const { emit, reapEscaped } = context
+    this.groups = new ChildGroups(definition, { reapEscaped, onReaped: () => emit({ type: 'changed' }), emit })
+    this.#backoff = new Backoff({ definition, groups: this.groups, history: this.#restarts, emit })
   }
 
   get name(): string {
@@ -130,18 +123,12 @@ export class ManagedProcess {
 
   /** True if no child and no known orphan of a child runs. */
   get isFullyStopped(): boolean {
-    return isDown(this.#state) && this.#reaper.isIdle
+    return isDown(this.#state) && this.groups.isIdle
   }
 
   /** True if earlier children may have left orphans for `reap` to end. */
   get needsReaping(): boolean {
-    return this.#reaper.isNeeded
-  }
-
-  /** Ids of the process groups that may have members. */
-  get processGroups(): readonly number[] {
-    const { groups } = this.#reaper
-    return (this.#run === null ? groups : [this.#run.group, ...groups]).map((group) => group.id)
+    return this.groups.needsReaping
   }
 
   /** Starts a child. Possible in `waiting`, and in `backoff` when the wait has ended. */
@@ -160,7 +147,7 @@ export class ManagedProcess {
     this.#starts++
     if (!isFirst) this.#restarts.onRestarted()
     this.#startedRequest = this.request
-    this.#reaper.onStart()
+    this.groups.childStarted(result.child.group)
     const run = new ChildRun(
       this.definition,
       result.child,
@@ -208,20 +195,7 @@ export class ManagedProcess {
   /** Stops the child as `stop` does, then starts another one after `waitMs`. This is no attempt of the restart policy. */
   recycle(waitMs: number, reason: string): void {
     if (this.#run === null || this.#state.type === 'stopping') return
-    this.#decision = { type: 'backoff', attempt: this.#attempt, waitMs, reason, isCounted: false }
-    this.stop(this.#decision)
-  }
-
-  /** Ends the orphans of earlier children. */
-  reap(): void {
-    void this.#reaper.reap()
-  }
-
-  /** Sends SIGKILL to all process groups, synchronously, even if they are being stopped. */
-  kill(): void {
-    this.#killed = true
-    this.#run?.group.signal('SIGKILL')
-    for (const group of this.#reaper.groups) group.signal('SIGKILL')
+    this.stop({ type: 'backoff', attempt: this.#attempt, waitMs, reason, isCounted: false })
   }
 
   /** Applies an event; returns false if it had no effect. An event that cannot occur is reported and otherwise ignored. */
@@ -254,7 +228,7 @@ export class ManagedProcess {
       ? { type: 'failed', reason }
       : decideAfterFailure(this.#restarts.ended(this.#attempt, 0), reason)
     if (!this.#send({ type: 'spawn_failed', decision })) return
-    if (!isFirst) return this.#apply(decision)
+    if (!isFirst) return this.#apply(decision, 0)
     this.#clearTimers()
     this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'spawn' })
   }
@@ -275,16 +249,15 @@ export class ManagedProcess {
     this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
     const ended = this.#restarts.ended(this.#attempt, elapsed(this.#run.startedAt))
     const decision = decideAfterFailure(ended, `failed its liveness probe: ${reason}`)
-    this.#decision = decision
+    if (decision.type === 'failed') this.#reportFailure(decision.reason, this.#restarts.failureCause)
     this.stop(decision)
   }
 
   #onStartupTimeout(): void {
     const after = formatDuration(this.definition.startupTimeoutMs)
     const reason = `not ready after ${after}: ${describeNotReady(this, performance.now())}`
-    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
+    this.#reportFailure(reason, 'startup_timeout')
     this.stop({ type: 'failed', reason })
-    this.#context.emit({ type: 'failure', process: this.name, reason, cause: 'startup_timeout' })
   }
 
   async #awaitExit(run: ChildRun): Promise<void> {
@@ -295,7 +268,7 @@ export class ManagedProcess {
     // A stop that began meanwhile handles the exit itself.
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
-    this.#reaper.add(run.group)
+    this.groups.childExited()
     const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
     const completes = decision.type === 'completed' && (this.goal.type === 'up' || this.goal.reason === 'restarting')
     const succeeded = isSuccess(this.definition, exit)
@@ -313,26 +286,18 @@ export class ManagedProcess {
   }
 
   /** Reports a decision that has become the state, and schedules the restart if it is one. */
-  #apply(decision: RestartDecision, uptimeMs = 0): void {
-    const { name } = this
-    if (decision.type === 'backoff') {
-      const { attempt, waitMs, reason } = decision
-      const maxAttempts = this.#restarts.lastAttempt
-      this.#restarts.onBackoff(decision, this.#lastExit, performance.now())
-      this.#context.emit({ type: 'restart_scheduled', process: name, attempt, maxAttempts, waitMs })
-      if (this.#restarts.isLoop(decision)) {
-        const everyMs = this.definition.restart.maxBackoffMs
-        this.#context.emit({ type: 'restart_loop', process: name, exits: attempt, reason, uptimeMs, everyMs })
-      }
-      this.#backoff.begin(waitMs)
-      return
-    }
+  #apply(decision: RestartDecision, uptimeMs: number): void {
+    if (decision.type === 'backoff') return this.#backoff.begin(decision, this.#lastExit, uptimeMs)
     this.#clearTimers()
     if (decision.type === 'completed') return
-    const { reason } = decision
+    void this.groups.reap()
+    this.#reportFailure(decision.reason, this.#restarts.failureCause)
+  }
+
+  #reportFailure(reason: string, cause: FailureCause): void {
+    const { name } = this
     this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
-    this.reap()
-    this.#context.emit({ type: 'failure', process: name, reason, cause: this.#restarts.failureCause })
+    this.#context.emit({ type: 'failure', process: name, reason, cause })
   }
 
   async #bringDown(): Promise<void> {
@@ -341,24 +306,18 @@ export class ManagedProcess {
     const run = this.#run
     if (run !== null) {
       run.endWatch()
-      await this.#endGroup(run.group, run.exited)
+      await this.groups.endChild(run.exited)
       const exit = await run.exited
       await run.outputRead()
       this.#run = null
       this.#send({ type: 'exited', exit, decision: { type: 'stopped' } })
     }
-    await this.#reaper.reap()
+    await this.groups.reap()
     const event = { type: 'process_stopped', process: this.name, tookMs: elapsed(stoppedAt) } as const
-    this.#context.emit(this.#killed ? { ...event, wasKilled: true } : event)
+    this.#context.emit(this.groups.isKilled ? { ...event, wasKilled: true } : event)
+    const outcome = this.#state.type === 'stopping' ? this.#state.outcome : null
     this.#send({ type: 'group_exited' })
-    const decision = this.#decision
-    this.#decision = null
-    if (decision !== null && decision.type === this.#state.type) this.#apply(decision)
-  }
-
-  #endGroup(group: Group, leaderExited: Promise<unknown> | null): Promise<void> {
-    const { emit } = this.#context
-    return endGroup(group, { definition: this.definition, killNow: this.#killed, leaderExited, emit })
+    if (outcome?.type === 'backoff') this.#backoff.begin(outcome, this.#lastExit, 0)
   }
 
   #clearTimers(): void {

@@ -9,8 +9,9 @@ export function carryOut(action: ProcessAction): void {
   switch (action.type) {
     case 'start':
     case 'reset':
-    case 'reap':
       return managed[action.type]()
+    case 'reap':
+      return void managed.groups.reap()
     case 'stop':
       return managed.stop(action.outcome)
     case 'skip':

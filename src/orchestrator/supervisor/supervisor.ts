@@ -16,7 +16,8 @@ import { Output } from './output/output.ts'
 import { carryOut } from './process-action.ts'
 import { ProcessCommands } from './process-commands.ts'
 import type { ManagedProcessEvent } from './process-context.ts'
-import { isEnded, reconcile } from './rules/reconcile.ts'
+import { ReconcileLoop } from './reconcile-loop.ts'
+import { isEnded } from './rules/reconcile.ts'
 import type { Action, Failure, Phase, StartRequest } from './rules/snapshot.ts'
 import { hasOutcome, outcomeOfStart, type Reload, requestedBy, type StartOutcome } from './rules/start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
@@ -41,6 +42,23 @@ export class Supervisor {
   /** Checked after each change of a state or a goal. */
   readonly changes = new Waiters()
   readonly #waits: WaitReporter
+  readonly #loop = new ReconcileLoop({
+    snapshot: () => ({
+      phase: this.#phase,
+      isAnnounced: this.#isAnnounced,
+      graph: this.#graph,
+      external: this.#external.state,
+      failures: this.#failures,
+      isHeld: this.#isHeld,
+      isReloading: this.#isReloading,
+    }),
+    execute: (action) => this.#carryOut(action),
+    onSettled: () => {
+      this.changes.check()
+      this.#waits.update()
+      this.#protect()
+    },
+  })
   /** The commands `start`, `stop` and `restart`. */
   readonly commands = new ProcessCommands({
     graph: () => this.#graph,
@@ -52,7 +70,7 @@ export class Supervisor {
     graph: () => this.#graph,
     isStopping: () => this.isStopping,
     emit: (event) => this.#emit(event),
-    onAction: () => this.#schedule(),
+    onAction: () => this.#loop.schedule(),
   })
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
@@ -61,10 +79,6 @@ export class Supervisor {
   #failures: readonly Failure[] = []
   #isHeld = false
   #isReloading = false
-  #isScheduled = false
-  #isReconciling = false
-  #hasInternalError = false
-  #hasFinished = false
   #reason: StopReason | null = null
   #startedAt = 0
   #stoppingSince: number | null = null
@@ -114,9 +128,9 @@ export class Supervisor {
   async run(): Promise<{ exitCode: number }> {
     this.#startedAt = performance.now()
     await this.#output.prepare()
-    this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
-    this.#reconcile()
-    await this.#until(() => this.#hasFinished)
+    this.#protect()
+    this.#loop.run()
+    await this.#until(() => this.#loop.hasEnded)
     this.#waits.end()
     const since = this.#stoppingSince ?? performance.now()
     await this.#orphans?.endAll()
@@ -135,7 +149,7 @@ export class Supervisor {
     this.#emit({ type: 'stopping', reason })
     this.#external.end()
     setGoal(this.#graph.all, 'shutting_down', null)
-    this.#schedule()
+    this.#loop.schedule()
   }
 
   /** Sends SIGKILL to everything, synchronously. `trigger` is what has followed the first stop. */
@@ -143,8 +157,8 @@ export class Supervisor {
     this.stop({ type: 'signal', signal: 'SIGKILL' })
     if (trigger !== null && this.#phase !== 'killed' && !this.#hasEnded) this.#emit({ type: 'killing', trigger })
     this.#phase = 'killed'
-    this.#reconcile()
-    for (const managed of this.#graph.all) managed.kill()
+    this.#loop.run()
+    for (const { groups } of this.#graph.all) groups.kill()
     this.#orphans?.killAll()
   }
 
@@ -171,7 +185,7 @@ export class Supervisor {
       return { difference, settled: () => this.#untilStarted(request, started) }
     } finally {
       this.#isReloading = false
-      this.#schedule()
+      this.#loop.schedule()
     }
   }
 
@@ -196,7 +210,7 @@ export class Supervisor {
     })
     restoreHandControl(this.#graph, byHand)
     this.#emit({ type: 'reloaded', ...change })
-    this.#reconcile()
+    this.#loop.run()
   }
 
   #createProcess(definition: ResolvedProcess, hasRunBefore = false): ManagedProcess {
@@ -215,7 +229,7 @@ export class Supervisor {
   #createExternalCheck(config: ResolvedConfig): ExternalCheck {
     const check = new ExternalCheck(config.external, () => {
       if (check.failure !== null) this.#emit(check.failure)
-      this.#schedule()
+      this.#loop.schedule()
     })
     return check
   }
@@ -228,7 +242,7 @@ export class Supervisor {
     } else if (event.type === 'process_failed') this.#emit(this.#withNextRun(event))
     else if (event.type !== 'changed') this.#emit(event)
     if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
-    this.#schedule()
+    this.#loop.schedule()
   }
 
   #withNextRun(event: ProcessFailed): ProcessFailed {
@@ -247,43 +261,11 @@ export class Supervisor {
 
   #emit(event: SupervisorEvent): void {
     this.#output.flush()
-    if (event.type === 'internal_error') this.#hasInternalError = true
+    if (event.type === 'internal_error') this.#loop.interrupt()
     this.#options.onEvent(event)
   }
 
-  #schedule(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    setImmediate(() => {
-      this.#isScheduled = false
-      this.#reconcile()
-    })
-  }
-
-  #reconcile(): void {
-    if (this.#isReconciling || this.#hasFinished) return
-    this.#isReconciling = true
-    this.#hasInternalError = false
-    try {
-      let actions: readonly Action<ManagedProcess>[]
-      do {
-        actions = reconcile({
-          phase: this.#phase,
-          isAnnounced: this.#isAnnounced,
-          graph: this.#graph,
-          external: this.#external.state,
-          failures: this.#failures,
-          isHeld: this.#isHeld,
-          isReloading: this.#isReloading,
-        })
-        for (const action of actions) this.#carryOut(action)
-        // After an internal error, an action that had no effect would be the next action again.
-      } while (actions.length > 0 && !this.#hasFinished && !this.#hasInternalError)
-    } finally {
-      this.#isReconciling = false
-    }
-    this.changes.check()
-    this.#waits.update()
+  #protect(): void {
     this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
   }
 
@@ -313,8 +295,7 @@ export class Supervisor {
       case 'stop_all':
         return this.stop(action.reason)
       case 'end':
-        this.#hasFinished = true
-        return undefined
+        return this.#loop.end()
     }
   }
 
@@ -325,7 +306,7 @@ export class Supervisor {
 
   /** Reconciles, then resolves as `#until` does. */
   #settle(isMet: () => boolean): Promise<void> {
-    this.#reconcile()
+    this.#loop.run()
     return this.#until(isMet)
   }
 

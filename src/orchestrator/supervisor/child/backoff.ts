@@ -1,17 +1,24 @@
+import type { ResolvedProcess } from '../../config/resolved.ts'
+import type { ExitResult, SupervisorEvent } from '../events.ts'
+import type { RestartDecision, RestartHistory } from '../rules/restart-policy.ts'
 import { Timer } from '../timers.ts'
-import type { OrphanReaper } from './orphans.ts'
+import type { ChildGroups } from './child-groups.ts'
+
+export interface BackoffContext {
+  readonly definition: ResolvedProcess
+  readonly groups: ChildGroups
+  readonly history: RestartHistory
+  readonly emit: (event: SupervisorEvent | { readonly type: 'changed' }) => void
+}
 
 /** The wait before a restart. It ends after its time, or when the orphans of the last child are gone, if that takes longer. */
 export class Backoff {
-  readonly #reaper: OrphanReaper
-  readonly #onOver: () => void
+  readonly #context: BackoffContext
   readonly #timer = new Timer()
   #isOver = false
 
-  /** Calls `onOver` each time a backoff has ended. */
-  constructor(reaper: OrphanReaper, onOver: () => void) {
-    this.#reaper = reaper
-    this.#onOver = onOver
+  constructor(context: BackoffContext) {
+    this.#context = context
   }
 
   /** True from the end of a backoff until `reset`. */
@@ -19,10 +26,19 @@ export class Backoff {
     return this.#isOver
   }
 
-  begin(waitMs: number): void {
+  /** Reports a restart and begins the wait. `exit` and `uptimeMs` are those of the last child. */
+  begin(decision: Extract<RestartDecision, { type: 'backoff' }>, exit: ExitResult | null, uptimeMs: number): void {
+    const { definition, groups, history, emit } = this.#context
+    const { name: process, restart } = definition
+    const { attempt, waitMs, reason } = decision
+    history.onBackoff(decision, exit, performance.now())
+    emit({ type: 'restart_scheduled', process, attempt, maxAttempts: history.lastAttempt, waitMs })
+    if (history.isLoop(decision)) {
+      emit({ type: 'restart_loop', process, exits: attempt, reason, uptimeMs, everyMs: restart.maxBackoffMs })
+    }
     this.reset()
     this.#timer.set(waitMs, () => void this.#end({ groupsOnly: waitMs === 0 }))
-    if (waitMs > 0) void this.#reaper.reap()
+    if (waitMs > 0) void groups.reap()
   }
 
   /** Ends the backoff as soon as the orphans of the last child are gone. */
@@ -43,8 +59,8 @@ export class Backoff {
   async #end(options: { readonly groupsOnly: boolean }): Promise<void> {
     const end = () => {
       this.#isOver = true
-      this.#onOver()
+      this.#context.emit({ type: 'changed' })
     }
-    await this.#reaper.reapThen(end, options)
+    await this.#context.groups.reapThen(end, options)
   }
 }

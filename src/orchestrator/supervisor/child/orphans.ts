@@ -1,5 +1,4 @@
 import type { SupervisorEvent } from '../events.ts'
-import type { Group } from './process-group.ts'
 import { commandText } from './command-text.ts'
 import {
   commandLineOf,
@@ -10,90 +9,6 @@ import {
 } from '../system/process-table.ts'
 import type { ProcessSource } from '../system/process-source.ts'
 import { sleep } from '../timers.ts'
-
-export interface ReaperContext {
-  /** Ends the members of a process group. */
-  endGroup(group: Group): Promise<void>
-  /** Ends the processes that left the process groups of the first `children` children. */
-  endEscaped(children: number): Promise<void>
-  onReaped(): void
-}
-
-/** Ends the orphans of one process: remaining members of its children's process groups, and processes that left these groups. */
-export class OrphanReaper {
-  readonly #groups = new Set<Group>()
-  readonly #context: ReaperContext
-  #children = 0
-  /** True if a child was started since the last scan for escaped processes. */
-  #mayHaveEscaped = false
-  #endingGroups: Promise<void> | null = null
-  #reaping: Promise<void> | null = null
-
-  constructor(context: ReaperContext) {
-    this.#context = context
-  }
-
-  get groups(): readonly Group[] {
-    return [...this.#groups]
-  }
-
-  /** True if no process group is known to have members, and no `reap` is in progress. */
-  get isIdle(): boolean {
-    return this.#groups.size === 0 && this.#reaping === null
-  }
-
-  /** True if there may be orphans, and no `reap` is in progress. */
-  get isNeeded(): boolean {
-    return this.#reaping === null && (this.#groups.size > 0 || this.#mayHaveEscaped)
-  }
-
-  /** Takes over the process group of a child that has exited, if it still has members. */
-  add(group: Group): void {
-    if (!group.isEmpty()) this.#groups.add(group)
-  }
-
-  /** Records that a child starts. */
-  onStart(): void {
-    this.#children++
-    this.#mayHaveEscaped = true
-  }
-
-  /** Resolves when all orphans are gone. */
-  async reap(): Promise<void> {
-    if (this.isNeeded) this.#reaping = this.#reap()
-    await this.#reaping
-  }
-
-  /** Reaps, then calls `start`. With `groupsOnly` the costly scan for escaped processes follows only after `start`. */
-  async reapThen(start: () => void, { groupsOnly }: { readonly groupsOnly: boolean }): Promise<void> {
-    const children = this.#children
-    await (groupsOnly ? this.#endGroups() : this.reap())
-    start()
-    if (groupsOnly) void this.#context.endEscaped(children)
-  }
-
-  async #reap(): Promise<void> {
-    await this.#endGroups()
-    this.#mayHaveEscaped = false
-    await this.#context.endEscaped(this.#children)
-    this.#reaping = null
-    this.#context.onReaped()
-  }
-
-  async #endGroups(): Promise<void> {
-    if (this.#groups.size === 0) return
-    this.#endingGroups ??= Promise.all(
-      this.groups.map(async (group) => {
-        await this.#context.endGroup(group)
-        this.#groups.delete(group)
-      }),
-    ).then(() => {
-      this.#endingGroups = null
-      this.#context.onReaped()
-    })
-    await this.#endingGroups
-  }
-}
 
 const TIMEOUT_MS = 5000
 const AFTER_KILL_MS = 2000

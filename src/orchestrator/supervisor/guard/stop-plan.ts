@@ -31,7 +31,7 @@ export type StopPlan = z.infer<typeof stopPlan>
 export function planStop(runTag: string, graph: ProcessGraph<ManagedProcess>): StopPlan {
   const processes = graph.all.map((managed) => ({
     name: managed.name,
-    groups: [...managed.processGroups],
+    groups: [...managed.groups.ids],
     signal: managed.definition.shutdown.signal,
     timeoutMs: managed.definition.shutdown.timeoutMs,
     dependents: graph.dependentsOf(managed).map(({ name }) => name),
