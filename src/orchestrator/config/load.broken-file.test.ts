@@ -154,7 +154,9 @@ describe('the report of a broken file (O-20)', () => {
 
   it('reports why the file cannot be read', () => {
     const from = (path: string) => failure({}, { path }).message
-    expect(from(join(folder, 'none.json'))).toBe(`${folder}/none.json does not exist`)
+    expect(from(join(folder, 'none.json'))).toBe(
+      `${folder}/none.json does not exist; name an existing file with --config`,
+    )
     expect(from(folder)).toBe(`${folder} is a folder, not a file`)
     writeFileSync(join(folder, 'latin.json'), Buffer.from([0x7b, 0xe4, 0x7d]))
     expect(from(join(folder, 'latin.json'))).toBe(`${folder}/latin.json is not UTF-8 text`)
