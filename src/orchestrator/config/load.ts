@@ -12,11 +12,12 @@ import {
   configuredDependencies,
   type ProcessVariables,
   resolveContext,
+  type ResolveOptions,
   resolveProcess,
   restartPolicy,
 } from './resolve/resolve.ts'
 import type { ResolvedConfig } from './resolved.ts'
-import { onFailedSchema } from './schema/automation.ts'
+import { type OnFailedFile, onFailedSchema } from './schema/automation.ts'
 import { configSchema } from './schema/file.ts'
 import { type ProcessFile, processSchema } from './schema/process.ts'
 import { type Instance, instanceNames, select, type Selection } from './resolve/selection.ts'
@@ -52,19 +53,12 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   const problems = new ProblemList(root, texts)
   const file = checkFile(source, problems)
   const instances = selectInstances(file, options, problems)
-  const running = new Map(
-    Array.from(instances, ([name, all]) => [name, all.filter(({ leftOut }) => leftOut === null)] as const),
-  )
-  const path = resolve(options.path)
   const { environment } = options
   const own = new OwnScope(root, environment, { files, problems })
-  const broker = resolveBroker(options.mqttBroker, file.mqttBroker, file.processes, running, { own, problems })
+  const broker = resolveBroker(options.mqttBroker, file.mqttBroker, instances, { own, problems })
   const { providedBy } = broker
   const { control, tokenVariables } = resolveControl(file.control, { root, own, problems })
   const inheritance = inheritedEnvironment(environment, tokenVariables)
-  const { watch = [] } = options
-  const requestedWatch = (name: string) => (watch === false ? 'none' : watch.includes(name) ? 'all' : 'file')
-  const onFailed = onFailedSchema.safeParse(toValue(childOf(root, 'on_failed'))).data
   const context = resolveContext(
     {
       root,
@@ -72,8 +66,8 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
       broker: broker.address,
       brokerProvider: providedBy,
       instances,
-      onFailed,
-      requestedWatch,
+      onFailed: file.onFailed,
+      requestedWatch: watchRequests(options),
       secretNames: secretNamesOf(root),
       problems,
       ...inheritance,
@@ -84,16 +78,27 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   const resolved = [...instances.values()].flat().map((instance) => resolveProcess(instance, context))
   const processes = resolved.map(({ definition }) => definition)
   const selected = processes.filter(({ leftOut }) => leftOut === null)
-  checkCommands(selected, problems)
-  checkLogFiles(selected, problems)
-  checkReplicaProbes(selected, problems)
+  for (const check of [checkCommands, checkLogFiles, checkReplicaProbes]) check(selected, problems)
   if (providedBy !== null && !file.hasCycle) checkBrokerOrder(selected, providedBy, problems)
   problems.throwIfAny()
   const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
   const variables = new Map(resolved.map((one) => [one.definition.name, one.variables]))
-  const newProblems = () => new ProblemList(root, texts)
-  return { path, files: texts.map(({ name }) => name), processes, external, control, variables, newProblems }
+  return {
+    path: resolve(options.path),
+    files: texts.map(({ name }) => name),
+    processes,
+    external,
+    control,
+    variables,
+    newProblems: () => new ProblemList(root, texts),
+  }
+}
+
+/** Returns how the command line changes the key `watch` of a process, by its name in the file. */
+function watchRequests({ watch = [] }: Selection): ResolveOptions['requestedWatch'] {
+  if (watch === false) return () => 'none'
+  return (configName) => (watch.includes(configName) ? 'all' : 'file')
 }
 
 /** The valid parts of a file, which are checked further even if other parts are invalid. */
@@ -106,6 +111,8 @@ interface CheckedFile {
   readonly mqttBroker: unknown
   /** True if it is invalid. */
   readonly control: ControlFile
+  /** Undefined if it is invalid or missing. */
+  readonly onFailed: OnFailedFile
   readonly hasCycle: boolean
 }
 
@@ -129,6 +136,7 @@ function checkFile({ root, files }: ConfigSource, problems: ProblemList): Checke
     names,
     mqttBroker: toValue(childOf(root, 'mqtt_broker')),
     control: controlSchema.safeParse(toValue(childOf(root, 'control'))).data ?? true,
+    onFailed: onFailedSchema.safeParse(toValue(childOf(root, 'on_failed'))).data,
     hasCycle: graphProblems.some((problem) => problem.type !== 'unknown_dependency'),
   }
 }

@@ -24,12 +24,12 @@ const invalidAddress: SocketAddress = { host: 'invalid', port: 1 }
 export function resolveBroker(
   typed: SocketAddress | null,
   inFile: unknown,
-  processes: ReadonlyMap<string, ProcessFile>,
-  running: ReadonlyMap<string, readonly Instance[]>,
+  instances: ReadonlyMap<string, readonly Instance[]>,
   context: BrokerContext,
 ) {
-  const providedBy = findProvider(running, context.problems)
-  const providers = Array.from(processes).flatMap(([name, file]) => (isProvider(file) ? [name] : []))
+  const provided = [...instances.values()].flat().filter(({ file }) => isProvider(file))
+  const providedBy = findProvider(provided, context.problems)
+  const providers = new Set(provided.map(({ configName }) => configName))
   const address = typed ?? (inFile === undefined ? null : resolveAddress(inFile, context))
   if (address === null) {
     for (const name of providers) {
@@ -38,7 +38,7 @@ export function resolveBroker(
     }
   }
   // The address in the file belongs to the provider, even if the provider does not run.
-  const isChecked = typed !== null || (inFile !== undefined && (providers.length === 0 || providedBy !== null))
+  const isChecked = typed !== null || (inFile !== undefined && (providers.size === 0 || providedBy !== null))
   return { address, isChecked, providedBy }
 }
 
@@ -80,8 +80,8 @@ export function isProvider({ provides }: ProcessFile): boolean {
   return provides === 'mqtt_broker'
 }
 
-function findProvider(running: ReadonlyMap<string, readonly Instance[]>, problems: ProblemList): string | null {
-  const [provider, ...others] = [...running.values()].flat().filter(({ file }) => isProvider(file))
+function findProvider(provided: readonly Instance[], problems: ProblemList): string | null {
+  const [provider, ...others] = provided.filter(({ leftOut }) => leftOut === null)
   for (const { configName } of others) {
     problems.add(['processes', configName, 'provides'], `process "${provider?.name}" already provides the MQTT broker`)
   }
