@@ -38,7 +38,7 @@ import { elapsed } from './timers.ts'
 export class ManagedProcess {
   /** Replaced by the supervisor if only `secretNames` has changed. */
   definition: ResolvedProcess
-  /** Set by the supervisor. A child that exits is restarted only while it is `up` or `restarting`. */
+  /** Set by the supervisor. A child that exits is restarted by its policy only while it is `up`. */
   goal: Goal = { type: 'up' }
   /** See `ReconciledProcess`. The first start for a request must succeed; there is no backoff after it. */
   request: StartRequest | null = null
@@ -270,11 +270,11 @@ export class ManagedProcess {
     this.#run = null
     this.groups.childExited()
     const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
-    const completes = decision.type === 'completed' && (this.goal.type === 'up' || this.goal.reason === 'restarting')
+    const completes = decision.type === 'completed' && this.goal.type === 'up'
     const succeeded = isSuccess(this.definition, exit)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, completes, uptimeMs })
     // The supervisor may have changed the goal because of the exit.
-    if (this.goal.type === 'down' && this.goal.reason !== 'restarting') {
+    if (this.goal.type === 'down') {
       const isCompleted = this.goal.reason === 'ended_run' || hasSucceeded(this.definition, exit)
       this.#send({ type: 'exited', exit, decision: { type: isCompleted ? 'completed' : 'stopped' } })
       this.#clearTimers()

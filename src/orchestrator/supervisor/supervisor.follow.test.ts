@@ -91,6 +91,26 @@ describe('on_dependency_restart: restart', () => {
     for (const name of ['db', 'api']) await rig.nextStart(name)
   })
 
+  //  web ── db
+  test('a dependency that exits before its restart begins has not failed, and restarts without a backoff', async () => {
+    const rig = await openRig()
+    const policy = { restart: { policy: 'never' }, whenFailed: 'stop' } as const
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), ...policy },
+      { name: 'web', ...rig.program('web'), dependsOn: [started('db')], ...follows },
+    ])
+    const db = await rig.nextStart('db')
+    const web = await nextStubborn(rig, 'web')
+    const restarted = graph.supervisor.commands.restart(['db'])
+    await web.nextSignal()
+    await db.exit(1)
+    await graph.next('process_exited', 'db')
+    await web.exit(0)
+    for (const name of ['db', 'web']) await rig.nextStart(name)
+    expect(await restarted).toEqual([])
+    expect(graph.eventSequence('process_failed', 'restart_scheduled', 'stopping')).toEqual([])
+  })
+
   //  api ── migrate (task) ── db
   test('follows through a completed task, and a completed task that follows runs again', async () => {
     for (const task of [{}, follows]) {
