@@ -34,7 +34,7 @@ const commands = [
   'validate --config large.json',
   'graph --config large.json',
   'graph --format json --config large.json',
-  'export systemd --config large.json',
+  'export systemd --user ponix --config large.json',
   'completion zsh',
   'help',
   'logs --help',

@@ -95,7 +95,10 @@ describe('a missing commonplace.json', () => {
 
   test('is not mentioned for another file', async () => {
     const { code, stderr } = await withoutFile.run('validate', '--config', 'dev.json')
-    expect([code, stderr]).toEqual([2, 'ponix-orchestrator: dev.json does not exist\n'])
+    expect([code, stderr]).toEqual([
+      2,
+      'ponix-orchestrator: dev.json does not exist; name an existing file with --config\n',
+    ])
   })
 })
 

@@ -75,7 +75,7 @@ describe('the command status (O-9, O-41)', () => {
     const { code, stderr } = await control.program.run('status', '--config', 'nowhere.json')
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'ponix-orchestrator: nowhere.json does not exist\n',
+      stderr: 'ponix-orchestrator: nowhere.json does not exist; name an existing file with --config\n',
     })
   })
 })
