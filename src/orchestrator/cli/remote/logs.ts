@@ -59,11 +59,11 @@ export async function logs(
 ): Promise<void> {
   const query = toQuery(processes, options, Date.now())
   const client = new ControlClient(file)
+  const hasTimeLimit = options.follow !== true
   const render =
     options.json === true
       ? (line: string) => line
-      : await recordRenderer(client, prefix).catch((error: unknown) => throwWithLogFile(file, error))
-  const hasTimeLimit = options.follow !== true
+      : await recordRenderer(client, prefix, hasTimeLimit).catch((error: unknown) => throwWithLogFile(file, error))
   const records = await client.lines(`/logs?${query.toString()}`, { hasTimeLimit, names: processes })
   for await (const line of records) {
     if (line.startsWith('{"error":')) throw new UserError(reasonIn(line), REJECTED)
@@ -127,11 +127,15 @@ function reasonIn(line: string): string {
 }
 
 /** Returns a function that renders a record as the orchestrator shows the line or message. */
-async function recordRenderer(client: ControlClient, options: PrefixOptions): Promise<(line: string) => string> {
+async function recordRenderer(
+  client: ControlClient,
+  options: PrefixOptions,
+  hasTimeLimit: boolean,
+): Promise<(line: string) => string> {
   const { stdout } = process
   const colour = showsColour(stdout)
   const pretty = stdout.isTTY ? await loadPretty(colour) : null
-  const { processes } = await client.call('GET', '/status', statusAnswer)
+  const { processes } = await client.call('GET', '/status', statusAnswer, { hasTimeLimit })
   const known = new Map(
     processes.map(({ name, state }) => [name, { name, leftOut: state === 'disabled' ? state : null }]),
   )

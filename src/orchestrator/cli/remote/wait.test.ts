@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+import { requestWait } from '../../../../test/rig/orchestrator/wait-request.ts'
 
 const control = controlCommands()
 const { begin, start } = control
@@ -39,15 +40,14 @@ describe('the command wait (O-45)', () => {
     expect(await Promise.all(waits)).toEqual(waits.map(() => ({ code: 0, stdout: 'job is completed\n', stderr: '' })))
   })
 
-  test('ends with 0 for the last task, after which the orchestrator ends', async () => {
+  test('is answered at the end of the last task, after which the orchestrator ends', async () => {
     const rig = await openRig()
     begin({ job: { ...rig.program('job'), kind: 'task' } })
     const job = await rig.nextStart('job')
     await untilListening()
-    const waited = run('wait', 'job', '--for', 'completed')
-    await Promise.all([untilListening(), untilListening()])
+    const { answer } = await requestWait(control.program, { process: 'job', for: 'completed' })
     await job.exit(0)
-    expect((await waited).code).toBe(0)
+    expect((await answer).outcome).toBe('met')
   })
 
   test('ends with 1 and the reason as soon as a process can no longer be ready', async () => {
@@ -96,18 +96,24 @@ describe('the command wait (O-45)', () => {
     await reloaded
   })
 
-  test('ends with 1 when a reload removes the process or the orchestrator ends', async () => {
+  test('is answered with the reason when a reload removes the process or everything stops', async () => {
     const probe = { readiness_probe: { log_line: 'never' } }
     const running = begin({ api: { ...sleeper, ...probe }, web: { ...sleeper, ...probe } })
     await running.seen(/started/)
-    const waits = [run('wait', 'api'), run('wait', 'web')]
-    // Both are waiting before the commands that follow them are answered.
-    await Promise.all([untilListening(), untilListening()])
+    await untilListening()
+    const [api, web] = [
+      await requestWait(control.program, { process: 'api' }),
+      await requestWait(control.program, { process: 'web' }),
+    ]
     control.program.writeConfig({ processes: { web: { ...sleeper, ...probe } } })
     running.signal('SIGHUP')
-    expect(await waits[0]).toEqual(failure('cannot become ready: api (removed by a reload or scale)'))
+    const never = (name: string, because: string) => ({
+      outcome: 'never',
+      processes: [{ name, outcome: 'never', because }],
+    })
+    expect(await api.answer).toEqual(never('api', 'removed by a reload or scale'))
     running.signal('SIGTERM')
-    expect((await waits[1])?.code).toBe(1)
+    expect(await web.answer).toEqual(never('web', 'stopped'))
   })
 
   test('rejects unknown names and invalid options with one line', async () => {
