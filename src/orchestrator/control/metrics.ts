@@ -29,6 +29,16 @@ const METRICS: Readonly<Record<string, Metric>> = {
     help: 'End of the last run that succeeded, in seconds since 1970.',
     value: ({ last_success }) => (last_success === null ? null : Date.parse(last_success) / 1000),
   },
+  ponix_process_log_file_errors_total: {
+    type: 'counter',
+    help: 'Failed attempts to write the log file, one each second while it cannot be written.',
+    value: ({ log_file }) => log_file?.errors ?? null,
+  },
+  ponix_process_log_file_lost_lines_total: {
+    type: 'counter',
+    help: 'Lines that were dropped because the log file could not be written.',
+    value: ({ log_file }) => log_file?.lost_lines ?? null,
+  },
   ponix_process_uptime_seconds: {
     type: 'gauge',
     help: 'Time since the last start, while the process runs.',

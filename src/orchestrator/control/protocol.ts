@@ -27,6 +27,8 @@ const processStatus = z.object({
   next_run: z.string().nullable(),
   /** The end of the last run that succeeded, in ISO 8601. Null if there was none, or the definition has changed since. */
   last_success: z.string().nullable(),
+  /** The problems of its log file. `error`: the reason why it cannot be written now. Null without a log file. */
+  log_file: z.object({ error: z.string().nullable(), errors: z.int(), lost_lines: z.int() }).nullable(),
 })
 export type ProcessStatus = z.infer<typeof processStatus>
 

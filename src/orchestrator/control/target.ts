@@ -3,6 +3,7 @@ import { ownCommand } from '../config/own-command.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
+import type { LogFileProblems } from '../supervisor/output/log-file.ts'
 import type { LogHistory } from '../supervisor/output/log-history.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { isDownFor, isFinal } from '../supervisor/rules/state.ts'
@@ -173,11 +174,20 @@ export class ControlTarget {
     this.#supervisor.stop({ type: 'asked' })
   }
 
-  /** Returns the explanation of the state, with the next time at which the task runs by its schedule. */
-  #detail(name: string, snapshot: Supervisor['snapshot']): Pick<ProcessStatus, 'detail' | 'next_run'> {
+  /** Returns the explanation of the state, with the next run by its schedule and the problem of its log file. */
+  #detail(name: string, snapshot: Supervisor['snapshot']): Pick<ProcessStatus, 'detail' | 'next_run' | 'log_file'> {
     const next = this.#options.nextRun?.(name) ?? null
-    const texts = [explain(snapshot, name), next === null ? null : `next run at ${next.toLocaleString('sv')}`]
-    return { detail: texts.filter((text) => text !== null).join('; ') || null, next_run: next?.toISOString() ?? null }
+    const file = this.#supervisor.logFileOf(name)
+    const texts = [
+      explain(snapshot, name),
+      next === null ? null : `next run at ${next.toLocaleString('sv')}`,
+      file === null ? null : describeLogProblem(file),
+    ]
+    return {
+      detail: texts.filter((text) => text !== null).join('; ') || null,
+      next_run: next?.toISOString() ?? null,
+      log_file: file === null ? null : { error: file.reason, errors: file.errors, lost_lines: file.lostLines },
+    }
   }
 
   /** Returns whether a pattern selects the process for the action. */
@@ -189,6 +199,11 @@ export class ControlTarget {
     const isStopped = managed.state.type === 'stopped' || isDownFor(managed, 'by_hand')
     return action !== 'restart' || !isStopped
   }
+}
+
+function describeLogProblem({ reason, lostLines }: LogFileProblems): string | null {
+  if (reason === null) return null
+  return `cannot write to its log file: ${reason}, ${lostLines === 1 ? '1 line' : `${lostLines} lines`} lost`
 }
 
 /** Throws a RequestError if one of these processes was left out and has a problem. */

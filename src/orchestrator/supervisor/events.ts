@@ -164,6 +164,8 @@ export type SupervisorEvent =
   | { readonly type: 'log_file_failed'; readonly process: string; readonly path: string; readonly reason: string }
   /** The log file is written again; `lostLines` is the number of lines that it lacks. */
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
+  /** The log file is closed, at the end or because its settings have changed; `lostLines` could not be written before. */
+  | { readonly type: 'log_file_closed'; readonly process: string; readonly path: string; readonly lostLines: number }
   /** Emitted once, when every process that is not left out is ready, running without a readiness probe, or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /** The control API listens at this URL. */

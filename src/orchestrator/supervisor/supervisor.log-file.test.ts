@@ -1,6 +1,17 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import type { LogFileSettings } from '../config/resolved.ts'
@@ -89,7 +100,63 @@ describe('the log file of a process (O-31)', () => {
   })
 })
 
+describe('the permissions of a log file', () => {
+  const modeOf = (path: string) => statSync(path).mode & 0o777
+
+  test('of a new file are those of its owner, also after a rotation', async () => {
+    const path = join(newFolder(), 'a.log')
+    await supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 1000 }) }]).ended
+    expect([modeOf(path), modeOf(`${path}.1`)]).toEqual([0o600, 0o600])
+  })
+
+  test('of a file that exists are kept, also by a rotation and with any umask', async () => {
+    const path = join(newFolder(), 'a.log')
+    writeFileSync(path, '')
+    chmodSync(path, 0o666)
+    await supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 1000 }) }]).ended
+    expect([modeOf(path), modeOf(`${path}.1`)]).toEqual([0o666, 0o666])
+  })
+})
+
+describe('a log file that something else moves', () => {
+  test.each([
+    ['removed with its folder', (path: string) => rmSync(dirname(path), { recursive: true })],
+    ['renamed, as logrotate does', (path: string) => renameSync(path, `${path}.moved`)],
+  ])('is created again after it was %s', async (_what, move) => {
+    const path = join(newFolder(), 'logs', 'a.log')
+    const rig = await openRig()
+    supervise([{ name: 'a', ...rig.program('a'), ...logTo(path) }])
+    const a = await rig.nextStart('a')
+    await a.print('before\n')
+    await expect.poll(() => existsSync(path) && text(path)).toBe('before\n')
+    move(path)
+    await expect
+      .poll(
+        async () => {
+          await a.print('after\n')
+          return existsSync(path) && text(path)
+        },
+        { timeout: 5000 },
+      )
+      .toMatch(/^(after\n)+$/)
+  })
+})
+
 describe('a log file that cannot be written (O-31)', () => {
+  test('is closed at the end with the number of lost lines', async () => {
+    const path = join(newFolder(), 'a.log')
+    symlinkSync('/dev/full', path)
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path) }])
+    const a = await rig.nextStart('a')
+    await a.print('line\n', 3)
+    await graph.next('log_file_failed')
+    await a.print('line\n', 2)
+    await graph.stop()
+    expect(await graph.next('log_file_closed')).toEqual({ type: 'log_file_closed', process: 'a', path, lostLines: 5 })
+    expect(graph.supervisor.logFileOf('a')).toMatchObject({ lostLines: 5 })
+  })
+
   test('is reported once on a full disk, delays no process, and is written again when there is space', async () => {
     const folder = newFolder()
     const path = join(folder, 'a.log')

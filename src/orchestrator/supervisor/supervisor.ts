@@ -12,6 +12,7 @@ import { planStop } from './guard/stop-plan.ts'
 import { ManagedProcess } from './managed-process.ts'
 import { OrphanScanner } from './child/orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
+import type { LogFileProblems } from './output/log-file.ts'
 import { Output } from './output/output.ts'
 import { carryOut } from './process-action.ts'
 import { ProcessCommands } from './process-commands.ts'
@@ -109,6 +110,10 @@ export class Supervisor {
 
   get logs(): LogHistory {
     return this.#output.history
+  }
+
+  logFileOf(name: string): LogFileProblems | null {
+    return this.#output.logFileOf(name)
   }
 
   /** The input of `explain`. */

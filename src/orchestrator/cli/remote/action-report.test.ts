@@ -19,6 +19,7 @@ const up: ProcessStatus = {
   depends_on: [],
   next_run: null,
   last_success: null,
+  log_file: null,
 }
 const down = { pid: null, uptime_ms: null, ready: false }
 

@@ -20,6 +20,7 @@ describe('the command status (O-9, O-41)', () => {
       detail: null,
       next_run: null,
       last_success: null,
+      log_file: null,
       pid: expect.any(Number),
       ready: true,
       restarts: 0,
@@ -109,6 +110,24 @@ describe('the socket', () => {
     expect(body).toContain('ponix_process_ready{process="a"} 1\n')
     expect(body).toContain('ponix_process_state{process="a",state="running"} 1\n')
     expect(body).toMatch(/ponix_process_memory_bytes\{process="a"\} \d+\n/)
+  })
+
+  test('shows a log file that cannot be written in status and metrics until it can', async () => {
+    const { program } = control
+    program.link('full.log', '/dev/full')
+    const noisy = { command: 'while :; do echo x; sleep 0.05; done', shell: true, log: { file: 'full.log' } }
+    const running = await start({ noisy })
+    await running.seen(/cannot write to log file/)
+    const failing = { error: 'no space left on device (ENOSPC)', lost_lines: 0 }
+    const reason = 'cannot write to its log file: no space left on device (ENOSPC), 0 lines lost'
+    expect((await status())['noisy']).toMatchObject({ log_file: failing, detail: reason })
+    expect((await program.run('status')).stdout).toContain(reason)
+    const { body } = await ask('GET', '/metrics')
+    expect(body).toMatch(/^ponix_process_log_file_errors_total\{process="noisy"\} [1-9]\d*$/m)
+    expect(body).toMatch(/^ponix_process_log_file_lost_lines_total\{process="noisy"\} 0$/m)
+    program.remove('full.log')
+    await running.seen(/writing to log file \S+ again; no lines were lost/)
+    expect((await status())['noisy']).toMatchObject({ log_file: { error: null }, detail: null })
   })
 
   test('answers an invalid request with one line that states the expected request', async () => {

@@ -25,6 +25,11 @@ describe('describeEvent (O-32)', () => {
       'store: cannot write to log file /l/a.log: no space left on device (ENOSPC); retrying every second',
     ],
     [
+      { type: 'log_file_closed', ...store, path: '/l/a.log', lostLines: 3 },
+      'warn',
+      'store: log file /l/a.log is closed; 3 lines were lost',
+    ],
+    [
       { type: 'log_file_resumed', ...store, path: '/l/a.log', lostLines: 3 },
       'warn',
       'store: writing to log file /l/a.log again; 3 lines were lost',

@@ -90,6 +90,7 @@ const messages: Messages = {
     'warn',
     ({ path, lostLines }) => `writing to log file ${path} again; ${lostLines === 0 ? 'no' : lostLines} lines were lost`,
   ],
+  log_file_closed: ['warn', ({ path, lostLines }) => `log file ${path} is closed; ${lostLines} lines were lost`],
   all_ready: [
     'info',
     ({ count, afterMs }) =>

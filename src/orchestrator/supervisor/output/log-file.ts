@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:fs'
-import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { codeOf, systemReason } from '../../config/errors.ts'
@@ -28,6 +28,11 @@ export class LogFiles {
     return [...this.#files.values()].reduce((sum, file) => sum + file.written, 0)
   }
 
+  /** Returns the problems of the log file of a process; null if none has been opened. */
+  problemsOf(name: string): LogFileProblems | null {
+    return this.#files.get(name)?.problems ?? null
+  }
+
   /** Returns the log file of a process; its children share one file as long as the settings do not change. */
   of(name: string, settings: LogFileSettings): LogFile {
     const known = this.#files.get(name)
@@ -52,20 +57,36 @@ export class LogFiles {
   }
 }
 
+/** The problems of a log file since it was first opened with its settings. */
+export interface LogFileProblems {
+  /** The reason why it cannot be written now; null if it can. */
+  readonly reason: string | null
+  /** Failed attempts to write. */
+  readonly errors: number
+  /** Lines that were dropped. */
+  readonly lostLines: number
+}
+
 /** The limit of unwritten bytes above which the process is paused. */
 const FULL_BYTES = 1024 * 1024
 const WRITE_BYTES = 256 * 1024
 const RETRY_MS = 1000
 /** Retry delay for a pipe whose reader is slow. */
 const BUSY_MS = 20
+/** The least time between two checks whether the path is still that of the open file. */
+const CHECK_MS = 1000
 const NEWLINE = 0x0a
+/** The mode of a new file: output of processes can contain secrets. */
+const NEW_FILE_MODE = 0o600
+const PERMISSIONS = 0o777
 /** Flags to open a file. O_NONBLOCK, because opening a pipe without a reader would block a thread. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 /**
  * The log file of one process. Rotates at its size limit: `path` becomes `path.1`, that `path.2`, and so on; only regular
- * files are rotated. A full disk does not stop the process: while writing fails, up to 1 MiB is buffered, and further lines
- * are dropped and counted. Emits an event when an outage begins and when it ends.
+ * files are rotated, and the new file has the mode of the old one. A full disk does not stop the process: while writing fails, up to
+ * 1 MiB is buffered, and further lines are dropped and counted. Emits an event when an outage begins and when it ends. A file that
+ * something else removes or renames is created again.
  */
 export class LogFile implements BackPressure {
   readonly settings: LogFileSettings
@@ -83,14 +104,31 @@ export class LogFile implements BackPressure {
   /** True if the last write ended within a line, the rest of which must go to the same file. */
   #isWithinLine = false
   #isWriting = false
-  #isFailing = false
+  #reason: string | null = null
   #isEnding = false
+  #errors = 0
   #lostLines = 0
+  /** Lines that were dropped in the current outage. */
+  #lostNow = 0
+  /** The permissions of the file, which the next one gets. */
+  #mode = NEW_FILE_MODE
+  #isRotated = false
+  /** The identity of the open file. */
+  #identity = ''
+  #checkedAt = 0
 
   constructor(process: string, settings: LogFileSettings, emit: (event: SupervisorEvent) => void) {
     this.#process = process
     this.settings = settings
     this.#emit = emit
+  }
+
+  get problems(): LogFileProblems {
+    return { reason: this.#reason, errors: this.#errors, lostLines: this.#lostLines }
+  }
+
+  get #isFailing(): boolean {
+    return this.#reason !== null
   }
 
   get isFull(): boolean {
@@ -111,7 +149,7 @@ export class LogFile implements BackPressure {
   append(lines: string): void {
     if (this.#over.signal.aborted) return
     if (this.#isFailing && this.#pending + lines.length >= FULL_BYTES) {
-      this.#lostLines += lines.split('\n').length
+      this.#lose(lines.split('\n').length)
       return
     }
     const bytes = Buffer.from(`${lines}\n`, 'latin1')
@@ -132,9 +170,28 @@ export class LogFile implements BackPressure {
 
   /** Closes the file. Unwritten lines are lost. */
   close(): void {
+    if (this.#over.signal.aborted) return
     this.#over.abort()
     this.#drained.emit('drained')
-    if (!this.#isWriting) void this.#closeHandle()
+    if (!this.#isWriting) void this.#finish()
+  }
+
+  /** Closes the handle and reports the lines that are lost. */
+  async #finish(): Promise<void> {
+    const unwritten = Buffer.concat([this.#head, ...this.#queue.splice(0)])
+    this.#head = Buffer.alloc(0)
+    this.#pending = 0
+    this.#lose(unwritten.reduce((count, byte) => (byte === NEWLINE ? count + 1 : count), 0))
+    const { path } = this.settings
+    const lostLines = this.#lostNow
+    this.#lostNow = 0
+    if (lostLines > 0) this.#emit({ type: 'log_file_closed', process: this.#process, path, lostLines })
+    await this.#closeHandle()
+  }
+
+  #lose(lines: number): void {
+    this.#lostLines += lines
+    this.#lostNow += lines
   }
 
   async #writeAll(): Promise<void> {
@@ -147,11 +204,12 @@ export class LogFile implements BackPressure {
       }
     }
     this.#isWriting = false
-    if (this.#isEnding) this.close()
-    else if (this.#over.signal.aborted) await this.#closeHandle()
+    if (this.#over.signal.aborted) await this.#finish()
+    else if (this.#isEnding) this.close()
   }
 
   async #writeSome(): Promise<void> {
+    await this.#closeIfMoved()
     this.#handle ??= await this.#open()
     this.#fillHead()
     const length = this.#pieceLength()
@@ -193,12 +251,17 @@ export class LogFile implements BackPressure {
   async #open(): Promise<FileHandle> {
     const { path } = this.settings
     await mkdir(dirname(path), { recursive: true })
-    const handle = await open(path, FLAGS)
+    const handle = await open(path, FLAGS, NEW_FILE_MODE)
     try {
-      const stat = await handle.stat()
-      this.#isRegular = stat.isFile()
-      this.#size = this.#isRegular ? stat.size : 0
-      if (this.#size > 0 && !this.#isWithinLine && (await endsWithinLine(path, stat.size))) {
+      const found = await handle.stat()
+      this.#isRegular = found.isFile()
+      this.#size = this.#isRegular ? found.size : 0
+      this.#identity = identityOf(found)
+      this.#checkedAt = performance.now()
+      if (this.#isRotated && this.#isRegular) await handle.chmod(this.#mode)
+      else this.#mode = found.mode & PERMISSIONS
+      this.#isRotated = false
+      if (this.#size > 0 && !this.#isWithinLine && (await endsWithinLine(path, found.size))) {
         // The previous writer was killed within a line.
         this.#size += (await handle.write(Buffer.of(NEWLINE))).bytesWritten
       }
@@ -209,11 +272,21 @@ export class LogFile implements BackPressure {
     }
   }
 
+  /** Closes the file if something else has removed or renamed it. */
+  async #closeIfMoved(): Promise<void> {
+    const now = performance.now()
+    if (this.#handle === null || !this.#isRegular || this.#isWithinLine || now - this.#checkedAt < CHECK_MS) return
+    this.#checkedAt = now
+    const found = await stat(this.settings.path).catch(() => null)
+    if (found === null || identityOf(found) !== this.#identity) await this.#closeHandle()
+  }
+
   async #rotate(): Promise<void> {
     const { path, maxFiles } = this.settings
     await this.#closeHandle()
     for (let number = maxFiles; number > 1; number--) await renameIfThere(`${path}.${number - 1}`, `${path}.${number}`)
     await renameIfThere(path, `${path}.1`)
+    this.#isRotated = true
   }
 
   async #handleError(error: unknown): Promise<void> {
@@ -225,7 +298,8 @@ export class LogFile implements BackPressure {
     const { path } = this.settings
     const reason = systemReason(error)
     if (!this.#isFailing) this.#emit({ type: 'log_file_failed', process: this.#process, path, reason })
-    this.#isFailing = true
+    this.#reason = reason
+    this.#errors++
     this.#drained.emit('drained')
     if (this.#isEnding) this.close()
     else await sleep(RETRY_MS, this.#over.signal)
@@ -233,10 +307,10 @@ export class LogFile implements BackPressure {
 
   #recover(): void {
     if (!this.#isFailing) return
-    this.#isFailing = false
+    this.#reason = null
     const { path } = this.settings
-    this.#emit({ type: 'log_file_resumed', process: this.#process, path, lostLines: this.#lostLines })
-    this.#lostLines = 0
+    this.#emit({ type: 'log_file_resumed', process: this.#process, path, lostLines: this.#lostNow })
+    this.#lostNow = 0
   }
 
   async #closeHandle(): Promise<void> {
@@ -245,6 +319,10 @@ export class LogFile implements BackPressure {
     // Some file systems report a full disk only on close.
     await handle?.close().catch(() => undefined)
   }
+}
+
+function identityOf({ dev, ino }: { readonly dev: number; readonly ino: number }): string {
+  return `${dev} ${ino}`
 }
 
 /** Returns whether a file ends within a line; false if it cannot be read. */

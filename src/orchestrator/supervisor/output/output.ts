@@ -12,7 +12,7 @@ import { type ProcessTerminal, ProcessTerminals } from '../terminal/process-term
 import { type ChildDisplay, colourDepth, type ColourTerminal } from '../terminal/child-environment.ts'
 import { describeExit } from '../rules/restart-policy.ts'
 import { LineSplitter, type LinesHandler, type LineTap } from './lines.ts'
-import { LogFiles } from './log-file.ts'
+import { type LogFileProblems, LogFiles } from './log-file.ts'
 import { LogHistory } from './log-history.ts'
 import { Prefixes } from './prefixes.ts'
 import type { PromptLine } from './prompt-line.ts'
@@ -77,6 +77,11 @@ export class Output {
     this.history.retain(names)
     this.terminals.retain(names)
     this.#onResize()
+  }
+
+  /** Returns the problems of the log file of a process; null without a file. */
+  logFileOf(name: string): LogFileProblems | null {
+    return this.#files.problemsOf(name)
   }
 
   /** Loads the formatter of JSON lines if it is needed. Await it before the first child starts. */
