@@ -56,6 +56,18 @@ export function commandOf(line: string): DraftProcess {
   return args.length === 0 ? { command } : { command, args }
 }
 
+/** Splits a command line into words with quotes and backslashes, as a shell does, without other syntax of the shell. */
+export function splitWords(line: string): readonly string[] {
+  const words = line.match(/(?:\\[^]|"(?:\\[^]|[^"\\])*"|'[^']*'|[^\s"'\\])+/g) ?? []
+  return words.map((word) =>
+    word.replaceAll(
+      /\\([^])|"((?:\\[^]|[^"\\])*)"|'([^']*)'/g,
+      (_, escaped?: string, double?: string, single?: string) =>
+        escaped ?? double?.replaceAll(/\\(["\\$`])/g, '$1') ?? single ?? '',
+    ),
+  )
+}
+
 /** Returns whether a line has syntax of the shell outside of quotes, variables in double quotes, or an open quote. */
 function needsShell(text: string): boolean {
   const unquoted = text.replaceAll(quoted, '')

@@ -57,7 +57,7 @@ describe('a Procfile', () => {
   it('makes release wait for the servers of the same file', () => {
     const draft = draftFromProcfile('web: serve\nredis: redis-server\npostgres-dev: pg\nrelease: migrate\n', false)
     expect(processesOf(draft)).toEqual({
-      web: { command: 'serve', depends_on: ['release'] },
+      web: { command: 'serve', env: { PORT: '${PORT:-5000}' }, depends_on: ['release'] },
       redis: { command: 'redis-server' },
       'postgres-dev': { command: 'pg' },
       release: { command: 'migrate', kind: 'task', depends_on: ['redis', 'postgres-dev'] },
@@ -112,8 +112,8 @@ describe('package.json', () => {
       worker: { command: 'exec node worker.js', shell: true },
     })
     expect(notes).toEqual([
-      'script "dev": starts other scripts, which are processes of their own',
-      'script "start:api": left out, because "dev:api" was taken instead',
+      'script "dev": starts others, which are processes of their own',
+      'script "start:api": left out, because the scripts that "dev" starts were taken instead',
       'script "start": left out, because the scripts that "dev" starts were taken instead',
     ])
   })
@@ -137,6 +137,67 @@ describe('package.json', () => {
       'scripts "predev", "test": left out, because such scripts end by themselves',
       'script "test" of api: left out, because such scripts end by themselves',
     ])
+  })
+
+  it.each<readonly [string, Readonly<Record<string, string>>, unknown]>([
+    [
+      'scripts of concurrently, whatever their names say',
+      {
+        dev: 'concurrently -kn "back,front" -c blue,green "npm:server" "npm run client"',
+        server: 'a',
+        client: 'b',
+        start: 'c',
+      },
+      { back: { command: 'a' }, front: { command: 'b' } },
+    ],
+    [
+      'command lines of concurrently',
+      { dev: `concurrently 'vite --host' "node --watch src/server.js" 'A=1 tsc -w'` },
+      {
+        vite: { command: 'vite', args: ['--host'] },
+        server: { command: 'node', args: ['--watch', 'src/server.js'] },
+        'A-1': { command: 'A=1 tsc -w', shell: true },
+      },
+    ],
+    [
+      'scripts that match a pattern, and have hooks',
+      { dev: 'run-p dev:*', 'dev:css': 'sass', 'dev:js': 'vite', 'predev:js': 'x', 'dev:a:b': 'y' },
+      {
+        css: { command: 'sass' },
+        js: { command: 'pnpm', args: ['run', 'dev:js'] },
+      },
+    ],
+    [
+      'steps one after the other',
+      {
+        start: 'npm-run-all clean build --parallel serve css',
+        clean: 'rm',
+        build: 'tsc',
+        serve: 'node x',
+        css: 'sass',
+      },
+      {
+        clean: { command: 'rm', kind: 'task' },
+        build: { command: 'tsc', kind: 'task', depends_on: ['clean'] },
+        serve: { command: 'node', args: ['x'], depends_on: ['build'] },
+        css: { command: 'sass', depends_on: ['build'] },
+      },
+    ],
+    [
+      'scripts that start others in turn',
+      { dev: 'run-p all web', all: 'run-p one two', one: 'a', two: 'b', web: 'c' },
+      { one: { command: 'a' }, two: { command: 'b' }, web: { command: 'c' } },
+    ],
+  ])('takes %s', (_, scripts, expected) => expect(processesOf(draft(scripts))).toEqual(expected))
+
+  it.each([
+    ['concurrently "npm:none"'],
+    ['run-p dev'],
+    ['concurrently --cwd x "npm:job"'],
+    ['npm run build && concurrently "npm:job"'],
+  ])('does not guess what %j starts', (dev) => {
+    const { processes } = draft({ dev, job: 'a', start: 'b' })
+    expect(Object.fromEntries(processes)).toEqual({ start: { command: 'b' } })
   })
 
   it('uses the package manager for scripts that need it', () => {

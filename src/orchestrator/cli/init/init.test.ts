@@ -78,6 +78,11 @@ describe('init', () => {
     expect((await other.ponix('init')).stdout).toBe('wrote commonplace.json from Procfile: web\n')
   })
 
+  it('finds Procfile.dev, as Rails has it', async () => {
+    const { ponix } = project({ 'Procfile.dev': 'web: bin/rails server -p 3000\n' })
+    expect((await ponix('init')).stdout).toBe('wrote commonplace.json from Procfile.dev: web\n')
+  })
+
   it('writes an example without a source, which is valid', async () => {
     const { ponix, read } = project({ 'package.json': { scripts: { test: 'vitest', start: 'pm2 start x' } } })
     expect(await ponix('init')).toEqual({
@@ -243,7 +248,15 @@ services:
   it('sets the working directory to the folder of another source', async () => {
     const { ponix, processes } = project({ 'app/Procfile': 'web: node web.js\n', 'app/.env': '' })
     await ponix('init', '--from', 'app/Procfile')
-    expect(processes()).toEqual({ web: { command: 'node', args: ['web.js'], env_file: ['app/.env'], cwd: 'app' } })
+    expect(processes()).toEqual({
+      web: {
+        command: 'node',
+        args: ['web.js'],
+        env_file: ['app/.env'],
+        env: { PORT: '${PORT:-5000}' },
+        cwd: 'app',
+      },
+    })
     expect(await ponix('validate')).toMatchObject({ code: 0 })
   })
 

@@ -43,7 +43,9 @@ function listed(notes: readonly string[]): string {
 
 /** Returns the only source with processes; null if there is none. Throws a UserError if there are several. */
 async function findSource(folder: string): Promise<{ readonly file: string; readonly draft: Draft } | null> {
-  const names = ['package.json', 'Procfile', ...composeNames].filter((name) => existsSync(join(folder, name)))
+  const names = ['package.json', 'Procfile', 'Procfile.dev', ...composeNames].filter((name) =>
+    existsSync(join(folder, name)),
+  )
   const sources = await Promise.all(
     names.map(async (name) => ({ file: join(folder, name), draft: await readSource(join(folder, name)) })),
   )

@@ -1,4 +1,5 @@
 import { commandOf, type Draft, type DraftProcess, freeName } from './draft.ts'
+import { type Started, type Steps, stepsOf } from './script-runner.ts'
 
 /** One package.json: that of the project, or of a workspace. */
 export interface PackageScripts {
@@ -36,21 +37,26 @@ export function draftFromPackages(packages: readonly PackageScripts[], runner: s
   const notes: string[] = []
   for (const { folder, scripts } of packages) {
     const place = folder === '' ? '' : ` of ${folder}`
+    const inPlace = (process: DraftProcess) => (folder === '' ? process : { ...process, cwd: folder })
+    const plan = planOf(scripts)
     const ending: string[] = []
-    for (const [script, line] of Object.entries(scripts)) {
+    for (const script of Object.keys(scripts)) {
+      if (script === plan?.runner) {
+        const added = processesOf(plan.steps, scripts, { folder, runner, taken: processes })
+        for (const [name, process] of added) processes.set(name, inPlace(process))
+      }
+      if (plan?.started.has(script) === true) continue
       if (oneOff.test(script) || isHook(script, scripts)) {
         ending.push(`"${script}"`)
         continue
       }
-      const reason = reasonToLeaveOut(script, scripts, packages.length > 1)
+      const reason = reasonToLeaveOut(script, scripts, packages.length > 1, plan)
       if (reason !== null) {
         notes.push(`script "${script}"${place}: ${reason}`)
         continue
       }
-      const needsRunner = `pre${script}` in scripts || `post${script}` in scripts || /\bnpm_/.test(line)
-      const command = needsRunner ? { command: runner, args: ['run', script] } : commandOf(line)
       const name = freeName(processName(script, folder), processes)
-      processes.set(name, folder === '' ? command : { ...command, cwd: folder })
+      processes.set(name, inPlace(commandOfScript(script, scripts, runner)))
     }
     if (ending.length > 0) {
       const subject = ending.length === 1 ? 'script' : 'scripts'
@@ -60,6 +66,91 @@ export function draftFromPackages(packages: readonly PackageScripts[], runner: s
   return { processes, notes, hints }
 }
 
+function commandOfScript(script: string, scripts: PackageScripts['scripts'], runner: string): DraftProcess {
+  const line = scripts[script] ?? ''
+  const needsRunner = `pre${script}` in scripts || `post${script}` in scripts || /\bnpm_/.test(line)
+  return needsRunner ? { command: runner, args: ['run', script] } : commandOf(line)
+}
+
+/** What the script that starts all others starts. */
+interface RunnerPlan {
+  /** The name of that script. */
+  readonly runner: string
+  readonly steps: Steps
+  /** The scripts that it starts. */
+  readonly started: ReadonlySet<string>
+}
+
+/** Reads the first script for development that runs others with concurrently or npm-run-all; null if there is none. */
+function planOf(scripts: PackageScripts['scripts']): RunnerPlan | null {
+  const first = startNames.find((name) => name in scripts)
+  if (first === undefined) return null
+  const steps = expand(stepsOf(scripts[first] ?? ''), scripts, [first])
+  if (steps === null) return null
+  const started = new Set(steps.flat().flatMap(({ script, line }) => (script === null ? [] : [line])))
+  return { runner: first, steps, started }
+}
+
+/** Replaces patterns by scripts, and scripts that run others in turn by these. Null if a script is missing or runs itself. */
+function expand(steps: Steps | null, scripts: PackageScripts['scripts'], visited: readonly string[]): Steps | null {
+  if (steps === null) return null
+  const expanded: Started[][] = []
+  for (const step of steps) {
+    const found: Started[] = []
+    for (const started of step) {
+      const { script: wanted } = started
+      const names = wanted === null ? [] : Object.keys(scripts).filter((name) => wanted.test(name))
+      const others = names.filter((name) => !visited.includes(name))
+      if (wanted !== null && others.length === 0) return null
+      if (wanted === null) found.push(started)
+      for (const name of others) {
+        const inner = expand(stepsOf(scripts[name] ?? ''), scripts, [...visited, name])
+        if (inner?.length === 1) found.push(...inner.flat())
+        else found.push({ name: others.length === 1 ? started.name : null, script: wanted, line: name })
+      }
+    }
+    expanded.push(found)
+  }
+  return expanded
+}
+
+interface StepContext {
+  readonly folder: string
+  readonly runner: string
+  readonly taken: ReadonlyMap<string, unknown>
+}
+
+/** Makes the last step services, and each earlier one tasks for which the next one waits. */
+function processesOf(
+  steps: Steps,
+  scripts: PackageScripts['scripts'],
+  { folder, runner, taken }: StepContext,
+): ReadonlyMap<string, DraftProcess> {
+  const processes = new Map<string, DraftProcess>()
+  let earlier: readonly string[] = []
+  for (const [index, step] of steps.entries()) {
+    const names: string[] = []
+    for (const { name, script, line } of step) {
+      const wanted = name ?? (script === null ? nameOfLine(line) : processName(line, folder))
+      const free = freeName(wanted, new Map([...taken, ...processes]))
+      const command = script === null ? commandOf(line) : commandOfScript(line, scripts, runner)
+      const kind = index < steps.length - 1 ? { kind: 'task' } : {}
+      processes.set(free, { ...command, ...kind, ...(earlier.length === 0 ? {} : { depends_on: earlier }) })
+      names.push(free)
+    }
+    earlier = names
+  }
+  return processes
+}
+
+/** Returns a name for a command line: the file that it runs without ending, or its program. */
+function nameOfLine(line: string): string {
+  const { command, args = [] } = commandOf(line)
+  const [first = command] = command.trim().split(/\s+/)
+  const file = args.find((arg) => /^[^-].*\.\w+$/.test(arg)) ?? first
+  return file.replace(/^.*\//, '').replace(/\.\w+$/, '')
+}
+
 /** Returns whether npm runs a script before or after another one. */
 function isHook(script: string, scripts: PackageScripts['scripts']): boolean {
   const [, target] = /^(?:pre|post)(.+)$/.exec(script) ?? []
@@ -67,7 +158,16 @@ function isHook(script: string, scripts: PackageScripts['scripts']): boolean {
 }
 
 /** Returns the reason why a script is not a process; null if it is. */
-function reasonToLeaveOut(script: string, scripts: PackageScripts['scripts'], hasWorkspaces: boolean): string | null {
+function reasonToLeaveOut(
+  script: string,
+  scripts: PackageScripts['scripts'],
+  hasWorkspaces: boolean,
+  plan: RunnerPlan | null,
+): string | null {
+  if (script === plan?.runner) return 'starts others, which are processes of their own'
+  if (plan !== null && isCandidate(script) && startNames.includes(script.split(':')[0] ?? '')) {
+    return `left out, because the scripts that "${plan.runner}" starts were taken instead`
+  }
   if (preparing.test(script))
     return 'left out, because it ends by itself; if others need it, add it with "kind": "task"'
   if (oneOff.test(script.replace(/:(?:watch|dev).*$/, ''))) return 'left out; add it if a process needs its result'

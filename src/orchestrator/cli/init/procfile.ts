@@ -17,7 +17,7 @@ export function draftFromProcfile(text: string, hasEnvFile: boolean): Draft {
       continue
     }
     const port = firstPort + portStep * processes.size
-    const env = /\$\{?PORT\b/.test(command) ? { env: { PORT: `\${PORT:-${port}}` } } : {}
+    const env = name === 'web' || /\$\{?PORT\b/.test(command) ? { env: { PORT: `\${PORT:-${port}}` } } : {}
     const envFile = hasEnvFile ? { env_file: '.env' } : {}
     const kind = name === 'release' ? { kind: 'task' } : {}
     processes.set(freeName(name, processes), { ...commandOf(command), ...kind, ...envFile, ...env })

@@ -1,21 +1,9 @@
-import type { DraftProcess } from '../draft.ts'
+import { type DraftProcess, splitWords } from '../draft.ts'
 import { type ServiceContext, translateWords } from './context.ts'
 import type { Service } from './schema.ts'
 import { hasVariables, literalText } from './variables.ts'
 
 type Words = Service['command']
-
-/** Splits a command line into words as Compose does: with quotes and backslashes, without a shell. */
-export function splitWords(line: string): readonly string[] {
-  const words = line.match(/(?:\\[^]|"(?:\\[^]|[^"\\])*"|'[^']*'|[^\s"'\\])+/g) ?? []
-  return words.map((word) =>
-    word.replaceAll(
-      /\\([^])|"((?:\\[^]|[^"\\])*)"|'([^']*)'/g,
-      (_, escaped?: string, double?: string, single?: string) =>
-        escaped ?? double?.replaceAll(/\\(["\\$`])/g, '$1') ?? single ?? '',
-    ),
-  )
-}
 
 /** Returns the words of `command` or `entrypoint`, with the variables of Compose. */
 export function wordsOf(part: Words): readonly string[] {

@@ -1,7 +1,7 @@
 import { hasVariables, literalText } from './variables.ts'
 import { type ServiceContext, translate, translateWords } from './context.ts'
 import { durationOf } from './restart.ts'
-import { splitWords } from './command.ts'
+import { splitWords } from '../draft.ts'
 import { type Healthcheck, replicasOf } from './schema.ts'
 
 type Check = { readonly http_get: string } | { readonly exec: string | readonly string[] }
