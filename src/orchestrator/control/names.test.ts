@@ -48,6 +48,7 @@ describe('resolveNames', () => {
 
   it.each([
     ['wbe', 'unknown process "wbe"; did you mean "web"?'],
+    ['wrker', 'unknown process "wrker"; did you mean "worker"?'],
     ['nothing', 'unknown process "nothing"; the processes are api, web, web-admin, worker#1, worker#2, job'],
     ['wbe*', 'no process matches "wbe*"; the processes are api, web, web-admin, worker#1, worker#2, job'],
     ['j*', '"j*" selects no stopped or disabled process (job); start them by name first'],

@@ -48,7 +48,7 @@ export function resolveNames(
 function describeUnknown(requested: string, names: readonly string[]): string {
   const intro = 'the processes are'
   if (isPattern(requested)) return `no process matches "${requested}"; ${intro} ${names.join(', ')}`
-  return `unknown process "${requested}"; ${nameHint(requested, intro, names)}`
+  return `unknown process "${requested}"; ${nameHint(requested, intro, names, [...names.map(configNameOf), ...names])}`
 }
 
 /** Returns the name in the file of an instance such as `worker#2`. */

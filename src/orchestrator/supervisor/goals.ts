@@ -50,13 +50,15 @@ export interface HandControlled {
 
 /** Returns which of these processes were stopped or started by a command, for `restoreHandControl`. */
 export function handControlled(processes: readonly ManagedProcess[]): HandControlled {
-  const isStopped = (managed: ManagedProcess) => isDownFor(managed, 'by_hand')
-  const isStarted = (managed: ManagedProcess) =>
-    managed.definition.leftOut !== null && !isDisabled(managed) && !isStopped(managed)
   return {
-    stopped: processes.filter(isStopped).map(({ name }) => name),
-    started: processes.filter(isStarted).map(({ name }) => name),
+    stopped: processes.filter(isStoppedByHand).map(({ name }) => name),
+    started: processes.filter(isStartedByHand).map(({ name }) => name),
   }
+}
+
+/** Returns the names in the file of left-out processes of which a command has started an instance. */
+export function startedByHand({ all }: ProcessGraph<ManagedProcess>): ReadonlySet<string> {
+  return new Set(all.filter(isStartedByHand).map(({ definition }) => definition.configName))
 }
 
 /** Sets the goals of the new versions of these processes: a stopped one stays down, a left-out one that was started starts. */
@@ -67,6 +69,14 @@ export function restoreHandControl(graph: ProcessGraph<ManagedProcess>, { stoppe
     null,
   )
   for (const managed of graph.named(started).filter(isDisabled)) managed.reset()
+}
+
+function isStoppedByHand(managed: ManagedProcess): boolean {
+  return isDownFor(managed, 'by_hand')
+}
+
+function isStartedByHand(managed: ManagedProcess): boolean {
+  return managed.definition.leftOut !== null && !isDisabled(managed) && !isStoppedByHand(managed)
 }
 
 function isDisabled({ state }: ManagedProcess): boolean {

@@ -6,7 +6,15 @@ import type { ConfigChange, ExitResult, KillTrigger, StopReason, SupervisorEvent
 import { exitCodeOf, outcomeOf } from './rules/exit-code.ts'
 import type { ExplainedSnapshot } from './waiting/explain.ts'
 import { ExternalCheck } from './external.ts'
-import { countActive, endsRun, type HandControlled, handControlled, restoreHandControl, setGoal } from './goals.ts'
+import {
+  countActive,
+  endsRun,
+  type HandControlled,
+  handControlled,
+  restoreHandControl,
+  setGoal,
+  startedByHand,
+} from './goals.ts'
 import { differenceOf, ProcessGraph } from './rules/graph.ts'
 import { planStop } from './guard/stop-plan.ts'
 import { ManagedProcess } from './managed-process.ts'
@@ -177,7 +185,7 @@ export class Supervisor {
     this.#isReloading = true
     const request = Symbol('reload')
     try {
-      const difference = differenceOf(this.#graph.config, config)
+      const difference = differenceOf(this.#graph.config, config, startedByHand(this.#graph))
       const unchanged = new Set(difference.unchanged)
       const replaced = this.#graph.all.filter(({ name }) => !unchanged.has(name))
       const before = handControlled(replaced)
@@ -185,9 +193,10 @@ export class Supervisor {
       await this.#settle(() => replaced.every(isEnded))
       // A command may have stopped further processes meanwhile.
       const stopped = [...before.stopped, ...handControlled(replaced).stopped]
-      if (!this.isStopping) this.#replace(config, { cause, ...difference }, { ...before, stopped }, request)
-      const started = requestedBy(request, this.#graph)
-      return { difference, settled: () => this.#untilStarted(request, started) }
+      const started = [...before.started, ...difference.added]
+      if (!this.isStopping) this.#replace(config, { cause, ...difference }, { stopped, started }, request)
+      const requested = requestedBy(request, this.#graph)
+      return { difference, settled: () => this.#untilStarted(request, requested) }
     } finally {
       this.#isReloading = false
       this.#loop.schedule()

@@ -92,6 +92,23 @@ test('scale changes the number of instances until the next reload, and nothing e
   expect((await running.outcome).code).toBe(0)
 })
 
+test('scale starts the new instances of a left-out process that a command has started', async () => {
+  program.writeConfig({
+    processes: {
+      web: { command: 'sleep', args: ['600'] },
+      worker: { command: 'sleep', args: ['600'], replicas: 1, profiles: ['dev'] },
+    },
+  })
+  const running = program.start()
+  await running.seen(/the process is ready/)
+  await program.run('start', 'worker')
+  expect(await program.run('scale', 'worker=2')).toMatchObject({ code: 0, stdout: 'added: worker#2\n' })
+  expect(await states()).toEqual({ web: 'running', 'worker#1': 'running', 'worker#2': 'running' })
+  expect(await program.run('scale', 'worker=1')).toMatchObject({ code: 0, stdout: 'removed: worker#2\n' })
+  running.signal('SIGTERM')
+  expect((await running.outcome).code).toBe(0)
+})
+
 test('scale rejects in one line what it cannot do, and changes nothing', async () => {
   const worker = { command: 'sleep', args: ['600'], replicas: 1 }
   program.writeConfig({

@@ -21,6 +21,13 @@ test('a changed number of instances adds or removes only the difference, and cha
   expect(differenceOf(at(3), at(1))).toMatchObject({ removed: ['worker#2', 'worker#3'], changed: [] })
 })
 
+test('a new instance of a left-out process is added only if a command has started the process (O-39)', () => {
+  const at = (replicas: number) => config({ worker: worker(replicas, { disabled: true }), web })
+  expect(differenceOf(at(1), at(2))).toMatchObject({ added: [], removed: [] })
+  expect(differenceOf(at(1), at(2), new Set(['worker']))).toMatchObject({ added: ['worker#2'], removed: [] })
+  expect(differenceOf(at(2), at(1), new Set(['worker']))).toMatchObject({ added: [], removed: ['worker#2'] })
+})
+
 test('a changed condition changes the dependent (O-39)', () => {
   const at = (condition: string) =>
     config({ worker: worker(2, { cwd: '/' }), web: { ...web, cwd: '/', depends_on: { worker: { condition } } } })

@@ -123,11 +123,16 @@ export class ProcessGraph<P extends GraphProcess> {
 /**
  * Compares two configurations. A process has changed if any part of its definition has changed, including values from the
  * environment, except the number of instances of a dependency, and `secretNames`. A process that becomes part of the run is added, one that
- * becomes left out is removed.
+ * becomes left out is removed. `started`: the names in the file of left-out processes that a command has started; their instances are
+ * part of the run.
  */
-export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): ReloadDifference {
+export function differenceOf(
+  before: ResolvedConfig,
+  after: ResolvedConfig,
+  started: ReadonlySet<string> = new Set(),
+): ReloadDifference {
   const [old, now] = [comparable(before), comparable(after)]
-  const [ranBefore, runs] = [selectedNames(before), selectedNames(after)]
+  const [ranBefore, runs] = [selectedNames(before, started), selectedNames(after, started)]
   const inBoth = [...now.keys()].filter((name) => old.has(name) && ranBefore.has(name) === runs.has(name))
   const isUnchanged = (name: string) => isDeepStrictEqual(old.get(name), now.get(name))
   return {
@@ -138,9 +143,10 @@ export function differenceOf(before: ResolvedConfig, after: ResolvedConfig): Rel
   }
 }
 
-/** Returns the names of the processes that are not left out. */
-function selectedNames({ processes }: ResolvedConfig): ReadonlySet<string> {
-  return new Set(processes.flatMap(({ name, leftOut }) => (leftOut === null ? [name] : [])))
+/** Returns the names of the processes that are part of the run. */
+function selectedNames({ processes }: ResolvedConfig, started: ReadonlySet<string>): ReadonlySet<string> {
+  const selected = processes.filter(({ configName, leftOut }) => leftOut === null || started.has(configName))
+  return new Set(selected.map(({ name }) => name))
 }
 
 /** Returns the definitions by name, with each dependency once instead of once per instance, and without the names of secrets. */
