@@ -102,7 +102,10 @@ async function isAlive(holder, watch) {
 function startOf(pid) {
   try {
     if (process.platform !== 'linux') {
-      return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
+      const [status, ...start] = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { encoding: 'utf8' })
+        .trim()
+        .split(/ +/)
+      return status.startsWith('Z') ? null : start.join(' ') || null
     }
     const [state, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
     if (state === 'Z') return null

@@ -1,5 +1,6 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../../test/rig/program.ts'
 import { taggedProcesses } from '../../supervisor/system/process-table.ts'
@@ -108,6 +109,34 @@ describe('the guard (O-38)', () => {
     await next.seen(/the previous run \(pid \d+\) was killed; waiting until its processes are stopped/)
     expect(await first.nextSignal()).toBe('SIGTERM')
     expect(rig.starts('a')).toBe(1)
+    await first.exit(0)
+    await rig.nextStart('a')
+    next.signal('SIGINT')
+    expect((await next.outcome).code).toBe(0)
+    await expect.poll(guards, patience).toEqual([])
+  })
+
+  test('stops all processes even if the parent of the killed orchestrator never reaps it, and a new start is possible', async () => {
+    const rig = await openRig()
+    program.writeConfig({ processes: { a: rig.program('a') } })
+    const parent = program.startShell(`'${process.execPath}' '${program.path}' & exec sleep 1000`)
+    const first = await rig.nextStart('a')
+    await parent.seen(/process is ready/)
+    await untilGuarded()
+    const listed: unknown = JSON.parse((await program.run('ls', '--json')).stdout)
+    const { orchestrators } = z.object({ orchestrators: z.array(z.object({ pid: z.int() })) }).parse(listed)
+    const [{ pid } = { pid: 0 }] = orchestrators
+    await first.keep('SIGTERM')
+    process.kill(pid, 'SIGKILL')
+    expect(await first.nextSignal()).toBe('SIGTERM')
+    expect(readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /)
+    expect(JSON.parse((await program.run('ls', '--json')).stdout)).toMatchObject({
+      orchestrators: [],
+      orphaned: [{ pid, processes: 1 }],
+    })
+    expect(await program.run('status')).toMatchObject({ code: 3, stderr: expect.stringContaining('was killed') })
+    const next = program.start()
+    await next.seen(/the previous run \(pid \d+\) was killed; waiting until its processes are stopped/)
     await first.exit(0)
     await rig.nextStart('a')
     next.signal('SIGINT')

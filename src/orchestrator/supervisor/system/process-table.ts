@@ -44,9 +44,9 @@ export function stillLiving(tagged: readonly TaggedProcess[], source: ProcessSou
   return tagged.filter(({ pid, start }) => living.has(`${pid} ${start}`))
 }
 
-/** Returns the start time of a process, comparable with that of the same source only; null if it is gone. */
+/** Returns the start time of a process, comparable with that of the same source only; null if it is gone or a zombie. */
 export function startOf(pid: number, source: ProcessSource = systemSource): string | null {
-  return source.list([pid])[0]?.start ?? null
+  return source.list([pid]).find(isLiving)?.start ?? null
 }
 
 export type Relations = Pick<ProcessInfo, 'program' | 'parent' | 'group'>
