@@ -57,7 +57,7 @@ describe('the report of a broken file (O-20)', () => {
       'F:7:63: processes.http.kind: expected one of "service", "task", got "job"; did you mean "task"?',
       'F:7:92: processes.http.restart.jitter: expected a number from 0 to 1, got 2',
       `F:8:53: processes.page.shutdown.signal: expected one of "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGWINCH", "SIGPWR", "SIGKILL", got "TERM"; did you mean "SIGTERM"?`,
-      'F:8:78: processes.page.env.PORT: expected a string; numbers are in double quotes too, got 8080',
+      'F:8:78: processes.page.env.PORT: expected a string, got 8080; put the value in double quotes',
       'F:9:53: processes.loop.depends_on[1]: process "loop" depends on itself',
       'F:9:71: processes.loop.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
       'F:9:82: processes.loop.args[1]: invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${',

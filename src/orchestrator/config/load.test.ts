@@ -7,7 +7,7 @@ import { folder, load, one, path, problems, store } from '../../../test/rig/orch
 
 describe('the minimal file', () => {
   it('gets every default', () => {
-    const { variables: _, newProblems: __, ...config } = load({ processes: { store } })
+    const { variables: _, newProblems: __, warnings: ___, ...config } = load({ processes: { store } })
     expect(config).toEqual({
       path,
       files: [path],
@@ -191,6 +191,10 @@ describe('processes', () => {
     [{ tcp_socket: 'localhost' }, 'expected host:port with a port'],
     [{ http_get: 'ftp://x' }, 'expected a URL that begins with http:// or https://'],
     [{ http_get: 'readyz' }, 'expected a URL that begins with'],
+    [
+      { http_get: 'http://127.0.0.1:${PORT_NAME:-abc}/healthz' },
+      'expected a URL with a port of 0 to 65535, got "http://127.0.0.1:abc/healthz"',
+    ],
     [{ exec: [] }, 'readiness_probe.exec[0]: is missing; expected a program name or path'],
     [{ exec: ['a', 5] }, 'readiness_probe.exec[1]: expected a string'],
     [{ log_line: '(' }, 'expected a regular expression'],

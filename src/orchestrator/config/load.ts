@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { ConfigProblem } from './errors.ts'
 import { checkBrokerOrder, resolveBroker } from './resolve/broker.ts'
 import { checkCommands } from './resolve/check-command.ts'
 import { type ControlFile, controlSchema, resolveControl } from './control.ts'
@@ -23,6 +24,7 @@ import { type ProcessFile, processSchema } from './schema/process.ts'
 import { type Instance, instanceNames, select, type Selection } from './resolve/selection.ts'
 import type { SocketAddress } from './socket-address.ts'
 import { ConfigFiles } from './source/config-files.ts'
+import { addLiteralVariable } from './source/literal-variable.ts'
 import type { ConfigSource } from './source/read.ts'
 import { withReplicas } from './source/replicas.ts'
 import { inheritedEnvironment } from './variables.ts'
@@ -43,6 +45,8 @@ export interface LoadedConfig extends ResolvedConfig {
   readonly variables: ReadonlyMap<string, ProcessVariables>
   /** Creates an empty list for further problems of this file. */
   readonly newProblems: () => ProblemList
+  /** What is valid and probably a mistake. */
+  readonly warnings: readonly ConfigProblem[]
 }
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with all mistakes. */
@@ -83,6 +87,8 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
   problems.throwIfAny()
   const required = broker.isChecked || selected.some(({ usesExternal }) => usesExternal)
   const external = broker.address === null ? null : { ...broker.address, required, providedBy }
+  const warnings = new ProblemList(root, texts)
+  addLiteralVariable(root, warnings)
   const variables = new Map(resolved.map((one) => [one.definition.name, one.variables]))
   return {
     path: resolve(options.path),
@@ -92,6 +98,7 @@ export function loadConfig(options: LoadOptions, files = new ConfigFiles(options
     control,
     variables,
     newProblems: () => new ProblemList(root, texts),
+    warnings: warnings.all,
   }
 }
 

@@ -12,6 +12,8 @@ describe('nearestName (O-6, O-20, O-21)', () => {
     ['xyz', ['store', 'http'], null],
     ['b', ['a', 'c'], null],
     ['db', ['de', 'db1'], 'de'],
+    ['wb', ['db', 'web'], 'web'],
+    ['wb', ['db', 'rb'], 'db'],
     ['', ['store'], null],
     ['store', [], null],
   ])('finds for %j among %j: %j', (name, candidates, expected) => {

@@ -1,14 +1,17 @@
 /**
  * Returns the nearest candidate, or null if none is close. Allows one edit (insertion, deletion, replacement or swap of
- * neighbours) per three letters, at least one, at most `maxEdits`, none in a name of one letter. Ignores case; ties go to the earlier candidate.
+ * neighbours) per three letters, at least one, at most `maxEdits`, none in a name of one letter. Ignores case. Ties go to the
+ * candidate with the same first letter, then to the earlier one.
  */
 export function nearestName(name: string, candidates: Iterable<string>, maxEdits = Infinity): string | null {
+  const startsAlike = (other: string) => other.charAt(0).toLowerCase() === name.charAt(0).toLowerCase()
   let nearest: string | null = null
   let best = Math.min(Math.max(1, Math.floor(name.length / 3)), name.length - 1, maxEdits) + 1
   for (const candidate of candidates) {
     if (candidate === name) continue
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
-    if (distance < best) [nearest, best] = [candidate, distance]
+    const isNearer = distance === best && nearest !== null && startsAlike(candidate) && !startsAlike(nearest)
+    if (distance < best || isNearer) [nearest, best] = [candidate, distance]
   }
   return nearest
 }

@@ -26,7 +26,8 @@ export function validate(typed: FileOptions, isStrict: boolean): void {
   const config = withoutLeftOut(loadConfig(toLoadOptions(typed)))
   const missing = findMissing(config)
   if (isStrict) missing.throwIfAny()
-  for (const problem of missing.all) process.stderr.write(`${describeProblem(problem, 'warning: ')}\n`)
+  for (const problem of [...config.warnings, ...missing.all])
+    process.stderr.write(`${describeProblem(problem, 'warning: ')}\n`)
   const lines = startOrder(withoutInstances(config)).map(
     (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
   )

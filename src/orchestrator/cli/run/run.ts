@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { ConfigLoader } from '../../config/config-loader.ts'
 import type { LoadedConfig } from '../../config/load.ts'
+import { describeProblem } from '../../config/source/problems.ts'
 import { DEFAULT_FILE, nearestFile } from '../../config/source/nearest-file.ts'
 import { ControlTarget } from '../../control/target.ts'
 import type { ReloadAnswer } from '../../control/protocol.ts'
@@ -33,6 +34,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const output = await openOutput(options, config, (event) => graph.onEvent(event))
   const { warn, info } = output.reporter
   if (typed.config !== DEFAULT_FILE && typed.config === nearestFile()) info(`runs ${typed.config}`)
+  for (const problem of config.warnings) warn(describeProblem(problem))
   const { guard, socketPath } = await acquireLock(config, warn)
   const graph = createGraph(config, { loader, options, output, guard })
   const { supervisor, triggers, target, systemd } = graph

@@ -1,7 +1,14 @@
 import type { JsonPath } from '../source/json-source.ts'
 import type { Problems } from '../source/problems.ts'
 import type { ProbeCheck, ResolvedProbe, ResolvedProcess } from '../resolved.ts'
-import { httpUrlForm, isHttpUrl, isRegularExpression, type ProbeFile, regularExpressionForm } from '../schema/probe.ts'
+import {
+  hasInvalidPort,
+  httpUrlForm,
+  isHttpUrl,
+  isRegularExpression,
+  type ProbeFile,
+  regularExpressionForm,
+} from '../schema/probe.ts'
 import type { Scope } from './scope.ts'
 import { parseSocketAddress, socketAddressForm } from '../socket-address.ts'
 import { showReplaced } from '../variables.ts'
@@ -72,8 +79,11 @@ function valueOf<T>(
   const replaced = scope.replace(text, [...path, key], escape)
   if (replaced === null) return null
   const found = read(replaced.text)
-  if (found === null) problems.add([...path, key], `expected ${form}, got ${showReplaced(replaced)}`)
-  else if (key === 'log_line' && replaced.isSecret) {
+  if (found === null) {
+    const reason = key === 'http_get' && hasInvalidPort(replaced.text) ? 'a URL with a port of 0 to 65535' : form
+    problems.add([...path, key], `expected ${reason}, got ${showReplaced(replaced)}`)
+  }
+  if (found !== null && key === 'log_line' && replaced.isSecret) {
     problems.add([...path, key], 'a secret in the pattern would be a secret in the log; use another variable')
   }
   return found

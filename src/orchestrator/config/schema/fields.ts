@@ -98,6 +98,6 @@ export function byteSize() {
 /** Variables of the environment, before interpolation. */
 export const environmentSchema = z.record(
   z.string().regex(/^[^=\0]+$/, { error: 'the name of an environment variable, not empty and without "="' }),
-  plainText(withHint('a string; numbers are in double quotes too', variableHint)),
+  plainText(withHint('a string', variableHint)),
   { error: withHint('an object of environment variables', hintFor('object', 'write {"NAME": "value"}')) },
 )

@@ -114,8 +114,10 @@ export const probeHint: Hint = (value) => {
 export const dependsOnHint: Hint = (value) =>
   typeof value === 'string' && /^[\w.:-]+$/.test(value) ? `write ["${value}"]` : null
 
-export const variableHint: Hint = (value) =>
-  value === null ? 'to inherit the variable, remove this line: all variables are inherited' : null
+export const variableHint: Hint = (value) => {
+  if (value === null) return 'to inherit the variable, remove this line: all variables are inherited'
+  return typeof value === 'number' || typeof value === 'boolean' ? 'put the value in double quotes' : null
+}
 
 export const addressHint: Hint = (value) => {
   const port = portOf(value)

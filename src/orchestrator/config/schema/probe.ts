@@ -8,6 +8,12 @@ export function isHttpUrl(value: string): boolean {
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
 }
 
+/** Returns whether only the port of an HTTP URL is wrong. */
+export function hasInvalidPort(value: string): boolean {
+  const [, start, rest = ''] = /^(https?:\/\/(?:\[[^\]]*\]|[^/?#:@]+)):[^/?#@]*(.*)$/i.exec(value) ?? []
+  return start !== undefined && !isHttpUrl(value) && isHttpUrl(start + rest)
+}
+
 export function isRegularExpression(value: string): boolean {
   try {
     return new RegExp(value) instanceof RegExp
