@@ -1,6 +1,6 @@
 import { type Command, type CommanderError, Option } from 'commander'
 import { UserError } from '../../config/errors.ts'
-import { nameHint } from '../../config/nearest-name.ts'
+import { nameHint, nearestName } from '../../config/nearest-name.ts'
 import { ownCommand } from '../../config/own-command.ts'
 import { redact } from '../../config/redact.ts'
 import type { FileOptions } from '../options.ts'
@@ -10,7 +10,9 @@ export function choiceOption(flags: string, description: string, values: readonl
   const option = new Option(flags, description).choices(values)
   return option.argParser((typed: string) => {
     if (values.includes(typed)) return typed
-    throw new UserError(`${option.long} ${JSON.stringify(redact(typed))}: expected ${alternatives(values)}`)
+    const meant = values.find((value) => typed.toLowerCase().startsWith(value)) ?? nearestName(typed, values)
+    const hint = meant === null ? '' : `; did you mean "${meant}"?`
+    throw new UserError(`${option.long} ${JSON.stringify(redact(typed))}: expected ${alternatives(values)}${hint}`)
   })
 }
 
@@ -33,6 +35,7 @@ export function usageError(command: Command, { code, message }: CommanderError):
     text
       .replace(/^option '(?:-\w, )?(--[\w-]+) (<.*>)' argument missing$/, '$1 needs a value: $1 $2')
       .replace(/^unknown option '(--[\w-]+)'\s*\(Did you mean \1\?\)/, '$1 is an option of run, not of this command')
+      .replace(/^(unknown option '--lines')$/, command.name() === 'logs' ? '$1; use --tail' : '$1')
       .replace(/^(unknown option '[^']*')$/, `$1; see: ${ownCommand([...pathOf(command), '--help'].join(' '))}`)
       .replace(/\s*\n\(Did you mean /, ' (did you mean '),
   )

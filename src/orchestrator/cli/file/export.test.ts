@@ -28,6 +28,31 @@ describe('export (O-10)', () => {
     expect([code, stdout]).toEqual([0, expect.stringContaining('<engine>')])
   })
 
+  const withProfile = { processes: { ...file.processes, mail: { ...touch, profiles: ['dev'] } } }
+
+  it('contains the processes of all profiles for Compose', async () => {
+    program.writeConfig(withProfile)
+    const { stdout, stderr } = await ponix('export', 'compose')
+    expect(parseYamlDocuments(stdout)).toMatchObject([{ services: { web: {}, mail: { profiles: ['dev'] } } }])
+    expect(stderr).not.toContain('left out')
+  })
+
+  it('contains only the processes of --only for Compose', async () => {
+    program.writeConfig(withProfile)
+    const { stdout } = await ponix('--only', 'store', 'export', 'compose')
+    expect(parseYamlDocuments(stdout)).toMatchObject([{ services: { store: {} } }])
+    expect(stdout).not.toContain('mail')
+  })
+
+  it.each(['systemd', 'kubernetes'])('names the processes of inactive profiles that %s leaves out', async (engine) => {
+    program.writeConfig(withProfile)
+    const { stdout, stderr } = await ponix('export', engine)
+    expect(stdout).not.toContain('mail')
+    expect(stderr).toContain(
+      'note: left out because their profiles are not active: mail; include them with --profile dev\n',
+    )
+  })
+
   it('writes valid units with systemd --output, prints their paths and starts nothing', async () => {
     program.writeConfig(file)
     const { code, stdout, stderr } = await ponix('export', 'systemd', '--name', 'plant', '--output', 'out/units')

@@ -15,7 +15,8 @@ const DEFAULT_SYSTEMD_VERSION = 252
 
 /** Writes the graph for another engine to stdout or to a folder, and the notes to stderr. */
 export async function exportGraph(typed: FileOptions, engine: ExportEngine, options: ExportOptions): Promise<void> {
-  const { files, notes } = await render(withoutLeftOut(loadConfig(toLoadOptions(typed))), engine, options)
+  const { selected, complete } = loadProfiles(typed)
+  const { files, notes } = await render(engine === 'compose' ? complete : selected, engine, options)
   const { output } = options
   if (output === undefined) {
     const texts = files.map(({ name, text }) => (files.length === 1 ? text : `# ${name}\n${text}`))
@@ -24,7 +25,30 @@ export async function exportGraph(typed: FileOptions, engine: ExportEngine, opti
     writeFiles(output, files)
     for (const { name } of files) process.stdout.write(`${join(output, name)}\n`)
   }
-  for (const note of notes) process.stderr.write(`note: ${note}\n`)
+  const others = engine === 'compose' ? [] : inactiveNotes(selected, complete)
+  for (const note of [...notes, ...others]) process.stderr.write(`note: ${note}\n`)
+}
+
+/** Loads the selected processes, and these with those of all profiles, unless `--only` selects single ones. */
+function loadProfiles(typed: FileOptions): Readonly<Record<'selected' | 'complete', LoadedConfig>> {
+  const options = toLoadOptions(typed)
+  const loaded = loadConfig(options)
+  const selected = withoutLeftOut(loaded)
+  if (typed.only.length > 0) return { selected, complete: selected }
+  const profiles = [...new Set(loaded.processes.flatMap((definition) => definition.profiles))]
+  return { selected, complete: withoutLeftOut(loadConfig({ ...options, profiles })) }
+}
+
+/** Returns the note about the processes of inactive profiles, for engines without profiles; empty if there are none. */
+function inactiveNotes(selected: LoadedConfig, complete: LoadedConfig): readonly string[] {
+  const names = new Set(selected.processes.map(({ configName }) => configName))
+  const inactive = complete.processes.filter(({ configName }) => !names.has(configName))
+  if (inactive.length === 0) return []
+  const left = [...new Set(inactive.map(({ configName }) => configName))]
+  const profiles = [...new Set(inactive.flatMap((definition) => definition.profiles))]
+  return [
+    `left out because their profiles are not active: ${left.join(', ')}; include them with --profile ${profiles.join(',')}`,
+  ]
 }
 
 async function render(config: LoadedConfig, engine: ExportEngine, options: ExportOptions): Promise<Export> {

@@ -150,6 +150,11 @@ describe('filters of logs (O-45)', () => {
     ],
     [['--grep', '('], '--grep "(": Invalid regular expression: /(/: Unterminated group'],
     [['--tail', 'many'], '--tail "many": expected a whole number of 0 or more, or all'],
+    [
+      ['--level', 'warning'],
+      '--level "warning": expected trace, debug, info, warn, error or fatal; did you mean "warn"?',
+    ],
+    [['--lines', '5'], "unknown option '--lines'; use --tail"],
     [['--level', 'loud'], '--level "loud": expected trace, debug, info, warn, error or fatal'],
   ])('rejects %j with exit code 2', async (args, message) => {
     expect(await control.program.run('logs', ...args)).toEqual({
