@@ -49,6 +49,26 @@ describe('a task with a schedule', () => {
     await graph.next('run_skipped', 'slow')
   })
 
+  test('of a process that is left out applies from the first start by a command on', async () => {
+    const rig = await openRig()
+    const leftOut = 'is not in an active profile'
+    const graph = trigger([
+      { name: 'web', ...rig.program('web') },
+      { name: 'report', ...rig.program('report'), ...task, leftOut },
+    ])
+    await rig.nextStart('web')
+    expect(graph.triggers.nextRun('report')).toBeNull()
+    const started = graph.supervisor.commands.start(['report'])
+    await (await rig.nextStart('report')).exit(0)
+    await started
+    await graph.next('next_run', 'report')
+    expect(graph.triggers.nextRun('report')).toBeInstanceOf(Date)
+    await (await rig.nextStart('report')).exit(0)
+    await rig.nextStart('report')
+    await graph.supervisor.commands.stop(['report'])
+    expect(graph.triggers.nextRun('report')).toBeNull()
+  })
+
   test('runs immediately when it is started, and stays down when it was stopped manually', async () => {
     const rig = await openRig()
     const graph = trigger([

@@ -64,6 +64,7 @@ export class Triggers implements Disposable {
   /** Receives every event of the supervisor. */
   event(event: SupervisorEvent): void {
     if (event.type === 'process_started') this.#failed.delete(event.process)
+    if (event.type === 'process_started' || event.type === 'spawn_failed') this.#onStart(event.process)
     if (event.type === 'process_failed') this.#onFailure(event.process, event.reason)
     if (event.type === 'reloaded' && this.#hasStarted) this.#apply()
     if (event.type !== 'stopping') return
@@ -82,6 +83,13 @@ export class Triggers implements Disposable {
   async end(force: Promise<void>): Promise<void> {
     this[Symbol.dispose]()
     await this.#hooks.end(force)
+  }
+
+  /** A process that was left out and is started by a command runs by its schedule from then on. */
+  #onStart(name: string): void {
+    const definition = this.#target.graph.get(name)?.definition
+    if (definition === undefined || definition.leftOut === null || definition.schedule === null) return
+    if (this.#hasStarted) this.#apply()
   }
 
   #onFailure(name: string, reason: string): void {
@@ -120,8 +128,9 @@ export class Triggers implements Disposable {
   }
 
   #schedules({ processes }: ResolvedConfig): readonly Trigger[] {
-    return processes.flatMap(({ name, schedule, leftOut }) =>
-      schedule === null || leftOut !== null
+    const isDisabled = (name: string) => this.#target.graph.get(name)?.state.type === 'disabled'
+    return processes.flatMap(({ name, schedule }) =>
+      schedule === null || isDisabled(name)
         ? []
         : [
             {
