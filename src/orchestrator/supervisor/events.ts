@@ -63,8 +63,16 @@ export type SupervisorEvent =
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
   /** The readiness probe was answered by a program that had the port before the process started. Emitted once for each child. */
   | { readonly type: 'port_occupied'; readonly process: string; readonly port: number; readonly owner: string }
-  /** The liveness probe failed: the process stops and restarts according to its policy. */
-  | { readonly type: 'liveness_failed'; readonly process: string; readonly reason: string }
+  /** The liveness probe failed so often that the process is stopped. */
+  | {
+      readonly type: 'liveness_failed'
+      readonly process: string
+      readonly reason: string
+      /** The number of consecutive failures. */
+      readonly failures: number
+      /** False if its policy does not restart the process. */
+      readonly restarts: boolean
+    }
   /** The child exited by itself. After a stop the event is `process_stopped`. */
   | {
       readonly type: 'process_exited'

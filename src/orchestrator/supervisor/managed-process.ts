@@ -246,9 +246,11 @@ export class ManagedProcess {
 
   #onDead(reason: string): void {
     if (this.#run === null || this.#state.type === 'stopping') return
-    this.#context.emit({ type: 'liveness_failed', process: this.name, reason })
     const ended = this.#restarts.ended(this.#attempt, elapsed(this.#run.startedAt))
     const decision = decideAfterFailure(ended, `failed its liveness probe: ${reason}`)
+    const failures = this.definition.livenessProbe?.failureThreshold ?? 1
+    const restarts = decision.type === 'backoff'
+    this.#context.emit({ type: 'liveness_failed', process: this.name, reason, failures, restarts })
     if (decision.type === 'failed') this.#reportFailure(decision.reason, this.#restarts.failureCause)
     this.stop(decision)
   }

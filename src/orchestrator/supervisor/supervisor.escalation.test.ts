@@ -87,6 +87,8 @@ describe('the liveness probe', () => {
       type: 'liveness_failed',
       process: 'a',
       reason: 'exec /bin/sh: exited with code 7',
+      failures: 2,
+      restarts: true,
     })
     expect(await graph.next('restart_scheduled', 'a')).toMatchObject({ attempt: 1 })
     expect(rig.running.filter((child) => child.name === 'a')).toEqual([second])

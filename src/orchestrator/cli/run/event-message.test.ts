@@ -15,6 +15,16 @@ describe('describeEvent (O-32)', () => {
       'store: no longer ready: connection refused',
     ],
     [
+      { type: 'liveness_failed', ...store, reason: 'answered 503', failures: 3, restarts: true },
+      'warn',
+      'store: liveness probe failed 3 times in a row: answered 503; stopping the process to restart it',
+    ],
+    [
+      { type: 'liveness_failed', ...store, reason: 'answered 503', failures: 1, restarts: false },
+      'warn',
+      'store: liveness probe failed: answered 503; stopping the process',
+    ],
+    [
       { type: 'port_occupied', ...store, port: 8080, owner: 'pid 4711 (node)' },
       'warn',
       'store: port 8080 was already in use before it started, by pid 4711 (node), so the readiness probe does not count; stop that process or choose another port',

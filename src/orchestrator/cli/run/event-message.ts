@@ -31,7 +31,13 @@ const messages: Messages = {
       `port ${port} was already in use before it started, by ${owner}, so the readiness probe does not count; ` +
       'stop that process or choose another port',
   ],
-  liveness_failed: ['warn', ({ reason }) => `liveness probe failed: ${reason}`],
+  liveness_failed: [
+    'warn',
+    ({ reason, failures, restarts }) => {
+      const count = failures === 1 ? '' : ` ${failures} times in a row`
+      return `liveness probe failed${count}: ${reason}; stopping the process${restarts ? ' to restart it' : ''}`
+    },
+  ],
   process_exited: ['warn', ({ exit, uptimeMs }) => `${describeExit(exit)} after ${formatDuration(uptimeMs)}`],
   restart_scheduled: [
     'warn',
