@@ -117,12 +117,12 @@ describe('describeEvent (O-32)', () => {
     [
       { type: 'descendants_killed', ...store, pids: [7], commands: ['sleep 9'] },
       'warn',
-      'store: killed its orphaned process 7 (sleep 9)',
+      'store: stopping its orphaned process 7 (sleep 9)',
     ],
     [
       { type: 'descendants_killed', ...store, pids: [7, 8], commands: ['', 'sleep 9'] },
       'warn',
-      'store: killed its orphaned processes 7, 8 (sleep 9)',
+      'store: stopping its orphaned processes 7, 8 (sleep 9)',
     ],
     [
       { type: 'process_survived', ...store, pids: [7, 8] },

@@ -77,7 +77,7 @@ const messages: Messages = {
   descendants_killed: [
     'warn',
     ({ pids, commands }) =>
-      `killed its orphaned ${pids.length === 1 ? 'process' : 'processes'} ${listCommands(pids, commands)}`,
+      `stopping its orphaned ${pids.length === 1 ? 'process' : 'processes'} ${listCommands(pids, commands)}`,
   ],
   process_survived: [
     'error',
