@@ -152,11 +152,11 @@ describe('package.json', () => {
     ],
     [
       'command lines of concurrently',
-      { dev: `concurrently 'vite --host' "node --watch src/server.js" 'A=1 tsc -w'` },
+      { dev: `concurrently 'vite --host' "node --watch src/server.js" 'FLAG=on tsc -w'` },
       {
         vite: { command: 'vite', args: ['--host'] },
         server: { command: 'node', args: ['--watch', 'src/server.js'] },
-        'A-1': { command: 'A=1 tsc -w', shell: true },
+        'FLAG-on': { command: 'FLAG=on tsc -w', shell: true },
       },
     ],
     [
