@@ -121,8 +121,14 @@ describe('wrong usage prints one line, exits with 2 and starts nothing (O-6)', (
     [['--log-format', 'xml'], 'ponix-orchestrator: --log-format "xml": expected text or json'],
     [['graph', '--format', 'svg'], 'ponix-orchestrator: --format "svg": expected text, mermaid, dot or json'],
     [['valdate'], 'ponix-orchestrator: unknown command "valdate"; did you mean "validate"?'],
+    [['up'], 'ponix-orchestrator: unknown command "up"; did you mean "run"?'],
+    [['ps'], 'ponix-orchestrator: unknown command "ps"; did you mean "status"?'],
     [
-      ['run', 'store'],
+      ['run', 'store', 'http'],
+      'ponix-orchestrator: run takes no arguments, got "store http"; to run single processes, use: ponix-orchestrator run --only store,http --with-dependencies',
+    ],
+    [
+      ['store'],
       'ponix-orchestrator: unknown command "store"; the commands are run, validate, graph, init, export, completion, status, logs, start, stop, restart, scale, wait, ls, attach, reload, down',
     ],
     [['--abort-on-exit', 'validate'], 'ponix-orchestrator: write the command first: ponix-orchestrator validate …'],

@@ -4,7 +4,7 @@ import { ownCommand } from '../../config/own-command.ts'
 import { requireSupportedPlatform } from '../platform.ts'
 import { addNames, dependenciesOption, fileOptions } from './command.ts'
 import { addLineOptions, type LineOptions, toPrefixOptions } from './output.ts'
-import { choiceOption, unknownCommand } from './usage.ts'
+import { choiceOption, describeExcess, unknownCommand } from './usage.ts'
 
 /** The options as typed. */
 interface TypedOptions extends LineOptions {
@@ -61,13 +61,15 @@ export function brokerOption(): Option {
   return new Option('--mqtt-broker <host:port>', 'address of the MQTT broker; overrides the address in the file')
 }
 
-/** Rejects arguments: each is a mistyped command, or a command after the options of `run`. */
-function refuseArguments(program: Command, { args: [first] }: Command): void {
+/** Rejects arguments: each is a mistyped command, a command after the options of `run`, or a name after `run`. */
+function refuseArguments(program: Command, run: Command): void {
+  const [first] = run.args
   if (first === undefined) return
   if (program.commands.some((known) => known.name() === first)) {
     throw new UserError(`write the command first: ${ownCommand(`${first} …`)}`)
   }
-  throw unknownCommand(program, first)
+  // Without the word `run`, the first word stands for a command.
+  throw program.args[0] === run.name() ? new UserError(describeExcess(run)) : unknownCommand(program, first)
 }
 
 async function runOrDetach(program: Command, options: TypedOptions): Promise<void> {

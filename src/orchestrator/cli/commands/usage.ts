@@ -21,8 +21,16 @@ export function alternatives(values: readonly string[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
 }
 
+/** Commands of other tools, with the own command that does the same. */
+const otherTools: ReadonlyMap<string, string> = new Map([
+  ['up', 'run'],
+  ['ps', 'status'],
+])
+
 export function unknownCommand(program: Command, name: string): UserError {
   const names = program.commands.map((known) => known.name())
+  const own = otherTools.get(name)
+  if (own !== undefined) return new UserError(`unknown command "${name}"; did you mean "${own}"?`)
   return new UserError(`unknown command "${name}"; ${nameHint(name, 'the commands are', names)}`)
 }
 
@@ -54,7 +62,8 @@ function describeMissing(command: Command): string {
   return `${command.name()} needs ${name}: ${argChoices === undefined ? description : alternatives(argChoices)}`
 }
 
-function describeExcess(command: Command): string {
+/** Describes arguments that a command does not take. */
+export function describeExcess(command: Command): string {
   const { length } = command.registeredArguments
   const excess = command.args.slice(length)
   const limit = length === 0 ? 'no arguments' : `at most ${length === 1 ? 'one argument' : `${length} arguments`}`
@@ -64,6 +73,9 @@ function describeExcess(command: Command): string {
 /** Returns the advice for names of processes that a command does not take; empty if there is none. */
 function adviceFor(command: Command, names: readonly string[]): string {
   const other = command.name() === 'down' ? 'stop' : command.name() === 'reload' ? 'restart' : null
+  if (command.name() === 'run') {
+    return `; to run single processes, use: ${ownCommand(`run --only ${names.join(',')} --with-dependencies`)}`
+  }
   const takesNames = command.registeredArguments[0]?.name() === 'names'
   if (other !== null) return `; to ${other} single processes, use: ${ownCommand(`${other} ${names.join(' ')}`)}`
   return takesNames ? `; write the names after the command: ${ownCommand(`${command.name()} ${names.join(' ')}`)}` : ''
