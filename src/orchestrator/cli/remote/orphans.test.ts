@@ -19,7 +19,7 @@ async function killedRun(rig: ChildRig) {
   const running = program.start()
   const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
   await Promise.all([db.keep('SIGTERM'), web.keep('SIGTERM')])
-  await running.seen(/all 2 processes are ready/)
+  await running.seen(/both processes are ready/)
   await expect.poll(() => program.guards()).toHaveLength(1)
   // A suspended orchestrator starts no other guard.
   running.child.kill('SIGSTOP')

@@ -165,6 +165,7 @@ describe('describeEvent (O-32)', () => {
       'info',
       'control API at http://[::1]:7/ (token required)',
     ],
+    [{ type: 'all_ready', afterMs: 3100, count: 2 }, 'info', 'both processes are ready after 3.1 s'],
     [{ type: 'all_ready', afterMs: 3100, count: 1 }, 'info', 'the process is ready after 3.1 s'],
     [
       { type: 'process_failed', ...store, reason: 'exited with code 1', nextRun: '2030-01-02T03:04:05', lastLines: [] },
@@ -189,6 +190,7 @@ describe('describeEvent (O-32)', () => {
     [{ type: 'restart_scheduled', ...store, attempt: 0, maxAttempts: 3, waitMs: 0 }, 'warn', 'store: restarts now'],
     [{ type: 'process_stopped', ...store, tookMs: 5, wasKilled: true }, 'info', 'store: killed'],
     [{ type: 'killing', trigger: 'SIGINT' }, 'warn', 'killing everything: second SIGINT'],
+    [{ type: 'stopping', reason: { type: 'asked' } }, 'info', 'stopping everything: requested by "down"'],
     [
       { type: 'stopping', reason: { type: 'key', key: 'q' } },
       'info',

@@ -102,7 +102,7 @@ const messages: Messages = {
     ({ count, afterMs }) =>
       count === 0
         ? 'ready; tasks run at the times of their schedules'
-        : `${count === 1 ? 'the process is' : `all ${count} processes are`} ready after ${formatDuration(afterMs)}`,
+        : `${describeCount(count)} ready after ${formatDuration(afterMs)}`,
   ],
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
   reloaded: [
@@ -123,6 +123,11 @@ function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
 function describeAttempt(attempt: number, maxAttempts: number): string {
   if (attempt === 0) return ''
   return ` (attempt ${attempt}${Number.isFinite(maxAttempts) ? ` of ${maxAttempts}` : ''})`
+}
+
+function describeCount(count: number): string {
+  if (count === 1) return 'the process is'
+  return count === 2 ? 'both processes are' : `all ${count} processes are`
 }
 
 function describeNextRun(at: string | null | undefined): string {
@@ -159,7 +164,7 @@ function describeStopReason(reason: StopReason): string {
     if (reason.signal === 'SIGHUP') return 'the terminal was closed'
     return reason.signal === 'SIGINT' ? 'SIGINT (a second one kills immediately)' : reason.signal
   }
-  if (reason.type === 'asked') return 'requested through the control API'
+  if (reason.type === 'asked') return 'requested by "down"'
   // The message before it has the details.
   if (reason.type === 'start_failed') return `"${reason.process}" ${startFailures[reason.cause]}`
   if (reason.type === 'process_failed') return `"${reason.process}" failed permanently`

@@ -37,7 +37,7 @@ describe('the guard (O-38)', () => {
     await Promise.all([db.keep('SIGTERM'), web.keep('SIGTERM')])
     let toldDb = false
     const signalOfDb = db.nextSignal().then(() => (toldDb = true))
-    await running.seen(/all 2 processes are ready/)
+    await running.seen(/both processes are ready/)
     await untilGuarded()
     await running.kill()
     expect(await web.nextSignal()).toBe('SIGTERM')

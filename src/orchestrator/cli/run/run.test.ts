@@ -226,7 +226,7 @@ describe('a signal (O-37)', () => {
     async (signal) => {
       const running = start({ a: sleeper, b: { ...sleeper, depends_on: ['a'] } })
       const pids = [await pidOf(running, 'a'), await pidOf(running, 'b')]
-      await running.seen(/all 2 processes are ready/)
+      await running.seen(/both processes are ready/)
       running.signal(signal)
       const { code, stderr } = await running.outcome
       expect(code).toBe(0)

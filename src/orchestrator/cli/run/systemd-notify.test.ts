@@ -148,7 +148,7 @@ describe('the orchestrator under systemd (O-40)', () => {
     const running = start({ a: gatedBy('gate-2'), b: sleeper }, { NOTIFY_SOCKET: join(program.folder, 'no-listener') })
     await running.seen(/cannot notify systemd: /)
     open('gate-2')
-    await running.seen(/all 2 processes are ready/)
+    await running.seen(/both processes are ready/)
     running.signal('SIGTERM')
     const { code, stderr } = await running.outcome
     expect(code).toBe(0)
