@@ -34,7 +34,7 @@ export class ConfigError extends UserError {
 
   /** `text` has one line for each problem. */
   constructor(text: string, problems: readonly ConfigProblem[] = [], options?: ErrorOptions) {
-    super(problems.length > 1 ? `${text}\n${countOf(problems)}; nothing was started` : text, 2, options)
+    super(problems.length > 1 ? `${text}\n${countOf(problems)}` : text, 2, options)
     this.problems = problems
     this.#text = text
   }

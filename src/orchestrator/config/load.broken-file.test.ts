@@ -62,7 +62,7 @@ describe('the report of a broken file (O-20)', () => {
       'F:9:71: processes.loop.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
       'F:9:82: processes.loop.args[1]: invalid "${": expected ${NAME} or ${NAME:-default}; write $${ for a literal ${',
       'F:11:5: processes.last: duplicate key; remove one of them',
-      '15 errors in F; nothing was started',
+      '15 errors in F',
     ])
   })
 

@@ -1,5 +1,5 @@
 import { separateBroker } from '../../config/resolve/broker.ts'
-import { startOrder, startRanks } from '../../config/dependency-graph.ts'
+import { startRanks } from '../../config/dependency-graph.ts'
 import { loadConfig, withoutLeftOut } from '../../config/load.ts'
 import { describeProblem } from '../../config/source/problems.ts'
 import type { ResolvedConfig, ResolvedProcess } from '../../config/resolved.ts'
@@ -19,8 +19,8 @@ export function graph(typed: FileOptions, format: GraphFormat): void {
 }
 
 /**
- * Prints the start order, and warnings of programs and folders that are missing now. Throws a ConfigError for an invalid file;
- * with `isStrict` also for these.
+ * Prints the start order, in which the processes of a rank have one number, and warnings of programs and folders that are missing
+ * now. Throws a ConfigError for an invalid file; with `isStrict` also for these.
  */
 export function validate(typed: FileOptions, isStrict: boolean): void {
   const config = withoutLeftOut(loadConfig(toLoadOptions(typed)))
@@ -28,9 +28,10 @@ export function validate(typed: FileOptions, isStrict: boolean): void {
   if (isStrict) missing.throwIfAny()
   for (const problem of [...config.warnings, ...missing.all])
     process.stderr.write(`${describeProblem(problem, 'warning: ')}\n`)
-  const lines = startOrder(withoutInstances(config)).map(
-    (node, index) => `${index + 1}. ${titleOf(node)}${describeDependencies(node, config.external)}`,
-  )
+  const lines = renderRanks(withoutInstances(config), (node, number) => {
+    const mark = number === '' ? '' : `${number}.`
+    return `${mark.padEnd(3)}${titleOf(node)}${describeDependencies(node, config.external)}`
+  })
   const others = config.files.filter((name) => name !== typed.config)
   const parts = others.length === 0 ? '' : `, with ${others.join(', ')},`
   process.stdout.write([`${typed.config}${parts} is valid. Start order:`, ...lines, ''].join('\n'))
@@ -70,15 +71,19 @@ function withoutInstances({ processes }: ResolvedConfig): readonly Node[] {
 export function renderText(config: ResolvedConfig): string {
   const nodes = withoutInstances(config)
   const width = Math.max(...nodes.map((node) => labelOf(node).length))
-  const lines = startRanks(nodes).flatMap((rank, index) =>
-    rank.map((node, place) => {
-      const label = labelOf(node)
-      const dependencies = describeDependencies(node, config.external)
-      const number = place === 0 ? String(index + 1) : ''
-      return `${number.padStart(3)}  ${dependencies === '' ? label : label.padEnd(width) + dependencies}`
-    }),
-  )
+  const lines = renderRanks(nodes, (node, number) => {
+    const label = labelOf(node)
+    const dependencies = describeDependencies(node, config.external)
+    return `${number.padStart(3)}  ${dependencies === '' ? label : label.padEnd(width) + dependencies}`
+  })
   return `${lines.join('\n')}\n`
+}
+
+/** Renders a line for each node; the first node of a rank has the number of the rank, the others have an empty one. */
+function renderRanks(nodes: readonly Node[], render: (node: Node, number: string) => string): readonly string[] {
+  return startRanks(nodes).flatMap((rank, index) =>
+    rank.map((node, place) => render(node, place === 0 ? String(index + 1) : '')),
+  )
 }
 
 function labelOf(node: Node): string {
