@@ -71,10 +71,15 @@ export class ControlTarget {
   /** Returns the terminal of a process with `tty`. Throws a RequestError if there is no such process, or it has none. */
   terminalOf(requested: string): { readonly name: string; readonly terminal: ProcessTerminal } {
     const names = this.resolveNames([requested])
-    const [name = ''] = names
-    if (names.length > 1) throw new RequestError(400, `attach: expected one process; choose one of ${names.join(', ')}`)
-    if (this.#supervisor.graph.get(name)?.definition.tty !== true) {
-      throw new RequestError(409, `${name} has no terminal: set "tty": true, or read its output with logs -f ${name}`)
+    const withTerminal = names.filter((name) => this.#supervisor.graph.get(name)?.definition.tty === true)
+    const [name] = withTerminal
+    if (name === undefined) {
+      const which =
+        names.length > 1 ? `none of ${names.join(', ')} has a terminal` : `${names.join('')} has no terminal`
+      throw new RequestError(409, `${which}: set "tty": true, or read the output with logs -f ${requested}`)
+    }
+    if (withTerminal.length > 1) {
+      throw new RequestError(400, `attach: expected one process; choose one of ${withTerminal.join(', ')}`)
     }
     return { name, terminal: this.#supervisor.terminals.of(name) }
   }

@@ -77,9 +77,26 @@ describe('attach NAME', () => {
     await start({ web: echo('web is up') })
     expect(await program.run('attach', 'web')).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('web has no terminal: set "tty": true, or read its output with logs -f web'),
+      stderr: expect.stringContaining('web has no terminal: set "tty": true, or read the output with logs -f web'),
     })
     expect(await program.run('attach', 'wbe')).toMatchObject({ code: 1, stderr: expect.stringContaining('"web"') })
+  })
+
+  it('offers only processes with a terminal', async () => {
+    await start({
+      worker: { ...echo('worker is up'), replicas: 2 },
+      shell: { ...prompt, replicas: 2 },
+      'shell-log': echo('log is up'),
+    })
+    const { code, stderr } = await program.run('attach', 'worker')
+    expect([code, stderr]).toEqual([
+      1,
+      'ponix-orchestrator: none of worker#1, worker#2 has a terminal: set "tty": true, or read the output with logs -f worker\n',
+    ])
+    expect(await program.run('attach', 'shell*')).toMatchObject({
+      code: 1,
+      stderr: 'ponix-orchestrator: attach: expected one process; choose one of shell#1, shell#2\n',
+    })
   })
 })
 
