@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { ownCommand } from './own-command.ts'
 
 describe('a command line in a message', () => {
@@ -11,6 +14,19 @@ describe('a command line in a message', () => {
     [{ npm_execpath: '/x/yarn.js', npm_config_user_agent: 'yarn/1.22.0' }, 'yarn ponix-orchestrator down'],
   ])('with the environment %j is %s', (environment, expected) => {
     expect(ownCommand('down', { environment })).toBe(expected)
+  })
+
+  it('begins with npx if the program was started by its path and is not on PATH', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'own-command-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const bin = join(folder, 'node_modules', '.bin')
+    mkdirSync(bin, { recursive: true })
+    const program = join(bin, 'ponix-orchestrator')
+    writeFileSync(program, '')
+    expect(ownCommand('down', { environment: { PATH: folder }, program })).toBe('npx ponix-orchestrator down')
+    expect(ownCommand('down', { environment: { PATH: bin }, program })).toBe('ponix-orchestrator down')
+    const clone = join(folder, 'bin', 'ponix-orchestrator.js')
+    expect(ownCommand('down', { environment: { PATH: folder }, program: clone })).toBe('ponix-orchestrator down')
   })
 
   it.each([

@@ -87,7 +87,7 @@ describe('init', () => {
     const { ponix, read } = project({ 'package.json': { scripts: { test: 'vitest', start: 'pm2 start x' } } })
     expect(await ponix('init')).toEqual({
       code: 0,
-      stdout: 'wrote commonplace.json with an example\n',
+      stdout: 'wrote commonplace.json with an example; replace its command, then run "ponix-orchestrator"\n',
       stderr:
         'note: package.json has no process to take over\nnote: script "start": starts other scripts, which are processes of their own\nnote: script "test": left out, because such scripts end by themselves\n',
     })

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { codeOf, describeFileError, messageOf, UserError } from '../../config/errors.ts'
+import { ownCommand } from '../../config/own-command.ts'
 import { draftFromCompose } from './compose/compose.ts'
 import type { Draft, DraftProcess, EnvFile, ProjectFolder, Watch } from './draft.ts'
 import { readEnvFile } from '../../config/source/read-env-file.ts'
@@ -28,7 +29,10 @@ export async function init(path: string, from: string | null): Promise<void> {
   const source = found === null ? null : basename(found.file)
   write(path, renderFile(draft, { source, schema: schemaIn(folder) }))
   const names = [...draft.processes.keys()].join(', ')
-  const origin = found === null ? ' with an example' : ` from ${found.file}: ${names}`
+  const origin =
+    found === null
+      ? ` with an example; replace its command, then run "${ownCommand('')}"`
+      : ` from ${found.file}: ${names}`
   process.stdout.write(`wrote ${path}${origin}\n`)
   noteAll(draft.notes)
 }
