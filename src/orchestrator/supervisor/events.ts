@@ -153,6 +153,16 @@ export type SupervisorEvent =
       readonly pids: readonly number[]
       readonly commands: readonly string[]
     }
+  /**
+   * A service exited with code 0, but processes that it had started still ran, which are stopped. Emitted once for each process.
+   * `commands` as in `descendants_killed`, whose place this event takes.
+   */
+  | {
+      readonly type: 'processes_left'
+      readonly process: string
+      readonly pids: readonly number[]
+      readonly commands: readonly string[]
+    }
   /** Processes still run after SIGKILL: they belong to another user or are stuck in the kernel. */
   | { readonly type: 'process_survived'; readonly process: string; readonly pids: readonly number[] }
   /**

@@ -270,8 +270,9 @@ export class ManagedProcess {
     // A stop that began meanwhile handles the exit itself.
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
-    this.groups.childExited()
     const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
+    // Tasks and services that are completed keep their daemons.
+    this.groups.childExited({ warns: exit.code === 0 && decision.type !== 'completed' && this.goal.type === 'up' })
     const completes = decision.type === 'completed' && this.goal.type === 'up'
     const succeeded = isSuccess(this.definition, exit)
     this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, completes, uptimeMs })

@@ -1,3 +1,4 @@
+import type { ReapEscaped } from './child/child-groups.ts'
 import type { SpawnChild } from './child/child.ts'
 import type { SupervisorEvent } from './events.ts'
 import type { Output } from './output/output.ts'
@@ -15,8 +16,8 @@ export interface ProcessContext {
   readonly spawn: SpawnChild
   /** Prefix of the run tag of every child; a slash and the number of the child follow. */
   readonly runTag: string
-  /** Ends the processes that the first `children` children left outside their process groups. */
-  readonly reapEscaped: (children: number) => Promise<void>
+  /** See `GroupsContext`. */
+  readonly reapEscaped: ReapEscaped
   /** True if a child of an earlier version of the process has been started. */
   readonly hasRunBefore: boolean
   readonly emit: (event: ManagedProcessEvent) => void

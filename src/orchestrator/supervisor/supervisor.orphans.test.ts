@@ -65,6 +65,56 @@ describe('a daemon with its own session that a child leaves behind (O-37)', () =
   })
 })
 
+describe('a service that exits with code 0 and leaves processes (O-37)', () => {
+  test.each([
+    { where: 'in its process group', session: false, again: [] },
+    { where: 'in a session of their own', session: true, again: ['descendants_killed a'] },
+  ])('is warned of once, if they are $where', async ({ session, again }) => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', restart: { backoffMs: 1, maxBackoffMs: 1 }, ...rig.program('a') }])
+    const leave = async () => {
+      const a = await rig.nextStart('a')
+      await a.fork('left', { session })
+      const left = await rig.nextStart('left')
+      await a.exit(0)
+      await left.gone
+      return left.pid
+    }
+    const first = await leave()
+    expect(await graph.next('processes_left')).toEqual({
+      type: 'processes_left',
+      process: 'a',
+      pids: [first],
+      commands: [expect.stringContaining(process.execPath.slice(0, 40))],
+    })
+    await leave()
+    await rig.nextStart('a')
+    expect(graph.eventSequence('processes_left', 'descendants_killed')).toEqual(['processes_left a', ...again])
+  })
+
+  test('is not warned of after another exit code, nor if it restarts without having left any', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', restart: { backoffMs: 1, maxBackoffMs: 1 }, ...rig.program('a') }])
+    const first = await rig.nextStart('a')
+    await first.fork('left')
+    await rig.nextStart('left')
+    await first.exit(1)
+    await (await rig.nextStart('a')).exit(0)
+    await rig.nextStart('a')
+    expect(graph.eventSequence('processes_left')).toEqual([])
+  })
+
+  test('is warned of without a backoff, too', async () => {
+    const rig = await openRig()
+    const graph = supervise([{ name: 'a', ...rig.program('a') }])
+    const a = await rig.nextStart('a')
+    const daemon = await daemonOf(a, rig)
+    await a.exit(0)
+    await rig.nextStart('a')
+    expect(await graph.next('processes_left')).toMatchObject({ process: 'a', pids: [daemon.pid] })
+  })
+})
+
 describe('a process that exits while its stop waits for its dependents (O-9)', () => {
   //  web ── db
   test('is stopped, not restarted', async () => {

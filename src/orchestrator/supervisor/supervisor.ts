@@ -234,7 +234,8 @@ export class Supervisor {
       runTag: `${this.#runTag}/${name}`,
       spawn: this.#options.spawn ?? spawnChild,
       // When everything stops, one scan at the end finds all orphans.
-      reapEscaped: async (children) => (this.isStopping ? undefined : this.#orphans?.endOf(name, children)),
+      reapEscaped: async (children, report) =>
+        this.isStopping ? undefined : this.#orphans?.endOf(name, children, report),
       hasRunBefore,
       emit: (event) => this.#onProcessEvent(event),
     })

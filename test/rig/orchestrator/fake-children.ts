@@ -87,6 +87,6 @@ export class FakeChildren {
       signal('SIGKILL')
       return []
     }
-    return { id: child.pid, isEmpty: () => !child.isAlive, signal, terminate }
+    return { id: child.pid, isEmpty: () => !child.isAlive, members: () => [], signal, terminate }
   }
 }

@@ -125,6 +125,18 @@ describe('describeEvent (O-32)', () => {
       'store: stopping its orphaned processes 7, 8 (sleep 9)',
     ],
     [
+      { type: 'processes_left', ...store, pids: [7], commands: ['sleep 9'] },
+      'warn',
+      'store: exited with code 0 but left 1 process running (7 sleep 9), which is stopped; if it goes to the background by ' +
+        'itself, let it run in the foreground (for example "nginx -g \'daemon off;\'") or set "kind": "task"',
+    ],
+    [
+      { type: 'processes_left', ...store, pids: [6, 7, 8, 9], commands: ['a', '', 'c', 'd'] },
+      'warn',
+      'store: exited with code 0 but left 4 processes running (6 a, 7, 8 c and 1 more), which are stopped; if it goes to ' +
+        'the background by itself, let it run in the foreground (for example "nginx -g \'daemon off;\'") or set "kind": "task"',
+    ],
+    [
       { type: 'process_survived', ...store, pids: [7, 8] },
       'error',
       'store: cannot kill its orphaned processes 7, 8; stop them by hand',

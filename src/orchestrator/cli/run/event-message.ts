@@ -79,6 +79,16 @@ const messages: Messages = {
     ({ pids, commands }) =>
       `stopping its orphaned ${pids.length === 1 ? 'process' : 'processes'} ${listCommands(pids, commands)}`,
   ],
+  processes_left: [
+    'warn',
+    ({ pids, commands }) => {
+      const [one, are] = pids.length === 1 ? ['1 process', 'is'] : [`${pids.length} processes`, 'are']
+      return (
+        `exited with code 0 but left ${one} running (${listLeft(pids, commands)}), which ${are} stopped; if it goes to the ` +
+        'background by itself, let it run in the foreground (for example "nginx -g \'daemon off;\'") or set "kind": "task"'
+      )
+    },
+  ],
   process_survived: [
     'error',
     ({ pids }) => `cannot kill its orphaned ${listPids(pids)}; stop ${pids.length === 1 ? 'it' : 'them'} by hand`,
@@ -187,6 +197,14 @@ function listCommands(pids: readonly number[], commands: readonly string[]): str
       return command === '' ? String(pid) : `${pid} (${command})`
     })
     .join(', ')
+}
+
+const MAX_LISTED = 3
+
+function listLeft(pids: readonly number[], commands: readonly string[]): string {
+  const shown = pids.slice(0, MAX_LISTED).map((pid, index) => `${pid} ${commands[index] ?? ''}`.trim())
+  const more = pids.length - shown.length
+  return `${shown.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
 }
 
 function listPids(pids: readonly number[]): string {

@@ -1,11 +1,18 @@
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { SupervisorEvent } from '../events.ts'
-import { elapsed } from '../timers.ts'
+import { elapsed, sleep } from '../timers.ts'
+import { describeOrphans, type Orphans } from './orphans.ts'
 import type { Group } from './process-group.ts'
+
+/** Members of a group that end together with its leader are gone after this time, and no reason for a warning. */
+const ENDING_MS = 50
+
+/** `report` receives the processes that are ended, instead of an event. */
+export type ReapEscaped = (children: number, report?: (orphans: Orphans) => void) => Promise<void>
 
 export interface GroupsContext {
   /** Ends the processes that left the process groups of the first `children` children. */
-  readonly reapEscaped: (children: number) => Promise<void>
+  readonly reapEscaped: ReapEscaped
   readonly onReaped: () => void
   readonly emit: (event: SupervisorEvent) => void
 }
@@ -15,7 +22,7 @@ export interface GroupsContext {
  * processes that left these groups.
  */
 export class ChildGroups {
-  readonly #definition: Pick<ResolvedProcess, 'name' | 'shutdown'>
+  readonly #definition: Pick<ResolvedProcess, 'name' | 'shutdown' | 'secretNames'>
   readonly #context: GroupsContext
   /** The group of the child that has not exited, or is being ended. */
   #current: Group | null = null
@@ -23,11 +30,14 @@ export class ChildGroups {
   #children = 0
   /** True if a child was started since the last scan for escaped processes. */
   #mayHaveEscaped = false
+  /** True if orphans of the last child are a reason for the warning that a service has left processes. */
+  #warns = false
+  #hasWarned = false
   #endingOrphans: Promise<void> | null = null
   #reaping: Promise<void> | null = null
   #isKilled = false
 
-  constructor(definition: Pick<ResolvedProcess, 'name' | 'shutdown'>, context: GroupsContext) {
+  constructor(definition: Pick<ResolvedProcess, 'name' | 'shutdown' | 'secretNames'>, context: GroupsContext) {
     this.#definition = definition
     this.#context = context
   }
@@ -57,10 +67,12 @@ export class ChildGroups {
     this.#current = group
     this.#children++
     this.#mayHaveEscaped = true
+    this.#warns = false
   }
 
-  /** The child has exited by itself; the remaining members of its group are orphans. */
-  childExited(): void {
+  /** The child has exited by itself; the remaining members of its group are orphans. `warns`: they are reported once. */
+  childExited({ warns }: { readonly warns: boolean }): void {
+    this.#warns = warns
     if (this.#current !== null && !this.#current.isEmpty()) this.#orphaned.add(this.#current)
     this.#current = null
   }
@@ -86,9 +98,10 @@ export class ChildGroups {
   /** Reaps, then calls `start`. With `groupsOnly` the costly scan for escaped processes follows only after `start`. */
   async reapThen(start: () => void, { groupsOnly }: { readonly groupsOnly: boolean }): Promise<void> {
     const children = this.#children
+    const report = this.#report
     await (groupsOnly ? this.#endOrphans() : this.reap())
     start()
-    if (groupsOnly) void this.#context.reapEscaped(children)
+    if (groupsOnly) void this.#context.reapEscaped(children, this.#hasWarned ? undefined : report)
   }
 
   get #all(): readonly Group[] {
@@ -98,23 +111,42 @@ export class ChildGroups {
   async #reap(): Promise<void> {
     await this.#endOrphans()
     this.#mayHaveEscaped = false
-    await this.#context.reapEscaped(this.#children)
+    await this.#context.reapEscaped(this.#children, this.#report)
     this.#reaping = null
     this.#context.onReaped()
   }
 
   async #endOrphans(): Promise<void> {
     if (this.#orphaned.size === 0) return
-    this.#endingOrphans ??= Promise.all(
-      Array.from(this.#orphaned, async (group) => {
-        await this.#end(group, null)
-        this.#orphaned.delete(group)
-      }),
-    ).then(() => {
+    this.#endingOrphans ??= this.#endGroups().then(() => {
       this.#endingOrphans = null
       this.#context.onReaped()
     })
     await this.#endingOrphans
+  }
+
+  async #endGroups(): Promise<void> {
+    const report = this.#report
+    if (report !== undefined && !this.#isKilled) {
+      await sleep(ENDING_MS)
+      const pids = Array.from(this.#orphaned, (group) => group.members()).flat()
+      if (pids.length > 0) report(describeOrphans(pids, this.#definition.secretNames))
+    }
+    await Promise.all(
+      Array.from(this.#orphaned, async (group) => {
+        await this.#end(group, null)
+        this.#orphaned.delete(group)
+      }),
+    )
+  }
+
+  /** Reports orphans that the last child of a service has left; undefined if they are no reason for a warning. */
+  get #report(): ((orphans: Orphans) => void) | undefined {
+    if (!this.#warns || this.#hasWarned) return undefined
+    return (orphans) => {
+      this.#hasWarned = true
+      this.#context.emit({ type: 'processes_left', process: this.#definition.name, ...orphans })
+    }
   }
 
   /** Ends every member of a group and reports it. `leaderExited` is null if the leader has already exited. */

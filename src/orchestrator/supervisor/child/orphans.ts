@@ -25,6 +25,13 @@ export interface EscapedOptions {
   readonly source?: ProcessSource
 }
 
+/** Processes that a child has left. */
+export interface Orphans {
+  readonly pids: readonly number[]
+  /** The command line of each, cut and without secrets. */
+  readonly commands: readonly string[]
+}
+
 type Find = () => TaggedProcess[]
 
 /**
@@ -52,8 +59,11 @@ export class OrphanScanner {
     this.#options = options
   }
 
-  /** Ends the escaped processes of the first `children` children, whose groups are empty. Resolves as `endEscaped` does. */
-  async endOf(name: string, children: number): Promise<void> {
+  /**
+   * Ends the escaped processes of the first `children` children, whose groups are empty. Resolves as `endEscaped` does. `report`
+   * receives those that are found first, instead of an event.
+   */
+  async endOf(name: string, children: number, report?: (orphans: Orphans) => void): Promise<void> {
     const prefix = `${this.#runTag}/${name}/`
     const isOurs = ({ runTag }: TaggedProcess) =>
       runTag.startsWith(prefix) && Number(runTag.slice(prefix.length)) <= children
@@ -63,7 +73,7 @@ export class OrphanScanner {
     const find: Find = () => taggedProcesses(prefix, this.#options.source).filter(isOurs)
     // An exec probe that was killed a moment ago may still have been in the scan.
     await sleep(FIRST_CHECK_MS)
-    await endAll(find, stillLiving(ours, this.#options.source), this.#options)
+    await endAll(find, stillLiving(ours, this.#options.source), this.#options, report)
   }
 
   /** Sends SIGKILL to the escaped processes of all children, synchronously. */
@@ -98,11 +108,17 @@ export class OrphanScanner {
   }
 }
 
-async function endAll(find: Find, found: TaggedProcess[], options: EscapedOptions): Promise<void> {
+async function endAll(
+  find: Find,
+  found: TaggedProcess[],
+  options: EscapedOptions,
+  report?: (orphans: Orphans) => void,
+): Promise<void> {
   if (found.length === 0) return
   for (const [name, pids] of byProcess(found)) {
-    const commands = pids.map((pid) => commandText(commandLineOf(pid, options.source), options.secretNames?.(name)))
-    options.emit({ type: 'descendants_killed', process: name, pids, commands })
+    const orphans = describeOrphans(pids, options.secretNames?.(name), options.source)
+    if (report === undefined) options.emit({ type: 'descendants_killed', process: name, ...orphans })
+    else report(orphans)
   }
   let left = await signalUntilGone(find, found, {
     ...options,
@@ -112,6 +128,15 @@ async function endAll(find: Find, found: TaggedProcess[], options: EscapedOption
   })
   if (left.length > 0) left = await signalUntilGone(find, left, { ...options, signal: 'SIGKILL', ms: AFTER_KILL_MS })
   for (const [name, pids] of byProcess(left)) options.emit({ type: 'process_survived', process: name, pids })
+}
+
+/** Returns the processes with their command lines. */
+export function describeOrphans(
+  pids: readonly number[],
+  secretNames: readonly string[] = [],
+  source: ProcessSource = systemSource,
+): Orphans {
+  return { pids, commands: pids.map((pid) => commandText(commandLineOf(pid, source), secretNames)) }
 }
 
 interface SignalOptions {

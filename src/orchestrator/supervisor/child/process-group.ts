@@ -26,6 +26,8 @@ export interface Group {
   /** The child's pid. */
   readonly id: number
   isEmpty(): boolean
+  /** The pids of the members that run. Reads the process table. */
+  members(): readonly number[]
   signal(signal: NodeJS.Signals | 0): boolean
   terminate(options: TerminateOptions): Promise<readonly number[]>
 }
@@ -45,6 +47,10 @@ export class ProcessGroup implements Group {
   /** Returns true when no member is left. From then on the id, which the kernel can reuse, is never signalled again. */
   isEmpty(): boolean {
     return !this.signal(0)
+  }
+
+  members(): readonly number[] {
+    return this.isEmpty() ? [] : groupMembers(this.id, undefined, this.#source)
   }
 
   /** Sends a signal to every member; returns false if there is none. */
