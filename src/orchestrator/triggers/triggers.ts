@@ -85,11 +85,12 @@ export class Triggers implements Disposable {
     await this.#hooks.end(force)
   }
 
-  /** A process that was left out and is started by a command runs by its schedule from then on. */
+  /** A process that was left out and is started by a command has its schedule and its watch from then on. */
   #onStart(name: string): void {
     const definition = this.#target.graph.get(name)?.definition
-    if (definition === undefined || definition.leftOut === null || definition.schedule === null) return
-    if (this.#hasStarted) this.#apply()
+    if (definition === undefined || definition.leftOut === null) return
+    const hasTrigger = definition.schedule !== null || definition.watch !== null
+    if (hasTrigger && this.#hasStarted) this.#apply()
   }
 
   #onFailure(name: string, reason: string): void {
@@ -127,10 +128,14 @@ export class Triggers implements Disposable {
     return [...this.#watches(config), ...this.#schedules(config), ...this.#memoryLimits(config)]
   }
 
+  /** Returns whether a process was left out and has not been started. */
+  #isDisabled(name: string): boolean {
+    return this.#target.graph.get(name)?.state.type === 'disabled'
+  }
+
   #schedules({ processes }: ResolvedConfig): readonly Trigger[] {
-    const isDisabled = (name: string) => this.#target.graph.get(name)?.state.type === 'disabled'
     return processes.flatMap(({ name, schedule }) =>
-      schedule === null || isDisabled(name)
+      schedule === null || this.#isDisabled(name)
         ? []
         : [
             {
@@ -163,10 +168,14 @@ export class Triggers implements Disposable {
     if (next !== null) this.#emit({ type: 'next_run', process: name, at: next.toISOString() })
   }
 
-  /** Returns a trigger for each process of the file that watches; its replicas restart together. */
+  /** Returns a trigger for each process of the file that runs and watches; its replicas restart together. */
   #watches({ processes }: ResolvedConfig): readonly Trigger[] {
     const ownFiles = processes.flatMap(({ log }) => (log.file === null ? [] : [log.file.path]))
-    const watching = new Map(processes.flatMap((one) => (one.watch === null ? [] : [[one.configName, one.watch]])))
+    const watching = new Map(
+      processes.flatMap(({ name, configName, watch }) =>
+        watch === null || this.#isDisabled(name) ? [] : [[configName, watch]],
+      ),
+    )
     return Array.from(watching, ([name, watch]) => ({
       key: `watch ${name}`,
       settings: { watch, ownFiles },

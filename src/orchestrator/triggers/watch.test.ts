@@ -33,6 +33,29 @@ describe('a process that watches', () => {
     expect(graph.events.map(({ type }) => type)).not.toContain('restart_scheduled')
   })
 
+  test('is not watched while it is left out, until it is started', async () => {
+    const folder = emptyFolder()
+    write(folder, 'src/app.js', 'first')
+    const rig = await openRig()
+    const watch = watchOf(folder, ['src'])
+    const graph = trigger([
+      { name: 'web', ...rig.program('web'), watch, leftOut: 'was left out by --only' },
+      { name: 'api', ...rig.program('api'), watch },
+    ])
+    await graph.next('watching', 'api')
+    const started = graph.supervisor.commands.start(['web'])
+    await rig.nextStart('web')
+    await started
+    await graph.next('watching', 'web')
+    const order = graph.events.flatMap((event) =>
+      event.type === 'watching' || event.type === 'process_started' ? [`${event.type} ${event.process}`] : [],
+    )
+    expect(order.filter((text) => text.endsWith('web'))).toEqual(['process_started web', 'watching web'])
+    write(folder, 'src/app.js')
+    await graph.next('process_restarting', 'web')
+    await rig.nextStart('web')
+  })
+
   test('restarts once when many files change, also in a new folder', async () => {
     const { folder, rig, graph } = await watchingWeb(['src'], { debounceMs: 300 })
     for (let number = 0; number < 100; number++) write(folder, `src/new/${number}.js`)
