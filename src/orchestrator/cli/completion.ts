@@ -81,14 +81,15 @@ export function completeWords(program: Command, words: readonly string[]): void 
   const typed = words.at(-1) ?? ''
   const position = readWords(program, words.slice(0, -1))
   const [, flag] = /^(--[^=]+)=/.exec(typed) ?? []
-  const found =
-    flag === undefined
-      ? candidates(typed, position)
-      : valuesOf(valueOption(position, flag), position.config).map((value) => {
-          return value === PATHS ? PATHS : `${flag}=${value}`
-        })
+  const found = flag === undefined ? candidates(typed, position) : assignments(typed, flag, position)
   const offered = found.filter((word) => word === PATHS || word.startsWith(typed))
   process.stdout.write(offered.map((word) => `${word}\n`).join(''))
+}
+
+function assignments(typed: string, flag: string, position: Position): readonly string[] {
+  const head = `${flag}=`
+  const values = valuesOf(valueOption(position, flag), typed.slice(head.length), position.config)
+  return values.map((value) => (value === PATHS ? PATHS : head + value))
 }
 
 /** The context that the words before the cursor determine. */
@@ -125,13 +126,13 @@ function readWords(program: Command, words: readonly string[]): Position {
 
 function candidates(typed: string, position: Position): readonly string[] {
   const { program, command, option, argumentCount, config } = position
-  if (option !== undefined) return valuesOf(option, config)
+  if (option !== undefined) return valuesOf(option, typed, config)
   if (typed.startsWith('-')) return optionsOf(position).flatMap(({ long }) => long ?? [])
   if (command === null) return [...program.commands.map((known) => known.name()), 'help']
   const { registeredArguments } = command
   const last = registeredArguments.at(-1)
   const argument = registeredArguments[argumentCount] ?? (last?.variadic === true ? last : undefined)
-  return argument === undefined ? [] : argumentValues(argument, config)
+  return argument === undefined ? [] : argumentValues(argument, typed, config)
 }
 
 /** Returns the options of a position; without a command, it is `run`. */
@@ -150,20 +151,27 @@ function valueOption(position: Pick<Position, 'program' | 'command'>, flag: stri
   )
 }
 
-function valuesOf(option: Option | undefined, config: string): readonly string[] {
+/** Returns the values of an option, of which `typed` is the beginning. */
+function valuesOf(option: Option | undefined, typed: string, config: string): readonly string[] {
   if (option === undefined) return []
   if (option.argChoices !== undefined) return option.argChoices
   if (/<(?:path|folder)>/.test(option.flags)) return [PATHS]
-  if (option.long === '--profile') return profilesIn(config)
+  if (option.long === '--profile') return listsOf(profilesIn(config), typed)
   if (option.long === '--prefix') return prefixKinds
-  return ['--only', '--disable', '--exit-code-from', '--show-env', '--watch'].includes(option.long ?? '')
-    ? namesIn(config)
-    : []
+  if (['--exit-code-from', '--show-env'].includes(option.long ?? '')) return namesIn(config)
+  return ['--only', '--disable', '--watch'].includes(option.long ?? '') ? listsOf(namesIn(config), typed) : []
 }
 
-function argumentValues(argument: Argument, config: string): readonly string[] {
+function argumentValues(argument: Argument, typed: string, config: string): readonly string[] {
   if (argument.name() === 'shell') return shells
-  return argument.argChoices ?? (argument.name() === 'names' ? namesIn(config) : [])
+  return argument.argChoices ?? (argument.name() === 'names' ? listsOf(namesIn(config), typed) : [])
+}
+
+/** Returns the lists with commas that begin with the complete elements of `typed` and end with a name that they do not contain. */
+function listsOf(names: readonly string[], typed: string): readonly string[] {
+  const begun = typed.slice(0, typed.lastIndexOf(',') + 1)
+  const elements = begun.split(',')
+  return names.filter((name) => !elements.includes(name)).map((name) => begun + name)
 }
 
 function namesIn(config: string): readonly string[] {
