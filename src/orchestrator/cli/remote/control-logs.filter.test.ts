@@ -50,7 +50,7 @@ describe('filters of logs (O-45)', () => {
     const { code, stdout, stderr } = await control.program.run(...level)
     expect([code, stdout]).toEqual([0, ''])
     expect(stderr).toBe(
-      'ponix-orchestrator: no line has this level or a higher one; 2 lines without a level are hidden, --stream stderr shows the errors of most programs\n',
+      'ponix-orchestrator: no line of a process has this level or a higher one; 2 lines without a level are hidden, --stream stderr shows the errors of most programs\n',
     )
     expect((await control.program.run(...level, '--json')).stdout).toBe('{"without_level":2}\n')
     await child.print('level=warn\n')

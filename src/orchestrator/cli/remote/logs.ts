@@ -167,7 +167,7 @@ function describe(record: Exclude<LogRecord, { line: string }>) {
   if ('without_level' in record) {
     const { without_level: count } = record
     const hidden = count === 1 ? '1 line without a level is hidden' : `${count} lines without a level are hidden`
-    const text = `no line has this level or a higher one; ${hidden}, --stream stderr shows the errors of most programs`
+    const text = `no line of a process has this level or a higher one; ${hidden}, --stream stderr shows the errors of most programs`
     return { level: 'warn', text } as const
   }
   const time = new Date(record.lost_until).toLocaleTimeString('en-GB')
