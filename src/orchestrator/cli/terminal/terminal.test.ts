@@ -48,6 +48,23 @@ describe('a child without a terminal', () => {
     expect(/variables:<(.*)>/.exec(terminal.output)?.[1]).toBe(expected)
   })
 
+  it('keeps its colours, and cannot change the screen or the title, in run and logs', async () => {
+    const command = String.raw`printf '\033[2J\033[H\033]0;taken\007\033[31mpainted\033[0m\n'; sleep 600`
+    const terminal = open({ app: { command, shell: true } })
+    // oxlint-disable-next-line no-control-regex -- a colour
+    const painted = /\u001b\[31mpainted/
+    await terminal.seen(painted)
+    const logs = program.openProgram(['logs'], { columns: 100, env: environment() })
+    await logs.seen(painted)
+    expect(await logs.exitCode).toBe(0)
+    const pipe = await program.run('logs')
+    terminal.press(CTRL_C)
+    expect(await terminal.exitCode).toBe(0)
+    // oxlint-disable-next-line no-control-regex -- sequences that clear the screen and set the title
+    expect(terminal.output + logs.output).not.toMatch(/\u001b\[2J|\u001b\]0;/)
+    expect(pipe.stdout).toContain('\u001b[2J\u001b[H\u001b]0;taken\u0007\u001b[31mpainted')
+  })
+
   it.each<[string, { readonly log?: object }, readonly string[]]>([
     ['a log file', { log: { file: 'app.log' } }, []],
     ['hidden output', { log: { quiet: true, file: 'app.log' } }, []],

@@ -51,6 +51,14 @@ describe('terminalWriter (O-31)', () => {
     expect(await shown('\u001b[31mred', 'plain')).toEqual(['[a] \u001b[31mred\u001b[0m', '[a] plain'])
   })
 
+  test('leaves out sequences that change the screen or the title, also in a log record', async () => {
+    const log = JSON.stringify({ level: 30, time: 1, msg: 'x' })
+    const raw = (record: object) => `${'msg' in record ? '\u001b[2J' : ''}pretty\n`
+    expect(
+      await written((sink) => terminalWriter(sink, () => '[a] ', raw), '\u001b[2J\u001b[Ha\u001b]0;t\u0007b\rc', log),
+    ).toEqual(['[a] ab\r\u001b[K[a] c', '[a] pretty'])
+  })
+
   test("formats pino's JSON and leaves other JSON unchanged", async () => {
     const log = '{"level":30,"time":1,"msg":"läuft"}'
     expect(await shown(log, '{"level":30}', '{broken')).toEqual([

@@ -1,4 +1,5 @@
 import { decodeUtf8, encodeUtf8, type LinesHandler } from './lines.ts'
+import { withoutScreenSequences } from '../terminal/terminal-lines.ts'
 import type { Prefix } from './prefixes.ts'
 import type { Sink } from './sink.ts'
 
@@ -36,7 +37,7 @@ export function plainWriter(sink: Sink, prefix: Prefix): LinesHandler {
 
 /**
  * Returns a writer for a terminal: a progress line that is rewritten with `\r` keeps its prefix, colours are reset at the end of
- * a line, and pino's JSON is formatted.
+ * a line, other escape sequences are left out, and pino's JSON is formatted.
  */
 export function terminalWriter(sink: Sink, prefix: Prefix, pretty: Pretty): LinesHandler {
   const plain = plainWriter(sink, prefix)
@@ -52,9 +53,9 @@ export function forTerminal(line: string, prefix: string, pretty: Pretty): strin
   const record = parseObject(line)
   // A pino record has a numeric or textual level.
   const isLogRecord = ['number', 'string'].includes(typeof record?.['level']) && record?.['time'] !== undefined
-  if (record !== null && isLogRecord) return encodeUtf8(pretty(record)).replace(/\n$/, '')
-  const kept = line.replaceAll(PROGRESS, () => `\r${ERASE_REST}${prefix}`)
-  return line.includes(ESCAPE) ? `${kept}${ESCAPE}[0m` : kept
+  // A text in a record can contain sequences, too.
+  if (record !== null && isLogRecord) return withoutScreenSequences(encodeUtf8(pretty(record)).replace(/\n$/, ''))
+  return withoutScreenSequences(line).replaceAll(PROGRESS, () => `\r${ERASE_REST}${prefix}`)
 }
 
 export interface LineOrigin {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CUT_MARK, encodeUtf8, MAX_LINE_BYTES } from '../output/lines.ts'
-import { TerminalLines, visibleLine } from './terminal-lines.ts'
+import { TerminalLines, visibleLine, withoutScreenSequences } from './terminal-lines.ts'
 
 describe('visibleLine', () => {
   it.each([
@@ -25,6 +25,29 @@ describe('visibleLine', () => {
     ['nothing but colours', '\u001b[32m\u001b[0m', ''],
   ])('shows %s', (_, line, expected) => {
     expect(visibleLine(line)).toBe(expected)
+  })
+})
+
+describe('withoutScreenSequences', () => {
+  const link = '\u001b]8;;https://example.com\u0007here'
+  it.each([
+    ['plain text and other control characters', 'a\tb\b\u0007\r', 'a\tb\b\u0007\r'],
+    ['colours, which end with the line', '\u001b[1;38:5:9mred', '\u001b[1;38:5:9mred\u001b[0m'],
+    ['a hyperlink', `${link}\u001b]8;;\u0007.`, `${link}\u001b]8;;\u0007.`],
+    ['a hyperlink, which ends with the line', link, `${link}\u001b]8;;\u001b\\`],
+    ['no clear of the screen', '\u001b[2J\u001b[3J\u001b[Hnew', 'new'],
+    ['no reset of the terminal', '\u001bcnew', 'new'],
+    ['no moves of the cursor and no other screen', '\u001b[2A\u001b[10;20Hup\u001b[?25l\u001b[?1049h', 'up'],
+    ['no window title', '\u001b]0;title\u0007text', 'text'],
+    ['no access to the clipboard', '\u001b]52;c;YQ==\u001b\\text', 'text'],
+    ['no report of modified keys', '\u001b[>4;1mtext', 'text'],
+    ['no other character set', '\u001b(0text', 'text'],
+    ['no unfinished sequence', 'text\u001b]8;;https://example.com', 'text'],
+    ['no escape at the end', 'text\u001b', 'text'],
+    ['a return of the cursor to column 1', '10 %\u001b[1G50 %\u001b[G100 %', '10 %\r50 %\r100 %'],
+    ['characters of several bytes', encodeUtf8('\u001b[2Jgrößer → ✓'), encodeUtf8('größer → ✓')],
+  ])('shows %s', (_, line, expected) => {
+    expect(withoutScreenSequences(line)).toBe(expected)
   })
 })
 

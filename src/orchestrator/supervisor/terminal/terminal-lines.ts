@@ -32,6 +32,37 @@ export function visibleLine(line: string): string {
   return shown + (shown === '' ? '' : colour)
 }
 
+/** A colour or style, not a private sequence such as `ESC[>4;1m`. */
+// oxlint-disable-next-line no-control-regex -- control characters are the subject
+const STYLE = /^\u001b\[[\d:;]*m$/
+/** The begin, or without an address the end, of a hyperlink. */
+// oxlint-disable-next-line no-control-regex -- control characters are the subject
+const HYPERLINK = /^\u001b\]8;[^;]*;(.*?)(?:\u0007|\u001b\\)$/
+const END_OF_HYPERLINK = '\u001b]8;;\u001b\\'
+
+/**
+ * Returns a line without the escape sequences that change more of a terminal than the line, such as its screen, title or mode.
+ * Colours and hyperlinks remain, and end with the line; a move of the cursor to column 1 becomes `\r`. A latin1 string.
+ */
+export function withoutScreenSequences(line: string): string {
+  if (!line.includes('\u001b')) return line
+  let shown = ''
+  let isStyled = false
+  let isLinked = false
+  for (const [token, parameters = '', final] of line.matchAll(TOKEN)) {
+    const link = HYPERLINK.exec(token)
+    if (!token.startsWith('\u001b')) shown += token
+    else if (link !== null) {
+      shown += token
+      isLinked = link[1] !== ''
+    } else if (STYLE.test(token)) {
+      shown += token
+      isStyled = true
+    } else if (final === 'G' && Number(parameters || '1') <= 1) shown += '\r'
+  }
+  return shown + (isLinked ? END_OF_HYPERLINK : '') + (isStyled ? '\u001b[0m' : '')
+}
+
 function isText(token: string): boolean {
   const code = token.charCodeAt(0)
   return code === 0x09 || (code >= 0x20 && code !== 0x7f)
