@@ -206,4 +206,29 @@ describe('the second orchestrator on one file', () => {
     expect((await running.outcome).code).toBe(0)
     expect(rig.starts('a')).toBe(1)
   })
+
+  test('is told that the first stops, which keeps the time of its start', async () => {
+    const rig = await openRig()
+    const running = startWith({ a: rig.program('a') })
+    const a = await rig.nextStart('a')
+    await a.keep('SIGTERM')
+    await running.seen(/process is ready/)
+    const before = (await program.run('ls', '--json')).stdout
+    running.signal('SIGINT')
+    expect(await a.nextSignal()).toBe('SIGTERM')
+    const message = `commonplace.json is stopping (pid ${running.child.pid}); try again when it has ended\n`
+    for (const args of [[], ['run', '--detach']]) {
+      const second = await program.run(...args)
+      expect(second).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) })
+    }
+    expect(sinceOf((await program.run('ls', '--json')).stdout)).toBe(sinceOf(before))
+    await a.exit(0)
+    expect((await running.outcome).code).toBe(0)
+  })
 })
+
+/** Returns the start of the only run that `ls --json` lists. */
+function sinceOf(json: string): string {
+  const answer = z.object({ orchestrators: z.tuple([z.object({ since: z.string() })]) })
+  return answer.parse(JSON.parse(json)).orchestrators[0].since
+}

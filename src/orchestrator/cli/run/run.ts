@@ -93,6 +93,7 @@ function createGraph(config: LoadedConfig, { loader, options, output, guard }: E
     reporter.event(event)
     systemd.event(event)
     triggers.event(event)
+    if (event.type === 'stopping') guard.stopping()
   }
   // The guard also ends what triggers run, which the supervisor leaves alone.
   const guarded = {

@@ -160,6 +160,8 @@ const runRecord = z.strictObject({
   config: z.string(),
   /** Path of the control socket; null if the orchestrator accepts no commands. */
   socket: z.string().nullable(),
+  /** Present while the run stops everything. */
+  stopping: z.literal(true).optional(),
 })
 
 /** The orchestrator that runs a configuration. */
@@ -222,6 +224,20 @@ export function writeRecord(path: string, record: RunRecord): void {
   } catch (error) {
     rmSync(aside, { force: true })
     throw new UserError(`cannot write ${path}: ${systemReason(error)}; set XDG_RUNTIME_DIR to a folder with free space`)
+  }
+}
+
+/** Records that the run stops. Without a record that can be written, a second start only reports that the run continues. */
+export function markStopping({ recordPath }: RunFolder, runTag: string): void {
+  const record = readRecord(recordPath)
+  const since = statSync(recordPath, { throwIfNoEntry: false })?.mtime
+  if (record?.mark !== runTag || since === undefined) return
+  try {
+    writeRecord(recordPath, { ...record, stopping: true })
+    // The time of the record is the start of the run.
+    utimesSync(recordPath, new Date(), since)
+  } catch {
+    // The disk is full, or the folder was removed.
   }
 }
 

@@ -9,6 +9,7 @@ import { sleep } from '../timers.ts'
 import {
   createRunFolder,
   isRunning,
+  markStopping,
   readRecord,
   refreshRunFolder,
   removeRunFolder,
@@ -118,6 +119,11 @@ export class RunLock {
     this.#guard.setTerminal(mode)
   }
 
+  /** Lets a second start report that this run stops. */
+  stopping(): void {
+    markStopping(this.#options.folder, this.runTag)
+  }
+
   /** Releases the lock and removes the run folder. Call it when every process of this run has exited and the socket is closed. */
   async release(): Promise<void> {
     this.#makePlan = null
@@ -186,6 +192,9 @@ export class RunLock {
 export function previousRun({ folder, configPath }: Pick<RunLockOptions, 'folder' | 'configPath'>): RunRecord | null {
   const record = readRecord(folder.recordPath)
   if (record === null || !isRunning(record)) return record
+  if (record.stopping === true) {
+    throw new UserError(`${configPath} is stopping (pid ${record.pid}); try again when it has ended`)
+  }
   const [attach, reload, down] = ['attach', 'reload', 'down'].map((command) =>
     ownCommand(command, { config: configPath }),
   )
