@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import type { ProcessStatus } from '../../control/protocol.ts'
 import { formatDuration } from '../../supervisor/duration.ts'
+import { shortNames } from '../../supervisor/output/short-names.ts'
 import { columnsOf, showsColour } from '../options.ts'
 
 type Cell = (status: ProcessStatus) => string
@@ -31,19 +32,63 @@ const COLOURS: Readonly<Record<string, number>> = {
   skipped: YELLOW,
 }
 
+/** The colours of the states in the order of urgency; undefined: a state without a colour, such as `waiting`. */
+const URGENCY = [RED, YELLOW, undefined, GREEN]
+
+/** The names of a narrow terminal are not shorter than this. */
+const MIN_NAME_LENGTH = 8
+
 /**
- * Renders a heading and a line for each process. `width`: the columns of the terminal, null without one; in a terminal that is too
- * narrow, the detail of a process has a line of its own.
+ * Renders a heading and a line for each process, and then a line for all processes that were left out for the same reason. `width`:
+ * the columns of the terminal, null without one; in a terminal that is too narrow, the detail of a process has a line of its own,
+ * and long names are shortened.
  */
 export function renderStatus(processes: readonly ProcessStatus[], width: number | null): string {
+  const shown = processes.filter((status) => !isLeftOut(status))
+  const table = shown.length === 0 ? [] : fittingTable(shown, width)
+  return [...table, ...leftOutLines(processes.filter(isLeftOut))].map((line) => `${line}\n`).join('')
+}
+
+/** Returns the processes with problems first, then those that are not ready, then the ready ones; left-out ones are last. */
+export function mostUrgentFirst(processes: readonly ProcessStatus[]): readonly ProcessStatus[] {
+  const rank = (status: ProcessStatus) => (isLeftOut(status) ? URGENCY.length : URGENCY.indexOf(COLOURS[status.state]))
+  return processes.toSorted((a, b) => rank(a) - rank(b))
+}
+
+function isLeftOut({ state }: ProcessStatus): boolean {
+  return state === 'disabled'
+}
+
+function leftOutLines(processes: readonly ProcessStatus[]): readonly string[] {
+  const reasons = new Set(processes.map(({ reason }) => reason ?? 'disabled'))
+  return Array.from(reasons, (reason) => {
+    const names = processes.flatMap((status) => ((status.reason ?? 'disabled') === reason ? [status.name] : []))
+    const title = reason.replace(/^(?:was|is) /, '').replace(/^belongs to /, 'in ')
+    return `${title}: ${names.join(', ')}`
+  })
+}
+
+function fittingTable(processes: readonly ProcessStatus[], width: number | null): readonly string[] {
   const whole = renderTable(processes, COLUMNS)
-  if (width === null || whole.every((line) => stripVTControlCharacters(line).length <= width)) return joined(whole)
-  const [head, ...rows] = renderTable(processes, COLUMNS.slice(0, -1))
+  if (width === null || widthOf(whole) <= width) return whole
+  const [head = '', ...rows] = renderTable(withShortNames(processes, width), COLUMNS.slice(0, -1))
   const details = processes.map(({ detail }) => (detail === null ? [] : [`    ${detail}`]))
-  return joined([
-    ...(head === undefined ? [] : [head]),
-    ...rows.flatMap((row, index) => [row, ...(details[index] ?? [])]),
-  ])
+  return [head, ...rows.flatMap((row, index) => [row, ...(details[index] ?? [])])]
+}
+
+/** Shortens names by what the table without details is too wide. */
+function withShortNames(processes: readonly ProcessStatus[], width: number): readonly ProcessStatus[] {
+  const names = processes.map(({ name }) => name)
+  const excess = widthOf(renderTable(processes, COLUMNS.slice(0, -1))) - width
+  const limit = Math.max(MIN_NAME_LENGTH, ...names.map(({ length }) => length - excess))
+  const labels = shortNames(names, limit)
+  return excess <= 0
+    ? processes
+    : processes.map((status) => ({ ...status, name: labels.get(status.name) ?? status.name }))
+}
+
+function widthOf(lines: readonly string[]): number {
+  return Math.max(...lines.map((line) => stripVTControlCharacters(line).length))
 }
 
 /** Renders the status for a part of the output of a terminal: no line is wider than the terminal. */
@@ -71,10 +116,6 @@ function cut(line: string, width: number): string {
     if (left === 0) return '…'
     return left > 0 ? part : ''
   })
-}
-
-function joined(lines: readonly string[]): string {
-  return lines.map((line) => `${line}\n`).join('')
 }
 
 /** Returns the lines of a table. */

@@ -56,6 +56,23 @@ describe('status --watch (O-9)', () => {
     expect(await screen.exitCode).toBe(0)
   })
 
+  test('shows the processes with problems first in a terminal with too few rows', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => [`p${index}`, sleeper] as const)
+    await start({ ...Object.fromEntries(names), last: sleeper })
+    await control.program.run('stop', 'last')
+    const { program } = control
+    const screen = new Terminal(process.execPath, [program.path, 'status', '--watch'], {
+      cwd: program.folder,
+      env: { ...process.env, XDG_RUNTIME_DIR: program.folder, NO_COLOR: '1' },
+      rows: 8,
+    })
+    onTestFinished(() => screen.kill())
+    // oxlint-disable-next-line no-control-regex -- the sequence that erases the rest of a line
+    await screen.seen(/NAME [^\n]*\nlast +stopped[^\n]*\np0 [^]*… \d more\u001b/)
+    screen.press('\u0003')
+    expect(await screen.exitCode).toBe(0)
+  })
+
   test('--json prints a line for each change until the orchestrator ends', async () => {
     const running = await start({ a: sleeper, b: sleeper })
     await control.status()

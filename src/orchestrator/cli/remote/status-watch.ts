@@ -1,6 +1,6 @@
 import { type ProcessStatus, type StatusAnswer, statusAnswer } from '../../control/protocol.ts'
 import { ControlClient, processQuery } from './control-client.ts'
-import { cutLines, renderStatus, statusLines } from './status-table.ts'
+import { cutLines, mostUrgentFirst, renderStatus, statusLines } from './status-table.ts'
 import type { FileOptions } from '../options.ts'
 import { exitOnSignals } from '../terminal/terminal-mode.ts'
 
@@ -39,7 +39,7 @@ async function showOnScreen(lines: AsyncIterable<string>): Promise<void> {
   const { stdout } = process
   let processes: readonly ProcessStatus[] = []
   let end = ''
-  const draw = () => stdout.write(renderFrame(renderStatus(processes, stdout.columns), stdout.columns, stdout.rows))
+  const draw = () => stdout.write(renderScreen(processes, stdout.columns, stdout.rows))
   exitOnSignals()
   // Also after an error.
   process.once('exit', () => stdout.write(LEAVE + statusLines(processes) + end))
@@ -50,6 +50,13 @@ async function showOnScreen(lines: AsyncIterable<string>): Promise<void> {
     draw()
   }
   end = 'the orchestrator has ended\n'
+}
+
+/** Returns a frame of the processes; if not all fit, those with problems are first. */
+function renderScreen(processes: readonly ProcessStatus[], columns: number, rows: number): string {
+  const table = renderStatus(processes, columns)
+  const fits = table.trimEnd().split('\n').length < rows
+  return renderFrame(fits ? table : renderStatus(mostUrgentFirst(processes), columns), columns, rows)
 }
 
 /** Returns the output that replaces the previous frame by a table, cut to the size of the terminal. */
