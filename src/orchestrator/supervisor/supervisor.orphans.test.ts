@@ -65,6 +65,51 @@ describe('a daemon with its own session that a child leaves behind (O-37)', () =
   })
 })
 
+describe('a completed task that has left a daemon (O-9, O-37)', () => {
+  async function provided() {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'pg', kind: 'task', ...rig.program('pg') },
+      {
+        name: 'web',
+        ...rig.program('web'),
+        dependsOn: [{ name: 'pg', condition: 'completed_successfully' }],
+        onDependencyRestart: 'restart',
+      },
+    ])
+    const pg = await rig.nextStart('pg')
+    const daemon = await daemonOf(pg, rig)
+    await pg.exit(0)
+    return { rig, graph, daemon, web: await rig.nextStart('web') }
+  }
+
+  test('is restarted after its dependents have stopped, which start after it', async () => {
+    const { rig, graph, daemon, web } = await provided()
+    await web.keep('SIGTERM')
+    const restarted = graph.supervisor.commands.restart(['pg'])
+    expect(await web.nextSignal()).toBe('SIGTERM')
+    expect(isAlive(daemon.pid)).toBe(true)
+    await web.exit(0)
+    const again = await rig.nextStart('pg')
+    expect(isAlive(daemon.pid)).toBe(false)
+    await again.exit(0)
+    await Promise.all([rig.nextStart('web'), restarted])
+    expect(graph.eventSequence('process_stopped', 'descendants_killed', 'process_started').slice(2)).toEqual([
+      'stopped web',
+      'descendants_killed pg',
+      'started pg',
+      'started web',
+    ])
+  })
+
+  test('ends the daemon when it is stopped; its dependents keep running', async () => {
+    const { graph, daemon, web } = await provided()
+    await graph.supervisor.commands.stop(['pg'])
+    expect([daemon, web].map(({ pid }) => isAlive(pid))).toEqual([false, true])
+    expect(graph.supervisor.graph.all.map(({ state }) => state.type)).toEqual(['completed', 'running'])
+  })
+})
+
 describe('a service that exits with code 0 and leaves processes (O-37)', () => {
   test.each([
     { where: 'in its process group', session: false, again: [] },

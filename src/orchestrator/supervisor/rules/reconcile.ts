@@ -55,10 +55,18 @@ export function restartFollowers<P extends ReconciledProcess>({ graph, phase }: 
 }
 
 /** Returns whether the process restarts, or is stopped manually. */
-function takesFollowersDown({ state, goal, hasRun }: ReconciledProcess): boolean {
+function takesFollowersDown(managed: ReconciledProcess): boolean {
+  const { state, goal, hasRun } = managed
+  // Its followers may use what it has left running.
+  if (isDone(managed) && managed.needsReaping && repeats(managed)) return true
   if (goal.type === 'down') return !isDown(state) && TAKING_DOWN.has(goal.reason)
   if (state.type === 'waiting') return hasRun
   return state.type === 'backoff' || (state.type === 'stopping' && !isPermanent(state.outcome))
+}
+
+/** Returns whether another child of the process, in this or its next version, follows. */
+function repeats(managed: Pick<ReconciledProcess, 'goal'>): boolean {
+  return isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced')
 }
 
 /** Returns whether the process runs, or is a task that has completed. */
@@ -135,13 +143,13 @@ function blockersOf<P extends ReconciledProcess>(
   })
 }
 
-/** Returns whether a dependency is met. A dependency that is still up but about to stop does not count. */
+/** Returns whether a dependency is met. A dependency that is about to stop, or a task that is about to run again, does not count. */
 export function isMet<P extends Pick<ReconciledProcess, keyof GraphProcess | 'goal'>>(
   dependency: Dependency,
   graph: ProcessGraph<P>,
 ): boolean {
   const managed = graph.get(dependency.name)
-  const isStopping = managed !== null && managed.goal.type === 'down' && !isFinal(managed.state)
+  const isStopping = managed !== null && managed.goal.type === 'down' && (!isFinal(managed.state) || repeats(managed))
   return !isStopping && graph.statusOf(dependency).type === 'met'
 }
 
@@ -237,7 +245,7 @@ export function isSettled<P extends ReconciledProcess>(
 ): boolean {
   const { state, definition, request } = managed
   // Its next version, or its next child, follows.
-  if (isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced')) return false
+  if (repeats(managed)) return false
   if (state.type === 'waiting') return waitsForStopped(managed, graph)
   if (isUp(definition, state) || isFinal(state)) return true
   return (state.type === 'backoff' || state.type === 'unhealthy') && (!untilUp || request === null)
