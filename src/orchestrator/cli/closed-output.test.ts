@@ -52,6 +52,12 @@ describe('a reader of the output that ends', () => {
     expect(await piped(command, 'exec 0<&-')).toMatchObject({ stdout: '', stderr: 'code 0\n' })
   })
 
+  test('ends "status --watch" although nothing changes', async () => {
+    const { stdout, stderr } = await piped('status --watch', 'head -1')
+    expect(stdout).toMatch(/^NAME.+\n$/)
+    expect(stderr).toBe('code 0\n')
+  }, 60_000)
+
   test('does not end a command that fails with another exit code', async () => {
     const line = `{ ponix status --config large.json 2>&1; echo "code $?" >&2; } | exec 0<&-`
     expect((await program.startShell(line).outcome).stderr).toBe('code 3\n')

@@ -6,13 +6,18 @@ import { exitOnSignals } from '../terminal/terminal-mode.ts'
 
 /** The interval in which a terminal shows the usage. */
 const REFRESH_MS = 1000
+/** The interval in which a table is repeated elsewhere. Only a write shows that the reader of a pipe is gone. */
+const REPEAT_MS = 10_000
 
-/** Shows the status and its changes until the orchestrator ends: on a terminal in place, otherwise a table or JSON line each. */
+/**
+ * Shows the status and its changes until the orchestrator ends: on a terminal in place, otherwise a table for each
+ * change and every ten seconds, or a JSON line for each change.
+ */
 export async function watchStatus(file: FileOptions, names: readonly string[], json: boolean): Promise<void> {
   const query = processQuery([...names, ...file.only])
   query.set('follow', '1')
   const isScreen = process.stdout.isTTY && !json
-  if (isScreen) query.set('interval_ms', String(REFRESH_MS))
+  if (!json) query.set('interval_ms', String(isScreen ? REFRESH_MS : REPEAT_MS))
   const lines = await new ControlClient(file).lines(`/status?${query.toString()}`, { names })
   if (isScreen) return showOnScreen(lines)
   let separator = ''
