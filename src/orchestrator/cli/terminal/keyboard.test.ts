@@ -164,6 +164,25 @@ describe('job control', () => {
     await shell.seen(/everything is stopped/)
   })
 
+  it('works after Ctrl-Z, bg and fg', async () => {
+    program.writeConfig({ processes: twoProcesses })
+    const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')
+    shell.press(`${orchestratorLine()}\n`)
+    await shell.seen(/ready after/)
+    await expect.poll(() => (shell.press('?'), shell.output)).toContain('show this help')
+    shell.press(CTRL_Z)
+    await shell.seen(/Stopped/)
+    shell.press('bg; echo "end:$?"\n')
+    await shell.seen(/end:0/)
+    const from = shell.output.length
+    shell.press('fg\n')
+    await expect
+      .poll(() => (shell.press('?'), shell.output.slice(from)), { timeout: 20_000, interval: 200 })
+      .toContain('show this help')
+    shell.press(CTRL_C)
+    await shell.seen(/everything is stopped/)
+  })
+
   it('leaves the terminal alone in the background', async () => {
     program.writeConfig({ processes: twoProcesses })
     const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')

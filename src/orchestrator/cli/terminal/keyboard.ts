@@ -4,6 +4,7 @@ import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
 import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import type { ProcessStatus } from '../../control/protocol.ts'
+import { Timer } from '../../supervisor/timers.ts'
 import { statusLines } from '../remote/status-table.ts'
 import { handleKeys, IDLE, type KeyEffect, promptText } from './keys.ts'
 import { enterKeyMode, restoreMode } from './terminal-mode.ts'
@@ -25,6 +26,8 @@ export interface KeyboardOptions {
   readonly onMode: (mode: TerminalMode | null) => void
 }
 
+/** The interval of the checks in the background, because not every shell sends SIGCONT for `fg` after `bg`. */
+const FOREGROUND_CHECK_MS = 1000
 const CLEAR_SCREEN = '\u001b[2J\u001b[3J\u001b[H'
 
 /** Reads single keys from the terminal. In the background it reads nothing and leaves the mode of the terminal alone. */
@@ -32,6 +35,8 @@ export class Keyboard {
   readonly #options: KeyboardOptions
   #state = IDLE
   #mode: TerminalMode | null = null
+  #isEntering = false
+  readonly #foregroundCheck = new Timer()
   readonly #disposed = new AbortController()
   /** Pieces of input are handled in order, although the names are requested. */
   #handled = Promise.resolve()
@@ -44,12 +49,13 @@ export class Keyboard {
     process.on('SIGTSTP', this.#onSuspend)
     process.on('SIGCONT', this.#onContinue)
     process.on('exit', this.#restore)
-    void this.#enter()
+    this.#onContinue()
   }
 
   /** Restores the terminal. */
   dispose(): void {
     this.#disposed.abort()
+    this.#foregroundCheck.clear()
     this.#options.prompt.set(null)
     this.#restore()
     this.#options.stdin.off('data', this.#onInput)
@@ -59,8 +65,9 @@ export class Keyboard {
   }
 
   async #enter(): Promise<void> {
-    if (this.#mode !== null) return
-    const mode = await enterKeyMode(this.#disposed.signal)
+    if (this.#mode !== null || this.#isEntering) return
+    this.#isEntering = true
+    const mode = await enterKeyMode(this.#disposed.signal).finally(() => (this.#isEntering = false))
     if (mode === null) return
     this.#mode = mode
     this.#options.onMode(mode)
@@ -78,12 +85,14 @@ export class Keyboard {
   /** Ctrl-Z: the terminal belongs to the shell until SIGCONT. */
   readonly #onSuspend = (): void => {
     this.#options.prompt.set(null)
+    this.#foregroundCheck.clear()
     this.#restore()
     process.kill(process.pid, 'SIGSTOP')
   }
 
   readonly #onContinue = (): void => {
-    if (!isInForeground(process.pid)) return
+    if (!isInForeground(process.pid)) return this.#foregroundCheck.set(FOREGROUND_CHECK_MS, this.#onContinue)
+    this.#foregroundCheck.clear()
     void this.#enter()
     this.#options.prompt.set(promptText(this.#state))
   }
