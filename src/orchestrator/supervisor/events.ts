@@ -193,6 +193,11 @@ export type SupervisorEvent =
   | { readonly type: 'stopping'; readonly reason: StopReason }
   /** Everything receives SIGKILL because of a second signal, or a second press of the key. */
   | { readonly type: 'killing'; readonly trigger: KillTrigger }
-  | { readonly type: 'stopped'; readonly tookMs: number }
+  /** `startFailure`: the process that has failed the start, and why; only after such a failure. */
+  | {
+      readonly type: 'stopped'
+      readonly tookMs: number
+      readonly startFailure?: { readonly process: string; readonly reason: string }
+    }
   /** A bug: an event that cannot occur in the state of the process. It is ignored. */
   | { readonly type: 'internal_error'; readonly process: string; readonly message: string }

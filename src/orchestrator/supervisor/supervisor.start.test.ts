@@ -177,6 +177,8 @@ describe('tasks (O-35)', () => {
       { type: 'process_skipped', process: 'web', because: '"api" was skipped' },
     ])
     expect(graph.eventSequence('process_failed', 'process_stopped')).toEqual(['failed migrate', 'stopped db'])
+    const startFailure = { process: 'migrate', reason: 'exited with code 3' }
+    expect(graph.events.at(-1)).toMatchObject({ type: 'stopped', startFailure })
     expect(rig.running).toEqual([])
   })
 

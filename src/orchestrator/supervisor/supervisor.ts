@@ -39,6 +39,13 @@ import { Waiters } from './waiters.ts'
 type AppliedChange = Omit<Extract<SupervisorEvent, { type: 'reloaded' }>, 'type'>
 type ProcessFailed = Extract<SupervisorEvent, { type: 'process_failed' }>
 
+function startFailureOf(
+  reason: StopReason | null,
+): Pick<Extract<SupervisorEvent, { type: 'stopped' }>, 'startFailure'> {
+  if (reason?.type !== 'start_failed') return {}
+  return { startFailure: { process: reason.process, reason: reason.message } }
+}
+
 /**
  * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
  * that `reconcile` returns for it, once per turn of the event loop. Handles no signals and never calls process.exit.
@@ -149,7 +156,7 @@ export class Supervisor {
     await this.#orphans?.endAll()
     await this.#output.finish()
     this.#hasEnded = true
-    this.#emit({ type: 'stopped', tookMs: elapsed(since) })
+    this.#emit({ type: 'stopped', tookMs: elapsed(since), ...startFailureOf(this.#reason) })
     return { exitCode: exitCodeOf(outcomeOf(this.#graph, this.#reason, this.#options.exitCodeFrom)) }
   }
 

@@ -247,6 +247,11 @@ describe('describeEvent (O-32)', () => {
       'stopping everything: the MQTT broker cannot be reached',
     ],
     [{ type: 'stopped', tookMs: 40 }, 'info', 'everything is stopped after 40 ms'],
+    [
+      { type: 'stopped', tookMs: 40, startFailure: { process: 'migrate', reason: 'exited with code 3' } },
+      'error',
+      'everything is stopped after 40 ms; the start failed: migrate: exited with code 3',
+    ],
   ])('formats %j', (event, level, text) => {
     expect(describeEvent(event)).toEqual({ level, text })
   })

@@ -122,7 +122,12 @@ const messages: Messages = {
   stopping: ['info', ({ reason }) => `stopping everything: ${describeStopReason(reason)}`],
   killing: ['warn', ({ trigger }) => `killing everything: second ${trigger}`],
   internal_error: ['error', ({ message }) => `internal error, please report it: ${message}`],
-  stopped: ['info', ({ tookMs }) => `everything is stopped after ${formatDuration(tookMs)}`],
+  stopped: [
+    'info',
+    ({ tookMs, startFailure }) =>
+      `everything is stopped after ${formatDuration(tookMs)}` +
+      (startFailure === undefined ? '' : `; the start failed: ${startFailure.process}: ${startFailure.reason}`),
+  ],
 }
 
 function textOf<T extends EventType>(type: T, event: EventOf<T>): string {
@@ -150,6 +155,7 @@ function localTime(time: string): string {
 
 function levelOf(event: SupervisorEvent): Level {
   if (event.type === 'process_exited' && event.succeeded) return 'info'
+  if (event.type === 'stopped' && event.startFailure !== undefined) return 'error'
   if (event.type === 'stopping' && event.reason.type.endsWith('_failed')) return 'error'
   return messages[event.type][0]
 }
