@@ -186,6 +186,17 @@ export type SupervisorEvent =
   | { readonly type: 'log_file_closed'; readonly process: string; readonly path: string; readonly lostLines: number }
   /** Emitted once, when every process that is not left out is ready, running without a readiness probe, or completed. */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
+  /**
+   * Emitted once, before any `all_ready`, when the start is over and all other processes are up. `count` is the number of processes
+   * that are not left out.
+   */
+  | {
+      readonly type: 'start_incomplete'
+      readonly afterMs: number
+      readonly count: number
+      readonly failed: readonly string[]
+      readonly skipped: readonly string[]
+    }
   /** The control API listens at this URL. */
   | { readonly type: 'control_listening'; readonly url: string; readonly needsToken: boolean }
   /** A new configuration is in force. */

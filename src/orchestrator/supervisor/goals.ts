@@ -27,6 +27,13 @@ export function countActive({ all }: ProcessGraph<ManagedProcess>): number {
   return all.filter(({ state }) => state.type !== 'disabled' && state.type !== 'scheduled').length
 }
 
+/** Returns which of the active processes have failed or were skipped. */
+export function startResult(graph: ProcessGraph<ManagedProcess>) {
+  const namesIn = (type: 'failed' | 'skipped') =>
+    graph.all.filter(({ state }) => state.type === type).map(({ name }) => name)
+  return { count: countActive(graph), failed: namesIn('failed'), skipped: namesIn('skipped') }
+}
+
 /** Returns whether the exit of this process ends the run (`--abort-on-exit`, `--exit-code-from`). */
 export function endsRun(
   managed: ManagedProcess,

@@ -262,6 +262,22 @@ describe('the end of the last process (O-35)', () => {
     expect(because).toBe('"a" failed: exited with code 1, after 2 restarts')
     expect(await graph.ended).toEqual({ exitCode: 1 })
   })
+
+  test('is followed by the number of processes that are ready, and by all_ready once the rest is', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'a', ...rig.program('a'), restart: { maxAttempts: 0 }, readinessProbe: log(/ready/) },
+      { name: 'b', ...rig.program('b'), dependsOn: [ready('a')] },
+      { name: 'web', ...rig.program('web') },
+    ])
+    await rig.nextStart('web')
+    await (await rig.nextStart('a')).exit(1)
+    expect(await graph.next('start_incomplete')).toMatchObject({ count: 3, failed: ['a'], skipped: ['b'] })
+    const started = graph.supervisor.commands.start(['a'])
+    await (await rig.nextStart('a')).print('ready\n')
+    await started
+    expect(await graph.next('all_ready')).toMatchObject({ count: 3 })
+  })
 })
 
 describe('--abort-on-exit and --exit-code-from', () => {

@@ -14,6 +14,7 @@ import {
   restoreHandControl,
   setGoal,
   startedByHand,
+  startResult,
 } from './goals.ts'
 import { differenceOf, ProcessGraph } from './rules/graph.ts'
 import { planStop } from './guard/stop-plan.ts'
@@ -27,7 +28,7 @@ import { ProcessCommands } from './process-commands.ts'
 import type { ManagedProcessEvent } from './process-context.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { isEnded } from './rules/reconcile.ts'
-import type { Action, Failure, Phase, StartRequest } from './rules/snapshot.ts'
+import type { Action, Announcement, Failure, Phase, StartRequest } from './rules/snapshot.ts'
 import { hasOutcome, outcomeOfStart, type Reload, requestedBy, type StartOutcome } from './rules/start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
 import type { ProcessTerminals } from './terminal/process-terminal.ts'
@@ -61,7 +62,7 @@ export class Supervisor {
   readonly #loop = new ReconcileLoop({
     snapshot: () => ({
       phase: this.#phase,
-      isAnnounced: this.#isAnnounced,
+      announced: this.#announced,
       graph: this.#graph,
       external: this.#external.state,
       failures: this.#failures,
@@ -91,7 +92,7 @@ export class Supervisor {
   #graph: ProcessGraph<ManagedProcess>
   #external: ExternalCheck
   #phase: Phase = 'starting'
-  #isAnnounced = false
+  #announced: Announcement = 'none'
   #failures: readonly Failure[] = []
   #isHeld = false
   #isReloading = false
@@ -304,8 +305,11 @@ export class Supervisor {
         this.#phase = 'up'
         return undefined
       case 'announce_ready':
-        this.#isAnnounced = true
+        this.#announced = 'ready'
         return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.#graph) })
+      case 'announce_incomplete':
+        this.#announced = 'incomplete'
+        return this.#emit({ type: 'start_incomplete', afterMs: elapsed(this.#startedAt), ...startResult(this.#graph) })
       case 'forget_failures':
         this.#failures = []
         return undefined

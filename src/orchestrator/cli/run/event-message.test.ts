@@ -171,6 +171,11 @@ describe('describeEvent (O-32)', () => {
       'warn',
       'cannot write to stdout (EPIPE); discarding its lines',
     ],
+    [
+      { type: 'start_incomplete', afterMs: 3100, count: 11, failed: ['crasher'], skipped: ['a', 'b'] },
+      'warn',
+      '8 of 11 processes are ready after 3.1 s; failed: crasher; skipped: a, b',
+    ],
     [{ type: 'all_ready', afterMs: 3100, count: 7 }, 'info', 'all 7 processes are ready after 3.1 s'],
     [
       { type: 'control_listening', url: 'http://[::1]:7/', needsToken: true },

@@ -114,6 +114,14 @@ const messages: Messages = {
         ? 'ready; tasks run at the times of their schedules'
         : `${describeCount(count)} ready after ${formatDuration(afterMs)}`,
   ],
+  start_incomplete: [
+    'warn',
+    ({ count, failed, skipped, afterMs }) => {
+      const ready = count - failed.length - skipped.length
+      const lists = [listOf('failed', failed), listOf('skipped', skipped)].filter((list) => list !== null)
+      return `${ready} of ${count} processes are ready after ${formatDuration(afterMs)}; ${lists.join('; ')}`
+    },
+  ],
   control_listening: ['info', ({ url, needsToken }) => `control API at ${url}${needsToken ? ' (token required)' : ''}`],
   reloaded: [
     'info',
@@ -128,6 +136,10 @@ const messages: Messages = {
       `everything is stopped after ${formatDuration(tookMs)}` +
       (startFailure === undefined ? '' : `; the start failed: ${startFailure.process}: ${startFailure.reason}`),
   ],
+}
+
+function listOf(word: string, names: readonly string[]): string | null {
+  return names.length === 0 ? null : `${word}: ${names.join(', ')}`
 }
 
 function textOf<T extends EventType>(type: T, event: EventOf<T>): string {

@@ -4,6 +4,7 @@ import { configOf, type ProcessSketch } from '../../../../test/rig/orchestrator/
 import type { DependencyCondition } from '../../config/resolved.ts'
 import { reachable } from '../../config/dependency-graph.ts'
 import { isUp, ProcessGraph } from './graph.ts'
+import type { Announcement } from './snapshot.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { resumeSkipped, settleFailures, skipHopeless } from './failure-rules.ts'
 import {
@@ -124,7 +125,7 @@ function snapshotOf(
   })
   return {
     phase: 'up',
-    isAnnounced: false,
+    announced: 'none',
     isHeld: false,
     graph,
     external: 'reachable',
@@ -422,8 +423,14 @@ describe('announceReady', () => {
     }
     expect(actionsOf(announceReady(snapshotOf(sketches, { phase: 'starting' })))).toEqual(['announce_ready'])
     expect(actionsOf(announceReady(snapshotOf(sketches)))).toEqual(['announce_ready'])
-    expect(announceReady(snapshotOf(sketches, { isAnnounced: true }))).toEqual([])
+    expect(announceReady(snapshotOf(sketches, { announced: 'ready' }))).toEqual([])
     expect(announceReady(snapshotOf(sketches, { phase: 'stopping' }))).toEqual([])
+    const incomplete: Record<string, Sketch> = { ...sketches, b: { state: 'failed' }, c: { state: 'skipped' } }
+    expect(announceReady(snapshotOf(incomplete, { phase: 'starting' }))).toEqual([])
+    expect(actionsOf(announceReady(snapshotOf(incomplete)))).toEqual(['announce_incomplete'])
+    expect(announceReady(snapshotOf(incomplete, { announced: 'incomplete' }))).toEqual([])
+    expect(announceReady(snapshotOf({ ...incomplete, d: { state: 'backoff' } }))).toEqual([])
+    expect(announceReady(snapshotOf({ b: { state: 'failed' } }))).toEqual([])
     const withTask = { ...sketches, task: { kind: 'task', state: 'running' } as const }
     expect(announceReady(snapshotOf(withTask, { phase: 'starting' }))).toEqual([])
   })
@@ -617,7 +624,7 @@ class Simulation {
   readonly #graph: ProcessGraph<Simulated>
   #phase: Snapshot<Simulated>['phase'] = 'starting'
   #failures: readonly Failure[] = []
-  #isAnnounced = false
+  #announced: Announcement = 'none'
   #hasEnded = false
 
   constructor(sketches: readonly Sketch[]) {
@@ -694,9 +701,9 @@ class Simulation {
   }
 
   #next() {
-    const [phase, graph, failures, isAnnounced] = [this.#phase, this.#graph, this.#failures, this.#isAnnounced]
+    const [phase, graph, failures, announced] = [this.#phase, this.#graph, this.#failures, this.#announced]
     const fixed = { external: 'reachable', isReloading: false, isHeld: false } as const
-    return { actions: reconcile({ phase, graph, failures, isAnnounced, ...fixed }) }
+    return { actions: reconcile({ phase, graph, failures, announced, ...fixed }) }
   }
 
   #carryOut(action: Action<Simulated>): void {
@@ -707,7 +714,8 @@ class Simulation {
     else if (action.type === 'skip') action.managed.state = transition(action.managed.state, action)
     else if (action.type === 'forget_failures') this.#failures = []
     else if (action.type === 'finish_start') this.#phase = 'up'
-    else if (action.type === 'announce_ready') this.#isAnnounced = true
+    else if (action.type === 'announce_ready') this.#announced = 'ready'
+    else if (action.type === 'announce_incomplete') this.#announced = 'incomplete'
     else if (action.type === 'set_request') action.managed.request = action.request
     else if (action.type === 'stop_all') this.#stopAll()
     else if (action.type === 'end') this.#hasEnded = true

@@ -163,13 +163,19 @@ export function finishStart<P extends ReconciledProcess>({
   return phase === 'starting' && isOver ? [{ type: 'finish_start' }] : []
 }
 
-/** Announces once that every process is up at the same time, except those that are left out or have a schedule. */
+/**
+ * Announces once that every process is up at the same time, except those that are left out or have a schedule; before that, once,
+ * that all others are up and the rest has failed or was skipped.
+ */
 export function announceReady<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
-  const { graph, phase, isAnnounced } = snapshot
-  if (isAnnounced || phase === 'stopping' || phase === 'killed') return []
-  const isReady = ({ definition, state }: P) =>
-    state.type === 'disabled' || definition.schedule !== null || isUp(definition, state)
-  return graph.all.every(isReady) ? [{ type: 'announce_ready' }] : []
+  const { graph, phase, announced } = snapshot
+  if (announced === 'ready' || phase === 'stopping' || phase === 'killed') return []
+  const active = graph.all.filter(({ definition, state }) => state.type !== 'disabled' && definition.schedule === null)
+  const missing = active.filter(({ definition, state }) => !isUp(definition, state))
+  if (missing.length === 0) return [{ type: 'announce_ready' }]
+  const isOver =
+    missing.length < active.length && missing.every(({ state }) => ['failed', 'skipped'].includes(state.type))
+  return isOver && phase === 'up' && announced === 'none' ? [{ type: 'announce_incomplete' }] : []
 }
 
 /**

@@ -6,6 +6,9 @@ import type { Goal, StopOutcome } from './state.ts'
 /** `up` when the start is over; `stopping` while everything stops; `killed` when it stops by SIGKILL. */
 export type Phase = 'starting' | 'up' | 'stopping' | 'killed'
 
+/** The result of the start that has been announced; after `incomplete`, `ready` can follow. */
+export type Announcement = 'none' | 'incomplete' | 'ready'
+
 /** Identifies one command or reload, in all processes that it starts. */
 export type StartRequest = symbol
 
@@ -37,8 +40,7 @@ export interface ReconciledProcess extends GraphProcess {
 
 export interface Snapshot<P extends ReconciledProcess> {
   readonly phase: Phase
-  /** True if it has been announced that all processes are ready. */
-  readonly isAnnounced: boolean
+  readonly announced: Announcement
   readonly graph: ProcessGraph<P>
   readonly external: ExternalState
   readonly failures: readonly Failure[]
@@ -62,6 +64,7 @@ export type Action<P> =
         | 'fail_external'
         | 'finish_start'
         | 'announce_ready'
+        | 'announce_incomplete'
         | 'forget_failures'
         | 'end'
     }
