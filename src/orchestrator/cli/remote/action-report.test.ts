@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ProcessStatus } from '../../control/protocol.ts'
-import { describeDependents, describeResult } from './action-report.ts'
+import { describeDependents, describeLeftOut, describeResult } from './action-report.ts'
 
 const up: ProcessStatus = {
   name: 'api',
@@ -62,5 +62,23 @@ describe('the dependents of stopped processes', () => {
         all,
       ),
     ).toBe(expected)
+  })
+})
+
+describe('the left-out dependencies of started processes', () => {
+  const api = { name: 'api', depends_on: ['db', 'migrate'] }
+  it.each([
+    [['running', 'completed'], null],
+    [['disabled', 'completed'], 'db is left out, although needed; "start" with --with-dependencies starts it, too'],
+    [
+      ['disabled', 'disabled'],
+      'db and migrate are left out, although needed; "start" with --with-dependencies starts them, too',
+    ],
+  ] as const)('in the states %j are reported as %s', ([db, migrate], expected) => {
+    const all = [
+      { name: 'db', state: db },
+      { name: 'migrate', state: migrate },
+    ]
+    expect(describeLeftOut([api], all)).toBe(expected)
   })
 })

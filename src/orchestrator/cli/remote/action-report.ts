@@ -36,6 +36,18 @@ export function describeDependents(
   return `${listed(dependents.map(({ name }) => name))} ${verb} on ${names.size === 1 ? 'it' : 'them'} and ${keep} running`
 }
 
+/** Returns a sentence about left-out processes on which started ones depend; null if there are none. */
+export function describeLeftOut(
+  started: readonly Pick<ProcessStatus, 'name' | 'depends_on'>[],
+  all: readonly Pick<ProcessStatus, 'name' | 'state'>[],
+): string | null {
+  const leftOut = new Set(all.flatMap(({ name, state }) => (state === 'disabled' ? [name] : [])))
+  const missing = new Set(started.flatMap(({ depends_on }) => depends_on.filter((needed) => leftOut.has(needed))))
+  if (missing.size === 0) return null
+  const [are, them] = missing.size === 1 ? ['is', 'it'] : ['are', 'them']
+  return `${listed([...missing])} ${are} left out, although needed; "start" with --with-dependencies starts ${them}, too`
+}
+
 function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 }

@@ -11,7 +11,13 @@ import {
 import { ControlClient, isNotRunning, processQuery } from './control-client.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
-import { describeDependents, describeNeededRestart, describeResult, describeStartFailure } from './action-report.ts'
+import {
+  describeDependents,
+  describeLeftOut,
+  describeNeededRestart,
+  describeResult,
+  describeStartFailure,
+} from './action-report.ts'
 import { columnsOf, type FileOptions } from '../options.ts'
 
 /** Prints the status of the processes with these names and those of `--only`; without names, of all. */
@@ -37,8 +43,8 @@ export async function act(
   const hasFailed = new Set(failed.map((failure) => failure.process))
   const results = chosen.filter(({ name }) => !hasFailed.has(name))
   const lines = results.map((result) => describeResult(action, result, elapsedMs))
-  const dependents = action === 'stop' ? describeDependents(chosen, processes) : null
-  for (const line of dependents === null ? lines : [...lines, dependents]) process.stdout.write(`${line}\n`)
+  const others = action === 'stop' ? describeDependents(chosen, processes) : describeLeftOut(chosen, processes)
+  for (const line of others === null ? lines : [...lines, others]) process.stdout.write(`${line}\n`)
   reportFailures(failed)
 }
 
