@@ -207,7 +207,7 @@ describe('the second orchestrator on one file', () => {
     expect(rig.starts('a')).toBe(1)
   })
 
-  test('is told that the first stops, which keeps the time of its start', async () => {
+  test('is rejected with the message that the first is stopping, which keeps the time of its start', async () => {
     const rig = await openRig()
     const running = startWith({ a: rig.program('a') })
     const a = await rig.nextStart('a')
