@@ -39,6 +39,34 @@ async function writePrograms(folder) {
   }
 }
 
+/** The parts of the supervisor that load one after the other: chunk → the module that needs the part, with all its static imports. */
+const parts = Object.entries({
+  start: 'src/orchestrator/cli/main.ts',
+  client: 'src/orchestrator/cli/remote/control-commands.ts',
+  run: 'src/orchestrator/cli/run/run.ts',
+})
+
+/**
+ * Returns the chunk of a module that several entries share: one for each part, because loading a module costs a command about a
+ * millisecond. Every other module stays in the chunk that the bundler chooses.
+ */
+function partOf(id, graph) {
+  if (!id.startsWith(join(root, 'src', 'orchestrator'))) return null
+  return parts.find(([, main]) => importsOf(join(root, main), graph).has(id))?.[0] ?? null
+}
+
+const knownImports = new Map()
+
+/** Returns the module and everything that it imports statically. */
+function importsOf(main, graph) {
+  const known = knownImports.get(main)
+  if (known !== undefined) return known
+  const found = new Set([main])
+  for (const id of found) for (const imported of graph.getModuleInfo(id)?.importedIds ?? []) found.add(imported)
+  knownImports.set(main, found)
+  return found
+}
+
 async function bundle(input, folder) {
   const build = await rolldown({
     input,
@@ -47,6 +75,8 @@ async function bundle(input, folder) {
     // An optional package of pg, which is not installed, and the native package for "tty".
     external: ['pg-native', /^@lydell\//],
     tsconfig: join(root, 'tsconfig.json'),
+    // Required by `includeDependenciesRecursively: false`; an entry keeps its exports.
+    preserveEntrySignatures: 'allow-extension',
     logLevel: 'warn',
     onLog(level, log, forward) {
       if (log.id?.includes('node_modules') || log.code === 'EVAL') return
@@ -59,6 +89,9 @@ async function bundle(input, folder) {
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: 'chunk-[name]-[hash].js',
+    codeSplitting: {
+      groups: [{ name: partOf, debugName: 'parts', minShareCount: 2, includeDependenciesRecursively: false }],
+    },
     // For debugging in a clone; the package leaves them out.
     sourcemap: true,
     // Node keeps the text of each module in memory, with two bytes per character if one of them is not Latin-1.
