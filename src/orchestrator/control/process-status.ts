@@ -1,5 +1,6 @@
 import { isReady } from '../supervisor/goals.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
+import { settlesInMs } from '../supervisor/rules/settling.ts'
 import { isDownFor, type ProcessState } from '../supervisor/rules/state.ts'
 import type { ProcessStatus } from './protocol.ts'
 import type { Usage } from './usage-sampler.ts'
@@ -39,7 +40,8 @@ export function awaitedOf(managed: ManagedProcess, detail: string | null, runsBe
     reason: reasonOf(state),
     detail,
     comesBack: isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced'),
-    withoutProbe: withoutProbe(managed),
+    settlesInMs: settlesInMs(managed, performance.now()),
+    restartsInRow: restartsInRow(managed),
     scheduledRun:
       definition.schedule === null
         ? null
@@ -47,10 +49,9 @@ export function awaitedOf(managed: ManagedProcess, detail: string | null, runsBe
   }
 }
 
-function withoutProbe({ definition, state, startedAt }: ManagedProcess): AwaitedProcess['withoutProbe'] {
+function restartsInRow({ definition, state }: ManagedProcess): number | null {
   if (definition.kind === 'task' || definition.readinessProbe !== null) return null
-  const uptimeMs = startedAt === null ? 0 : performance.now() - startedAt
-  return { uptimeMs, restartsInRow: 'attempt' in state ? state.attempt : 0 }
+  return 'attempt' in state ? state.attempt : 0
 }
 
 function reasonOf(state: ProcessState): string | null {

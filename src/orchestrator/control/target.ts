@@ -15,7 +15,7 @@ import { resolveNames, selectNames } from './names.ts'
 import { awaitedOf, statusOf } from './process-status.ts'
 import type { ProcessStatus, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { UsageSampler } from './usage-sampler.ts'
-import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitRequest } from './wait.ts'
+import { type AwaitedProcess, waitAnswer, type WaitRequest } from './wait.ts'
 
 export interface ControlTargetOptions extends ConfigChangeOptions {
   /** Returns the next time at which a task runs by its schedule; null if there is none. */
@@ -137,7 +137,7 @@ export class ControlTarget {
     const evaluate = () => {
       const { awaited, missing } = this.#awaited(requested, request, runsBefore)
       const answer = waitAnswer(awaited, request, missing)
-      const settling = awaited.map(settlesInMs).filter((ms) => ms > 0)
+      const settling = awaited.map(({ settlesInMs }) => settlesInMs).filter((ms) => ms > 0)
       if (answer.outcome === 'pending' && settling.length > 0) {
         timer.set(Math.ceil(Math.min(...settling)), () => changes.check())
       }

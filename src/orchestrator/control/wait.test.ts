@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type AwaitedProcess, settlesInMs, waitAnswer, type WaitGoal } from './wait.ts'
+import { type AwaitedProcess, waitAnswer, type WaitGoal } from './wait.ts'
 
 const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   name: 'api',
@@ -8,7 +8,8 @@ const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   reason: null,
   detail: null,
   comesBack: false,
-  withoutProbe: null,
+  settlesInMs: 0,
+  restartsInRow: null,
   scheduledRun: null,
   ...over,
 })
@@ -46,20 +47,18 @@ describe('one process (O-45)', () => {
 })
 
 describe('a process without a readiness probe (O-45)', () => {
-  it.each<[string, uptimeMs: number, restartsInRow: number, withLimit: string, withoutLimit: string, settles: number]>([
-    ['running', 0, 0, 'pending', 'pending', 1000],
-    ['running', 999, 9, 'pending', 'pending', 1],
-    ['running', 1000, 9, 'met', 'met', 0],
-    ['backoff', 0, 4, 'pending', 'pending', 0],
-    ['backoff', 0, 5, 'pending', 'never', 0],
+  it.each<[string, settlesInMs: number, restartsInRow: number, withLimit: string, withoutLimit: string]>([
+    ['running', 1000, 0, 'pending', 'pending'],
+    ['running', 1, 9, 'pending', 'pending'],
+    ['running', 0, 9, 'met', 'met'],
+    ['backoff', 0, 4, 'pending', 'pending'],
+    ['backoff', 0, 5, 'pending', 'never'],
   ])(
-    '%s for %d ms after %d restarts in a row is %s with a time limit, else %s',
-    (state, uptimeMs, restartsInRow, ...expected) => {
-      const process = awaited({ state, ready: state === 'running', withoutProbe: { uptimeMs, restartsInRow } })
-      const [withLimit, withoutLimit, settles] = expected
-      expect(waitAnswer([process], forGoal('ready', true)).outcome).toBe(withLimit)
-      expect(waitAnswer([process], forGoal('ready')).outcome).toBe(withoutLimit)
-      expect(settlesInMs(process)).toBe(settles)
+    '%s that settles in %d ms after %d restarts in a row is %s with a time limit, else %s',
+    (state, settlesInMs, restartsInRow, ...expected) => {
+      const process = awaited({ state, ready: state === 'running', settlesInMs, restartsInRow })
+      const outcomes = [true, false].map((hasLimit) => waitAnswer([process], forGoal('ready', hasLimit)).outcome)
+      expect(outcomes).toEqual(expected)
     },
   )
 })

@@ -1,4 +1,5 @@
 import { formatDuration } from '../supervisor/duration.ts'
+import { READY_AFTER_MS } from '../supervisor/rules/settling.ts'
 import type { WaitAnswer } from './protocol.ts'
 
 export const waitGoals = ['ready', 'completed'] as const
@@ -16,8 +17,10 @@ export interface AwaitedProcess {
   readonly detail: string | null
   /** True while a restart or a reload stops it and starts it again. */
   readonly comesBack: boolean
-  /** The uptime of its child, and its consecutive restarts. Null for a task, and with a readiness probe. */
-  readonly withoutProbe: { readonly uptimeMs: number; readonly restartsInRow: number } | null
+  /** See `settlesInMs` of supervisor/rules/settling.ts. */
+  readonly settlesInMs: number
+  /** The consecutive restarts of a service without a readiness probe; null for any other process. */
+  readonly restartsInRow: number | null
   /** Null for a process without a schedule. `result`: of the first run that has ended since the request; null before. */
   readonly scheduledRun: { readonly result: RunResult | null } | null
 }
@@ -27,8 +30,6 @@ interface RunResult {
   readonly reason: string | null
 }
 
-/** The uptime from which a process without a readiness probe counts as ready: many wrong configurations exit earlier. */
-const READY_AFTER_MS = 1000
 /** The number of consecutive restarts after which a request without a time limit stops waiting. */
 const MAX_RESTARTS = 5
 
@@ -60,7 +61,7 @@ export function waitAnswer(
 type Result = Omit<WaitAnswer['processes'][number], 'name'>
 
 function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Result {
-  const { state, ready, reason, detail, comesBack, withoutProbe, scheduledRun } = awaited
+  const { state, ready, reason, detail, comesBack, settlesInMs, restartsInRow, scheduledRun } = awaited
   if (goal === 'completed' && scheduledRun !== null) {
     const { result } = scheduledRun
     if (result?.state === 'completed') return { outcome: 'met', because: null }
@@ -68,11 +69,11 @@ function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Res
     if (RESULTS.has(state)) return { outcome: 'pending', because: detail ?? state }
   }
   if (comesBack) return { outcome: 'pending', because: detail ?? 'restarting' }
-  if (goal === 'ready' && ready && settlesInMs(awaited) > 0) {
+  if (goal === 'ready' && ready && settlesInMs > 0) {
     return { outcome: 'pending', because: detail ?? `running for less than ${formatDuration(READY_AFTER_MS)}` }
   }
   if (goal === 'ready' ? ready : state === 'completed') return { outcome: 'met', because: null }
-  const isLoop = state === 'backoff' && withoutProbe !== null && withoutProbe.restartsInRow >= MAX_RESTARTS
+  const isLoop = state === 'backoff' && restartsInRow !== null && restartsInRow >= MAX_RESTARTS
   if (goal === 'ready' && isLoop && !hasLimit) return { outcome: 'never', because: detail ?? state }
   if (!ENDED.has(state)) return { outcome: 'pending', because: detail ?? state }
   return { outcome: 'never', because: describeEnd({ state, reason }) }
@@ -80,10 +81,4 @@ function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Res
 
 function describeEnd({ state, reason }: Pick<AwaitedProcess, 'state' | 'reason'>): string {
   return reason === null ? state : `${state}${state === 'skipped' ? ' because ' : ': '}${reason}`
-}
-
-/** Returns the milliseconds until a running process without a readiness probe counts as ready; 0 if it does not depend on time. */
-export function settlesInMs({ state, withoutProbe }: Pick<AwaitedProcess, 'state' | 'withoutProbe'>): number {
-  if (state !== 'running' || withoutProbe === null) return 0
-  return Math.max(0, READY_AFTER_MS - withoutProbe.uptimeMs)
 }

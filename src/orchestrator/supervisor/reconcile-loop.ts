@@ -1,6 +1,8 @@
 import type { ManagedProcess } from './managed-process.ts'
 import { reconcile } from './rules/reconcile.ts'
+import { reconcileInMs } from './rules/settling.ts'
 import type { Action, Snapshot } from './rules/snapshot.ts'
+import { Timer } from './timers.ts'
 
 export interface ReconcileContext {
   readonly snapshot: () => Snapshot<ManagedProcess>
@@ -12,6 +14,8 @@ export interface ReconcileContext {
 /** Executes the actions that `reconcile` returns until there are none, once per turn of the event loop. */
 export class ReconcileLoop {
   readonly #context: ReconcileContext
+  /** For the next actions that follow from the time alone. */
+  readonly #timer = new Timer()
   #isScheduled = false
   #isRunning = false
   #isInterrupted = false
@@ -51,6 +55,7 @@ export class ReconcileLoop {
       this.#isRunning = false
     }
     this.#context.onSettled()
+    this.#plan()
   }
 
   /** Ends the current run after an internal error: an action without an effect would be the next action again. */
@@ -61,5 +66,12 @@ export class ReconcileLoop {
   /** Nothing is reconciled any more. */
   end(): void {
     this.#hasEnded = true
+    this.#timer.clear()
+  }
+
+  #plan(): void {
+    const ms = this.#hasEnded ? null : reconcileInMs(this.#context.snapshot())
+    if (ms === null) this.#timer.clear()
+    else this.#timer.set(ms, () => this.schedule())
   }
 }

@@ -94,3 +94,20 @@ describe('success_exit_codes', () => {
     expect(rig.starts('web')).toBe(1)
   })
 })
+
+describe('the announcement that all processes are ready (O-32)', () => {
+  test('waits until a restarted service without a readiness probe has run for a second', async () => {
+    const rig = await openRig()
+    const graph = supervise([
+      { name: 'db', ...rig.program('db'), readinessProbe },
+      { name: 'web', ...rig.program('web') },
+    ])
+    const db = await rig.nextStart('db')
+    await (await rig.nextStart('web')).exit(1)
+    await rig.nextStart('web')
+    await db.notify()
+    await graph.next('all_ready')
+    const startedAt = graph.supervisor.graph.get('web')?.startedAt ?? performance.now()
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1000)
+  })
+})

@@ -68,6 +68,7 @@ export class Supervisor {
       failures: this.#failures,
       isHeld: this.#isHeld,
       isReloading: this.#isReloading,
+      now: performance.now(),
     }),
     execute: (action) => this.#carryOut(action),
     onSettled: () => {

@@ -53,6 +53,7 @@ export class Simulation {
       request: null,
       hasBeenUp: false,
       hasRun: false,
+      startedAt: null,
     }))
   }
 
@@ -115,7 +116,7 @@ export class Simulation {
 
   #next() {
     const [phase, graph, failures, announced] = [this.#phase, this.#graph, this.#failures, this.#announced]
-    const fixed = { external: 'reachable', isReloading: false, isHeld: false } as const
+    const fixed = { external: 'reachable', isReloading: false, isHeld: false, now: 0 } as const
     return { actions: reconcile({ phase, graph, failures, announced, ...fixed }) }
   }
 

@@ -108,6 +108,7 @@ export function snapshotOf(
       request: sketch.request ?? null,
       hasBeenUp: sketch.hasBeenUp ?? false,
       hasRun: sketch.hasRun ?? false,
+      startedAt: null,
     }
   })
   return {
@@ -118,6 +119,7 @@ export function snapshotOf(
     external: 'reachable',
     failures: [],
     isReloading: false,
+    now: 0,
     ...rest,
   }
 }

@@ -1,6 +1,7 @@
 import { reachable } from '../../config/dependency-graph.ts'
 import { resumeSkipped, setRequest, settleFailures, skipHopeless } from './failure-rules.ts'
 import { type Dependency, type GraphProcess, isUp, type ProcessGraph } from './graph.ts'
+import { restartSettlesInMs } from './settling.ts'
 import type { Action, ReconciledProcess, Rule, Snapshot, StartRequest } from './snapshot.ts'
 import { type DownReason, type Goal, isDown, isDownFor, isFinal, isPermanent, UP } from './state.ts'
 
@@ -165,13 +166,15 @@ export function finishStart<P extends ReconciledProcess>({
 
 /**
  * Announces once that every process is up at the same time, except those that are left out or have a schedule; before that, once,
- * that all others are up and the rest has failed or was skipped.
+ * that all others are up and the rest has failed or was skipped. A service in a crash loop is not up between two exits.
  */
 export function announceReady<P extends ReconciledProcess>(snapshot: Snapshot<P>): readonly Action<P>[] {
-  const { graph, phase, announced } = snapshot
+  const { graph, phase, announced, now } = snapshot
   if (announced === 'ready' || phase === 'stopping' || phase === 'killed') return []
   const active = graph.all.filter(({ definition, state }) => state.type !== 'disabled' && definition.schedule === null)
-  const missing = active.filter(({ definition, state }) => !isUp(definition, state))
+  const missing = active.filter(
+    (managed) => !isUp(managed.definition, managed.state) || restartSettlesInMs(managed, now) > 0,
+  )
   if (missing.length === 0) return [{ type: 'announce_ready' }]
   const isOver =
     missing.length < active.length && missing.every(({ state }) => ['failed', 'skipped'].includes(state.type))

@@ -30,6 +30,8 @@ export interface ReconciledProcess extends GraphProcess {
   readonly hasBeenUp: boolean
   /** True if a child of the process, in its current or an earlier version, has been started. */
   readonly hasRun: boolean
+  /** Start of the child that runs, on the clock of `Snapshot.now`; null if none runs. */
+  readonly startedAt: number | null
   /** True in `backoff` when the wait has ended. */
   readonly backoffIsOver: boolean
   /** True if no child and no known orphan of a child runs. */
@@ -48,6 +50,8 @@ export interface Snapshot<P extends ReconciledProcess> {
   readonly isHeld: boolean
   /** True while processes are down only until the new configuration takes effect. */
   readonly isReloading: boolean
+  /** On the clock of `performance.now()`. */
+  readonly now: number
 }
 
 export type Action<P> =
