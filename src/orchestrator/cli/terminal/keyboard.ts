@@ -1,6 +1,6 @@
 import type { ReadStream, WriteStream } from 'node:tty'
 import { messageOf } from '../../config/errors.ts'
-import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
+import type { TerminalMode } from '../../supervisor/guard/guard.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
 import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import type { ProcessStatus } from '../../control/protocol.ts'

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { text } from 'node:stream/consumers'
-import type { TerminalMode } from '../../supervisor/guard/run-lock.ts'
+import type { TerminalMode } from '../../supervisor/guard/guard.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
 
 const EXIT_CODES = { SIGINT: 0, SIGHUP: 129, SIGQUIT: 131, SIGTERM: 143 } as const
