@@ -1,11 +1,6 @@
 import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/resolve/broker.ts'
-import { accessSync, constants as access, existsSync, statSync } from 'node:fs'
-import { constants } from 'node:os'
-import { delimiter, dirname, resolve } from 'node:path'
-import type { ResolvedConfig, ResolvedProcess, ResolvedRestart } from '../config/resolved.ts'
-import { extendPath, programFolders, SYSTEM_PATH } from '../config/variables.ts'
-import { candidates } from '../supervisor/child/child.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
 import {
   copiedNote,
   envFileLayers,
@@ -25,9 +20,7 @@ import {
   type Word,
 } from './exported-graph.ts'
 import { replicaNumber } from './replicas.ts'
-import { timerUnit } from './systemd-timer.ts'
 import {
-  environmentWord,
   wholeLine,
   awaitAddress,
   bridgeNotification,
@@ -35,6 +28,9 @@ import {
   needsCurl,
   readinessCommand,
 } from './systemd-commands.ts'
+import { environmentLines, findProgram, isSettable, overridingVariables, secretFile } from './systemd-environment.ts'
+import { restartLines, startLimit, successLines } from './systemd-restart.ts'
+import { timerUnit } from './systemd-timer.ts'
 
 export interface SystemdOptions {
   /** Prefix of the names of all units. */
@@ -43,9 +39,6 @@ export interface SystemdOptions {
   readonly user: string | null
   readonly systemdVersion: number
 }
-
-/** The first version with RestartSteps=. */
-const GROWING_WAIT_SINCE = 254
 
 /** Renders a unit for each process, and a target that wants all of them. */
 export function exportSystemd(config: LoadedConfig, options: SystemdOptions): Export {
@@ -185,101 +178,6 @@ const envCommand: readonly Word[] = [{ text: '/usr/bin/env' }, { text: '--' }]
 function withOverrides(exported: ExportedProcess): readonly Word[] {
   const overrides = overridingVariables(exported).map(([name, value]) => ({ text: `${name}=${value}` }))
   return overrides.length === 0 ? [] : [...envCommand, ...overrides]
-}
-
-/** Returns the variables that `env` sets and an `env_file` too: for systemd, EnvironmentFile= overrides Environment=. */
-function overridingVariables(exported: ExportedProcess): readonly (readonly [string, string])[] {
-  const inFiles = new Set(envFileLayers(exported).flatMap(({ names }) => names))
-  return Object.entries(exported.environment).filter(([name]) => inFiles.has(name))
-}
-
-/** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
-function findProgram(definition: ResolvedProcess): string | null {
-  return candidates(definition).find(isProgram) ?? null
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, access.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
-  }
-}
-
-function environmentLines(exported: ExportedProcess, config: ResolvedConfig, project: string): readonly string[] {
-  const variables = { PATH: unitPath(exported.definition, config), ...exported.environment }
-  const overriding = new Set(overridingVariables(exported).map(([name]) => name))
-  const settable = Object.entries(variables).filter(([name, value]) => isSettable(name, value) && !overriding.has(name))
-  const lines = settable.map(([name, value]) => `Environment=${environmentWord(name, value)}`)
-  // A later file overrides an earlier one.
-  const files = exported.layers.flatMap((layer) =>
-    layer.type === 'env_file'
-      ? [`EnvironmentFile=${layer.isRequired ? '' : '-'}${filePattern(layer.path)}`]
-      : [`# Secret, so not included: ${layer.names.join(', ')}`, `EnvironmentFile=${secretFile(layer.id, project)}`],
-  )
-  const replica = isTemplate(exported) ? ['Environment=PONIX_REPLICA=%i'] : []
-  return [...lines, ...replica, ...files]
-}
-
-/**
- * Returns PATH without the folders of the exporting user: the programs of the project and of this package, the folders of the
- * process's program and of node, and the default of the system.
- */
-function unitPath(definition: ResolvedProcess, { path, files }: ResolvedConfig): string {
-  const searched = (definition.env['PATH'] ?? '').split(delimiter)
-  const project = new Set([path, ...files].flatMap((file) => programFolders(dirname(resolve(file)))))
-  const program = definition.shell ? null : findProgram(definition)
-  const needed = [process.execPath, ...(program === null ? [] : [program])].map((file) => dirname(file))
-  const system = SYSTEM_PATH.split(delimiter)
-  const isNeeded = (folder: string) => project.has(folder) || (needed.includes(folder) && !system.includes(folder))
-  const folders = searched.filter((folder) => isNeeded(folder) && existsSync(folder))
-  return extendPath([...new Set(folders)], SYSTEM_PATH)
-}
-
-/** Escapes the path of EnvironmentFile=, which is a pattern. */
-function filePattern(path: string): string {
-  return wholeLine(path.replaceAll(/[*?[\\]/g, String.raw`\$&`))
-}
-
-function secretFile(id: string, project: string): string {
-  return `/etc/${project}/${id}.env`
-}
-
-/** Returns whether systemd accepts a variable: it rejects other names, and control characters except tab and newline. */
-function isSettable(name: string, value: string): boolean {
-  return /^[A-Za-z_]\w*$/.test(name) && !/(?![\t\n\u0080-\u009f])\p{Cc}/u.test(value)
-}
-
-function startLimit({ policy, maxAttempts, maxBackoffMs, resetAfterMs, windowMs }: ResolvedRestart): readonly string[] {
-  if (policy === 'never' || !Number.isFinite(maxAttempts)) return ['StartLimitIntervalSec=0']
-  // For consecutive restarts: longer than the sum of their waits and uptimes.
-  const interval = windowMs ?? (maxAttempts + 1) * (maxBackoffMs + resetAfterMs)
-  return [`StartLimitIntervalSec=${timeSpan(interval)}`, `StartLimitBurst=${maxAttempts + 1}`]
-}
-
-const policies = { always: 'always', on_failure: 'on-failure', never: 'no' } as const
-
-function restartLines(restart: ResolvedRestart, systemdVersion: number): readonly string[] {
-  const { policy, backoffMs, maxBackoffMs } = restart
-  if (policy === 'never') return ['Restart=no']
-  const first = Math.min(backoffMs, maxBackoffMs)
-  const lines = [`Restart=${policies[policy]}`, `RestartSec=${timeSpan(first)}`]
-  const steps = first === 0 ? 0 : Math.ceil(Math.log2(maxBackoffMs / first))
-  if (steps === 0) return lines
-  const growing = [`RestartSteps=${steps}`, `RestartMaxDelaySec=${timeSpan(maxBackoffMs)}`]
-  const comment = `# With systemd ${GROWING_WAIT_SINCE} or later, for a wait that doubles:`
-  return [
-    ...lines,
-    ...(systemdVersion < GROWING_WAIT_SINCE ? [comment, ...growing.map((line) => `# ${line}`)] : growing),
-  ]
-}
-
-/** Renders the exit codes that mean success besides 0. A code of a shell for a signal is that signal too. */
-function successLines({ successExitCodes }: ResolvedProcess): readonly string[] {
-  const signals = new Map(Object.entries(constants.signals).map(([name, number]) => [128 + number, name]))
-  const words = successExitCodes.filter((code) => code !== 0).flatMap((code) => [code, signals.get(code) ?? []].flat())
-  return words.length === 0 ? [] : [`SuccessExitStatus=${words.join(' ')}`]
 }
 
 function notesOf(exported: ExportedProcess, project: string): readonly Note[] {
