@@ -8,6 +8,8 @@ export interface ProxiedLink {
   toClient(bytes: Buffer): void
   /** Closes both sides of the connection. */
   cut(): void
+  /** Closes the connection to the server; the client receives nothing, not even the end of its connection. */
+  loseServer(): void
 }
 
 /** Handlers for the bytes of one connection. */
@@ -51,7 +53,9 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #connect(client: Socket, server: Socket, join: (link: ProxiedLink) => ProxyPassage): void {
+    let lost = false
     const cut = (): void => {
+      if (lost) return
       client.destroy()
       server.destroy()
       this.#sockets.delete(client)
@@ -65,6 +69,10 @@ export class TcpProxy implements AsyncDisposable {
       toServer: (bytes) => void server.write(bytes),
       toClient: (bytes) => void client.write(bytes),
       cut,
+      loseServer: () => {
+        lost = true
+        server.destroy()
+      },
     })
     client.on('data', (bytes: Buffer) => passage.fromClient(bytes))
     server.on('data', (bytes: Buffer) => passage.fromServer(bytes))

@@ -9,7 +9,7 @@ import { type CapturedTable, formatLsn, ZERO_LSN, type Lsn } from './change.ts'
 import { retryDelayMs, type FlowLimits } from './flow-control.ts'
 import { ensurePublication } from './publication.ts'
 import { ReplicationConnection, type SystemIdentity } from './replication-connection.ts'
-import { checkServer, readSlot, type ServerSettings, type SlotState } from './slot.ts'
+import { checkServer, isWalSenderRunning, readSlot, type ServerSettings, type SlotState } from './slot.ts'
 import { SlotPreparation } from './snapshot.ts'
 
 export interface CaptureOptions {
@@ -44,7 +44,6 @@ const DEFAULTS = {
   shutdownTimeoutMs: 8000,
   standbyPollMs: 500,
 }
-const SILENCE_LIMIT_MS = 60_000
 const MAX_STATUS_INTERVAL_MS = 10_000
 
 /**
@@ -197,11 +196,13 @@ export class ChangeCapture {
   async #stream(connection: ReplicationConnection, settings: ServerSettings, signal: AbortSignal): Promise<void> {
     const { walSenderTimeoutMs, version } = settings
     const { slot, confirm, heartbeatMs } = this.#options
+    const pid = await connection.backendPid()
     const session = new ChangeSession({
       ...this.#options,
       from: this.#confirmable,
       confirm: { changes: confirm.changes, ms: statusIntervalMs(confirm.ms, walSenderTimeoutMs) },
-      silenceLimitMs: SILENCE_LIMIT_MS,
+      silenceLimitMs: walSenderTimeoutMs,
+      isServing: () => isWalSenderRunning(this.#pool, pid),
       messages: version >= LOGICAL_MESSAGES_SINCE,
     })
     if (!(await this.#startWhenFree(session, connection, signal))) return

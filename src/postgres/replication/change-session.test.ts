@@ -29,6 +29,7 @@ async function openSession() {
     limits: { maxMessages: 10, maxBytes: 1000 },
     shutdownTimeoutMs: 1000,
     silenceLimitMs: HOUR_MS,
+    isServing: () => Promise.resolve(true),
     messages: true,
   })
   const confirmed: Lsn[] = []

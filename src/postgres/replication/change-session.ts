@@ -22,13 +22,16 @@ export interface SessionOptions {
   readonly confirm: { readonly changes: number; readonly ms: number }
   /** The maximum wait of a graceful stop for changes in flight. */
   readonly shutdownTimeoutMs: number
-  /** The time after which a server that sends nothing, not even a requested keepalive, is treated as lost. */
+  /** The time without a message, not even a requested keepalive, after which `isServing` is called; 0 means never. */
   readonly silenceLimitMs: number
+  /** Returns whether the walsender still exists: it is silent while it decodes a large transaction. */
+  readonly isServing: () => Promise<boolean>
   readonly messages: boolean
 }
 
 const HANDSHAKE_TIMEOUT_MS = 2000
 const REPLY_SPACING_MS = 10
+const SERVER_CHECK_TIMEOUT_MS = 10_000
 const TRANSACTION_GRACE_MS = 500
 
 /**
@@ -226,12 +229,18 @@ export class ChangeSession {
   #onTimer(): void {
     const { silenceLimitMs } = this.#options
     const liveness = livenessOf(Date.now() - this.#lastReceivedMs, silenceLimitMs, this.#flow.paused)
-    if (liveness === 'dead') {
-      const seconds = Math.round(silenceLimitMs / 1000)
-      const message = `PostgreSQL sent nothing for ${seconds} s, not even a requested keepalive`
-      this.#fail(new ReplicationError('connection', message))
-    }
+    if (liveness === 'silent') void this.#checkServer()
     this.#confirm(liveness === 'probe')
+  }
+
+  async #checkServer(): Promise<void> {
+    const { silenceLimitMs, isServing } = this.#options
+    // Restarts the measurement, so that one check runs per limit.
+    this.#lastReceivedMs = Date.now()
+    if (await withSignal(AbortSignal.timeout(SERVER_CHECK_TIMEOUT_MS), isServing()).catch(() => false)) return
+    const seconds = Math.round(silenceLimitMs / 1000)
+    const message = `PostgreSQL sent nothing for ${seconds} s (wal_sender_timeout), and its walsender is gone or cannot be checked`
+    this.#fail(new ReplicationError('connection', message))
   }
 
   /**

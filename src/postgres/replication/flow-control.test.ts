@@ -184,10 +184,14 @@ describe('FlowControl', () => {
 })
 
 describe('livenessOf', () => {
-  test('C-10: returns "probe" for a silent server and "dead" after the limit', () => {
+  test('C-10: returns "probe" for a silent server and "silent" after the limit', () => {
     expect(livenessOf(0, 60_000, false)).toBe('alive')
     expect(livenessOf(20_000, 60_000, false)).toBe('probe')
-    expect(livenessOf(60_000, 60_000, false)).toBe('dead')
+    expect(livenessOf(60_000, 60_000, false)).toBe('silent')
+  })
+
+  test('B-8: returns "alive" without a limit', () => {
+    expect(livenessOf(600_000, 0, false)).toBe('alive')
   })
 
   test('C-8: returns "alive" while reading is paused', () => {

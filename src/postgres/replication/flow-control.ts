@@ -146,12 +146,12 @@ export class FlowControl {
 }
 
 /**
- * Classifies a silent server: `probe` (request a keepalive) after a third of the limit, `dead` after the whole limit. While
- * reading is paused nothing is received, so the silence has no significance.
+ * Classifies a silent server: `probe` (request a keepalive) after a third of the limit, `silent` after the whole limit; a limit of
+ * 0 means none. While reading is paused nothing is received, so the silence has no significance.
  */
-export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 'alive' | 'probe' | 'dead' {
-  if (paused || silentMs < limitMs / 3) return 'alive'
-  return silentMs < limitMs ? 'probe' : 'dead'
+export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 'alive' | 'probe' | 'silent' {
+  if (paused || limitMs === 0 || silentMs < limitMs / 3) return 'alive'
+  return silentMs < limitMs ? 'probe' : 'silent'
 }
 
 /** Returns an exponential backoff from `maxMs` / 20 up to `maxMs`, up to a quarter less at random, to spread instances. */

@@ -29,6 +29,9 @@ export interface SlotOptions {
   readonly temporary?: boolean
 }
 
+/** The idle time before TCP keepalive probes the connection; the default of Linux is two hours. */
+const KEEPALIVE_AFTER_MS = 10_000
+
 /** Opens a client whose output does not depend on the server's settings. Throws a ReplicationError. */
 export async function openClient(
   server: PostgresServer,
@@ -39,6 +42,7 @@ export async function openClient(
     ...clientConfig(server),
     options: SESSION_OPTIONS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
     connectionTimeoutMillis: 10_000,
     ...config,
   })
@@ -78,6 +82,12 @@ export class ReplicationConnection {
   async identifySystem(): Promise<SystemIdentity> {
     const row = await this.#statement('IDENTIFY_SYSTEM', 'identify the PostgreSQL cluster')
     return { systemId: String(row['systemid']), timeline: String(row['timeline']) }
+  }
+
+  /** Returns the process id of the walsender in PostgreSQL. */
+  async backendPid(): Promise<number> {
+    const row = await this.#statement('SELECT pg_backend_pid() AS pid', 'read the process id of the walsender')
+    return Number(row['pid'])
   }
 
   /** Creates a slot for pgoutput; waits until all running transactions have ended. */

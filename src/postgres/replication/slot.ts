@@ -77,6 +77,14 @@ export async function checkServer(database: Queryable): Promise<ServerSettings> 
   return { version: row.version, walSenderTimeoutMs: row.timeout }
 }
 
+/** Returns whether the walsender with this process id exists. Throws a ReplicationError. */
+export async function isWalSenderRunning(database: Queryable, pid: number): Promise<boolean> {
+  const { rows } = await attempt('read the walsenders of PostgreSQL', () =>
+    database.query('SELECT FROM pg_stat_replication WHERE pid = $1', [pid]),
+  )
+  return rows.length > 0
+}
+
 export interface SlotRequest extends SlotName {
   readonly database: string
   /** PostgreSQL's server_version_num. */
