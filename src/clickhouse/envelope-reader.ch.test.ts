@@ -45,7 +45,7 @@ function row(n: number, data: JsonObject = { n }, place: Place = {}): EnvelopeRo
   const whose = { organizationId: 'org', endDeviceId: 'device' }
   return {
     envelope: { ...whose, occurredAt, processedAt: occurredAt, data, ...place },
-    envelopeId: `raw_envelopes:${n}`,
+    envelopeId: `raw_envelopes:${n}:1767225600000`,
   }
 }
 
@@ -77,7 +77,7 @@ describe.each([
   test('are returned newest first, across months', async () => {
     await write(row(1), row(0), row(2))
     const [newest, ...others] = await read(query)
-    expect(newest).toEqual({ envelope: row(2).envelope, envelopeId: 'raw_envelopes:2' })
+    expect(newest).toEqual({ envelope: row(2).envelope, envelopeId: row(2).envelopeId })
     expect(others.map(({ envelope }) => envelope.data)).toEqual([{ n: 1 }, { n: 0 }])
   })
 
@@ -128,6 +128,18 @@ describe.each([
     expect(new Set(seen.map(({ envelopeId }) => envelopeId)).size).toBe(seen.length)
   })
 
+  test('B-7: of one moment are ordered by their stream sequence as a number, in every page', async () => {
+    const moment = { occurredAt: start, processedAt: start }
+    await write(...[9, 100, 10, 8].map((n) => row(n, { n }, moment)))
+    expect(await data(query, { limit: 1 })).toEqual([{ n: 100 }])
+    const seen: StoredEnvelope[] = []
+    for (let page = await read(query, { limit: 1 }); page[0] !== undefined;) {
+      seen.push(page[0])
+      page = await read(query, { after: cursorOf(page[0]), limit: 1 })
+    }
+    expect(seen.map(({ envelope }) => envelope.data['n'])).toEqual([100, 10, 9, 8])
+  })
+
   test('have a stable order by device and envelope id if their times are equal', async () => {
     const moment = { occurredAt: start, processedAt: start }
     await write(...Array.from({ length: 12 }, (__, n) => row(n, { n }, moment)))
@@ -140,6 +152,12 @@ describe.each([
     expect(new Set(seen.map(({ envelope }) => envelope.data['n'])).size).toBe(12)
     expect(seen).toHaveLength(12)
   })
+})
+
+test('envelopes of one moment with ids that contain no sequence are ordered by the id', async () => {
+  const ids = ['b', 'other:text', 'raw_envelopes:1', '']
+  await write(...ids.map((envelopeId) => ({ ...row(0), envelopeId })))
+  expect((await read(DEVICE)).map(({ envelopeId }) => envelopeId)).toEqual(['raw_envelopes:1', 'other:text', 'b', ''])
 })
 
 describe('isolation of organizations', () => {
