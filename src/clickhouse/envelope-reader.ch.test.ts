@@ -12,7 +12,7 @@ import {
 } from '../domain/telemetry.ts'
 import { createTestDatabase, type TestDatabase } from '../../test/rig/adapters/clickhouse.ts'
 import { openClickHouse } from './connection.ts'
-import { envelopeQuery, createEnvelopeReader } from './envelope-reader.ts'
+import { envelopeQuery, createEnvelopeReader, READ_SETTINGS } from './envelope-reader.ts'
 import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter } from './envelope-writer.ts'
 
@@ -266,8 +266,12 @@ describe('field paths', () => {
 test('the newest envelopes of a device are read from the end of its rows', async () => {
   const { text, parameters } = envelopeQuery(DEVICE, { ...WHOLE, limit: 1 })
   await write(row(1))
-  const query = `EXPLAIN PIPELINE ${text}`
-  const result = await database.clickhouse.client.query({ query, query_params: parameters, format: 'TabSeparatedRaw' })
+  const result = await database.clickhouse.client.query({
+    query: `EXPLAIN PIPELINE ${text}`,
+    query_params: parameters,
+    clickhouse_settings: READ_SETTINGS,
+    format: 'TabSeparatedRaw',
+  })
   const pipeline = await result.text()
   expect(pipeline).toContain('InReverseOrder')
   expect(pipeline).toContain('LimitBySortedStreamTransform')

@@ -10,13 +10,15 @@ import { classifyInsertError } from './insert-error.ts'
 /** The limit of concurrent reads; each uses memory and waits for one of a few connections. */
 const MAX_READS = 256
 
-const SETTINGS: ClickHouseSettings = {
+export const READ_SETTINGS: ClickHouseSettings = {
   readonly: '2',
   cancel_http_readonly_queries_on_client_close: 1,
   // Larger sorts, of a whole organization, spill to disk.
   max_bytes_before_external_sort: String(256 << 20),
   // The rows of one device are stored in order: they are streamed as they are read, and reading stops at the limit.
   optimize_read_in_order: 1,
+  // LIMIT BY keeps the sequence, which the id determines: only then its columns begin the order, and it needs no table of all ids.
+  optimize_limit_by_function_keys: 0,
 }
 
 /** Reads the table behind the view `processed_envelopes`: the view has no envelope id. */
@@ -54,7 +56,7 @@ async function* lines(
       query: text,
       query_params: parameters,
       format: 'JSONCompactEachRow',
-      clickhouse_settings: SETTINGS,
+      clickhouse_settings: READ_SETTINGS,
       abort_signal: signal,
     })
     const stream = addAbortSignal(signal, result.stream())
@@ -80,10 +82,11 @@ function isTimeout(error: unknown): boolean {
 }
 
 const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const
-const NEWEST_FIRST = 'occurred_at DESC, end_device_id DESC, identity DESC'
+const NEWEST_FIRST = `occurred_at DESC, end_device_id DESC, ${sequenceIn('identity')} DESC, identity DESC`
 
 /**
- * Selects each envelope once; values of callers are parameters. The rows of one device are stored in the requested order: they are read from the end, and of rows
+ * Selects each envelope once; values of callers are parameters. Envelopes of one device and time are ordered by their stream
+ * sequence. The rows of one device are stored in the requested order: they are read from the end, and of rows
  * with the same envelope id the first is selected, which is the latest (as with FINAL). The rows of a whole organization are merged
  * by FINAL and sorted.
  */
@@ -101,7 +104,7 @@ export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange) {
     `SELECT ${select} FROM processed_envelope_rows${inOrder ? '' : ' FINAL'}`,
     `WHERE ${conditions.join(' AND ')}`,
     inOrder
-      ? `ORDER BY ${NEWEST_FIRST}, processed_at DESC LIMIT 1 BY occurred_at, end_device_id, identity`
+      ? `ORDER BY ${NEWEST_FIRST}, processed_at DESC LIMIT 1 BY occurred_at, end_device_id, ${sequenceIn('identity')}, identity`
       : `ORDER BY ${NEWEST_FIRST}`,
   ]
   if (range.limit !== null) {
@@ -132,13 +135,19 @@ function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery,
     // The primary key serves the first condition only.
     conditions.push(
       `occurred_at <= ${time('after')}`,
-      `(occurred_at, end_device_id, identity) < (${time('after')}, {after_device:String}, {after_identity:String})`,
+      `(occurred_at, end_device_id, ${sequenceIn('identity')}, identity) < ` +
+        `(${time('after')}, {after_device:String}, ${sequenceIn('{after_identity:String}')}, {after_identity:String})`,
     )
     parameters['after'] = int64(after.occurredAt)
     parameters['after_device'] = after.endDeviceId
     parameters['after_identity'] = after.envelopeId
   }
   return { conditions, parameters }
+}
+
+/** Returns the stream sequence in an envelope id, `{stream}:{sequence}` or `{stream}:{sequence}:{stored at}`; 0 in another id. */
+function sequenceIn(envelopeId: string): string {
+  return String.raw`toUInt64OrZero(extract(${envelopeId}, ':(\\d+)(?::\\d+)?$'))`
 }
 
 function time(parameter: string): string {
