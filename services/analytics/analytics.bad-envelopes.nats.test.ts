@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
-import { LastSeen } from './last-seen.ts'
 import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -82,7 +81,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
           processor,
           producer: stage.producer,
           rawStream: 'raw_envelopes',
-          lastSeen: new LastSeen({ record: () => {} }),
+          lastSeen: { record: () => {} },
         }),
       },
       stopping.signal,

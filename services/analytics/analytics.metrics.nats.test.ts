@@ -1,7 +1,6 @@
 import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
-import { LastSeen } from './last-seen.ts'
 
 const stage = analyticsForEach()
 
@@ -77,23 +76,5 @@ describe('P-11: metrics', () => {
     expect(await metric('ponix_analytics_stored_total')).toBe(0)
     script.available = true
     await expect.poll(() => metric('ponix_analytics_stored_total'), WAIT).toBe(50)
-  })
-})
-
-describe('P-11: last-seen times', () => {
-  it('a last-seen time is that of the newest envelope, not of the last received, and is never in the future', () => {
-    const lastSeen = new LastSeen({ record: () => {} })
-    const record = (endDeviceId: string, occurredAt: bigint): void =>
-      lastSeen.record({ organizationId: 'organization', endDeviceId, occurredAt, processedAt: 9_000_000n, data: {} })
-    record('a', 2_000_000n)
-    record('b', 3_000_000n)
-    record('a', 1_000_000n)
-    record('ahead', 4_000_000_000_000n)
-    const organization_id = 'organization'
-    expect(lastSeen.list()).toEqual([
-      { end_device_id: 'ahead', organization_id, last_seen: '1970-01-01T00:00:09.000000Z' },
-      { end_device_id: 'b', organization_id, last_seen: '1970-01-01T00:00:03.000000Z' },
-      { end_device_id: 'a', organization_id, last_seen: '1970-01-01T00:00:02.000000Z' },
-    ])
   })
 })

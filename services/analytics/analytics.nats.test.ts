@@ -6,7 +6,6 @@ import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { endDeviceToProto } from '../../src/proto/entities.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { LastSeen } from './last-seen.ts'
 import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -21,7 +20,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
   it('stores exactly 100 rows for 100 envelopes and acknowledges all', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
-    const { analytics } = await stage.startAnalytics(writer)
+    const { stop } = await stage.startAnalytics(writer)
     await stage.publish(...Array.from({ length: 100 }, () => ({})))
     await expect.poll(() => script.rows.length, WAIT).toBe(100)
     expect(script.rows.map((row) => row.envelope.data)).toEqual(Array.from({ length: 100 }, () => DECODED))
@@ -31,9 +30,8 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
     await expect.poll(() => stage.allAcknowledged('processed_envelopes', 'analytics-processed'), WAIT).toBe(true)
     expect(script.rows).toHaveLength(100)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
-    expect(analytics.lastSeen.list()).toEqual([
-      { end_device_id: 'device', organization_id: 'organization', last_seen: '2023-11-14T22:13:20.000099Z' },
-    ])
+    await stop()
+    expect(stage.lastSeen).toEqual(new Map([['device', 1_700_000_000_000_099n]]))
   })
 
   it('publishes processed envelopes on the subject of the device', async () => {
@@ -56,7 +54,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
       processor,
       producer: stage.producer,
       rawStream: 'raw_envelopes',
-      lastSeen: new LastSeen({ record: () => {} }),
+      lastSeen: { record: () => {} },
     })
     const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): Delivery => ({
       subject: 'raw_envelopes.any',
@@ -125,13 +123,14 @@ describe('P-1, P-11: a wrong gateway clock', () => {
   it('determines occurred_at, but last-seen times are never in the future', async () => {
     stage.device('device')
     const { script, writer } = scriptedWriter()
-    const { analytics } = await stage.startAnalytics(writer)
+    const { stop } = await stage.startAnalytics(writer)
     const jumps = [-62_135_596_800_000_000n, 0n, 4_102_444_800_000_000n, 253_402_300_799_999_999n]
     await stage.publish(...jumps.map((receivedAt) => ({ receivedAt })))
     await expect.poll(() => script.rows.length, WAIT).toBe(4)
     expect(new Set(script.rows.map(({ envelope }) => envelope.occurredAt))).toEqual(new Set(jumps))
-    const [seen] = analytics.lastSeen.list()
-    expect(seen?.last_seen).toMatch(/^20/)
-    expect(new Date(seen?.last_seen ?? 0).getTime()).toBeLessThanOrEqual(Date.now())
+    await stop()
+    const seenAt = Number(present(stage.lastSeen.get('device'))) / 1000
+    expect(seenAt).toBeGreaterThan(1_700_000_000_000)
+    expect(seenAt).toBeLessThanOrEqual(Date.now())
   })
 })

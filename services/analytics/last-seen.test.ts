@@ -21,40 +21,50 @@ function scene(maxDevices = 100) {
     logger: log.logger,
     maxDevices,
   })
-  return { store, written, log, recorder }
+  const record = (endDeviceId: string, occurredAt: bigint, processedAt = 1_000n): void =>
+    recorder.record({ endDeviceId, occurredAt, processedAt })
+  return { store, written, log, recorder, record }
 }
 
 describe('P-11: the recorder of last-seen times', () => {
   it('writes at most once a second, with the latest time per device', async () => {
-    const { recorder, written } = scene()
-    recorder.record('a', 5n)
-    recorder.record('b', 1n)
-    recorder.record('a', 3n)
+    const { record, written } = scene()
+    record('a', 5n)
+    record('b', 1n)
+    record('a', 3n)
     await vi.advanceTimersByTimeAsync(999)
-    recorder.record('b', 2n)
+    record('b', 2n)
     expect(written).toEqual([])
     await vi.advanceTimersByTimeAsync(1)
     expect(written).toEqual([{ a: 5n, b: 2n }])
-    recorder.record('a', 6n)
+    record('a', 6n)
     await vi.advanceTimersByTimeAsync(999)
     expect(written).toHaveLength(1)
     await vi.advanceTimersByTimeAsync(1)
     expect(written).toEqual([{ a: 5n, b: 2n }, { a: 6n }])
   })
 
+  it('B-14: is the only place of a time until it is written, and limits the time to that of processing', async () => {
+    const { record, written } = scene()
+    record('behind', 2n, 9n)
+    record('ahead', 4_000n, 9n)
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(written).toEqual([{ behind: 2n, ahead: 9n }])
+  })
+
   it('has no timer while the buffer is empty', async () => {
-    const { recorder } = scene()
-    recorder.record('a', 1n)
+    const { record } = scene()
+    record('a', 1n)
     await vi.advanceTimersByTimeAsync(1000)
     expect(vi.getTimerCount()).toBe(0)
   })
 
   it('runs one write at a time; the next write contains the times recorded during a write', async () => {
-    const { recorder, store, written } = scene()
+    const { record, store, written } = scene()
     store.hangs = true
-    recorder.record('a', 1n)
+    record('a', 1n)
     await vi.advanceTimersByTimeAsync(1000)
-    recorder.record('a', 2n)
+    record('a', 2n)
     await vi.advanceTimersByTimeAsync(10_000)
     store.hangs = false
     store.answer()
@@ -63,12 +73,12 @@ describe('P-11: the recorder of last-seen times', () => {
   })
 
   it('writes again after an outage of the store, which it logs once', async () => {
-    const { recorder, store, written, log } = scene()
+    const { record, store, written, log } = scene()
     store.unavailable = true
-    recorder.record('a', 1n)
-    recorder.record('b', 9n)
+    record('a', 1n)
+    record('b', 9n)
     await vi.advanceTimersByTimeAsync(3000)
-    recorder.record('a', 2n)
+    record('a', 2n)
     store.unavailable = false
     await vi.advanceTimersByTimeAsync(1000)
     expect(written).toEqual([{ a: 2n, b: 9n }])
@@ -76,18 +86,19 @@ describe('P-11: the recorder of last-seen times', () => {
     expect(log.count('writing last-seen times again')).toBe(1)
   })
 
-  it('buffers a bounded number of devices and drops the oldest', async () => {
-    const { recorder, store, written } = scene(3)
+  it('buffers a bounded number of devices, drops the oldest, and logs how many', async () => {
+    const { record, store, written, log } = scene(3)
     store.unavailable = true
-    for (const id of ['a', 'b', 'c', 'a', 'd']) recorder.record(id, 1n)
+    for (const id of ['a', 'b', 'c', 'a', 'd']) record(id, 1n)
     store.unavailable = false
     await vi.advanceTimersByTimeAsync(1000)
     expect(written).toEqual([{ b: 1n, c: 1n, d: 1n }])
+    expect(log.count('dropped the last-seen time of 1 device')).toBe(1)
   })
 
   it.each(['on schedule', 'when the service stops'])('writes in batches of 5000, %s', async (when) => {
-    const { recorder, written } = scene(20_000)
-    for (let index = 0; index < 12_000; index++) recorder.record(`device ${index}`, 1n)
+    const { recorder, record, written } = scene(20_000)
+    for (let index = 0; index < 12_000; index++) record(`device ${index}`, 1n)
     if (when === 'on schedule') await vi.advanceTimersByTimeAsync(1000)
     else await recorder.close()
     expect(written.map((batch) => Object.keys(batch).length)).toEqual([5000, 5000, 2000])
@@ -95,10 +106,10 @@ describe('P-11: the recorder of last-seen times', () => {
   })
 
   it('writes the buffered times at a stop, or logs that it drops them during an outage', async () => {
-    const { recorder, store, log } = scene()
+    const { recorder, record, store, log } = scene()
     store.unavailable = true
-    recorder.record('a', 1n)
-    recorder.record('b', 1n)
+    record('a', 1n)
+    record('b', 1n)
     await recorder.close()
     expect(
       log.count('cannot write last-seen times to PostgreSQL before the stop; dropped the last-seen time of 2 devices'),

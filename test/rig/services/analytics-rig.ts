@@ -5,6 +5,7 @@ import type { EnvelopeRow } from '../../../src/clickhouse/envelope-text.ts'
 import type { ProcessedEnvelopeWriter, RowOutcome } from '../../../src/clickhouse/envelope-writer.ts'
 import type { EndDevice, RawEnvelope } from '../../../src/domain/entities.ts'
 import { ClickHouseUnavailable } from '../../../src/domain/errors.ts'
+import type { Instant } from '../../../src/domain/instant.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
 import { DEAD_LETTER_HEADERS } from '../../../src/nats/dead-letters.ts'
 import { createProducer, type Producer } from '../../../src/nats/producer.ts'
@@ -57,6 +58,8 @@ export function analyticsForEach() {
   let client: NatsClient
   let producer: Producer
   let devices: Map<string, EndDevice>
+  /** The last-seen times that were written. */
+  let lastSeen: Map<string, Instant>
   /** The ids of lookups that found no entity. */
   let unknown: string[]
   let sent: number
@@ -78,6 +81,7 @@ export function analyticsForEach() {
     await ensureStreams(client, PLATFORM_STREAMS)
     producer = createProducer(client)
     devices = new Map()
+    lastSeen = new Map()
     unknown = []
     sent = 0
     capturing = false
@@ -129,7 +133,9 @@ export function analyticsForEach() {
         get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
       },
       capture: { isActive: async () => capturing },
-      lastSeenStore: { record: async () => {} },
+      lastSeenStore: {
+        record: async (seen) => seen.forEach((at, id) => lastSeen.set(id, at)),
+      },
       writer,
       workerUrl: evaluationWorkerUrl,
       logger: log.logger,
@@ -187,6 +193,9 @@ export function analyticsForEach() {
     },
     get devices() {
       return devices
+    },
+    get lastSeen(): ReadonlyMap<string, Instant> {
+      return lastSeen
     },
     get unknown() {
       return unknown
