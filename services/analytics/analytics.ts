@@ -12,7 +12,7 @@ import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
-import { LastSeen, LastSeenRecorder } from './last-seen.ts'
+import { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -48,8 +48,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
   })
   await pool.start()
   const producer = createProducer(nats)
-  const recorder = new LastSeenRecorder({ store: lastSeenStore, logger })
-  const lastSeen = new LastSeen(recorder)
+  const lastSeen = new LastSeenRecorder({ store: lastSeenStore, logger })
   const changes = new DeviceChanges(parts)
   const directory = new DeviceDirectory({ ...parts, cdcAvailable: () => changes.available })
   const processor = new RawEnvelopeProcessor({
@@ -85,7 +84,6 @@ export async function createAnalytics(parts: AnalyticsParts) {
   }
   return {
     pool,
-    lastSeen,
     processes: {
       raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
@@ -98,7 +96,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     },
     close: async (): Promise<void> => {
       producer.close()
-      await Promise.all([pool[Symbol.asyncDispose](), recorder.close()])
+      await Promise.all([pool[Symbol.asyncDispose](), lastSeen.close()])
     },
   }
 }

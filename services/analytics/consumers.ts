@@ -11,7 +11,7 @@ import type { Producer } from '../../src/nats/producer.ts'
 import { subjectToken } from '../../src/nats/publication.ts'
 import { decodeRawEnvelope, encodeProcessedEnvelope, decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { LastSeen } from './last-seen.ts'
+import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -21,7 +21,7 @@ export interface RawConsumerParts {
   readonly processor: RawEnvelopeProcessor
   readonly producer: Producer
   readonly rawStream: string
-  readonly lastSeen: LastSeen
+  readonly lastSeen: Pick<LastSeenRecorder, 'record'>
 }
 
 /**

@@ -93,7 +93,7 @@ describe('P-11: the recorder of last-seen times', () => {
     store.unavailable = false
     await vi.advanceTimersByTimeAsync(1000)
     expect(written).toEqual([{ b: 1n, c: 1n, d: 1n }])
-    expect(log.count('dropped the last-seen time of 1 device')).toBe(1)
+    expect(log.count('dropped the last-seen time of 1 devices')).toBe(1)
   })
 
   it.each(['on schedule', 'when the service stops'])('writes in batches of 5000, %s', async (when) => {

@@ -1,42 +1,11 @@
 import type { ProcessedEnvelope } from '../../src/domain/entities.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { evictOldest } from '../../src/domain/fifo.ts'
-import { toRfc3339, type Instant } from '../../src/domain/instant.ts'
+import type { Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 
-const MAX_LISTED_DEVICES = 10_000
-
-/** The last-seen times of the devices that this process served most recently. */
-export class LastSeen {
-  readonly #devices = new Map<string, { readonly organizationId: string; readonly at: Instant }>()
-  readonly #recorder: Pick<LastSeenRecorder, 'record'>
-
-  constructor(recorder: Pick<LastSeenRecorder, 'record'>) {
-    this.#recorder = recorder
-  }
-
-  /** Records a device; its last-seen time is at most the time of processing, even if the gateway's clock is ahead. */
-  record({ endDeviceId, organizationId, occurredAt, processedAt }: ProcessedEnvelope): void {
-    const seenAt = occurredAt > processedAt ? processedAt : occurredAt
-    this.#recorder.record(endDeviceId, seenAt)
-    const known = this.#devices.get(endDeviceId)
-    this.#devices.delete(endDeviceId)
-    const at = known !== undefined && known.at > seenAt ? known.at : seenAt
-    this.#devices.set(endDeviceId, { organizationId, at })
-    evictOldest(this.#devices, MAX_LISTED_DEVICES)
-  }
-
-  /** Returns the devices sorted by last-seen time (RFC 3339), latest first. */
-  list() {
-    const devices = [...this.#devices].map(([id, { organizationId, at }]) => ({
-      end_device_id: id,
-      organization_id: organizationId,
-      last_seen: toRfc3339(at),
-    }))
-    return devices.sort((a, b) => (a.last_seen < b.last_seen ? 1 : -1))
-  }
-}
+type SeenEnvelope = Pick<ProcessedEnvelope, 'endDeviceId' | 'occurredAt' | 'processedAt'>
 
 export interface LastSeenRecorderParts {
   readonly store: LastSeenStore
@@ -60,14 +29,16 @@ export class LastSeenRecorder {
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #failing = false
+  #dropped = 0
   #closed = false
 
   constructor(parts: LastSeenRecorderParts) {
     this.#parts = parts
   }
 
-  record(deviceId: string, at: Instant): void {
-    this.#keep(deviceId, at)
+  /** Buffers the time of a device: that of the receipt, at most that of processing, because a gateway's clock can be ahead. */
+  record({ endDeviceId, occurredAt, processedAt }: SeenEnvelope): void {
+    this.#keep(endDeviceId, occurredAt > processedAt ? processedAt : occurredAt)
     this.#schedule()
   }
 
@@ -86,7 +57,9 @@ export class LastSeenRecorder {
   #keep(deviceId: string, at: Instant): void {
     const known = this.#buffer.get(deviceId)
     this.#buffer.set(deviceId, known !== undefined && known > at ? known : at)
+    const size = this.#buffer.size
     evictOldest(this.#buffer, this.#parts.maxDevices ?? 100_000)
+    this.#dropped += size - this.#buffer.size
   }
 
   #schedule(): void {
@@ -109,7 +82,10 @@ export class LastSeenRecorder {
       try {
         await store.record(batch, { signal })
         if (this.#failing) logger.info('writing last-seen times again')
+        if (this.#dropped > 0)
+          logger.warn(`the buffer was full; dropped the last-seen time of ${this.#dropped} devices`)
         this.#failing = false
+        this.#dropped = 0
       } catch (error) {
         for (const [deviceId, at] of batch) this.#keep(deviceId, at)
         if (!this.#failing) logger.warn(`cannot write last-seen times; retrying: ${messageOf(error)}`)

@@ -26,6 +26,5 @@ async function runAnalytics(environment: AnalyticsEnvironment): Promise<never> {
     processes: analytics.processes,
     closers: { ...clients.closers, evaluation: analytics.close },
     readiness: { ...clients.readiness, evaluation: analytics.ready },
-    routes: { '/devices': () => analytics.lastSeen.list() },
   })
 }
