@@ -10,7 +10,7 @@ import type { AwaitedProcess } from './wait.ts'
 export function statusOf(
   managed: ManagedProcess,
   usage: Usage | undefined,
-): Omit<ProcessStatus, 'depends_on' | 'detail' | 'next_run' | 'log_file'> {
+): Omit<ProcessStatus, 'depends_on' | 'detail' | 'next_run' | 'log_file' | 'left_pids'> {
   const { name, state, definition, pid, startedAt, lastExit, restarts, runs } = managed
   return {
     name,

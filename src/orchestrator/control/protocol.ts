@@ -22,6 +22,8 @@ const processStatus = z.object({
   /** Percentage of one core, since the previous sample or since the start. Null if unknown. */
   cpu_percent: z.number().nullable(),
   memory_bytes: z.int().nullable(),
+  /** The processes that still run although it has completed, such as a daemon that it has started. */
+  left_pids: z.array(z.int()),
   depends_on: z.array(z.string()),
   /** The next time at which a task runs by its schedule, in ISO 8601. */
   next_run: z.string().nullable(),
@@ -49,8 +51,19 @@ const startFailure = z.object({
 })
 export type StartFailureAnswer = z.infer<typeof startFailure>
 
-export const startAnswer = statusAnswer.extend({ failed: z.array(startFailure).readonly() })
-export type StartAnswer = z.infer<typeof startAnswer>
+/** Processes that a completed one had left running. `commands`: their command lines, cut and without secrets. */
+const leftProcesses = z.object({
+  process: z.string(),
+  pids: z.array(z.int()).readonly(),
+  commands: z.array(z.string()).readonly(),
+})
+
+export const actionAnswer = statusAnswer.extend({
+  failed: z.array(startFailure).readonly(),
+  /** Only of `stop`: what it has ended although the process had already completed. */
+  ended: z.array(leftProcesses).readonly(),
+})
+export type ActionAnswer = z.infer<typeof actionAnswer>
 
 const waitOutcome = z.enum(['met', 'pending', 'never'])
 

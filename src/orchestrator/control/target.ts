@@ -1,5 +1,6 @@
 import { RequestError } from '../config/errors.ts'
 import { ownCommand } from '../config/own-command.ts'
+import { describeLeft, type Orphans } from '../supervisor/child/orphans.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
@@ -13,7 +14,8 @@ import { type ConfigChangeOptions, ConfigChanges } from './config-changes.ts'
 import { withDependencies } from './dependencies.ts'
 import { resolveNames, selectNames } from './names.ts'
 import { awaitedOf, statusOf } from './process-status.ts'
-import type { ProcessStatus, StartAnswer, StatusAnswer, WaitAnswer } from './protocol.ts'
+import { LeftProcesses } from './left-processes.ts'
+import type { ActionAnswer, ProcessStatus, StatusAnswer, WaitAnswer } from './protocol.ts'
 import { UsageSampler } from './usage-sampler.ts'
 import { type AwaitedProcess, waitAnswer, type WaitRequest } from './wait.ts'
 
@@ -27,12 +29,14 @@ export class ControlTarget {
   readonly #supervisor: Supervisor
   readonly #options: ControlTargetOptions
   readonly #usage = new UsageSampler()
+  readonly #left: LeftProcesses
   /** The requests that change the configuration. */
   readonly configuration: ConfigChanges
 
   constructor(supervisor: Supervisor, options: ControlTargetOptions) {
     this.#supervisor = supervisor
     this.#options = options
+    this.#left = new LeftProcesses(supervisor.runTag)
     this.configuration = new ConfigChanges(supervisor, options)
   }
 
@@ -91,13 +95,16 @@ export class ControlTarget {
       pid === null || startedAt === null ? [] : [{ name, group: pid, startedAt }],
     )
     const usage = this.#usage.sample(running)
+    const named = graph.named(names)
+    const left = this.#left.of(named)
     return {
       pid: process.pid,
       config: graph.config.path,
       stopping: isStopping,
-      processes: graph.named(names).map((managed) => ({
+      processes: named.map((managed) => ({
         ...statusOf(managed, usage.get(managed.name)),
-        ...this.#detail(managed.name, snapshot),
+        ...this.#detail(managed.name, snapshot, left.get(managed.name)),
+        left_pids: [...(left.get(managed.name)?.pids ?? [])],
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
       })),
     }
@@ -106,14 +113,15 @@ export class ControlTarget {
   /**
    * Resolves when each process is up, has ended or has failed, or when the processes have stopped. `requested` are names and
    * patterns; a pattern selects no disabled process, and restarts no process that was stopped manually. A start with dependencies
-   * also starts what the processes need. The answer names the processes that have failed. Throws a RequestError for a left-out
-   * process that is to stop or restart, or that cannot be started; then nothing has changed.
+   * also starts what the processes need. The answer names the processes that have failed, and what a stop has ended of completed
+   * ones. Throws a RequestError for a left-out process that is to stop or restart, or that cannot be started; then nothing has
+   * changed.
    */
   async act(
     action: 'start' | 'stop' | 'restart',
     requested: readonly string[],
     hasDependencies = false,
-  ): Promise<StartAnswer> {
+  ): Promise<ActionAnswer> {
     const names = resolveNames(requested, this.names, (name) => this.#isSelectable(action, name))
     const { graph, isStopping } = this.#supervisor
     if (isStopping) throw new RequestError(409, 'the orchestrator is stopping')
@@ -121,8 +129,10 @@ export class ControlTarget {
     const chosen = action === 'start' && hasDependencies ? withDependencies(graph, named) : named
     if (action === 'start') rejectUnstartable(chosen)
     const accepted = action === 'start' ? chosen : runningAmong(chosen)
+    const left = action === 'stop' ? this.#left.of(accepted, { isFresh: true }) : new Map<string, Orphans>()
     const failed = await this.#supervisor.commands[action](accepted.map(({ name }) => name))
-    return { ...this.status(), failed: failed ?? [] }
+    const ended = Array.from(left, ([process, orphans]) => ({ process, ...orphans }))
+    return { ...this.status(), failed: failed ?? [], ended }
   }
 
   /**
@@ -179,12 +189,17 @@ export class ControlTarget {
     this.#supervisor.stop({ type: 'asked' })
   }
 
-  /** Returns the explanation of the state, with the next run by its schedule and the problem of its log file. */
-  #detail(name: string, snapshot: Supervisor['snapshot']): Pick<ProcessStatus, 'detail' | 'next_run' | 'log_file'> {
+  /** Returns the explanation of the state, with what it has left running, its next run and the problem of its log file. */
+  #detail(
+    name: string,
+    snapshot: Supervisor['snapshot'],
+    left?: Orphans,
+  ): Pick<ProcessStatus, 'detail' | 'next_run' | 'log_file'> {
     const next = this.#options.nextRun?.(name) ?? null
     const file = this.#supervisor.logFileOf(name)
     const texts = [
       explain(snapshot, name),
+      left === undefined ? null : `left ${describeLeft(left)}`,
       next === null ? null : `next run at ${next.toLocaleString('sv')}`,
       file === null ? null : describeLogProblem(file),
     ]

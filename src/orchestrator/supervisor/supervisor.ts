@@ -121,6 +121,11 @@ export class Supervisor {
     )
   }
 
+  /** Prefix of the run tags of all children; a slash and the name of the process follow. */
+  get runTag(): string {
+    return this.#runTag
+  }
+
   get graph(): ProcessGraph<ManagedProcess> {
     return this.#graph
   }

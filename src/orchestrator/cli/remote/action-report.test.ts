@@ -20,6 +20,7 @@ const up: ProcessStatus = {
   next_run: null,
   last_success: null,
   log_file: null,
+  left_pids: [],
 }
 const down = { pid: null, uptime_ms: null, ready: false }
 
@@ -37,6 +38,13 @@ describe('the result of an action', () => {
     ['stop', { ...down, state: 'scheduled', detail: 'next run at 03:00' }, 'api: scheduled; next run at 03:00'],
   ] as const)('of %s with %j is %s', (action, status, expected) => {
     expect(describeResult(action, { ...up, ...status }, 1000)).toBe(expected)
+  })
+
+  it('of a stop names what a completed process had left running', () => {
+    const ended = { pids: [7, 8, 9, 10], commands: ['nginx: master', '', 'nginx: worker', 'nginx: worker'] }
+    expect(describeResult('stop', { ...up, ...down, state: 'completed' }, 1000, ended)).toBe(
+      'api: has already completed; stopped what it had left: 7 nginx: master, 8, 9 nginx: worker and 1 more',
+    )
   })
 })
 

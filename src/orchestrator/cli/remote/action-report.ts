@@ -1,13 +1,24 @@
 import type { ProcessStatus, ReloadAnswer, StartFailureAnswer } from '../../control/protocol.ts'
 import type { ConfigChange } from '../../supervisor/events.ts'
+import { listOrphans, type Orphans } from '../../supervisor/child/orphans.ts'
 import { formatDuration } from '../../supervisor/duration.ts'
 
 type Action = 'start' | 'stop' | 'restart'
 
-/** Returns the result of an action for a process that has not failed, such as `api: ready after 300 ms (pid 4711)`. */
-export function describeResult(action: Action, status: ProcessStatus, elapsedMs: number): string {
+/**
+ * Returns the result of an action for a process that has not failed, such as `api: ready after 300 ms (pid 4711)`. `ended`: what a
+ * completed process had left running, and the action has stopped.
+ */
+export function describeResult(
+  action: Action,
+  status: ProcessStatus,
+  elapsedMs: number,
+  ended: Orphans | null = null,
+): string {
   const { name, state, pid, ready, uptime_ms: uptimeMs, detail } = status
-  if (action === 'stop' && state === 'completed') return `${name}: has already completed`
+  if (action === 'stop' && state === 'completed') {
+    return `${name}: has already completed${ended === null ? '' : `; stopped what it had left: ${listOrphans(ended)}`}`
+  }
   const isUp = ready && pid !== null && uptimeMs !== null
   if (!isUp || action === 'stop')
     return `${name}: ${state === 'waiting' && detail !== null ? detail : withDetail(state, detail)}`

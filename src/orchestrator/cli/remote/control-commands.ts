@@ -1,10 +1,10 @@
 import { selectNames } from '../../control/names.ts'
 import { reachable } from '../../config/dependency-graph.ts'
 import {
+  actionAnswer,
   type ProcessStatus,
   type ReloadAnswer,
   reloadAnswer,
-  startAnswer,
   type StartFailureAnswer,
   statusAnswer,
 } from '../../control/protocol.ts'
@@ -37,12 +37,13 @@ export async function act(
   const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
   const requestedAt = performance.now()
   const options = { body, names }
-  const { processes, failed } = await new ControlClient(file).call('POST', `/${action}`, startAnswer, options)
+  const { processes, failed, ended } = await new ControlClient(file).call('POST', `/${action}`, actionAnswer, options)
   const chosen = chosenFrom(processes, names, hasDependencies)
   const elapsedMs = performance.now() - requestedAt
   const hasFailed = new Set(failed.map((failure) => failure.process))
   const results = chosen.filter(({ name }) => !hasFailed.has(name))
-  const lines = results.map((result) => describeResult(action, result, elapsedMs))
+  const endedOf = (name: string) => ended.find((left) => left.process === name) ?? null
+  const lines = results.map((result) => describeResult(action, result, elapsedMs, endedOf(result.name)))
   const others = action === 'stop' ? describeDependents(chosen, processes) : describeLeftOut(chosen, processes)
   for (const line of others === null ? lines : [...lines, others]) process.stdout.write(`${line}\n`)
   reportFailures(failed)

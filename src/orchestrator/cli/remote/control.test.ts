@@ -21,6 +21,7 @@ describe('the command status (O-9, O-41)', () => {
       next_run: null,
       last_success: null,
       log_file: null,
+      left_pids: [],
       pid: expect.any(Number),
       ready: true,
       restarts: 0,

@@ -22,6 +22,7 @@ function statusOf(name: string, state: string, over: Partial<ProcessStatus> = {}
     next_run: null,
     last_success: null,
     log_file: null,
+    left_pids: [],
     ...over,
   }
 }

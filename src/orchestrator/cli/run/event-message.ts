@@ -1,4 +1,5 @@
 import { formatDuration } from '../../supervisor/duration.ts'
+import { describeLeft } from '../../supervisor/child/orphans.ts'
 import type { FailureCause, StopReason, SupervisorEvent } from '../../supervisor/events.ts'
 import { describeExit } from '../../supervisor/rules/restart-policy.ts'
 
@@ -82,9 +83,9 @@ const messages: Messages = {
   processes_left: [
     'warn',
     ({ pids, commands }) => {
-      const [one, are] = pids.length === 1 ? ['1 process', 'is'] : [`${pids.length} processes`, 'are']
+      const are = pids.length === 1 ? 'is' : 'are'
       return (
-        `exited with code 0 but left ${one} running (${listLeft(pids, commands)}), which ${are} stopped; if it goes to the ` +
+        `exited with code 0 but left ${describeLeft({ pids, commands })}, which ${are} stopped; if it goes to the ` +
         'background by itself, let it run in the foreground (for example "nginx -g \'daemon off;\'") or set "kind": "task"'
       )
     },
@@ -215,14 +216,6 @@ function listCommands(pids: readonly number[], commands: readonly string[]): str
       return command === '' ? String(pid) : `${pid} (${command})`
     })
     .join(', ')
-}
-
-const MAX_LISTED = 3
-
-function listLeft(pids: readonly number[], commands: readonly string[]): string {
-  const shown = pids.slice(0, MAX_LISTED).map((pid, index) => `${pid} ${commands[index] ?? ''}`.trim())
-  const more = pids.length - shown.length
-  return `${shown.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
 }
 
 function listPids(pids: readonly number[]): string {

@@ -62,6 +62,11 @@ export class ChildGroups {
     return this.#reaping === null && (this.#orphaned.size > 0 || this.#mayHaveEscaped)
   }
 
+  /** Returns the pids of the orphans in the groups of earlier children. Reads the process table. */
+  orphans(): readonly number[] {
+    return Array.from(this.#orphaned, (group) => group.members()).flat()
+  }
+
   /** Takes the group of a child that has started. */
   childStarted(group: Group): void {
     this.#current = group
@@ -129,7 +134,7 @@ export class ChildGroups {
     const report = this.#report
     if (report !== undefined && !this.#isKilled) {
       await sleep(ENDING_MS)
-      const pids = Array.from(this.#orphaned, (group) => group.members()).flat()
+      const pids = this.orphans()
       if (pids.length > 0) report(describeOrphans(pids, this.#definition.secretNames))
     }
     await Promise.all(

@@ -139,6 +139,21 @@ export function describeOrphans(
   return { pids, commands: pids.map((pid) => commandText(commandLineOf(pid, source), secretNames)) }
 }
 
+const MAX_LISTED = 3
+
+/** Returns a text such as `1 process running (6600 nginx: master process)`. */
+export function describeLeft(orphans: Orphans): string {
+  const count = orphans.pids.length === 1 ? '1 process' : `${orphans.pids.length} processes`
+  return `${count} running (${listOrphans(orphans)})`
+}
+
+/** Returns the pids and commands of at most three processes, and the number of the others. */
+export function listOrphans({ pids, commands }: Orphans): string {
+  const shown = pids.slice(0, MAX_LISTED).map((pid, index) => `${pid} ${commands[index] ?? ''}`.trim())
+  const more = pids.length - shown.length
+  return `${shown.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
+}
+
 interface SignalOptions {
   readonly signal: NodeJS.Signals
   /** The maximum wait. */
