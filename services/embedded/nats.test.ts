@@ -1,4 +1,4 @@
-import { rm, mkdtemp } from 'node:fs/promises'
+import { readFile, rm, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
@@ -26,6 +26,19 @@ describe('embedded NATS (E-2)', () => {
         expect(state).toMatchObject({ messages: sent, last_seq: sent })
       })
     }
+  })
+
+  it.each([
+    [{}, '1s'],
+    [{ PONIX_NATS_SYNC_INTERVAL: 'always' }, 'always'],
+  ])('E-7 syncs to disk at the interval that the environment %j sets', async (env, interval) => {
+    const folder = await mkdtemp(join(tmpdir(), 'ponix-nats-'))
+    const run = embedded(['nats', '--port', String(await freePort()), '--data', folder], env)
+    await run.ready()
+    expect(await readFile(join(folder, 'nats-server.conf'), 'utf8')).toContain(`sync_interval: ${interval}\n`)
+    run.signal('SIGTERM')
+    await run.outcome
+    await rm(folder, { recursive: true })
   })
 
   it('serves its monitoring on a separate port, and reports a monitoring port in use', async () => {

@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { embedded } from '../../test/rig/program.ts'
 import type { Program } from '../../test/rig/program.ts'
@@ -51,6 +53,11 @@ describe('provisioning (E-3)', () => {
     const run = embedded(args, env)
     runs.push(run)
     return run
+  }
+
+  async function writeProgram(path: string, command: string): Promise<void> {
+    await writeFile(path, `#!/bin/sh\n${command}\n`)
+    await chmod(path, 0o755)
   }
 
   async function holdNpm() {
@@ -133,15 +140,27 @@ describe('provisioning (E-3)', () => {
     const run = embedded(args, { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
     const { code, stdout } = await run.outcome
     expect(code).toBe(1)
-    expect(stdout).toMatch(/there is no nats-server 2\.9 or newer on PATH: install it (with|from https:)/)
+    expect(stdout).toMatch(/there is no nats-server 2\.10\.5 or newer on PATH: install it (with|from https:)/)
   })
 
   it('uses nats-server from PATH', async () => {
-    const program = '#!/bin/sh\necho nats-server: v2.10.4\n'
-    await writeFile(join(folder, 'nats-server'), program)
-    await chmod(join(folder, 'nats-server'), 0o755)
+    await writeProgram(join(folder, 'nats-server'), 'echo nats-server: v2.10.5')
     const run = embedded(['install', 'nats'], { PONIX_SERVERS_DIR: join(folder, 'servers'), PATH: folder })
     const { code, stdout } = await run.outcome
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`NATS is in ${folder}`) })
+  })
+
+  it('E-7 replaces an old nats-server, on PATH or of an earlier installation, by a package that is new enough', async () => {
+    const servers = join(folder, 'servers')
+    const [onPath, earlier] = [join(folder, 'nats-server'), join(servers, 'nats-server-apt', 'nats-server')]
+    await mkdir(dirname(earlier), { recursive: true })
+    for (const path of [onPath, earlier]) await writeProgram(path, 'echo nats-server: v2.9.10')
+    const env = { PONIX_SERVERS_DIR: servers, PATH: `${folder}:${process.env['PATH']}` }
+    const { code, stdout } = await embedded(['install', 'nats'], env).outcome
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`NATS is in ${servers}`) })
+    const installed = /NATS is in ([^"\s]+)/.exec(stdout)?.[1] ?? ''
+    const { stdout: version } = await promisify(execFile)(join(installed, 'nats-server'), ['--version'])
+    expect(version).toMatch(/v2\.(1\d|[2-9]\d)\./)
+    expect(await readdir(servers)).not.toContain('nats-server-apt')
   })
 })

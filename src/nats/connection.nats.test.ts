@@ -1,4 +1,5 @@
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import { freePort, startNats } from '../../test/rig/servers.ts'
@@ -27,6 +28,26 @@ describe('the connection', () => {
     const connecting = connectNats({ url: `nats://127.0.0.1:${port}`, name: 'test', startupTimeoutMs: 300, logger })
     await expect(connecting).rejects.toThrow(`NATS at 127.0.0.1:${port} did not answer for 0.3 s`)
     silent.close()
+  })
+
+  test('E-7 rejects a server that is too old in one line, without retrying', async () => {
+    const { port } = new URL(inject('nats').url)
+    // The old version is that of Debian 12; everything but the greeting is real.
+    const old = createServer((socket) => {
+      const upstream = connect(Number(port), '127.0.0.1')
+      socket.on('error', () => upstream.destroy()).pipe(upstream)
+      upstream.on('data', (chunk) =>
+        socket.write(chunk.toString('latin1').replace(/"version":"[^"]*"/, '"version":"2.9.10"'), 'latin1'),
+      )
+      upstream.on('close', () => socket.destroy())
+    }).listen(0, '127.0.0.1')
+    await once(old, 'listening')
+    const address = old.address()
+    const oldPort = typeof address === 'object' ? address?.port : 0
+    await expect(connectTo(`nats://127.0.0.1:${oldPort}`)).rejects.toThrow(
+      `NATS at 127.0.0.1:${oldPort} has version 2.9.10; expected 2.10.5 or newer`,
+    )
+    old.close()
   })
 
   test('R-6 connects to NATS that starts while a service waits', async () => {

@@ -112,7 +112,9 @@ describe.concurrent('the default graph', () => {
     const env = { PATH: bin, PONIX_SERVERS_DIR: join(folder.path, 'servers') }
     expect(await outcome({ args: ['--only', 'nats'], env }, /there is no nats-server.*\)/)).toEqual({
       code: 1,
-      reasons: [expect.stringMatching(/^there is no nats-server 2\.9 or newer on PATH: .*(https:|brew install).*\)$/)],
+      reasons: [
+        expect.stringMatching(/^there is no nats-server 2\.10\.5 or newer on PATH: .*(https:|brew install).*\)$/),
+      ],
     })
   })
 
