@@ -1,20 +1,27 @@
 import { Argument, InvalidArgumentError, type Command } from 'commander'
 import { embeddedServers, installServers, runEmbedded, type EmbeddedOptions } from './run-embedded.ts'
-import type { ServerName } from './server.ts'
+import type { ServerName, SyncInterval } from './server.ts'
 
 const names: readonly ServerName[] = ['postgres', 'nats', 'clickhouse', 'mqtt']
 
+interface EmbeddedEnvironment {
+  readonly PONIX_SERVERS_DIR?: string | undefined
+  readonly PONIX_NATS_SYNC_INTERVAL: SyncInterval
+}
+
 /** Adds `ponix-embedded <server>` and `ponix-embedded install [servers]`. */
-export function addServerCommands(program: Command, serversDir: () => string | undefined): void {
-  for (const name of names) addServerCommand(program, name, serversDir)
+export function addServerCommands(program: Command, environment: () => EmbeddedEnvironment): void {
+  for (const name of names) addServerCommand(program, name, environment)
   program
     .command('install')
     .description('install the programs of the servers (default: all) without running them')
     .addArgument(new Argument('[servers...]').choices(names))
-    .action(async (chosen: ServerName[]) => installServers(chosen.length > 0 ? chosen : names, serversDir()))
+    .action(async (chosen: ServerName[]) =>
+      installServers(chosen.length > 0 ? chosen : names, environment().PONIX_SERVERS_DIR),
+    )
 }
 
-function addServerCommand(program: Command, name: ServerName, serversDir: () => string | undefined): void {
+function addServerCommand(program: Command, name: ServerName, environment: () => EmbeddedEnvironment): void {
   const { title, defaultPort, defaultMonitoringPort } = embeddedServers[name]
   const command = program
     .command(name)
@@ -27,9 +34,13 @@ function addServerCommand(program: Command, name: ServerName, serversDir: () => 
     command.option('--monitoring-port <number>', `port of the HTTP monitoring (${when})`, portNumber)
   }
   command.action(
-    async ({ stopWithStdin, ...flags }: Omit<EmbeddedOptions, 'serversDir'> & { readonly stopWithStdin?: true }) => {
+    async ({
+      stopWithStdin,
+      ...flags
+    }: Omit<EmbeddedOptions, 'serversDir' | 'syncInterval'> & { readonly stopWithStdin?: true }) => {
       if (stopWithStdin) process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()
-      await runEmbedded(name, { ...flags, serversDir: serversDir() })
+      const { PONIX_SERVERS_DIR: serversDir, PONIX_NATS_SYNC_INTERVAL: syncInterval } = environment()
+      await runEmbedded(name, { ...flags, serversDir, syncInterval })
     },
   )
 }

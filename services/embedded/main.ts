@@ -10,6 +10,7 @@ await runProgram({
     ...loggerEnvironment,
     /** The installation folder of the servers' programs; several clones can share it. */
     PONIX_SERVERS_DIR: z.string().optional(),
+    PONIX_NATS_SYNC_INTERVAL: z.enum(['1s', 'always']).default('1s'),
   }),
-  addCommands: (program, environment) => addServerCommands(program, () => environment().PONIX_SERVERS_DIR),
+  addCommands: (program, environment) => addServerCommands(program, environment),
 })

@@ -6,11 +6,12 @@ import { createLogger, type Logger } from '../../src/runner/logger.ts'
 import { runService } from '../../src/runner/runner.ts'
 import { provideClickHouse, runClickHouse } from './clickhouse/clickhouse.ts'
 import { provideMqtt, runMqtt } from './mqtt.ts'
-import { provideNats, runNats } from './nats.ts'
+import { provideNats } from './nats-installation.ts'
+import { runNats } from './nats.ts'
 import { providePostgres } from './postgres/installation.ts'
 import { runPostgres } from './postgres/run-postgres.ts'
 import { type Provisioning, serversFolder } from './provision.ts'
-import type { RunServer, ServerName } from './server.ts'
+import type { RunServer, ServerName, SyncInterval } from './server.ts'
 
 export interface EmbeddedServer {
   /** The name in messages. */
@@ -40,6 +41,7 @@ export interface EmbeddedOptions {
   /** Default: `.ponix/data/<name>` in the working directory. */
   readonly data?: string | undefined
   readonly serversDir: string | undefined
+  readonly syncInterval: SyncInterval
 }
 
 /** Runs one server as a service and exits. */
@@ -94,7 +96,11 @@ async function serve(
     const monitoringPort =
       options.monitoringPort ?? (options.port === undefined ? server.defaultMonitoringPort : undefined)
     const account = { username: 'ponix', password: 'ponix', database: 'ponix' }
-    await server.run({ name, port, monitoringPort, dataDir, provisionDir, ...account, logger, ready }, signal)
+    const { syncInterval } = options
+    await server.run(
+      { name, port, monitoringPort, syncInterval, dataDir, provisionDir, ...account, logger, ready },
+      signal,
+    )
   } finally {
     await release()
   }

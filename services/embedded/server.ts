@@ -5,12 +5,17 @@ import type { Logger } from '../../src/runner/logger.ts'
 
 export type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
+/** `always`: each message before its acknowledgement. */
+export type SyncInterval = '1s' | 'always'
+
 export interface ServerOptions {
   readonly name: ServerName
   /** The port on 127.0.0.1. */
   readonly port: number
   /** The port of NATS' monitoring on 127.0.0.1. */
   readonly monitoringPort?: number | undefined
+  /** NATS: how often acknowledged messages are synced to disk. */
+  readonly syncInterval: SyncInterval
   /** Absolute path; the folder exists, is owned by the caller and contains only the data of this server. */
   readonly dataDir: string
   /** Absolute folder of the server's program; npm packages are in its `node_modules`. */

@@ -6,6 +6,7 @@ import type { CommonEnvironment, NatsEnvironment } from '../runner/environment.t
 import type { Logger } from '../runner/logger.ts'
 import { connectWithBackoff, withSignal, type ClientIdentity } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
+import { OLDEST_NATS_SERVER, isSupportedNatsServer } from './server-version.ts'
 
 export interface NatsOptions extends ClientIdentity {
   /** One URL, or several URLs of one cluster separated by commas; can contain user and password, or a token. */
@@ -42,6 +43,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsClient> {
     async () => {
       const connection = await dial(target, options.name)
       try {
+        checkVersion(connection, target.address)
         const manager = await jetstreamManager(connection)
         return createClient(connection, manager, logger)
       } catch (error) {
@@ -85,6 +87,14 @@ async function dial(target: Target, name: string): Promise<NatsConnection> {
     if (!(error instanceof errors.AuthorizationError)) throw error
     throw new StartupError(`NATS at ${target.address} rejected the credentials; check PONIX_NATS_URL`, { cause: error })
   }
+}
+
+function checkVersion({ info }: NatsConnection, address: string): void {
+  const version = info?.version ?? ''
+  if (isSupportedNatsServer(version)) return
+  throw new StartupError(
+    `NATS at ${address} has version ${version}; expected ${OLDEST_NATS_SERVER} or newer: upgrade nats-server`,
+  )
 }
 
 function createClient(connection: NatsConnection, manager: JetStreamManager, logger: Logger): NatsClient {

@@ -142,9 +142,10 @@ interface Progress {
 const STREAM = 'consumer_progress'
 
 /**
- * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's progress
- * (nats-server 2.9 then starts at the beginning) but not its messages. The stored value can be behind, never ahead. To restart a
- * consumer at the beginning, delete this stream as well. If it cannot be read or written, only the server's progress counts.
+ * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's progress but
+ * not its messages: nats-server 2.10 does not write the progress atomically and then starts at the beginning. The stored value can
+ * be behind, never ahead. To restart a consumer at the beginning, delete this stream as well. If it cannot be read or written, only
+ * the server's progress counts.
  */
 class AckFloorStore {
   readonly #client: NatsClient

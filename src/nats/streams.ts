@@ -51,25 +51,10 @@ const ensured = new WeakMap<NatsClient, Map<string, StreamDefinition>>()
 export async function ensureStreams(client: NatsClient, streams: readonly StreamDefinition[]): Promise<void> {
   const known = ensured.get(client) ?? new Map<string, StreamDefinition>()
   ensured.set(client, known)
-  warnAboutByteLimits(client, streams)
   for (const stream of streams) {
     await ensureStream(client, stream)
     known.set(stream.name, stream)
   }
-}
-
-/**
- * Warns about old servers. A full stream must reject new messages (`discard: new`). Servers before 2.10.5 underestimate the size
- * of a message in this check and can drop the oldest message instead (nats-server issue 4771); age limits are not affected.
- */
-function warnAboutByteLimits(client: NatsClient, streams: readonly StreamDefinition[]): void {
-  const version = client.connection.info?.version ?? ''
-  const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10))
-  const exact = major * 1e6 + minor * 1e3 + patch >= 2_010_005
-  if (exact || !streams.some(({ maxBytes = 0 }) => maxBytes > 0)) return
-  client.logger.warn(
-    `nats-server ${version} may drop the oldest messages of a stream at its byte limit; use 2.10.5 or newer, or limit by age only`,
-  )
 }
 
 /** Returns a function that maps a subject to its stream among those ensured so far; an empty name if there is none. */
