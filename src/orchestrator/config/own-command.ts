@@ -42,7 +42,7 @@ function isOnPath(environment: NodeJS.ProcessEnv): boolean {
   return folders.some((folder) => folder !== '' && existsSync(join(folder, NAME)))
 }
 
-/** Quotes a word for a shell, if it needs quotes. */
-function shellWord(word: string): string {
+/** Quotes a word for a POSIX shell, if it needs quotes. */
+export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

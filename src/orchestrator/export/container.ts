@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, join, relative } from 'node:path'
+import { shellWord } from '../config/own-command.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import {
   copiedNote,
@@ -49,7 +50,7 @@ export function probeCommand({ check }: ExportedProbe): string | null {
     case 'notify':
       return `test -s ${readyFile}`
     case 'http_get': {
-      const url = shellWord(check.url)
+      const url = quoted(check.url)
       return `curl -fsSk -o /dev/null ${url} || wget -q -O /dev/null ${url}`
     }
     case 'tcp_socket': {
@@ -119,11 +120,10 @@ export function probeProgramNotes(probes: readonly (ExportedProbe | null)[]): re
 }
 
 /** Quotes a word for a POSIX shell; a secret is read from its variable. */
-function shellWord(word: Word): string {
-  if ('secret' in word) return `"\$${word.secret}"`
-  return /^[\w/.,:=@%+-]+$/.test(word.text) ? word.text : `'${word.text.replaceAll("'", String.raw`'\''`)}'`
+function quoted(word: Word): string {
+  return 'secret' in word ? `"\$${word.secret}"` : shellWord(word.text)
 }
 
 function shellLine(words: readonly Word[]): string {
-  return words.map(shellWord).join(' ')
+  return words.map(quoted).join(' ')
 }

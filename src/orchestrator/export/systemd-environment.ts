@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { delimiter, dirname, resolve } from 'node:path'
 import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
 import { extendPath, programFolders, SYSTEM_PATH } from '../config/variables.ts'
-import { candidates } from '../supervisor/child/child.ts'
+import { findProgram } from '../supervisor/child/program.ts'
 import { envFileLayers, type ExportedProcess } from './exported-graph.ts'
 import { environmentWord, wholeLine } from './systemd-commands.ts'
 
@@ -59,18 +59,4 @@ export function secretFile(id: string, project: string): string {
 /** Returns whether systemd accepts a variable: it rejects other names, and control characters except tab and newline. */
 export function isSettable(name: string, value: string): boolean {
   return /^[A-Za-z_]\w*$/.test(name) && !/(?![\t\n\u0080-\u009f])\p{Cc}/u.test(value)
-}
-
-/** Returns the absolute path of a process's program, searched as at its start; null if it is not found. */
-export function findProgram(definition: ResolvedProcess): string | null {
-  return candidates(definition).find(isProgram) ?? null
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
-  }
 }

@@ -1,6 +1,7 @@
 import type { LoadedConfig } from '../config/load.ts'
 import { separateBroker } from '../config/resolve/broker.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { findProgram } from '../supervisor/child/program.ts'
 import {
   copiedNote,
   envFileLayers,
@@ -28,7 +29,7 @@ import {
   needsCurl,
   readinessCommand,
 } from './systemd-commands.ts'
-import { environmentLines, findProgram, isSettable, overridingVariables, secretFile } from './systemd-environment.ts'
+import { environmentLines, isSettable, overridingVariables, secretFile } from './systemd-environment.ts'
 import { restartLines, startLimit, successLines } from './systemd-restart.ts'
 import { timerUnit } from './systemd-timer.ts'
 

@@ -1,7 +1,8 @@
 import type { LoadedConfig } from '../../config/load.ts'
 import { redact } from '../../config/redact.ts'
 import type { ProblemList } from '../../config/source/problems.ts'
-import { describeCwdProblem, describeProgramProblem } from '../../supervisor/child/child.ts'
+import { describeProgramProblem } from '../../supervisor/child/child.ts'
+import { describeCwdProblem } from '../../supervisor/child/spawn-error.ts'
 
 /**
  * Finds the processes that could not be started now, because their folder or program is missing. These are no errors of the file:

@@ -1,17 +1,14 @@
-import { accessSync, constants, openSync, readSync, closeSync, statSync, type Stats } from 'node:fs'
-import { delimiter, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { execa } from 'execa'
-import { codeOf, messageOf } from '../../config/errors.ts'
 import type { ResolvedProcess } from '../../config/resolved.ts'
 import type { ExitResult } from '../events.ts'
-import { redactValues } from '../../config/redact.ts'
-import { describeMissingProgram } from './missing-program.ts'
-import { ProcessGroup, type Group } from './process-group.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
 import { type ChildDisplay, terminalVariables } from '../terminal/child-environment.ts'
 import type { ChildTerminal } from '../terminal/process-terminal.ts'
 import { openPseudoTerminal } from '../terminal/pseudo-terminal.ts'
+import { ProcessGroup, type Group } from './process-group.ts'
+import { candidates, findProgram, interpreterOf, statOf } from './program.ts'
+import { describeCwdProblem, describeSpawnError, type SpawnAttempt } from './spawn-error.ts'
 
 /** The file descriptor to which a child with a `notify` probe writes a newline. */
 const NOTIFY_FD = 3
@@ -130,9 +127,9 @@ export function describeProgramProblem(definition: ResolvedProcess): string | nu
 
 /** Returns the path of the program. Throws as a spawn does, because a pseudo-terminal reports a missing program as an exit. */
 function findExecutable(attempt: SpawnAttempt): string {
-  const existing = candidates(attempt).filter((path) => statOf(path) !== null)
-  const found = existing.find((path) => statOf(path)?.isFile() === true && isExecutable(path))
-  if (found === undefined) throw new SpawnError(existing.length === 0 ? 'ENOENT' : 'EACCES')
+  const found = findProgram(attempt)
+  if (found === null)
+    throw new SpawnError(candidates(attempt).some((path) => statOf(path) !== null) ? 'EACCES' : 'ENOENT')
   const interpreter = interpreterOf(found)
   if (interpreter !== null && statOf(interpreter) === null) throw new SpawnError('ENOENT')
   return found
@@ -147,104 +144,7 @@ class SpawnError extends Error {
   }
 }
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
 function readableOf(stream: unknown): Readable | null {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- execa's types do not follow a conditional stdio
   return (stream ?? null) as Readable | null
-}
-
-export type SpawnAttempt = Pick<ResolvedProcess, 'command' | 'cwd' | 'env' | 'secretNames'>
-
-/** Returns the problem with the working directory of a process, without secrets; null if there is none. */
-export function describeCwdProblem({ cwd, ...secrets }: Omit<SpawnAttempt, 'command'>): string | null {
-  try {
-    if (!statSync(cwd).isDirectory()) return `its cwd "${redactValues(cwd, secrets)}" is not a folder`
-    accessSync(cwd, constants.X_OK)
-    return null
-  } catch (error) {
-    const code = codeOf(error)
-    const shown = redactValues(cwd, secrets)
-    return code === 'ENOENT' ? `its cwd "${shown}" does not exist` : `its cwd "${shown}" cannot be entered (${code})`
-  }
-}
-
-/** Returns the reason why a command could not be started, with the places that were searched and without secrets. */
-export function describeSpawnError(error: unknown, attempt: SpawnAttempt): string {
-  return redactValues(reasonOf(error, attempt), attempt)
-}
-
-function reasonOf(error: unknown, attempt: SpawnAttempt): string {
-  const code = codeOf(error)
-  if (code === 'ENOENT') return describeMissing(attempt)
-  if (code === 'EACCES') return describeForbidden(attempt)
-  if (code === 'E2BIG') return `"${attempt.command}" could not be started: its arguments and environment are too long`
-  if (code === 'EAGAIN') return `"${attempt.command}" could not be started: too many processes (EAGAIN; see ulimit -u)`
-  if (code === 'EMFILE') return `"${attempt.command}" could not be started: too many open files (EMFILE; see ulimit -n)`
-  return `"${attempt.command}" could not be started: ${messageOf(error)}`
-}
-
-function describeMissing(attempt: SpawnAttempt): string {
-  const { command } = attempt
-  const found = candidates(attempt).find((path) => statOf(path)?.isFile())
-  if (found !== undefined) {
-    const interpreter = interpreterOf(found)
-    if (interpreter !== null)
-      return `"${found}" could not be started: its interpreter "${interpreter}" was not found; install it or correct the first line`
-    return `"${found}" could not be started: the file or its dynamic loader was not found`
-  }
-  if (command.includes('/')) return `"${command}" was not found (expected at ${resolve(attempt.cwd, command)})`
-  return describeMissingProgram(
-    command,
-    folders(attempt).map((folder) => resolve(attempt.cwd, folder)),
-  )
-}
-
-function describeForbidden(attempt: SpawnAttempt): string {
-  const found = candidates(attempt).find((path) => statOf(path) !== null)
-  if (found === undefined) return `"${attempt.command}" cannot be executed: permission denied (EACCES)`
-  if (statOf(found)?.isFile() !== true) return `"${found}" is a folder, not a program`
-  return `"${found}" is not executable; run chmod +x`
-}
-
-/** Returns the absolute paths at which a command is searched, in order. */
-export function candidates(attempt: SpawnAttempt): string[] {
-  const { command, cwd } = attempt
-  if (command.includes('/')) return [resolve(cwd, command)]
-  return folders(attempt).map((folder) => resolve(cwd, folder, command))
-}
-
-function folders({ env }: SpawnAttempt): string[] {
-  return (env['PATH'] ?? '/bin:/usr/bin').split(delimiter).filter((folder) => folder !== '')
-}
-
-function statOf(path: string): Stats | null {
-  try {
-    return statSync(path)
-  } catch {
-    return null
-  }
-}
-
-/** Returns the interpreter in the first line of a script. */
-function interpreterOf(path: string): string | null {
-  try {
-    const file = openSync(path, 'r')
-    try {
-      const start = Buffer.alloc(256)
-      const bytes = readSync(file, start, 0, start.length, 0)
-      return /^#!\s*(\S+)/.exec(start.toString('utf8', 0, bytes))?.[1] ?? null
-    } finally {
-      closeSync(file)
-    }
-  } catch {
-    return null
-  }
 }

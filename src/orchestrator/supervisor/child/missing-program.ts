@@ -1,6 +1,7 @@
-import { accessSync, constants, readdirSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { nearestName } from '../../config/nearest-name.ts'
+import { isProgram } from './program.ts'
 
 /** The maximum number of folders that a message lists. */
 const MAX_LISTED = 5
@@ -43,13 +44,4 @@ function similarProgram(command: string, folders: readonly Folder[]): string | n
     names.filter((name) => isCandidate(name) && isProgram(join(path, name))),
   )
   return nearestName(command, programs, MAX_EDITS)
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
-  }
 }

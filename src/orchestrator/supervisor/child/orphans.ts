@@ -1,6 +1,7 @@
 import type { SupervisorEvent } from '../events.ts'
 import { commandText } from './command-text.ts'
 import {
+  byProcess,
   commandLineOf,
   taggedProcesses,
   type TaggedProcess,
@@ -183,16 +184,6 @@ async function signalUntilGone(
     // Scans for others only if none of them is left, because a scan reads the environment of every process.
     if (left.length === 0) left = find()
   }
-}
-
-function byProcess(tagged: readonly TaggedProcess[]): Map<string, number[]> {
-  const groups = new Map<string, number[]>()
-  for (const { pid, runTag } of tagged) {
-    // The run tag of a child ends in its process and its number.
-    const name = runTag.split('/').at(-2) ?? ''
-    groups.set(name, [...(groups.get(name) ?? []), pid])
-  }
-  return groups
 }
 
 function send(pid: number, signal: NodeJS.Signals): void {

@@ -1,6 +1,6 @@
 import { dependentsOf } from '../../config/dependency-graph.ts'
 import type { ResolvedProcess } from '../../config/resolved.ts'
-import { stillLiving, systemSource, type TaggedProcess } from '../system/process-table.ts'
+import { byProcess, stillLiving, systemSource, type TaggedProcess } from '../system/process-table.ts'
 import { orphansOf, type RunRecord } from './run-folder.ts'
 import { executeStopPlan, type StopPlan } from './stop-plan.ts'
 
@@ -8,16 +8,6 @@ import { executeStopPlan, type StopPlan } from './stop-plan.ts'
 export type StopDefinition = Pick<ResolvedProcess, 'name' | 'dependsOn' | 'shutdown'>
 
 const DEFAULT_SHUTDOWN = { signal: 'SIGTERM', timeoutMs: 5000 } as const
-
-/** Returns the pids by the name of the process. The run tag of a child ends in its process and its number. */
-function byProcess(orphans: readonly TaggedProcess[]): ReadonlyMap<string, readonly number[]> {
-  const pids = new Map<string, number[]>()
-  for (const { pid, runTag } of orphans) {
-    const name = runTag.split('/').at(-2) ?? ''
-    pids.set(name, [...(pids.get(name) ?? []), pid])
-  }
-  return pids
-}
 
 /**
  * Returns the plan to stop the orphans of a run. `definitions` are those of the file as it is now; a process that it does not have

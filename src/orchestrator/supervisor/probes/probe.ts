@@ -73,7 +73,8 @@ export function startLivenessProbe(
 type PassiveCheck = Extract<ProbeCheck, { type: 'log_line' | 'notify' }>
 type PolledCheck = Exclude<ProbeCheck, PassiveCheck>
 
-function isPassive(check: ProbeCheck): check is PassiveCheck {
+/** Returns whether the check listens to the child; the other checks are polled. */
+export function isPassive(check: ProbeCheck): check is PassiveCheck {
   return check.type === 'log_line' || check.type === 'notify'
 }
 

@@ -37,6 +37,16 @@ export function taggedProcesses(prefix: string, source: ProcessSource = systemSo
   })
 }
 
+/** Returns the pids by the name of the process of the graph: the run tag of a child ends in that name and the number of the child. */
+export function byProcess(tagged: readonly TaggedProcess[]): ReadonlyMap<string, readonly number[]> {
+  const pids = new Map<string, number[]>()
+  for (const { pid, runTag } of tagged) {
+    const name = runTag.split('/').at(-2) ?? ''
+    pids.set(name, [...(pids.get(name) ?? []), pid])
+  }
+  return pids
+}
+
 /** Returns the processes that still run, without reading their environment, which an exiting process loses earlier. */
 export function stillLiving(tagged: readonly TaggedProcess[], source: ProcessSource = systemSource): TaggedProcess[] {
   const infos = source.list(tagged.map(({ pid }) => pid)).filter(isLiving)

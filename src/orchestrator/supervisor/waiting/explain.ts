@@ -1,11 +1,12 @@
 import { ownCommand } from '../../config/own-command.ts'
-import type { DependencyCondition, ResolvedProbe } from '../../config/resolved.ts'
+import type { DependencyCondition } from '../../config/resolved.ts'
 import { formatSocketAddress } from '../../config/socket-address.ts'
 import { formatDuration } from '../duration.ts'
 import type { ExternalState } from '../external.ts'
 import type { Dependency, GraphProcess, ProcessGraph } from '../rules/graph.ts'
 import { describeCheck } from '../probes/describe.ts'
 import type { ProbeState } from '../probes/poll.ts'
+import { isPassive } from '../probes/probe.ts'
 import type { UnexpectedRestarts } from '../rules/restart-policy.ts'
 import { isMet } from '../rules/reconcile.ts'
 import { type Goal, isDownFor, isFinal, type ProcessState } from '../rules/state.ts'
@@ -227,11 +228,7 @@ function explainProbe(managed: ExplainedProcess, now: number): string | null {
   const probe = managed.definition.readinessProbe
   if (probe === null) return null
   const missing = describeNotReady(managed, now)
-  return isPassive(probe) ? missing : `readiness probe ${missing}`
-}
-
-function isPassive({ check }: ResolvedProbe): boolean {
-  return check.type === 'log_line' || check.type === 'notify'
+  return isPassive(probe.check) ? missing : `readiness probe ${missing}`
 }
 
 /** Returns why a process is not ready: the target of its readiness probe, the last answer and the failed attempts in a row. */
