@@ -40,6 +40,7 @@ export function awaitedOf(managed: ManagedProcess, detail: string | null, runsBe
     reason: reasonOf(state),
     detail,
     comesBack: isDownFor(managed, 'restarting') || isDownFor(managed, 'replaced'),
+    canComplete: definition.kind === 'task' || definition.restart.policy !== 'always',
     settlesInMs: settlesInMs(managed, performance.now()),
     restartsInRow: restartsInRow(managed),
     scheduledRun:

@@ -8,6 +8,7 @@ const awaited = (over: Partial<AwaitedProcess>): AwaitedProcess => ({
   reason: null,
   detail: null,
   comesBack: false,
+  canComplete: true,
   settlesInMs: 0,
   restartsInRow: null,
   scheduledRun: null,
@@ -61,6 +62,22 @@ describe('a process without a readiness probe (O-45)', () => {
       expect(outcomes).toEqual(expected)
     },
   )
+})
+
+describe('a service that restarts after every exit (O-45)', () => {
+  const refusal =
+    'restarts after every exit: wait until it is ready, or set "kind": "task" or "restart": {"policy": "on_failure"}'
+
+  it.each<[Partial<AwaitedProcess>, outcome: string, because: string]>([
+    [{ state: 'waiting', detail: 'waiting for "db"' }, 'never', refusal],
+    [{ state: 'running', ready: true }, 'never', refusal],
+    [{ state: 'stopped' }, 'never', 'stopped'],
+    [{ state: 'failed', reason: 'exited with code 3' }, 'never', 'failed: exited with code 3'],
+    [{ state: 'running', comesBack: true }, 'pending', 'restarting'],
+  ])('%j is for completed %s', (over, outcome, because) => {
+    const { processes } = waitAnswer([awaited({ ...over, canComplete: false })], forGoal('completed'))
+    expect(processes).toEqual([{ name: 'api', outcome, because }])
+  })
 })
 
 describe('a task with a schedule (O-45)', () => {

@@ -17,6 +17,8 @@ export interface AwaitedProcess {
   readonly detail: string | null
   /** True while a restart or a reload stops it and starts it again. */
   readonly comesBack: boolean
+  /** False for a service that its policy restarts after every exit. */
+  readonly canComplete: boolean
   /** See `settlesInMs` of supervisor/rules/settling.ts. */
   readonly settlesInMs: number
   /** The consecutive restarts of a service without a readiness probe; null for any other process. */
@@ -32,6 +34,9 @@ interface RunResult {
 
 /** The number of consecutive restarts after which a request without a time limit stops waiting. */
 const MAX_RESTARTS = 5
+
+const RESTARTS_ALWAYS =
+  'restarts after every exit: wait until it is ready, or set "kind": "task" or "restart": {"policy": "on_failure"}'
 
 /** States that the process leaves only by a command. */
 const ENDED = new Set(['failed', 'skipped', 'stopped', 'disabled', 'completed'])
@@ -61,7 +66,7 @@ export function waitAnswer(
 type Result = Omit<WaitAnswer['processes'][number], 'name'>
 
 function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Result {
-  const { state, ready, reason, detail, comesBack, settlesInMs, restartsInRow, scheduledRun } = awaited
+  const { state, ready, reason, detail, comesBack, canComplete, settlesInMs, restartsInRow, scheduledRun } = awaited
   if (goal === 'completed' && scheduledRun !== null) {
     const { result } = scheduledRun
     if (result?.state === 'completed') return { outcome: 'met', because: null }
@@ -69,6 +74,7 @@ function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Res
     if (RESULTS.has(state)) return { outcome: 'pending', because: detail ?? state }
   }
   if (comesBack) return { outcome: 'pending', because: detail ?? 'restarting' }
+  if (goal === 'completed' && !canComplete && !ENDED.has(state)) return { outcome: 'never', because: RESTARTS_ALWAYS }
   if (goal === 'ready' && ready && settlesInMs > 0) {
     return { outcome: 'pending', because: detail ?? `running for less than ${formatDuration(READY_AFTER_MS)}` }
   }

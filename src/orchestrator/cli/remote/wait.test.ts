@@ -40,6 +40,16 @@ describe('the command wait (O-45)', () => {
     expect(await Promise.all(waits)).toEqual(waits.map(() => ({ code: 0, stdout: 'job is completed\n', stderr: '' })))
   })
 
+  test('--for completed rejects a service that restarts after every exit, and says what to do', async () => {
+    await start({ api: sleeper })
+    expect(await run('wait', 'api', '--for', 'completed')).toEqual(
+      failure(
+        'cannot become completed: api (restarts after every exit: wait until it is ready, or set "kind": "task" or ' +
+          '"restart": {"policy": "on_failure"})',
+      ),
+    )
+  })
+
   test('is answered at the end of the last task, after which the orchestrator ends', async () => {
     const rig = await openRig()
     begin({ job: { ...rig.program('job'), kind: 'task' } })
