@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, get, type OutgoingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -166,6 +166,30 @@ describe('a service', () => {
     expect(await service.ended).toMatchObject({ code: 0 })
   })
 
+  test('B-11 rejects a host name that is not of this machine, as after DNS rebinding, and pages of other servers', async () => {
+    const port = await freePort()
+    const variables = { PONIX_TEST_HTTP_PORT: String(port), PONIX_HTTP_ALLOWED_HOSTS: 'metrics.example' }
+    const service = start(WAITING, variables)
+    await service.said('ready')
+    const answers = [
+      [`localhost:${port}`, undefined, 200],
+      [`[::1]:${port}`, `http://[::1]:${port}`, 200],
+      ['metrics.example', 'https://metrics.example', 200],
+      [`attacker.example:${port}`, undefined, 421],
+      [`attacker.example:${port}`, `http://attacker.example:${port}`, 421],
+      [`localhost:${port}`, 'https://attacker.example', 403],
+      [`localhost:${port}`, 'null', 403],
+    ] as const
+    for (const [host, origin, status] of answers) {
+      const headers = { host, ...(origin === undefined ? {} : { origin }) }
+      for (const path of ['/metrics', '/units']) {
+        expect(await statusOf(port, path, headers), `${host} ${origin} ${path}`).toBe(status)
+      }
+    }
+    service.kill('SIGTERM')
+    expect(await service.ended).toMatchObject({ code: 0 })
+  })
+
   test('R-5 reports a port in use with one line and exit code 1', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -217,3 +241,10 @@ describe('a service', () => {
     expect(httpPortVariable('gateway-orchestrator')).toBe('PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT')
   })
 })
+
+/** Sends a GET request with these headers, also `Host`, which fetch does not send. */
+async function statusOf(port: number, path: string, headers: OutgoingHttpHeaders): Promise<number | undefined> {
+  const [response] = await once(get({ host: '127.0.0.1', port, path, headers }), 'response')
+  response.resume()
+  return response.statusCode
+}
