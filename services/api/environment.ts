@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises'
-import { BlockList } from 'node:net'
 import { z } from 'zod'
 import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { clickhouseEnvironment, commonEnvironment, integer, postgresEnvironment } from '../../src/runner/environment.ts'
+import { isLoopbackAddress } from '../../src/runner/request-guard.ts'
 
 export const apiEnvironment = z.object({
   ...commonEnvironment,
@@ -18,14 +18,10 @@ export const apiEnvironment = z.object({
   PONIX_API_POSTGRES_CONNECTIONS: integer(1, 1000).prefault('10'),
 })
 
-const LOOPBACK = new BlockList()
-LOOPBACK.addSubnet('127.0.0.0', 8)
-LOOPBACK.addAddress('::1', 'ipv6')
-
 /** Throws a StartupError unless every address of the host is on loopback, because there is no authentication yet. */
 export async function assertLoopback(host: string): Promise<void> {
   const addresses = await resolve(host)
-  const open = addresses.find(({ address, family }) => !LOOPBACK.check(address, family === 6 ? 'ipv6' : 'ipv4'))
+  const open = addresses.find(({ address }) => !isLoopbackAddress(address))
   if (open === undefined) return
   const shown = open.address === host ? host : `${host} (${open.address})`
   throw new StartupError(
@@ -34,7 +30,7 @@ export async function assertLoopback(host: string): Promise<void> {
   )
 }
 
-async function resolve(host: string): Promise<readonly { readonly address: string; readonly family: number }[]> {
+async function resolve(host: string): Promise<readonly { readonly address: string }[]> {
   try {
     return await lookup(host, { all: true })
   } catch (error) {

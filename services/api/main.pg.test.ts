@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
@@ -33,7 +34,7 @@ function start(variables: Readonly<Record<string, string>>): Program {
   return new Program(process.execPath, [builtProgram('api')], { env, notify: true })
 }
 
-test('R-5 ponix-api is ready without ClickHouse; A-10 it exits with code 0 on SIGTERM', async () => {
+test('R-5 ponix-api is ready without ClickHouse; B-11 its CSV has the guard of Host; A-10 it exits with code 0 on SIGTERM', async () => {
   const grpcPort = await freePort()
   const httpPort = await freePort()
   const variables = { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) }
@@ -49,6 +50,9 @@ test('R-5 ponix-api is ready without ClickHouse; A-10 it exits with code 0 on SI
   )
   const csv = await fetch(`http://127.0.0.1:${httpPort}/v1/organizations/nobody/envelopes.csv`)
   expect([csv.status, await csv.text()]).toEqual([404, 'Organization not found: nobody\n'])
+  const rebound = { host: '127.0.0.1', port: httpPort, path: new URL(csv.url).pathname, headers: { host: 'a.example' } }
+  const [refusal] = await once(get(rebound), 'response')
+  expect(refusal.resume().statusCode).toBe(421)
   api.signal('SIGTERM')
   const { code, stdout, stderr } = await api.outcome
   client.close()

@@ -115,6 +115,23 @@ export function natsName() {
   return z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'expected 1 to 128 letters, digits, _ or -')
 }
 
+/** Returns the schema of host names separated by commas, without ports; parsed to a list in lower case. */
+function hostNames() {
+  return z
+    .string()
+    .transform((value) =>
+      value
+        .toLowerCase()
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== ''),
+    )
+    .refine(
+      (names) => names.every((name) => URL.canParse(`http://${name}`) && new URL(`http://${name}`).host === name),
+      'expected host names without ports, separated by commas',
+    )
+}
+
 /** The variables of the logger. */
 export const loggerEnvironment = {
   PONIX_LOG_LEVEL: z
@@ -129,6 +146,8 @@ export const loggerEnvironment = {
 export const commonEnvironment = {
   ...loggerEnvironment,
   PONIX_STARTUP_TIMEOUT_SECS: seconds(0, 86_400).prefault('30'),
+  /** Names by which the HTTP port may be requested, beside those of loopback: those of a proxy. */
+  PONIX_HTTP_ALLOWED_HOSTS: hostNames().prefault(''),
 }
 
 /** The NATS server, the streams with their limits, and the batches of consumers. */

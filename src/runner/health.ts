@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { collectDefaultMetrics, register } from 'prom-client'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
+import { refusalOf } from './request-guard.ts'
 
 /** Handles a request, or returns false to leave it to the default routes. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
@@ -16,7 +17,9 @@ export interface HttpOptions {
   readonly port: number
   readonly readiness: Readonly<Record<string, ReadinessCheck>>
   readonly routes: Readonly<Record<string, () => unknown>>
-  /** The first handler of every request. */
+  /** Names that `Host` may have beside those of loopback, in lower case. */
+  readonly allowedHosts: readonly string[]
+  /** The first handler of every admitted request. */
   readonly requests?: RequestHandler | undefined
   readonly stopping: AbortSignal
 }
@@ -28,6 +31,13 @@ interface Answer {
 }
 
 const HOST = '127.0.0.1'
+/** The answers are data: a browser must not run, embed or guess them. */
+const SECURITY_HEADERS = [
+  ['x-content-type-options', 'nosniff'],
+  ['content-security-policy', "default-src 'none'; frame-ancestors 'none'"],
+  ['cross-origin-resource-policy', 'same-origin'],
+  ['referrer-policy', 'no-referrer'],
+] as const
 let defaultMetrics = false
 
 /** Serves /healthz, /readyz, /metrics and the routes of the service on 127.0.0.1. Throws a StartupError if it cannot listen. */
@@ -35,7 +45,10 @@ export async function serveHttp(options: HttpOptions): Promise<Server> {
   if (!defaultMetrics) collectDefaultMetrics()
   defaultMetrics = true
   const server = createServer((request, response) => {
-    if (options.requests?.(request, response) !== true) void respond(options, request, response)
+    for (const [name, value] of SECURITY_HEADERS) response.setHeader(name, value)
+    const refusal = refusalOf(request.headers, options.allowedHosts)
+    if (refusal !== null) send(response, request, json(refusal.status, { error: refusal.reason }))
+    else if (options.requests?.(request, response) !== true) void respond(options, request, response)
   })
   const { port, portVariable } = options
   try {
@@ -56,8 +69,12 @@ async function respond(options: HttpOptions, request: IncomingMessage, response:
   } catch (error) {
     answer = json(500, { error: messageOf(error) })
   }
-  response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' })
-  response.end(request.method === 'HEAD' ? undefined : answer.body)
+  send(response, request, answer)
+}
+
+function send(response: ServerResponse, { method }: IncomingMessage, { status, type, body }: Answer): void {
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
+  response.end(method === 'HEAD' ? undefined : body)
 }
 
 async function answerFor(options: HttpOptions, request: IncomingMessage): Promise<Answer> {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
-import { integer, parseEnvironment } from './environment.ts'
+import { commonEnvironment, integer, parseEnvironment } from './environment.ts'
 import { serveHttp, type RequestHandler, notifyReady, waitUntilReady, type ReadinessCheck } from './health.ts'
 import { runLifecycle, type LifecycleHost, type AppProcess, type Closer } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
@@ -51,7 +51,8 @@ async function openHttp(options: RunnerOptions, stopping: AbortSignal): Promise<
   const schema = z.object({ [portVariable]: integer(0, 65_535).prefault('0') })
   const { [portVariable]: port = 0 } = parseEnvironment(schema, process.env)
   if (port === 0) return
-  await serveHttp({ service, portVariable, port, readiness, routes, requests, stopping })
+  const { PONIX_HTTP_ALLOWED_HOSTS: allowedHosts } = parseEnvironment(z.object(commonEnvironment), process.env)
+  await serveHttp({ service, portVariable, port, readiness, routes, allowedHosts, requests, stopping })
   logger.info({ port }, 'serving /healthz, /readyz and /metrics')
 }
 
