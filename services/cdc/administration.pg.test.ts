@@ -69,6 +69,24 @@ describe('existing rows', () => {
   })
 })
 
+describe('ponix-cdc forget', () => {
+  test('C-10: drops the slot of a stopped service, which continues with a new one and skips the changes in between', async () => {
+    const cdc = await fixture.start()
+    expect(await command('forget')).toMatchObject({ code: 1, text: expect.stringContaining('stop every instance') })
+    await cdc.stop()
+    await fixture.database.sql(ORGANIZATION)
+    expect(await command('forget')).toEqual({
+      code: 0,
+      text: `The slot ${fixture.database.slot} was dropped; ponix-cdc continues from now with a new one.`,
+    })
+    await fixture.start()
+    await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
+    await fixture.untilStored('entities', 1)
+    const subjects = (await storedEvents(fixture.client, 'entities')).map(({ subject }) => subject)
+    expect(subjects).toEqual(['organization.update'])
+  })
+})
+
 describe('ponix-cdc status', () => {
   test('C-13: shows the slot, its lag, the retained WAL and the events in flight', async () => {
     const absent = await command('status')
@@ -107,7 +125,7 @@ describe('ponix-cdc status', () => {
   test('C-13: reports an unknown command in one line with exit code 2', async () => {
     expect(await command('resnap')).toEqual({
       code: 2,
-      text: 'ponix-cdc: unknown command "resnap"; the commands are run, status, resnapshot',
+      text: 'ponix-cdc: unknown command "resnap"; the commands are run, status, resnapshot, forget',
     })
   })
 })

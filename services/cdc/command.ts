@@ -2,13 +2,18 @@ import type { Command } from 'commander'
 import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
 import { formatLsn } from '../../src/postgres/replication/change.ts'
-import { readSlotStatus, requestSnapshot, type Resnapshot } from '../../src/postgres/replication/slot-administration.ts'
-import type { SlotName, SlotState, SnapshotProgress } from '../../src/postgres/replication/slot.ts'
+import {
+  forgetSlot,
+  readSlotStatus,
+  requestSnapshot,
+  type Resnapshot,
+} from '../../src/postgres/replication/slot-administration.ts'
+import type { SnapshotProgress } from '../../src/postgres/replication/slot-state.ts'
+import type { SlotState } from '../../src/postgres/replication/slot.ts'
 import { httpPortVariable } from '../../src/runner/runner.ts'
-import { CAPTURED_TABLES } from './entities.ts'
 import type { CdcEnvironment } from './environment.ts'
 
-/** Adds `ponix-cdc status` and `ponix-cdc resnapshot`. Their actions reject on failure. */
+/** Adds the commands `status`, `resnapshot` and `forget`. Their actions reject on failure. */
 export function addCdcCommands(program: Command, environment: () => CdcEnvironment): void {
   program
     .command('status')
@@ -19,10 +24,10 @@ export function addCdcCommands(program: Command, environment: () => CdcEnvironme
     .command('resnapshot')
     .description('make the service publish every existing row at its next start; recreates a lost slot')
     .action(() => withoutStack(() => resnapshot(environment())))
-}
-
-function slotName(environment: CdcEnvironment): SlotName {
-  return { slot: environment.PONIX_CDC_SLOT_NAME, publication: environment.PONIX_CDC_PUBLICATION_NAME }
+  program
+    .command('forget')
+    .description('drop the slot: the service continues from now, without the changes that the slot still has')
+    .action(() => withoutStack(() => forget(environment())))
 }
 
 async function printStatus(environment: CdcEnvironment, asJson: boolean): Promise<void> {
@@ -38,8 +43,15 @@ const OUTCOMES: Readonly<Record<Resnapshot, string>> = {
 }
 
 async function resnapshot(environment: CdcEnvironment): Promise<void> {
-  const outcome = await requestSnapshot(postgresServer(environment), slotName(environment), CAPTURED_TABLES)
+  const outcome = await requestSnapshot(postgresServer(environment), environment.PONIX_CDC_SLOT_NAME)
   process.stdout.write(`At its next start ponix-cdc first sends every existing row; ${OUTCOMES[outcome]}.\n`)
+}
+
+async function forget(environment: CdcEnvironment): Promise<void> {
+  const slot = environment.PONIX_CDC_SLOT_NAME
+  const existed = await forgetSlot(postgresServer(environment), slot)
+  const outcome = existed ? 'was dropped' : 'does not exist'
+  process.stdout.write(`The slot ${slot} ${outcome}; ponix-cdc continues from now with a new one.\n`)
 }
 
 async function withoutStack(work: () => Promise<void>): Promise<void> {
@@ -59,7 +71,7 @@ const METRICS_TIMEOUT_MS = 2000
  * set. Throws a ReplicationError.
  */
 async function readStatus(environment: CdcEnvironment) {
-  const found = await readSlotStatus(postgresServer(environment), slotName(environment))
+  const found = await readSlotStatus(postgresServer(environment), environment.PONIX_CDC_SLOT_NAME)
   const metrics = await readMetrics(process.env[httpPortVariable('cdc')])
   return {
     slot: environment.PONIX_CDC_SLOT_NAME,

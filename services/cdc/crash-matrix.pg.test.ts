@@ -7,7 +7,6 @@ import { CdcFixture } from '../../test/rig/services/cdc-rig.ts'
 import { CdcWorkload } from '../../test/rig/services/cdc-workload.ts'
 import { type AckFault, FaultyNats } from '../../test/rig/adapters/faulty-nats.ts'
 import { Random } from '../../test/rig/services/random.ts'
-import { CAPTURED_TABLES } from './entities.ts'
 
 /** The number of kills; thousands take hours. PONIX_CDC_CRASH_SEED repeats the kills of a run. */
 const KILLS = Number(process.env['PONIX_CDC_CRASHES'] ?? '12')
@@ -21,7 +20,6 @@ const RUNS_PER_CATCH_UP = 8
 const RUNS_PER_SNAPSHOT = 5
 /** The time limit of a run, more than a start takes without a snapshot. */
 const MAX_MS_TO_STREAM = 3000
-const PUBLICATION = 'ponix_cdc_publication'
 const WAIT = { timeout: 30_000, interval: 50 }
 
 const crashPoint = new URL('../../test/rig/services/crash-point.mjs', import.meta.url).href
@@ -122,13 +120,13 @@ class Snapshots {
     const { server, slot } = fixture.database
     if (this.#pending !== null) return
     // PostgreSQL needs time to detect that the instance that held the slot was killed.
-    await vi.waitFor(() => requestSnapshot(server, { slot, publication: PUBLICATION }, CAPTURED_TABLES), WAIT)
+    await vi.waitFor(() => requestSnapshot(server, slot), WAIT)
     await this.update()
   }
 
   async update(): Promise<void> {
     const { server, slot } = fixture.database
-    const status = await readSlotStatus(server, { slot, publication: PUBLICATION })
+    const status = await readSlotStatus(server, slot)
     const pending = status?.snapshot?.id ?? null
     if (this.#pending !== null && pending === null) this.complete.push(this.#pending)
     this.#pending = pending

@@ -58,6 +58,7 @@ const CODES: Readonly<Record<string, ReplicationErrorCode>> = {
   '55006': 'slot_in_use',
   '42501': 'rights',
   '42704': 'slot_lost',
+  '42P01': 'table_missing',
   '28000': 'login',
   '28P01': 'login',
 }

@@ -76,7 +76,7 @@ describe.concurrent.each(services)('%s', (name) => {
 })
 
 describe.concurrent.each([
-  ['ponix-cdc', ['nonsense'], 'unknown command "nonsense"; the commands are run, status, resnapshot'],
+  ['ponix-cdc', ['nonsense'], 'unknown command "nonsense"; the commands are run, status, resnapshot, forget'],
   ['ponix-cdc', ['run', 'nonsense'], 'unexpected argument "nonsense"'],
   ['ponix-cdc', ['status', 'nonsense'], 'unexpected argument "nonsense"'],
   ['ponix-cdc', ['resnapshot', '--json'], "unknown option '--json'"],

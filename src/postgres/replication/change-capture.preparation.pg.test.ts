@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
+import { forgetSlot } from './slot-administration.ts'
 import { CaptureFixture, ids, plain, WAIT, ScriptedSink } from '../../../test/rig/adapters/capture-rig.ts'
 
 const fixture = new CaptureFixture()
@@ -60,13 +61,18 @@ describe('the publication', () => {
     expect((await fixture.sink.until(1)).map(({ relation }) => relation.table)).toEqual(['late'])
   })
 
-  test('C-10: a publication that is dropped while changes flow is reported in one line', async () => {
+  test('C-10: a publication that is dropped while changes flow is reported, and ponix-cdc forget continues', async () => {
+    const { database, sink } = fixture
     const { finished } = await fixture.start()
-    await fixture.database.sql('DROP PUBLICATION tested')
-    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    await database.sql('DROP PUBLICATION tested')
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
     await expect(finished).rejects.toThrow(
-      /^the publication tested did not exist when the next changes in .* were made; .* run: SELECT/,
+      /^the publication tested did not exist when the next changes in .* were made; .* run ponix-cdc forget$/,
     )
+    expect(await forgetSlot(database.server, database.slot)).toBe(true)
+    await fixture.start()
+    await database.sql(`INSERT INTO items VALUES (2, 'b')`)
+    expect(ids(await sink.until(1))).toEqual([2])
   })
 })
 
@@ -99,20 +105,22 @@ describe('the slot', () => {
     const { finished } = await fixture.start()
     await expect(finished).rejects.toMatchObject({
       code: 'slot_lost',
-      message: expect.stringMatching(/is missing: .* run: COMMENT ON/),
+      message: expect.stringMatching(/is missing: .* run ponix-cdc resnapshot: .* \(or ponix-cdc forget/),
     })
     expect(await fixture.database.confirmed()).toBe(0n)
   })
 
-  test('C-10: is created again after the statement in the error line was run', async () => {
+  test('C-10: is created again after ponix-cdc forget', async () => {
+    const { database, sink } = fixture
     const first = await fixture.start()
+    await expect(forgetSlot(database.server, database.slot)).rejects.toMatchObject({ code: 'slot_in_use' })
     await first.stop()
-    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
-    const failure: unknown = await (await fixture.start()).finished.catch((error: unknown) => error)
-    await fixture.database.sql(/ run: (.*)$/.exec(String(failure))?.[1] ?? '')
+    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+    await expect((await fixture.start()).finished).rejects.toMatchObject({ code: 'slot_lost' })
+    expect(await forgetSlot(database.server, database.slot)).toBe(false)
     await fixture.start()
-    await fixture.database.sql(`INSERT INTO items VALUES (1, 'a')`)
-    expect(ids(await fixture.sink.until(1))).toEqual([1])
+    await database.sql(`INSERT INTO items VALUES (1, 'a')`)
+    expect(ids(await sink.until(1))).toEqual([1])
   })
 
   test('C-10: is rejected when it is of another kind', async () => {

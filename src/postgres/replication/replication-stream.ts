@@ -160,12 +160,10 @@ function reportsMissingPublication(message: unknown): boolean {
 
 /** Returns the error. The server reads the catalog as of the slot's position: creating the publication now does not help. */
 function publicationMissing({ slot, publication }: StartReplication, cause: unknown): ReplicationError {
-  const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(slot)})`
-  const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
   return new ReplicationError(
     'publication',
     `the publication ${publication} did not exist when the next changes in the replication slot ${slot} were made; they ` +
-      `cannot become events. To skip them and continue from now, create it and run: ${drop}; ${forget}`,
+      `cannot become events. To skip them and continue from now, run ponix-cdc forget`,
     { cause },
   )
 }

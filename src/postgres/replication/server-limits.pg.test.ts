@@ -58,15 +58,14 @@ test('C-10: a slot whose WAL was removed is reported as lost, and resnapshot rec
     await asSuperuser('SELECT pg_switch_wal()')
   }
   await asSuperuser('CHECKPOINT')
-  const name = { slot: database.slot, publication: 'tested' }
-  expect(await readSlotStatus(database.server, name)).toMatchObject({ invalidated: true, active: false })
+  expect(await readSlotStatus(database.server, database.slot)).toMatchObject({ invalidated: true, active: false })
   const refused = startCapture(database, [ITEMS], new ScriptedSink())
   await expect(refused.finished).rejects.toMatchObject({
     code: 'slot_lost',
     message: expect.stringMatching(/was invalidated: .* To recover, run ponix-cdc resnapshot/),
   })
   expect(refused.capture.retries).toBe(0)
-  expect(await requestSnapshot(database.server, name, [ITEMS])).toBe('dropped')
+  expect(await requestSnapshot(database.server, database.slot)).toBe('dropped')
   const sink = new ScriptedSink()
   await using again = startCapture(database, [ITEMS], sink)
   expect((await sink.until(4)).map(({ new: row }) => row?.get('id'))).toEqual([0, 1, 2, 3])

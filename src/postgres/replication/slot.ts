@@ -1,5 +1,4 @@
-import { escapeIdentifier, escapeLiteral } from 'pg'
-import { z } from 'zod'
+import { escapeIdentifier } from 'pg'
 import { ReplicationError } from '../../domain/errors.ts'
 import type { CallOptions } from '../../domain/ports.ts'
 import type { PostgresDatabase } from '../database.ts'
@@ -7,6 +6,7 @@ import { attempt, sqlState } from '../errors.ts'
 import { parseLsn, ZERO_LSN, type Lsn } from './change.ts'
 import type { Queryable } from './publication.ts'
 import type { ReplicationConnection, SlotStart } from './replication-connection.ts'
+import type { SlotStateStore } from './slot-state.ts'
 
 /** A replication slot as the server reports it. */
 export interface SlotState {
@@ -85,7 +85,8 @@ export async function isWalSenderRunning(database: Queryable, pid: number): Prom
   return rows.length > 0
 }
 
-export interface SlotRequest extends SlotName {
+export interface SlotRequest {
+  readonly slot: string
   readonly database: string
   /** PostgreSQL's server_version_num. */
   readonly version: number
@@ -98,29 +99,28 @@ const FAILOVER_SLOTS_SINCE = 170_000
 
 /**
  * Ensures that the slot exists and belongs to this database. Creates a missing slot only if it never existed according to the
- * SlotStateStore. Returns its start if it was created, else null. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`.
+ * store. Returns its start if it was created, else null. Throws a ReplicationError: `slot_foreign`, `slot_lost`, `rights`.
  */
 export async function ensureSlot(
   database: Queryable,
   connection: ReplicationConnection,
+  store: SlotStateStore,
   request: SlotRequest,
 ): Promise<SlotStart | null> {
-  const store = new SlotStateStore(database, request)
   const state = await readSlot(database, request.slot)
-  const { known } = await store.read()
+  const { created } = await store.read()
   if (state !== null) {
     checkOwner(state, request)
     if (state.invalidated) {
-      const drop = `SELECT pg_drop_replication_slot(${escapeLiteral(request.slot)}); `
-      throw slotLost(request, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)', drop)
+      throw slotLost(request.slot, 'was invalidated: PostgreSQL has removed WAL it needed (max_slot_wal_keep_size)')
     }
-    if (!known) await store.markKnown()
+    if (!created) await store.markCreated()
     return null
   }
-  if (known) throw slotLost(request, `is missing: it was dropped, or the database was restored without it`, '')
-  const created = await createSlot(connection, request)
-  await store.markKnown()
-  return created
+  if (created) throw slotLost(request.slot, 'is missing: it was dropped, or the database was restored without it')
+  const start = await createSlot(connection, request)
+  await store.markCreated()
+  return start
 }
 
 /** Throws a ReplicationError `slot_foreign` if another plugin or database uses the slot. */
@@ -132,12 +132,11 @@ export function checkOwner(state: SlotState, { slot, database }: Pick<SlotReques
   throw new ReplicationError('slot_foreign', `the replication slot ${slot} is used for ${use}; ${remedy}`)
 }
 
-function slotLost({ slot, publication }: SlotRequest, problem: string, remedy: string): ReplicationError {
-  const forget = `COMMENT ON PUBLICATION ${escapeIdentifier(publication)} IS NULL`
+function slotLost(slot: string, problem: string): ReplicationError {
   return new ReplicationError(
     'slot_lost',
     `the replication slot ${slot} ${problem}. Changes since then will not become events. To recover, run ponix-cdc resnapshot: ` +
-      `it sends every existing row and continues from there. To continue from now without that, run: ${remedy}${forget}`,
+      'it sends every existing row and continues from there (or ponix-cdc forget: continue from now without that)',
   )
 }
 
@@ -150,98 +149,6 @@ async function createSlot(connection: ReplicationConnection, request: SlotReques
     const cause = error instanceof ReplicationError ? error.cause : error
     if (sqlState(cause) === '42710') return null
     throw error
-  }
-}
-
-/** A slot, and the publication whose comment stores its state. */
-export interface SlotName {
-  readonly slot: string
-  readonly publication: string
-}
-
-const snapshotProgress = z.object({
-  /** Identifies the snapshot in the ids of its messages. */
-  id: z.string(),
-  /** Completely stored tables, such as `public.gateways`. */
-  done: z.array(z.string()).readonly(),
-  /** The partly stored table, and the key of its last stored row. */
-  partly: z.object({ table: z.string(), after: z.string() }).nullable(),
-})
-
-/** The progress of a snapshot: all named tables and rows are stored. */
-export type SnapshotProgress = Readonly<z.infer<typeof snapshotProgress>>
-
-/**
- * Stores the state of a slot in the comment of its publication, where it is backed up and restored with the database and needs
- * no table. All methods throw a ReplicationError.
- */
-export class SlotStateStore {
-  readonly #database: Queryable
-  readonly #name: SlotName
-  readonly #mark: string
-  /** The slot name needs no escaping here: it contains only lower-case letters, digits and _. */
-  readonly #snapshotPattern: RegExp
-
-  constructor(database: Queryable, name: SlotName) {
-    this.#database = database
-    this.#name = name
-    this.#mark = `[slot ${name.slot}]`
-    this.#snapshotPattern = new RegExp(`\\[snapshot ${name.slot} ([A-Za-z0-9_-]*)\\]`)
-  }
-
-  /** Reads the state. `known`: the comment records that the slot was created. `snapshot`: a snapshot that is due or incomplete. */
-  async read() {
-    const comment = await this.#readComment()
-    const [, encoded] = this.#snapshotPattern.exec(comment) ?? []
-    return { known: comment.includes(this.#mark), snapshot: encoded === undefined ? null : this.#decode(encoded) }
-  }
-
-  /** Records the slot, so that a missing slot is a lost slot. */
-  async markKnown(): Promise<void> {
-    await this.#edit((comment) => `${comment.replaceAll(this.#mark, '')} ${this.#mark}`)
-  }
-
-  /** Removes the record of the slot, so that a missing slot is created. */
-  async markUnknown(): Promise<void> {
-    await this.#edit((comment) => comment.replaceAll(this.#mark, ''))
-  }
-
-  /** Saves the progress; null if no snapshot is due any more. */
-  async saveSnapshot(progress: SnapshotProgress | null): Promise<void> {
-    const encoded = Buffer.from(JSON.stringify(progress)).toString('base64url')
-    const mark = progress === null ? '' : `[snapshot ${this.#name.slot} ${encoded}]`
-    await this.#edit((comment) => `${comment.replace(this.#snapshotPattern, '')} ${mark}`)
-  }
-
-  #decode(encoded: string): SnapshotProgress {
-    try {
-      return snapshotProgress.parse(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
-    } catch (cause) {
-      const { slot, publication } = this.#name
-      const message = `invalid snapshot progress for ${slot} in the comment of the publication ${publication}`
-      throw new ReplicationError('publication', `${message}; to start a new snapshot, run ponix-cdc resnapshot`, {
-        cause,
-      })
-    }
-  }
-
-  async #edit(change: (comment: string) => string): Promise<void> {
-    const comment = change(await this.#readComment())
-      .replaceAll(/\s+/g, ' ')
-      .trim()
-    const text = `COMMENT ON PUBLICATION ${escapeIdentifier(this.#name.publication)} IS ${escapeLiteral(comment)}`
-    const action = `store the state of the slot; as the publication's owner run: ${text}`
-    await attempt(action, () => this.#database.query(text))
-  }
-
-  async #readComment(): Promise<string> {
-    const { rows } = await attempt('read the publication', () =>
-      this.#database.query<{ comment: string | null }>(
-        `SELECT obj_description(oid, 'pg_publication') AS comment FROM pg_publication WHERE pubname = $1`,
-        [this.#name.publication],
-      ),
-    )
-    return rows[0]?.comment ?? ''
   }
 }
 

@@ -35,7 +35,6 @@ const idOf = ({ old, new: row }: Change): unknown => (row ?? old)?.get('id')
 const nameOf = ({ new: row }: Change): unknown => row?.get('name')
 const rows = (from: number, to: number): Promise<unknown> =>
   database.sql(`INSERT INTO items SELECT n, 'x' || n FROM generate_series(${from}, ${to}) n`)
-const name = (): { slot: string; publication: string } => ({ slot: database.slot, publication: 'tested' })
 
 /** Applies changes in order to a table, which must be in the state that each of them expects. */
 function replay(changes: readonly Change[]): ReadonlyMap<unknown, unknown> {
@@ -145,8 +144,11 @@ describe('the command resnapshot', () => {
     await vi.waitUntil(() => never.capture.state === 'streaming', WAIT)
     await never.stop()
     await database.sql('DELETE FROM items WHERE id = 1')
-    expect(await requestSnapshot(database.server, name(), [ITEMS])).toBe('kept')
-    expect(await readSlotStatus(database.server, name())).toMatchObject({ active: false, snapshot: { done: [] } })
+    expect(await requestSnapshot(database.server, database.slot)).toBe('kept')
+    expect(await readSlotStatus(database.server, database.slot)).toMatchObject({
+      active: false,
+      snapshot: { done: [] },
+    })
     const sink = new ScriptedSink()
     launch(sink, { snapshot: 'never' })
     const changes = await sink.until(3)
@@ -156,7 +158,7 @@ describe('the command resnapshot', () => {
       ['delete', 1],
     ])
     await vi.waitFor(async () => {
-      expect(await readSlotStatus(database.server, name())).toMatchObject({ active: true, snapshot: null })
+      expect(await readSlotStatus(database.server, database.slot)).toMatchObject({ active: true, snapshot: null })
     }, WAIT)
   })
 
@@ -167,7 +169,7 @@ describe('the command resnapshot', () => {
     await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
     await rows(1, 3)
     await expect(launch(new ScriptedSink()).finished).rejects.toThrow(/To recover, run ponix-cdc resnapshot/)
-    expect(await requestSnapshot(database.server, name(), [ITEMS])).toBe('absent')
+    expect(await requestSnapshot(database.server, database.slot)).toBe('absent')
     const sink = new ScriptedSink()
     launch(sink, { snapshot: 'never' })
     await sink.until(3)
@@ -182,10 +184,10 @@ describe('the command resnapshot', () => {
     const { capture } = launch(sink)
     await sink.until(1)
     const refusal = expect.objectContaining({ code: 'slot_in_use', message: expect.stringContaining('stop every') })
-    await expect(requestSnapshot(database.server, name(), [ITEMS])).rejects.toEqual(refusal)
+    await expect(requestSnapshot(database.server, database.slot)).rejects.toEqual(refusal)
     sink.release()
     await vi.waitUntil(() => capture.state === 'streaming', WAIT)
-    await expect(requestSnapshot(database.server, name(), [ITEMS])).rejects.toEqual(refusal)
-    expect(await readSlotStatus(database.server, name())).toMatchObject({ snapshot: null })
+    await expect(requestSnapshot(database.server, database.slot)).rejects.toEqual(refusal)
+    expect(await readSlotStatus(database.server, database.slot)).toMatchObject({ snapshot: null })
   })
 })

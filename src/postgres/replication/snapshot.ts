@@ -17,12 +17,14 @@ import {
 import { decoderFor, type ColumnValue } from './column-types.ts'
 import type { Queryable } from './publication.ts'
 import { openClient, type ReplicationConnection, type SlotStart } from './replication-connection.ts'
-import { ensureSlot, readSlot, SlotStateStore, type SlotName, type SlotRequest, type SnapshotProgress } from './slot.ts'
+import { SlotStateStore, type SnapshotProgress } from './slot-state.ts'
+import { ensureSlot, readSlot, type SlotRequest } from './slot.ts'
 
 /** The maximum number of rows in flight; the progress is saved after each chunk. */
 const CHUNK_ROWS = 1000
 
-export interface PreparationOptions extends SlotName {
+export interface PreparationOptions {
+  readonly slot: string
   readonly server: PostgresServer
   readonly tables: readonly CapturedTable[]
   /** Called with each existing row as an insert; resolves when it is stored. */
@@ -34,8 +36,8 @@ export interface PreparationOptions extends SlotName {
   readonly onState: (state: 'snapshot' | 'standby') => void
 }
 
-export function newSnapshot(): SnapshotProgress {
-  return { id: randomUUID().slice(0, 8), done: [], partly: null }
+export function newSnapshotId(): string {
+  return randomUUID().slice(0, 8)
 }
 
 /** Tries to acquire the lock on snapshots of this slot; it is held until the client's session ends. */
@@ -58,12 +60,12 @@ export class SlotPreparation {
     this.#database = database
     this.#connection = connection
     this.#options = options
-    const { slot, publication, server } = options
-    this.#request = { slot, publication, database: server.database, version, exportSnapshot: false }
-    this.#store = new SlotStateStore(database, options)
+    const { slot, server } = options
+    this.#request = { slot, database: server.database, version, exportSnapshot: false }
+    this.#store = new SlotStateStore(database, slot)
   }
 
-  /** Prepares the stream; returns false if the signal aborted first. Throws a ReplicationError. */
+  /** Prepares the stream; returns false if the signal aborted, or another snapshot was requested, first. Throws a ReplicationError. */
   async prepare(signal: AbortSignal): Promise<boolean> {
     if (await this.#isSnapshotDue()) return await this.#takeSnapshotOnce(signal)
     await this.#ensureSlot(false)
@@ -74,7 +76,7 @@ export class SlotPreparation {
     const { slot, snapshot } = this.#options
     const stored = await this.#store.read()
     if (stored.snapshot !== null) return true
-    return snapshot === 'initial' && !stored.known && (await readSlot(this.#database, slot)) === null
+    return snapshot === 'initial' && !stored.created && (await readSlot(this.#database, slot)) === null
   }
 
   /** Takes the snapshot unless another instance has taken it while this instance waited for the lock. */
@@ -104,17 +106,22 @@ export class SlotPreparation {
 
   async #takeSnapshot(client: Client, signal: AbortSignal): Promise<boolean> {
     const { slot, logger, onState } = this.#options
-    const progress = (await this.#store.read()).snapshot ?? newSnapshot()
+    const progress = (await this.#store.read()).snapshot ?? (await this.#requestSnapshot())
     const transfer = new SnapshotTransfer(client, progress, this.#store, this.#options.onChange)
-    await this.#store.saveSnapshot(progress)
     const start = (await this.#ensureSlot(true)) ?? (await this.#exportPresent())
     const { partly, done } = progress
     logger.info({ slot, done, ...(partly === null ? {} : partly) }, 'sending the existing rows')
     onState('snapshot')
     if (!(await transfer.run(start, this.#options.tables, signal))) return false
-    await this.#store.saveSnapshot(null)
+    await this.#store.finishSnapshot(progress.id)
     logger.info({ slot }, 'stored the existing rows')
     return true
+  }
+
+  async #requestSnapshot(): Promise<SnapshotProgress> {
+    const id = newSnapshotId()
+    await this.#store.requestSnapshot(id)
+    return { id, done: [], partly: null }
   }
 
   /** Exports the existing rows for an existing slot, with a temporary slot. */
@@ -125,7 +132,7 @@ export class SlotPreparation {
 
   async #ensureSlot(exportSnapshot: boolean): Promise<SlotStart | null> {
     const { slot, logger } = this.#options
-    const start = await ensureSlot(this.#database, this.#connection, { ...this.#request, exportSnapshot })
+    const start = await ensureSlot(this.#database, this.#connection, this.#store, { ...this.#request, exportSnapshot })
     if (start !== null) logger.info({ slot }, 'created the replication slot')
     return start
   }
@@ -151,7 +158,7 @@ class SnapshotTransfer {
     this.#onChange = onChange
   }
 
-  /** Continues at the saved progress. Returns false if the signal aborted before the end. */
+  /** Continues at the saved progress. Returns false if the signal aborted, or another snapshot was requested, before the end. */
   async run(start: SlotStart, tables: readonly CapturedTable[], signal: AbortSignal): Promise<boolean> {
     await attempt('import the snapshot', async () => {
       await this.#client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
@@ -172,10 +179,9 @@ class SnapshotTransfer {
     for await (const chunk of readChunks(this.#client, table, table.key, after)) {
       if (!(await this.#send(chunk, transaction, signal))) return false
       const last = chunk.rows.at(-1)?.get(table.key)
-      await this.#save({ ...this.#progress, partly: { table: name, after: String(last) } })
+      if (!(await this.#save({ ...this.#progress, partly: { table: name, after: String(last) } }))) return false
     }
-    await this.#save({ ...this.#progress, done: [...done, name], partly: null })
-    return true
+    return await this.#save({ ...this.#progress, done: [...done, name], partly: null })
   }
 
   /** Passes all rows of a chunk and waits until all are stored. */
@@ -195,9 +201,10 @@ class SnapshotTransfer {
     throw new ReplicationError('sink', message, { cause: refused.reason })
   }
 
-  async #save(progress: SnapshotProgress): Promise<void> {
+  /** Returns false if another snapshot was requested. */
+  async #save(progress: SnapshotProgress): Promise<boolean> {
     this.#progress = progress
-    await this.#store.saveSnapshot(progress)
+    return await this.#store.saveProgress(progress)
   }
 }
 

@@ -11,8 +11,9 @@ import {
   type Row,
 } from '../../../src/postgres/replication/change.ts'
 import type { PostgresServer } from '../../../src/postgres/database.ts'
+import { migrations } from './test-schema.ts'
 
-/** A new database on a real server; dropped with its slots on disposal. */
+/** A new database with the tables of the platform on a real server; dropped with its slots on disposal. */
 export class TestDatabase implements AsyncDisposable {
   readonly server: PostgresServer
   readonly slot: string
@@ -31,7 +32,9 @@ export class TestDatabase implements AsyncDisposable {
     const admin = await connect(server)
     await admin.query(`CREATE DATABASE ${name}`)
     const own = { ...server, database: name }
-    return new TestDatabase(own, `${name}_slot`, admin, await connect(own))
+    const database = new TestDatabase(own, `${name}_slot`, admin, await connect(own))
+    for (const up of await migrations()) await database.sql(up)
+    return database
   }
 
   /** Runs statements, as one transaction unless they contain BEGIN. Returns the rows of the last one. */

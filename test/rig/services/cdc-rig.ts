@@ -4,12 +4,6 @@ import { startNats, type NatsAddress, type ServerControl } from '../servers.ts'
 import { ServiceProcess } from '../program.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
 import { TestDatabase } from '../adapters/capture-rig.ts'
-import { migrations } from '../adapters/test-schema.ts'
-
-/** Creates the tables of the platform. */
-async function migrate(database: TestDatabase): Promise<void> {
-  for (const up of await migrations()) await database.sql(up)
-}
 
 /** Returns the environment for this database and this NATS. */
 function environmentOf(
@@ -95,7 +89,6 @@ export class CdcFixture {
     })
     beforeEach(async () => {
       this.#database = await TestDatabase.create(inject('postgres'))
-      await migrate(this.#database)
       const { streams } = this.client.manager
       for await (const { config } of streams.list()) await streams.delete(config.name)
     })
