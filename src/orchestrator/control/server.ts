@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { lstatSync, mkdirSync, rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -17,6 +17,7 @@ import type { ResolvedHttp } from '../config/resolved.ts'
 import { isLoopback, formatSocketAddress } from '../config/socket-address.ts'
 import { ATTACH_PROTOCOL, attachViewer, sizeQuery } from './attach.ts'
 import { canonicalPath } from '../supervisor/guard/run-folder.ts'
+import { createFolder } from '../supervisor/system/create-folder.ts'
 import { checkQuery } from './query.ts'
 import { CONFIG_HEADER } from './requests.ts'
 import { routes, sendJson } from './routes.ts'
@@ -184,7 +185,7 @@ function holdsToken(authorization: string | undefined, tokenDigest: string): boo
 
 /** Removes a socket without a listener and creates the folder. Throws if a program listens at the path, or it is not a socket. */
 async function removeStaleSocket(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  createFolder(dirname(path), { advice: 'set another path' })
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
   if (!found.isSocket()) throw new Error(`${path} exists and is not a socket; remove it, or set another path`)

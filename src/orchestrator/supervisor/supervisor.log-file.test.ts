@@ -187,6 +187,14 @@ describe('a log file that cannot be written (O-31)', () => {
     expect(graph.eventSequence('log_file_failed', 'process_exited')).toEqual(['log_file_failed a'])
   })
 
+  test('is reported where the system creates no folders, and does not delay a stop', async () => {
+    const graph = supervise([{ ...task('a', 'echo one; exec sleep 600'), ...logTo('/proc/x/y/a.log') }])
+    expect(await graph.next('log_file_failed')).toMatchObject({
+      reason: 'cannot create the folder /proc/x: no such file or directory (ENOENT)',
+    })
+    await graph.stop()
+  })
+
   test('is reported once in a folder that is a file, and does not delay a stop', async () => {
     const folder = newFolder()
     writeFileSync(join(folder, 'file'), '')

@@ -135,7 +135,11 @@ describe('export (O-10)', () => {
     [['export'], 'ponix-orchestrator: export needs <engine>: systemd, compose or kubernetes'],
     [
       ['export', 'compose', '--output', 'a-file'],
-      'ponix-orchestrator: --output "a-file": cannot be written to (EEXIST); name another folder',
+      'ponix-orchestrator: --output "a-file": cannot be written to (ENOTDIR); name another folder',
+    ],
+    [
+      ['export', 'compose', '--output', '/proc/x/y'],
+      'ponix-orchestrator: cannot create the folder /proc/x: no such file or directory (ENOENT); name another folder with --output',
     ],
     [
       ['export', 'compose', '--config', 'none.json'],

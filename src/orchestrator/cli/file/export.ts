@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { execa } from 'execa'
@@ -8,6 +8,7 @@ import { exportCompose } from '../../export/compose.ts'
 import { type Export, safeId } from '../../export/exported-graph.ts'
 import { exportKubernetes } from '../../export/kubernetes.ts'
 import { exportSystemd } from '../../export/systemd.ts'
+import { createFolder } from '../../supervisor/system/create-folder.ts'
 import { type ExportEngine, type ExportOptions, type FileOptions, toLoadOptions } from '../options.ts'
 
 /** The version of Debian 12, assumed if `systemctl` is not installed. */
@@ -80,8 +81,8 @@ async function systemdVersion(): Promise<number> {
 
 /** Renames complete files into place, so that no file is ever partial. */
 function writeFiles(folder: string, files: Export['files']): void {
+  createFolder(folder, { advice: 'name another folder with --output', mode: 0o777 })
   try {
-    mkdirSync(folder, { recursive: true })
     for (const { name, text } of files) writeFileSync(join(folder, `${name}.new`), text)
     for (const { name } of files) renameSync(join(folder, `${name}.new`), join(folder, name))
   } catch (error) {

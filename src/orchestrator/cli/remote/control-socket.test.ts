@@ -110,6 +110,15 @@ describe('control.socket (O-9)', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 
+  test('cannot be created where the system creates no folders, and a warning reports it', async () => {
+    program.writeConfig({ control: { socket: '/proc/x/y/control' }, processes })
+    const started = await start()
+    await started.seen(/no control socket.*\n/)
+    expect(started.stderr).toMatch(
+      /: cannot create the folder \/proc\/x: no such file or directory \(ENOENT\); set another path\n/,
+    )
+  })
+
   test('rejects a command for another configuration file', async () => {
     program.writeConfig({ control, processes }, 'first.json')
     await start('--config', 'first.json')

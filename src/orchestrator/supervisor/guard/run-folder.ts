@@ -84,7 +84,7 @@ function parentFolder(environment: NodeJS.ProcessEnv): string {
 
 /** Creates the folder of a run if it is missing. Throws a UserError as `runFolder` does. */
 export function createRunFolder({ path }: RunFolder): void {
-  createFolder(path, 'set XDG_RUNTIME_DIR to a folder that you own')
+  createFolder(path, { advice: 'set XDG_RUNTIME_DIR to a folder that you own' })
   assertPrivate(path)
 }
 

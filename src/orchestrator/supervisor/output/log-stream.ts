@@ -10,7 +10,7 @@ import { LogFile } from './log-file.ts'
 
 /** Opens a log file to append and read, and creates its folder. Throws a UserError, which ends with `advice`, if it cannot be written. */
 export function openLogFile(path: string, advice = 'name another log file with --log-file'): number {
-  createFolder(dirname(path), advice)
+  createFolder(dirname(path), { advice })
   try {
     return openSync(path, 'a+', 0o600)
   } catch (error) {

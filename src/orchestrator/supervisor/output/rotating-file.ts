@@ -1,8 +1,9 @@
 import { constants } from 'node:fs'
-import { mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises'
+import { open, rename, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { codeOf } from '../../config/errors.ts'
 import type { LogFileSettings } from '../../config/resolved.ts'
+import { createFolder } from '../system/create-folder.ts'
 
 /** The least time between two checks whether the path is still that of the open file. */
 const CHECK_MS = 1000
@@ -83,8 +84,7 @@ export class RotatingFile {
 
   async #open(): Promise<FileHandle> {
     const { path } = this.#settings
-    await mkdir(dirname(path), { recursive: true })
-    const handle = await open(path, FLAGS, NEW_FILE_MODE)
+    const handle = await openInFolder(path)
     try {
       const found = await handle.stat()
       this.#isRegular = found.isFile()
@@ -125,6 +125,17 @@ export class RotatingFile {
 
 function identityOf({ dev, ino }: { readonly dev: number; readonly ino: number }): string {
   return `${dev} ${ino}`
+}
+
+/** Opens a file to append, and creates it and its folder. */
+async function openInFolder(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, FLAGS, NEW_FILE_MODE)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    createFolder(dirname(path), { mode: 0o777 })
+    return open(path, FLAGS, NEW_FILE_MODE)
+  }
 }
 
 /** Returns whether a file ends within a line; false if it cannot be read. */
