@@ -1,8 +1,10 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, inject, test, vi } from 'vitest'
 import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/adapters/consumer-scene.ts'
+import { FrameSplitter } from '../../test/rig/adapters/faulty-nats.ts'
 import { startNats } from '../../test/rig/servers.ts'
+import { TcpProxy } from '../../test/rig/tcp-proxy.ts'
 import { natsMetrics } from './metrics.ts'
 
 describe('the consumer', () => {
@@ -32,6 +34,32 @@ describe('the consumer', () => {
     expect((await s.client.manager.streams.info(s.stream)).state.messages).toBe(600)
     expect(s.log.count('NATS disconnected')).toBe(1)
     expect(s.log.count('NATS reconnected')).toBe(1)
+  })
+
+  test('B-12 repeats a request for its creation that JetStream does not answer, and logs the wait once', async () => {
+    let lost = 0
+    await using proxy = await TcpProxy.start(inject('nats').url, (link) => {
+      const frames = new FrameSplitter()
+      return {
+        fromClient(bytes) {
+          for (const frame of frames.split(bytes)) {
+            const isCreation = frame.includes('$JS.API.CONSUMER.CREATE.')
+            if (isCreation && lost++ === 0) continue
+            link.toServer(frame)
+          }
+        },
+        fromServer: link.toClient,
+      }
+    })
+    await using s = await scene(`nats://127.0.0.1:${proxy.port}`)
+    await s.publish('first')
+    const record = recorder(1)
+    const consumer = s.consume(record.handle)
+    await Promise.race([record.all, consumer.ended])
+    await consumer.stop()
+    expect(lost).toBe(2)
+    expect(s.log.count('cannot consume')).toBe(1)
+    expect(s.log.count('consuming again')).toBe(1)
   })
 
   test('N-6 recreates a deleted consumer and a deleted stream and continues', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog, STREAM_ENVIRONMENT } from '../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../test/rig/servers.ts'
 import { StartupError } from '../domain/errors.ts'
+import type { NatsClient } from './connection.ts'
 import { ensureStreams, streamsOf } from './streams.ts'
 
 const streams = streamsOf({
@@ -93,4 +94,34 @@ describe('the declaration of streams', () => {
     expect(await Promise.allSettled(all)).toEqual(all.map(() => ({ status: 'fulfilled', value: undefined })))
     await Promise.all(clients.map((client) => client.drain()))
   })
+
+  test('B-12 waits until JetStream accepts a stream, and logs the wait once', async () => {
+    await using server = await startNats()
+    const log = probeLog()
+    await using client = await connectTo(server.url, log.logger)
+    const stream = { ...ownStream(), maxBytes: 1e9 }
+    await reserveAllStorage(client)
+    const ensured = ensureStreams(client, [stream])
+    await Promise.race([log.line('waiting for JetStream: insufficient storage'), ensured])
+    await client.manager.streams.delete(LARGE_STREAM)
+    await ensured
+    expect((await client.manager.streams.info(stream.name)).config.max_bytes).toBe(1e9)
+    expect(log.count('waiting for JetStream')).toBe(1)
+  })
+
+  test('B-12 reports JetStream, with its reason, if it accepts a stream not in time', async () => {
+    await using server = await startNats()
+    await using client = await connectTo(server.url, probeLog().logger, 500)
+    await reserveAllStorage(client)
+    await expect(ensureStreams(client, [{ ...ownStream(), maxBytes: 1e9 }])).rejects.toThrow(
+      /^JetStream at 127\.0\.0\.1:\d+ did not answer for 0\.5 s: .*insufficient storage/,
+    )
+  })
 })
+
+const LARGE_STREAM = 'large'
+
+/** Reserves the storage of the embedded server, so that it rejects a further stream with a byte limit. */
+async function reserveAllStorage(client: NatsClient): Promise<void> {
+  await client.manager.streams.add({ name: LARGE_STREAM, subjects: ['large.>'], max_bytes: 2 ** 40 })
+}

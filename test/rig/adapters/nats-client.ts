@@ -48,8 +48,12 @@ export function probeLog(): LogProbe {
   }
 }
 
-export async function connectTo(url: string, logger: Logger = probeLog().logger): Promise<NatsClient> {
-  return await connectNats({ url, name: 'test', startupTimeoutMs: 10_000, logger })
+export async function connectTo(
+  url: string,
+  logger: Logger = probeLog().logger,
+  startupTimeoutMs = 10_000,
+): Promise<NatsClient> {
+  return await connectNats({ url, name: 'test', startupTimeoutMs, logger })
 }
 
 /** The default stream names, without limits of age and size. */
