@@ -44,7 +44,7 @@ function testFiles() {
 
 /** Returns the text with a current list of tests below each requirement. */
 function withTests(text, citations) {
-  return text.replaceAll(/^- \*\*([A-Z]-\d+)\*\* (.*)\n {2}Tests: .*$/gm, (_, id, sentence) => {
+  return text.replaceAll(/^- \*\*([A-Z]-\d+)\*\* (.*)\n {2}Tests:.*$/gm, (_, id, sentence) => {
     const files = (citations.get(id) ?? []).map((file) => `\`${file}\``)
     return `- **${id}** ${sentence}\n  Tests: ${files.length === 0 ? 'none' : files.join(', ')}`
   })

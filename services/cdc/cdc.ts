@@ -7,7 +7,6 @@ import { postgresServer } from '../../src/postgres/database.ts'
 import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
 import { waitForPostgres } from '../../src/postgres/replication/replication-connection.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { connectWithBackoff } from '../../src/runner/startup.ts'
 import { ChangePublisher, type DeadLetterWriter } from './change-publisher.ts'
 import { CAPTURED_TABLES, ENTITIES } from './entities.ts'
 import { cdcStreams, streamOf, type CdcEnvironment } from './environment.ts'
@@ -23,9 +22,7 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger) {
   const timeoutMs = environment.PONIX_STARTUP_TIMEOUT_MS
   await waitForPostgres(postgresServer(environment), { timeoutMs, logger })
   const nats = await connectNats(natsOptions(environment, { name: 'ponix-cdc', logger }))
-  const jetstream = { server: 'JetStream', address: environment.PONIX_NATS_URL, timeoutMs, logger }
-  // Retry, because JetStream writes files: on a busy disk a request can exceed the timeout of the client.
-  await connectWithBackoff(jetstream, () => ensureStreams(nats, cdcStreams(environment)))
+  await ensureStreams(nats, cdcStreams(environment))
   const publisher = createChangePublisher(nats, environment, logger)
   const capture = createCapture(publisher, environment, logger)
   registerMetrics(capture, publisher)

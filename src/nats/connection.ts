@@ -4,7 +4,7 @@ import { connect, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { CommonEnvironment, NatsEnvironment } from '../runner/environment.ts'
 import type { Logger } from '../runner/logger.ts'
-import { connectWithBackoff, withSignal, type ClientIdentity } from '../runner/startup.ts'
+import { connectWithBackoff, withSignal, type ClientIdentity, type StartupTarget } from '../runner/startup.ts'
 import { natsMetrics } from './metrics.ts'
 import { OLDEST_NATS_SERVER, isSupportedNatsServer } from './server-version.ts'
 
@@ -25,6 +25,8 @@ export interface NatsClient extends AsyncDisposable {
   readonly manager: JetStreamManager
   readonly logger: Logger
   readonly link: NatsLink
+  /** JetStream as the target of requests that are repeated at the start. */
+  readonly startup: StartupTarget
   /** Checks readiness: rejects unless JetStream answers. */
   ping(signal: AbortSignal): Promise<void>
   /** Sends buffered messages and closes the connection. */
@@ -38,21 +40,19 @@ const PING_INTERVAL_MS = 10_000
 export async function connectNats(options: NatsOptions): Promise<NatsClient> {
   const { logger, signal } = options
   const target = parseTarget(options.url)
-  return await connectWithBackoff(
-    { server: 'NATS', address: target.address, timeoutMs: options.startupTimeoutMs, logger, signal },
-    async () => {
-      const connection = await dial(target, options.name)
-      try {
-        checkVersion(connection, target.address)
-        const manager = await jetstreamManager(connection)
-        return createClient(connection, manager, logger)
-      } catch (error) {
-        await connection.close()
-        if (!/jetstream is not enabled/i.test(messageOf(error))) throw error
-        throw new Error('JetStream is not enabled; start nats-server with -js', { cause: error })
-      }
-    },
-  )
+  const startup = { address: target.address, timeoutMs: options.startupTimeoutMs, logger, signal }
+  return await connectWithBackoff({ ...startup, server: 'NATS' }, async () => {
+    const connection = await dial(target, options.name)
+    try {
+      checkVersion(connection, target.address)
+      const manager = await jetstreamManager(connection)
+      return createClient(connection, manager, { ...startup, server: 'JetStream' })
+    } catch (error) {
+      await connection.close()
+      if (!/jetstream is not enabled/i.test(messageOf(error))) throw error
+      throw new Error('JetStream is not enabled; start nats-server with -js', { cause: error })
+    }
+  })
 }
 
 type Target = ReturnType<typeof parseTarget>
@@ -97,7 +97,8 @@ function checkVersion({ info }: NatsConnection, address: string): void {
   )
 }
 
-function createClient(connection: NatsConnection, manager: JetStreamManager, logger: Logger): NatsClient {
+function createClient(connection: NatsConnection, manager: JetStreamManager, startup: StartupTarget): NatsClient {
+  const { logger } = startup
   const link = new NatsLink(connection, logger)
   const drain = async (): Promise<void> => {
     link.release()
@@ -115,6 +116,7 @@ function createClient(connection: NatsConnection, manager: JetStreamManager, log
     manager,
     logger,
     link,
+    startup,
     async ping(signal) {
       if (!link.connected) throw new Error('not connected to NATS')
       await withSignal(signal, manager.getAccountInfo())

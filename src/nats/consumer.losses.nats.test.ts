@@ -48,7 +48,7 @@ describe('the consumer', () => {
             link.toServer(frame)
           }
         },
-        fromServer: link.toClient,
+        fromServer: (bytes) => link.toClient(bytes),
       }
     })
     await using s = await scene(`nats://127.0.0.1:${proxy.port}`)

@@ -8,8 +8,9 @@ import { isStreamNotFound, restoreStream } from './streams.ts'
 
 const ACK_WAIT_MS = 10_000
 const OBSERVE_INTERVAL_MS = 10_000
-const RESTORE_DELAY_MS = 200
-const RESTORE_MAX_DELAY_MS = 5000
+const RETRY_DELAY_MS = 200
+const RETRY_MAX_DELAY_MS = 5000
+const START = 'start'
 
 /**
  * Consumes until the signal aborts; then it finishes and acknowledges the current batch and resolves. It continues after a
@@ -19,8 +20,11 @@ const RESTORE_MAX_DELAY_MS = 5000
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
   const { client, ackWaitMs = ACK_WAIT_MS, maxAckPending = 4 * options.batchSize } = options
   const consumer = new DurableConsumer(client, { ...options, ackWaitMs, maxAckPending })
-  if (!(await createAtStart(client, consumer, signal))) return
-  const source = new PullSource(options, (reason) => restoreConsumer(client, consumer, reason, signal))
+  await ensureConsumer(client, consumer, START, signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
+  if (signal.aborted) return
+  const source = new PullSource(options, (reason) => ensureConsumer(client, consumer, reason, signal))
   const processor = new BatchProcessor(options, ackWaitMs, source, signal)
   const observation = setInterval(() => observe(client, consumer), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
   try {
@@ -38,25 +42,6 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
   }
 }
 
-/** Creates the consumer; returns false if the signal aborted first. Waits for NATS; throws errors that an operator must fix. */
-async function createAtStart(client: NatsClient, consumer: DurableConsumer, signal: AbortSignal): Promise<boolean> {
-  const { stream, durable } = consumer.definition
-  while (!signal.aborted) {
-    try {
-      await client.link.untilConnected(signal)
-      await consumer.ensure()
-      return true
-    } catch (error) {
-      if (isStreamNotFound(error)) {
-        if (await restoreStream(client, stream)) continue
-        throw new StartupError(`stream ${stream} does not exist; ${durable} cannot consume it`)
-      }
-      if (client.link.connected) throw error
-    }
-  }
-  return false
-}
-
 function observe(client: NatsClient, consumer: DurableConsumer): void {
   if (!client.link.connected || client.connection.isDraining()) return
   consumer
@@ -64,8 +49,11 @@ function observe(client: NatsClient, consumer: DurableConsumer): void {
     .catch((error: unknown) => client.logger.debug(`cannot read the consumer's lag: ${messageOf(error)}`))
 }
 
-/** Retries until the consumer exists again, and its stream if this service ensured it. Logs once. */
-async function restoreConsumer(
+/**
+ * Retries until the consumer exists, and its stream if this service ensured it. Logs the wait once. At the start it throws errors
+ * that an operator must fix; later it retries them too, because it had worked before.
+ */
+async function ensureConsumer(
   client: NatsClient,
   consumer: DurableConsumer,
   reason: string,
@@ -73,19 +61,30 @@ async function restoreConsumer(
 ): Promise<void> {
   const { stream, durable } = consumer.definition
   let logged = false
-  for (let delayMs = RESTORE_DELAY_MS; ; delayMs = Math.min(delayMs * 2, RESTORE_MAX_DELAY_MS)) {
+  for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MAX_DELAY_MS)) {
     signal.throwIfAborted()
     await client.link.untilConnected(signal)
     try {
-      await consumer.ensure()
+      await ensureWithStream(client, consumer)
       if (logged) client.logger.info({ stream, durable }, 'consuming again')
       return
     } catch (error) {
-      if (isStreamNotFound(error)) await restoreStream(client, stream).catch(() => false)
+      if (reason === START && error instanceof StartupError) throw error
       const text = `cannot consume (${reason}): ${messageOf(error)}; retrying`
       if (!logged) client.logger.warn({ stream, durable }, text)
       logged = true
     }
     await sleep(delayMs, undefined, { signal })
+  }
+}
+
+async function ensureWithStream(client: NatsClient, consumer: DurableConsumer): Promise<void> {
+  const { stream, durable } = consumer.definition
+  try {
+    await consumer.ensure()
+  } catch (error) {
+    if (!isStreamNotFound(error)) throw error
+    if (await restoreStream(client, stream)) return await consumer.ensure()
+    throw new StartupError(`stream ${stream} does not exist; ${durable} cannot consume it`, { cause: error })
   }
 }

@@ -1,6 +1,7 @@
 import { JetStreamApiCodes, JetStreamApiError, type StreamConfig, type StreamInfo } from '@nats-io/jetstream'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { NatsEnvironment } from '../runner/environment.ts'
+import { connectWithBackoff } from '../runner/startup.ts'
 import type { NatsClient } from './connection.ts'
 
 export interface StreamDefinition {
@@ -45,16 +46,18 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
 const ensured = new WeakMap<NatsClient, Map<string, StreamDefinition>>()
 
 /**
- * Creates missing streams. An existing stream is never changed. Throws a StartupError for an existing stream with other
- * subjects, which shows both.
+ * Creates missing streams; waits for JetStream with backoff and logs the wait once. An existing stream is never changed. Throws a
+ * StartupError if JetStream does not answer or accept them in time, and for an existing stream with other subjects, which shows both.
  */
 export async function ensureStreams(client: NatsClient, streams: readonly StreamDefinition[]): Promise<void> {
   const known = ensured.get(client) ?? new Map<string, StreamDefinition>()
   ensured.set(client, known)
-  for (const stream of streams) {
-    await ensureStream(client, stream)
-    known.set(stream.name, stream)
-  }
+  await connectWithBackoff(client.startup, async () => {
+    for (const stream of streams) {
+      await ensureStream(client, stream)
+      known.set(stream.name, stream)
+    }
+  })
 }
 
 /** Returns a function that maps a subject to its stream among those ensured so far; an empty name if there is none. */
@@ -102,7 +105,9 @@ async function ensureStream(client: NatsClient, definition: StreamDefinition): P
     const created = code === NAME_IN_USE ? await infoOf(client, definition.name) : undefined
     if (created !== undefined) return compare(client, definition, created.config)
     const message = `JetStream rejected the creation of stream ${definition.name}: ${messageOf(error)}`
-    throw new StartupError(message, { cause: error })
+    // Others, such as storage that is full or a cluster without a leader, are temporary.
+    const isPermanent = error instanceof JetStreamApiError && error.status < 500
+    throw new (isPermanent ? StartupError : Error)(message, { cause: error })
   }
 }
 
