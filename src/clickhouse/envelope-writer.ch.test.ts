@@ -68,6 +68,16 @@ describe('P-8: the envelope writer', () => {
   })
 })
 
+describe('B-2: large rows', () => {
+  test('of more bytes than a string can have are stored with several inserts', async () => {
+    const text = 'x'.repeat(1_000_000)
+    const batch = Array.from({ length: 600 }, (_, n) => row(n, { text }))
+    const outcomes = await writer.write(batch, signal)
+    expect(outcomes.filter(({ kind }) => kind !== 'stored')).toEqual([])
+    expect(await shown()).toBe(600)
+  })
+})
+
 describe('P-9: envelopes that are written again', () => {
   test('are stored once when the same batch is written again', async () => {
     await writer.write(rows(100), signal)

@@ -36,6 +36,15 @@ describe('P-10: classification of insert errors', () => {
     expect(classifyInsertError(failure('BRAND_NEW'))).toBe('unknown')
   })
 
+  test.each([
+    new RangeError('Invalid string length'),
+    new TypeError('x is not a function'),
+    new SyntaxError('Unexpected token'),
+    Object.assign(new Error('Cannot create a string longer than 0x1fffffe8 characters'), {
+      code: 'ERR_STRING_TOO_LONG',
+    }),
+  ])('B-2: %s is an error of this program', (error) => expect(classifyInsertError(error)).toBe('internal'))
+
   test('the reason is one line without the row number in the batch', () => {
     const message = 'Cannot parse JSON object here:\n {"a":NaN}: (at row 1)\n: While executing ParallelParsing. '
     expect(rejectionReason(failure('INCORRECT_DATA', message))).toBe(
