@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
+import { ByteBudget } from '../domain/byte-budget.ts'
 import { messageOf, ClickHouseUnavailable } from '../domain/errors.ts'
 import type { ClickHouse } from './connection.ts'
 import { toRowText, type EnvelopeRow } from './envelope-text.ts'
-import { classifyInsertError, rejectionReason } from './insert-error.ts'
+import { classifyInsertError, rejectionReason, type InsertErrorClass } from './insert-error.ts'
 
 export type RowOutcome =
   | { readonly kind: 'stored' }
@@ -14,7 +15,7 @@ export type RowOutcome =
 
 export interface ProcessedEnvelopeWriter {
   /**
-   * Stores the rows durably with one insert and returns an outcome per row. Rows written again, in the same batch or another,
+   * Stores the rows durably, with one insert unless they are large, and returns an outcome per row. Rows written again, in the same batch or another,
    * appear once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's reason when it
    * aborts; retrying the same rows is safe in both cases.
    */
@@ -44,6 +45,11 @@ const SETTINGS: ClickHouseSettings = {
   input_format_json_try_infer_numbers_from_strings: 0,
 }
 
+/** The limits of one insert, whose text is in memory as strings and as bytes; a larger batch is several inserts. */
+const INSERT_LIMITS = { items: 100_000, bytes: 16 * 1024 * 1024 }
+/** The text of small rows is encoded in chunks of this many characters, because a write costs more than a row. */
+const CHUNK_LENGTH = 64 * 1024
+
 /** The number of single rows that fail with an unknown error, without any stored row, from which on the server is the cause. */
 const MAX_UNKNOWN_FAILURES = 16
 
@@ -62,28 +68,48 @@ class Batch {
   }
 
   async store(): Promise<readonly RowOutcome[]> {
-    const texts: RowText[] = []
-    for (const [index, row] of this.#rows.entries()) {
-      try {
-        texts.push({ index, text: toRowText(row) })
-      } catch (error) {
-        this.#outcomes[index] = { kind: 'rejected', reason: messageOf(error) }
-      }
-    }
-    if (texts.length > 0) await this.#insert(texts)
+    for (const texts of this.#inserts()) await this.#insert(texts)
     return this.#outcomes
+  }
+
+  /** Renders the rows, an insert at a time. Rejects those that the table cannot store. */
+  *#inserts(): Generator<readonly RowText[], void, undefined> {
+    const budget = new ByteBudget(INSERT_LIMITS)
+    let texts: RowText[] = []
+    for (const [index, row] of this.#rows.entries()) {
+      const text = this.#render(index, row)
+      if (text === undefined) continue
+      const bytes = Buffer.byteLength(text)
+      if (!budget.fits(bytes)) {
+        yield texts
+        texts = []
+        budget.clear()
+      }
+      budget.add(bytes)
+      texts.push({ index, text })
+    }
+    if (texts.length > 0) yield texts
+  }
+
+  #render(index: number, row: EnvelopeRow): string | undefined {
+    try {
+      return toRowText(row)
+    } catch (error) {
+      this.#outcomes[index] = { kind: 'rejected', reason: messageOf(error) }
+      return undefined
+    }
   }
 
   /** Inserts the rows; finds rejected rows by bisection. */
   async #insert(texts: readonly RowText[]): Promise<void> {
     try {
-      await insertText(this.#clickhouse.client, texts.map(({ text }) => text).join(''), this.#signal)
+      await insertTexts(this.#clickhouse.client, texts, this.#signal)
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason
       const errorClass = classifyInsertError(error)
       if (errorClass === 'server') throw this.#unavailable(error)
       const [only, ...others] = texts
-      if (only !== undefined && others.length === 0) return this.#reject(only.index, error, errorClass === 'unknown')
+      if (only !== undefined && others.length === 0) return this.#reject(only.index, error, errorClass)
       const half = texts.length >> 1
       await this.#insert(texts.slice(0, half))
       return this.#insert(texts.slice(half))
@@ -92,12 +118,14 @@ class Batch {
     for (const { index } of texts) this.#outcomes[index] = STORED
   }
 
-  #reject(index: number, error: unknown, isUnknown: boolean): void {
+  #reject(index: number, error: unknown, errorClass: InsertErrorClass): void {
     const { length } = this.#rows
     // A batch of one row cannot show whether the server is the cause: the row is rejected so that the flow continues.
-    if (isUnknown && this.#stored === 0 && length > 1) {
+    if (errorClass !== 'rows' && this.#stored === 0 && length > 1) {
       this.#unknownFailures += 1
-      if (this.#unknownFailures >= Math.min(MAX_UNKNOWN_FAILURES, length)) throw this.#unavailable(error)
+      if (this.#unknownFailures >= Math.min(MAX_UNKNOWN_FAILURES, length)) {
+        throw errorClass === 'internal' ? error : this.#unavailable(error)
+      }
     }
     this.#outcomes[index] = { kind: 'rejected', reason: rejectionReason(error) }
   }
@@ -109,17 +137,29 @@ class Batch {
 }
 
 /** Resolves when the rows are durable. The token, a hash of the text, lets ClickHouse drop a retry of the same insert. */
-async function insertText(client: ClickHouseClient, text: string, signal: AbortSignal): Promise<void> {
+async function insertTexts(client: ClickHouseClient, texts: readonly RowText[], signal: AbortSignal): Promise<void> {
   // The client observes the signal only while a request is in flight.
   signal.throwIfAborted()
-  const body = Buffer.from(text)
-  const token = createHash('sha256').update(body).digest('hex')
+  const chunks = [...chunksOf(texts)]
+  const token = createHash('sha256')
+  for (const chunk of chunks) token.update(chunk)
   const { stream } = await client.exec({
     query: INSERT,
-    values: Readable.from([body], { objectMode: false }),
-    clickhouse_settings: { ...SETTINGS, insert_deduplication_token: token },
+    values: Readable.from(chunks, { objectMode: false }),
+    clickhouse_settings: { ...SETTINGS, insert_deduplication_token: token.digest('hex') },
     abort_signal: signal,
   })
   stream.resume()
   await once(stream, 'end')
+}
+
+function* chunksOf(texts: readonly RowText[]): Generator<Buffer, void, undefined> {
+  let pending = ''
+  for (const { text } of texts) {
+    pending += text
+    if (pending.length < CHUNK_LENGTH) continue
+    yield Buffer.from(pending)
+    pending = ''
+  }
+  if (pending !== '') yield Buffer.from(pending)
 }
