@@ -14,7 +14,7 @@ describe('B-2: a byte budget', () => {
   ])('of 3 items and 100 bytes with $added: $bytes bytes fit: $fits', ({ added, bytes, fits, full }) => {
     const budget = new ByteBudget({ items: 3, bytes: 100 })
     for (const each of added) budget.add(each)
-    expect({ fits: budget.fits(bytes), full: budget.full }).toEqual({ fits, full })
+    expect({ fits: budget.fits(bytes), full: budget.isFull }).toEqual({ fits, full })
   })
 
   test('is exceeded by a single item only, whatever is added and removed', () => {

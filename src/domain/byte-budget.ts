@@ -17,6 +17,10 @@ export class ByteBudget {
     this.limits = limits
   }
 
+  get isEmpty(): boolean {
+    return this.#items === 0
+  }
+
   /** Returns what is left of both limits; not negative. */
   get left(): BudgetLimits {
     const { items, bytes } = this.limits
@@ -24,12 +28,12 @@ export class ByteBudget {
   }
 
   /** Returns whether one of the limits is reached, so that no further item fits. */
-  get full(): boolean {
-    return this.#items > 0 && (this.#items >= this.limits.items || this.#bytes >= this.limits.bytes)
+  get isFull(): boolean {
+    return !this.isEmpty && (this.#items >= this.limits.items || this.#bytes >= this.limits.bytes)
   }
 
   fits(bytes: number): boolean {
-    return this.#items === 0 || (!this.full && this.#bytes + bytes <= this.limits.bytes)
+    return this.isEmpty || (!this.isFull && this.#bytes + bytes <= this.limits.bytes)
   }
 
   add(bytes: number): void {

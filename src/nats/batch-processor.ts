@@ -1,3 +1,4 @@
+import { ByteBudget } from '../domain/byte-budget.ts'
 import { messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { publishDeadLetter } from './dead-letters.ts'
@@ -14,6 +15,8 @@ export interface ConsumerOptions {
   readonly filterSubject: string
   /** The handler is called with this many messages, or with the messages that arrive within `batchWaitMs` after the first. */
   readonly batchSize: number
+  /** Maximum bytes of a batch, and of the batch that is prefetched; a larger message is a batch of its own. Default 8 MiB. */
+  readonly batchBytes?: number
   readonly batchWaitMs: number
   /** Default 5. */
   readonly maxDeliver?: number
@@ -27,18 +30,21 @@ export interface ConsumerOptions {
   readonly observeIntervalMs?: number
   /** Maximum number of messages whose results are still pending promises; at the limit no further batch starts. Default 1000. */
   readonly maxOpen?: number
+  /** Maximum bytes of these messages. Default 64 MiB. */
+  readonly maxOpenBytes?: number
   /** Time limit for the current batch after the consumer is stopped. Default 8,000 ms. */
   readonly stopTimeoutMs?: number
   /**
    * Returns the result of each message by its index. If it throws, every message of the batch is retried with the error's
    * message as the reason. A result that is a promise is awaited separately while further batches are handled, as long as fewer
-   * than `maxOpen` are pending. The signal aborts only when the time for a graceful stop has passed.
+   * than `maxOpen` and `maxOpenBytes` are pending. The signal aborts only when the time for a graceful stop has passed.
    */
   handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
 }
 
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
+const MAX_OPEN_BYTES = 64 * 1024 * 1024
 const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned no result' }
 
 /** `logged`: the reason has already been logged for the whole batch. */
@@ -51,7 +57,6 @@ export class BatchProcessor {
   readonly #source: { readonly buffered: readonly PulledMessage[] }
   readonly #producer: Producer
   readonly #maxDeliver: number
-  readonly #maxOpen: number
   /** Aborts when the time for a graceful stop has passed. */
   readonly #stopTimeout = new AbortController()
   readonly #extendTimer: NodeJS.Timeout
@@ -59,7 +64,8 @@ export class BatchProcessor {
   #stopTimer: NodeJS.Timeout | undefined
   /** Messages passed to the handler and not answered. */
   readonly #inProgress = new Set<PulledMessage>()
-  #open = 0
+  /** Messages whose result is pending, or whose acknowledgement is not sent yet. */
+  readonly #open: ByteBudget
   #stopped = false
   /** Messages to acknowledge in this turn of the event loop. */
   #acknowledged: PulledMessage[] = []
@@ -76,7 +82,8 @@ export class BatchProcessor {
     this.#options = options
     this.#source = source
     this.#maxDeliver = options.maxDeliver ?? 5
-    this.#maxOpen = options.maxOpen ?? MAX_OPEN
+    const { maxOpen = MAX_OPEN, maxOpenBytes = MAX_OPEN_BYTES } = options
+    this.#open = new ByteBudget({ items: maxOpen, bytes: maxOpenBytes })
     this.#producer = createProducer(options.client)
     this.#extendTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
     const onStop = (): void => {
@@ -99,12 +106,12 @@ export class BatchProcessor {
       else await this.#processInIsolation(message)
     }
     await this.#process(usual)
-    await this.#waitForCapacity(this.#maxOpen)
+    await this.#waitWhile(() => this.#open.isFull)
   }
 
   /** Resolves when every message passed to the handler is answered, or the time for a graceful stop has passed. */
   async settled(): Promise<void> {
-    await this.#waitForCapacity(1)
+    await this.#waitWhile(() => !this.#open.isEmpty)
   }
 
   /** Stops; messages without an answer are redelivered from now on. */
@@ -157,9 +164,9 @@ export class BatchProcessor {
   }
 
   #concludeLater(message: PulledMessage, pending: Promise<MessageResult>, onAnswer: () => void): void {
-    this.#open++
+    this.#open.add(message.bytes)
     const onConcluded = (): void => {
-      this.#open--
+      this.#open.remove(message.bytes)
       this.#wake()
       onAnswer()
     }
@@ -187,8 +194,8 @@ export class BatchProcessor {
     this.#inProgress.delete(message)
   }
 
-  async #waitForCapacity(limit: number): Promise<void> {
-    while (this.#open + this.#acknowledged.length >= limit && !this.#stopTimeout.signal.aborted) {
+  async #waitWhile(condition: () => boolean): Promise<void> {
+    while (condition() && !this.#stopTimeout.signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -210,6 +217,7 @@ export class BatchProcessor {
 
   /** Acknowledges together with all other messages of this turn of the event loop, because a write costs more than a message. */
   #acknowledge(message: PulledMessage): void {
+    this.#open.add(message.bytes)
     if (this.#acknowledged.push(message) === 1) setImmediate(() => void this.#sendAcknowledgements())
   }
 
@@ -219,6 +227,7 @@ export class BatchProcessor {
     this.#acknowledged = []
     for (const message of messages) {
       message.ack()
+      this.#open.remove(message.bytes)
       this.#inProgress.delete(message)
     }
     natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'ack' }, messages.length)

@@ -66,7 +66,7 @@ describe('B-2: the bytes of a consumer', () => {
       batchBytes: `${s.subject}.a`.length + reply.length + headers.length + 1000,
       batchWaitMs: 60_000,
     })
-    await vi.waitFor(() => expect(record.batches).toHaveLength(1), WAIT)
+    await vi.waitFor(() => expect(record.batches.map(({ length }) => length)).toEqual([1, 1]), WAIT)
     await consumer.stop()
   })
 

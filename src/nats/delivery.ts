@@ -67,6 +67,11 @@ export class PulledMessage implements Delivery {
     return textOf(this.#subject)
   }
 
+  /** The size as JetStream counts it towards `max_bytes` of a pull: subject, reply subject, headers and body. */
+  get bytes(): number {
+    return this.#subject.length + this.#reply.length + this.#bytes.length
+  }
+
   get body(): Uint8Array {
     return this.#headerBytes === 0 ? this.#bytes : this.#bytes.subarray(this.#headerBytes)
   }

@@ -1,22 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
+import { ByteBudget, type BudgetLimits } from '../domain/byte-budget.ts'
 import { messageOf } from '../domain/errors.ts'
 import type { ConsumerOptions } from './batch-processor.ts'
 import { PulledMessage } from './delivery.ts'
 import { NANOS_PER_MS } from './streams.ts'
 
-type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchWaitMs'>
+type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs'>
 
 const EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5000
 /** The time without message and heartbeat after which an open pull is considered lost. */
 const SILENCE_MS = 3 * HEARTBEAT_MS
+const BATCH_BYTES = 8 * 1024 * 1024
+/** The description of status 409 when the next message has more bytes than the pull has left. */
+const TOO_LARGE = 'Message Size Exceeds MaxBytes'
 /** Minimum time between two restorations, to avoid a tight loop. */
 const RESTORE_PAUSE_MS = 500
 
 /**
- * Prefetches messages of a durable consumer: one open pull at a time, for as many messages as the buffer lacks to a full batch.
- * So exactly one further batch is buffered while a batch is handled.
+ * Prefetches messages of a durable consumer: one open pull at a time, for as many messages and bytes as the buffer lacks to a full
+ * batch. So exactly one further batch is buffered while a batch is handled.
  */
 export class PullSource {
   readonly #options: PullOptions
@@ -26,9 +30,13 @@ export class PullSource {
   readonly #offLink: () => void
   readonly #silenceTimer: NodeJS.Timeout
   #buffer: PulledMessage[] = []
+  /** The size of the buffer against the limits of a batch. */
+  readonly #buffered: ByteBudget
+  /** The next message does not fit into the buffer, which is therefore a batch. */
+  #nextTooLarge = false
   #firstAt = 0
-  /** The number of messages that the open pull can still deliver; 0 if no pull is open. */
-  #expected = 0
+  /** What the open pull has delivered; undefined if no pull is open. */
+  #open: ByteBudget | undefined
   #pullNumber = 0
   #lastActivityAt = performance.now()
   #restoring = false
@@ -40,6 +48,7 @@ export class PullSource {
   constructor(options: PullOptions, restoreConsumer: (reason: string) => Promise<void>) {
     this.#options = options
     this.#restoreConsumer = restoreConsumer
+    this.#buffered = new ByteBudget({ items: options.batchSize, bytes: options.batchBytes ?? BATCH_BYTES })
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -60,14 +69,14 @@ export class PullSource {
 
   /** Returns the next batch: full, or the messages of `batchWaitMs` after its first message; empty if the signal aborted. */
   async next(signal: AbortSignal): Promise<readonly PulledMessage[]> {
-    const { batchSize, batchWaitMs } = this.#options
+    const { batchWaitMs } = this.#options
     const onAbort = (): void => this.#wake()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       while (!signal.aborted) {
         this.#pull()
         const left = this.#buffer.length === 0 ? Infinity : this.#firstAt + batchWaitMs - performance.now()
-        if (this.#buffer.length >= batchSize || left <= 0) return this.#take()
+        if (this.#isFull() || left <= 0) return this.#take()
         await this.#waitForChange(left)
       }
       return []
@@ -92,10 +101,17 @@ export class PullSource {
   }
 
   #take(): readonly PulledMessage[] {
-    const batch = this.#buffer.splice(0, this.#options.batchSize)
+    const batch = this.#buffer
+    this.#buffer = []
+    this.#buffered.clear()
+    this.#nextTooLarge = false
     this.#firstAt = performance.now()
     this.#pull()
     return batch
+  }
+
+  #isFull(): boolean {
+    return this.#nextTooLarge || this.#buffered.isFull
   }
 
   /** Resolves when the buffer is no longer empty or is full, or after the time. */
@@ -109,14 +125,18 @@ export class PullSource {
     this.#wake = () => {}
   }
 
-  #pull(): void {
-    const { client, stream, durable, batchSize } = this.#options
-    const wanted = batchSize - this.#buffer.length
-    if (this.#expected > 0 || wanted <= 0 || this.#restoring || this.#stopped) return
+  #pull(limits: BudgetLimits = this.#buffered.left): void {
+    const { client, stream, durable } = this.#options
+    if (this.#open !== undefined || this.#isFull() || this.#restoring || this.#stopped) return
     if (!client.link.connected || client.connection.isDraining()) return
-    this.#expected = wanted
+    this.#open = new ByteBudget(limits)
     this.#lastActivityAt = performance.now()
-    const request = { batch: wanted, expires: EXPIRES_MS * NANOS_PER_MS, idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS }
+    const request = {
+      batch: limits.items,
+      ...(limits.bytes === Infinity ? {} : { max_bytes: limits.bytes }),
+      expires: EXPIRES_MS * NANOS_PER_MS,
+      idle_heartbeat: HEARTBEAT_MS * NANOS_PER_MS,
+    }
     client.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, JSON.stringify(request), {
       reply: `${this.#inbox}.${++this.#pullNumber}`,
     })
@@ -125,34 +145,48 @@ export class PullSource {
   #onMessage(message: Msg): void {
     this.#lastActivityAt = performance.now()
     if (message.subject.startsWith(this.#inbox)) return this.#onStatus(message)
-    if (this.#expected > 0) this.#expected--
     const pulled = new PulledMessage(message)
+    this.#open?.add(pulled.bytes)
+    // JetStream ends the pull silently.
+    if (this.#open?.isFull === true) this.#open = undefined
     if (this.#buffer.length === 0) this.#firstAt = performance.now()
     this.#buffer.push(pulled)
-    if (this.#buffer.length === 1 || this.#buffer.length === this.#options.batchSize) this.#wake()
-    if (this.#expected === 0) this.#pull()
+    this.#buffered.add(pulled.bytes)
+    if (this.#buffer.length === 1 || this.#isFull()) this.#wake()
+    this.#pull()
   }
 
   #onStatus(message: Msg): void {
     const code = message.headers?.code ?? 0
     if (code === 100) return
     if (message.subject !== `${this.#inbox}.${this.#pullNumber}`) return
-    this.#expected = 0
+    const pull = this.#open
+    this.#open = undefined
     // 404 and 408: the pull expired without enough messages.
     if (code === 404 || code === 408) this.#pull()
+    else if (message.headers?.description === TOO_LARGE) this.#onTooLarge(pull)
     else if (code === 503) this.#restore('the consumer does not exist, or JetStream is not running')
     else this.#restore(message.headers?.description ?? `status ${code}`)
   }
 
+  /** The pull can have less space than the buffer, of which a batch was taken meanwhile. A message larger than a batch is pulled alone. */
+  #onTooLarge(pull: ByteBudget | undefined): void {
+    const hadAllSpace = pull !== undefined && pull.left.bytes >= this.#buffered.left.bytes
+    if (hadAllSpace && this.#buffer.length === 0) return this.#pull({ items: 1, bytes: Infinity })
+    this.#nextTooLarge = hadAllSpace
+    if (hadAllSpace) this.#wake()
+    else this.#pull()
+  }
+
   #checkSilence(): void {
-    if (this.#expected === 0 || this.#restoring || !this.#options.client.link.connected) return
+    if (this.#open === undefined || this.#restoring || !this.#options.client.link.connected) return
     if (performance.now() - this.#lastActivityAt >= SILENCE_MS) this.#restore('no answer from JetStream')
   }
 
   #restore(reason: string): void {
     if (this.#restoring || this.#stopped) return
     this.#restoring = true
-    this.#expected = 0
+    this.#open = undefined
     const pauseMs = performance.now() - this.#restoredAt < RESTORE_PAUSE_MS ? RESTORE_PAUSE_MS : 0
     void sleep(pauseMs)
       .then(() => this.#restoreConsumer(reason))
