@@ -109,6 +109,24 @@ export const routes: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/healthz',
+    action: 'shows that the orchestrator runs, whatever the state of its processes',
+    answer: '200 and {"status": "alive"}',
+    handle: ({ response }) => sendJson(response, 200, { status: 'alive' }),
+  },
+  {
+    method: 'GET',
+    path: '/readyz',
+    action: 'checks whether all processes that are not left out are ready or completed',
+    answer:
+      '200, or 503 if one is not or everything stops: {"ready": false, "stopping": false, "not_ready": [{"name", "state", "detail"}, …]}',
+    handle: ({ target, response }) => {
+      const readiness = target.readiness()
+      sendJson(response, readiness.ready ? 200 : 503, readiness)
+    },
+  },
+  {
+    method: 'GET',
     path: '/metrics',
     action: 'shows the metrics of the processes',
     answer: "Prometheus' text format",

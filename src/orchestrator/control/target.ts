@@ -16,6 +16,7 @@ import { resolveNames, selectNames } from './names.ts'
 import { awaitedOf, statusOf } from './process-status.ts'
 import { LeftProcesses } from './left-processes.ts'
 import type { ActionAnswer, ProcessStatus, StatusAnswer, WaitAnswer } from './protocol.ts'
+import { type Readiness, readinessOf } from './readiness.ts'
 import { UsageSampler } from './usage-sampler.ts'
 import { type AwaitedProcess, waitAnswer, type WaitRequest } from './wait.ts'
 
@@ -108,6 +109,11 @@ export class ControlTarget {
         depends_on: graph.dependenciesOf(managed).map(({ name }) => name),
       })),
     }
+  }
+
+  readiness(): Readiness {
+    const { snapshot } = this.#supervisor
+    return readinessOf(this.#supervisor, (name) => this.#detail(name, snapshot).detail)
   }
 
   /**

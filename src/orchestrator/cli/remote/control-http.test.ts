@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
+import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import type { Program } from '../../../../test/rig/program.ts'
 import { freePort } from '../../../../test/rig/servers.ts'
 import { listen } from '../../../../test/rig/tcp-proxy.ts'
@@ -69,6 +70,47 @@ describe('control.http', () => {
     const stopped = await ask('POST', '/stop', {}, '{"processes": ["a"]}')
     expect(JSON.parse(stopped.body)).toMatchObject({ processes: [{ name: 'a', state: 'stopped' }] })
     expect((await program.run('status')).stdout).toMatch(/^a +stopped/m)
+  })
+
+  test('answers GET /readyz with 200 when all processes are ready or completed, else with 503 and the reasons', async () => {
+    const rig = await openRig()
+    port = await freePort()
+    const api = { ...rig.program('api'), readiness_probe: { notify: true } }
+    const job = { command: 'true', kind: 'task' }
+    const processes = { api, job, spare: { ...sleeper, disabled: true } }
+    program.writeConfig({ control: { http: port }, processes })
+    running = program.start()
+    const first = await rig.nextStart('api')
+    await running.seen(/job: completed/)
+    const readiness = async () => {
+      const { status, body } = await ask('GET', '/readyz')
+      return { status, ...JSON.parse(body) }
+    }
+    const unready = (state: string, detail: unknown) => ({
+      status: 503,
+      ready: false,
+      stopping: false,
+      not_ready: [{ name: 'api', state, detail }],
+    })
+    expect(await readiness()).toEqual(unready('running', expect.stringContaining('NOTIFY_FD')))
+    await first.notify()
+    await running.seen(/ready after/)
+    expect(await readiness()).toEqual({ status: 200, ready: true, stopping: false, not_ready: [] })
+    expect((await program.run('stop', 'api')).code).toBe(0)
+    expect(await readiness()).toEqual(unready('stopped', null))
+    expect(await ask('GET', '/healthz')).toMatchObject({ status: 200, body: '{"status":"alive"}\n' })
+  })
+
+  test('answers GET /readyz with 503 while everything stops', async () => {
+    const rig = await openRig()
+    await start({}, { api: rig.program('api') })
+    const api = await rig.nextStart('api')
+    await api.keep('SIGTERM')
+    running?.signal('SIGTERM')
+    await api.nextSignal()
+    const { status, body } = await ask('GET', '/readyz')
+    expect([status, JSON.parse(body)]).toMatchObject([503, { ready: false, stopping: true }])
+    await api.exit(0)
   })
 
   test('lists every request at GET /', async () => {
