@@ -16,6 +16,7 @@ import { describeCheck } from './describe.ts'
 import { awaitLogLine, awaitNotification } from './probe.ts'
 
 const never = new AbortController().signal
+const NO_SECRETS = { env: {}, secretNames: [] }
 
 describe('tcp_socket', () => {
   test.each([
@@ -57,13 +58,34 @@ describe('http_get', () => {
       requests += 1
       response.writeHead(status, { location: '/elsewhere' }).end()
     })
-    await checkHttpGet(url, never)
+    await checkHttpGet(url, NO_SECRETS, never)
     expect(requests).toBe(1)
   })
 
   test.each([400, 404, 500, 503])('fails with %i and names the status', async (status) => {
     const url = await serve((_request, response) => void response.writeHead(status).end('body'))
-    await expect(checkHttpGet(url, never)).rejects.toThrow(`answered ${status}`)
+    await expect(checkHttpGet(url, NO_SECRETS, never)).rejects.toThrow(`answered ${status}`)
+  })
+
+  test.each([
+    ['text/plain; charset=utf-8', 'postgres: no answer\nnats: ok\n', 'answered 503: postgres: no answer'],
+    ['text/plain', '\u001b[31mred\u001b[0m\ttape', 'answered 503: red tape'],
+    ['text/plain', 'x'.repeat(100_000), `answered 503: ${'x'.repeat(300)}`],
+    ['text/plain', 'refused the password hunter22', 'answered 503: refused the password ***'],
+    ['text/plain', '', 'answered 503'],
+    ['application/json', '{"ready":false}', 'answered 503'],
+  ])('names the first line of a plain text (B-16): %s %j', async (type, body, answer) => {
+    const url = await serve((_request, response) => void response.writeHead(503, { 'content-type': type }).end(body))
+    const context = { env: { DB_PASSWORD: 'hunter22' }, secretNames: [] }
+    await expect(checkHttpGet(url, context, never)).rejects.toThrow(new Error(answer))
+  })
+
+  test('names the status if the answer breaks off within its line', async () => {
+    const broken = await serve((_request, response) => {
+      response.writeHead(503, { 'content-type': 'text/plain', 'content-length': 10 })
+      response.write('half', () => response.destroy())
+    })
+    await expect(checkHttpGet(broken, NO_SECRETS, never)).rejects.toThrow(/^answered 503/)
   })
 
   test('sends a password in the URL and never shows it (O-42)', async () => {
@@ -73,21 +95,23 @@ describe('http_get', () => {
       response.writeHead(500).end()
     })
     const secret = url.replace('://', '://me:hunter22@')
-    await expect(checkHttpGet(secret, never)).rejects.toThrow(/^answered 500$/)
-    expect(describeCheck({ type: 'http_get', url: secret }, { env: {}, secretNames: [] })).toBe(
+    await expect(checkHttpGet(secret, NO_SECRETS, never)).rejects.toThrow(/^answered 500$/)
+    expect(describeCheck({ type: 'http_get', url: secret }, NO_SECRETS)).toBe(
       `http_get ${url.replace('://', '://me:***@')}`,
     )
     expect(sent).toEqual([`Basic ${Buffer.from('me:hunter22').toString('base64')}`])
   })
 
   test('fails with the reason if the port is closed', async () => {
-    await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, never)).rejects.toThrow('connection refused')
+    await expect(checkHttpGet(`http://127.0.0.1:${await freePort()}/`, NO_SECRETS, never)).rejects.toThrow(
+      'connection refused',
+    )
   })
 
   test('rejects when it is aborted while the server does not answer', async () => {
     const cut = new AbortController()
     const url = await serve(() => cut.abort())
-    await expect(checkHttpGet(url, cut.signal)).rejects.toThrow('no answer')
+    await expect(checkHttpGet(url, NO_SECRETS, cut.signal)).rejects.toThrow('no answer')
   })
 })
 
