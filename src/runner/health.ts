@@ -40,7 +40,10 @@ const SECURITY_HEADERS = [
 ] as const
 let defaultMetrics = false
 
-/** Serves /healthz, /readyz, /metrics and the routes of the service on 127.0.0.1. Throws a StartupError if it cannot listen. */
+/**
+ * Serves /healthz, /readyz, /metrics and the routes of the service on 127.0.0.1. The answer of /readyz is one line of plain text:
+ * `ready`, or the dependencies that do not answer. Throws a StartupError if the server cannot listen.
+ */
 export async function serveHttp(options: HttpOptions): Promise<Server> {
   if (!defaultMetrics) collectDefaultMetrics()
   defaultMetrics = true
@@ -82,8 +85,8 @@ async function answerFor(options: HttpOptions, request: IncomingMessage): Promis
   if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { error: 'only GET is supported' })
   if (path === '/healthz') return json(200, { service: options.service, status: 'alive' })
   if (path === '/readyz') {
-    const { ready, report } = await checkReadiness(options.readiness, options.stopping)
-    return json(ready ? 200 : 503, { service: options.service, ready, checks: report })
+    const reason = await reasonNotReady(options.readiness, options.stopping)
+    return { status: reason === null ? 200 : 503, type: 'text/plain; charset=utf-8', body: `${reason ?? 'ready'}\n` }
   }
   if (path === '/metrics') return { status: 200, type: register.contentType, body: await register.metrics() }
   const route = Object.hasOwn(options.routes, path) ? options.routes[path] : undefined
@@ -97,20 +100,27 @@ function json(status: number, value: unknown): Answer {
   return { status, type: 'application/json; charset=utf-8', body: `${body}\n` }
 }
 
-const CHECK_TIMEOUT_MS = 2000
+/** Less than the default timeout of an `http_get` probe, which is 2 s, so that the probe receives the reason. */
+const CHECK_TIMEOUT_MS = 1500
 const FIRST_DELAY_MS = 50
 const LAST_DELAY_MS = 1000
 
-/** Runs all checks concurrently, each for at most two seconds. The report has `ok` or the reason by the name of the check. */
-async function checkReadiness(
+/**
+ * Runs all checks concurrently, each for a limited time. Returns null if all pass, otherwise one line that names each dependency
+ * that does not answer, with the reason.
+ */
+async function reasonNotReady(
   checks: Readonly<Record<string, ReadinessCheck>>,
   stopping: AbortSignal,
-): Promise<{ readonly ready: boolean; readonly report: Readonly<Record<string, string>> }> {
-  if (stopping.aborted) return { ready: false, report: { service: 'stopping' } }
+): Promise<string | null> {
+  if (stopping.aborted) return 'the service is stopping'
   const results = await Promise.all(
-    Object.entries(checks).map(async ([name, check]) => [name, await runCheck(check, stopping)] as const),
+    Object.entries(checks).map(async ([name, check]) => {
+      const reason = await runCheck(check, stopping)
+      return reason === null ? [] : [`${name}: ${reason}`]
+    }),
   )
-  return { ready: results.every(([, result]) => result === 'ok'), report: Object.fromEntries(results) }
+  return results.flat().join('; ') || null
 }
 
 /** Resolves to true when all checks pass, to false if the service stops first. */
@@ -121,10 +131,10 @@ export async function waitUntilReady(
 ): Promise<boolean> {
   let logged = false
   for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
-    const { ready, report } = await checkReadiness(checks, stopping)
+    const reason = await reasonNotReady(checks, stopping)
     if (stopping.aborted) return false
-    if (ready) return true
-    if (!logged) logger.info({ checks: report }, 'not ready yet')
+    if (reason === null) return true
+    if (!logged) logger.info(`not ready yet: ${reason}`)
     logged = true
     await sleep(delayMs, undefined, { signal: stopping }).catch(() => {})
   }
@@ -143,15 +153,14 @@ export function notifyReady(notifyFd: string | undefined, logger: Logger): void 
   }
 }
 
-async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<string> {
+/** Returns null if the check passes, otherwise the reason. */
+async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<string | null> {
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(CHECK_TIMEOUT_MS)])
   const cut = new Promise<string>((resolve) => {
-    signal.addEventListener('abort', () => resolve(stopping.aborted ? 'stopping' : 'no answer in 2 s'), { once: true })
+    const reason = () => (stopping.aborted ? 'stopping' : `no answer in ${CHECK_TIMEOUT_MS / 1000} s`)
+    signal.addEventListener('abort', () => resolve(reason()), { once: true })
   })
-  const answer = (async () => check(signal))().then(
-    () => 'ok',
-    (error: unknown) => messageOf(error),
-  )
+  const answer = (async () => check(signal))().then(() => null, messageOf)
   return await Promise.race([answer, cut])
 }
 

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { addAbortSignal } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
 import { execa } from 'execa'
-import type { SecretContext } from '../../config/redact.ts'
+import { redactValues, type SecretContext } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child/spawn-error.ts'
 import { ProcessGroup } from '../child/process-group.ts'
 import { RUN_TAG_VARIABLE } from '../system/process-table.ts'
@@ -11,6 +13,8 @@ import { describeConnectionError } from './describe.ts'
 
 /** The time-out follows: `no answer within 2 s`. */
 const NO_ANSWER = 'no answer'
+/** The limit of the line of an HTTP answer that a message shows. */
+const MAX_LINE_CHARACTERS = 300
 
 /*
  * A check rejects with the answer that it got, such as `connection refused`. `describeCheck` names the target.
@@ -30,22 +34,41 @@ export async function checkTcpSocket(host: string, port: number, signal: AbortSi
 
 /**
  * Resolves when the URL responds with 2xx or 3xx. As in Kubernetes, redirects are not followed and certificates are not verified.
- * Rejects with the answer.
+ * Rejects with the answer: the status, and the first line of a plain text with secrets masked.
  */
-export async function checkHttpGet(url: string, signal: AbortSignal): Promise<void> {
+export async function checkHttpGet(url: string, context: SecretContext, signal: AbortSignal): Promise<void> {
   // Loaded on first use, so that a graph without HTTP probes starts faster.
   const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
   const options = { agent: false, headers: { 'user-agent': 'ponix-orchestrator' }, rejectUnauthorized: false, signal }
-  const status = await new Promise<number>((resolve, reject) => {
-    const request = get(url, options, (response) => {
-      response.destroy()
-      resolve(response.statusCode ?? 0)
-    })
-    request.on('error', (error) => {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(url, options, resolve).on('error', (error) => {
       reject(new Error(signal.aborted ? NO_ANSWER : describeConnectionError(error), { cause: error }))
     })
   })
-  if (status < 200 || status >= 400) throw new Error(`answered ${status}`)
+  try {
+    const { statusCode: status = 0 } = response
+    if (status >= 200 && status < 400) return
+    const line = await firstLineOf(response)
+    throw new Error(line === '' ? `answered ${status}` : `answered ${status}: ${redactValues(line, context)}`)
+  } finally {
+    response.destroy()
+  }
+}
+
+/** Returns the first line of a plain text, up to a limit; empty for any other answer, and for one that breaks off before it. */
+async function firstLineOf(response: IncomingMessage): Promise<string> {
+  if (!/^text\/plain\b/i.test(response.headers['content-type'] ?? '')) return ''
+  let text = ''
+  try {
+    for await (const chunk of response.setEncoding('utf8')) {
+      text += String(chunk)
+      if (text.includes('\n') || text.length > MAX_LINE_CHARACTERS) break
+    }
+  } catch {
+    // The status alone is the answer.
+  }
+  const [line = ''] = stripVTControlCharacters(text).trim().split('\n')
+  return line.slice(0, MAX_LINE_CHARACTERS).replaceAll(/\p{Cc}/gu, ' ')
 }
 
 export interface ExecContext extends SecretContext {

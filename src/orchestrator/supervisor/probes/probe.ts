@@ -83,7 +83,7 @@ function pollCheck(check: PolledCheck, context: ExecContext): Check {
     case 'tcp_socket':
       return (signal) => checkTcpSocket(check.host, check.port, signal)
     case 'http_get':
-      return (signal) => checkHttpGet(check.url, signal)
+      return (signal) => checkHttpGet(check.url, context, signal)
     case 'exec':
       return (signal) => checkExec(check.command, context, signal)
   }
