@@ -71,13 +71,13 @@ describe('export compose (O-10)', () => {
   it('exports the default graph; dependents of a notify probe wait for health', () => {
     const { services } = composeOf(loadDefaultGraph())
     expect(Object.keys(services)).toHaveLength(10)
-    expect(services['demo']?.depends_on?.['api']).toEqual({ condition: 'service_healthy' })
+    expect(services['migrate']?.depends_on?.['postgres']).toEqual({ condition: 'service_healthy' })
     expect(services['api']?.depends_on?.['migrate']).toEqual({ condition: 'service_completed_successfully' })
-    expect(services['api']?.healthcheck?.test[1]).toBe('test -s /tmp/ponix-ready')
-    expect(services['api']?.entrypoint).toEqual([
+    expect(services['demo']?.healthcheck?.test[1]).toBe('test -s /tmp/ponix-ready')
+    expect(services['demo']?.entrypoint).toEqual([
       '/bin/sh',
       '-c',
-      'exec 3>/tmp/ponix-ready; export NOTIFY_FD=3; exec ponix-api',
+      'exec 3>/tmp/ponix-ready; export NOTIFY_FD=3; exec ponix-demo',
     ])
   })
 
