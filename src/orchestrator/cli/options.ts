@@ -3,6 +3,7 @@ import type { LoadOptions } from '../config/load.ts'
 import { redact } from '../config/redact.ts'
 import { parseSocketAddress, type SocketAddress, socketAddressForm } from '../config/socket-address.ts'
 import type { PrefixOptions } from '../supervisor/output/prefixes.ts'
+import { DEFAULT_SIZE } from '../supervisor/terminal/size.ts'
 import type { SupervisorOptions } from '../supervisor/supervisor-options.ts'
 
 /** Options of every command that reads the file, as typed. */
@@ -75,12 +76,10 @@ function brokerAddress(typed: string): SocketAddress {
   throw new UserError(`--mqtt-broker ${JSON.stringify(redact(typed))}: expected ${socketAddressForm}`)
 }
 
-const DEFAULT_COLUMNS = 80
-
 /** Returns the width of a terminal, 80 if it does not state its width; null if the stream is not a terminal. */
 export function columnsOf({ isTTY, columns }: NodeJS.WriteStream): number | null {
   if (!isTTY) return null
-  return columns > 0 ? columns : DEFAULT_COLUMNS
+  return columns > 0 ? columns : DEFAULT_SIZE.columns
 }
 
 /** Returns whether to use colours. NO_COLOR overrides FORCE_COLOR (unlike in Node); without both, only a terminal has colours. */

@@ -2,6 +2,7 @@ import { RequestError } from '../config/errors.ts'
 import { ownCommand } from '../config/own-command.ts'
 import { describeLeft, type Orphans } from '../supervisor/child/orphans.ts'
 import { explain } from '../supervisor/waiting/explain.ts'
+import { dateAndTime } from '../supervisor/local-time.ts'
 import type { ManagedProcess } from '../supervisor/managed-process.ts'
 import type { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
 import type { LogFileProblems } from '../supervisor/output/log-file.ts'
@@ -206,7 +207,7 @@ export class ControlTarget {
     const texts = [
       explain(snapshot, name),
       left === undefined ? null : `left ${describeLeft(left)}`,
-      next === null ? null : `next run at ${next.toLocaleString('sv')}`,
+      next === null ? null : `next run at ${dateAndTime(next)}`,
       file === null ? null : describeLogProblem(file),
     ]
     return {

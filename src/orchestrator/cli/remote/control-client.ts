@@ -21,7 +21,8 @@ import {
 import { sleep, Timer } from '../../supervisor/timers.ts'
 import type { FileOptions } from '../options.ts'
 
-const REJECTED = 1
+/** The exit code of a command whose request was rejected. */
+export const REJECTED = 1
 const NOT_RUNNING = 3
 
 /** The time in which an orchestrator that has just started creates its socket. */

@@ -1,5 +1,6 @@
 import { statusAnswer } from '../../control/protocol.ts'
 import { orphanedRecords, runningRecords, type RunningRecord } from '../../supervisor/guard/run-folder.ts'
+import { dateAndTime } from '../../supervisor/local-time.ts'
 import { ControlClient, describeOrphans } from './control-client.ts'
 
 interface RunningOrchestrator {
@@ -50,11 +51,11 @@ function render(running: readonly RunningOrchestrator[], orphaned: readonly Orph
     ['PID', 'SINCE', 'READY', 'FILE'],
     ...running.map(({ config, pid, since, ready, processes }) => [
       String(pid),
-      localTime(since),
+      dateAndTime(new Date(since)),
       ready === null ? '-' : `${ready}/${processes}`,
       config,
     ]),
-    ...orphaned.map(({ config, since }) => ['-', localTime(since), 'orphaned', config]),
+    ...orphaned.map(({ config, since }) => ['-', dateAndTime(new Date(since)), 'orphaned', config]),
   ]
   const width = Math.max(7, ...rows.map(([, , ready = '']) => ready.length))
   const lines = rows.map(
@@ -63,8 +64,4 @@ function render(running: readonly RunningOrchestrator[], orphaned: readonly Orph
   )
   const advice = orphaned.map((run) => `${run.config}: ${describeOrphans(run, run.processes, run.config)}`)
   return [...lines, ...advice].map((line) => `${line}\n`).join('')
-}
-
-function localTime(time: string): string {
-  return new Date(time).toLocaleString('sv')
 }

@@ -9,11 +9,9 @@ import { decodeUtf8, encodeUtf8 } from '../../supervisor/output/lines.ts'
 import { Prefixes, type PrefixOptions } from '../../supervisor/output/prefixes.ts'
 import type { PromptLine } from '../../supervisor/output/prompt-line.ts'
 import { runFolder } from '../../supervisor/guard/run-folder.ts'
-import { ControlClient, isNotRunning, processQuery } from './control-client.ts'
+import { ControlClient, isNotRunning, processQuery, REJECTED } from './control-client.ts'
 import { columnsOf, type FileOptions, showsColour } from '../options.ts'
 import { ownLines } from '../run/reporter.ts'
-
-const REJECTED = 1
 
 /** The options as typed. */
 export interface LogOptions {

@@ -1,6 +1,7 @@
 import { formatDuration } from '../../supervisor/duration.ts'
 import { describeLeft } from '../../supervisor/child/orphans.ts'
 import type { FailureCause, StopReason, SupervisorEvent } from '../../supervisor/events.ts'
+import { dateAndTime } from '../../supervisor/local-time.ts'
 import { describeExit } from '../../supervisor/rules/restart-policy.ts'
 
 export type Level = 'info' | 'warn' | 'error'
@@ -60,7 +61,7 @@ const messages: Messages = {
   ],
   process_restarting: ['info', ({ because }) => `restarting, ${because}`],
   watching: ['info', ({ paths }) => `restarts when ${paths.join(', ')} changes`],
-  next_run: ['info', ({ at }) => `runs next at ${localTime(at)}`],
+  next_run: ['info', ({ at }) => `runs next at ${dateAndTime(new Date(at))}`],
   run_skipped: ['warn', () => 'skipped a run of its schedule because the last one still runs'],
   trigger_failed: ['warn', ({ trigger, reason }) => `${trigger}: ${reason}`],
   process_completed: [
@@ -159,11 +160,7 @@ function describeCount(count: number): string {
 }
 
 function describeNextRun(at: string | null | undefined): string {
-  return at === null || at === undefined ? '' : `; next run at ${localTime(at)}`
-}
-
-function localTime(time: string): string {
-  return new Date(time).toLocaleString('sv')
+  return at === null || at === undefined ? '' : `; next run at ${dateAndTime(new Date(at))}`
 }
 
 function levelOf(event: SupervisorEvent): Level {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { parseTime } from '../../config/duration.ts'
-import { localTime, parsePrefixFormat, Prefixes, prefixKinds } from './prefixes.ts'
+import { localTime } from '../local-time.ts'
+import { parsePrefixFormat, Prefixes, prefixKinds } from './prefixes.ts'
 
 const shown = (...names: readonly string[]) => names.map((name) => ({ name, leftOut: null }))
 /** 08:30:00.123 of the time zone of the test. */
@@ -106,9 +106,4 @@ describe('parsePrefixFormat (O-31)', () => {
   it.each(['', 'names', 'text', '{nme}', '{name} {}', '{ name }'])('rejects %j', (text) => {
     expect(parsePrefixFormat(text)).toBeNull()
   })
-})
-
-it('localTime is a time that --since accepts', () => {
-  expect(localTime(TIME)).toMatch(/^2026-01-31T08:30:00\.123[+-]\d\d:\d\d$/)
-  expect(parseTime(localTime(TIME), 0)).toBe(TIME)
 })

@@ -1,3 +1,4 @@
+import { localTime, timeOfDay } from '../local-time.ts'
 import { shortNames } from './short-names.ts'
 
 /** The name in the prefix of the orchestrator's own lines. */
@@ -146,17 +147,4 @@ export class Prefixes {
 function widthOf(format: PrefixFormat, label: string): number {
   const widths = { name: label.length, ...FIELD_WIDTHS }
   return format.reduce((sum, part) => sum + ('text' in part ? part.text.length : widths[part.field]), 0)
-}
-
-/** Renders a local time of day with milliseconds. */
-function timeOfDay(time: number): string {
-  return localTime(time).slice(11, 23)
-}
-
-/** Renders a local time in ISO 8601 with milliseconds and the offset of the time zone. */
-export function localTime(time: number): string {
-  const minutes = -new Date(time).getTimezoneOffset()
-  const two = (number: number) => String(Math.abs(number)).padStart(2, '0')
-  const offset = `${minutes < 0 ? '-' : '+'}${two(Math.trunc(minutes / 60))}:${two(minutes % 60)}`
-  return new Date(time + minutes * 60_000).toISOString().replace('Z', offset)
 }

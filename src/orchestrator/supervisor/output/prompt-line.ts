@@ -1,10 +1,10 @@
 import type { Writable } from 'node:stream'
+import { DEFAULT_SIZE } from '../terminal/size.ts'
 import { Timer } from '../timers.ts'
 
 /** Limits the redraws to 20 a second. */
 const REDRAW_MS = 50
 const ERASE_LINE = '\r\u001b[K'
-const DEFAULT_COLUMNS = 80
 
 /** Texts to write before and after whole lines. */
 export type Frame = readonly [before: string, after: string]
@@ -58,7 +58,7 @@ export class PromptLine {
 
   /** Returns the end of the text that fits into one row, which ERASE_LINE can remove. */
   #shown(): string {
-    const { columns = DEFAULT_COLUMNS } = this.#stream
+    const { columns = DEFAULT_SIZE.columns } = this.#stream
     return (this.#text ?? '').slice(-Math.max(1, columns - 1))
   }
 }
