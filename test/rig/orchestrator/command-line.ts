@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { vi } from 'vitest'
 import { builtProgram, type Outcome, Program } from '../program.ts'
 
 /** The built `ponix-orchestrator` with its own working directory. */
@@ -17,7 +17,7 @@ export class CommandLine {
   async dispose(): Promise<void> {
     await Promise.all(this.#started.filter((program) => !program.hasEnded).map((program) => program.kill()))
     for (const pid of this.#detached()) process.kill(pid, 'SIGKILL')
-    while (this.guards().length > 0) await delay(10)
+    await vi.waitUntil(() => this.guards().length === 0, { timeout: 20_000, interval: 10 })
     rmSync(this.folder, { recursive: true, force: true })
   }
 
