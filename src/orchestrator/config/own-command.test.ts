@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { ownCommand } from './own-command.ts'
 
 describe('a command line in a message', () => {
@@ -17,8 +17,7 @@ describe('a command line in a message', () => {
   })
 
   it('begins with npx if the program was started by its path and is not on PATH', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'own-command-'))
-    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const folder = emptyFolder()
     const bin = join(folder, 'node_modules', '.bin')
     mkdirSync(bin, { recursive: true })
     const program = join(bin, 'ponix-orchestrator')

@@ -1,9 +1,8 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { configOf, type ProcessSketch, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { digestOf } from '../config/control.ts'
 import { ProcessTerminal } from '../supervisor/terminal/process-terminal.ts'
@@ -38,8 +37,7 @@ function targetOf(sketch: ProcessSketch) {
 }
 
 function temporarySocket(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-attach-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = emptyFolder()
   return join(folder, 'socket')
 }
 

@@ -1,11 +1,8 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { fileOf, loadGraph, parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
-import { verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
+import { verifyExport } from '../../../test/rig/orchestrator/systemd.ts'
 import { parseCron } from '../config/cron.ts'
 import { exportCompose } from './compose.ts'
 import { exportKubernetes } from './kubernetes.ts'
@@ -24,10 +21,7 @@ describe('a schedule', () => {
     expect(fileOf(exported, 'plant.target')).not.toContain('backup.service')
     expect(fileOf(exported, 'plant-backup.timer')).toContain('OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 0..23/6:30:0\n')
     expect(fileOf(exported, 'plant-backup.service')).not.toContain('RemainAfterExit')
-    const folder = mkdtempSync(join(tmpdir(), 'ponix-timer-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    for (const { name, text } of exported.files) writeFileSync(join(folder, name), text)
-    expect(await verifyUnits(exported.files.map(({ name }) => join(folder, name)))).toBe('')
+    expect(await verifyExport(exported)).toBe('')
   })
 
   it.each([

@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { loadGraph } from '../../../test/rig/orchestrator/export.ts'
 import { containerCommand, probeCommand } from './container.ts'
 import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './exported-graph.ts'
@@ -46,8 +45,7 @@ describe('the commands for containers, run by a real shell (O-10)', () => {
   })
 
   it('write a notification to the file that the probe checks, and empty it at the next start', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'ponix-container-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const folder = emptyFolder()
     const moved = (text: string) => text.replaceAll('/tmp/ponix-ready', join(folder, 'ready'))
     const start = async (line: string) => {
       const words = containerCommand(exported({ command: line, shell: true, readiness_probe: { notify: true } }))

@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { fileOf, loadFile, type LoadedGraph, parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
-import { parseUnit, verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
+import { parseUnit, verifyExport } from '../../../test/rig/orchestrator/systemd.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { exportCompose } from './compose.ts'
 import type { Export } from './exported-graph.ts'
@@ -45,8 +45,7 @@ type Values = Readonly<Record<string, string | undefined>>
 const render = (variables: Values) => Object.entries(variables).map(([name, value]) => `${name}='${value}'\n`)
 
 function load(changed: object = {}): LoadedGraph {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-env-files-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = emptyFolder()
   writeFileSync(join(folder, 'base.env'), render(base).join(''))
   writeFileSync(join(folder, 'own.env'), render(own).join(''))
   writeFileSync(join(folder, 'commonplace.json'), JSON.stringify({ ...file, ...changed }))
@@ -102,10 +101,7 @@ describe('the variables of env_file (O-42)', () => {
     expect(variables).toEqual(expected(loaded.config, name))
     expect(valuesOf('EnvironmentFile')).toContain(`-${join(loaded.folder, 'local.env')}`)
     expect(valuesOf('EnvironmentFile')).toContain(join(loaded.folder, 'base.env'))
-    const units = mkdtempSync(join(tmpdir(), 'ponix-units-'))
-    onTestFinished(() => rmSync(units, { recursive: true, force: true }))
-    for (const unit of exported.files) writeFileSync(join(units, unit.name), unit.text)
-    expect(await verifyUnits(exported.files.map((unit) => join(units, unit.name)))).toBe('')
+    expect(await verifyExport(exported)).toBe('')
   })
 
   it('are replaced by those of env when the command of a unit runs', async () => {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import type { ResolvedProbe } from '../config/resolved.ts'
 import type { ExportedProbe } from './exported-graph.ts'
 import { awaitAddress, bridgeNotification, commandLine, needsCurl, readinessCommand } from './systemd-commands.ts'
@@ -40,12 +40,6 @@ async function codeOf(child: ChildProcess): Promise<number | null> {
 /** Runs the readiness command of a probe, with this process as main process. */
 function startProbe(check: ExportedProbe['check'], pid = process.pid): Promise<ChildProcess> {
   return start(readinessCommand(probe(check)) ?? '', { MAINPID: String(pid) })
-}
-
-function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'ponix-readiness-'))
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
-  return path
 }
 
 async function listen(
@@ -85,7 +79,7 @@ describe('the start of a unit (O-10)', () => {
   })
 
   it('waits with exec, words unchanged, until it exits with 0', async () => {
-    const file = join(folder(), "it's 100 % $HOME")
+    const file = join(emptyFolder(), "it's 100 % $HOME")
     const child = await startProbe({ type: 'exec', words: [{ text: 'test' }, { text: '-e' }, { text: file }] })
     writeFileSync(file, '')
     expect(await codeOf(child)).toBe(0)
@@ -102,7 +96,7 @@ describe('the start of a unit (O-10)', () => {
     const socket = await NotifySocket.open()
     onTestFinished(() => socket[Symbol.asyncDispose]())
     const program = ['/bin/sh', '-c', 'echo $$; read x <"$1"; echo >&"$NOTIFY_FD"; exec sleep 1000', 'sh'] as const
-    const gate = join(folder(), 'gate')
+    const gate = join(emptyFolder(), 'gate')
     await codeOf(spawn('mkfifo', [gate]))
     const words = bridgeNotification([...program, gate].map((text) => ({ text })))
     const child = await start(commandLine(words), { NOTIFY_SOCKET: socket.path })

@@ -1,7 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describe, expect, it, onTestFinished, test } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import {
   fileOf,
   loadDefaultGraph,
@@ -9,7 +8,7 @@ import {
   loadGraph,
   type LoadedGraph,
 } from '../../../test/rig/orchestrator/export.ts'
-import { parseUnit, verifyUnits } from '../../../test/rig/orchestrator/systemd.ts'
+import { parseUnit, verifyExport } from '../../../test/rig/orchestrator/systemd.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'
 
@@ -28,14 +27,6 @@ function unitOf(processes: object, name: string, changed: Partial<SystemdOptions
 /** Returns a unit without its dependencies, which `systemd --test` would need too. */
 function serviceOf(exported: Export, name: string): string {
   return `[Service]${fileOf(exported, `plant-${name}.service`).split('[Service]')[1]}`
-}
-
-/** Returns the warnings of systemd about all units. */
-async function verify({ files }: Export): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-units-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  for (const { name, text } of files) writeFileSync(join(folder, name), text)
-  return verifyUnits(files.map(({ name }) => join(folder, name)))
 }
 
 const sleep = { command: 'sleep', args: ['1000'] }
@@ -72,24 +63,24 @@ const graph = {
 
 describe('the check of exported units by systemd (O-10, O-40)', () => {
   it('accepts the units of every probe, kind, condition and policy', async () => {
-    expect(await verify(exportOf(loadGraph(graph)))).toBe('')
+    expect(await verifyExport(exportOf(loadGraph(graph)))).toBe('')
   })
 
   it('accepts the units of the default graph', async () => {
-    expect(await verify(exportOf(loadDefaultGraph()))).toBe('')
+    expect(await verifyExport(exportOf(loadDefaultGraph()))).toBe('')
   })
 
   it('exports success_exit_codes with the signals that they mean', async () => {
     const codes = { ...sleep, success_exit_codes: [0, 7, 143] }
     expect(unitOf({ store: codes }, 'store')).toContain('SuccessExitStatus=7 143 SIGTERM')
     expect(unitOf({ store: sleep }, 'store').join()).not.toContain('SuccessExitStatus')
-    expect(await verify(exportOf(loadGraph({ processes: { store: codes } })))).toBe('')
+    expect(await verifyExport(exportOf(loadGraph({ processes: { store: codes } })))).toBe('')
   })
 
   it('accepts the unit of a missing program, which env searches when the unit starts', async () => {
     const missing = loadGraph({ processes: { a: { command: 'no-such-program', args: ['x'] } } })
     const exported = exportOf(missing)
-    expect(await verify(exported)).toBe('')
+    expect(await verifyExport(exported)).toBe('')
     expect(fileOf(exported, 'plant-a.service')).toContain('ExecStart=/usr/bin/env -- no-such-program x\n')
     expect(exported.notes).toEqual([expect.stringContaining('"no-such-program" was not found on this machine')])
   })
@@ -145,7 +136,7 @@ describe('export systemd (O-10)', () => {
     const template = fileOf(exported, 'plant-worker@.service').split('\n')
     const expected = ['Description=worker#%i', 'Environment=PONIX_REPLICA=%i', 'EnvironmentFile=/etc/plant/worker.env']
     expect(template).toEqual(expect.arrayContaining(expected))
-    expect(await verify(exported)).toBe('')
+    expect(await verifyExport(exported)).toBe('')
   })
 
   it('exports replicas that use their number as one unit each, and says why', async () => {
@@ -156,7 +147,7 @@ describe('export systemd (O-10)', () => {
     expect(exported.notes).toEqual([
       `${names.join(', ')}: its replicas use their number in args, so each is exported by itself`,
     ])
-    expect(await verify(exported)).toBe('')
+    expect(await verifyExport(exported)).toBe('')
   })
 
   it('exports a dependency as After= with Requires=, or with Wants= for the condition completed', () => {
@@ -265,7 +256,7 @@ describe('export systemd: secrets (O-42)', () => {
     expect(exported.notes).toContainEqual(
       expect.stringMatching(/^plant-a\.service, plant-b\.service: DB_PASSWORD: secret.*\/etc\/plant\/shared\.env/),
     )
-    expect(await verify(exported)).toBe('')
+    expect(await verifyExport(exported)).toBe('')
   })
 
   it('do not include the environment of the exporter', () => {

@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { ChildRig } from '../../../test/rig/orchestrator/steerable-child.ts'
-import { configOf, probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
-
-const started = (name: string) => ({ name, condition: 'started' }) as const
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
-const withDependency = { onDependencyRestart: 'restart' } as const
+import {
+  configOf,
+  follows,
+  openRig,
+  probeOf,
+  ready,
+  started,
+  supervise,
+} from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 /** Returns a liveness probe that runs a steerable child: the test decides its result. */
 function steeredLiveness(rig: ChildRig) {
@@ -149,8 +153,8 @@ describe('on_dependency_restart "restart"', () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db'), readinessProbe: probeOf({ type: 'log_line', pattern: /^up$/ }) },
-      { name: 'api', ...rig.program('api'), dependsOn: [ready('db')], ...withDependency },
-      { name: 'web', ...rig.program('web'), dependsOn: [ready('api')], ...withDependency },
+      { name: 'api', ...rig.program('api'), dependsOn: [ready('db')], ...follows },
+      { name: 'web', ...rig.program('web'), dependsOn: [ready('api')], ...follows },
       { name: 'log', ...rig.program('log'), dependsOn: [ready('db')] },
     ])
     const db = await rig.nextStart('db')
@@ -178,7 +182,7 @@ describe('on_dependency_restart "restart"', () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
-      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...follows },
     ])
     const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
     await api.keep('SIGTERM')
@@ -194,7 +198,7 @@ describe('on_dependency_restart "restart"', () => {
     const rig = await openRig()
     const graph = supervise([
       { name: 'db', ...rig.program('db') },
-      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...follows },
     ])
     const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
     const restarted = graph.supervisor.commands.restart(['db'])
@@ -212,7 +216,7 @@ describe('on_dependency_restart "restart"', () => {
     const rig = await openRig()
     supervise([
       { name: 'db', ...rig.program('db'), livenessProbe: steeredLiveness(rig) },
-      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...withDependency },
+      { name: 'api', ...rig.program('api'), dependsOn: [started('db')], ...follows },
     ])
     const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
     await (await rig.nextStart('probe')).exit(1)

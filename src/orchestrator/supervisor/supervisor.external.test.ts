@@ -1,11 +1,9 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 import { freePort } from '../../../test/rig/servers.ts'
-import { configOf, probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { configOf, openRig, probeOf, ready, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { listen } from '../../../test/rig/tcp-proxy.ts'
-
-const sleeper = { command: 'sleep', args: ['1000'] }
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
 /** Listens and accepts connections; resolves with the port. */
 const accept = (host: string, port?: number) =>

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { ChildRig } from '../../../test/rig/orchestrator/steerable-child.ts'
-import { configOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { configOf, follows, openRig, started, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
-const started = (name: string) => ({ name, condition: 'started' }) as const
 const afterSuccess = (name: string) => ({ name, condition: 'completed_successfully' }) as const
-const follows = { onDependencyRestart: 'restart' } as const
 
 /** Returns the next child under this name, which reports SIGTERM instead of ending. */
 async function nextStubborn(rig: ChildRig, name: string) {

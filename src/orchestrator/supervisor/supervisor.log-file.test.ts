@@ -1,7 +1,6 @@
 import {
   chmodSync,
   existsSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -10,17 +9,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import type { LogFileSettings } from '../config/resolved.ts'
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-log-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 const logTo = (path: string, settings: Partial<LogFileSettings> = {}, quiet = true) => ({
   log: { file: { path, maxSize: 10_000_000, maxFiles: 5, ...settings }, quiet },
@@ -31,7 +24,7 @@ const text = (path: string) => readFileSync(path, 'utf8')
 
 describe('the log file of a process (O-31)', () => {
   test('contains the unchanged lines of both streams and of all children; its folder is created', async () => {
-    const path = join(newFolder(), 'deep/er/a.log')
+    const path = join(emptyFolder(), 'deep/er/a.log')
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path, {}, false) }])
     const first = await rig.nextStart('a')
@@ -47,7 +40,7 @@ describe('the log file of a process (O-31)', () => {
   })
 
   test('receives the lines of a quiet process, and so does the history, but not the terminal', async () => {
-    const path = join(newFolder(), 'a.log')
+    const path = join(emptyFolder(), 'a.log')
     const graph = supervise([{ ...task('a', 'echo out; echo err >&2'), ...logTo(path) }])
     await graph.ended
     expect([graph.stdout.text, graph.stderr.text]).toEqual(['', ''])
@@ -57,7 +50,7 @@ describe('the log file of a process (O-31)', () => {
   })
 
   test('rotates at full rate: no line is torn, lost or in two files, and no file exceeds its limit', async () => {
-    const folder = newFolder()
+    const folder = emptyFolder()
     const path = join(folder, 'a.log')
     const limits = { maxSize: 100_000, maxFiles: 100 }
     const graph = supervise([{ ...task('a', 'seq 1 500000'), ...logTo(path, limits) }])
@@ -73,7 +66,7 @@ describe('the log file of a process (O-31)', () => {
   })
 
   test('keeps the newest old files up to the limit; a line longer than the limit has its own file', async () => {
-    const folder = newFolder()
+    const folder = emptyFolder()
     const path = join(folder, 'a.log')
     const command = `seq 1 2000; head -c 3000 /dev/zero | tr '\\0' x; echo; echo end`
     const graph = supervise([{ ...task('a', command), ...logTo(path, { maxSize: 1000, maxFiles: 2 }) }])
@@ -85,14 +78,14 @@ describe('the log file of a process (O-31)', () => {
   })
 
   test('continues the file of an earlier run, whose incomplete last line stays separate', async () => {
-    const path = join(newFolder(), 'a.log')
+    const path = join(emptyFolder(), 'a.log')
     writeFileSync(path, 'before\ncut o')
     await supervise([{ ...task('a', 'echo after'), ...logTo(path, { maxSize: 100 }) }]).ended
     expect(text(path)).toBe('before\ncut o\nafter\n')
   })
 
   test('is never renamed if it is not a regular file', async () => {
-    const path = join(newFolder(), 'null')
+    const path = join(emptyFolder(), 'null')
     symlinkSync('/dev/null', path)
     const graph = supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 10 }) }])
     expect(await graph.ended).toEqual({ exitCode: 0 })
@@ -104,13 +97,13 @@ describe('the permissions of a log file', () => {
   const modeOf = (path: string) => statSync(path).mode & 0o777
 
   test('of a new file are those of its owner, also after a rotation', async () => {
-    const path = join(newFolder(), 'a.log')
+    const path = join(emptyFolder(), 'a.log')
     await supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 1000 }) }]).ended
     expect([modeOf(path), modeOf(`${path}.1`)]).toEqual([0o600, 0o600])
   })
 
   test('of a file that exists are kept, also by a rotation and with any umask', async () => {
-    const path = join(newFolder(), 'a.log')
+    const path = join(emptyFolder(), 'a.log')
     writeFileSync(path, '')
     chmodSync(path, 0o666)
     await supervise([{ ...task('a', 'seq 1 1000'), ...logTo(path, { maxSize: 1000 }) }]).ended
@@ -123,7 +116,7 @@ describe('a log file that something else moves', () => {
     ['removed with its folder', (path: string) => rmSync(dirname(path), { recursive: true })],
     ['renamed, as logrotate does', (path: string) => renameSync(path, `${path}.moved`)],
   ])('is created again after it was %s', async (_what, move) => {
-    const path = join(newFolder(), 'logs', 'a.log')
+    const path = join(emptyFolder(), 'logs', 'a.log')
     const rig = await openRig()
     supervise([{ name: 'a', ...rig.program('a'), ...logTo(path) }])
     const a = await rig.nextStart('a')
@@ -144,7 +137,7 @@ describe('a log file that something else moves', () => {
 
 describe('a log file that cannot be written (O-31)', () => {
   test('is closed at the end with the number of lost lines', async () => {
-    const path = join(newFolder(), 'a.log')
+    const path = join(emptyFolder(), 'a.log')
     symlinkSync('/dev/full', path)
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(path) }])
@@ -158,7 +151,7 @@ describe('a log file that cannot be written (O-31)', () => {
   })
 
   test('is reported once on a full disk, delays no process, and is written again when there is space', async () => {
-    const folder = newFolder()
+    const folder = emptyFolder()
     const path = join(folder, 'a.log')
     symlinkSync('/dev/full', path)
     const rig = await openRig()
@@ -196,7 +189,7 @@ describe('a log file that cannot be written (O-31)', () => {
   })
 
   test('is reported once in a folder that is a file, and does not delay a stop', async () => {
-    const folder = newFolder()
+    const folder = emptyFolder()
     writeFileSync(join(folder, 'file'), '')
     const rig = await openRig()
     const graph = supervise([{ name: 'a', ...rig.program('a'), ...logTo(join(folder, 'file', 'a.log'), {}, false) }])

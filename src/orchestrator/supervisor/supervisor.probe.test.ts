@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
-
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
+import { openRig, probeOf, ready, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 describe('the readiness probe (O-36)', () => {
   test('tcp_socket succeeds when the child listens, even after a restart; dependents start once', async () => {

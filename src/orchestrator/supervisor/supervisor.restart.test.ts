@@ -2,9 +2,8 @@ import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { openRig, started, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
-const started = (name: string) => ({ name, condition: 'started' }) as const
 const forAnHour = { backoffMs: 3_600_000, maxBackoffMs: 3_600_000 }
 
 async function temporaryFolder(): Promise<string> {

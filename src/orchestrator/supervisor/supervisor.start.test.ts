@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { probeOf, openRig, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { openRig, probeOf, ready, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { freePort } from '../../../test/rig/servers.ts'
 
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
 const log = (pattern: RegExp) => probeOf({ type: 'log_line', pattern })
 

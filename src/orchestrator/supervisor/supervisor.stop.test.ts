@@ -1,16 +1,16 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { sleeper } from '../../../test/rig/orchestrator/control-commands.ts'
 import {
   CapturedOutput,
   configOf,
-  probeOf,
   openRig,
+  probeOf,
+  ready,
   supervise,
 } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { Supervisor } from './supervisor.ts'
 
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
 const completed = (name: string) => ({ name, condition: 'completed_successfully' }) as const
-const sleeper = { command: 'sleep', args: ['1000'] }
 
 describe('a stop (O-37)', () => {
   test('prevents every start if it comes before the start', async () => {

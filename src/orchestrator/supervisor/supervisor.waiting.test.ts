@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../test/rig/servers.ts'
-import { openRig, probeOf, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
+import { openRig, probeOf, ready, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 import { explain } from './waiting/explain.ts'
-
-const ready = (name: string) => ({ name, condition: 'ready' }) as const
 
 describe('the report of a wait (O-46)', () => {
   // thirty users ── db

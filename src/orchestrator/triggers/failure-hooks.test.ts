@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { isAlive } from '../../../test/rig/orchestrator/steerable-child.ts'
-import { emptyFolder } from '../../../test/rig/orchestrator/triggered-graph.ts'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import type { ResolvedHook } from '../config/resolved.ts'
 import { FailureHooks } from './failure-hooks.ts'
 

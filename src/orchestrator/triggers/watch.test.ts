@@ -2,7 +2,8 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openRig } from '../../../test/rig/orchestrator/supervised-graph.ts'
-import { emptyFolder, trigger, watchOf } from '../../../test/rig/orchestrator/triggered-graph.ts'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
+import { trigger, watchOf } from '../../../test/rig/orchestrator/triggered-graph.ts'
 import { describeWatchError } from './watch.ts'
 
 /** Writes a file below a folder; missing folders are created. */

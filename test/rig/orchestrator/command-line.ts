@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
@@ -41,6 +41,12 @@ export class CommandLine {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name) && commandOf(name).includes(`ponix-guard.sh\0${this.folder}`))
       .map(Number)
+  }
+
+  /** Returns the folders of runs, and the files in them. */
+  runFolders(): readonly string[] {
+    const parent = join(this.folder, 'ponix-orchestrator')
+    return existsSync(parent) ? readdirSync(parent, { recursive: true }).map(String) : []
   }
 
   /** Returns the content of a file in the working directory. */

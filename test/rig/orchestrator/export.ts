@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { emptyFolder } from '../empty-folder.ts'
 import { plainOptions } from './load-options.ts'
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../../src/orchestrator/config/load.ts'
 import type { Export } from '../../../src/orchestrator/export/exported-graph.ts'
@@ -21,8 +20,7 @@ export function loadGraph(
   environment: NodeJS.ProcessEnv = {},
   options: Partial<LoadOptions> = {},
 ): LoadedGraph {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-export-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = emptyFolder()
   const path = join(folder, 'commonplace.json')
   writeFileSync(path, JSON.stringify(file))
   return loadFile(path, { PATH: '/usr/bin:/bin', HOME: '/root', ...environment }, options)

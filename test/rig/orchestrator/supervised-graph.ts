@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import { Writable } from 'node:stream'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type {
   ExternalDependency,
   ResolvedConfig,
@@ -10,7 +10,7 @@ import type {
 import type { SupervisorEvent } from '../../../src/orchestrator/supervisor/events.ts'
 import type { SupervisorOptions } from '../../../src/orchestrator/supervisor/supervisor-options.ts'
 import { Supervisor } from '../../../src/orchestrator/supervisor/supervisor.ts'
-import { ChildRig } from './steerable-child.ts'
+import { ChildRig, type SteeredChild } from './steerable-child.ts'
 
 type EventOf<T extends SupervisorEvent['type']> = Extract<SupervisorEvent, { type: T }>
 
@@ -70,7 +70,8 @@ export type ProcessSketch = Partial<Omit<ResolvedProcess, 'dependsOn' | 'restart
   readonly shutdown?: Partial<ResolvedProcess['shutdown']>
 }
 
-function processOf(sketch: ProcessSketch): ResolvedProcess {
+/** Returns the process of a sketch. */
+export function resolvedProcess(sketch: ProcessSketch): ResolvedProcess {
   return {
     configName: sketch.name,
     kind: 'service',
@@ -112,6 +113,15 @@ function processOf(sketch: ProcessSketch): ResolvedProcess {
   }
 }
 
+/** Returns a dependency that must have started. */
+export const started = (name: string) => ({ name, condition: 'started' }) as const
+
+/** Returns a dependency that must be ready. */
+export const ready = (name: string) => ({ name, condition: 'ready' }) as const
+
+/** Makes a process restart with its dependencies. */
+export const follows = { onDependencyRestart: 'restart' } as const
+
 /** Returns a configuration of these processes. */
 export function configOf(
   processes: readonly ProcessSketch[],
@@ -121,7 +131,7 @@ export function configOf(
     control: null,
     path: '/graph.json',
     files: ['/graph.json'],
-    processes: processes.map(processOf),
+    processes: processes.map(resolvedProcess),
     external: { host: '127.0.0.1', port: 1, required: false, providedBy: null, ...external },
   }
 }
@@ -215,6 +225,22 @@ export class SupervisedGraph implements AsyncDisposable {
     if (event.type !== type || this.#taken.has(event)) return false
     return process === undefined || ('process' in event && event.process === process)
   }
+}
+
+/**
+ * Ends two children that ignore SIGTERM and report it: `first`, and then `second`. Rejects if `second` receives a signal while `first`
+ * still runs.
+ */
+export async function endInOrder(first: SteeredChild, second: SteeredChild): Promise<void> {
+  let isSignalled = false
+  const signalled = second.nextSignal().then(() => (isSignalled = true))
+  expect(await first.nextSignal()).toBe('SIGTERM')
+  // The child answers in order, so it would have reported an earlier signal.
+  await second.environment()
+  expect(isSignalled).toBe(false)
+  await first.exit(0)
+  await signalled
+  await second.exit(0)
 }
 
 /** Returns a rig of steerable children that ends with the test. */

@@ -4,6 +4,8 @@ import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { Export } from '../../../src/orchestrator/export/exported-graph.ts'
+import { emptyFolder } from '../empty-folder.ts'
 
 // Reads unit files with the tools of systemd, which `npm test` installs where possible. systemd need not run.
 
@@ -17,6 +19,13 @@ const run = promisify(execFile)
 export async function verifyUnits(paths: readonly string[]): Promise<string> {
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...paths])
   return `${stdout}${stderr}`.trim()
+}
+
+/** Returns the warnings of systemd about all units of an export. */
+export async function verifyExport({ files }: Export): Promise<string> {
+  const folder = emptyFolder()
+  await Promise.all(files.map(({ name, text }) => writeFile(join(folder, name), text)))
+  return verifyUnits(files.map(({ name }) => join(folder, name)))
 }
 
 export interface ParsedUnit {

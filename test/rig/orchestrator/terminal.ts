@@ -3,6 +3,10 @@ import { closeSync, openSync } from 'node:fs'
 import { type IPty, spawn } from '@lydell/node-pty'
 import { CommandLine } from './command-line.ts'
 
+export const CTRL_C = '\u0003'
+export const CTRL_Z = '\u001a'
+export const CTRL_BACKSLASH = '\u001c'
+
 export interface TerminalOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv

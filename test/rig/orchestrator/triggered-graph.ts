@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import type { SupervisorEvent } from '../../../src/orchestrator/supervisor/events.ts'
 import type { ResolvedWatch } from '../../../src/orchestrator/config/resolved.ts'
@@ -33,13 +30,6 @@ export function trigger(processes: readonly ProcessSketch[], options?: GraphOpti
   const graph = new TriggeredGraph(processes, options)
   onTestFinished(() => graph[Symbol.asyncDispose]())
   return graph
-}
-
-/** Returns an empty folder that is removed after the test. */
-export function emptyFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-trigger-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
 }
 
 /** Returns a watch of paths relative to a folder. */

@@ -1,50 +1,14 @@
 import { describe, expect, it } from 'vitest'
+import { type ProcessSketch, resolvedProcess } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import { describeDependencies, renderDot, renderJson, renderMermaid, renderText } from './graph.ts'
 import type { ExternalDependency, ResolvedConfig, ResolvedProcess } from '../../config/resolved.ts'
 
 const broker: ExternalDependency = { host: 'localhost', port: 1883, required: true, providedBy: null }
 
-function process(name: string, rest: Partial<ResolvedProcess> = {}): ResolvedProcess {
-  return {
-    name,
-    configName: name,
-    kind: 'service',
-    successExitCodes: [0],
-    command: '/bin/never-shown',
-    args: ['--password', 'hunter2'],
-    shell: false,
-    tty: false,
-    cwd: '/',
-    env: { API_TOKEN: 'hunter2' },
-    secretNames: [],
-    dependsOn: [],
-    usesExternal: false,
-    readinessProbe: null,
-    livenessProbe: null,
-    whenFailed: 'isolate',
-    onDependencyRestart: 'ignore',
-    watch: null,
-    schedule: null,
-    onFailed: null,
-    memoryLimit: null,
-    log: { file: null, quiet: false },
-    startupTimeoutMs: 1,
-    restart: {
-      policy: 'always',
-      backoffMs: 1,
-      maxBackoffMs: 1,
-      jitter: 0,
-      resetAfterMs: 1,
-      maxAttempts: Infinity,
-      startupAttempts: Infinity,
-      windowMs: null,
-    },
-    shutdown: { signal: 'SIGTERM', timeoutMs: 1 },
-    profiles: [],
-    leftOut: null,
-    problem: null,
-    ...rest,
-  }
+/** Returns a process with secrets, which no output shows. */
+function processOf(name: string, rest: Partial<ProcessSketch> = {}): ResolvedProcess {
+  const secrets = { args: ['--password', 'hunter2'], env: { API_TOKEN: 'hunter2' } }
+  return resolvedProcess({ name, command: '/bin/never-shown', ...secrets, ...rest })
 }
 
 /** A graph in which store and migrate start together, and then http, which also uses the broker. */
@@ -54,15 +18,15 @@ const config: ResolvedConfig = {
   files: ['commonplace.json'],
   external: broker,
   processes: [
-    process('http', {
+    processOf('http', {
       usesExternal: true,
       dependsOn: [
         { name: 'store', condition: 'ready' },
         { name: 'migrate', condition: 'completed_successfully' },
       ],
     }),
-    process('store'),
-    process('migrate', { kind: 'task' }),
+    processOf('store'),
+    processOf('migrate', { kind: 'task' }),
   ],
 }
 
@@ -139,18 +103,18 @@ describe('the dependency graph (O-8)', () => {
 
   it('shows a broker that is one of the processes only once', () => {
     const provided = { ...broker, providedBy: 'mqtt' }
-    const user = process('user', { usesExternal: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
+    const user = processOf('user', { usesExternal: true, dependsOn: [{ name: 'mqtt', condition: 'ready' }] })
     expect(describeDependencies(user, provided)).toBe(' ← mqtt (ready)')
     expect(renderMermaid({ ...config, external: provided })).not.toContain('broker')
   })
 })
 
 describe('instances of one process in the graph (O-8)', () => {
-  const instance = (number: number) => process(`worker#${number}`, { configName: 'worker' })
+  const instance = (number: number) => processOf(`worker#${number}`, { configName: 'worker' })
   const all = [1, 2, 3].map((number) => ({ name: `worker#${number}`, condition: 'started' as const }))
   const replicated: ResolvedConfig = {
     ...config,
-    processes: [process('web', { dependsOn: all }), instance(1), instance(2), instance(3)],
+    processes: [processOf('web', { dependsOn: all }), instance(1), instance(2), instance(3)],
   }
 
   it('are shown as one node', () => {

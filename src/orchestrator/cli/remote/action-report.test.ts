@@ -1,27 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { ProcessStatus } from '../../control/protocol.ts'
+import { statusOf } from '../../../../test/rig/orchestrator/process-status.ts'
 import { describeDependents, describeLeftOut, describeResult } from './action-report.ts'
 
-const up: ProcessStatus = {
-  name: 'api',
-  kind: 'service',
-  state: 'ready',
-  reason: null,
-  detail: null,
-  pid: 4711,
-  ready: true,
-  restarts: 0,
-  exit_code: null,
-  signal: null,
-  uptime_ms: 300,
-  cpu_percent: null,
-  memory_bytes: null,
-  depends_on: [],
-  next_run: null,
-  last_success: null,
-  log_file: null,
-  left_pids: [],
-}
+const up = statusOf('api', 'ready', { pid: 4711, uptime_ms: 300 })
 const down = { pid: null, uptime_ms: null, ready: false }
 
 describe('the result of an action', () => {

@@ -1,10 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
 import type { Program } from '../../../../test/rig/program.ts'
-import { TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
+import { CTRL_BACKSLASH, CTRL_C, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
-const CTRL_C = '\u0003'
-const CTRL_BACKSLASH = '\u001c'
 const CTRL_CLOSE_BRACKET = '\u001d'
 
 let program: TerminalCommandLine

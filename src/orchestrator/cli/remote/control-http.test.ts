@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 import type { Program } from '../../../../test/rig/program.ts'
@@ -24,8 +25,6 @@ afterEach(async () => {
   program.environment = {}
 })
 afterAll(() => program.dispose())
-
-const sleeper = { command: 'sleep', args: ['600'] }
 
 /** Resolves when all processes are ready; the control API listens at `port`. */
 async function start(control: object = {}, processes: object = { a: sleeper }): Promise<Program> {

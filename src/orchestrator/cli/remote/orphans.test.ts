@@ -1,9 +1,8 @@
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { ChildRig } from '../../../../test/rig/orchestrator/steerable-child.ts'
-import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+import { endInOrder, openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 // After kill -9 of the orchestrator and of its guard, nothing stops the processes by itself.
 
@@ -29,8 +28,6 @@ async function killedRun(rig: ChildRig) {
   return { db, web, pid }
 }
 
-const runFolders = () => readdirSync(join(program.folder, 'ponix-orchestrator'))
-
 describe('a run whose orchestrator and guard were killed (O-38)', () => {
   test('is shown by ls and named by commands, and down stops its processes, dependents first', async () => {
     const rig = await openRig()
@@ -51,15 +48,7 @@ describe('a run whose orchestrator and guard were killed (O-38)', () => {
       stderr: `ponix-orchestrator: no orchestrator runs commonplace.json: ${left} ponix-orchestrator down\n`,
     })
     const down = program.run('down')
-    let toldDb = false
-    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
-    expect(await web.nextSignal()).toBe('SIGTERM')
-    // The child answers in order, so it would have reported an earlier signal.
-    await db.environment()
-    expect(toldDb).toBe(false)
-    await web.exit(0)
-    await signalOfDb
-    await db.exit(0)
+    await endInOrder(web, db)
     expect(await down).toEqual({
       code: 0,
       stdout: 'everything is stopped\n',
@@ -72,7 +61,7 @@ describe('a run whose orchestrator and guard were killed (O-38)', () => {
         .join(''),
     })
     expect((await program.run('ls')).stdout).toBe('no orchestrator runs\n')
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
     expect((await program.run('down')).code).toBe(3)
   })
 
@@ -86,6 +75,6 @@ describe('a run whose orchestrator and guard were killed (O-38)', () => {
     const { code, stderr } = await down
     expect(code).toBe(0)
     expect(stderr).toContain('stopping the processes that it has left, all at the same time: no commonplace.json')
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 })

@@ -1,31 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
+import { statusOf } from '../../../../test/rig/orchestrator/process-status.ts'
 import type { ProcessStatus } from '../../control/protocol.ts'
 import { mostUrgentFirst, renderStatus } from './status-table.ts'
-
-function statusOf(name: string, state: string, over: Partial<ProcessStatus> = {}): ProcessStatus {
-  return {
-    name,
-    kind: 'service',
-    state,
-    reason: null,
-    detail: null,
-    pid: null,
-    ready: state === 'ready',
-    restarts: 0,
-    exit_code: null,
-    signal: null,
-    uptime_ms: null,
-    cpu_percent: null,
-    memory_bytes: null,
-    depends_on: [],
-    next_run: null,
-    last_success: null,
-    log_file: null,
-    left_pids: [],
-    ...over,
-  }
-}
 
 function disabled(name: string, because: string): ProcessStatus {
   return statusOf(name, 'disabled', { reason: because, detail: because })

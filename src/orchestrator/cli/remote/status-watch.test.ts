@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { controlCommands, sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
-import { Terminal } from '../../../../test/rig/orchestrator/terminal.ts'
+import { CTRL_C, Terminal } from '../../../../test/rig/orchestrator/terminal.ts'
 import { statusAnswer } from '../../control/protocol.ts'
 import { renderFrame } from './status-watch.ts'
 
@@ -35,7 +35,7 @@ describe('status --watch (O-9)', () => {
     await program.run('stop', 'a')
     const { index } = await screen.seen(/a +\S*stopped/)
     await screen.seen(/b +\S*running/, index)
-    screen.press('\u0003')
+    screen.press(CTRL_C)
     expect(await screen.exitCode).toBe(0)
     expect(screen.output).toMatch(/\[\?25h.\[\?1049lNAME +STATE[^]*$/)
   })
@@ -52,7 +52,7 @@ describe('status --watch (O-9)', () => {
     onTestFinished(() => screen.kill())
     // oxlint-disable-next-line no-control-regex -- the sequence that erases the rest of a line
     await screen.seen(/\nweb +waiting [^\n]*…\u001b\[K\r+\n {4}waiting for db: [^\n]*…\u001b\[K\r+\n/)
-    screen.press('\u0003')
+    screen.press(CTRL_C)
     expect(await screen.exitCode).toBe(0)
   })
 
@@ -69,7 +69,7 @@ describe('status --watch (O-9)', () => {
     onTestFinished(() => screen.kill())
     // oxlint-disable-next-line no-control-regex -- the sequence that erases the rest of a line
     await screen.seen(/NAME [^\n]*\nlast +stopped[^\n]*\np0 [^]*… \d more\u001b/)
-    screen.press('\u0003')
+    screen.press(CTRL_C)
     expect(await screen.exitCode).toBe(0)
   })
 

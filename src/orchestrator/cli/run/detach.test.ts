@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { builtProgram, Program } from '../../../../test/rig/program.ts'
 import { isAlive } from '../../../../test/rig/orchestrator/steerable-child.ts'
@@ -19,7 +20,6 @@ afterEach(async () => {
 afterAll(() => program.dispose())
 
 const run = (...args: readonly string[]) => program.run(...args)
-const sleeper = { command: 'sleep', args: ['600'] }
 const pidIn = (stdout: string) => Number(/\(pid (\d+)\)/.exec(stdout)?.[1])
 const logFile = () => {
   const path = join(program.folder, 'commonplace.json')

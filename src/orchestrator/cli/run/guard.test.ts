@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../../test/rig/program.ts'
 import { taggedProcesses } from '../../supervisor/system/process-table.ts'
-import { openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+import { endInOrder, openRig } from '../../../../test/rig/orchestrator/supervised-graph.ts'
 
 // After kill -9 of the orchestrator, only its guard can stop the processes.
 
@@ -35,18 +35,10 @@ describe('the guard (O-38)', () => {
     const running = startWith({ web: { ...rig.program('web'), depends_on: ['db'] }, db: rig.program('db') })
     const [db, web] = [await rig.nextStart('db'), await rig.nextStart('web')]
     await Promise.all([db.keep('SIGTERM'), web.keep('SIGTERM')])
-    let toldDb = false
-    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
     await running.seen(/both processes are ready/)
     await untilGuarded()
     await running.kill()
-    expect(await web.nextSignal()).toBe('SIGTERM')
-    // The child answers in order, so it would have reported an earlier signal.
-    await db.environment()
-    expect(toldDb).toBe(false)
-    await web.exit(0)
-    await signalOfDb
-    await db.exit(0)
+    await endInOrder(web, db)
     await expect.poll(guards, patience).toEqual([])
   })
 
@@ -60,18 +52,10 @@ describe('the guard (O-38)', () => {
     })
     const [db, api] = [await rig.nextStart('db'), await rig.nextStart('api')]
     await Promise.all([db.keep('SIGTERM'), api.keep('SIGTERM')])
-    let toldDb = false
-    const signalOfDb = db.nextSignal().then(() => (toldDb = true))
     await running.seen(/all 3 processes are ready/)
     await untilGuarded()
     await running.kill()
-    expect(await api.nextSignal()).toBe('SIGTERM')
-    // The child answers in order, so it would have reported an earlier signal.
-    await db.environment()
-    expect(toldDb).toBe(false)
-    await api.exit(0)
-    await signalOfDb
-    await db.exit(0)
+    await endInOrder(api, db)
     await expect.poll(guards, patience).toEqual([])
   })
 

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { isAlive } from '../../../../test/rig/orchestrator/steerable-child.ts'
 
@@ -10,7 +11,6 @@ beforeEach(() => {
 })
 afterEach(() => program.dispose())
 
-const sleeper = { command: 'sleep', args: ['600'] }
 const crashing = { command: 'exit 3', shell: true, restart: { policy: 'never' } }
 const note = 'echo "$PONIX_PROCESS: $PONIX_REASON" >> failures'
 const failures = () =>

@@ -1,6 +1,7 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { type Outcome, Program } from '../../../../test/rig/program.ts'
 
@@ -10,25 +11,17 @@ beforeAll(() => {
 })
 afterAll(() => program.dispose())
 
-const sleeper = { command: 'sleep', args: ['600'] }
-
-/** Returns the folders of runs, and the files in them. */
-function runFolders(): readonly string[] {
-  const parent = join(program.folder, 'ponix-orchestrator')
-  return existsSync(parent) ? readdirSync(parent, { recursive: true }).map(String) : []
-}
-
 describe('the run folder', () => {
   test('contains lock, record and socket during a run, and is removed at its end', async () => {
     program.writeConfig({ processes: { a: sleeper } })
     const running = program.start()
     await running.seen(/ready after/)
     await program.run('status')
-    const [folder = '', ...files] = runFolders().toSorted()
+    const [folder = '', ...files] = program.runFolders().toSorted()
     expect(files.toSorted()).toEqual(['control', 'lock', 'run.json'].map((name) => join(folder, name)))
     running.signal('SIGINT')
     expect((await running.outcome).code).toBe(0)
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 
   test('is removed after a kill by a second signal, and is not created by a command or by a rejected start', async () => {
@@ -42,7 +35,7 @@ describe('the run folder', () => {
     await program.run('status')
     program.writeConfig({ processes: { a: { command: '/nowhere' } } })
     expect((await program.run()).code).toBe(1)
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 
   test('that cannot be written ends the start with the reason', async () => {
@@ -56,7 +49,7 @@ describe('the run folder', () => {
       ),
     ])
     expect(program.guards()).toEqual([])
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 
   // Only root can start a program as another user.
@@ -80,7 +73,7 @@ describe('the run folder', () => {
     await program.run('status')
     await killed.kill()
     await expect.poll(() => program.guards(), { timeout: 15_000 }).toEqual([])
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 
   test('of an orchestrator that was killed together with its guard is removed at the end of the next run', async () => {
@@ -92,10 +85,10 @@ describe('the run folder', () => {
     await killed.kill()
     for (const guard of program.guards()) process.kill(guard, 'SIGKILL')
     await expect.poll(() => program.guards()).toEqual([])
-    expect(runFolders()).not.toEqual([])
+    expect(program.runFolders()).not.toEqual([])
     program.writeConfig({ control: false, processes: { a: { command: 'true', kind: 'task' } } })
     expect((await program.run()).code).toBe(0)
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   })
 
   test('keeps starts apart that meet the end of another run', async () => {
@@ -116,6 +109,6 @@ describe('the run folder', () => {
     expect(readFileSync(join(program.folder, 'overlaps'), 'utf8')).toBe('')
     expect(readFileSync(join(program.folder, 'runs'), 'utf8')).toMatch(/^(ran\n)+$/)
     expect(program.guards()).toEqual([])
-    expect(runFolders()).toEqual([])
+    expect(program.runFolders()).toEqual([])
   }, 120_000)
 })

@@ -1,7 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { Program } from '../../../../test/rig/program.ts'
 import { SystemdNotifier, watchdogIntervalMs } from './systemd-notify.ts'
@@ -156,8 +156,7 @@ describe('the orchestrator under systemd (O-40)', () => {
   })
 
   it('keeps supervising if systemd-notify is missing or hangs', async () => {
-    const bin = mkdtempSync(join(tmpdir(), 'ponix-bin-'))
-    onTestFinished(() => rmSync(bin, { recursive: true, force: true }))
+    const bin = emptyFolder()
     const path = `${bin}:${process.env['PATH'] ?? ''}`
     writeFileSync(join(bin, 'systemd-notify'), '#!/bin/sh\necho $$ >&2\nexec sleep 1000\n')
     chmodSync(join(bin, 'systemd-notify'), 0o755)

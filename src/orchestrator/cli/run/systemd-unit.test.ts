@@ -1,7 +1,7 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import { verifyUnits } from '../../../../test/rig/orchestrator/systemd.ts'
 import { projectRoot } from '../../../../test/rig/program.ts'
 
@@ -13,8 +13,7 @@ describe('the shipped unit (O-40)', () => {
   })
 
   it('a broken unit is detected by this check', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const folder = emptyFolder()
     const broken = join(folder, 'broken.service')
     writeFileSync(broken, readFileSync(path, 'utf8').replace('KillMode=mixed', 'KillMode=gentle\nKillMood=mixed'))
     const output = await verifyUnits([broken])
@@ -23,8 +22,7 @@ describe('the shipped unit (O-40)', () => {
   })
 
   it('is accepted with the absolute paths of docs/systemd.md', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'ponix-unit-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const folder = emptyFolder()
     const [, example = ''] = /```ini\n(.*?)```/s.exec(readFileSync(join(projectRoot, 'docs/systemd.md'), 'utf8')) ?? []
     expect(example).toContain('/opt/node/bin/node ')
     const name = 'ponix-orchestrator.service'

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sleeper } from '../../../../test/rig/orchestrator/control-commands.ts'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import { Program } from '../../../../test/rig/program.ts'
 
@@ -13,7 +14,6 @@ beforeEach(() => {
 afterEach(() => program.dispose())
 
 const touch = (path: string) => writeFileSync(join(program.folder, path), '')
-const sleeper = { command: 'sleep', args: ['600'] }
 
 /** The limit of inotify watches can be lowered only for a user namespace, which the system may not allow. */
 const UNSHARE = ['unshare', '--user', '--map-root-user', 'sh', '-c']

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
-import { type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
-
-const CTRL_C = '\u0003'
-const CTRL_Z = '\u001a'
-const CTRL_BACKSLASH = '\u001c'
+import {
+  CTRL_BACKSLASH,
+  CTRL_C,
+  CTRL_Z,
+  type Terminal,
+  TerminalCommandLine,
+} from '../../../../test/rig/orchestrator/terminal.ts'
 
 let program: TerminalCommandLine
 beforeEach(() => {
@@ -48,6 +50,24 @@ async function startWithKeys(processes: object = twoProcesses): Promise<Terminal
   const terminal = await start(processes)
   await expect.poll(() => terminal.mode()).toContain('-icanon')
   return terminal
+}
+
+/** Starts the orchestrator in a shell with job control. */
+async function startInBash(more = ''): Promise<Terminal> {
+  program.writeConfig({ processes: twoProcesses })
+  const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')
+  shell.press(`${orchestratorLine()} ${more}\n`)
+  await shell.seen(/ready after/)
+  return shell
+}
+
+/** Starts the orchestrator in a shell with job control, and presses Ctrl-Z when keys have an effect. */
+async function suspended(): Promise<Terminal> {
+  const shell = await startInBash()
+  await expect.poll(() => (shell.press('?'), shell.output)).toContain('show this help')
+  shell.press(CTRL_Z)
+  await shell.seen(/Stopped/)
+  return shell
 }
 
 /** Resolves with the exit code of the orchestrator when the terminal is restored. */
@@ -147,13 +167,7 @@ describe('the mode of the terminal', () => {
 
 describe('job control', () => {
   it('gives the terminal to the shell on Ctrl-Z, and keys work again after fg', async () => {
-    program.writeConfig({ processes: twoProcesses })
-    const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')
-    shell.press(`${orchestratorLine()}\n`)
-    await shell.seen(/ready after/)
-    await expect.poll(() => (shell.press('?'), shell.output)).toContain('show this help')
-    shell.press(CTRL_Z)
-    await shell.seen(/Stopped/)
+    const shell = await suspended()
     shell.press('stty -a; echo "end:$?"\n')
     await shell.seen(/end:0/)
     expect(shell.output).toMatch(/ icanon/)
@@ -165,13 +179,7 @@ describe('job control', () => {
   })
 
   it('works after Ctrl-Z, bg and fg', async () => {
-    program.writeConfig({ processes: twoProcesses })
-    const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')
-    shell.press(`${orchestratorLine()}\n`)
-    await shell.seen(/ready after/)
-    await expect.poll(() => (shell.press('?'), shell.output)).toContain('show this help')
-    shell.press(CTRL_Z)
-    await shell.seen(/Stopped/)
+    const shell = await suspended()
     shell.press('bg; echo "end:$?"\n')
     await shell.seen(/end:0/)
     const from = shell.output.length
@@ -184,10 +192,7 @@ describe('job control', () => {
   })
 
   it('leaves the terminal alone in the background', async () => {
-    program.writeConfig({ processes: twoProcesses })
-    const shell = openShell('/bin/bash', '--norc', '--noprofile', '-i')
-    shell.press(`${orchestratorLine()} &\n`)
-    await shell.seen(/ready after/)
+    const shell = await startInBash('&')
     shell.press('kill -INT %1; wait %1; echo "code:$?"\n')
     await shell.seen(/code:0/)
     expect(shell.output).not.toMatch(/Stopped/)

@@ -2,9 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Program } from '../../../../test/rig/program.ts'
-import { type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
-
-const CTRL_C = '\u0003'
+import { CTRL_C, type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 let program: TerminalCommandLine
 beforeAll(() => {

@@ -1,9 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
-
-const CTRL_C = '\u0003'
+import { CTRL_C, type Terminal, TerminalCommandLine } from '../../../../test/rig/orchestrator/terminal.ts'
 
 let program: TerminalCommandLine
 beforeAll(() => {

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, it } from 'vitest'
+import { projectRoot } from '../../../../test/rig/program.ts'
 import { load, store } from '../../../../test/rig/orchestrator/config.ts'
 
-const docs = join(import.meta.dirname, '..', '..', '..', '..', 'docs')
+const docs = join(projectRoot, 'docs')
 
 /** Returns a validator of a generated JSON Schema. */
 function validator(name: string): (value: unknown) => boolean {

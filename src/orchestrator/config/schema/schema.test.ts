@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import { format, type FormatConfig } from 'oxfmt'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { projectRoot } from '../../../../test/rig/program.ts'
 import { partialSchema } from '../../../../test/rig/orchestrator/partial-schema.ts'
 import { configSchema } from './file.ts'
 
 // `-u` regenerates the files in docs/ that are derived from the schema.
-const docs = join(import.meta.dirname, '..', '..', '..', '..', 'docs')
+const docs = join(projectRoot, 'docs')
 
 const jsonSchemaForm = z.object({
   type: z.string().optional(),

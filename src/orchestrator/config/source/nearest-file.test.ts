@@ -1,7 +1,7 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import { foreignFile, nearestFile } from './nearest-file.ts'
 
 /** Any user but the owner of the files, who must not be root: root's files are trusted. */
@@ -10,8 +10,7 @@ const STRANGER = 54_321
 
 /** Creates `commonplace.json` in the folders `outer` and `outer/inner`, and the folder `outer/inner/work` below them. */
 function folders(): { readonly outer: string; readonly inner: string; readonly work: string; readonly owner: number } {
-  const outer = mkdtempSync(join(tmpdir(), 'ponix-nearest-'))
-  onTestFinished(() => rmSync(outer, { recursive: true, force: true }))
+  const outer = emptyFolder()
   const inner = join(outer, 'inner')
   const work = join(inner, 'work')
   mkdirSync(work, { recursive: true })

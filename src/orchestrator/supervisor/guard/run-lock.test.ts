@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -11,9 +10,9 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import { builtProgram } from '../../../../test/rig/program.ts'
 import { type RunFolder, runFolder } from './run-folder.ts'
 import { RunLock } from './run-lock.ts'
@@ -33,8 +32,7 @@ function openers({ lockPath }: RunFolder): number {
 
 /** Returns a run folder below a temporary folder, and a function that takes its lock. */
 function newRun(warn: (message: string) => void = (message) => expect.unreachable(message)) {
-  const temporary = mkdtempSync(join(tmpdir(), 'ponix-lock-'))
-  onTestFinished(() => rmSync(temporary, { recursive: true }))
+  const temporary = emptyFolder()
   const configPath = join(temporary, 'commonplace.json')
   writeFileSync(configPath, '{}')
   const folder = runFolder(configPath, { XDG_RUNTIME_DIR: temporary })
@@ -62,14 +60,29 @@ test('a guard that has waited for a lock file locks the file that replaces it (O
 test('a process list shows the guard by its name, with the configuration and without its script', async () => {
   const { configPath, folder, acquire } = newRun()
   const lock = await acquire()
-  const guards = readdirSync('/proc').flatMap((pid) => {
-    const command = /^\d+$/.test(pid) ? readProc(`${pid}/cmdline`) : ''
-    return command.includes(configPath) ? [{ command: command.split('\0'), name: readProc(`${pid}/comm`) }] : []
-  })
-  expect(guards).toEqual([{ command: ['/bin/sh', guardProgram, configPath, ''], name: 'ponix-guard\n' }])
+  const guards = () =>
+    readdirSync('/proc').flatMap((pid) => {
+      const command = /^\d+$/.test(pid) ? readProc(`${pid}/cmdline`) : ''
+      return command.includes(configPath) ? [{ command: command.split('\0'), name: readProc(`${pid}/comm`) }] : []
+    })
+  // The guard may be forking a program, whose process then still has its command line.
+  await expect.poll(guards).toEqual([{ command: ['/bin/sh', guardProgram, configPath, ''], name: 'ponix-guard\n' }])
   await lock.release()
   expect(existsSync(folder.path)).toBe(false)
 })
+
+/** Returns whether a guard has locked the folder. A lock of the test would prevent that. */
+function isLocked({ path }: RunFolder): boolean {
+  return readdirSync('/proc').some((pid) => {
+    try {
+      return (
+        /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/fd/8`) === path && /FLOCK/.test(readProc(`${pid}/fdinfo/8`))
+      )
+    } catch {
+      return false
+    }
+  })
+}
 
 function readProc(path: string): string {
   try {
@@ -86,7 +99,7 @@ test('systemd-tmpfiles keeps the folder of a run, however old it is, and removes
   writeFileSync(join(abandoned, 'run.json'), '{}')
   const lock = await acquire()
   // The guard locks the folder after it has reported the lock of the file.
-  await expect.poll(() => spawnSync('flock', ['--nonblock', folder.path, 'true']).status).toBe(1)
+  await expect.poll(() => isLocked(folder)).toBe(true)
   const files = [folder.recordPath, folder.lockPath, folder.path, join(abandoned, 'run.json'), abandoned]
   for (const file of files) utimesSync(file, longAgo, longAgo)
   // The time of the last change of an inode cannot be set, so it does not count here.

@@ -1,16 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import type { SupervisorEvent } from '../events.ts'
 import { LogFile } from './log-file.ts'
 
 /** Creates a named pipe; its reader has opened it and reads nothing before `take`. */
 async function namedPipe() {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-pipe-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = emptyFolder()
   const path = join(folder, 'pipe')
   spawnSync('mkfifo', [path])
   const reader = spawn('/bin/sh', ['-c', 'exec 3<>"$0"; echo open; read go; exec cat <&3', path])

@@ -1,12 +1,11 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { emptyFolder } from '../../../../test/rig/empty-folder.ts'
 import { LogStream } from './log-stream.ts'
 
 test('a log stream rotates its file and loses no line', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ponix-log-stream-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const folder = emptyFolder()
   const path = join(folder, 'new', 'out.log')
   const stream = new LogStream({ path, maxSize: 1000, maxFiles: 5 }, () => expect.unreachable())
   const lines = Array.from({ length: 300 }, (_, index) => `line ${index}\n`)
