@@ -17,6 +17,9 @@ import {
  * key) and of `statement`, which are sentences.
  */
 
+// A file is parsed once: to compile the parser of each object would take more time and memory than it saves.
+z.config({ jitless: true })
+
 /** The limit of a Node.js timer, about 24 days. */
 const maxTimer = 2_147_483_647
 
