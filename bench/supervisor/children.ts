@@ -67,7 +67,8 @@ async function hundred(contender: Contender, scratch: string): Promise<StartStop
 }
 
 const IDLE_CHILDREN = 20
-const SETTLE_MS = 1500
+/** V8 returns the memory that a start has used after eight seconds without work. */
+const SETTLE_MS = 10_000
 const WATCH_MS = 4000
 const AT_MOST_MB = 65
 /** The limit of processor time. The kernel counts it in hundredths of a second; this limit allows one or two of them. */
