@@ -53,6 +53,7 @@ const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
   ],
   [/^(node -p|readlink -f) /, prints],
   [/^source <\(/, (command, application) => prints(command.slice('source <('.length, -1), application)],
+  [/^curl .*:19200\/readyz$/, asksReadiness],
   [/^curl .*:19200\//, asksOrchestrator],
 ]
 
@@ -126,6 +127,12 @@ async function prints(command: string, application: PageApplication): Promise<vo
 async function asksOrchestrator(command: string, application: PageApplication): Promise<void> {
   await application.whileUp(async () => {
     expect(await request(application.here(command))).toContain('web')
+  })
+}
+
+async function asksReadiness(command: string, application: PageApplication): Promise<void> {
+  await application.whileUp(async () => {
+    expect(await request(application.here(command))).toContain('"ready":true')
   })
 }
 
