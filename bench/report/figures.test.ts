@@ -55,8 +55,8 @@ describe('tableOf', () => {
   it('adds a column for each peer', () => {
     const rows = tableOf([{ ...figure, goal: { type: 'ratio', atMost: 1.25 } }])
     expect(rows).toEqual([
-      ['', 'work', 'ours', 'beside', 'ratio', 'goal', '', 'slow', 'gone'],
-      ['M-1', 'work', '150 ms', 'bare 100 ms', '1.5 ×', '≤ 1.25 ×', '✗', '1,235 ms', 'not installed'],
+      ['', 'work', 'ours', 'beside', 'ratio', 'goal', 'goal met', 'slow', 'gone'],
+      ['M-1', 'work', '150 ms', 'bare 100 ms', '1.5 ×', '≤ 1.25 ×', 'no', '1,235 ms', 'not installed'],
     ])
   })
 })

@@ -67,10 +67,10 @@ export function tableOf(figures: readonly Figure[]): readonly (readonly string[]
     figure.beside === undefined ? '' : `${figure.beside.name} ${amount(figure.beside.value, figure.unit)}`,
     ratioText(figure),
     goalText(figure),
-    mark(isMet(figure)),
+    metText(isMet(figure)),
     ...peers.map((peer) => peerText(figure.peers?.get(peer), figure.unit)),
   ])
-  return [['', 'work', 'ours', 'beside', 'ratio', 'goal', '', ...peers], ...rows]
+  return [['', 'work', 'ours', 'beside', 'ratio', 'goal', 'goal met', ...peers], ...rows]
 }
 
 function ratioText({ beside }: Figure): string {
@@ -96,7 +96,7 @@ function round(value: number): string {
   return Number(value.toPrecision(value >= 100 ? Math.trunc(value).toString().length : 3)).toLocaleString('en-GB')
 }
 
-function mark(met: boolean | null): string {
+function metText(met: boolean | null): string {
   if (met === null) return ''
-  return met ? '✓' : '✗'
+  return met ? 'yes' : 'no'
 }
