@@ -5,8 +5,6 @@ export interface CommonplaceConfig {
   readonly $schema?: string
   /** file, or list of files, that this file extends: objects are merged, other values replace, `null` removes; relative to the folder of this file */
   readonly extends?: string | readonly string[]
-  /** address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated */
-  readonly mqtt_broker?: string
   /** environment variables of every process. Default: {} */
   readonly env?: Readonly<Record<string, string>>
   /** file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them. Default: [] */
@@ -19,6 +17,8 @@ export interface CommonplaceConfig {
   readonly on_failed?: string | OnFailedConfig
   /** the processes, by name */
   readonly processes: Readonly<Record<string, ProcessConfig>>
+  /** address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated */
+  readonly mqtt_broker?: string
 }
 
 export interface ProcessConfig {
@@ -68,14 +68,14 @@ export interface ProcessConfig {
   readonly replicas?: number
   /** writes the lines of the process to a file, or hides them on the terminal */
   readonly log?: LogConfig
-  /** `"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER */
-  readonly uses?: 'mqtt_broker'
-  /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
-  readonly provides?: 'mqtt_broker'
   /** names of profiles: the process runs only if `--profile` or `--only` names one of them, or the process. Default: it always runs. Default: [] */
   readonly profiles?: readonly string[]
   /** `true`: the process is not started, unless `--only` names it; dependencies on it are satisfied. Default: false */
   readonly disabled?: boolean
+  /** `"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER */
+  readonly uses?: 'mqtt_broker'
+  /** `"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready */
+  readonly provides?: 'mqtt_broker'
 }
 
 export interface LogConfig {

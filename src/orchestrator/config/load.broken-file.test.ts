@@ -79,7 +79,7 @@ describe('the report of a broken file (O-20)', () => {
         processes: { a: { command: 'x', kind: 'x', args: ['${NOPE}'] }, b: { command: 5, depends_on: ['c'] } },
       }),
     ).toEqual([
-      'nonsense: unknown key; expected $schema, extends, mqtt_broker, env, env_file, secret_names, control, on_failed, processes',
+      'nonsense: unknown key; expected $schema, extends, env, env_file, secret_names, control, on_failed, processes, mqtt_broker',
       'processes.a.kind: expected one of "service", "task", got "x"',
       'processes.a.args[0]: ${NOPE} is not set and has no default; set NOPE, or write ${NOPE:-default}',
       'processes.b.command: expected a program name or path, got 5',

@@ -25,10 +25,6 @@ export const configSchema = section('an object with the key "processes"', {
     .describe(
       'file, or list of files, that this file extends: objects are merged, other values replace, `null` removes; relative to the folder of this file',
     ),
-  mqtt_broker: text('host:port')
-    .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
-    .optional()
-    .describe('address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated'),
   env: environmentSchema.default({}).describe('environment variables of every process'),
   env_file: envFileSchema.describe(
     'file of `NAME=value` lines for every process, or a list of files in which later files override earlier ones; `env` overrides them',
@@ -46,4 +42,8 @@ export const configSchema = section('an object with the key "processes"', {
     })
     .meta({ minProperties: 1 })
     .describe('the processes, by name'),
+  mqtt_broker: text('host:port')
+    .refine((value) => value.includes('${') || parseSocketAddress(value) !== null, { error: socketAddressForm })
+    .optional()
+    .describe('address of the MQTT broker that processes use, `host:port`. Default: none. Variables are interpolated'),
 })

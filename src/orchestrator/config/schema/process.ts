@@ -194,16 +194,6 @@ const processKeys = section(withHint('an object that describes a process', hintF
       'number of instances, `name#1` … `name#N`, each with its number in `PONIX_REPLICA`. A dependency on `name` is a dependency on all of them. Default: one instance, without a number',
     ),
   log: logSchema.prefault({}).describe('writes the lines of the process to a file, or hides them on the terminal'),
-  uses: z
-    .literal('mqtt_broker', { error: '"mqtt_broker"' })
-    .optional()
-    .describe(
-      '`"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER',
-    ),
-  provides: z
-    .literal('mqtt_broker', { error: '"mqtt_broker"' })
-    .optional()
-    .describe('`"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready'),
   profiles: z
     .array(text(profileForm).regex(/^[\w.-]+$/, { error: profileForm }), {
       error: 'a list of profile names, such as ["dev"]',
@@ -215,6 +205,16 @@ const processKeys = section(withHint('an object that describes a process', hintF
   disabled: flag()
     .default(false)
     .describe('`true`: the process is not started, unless `--only` names it; dependencies on it are satisfied'),
+  uses: z
+    .literal('mqtt_broker', { error: '"mqtt_broker"' })
+    .optional()
+    .describe(
+      '`"mqtt_broker"`: this process starts when the broker accepts connections, and gets its address in MQTT_BROKER',
+    ),
+  provides: z
+    .literal('mqtt_broker', { error: '"mqtt_broker"' })
+    .optional()
+    .describe('`"mqtt_broker"`: this process is the broker; users of the broker wait until it is ready'),
 })
 
 const replicated = { replicas: moreThan(1) }
