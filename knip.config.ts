@@ -16,16 +16,7 @@ const config: KnipConfig = {
   project: ['src/**', 'services/**', 'test/**', 'bench/**', 'scripts/**', 'bin/**'],
   // Run by their names, by scripts/check.mjs and buf.gen.yaml.
   ignoreDependencies: ['@bufbuild/protoc-gen-es', 'oxlint', 'oxlint-tsgolint', 'publint'],
-  ignoreBinaries: [
-    'apt-get',
-    'flock',
-    'mkfifo',
-    'perl',
-    'process-compose',
-    'script',
-    'systemd-notify',
-    'systemd-tmpfiles',
-  ],
+  ignoreBinaries: ['apt-get', 'mkfifo', 'perl', 'process-compose', 'script', 'systemd-notify', 'systemd-tmpfiles'],
   ignore: ['src/proto/gen/**'],
   // A type that a public function's signature names is public, whether or not somebody has needed to write it yet.
   ignoreExportsUsedInFile: { interface: true, type: true },

@@ -1,59 +1,33 @@
 import { describe, expect, test } from 'vitest'
-import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/orchestrator/supervised-graph.ts'
-import { explain, type ExplainedProcess, type ExplainedSnapshot } from './explain.ts'
-import { ProcessGraph } from '../rules/graph.ts'
+import {
+  backoff,
+  db,
+  dbText,
+  down,
+  exit,
+  failing,
+  isCompleted,
+  isReady,
+  NOW,
+  ready,
+  running,
+  type Sketch,
+  type Sketches,
+  snapshotOf,
+  stopped,
+  stopping,
+  unhealthy,
+  waiting,
+} from '../../../../test/rig/orchestrator/explained-snapshot.ts'
+import { probeOf } from '../../../../test/rig/orchestrator/supervised-graph.ts'
+import { explain } from './explain.ts'
 import { NOT_PROBED, type ProbeState } from '../probes/poll.ts'
-import type { RestartCause } from '../rules/restart-policy.ts'
-import { type Goal, type ProcessState, UP } from '../rules/state.ts'
-import { isUnsettled, waitsOf } from './waits.ts'
+import type { Goal } from '../rules/state.ts'
 
-const NOW = 100_000
-const exit = { code: 1, signal: null } as const
-const running: ProcessState = { type: 'running', attempt: 0, pid: 1 }
-const ready: ProcessState = { type: 'ready', attempt: 0, pid: 1 }
-const waiting: ProcessState = { type: 'waiting' }
-const stopping: ProcessState = { type: 'stopping', pid: 1, exit: null, outcome: { type: 'stopped' } }
-const stopped: ProcessState = { type: 'stopped', exit }
-const backoff: ProcessState = { type: 'backoff', attempt: 3, waitMs: 5000, reason: 'exited with code 1', exit }
-const unhealthy: ProcessState = { type: 'unhealthy', attempt: 0, pid: 1, reason: 'x' }
-const tcp = probeOf({ type: 'tcp_socket', host: '127.0.0.1', port: 5432 })
 const http = probeOf({ type: 'http_get', url: 'http://me:secret@127.0.0.1:8080/readyz' })
 const secretUrl = probeOf({ type: 'http_get', url: 'http://127.0.0.1/hunter22/status' })
-const down: Goal = { type: 'down', reason: 'by_hand' }
 const restarting: Goal = { type: 'down', reason: 'restarting' }
 
-const failing = (failures: number, answer: string): ProbeState => ({ ...NOT_PROBED, failures, answer })
-const refused = failing(12, 'connection refused')
-const isReady = (...names: readonly string[]) => names.map((name) => ({ name, condition: 'ready' as const }))
-const isCompleted = (name: string) => [{ name, condition: 'completed_successfully' as const }]
-
-interface Sketch extends Partial<Omit<ProcessSketch, 'name'>> {
-  readonly state: ProcessState
-  readonly probe?: ProbeState
-  readonly goal?: Goal
-  /** How long it has been in its state. */
-  readonly forMs?: number
-  /** The uptime of its child. */
-  readonly uptimeMs?: number
-  readonly lastRestart?: RestartCause
-}
-type Sketches = Readonly<Record<string, Sketch>>
-type Snapshot = ExplainedSnapshot<ExplainedProcess>
-
-function snapshotOf(sketches: Sketches, external: Partial<Snapshot['external']> = {}): Snapshot {
-  const processes = Object.entries(sketches).map(([name, sketch]) => ({ ...sketch, name, command: 'x' }))
-  const graph = new ProcessGraph<ExplainedProcess>(configOf(processes, { host: '::1', port: 1883 }), (definition) => {
-    const sketch = sketches[definition.name] ?? { state: waiting }
-    const { state, goal = UP, probe = null, forMs = 0, uptimeMs = null, lastRestart = null } = sketch
-    const restarts = { count: 0, last: lastRestart }
-    const startedAt = uptimeMs === null ? null : NOW - uptimeMs
-    return { name: definition.name, definition, state, goal, probe, since: NOW - forMs, startedAt, restarts }
-  })
-  return { graph, external: { state: 'reachable', since: 0, failures: 0, answer: null, ...external }, now: NOW }
-}
-
-const db = { state: running, readinessProbe: tcp, probe: refused }
-const dbText = 'db: not ready, tcp_socket 127.0.0.1:5432: connection refused (12 attempts)'
 const probed = (probe: ProbeState | null, over: object = {}): Sketch => ({
   state: running,
   readinessProbe: { ...http, ...over },
@@ -244,73 +218,5 @@ describe('explain (O-46)', () => {
     expect(explain(snapshotOf({ user }, { state: 'unchecked' }), 'user')).toBe(
       'waiting for the MQTT broker at [::1]:1883',
     )
-  })
-})
-
-describe('waitsOf (O-46)', () => {
-  const summary = (sketches: Sketches, external: Partial<Snapshot['external']> = {}) =>
-    waitsOf(snapshotOf(sketches, external)).map(({ cause, waiters, everyMs }) => [cause, waiters, everyMs])
-
-  test('is one wait for each root cause, whatever the number of processes that wait for it', () => {
-    const users = Array.from({ length: 30 }, (_, index) => `user${index}`)
-    const sketches = Object.fromEntries(users.map((name) => [name, { state: waiting, dependsOn: isReady('mid') }]))
-    const waits = waitsOf(snapshotOf({ db, mid: { state: waiting, dependsOn: isReady('db') }, ...sketches }))
-    expect(waits).toEqual([
-      { cause: 'db', since: NOW, text: `waiting for ${dbText}`, waiters: ['mid', ...users], everyMs: 10_000 },
-    ])
-  })
-
-  test('lists a process under each of its causes', () => {
-    const other = { state: running, kind: 'task' } as const
-    const a = { state: waiting, dependsOn: [...isReady('db'), ...isCompleted('other')] }
-    expect(summary({ db, other, a })).toEqual([
-      ['db', ['a'], 10_000],
-      ['other', ['a'], 10_000],
-    ])
-  })
-
-  test.each<[string, Sketches, unknown[]]>([
-    ['a process that is not ready', { db }, [['db', [], 10_000]]],
-    ['an unhealthy process, rarely', { db: { ...db, state: unhealthy } }, [['db', [], 60_000]]],
-    [
-      'an unhealthy process that another waits for',
-      { db: { ...db, state: unhealthy }, a: { state: waiting, dependsOn: isReady('db') } },
-      [['db', ['a'], 10_000]],
-    ],
-    [
-      'a process that was stopped by hand, once',
-      { db: { state: stopped, goal: down }, a: { state: waiting, dependsOn: isReady('db') } },
-      [['db', ['a'], Infinity]],
-    ],
-    [
-      'a process that stops, with those that stop after it',
-      { db: { state: ready, goal: down }, a: { state: stopping, goal: down, dependsOn: isReady('db') } },
-      [['a', ['db'], 10_000]],
-    ],
-    ['no task that runs for itself', { task: { state: running, kind: 'task' } }, []],
-    ['no backoff that delays no other process', { db: { state: backoff } }, []],
-    ['no process that is up or down', { db: { state: ready }, a: { state: stopped, goal: down } }, []],
-  ])('contains %s', (_title, sketches, expected) => {
-    expect(summary(sketches)).toEqual(expected)
-  })
-
-  test('contains the MQTT broker while it is checked', () => {
-    const user = { state: waiting, usesExternal: true }
-    expect(summary({ user }, { state: 'checking' })).toEqual([[null, ['user'], 10_000]])
-    expect(summary({ user: { state: running } }, { state: 'reachable' })).toEqual([])
-  })
-
-  test.each<[boolean, Sketch]>([
-    [false, { state: ready, readinessProbe: tcp }],
-    [false, { state: running }],
-    [false, { state: stopped, goal: down }],
-    [true, db],
-    [true, { state: waiting }],
-    [true, { state: backoff }],
-    [true, { state: unhealthy }],
-    [true, { state: ready, goal: down }],
-  ])('may exist: %s for %j', (expected, sketch) => {
-    const [managed] = snapshotOf({ a: sketch }).graph.all
-    expect(managed !== undefined && isUnsettled(managed)).toBe(expected)
   })
 })
