@@ -112,7 +112,7 @@ export class ConfigChanges {
   #scaled(replicas: ReadonlyMap<string, number>): ResolvedConfig {
     const { graph } = this.#supervisor
     checkScalable(
-      replicas.keys(),
+      replicas,
       graph.all.map(({ definition }) => definition),
     )
     try {

@@ -9,12 +9,17 @@ export function parseReplicas(typed: readonly string[]): ReadonlyMap<string, num
     const [, name, number] = /^(.+)=(.*)$/s.exec(text) ?? []
     if (name === undefined || number === undefined) reject(text, 'expected NAME=NUMBER, such as api=3')
     if (replicas.has(name)) reject(text, `"${name}" is named twice`)
-    if (/^0+$/.test(number)) reject(text, `to run none, use: ${ownCommand(`stop ${name}`)}`)
+    if (/^0+$/.test(number)) reject(text, describeZero(name))
     const count = /^\d{1,9}$/.test(number) ? Number(number) : Number.NaN
     if (!(count <= MAX_REPLICAS)) reject(text, `expected a whole number from 1 to ${MAX_REPLICAS} after "="`)
     replicas.set(name, count)
   }
   return replicas
+}
+
+function describeZero(name: string): string {
+  const [stop, start] = [ownCommand(`stop ${name}`), ownCommand(`start ${name}`)]
+  return `to run no instance, run "${stop}"; "${start}" starts them again`
 }
 
 function reject(text: string, expected: string): never {

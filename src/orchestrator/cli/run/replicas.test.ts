@@ -124,7 +124,11 @@ test('scale rejects in one line what it cannot do, and changes nothing', async (
   await running.seen(/all 5 processes are ready/)
   const before = await states()
   for (const [typed, code, message] of [
-    ['web=2', 1, '"web" has no replicas: add "replicas": 1 to "web" and reload; nothing was changed'],
+    [
+      'web=2',
+      1,
+      '"web" has no "replicas", so it runs once; to run 2, add "replicas": 2 to it in the file and run "ponix-orchestrator reload", which restarts it as "web#1" and so on; nothing was changed',
+    ],
     ['wrker=2', 1, 'unknown process "wrker"; did you mean "worker"?; nothing was changed'],
     ['worker=two', 2, 'scale "worker=two": expected a whole number from 1 to 1000 after "="'],
     ['probed=2', 1, expect.stringMatching(/^processes\.probed\.liveness_probe: probes the same address .*changed$/)],
