@@ -1,3 +1,4 @@
+import { register } from 'prom-client'
 import { expect, inject, vi } from 'vitest'
 import type { ConsumerOptions } from '../../../src/nats/batch-processor.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -29,11 +30,14 @@ export interface Scene extends AsyncDisposable {
   ): { stop(): Promise<void>; readonly ended: Promise<void> }
 }
 
-/** Connects to NATS and creates a unique stream and the dead letters stream. */
-export async function scene(url: string = inject('nats').url): Promise<Scene> {
+/** Connects to NATS and creates a unique stream, with these limits, and the dead letters stream. */
+export async function scene(
+  url: string = inject('nats').url,
+  limits: Pick<StreamDefinition, 'maxAgeMs' | 'maxBytes'> = {},
+): Promise<Scene> {
   const log = probeLog()
   const client = await connectTo(url, log.logger)
-  const definition = ownStream()
+  const definition = { ...ownStream(), ...limits }
   await ensureStreams(client, [definition, DEAD_LETTERS])
   const producer = createProducer(client)
   const { name: stream, subject } = definition
@@ -130,4 +134,10 @@ export async function untilSettled({ client, stream }: Scene): Promise<void> {
     },
     { timeout: 20_000, interval: 20 },
   )
+}
+
+/** Returns the value of a metric with these labels in prom-client's default registry; undefined if it has none. */
+export async function metricOf(name: string, labels: Readonly<Record<string, string>>): Promise<number | undefined> {
+  const values = (await register.getSingleMetric(name)?.get())?.values ?? []
+  return values.find((value) => Object.entries(labels).every(([label, text]) => value.labels[label] === text))?.value
 }
