@@ -131,7 +131,7 @@ describe('ponix-cdc status', () => {
 })
 
 describe('metrics and warnings', () => {
-  test('C-13: the metrics show events by table and operation, dead letters, events in flight, lag and retries', async () => {
+  test('C-13, B-18: the metrics show events by table and operation, dead letters, events in flight, lag, retries and streams', async () => {
     const port = await freePort()
     const { database } = fixture
     await fixture.start({ PONIX_CDC_HTTP_PORT: String(port), PONIX_CDC_ON_ERROR: 'dead_letter' })
@@ -151,6 +151,7 @@ describe('metrics and warnings', () => {
       /^ponix_cdc_retained_wal_bytes [1-9]\d*$/m,
       /^ponix_cdc_retries_total [1-9]\d*$/m,
       /^ponix_cdc_streaming 1$/m,
+      /^ponix_nats_stream_bytes\{stream="dead_letters"\} \d+$/m,
     ]
     await vi.waitFor(async () => {
       const text = await metricsAt(port)
