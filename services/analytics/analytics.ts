@@ -5,6 +5,7 @@ import type { EndDeviceRepository, OrganizationRepository } from '../../src/doma
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer.ts'
 import { createProducer } from '../../src/nats/producer.ts'
+import { observeStreams } from '../../src/nats/stream-usage.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
@@ -87,6 +88,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     processes: {
       raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
+      streams: (signal: AbortSignal) => observeStreams(nats, signal),
       changes: (signal: AbortSignal) => changes.run(directory, signal),
     },
     /** Checks readiness: rejects while no evaluation worker is running. */

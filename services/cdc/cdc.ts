@@ -2,6 +2,7 @@ import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
 import { connectNats, natsOptions, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letters.ts'
 import { createOrderedPublisher, createProducer } from '../../src/nats/producer.ts'
+import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
 import { ChangeCapture } from '../../src/postgres/replication/change-capture.ts'
@@ -33,6 +34,7 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger) {
         signal.addEventListener('abort', () => publisher.stop(), { once: true })
         return capture.run(signal).catch(throwWithoutStack)
       },
+      streams: (signal: AbortSignal) => observeStreams(nats, signal),
       monitor: (signal: AbortSignal) => monitorSlot(capture, warnBytes, logger, signal),
     },
     closers: { nats: () => nats.drain(), publisher: () => publisher.close() },

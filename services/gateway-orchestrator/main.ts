@@ -1,4 +1,5 @@
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
+import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
@@ -28,7 +29,10 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
   return await runService({
     service: 'gateway-orchestrator',
     logger,
-    processes: { gateways: (signal) => service.run(signal) },
+    processes: {
+      gateways: (signal) => service.run(signal),
+      streams: (signal) => observeStreams(nats, signal),
+    },
     closers: { postgres: () => database.close(), nats: () => nats.drain() },
     readiness: { postgres: (s) => database.ping(s), nats: (s) => nats.ping(s), gateways: () => service.loaded() },
     routes: { '/gateways': () => service.describe() },

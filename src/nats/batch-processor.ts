@@ -114,6 +114,17 @@ export class BatchProcessor {
     await this.#waitWhile(() => !this.#open.isEmpty)
   }
 
+  /** The message with the lowest stream sequence that is not answered; undefined if all are. */
+  get oldestHeld(): PulledMessage | undefined {
+    let oldest: PulledMessage | undefined
+    for (const messages of [this.#inProgress, this.#source.buffered]) {
+      for (const message of messages) {
+        if (oldest === undefined || message.streamSequence < oldest.streamSequence) oldest = message
+      }
+    }
+    return oldest
+  }
+
   /** Stops; messages without an answer are redelivered from now on. */
   stop(): void {
     this.#stopped = true

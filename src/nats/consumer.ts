@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartupError, messageOf } from '../domain/errors.ts'
+import { withSignal } from '../runner/startup.ts'
 import { BatchProcessor, type ConsumerOptions } from './batch-processor.ts'
 import type { NatsClient } from './connection.ts'
 import { DurableConsumer } from './durable-consumer.ts'
@@ -8,6 +9,8 @@ import { isStreamNotFound, restoreStream } from './streams.ts'
 
 const ACK_WAIT_MS = 10_000
 const OBSERVE_INTERVAL_MS = 10_000
+/** Short, because the consumer is also observed when it stops. */
+const OBSERVE_TIMEOUT_MS = 1000
 const RETRY_DELAY_MS = 200
 const RETRY_MAX_DELAY_MS = 5000
 const START = 'start'
@@ -24,9 +27,14 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
     if (!signal.aborted) throw error
   })
   if (signal.aborted) return
-  const source = new PullSource(options, (reason) => ensureConsumer(client, consumer, reason, signal))
+  const source = new PullSource(options, {
+    received: (message) => consumer.received(message),
+    restore: (reason) => ensureConsumer(client, consumer, reason, signal),
+  })
   const processor = new BatchProcessor(options, ackWaitMs, source, signal)
-  const observation = setInterval(() => observe(client, consumer), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
+  const observe = () => observeConsumer(client, consumer, processor)
+  const observation = setInterval(() => void observe(), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
+  void observe()
   try {
     for (;;) {
       const batch = await source.next(signal)
@@ -39,14 +47,22 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
     await processor.settled()
     processor.stop()
     if (client.link.connected) await client.connection.flush().catch(() => {})
+    await observe()
   }
 }
 
-function observe(client: NatsClient, consumer: DurableConsumer): void {
+/** Never rejects. */
+async function observeConsumer(
+  client: NatsClient,
+  consumer: DurableConsumer,
+  processor: BatchProcessor,
+): Promise<void> {
   if (!client.link.connected || client.connection.isDraining()) return
-  consumer
-    .observe()
-    .catch((error: unknown) => client.logger.debug(`cannot read the consumer's lag: ${messageOf(error)}`))
+  try {
+    await withSignal(AbortSignal.timeout(OBSERVE_TIMEOUT_MS), consumer.observe(processor.oldestHeld))
+  } catch (error) {
+    client.logger.debug(`cannot read the consumer's lag: ${messageOf(error)}`)
+  }
 }
 
 /**

@@ -56,11 +56,16 @@ export class PulledMessage implements Delivery {
     this.#headerBytes = Math.max(0, message._msg.hdr)
     this.#reply = message._msg.reply === undefined ? '' : message.reply
     const dots = dotsOf(this.#reply)
-    const first = dots.length > DOTS_OF_PLAIN_REPLY ? 5 : 3
-    const numberAfter = (dot: number): number => Number(this.#reply.slice((dots[dot] ?? 0) + 1, dots[dot + 1]))
-    this.attempt = numberAfter(first)
-    this.streamSequence = numberAfter(first + 1)
-    this.storedAtMs = Math.floor(numberAfter(first + 3) / NANOS_PER_MS)
+    const first = firstNumberOf(dots)
+    this.attempt = numberAfter(this.#reply, dots, first)
+    this.streamSequence = numberAfter(this.#reply, dots, first + 1)
+    this.storedAtMs = Math.floor(numberAfter(this.#reply, dots, first + 3) / NANOS_PER_MS)
+  }
+
+  /** The number of this delivery among all deliveries of the durable consumer. */
+  get consumerSequence(): number {
+    const dots = dotsOf(this.#reply)
+    return numberAfter(this.#reply, dots, firstNumberOf(dots) + 2)
   }
 
   get subject(): string {
@@ -132,4 +137,13 @@ function dotsOf(subject: string): readonly number[] {
   const dots: number[] = []
   for (let dot = subject.indexOf('.'); dot >= 0; dot = subject.indexOf('.', dot + 1)) dots.push(dot)
   return dots
+}
+
+/** Returns the index of the dot before the first number of a reply subject. */
+function firstNumberOf(dots: readonly number[]): number {
+  return dots.length > DOTS_OF_PLAIN_REPLY ? 5 : 3
+}
+
+function numberAfter(reply: string, dots: readonly number[], dot: number): number {
+  return Number(reply.slice((dots[dot] ?? 0) + 1, dots[dot + 1]))
 }

@@ -1,19 +1,26 @@
 import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstream'
-import { StartupError, messageOf } from '../domain/errors.ts'
+import { StartupError } from '../domain/errors.ts'
+import { AckFloorStore } from './ack-floor-store.ts'
 import type { ConsumerOptions } from './batch-processor.ts'
 import type { NatsClient } from './connection.ts'
+import type { PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
-import { covers, isConsumerNotFound, isMessageNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
+import { covers, isConsumerNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
+import { UnreadMonitor } from './unread-monitor.ts'
 
 type DurableDefinition = Required<
   Pick<ConsumerOptions, 'stream' | 'durable' | 'filterSubject' | 'ackWaitMs' | 'maxAckPending'>
 >
 
-/** A durable pull consumer on the server, and its ack floor: the stream sequence up to which every message is acknowledged. */
+/**
+ * A durable pull consumer on the server, and its ack floor: the stream sequence up to which every message is acknowledged, or was
+ * dropped by the stream when no instance held it.
+ */
 export class DurableConsumer {
   readonly definition: DurableDefinition
   readonly #client: NatsClient
   readonly #store: AckFloorStore
+  #unread: UnreadMonitor
   /** Creation time of the stream: a new stream of the same name has new sequences. */
   #streamCreated = ''
   /** The highest ack floor that the server or the store has reported. */
@@ -23,6 +30,7 @@ export class DurableConsumer {
     this.#client = client
     this.definition = definition
     this.#store = new AckFloorStore(client, definition.stream, definition.durable)
+    this.#unread = new UnreadMonitor(client, definition)
   }
 
   /**
@@ -32,57 +40,75 @@ export class DurableConsumer {
    * error if the stream is missing or JetStream does not answer.
    */
   async ensure(): Promise<void> {
-    const { stream } = this.definition
-    const info = await this.#client.manager.streams.info(stream)
-    checkFilter(this.definition, info)
-    if (info.created !== this.#streamCreated) this.#ackFloor = 0
-    this.#streamCreated = info.created
-    this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(info.created))
+    const stream = await this.#client.manager.streams.info(this.definition.stream)
+    checkFilter(this.definition, stream)
+    if (stream.created !== this.#streamCreated) {
+      this.#ackFloor = 0
+      this.#unread = new UnreadMonitor(this.#client, this.definition)
+    }
+    this.#streamCreated = stream.created
+    this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(stream.created))
     const existing = await this.#find()
-    if (existing === undefined) return await this.#create()
+    if (existing === undefined) return await this.#create(stream)
     checkConfig(this.definition, existing)
-    if (existing.ack_floor.stream_seq < this.#ackFloor) return await this.#replace(existing)
-    await this.#record(existing)
+    if (existing.ack_floor.stream_seq < this.#ackFloor) return await this.#replace(stream, existing)
+    if (!this.#unread.started) this.#unread.start(stream, this.#ackFloor, existing)
     await this.#update(existing)
   }
 
-  /** Reads the consumer's progress from the server, for the metrics and for {@link ensure}. */
-  async observe(): Promise<void> {
-    const info = await this.#find()
-    if (info !== undefined) await this.#record(info)
+  /** Must be called for each received message, in order. */
+  received(message: PulledMessage): void {
+    this.#unread.received(message)
   }
 
-  async #create(): Promise<void> {
-    const { stream, durable, filterSubject } = this.definition
+  /**
+   * Reads the state of the consumer and its stream: stores the ack floor, exports the lag, and reports messages that the stream
+   * dropped, or will soon drop, before they were read. `oldestHeld` is the oldest message that this instance has not answered.
+   */
+  async observe(oldestHeld: PulledMessage | undefined): Promise<void> {
+    const stream = await this.#client.manager.streams.info(this.definition.stream)
+    const info = await this.#find()
+    if (info === undefined || stream.created !== this.#streamCreated) return
+    const { durable } = this.definition
+    natsMetrics.pending.set({ durable }, info.num_pending)
+    natsMetrics.ackPending.set({ durable }, info.num_ack_pending)
+    // The server advances its ack floor past messages that the stream drops, although this instance may still handle them.
+    const ackFloor = Math.min(info.ack_floor.stream_seq, (oldestHeld?.streamSequence ?? Infinity) - 1)
+    // A lower value means that the server lost progress, which `ensure` repairs.
+    this.#ackFloor = Math.max(this.#ackFloor, ackFloor)
+    await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
+    await this.#unread.observe(stream, info, ackFloor, oldestHeld)
+  }
+
+  async #create(stream: StreamInfo): Promise<void> {
+    const { durable, filterSubject } = this.definition
     const after = this.#ackFloor
     const start = after === 0 ? {} : ({ deliver_policy: 'by_start_sequence', opt_start_seq: after + 1 } as const)
-    await this.#client.manager.consumers.add(stream, { ...toConfig(this.definition), ...start })
-    this.#client.logger.info({ stream, durable, filter: filterSubject, after }, 'durable consumer created')
+    const created = await this.#client.manager.consumers.add(this.definition.stream, {
+      ...toConfig(this.definition),
+      ...start,
+    })
+    this.#unread.start(stream, after, created)
+    this.#client.logger.info(
+      { stream: this.definition.stream, durable, filter: filterSubject, after },
+      'durable consumer created',
+    )
   }
 
   /** Recreates the consumer, because its start cannot be changed; messages in delivery are redelivered. */
-  async #replace({ ack_floor }: ConsumerInfo): Promise<void> {
-    const { stream, durable } = this.definition
+  async #replace(stream: StreamInfo, { ack_floor }: ConsumerInfo): Promise<void> {
+    const { durable } = this.definition
     this.#client.logger.warn(
-      { stream, durable },
+      { stream: this.definition.stream, durable },
       `NATS lost the progress of ${durable}: ack floor ${ack_floor.stream_seq}, expected ${this.#ackFloor}; recreating it`,
     )
-    await this.#client.manager.consumers.delete(stream, durable)
-    await this.#create()
+    await this.#client.manager.consumers.delete(this.definition.stream, durable)
+    await this.#create(stream)
   }
 
   async #find(): Promise<ConsumerInfo | undefined> {
     const { stream, durable } = this.definition
     return await undefinedIf(isConsumerNotFound, this.#client.manager.consumers.info(stream, durable))
-  }
-
-  async #record({ ack_floor, num_pending, num_ack_pending }: ConsumerInfo): Promise<void> {
-    const { durable } = this.definition
-    natsMetrics.pending.set({ durable }, num_pending)
-    natsMetrics.ackPending.set({ durable }, num_ack_pending)
-    // A lower value means that the server lost progress, which `ensure` repairs.
-    this.#ackFloor = Math.max(this.#ackFloor, ack_floor.stream_seq)
-    await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
   }
 
   async #update({ config }: ConsumerInfo): Promise<void> {
@@ -132,60 +158,4 @@ function checkConfig({ stream, durable, filterSubject }: DurableDefinition, { co
   throw new StartupError(
     `consumer ${durable} exists on stream ${stream} with ${found.join(', ')}; delete it or choose another name`,
   )
-}
-
-interface Progress {
-  readonly streamCreated: string
-  readonly ackFloor: number
-}
-
-const STREAM = 'consumer_progress'
-
-/**
- * Stores the ack floor of a durable consumer as a message in a stream, because a killed server can lose the consumer's progress but
- * not its messages: nats-server 2.10 does not write the progress atomically and then starts at the beginning. The stored value can
- * be behind, never ahead. To restart a consumer at the beginning, delete this stream as well. If it cannot be read or written, only
- * the server's progress counts.
- */
-class AckFloorStore {
-  readonly #client: NatsClient
-  readonly #subject: string
-  #saved = 0
-
-  constructor(client: NatsClient, stream: string, durable: string) {
-    this.#client = client
-    this.#subject = `${STREAM}.${stream}.${durable}`
-  }
-
-  /** Returns the ack floor in the stream with this creation time; 0 if unknown. */
-  async load(streamCreated: string): Promise<number> {
-    try {
-      const message = await this.#client.manager.streams.getMessage(STREAM, { last_by_subj: this.#subject })
-      const progress = message?.json<Progress>()
-      return progress?.streamCreated === streamCreated ? progress.ackFloor : 0
-    } catch (error) {
-      if (!isMessageNotFound(error)) this.#log(error)
-      return 0
-    }
-  }
-
-  async save({ streamCreated, ackFloor }: Progress): Promise<void> {
-    if (ackFloor === this.#saved) return
-    try {
-      if (this.#saved === 0) await this.#ensureStream()
-      await this.#client.jetstream.publish(this.#subject, JSON.stringify({ streamCreated, ackFloor }))
-      this.#saved = ackFloor
-    } catch (error) {
-      this.#log(error)
-    }
-  }
-
-  async #ensureStream(): Promise<void> {
-    const limits = { max_msgs_per_subject: 1, storage: 'file', discard: 'old' } as const
-    await this.#client.manager.streams.add({ name: STREAM, subjects: [`${STREAM}.>`], ...limits })
-  }
-
-  #log(error: unknown): void {
-    this.#client.logger.debug({ subject: this.#subject }, `cannot access the stored ack floor: ${messageOf(error)}`)
-  }
 }

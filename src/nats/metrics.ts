@@ -52,4 +52,39 @@ export const natsMetrics = {
     help: 'Messages delivered by the durable consumer, to all instances, and not yet acknowledged.',
     labelNames: ['durable'],
   }),
+  expiredUnread: new Counter({
+    name: 'ponix_nats_expired_unread_total',
+    help: 'Messages that the stream dropped before the durable consumer had read them; each instance counts all of them.',
+    labelNames: ['stream', 'durable'],
+  }),
+  oldestUnreadSeconds: new Gauge({
+    name: 'ponix_nats_oldest_unread_seconds',
+    help: 'Age of the oldest message that the durable consumer has not acknowledged; 0 if there is none.',
+    labelNames: ['stream', 'durable'],
+  }),
+  streamMessages: new Gauge({
+    name: 'ponix_nats_stream_messages',
+    help: 'Messages in the stream.',
+    labelNames: ['stream'],
+  }),
+  streamBytes: new Gauge({
+    name: 'ponix_nats_stream_bytes',
+    help: 'Bytes in the stream.',
+    labelNames: ['stream'],
+  }),
+  streamBytesLimit: new Gauge({
+    name: 'ponix_nats_stream_bytes_limit',
+    help: 'Byte limit of the stream; absent if it has none.',
+    labelNames: ['stream'],
+  }),
+  streamAgeSeconds: new Gauge({
+    name: 'ponix_nats_stream_age_seconds',
+    help: 'Age of the oldest message in the stream; 0 if it is empty.',
+    labelNames: ['stream'],
+  }),
+  streamAgeLimitSeconds: new Gauge({
+    name: 'ponix_nats_stream_age_limit_seconds',
+    help: 'Age limit of the stream; absent if it has none.',
+    labelNames: ['stream'],
+  }),
 }

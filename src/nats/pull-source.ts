@@ -8,6 +8,13 @@ import { NANOS_PER_MS } from './streams.ts'
 
 type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs'>
 
+interface PulledConsumer {
+  /** Called for each received message, in order. */
+  received(message: PulledMessage): void
+  /** Resolves when the consumer exists; retries without limit and rejects only when aborted. */
+  restore(reason: string): Promise<void>
+}
+
 const EXPIRES_MS = 30_000
 const HEARTBEAT_MS = 5000
 /** The time without message and heartbeat after which an open pull is considered lost. */
@@ -24,7 +31,7 @@ const RESTORE_PAUSE_MS = 500
  */
 export class PullSource {
   readonly #options: PullOptions
-  readonly #restoreConsumer: (reason: string) => Promise<void>
+  readonly #consumer: PulledConsumer
   readonly #inbox = createInbox()
   readonly #subscription: Subscription
   readonly #offLink: () => void
@@ -44,10 +51,9 @@ export class PullSource {
   #stopped = false
   #wake: () => void = () => {}
 
-  /** `restoreConsumer` resolves when the consumer exists; it retries without limit and rejects only when aborted. */
-  constructor(options: PullOptions, restoreConsumer: (reason: string) => Promise<void>) {
+  constructor(options: PullOptions, consumer: PulledConsumer) {
     this.#options = options
-    this.#restoreConsumer = restoreConsumer
+    this.#consumer = consumer
     this.#buffered = new ByteBudget({ items: options.batchSize, bytes: options.batchBytes ?? BATCH_BYTES })
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
@@ -146,6 +152,7 @@ export class PullSource {
     this.#lastActivityAt = performance.now()
     if (message.subject.startsWith(this.#inbox)) return this.#onStatus(message)
     const pulled = new PulledMessage(message)
+    this.#consumer.received(pulled)
     this.#open?.add(pulled.bytes)
     // JetStream ends the pull silently.
     if (this.#open?.isFull === true) this.#open = undefined
@@ -189,7 +196,7 @@ export class PullSource {
     this.#open = undefined
     const pauseMs = performance.now() - this.#restoredAt < RESTORE_PAUSE_MS ? RESTORE_PAUSE_MS : 0
     void sleep(pauseMs)
-      .then(() => this.#restoreConsumer(reason))
+      .then(() => this.#consumer.restore(reason))
       .catch((error: unknown) => this.#options.client.logger.debug(messageOf(error)))
       .finally(() => {
         this.#restoredAt = performance.now()

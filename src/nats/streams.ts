@@ -60,6 +60,15 @@ export async function ensureStreams(client: NatsClient, streams: readonly Stream
   })
 }
 
+export function ensuredStreams(client: NatsClient): readonly string[] {
+  return [...(ensured.get(client)?.keys() ?? [])]
+}
+
+/** Returns the age of a message in milliseconds by the clock of the server, which also applies the age limit. */
+export function ageOf({ ts }: StreamInfo, storedAtMs: number): number {
+  return Math.max(0, (ts === undefined ? Date.now() : Date.parse(ts)) - storedAtMs)
+}
+
 /** Returns a function that maps a subject to its stream among those ensured so far; an empty name if there is none. */
 export function streamFinder(client: NatsClient): (subject: string) => string {
   const definitions = [...(ensured.get(client)?.values() ?? [])]
