@@ -154,6 +154,7 @@ function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): M
   }
   if (outcome === undefined)
     return failed({ kind: 'retry', cause: 'internal', reason: 'the writer returned no outcome' })
+  if (outcome.kind === 'later') return failed({ kind: 'retry', cause: 'refused', reason: outcome.reason })
   const reason = `ClickHouse rejected the envelope of device ${envelope.endDeviceId}: ${outcome.reason}`
   return failed({ kind: 'dead_letter', cause: 'refused', reason })
 }

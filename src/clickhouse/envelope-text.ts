@@ -1,5 +1,6 @@
 import { isJsonList, type JsonObject, type JsonValue, type ProcessedEnvelope } from '../domain/entities.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
+import { conflictIn } from './json-paths.ts'
 
 /** A row of the table of processed envelopes. */
 export interface EnvelopeRow {
@@ -19,6 +20,8 @@ const DATE_LENGTH = 'YYYY-MM-DD'.length
 /** Renders the row as one line of JSONEachRow. Throws a RangeError for values that the table cannot store. */
 export function toRowText({ envelope, envelopeId }: EnvelopeRow): string {
   const { organizationId, endDeviceId, occurredAt, processedAt, data } = envelope
+  const conflict = conflictIn(data)
+  if (conflict !== undefined) throw new RangeError(`data has ${conflict}`)
   const ids = `{"organization_id":${JSON.stringify(organizationId)},"end_device_id":${JSON.stringify(endDeviceId)}`
   const occurred = timeText(occurredAt, 'occurred_at')
   const processed = timeText(processedAt, 'processed_at')

@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { Readable } from 'node:stream'
-import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
 import { ByteBudget } from '../domain/byte-budget.ts'
 import { messageOf, ClickHouseUnavailable } from '../domain/errors.ts'
 import type { ClickHouse } from './connection.ts'
+import { deviceKey, DeviceQuarantine } from './device-quarantine.ts'
+import { insertTexts, missingRows, type RowText } from './envelope-insert.ts'
 import { toRowText, type EnvelopeRow } from './envelope-text.ts'
 import { classifyInsertError, rejectionReason, type InsertErrorClass } from './insert-error.ts'
 
@@ -12,72 +10,76 @@ export type RowOutcome =
   | { readonly kind: 'stored' }
   /** ClickHouse will never accept this row; the reason is suitable for a dead letter. */
   | { readonly kind: 'rejected'; readonly reason: string }
+  /** The row was in inserts that failed for other rows, and the inserts of this batch are used up. */
+  | { readonly kind: 'later'; readonly reason: string }
 
 export interface ProcessedEnvelopeWriter {
   /**
-   * Stores the rows durably, with one insert unless they are large, and returns an outcome per row. Rows written again, in the same batch or another,
-   * appear once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's reason when it
-   * aborts; retrying the same rows is safe in both cases.
+   * Stores the rows durably, with one insert unless they are large, and returns an outcome per row. Rows written again, in the same
+   * batch or another, appear once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's
+   * reason when it aborts; retrying the same rows is safe in both cases.
    */
   write(rows: readonly EnvelopeRow[], signal: AbortSignal): Promise<readonly RowOutcome[]>
 }
 
-/** Writes to the table behind the view `processed_envelopes`. */
+/** Writes to the table behind the view `processed_envelopes`. The rows of devices in quarantine are inserted separately. */
 export function createEnvelopeWriter(clickhouse: ClickHouse): ProcessedEnvelopeWriter {
+  const quarantine = new DeviceQuarantine()
   return {
-    write: (rows, signal) => new Batch(clickhouse, rows, signal).store(),
+    write: (rows, signal) => new Batch(clickhouse, quarantine, rows, signal).store(),
   }
 }
 
-interface RowText {
-  readonly index: number
-  readonly text: string
+interface InsertFailure {
+  readonly error: unknown
+  readonly errorClass: InsertErrorClass
 }
 
 const STORED: RowOutcome = { kind: 'stored' }
-const INSERT = 'INSERT INTO processed_envelope_rows FORMAT JSONEachRow'
-const SETTINGS: ClickHouseSettings = {
-  async_insert: 0,
-  insert_deduplicate: 1,
-  // Strings that look like dates or numbers stay strings.
-  input_format_try_infer_dates: 0,
-  input_format_try_infer_datetimes: 0,
-  input_format_json_try_infer_numbers_from_strings: 0,
-}
-
 /** The limits of one insert, whose text is in memory as strings and as bytes; a larger batch is several inserts. */
 const INSERT_LIMITS = { items: 100_000, bytes: 16 * 1024 * 1024 }
-/** The text of small rows is encoded in chunks of this many characters, because a write costs more than a row. */
-const CHUNK_LENGTH = 64 * 1024
 
 /** The number of single rows that fail with an unknown error, without any stored row, from which on the server is the cause. */
 const MAX_UNKNOWN_FAILURES = 16
+/** The number of devices in a batch of which one refused row is inserted alone, for ClickHouse's reason. */
+const MAX_REASONS = 16
+const NO_REASON = 'ClickHouse cannot read the row; rows of other devices in its batch have been refused as well'
+/** The number of inserts of a batch that isolate rows which fail for a reason that names no row. */
+const MAX_ISOLATIONS = 64
 
 class Batch {
   readonly #clickhouse: ClickHouse
+  readonly #quarantine: DeviceQuarantine
   readonly #rows: readonly EnvelopeRow[]
   readonly #signal: AbortSignal
   readonly #outcomes: RowOutcome[] = []
+  /** The reason of a refused row of each device. */
+  readonly #reasons = new Map<string, string>()
   #stored = 0
   #unknownFailures = 0
+  #isolations = 0
 
-  constructor(clickhouse: ClickHouse, rows: readonly EnvelopeRow[], signal: AbortSignal) {
+  constructor(clickhouse: ClickHouse, quarantine: DeviceQuarantine, rows: readonly EnvelopeRow[], signal: AbortSignal) {
     this.#clickhouse = clickhouse
+    this.#quarantine = quarantine
     this.#rows = rows
     this.#signal = signal
   }
 
   async store(): Promise<readonly RowOutcome[]> {
-    for (const texts of this.#inserts()) await this.#insert(texts)
+    const inQuarantine = new Set(this.#rows.filter(({ envelope }) => this.#quarantine.has(envelope)))
+    for (const texts of this.#inserts((row) => !inQuarantine.has(row))) await this.#insert(texts)
+    if (inQuarantine.size === 0) return this.#outcomes
+    for (const texts of this.#inserts((row) => inQuarantine.has(row))) await this.#insertReadable(texts)
     return this.#outcomes
   }
 
-  /** Renders the rows, an insert at a time. Rejects those that the table cannot store. */
-  *#inserts(): Generator<readonly RowText[], void, undefined> {
+  /** Renders the selected rows, an insert at a time. Rejects those that the table cannot store. */
+  *#inserts(selects: (row: EnvelopeRow) => boolean): Generator<readonly RowText[], void, undefined> {
     const budget = new ByteBudget(INSERT_LIMITS)
     let texts: RowText[] = []
     for (const [index, row] of this.#rows.entries()) {
-      const text = this.#render(index, row)
+      const text = selects(row) ? this.#render(index, row) : undefined
       if (text === undefined) continue
       const bytes = Buffer.byteLength(text)
       if (!budget.fits(bytes)) {
@@ -86,7 +88,7 @@ class Batch {
         budget.clear()
       }
       budget.add(bytes)
-      texts.push({ index, text })
+      texts.push({ index, row, text })
     }
     if (texts.length > 0) yield texts
   }
@@ -100,25 +102,44 @@ class Batch {
     }
   }
 
-  /** Inserts the rows; finds rejected rows by bisection. */
   async #insert(texts: readonly RowText[]): Promise<void> {
-    try {
-      await insertTexts(this.#clickhouse.client, texts, this.#signal)
-    } catch (error) {
-      if (this.#signal.aborted) throw this.#signal.reason
-      const errorClass = classifyInsertError(error)
-      if (errorClass === 'server') throw this.#unavailable(error)
-      const [only, ...others] = texts
-      if (only !== undefined && others.length === 0) return this.#reject(only.index, error, errorClass)
-      const half = texts.length >> 1
-      await this.#insert(texts.slice(0, half))
-      return this.#insert(texts.slice(half))
-    }
-    this.#stored += texts.length
-    for (const { index } of texts) this.#outcomes[index] = STORED
+    if ((await this.#attempt(texts)) !== undefined) await this.#insertReadable(texts)
   }
 
-  #reject(index: number, error: unknown, errorClass: InsertErrorClass): void {
+  /** Inserts the rows that ClickHouse can read; the rows that are missing afterwards are refused. */
+  async #insertReadable(texts: readonly RowText[]): Promise<void> {
+    const failure = await this.#attempt(texts, true)
+    if (failure !== undefined) return this.#isolate(texts, failure)
+    const missing = await this.#missing(texts)
+    const refused = new Set(missing)
+    this.#markStored(texts.filter((text) => !refused.has(text)))
+    for (const text of missing) await this.#insertRefused(text)
+  }
+
+  /** Rejects a row with the reason for which ClickHouse refused it, or a row of its device, when it was inserted alone. */
+  async #insertRefused(text: RowText): Promise<void> {
+    const known = this.#reasons.get(deviceKey(text.row.envelope))
+    if (known !== undefined || this.#reasons.size >= MAX_REASONS) return this.#reject(text, known ?? NO_REASON)
+    const failure = await this.#attempt([text])
+    if (failure !== undefined) this.#reject(text, rejectionReason(failure.error))
+  }
+
+  /** Finds the rows that fail by bisection, with a bounded number of inserts. */
+  async #isolate(texts: readonly RowText[], failure: InsertFailure): Promise<void> {
+    const [only, ...others] = texts
+    if (only !== undefined && others.length === 0) return this.#onIsolated(only, failure)
+    const half = texts.length >> 1
+    for (const part of [texts.slice(0, half), texts.slice(half)]) {
+      this.#isolations += 1
+      if (this.#isolations > MAX_ISOLATIONS) this.#postpone(part, failure)
+      else {
+        const next = await this.#attempt(part)
+        if (next !== undefined) await this.#isolate(part, next)
+      }
+    }
+  }
+
+  #onIsolated(text: RowText, { error, errorClass }: InsertFailure): void {
     const { length } = this.#rows
     // A batch of one row cannot show whether the server is the cause: the row is rejected so that the flow continues.
     if (errorClass !== 'rows' && this.#stored === 0 && length > 1) {
@@ -127,39 +148,56 @@ class Batch {
         throw errorClass === 'internal' ? error : this.#unavailable(error)
       }
     }
-    this.#outcomes[index] = { kind: 'rejected', reason: rejectionReason(error) }
+    this.#reject(text, rejectionReason(error))
+  }
+
+  #postpone(texts: readonly RowText[], { error }: InsertFailure): void {
+    const reason = `not isolated from rows that fail: ${rejectionReason(error)}`
+    for (const { index } of texts) this.#outcomes[index] = { kind: 'later', reason }
+  }
+
+  #markStored(texts: readonly RowText[]): void {
+    this.#stored += texts.length
+    for (const { index } of texts) this.#outcomes[index] = STORED
+  }
+
+  #reject({ index, row: { envelope } }: RowText, reason: string): void {
+    this.#quarantine.add(envelope)
+    this.#reasons.set(deviceKey(envelope), reason)
+    this.#outcomes[index] = { kind: 'rejected', reason }
+  }
+
+  /** Returns undefined if the rows are stored, or with `skipUnreadable` those that ClickHouse can read. */
+  async #attempt(texts: readonly RowText[], skipUnreadable = false): Promise<InsertFailure | undefined> {
+    try {
+      await insertTexts(this.#clickhouse.client, texts, skipUnreadable, this.#signal)
+    } catch (error) {
+      const errorClass = this.#classify(error)
+      return { error, errorClass }
+    }
+    if (!skipUnreadable) this.#markStored(texts)
+    return undefined
+  }
+
+  async #missing(texts: readonly RowText[]): Promise<readonly RowText[]> {
+    try {
+      return await missingRows(this.#clickhouse.client, texts, this.#signal)
+    } catch (error) {
+      if (this.#classify(error) === 'internal') throw error
+      throw this.#unavailable(error)
+    }
+  }
+
+  /** Classifies an error of a request; throws if ClickHouse is not available or the signal has aborted. */
+  #classify(error: unknown): InsertErrorClass {
+    if (this.#signal.aborted) throw this.#signal.reason
+    const errorClass = classifyInsertError(error)
+    if (errorClass === 'server') throw this.#unavailable(error)
+    return errorClass
   }
 
   #unavailable(error: unknown): ClickHouseUnavailable {
     const message = `ClickHouse at ${this.#clickhouse.address} does not accept rows: ${messageOf(error)}`
     return new ClickHouseUnavailable(message, { cause: error })
   }
-}
-
-/** Resolves when the rows are durable. The token, a hash of the text, lets ClickHouse drop a retry of the same insert. */
-async function insertTexts(client: ClickHouseClient, texts: readonly RowText[], signal: AbortSignal): Promise<void> {
-  // The client observes the signal only while a request is in flight.
-  signal.throwIfAborted()
-  const chunks = [...chunksOf(texts)]
-  const token = createHash('sha256')
-  for (const chunk of chunks) token.update(chunk)
-  const { stream } = await client.exec({
-    query: INSERT,
-    values: Readable.from(chunks, { objectMode: false }),
-    clickhouse_settings: { ...SETTINGS, insert_deduplication_token: token.digest('hex') },
-    abort_signal: signal,
-  })
-  stream.resume()
-  await once(stream, 'end')
-}
-
-function* chunksOf(texts: readonly RowText[]): Generator<Buffer, void, undefined> {
-  let pending = ''
-  for (const { text } of texts) {
-    pending += text
-    if (pending.length < CHUNK_LENGTH) continue
-    yield Buffer.from(pending)
-    pending = ''
-  }
-  if (pending !== '') yield Buffer.from(pending)
 }

@@ -52,6 +52,25 @@ export async function createTestDatabase(address: Address): Promise<TestDatabase
   }
 }
 
+/** Counts the inserts that are sent with its `clickhouse`. */
+export class InsertCounter {
+  readonly clickhouse: ClickHouse
+  inserts = 0
+
+  constructor(clickhouse: ClickHouse) {
+    const { client } = clickhouse
+    const exec: typeof client.exec = (parameters: Parameters<typeof client.exec>[0]) => {
+      this.inserts += 1
+      return client.exec(parameters)
+    }
+    const get = (target: typeof client, name: string | symbol): unknown => {
+      const value: unknown = name === 'exec' ? exec : Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+    this.clickhouse = { ...clickhouse, client: new Proxy(client, { get }) }
+  }
+}
+
 interface HttpResult {
   readonly status: number
   readonly headers: Headers
