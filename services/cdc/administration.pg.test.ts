@@ -8,20 +8,6 @@ const ORGANIZATION = `INSERT INTO organizations (id, name) VALUES ('org', 'Acme'
 
 const fixture = new CdcFixture()
 
-/** Runs a command; resolves to its output and exit code. */
-function command(...args: readonly string[]): Promise<{ readonly text: string; readonly code: number | string }> {
-  return commandIn({}, ...args)
-}
-
-async function commandIn(
-  environment: Readonly<Record<string, string>>,
-  ...args: readonly string[]
-): Promise<{ readonly text: string; readonly code: number | string }> {
-  const process = fixture.launch(environment, args)
-  const { code } = await process.outcome
-  return { text: process.lines.map(({ msg }) => msg).join('\n'), code }
-}
-
 async function metricsAt(port: number): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${port}/metrics`)
   return await response.text()
@@ -53,13 +39,13 @@ describe('existing rows', () => {
     const cdc = await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.untilStored('entities', 1)
-    const refused = await command('resnapshot')
+    const refused = await fixture.command('resnapshot')
     expect(refused.code).toBe(1)
     expect(refused.text).toBe(
       `ponix-cdc: an instance of ponix-cdc uses the replication slot ${fixture.database.slot}; stop every instance and try again`,
     )
     await cdc.stop()
-    const done = await command('resnapshot')
+    const done = await fixture.command('resnapshot')
     expect(done).toMatchObject({ code: 0, text: expect.stringContaining('so no change is missed') })
     await fixture.start()
     await fixture.untilStored('entities', 2)
@@ -72,10 +58,13 @@ describe('existing rows', () => {
 describe('ponix-cdc forget', () => {
   test('C-10: drops the slot of a stopped service, which continues with a new one and skips the changes in between', async () => {
     const cdc = await fixture.start()
-    expect(await command('forget')).toMatchObject({ code: 1, text: expect.stringContaining('stop every instance') })
+    expect(await fixture.command('forget')).toMatchObject({
+      code: 1,
+      text: expect.stringContaining('stop every instance'),
+    })
     await cdc.stop()
     await fixture.database.sql(ORGANIZATION)
-    expect(await command('forget')).toEqual({
+    expect(await fixture.command('forget')).toEqual({
       code: 0,
       text: `The slot ${fixture.database.slot} was dropped; ponix-cdc continues from now with a new one.`,
     })
@@ -89,7 +78,7 @@ describe('ponix-cdc forget', () => {
 
 describe('ponix-cdc status', () => {
   test('C-13: shows the slot, its lag, the retained WAL and the events in flight', async () => {
-    const absent = await command('status')
+    const absent = await fixture.command('status')
     expect(absent).toMatchObject({ code: 1, text: expect.stringContaining('does not exist') })
     const port = await freePort()
     const served = { PONIX_CDC_HTTP_PORT: String(port) }
@@ -110,12 +99,12 @@ describe('ponix-cdc status', () => {
       snapshot: null,
     })
     expect(status).not.toMatchObject({ lag_bytes: 0 })
-    const text = await command('status')
+    const text = await fixture.command('status')
     expect(text.text).toMatch(/^slot +.*: an instance streams from it\nconfirmed +\S+\nlag +[\d,]+ bytes/)
   })
 
   test('R-6: reports an unreachable PostgreSQL in one line with the variables to set', async () => {
-    const { text, code } = await commandIn({ PONIX_POSTGRES_PORT: '1' }, 'status')
+    const { text, code } = await fixture.commandIn({ PONIX_POSTGRES_PORT: '1' }, 'status')
     expect(code).toBe(1)
     expect(text).toMatch(
       /^(ponix-cdc: )?could not connect to PostgreSQL at .*:1\/.*ECONNREFUSED.*; set PONIX_POSTGRES_HOST and PONIX_POSTGRES_PORT$/,
@@ -123,7 +112,7 @@ describe('ponix-cdc status', () => {
   })
 
   test('C-13: reports an unknown command in one line with exit code 2', async () => {
-    expect(await command('resnap')).toEqual({
+    expect(await fixture.command('resnap')).toEqual({
       code: 2,
       text: 'ponix-cdc: unknown command "resnap"; the commands are run, status, resnapshot, forget',
     })

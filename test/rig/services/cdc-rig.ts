@@ -1,6 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, inject, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from 'vitest'
 import { connectTo } from '../adapters/nats-client.ts'
-import { startNats, type NatsAddress, type ServerControl } from '../servers.ts'
+import {
+  freePort,
+  startNats,
+  startPostgres,
+  type NatsAddress,
+  type PostgresAddress,
+  type ServerControl,
+} from '../servers.ts'
 import { ServiceProcess } from '../program.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
 import { TestDatabase } from '../adapters/capture-rig.ts'
@@ -69,26 +76,29 @@ export async function storedCount(client: NatsClient, stream: string): Promise<n
 const WAIT = { timeout: 30_000, interval: 20 }
 
 /**
- * The service with a private NATS, and for each test a new database with the tables of the platform. Create it at the top of a
- * test file: it registers hooks.
+ * The service with a private NATS, with `ownPostgres` also a private PostgreSQL, and for each test a new database with the tables of
+ * the platform. Create it at the top of a test file: it registers hooks.
  */
 export class CdcFixture {
   #nats: (NatsAddress & ServerControl) | undefined
+  #postgres: (PostgresAddress & ServerControl) | undefined
   #client: NatsClient | undefined
   #database: TestDatabase | undefined
   readonly #running: ServiceProcess[] = []
 
-  constructor() {
+  constructor({ ownPostgres = false }: { readonly ownPostgres?: boolean } = {}) {
     beforeAll(async () => {
+      if (ownPostgres) this.#postgres = await startPostgres()
       this.#nats = await startNats()
       this.#client = await connectTo(this.#nats.url)
     })
     afterAll(async () => {
       await this.client.drain()
       await this.nats[Symbol.asyncDispose]()
+      await this.#postgres?.[Symbol.asyncDispose]()
     })
     beforeEach(async () => {
-      this.#database = await TestDatabase.create(inject('postgres'))
+      this.#database = await TestDatabase.create(this.#postgres ?? inject('postgres'))
       const { streams } = this.client.manager
       for await (const { config } of streams.list()) await streams.delete(config.name)
     })
@@ -100,6 +110,11 @@ export class CdcFixture {
 
   get nats(): NatsAddress & ServerControl {
     return present(this.#nats)
+  }
+
+  /** The private PostgreSQL. */
+  get postgres(): PostgresAddress & ServerControl {
+    return present(this.#postgres)
   }
 
   get client(): NatsClient {
@@ -124,9 +139,60 @@ export class CdcFixture {
     return process
   }
 
+  /** Starts the program with its HTTP port; resolves when it serves. */
+  async serve(more: Readonly<Record<string, string>> = {}): Promise<ServedCdc> {
+    const port = String(await freePort())
+    const process = this.launch({ PONIX_CDC_HTTP_PORT: port, ...more })
+    await process.line('serving /healthz')
+    return new ServedCdc(process, `http://127.0.0.1:${port}`)
+  }
+
+  /** Runs a command of the program; resolves to its exit code and output. */
+  async command(...args: readonly string[]): Promise<CommandResult> {
+    return await this.commandIn({}, ...args)
+  }
+
+  async commandIn(more: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<CommandResult> {
+    const process = this.launch(more, args)
+    const { code } = await process.outcome
+    return { code, text: process.lines.map(({ msg }) => msg).join('\n') }
+  }
+
   /** Resolves when the stream has `count` messages. */
   async untilStored(stream: string, count: number, timeout = WAIT.timeout): Promise<void> {
     await vi.waitUntil(async () => (await storedCount(this.client, stream)) >= count, { ...WAIT, timeout })
+  }
+}
+
+interface CommandResult {
+  readonly code: number | string
+  readonly text: string
+}
+
+/** A running service and its HTTP port. */
+export class ServedCdc {
+  readonly process: ServiceProcess
+  readonly #url: string
+
+  constructor(process: ServiceProcess, url: string) {
+    this.process = process
+    this.#url = url
+  }
+
+  /** Returns the number of log lines that contain the text. */
+  countOf(text: string): number {
+    return this.process.lines.filter(({ msg }) => msg.includes(text)).length
+  }
+
+  /** Waits until `/readyz` responds with the status and a body that contains the text. */
+  async untilReadiness(status: number, text = ''): Promise<void> {
+    await vi.waitFor(async () => {
+      const response = await fetch(`${this.#url}/readyz`)
+      expect({ status: response.status, body: await response.text() }).toEqual({
+        status,
+        body: expect.stringContaining(text),
+      })
+    }, WAIT)
   }
 }
 

@@ -1,0 +1,97 @@
+import { describe, expect, test, vi } from 'vitest'
+import { CdcFixture, storedEvents } from '../../test/rig/services/cdc-rig.ts'
+
+const WAIT = { timeout: 30_000, interval: 1 }
+const RESNAPSHOT = 'run ponix-cdc resnapshot'
+
+const fixture = new CdcFixture({ ownPostgres: true })
+
+const organization = (id: string): Promise<unknown> =>
+  fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('${id}', 'Acme')`)
+
+/** Drops the slot, even while the service streams from it and reconnects. */
+async function dropSlot(): Promise<void> {
+  const { database } = fixture
+  await vi.waitFor(async () => {
+    await database.sql(
+      'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active',
+      [database.slot],
+    )
+    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+  }, WAIT)
+}
+
+async function subjects(): Promise<readonly string[]> {
+  return (await storedEvents(fixture.client, 'entities')).map(({ subject }) => subject)
+}
+
+describe('a service that streams', () => {
+  test('B-17: waits when its slot is dropped, names the command in /readyz, and continues after it', async () => {
+    const cdc = await fixture.serve()
+    await cdc.untilReadiness(200)
+    await organization('org')
+    await fixture.untilStored('entities', 1)
+    await dropSlot()
+    await cdc.untilReadiness(503, RESNAPSHOT)
+    await organization('lost')
+    expect(await fixture.command('status')).toMatchObject({ code: 1, text: expect.stringContaining('LOST') })
+    expect(await fixture.command('resnapshot')).toMatchObject({ code: 0 })
+    await fixture.untilStored('entities', 3)
+    await cdc.untilReadiness(200)
+    expect(cdc.countOf(RESNAPSHOT)).toBe(1)
+  })
+
+  test('B-17: sends every existing row when ponix-cdc resnapshot is run while it streams', async () => {
+    const cdc = await fixture.serve()
+    await cdc.untilReadiness(200)
+    await organization('org')
+    await fixture.untilStored('entities', 1)
+    expect(await fixture.command('resnapshot')).toMatchObject({
+      code: 0,
+      text: expect.stringContaining('so no change is missed'),
+    })
+    await fixture.untilStored('entities', 2)
+    await cdc.untilReadiness(200)
+    await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
+    await fixture.untilStored('entities', 3)
+    expect(await subjects()).toEqual(['organization.create', 'organization.create', 'organization.update'])
+    expect(cdc.process.lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([])
+  })
+})
+
+describe('a service that starts', () => {
+  test('B-17: waits with a lost slot, and continues with a new slot after ponix-cdc forget', async () => {
+    await (await fixture.start()).stop()
+    await dropSlot()
+    await organization('skipped')
+    const cdc = await fixture.serve()
+    await cdc.untilReadiness(503, RESNAPSHOT)
+    expect(await fixture.command('forget')).toMatchObject({ code: 0 })
+    await cdc.untilReadiness(200)
+    await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
+    await fixture.untilStored('entities', 1)
+    expect(await subjects()).toEqual(['organization.update'])
+  })
+})
+
+describe('a server that stops', () => {
+  test('B-17: does not end the service, is reported once, and the service continues when it returns', async () => {
+    const limits = {
+      PONIX_STARTUP_TIMEOUT_SECS: '1',
+      PONIX_CDC_MAX_RETRY_ATTEMPTS: '2',
+      PONIX_CDC_RETRY_DELAY_MS: '100',
+    }
+    const cdc = await fixture.serve(limits)
+    await cdc.untilReadiness(200)
+    await fixture.postgres.stop()
+    await cdc.process.line('failed 3 times in a row')
+    await cdc.untilReadiness(503, 'ECONNREFUSED')
+    await fixture.postgres.start()
+    await fixture.database.reconnect()
+    await cdc.untilReadiness(200)
+    await organization('org')
+    await fixture.untilStored('entities', 1)
+    expect(cdc.countOf('failed 3 times in a row')).toBe(1)
+    expect(cdc.process.lines.filter(({ level }) => level === 'warn').length).toBeLessThanOrEqual(3)
+  })
+})
