@@ -1,4 +1,3 @@
-import { StartupError, ReplicationError } from '../../src/domain/errors.ts'
 import { connectNats, natsOptions, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letters.ts'
 import { createOrderedPublisher, createProducer } from '../../src/nats/producer.ts'
@@ -32,7 +31,7 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger) {
     processes: {
       capture: (signal: AbortSignal) => {
         signal.addEventListener('abort', () => publisher.stop(), { once: true })
-        return capture.run(signal).catch(throwWithoutStack)
+        return capture.run(signal)
       },
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
       monitor: (signal: AbortSignal) => monitorSlot(capture, warnBytes, logger, signal),
@@ -45,14 +44,10 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger) {
   }
 }
 
-function throwWithoutStack(error: unknown): never {
-  throw error instanceof ReplicationError ? new StartupError(error.message, { cause: error }) : error
-}
-
 /** Checks readiness: an instance is ready while it streams, sends a snapshot, or waits as standby. */
 function checkReplication(capture: ChangeCapture, publisher: ChangePublisher): void {
   if (capture.state === 'connecting' || capture.state === 'stopped')
-    throw new Error(`replication to PostgreSQL is not active (state: ${capture.state})`)
+    throw new Error(`replication is not active: ${capture.failure?.message ?? capture.state}`)
   if (publisher.stallReason !== undefined) throw new Error(`replication is stalled: ${publisher.stallReason}`)
 }
 

@@ -7,9 +7,9 @@ import {
   readSlotStatus,
   requestSnapshot,
   type Resnapshot,
+  type SlotStatus,
 } from '../../src/postgres/replication/slot-administration.ts'
 import type { SnapshotProgress } from '../../src/postgres/replication/slot-state.ts'
-import type { SlotState } from '../../src/postgres/replication/slot.ts'
 import { httpPortVariable } from '../../src/runner/runner.ts'
 import type { CdcEnvironment } from './environment.ts'
 
@@ -22,7 +22,7 @@ export function addCdcCommands(program: Command, environment: () => CdcEnvironme
     .action(({ json }: { readonly json?: true }) => withoutStack(() => printStatus(environment(), json === true)))
   program
     .command('resnapshot')
-    .description('make the service publish every existing row at its next start; recreates a lost slot')
+    .description('make the service publish every existing row; recreates a lost slot')
     .action(() => withoutStack(() => resnapshot(environment())))
   program
     .command('forget')
@@ -38,13 +38,13 @@ async function printStatus(environment: CdcEnvironment, asJson: boolean): Promis
 
 const OUTCOMES: Readonly<Record<Resnapshot, string>> = {
   kept: 'the slot keeps its position, so no change is missed',
-  dropped: 'the lost slot was dropped and will be created again',
-  absent: 'the slot will be created',
+  dropped: 'the lost slot was dropped, and the service creates a new one',
+  absent: 'the service creates a new slot',
 }
 
 async function resnapshot(environment: CdcEnvironment): Promise<void> {
   const outcome = await requestSnapshot(postgresServer(environment), environment.PONIX_CDC_SLOT_NAME)
-  process.stdout.write(`At its next start ponix-cdc first sends every existing row; ${OUTCOMES[outcome]}.\n`)
+  process.stdout.write(`The service sends every existing row, now or at its next start; ${OUTCOMES[outcome]}.\n`)
 }
 
 async function forget(environment: CdcEnvironment): Promise<void> {
@@ -71,23 +71,24 @@ const METRICS_TIMEOUT_MS = 2000
  * set. Throws a ReplicationError.
  */
 async function readStatus(environment: CdcEnvironment) {
-  const found = await readSlotStatus(postgresServer(environment), environment.PONIX_CDC_SLOT_NAME)
+  const status = await readSlotStatus(postgresServer(environment), environment.PONIX_CDC_SLOT_NAME)
+  const { slot, snapshot } = status
   const metrics = await readMetrics(process.env[httpPortVariable('cdc')])
   return {
     slot: environment.PONIX_CDC_SLOT_NAME,
-    state: stateOf(found),
-    confirmed_lsn: found === null ? null : formatLsn(found.confirmed),
-    lag_bytes: found?.lagBytes ?? null,
-    lag_seconds: (found === null ? null : metrics.get('ponix_cdc_lag_seconds')) ?? found?.lagSeconds ?? null,
-    retained_wal_bytes: found?.retainedBytes ?? null,
-    unconfirmed_bytes: found?.unconfirmedBytes ?? null,
+    state: stateOf(status),
+    confirmed_lsn: slot === null ? null : formatLsn(slot.confirmed),
+    lag_bytes: slot?.lagBytes ?? null,
+    lag_seconds: (slot === null ? null : metrics.get('ponix_cdc_lag_seconds')) ?? slot?.lagSeconds ?? null,
+    retained_wal_bytes: slot?.retainedBytes ?? null,
+    unconfirmed_bytes: slot?.unconfirmedBytes ?? null,
     in_flight: metrics.get('ponix_cdc_in_flight') ?? null,
-    snapshot: found?.snapshot ?? null,
+    snapshot,
   }
 }
 
-function stateOf(slot: SlotState | null): keyof typeof STATES {
-  if (slot === null) return 'missing'
+function stateOf({ slot, created }: SlotStatus): keyof typeof STATES {
+  if (slot === null) return created ? 'lost' : 'missing'
   if (slot.invalidated) return 'lost'
   return slot.active ? 'streaming' : 'idle'
 }
@@ -109,7 +110,7 @@ const STATES = {
   streaming: 'an instance streams from it',
   idle: 'no instance streams from it',
   missing: 'does not exist; ponix-cdc creates it when it starts',
-  lost: 'LOST: PostgreSQL has removed WAL it needed; to recover, run ponix-cdc resnapshot',
+  lost: 'LOST: it was dropped, or PostgreSQL has removed WAL it needed; to recover, run ponix-cdc resnapshot',
 } as const
 
 function statusText(status: Awaited<ReturnType<typeof readStatus>>): string {
@@ -134,7 +135,7 @@ function bytesText(bytes: number | null, more = ''): string | null {
 function snapshotText(snapshot: SnapshotProgress | null): string | null {
   if (snapshot === null) return null
   const { done, partly } = snapshot
-  if (done.length === 0 && partly === null) return 'due at the next start of ponix-cdc'
+  if (done.length === 0 && partly === null) return 'due'
   const reached = partly === null ? [] : [`${partly.table} up to ${JSON.stringify(partly.after)}`]
   return `incomplete; stored: ${[...done, ...reached].join(', ')}`
 }

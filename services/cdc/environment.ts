@@ -24,7 +24,7 @@ export const cdcEnvironment = z.object({
   PONIX_CDC_BATCH_TIMEOUT_MS: integer(1, 3_600_000).prefault('5000'),
   /** The maximum delay between two attempts to connect; the first delay is a twentieth of it, and each further delay doubles. */
   PONIX_CDC_RETRY_DELAY_MS: integer(1, 3_600_000).prefault('10000'),
-  /** The number of consecutive failures without progress after which the service exits with code 1. */
+  /** The number of consecutive failures without progress that are logged one by one; then one error is logged for the others. */
   PONIX_CDC_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('5'),
   /** The reaction to a row that cannot become an event: stall the flow, or store the row as a dead letter. */
   PONIX_CDC_ON_ERROR: z.enum(['stop', 'dead_letter'], { error: 'expected stop or dead_letter' }).default('stop'),

@@ -2,12 +2,15 @@ import { describe, expect, test, vi } from 'vitest'
 import { CdcFixture, storedEvents } from '../../test/rig/services/cdc-rig.ts'
 
 const WAIT = { timeout: 30_000, interval: 1 }
+const READY = /^200 /
 const RESNAPSHOT = 'run ponix-cdc resnapshot'
 
 const fixture = new CdcFixture({ ownPostgres: true })
 
 const organization = (id: string): Promise<unknown> =>
   fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('${id}', 'Acme')`)
+
+const notReady = (reason: string): RegExp => new RegExp(`^503 .*${reason}`)
 
 /** Drops the slot, even while the service streams from it and reconnects. */
 async function dropSlot(): Promise<void> {
@@ -28,22 +31,22 @@ async function subjects(): Promise<readonly string[]> {
 describe('a service that streams', () => {
   test('B-17: waits when its slot is dropped, names the command in /readyz, and continues after it', async () => {
     const cdc = await fixture.serve()
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await organization('org')
     await fixture.untilStored('entities', 1)
     await dropSlot()
-    await cdc.untilReadiness(503, RESNAPSHOT)
+    await expect.poll(() => cdc.readiness()).toMatch(notReady(RESNAPSHOT))
     await organization('lost')
     expect(await fixture.command('status')).toMatchObject({ code: 1, text: expect.stringContaining('LOST') })
     expect(await fixture.command('resnapshot')).toMatchObject({ code: 0 })
     await fixture.untilStored('entities', 3)
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     expect(cdc.countOf(RESNAPSHOT)).toBe(1)
   })
 
   test('B-17: sends every existing row when ponix-cdc resnapshot is run while it streams', async () => {
     const cdc = await fixture.serve()
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await organization('org')
     await fixture.untilStored('entities', 1)
     expect(await fixture.command('resnapshot')).toMatchObject({
@@ -51,7 +54,7 @@ describe('a service that streams', () => {
       text: expect.stringContaining('so no change is missed'),
     })
     await fixture.untilStored('entities', 2)
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
     await fixture.untilStored('entities', 3)
     expect(await subjects()).toEqual(['organization.create', 'organization.create', 'organization.update'])
@@ -65,9 +68,9 @@ describe('a service that starts', () => {
     await dropSlot()
     await organization('skipped')
     const cdc = await fixture.serve()
-    await cdc.untilReadiness(503, RESNAPSHOT)
+    await expect.poll(() => cdc.readiness()).toMatch(notReady(RESNAPSHOT))
     expect(await fixture.command('forget')).toMatchObject({ code: 0 })
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await fixture.database.sql(`UPDATE organizations SET name = 'B'`)
     await fixture.untilStored('entities', 1)
     expect(await subjects()).toEqual(['organization.update'])
@@ -82,13 +85,13 @@ describe('a server that stops', () => {
       PONIX_CDC_RETRY_DELAY_MS: '100',
     }
     const cdc = await fixture.serve(limits)
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await fixture.postgres.stop()
     await cdc.process.line('failed 3 times in a row')
-    await cdc.untilReadiness(503, 'ECONNREFUSED')
+    await expect.poll(() => cdc.readiness()).toMatch(notReady('ECONNREFUSED'))
     await fixture.postgres.start()
     await fixture.database.reconnect()
-    await cdc.untilReadiness(200)
+    await expect.poll(() => cdc.readiness()).toMatch(READY)
     await organization('org')
     await fixture.untilStored('entities', 1)
     expect(cdc.countOf('failed 3 times in a row')).toBe(1)

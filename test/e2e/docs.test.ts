@@ -39,7 +39,7 @@ const NOT_HERE: Exceptions = [
   [/^npm start -- --disable api --disable demo$/, 'accompanies the debugged program; another command tests --disable'],
   [/^npm run bench/, 'takes many minutes and a machine of its own'],
   [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
-  [/^ponix-cdc (resnapshot|forget)$/, 'requires a stopped service; administration.pg.test.ts runs it'],
+  [/^ponix-cdc (resnapshot|forget)$/, 'changes the slot; administration.pg.test.ts and recovery.pg.test.ts run it'],
   [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],

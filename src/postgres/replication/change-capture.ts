@@ -6,9 +6,11 @@ import { clientConfig, type PostgresServer } from '../database.ts'
 import { replicationErrorFrom } from '../errors.ts'
 import { ChangeSession, startHeartbeat, type SessionOptions } from './change-session.ts'
 import { type CapturedTable, formatLsn, ZERO_LSN, type Lsn } from './change.ts'
-import { retryDelayMs, type FlowLimits } from './flow-control.ts'
+import type { FlowLimits } from './flow-control.ts'
+import { reportOf, retryDelayMs } from './retry.ts'
 import { ensurePublication } from './publication.ts'
 import { ReplicationConnection, type SystemIdentity } from './replication-connection.ts'
+import { SlotStateStore } from './slot-state.ts'
 import { checkServer, isWalSenderRunning, readSlot, type ServerSettings, type SlotState } from './slot.ts'
 import { SlotPreparation } from './snapshot.ts'
 
@@ -19,7 +21,7 @@ export interface CaptureOptions {
   readonly tables: readonly CapturedTable[]
   readonly onChange: SessionOptions['onChange']
   readonly confirm: SessionOptions['confirm']
-  /** Capturing fails after `maxAttempts` consecutive failures without progress. Delays grow up to `maxDelayMs`. */
+  /** Delays grow up to `maxDelayMs`. After `maxAttempts` consecutive failures without progress, one error is logged for them all. */
   readonly retry: { readonly maxDelayMs: number; readonly maxAttempts: number }
   readonly logger: Logger
   /** `initial`: the rows that exist when the slot is created are passed first, as inserts. Default `never`. */
@@ -45,14 +47,16 @@ const DEFAULTS = {
   standbyPollMs: 500,
 }
 const MAX_STATUS_INTERVAL_MS = 10_000
+const REQUEST_POLL_MS = 2000
 
 /**
  * Captures the changes of tables until it is stopped. Creates a missing publication and slot, waits for a slot that is in use,
- * and reconnects when a connection breaks.
+ * and tries again without end after a failure, also after one that only an operator can resolve.
  */
 export class ChangeCapture {
   readonly #options: CaptureOptions & Required<Pick<CaptureOptions, keyof typeof DEFAULTS>>
   readonly #pool: Pool
+  readonly #store: SlotStateStore
   #state: CaptureState = 'connecting'
   #session: ChangeSession | undefined
   #confirmable: Lsn = ZERO_LSN
@@ -60,16 +64,23 @@ export class ChangeCapture {
   #streamingSinceMs: number | undefined
   #failures = 0
   #retries = 0
+  #failure: ReplicationError | undefined
 
   constructor(options: CaptureOptions) {
     this.#options = { ...DEFAULTS, ...options }
     this.#pool = new Pool({ ...clientConfig(options.server), max: 1, connectionTimeoutMillis: 10_000 })
     // The next query replaces a broken idle connection, or reports the failure.
     this.#pool.on('error', () => undefined)
+    this.#store = new SlotStateStore(this.#pool, options.slot)
   }
 
   get state(): CaptureState {
     return this.#state
+  }
+
+  /** The reason why nothing is captured. */
+  get failure(): ReplicationError | undefined {
+    return this.#state === 'connecting' ? this.#failure : undefined
   }
 
   /** Every change before this position is stored. */
@@ -100,10 +111,7 @@ export class ChangeCapture {
     return readSlot(this.#pool, this.#options.slot)
   }
 
-  /**
-   * Captures until the signal aborts; then waits until changes in flight are stored, confirms them, and resolves. Throws a
-   * ReplicationError that is not retryable, or the last error after too many consecutive failures.
-   */
+  /** Captures until the signal aborts; then waits until changes in flight are stored, confirms them, and resolves. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) await this.#attempt(signal)
@@ -121,12 +129,14 @@ export class ChangeCapture {
       await this.#endSession(signal)
     } catch (error) {
       const streamedMs = Date.now() - (this.#streamingSinceMs ?? Date.now())
-      this.#state = 'connecting'
+      const previous = this.#failure
       const failure = replicationErrorFrom(error, 'capture changes')
+      this.#failure = failure
+      this.#state = 'connecting'
       await this.#endSession(signal, failure)
       if (signal.aborted) return
       const progressed = this.confirmable > before || streamedMs > this.#options.retry.maxDelayMs
-      await this.#afterFailure(failure, progressed, signal)
+      await this.#afterFailure(failure, progressed ? undefined : previous, signal)
     }
   }
 
@@ -142,17 +152,20 @@ export class ChangeCapture {
     this.#session = undefined
   }
 
-  async #afterFailure(failure: ReplicationError, progressed: boolean, signal: AbortSignal): Promise<void> {
+  /** Logs a failure and waits for the next attempt. `previous` is the failure before it without progress in between. */
+  async #afterFailure(
+    failure: ReplicationError,
+    previous: ReplicationError | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { logger, retry } = this.#options
-    this.#failures = progressed ? 1 : this.#failures + 1
-    if (!failure.retryable) throw failure
-    if (this.#failures > retry.maxAttempts) {
-      const message = `gave up after ${retry.maxAttempts} consecutive attempts: ${failure.message}`
-      throw new ReplicationError(failure.code, message, { cause: failure })
-    }
+    this.#failures = previous === undefined ? 1 : this.#failures + 1
     this.#retries += 1
     const delayMs = retryDelayMs(this.#failures, retry.maxDelayMs, Math.random)
-    logger.warn({ code: failure.code, attempt: this.#failures, retry_in_ms: delayMs }, failure.message)
+    const report = reportOf(failure, { ...retry, failures: this.#failures, previous })
+    if (report !== null) {
+      logger[report.level]({ code: failure.code, attempt: this.#failures, retry_in_ms: delayMs }, report.message)
+    }
     await sleep(delayMs, undefined, { signal }).catch(() => undefined)
   }
 
@@ -163,7 +176,7 @@ export class ChangeCapture {
     const connection = await ReplicationConnection.open(server, `ponix-cdc ${slot}`, signal)
     try {
       this.#checkCluster(await connection.identifySystem())
-      if (await this.#prepare(connection, settings, signal)) await this.#stream(connection, settings, signal)
+      await this.#stream(connection, settings, signal)
     } finally {
       await connection.close()
     }
@@ -174,7 +187,7 @@ export class ChangeCapture {
       ...this.#options,
       onState: (state) => {
         this.#state = state
-        if (state === 'standby') this.#failures = 0
+        if (state === 'standby') this.#failure = undefined
       },
     })
     return await preparation.prepare(signal)
@@ -205,27 +218,44 @@ export class ChangeCapture {
       isServing: () => isWalSenderRunning(this.#pool, pid),
       messages: version >= LOGICAL_MESSAGES_SINCE,
     })
-    if (!(await this.#startWhenFree(session, connection, signal))) return
+    if (!(await this.#startWhenFree(session, connection, settings, signal))) return
     this.#session = session
     this.#state = 'streaming'
     this.#streamingSinceMs = Date.now()
     this.#options.logger.info({ slot, lsn: formatLsn(this.#confirmable) }, 'streaming changes')
     const heartbeat = startHeartbeat(this.#pool, slot, heartbeatMs, session)
+    const ending = new AbortController()
+    const end = (): void => ending.abort()
+    void this.#untilSnapshotRequest(ending.signal).then(end)
     try {
-      await session.run(signal)
+      await session.run(AbortSignal.any([signal, ending.signal]))
     } finally {
       clearInterval(heartbeat)
+      end()
     }
   }
 
-  /** Waits as a standby while another instance uses the slot. Returns false when the signal aborted. */
+  /** Resolves when a snapshot is due, or when the signal aborts. */
+  async #untilSnapshotRequest(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(REQUEST_POLL_MS, undefined, { signal }).catch(() => undefined)
+      // A failure is ignored here: the stream itself detects a lost server.
+      const state = signal.aborted ? null : await this.#store.read().catch(() => null)
+      if (state !== null && state.snapshot !== null) return
+    }
+  }
+
+  /** Waits as a standby while another instance uses the slot. Returns false when the attempt has to start over. */
   async #startWhenFree(
     session: ChangeSession,
     connection: ReplicationConnection,
+    settings: ServerSettings,
     signal: AbortSignal,
   ): Promise<boolean> {
     const { slot, standbyPollMs, logger } = this.#options
     while (!signal.aborted) {
+      // A snapshot may be requested while this instance waits.
+      if (!(await this.#prepare(connection, settings, signal))) return false
       try {
         await session.start(connection)
         return true
@@ -233,7 +263,7 @@ export class ChangeCapture {
         if (!(error instanceof ReplicationError) || error.code !== 'slot_in_use') throw error
         if (this.#state !== 'standby') logger.info({ slot }, 'another instance uses the slot; waiting as standby')
         this.#state = 'standby'
-        this.#failures = 0
+        this.#failure = undefined
         await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
       }
     }
@@ -243,9 +273,9 @@ export class ChangeCapture {
   /** Checks that the cluster is unchanged: a position is valid only in its cluster. */
   #checkCluster(system: SystemIdentity): void {
     const known = this.#system
-    this.#system = system
     if (known === undefined || known.systemId === system.systemId) {
       if (known?.timeline !== system.timeline) this.#confirmable = ZERO_LSN
+      this.#system = system
       return
     }
     const { host, port } = this.#options.server

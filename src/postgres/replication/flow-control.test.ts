@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, retryDelayMs } from './flow-control.ts'
+import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf } from './flow-control.ts'
 
 describe('AcknowledgementTracker', () => {
   test('C-3: confirms a commit only when all its messages are stored', () => {
@@ -196,16 +196,5 @@ describe('livenessOf', () => {
 
   test('C-8: returns "alive" while reading is paused', () => {
     expect(livenessOf(600_000, 60_000, true)).toBe('alive')
-  })
-})
-
-describe('retryDelayMs', () => {
-  test('C-10: doubles from a twentieth up to the maximum', () => {
-    const delays = [1, 2, 3, 4, 5, 6, 7].map((attempt) => retryDelayMs(attempt, 10_000, () => 1))
-    expect(delays).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000])
-  })
-
-  test('C-10: is at most a quarter shorter with the random part', () => {
-    expect(retryDelayMs(1, 10_000, () => 0)).toBe(375)
   })
 })

@@ -153,9 +153,3 @@ export function livenessOf(silentMs: number, limitMs: number, paused: boolean): 
   if (paused || limitMs === 0 || silentMs < limitMs / 3) return 'alive'
   return silentMs < limitMs ? 'probe' : 'silent'
 }
-
-/** Returns an exponential backoff from `maxMs` / 20 up to `maxMs`, up to a quarter less at random, to spread instances. */
-export function retryDelayMs(attempt: number, maxMs: number, random: () => number): number {
-  const delay = Math.min(maxMs, (maxMs / 20) * 2 ** (attempt - 1))
-  return Math.round(delay * (0.75 + random() / 4))
-}

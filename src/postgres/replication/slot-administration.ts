@@ -3,36 +3,37 @@ import { ReplicationError } from '../../domain/errors.ts'
 import type { PostgresServer } from '../database.ts'
 import { attempt, replicationErrorFrom } from '../errors.ts'
 import { openClient } from './replication-connection.ts'
-import { SlotStateStore } from './slot-state.ts'
+import { SlotStateStore, type StoredSlotState } from './slot-state.ts'
 import { checkOwner, readSlot, type SlotState } from './slot.ts'
-import { newSnapshotId, tryLockSnapshot } from './snapshot.ts'
+import { newSnapshotId } from './snapshot.ts'
 
-/** Reads the slot and a snapshot that is due or incomplete; null if the slot does not exist. Throws a ReplicationError. */
-export async function readSlotStatus(server: PostgresServer, slot: string) {
-  return await withDatabase(server, async (database) => {
-    const state = await readSlot(database, slot)
-    if (state === null) return null
-    const { snapshot } = await new SlotStateStore(database, slot).read()
-    return { ...state, snapshot }
-  })
+export interface SlotStatus extends StoredSlotState {
+  /** null if the slot does not exist; then it is lost if it was created. */
+  readonly slot: SlotState | null
+}
+
+/** Throws a ReplicationError. */
+export async function readSlotStatus(server: PostgresServer, slot: string): Promise<SlotStatus> {
+  return await withDatabase(server, async (database) => ({
+    slot: await readSlot(database, slot),
+    ...(await new SlotStateStore(database, slot).read()),
+  }))
 }
 
 /** The effect on the slot: `kept` at its position, so that no change is missed; `dropped`, because it was lost. */
 export type Resnapshot = 'kept' | 'dropped' | 'absent'
 
 /**
- * Makes a snapshot due: the next capture first passes every existing row, and creates the slot again if it was lost. Throws a
- * ReplicationError; while an instance uses the slot, `slot_in_use` without any change.
+ * Makes a snapshot due: the running capture, or the next one, first passes every existing row, and creates the slot again if it was
+ * lost. Throws a ReplicationError.
  */
 export async function requestSnapshot(server: PostgresServer, slot: string): Promise<Resnapshot> {
   return await withDatabase(server, async (database) => {
-    const state = await readUnusedSlot(database, server, slot)
-    if (!(await tryLockSnapshot(database, slot))) throw slotInUse(slot)
-    const store = new SlotStateStore(database, slot)
-    await store.requestSnapshot(newSnapshotId())
-    if (state !== null && !state.invalidated) return 'kept'
+    const state = await readOwnSlot(database, server, slot)
+    const isLost = state === null || state.invalidated
+    await new SlotStateStore(database, slot).requestSnapshot(newSnapshotId(), isLost)
+    if (!isLost) return 'kept'
     if (state !== null) await dropSlot(database, slot)
-    await store.markLost()
     return state === null ? 'absent' : 'dropped'
   })
 }
@@ -43,24 +44,22 @@ export async function requestSnapshot(server: PostgresServer, slot: string): Pro
  */
 export async function forgetSlot(server: PostgresServer, slot: string): Promise<boolean> {
   return await withDatabase(server, async (database) => {
-    const state = await readUnusedSlot(database, server, slot)
+    const state = await readOwnSlot(database, server, slot)
+    if (state?.active === true) {
+      const message = `an instance of ponix-cdc uses the replication slot ${slot}; stop every instance and try again`
+      throw new ReplicationError('slot_in_use', message)
+    }
     if (state !== null) await dropSlot(database, slot)
     await new SlotStateStore(database, slot).forget()
     return state !== null
   })
 }
 
-/** Reads a slot; null if it does not exist. Throws a ReplicationError `slot_foreign` or `slot_in_use` if it is used. */
-async function readUnusedSlot(database: Client, server: PostgresServer, slot: string): Promise<SlotState | null> {
+/** Reads a slot; null if it does not exist. Throws a ReplicationError `slot_foreign` if it has another use. */
+async function readOwnSlot(database: Client, server: PostgresServer, slot: string): Promise<SlotState | null> {
   const state = await readSlot(database, slot)
   if (state !== null) checkOwner(state, { slot, database: server.database })
-  if (state?.active === true) throw slotInUse(slot)
   return state
-}
-
-function slotInUse(slot: string): ReplicationError {
-  const message = `an instance of ponix-cdc uses the replication slot ${slot}; stop every instance and try again`
-  return new ReplicationError('slot_in_use', message)
 }
 
 async function dropSlot(database: Client, slot: string): Promise<void> {

@@ -51,17 +51,14 @@ export class SlotStateStore {
     )
   }
 
-  /** Records that the slot is lost and may be created again. */
-  async markLost(): Promise<void> {
-    await this.#run('UPDATE ponix_cdc_slots SET created = false WHERE slot = $1')
-  }
-
-  /** Makes a snapshot due; it replaces an incomplete one. */
-  async requestSnapshot(id: string): Promise<void> {
+  /** Makes a snapshot due; it replaces an incomplete one. A lost slot may then be created again. */
+  async requestSnapshot(id: string, isLost = false): Promise<void> {
     await this.#run(
-      `INSERT INTO ponix_cdc_slots (slot, snapshot_id) VALUES ($1, $2) ON CONFLICT (slot) DO UPDATE
-       SET snapshot_id = excluded.snapshot_id, snapshot_done = '{}', snapshot_table = NULL, snapshot_after = NULL`,
+      `INSERT INTO ponix_cdc_slots AS state (slot, snapshot_id) VALUES ($1, $2) ON CONFLICT (slot) DO UPDATE
+       SET snapshot_id = excluded.snapshot_id, snapshot_done = '{}', snapshot_table = NULL, snapshot_after = NULL,
+         created = state.created AND NOT $3`,
       id,
+      isLost,
     )
   }
 

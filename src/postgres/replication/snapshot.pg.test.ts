@@ -146,7 +146,7 @@ describe('the command resnapshot', () => {
     await database.sql('DELETE FROM items WHERE id = 1')
     expect(await requestSnapshot(database.server, database.slot)).toBe('kept')
     expect(await readSlotStatus(database.server, database.slot)).toMatchObject({
-      active: false,
+      slot: { active: false },
       snapshot: { done: [] },
     })
     const sink = new ScriptedSink()
@@ -158,7 +158,10 @@ describe('the command resnapshot', () => {
       ['delete', 1],
     ])
     await vi.waitFor(async () => {
-      expect(await readSlotStatus(database.server, database.slot)).toMatchObject({ active: true, snapshot: null })
+      expect(await readSlotStatus(database.server, database.slot)).toMatchObject({
+        slot: { active: true },
+        snapshot: null,
+      })
     }, WAIT)
   })
 
@@ -168,26 +171,40 @@ describe('the command resnapshot', () => {
     await first.stop()
     await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
     await rows(1, 3)
-    await expect(launch(new ScriptedSink()).finished).rejects.toThrow(/To recover, run ponix-cdc resnapshot/)
-    expect(await requestSnapshot(database.server, database.slot)).toBe('absent')
     const sink = new ScriptedSink()
-    launch(sink, { snapshot: 'never' })
+    const waiting = launch(sink, { snapshot: 'never' })
+    expect((await waiting.failure()).message).toMatch(/To recover, run ponix-cdc resnapshot/)
+    expect(await requestSnapshot(database.server, database.slot)).toBe('absent')
     await sink.until(3)
+    await vi.waitUntil(() => waiting.capture.state === 'streaming', WAIT)
     await rows(4, 4)
     expect((await sink.until(4)).map(idOf)).toEqual([1, 2, 3, 4])
   })
 
-  test('C-10: is rejected while an instance uses the slot, even during a snapshot', async () => {
-    await rows(1, 1)
+  test('B-17: replaces a snapshot that is being sent', async () => {
+    await rows(1, 2)
     const sink = new ScriptedSink()
     sink.holds = () => true
     const { capture } = launch(sink)
-    await sink.until(1)
-    const refusal = expect.objectContaining({ code: 'slot_in_use', message: expect.stringContaining('stop every') })
-    await expect(requestSnapshot(database.server, database.slot)).rejects.toEqual(refusal)
+    await sink.until(2)
+    expect(await requestSnapshot(database.server, database.slot)).toBe('kept')
     sink.release()
+    const changes = await sink.until(4)
+    expect(changes.map(idOf)).toEqual([1, 2, 1, 2])
+    expect(new Set(changes.map(({ transaction }) => transaction.snapshot)).size).toBe(2)
     await vi.waitUntil(() => capture.state === 'streaming', WAIT)
-    await expect(requestSnapshot(database.server, database.slot)).rejects.toEqual(refusal)
-    expect(await readSlotStatus(database.server, database.slot)).toMatchObject({ snapshot: null })
+  })
+
+  test('B-17: is served once while one instance streams and another is its standby', async () => {
+    await rows(1, 3)
+    const sink = new ScriptedSink()
+    const both = [launch(sink, { snapshot: 'never' }), launch(sink, { snapshot: 'never' })]
+    const states = (): string[] => both.map(({ capture }) => capture.state).sort()
+    await vi.waitUntil(() => states().join() === 'standby,streaming', WAIT)
+    expect(await requestSnapshot(database.server, database.slot)).toBe('kept')
+    await sink.until(3)
+    await vi.waitUntil(() => states().join() === 'standby,streaming', WAIT)
+    await rows(4, 4)
+    expect((await sink.until(4)).map(idOf)).toEqual([1, 2, 3, 4])
   })
 })

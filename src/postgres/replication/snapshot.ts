@@ -41,7 +41,7 @@ export function newSnapshotId(): string {
 }
 
 /** Tries to acquire the lock on snapshots of this slot; it is held until the client's session ends. */
-export async function tryLockSnapshot(client: Client, slot: string): Promise<boolean> {
+async function tryLockSnapshot(client: Client, slot: string): Promise<boolean> {
   const { rows } = await attempt('lock the snapshot', () =>
     client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', [slot]),
   )
@@ -83,7 +83,7 @@ export class SlotPreparation {
   async #takeSnapshotOnce(signal: AbortSignal): Promise<boolean> {
     const client = await openClient(this.#options.server, { application_name: 'ponix-cdc snapshot' })
     try {
-      if (!(await this.#lock(client, signal))) return false
+      if (!(await this.#lock(client, signal)) || !(await this.#slotIsFree(signal))) return false
       if (await this.#isSnapshotDue()) return await this.#takeSnapshot(client, signal)
       await this.#ensureSlot(false)
       return true
@@ -99,6 +99,16 @@ export class SlotPreparation {
       if (await tryLockSnapshot(client, slot)) return true
       if (!logged) logger.info({ slot }, 'another instance takes the snapshot; waiting as standby')
       onState('standby')
+      await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
+    }
+    return false
+  }
+
+  /** Waits until no other instance streams; returns false if the signal aborted first. */
+  async #slotIsFree(signal: AbortSignal): Promise<boolean> {
+    const { slot, standbyPollMs } = this.#options
+    while (!signal.aborted) {
+      if ((await readSlot(this.#database, slot))?.active !== true) return true
       await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
     }
     return false

@@ -10,6 +10,7 @@ import {
   type Lsn,
   type Row,
 } from '../../../src/postgres/replication/change.ts'
+import type { ReplicationError, ReplicationErrorCode } from '../../../src/domain/errors.ts'
 import type { PostgresServer } from '../../../src/postgres/database.ts'
 import { migrations } from './test-schema.ts'
 
@@ -153,8 +154,8 @@ export class ScriptedSink {
 
 export interface RunningCapture extends AsyncDisposable {
   readonly capture: ChangeCapture
-  /** Settles with the promise of `run`. */
-  readonly finished: Promise<void>
+  /** Resolves with the failure for which the capture waits, of the code if it is given. */
+  readonly failure: (code?: ReplicationErrorCode) => Promise<ReplicationError>
   /** Aborts `run` and waits for its end. */
   stop(): Promise<void>
 }
@@ -181,19 +182,13 @@ export function startCapture(
   })
   const stopping = new AbortController()
   const finished = capture.run(stopping.signal)
-  finished.catch(() => undefined)
   const stop = async (): Promise<void> => {
     stopping.abort()
     await finished
   }
-  return {
-    capture,
-    finished,
-    stop,
-    async [Symbol.asyncDispose]() {
-      await stop().catch(() => undefined)
-    },
-  }
+  const failure = async (code?: ReplicationErrorCode): Promise<ReplicationError> =>
+    await vi.waitUntil(() => (code === undefined || capture.failure?.code === code ? capture.failure : undefined), WAIT)
+  return { capture, failure, stop, [Symbol.asyncDispose]: stop }
 }
 
 /** The timeout for waits on the server. */
@@ -245,8 +240,7 @@ export class CaptureFixture {
     sink?: ScriptedSink,
   ): Promise<RunningCapture> {
     const capture = this.launch(tables, options, sink)
-    const streaming = vi.waitUntil(() => capture.capture.state === 'streaming', WAIT)
-    await Promise.race([streaming, capture.finished.catch(() => undefined)])
+    await vi.waitUntil(() => capture.capture.state === 'streaming', WAIT)
     return capture
   }
 

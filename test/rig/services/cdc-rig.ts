@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, inject, vi } from 'vitest'
 import { connectTo } from '../adapters/nats-client.ts'
 import {
   freePort,
@@ -184,15 +184,10 @@ export class ServedCdc {
     return this.process.lines.filter(({ msg }) => msg.includes(text)).length
   }
 
-  /** Waits until `/readyz` responds with the status and a body that contains the text. */
-  async untilReadiness(status: number, text = ''): Promise<void> {
-    await vi.waitFor(async () => {
-      const response = await fetch(`${this.#url}/readyz`)
-      expect({ status: response.status, body: await response.text() }).toEqual({
-        status,
-        body: expect.stringContaining(text),
-      })
-    }, WAIT)
+  /** Returns the response of `/readyz`, such as `503 {…}`. */
+  async readiness(): Promise<string> {
+    const response = await fetch(`${this.#url}/readyz`)
+    return `${response.status} ${await response.text()}`
   }
 }
 
