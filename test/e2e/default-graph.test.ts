@@ -1,6 +1,10 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import { metricsTable } from '../rig/documents/exposed-metrics.ts'
+import { withGeneratedSection } from '../rig/documents/generated-section.ts'
 import { Graph } from '../rig/orchestrator/graph.ts'
+import { projectRoot } from '../rig/program.ts'
 import { GraphClient } from '../rig/services/graph-client.ts'
 
 /** 0: temperature 25.5, 1: humidity 65, 2: pressure 1013.3 */
@@ -68,6 +72,24 @@ describe('the default graph', () => {
     const { processes } = (await (await fetch(`${url}/status`)).json()) as { processes: readonly object[] }
     expect(processes).toContainEqual(expect.objectContaining({ name: 'analytics', state: 'ready' }))
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('ponix_process_ready{process="analytics"} 1\n')
+  })
+
+  it('exposes the metrics of docs/metrics.md, which -u writes', async () => {
+    const ports = {
+      orchestrator: graph.ports.PONIX_DASHBOARD_PORT,
+      api: graph.ports.PONIX_API_HTTP_PORT,
+      cdc: graph.ports.PONIX_CDC_HTTP_PORT,
+      'gateway-orchestrator': graph.ports.PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT,
+      analytics: graph.ports.PONIX_ANALYTICS_HTTP_PORT,
+    }
+    const expositions = await Promise.all(
+      Object.entries(ports).map(async ([program, port]) => ({
+        program,
+        text: await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
+      })),
+    )
+    const path = join(projectRoot, 'docs/metrics.md')
+    await expect(await withGeneratedSection(path, 'metrics', metricsTable(expositions))).toMatchFileSnapshot(path)
   })
 
   it('exits with 0 on Ctrl-C and leaves no process', async () => {

@@ -34,7 +34,10 @@ const NOT_HERE: Exceptions = [
   [/^npm run generate(:\w+)?$/, 'rewrites generated files; npm run check compares'],
   [/^npm run test:nodes$/, 'takes minutes and downloads versions of Node'],
   [/^npx vitest$/, 'runs all tests, as npm test does'],
-  [/^npx vitest run .*(schema|routes)\.test\.ts -u$/, 'rewrites documents; the same test without -u compares them'],
+  [
+    /^npx vitest run .*(schema|routes|default-graph)\.test\.ts -u$/,
+    'rewrites documents; the same test without -u compares them',
+  ],
   [/^PONIX_POSTGRES_PORT=\S+ PONIX_CLICKHOUSE_URL=\S+ node --inspect-brk /, 'waits for a debugger'],
   [/^npm start -- --disable api --disable demo$/, 'accompanies the debugged program; another command tests --disable'],
   [/^npm run bench/, 'takes many minutes and a machine of its own'],
@@ -130,6 +133,10 @@ describe('commands of the documents of the pipeline', () => {
   async function showsAverage(command: string): Promise<void> {
     const line = withValues(command, valuesOfThisRun())
     await expect.poll(() => request(line), ROWS).toMatch(/25\.5/)
+  }
+
+  async function showsMetrics(command: string): Promise<void> {
+    expect(await request(withValues(command, valuesOfThisRun()))).toMatch(/^ponix_\w+.* \d/m)
   }
 
   async function readsTelemetry(command: string): Promise<void> {
@@ -236,6 +243,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^grpcurl .*TelemetryService\//, readsTelemetry],
     [/^curl .*\/envelopes\.csv/, downloadsCsv],
     [/^curl .*avg\(data\./, showsAverage],
+    [/^curl \S+\/metrics$/, showsMetrics],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],

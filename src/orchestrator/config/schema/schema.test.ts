@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { format, type FormatConfig } from 'oxfmt'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { projectRoot } from '../../../../test/rig/program.ts'
+import { withGeneratedSection, formatted, markdownTable } from '../../../../test/rig/documents/generated-section.ts'
 import { partialSchema } from '../../../../test/rig/orchestrator/partial-schema.ts'
 import { configSchema } from './file.ts'
 
@@ -59,10 +58,11 @@ function sectionsOf(title: string, schema: JsonSchema): readonly Section[] {
 function tableOf({ title, schema }: Section): string {
   const rows = Object.entries(schema.properties ?? {}).map(([key, property]) => {
     const required = schema.required?.includes(key) === true
-    return `| \`${key}\` | ${required ? 'required' : defaultOf(property)} | ${property.description?.replaceAll('|', '\\|') ?? ''} |`
+    const meaning = property.description?.replaceAll('|', '\\|') ?? ''
+    return [`\`${key}\``, required ? 'required' : defaultOf(property), meaning]
   })
   const heading = title === '' ? '### The file' : `### \`${title}\``
-  return [heading, '', '| key | default | meaning |', '| --- | --- | --- |', ...rows].join('\n')
+  return [heading, '', markdownTable([['key', 'default', 'meaning'], ...rows])].join('\n')
 }
 
 function defaultOf({ default: value, properties }: JsonSchema): string {
@@ -123,13 +123,6 @@ class TypesGenerator {
   }
 }
 
-async function formatted(path: string, text: string): Promise<string> {
-  const options: FormatConfig = JSON.parse(readFileSync(join(docs, '..', '.oxfmtrc.json'), 'utf8'))
-  const { code, errors } = await format(path, text, options)
-  expect(errors).toEqual([])
-  return code
-}
-
 describe('the schema', () => {
   it('describes every key', () => {
     expect(undescribed('', jsonSchema())).toEqual([])
@@ -153,11 +146,8 @@ describe('the schema', () => {
   })
 
   it('matches the tables in docs/configuration.md', async () => {
-    const path = join(docs, 'configuration.md')
-    const [before, rest = ''] = readFileSync(path, 'utf8').split('<!-- keys -->')
-    const [, after] = rest.split('<!-- /keys -->')
     const tables = sectionsOf('', jsonSchema()).map(tableOf).join('\n\n')
-    const text = `${before}<!-- keys -->\n\n${tables}\n\n<!-- /keys -->${after}`
-    await expect(await formatted(path, text)).toMatchFileSnapshot(path)
+    const path = join(projectRoot, 'docs/configuration.md')
+    await expect(await withGeneratedSection(path, 'keys', tables)).toMatchFileSnapshot(path)
   })
 })
