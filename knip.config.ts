@@ -5,7 +5,7 @@ const config: KnipConfig = {
     'src/index.ts',
     'src/orchestrator/cli/main.ts',
     'src/orchestrator/supervisor/guard/main.ts',
-    'src/orchestrator/control/grep-worker.ts',
+    'src/orchestrator/control/logs/grep-worker.ts',
     'services/*/{main,worker}.ts',
     'bench/*.ts',
     'bench/*/programs/*.ts',

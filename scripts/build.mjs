@@ -22,7 +22,7 @@ async function entries() {
     name === 'cli' ? 'src/orchestrator/cli/main.ts' : `services/${name}/main.ts`,
   ])
   mains.push(['guard', 'src/orchestrator/supervisor/guard/main.ts'], ['index', 'src/index.ts'])
-  mains.push(['grep-worker', 'src/orchestrator/control/grep-worker.ts'])
+  mains.push(['grep-worker', 'src/orchestrator/control/logs/grep-worker.ts'])
   const services = await readdir(join(root, 'services'))
   const workers = services.map((service) => [`${service}-worker`, `services/${service}/worker.ts`])
   const existing = workers.filter(([, source]) => existsSync(join(root, source)))

@@ -3,13 +3,13 @@ import { text } from 'node:stream/consumers'
 import type { z } from 'zod'
 import { RequestError } from '../config/errors.ts'
 import { MAX_REPLICAS } from '../config/source/replicas.ts'
-import { logParameterNames, logParameters, parseLogQuery } from './log-query.ts'
+import { logParameterNames, logParameters, parseLogQuery } from './logs/log-query.ts'
 import { Timer } from '../supervisor/timers.ts'
 import { ATTACH_PROTOCOL } from './attach.ts'
 import { renderMetrics } from './metrics.ts'
 import { flagIn } from './query.ts'
 import { namesRequest, scaleRequest } from './requests.ts'
-import { followStatus } from './status-stream.ts'
+import { followStatus } from './status/status-stream.ts'
 import type { ControlTarget } from './target.ts'
 import { waitGoals } from './wait.ts'
 
@@ -69,7 +69,7 @@ export const routes: readonly Route[] = [
     handle: async ({ target, response, query }) => {
       const wanted = parseLogQuery(query, Date.now())
       // Loaded late, because a run needs it, and the worker threads of a search, only for this request.
-      const { sendLogs } = await import('./log-stream.ts')
+      const { sendLogs } = await import('./logs/log-stream.ts')
       sendLogs(target, wanted, response)
     },
   },

@@ -1,5 +1,5 @@
-import { groupUsage, systemSource } from '../supervisor/system/process-table.ts'
-import type { ProcessSource } from '../supervisor/system/process-source.ts'
+import { groupUsage, systemSource } from '../../supervisor/system/process-table.ts'
+import type { ProcessSource } from '../../supervisor/system/process-source.ts'
 
 /** The resource usage of a process group. */
 export interface Usage {

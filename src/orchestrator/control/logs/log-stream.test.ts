@@ -2,7 +2,7 @@ import { createServer, get, type IncomingMessage, type ServerResponse } from 'no
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { LogHistory } from '../supervisor/output/log-history.ts'
+import { LogHistory } from '../../supervisor/output/log-history.ts'
 import { LogAnswer } from './log-stream.ts'
 
 /** A search that waits until the test releases it. */

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { messageOf, RequestError } from '../config/errors.ts'
-import { Timer } from '../supervisor/timers.ts'
+import { messageOf, RequestError } from '../../config/errors.ts'
+import { Timer } from '../../supervisor/timers.ts'
 
 /** The limit of threads: each takes about 10 MB. */
 const MAX_THREADS = 16

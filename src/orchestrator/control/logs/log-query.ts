@@ -1,8 +1,8 @@
-import { parseTime, timeForm } from '../config/duration.ts'
-import { messageOf, RequestError } from '../config/errors.ts'
-import type { LogEntry, LogLine } from '../supervisor/output/log-history.ts'
-import { flagIn } from './query.ts'
-import { isAtLeast, levelOfLine, type LogLevel, logLevels } from '../supervisor/output/log-level.ts'
+import { parseTime, timeForm } from '../../config/duration.ts'
+import { messageOf, RequestError } from '../../config/errors.ts'
+import type { LogEntry, LogLine } from '../../supervisor/output/log-history.ts'
+import { flagIn } from '../query.ts'
+import { isAtLeast, levelOfLine, type LogLevel, logLevels } from '../../supervisor/output/log-level.ts'
 
 /** The number of lines of each process without other limits. */
 const DEFAULT_TAIL = 100

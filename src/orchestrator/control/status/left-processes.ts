@@ -1,7 +1,12 @@
-import { describeOrphans, type Orphans } from '../supervisor/child/orphans.ts'
-import type { ManagedProcess } from '../supervisor/managed-process.ts'
-import { stillLiving, systemSource, type TaggedProcess, taggedProcesses } from '../supervisor/system/process-table.ts'
-import type { ProcessSource } from '../supervisor/system/process-source.ts'
+import { describeOrphans, type Orphans } from '../../supervisor/child/orphans.ts'
+import type { ManagedProcess } from '../../supervisor/managed-process.ts'
+import {
+  stillLiving,
+  systemSource,
+  type TaggedProcess,
+  taggedProcesses,
+} from '../../supervisor/system/process-table.ts'
+import type { ProcessSource } from '../../supervisor/system/process-source.ts'
 
 type LeavingProcess = Pick<ManagedProcess, 'name' | 'state' | 'needsReaping'> & {
   readonly definition: Pick<ManagedProcess['definition'], 'secretNames'>

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
-import { messageOf, RequestError } from '../config/errors.ts'
-import type { LogEntry } from '../supervisor/output/log-history.ts'
-import { Timer } from '../supervisor/timers.ts'
+import { messageOf, RequestError } from '../../config/errors.ts'
+import type { LogEntry } from '../../supervisor/output/log-history.ts'
+import { Timer } from '../../supervisor/timers.ts'
 import { Grep } from './grep.ts'
 import { countWithoutLevel, isLine, lastEntries, type LogQuery, passes, textOf } from './log-query.ts'
-import type { LogRecord } from './protocol.ts'
-import type { ControlTarget } from './target.ts'
+import type { LogRecord } from '../protocol.ts'
+import type { ControlTarget } from '../target.ts'
 
 /** The limit of buffered bytes for a slow reader; further entries are dropped and counted. */
 const MAX_BUFFERED_BYTES = 1024 * 1024

@@ -1,10 +1,10 @@
-import { isReady } from '../supervisor/goals.ts'
-import type { ManagedProcess } from '../supervisor/managed-process.ts'
-import { settlesInMs } from '../supervisor/rules/settling.ts'
-import { isDownFor, type ProcessState } from '../supervisor/rules/state.ts'
-import type { ProcessStatus } from './protocol.ts'
+import { isReady } from '../../supervisor/goals.ts'
+import type { ManagedProcess } from '../../supervisor/managed-process.ts'
+import { settlesInMs } from '../../supervisor/rules/settling.ts'
+import { isDownFor, type ProcessState } from '../../supervisor/rules/state.ts'
+import type { ProcessStatus } from '../protocol.ts'
 import type { Usage } from './usage-sampler.ts'
-import type { AwaitedProcess } from './wait.ts'
+import type { AwaitedProcess } from '../wait.ts'
 
 /** Returns the status of a process without the parts that depend on others. */
 export function statusOf(

@@ -1,6 +1,6 @@
-import { isReady } from '../supervisor/goals.ts'
-import type { ManagedProcess } from '../supervisor/managed-process.ts'
-import { restartSettlesInMs } from '../supervisor/rules/settling.ts'
+import { isReady } from '../../supervisor/goals.ts'
+import type { ManagedProcess } from '../../supervisor/managed-process.ts'
+import { restartSettlesInMs } from '../../supervisor/rules/settling.ts'
 
 /** The answer of `GET /readyz`. */
 export interface Readiness {

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import type { StatusAnswer } from './protocol.ts'
-import type { ControlTarget } from './target.ts'
+import type { StatusAnswer } from '../protocol.ts'
+import type { ControlTarget } from '../target.ts'
 
 type StatusTarget = Pick<ControlTarget, 'status' | 'resolveNames' | 'selectNames' | 'changes'>
 

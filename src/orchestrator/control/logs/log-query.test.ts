@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { LogEntry } from '../supervisor/output/log-history.ts'
+import type { LogEntry } from '../../supervisor/output/log-history.ts'
 import { countWithoutLevel, lastEntries, type LogFilter, parseLogQuery, passes } from './log-query.ts'
 
 const NOW = Date.parse('2026-03-01T12:00:00.000Z')

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { systemSource } from '../supervisor/system/process-table.ts'
-import { PsSource } from '../supervisor/system/ps.ts'
+import { systemSource } from '../../supervisor/system/process-table.ts'
+import { PsSource } from '../../supervisor/system/ps.ts'
 import { UsageSampler } from './usage-sampler.ts'
 
 describe('UsageSampler (O-41)', () => {

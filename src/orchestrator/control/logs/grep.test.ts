@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it, vi } from 'vitest'
-import { builtProgram } from '../../../test/rig/program.ts'
+import { builtProgram } from '../../../../test/rig/program.ts'
 import { Grep } from './grep.ts'
 
 const worker = pathToFileURL(builtProgram('grep-worker'))
