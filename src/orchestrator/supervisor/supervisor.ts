@@ -1,24 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
-import type { ResolvedConfig, ResolvedProcess } from '../config/resolved.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
 import { spawnChild } from './child/child.ts'
+import { ConfiguredProcesses } from './configured-processes.ts'
 import type { ConfigChange, ExitResult, KillTrigger, StopReason, SupervisorEvent } from './events.ts'
 import { exitCodeOf, outcomeOf } from './rules/exit-code.ts'
 import type { ExplainedSnapshot } from './waiting/explain.ts'
-import { ExternalCheck } from './external.ts'
-import {
-  countActive,
-  endsRun,
-  type HandControlled,
-  handControlled,
-  restoreHandControl,
-  setGoal,
-  startedByHand,
-  startResult,
-} from './goals.ts'
-import { differenceOf, ProcessGraph } from './rules/graph.ts'
+import { countActive, endsRun, handControlled, setGoal, startedByHand, startResult } from './goals.ts'
+import { differenceOf, type ProcessGraph } from './rules/graph.ts'
 import { planStop } from './guard/stop-plan.ts'
-import { ManagedProcess } from './managed-process.ts'
+import type { ManagedProcess } from './managed-process.ts'
 import { OrphanScanner } from './child/orphans.ts'
 import type { LogHistory } from './output/log-history.ts'
 import type { LogFileProblems } from './output/log-file.ts'
@@ -29,7 +19,14 @@ import type { ManagedProcessEvent } from './process-context.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { isEnded } from './rules/reconcile.ts'
 import type { Action, Announcement, Failure, Phase, StartRequest } from './rules/snapshot.ts'
-import { hasOutcome, outcomeOfStart, type Reload, requestedBy, type StartOutcome } from './rules/start-outcome.ts'
+import {
+  hasOutcome,
+  outcomeOfStart,
+  type Reload,
+  requestedBy,
+  startFailureOf,
+  type StartOutcome,
+} from './rules/start-outcome.ts'
 import type { SupervisorOptions } from './supervisor-options.ts'
 import type { ProcessTerminals } from './terminal/process-terminal.ts'
 import { elapsed } from './timers.ts'
@@ -37,15 +34,7 @@ import { TriggeredActions } from './triggered-actions.ts'
 import { WaitReporter } from './waiting/wait-reporter.ts'
 import { Waiters } from './waiters.ts'
 
-type AppliedChange = Omit<Extract<SupervisorEvent, { type: 'reloaded' }>, 'type'>
 type ProcessFailed = Extract<SupervisorEvent, { type: 'process_failed' }>
-
-function startFailureOf(
-  reason: StopReason | null,
-): Pick<Extract<SupervisorEvent, { type: 'stopped' }>, 'startFailure'> {
-  if (reason?.type !== 'start_failed') return {}
-  return { startFailure: { process: reason.process, reason: reason.message } }
-}
 
 /**
  * Runs the processes of one configuration. After events it takes a snapshot and executes the actions
@@ -54,7 +43,8 @@ function startFailureOf(
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #output: Output
-  readonly #runTag: string
+  /** Prefix of the run tags of all children; a slash and the name of the process follow. */
+  readonly runTag: string
   readonly #orphans: OrphanScanner | null
   /** Checked after each change of a state or a goal. */
   readonly changes = new Waiters()
@@ -63,8 +53,8 @@ export class Supervisor {
     snapshot: () => ({
       phase: this.#phase,
       announced: this.#announced,
-      graph: this.#graph,
-      external: this.#external.state,
+      graph: this.graph,
+      external: this.#processes.external.state,
       failures: this.#failures,
       isHeld: this.#isHeld,
       isReloading: this.#isReloading,
@@ -79,19 +69,18 @@ export class Supervisor {
   })
   /** The commands `start`, `stop` and `restart`. */
   readonly commands = new ProcessCommands({
-    graph: () => this.#graph,
+    graph: () => this.graph,
     isStopping: () => this.isStopping,
     until: (isMet) => this.#settle(isMet),
   })
   /** The actions of things outside the processes. */
   readonly triggered = new TriggeredActions({
-    graph: () => this.#graph,
+    graph: () => this.graph,
     isStopping: () => this.isStopping,
     emit: (event) => this.#emit(event),
     onAction: () => this.#loop.schedule(),
   })
-  #graph: ProcessGraph<ManagedProcess>
-  #external: ExternalCheck
+  readonly #processes: ConfiguredProcesses
   #phase: Phase = 'starting'
   #announced: Announcement = 'none'
   #failures: readonly Failure[] = []
@@ -104,30 +93,32 @@ export class Supervisor {
 
   constructor(config: ResolvedConfig, options: SupervisorOptions) {
     this.#options = options
-    this.#runTag = options.guard?.runTag ?? randomUUID()
+    this.runTag = options.guard?.runTag ?? randomUUID()
     const scan = {
       killNow: () => this.#phase === 'killed',
       emit: (event: SupervisorEvent) => this.#emit(event),
-      secretNames: (name: string) => this.#graph.get(name)?.definition.secretNames ?? [],
+      secretNames: (name: string) => this.graph.get(name)?.definition.secretNames ?? [],
     }
     // Fake children leave no orphans.
-    this.#orphans = options.spawn === undefined ? new OrphanScanner(this.#runTag, scan) : null
-    this.#external = this.#createExternalCheck(config)
+    this.#orphans = options.spawn === undefined ? new OrphanScanner(this.runTag, scan) : null
     this.#output = new Output(config.processes, options, (event) => this.#emit(event))
-    this.#graph = new ProcessGraph(config, (definition) => this.#createProcess(definition))
+    this.#processes = new ConfiguredProcesses(config, {
+      output: this.#output,
+      runTag: this.runTag,
+      spawn: options.spawn ?? spawnChild,
+      // When everything stops, one scan at the end finds all orphans.
+      reapEscaped: async (name, children, report) =>
+        this.isStopping ? undefined : this.#orphans?.endOf(name, children, report),
+      emit: (event) => this.#onProcessEvent(event),
+    })
     this.#waits = new WaitReporter(
       () => this.snapshot,
       (event) => this.#emit(event),
     )
   }
 
-  /** Prefix of the run tags of all children; a slash and the name of the process follow. */
-  get runTag(): string {
-    return this.#runTag
-  }
-
   get graph(): ProcessGraph<ManagedProcess> {
-    return this.#graph
+    return this.#processes.graph
   }
 
   get logs(): LogHistory {
@@ -140,7 +131,7 @@ export class Supervisor {
 
   /** The input of `explain`. */
   get snapshot(): ExplainedSnapshot<ManagedProcess> {
-    return { graph: this.#graph, external: this.#external, now: performance.now() }
+    return { graph: this.graph, external: this.#processes.external, now: performance.now() }
   }
 
   get terminals(): ProcessTerminals {
@@ -164,7 +155,7 @@ export class Supervisor {
     await this.#output.finish()
     this.#hasEnded = true
     this.#emit({ type: 'stopped', tookMs: elapsed(since), ...startFailureOf(this.#reason) })
-    return { exitCode: exitCodeOf(outcomeOf(this.#graph, this.#reason, this.#options.exitCodeFrom)) }
+    return { exitCode: exitCodeOf(outcomeOf(this.graph, this.#reason, this.#options.exitCodeFrom)) }
   }
 
   /** Stops everything in order, in every phase. A second call has no effect: the first reason counts. */
@@ -174,8 +165,8 @@ export class Supervisor {
     this.#phase = 'stopping'
     this.#stoppingSince = performance.now()
     this.#emit({ type: 'stopping', reason })
-    this.#external.end()
-    setGoal(this.#graph.all, 'shutting_down', null)
+    this.#processes.external.end()
+    setGoal(this.graph.all, 'shutting_down', null)
     this.#loop.schedule()
   }
 
@@ -185,7 +176,7 @@ export class Supervisor {
     if (trigger !== null && this.#phase !== 'killed' && !this.#hasEnded) this.#emit({ type: 'killing', trigger })
     this.#phase = 'killed'
     this.#loop.run()
-    for (const { groups } of this.#graph.all) groups.kill()
+    for (const { groups } of this.graph.all) groups.kill()
     this.#orphans?.killAll()
   }
 
@@ -199,17 +190,21 @@ export class Supervisor {
     this.#isReloading = true
     const request = Symbol('reload')
     try {
-      const difference = differenceOf(this.#graph.config, config, startedByHand(this.#graph))
+      const difference = differenceOf(this.graph.config, config, startedByHand(this.graph))
       const unchanged = new Set(difference.unchanged)
-      const replaced = this.#graph.all.filter(({ name }) => !unchanged.has(name))
+      const replaced = this.graph.all.filter(({ name }) => !unchanged.has(name))
       const before = handControlled(replaced)
       setGoal(replaced, 'replaced', request)
       await this.#settle(() => replaced.every(isEnded))
       // A command may have stopped further processes meanwhile.
       const stopped = [...before.stopped, ...handControlled(replaced).stopped]
       const started = [...before.started, ...difference.added]
-      if (!this.isStopping) this.#replace(config, { cause, ...difference }, { stopped, started }, request)
-      const requested = requestedBy(request, this.#graph)
+      if (!this.isStopping) {
+        this.#processes.replace(config, unchanged, { stopped, started }, request)
+        this.#emit({ type: 'reloaded', cause, ...difference })
+        this.#loop.run()
+      }
+      const requested = requestedBy(request, this.graph)
       return { difference, settled: () => this.#untilStarted(request, requested) }
     } finally {
       this.#isReloading = false
@@ -217,57 +212,11 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the processes. The new version of a process that was stopped or started manually is down or starts, too. */
-  #replace(config: ResolvedConfig, change: AppliedChange, byHand: HandControlled, request: StartRequest): void {
-    const before = this.#graph
-    const unchanged = new Set(change.unchanged)
-    this.#output.setProcesses(config.processes)
-    if (!isDeepStrictEqual(before.config.external, config.external)) {
-      this.#external.end()
-      this.#external = this.#createExternalCheck(config)
-    }
-    this.#graph = new ProcessGraph(config, (definition) => {
-      const old = before.get(definition.name)
-      if (old !== null && unchanged.has(old.name)) {
-        old.definition = { ...old.definition, secretNames: definition.secretNames }
-        return old
-      }
-      const managed = this.#createProcess(definition, old?.hasRun)
-      managed.request = request
-      return managed
-    })
-    restoreHandControl(this.#graph, byHand)
-    this.#emit({ type: 'reloaded', ...change })
-    this.#loop.run()
-  }
-
-  #createProcess(definition: ResolvedProcess, hasRunBefore = false): ManagedProcess {
-    const { name } = definition
-    return new ManagedProcess(definition, {
-      output: this.#output,
-      runTag: `${this.#runTag}/${name}`,
-      spawn: this.#options.spawn ?? spawnChild,
-      // When everything stops, one scan at the end finds all orphans.
-      reapEscaped: async (children, report) =>
-        this.isStopping ? undefined : this.#orphans?.endOf(name, children, report),
-      hasRunBefore,
-      emit: (event) => this.#onProcessEvent(event),
-    })
-  }
-
-  #createExternalCheck(config: ResolvedConfig): ExternalCheck {
-    const check = new ExternalCheck(config.external, () => {
-      if (check.failure !== null) this.#emit(check.failure)
-      this.#loop.schedule()
-    })
-    return check
-  }
-
   #onProcessEvent(event: ManagedProcessEvent): void {
     if (event.type === 'process_completed') this.#isHeld = false
     if (event.type === 'failure') {
       this.#failures = [...this.#failures, event]
-      this.#isHeld = (this.#graph.get(event.process)?.request ?? null) !== null
+      this.#isHeld = (this.graph.get(event.process)?.request ?? null) !== null
     } else if (event.type === 'process_failed') this.#emit(this.#withNextRun(event))
     else if (event.type !== 'changed') this.#emit(event)
     if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
@@ -275,15 +224,15 @@ export class Supervisor {
   }
 
   #withNextRun(event: ProcessFailed): ProcessFailed {
-    const schedule = this.#graph.get(event.process)?.definition.schedule ?? null
+    const schedule = this.graph.get(event.process)?.definition.schedule ?? null
     if (schedule === null) return event
     return { ...event, nextRun: this.#options.nextRun?.(event.process)?.toISOString() ?? null }
   }
 
   /** Stops everything if this exit ends the run (`--abort-on-exit`, `--exit-code-from`). */
   #endRunAfter(name: string, exit: ExitResult): void {
-    const managed = this.#graph.get(name)
-    if (managed === null || this.isStopping || !endsRun(managed, exit, this.#graph, this.#options)) return
+    const managed = this.graph.get(name)
+    if (managed === null || this.isStopping || !endsRun(managed, exit, this.graph, this.#options)) return
     this.stop({ type: 'exited', process: name, exit })
     setGoal([managed], 'ended_run', null)
   }
@@ -295,27 +244,27 @@ export class Supervisor {
   }
 
   #protect(): void {
-    this.#options.guard?.protect(() => planStop(this.#runTag, this.#graph))
+    this.#options.guard?.protect(() => planStop(this.runTag, this.graph))
   }
 
   #carryOut(action: Action<ManagedProcess>): void {
     if ('managed' in action) return carryOut(action)
     switch (action.type) {
       case 'check_external':
-        return this.#external.start()
+        return this.#processes.external.start()
       case 'forget_external':
-        return this.#external.forget()
+        return this.#processes.external.forget()
       case 'fail_external':
-        return this.#external.failure === null ? undefined : this.stop(this.#external.failure)
+        return this.#processes.external.failure === null ? undefined : this.stop(this.#processes.external.failure)
       case 'finish_start':
         this.#phase = 'up'
         return undefined
       case 'announce_ready':
         this.#announced = 'ready'
-        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.#graph) })
+        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.graph) })
       case 'announce_incomplete':
         this.#announced = 'incomplete'
-        return this.#emit({ type: 'start_incomplete', afterMs: elapsed(this.#startedAt), ...startResult(this.#graph) })
+        return this.#emit({ type: 'start_incomplete', afterMs: elapsed(this.#startedAt), ...startResult(this.graph) })
       case 'forget_failures':
         this.#failures = []
         return undefined
@@ -332,8 +281,8 @@ export class Supervisor {
   }
 
   async #untilStarted(request: StartRequest, started: readonly ManagedProcess[]): Promise<StartOutcome> {
-    await this.#until(() => hasOutcome(request, started, this.#graph))
-    return outcomeOfStart(request, started, this.#graph)
+    await this.#until(() => hasOutcome(request, started, this.graph))
+    return outcomeOfStart(request, started, this.graph)
   }
 
   /** Reconciles, then resolves as `#until` does. */
@@ -344,6 +293,6 @@ export class Supervisor {
 
   /** Resolves when the condition is met, or everything has stopped. It is checked after every reconciliation. */
   #until(isMet: () => boolean): Promise<void> {
-    return this.changes.until(() => isMet() || (this.isStopping && this.#graph.all.every(isEnded)))
+    return this.changes.until(() => isMet() || (this.isStopping && this.graph.all.every(isEnded)))
   }
 }

@@ -1,4 +1,4 @@
-import type { ReloadDifference } from '../events.ts'
+import type { ReloadDifference, StopReason, SupervisorEvent } from '../events.ts'
 import type { ProcessGraph } from './graph.ts'
 import type { ManagedProcess } from '../managed-process.ts'
 import { isSettled } from './reconcile.ts'
@@ -89,4 +89,12 @@ export function supersededBecause(
   if (now !== managed) return 'was changed by a later reload'
   if (goal.type === 'up' || goal.reason === 'restarting') return 'was restarted'
   return goal.reason === 'by_hand' ? 'was stopped by another command' : 'was stopped with all others'
+}
+
+/** Returns the field of the event `stopped` for this reason of the stop. */
+export function startFailureOf(
+  reason: StopReason | null,
+): Pick<Extract<SupervisorEvent, { type: 'stopped' }>, 'startFailure'> {
+  if (reason?.type !== 'start_failed') return {}
+  return { startFailure: { process: reason.process, reason: reason.message } }
 }
