@@ -17,7 +17,7 @@ export interface FileOptions {
 }
 
 export type RunOptions = Pick<SupervisorOptions, 'logFormat' | 'forceReadable' | 'abortOnExit' | 'exitCodeFrom'> & {
-  /** Processes that watch even if the file does not say so; false: no process watches. */
+  /** Processes that watch although the file has no `watch` for them; false: no process watches. */
   readonly watch: readonly string[] | false
   readonly prefix: PrefixOptions
   /** The file that receives the output instead of stdout and stderr; null: none. */

@@ -56,7 +56,7 @@ describe('findGraphProblems (O-21)', () => {
     expect(problemsOf({ a: ['a'] })).toEqual(['process "a" depends on itself'])
   })
 
-  it('reports every problem at once', () => {
+  it('reports every problem', () => {
     expect(problemsOf({ a: ['b'], b: ['a'], c: ['d'], d: ['c'], e: ['e', 'f'] })).toEqual([
       'process "e" depends on itself',
       'process "e" depends on "f", which does not exist',

@@ -45,7 +45,7 @@ export interface ResolvedProcess {
   /** The name in the file, which replicas share. */
   readonly configName: string
   readonly kind: 'service' | 'task'
-  /** 128 + N also stands for an end by signal N. */
+  /** 128 + N also means an end by signal N. */
   readonly successExitCodes: readonly number[]
   readonly command: string
   readonly args: readonly string[]

@@ -138,7 +138,7 @@ describe('variables outside of env and args', () => {
     expect(one({ readiness_probe: probe }, {}, variables).readinessProbe?.check).toEqual(check)
   })
 
-  it('those of the process are used too, and the number of a replica', () => {
+  it('include those of the process and the number of a replica', () => {
     const probe = { http_get: 'http://127.0.0.1:${PORT}${PONIX_REPLICA}' }
     const worker = { ...store, replicas: 2, env: { PORT: '808' }, readiness_probe: probe }
     const { processes } = load({ processes: { worker } })
@@ -184,7 +184,7 @@ describe('variables outside of env and args', () => {
     ])
   })
 
-  it('an unset one is an error', () => {
+  it('are an error if they are unset', () => {
     expect(
       problems({ processes: { a: { command: '${NOPE}', readiness_probe: { tcp_socket: 'localhost:${NOPE}' } } } }),
     ).toEqual([

@@ -139,7 +139,7 @@ describe('several viewers of one process', () => {
 })
 
 describe('a slow viewer', () => {
-  test('loses output beyond 1 MiB, which is said, and slows neither the process nor another viewer', async () => {
+  test('loses output beyond 1 MiB, which a notice states, and slows neither the process nor another viewer', async () => {
     const command = `read -r line; seq 1 400000; echo "the end"; while read -r line; do echo "got <$line>"; done`
     const { graph, view } = await openSocket({ ...prompt, command })
     const slow = view()

@@ -1,7 +1,7 @@
 import { RequestError } from '../config/errors.ts'
 import { nameHint } from '../config/nearest-name.ts'
 
-/** Throws a RequestError if the query of a request has a parameter that its route does not know. */
+/** Throws a RequestError if the query of a request has a parameter that its route does not have. */
 export function checkQuery(
   { method, path, query = [] }: { readonly method: string; readonly path: string; readonly query?: readonly string[] },
   given: URLSearchParams,

@@ -123,7 +123,7 @@ export type SupervisorEvent =
   | { readonly type: 'process_restarting'; readonly process: string; readonly because: string }
   /** From now on, changes of these paths restart the process. */
   | { readonly type: 'watching'; readonly process: string; readonly paths: readonly string[] }
-  /** The task runs at this time (ISO 8601), and then whenever its schedule says. */
+  /** The task runs at this time (ISO 8601), and then at the further times of its schedule. */
   | { readonly type: 'next_run'; readonly process: string; readonly at: string }
   /** The time for a run has come while the last run still lasts. Emitted once until the next run. */
   | { readonly type: 'run_skipped'; readonly process: string }

@@ -41,7 +41,7 @@ export class TriggeredActions {
     onAction()
   }
 
-  /** Starts a task because its schedule says so. Returns false if its last run still lasts, and then does nothing. */
+  /** Starts a task at a time of its schedule. Does nothing and returns false if its last run has not ended. */
   startScheduled(name: string): boolean {
     const { graph, isStopping, onAction } = this.#context
     const managed = graph().get(name)

@@ -82,7 +82,7 @@ describe('memory_limit', () => {
     expect(Number(/\d+/.exec(because)?.[0])).toBeGreaterThan(220)
   })
 
-  test('leaves a process below its limit alone', async () => {
+  test('does not restart a process below its limit', async () => {
     const rig = await openRig()
     const graph = trigger([
       { name: 'small', ...rig.program('small'), memoryLimit: 1e9 },

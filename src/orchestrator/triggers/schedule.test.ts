@@ -33,7 +33,7 @@ describe('a task with a schedule', () => {
     expect(graph.events.map(({ type }) => type)).not.toContain('stopping')
   })
 
-  test('skips its runs while it runs, and says so once', async () => {
+  test('skips its runs while it runs, and reports that once', async () => {
     const rig = await openRig()
     const graph = trigger([
       { name: 'slow', ...rig.program('slow'), ...task },

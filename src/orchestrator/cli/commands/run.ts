@@ -68,7 +68,7 @@ function refuseArguments(program: Command, run: Command): void {
   if (program.commands.some((known) => known.name() === first)) {
     throw new UserError(`write the command first: ${ownCommand(`${first} …`)}`)
   }
-  // Without the word `run`, the first word stands for a command.
+  // Without the word `run`, the first word is the name of a command.
   throw program.args[0] === run.name() ? new UserError(describeExcess(run)) : unknownCommand(program, first)
 }
 

@@ -75,7 +75,7 @@ export async function logs(
 }
 
 /** Returns the parameters of the request. `now`: milliseconds since 1970. */
-export function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
+function toQuery(processes: readonly string[], options: LogOptions, now: number): URLSearchParams {
   const { follow, tail, since, until, grep, ignoreCase, level, stream, events } = options
   const query = processQuery(processes)
   const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value)

@@ -201,7 +201,7 @@ describe('run --detach --wait', () => {
     expect(await terminal.exitCode).toBe(0)
   })
 
-  test('leaves the orchestrator running after Ctrl-C, and says so', async () => {
+  test('leaves the orchestrator running after Ctrl-C, and reports that', async () => {
     const rig = await openRig()
     program.writeConfig({ processes: { api: { ...rig.program('api'), readiness_probe: { notify: true } } } })
     const starting = program.start('-d', '--wait')

@@ -50,7 +50,7 @@ function homeOfUser(): string | null {
   try {
     return homedir()
   } catch {
-    // The system does not know this user, as in a container.
+    // This user has no entry in the user database, as in a container.
     return null
   }
 }

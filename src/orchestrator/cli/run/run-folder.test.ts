@@ -91,7 +91,7 @@ describe('the run folder', () => {
     expect(program.runFolders()).toEqual([])
   })
 
-  test('keeps starts apart that meet the end of another run', async () => {
+  test('lets only one orchestrator run if several start while a run ends', async () => {
     const once = 'mkdir busy || echo overlap >> overlaps; rmdir busy; echo ran >> runs'
     program.writeConfig({ processes: { a: { command: once, shell: true, kind: 'task' } } })
     writeFileSync(join(program.folder, 'overlaps'), '')

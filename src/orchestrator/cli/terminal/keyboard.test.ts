@@ -103,7 +103,7 @@ describe('a key in the terminal', () => {
     expect(await codeOf(terminal)).toBe('0')
   })
 
-  it('kill everything when q is pressed twice', async () => {
+  it('kills everything if it is q, pressed twice', async () => {
     const terminal = await startWithKeys({ stubborn })
     terminal.press('q')
     await terminal.seen(/refused/)
@@ -191,7 +191,7 @@ describe('job control', () => {
     await shell.seen(/everything is stopped/)
   })
 
-  it('leaves the terminal alone in the background', async () => {
+  it('does not change the mode of the terminal in the background', async () => {
     const shell = await startInBash('&')
     shell.press('kill -INT %1; wait %1; echo "code:$?"\n')
     await shell.seen(/code:0/)

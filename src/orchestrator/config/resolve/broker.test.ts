@@ -42,7 +42,7 @@ describe('the MQTT broker (O-30)', () => {
     expect(one({ command: named, args: ['--mqtt-broker=b:1'] }, options).args).toEqual(['--mqtt-broker=b:1'])
   })
 
-  it('is not demanded by a command named commonplace-*', () => {
+  it('is not required by a command named commonplace-*', () => {
     expect(one({ command: named })).toMatchObject({ args: [], usesExternal: false })
   })
 

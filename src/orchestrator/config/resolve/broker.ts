@@ -13,7 +13,7 @@ interface BrokerContext {
   readonly problems: ProblemList
 }
 
-/** Stands for an invalid address, so that an error in the address is not also an error of its users. */
+/** Replaces an invalid address, so that an error in the address is not also an error of its users. */
 const invalidAddress: SocketAddress = { host: 'invalid', port: 1 }
 
 /**

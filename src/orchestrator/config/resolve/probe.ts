@@ -63,7 +63,7 @@ const CHECKS: { readonly [Kind in ProbeCheck['type']]: Resolver } = {
   notify: ({ notify }) => (notify === undefined ? null : { type: 'notify' }),
 }
 
-/** These stand for invalid values, which are reported. */
+/** The replacements of invalid values, which are reported. */
 const invalidAddress = { host: 'invalid', port: 1 }
 const invalidUrl = 'http://invalid/'
 

@@ -32,7 +32,7 @@ export interface Selection {
   readonly profiles: readonly string[]
   /** The process whose exit code counts, or null. */
   readonly exitCodeFrom: string | null
-  /** Processes that watch even if the file does not say so; false: no process watches. Default: as in the file. */
+  /** Processes that watch although the file has no `watch` for them; false: no process watches. Default: as in the file. */
   readonly watch?: readonly string[] | false
 }
 

@@ -23,7 +23,7 @@ class HeldReader extends Writable {
 }
 
 describe('Sink (O-31)', () => {
-  test('writes the lines of one event loop turn at once', async () => {
+  test('writes the lines of one event loop turn with one write', async () => {
     const output = new HeldReader()
     const sink = new Sink(output, () => {})
     for (let n = 0; n < 1000; n++) sink.append('[a] ', String(n))

@@ -1,4 +1,4 @@
-/** A process as the kernel knows it. */
+/** An entry of the process table. */
 export interface ProcessInfo {
   readonly pid: number
   readonly parent: number

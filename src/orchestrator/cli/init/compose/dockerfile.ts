@@ -1,4 +1,4 @@
-/** What a container of an image runs by default; null where only its base image tells. */
+/** The default command of a container of an image; null where only its base image determines it. */
 export interface ImageCommand {
   readonly entrypoint: readonly string[] | null
   readonly command: readonly string[] | null

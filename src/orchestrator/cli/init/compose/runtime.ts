@@ -15,7 +15,7 @@ interface WatchDraft {
   readonly notes: readonly string[]
 }
 
-/** Translates `develop.watch`. A process sees its files itself, so that `sync` alone needs no restart. */
+/** Translates `develop.watch`. A process reads the files of the project directly, so `sync` alone needs no restart. */
 export function watchOf({ watch: rules = [] }: Develop): WatchDraft {
   const synced = rules.filter(({ action }) => action === 'sync')
   const restarting = rules.filter(({ action }) => action !== 'sync')
