@@ -1,3 +1,4 @@
+import { PublishError } from '../domain/errors.ts'
 import type { Logger } from '../runner/logger.ts'
 import { encodeHeaders, withoutExpectation, type Publication, type Stored } from './publication.ts'
 
@@ -76,6 +77,14 @@ export class PendingPublish {
 
   get bytes(): number {
     return this.publication.body.length
+  }
+
+  /** Throws a PublishError if the message is larger than the limit of the server, in bytes. */
+  checkSize(limit: number | undefined): void {
+    if (limit === undefined || this.bytes <= limit) return
+    const { subject } = this.publication
+    const reason = `message of ${this.bytes} bytes for ${subject} exceeds max_payload ${limit} of NATS; raise max_payload`
+    throw new PublishError('too_large', reason)
   }
 
   /** Returns the encoded headers, with or without the expectation of its predecessor. */
@@ -164,6 +173,32 @@ export class PublishChain {
     if (this.#streams.size >= MAX_CACHED_SUBJECTS) this.#streams.clear()
     this.#streams.set(subject, stream)
     return stream
+  }
+}
+
+/** Calls `check` every quarter of the time limit of acknowledgements, with one timer for all messages. */
+export class AckDeadline {
+  readonly timeoutMs: number
+  readonly #check: () => void
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(timeoutMs: number, check: () => void) {
+    this.timeoutMs = timeoutMs
+    this.#check = check
+  }
+
+  /** Plans the next check, unless it is planned. */
+  watch(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#check()
+    }, this.timeoutMs / 4)
+  }
+
+  /** Cancels the next check. */
+  cancel(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 }
 

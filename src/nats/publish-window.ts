@@ -5,6 +5,7 @@ import type { NatsClient } from './connection.ts'
 import { natsMetrics } from './metrics.ts'
 import { EncodedHeaders, readReply, type Publication, type Stored } from './publication.ts'
 import {
+  AckDeadline,
   InFlight,
   onPublishEvent,
   PendingPublish,
@@ -43,7 +44,7 @@ export class PublishWindow {
   readonly #ordered: boolean
   readonly #maxInFlight: number
   readonly #maxInFlightBytes: number
-  readonly #ackTimeoutMs: number
+  readonly #deadline: AckDeadline
   /** A full window is refilled when a quarter of it is free. */
   readonly #refillAt: number
   readonly #inbox = `${createInbox()}.`
@@ -55,7 +56,6 @@ export class PublishWindow {
   readonly #inFlight = new InFlight()
   readonly #chain: PublishChain | undefined
   readonly #idleListeners: (() => void)[] = []
-  #deadlineTimer: NodeJS.Timeout | undefined
   #nextNumber = 0
   #phase: PublishPhase = 'open'
   #closeReason: PublishError | undefined
@@ -65,7 +65,7 @@ export class PublishWindow {
     this.#ordered = options.ordered
     this.#maxInFlight = options.maxInFlight
     this.#maxInFlightBytes = options.maxInFlightBytes ?? 16 * 1024 * 1024
-    this.#ackTimeoutMs = options.ackTimeoutMs ?? 5000
+    this.#deadline = new AckDeadline(options.ackTimeoutMs ?? 5000, () => this.#checkDeadline())
     this.#refillAt = Math.floor(options.maxInFlight * 0.75)
     this.#backoff = new RetryBackoff(client.logger)
     this.#chain = options.ordered ? new PublishChain(streamFinder(client)) : undefined
@@ -110,7 +110,7 @@ export class PublishWindow {
     try {
       const predecessor = this.#chain?.add(publication.subject, { number, messageId: publication.messageId.trim() })
       const message = new PendingPublish(publication, number, predecessor)
-      this.#checkSize(message)
+      message.checkSize(this.#client.connection.info?.max_payload)
       this.#queue.push(message)
       return message
     } catch (error) {
@@ -145,7 +145,7 @@ export class PublishWindow {
 
   #send(message: PendingPublish): void {
     message.sentAt = performance.now()
-    this.#watchDeadline()
+    this.#deadline.watch()
     try {
       const { subject, body } = message.publication
       this.#headers.block = message.headers(message.follows !== undefined && this.#inFlight.has(message.follows.number))
@@ -236,15 +236,6 @@ export class PublishWindow {
     this.#shut('NATS rejected the subscription for acknowledgements')
   }
 
-  #checkSize({ bytes, publication }: PendingPublish): void {
-    const limit = this.#client.connection.info?.max_payload
-    if (limit === undefined || bytes <= limit) return
-    throw new PublishError(
-      'too_large',
-      `message of ${bytes} bytes for ${publication.subject} exceeds max_payload ${limit} of NATS; raise max_payload`,
-    )
-  }
-
   #fail(message: PendingPublish, error: PublishError): void {
     if (message.settled) return
     this.#onFailure(message.number, error)
@@ -276,26 +267,19 @@ export class PublishWindow {
     }
   }
 
-  /** Checks the oldest message every quarter of the timeout, with one timer for all messages. */
-  #watchDeadline(): void {
-    this.#deadlineTimer ??= setTimeout(() => this.#checkDeadline(), this.#ackTimeoutMs / 4)
-  }
-
   #checkDeadline(): void {
-    this.#deadlineTimer = undefined
     const { oldest } = this.#inFlight
     if (oldest === undefined || this.#phase === 'closed') return
-    this.#watchDeadline()
+    this.#deadline.watch()
     if (this.#phase === 'backingOff' || !this.#client.link.connected) return
-    if (performance.now() - oldest.sentAt < this.#ackTimeoutMs) return
-    this.#onNotStored('later', oldest, `no acknowledgement for ${this.#ackTimeoutMs / 1000} s`)
+    if (performance.now() - oldest.sentAt < this.#deadline.timeoutMs) return
+    this.#onNotStored('later', oldest, `no acknowledgement for ${this.#deadline.timeoutMs / 1000} s`)
     void restoreStreamOf(this.#client, oldest.publication.subject)
   }
 
   #checkIdle(): void {
     if (this.#inFlight.size > 0 || this.#queue.length > 0) return
-    clearTimeout(this.#deadlineTimer)
-    this.#deadlineTimer = undefined
+    this.#deadline.cancel()
     for (const listener of this.#idleListeners.splice(0)) listener()
   }
 
