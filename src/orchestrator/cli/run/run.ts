@@ -35,15 +35,15 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   const { warn, info } = output.reporter
   if (typed.config !== DEFAULT_FILE && typed.config === nearestFile()) info(`runs ${typed.config}`)
   for (const problem of config.warnings) warn(describeProblem(problem))
-  const { guard, socketPath } = await acquireLock(config, warn)
-  const graph = createGraph(config, { loader, options, output, guard })
+  const { lock, socketPath } = await acquireLock(config, warn)
+  const graph = createGraph(config, { loader, options, output, lock })
   const { supervisor, triggers, target, systemd } = graph
   const http = await listenHttp(target, config.control?.http ?? null, graph.onEvent).catch(async (error: unknown) => {
-    await guard.release()
+    await lock.release()
     throw error
   })
   const signals = handleRunSignals(supervisor, target)
-  const keyboard = openKeyboard(output.prompt, target, guard, signals.quit)
+  const keyboard = openKeyboard(output.prompt, target, lock, signals.quit)
   const ended = supervisor.run()
   triggers.start()
   const socket = listenSocket(target, socketPath, warn)
@@ -57,7 +57,7 @@ export async function run(typed: FileOptions, options: RunOptions): Promise<neve
   // Closing removes the socket, so that the run folder can be removed.
   await socket.then((server) => server?.close())
   // Without an ending a process may still run; then the guard ends it.
-  if (ending !== undefined) await guard.release()
+  if (ending !== undefined) await lock.release()
   await Promise.all([systemd.close(), output.finish()])
   process.exit(exitCode)
 }
@@ -68,19 +68,19 @@ async function acquireLock(config: LoadedConfig, warn: (message: string) => void
   const socketPath = config.control === null ? null : (config.control.socketPath ?? folder.socketPath)
   const guardProgram = fileURLToPath(new URL('./ponix-guard.sh', import.meta.url))
   const { path: configPath, processes: definitions } = config
-  const guard = await RunLock.acquire({ folder, configPath, socketPath, guardProgram, definitions, warn })
-  return { guard, socketPath }
+  const lock = await RunLock.acquire({ folder, configPath, socketPath, guardProgram, definitions, warn })
+  return { lock, socketPath }
 }
 
 interface Environment {
   readonly loader: ConfigLoader
   readonly options: RunOptions
   readonly output: RunOutput
-  readonly guard: RunLock
+  readonly lock: RunLock
 }
 
 /** Creates the supervisor of the processes and everything that reacts to its events. Nothing runs yet. */
-function createGraph(config: LoadedConfig, { loader, options, output, guard }: Environment) {
+function createGraph(config: LoadedConfig, { loader, options, output, lock }: Environment) {
   const { reporter, supervised } = output
   const systemd = new SystemdNotifier({
     environment: process.env,
@@ -93,12 +93,12 @@ function createGraph(config: LoadedConfig, { loader, options, output, guard }: E
     reporter.event(event)
     systemd.event(event)
     triggers.event(event)
-    if (event.type === 'stopping') guard.stopping()
+    if (event.type === 'stopping') lock.stopping()
   }
   // The guard also ends what triggers run, which the supervisor leaves alone.
   const guarded = {
-    runTag: `${guard.runTag}/run`,
-    protect: (makePlan: () => StopPlan) => guard.protect(() => ({ ...makePlan(), runTag: guard.runTag })),
+    runTag: `${lock.runTag}/run`,
+    protect: (makePlan: () => StopPlan) => lock.protect(() => ({ ...makePlan(), runTag: lock.runTag })),
   }
   const supervisor = new Supervisor(config, {
     ...options,
@@ -107,7 +107,7 @@ function createGraph(config: LoadedConfig, { loader, options, output, guard }: E
     nextRun: (name) => triggers.nextRun(name),
     onEvent,
   })
-  const triggers = new Triggers(supervisor, { emit: onEvent, runTag: guard.runTag })
+  const triggers = new Triggers(supervisor, { emit: onEvent, runTag: lock.runTag })
   const target = new ControlTarget(supervisor, {
     load: () => loader.load(),
     scale: (replicas) => loader.scale(replicas),
@@ -160,7 +160,7 @@ function handleRunSignals(supervisor: Supervisor, target: ControlTarget) {
 async function openKeyboard(
   prompt: PromptLine | null,
   target: ControlTarget,
-  guard: RunLock,
+  lock: RunLock,
   quit: () => void,
 ): Promise<Keyboard | null> {
   if (prompt === null) return null
@@ -172,5 +172,5 @@ async function openKeyboard(
     restart: (name: string) => target.act('restart', [name]),
     quit,
   }
-  return new Keyboard({ stdin, stdout, actions, prompt, onMode: (mode) => guard.protectTerminal(mode) })
+  return new Keyboard({ stdin, stdout, actions, prompt, onMode: (mode) => lock.protectTerminal(mode) })
 }
