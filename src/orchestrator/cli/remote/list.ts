@@ -1,6 +1,6 @@
 import { statusAnswer } from '../../control/protocol.ts'
 import { orphanedRecords, runningRecords, type RunningRecord } from '../../supervisor/guard/run-folder.ts'
-import { dateAndTime } from '../../supervisor/local-time.ts'
+import { dateAndTime } from '../../supervisor/system/local-time.ts'
 import { ControlClient, describeOrphans } from './control-client.ts'
 
 interface RunningOrchestrator {

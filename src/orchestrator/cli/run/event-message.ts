@@ -1,7 +1,7 @@
 import { formatDuration } from '../../supervisor/duration.ts'
 import { describeLeft } from '../../supervisor/child/orphans.ts'
 import type { FailureCause, StopReason, SupervisorEvent } from '../../supervisor/events.ts'
-import { dateAndTime } from '../../supervisor/local-time.ts'
+import { dateAndTime } from '../../supervisor/system/local-time.ts'
 import { describeExit } from '../../supervisor/rules/restart-policy.ts'
 
 export type Level = 'info' | 'warn' | 'error'

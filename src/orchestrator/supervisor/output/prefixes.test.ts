@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { localTime } from '../local-time.ts'
+import { localTime } from '../system/local-time.ts'
 import { parsePrefixFormat, Prefixes, prefixKinds } from './prefixes.ts'
 
 const shown = (...names: readonly string[]) => names.map((name) => ({ name, leftOut: null }))

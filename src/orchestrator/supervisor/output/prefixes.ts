@@ -1,4 +1,4 @@
-import { localTime, timeOfDay } from '../local-time.ts'
+import { localTime, timeOfDay } from '../system/local-time.ts'
 import { shortNames } from './short-names.ts'
 
 /** The name in the prefix of the orchestrator's own lines. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseTime } from '../config/duration.ts'
+import { parseTime } from '../../config/duration.ts'
 import { dateAndTime, localTime, timeOfDay } from './local-time.ts'
 
 const TIME = new Date(2026, 0, 31, 8, 30, 0, 123)
