@@ -41,6 +41,24 @@ describe('the producer', () => {
     ).toEqual([1, 'no_stream', 2, 'invalid', 3])
   })
 
+  test('B-5 a full stream delays only the messages of that stream', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const [full, other] = [ownStream(), ownStream()]
+    await ensureStreams(client, [{ ...full, maxBytes: 1 }, other])
+    const producer = createProducer(client, { maxInFlight: 2 })
+    const refused = Promise.allSettled(
+      [1, 2, 3].map((number) =>
+        producer.publish({ subject: `${full.subject}.a`, body, messageId: `refused-${number}` }),
+      ),
+    )
+    const stored = await Promise.all(
+      [1, 2, 3].map((number) => producer.publish({ subject: `${other.subject}.a`, body, messageId: `m${number}` })),
+    )
+    expect(stored.map(({ sequence }) => sequence)).toEqual([1, 2, 3])
+    producer.close()
+    expect((await refused).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+  })
+
   test('N-6 retries while NATS is down, until it is up or the signal aborts', async () => {
     await using server = await startNats()
     const log = probeLog()
