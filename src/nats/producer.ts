@@ -1,6 +1,7 @@
 import type { NatsClient } from './connection.ts'
 import type { Publication, Stored } from './publication.ts'
 import { PublishWindow, type WindowOptions } from './publish-window.ts'
+import { streamFinder } from './streams.ts'
 
 /**
  * Publishes with many messages in flight. `publish` waits for a place in the window, which is the back-pressure, and resolves
@@ -13,9 +14,47 @@ export interface Producer {
   close(): void
 }
 
-/** Creates a producer; `maxInFlight` is 256 by default. All messages share one window, so one full stream delays the others. */
-export function createProducer(client: NatsClient, options: Partial<Omit<WindowOptions, 'ordered'>> = {}): Producer {
-  return new PublishWindow(client, { maxInFlight: 256, ...options, ordered: false })
+type ProducerOptions = Partial<Omit<WindowOptions, 'ordered'>>
+
+/**
+ * Creates a producer; `maxInFlight` is 256 by default and, like `maxInFlightBytes`, the limit per stream. A stream that is full or
+ * slow delays only its own messages. The streams that the client has not ensured count as one.
+ */
+export function createProducer(client: NatsClient, options: ProducerOptions = {}): Producer {
+  return new StreamWindows(client, options)
+}
+
+/** One window per stream. */
+class StreamWindows implements Producer {
+  readonly #streamOf: (subject: string) => string
+  readonly #open: () => PublishWindow
+  readonly #windows = new Map<string, PublishWindow>()
+  #closed = false
+
+  constructor(client: NatsClient, options: ProducerOptions) {
+    this.#streamOf = streamFinder(client)
+    this.#open = () => new PublishWindow(client, { maxInFlight: 256, ...options, ordered: false })
+  }
+
+  publish(publication: Publication, signal?: AbortSignal): Promise<Stored> {
+    return this.#windowOf(publication.subject).publish(publication, signal)
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const window of this.#windows.values()) window.close()
+  }
+
+  #windowOf(subject: string): PublishWindow {
+    const stream = this.#streamOf(subject)
+    let window = this.#windows.get(stream)
+    if (window === undefined) {
+      window = this.#open()
+      if (this.#closed) window.close()
+      this.#windows.set(stream, window)
+    }
+    return window
+  }
 }
 
 /**
@@ -40,9 +79,6 @@ export interface OrderedPublisher {
 }
 
 /** Creates an ordered publisher; `maxInFlight` is 500 by default. */
-export function createOrderedPublisher(
-  client: NatsClient,
-  options: Partial<Omit<WindowOptions, 'ordered'>> = {},
-): OrderedPublisher {
+export function createOrderedPublisher(client: NatsClient, options: ProducerOptions = {}): OrderedPublisher {
   return new PublishWindow(client, { maxInFlight: 500, ...options, ordered: true })
 }

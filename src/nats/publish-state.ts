@@ -140,8 +140,6 @@ export class InFlight extends Map<number, PendingPublish> {
   }
 }
 
-const MAX_CACHED_SUBJECTS = 1000
-
 /**
  * Records the predecessor of each message in its stream. A stream that rejects a message temporarily can have space for a
  * smaller message after it; the header `Nats-Expected-Last-Msg-Id` makes it store a message only directly after its predecessor.
@@ -150,8 +148,6 @@ const MAX_CACHED_SUBJECTS = 1000
  */
 export class PublishChain {
   readonly #findStream: (subject: string) => string
-  /** Cached because finding the stream would dominate the cost of publishing. */
-  readonly #streams = new Map<string, string>()
   readonly #last = new Map<string, Predecessor>()
 
   /** Creates a chain. Subjects with the same result of `findStream` are stored in one order. */
@@ -160,19 +156,10 @@ export class PublishChain {
   }
 
   add(subject: string, message: Predecessor): Predecessor | undefined {
-    const stream = this.#streamOf(subject)
+    const stream = this.#findStream(subject)
     const predecessor = this.#last.get(stream)
     this.#last.set(stream, message)
     return predecessor
-  }
-
-  #streamOf(subject: string): string {
-    let stream = this.#streams.get(subject)
-    if (stream !== undefined) return stream
-    stream = this.#findStream(subject)
-    if (this.#streams.size >= MAX_CACHED_SUBJECTS) this.#streams.clear()
-    this.#streams.set(subject, stream)
-    return stream
   }
 }
 

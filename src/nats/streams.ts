@@ -69,10 +69,23 @@ export function ageOf({ ts }: StreamInfo, storedAtMs: number): number {
   return Math.max(0, (ts === undefined ? Date.now() : Date.parse(ts)) - storedAtMs)
 }
 
-/** Returns a function that maps a subject to its stream among those ensured so far; an empty name if there is none. */
+const MAX_CACHED_SUBJECTS = 1000
+
+/**
+ * Returns a function that maps a subject to its stream among those ensured so far; an empty name if there is none. It caches
+ * because a search per message would dominate the cost of publishing.
+ */
 export function streamFinder(client: NatsClient): (subject: string) => string {
   const definitions = [...(ensured.get(client)?.values() ?? [])]
-  return (subject) => definitionOf(definitions, subject)?.name ?? ''
+  const cache = new Map<string, string>()
+  return (subject) => {
+    let stream = cache.get(subject)
+    if (stream !== undefined) return stream
+    stream = definitionOf(definitions, subject)?.name ?? ''
+    if (cache.size >= MAX_CACHED_SUBJECTS) cache.clear()
+    cache.set(subject, stream)
+    return stream
+  }
 }
 
 function definitionOf(definitions: Iterable<StreamDefinition>, subject: string): StreamDefinition | undefined {
