@@ -158,6 +158,8 @@ test(
       }
       await stage.settle()
       expect(await oracle.compare()).toEqual(none)
+      // The streams have no age limit.
+      expect(fleet.messages.filter((message) => message.includes('the stream dropped'))).toEqual([])
       const kills = [...stage.kills]
         .sort(([one], [other]) => one.localeCompare(other))
         .map(([what, count]) => `  ${count} × ${what}`)

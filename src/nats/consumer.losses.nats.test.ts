@@ -20,7 +20,7 @@ describe('the consumer', () => {
         return await record.handle(batch)
       },
       // Messages acknowledged at the moment of the kill are redelivered after this time.
-      { ackWaitMs: 500 },
+      { ackWaitMs: 500, observeIntervalMs: 50 },
     )
     await half.promise
     await server.kill()
@@ -34,6 +34,7 @@ describe('the consumer', () => {
     expect((await s.client.manager.streams.info(s.stream)).state.messages).toBe(600)
     expect(s.log.count('NATS disconnected')).toBe(1)
     expect(s.log.count('NATS reconnected')).toBe(1)
+    expect(s.log.count('not received')).toBe(0)
   })
 
   test('B-12 repeats a request for its creation that JetStream does not answer, and logs the wait once', async () => {

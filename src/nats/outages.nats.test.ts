@@ -14,7 +14,8 @@ test('N-2 N-6 every message passes two streams through several kills of NATS: in
   await using server = await startNats()
   const log = probeLog()
   await using upstream = await connectTo(server.url, log.logger)
-  await using worker = await connectTo(server.url)
+  const workerLog = probeLog()
+  await using worker = await connectTo(server.url, workerLog.logger)
   const from = ownStream()
   const to = ownStream()
   await ensureStreams(upstream, [from, to])
@@ -38,6 +39,7 @@ test('N-2 N-6 every message passes two streams through several kills of NATS: in
       batchSize: 50,
       batchWaitMs: 10,
       ackWaitMs: 1000,
+      observeIntervalMs: 50,
       async handle(batch) {
         const moves = batch.map(async ({ body, streamSequence }): Promise<MessageResult> => {
           await producer.publish({ subject: `${to.subject}.a`, body, messageId: `c${streamSequence}` })
@@ -64,4 +66,5 @@ test('N-2 N-6 every message passes two streams through several kills of NATS: in
   expect((await bodiesOf(upstream, to.name)).map(Number).toSorted((a, b) => a - b)).toEqual(bodies.map(Number))
   expect(log.count('NATS disconnected')).toBe(KILLS)
   expect(log.count('NATS reconnected')).toBe(KILLS)
+  expect(workerLog.count('not received')).toBe(0)
 })

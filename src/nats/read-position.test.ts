@@ -6,7 +6,7 @@ type Step =
   | readonly ['observe', firstInStream: number, deliveredStreamSequence: number]
   | readonly ['start', floor: number, firstInStream: number, streamSequence: number, consumerSequence: number]
 
-function run(steps: readonly Step[]) {
+function run(steps: readonly Step[], firstInStream = Infinity) {
   const position = new ReadPosition()
   for (const step of steps) {
     if (step[0] === 'observe') position.observe(step[1], step[2])
@@ -18,7 +18,7 @@ function run(steps: readonly Step[]) {
       position.start(floor, first, { streamSequence, consumerSequence })
     }
   }
-  return position.takeDropped()
+  return position.takeDropped(firstInStream)
 }
 
 const FRESH: Step = ['start', 0, 1, 0, 0]
@@ -85,5 +85,11 @@ describe('B-15 the read position', () => {
     ],
   ])('%s', (_title, steps, dropped) => {
     expect(run(steps)).toEqual(dropped)
+  })
+
+  test('does not count a gap of messages that the stream still has', () => {
+    const gap: readonly Step[] = [FRESH, ['receive', 10, 1]]
+    expect(run(gap, 1)).toBeUndefined()
+    expect(run(gap, 4)).toEqual({ first: 1, last: 3, count: 3 })
   })
 })

@@ -66,11 +66,16 @@ export class ReadPosition {
     this.#others = 0
   }
 
-  /** Returns the messages dropped since the previous call. */
-  takeDropped(): DroppedMessages | undefined {
+  /**
+   * Returns the messages dropped since the previous call. Messages that the stream still has do not count: a killed server repeats
+   * consumer sequences, so that deliveries to other instances look like dropped messages.
+   */
+  takeDropped(firstInStream: number): DroppedMessages | undefined {
     const dropped = this.#dropped
     this.#dropped = undefined
-    return dropped
+    if (dropped === undefined || dropped.first >= firstInStream) return undefined
+    const { first, last, count } = dropped
+    return { first, last: Math.min(last, firstInStream - 1), count: Math.min(count, firstInStream - first) }
   }
 
   #drop(first: number, last: number, count: number): void {

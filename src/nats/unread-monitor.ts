@@ -51,7 +51,7 @@ export class UnreadMonitor {
   ): Promise<void> {
     if (this.#isCounted) {
       this.#position.observe(stream.state.first_seq, delivered.stream_seq)
-      this.#reportDropped()
+      this.#reportDropped(stream.state.first_seq)
     }
     const ageMs =
       oldestHeld?.streamSequence === ackFloor + 1
@@ -60,8 +60,8 @@ export class UnreadMonitor {
     this.#reportAge(stream, ageMs)
   }
 
-  #reportDropped(): void {
-    const dropped = this.#position.takeDropped()
+  #reportDropped(firstInStream: number): void {
+    const dropped = this.#position.takeDropped(firstInStream)
     if (dropped === undefined) return
     const { stream, durable } = this.#options
     natsMetrics.expiredUnread.inc({ stream, durable }, dropped.count)

@@ -17,6 +17,7 @@ export interface FleetMember {
 export class AnalyticsFleet implements AsyncDisposable {
   readonly #variables: Readonly<Record<string, string>>
   #members: FleetMember[] = []
+  readonly #processes: ServiceProcess[] = []
 
   constructor(variables: Readonly<Record<string, string>>) {
     this.#variables = variables
@@ -28,12 +29,18 @@ export class AnalyticsFleet implements AsyncDisposable {
     return this.#members
   }
 
+  /** Returns the messages that all processes, also those that ended, have logged. */
+  get messages(): readonly string[] {
+    return this.#processes.flatMap(({ lines }) => lines.map(({ msg }) => msg))
+  }
+
   /** Adds a process; with `crashStep` it crashes before that asynchronous step. */
   async add(crashStep?: number): Promise<FleetMember> {
     const { PONIX_NATS_URL: nats = '', PONIX_CLICKHOUSE_URL: clickhouse = '' } = this.#variables
     const tap = await CrashTap.start(nats, clickhouse)
     const crash = crashStep === undefined ? {} : { NODE_OPTIONS: `--import=${crashPoint}`, CRASH_AT: String(crashStep) }
     const process = new ServiceProcess('analytics', { ...this.#variables, ...tap.variables, ...crash })
+    this.#processes.push(process)
     let alive = true
     const gone = process.outcome.then(async () => {
       alive = false
