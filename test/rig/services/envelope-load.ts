@@ -12,7 +12,7 @@ const OUTCOMES = {
   noExpression: /^device unconfigured has no payload conversion/,
   otherOrganization: /^device good-0 belongs to organization organization, but/,
   endless: /^payload conversion of device endless: the expression (exceeded its time limit|was stopped repeatedly)/,
-  refused: /^ClickHouse rejected the envelope of device refused: .*Duplicate path/,
+  refused: /^ClickHouse rejected the envelope of device refused: data has two values at the path a\.b/,
   undecodable: /^not a raw envelope: /,
   unknownDevice: /^device missing does not exist/,
 } as const satisfies Readonly<Record<string, RegExp | undefined>>
