@@ -100,7 +100,7 @@ describe('a consumer whose stream drops messages by age', () => {
       episode = index
       await s.publish(String(index))
       await s.log.line('of the age limit', index + 1)
-      expect(await unreadAge()).toBeGreaterThanOrEqual(0.8 * (MAX_AGE_MS / 1000))
+      expect(await unreadAge()).toBeGreaterThanOrEqual((0.8 * MAX_AGE_MS) / 1000)
       gate.resolve()
       await expect.poll(unreadAge).toBe(0)
     }
