@@ -1,31 +1,17 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
-import { ChildRun, Startup } from './child/child-run.ts'
-import { formatDuration } from './duration.ts'
+import { type ChildRun, startRun, Startup } from './child/child-run.ts'
 import type { ExitResult, FailureCause } from './events.ts'
-import { describeNotReady } from './waiting/explain.ts'
+import { describeStartupTimeout } from './waiting/explain.ts'
 import { isUp } from './rules/graph.ts'
 import { Backoff } from './child/backoff.ts'
 import { ChildGroups } from './child/child-groups.ts'
 import type { ProbeState } from './probes/poll.ts'
-import {
-  decideAfterExit,
-  decideAfterFailure,
-  hasSucceeded,
-  isSuccess,
-  RestartHistory,
-  type RestartDecision,
-  type UnexpectedRestarts,
-} from './rules/restart-policy.ts'
-import {
-  type Goal,
-  initialState,
-  isDown,
-  transition,
-  type ProcessEvent,
-  type ProcessState,
-  type StopOutcome,
-} from './rules/state.ts'
+import { decideAfterFailure, RestartHistory } from './rules/restart-policy.ts'
+import type { RestartDecision, UnexpectedRestarts } from './rules/restart-policy.ts'
+import { initialState, isDown, transition } from './rules/state.ts'
+import type { Goal, ProcessEvent, ProcessState, StopOutcome } from './rules/state.ts'
+import { afterExit, outcomeOfExit } from './rules/exit-outcome.ts'
 import type { ProcessContext } from './process-context.ts'
 import { EndedRuns } from './rules/ended-runs.ts'
 import type { StartRequest } from './rules/snapshot.ts'
@@ -54,7 +40,6 @@ export class ManagedProcess {
   readonly #backoff: Backoff
   readonly #startup: Startup
   #starts = 0
-  #lastExit: ExitResult | null = null
   /** The request whose first child has been started. */
   #startedRequest: StartRequest | null = null
 
@@ -113,7 +98,7 @@ export class ManagedProcess {
 
   /** The exit of the last child that ended. */
   get lastExit(): ExitResult | null {
-    return this.#lastExit
+    return this.#restarts.lastExit
   }
 
   /** True in `backoff` when the wait has ended, so that `start` is possible. */
@@ -138,32 +123,26 @@ export class ManagedProcess {
     this.#restarts.onStart(isFirst)
     this.#backoff.reset()
     if (!this.#send({ type: 'start' })) return
-    const runTag = `${this.#context.runTag}/${this.#starts + 1}`
-    const result = this.#context.spawn(this.definition, runTag, this.#context.output.displayOf(this.definition))
+    const result = startRun(this.definition, this.#context, this.#starts + 1, {
+      onReady: () => this.#onReady(),
+      onOccupied: (occupant) => this.#context.emit({ type: 'port_occupied', process: this.name, ...occupant }),
+      onUnhealthy: (reason) => this.#onUnhealthy(reason),
+      onDead: (reason) => this.#onDead(reason),
+    })
     if (result.type === 'failed') {
       this.#spawning = result.message.then((message) => this.#onSpawnFailure(message))
       return
     }
+    const { run } = result
     this.#starts++
     if (!isFirst) this.#restarts.onRestarted()
     this.#startedRequest = this.request
-    this.groups.childStarted(result.child.group)
-    const run = new ChildRun(
-      this.definition,
-      result.child,
-      { output: this.#context.output, runTag },
-      {
-        onReady: () => this.#onReady(),
-        onOccupied: (occupant) => this.#context.emit({ type: 'port_occupied', process: this.name, ...occupant }),
-        onUnhealthy: (reason) => this.#onUnhealthy(reason),
-        onDead: (reason) => this.#onDead(reason),
-      },
-    )
+    this.groups.childStarted(run.group)
     this.#run = run
     this.#startup.follow(run.lines)
     const [attempt, again] = [this.#attempt, this.#starts > 1 || this.#context.hasRunBefore]
-    this.#send({ type: 'spawned', pid: result.child.pid })
-    this.#context.emit({ type: 'process_started', process: this.name, pid: result.child.pid, attempt, again })
+    this.#send({ type: 'spawned', pid: run.child.pid })
+    this.#context.emit({ type: 'process_started', process: this.name, pid: run.child.pid, attempt, again })
     run.watch()
     void this.#awaitExit(run)
   }
@@ -256,51 +235,42 @@ export class ManagedProcess {
   }
 
   #onStartupTimeout(): void {
-    const after = formatDuration(this.definition.startupTimeoutMs)
-    const reason = `not ready after ${after}: ${describeNotReady(this, performance.now())}`
+    const reason = describeStartupTimeout(this, performance.now())
     this.#reportFailure(reason, 'startup_timeout')
     this.stop({ type: 'failed', reason })
   }
 
   async #awaitExit(run: ChildRun): Promise<void> {
     const exit = await run.exited
-    this.#lastExit = exit
+    this.#restarts.onExit(exit)
     const uptimeMs = elapsed(run.startedAt)
     await run.outputRead()
     // A stop that began meanwhile handles the exit itself.
     if (this.#run !== run || this.#state.type === 'stopping' || isDown(this.#state)) return
     this.#run = null
-    const decision = decideAfterExit(this.#restarts.ended(this.#attempt, uptimeMs), exit)
-    // Tasks and services that are completed keep their daemons.
-    this.groups.childExited({ warns: exit.code === 0 && decision.type !== 'completed' && this.goal.type === 'up' })
-    const completes = decision.type === 'completed' && this.goal.type === 'up'
-    const succeeded = isSuccess(this.definition, exit)
+    const ended = this.#restarts.ended(this.#attempt, uptimeMs)
+    const { decision, succeeded, completes, warns } = outcomeOfExit(ended, exit, this.goal)
+    this.groups.childExited({ warns })
     this.#context.emit({ type: 'process_exited', process: this.name, exit, succeeded, completes, uptimeMs })
     // The supervisor may have changed the goal because of the exit.
-    if (this.goal.type === 'down') {
-      const isCompleted = this.goal.reason === 'ended_run' || hasSucceeded(this.definition, exit)
-      this.#send({ type: 'exited', exit, decision: { type: isCompleted ? 'completed' : 'stopped' } })
-      this.#clearTimers()
-    } else {
-      this.#send({ type: 'exited', exit, decision })
-      this.#apply(decision, uptimeMs)
-    }
+    const next = afterExit(decision, ended, exit, this.goal)
+    this.#send({ type: 'exited', exit, decision: next })
+    this.#apply(next, uptimeMs)
     if (completes) this.#context.emit({ type: 'process_completed', process: this.name, exit, afterMs: uptimeMs })
   }
 
   /** Reports a decision that has become the state, and schedules the restart if it is one. */
-  #apply(decision: RestartDecision, uptimeMs: number): void {
-    if (decision.type === 'backoff') return this.#backoff.begin(decision, this.#lastExit, uptimeMs)
+  #apply(decision: RestartDecision | { readonly type: 'stopped' }, uptimeMs: number): void {
+    if (decision.type === 'backoff') return this.#backoff.begin(decision, uptimeMs)
     this.#clearTimers()
-    if (decision.type === 'completed') return
+    if (decision.type !== 'failed') return
     void this.groups.reap()
     this.#reportFailure(decision.reason, this.#restarts.failureCause)
   }
 
   #reportFailure(reason: string, cause: FailureCause): void {
-    const { name } = this
-    this.#context.emit({ type: 'process_failed', process: name, reason, lastLines: this.#startup.lastLines })
-    this.#context.emit({ type: 'failure', process: name, reason, cause })
+    this.#context.emit({ type: 'process_failed', process: this.name, reason, lastLines: this.#startup.lastLines })
+    this.#context.emit({ type: 'failure', process: this.name, reason, cause })
   }
 
   async #bringDown(): Promise<void> {
@@ -320,7 +290,7 @@ export class ManagedProcess {
     this.#context.emit(this.groups.isKilled ? { ...event, wasKilled: true } : event)
     const outcome = this.#state.type === 'stopping' ? this.#state.outcome : null
     this.#send({ type: 'group_exited' })
-    if (outcome?.type === 'backoff') this.#backoff.begin(outcome, this.#lastExit, 0)
+    if (outcome?.type === 'backoff') this.#backoff.begin(outcome, 0)
   }
 
   #clearTimers(): void {

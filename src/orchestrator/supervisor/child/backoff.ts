@@ -1,5 +1,5 @@
 import type { ResolvedProcess } from '../../config/resolved.ts'
-import type { ExitResult, SupervisorEvent } from '../events.ts'
+import type { SupervisorEvent } from '../events.ts'
 import type { RestartDecision, RestartHistory } from '../rules/restart-policy.ts'
 import { Timer } from '../timers.ts'
 import type { ChildGroups } from './child-groups.ts'
@@ -26,12 +26,12 @@ export class Backoff {
     return this.#isOver
   }
 
-  /** Reports a restart and begins the wait. `exit` and `uptimeMs` are those of the last child. */
-  begin(decision: Extract<RestartDecision, { type: 'backoff' }>, exit: ExitResult | null, uptimeMs: number): void {
+  /** Reports a restart and begins the wait. `uptimeMs` is that of the last child. */
+  begin(decision: Extract<RestartDecision, { type: 'backoff' }>, uptimeMs: number): void {
     const { definition, groups, history, emit } = this.#context
     const { name: process, restart } = definition
     const { attempt, waitMs, reason } = decision
-    history.onBackoff(decision, exit, performance.now())
+    history.onBackoff(decision, performance.now())
     emit({ type: 'restart_scheduled', process, attempt, maxAttempts: history.lastAttempt, waitMs })
     if (history.isLoop(decision)) {
       emit({ type: 'restart_loop', process, exits: attempt, reason, uptimeMs, everyMs: restart.maxBackoffMs })

@@ -6,13 +6,13 @@ import { NOT_PROBED, type ProbeRecord, type ProbeState } from '../probes/poll.ts
 import { type PortWatch, watchPort } from '../probes/port-claim.ts'
 import { type ReadinessListener, startLivenessProbe, startProbe } from '../probes/probe.ts'
 import type { Group } from './process-group.ts'
-import type { Child } from './child.ts'
+import type { Child, SpawnChild, SpawnResult } from './child.ts'
 import { elapsed, Timer } from '../timers.ts'
 
 /** The abort reason of all runs: creating an Error for each exit would dominate a mass shutdown. */
 const OVER = 'over'
 
-export interface RunListener extends ReadinessListener {
+interface RunListener extends ReadinessListener {
   /** Called when the liveness probe has failed. */
   readonly onDead: (reason: string) => void
 }
@@ -84,6 +84,24 @@ export class ChildRun {
   endWatch(): void {
     this.#over.abort(OVER)
   }
+}
+
+type RunResult =
+  | { readonly type: 'started'; readonly run: ChildRun }
+  | Extract<SpawnResult, { readonly type: 'failed' }>
+
+/** Starts child number `number` of a process, whose output is read; call `watch` to start its probes. */
+export function startRun(
+  definition: ResolvedProcess,
+  context: { readonly output: Output; readonly spawn: SpawnChild; readonly runTag: string },
+  number: number,
+  listener: RunListener,
+): RunResult {
+  const { output, spawn } = context
+  const runTag = `${context.runTag}/${number}`
+  const result = spawn(definition, runTag, output.displayOf(definition))
+  if (result.type === 'failed') return result
+  return { type: 'started', run: new ChildRun(definition, result.child, { output, runTag }, listener) }
 }
 
 /** The startup of a process, until it is ready for the first time: the time-out over all starts, and the last lines of output. */

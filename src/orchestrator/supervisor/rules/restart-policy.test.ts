@@ -191,7 +191,8 @@ describe('the cause of the last restart', () => {
     [null, '"x" was not found', 'last restart: "x" was not found'],
   ])('%j with the reason %s is %s', (exit, reason, text) => {
     const history = new RestartHistory({ kind: 'service', restart: restart({}), successExitCodes: [0] })
-    history.onBackoff({ type: 'backoff', attempt: 1, waitMs: 1, reason }, exit, 7)
+    if (exit !== null) history.onExit(exit)
+    history.onBackoff({ type: 'backoff', attempt: 1, waitMs: 1, reason }, 7)
     expect(history.last).toEqual({ text, at: 7 })
   })
 })
@@ -204,7 +205,8 @@ describe('max_attempts within window_ms (O-34)', () => {
     const history = new RestartHistory({ kind: 'service', restart: rules, successExitCodes: [0] })
     return ends.map((now) => {
       const decision = decideAfterExit(ended({ restart: rules, recentRestarts: history.recent(now) }), code(1))
-      if (decision.type === 'backoff') history.onBackoff(decision, code(1), now)
+      history.onExit(code(1))
+      if (decision.type === 'backoff') history.onBackoff(decision, now)
       return decision.type
     })
   }

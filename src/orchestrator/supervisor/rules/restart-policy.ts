@@ -122,6 +122,7 @@ export class RestartHistory implements UnexpectedRestarts {
   #count = 0
   #last: RestartCause | null = null
   #hasBeenUp = false
+  #lastExit: ExitResult | null = null
 
   constructor(policy: Policy) {
     this.#policy = policy
@@ -188,8 +189,19 @@ export class RestartHistory implements UnexpectedRestarts {
     return isCounted !== false && attempt === LOOP_ATTEMPTS && !Number.isFinite(this.lastAttempt)
   }
 
-  /** Call it when a restart is scheduled. `exit` is that of the last child. */
-  onBackoff({ reason, isCounted }: Backoff, exit: ExitResult | null, now: number): void {
+  /** The exit of the last child that ended; null if there was none. */
+  get lastExit(): ExitResult | null {
+    return this.#lastExit
+  }
+
+  /** Call it when a child has exited. */
+  onExit(exit: ExitResult): void {
+    this.#lastExit = exit
+  }
+
+  /** Call it when a restart is scheduled. */
+  onBackoff({ reason, isCounted }: Backoff, now: number): void {
+    const exit = this.#lastExit
     const isExit = exit !== null && reason === describeExit(exit)
     this.#last = {
       text: isExit ? `last exit: ${exit.signal ?? `code ${exit.code}`}` : `last restart: ${reason}`,

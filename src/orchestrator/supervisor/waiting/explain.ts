@@ -231,6 +231,11 @@ function explainProbe(managed: ExplainedProcess, now: number): string | null {
   return isPassive(probe.check) ? missing : `readiness probe ${missing}`
 }
 
+/** Returns the reason of the failure of a process that was not ready within its startup time-out. */
+export function describeStartupTimeout(managed: ExplainedProcess, now: number): string {
+  return `not ready after ${formatDuration(managed.definition.startupTimeoutMs)}: ${describeNotReady(managed, now)}`
+}
+
 /** Returns why a process is not ready: the target of its readiness probe, the last answer and the failed attempts in a row. */
 export function describeNotReady({ definition, probe: results, state, since }: ExplainedProcess, now: number): string {
   const probe = definition.readinessProbe
