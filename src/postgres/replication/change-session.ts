@@ -2,8 +2,8 @@ import { ReplicationError, messageOf } from '../../domain/errors.ts'
 import { withSignal } from '../../runner/startup.ts'
 import { qualifiedName, type CapturedTable, type Change, type Transaction, type Lsn } from './change.ts'
 import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
+import { heartbeatPrefix } from './heartbeat.ts'
 import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
-import type { Queryable } from './publication.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
 import type { Frame, ReplicationStream } from './replication-stream.ts'
 
@@ -273,30 +273,4 @@ async function endOf(stream: ReplicationStream): Promise<never> {
 function abortOf(signal: AbortSignal, finished: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true, signal: finished }))
-}
-
-/** Returns the prefix that marks the heartbeats of a slot among the logical messages in the log. */
-function heartbeatPrefix(slot: string): string {
-  return `ponix-cdc ${slot}`
-}
-
-/**
- * Writes a logical message into the log every `intervalMs` in which no change was read; 0 means never. It returns through the slot
- * as a transaction, which is confirmed: the slot advances, which proves that the whole path works. End it with `clearInterval`.
- */
-export function startHeartbeat(
-  database: Queryable,
-  slot: string,
-  intervalMs: number,
-  session: { readonly changesRead: number },
-): NodeJS.Timeout | undefined {
-  if (intervalMs === 0) return undefined
-  let before = session.changesRead
-  return setInterval(() => {
-    const isIdle = session.changesRead === before
-    before = session.changesRead
-    if (!isIdle) return
-    // A failure is ignored here: the stream itself detects a lost server.
-    database.query(`SELECT pg_logical_emit_message(true, $1, '')`, [heartbeatPrefix(slot)]).catch(() => {})
-  }, intervalMs)
 }
