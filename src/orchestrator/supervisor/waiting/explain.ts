@@ -237,7 +237,7 @@ export function describeStartupTimeout(managed: ExplainedProcess, now: number): 
 }
 
 /** Returns why a process is not ready: the target of its readiness probe, the last answer and the failed attempts in a row. */
-export function describeNotReady({ definition, probe: results, state, since }: ExplainedProcess, now: number): string {
+function describeNotReady({ definition, probe: results, state, since }: ExplainedProcess, now: number): string {
   const probe = definition.readinessProbe
   if (state.type === 'backoff') return `${state.reason} (attempt ${state.attempt})`
   if (probe === null || state.type === 'starting') return 'starting'
