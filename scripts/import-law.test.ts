@@ -82,7 +82,7 @@ const lawful: readonly (readonly [file: string, source: string])[] = [
   ['src/postgres/a.ts', `import { x } from '../domain/ports.ts'`],
   ['src/nats/a.ts', `import type { X } from '../runner/logger.ts'`],
   ['src/runner/a.ts', `import { x } from '../domain/errors.ts'`],
-  ['services/cdc/a.ts', `import { x } from '../../src/nats/producer.ts'`],
+  ['services/cdc/a.ts', `import { x } from '../../src/nats/publisher/producer.ts'`],
   ['services/cdc/deep/a.ts', `import { x } from '../b.ts'`],
   ['services/cdc/a.pg.test.ts', `import { Client } from 'pg'`],
   ['services/embedded/a.ts', `import { lock } from '../../scripts/lock.mjs'`],

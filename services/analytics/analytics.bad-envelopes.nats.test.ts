@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
-import { runConsumer } from '../../src/nats/consumer.ts'
+import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused, listDeadLetters, replayDeadLetter } from '../../src/nats/dead-letters.ts'
-import { createProducer } from '../../src/nats/producer.ts'
+import { createProducer } from '../../src/nats/publisher/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { LPP, PAYLOAD, startWholePath, type WholePath } from '../../test/rig/services/pipeline.ts'
 import { builtProgram, type Outcome, Program } from '../../test/rig/program.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
-import { LiveFeed, type LiveMessage } from '../../src/nats/live-feed.ts'
+import { LiveFeed, type LiveMessage } from '../../src/nats/consumer/live-feed.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import { decodeEndDevice, decodeOrganization } from '../../src/proto/entities.ts'
 import type { Logger } from '../../src/runner/logger.ts'

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AnalyticsFleet } from '../../test/rig/services/analytics-fleet.ts'
 import { ORGANIZATION, startPipeline, type Pipeline } from '../../test/rig/services/pipeline.ts'
 import { ServiceProcess } from '../../test/rig/program.ts'
-import { createProducer } from '../../src/nats/producer.ts'
+import { createProducer } from '../../src/nats/publisher/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 
 const WAIT = { timeout: 30_000, interval: 20 }

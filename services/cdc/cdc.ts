@@ -1,6 +1,6 @@
 import { connectNats, natsOptions, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letters.ts'
-import { createOrderedPublisher, createProducer } from '../../src/nats/producer.ts'
+import { createOrderedPublisher, createProducer } from '../../src/nats/publisher/producer.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
 import { postgresServer } from '../../src/postgres/database.ts'

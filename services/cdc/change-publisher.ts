@@ -1,6 +1,6 @@
 import { PublishError, ConversionError, messageOf } from '../../src/domain/errors.ts'
-import type { OrderedPublisher } from '../../src/nats/producer.ts'
-import type { Publication } from '../../src/nats/publication.ts'
+import type { OrderedPublisher } from '../../src/nats/publisher/producer.ts'
+import type { Publication } from '../../src/nats/publisher/publication.ts'
 import { qualifiedName, type Change, formatLsn, type Relation } from '../../src/postgres/replication/change.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { Action, Entity } from './entity.ts'

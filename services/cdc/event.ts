@@ -1,5 +1,5 @@
 import { toRfc3339 } from '../../src/domain/instant.ts'
-import type { Publication } from '../../src/nats/publication.ts'
+import type { Publication } from '../../src/nats/publisher/publication.ts'
 import {
   formatLsn,
   qualifiedName,

@@ -1,7 +1,7 @@
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import type { NatsClient } from './connection.ts'
-import { runConsumer } from './consumer.ts'
+import { runConsumer } from './consumer/consumer.ts'
 import {
   publishRefused,
   REPLAY_HEADERS,
@@ -10,7 +10,7 @@ import {
   showDeadLetter,
   type DeadLetter,
 } from './dead-letters.ts'
-import { createProducer } from './producer.ts'
+import { createProducer } from './publisher/producer.ts'
 import { ensureStreams } from './streams.ts'
 
 const REASON = 'die Nutzlast "π\\u0041" ist\nkein Protobuf'

@@ -2,8 +2,8 @@ import type { StoredMsg } from '@nats-io/jetstream'
 import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import type { PulledMessage } from './delivery.ts'
-import { createProducer, type Producer } from './producer.ts'
-import type { Publication, Stored } from './publication.ts'
+import { createProducer, type Producer } from './publisher/producer.ts'
+import type { Publication, Stored } from './publisher/publication.ts'
 import { infoOf, isMessageNotFound, isStreamNotFound, undefinedIf } from './streams.ts'
 
 /** The headers of a dead letter. It also keeps the headers of the original message, except those that begin with `Nats-`. */

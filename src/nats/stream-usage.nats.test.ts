@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { metricOf, range, scene } from '../../test/rig/adapters/consumer-scene.ts'
-import { createProducer } from './producer.ts'
+import { createProducer } from './publisher/producer.ts'
 import { observeStreams } from './stream-usage.ts'
 
 describe('the use of streams', () => {

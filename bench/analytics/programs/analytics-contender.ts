@@ -3,7 +3,7 @@ import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
 import { connectClickHouse, clickhouseOptions } from '../../../src/clickhouse/connection.ts'
 import { toRowText } from '../../../src/clickhouse/envelope-text.ts'
 import { connectNats, natsOptions } from '../../../src/nats/connection.ts'
-import { runConsumer } from '../../../src/nats/consumer.ts'
+import { runConsumer } from '../../../src/nats/consumer/consumer.ts'
 import { parseEnvironment } from '../../../src/runner/environment.ts'
 import { createLogger } from '../../../src/runner/logger.ts'
 

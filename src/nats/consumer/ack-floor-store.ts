@@ -1,6 +1,6 @@
-import { messageOf } from '../domain/errors.ts'
-import type { NatsClient } from './connection.ts'
-import { isMessageNotFound } from './streams.ts'
+import { messageOf } from '../../domain/errors.ts'
+import type { NatsClient } from '../connection.ts'
+import { isMessageNotFound } from '../streams.ts'
 
 interface Progress {
   readonly streamCreated: string

@@ -1,46 +1,10 @@
-import { ByteBudget } from '../domain/byte-budget.ts'
-import { messageOf } from '../domain/errors.ts'
-import type { NatsClient } from './connection.ts'
-import { publishDeadLetter } from './dead-letters.ts'
-import type { Delivery, MessageResult, PulledMessage } from './delivery.ts'
-import { natsMetrics } from './metrics.ts'
-import { createProducer, type Producer } from './producer.ts'
-
-export interface ConsumerOptions {
-  readonly client: NatsClient
-  readonly service: string
-  readonly stream: string
-  readonly durable: string
-  /** The filter; must be within the stream's subjects, otherwise the start fails. */
-  readonly filterSubject: string
-  /** The handler is called with this many messages, or with the messages that arrive within `batchWaitMs` after the first. */
-  readonly batchSize: number
-  /** Maximum bytes of a batch, and of the batch that is prefetched; a larger message is a batch of its own. Default 8 MiB. */
-  readonly batchBytes?: number
-  readonly batchWaitMs: number
-  /** Default 5. */
-  readonly maxDeliver?: number
-  /** Time after which another instance receives the messages of a crashed instance; extended during handling. Default 10,000 ms. */
-  readonly ackWaitMs?: number
-  /** Default 4 × batchSize. */
-  readonly maxAckPending?: number
-  /** Delay before the second attempt; doubled for each further attempt, up to a minute. Default 1,000 ms. */
-  readonly retryDelayMs?: number
-  /** Interval at which the consumer's lag is read from the server. Default 10,000 ms. */
-  readonly observeIntervalMs?: number
-  /** Maximum number of messages whose results are still pending promises; at the limit no further batch starts. Default 1000. */
-  readonly maxOpen?: number
-  /** Maximum bytes of these messages. Default 64 MiB. */
-  readonly maxOpenBytes?: number
-  /** Time limit for the current batch after the consumer is stopped. Default 8,000 ms. */
-  readonly stopTimeoutMs?: number
-  /**
-   * Returns the result of each message by its index. If it throws, every message of the batch is retried with the error's
-   * message as the reason. A result that is a promise is awaited separately while further batches are handled, as long as fewer
-   * than `maxOpen` and `maxOpenBytes` are pending. The signal aborts only when the time for a graceful stop has passed.
-   */
-  handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
-}
+import { ByteBudget } from '../../domain/byte-budget.ts'
+import { messageOf } from '../../domain/errors.ts'
+import { publishDeadLetter } from '../dead-letters.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import type { MessageResult, PulledMessage } from '../delivery.ts'
+import { natsMetrics } from '../metrics.ts'
+import { createProducer, type Producer } from '../publisher/producer.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000

@@ -1,6 +1,14 @@
 import { describe, expect, test, vi } from 'vitest'
-import { ACK, DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/adapters/consumer-scene.ts'
-import type { Delivery, MessageResult } from './delivery.ts'
+import {
+  ACK,
+  DURABLE,
+  deferred,
+  range,
+  recorder,
+  scene,
+  untilSettled,
+} from '../../../test/rig/adapters/consumer-scene.ts'
+import type { Delivery, MessageResult } from '../delivery.ts'
 
 const WAIT = { timeout: 10_000, interval: 20 }
 /** Space for the subject, the headers and the reply subject of a message, which JetStream counts. */

@@ -8,10 +8,10 @@ import {
   scene,
   text,
   untilSettled,
-} from '../../test/rig/adapters/consumer-scene.ts'
-import { connectTo } from '../../test/rig/adapters/nats-client.ts'
-import type { ConsumerOptions } from './batch-processor.ts'
-import type { Delivery, MessageResult } from './delivery.ts'
+} from '../../../test/rig/adapters/consumer-scene.ts'
+import { connectTo } from '../../../test/rig/adapters/nats-client.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import type { Delivery, MessageResult } from '../delivery.ts'
 
 describe('the consumer', () => {
   test('N-5 extends the ack deadline of the current and the buffered batch while the handler works', async () => {

@@ -1,11 +1,11 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, test, vi } from 'vitest'
-import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../test/rig/adapters/consumer-scene.ts'
-import { FrameSplitter } from '../../test/rig/adapters/faulty-nats.ts'
-import { startNats } from '../../test/rig/servers.ts'
-import { TcpProxy } from '../../test/rig/tcp-proxy.ts'
-import { natsMetrics } from './metrics.ts'
+import { DURABLE, deferred, range, recorder, scene, untilSettled } from '../../../test/rig/adapters/consumer-scene.ts'
+import { FrameSplitter } from '../../../test/rig/adapters/faulty-nats.ts'
+import { startNats } from '../../../test/rig/servers.ts'
+import { TcpProxy } from '../../../test/rig/tcp-proxy.ts'
+import { natsMetrics } from '../metrics.ts'
 
 describe('the consumer', () => {
   test('N-6 loses no message while NATS is killed and restarted, and logs disconnect and reconnect once', async () => {

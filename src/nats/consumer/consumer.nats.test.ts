@@ -9,10 +9,10 @@ import {
   scene,
   text,
   untilSettled,
-} from '../../test/rig/adapters/consumer-scene.ts'
-import { startNats } from '../../test/rig/servers.ts'
-import { DEAD_LETTER_HEADERS } from './dead-letters.ts'
-import type { MessageResult } from './delivery.ts'
+} from '../../../test/rig/adapters/consumer-scene.ts'
+import { startNats } from '../../../test/rig/servers.ts'
+import { DEAD_LETTER_HEADERS } from '../dead-letters.ts'
+import type { MessageResult } from '../delivery.ts'
 
 describe('the consumer', () => {
   test('N-3 passes full batches immediately, and a partial one when the wait after its first message has expired', async () => {

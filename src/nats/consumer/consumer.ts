@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { StartupError, messageOf } from '../domain/errors.ts'
-import { withSignal } from '../runner/startup.ts'
-import { BatchProcessor, type ConsumerOptions } from './batch-processor.ts'
-import type { NatsClient } from './connection.ts'
+import { StartupError, messageOf } from '../../domain/errors.ts'
+import { withSignal } from '../../runner/startup.ts'
+import { BatchProcessor } from './batch-processor.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import type { NatsClient } from '../connection.ts'
 import { DurableConsumer } from './durable-consumer.ts'
 import { PullSource } from './pull-source.ts'
-import { isStreamNotFound, restoreStream } from './streams.ts'
+import { isStreamNotFound, restoreStream } from '../streams.ts'
 
 const ACK_WAIT_MS = 10_000
 const OBSERVE_INTERVAL_MS = 10_000

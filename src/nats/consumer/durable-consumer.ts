@@ -1,11 +1,11 @@
 import type { ConsumerConfig, ConsumerInfo, StreamInfo } from '@nats-io/jetstream'
-import { StartupError } from '../domain/errors.ts'
+import { StartupError } from '../../domain/errors.ts'
 import { AckFloorStore } from './ack-floor-store.ts'
-import type { ConsumerOptions } from './batch-processor.ts'
-import type { NatsClient } from './connection.ts'
-import type { PulledMessage } from './delivery.ts'
-import { natsMetrics } from './metrics.ts'
-import { covers, isConsumerNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import type { NatsClient } from '../connection.ts'
+import type { PulledMessage } from '../delivery.ts'
+import { natsMetrics } from '../metrics.ts'
+import { covers, isConsumerNotFound, NANOS_PER_MS, undefinedIf } from '../streams.ts'
 import { UnreadMonitor } from './unread-monitor.ts'
 
 type DurableDefinition = Required<

@@ -9,7 +9,7 @@ import {
   scene,
   untilSettled,
   type Scene,
-} from '../../test/rig/adapters/consumer-scene.ts'
+} from '../../../test/rig/adapters/consumer-scene.ts'
 
 const MAX_AGE_MS = 1500
 const OBSERVE = { observeIntervalMs: 50 }

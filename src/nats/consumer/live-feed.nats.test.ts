@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { connectTo, probeLog } from '../../test/rig/adapters/nats-client.ts'
-import { startNats } from '../../test/rig/servers.ts'
-import { TcpProxy } from '../../test/rig/tcp-proxy.ts'
+import { connectTo, probeLog } from '../../../test/rig/adapters/nats-client.ts'
+import { startNats } from '../../../test/rig/servers.ts'
+import { TcpProxy } from '../../../test/rig/tcp-proxy.ts'
 import { LiveFeed } from './live-feed.ts'
 
 const soon = (): AbortSignal => AbortSignal.timeout(30_000)

@@ -1,5 +1,5 @@
-import { withSignal } from '../runner/startup.ts'
-import type { NatsClient } from './connection.ts'
+import { withSignal } from '../../runner/startup.ts'
+import type { NatsClient } from '../connection.ts'
 
 /** A message as published; without a payload the body is empty. */
 export interface LiveMessage {

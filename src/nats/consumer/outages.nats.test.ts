@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { connectTo, ownStream, probeLog, bodiesOf } from '../../test/rig/adapters/nats-client.ts'
-import { startNats } from '../../test/rig/servers.ts'
+import { connectTo, ownStream, probeLog, bodiesOf } from '../../../test/rig/adapters/nats-client.ts'
+import { startNats } from '../../../test/rig/servers.ts'
 import { runConsumer } from './consumer.ts'
-import type { MessageResult } from './delivery.ts'
-import { createOrderedPublisher, createProducer } from './producer.ts'
-import { ensureStreams } from './streams.ts'
+import type { MessageResult } from '../delivery.ts'
+import { createOrderedPublisher, createProducer } from '../publisher/producer.ts'
+import { ensureStreams } from '../streams.ts'
 
 const MESSAGES = 3000
 const KILLS = 3

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
-import { ByteBudget, type BudgetLimits } from '../domain/byte-budget.ts'
-import { messageOf } from '../domain/errors.ts'
-import type { ConsumerOptions } from './batch-processor.ts'
-import { PulledMessage } from './delivery.ts'
-import { NANOS_PER_MS } from './streams.ts'
+import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
+import { messageOf } from '../../domain/errors.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import { PulledMessage } from '../delivery.ts'
+import { NANOS_PER_MS } from '../streams.ts'
 
 type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs'>
 

@@ -1,11 +1,11 @@
 import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream'
-import type { ConsumerOptions } from './batch-processor.ts'
-import type { NatsClient } from './connection.ts'
-import type { PulledMessage } from './delivery.ts'
-import { LimitWatch } from './limit-watch.ts'
-import { natsMetrics } from './metrics.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import type { NatsClient } from '../connection.ts'
+import type { PulledMessage } from '../delivery.ts'
+import { LimitWatch } from '../limit-watch.ts'
+import { natsMetrics } from '../metrics.ts'
 import { ReadPosition } from './read-position.ts'
-import { ageOf, covers, isMessageNotFound, NANOS_PER_MS, undefinedIf } from './streams.ts'
+import { ageOf, covers, isMessageNotFound, NANOS_PER_MS, undefinedIf } from '../streams.ts'
 
 /**
  * Reports the messages of a stream that expire, or are purged, before a durable consumer has read them: counts them and logs their

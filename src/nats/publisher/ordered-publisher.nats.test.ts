@@ -8,10 +8,10 @@ import {
   numbered,
   publishAll,
   scriptedStream,
-} from '../../test/rig/adapters/nats-client.ts'
-import { startNats } from '../../test/rig/servers.ts'
+} from '../../../test/rig/adapters/nats-client.ts'
+import { startNats } from '../../../test/rig/servers.ts'
 import { createOrderedPublisher } from './producer.ts'
-import { ensureStreams } from './streams.ts'
+import { ensureStreams } from '../streams.ts'
 
 const FULL = JSON.stringify({ error: { code: 503, err_code: 10_077, description: 'maximum bytes exceeded' } })
 const REFUSED = JSON.stringify({

@@ -1,8 +1,8 @@
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../test/rig/adapters/nats-client.ts'
-import { startNats } from '../../test/rig/servers.ts'
+import { connectTo, ownStream, probeLog } from '../../../test/rig/adapters/nats-client.ts'
+import { startNats } from '../../../test/rig/servers.ts'
 import { createProducer } from './producer.ts'
-import { ensureStreams } from './streams.ts'
+import { ensureStreams } from '../streams.ts'
 
 const body = new Uint8Array([1, 2, 3])
 

@@ -1,7 +1,7 @@
-import type { NatsClient } from './connection.ts'
+import type { NatsClient } from '../connection.ts'
 import type { Publication, Stored } from './publication.ts'
 import { PublishWindow, type WindowOptions } from './publish-window.ts'
-import { streamFinder } from './streams.ts'
+import { streamFinder } from '../streams.ts'
 
 /**
  * Publishes with many messages in flight. `publish` waits for a place in the window, which is the back-pressure, and resolves

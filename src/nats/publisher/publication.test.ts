@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PublishError } from '../domain/errors.ts'
+import { PublishError } from '../../domain/errors.ts'
 import { subjectToken, isPublishable } from './publication.ts'
-import { covers } from './streams.ts'
+import { covers } from '../streams.ts'
 
 describe('the subjects', () => {
   test('N-2 an id that is not one token of a subject is rejected', () => {

@@ -1,6 +1,6 @@
 import type { Msg } from '@nats-io/nats-core'
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal'
-import { PublishError } from '../domain/errors.ts'
+import { PublishError } from '../../domain/errors.ts'
 
 export interface Publication {
   readonly subject: string

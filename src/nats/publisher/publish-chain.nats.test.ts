@@ -8,9 +8,9 @@ import {
   numbered,
   publishAll,
   scriptedStream,
-} from '../../test/rig/adapters/nats-client.ts'
+} from '../../../test/rig/adapters/nats-client.ts'
 import { createOrderedPublisher } from './producer.ts'
-import { ensureStreams } from './streams.ts'
+import { ensureStreams } from '../streams.ts'
 
 describe('the order of messages in flight', () => {
   test('C-3 is kept by a full stream, which stores a smaller message only behind the larger one before it', async () => {

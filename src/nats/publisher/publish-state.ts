@@ -1,5 +1,5 @@
-import { PublishError } from '../domain/errors.ts'
-import type { Logger } from '../runner/logger.ts'
+import { PublishError } from '../../domain/errors.ts'
+import type { Logger } from '../../runner/logger.ts'
 import { encodeHeaders, withoutExpectation, type Publication, type Stored } from './publication.ts'
 
 /**

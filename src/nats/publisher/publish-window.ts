@@ -1,8 +1,8 @@
 import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
-import { PublishError, messageOf } from '../domain/errors.ts'
-import { Fifo } from '../domain/fifo.ts'
-import type { NatsClient } from './connection.ts'
-import { natsMetrics } from './metrics.ts'
+import { PublishError, messageOf } from '../../domain/errors.ts'
+import { Fifo } from '../../domain/fifo.ts'
+import type { NatsClient } from '../connection.ts'
+import { natsMetrics } from '../metrics.ts'
 import { EncodedHeaders, readReply, type Publication, type Stored } from './publication.ts'
 import {
   AckDeadline,
@@ -15,7 +15,7 @@ import {
   type PublishEvent,
   type PublishPhase,
 } from './publish-state.ts'
-import { restoreStreamOf, streamFinder } from './streams.ts'
+import { restoreStreamOf, streamFinder } from '../streams.ts'
 
 export interface WindowOptions {
   readonly maxInFlight: number

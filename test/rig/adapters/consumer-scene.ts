@@ -1,10 +1,10 @@
 import { register } from 'prom-client'
 import { expect, inject, vi } from 'vitest'
-import type { ConsumerOptions } from '../../../src/nats/batch-processor.ts'
+import type { ConsumerOptions } from '../../../src/nats/consumer/consumer-options.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
-import { runConsumer } from '../../../src/nats/consumer.ts'
+import { runConsumer } from '../../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../../src/nats/delivery.ts'
-import { createProducer } from '../../../src/nats/producer.ts'
+import { createProducer } from '../../../src/nats/publisher/producer.ts'
 import { ensureStreams, type StreamDefinition } from '../../../src/nats/streams.ts'
 import { connectTo, ownStream, probeLog, type LogProbe } from './nats-client.ts'
 

@@ -1,5 +1,5 @@
 import { DEAD_LETTER_HEADERS } from '../../../src/nats/dead-letters.ts'
-import { type Producer, createProducer } from '../../../src/nats/producer.ts'
+import { type Producer, createProducer } from '../../../src/nats/publisher/producer.ts'
 import { encodeRawEnvelope, decodeProcessedEnvelope, decodeRawEnvelope } from '../../../src/proto/envelope.ts'
 import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import { type Pipeline, ORGANIZATION } from './pipeline.ts'
