@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, load, one, path, problems, store } from '../../../test/rig/orchestrator/config.ts'
+import { folder, load, one, path, problems, store } from '../../../test/rig/configuration/config.ts'
 import { ConfigError } from './errors.ts'
 
 const watch = { folder, paths: ['src'], ignore: [], debounceMs: 200 }

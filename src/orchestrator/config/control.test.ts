@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import * as rig from '../../../test/rig/orchestrator/config.ts'
+import * as rig from '../../../test/rig/configuration/config.ts'
 import { configuredSocket, digestOf } from './control.ts'
 import type { ResolvedConfig } from './resolved.ts'
 

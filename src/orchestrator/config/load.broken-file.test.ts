@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { failure, folder, load, path, problems, store } from '../../../test/rig/orchestrator/config.ts'
+import { failure, folder, load, path, problems, store } from '../../../test/rig/configuration/config.ts'
 
 describe('the report of a broken file (O-20)', () => {
   it('shows the line of broken JSON with a caret', () => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import * as rig from '../../../test/rig/orchestrator/config.ts'
+import * as rig from '../../../test/rig/configuration/config.ts'
 import { type LoadOptions, withoutLeftOut } from './load.ts'
 import type { ResolvedConfig } from './resolved.ts'
 

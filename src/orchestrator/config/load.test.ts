@@ -2,8 +2,8 @@ import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadConfig } from './load.ts'
-import { plainOptions } from '../../../test/rig/orchestrator/load-options.ts'
-import { folder, load, one, path, problems, store } from '../../../test/rig/orchestrator/config.ts'
+import { plainOptions } from '../../../test/rig/configuration/load-options.ts'
+import { folder, load, one, path, problems, store } from '../../../test/rig/configuration/config.ts'
 
 describe('the minimal file', () => {
   it('gets every default', () => {

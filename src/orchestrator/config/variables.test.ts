@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, load, one, problems, store } from '../../../test/rig/orchestrator/config.ts'
+import { folder, load, one, problems, store } from '../../../test/rig/configuration/config.ts'
 
 describe('interpolation', () => {
   it('replaces variables in args, env and cwd; each value can reference earlier variables', () => {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { fileOf, loadGraph, parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
+import { fileOf, loadGraph, parseYamlDocuments } from '../../../test/rig/configuration/export.ts'
 import { verifyExport } from '../../../test/rig/orchestrator/systemd.ts'
 import { parseCron } from '../config/cron.ts'
 import { exportCompose } from './compose.ts'

@@ -6,7 +6,7 @@ import {
   loadGraph,
   type LoadedGraph,
   parseYamlDocuments,
-} from '../../../test/rig/orchestrator/export.ts'
+} from '../../../test/rig/configuration/export.ts'
 import { exportCompose } from './compose.ts'
 
 const composeForm = z.strictObject({

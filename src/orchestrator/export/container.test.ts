@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, it } from 'vitest'
 import { emptyFolder } from '../../../test/rig/empty-folder.ts'
-import { loadGraph } from '../../../test/rig/orchestrator/export.ts'
+import { loadGraph } from '../../../test/rig/configuration/export.ts'
 import { containerCommand, probeCommand } from './container.ts'
 import { type ExportedProbe, type ExportedProcess, exportedProcesses } from './exported-graph.ts'
 

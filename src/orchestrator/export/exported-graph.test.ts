@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { loadFile, loadGraph } from '../../../test/rig/orchestrator/export.ts'
+import { loadFile, loadGraph } from '../../../test/rig/configuration/export.ts'
 import { exportedProcesses, secretGroups, safeId, noteLines, notesAbout } from './exported-graph.ts'
 
 function exported(process: object, environment: NodeJS.ProcessEnv = {}, file: object = {}) {

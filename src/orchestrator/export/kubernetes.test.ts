@@ -6,7 +6,7 @@ import {
   loadGraph,
   type LoadedGraph,
   parseYamlDocuments,
-} from '../../../test/rig/orchestrator/export.ts'
+} from '../../../test/rig/configuration/export.ts'
 import { exportKubernetes } from './kubernetes.ts'
 
 const containerForm = z.looseObject({ name: z.string(), image: z.string(), command: z.array(z.string()) })

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadFile, loadGraph } from '../../../test/rig/orchestrator/export.ts'
+import { loadFile, loadGraph } from '../../../test/rig/configuration/export.ts'
 import { exportedInstances, groupReplicas, numberedKeys, replicaNumber } from './replicas.ts'
 
 const number = '${PONIX_REPLICA}'

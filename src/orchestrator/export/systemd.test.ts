@@ -7,7 +7,7 @@ import {
   loadFile,
   loadGraph,
   type LoadedGraph,
-} from '../../../test/rig/orchestrator/export.ts'
+} from '../../../test/rig/configuration/export.ts'
 import { parseUnit, verifyExport } from '../../../test/rig/orchestrator/systemd.ts'
 import type { Export } from './exported-graph.ts'
 import { exportSystemd, type SystemdOptions } from './systemd.ts'

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseYamlDocuments } from '../../../test/rig/orchestrator/export.ts'
+import { parseYamlDocuments } from '../../../test/rig/configuration/export.ts'
 import { renderYaml, type YamlValue } from './yaml.ts'
 
 const words = [

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { loadDefaultGraph } from '../../../test/rig/orchestrator/export.ts'
+import { loadDefaultGraph } from '../../../test/rig/configuration/export.ts'
 import { openRig, probeOf, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const readinessProbe = probeOf({ type: 'notify' })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CommandLine } from '../../../../test/rig/orchestrator/command-line.ts'
 import type { Outcome } from '../../../../test/rig/program.ts'
-import { parseYamlDocuments } from '../../../../test/rig/orchestrator/export.ts'
+import { parseYamlDocuments } from '../../../../test/rig/configuration/export.ts'
 import { verifyUnits } from '../../../../test/rig/orchestrator/systemd.ts'
 
 let program: CommandLine

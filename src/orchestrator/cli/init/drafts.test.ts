@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { load } from '../../../../test/rig/orchestrator/config.ts'
+import { load } from '../../../../test/rig/configuration/config.ts'
 import { commandOf, type Draft, freeName } from './draft.ts'
 import { draftFromPackages } from './package-scripts.ts'
 import { draftFromProcfile } from './procfile.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { LoadOptions } from '../load.ts'
-import { load, one, problems, store } from '../../../../test/rig/orchestrator/config.ts'
+import { load, one, problems, store } from '../../../../test/rig/configuration/config.ts'
 
 describe('the MQTT broker (O-30)', () => {
   const broker = (file: object, options: Partial<LoadOptions> = {}) =>

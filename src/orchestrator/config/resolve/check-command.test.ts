@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, load, problems } from '../../../../test/rig/orchestrator/config.ts'
+import { folder, load, problems } from '../../../../test/rig/configuration/config.ts'
 import { describeCommandLine } from './check-command.ts'
 
 describe('a command line in place of a program', () => {

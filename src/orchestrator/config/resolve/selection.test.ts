@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { failure, load, problems, store } from '../../../../test/rig/orchestrator/config.ts'
+import { failure, load, problems, store } from '../../../../test/rig/configuration/config.ts'
 import { type LoadOptions, withoutLeftOut } from '../load.ts'
 import type { ResolvedConfig } from '../resolved.ts'
 

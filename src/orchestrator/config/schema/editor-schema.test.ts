@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, it } from 'vitest'
 import { projectRoot } from '../../../../test/rig/program.ts'
-import { load, store } from '../../../../test/rig/orchestrator/config.ts'
+import { load, store } from '../../../../test/rig/configuration/config.ts'
 
 const docs = join(projectRoot, 'docs')
 

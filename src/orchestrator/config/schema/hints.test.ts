@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { problems, store } from '../../../../test/rig/orchestrator/config.ts'
+import { problems, store } from '../../../../test/rig/configuration/config.ts'
 
 /** Returns the correction in the only problem of a process. */
 function hintFor(process: object): string | undefined {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { projectRoot } from '../../../../test/rig/program.ts'
 import { withGeneratedSection, formatted, markdownTable } from '../../../../test/rig/documents/generated-section.ts'
-import { partialSchema } from '../../../../test/rig/orchestrator/partial-schema.ts'
+import { partialSchema } from '../../../../test/rig/configuration/partial-schema.ts'
 import { configSchema } from './file.ts'
 
 // `-u` regenerates the files in docs/ that are derived from the schema.

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { plainOptions } from '../../../../test/rig/orchestrator/load-options.ts'
+import { plainOptions } from '../../../../test/rig/configuration/load-options.ts'
 import { ConfigError } from '../errors.ts'
 import { loadConfig } from '../load.ts'
 import type { ResolvedConfig } from '../resolved.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { loadGraph } from '../../../../test/rig/orchestrator/export.ts'
+import { loadGraph } from '../../../../test/rig/configuration/export.ts'
 import { differenceOf } from './graph.ts'
 
 const web = { command: 'web', depends_on: ['worker'] }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { processesOf, readCompose, readService } from '../../../../../test/rig/orchestrator/compose-draft.ts'
+import { processesOf, readCompose, readService } from '../../../../../test/rig/configuration/compose-draft.ts'
 
 describe('a Compose file', () => {
   it('has a process per service with a command', async () => {

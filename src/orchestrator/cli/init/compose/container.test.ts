@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { load } from '../../../../../test/rig/orchestrator/config.ts'
-import { projectFolder } from '../../../../../test/rig/orchestrator/project-folder.ts'
+import { load } from '../../../../../test/rig/configuration/config.ts'
+import { projectFolder } from '../../../../../test/rig/configuration/project-folder.ts'
 import { renderFile } from '../render.ts'
 import { draftFromCompose } from './compose.ts'
 

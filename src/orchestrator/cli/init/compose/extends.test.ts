@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { processesOf, readCompose } from '../../../../../test/rig/orchestrator/compose-draft.ts'
+import { processesOf, readCompose } from '../../../../../test/rig/configuration/compose-draft.ts'
 
 describe('a Compose service that extends others', () => {
   it('merges the services that a service extends, in the same file and in others', async () => {

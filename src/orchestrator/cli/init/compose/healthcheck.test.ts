@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readService } from '../../../../../test/rig/orchestrator/compose-draft.ts'
+import { readService } from '../../../../../test/rig/configuration/compose-draft.ts'
 
 describe('the healthcheck of a Compose service', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { processesOf, readCompose } from '../../../../../test/rig/orchestrator/compose-draft.ts'
+import { processesOf, readCompose } from '../../../../../test/rig/configuration/compose-draft.ts'
 import { renderFile } from '../render.ts'
 
 describe('the variables of Compose', () => {
