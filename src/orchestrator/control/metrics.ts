@@ -73,6 +73,7 @@ export function renderMetrics({ processes }: StatusAnswer): string {
     return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.join('')}`
   })
   const states = processes.map(({ name, state }) => `ponix_process_state{process="${name}",state="${state}"} 1\n`)
-  const help = '# HELP ponix_process_state The state of the process.\n# TYPE ponix_process_state gauge\n'
+  const help =
+    '# HELP ponix_process_state 1 for the current state of the process. Labels: process, state.\n# TYPE ponix_process_state gauge\n'
   return `${families.join('')}${help}${states.join('')}`
 }

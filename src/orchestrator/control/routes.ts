@@ -24,6 +24,8 @@ interface Exchange {
 
 interface Route {
   readonly method: 'GET' | 'POST'
+  /** Also answers HEAD, which load balancers and monitors send. */
+  readonly answersHead?: true
   readonly path: string
   /** The names of the parameters in the query; default: none. */
   readonly query?: readonly string[]
@@ -110,6 +112,7 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/healthz',
+    answersHead: true,
     action: 'shows that the orchestrator runs, whatever the state of its processes',
     answer: '200 and {"status": "alive"}',
     handle: ({ response }) => sendJson(response, 200, { status: 'alive' }),
@@ -117,6 +120,7 @@ export const routes: readonly Route[] = [
   {
     method: 'GET',
     path: '/readyz',
+    answersHead: true,
     action: 'checks whether all processes that are not left out are ready or completed',
     answer:
       '200, or 503 if one is not or everything stops: {"ready": false, "stopping": false, "not_ready": [{"name", "state", "detail"}, …]}',

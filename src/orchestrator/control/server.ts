@@ -140,7 +140,9 @@ async function handle(
     checkConfig(request.headers[CONFIG_HEADER], target.configPath)
     const { pathname, searchParams } = urlOf(request)
     const atPath = routes.filter(({ path }) => path === pathname)
-    const route = atPath.find(({ method }) => method === request.method)
+    const route = atPath.find(
+      ({ method, answersHead }) => method === request.method || (answersHead === true && request.method === 'HEAD'),
+    )
     if (route === undefined) throw notFound(pathname, atPath)
     checkQuery(route, searchParams)
     await route.handle({ target, request, response, query: searchParams })

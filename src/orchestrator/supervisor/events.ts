@@ -59,7 +59,13 @@ export type SupervisorEvent =
       readonly again: boolean
     }
   /** The readiness probe succeeded, for the first time or after `process_unhealthy`. Never without a readiness probe. */
-  | { readonly type: 'process_ready'; readonly process: string; readonly afterMs: number }
+  | {
+      readonly type: 'process_ready'
+      readonly process: string
+      /** The time since the start, or since `process_unhealthy`. */
+      readonly afterMs: number
+      readonly wasUnhealthy: boolean
+    }
   | { readonly type: 'process_unhealthy'; readonly process: string; readonly reason: string }
   /** The readiness probe was answered by a program that had the port before the process started. Emitted once for each child. */
   | { readonly type: 'port_occupied'; readonly process: string; readonly port: number; readonly owner: string }

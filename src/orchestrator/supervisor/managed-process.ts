@@ -1,7 +1,7 @@
 import type { ResolvedProcess } from '../config/resolved.ts'
 import { messageOf } from '../config/errors.ts'
 import { type ChildRun, startRun, Startup } from './child/child-run.ts'
-import type { ExitResult, FailureCause } from './events.ts'
+import type { FailureCause } from './events.ts'
 import { describeStartupTimeout } from './waiting/explain.ts'
 import { isUp } from './rules/graph.ts'
 import { Backoff } from './child/backoff.ts'
@@ -94,11 +94,6 @@ export class ManagedProcess {
 
   get restarts(): UnexpectedRestarts {
     return this.#restarts
-  }
-
-  /** The exit of the last child that ended. */
-  get lastExit(): ExitResult | null {
-    return this.#restarts.lastExit
   }
 
   /** True in `backoff` when the wait has ended, so that `start` is possible. */
@@ -213,9 +208,11 @@ export class ManagedProcess {
   }
 
   #onReady(): void {
+    const unhealthySince = this.#state.type === 'unhealthy' ? this.#since : null
     if (!this.#send({ type: 'probe_succeeded' })) return
     this.#clearTimers()
-    this.#context.emit({ type: 'process_ready', process: this.name, afterMs: this.#startup.succeed(this.startedAt) })
+    const readiness = this.#startup.succeed(this.startedAt, unhealthySince)
+    this.#context.emit({ type: 'process_ready', process: this.name, ...readiness })
   }
 
   #onUnhealthy(reason: string): void {

@@ -48,7 +48,7 @@ describe('the readiness probe (O-36)', () => {
     await (await rig.nextStart('probe')).exit(5)
     expect(await graph.next('process_unhealthy', 'a')).toMatchObject({ reason: 'exec /bin/sh: exited with code 5' })
     await (await rig.nextStart('probe')).exit(0)
-    await graph.next('process_ready', 'a')
+    expect(await graph.next('process_ready', 'a')).toMatchObject({ wasUnhealthy: true })
     expect(rig.starts('a')).toBe(1)
   })
 })

@@ -42,7 +42,7 @@ export function snapshotOf(sketches: Sketches, external: Partial<Snapshot['exter
   const graph = new ProcessGraph<ExplainedProcess>(configOf(processes, { host: '::1', port: 1883 }), (definition) => {
     const sketch = sketches[definition.name] ?? { state: waiting }
     const { state, goal = UP, probe = null, forMs = 0, uptimeMs = null, lastRestart = null } = sketch
-    const restarts = { count: 0, last: lastRestart }
+    const restarts = { count: 0, last: lastRestart, lastExit: null }
     const startedAt = uptimeMs === null ? null : NOW - uptimeMs
     return { name: definition.name, definition, state, goal, probe, since: NOW - forMs, startedAt, restarts }
   })

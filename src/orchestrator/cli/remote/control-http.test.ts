@@ -98,6 +98,8 @@ describe('control.http', () => {
     expect((await program.run('stop', 'api')).code).toBe(0)
     expect(await readiness()).toEqual(unready('stopped', null))
     expect(await ask('GET', '/healthz')).toMatchObject({ status: 200, body: '{"status":"alive"}\n' })
+    expect(await ask('HEAD', '/healthz')).toMatchObject({ status: 200, body: '' })
+    expect(await ask('HEAD', '/readyz')).toMatchObject({ status: 503, body: '' })
   })
 
   test('answers GET /readyz with 503 while everything stops', async () => {

@@ -8,7 +8,8 @@ describe('describeEvent (O-32)', () => {
   it.each<[SupervisorEvent, string, string]>([
     [{ type: 'process_started', ...store, pid: 42, attempt: 0, again: false }, 'info', 'store: started (pid 42)'],
     [{ type: 'process_started', ...store, pid: 43, attempt: 0, again: true }, 'info', 'store: started again (pid 43)'],
-    [{ type: 'process_ready', ...store, afterMs: 230 }, 'info', 'store: ready after 230 ms'],
+    [{ type: 'process_ready', ...store, afterMs: 230, wasUnhealthy: false }, 'info', 'store: ready after 230 ms'],
+    [{ type: 'process_ready', ...store, afterMs: 14_000, wasUnhealthy: true }, 'info', 'store: ready again after 14 s'],
     [
       { type: 'process_unhealthy', ...store, reason: 'connection refused' },
       'warn',

@@ -25,7 +25,10 @@ type Messages = { readonly [T in EventType]: readonly [Level, (event: EventOf<T>
 /** Messages about a process follow its name and a colon. */
 const messages: Messages = {
   process_started: ['info', ({ again, pid }) => `${again ? 'started again' : 'started'} (pid ${pid})`],
-  process_ready: ['info', ({ afterMs }) => `ready after ${formatDuration(afterMs)}`],
+  process_ready: [
+    'info',
+    ({ afterMs, wasUnhealthy }) => `ready${wasUnhealthy ? ' again' : ''} after ${formatDuration(afterMs)}`,
+  ],
   process_unhealthy: ['warn', ({ reason }) => `no longer ready: ${reason}`],
   port_occupied: [
     'warn',

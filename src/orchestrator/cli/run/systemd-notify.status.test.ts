@@ -9,7 +9,12 @@ const started = (process: string): SupervisorEvent => ({
   attempt: 0,
   again: false,
 })
-const ready = (process: string): SupervisorEvent => ({ type: 'process_ready', process, afterMs: 1 })
+const ready = (process: string): SupervisorEvent => ({
+  type: 'process_ready',
+  process,
+  afterMs: 1,
+  wasUnhealthy: false,
+})
 const exited = (process: string): SupervisorEvent => ({
   type: 'process_exited',
   process,

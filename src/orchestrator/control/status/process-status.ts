@@ -11,7 +11,7 @@ export function statusOf(
   managed: ManagedProcess,
   usage: Usage | undefined,
 ): Omit<ProcessStatus, 'depends_on' | 'detail' | 'next_run' | 'log_file' | 'left_pids'> {
-  const { name, state, definition, pid, startedAt, lastExit, restarts, runs } = managed
+  const { name, state, definition, pid, startedAt, restarts, runs } = managed
   return {
     name,
     kind: definition.kind,
@@ -20,8 +20,8 @@ export function statusOf(
     pid,
     ready: isReady(managed),
     restarts: restarts.count,
-    exit_code: lastExit?.code ?? null,
-    signal: lastExit?.signal ?? null,
+    exit_code: restarts.lastExit?.code ?? null,
+    signal: restarts.lastExit?.signal ?? null,
     uptime_ms: pid === null || startedAt === null ? null : Math.round(performance.now() - startedAt),
     cpu_percent: usage?.cpuPercent ?? null,
     memory_bytes: usage?.memoryBytes ?? null,

@@ -135,13 +135,16 @@ export class Startup {
     if (this.#timer.isSet) this.#recent.follow(lines)
   }
 
-  /** Ends the startup. Returns the milliseconds since the first start or, after an earlier success, since `childStartedAt`. */
-  succeed(childStartedAt: number | null): number {
-    const since = this.#isOver ? (childStartedAt ?? this.#firstStartAt) : this.#firstStartAt
+  /**
+   * Ends the startup. The time is that since the first start or, after an earlier success, since the process became unhealthy, if
+   * it was, or its child started.
+   */
+  succeed(childStartedAt: number | null, unhealthySince: number | null): { afterMs: number; wasUnhealthy: boolean } {
+    const since = unhealthySince ?? (this.#isOver ? (childStartedAt ?? this.#firstStartAt) : this.#firstStartAt)
     this.#isOver = true
     this.clear()
     this.#recent.end()
-    return elapsed(since)
+    return { afterMs: elapsed(since), wasUnhealthy: unhealthySince !== null }
   }
 
   /** Ends the time-out. */

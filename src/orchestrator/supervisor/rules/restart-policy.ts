@@ -30,6 +30,8 @@ export interface UnexpectedRestarts {
   readonly count: number
   /** The cause of the last restart that has begun; null if there was none. */
   readonly last: RestartCause | null
+  /** The exit of the last child that ended; null if there was none. */
+  readonly lastExit: ExitResult | null
 }
 
 /** A larger exponent exceeds every maximum anyway; 2^1024 would be Infinity, and 0 · Infinity is NaN. */
