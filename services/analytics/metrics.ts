@@ -15,12 +15,12 @@ export const analyticsMetrics = {
   }),
   failed: new Counter({
     name: 'ponix_analytics_failed_total',
-    help: 'Failed envelopes by cause and outcome (retry, dead_letter).',
+    help: 'Envelopes that failed. Labels: cause; outcome (retry, dead_letter).',
     labelNames: ['cause', 'outcome'],
   }),
   delaySeconds: new Histogram({
     name: 'ponix_analytics_delay_seconds',
-    help: 'Time from the receipt of an envelope until it was processed and until it was stored.',
+    help: 'Time from the receipt of an envelope to a stage. Labels: stage (processed, stored).',
     labelNames: ['stage'],
     buckets: DELAY_BUCKETS,
   }),
@@ -44,7 +44,7 @@ export const analyticsMetrics = {
   }),
   workersLost: new Counter({
     name: 'ponix_analytics_workers_lost_total',
-    help: 'Evaluation workers that were stopped or crashed, by reason: time, memory, crash.',
+    help: 'Evaluation workers that were stopped or crashed. Labels: death (time, memory, crash).',
     labelNames: ['death'],
   }),
 }
@@ -53,7 +53,7 @@ export const analyticsMetrics = {
 export function observePool(pool: EvaluationPool): Gauge {
   return new Gauge({
     name: 'ponix_analytics_evaluations_waiting',
-    help: 'Queued payloads by lane.',
+    help: 'Payloads that wait for their evaluation. Labels: lane (quick, slow).',
     labelNames: ['lane'],
     collect() {
       this.set({ lane: 'quick' }, pool.usage.quick)

@@ -22,13 +22,13 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
   const registers = [registry]
   const calls = new Counter({
     name: 'ponix_api_calls_total',
-    help: 'Calls that have ended, including CSV over HTTP, by method and status code of gRPC',
+    help: 'Calls that have ended, including CSV over HTTP. Labels: method; code (of gRPC).',
     labelNames: ['method', 'code'],
     registers,
   })
   const durations = new Histogram({
     name: 'ponix_api_call_duration_seconds',
-    help: 'Time from the request to its answer, by method',
+    help: 'Time from the request to its answer. Labels: method.',
     labelNames: ['method'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
@@ -50,7 +50,7 @@ export function createObserver(logger: Logger, registry: Registry): Observer {
 export function observePool(usage: () => Readonly<Record<string, number>>, registry: Registry): void {
   const connections = new Gauge({
     name: 'ponix_api_postgres_pool',
-    help: 'Connections to PostgreSQL, idle connections, and calls that wait for a connection',
+    help: 'Connections to PostgreSQL, idle connections, and calls that wait for a connection. Labels: state (total, idle, waiting).',
     labelNames: ['state'],
     registers: [registry],
     collect() {

@@ -133,7 +133,7 @@ describe('metrics and warnings', () => {
       /^ponix_cdc_lag_seconds 0$/m,
       /^ponix_cdc_lag_bytes \d+$/m,
       /^ponix_cdc_retained_wal_bytes [1-9]\d*$/m,
-      /^ponix_cdc_retries_total [1-9]\d*$/m,
+      /^ponix_cdc_retries [1-9]\d*$/m,
       /^ponix_cdc_streaming 1$/m,
       /^ponix_nats_stream_bytes\{stream="dead_letters"\} \d+$/m,
     ]

@@ -47,7 +47,7 @@ export async function openCdc(environment: CdcEnvironment, logger: Logger) {
 /** Checks readiness: an instance is ready while it streams, sends a snapshot, or waits as standby. */
 function checkReplication(capture: ChangeCapture, publisher: ChangePublisher): void {
   if (capture.state === 'connecting' || capture.state === 'stopped')
-    throw new Error(`replication is not active: ${capture.failure?.message ?? capture.state}`)
+    throw new Error(capture.failure?.message ?? `not active: ${capture.state}`)
   if (publisher.stallReason !== undefined) throw new Error(`replication is stalled: ${publisher.stallReason}`)
 }
 

@@ -16,14 +16,14 @@ const retainedBytes = new Gauge({
 
 export const deadLetterMetric = new Counter({
   name: 'ponix_cdc_dead_letters_total',
-  help: 'Changes that could not become events and were stored as dead letters.',
+  help: 'Changes that could not become events and were stored as dead letters. Labels: entity, operation.',
   labelNames: ['entity', 'operation'],
 })
 
 export function registerMetrics(capture: ChangeCapture, publisher: ChangePublisher): void {
   const events = new Counter({
     name: 'ponix_cdc_events_total',
-    help: 'Events that JetStream has acknowledged.',
+    help: 'Events that JetStream has acknowledged. Labels: entity, operation.',
     labelNames: ['entity', 'operation'],
     registers: [],
     collect() {
@@ -42,7 +42,11 @@ export function registerMetrics(capture: ChangeCapture, publisher: ChangePublish
     'Age of the oldest transaction that is not completely stored; 0 when there is none.',
     () => ageSeconds(capture.oldestCommitTime === undefined ? undefined : Number(capture.oldestCommitTime) / 1000),
   )
-  gauge('ponix_cdc_retries_total', 'Restarts of the stream.', () => capture.retries)
+  gauge(
+    'ponix_cdc_retries',
+    'Attempts to start the stream again since the start of the service.',
+    () => capture.retries,
+  )
   gauge(
     'ponix_cdc_heartbeat_age_seconds',
     'Time since the last heartbeat; heartbeats are sent only while no change is captured. 0 before the first.',

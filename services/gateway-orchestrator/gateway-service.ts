@@ -111,7 +111,7 @@ function registerGauge(store: MemoryGatewayProcessStore): void {
   // eslint-disable-next-line no-new -- a gauge registers itself
   new Gauge({
     name: 'ponix_gateways',
-    help: 'Gateway processes by state.',
+    help: 'Gateways. Labels: state (starting, running, interrupted, retrying, failed, stopped).',
     labelNames: ['state'],
     collect() {
       this.reset()

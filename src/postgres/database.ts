@@ -1,5 +1,5 @@
 import { Pool, types, type ClientConfig, type PoolClient, type QueryResultRow } from 'pg'
-import { messageOf } from '../domain/errors.ts'
+import { DomainError, messageOf } from '../domain/errors.ts'
 import { clampInstant, type Instant } from '../domain/instant.ts'
 import type { CallOptions } from '../domain/ports.ts'
 import type { CommonEnvironment, PostgresEnvironment } from '../runner/environment.ts'
@@ -145,7 +145,10 @@ export class PostgresDatabase implements AsyncDisposable {
 
   /** Checks readiness: rejects unless PostgreSQL answers and has the tables. */
   async ping(signal?: AbortSignal): Promise<void> {
-    const [row] = await this.query<{ complete: boolean }>(PING, [], { signal })
+    const [row] = await this.query<{ complete: boolean }>(PING, [], { signal }).catch((error: unknown) => {
+      // The message of an `unavailable` error is for clients of the API.
+      throw error instanceof DomainError && error.cause instanceof Error ? error.cause : error
+    })
     if (row?.complete !== true) throw new Error('the tables are missing: run ponix-migrate up')
   }
 

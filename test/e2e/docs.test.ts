@@ -246,6 +246,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^curl \S+\/metrics$/, showsMetrics],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
+    [/^PONIX_POSTGRES_PORT=\S+ npx ponix-cdc resnapshot$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
   ]
 

@@ -10,10 +10,10 @@ const PATIENCE = { timeout: 60_000, interval: 50 }
 const SERVICES = ['api', 'cdc', 'gateway-orchestrator', 'analytics']
 /** Why a service is unhealthy: its address, and the answer of its /readyz, which names the server and the reason. */
 const UNHEALTHY = {
-  api: /^http_get http:\/\/127\.0\.0\.1:\d+\/readyz: answered 503: postgres: \S.*$/,
+  api: /^http_get http:\/\/127\.0\.0\.1:\d+\/readyz: answered 503: postgres: (?!The database).+$/,
   cdc: /^http_get http:\/\/127\.0\.0\.1:\d+\/readyz: answered 503: replication: \S.*$/,
-  'gateway-orchestrator': /: answered 503: postgres: \S.*$/,
-  analytics: /: answered 503: postgres: \S.*$/,
+  'gateway-orchestrator': /: answered 503: postgres: (?!The database).+$/,
+  analytics: /: answered 503: postgres: (?!The database).+$/,
 }
 
 /*

@@ -135,8 +135,8 @@ export function checkOwner(state: SlotState, { slot, database }: Pick<SlotReques
 function slotLost(slot: string, problem: string): ReplicationError {
   return new ReplicationError(
     'slot_lost',
-    `the replication slot ${slot} ${problem}. Changes since then will not become events. To recover, run ponix-cdc resnapshot: ` +
-      'it sends every existing row and continues from there (or ponix-cdc forget: continue from now without that)',
+    `the replication slot ${slot} ${problem}; run ponix-cdc resnapshot with the environment of this service to send every ` +
+      'existing row, or ponix-cdc forget to continue without the changes since then',
   )
 }
 

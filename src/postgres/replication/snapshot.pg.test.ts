@@ -173,7 +173,7 @@ describe('the command resnapshot', () => {
     await rows(1, 3)
     const sink = new ScriptedSink()
     const waiting = launch(sink, { snapshot: 'never' })
-    expect((await waiting.failure()).message).toMatch(/To recover, run ponix-cdc resnapshot/)
+    expect((await waiting.failure()).message).toMatch(/run ponix-cdc resnapshot/)
     expect(await requestSnapshot(database.server, database.slot)).toBe('absent')
     await sink.until(3)
     await vi.waitUntil(() => waiting.capture.state === 'streaming', WAIT)
