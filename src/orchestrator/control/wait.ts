@@ -80,7 +80,12 @@ function resultOf(awaited: AwaitedProcess, { goal, hasLimit }: WaitRequest): Res
   }
   if (goal === 'ready' ? ready : state === 'completed') return { outcome: 'met', because: null }
   const isLoop = state === 'backoff' && restartsInRow !== null && restartsInRow >= MAX_RESTARTS
-  if (goal === 'ready' && isLoop && !hasLimit) return { outcome: 'never', because: detail ?? state }
+  if (goal === 'ready' && isLoop && !hasLimit) {
+    return {
+      outcome: 'never',
+      because: `has ended ${restartsInRow} times in a row; with a time limit the wait continues; ${detail ?? state}`,
+    }
+  }
   if (!ENDED.has(state)) return { outcome: 'pending', because: detail ?? state }
   return { outcome: 'never', because: describeEnd({ state, reason }) }
 }

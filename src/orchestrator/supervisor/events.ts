@@ -190,10 +190,13 @@ export type SupervisorEvent =
   | { readonly type: 'log_file_resumed'; readonly process: string; readonly path: string; readonly lostLines: number }
   /** The log file is closed, at the end or because its settings have changed; `lostLines` could not be written before. */
   | { readonly type: 'log_file_closed'; readonly process: string; readonly path: string; readonly lostLines: number }
-  /** Emitted once, when every process that is not left out is ready, running without a readiness probe, or completed. */
+  /**
+   * Emitted when every process that is not left out is ready, running without a readiness probe, or completed; again only if one of
+   * those without a probe exits within a second.
+   */
   | { readonly type: 'all_ready'; readonly afterMs: number; readonly count: number }
   /**
-   * Emitted once, before any `all_ready`, when the start is over and all other processes are up. `count` is the number of processes
+   * Emitted before the last `all_ready`, when the start is over and all other processes are up. `count` is the number of processes
    * that are not left out.
    */
   | {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { loadDefaultGraph } from '../../../test/rig/configuration/export.ts'
+import { emptyFolder } from '../../../test/rig/empty-folder.ts'
 import { openRig, probeOf, supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
 const readinessProbe = probeOf({ type: 'notify' })
@@ -109,5 +110,16 @@ describe('the announcement that all processes are ready (O-32)', () => {
     await graph.next('all_ready')
     const startedAt = graph.supervisor.graph.get('web')?.startedAt ?? performance.now()
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1000)
+  })
+
+  test('is repeated if a service without a readiness probe exits directly after its first start', async () => {
+    const folder = emptyFolder()
+    const script = `test -e ${folder}/ran && exec sleep 1000; touch ${folder}/ran; exit 4`
+    const graph = supervise([{ name: 'web', command: script, shell: true, restart: { backoffMs: 0 } }])
+    const outcome = () => [
+      graph.eventSequence('process_started'),
+      graph.eventSequence('process_started', 'all_ready').at(-1),
+    ]
+    await expect.poll(outcome, { timeout: 10_000 }).toEqual([['started web', 'started web'], 'all_ready'])
   })
 })

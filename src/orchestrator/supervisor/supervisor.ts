@@ -5,7 +5,7 @@ import { ConfiguredProcesses } from './configured-processes.ts'
 import type { ConfigChange, ExitResult, KillTrigger, StopReason, SupervisorEvent } from './events.ts'
 import { exitCodeOf, outcomeOf } from './rules/exit-code.ts'
 import type { ExplainedSnapshot } from './waiting/explain.ts'
-import { countActive, endsRun, handControlled, setGoal, startedByHand, startResult } from './goals.ts'
+import { endsRun, handControlled, setGoal, startedByHand } from './goals.ts'
 import { differenceOf, type ProcessGraph } from './rules/graph.ts'
 import { planStop } from './guard/stop-plan.ts'
 import type { ManagedProcess } from './managed-process.ts'
@@ -18,7 +18,8 @@ import { ProcessCommands } from './process-commands.ts'
 import type { ManagedProcessEvent } from './process-context.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { isEnded } from './rules/reconcile.ts'
-import type { Action, Announcement, Failure, Phase, StartRequest } from './rules/snapshot.ts'
+import { StartAnnouncement } from './start-announcement.ts'
+import type { Action, Failure, Phase, StartRequest } from './rules/snapshot.ts'
 import {
   hasOutcome,
   outcomeOfStart,
@@ -52,7 +53,7 @@ export class Supervisor {
   readonly #loop = new ReconcileLoop({
     snapshot: () => ({
       phase: this.#phase,
-      announced: this.#announced,
+      announced: this.#announcement.result,
       graph: this.graph,
       external: this.#processes.external.state,
       failures: this.#failures,
@@ -82,7 +83,7 @@ export class Supervisor {
   })
   readonly #processes: ConfiguredProcesses
   #phase: Phase = 'starting'
-  #announced: Announcement = 'none'
+  readonly #announcement = new StartAnnouncement()
   #failures: readonly Failure[] = []
   #isHeld = false
   #isReloading = false
@@ -219,7 +220,10 @@ export class Supervisor {
       this.#isHeld = (this.graph.get(event.process)?.request ?? null) !== null
     } else if (event.type === 'process_failed') this.#emit(this.#withNextRun(event))
     else if (event.type !== 'changed') this.#emit(event)
-    if (event.type === 'process_exited') this.#endRunAfter(event.process, event.exit)
+    if (event.type === 'process_exited') {
+      this.#announcement.onExit(this.graph.get(event.process), event.uptimeMs)
+      this.#endRunAfter(event.process, event.exit)
+    }
     this.#loop.schedule()
   }
 
@@ -260,11 +264,8 @@ export class Supervisor {
         this.#phase = 'up'
         return undefined
       case 'announce_ready':
-        this.#announced = 'ready'
-        return this.#emit({ type: 'all_ready', afterMs: elapsed(this.#startedAt), count: countActive(this.graph) })
       case 'announce_incomplete':
-        this.#announced = 'incomplete'
-        return this.#emit({ type: 'start_incomplete', afterMs: elapsed(this.#startedAt), ...startResult(this.graph) })
+        return this.#emit(this.#announcement.make(action.type, this.graph, this.#startedAt))
       case 'forget_failures':
         this.#failures = []
         return undefined

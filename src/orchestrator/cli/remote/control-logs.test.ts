@@ -146,7 +146,9 @@ describe('the messages of the orchestrator in logs (O-9)', () => {
         event: { type: 'process_started', process: 'a', pid: expect.any(Number), attempt: 0, again: false },
       },
       expect.objectContaining({ process: 'a', stream: 'stdout', line: 'hello' }),
-      expect.objectContaining({ event: { type: 'process_ready', process: 'a', afterMs: expect.any(Number) } }),
+      expect.objectContaining({
+        event: { type: 'process_ready', process: 'a', afterMs: expect.any(Number), wasUnhealthy: false },
+      }),
     ])
   })
 

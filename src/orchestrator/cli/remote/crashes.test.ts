@@ -59,7 +59,7 @@ describe('a process that ends soon after each start', () => {
       refusal(/: not ready after 800 ms: web \(.*\)\n$/),
     )
     expect(await run('wait', 'web')).toMatchObject(
-      refusal(/: cannot become ready: web \(restarts .*\(attempt \d+\): exited with code 1\)\n$/),
+      refusal(/: cannot become ready: web \(has ended \d+ times in a row; .*\(attempt \d+\): exited with code 1\)\n$/),
     )
   })
 
@@ -68,7 +68,7 @@ describe('a process that ends soon after each start', () => {
     const { code, stderr } = await run('run', '--detach', '--wait')
     expect(code).toBe(1)
     expect(stderr).toMatch(
-      /cannot become ready: web \(restarts .*\(attempt \d+\): exited with code 1\)\n[^]*the orchestrator keeps running/,
+      /cannot become ready: web \(has ended \d+ times in a row; .*\(attempt \d+\): exited with code 1\)\n[^]*the orchestrator keeps running/,
     )
     expect(await run('down')).toMatchObject({ code: 0, stderr: '' })
   })

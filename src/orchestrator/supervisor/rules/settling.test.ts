@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { configOf, probeOf, type ProcessSketch } from '../../../../test/rig/orchestrator/supervised-graph.ts'
-import { restartSettlesInMs, settlesInMs } from './settling.ts'
-import type { ProcessState } from './state.ts'
+import { refutesReadiness, restartSettlesInMs, settlesInMs } from './settling.ts'
+import { type ProcessState, UP } from './state.ts'
 
 const running = (attempt: number): ProcessState => ({ type: 'running', attempt, pid: 7 })
 const NOW = 10_000
@@ -27,3 +27,19 @@ describe('the time until a process counts as ready', () => {
     },
   )
 })
+
+test.each<[string, Partial<ProcessSketch>, uptimeMs: number, sinceAnnouncedMs: number, refutes: boolean]>([
+  ['directly after the announcement', {}, 10, 5, true],
+  ['within the second', {}, 999, 999, true],
+  ['after a second of uptime', {}, 1000, 999, false],
+  ['long after the announcement', {}, 10, 60_000, false],
+  ['of a task', { kind: 'task' }, 10, 5, false],
+  ['of a service with a probe', { readinessProbe: probeOf({ type: 'notify' }) }, 10, 5, false],
+])(
+  'an exit %s, %j, after %d ms, %d ms after the announcement, refutes it: %s',
+  (_title, over, uptimeMs, since, refutes) => {
+    const [definition] = configOf([{ name: 'web', command: 'true', ...over }]).processes
+    if (definition === undefined) throw new Error('no process')
+    expect(refutesReadiness({ definition, goal: UP }, { uptimeMs, sinceAnnouncedMs: since })).toBe(refutes)
+  },
+)

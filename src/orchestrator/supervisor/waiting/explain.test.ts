@@ -76,6 +76,11 @@ describe('explain (O-46)', () => {
       `${shown}: succeeded 1 of 3 times`,
     ],
     [
+      'a ready process whose probe has failed since',
+      { ...probed(failing(2, 'no answer within 2 s'), { failureThreshold: 3 }), state: ready },
+      'readiness probe failed 2 of 3 times: http_get http://me:***@127.0.0.1:8080/readyz: no answer within 2 s',
+    ],
+    [
       'an unhealthy process',
       { ...probed(failing(5, 'no answer within 2 s')), state: unhealthy },
       `${shown}: no answer within 2 s (5 attempts)`,

@@ -64,7 +64,7 @@ export function explain<P extends ExplainedProcess>(snapshot: ExplainedSnapshot<
     case 'unhealthy':
       return joined(explainProbe(managed, snapshot.now), describeLastRestart(managed, snapshot.now))
     case 'ready':
-      return describeLastRestart(managed, snapshot.now)
+      return joined(describeFailingProbe(managed), describeLastRestart(managed, snapshot.now))
     case 'backoff':
     case 'stopping':
       return describeProgress(managed, snapshot.now)
@@ -229,6 +229,14 @@ function explainProbe(managed: ExplainedProcess, now: number): string | null {
   if (probe === null) return null
   const missing = describeNotReady(managed, now)
   return isPassive(probe.check) ? missing : `readiness probe ${missing}`
+}
+
+/** Returns the last answer of the readiness probe of a ready process if it failed, but not often enough to make it unhealthy. */
+function describeFailingProbe({ definition, probe }: ExplainedProcess): string | null {
+  if (probe === null || definition.readinessProbe === null || probe.answer === null || probe.failures === 0) return null
+  const { check, failureThreshold } = definition.readinessProbe
+  const target = describeCheck(check, definition)
+  return `readiness probe failed ${probe.failures} of ${failureThreshold} times: ${target}: ${probe.answer}`
 }
 
 /** Returns the reason of the failure of a process that was not ready within its startup time-out. */
