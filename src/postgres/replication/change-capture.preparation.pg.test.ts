@@ -106,7 +106,7 @@ describe('the slot', () => {
     await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
     expect(await fixture.launch().failure()).toMatchObject({
       code: 'slot_lost',
-      message: expect.stringMatching(/is missing: .* run ponix-cdc resnapshot: .* \(or ponix-cdc forget/),
+      message: expect.stringMatching(/is missing: .*; run ponix-cdc resnapshot .*, or ponix-cdc forget/),
     })
     expect(await fixture.database.confirmed()).toBe(0n)
   })
