@@ -1,19 +1,18 @@
-import type { ManagedProcess } from './managed-process.ts'
 import { reconcile } from './rules/reconcile.ts'
 import { reconcileInMs } from './rules/settling.ts'
-import type { Action, Snapshot } from './rules/snapshot.ts'
+import type { Action, ReconciledProcess, Snapshot } from './rules/snapshot.ts'
 import { Timer } from './timers.ts'
 
-export interface ReconcileContext {
-  readonly snapshot: () => Snapshot<ManagedProcess>
-  readonly execute: (action: Action<ManagedProcess>) => void
+export interface ReconcileContext<P extends ReconciledProcess> {
+  readonly snapshot: () => Snapshot<P>
+  readonly execute: (action: Action<P>) => void
   /** Called when no action is left. */
   readonly onSettled: () => void
 }
 
 /** Executes the actions that `reconcile` returns until there are none, once per turn of the event loop. */
-export class ReconcileLoop {
-  readonly #context: ReconcileContext
+export class ReconcileLoop<P extends ReconciledProcess> {
+  readonly #context: ReconcileContext<P>
   /** For the next actions that follow from the time alone. */
   readonly #timer = new Timer()
   #isScheduled = false
@@ -21,7 +20,7 @@ export class ReconcileLoop {
   #isInterrupted = false
   #hasEnded = false
 
-  constructor(context: ReconcileContext) {
+  constructor(context: ReconcileContext<P>) {
     this.#context = context
   }
 
@@ -45,17 +44,19 @@ export class ReconcileLoop {
     if (this.#isRunning || this.#hasEnded) return
     this.#isRunning = true
     this.#isInterrupted = false
+    let snapshot: Snapshot<P>
     try {
-      let actions: readonly Action<ManagedProcess>[]
+      let actions: readonly Action<P>[]
       do {
-        actions = reconcile(this.#context.snapshot())
+        snapshot = this.#context.snapshot()
+        actions = reconcile(snapshot)
         for (const action of actions) this.#context.execute(action)
       } while (actions.length > 0 && !this.#hasEnded && !this.#isInterrupted)
     } finally {
       this.#isRunning = false
     }
     this.#context.onSettled()
-    this.#plan()
+    this.#plan(snapshot)
   }
 
   /** Ends the current run after an internal error: an action without an effect would be the next action again. */
@@ -69,8 +70,9 @@ export class ReconcileLoop {
     this.#timer.clear()
   }
 
-  #plan(): void {
-    const ms = this.#hasEnded ? null : reconcileInMs(this.#context.snapshot())
+  /** Takes the snapshot of the last decision: with a later time, an action that has become possible since would be missed. */
+  #plan(snapshot: Snapshot<P>): void {
+    const ms = this.#hasEnded ? null : reconcileInMs(snapshot)
     if (ms === null) this.#timer.clear()
     else this.#timer.set(ms, () => this.schedule())
   }

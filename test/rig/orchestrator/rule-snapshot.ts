@@ -23,6 +23,7 @@ const STATES = {
   waiting: { type: 'waiting' },
   starting: { type: 'starting', attempt: 0 },
   running: { type: 'running', attempt: 0, pid: 7 },
+  'running again': { type: 'running', attempt: 1, pid: 7 },
   ready: { type: 'ready', attempt: 0, pid: 7 },
   unhealthy: { type: 'unhealthy', attempt: 0, pid: 7, reason: 'no answer' },
   stopping: { type: 'stopping', pid: 7, exit: null, outcome: { type: 'stopped' } },
@@ -52,6 +53,7 @@ export interface Sketch extends Omit<ProcessSketch, 'command' | 'dependsOn' | 'n
   readonly request?: StartRequest
   readonly hasBeenUp?: boolean
   readonly hasRun?: boolean
+  readonly startedAt?: number
   /** Names of dependencies, each with the condition `started`, or with the condition after a colon. */
   readonly needs?: readonly string[]
 }
@@ -84,6 +86,7 @@ export function snapshotOf(
         request: _request,
         hasBeenUp: _up,
         hasRun: _run,
+        startedAt: _at,
         ...sketch
       },
     ]) => ({
@@ -108,7 +111,7 @@ export function snapshotOf(
       request: sketch.request ?? null,
       hasBeenUp: sketch.hasBeenUp ?? false,
       hasRun: sketch.hasRun ?? false,
-      startedAt: null,
+      startedAt: sketch.startedAt ?? null,
     }
   })
   return {
