@@ -37,6 +37,7 @@ const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
   [/^ponix-orchestrator( run)?( --(only|disable|profile|timestamps|prefix)\b.*)?$/, startsProcesses],
   [/^ponix-orchestrator run --detach --wait$/, startsInBackground],
   [/^ponix-orchestrator (status --watch|logs -f (?!\|).*)$/, follows],
+  [/^ponix-orchestrator logs -f \| head -1$/, endsWithItsReader],
   [/^ponix-orchestrator start /, startsLeftOut],
   [/^ponix-orchestrator down$/, stopsEverything],
   [/^ponix-orchestrator attach( \w+)?$/, attaches],
@@ -76,6 +77,16 @@ async function follows(command: string, application: PageApplication): Promise<v
     await follower.seen(/\w/)
     follower.signalGroup('SIGINT')
     expect(await follower.outcome).toMatchObject({ stderr: '' })
+  })
+}
+
+/** Checks that a command whose reader has ended after one line ends with a later line. */
+async function endsWithItsReader(command: string, application: PageApplication): Promise<void> {
+  await application.whileUp(async () => {
+    const follower = application.start(command)
+    await follower.seen(/\n/)
+    expect(await application.run('ponix-orchestrator restart all')).toMatchObject({ code: 0 })
+    expect(await follower.outcome).toMatchObject({ code: 0, stderr: '' })
   })
 }
 
