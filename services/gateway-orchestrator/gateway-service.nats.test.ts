@@ -72,9 +72,9 @@ describe('events', () => {
     expect(await service.gateways()).toMatchObject({ g1: { name: 'renamed' } })
     await rig.publishEvent('update', gateway('g1', 3, { gatewayConfig: { a: 2 } }))
     await rig.untilApplied()
-    expect(service.history('g1')).toEqual(['running (print)', 'stopped', 'running (print)'])
-    const printed = service.lines.filter((line) => line.msg === 'gateway').map((line) => line['gateway_config'])
-    expect(printed.at(-1)).toEqual({ a: 2 })
+    await expect.poll(() => service.history('g1')).toEqual(['running (print)', 'stopped', 'running (print)'])
+    const printed = () => service.lines.filter((line) => line.msg === 'gateway').map((line) => line['gateway_config'])
+    await expect.poll(() => printed().at(-1)).toEqual({ a: 2 })
   })
 
   test('G-3: an update starts an unknown gateway; an update with deleted_at stops the gateway', async () => {
@@ -84,7 +84,7 @@ describe('events', () => {
     await rig.publishEvent('update', gateway('g1', 2, { deletedAt: 2n }))
     await rig.publishEvent('update', gateway('never-ran', 2, { deletedAt: 2n }))
     await rig.untilApplied()
-    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    await expect.poll(() => service.history('g1')).toEqual(['running (print)', 'stopped'])
     expect(await service.gateways()).toEqual({})
   })
 
@@ -94,7 +94,7 @@ describe('events', () => {
     await rig.publishEvent('delete', gateway('unknown', 1))
     await rig.publishEvent('delete', gateway('g1', 1))
     await rig.untilApplied()
-    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    await expect.poll(() => service.history('g1')).toEqual(['running (print)', 'stopped'])
     expect(await service.gateways()).toEqual({})
     expect(await rig.stored('dead_letters')).toEqual([])
   })
@@ -110,7 +110,7 @@ describe('events', () => {
     await rig.publishEvent('create', gateway('g1', 3))
     await rig.untilApplied()
     expect(await service.gateways()).toEqual({})
-    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    await expect.poll(() => service.history('g1')).toEqual(['running (print)', 'stopped'])
   })
 
   test('G-5: the events of one gateway are applied in order, concurrently with those of others', async () => {
@@ -125,7 +125,7 @@ describe('events', () => {
       const versions = printed.map((line) => line['gateway_config'])
       expect(versions).toEqual(Array.from({ length: 15 }, (_, index) => ({ version: sign * (index + 1) })))
       const turns = Array.from({ length: 14 }, () => ['stopped', 'running (print)'])
-      expect(service.history(id)).toEqual(['running (print)', ...turns.flat()])
+      await expect.poll(() => service.history(id)).toEqual(['running (print)', ...turns.flat()])
     }
   })
 
