@@ -10,9 +10,14 @@ export class GroupWitness {
 
   /** Resolves with whether the process group has received `signal` since the last call that resolved with true. */
   async hasSeen(signal: NodeJS.Signals): Promise<boolean> {
+    // Started before the answer, so that a signal that follows soon finds it.
+    const successor = startWitness()
     const end = await answerOf(this.#witness)
-    if (end === null) return false
-    this.#witness = startWitness()
+    if (end === null) {
+      successor.stdin?.end()
+      return false
+    }
+    this.#witness = successor
     // Without a witness, the terminal is the most probable sender.
     return end === signal || end === 'no witness'
   }
