@@ -13,6 +13,8 @@ export interface ServerCommand {
   readonly args: readonly string[]
   /** The folder of `server.pid`. It must be among the args, which identify the process after a restart. */
   readonly dataDir: string
+  /** Variables in addition to those of this process. */
+  readonly env?: Readonly<Record<string, string>>
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   readonly stopSignal: NodeJS.Signals
   /** The time until SIGKILL. */
@@ -39,7 +41,7 @@ done`
  * always ends with this process, even after SIGKILL.
  */
 export async function runServerProcess(options: ServerCommand, signal: AbortSignal): Promise<string> {
-  const { command, args, dataDir, user, stopSignal, stopTimeoutMs } = options
+  const { command, args, dataDir, env, user, stopSignal, stopTimeoutMs } = options
   const pidFile = join(dataDir, 'server.pid')
   await rm(pidFile, { force: true })
   const watchArgs = ['-c', WATCH, 'ponix-watch', pidFile, stopSignal.slice(3), String(Math.ceil(stopTimeoutMs / 1000))]
@@ -47,6 +49,7 @@ export async function runServerProcess(options: ServerCommand, signal: AbortSign
   watch.stdin.on('error', () => {})
   const child = spawn('/bin/sh', ['-c', LAUNCH, 'ponix-launch', pidFile, command, ...args], {
     ...user,
+    env: { ...process.env, ...env },
     cwd: dataDir,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,58 +1,31 @@
-import { once } from 'node:events'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { provisionPackage, type Provisioning } from '../provision.ts'
-import { listen, type ServerOptions } from '../server.ts'
-import { Engine } from './engine.ts'
-import { HttpInterface } from './http-interface.ts'
-import { identifier } from './execution.ts'
-
-const GRACE_MS = 8000
+import type { RunServer } from '../server.ts'
+import { stopOrphan } from '../server-process.ts'
+import { runChdb } from './chdb.ts'
+import { findServer, runServer, serverIn } from './server-on-path.ts'
 
 /**
- * Runs ClickHouse in this process: the engine of chdb behind ClickHouse's HTTP interface, on loopback, with one user and one
- * database. Serves until the signal aborts; then finishes running requests and closes the data folder.
+ * Runs ClickHouse on loopback, with one user and one database: a server program, or the engine of chdb in this process. Each has its
+ * own data folder, because the one may be older than the other and unable to read its data.
  */
-export async function runClickHouse(options: ServerOptions, signal: AbortSignal): Promise<void> {
-  const path = join(options.dataDir, 'engine')
-  await mkdir(path, { recursive: true })
-  const spoolDir = await openSpool(options.dataDir)
-  const engine = await Engine.open(options.provisionDir, path, signal)
-  const http = new HttpInterface({ ...options, engine, spoolDir })
-  try {
-    await createDatabase(engine, options.database)
-    await listen(http.server, options.port, 'ClickHouse', 'PONIX_CLICKHOUSE_PORT')
-    options.logger.debug({ version: engine.version }, 'the engine is open')
-    options.ready()
-    if (!signal.aborted) await once(signal, 'abort')
-  } finally {
-    await http.stop(GRACE_MS)
-    engine.close()
-    await rm(spoolDir, { recursive: true, force: true })
+export const runClickHouse: RunServer = async (options, signal) => {
+  const { dataDir, provisionDir, logger } = options
+  await stopOrphan(dataDir, 'SIGTERM')
+  const server = { name: 'ClickHouse server on PATH', path: join(dataDir, 'server') }
+  const engine = { name: 'embedded engine', path: join(dataDir, 'engine') }
+  const program = serverIn(provisionDir)
+  const [used, unused] = program === undefined ? [engine, server] : [server, engine]
+  if (existsSync(unused.path)) {
+    logger.warn(
+      `the ${used.name} has its data in ${used.path}; the data of the ${unused.name} in ${unused.path} is not used`,
+    )
   }
+  await (program === undefined ? runChdb(options, used.path, signal) : runServer(options, program, used.path, signal))
 }
 
-/** Creates an empty folder for insert data. Data of a killed server was never acknowledged. */
-async function openSpool(dataDir: string): Promise<string> {
-  // The engine treats these characters in the name of a data file as a pattern.
-  if (/[*?{}]/.test(dataDir)) return mkdtemp(join(tmpdir(), 'ponix-clickhouse-'))
-  const dir = join(dataDir, 'spool')
-  await rm(dir, { recursive: true, force: true })
-  await mkdir(dir, { recursive: true })
-  return dir
-}
-
-async function createDatabase(engine: Engine, database: string): Promise<void> {
-  const connection = engine.connect()
-  try {
-    await connection.query(`CREATE DATABASE IF NOT EXISTS ${identifier(database)}`, 'Null')
-  } finally {
-    connection.close()
-  }
-}
-
-/** Provides chdb: ClickHouse's engine as a library. */
-export function provideClickHouse(provisioning: Provisioning): Promise<string> {
-  return provisionPackage(provisioning, 'chdb', '3.4.0')
+/** Returns the folder of a ClickHouse server on PATH, else of chdb: ClickHouse's engine as a library. */
+export async function provideClickHouse(provisioning: Provisioning): Promise<string> {
+  return (await findServer(provisioning)) ?? (await provisionPackage(provisioning, 'chdb', '3.4.0'))
 }
