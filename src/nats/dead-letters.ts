@@ -37,7 +37,6 @@ export async function publishDeadLetter(
   { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
   message: PulledMessage,
   reason: string,
-  signal: AbortSignal,
 ): Promise<void> {
   const kept = Object.entries(message.headers()).filter(
     ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
@@ -56,7 +55,7 @@ export async function publishDeadLetter(
       ...(originalId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: originalId }),
     },
   }
-  await publishBodyIfItFits(producer, publication, signal)
+  await publishBodyIfItFits(producer, publication)
 }
 
 /** A message that was rejected before it reached its stream. */
@@ -78,18 +77,22 @@ export async function publishRefused(producer: Producer, refused: Refused, signa
 }
 
 function headersOf(letter: Pick<Refused, 'service' | 'stream' | 'subject' | 'reason'> & { readonly attempt: number }) {
-  const reason = messageOf(letter.reason)
-  const short = reason.length <= MAX_REASON_LENGTH ? reason : `${reason.slice(0, MAX_REASON_LENGTH - 3)}...`
   return {
     [DEAD_LETTER_HEADERS.subject]: escapeHeader(letter.subject),
     [DEAD_LETTER_HEADERS.stream]: letter.stream,
-    [DEAD_LETTER_HEADERS.reason]: escapeHeader(short),
+    [DEAD_LETTER_HEADERS.reason]: escapeHeader(shortened(letter.reason)),
     [DEAD_LETTER_HEADERS.attempts]: String(letter.attempt),
     [DEAD_LETTER_HEADERS.service]: escapeHeader(letter.service),
   }
 }
 
-async function publishBodyIfItFits(producer: Producer, publication: Publication, signal: AbortSignal): Promise<void> {
+/** Returns a reason as it is stored: without passwords, and with a bounded length. */
+export function shortened(reason: string): string {
+  const text = messageOf(reason)
+  return text.length <= MAX_REASON_LENGTH ? text : `${text.slice(0, MAX_REASON_LENGTH - 3)}...`
+}
+
+async function publishBodyIfItFits(producer: Producer, publication: Publication, signal?: AbortSignal): Promise<void> {
   try {
     await producer.publish(publication, signal)
   } catch (error) {

@@ -1,10 +1,10 @@
 import { ByteBudget } from '../../domain/byte-budget.ts'
 import { messageOf } from '../../domain/errors.ts'
-import { publishDeadLetter } from '../dead-letters.ts'
+import { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
+import { DeadLetterQueue } from './dead-letter-queue.ts'
 import type { MessageResult, PulledMessage } from '../delivery.ts'
 import { natsMetrics } from '../metrics.ts'
-import { createProducer, type Producer } from '../publisher/producer.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
@@ -19,7 +19,6 @@ type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
 export class BatchProcessor {
   readonly #options: ConsumerOptions
   readonly #source: { readonly buffered: readonly PulledMessage[] }
-  readonly #producer: Producer
   readonly #maxDeliver: number
   /** Aborts when the time for a graceful stop has passed. */
   readonly #stopTimeout = new AbortController()
@@ -30,16 +29,15 @@ export class BatchProcessor {
   readonly #inProgress = new Set<PulledMessage>()
   /** Messages whose result is pending, or whose acknowledgement is not sent yet. */
   readonly #open: ByteBudget
+  readonly #deadLetters: DeadLetterQueue
+  readonly #log: ConsumerLog
   #stopped = false
   /** Messages to acknowledge in this turn of the event loop. */
   #acknowledged: PulledMessage[] = []
-  /** Retries to log in this turn of the event loop. */
-  #retries: { readonly message: PulledMessage; readonly reason: string }[] = []
   #wake: () => void = () => {}
 
   constructor(
-    options: ConsumerOptions,
-    ackWaitMs: number,
+    options: ConsumerOptions & { readonly ackWaitMs: number; readonly maxAckPending: number },
     source: { readonly buffered: readonly PulledMessage[] },
     stopping: AbortSignal,
   ) {
@@ -48,11 +46,19 @@ export class BatchProcessor {
     this.#maxDeliver = options.maxDeliver ?? 5
     const { maxOpen = MAX_OPEN, maxOpenBytes = MAX_OPEN_BYTES } = options
     this.#open = new ByteBudget({ items: maxOpen, bytes: maxOpenBytes })
-    this.#producer = createProducer(options.client)
-    this.#extendTimer = setInterval(() => this.#extendDeadlines(), ackWaitMs / 4)
+    this.#log = new ConsumerLog(options)
+    this.#deadLetters = new DeadLetterQueue({
+      options,
+      limits: { items: Math.ceil(options.maxAckPending / 2), bytes: maxOpenBytes / 2 },
+      log: this.#log,
+      delayAfter: (message) => this.#delayAfter(message),
+      onAnswered: () => this.#wake(),
+    })
+    this.#extendTimer = setInterval(() => this.#extendDeadlines(), options.ackWaitMs / 4)
     const onStop = (): void => {
       this.#stopTimer = setTimeout(() => {
         this.#stopTimeout.abort()
+        this.#deadLetters.close()
         this.#wake()
       }, options.stopTimeoutMs ?? 8000)
     }
@@ -62,10 +68,11 @@ export class BatchProcessor {
 
   /** Resolves when a further batch can be handled. Never rejects: a message without an answer is redelivered after its deadline. */
   async handle(batch: readonly PulledMessage[]): Promise<void> {
-    for (const message of batch) this.#inProgress.add(message)
     this.#observe(batch)
+    const fresh = batch.filter((message) => !this.#deadLetters.resume(message))
+    for (const message of fresh) this.#inProgress.add(message)
     const usual: PulledMessage[] = []
-    for (const message of batch) {
+    for (const message of fresh) {
       if (message.attempt <= this.#maxDeliver) usual.push(message)
       else await this.#processInIsolation(message)
     }
@@ -75,16 +82,14 @@ export class BatchProcessor {
 
   /** Resolves when every message passed to the handler is answered, or the time for a graceful stop has passed. */
   async settled(): Promise<void> {
-    await this.#waitWhile(() => !this.#open.isEmpty)
+    await this.#waitWhile(() => !this.#open.isEmpty || !this.#deadLetters.isEmpty)
   }
 
   /** The message with the lowest stream sequence that is not answered; undefined if all are. */
   get oldestHeld(): PulledMessage | undefined {
     let oldest: PulledMessage | undefined
-    for (const messages of [this.#inProgress, this.#source.buffered]) {
-      for (const message of messages) {
-        if (oldest === undefined || message.streamSequence < oldest.streamSequence) oldest = message
-      }
+    for (const message of this.#held()) {
+      if (oldest === undefined || message.streamSequence < oldest.streamSequence) oldest = message
     }
     return oldest
   }
@@ -95,7 +100,7 @@ export class BatchProcessor {
     clearInterval(this.#extendTimer)
     clearTimeout(this.#stopTimer)
     this.#offStop()
-    this.#producer.close()
+    this.#deadLetters.close()
   }
 
   /**
@@ -105,7 +110,7 @@ export class BatchProcessor {
   async #processInIsolation(message: PulledMessage): Promise<void> {
     if (message.attempt <= 2 * this.#maxDeliver) {
       await this.#process([message])
-      return await this.settled()
+      return await this.#waitWhile(() => !this.#open.isEmpty)
     }
     const reason = `delivered ${message.attempt - 1} times and never acknowledged; the worker probably crashed`
     await this.#conclude(message, { kind: 'dead_letter', reason })
@@ -164,7 +169,7 @@ export class BatchProcessor {
   async #concludeFailed(message: PulledMessage, result: FailedResult): Promise<void> {
     await this.#untilConnected()
     const { kind, reason, logged = false } = result
-    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) await this.#deadLetter(message, reason)
+    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) this.#deadLetters.add(message, reason)
     else this.#retry(message, reason, logged)
     this.#inProgress.delete(message)
   }
@@ -218,7 +223,7 @@ export class BatchProcessor {
   #retry(message: PulledMessage, reason: string, logged: boolean): void {
     message.nak(this.#delayAfter(message))
     natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'retry' })
-    if (!logged && this.#retries.push({ message, reason }) === 1) setImmediate(() => this.#logRetries())
+    if (!logged) this.#log.warnPerTurn(message, `retrying: ${reason}`)
   }
 
   #delayAfter({ attempt }: PulledMessage): number {
@@ -226,36 +231,15 @@ export class BatchProcessor {
     return Math.min(retryDelayMs * 2 ** (attempt - 1), MAX_RETRY_DELAY_MS)
   }
 
-  /** Logs one line, with the ids of the first message: there can be many, with one cause. */
-  #logRetries(): void {
-    const retries = this.#retries
-    this.#retries = []
-    const [first] = retries
-    if (first === undefined) return
-    const ids = this.#idsOf(first.message)
-    this.#options.client.logger.warn({ ...ids, messages: retries.length }, `retrying: ${first.reason}`)
-  }
-
-  /** Stores a dead letter. The message is terminated only when it is stored; otherwise the message is redelivered. */
-  async #deadLetter(message: PulledMessage, reason: string): Promise<void> {
-    const { client, durable } = this.#options
-    try {
-      await publishDeadLetter(this.#producer, this.#options, message, reason, this.#stopTimeout.signal)
-    } catch (error) {
-      message.nak(this.#delayAfter(message))
-      const text = `cannot store the dead letter; the message will be redelivered: ${messageOf(error)}`
-      client.logger.error(this.#idsOf(message), text)
-      return
-    }
-    message.term()
-    natsMetrics.consumed.inc({ durable, outcome: 'dead_letter' })
-    client.logger.warn(this.#idsOf(message), `dead letter: ${reason}`)
-  }
-
   #extendDeadlines(): void {
     if (!this.#options.client.link.connected) return
-    for (const message of this.#inProgress) message.extendAckDeadline()
-    for (const message of this.#source.buffered) message.extendAckDeadline()
+    for (const message of this.#held()) message.extendAckDeadline()
+  }
+
+  *#held(): Generator<PulledMessage> {
+    yield* this.#inProgress
+    yield* this.#deadLetters.waiting
+    yield* this.#source.buffered
   }
 
   #observe(batch: readonly PulledMessage[]): void {
@@ -263,11 +247,5 @@ export class BatchProcessor {
     natsMetrics.batchSize.observe({ durable }, batch.length)
     const again = batch.filter(({ attempt }) => attempt > 1).length
     if (again > 0) natsMetrics.redelivered.inc({ durable }, again)
-  }
-
-  #idsOf(message: PulledMessage): Record<string, unknown> {
-    const { stream, durable } = this.#options
-    const { subject, streamSequence, attempt } = message
-    return { stream, durable, subject, stream_sequence: streamSequence, attempt }
   }
 }

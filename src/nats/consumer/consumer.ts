@@ -23,7 +23,8 @@ const START = 'start'
  */
 export async function runConsumer(options: ConsumerOptions, signal: AbortSignal): Promise<void> {
   const { client, ackWaitMs = ACK_WAIT_MS, maxAckPending = 4 * options.batchSize } = options
-  const consumer = new DurableConsumer(client, { ...options, ackWaitMs, maxAckPending })
+  const complete = { ...options, ackWaitMs, maxAckPending }
+  const consumer = new DurableConsumer(client, complete)
   await ensureConsumer(client, consumer, START, signal).catch((error: unknown) => {
     if (!signal.aborted) throw error
   })
@@ -32,7 +33,7 @@ export async function runConsumer(options: ConsumerOptions, signal: AbortSignal)
     received: (message) => consumer.received(message),
     restore: (reason) => ensureConsumer(client, consumer, reason, signal),
   })
-  const processor = new BatchProcessor(options, ackWaitMs, source, signal)
+  const processor = new BatchProcessor(complete, source, signal)
   const observe = () => observeConsumer(client, consumer, processor)
   const observation = setInterval(() => void observe(), options.observeIntervalMs ?? OBSERVE_INTERVAL_MS)
   void observe()
