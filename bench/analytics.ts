@@ -1,7 +1,7 @@
-// Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and the effect of a noisy neighbour.
+// Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and ten organizations of which one sends too much.
 import { measureLatency } from './analytics/latency.ts'
-import { measureNeighbour } from './analytics/neighbour.ts'
 import { AnalyticsBenchStage } from './analytics/stage.ts'
+import { measureTenOrganizations } from './analytics/ten-organizations.ts'
 import { measureThroughput } from './analytics/throughput.ts'
 import type { Figure } from './report/figures.ts'
 import { runBench } from './report/report.ts'
@@ -13,7 +13,7 @@ await runBench('analytics', ['M-11', 'M-12', 'P-3'], async (options) => {
   try {
     if (only.includes('M-11')) figures.push(...(await measureThroughput(stage, options)))
     if (only.includes('M-12')) figures.push(...(await measureLatency(stage)))
-    if (only.includes('P-3')) figures.push(await measureNeighbour(stage, rounds))
+    if (only.includes('P-3')) figures.push(...(await measureTenOrganizations(stage, rounds)))
   } finally {
     await stage.close()
   }

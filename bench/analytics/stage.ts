@@ -9,9 +9,11 @@ import { createLogger } from '../../src/runner/logger.ts'
 import { BenchServer } from '../rig/server.ts'
 import { BenchProgram, PROFILE } from '../rig/program.ts'
 
-/** The organization of the measured devices, and the organization of the devices that generate the disturbing load. */
+/** The organization whose throughput and latency are measured. */
 export const ORGANIZATION = 'ours'
-export const NEIGHBOUR = 'neighbour'
+/** The organizations that share the service with the large organization. */
+export const SMALL_ORGANIZATIONS: readonly string[] = Array.from({ length: 9 }, (_, n) => `small-${n}`)
+export const LARGE_ORGANIZATION = 'large'
 const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters'] as const
 
 type Servers = Readonly<Record<'postgres' | 'nats' | 'clickhouse' | 'mqtt', BenchServer>>
@@ -62,7 +64,10 @@ export class AnalyticsBenchStage {
       client,
       openClickHouse({ url, ...account, ...common }),
     )
-    await database.query(`INSERT INTO organizations (id, name) VALUES ('${ORGANIZATION}', 'o'), ('${NEIGHBOUR}', 'n')`)
+    const organizations = [ORGANIZATION, ...SMALL_ORGANIZATIONS, LARGE_ORGANIZATION]
+    await database.query('INSERT INTO organizations (id, name) SELECT id, id FROM unnest($1::text[]) id', [
+      organizations,
+    ])
     // The service creates the streams.
     const service = stage.start('analytics')
     await service.logLine('"ready"')
@@ -100,10 +105,19 @@ export class AnalyticsBenchStage {
     )
   }
 
-  /** Resolves when JetStream has stored the envelope. */
-  async publishRaw(organizationId: string, endDeviceId: string, payload: Uint8Array, messageId: string): Promise<void> {
+  /** Resolves to the envelope's sequence in the stream when JetStream has stored it. */
+  async publishRaw(
+    organizationId: string,
+    endDeviceId: string,
+    payload: Uint8Array,
+    messageId: string,
+  ): Promise<number> {
     const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: BigInt(Date.now()) * 1000n })
-    await this.producer.publish({ subject: `raw_envelopes.${endDeviceId}`, body, messageId })
+    return (await this.producer.publish({ subject: `raw_envelopes.${endDeviceId}`, body, messageId })).sequence
+  }
+
+  async messagesIn(stream: string): Promise<number> {
+    return (await this.nats.manager.streams.info(stream)).state.messages
   }
 
   async query<T>(query: string): Promise<T[]> {
