@@ -63,6 +63,31 @@ describe('B-2: the bytes of a consumer', () => {
     expect(Math.max(...record.batches.map(({ length }) => length))).toBe(3)
   })
 
+  test('are limited in each pull, and the status that reports its completion does not pause the consumer', async () => {
+    await using s = await scene()
+    await s.publish(...range(0, 100))
+    let requests = 0
+    s.client.connection.subscribe(`$JS.API.STREAM.INFO.${s.stream}`, {
+      callback: () => {
+        requests += 1
+      },
+    })
+    const info = () => s.client.manager.consumers.info(s.stream, DURABLE)
+    const record = recorder(100)
+    const consumer = s.consume(async (batch) => {
+      const handled = record.seen.length
+      // The next batch is prefetched, and the status after it has arrived.
+      await vi.waitFor(async () => expect((await info()).delivered.stream_seq).toBe(Math.min(handled + 20, 100)), WAIT)
+      return await record.handle(batch)
+    })
+    await record.all
+    await untilSettled(s)
+    const before = requests
+    await consumer.stop()
+    // The consumer is ensured and observed at its start.
+    expect(before).toBe(2)
+  })
+
   test('are pulled further when a batch has exactly the bytes of its limit', async () => {
     await using s = await scene()
     await s.publish(body(0, 1000), body(1, 1000))
