@@ -22,6 +22,8 @@ const SILENCE_MS = 3 * HEARTBEAT_MS
 const BATCH_BYTES = 8 * 1024 * 1024
 /** The description of status 409 when the next message has more bytes than the pull has left. */
 const TOO_LARGE = 'Message Size Exceeds MaxBytes'
+/** The description of status 409 when a pull has delivered all its messages, but not all its bytes. */
+const COMPLETED = 'Batch Completed'
 /** Minimum time between two restorations, to avoid a tight loop. */
 const RESTORE_PAUSE_MS = 500
 
@@ -164,16 +166,16 @@ export class PullSource {
   }
 
   #onStatus(message: Msg): void {
-    const code = message.headers?.code ?? 0
-    if (code === 100) return
+    const { code = 0, description } = message.headers ?? {}
+    if (code === 100 || description === COMPLETED) return
     if (message.subject !== `${this.#inbox}.${this.#pullNumber}`) return
     const pull = this.#open
     this.#open = undefined
     // 404 and 408: the pull expired without enough messages.
     if (code === 404 || code === 408) this.#pull()
-    else if (message.headers?.description === TOO_LARGE) this.#onTooLarge(pull)
+    else if (description === TOO_LARGE) this.#onTooLarge(pull)
     else if (code === 503) this.#restore('the consumer does not exist, or JetStream is not running')
-    else this.#restore(message.headers?.description ?? `status ${code}`)
+    else this.#restore(description ?? `status ${code}`)
   }
 
   /** The pull can have less space than the buffer, of which a batch was taken meanwhile. A message larger than a batch is pulled alone. */
