@@ -40,6 +40,30 @@ describe('a start of gateway-orchestrator', () => {
     expect(service.history('g2')).toEqual(['running (print)'])
   })
 
+  test('G-5, B-10: a new durable consumer, which reads the whole stream, starts no gateway that the rows say is gone', async () => {
+    for (const id of ['g1', 'g2', 'g3']) await rig.publishEvent('create', gateway(id, 1))
+    await rig.publishEvent('delete', gateway('g1', 1))
+    await rig.publishEvent('update', gateway('g2', 2, { deletedAt: 2n }))
+    await rig.insert(gateway('g2', 2, { deletedAt: 2n }))
+    await rig.insert(gateway('g3', 1))
+    const service = await rig.serve()
+    await rig.untilApplied()
+    expect(Object.keys(await service.gateways())).toEqual(['g3'])
+    // The log is complete when the program has ended.
+    expect(await service.stop()).toBe(0)
+    const histories = ['g1', 'g2', 'g3'].map((id) => service.history(id))
+    expect(histories).toEqual([[], [], ['running (print)', 'stopped']])
+  })
+
+  test('G-4, B-10: a new durable consumer starts none of the gateways that the stream says are truncated', async () => {
+    for (const id of ['g1', 'g2']) await rig.publishEvent('create', gateway(id, 1))
+    await rig.publishRaw('gateway.truncate', new Uint8Array())
+    const service = await rig.serve()
+    await rig.untilApplied()
+    expect(await service.gateways()).toEqual({})
+    expect(await rig.stored('dead_letters')).toEqual([])
+  })
+
   test('G-11: applies the events that were published while the service was down', async () => {
     const first = await rig.serve()
     await rig.publishEvent('create', gateway('g1', 1))
@@ -127,6 +151,23 @@ describe('events', () => {
       const turns = Array.from({ length: 14 }, () => ['stopped', 'running (print)'])
       await expect.poll(() => service.history(id)).toEqual(['running (print)', ...turns.flat()])
     }
+  })
+
+  test('G-4, B-10: a truncation stops all gateways, and older events start none', async () => {
+    const service = await rig.serve()
+    for (const id of ['g1', 'g2']) await rig.publishEvent('create', gateway(id, 1))
+    await service.until('g2', 'running')
+    const before = await rig.commit()
+    await rig.publishRaw('gateway.truncate', new Uint8Array())
+    await rig.publishEvent('update', gateway('g1', 4), before)
+    await rig.publishEvent('create', gateway('unknown', 4), before)
+    await rig.publishEvent('create', gateway('g3', 6))
+    await rig.untilApplied()
+    expect(Object.keys(await service.gateways())).toEqual(['g3'])
+    expect(await rig.stored('dead_letters')).toEqual([])
+    expect(await service.stop()).toBe(0)
+    expect(service.history('g1')).toEqual(['running (print)', 'stopped'])
+    expect(service.history('unknown')).toEqual([])
   })
 
   test('G-11: an invalid event becomes a dead letter with its reason, and later events are applied', async () => {

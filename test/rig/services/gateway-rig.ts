@@ -1,4 +1,6 @@
 import { toBinary } from '@bufbuild/protobuf'
+import { headers } from '@nats-io/nats-core'
+import type { Client } from 'pg'
 import { vi } from 'vitest'
 import type { RawEnvelope, Gateway } from '../../../src/domain/entities.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -24,6 +26,12 @@ import { type ServiceLine, ServiceProcess } from '../program.ts'
 
 export const WAIT = { timeout: 50_000, interval: 20 }
 const DURABLE = 'gateway-cdc-consumer'
+
+/** The commit of a change in PostgreSQL's log. */
+export interface Commit {
+  readonly lsn: string
+  readonly transactionId: string
+}
 
 /** An entry of `/gateways`. */
 export type GatewayReport = Readonly<Record<string, unknown>>
@@ -146,13 +154,23 @@ export class GatewayRig implements AsyncDisposable {
     )
   }
 
-  /** Publishes an event as cdc does. */
-  async publishEvent(event: 'create' | 'update' | 'delete', gateway: Gateway): Promise<void> {
-    await this.publishRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)))
+  /** Commits a transaction without a change of a row. */
+  async commit(): Promise<Commit> {
+    return await this.database.transaction(commitOf)
   }
 
-  async publishRaw(subject: string, body: Uint8Array): Promise<void> {
-    await this.client.jetstream.publish(subject, body)
+  /** Publishes an event as cdc does, by default of a new commit. */
+  async publishEvent(event: 'create' | 'update' | 'delete', gateway: Gateway, commit?: Commit): Promise<void> {
+    await this.publishRaw(`gateway.${event}`, toBinary(GatewaySchema, gatewayToProto(gateway)), commit)
+  }
+
+  async publishRaw(subject: string, body: Uint8Array, commit?: Commit): Promise<void> {
+    const { lsn, transactionId } = commit ?? (await this.commit())
+    const position = headers()
+    position.set('Ponix-Lsn', lsn)
+    position.set('Ponix-Index', '0')
+    position.set('Ponix-Transaction-Id', transactionId)
+    await this.client.jetstream.publish(subject, body, { headers: position })
   }
 
   /** Resolves when every published event is applied or is a dead letter. */
@@ -190,6 +208,14 @@ export class GatewayRig implements AsyncDisposable {
     await this.client.drain()
     for (const part of [this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
   }
+}
+
+/** Writes to the log in the client's transaction; returns a position directly before its commit. */
+export async function commitOf(client: Client): Promise<Commit> {
+  const text = `SELECT pg_logical_emit_message(true, 'test', '')::text AS lsn,
+    (pg_current_xact_id()::text::numeric % 4294967296)::text AS "transactionId"`
+  const { rows } = await client.query<Commit>(text)
+  return rows[0] ?? { lsn: '', transactionId: '' }
 }
 
 /** Returns a print gateway of organization o1; `version` orders its states. */
