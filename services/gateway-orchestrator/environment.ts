@@ -16,6 +16,8 @@ export const environment = z.object({
   PONIX_GATEWAY_CDC_CONSUMER_NAME: natsName().default('gateway-cdc-consumer'),
   /** Interval between two log lines of a gateway of type `print`. */
   PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: seconds(0.01, 86_400).prefault('5'),
+  /** Interval between two comparisons of the gateways with PostgreSQL. */
+  PONIX_GATEWAY_ORCHESTRATOR_RESYNC_SECS: seconds(0.01, 86_400).prefault('300'),
   /** Delay before a failed gateway is retried. */
   PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: seconds(0, 86_400).prefault('10'),
   /** Maximum number of consecutive retries. */

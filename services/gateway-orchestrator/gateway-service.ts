@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Gauge } from 'prom-client'
+import { Counter, Gauge } from 'prom-client'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf } from '../../src/domain/errors.ts'
-import type { GatewayEvent } from '../../src/domain/gateway-orchestration/decision.ts'
 import {
   GatewayOrchestrator,
   MemoryGatewayProcessStore,
@@ -12,19 +11,19 @@ import type {
   GatewayProcessEvent,
   GatewayRunner,
 } from '../../src/domain/gateway-orchestration/gateway-process.ts'
-import type { GatewayRepository } from '../../src/domain/ports.ts'
+import type { GatewayTable } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
-import { decodeGateway } from '../../src/proto/entities.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { GatewayOrchestratorEnvironment } from './environment.ts'
+import { gatewayEventOf } from './gateway-event.ts'
 import { mqttRunner, printRunner } from './runners.ts'
 
 export interface GatewayServiceParts {
   readonly env: GatewayOrchestratorEnvironment
-  readonly gateways: GatewayRepository
+  readonly gateways: GatewayTable
   readonly nats: NatsClient
   readonly logger: Logger
 }
@@ -32,7 +31,12 @@ export interface GatewayServiceParts {
 const STOP_TIMEOUT_MS = 5_000
 const BATCH_SIZE = 10
 
-/** Loads all gateways from PostgreSQL once, then applies the gateway events from NATS. */
+const corrections = new Counter({
+  name: 'ponix_gateway_resync_corrections_total',
+  help: 'Gateways that a comparison with PostgreSQL corrected, because their events were missing or late.',
+})
+
+/** Loads all gateways from PostgreSQL, then applies the gateway events from NATS and compares with PostgreSQL periodically. */
 export class GatewayService {
   readonly #parts: GatewayServiceParts
   readonly #store = new MemoryGatewayProcessStore()
@@ -61,12 +65,12 @@ export class GatewayService {
   }
 
   /**
-   * Starts a process for every gateway, then applies events until the signal aborts. The stream also holds events
-   * that are older than the loaded rows; they have no effect.
+   * Starts a process for every gateway, then applies events until the signal aborts. Events that are older than the rows have no
+   * effect, however often the stream is delivered.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { env, gateways, nats, logger } = this.#parts
-    await this.#orchestrator.start(gateways.listAll({ signal }))
+    await this.#orchestrator.synchronize(gateways, signal)
     this.#loaded = true
     logger.info({ gateways: this.#store.count() }, 'gateways loaded')
     const consumer = {
@@ -81,7 +85,7 @@ export class GatewayService {
       handle: (batch: readonly Delivery[]) => Promise.all(batch.map((delivery) => this.#apply(delivery))),
     }
     try {
-      await runConsumer(consumer, signal)
+      await Promise.all([runConsumer(consumer, signal), this.#resyncPeriodically(signal)])
     } finally {
       await this.#orchestrator.stop()
     }
@@ -95,6 +99,24 @@ export class GatewayService {
   /** Returns the response of `/gateways`. */
   describe(): unknown {
     return { gateways: this.#store.list().map((process) => describeProcess(process, performance.now())) }
+  }
+
+  /** Runs until the signal aborts. A comparison that fails is repeated after the interval; a series of failures is logged once. */
+  async #resyncPeriodically(signal: AbortSignal): Promise<void> {
+    const { env, gateways, logger } = this.#parts
+    let failing = false
+    while (!signal.aborted) {
+      await sleep(env.PONIX_GATEWAY_ORCHESTRATOR_RESYNC_MS, undefined, { signal }).catch(() => undefined)
+      try {
+        const corrected = await this.#orchestrator.synchronize(gateways, signal)
+        failing = false
+        corrections.inc(corrected)
+        if (corrected > 0) logger.warn({ gateways: corrected }, 'corrected gateways whose events were missing or late')
+      } catch (error) {
+        if (!failing && !signal.aborted) logger.warn(`cannot compare the gateways with PostgreSQL: ${messageOf(error)}`)
+        failing = true
+      }
+    }
   }
 
   async #apply(delivery: Delivery): Promise<MessageResult> {
@@ -118,23 +140,6 @@ function registerGauge(store: MemoryGatewayProcessStore): void {
       for (const { status } of store.list()) this.inc({ state: status.state })
     },
   })
-}
-
-/** Maps a CDC event to the domain. Throws a MappingError for an invalid body or an unknown subject. */
-export function gatewayEventOf({ subject, body }: Pick<Delivery, 'subject' | 'body'>): GatewayEvent {
-  const gateway = decodeGateway(body)
-  switch (subject) {
-    case 'gateway.create':
-      return { type: 'created', gateway }
-    case 'gateway.update':
-      return { type: 'updated', gateway }
-    case 'gateway.delete':
-      return { type: 'deleted', gatewayId: gateway.gatewayId, version: gateway.updatedAt }
-    default:
-      throw new MappingError(
-        `unknown gateway event ${subject}; expected gateway.create, gateway.update or gateway.delete`,
-      )
-  }
 }
 
 function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcessEvent): void {

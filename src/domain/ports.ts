@@ -1,4 +1,5 @@
 import type { EndDevice, Gateway, Organization } from './entities.ts'
+import type { ReadPoint } from './gateway-orchestration/version.ts'
 import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
 
 /** A page of a list ordered by (createdAt, id), both descending. */
@@ -61,8 +62,19 @@ export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice,
 
 export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
-  /** Yields every gateway that is not deleted, of all organizations that are not deleted. */
-  listAll(options?: CallOptions): AsyncIterable<Gateway>
+}
+
+/** Every change of a gateway also changes `updatedAt`. */
+export type GatewayVersion = Pick<Gateway, 'gatewayId' | 'updatedAt'>
+
+/** The gateways of all organizations, as the gateway orchestrator reads them. Throws DomainError `unavailable`. */
+export interface GatewayTable {
+  /** Returns a point that everything read afterwards contains. */
+  readPoint(options?: CallOptions): Promise<ReadPoint>
+  /** Yields ids and versions of the gateways that are not deleted, of organizations that are not deleted, in pages. */
+  versions(options?: CallOptions): AsyncIterable<readonly GatewayVersion[]>
+  /** Returns those of these gateways that are not deleted. */
+  getAll(gatewayIds: readonly string[], options?: CallOptions): Promise<readonly Gateway[]>
 }
 
 /** Reads stored envelopes. Throws DomainError `unavailable` when the store does not answer in time. */

@@ -5,6 +5,7 @@ import { connectPostgres, type PostgresDatabase } from './database.ts'
 import { PostgresEndDeviceRepository } from './end-device-repository.ts'
 import { PostgresGatewayRepository } from './gateway-repository.ts'
 import { PostgresOrganizationRepository } from './organization-repository.ts'
+import { parseLsn } from './replication/change.ts'
 import { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 
 const newId = createIdGenerator()
@@ -191,7 +192,7 @@ test('A-6 either the deletion fails or all creations fail when creations race wi
   }
 })
 
-test('G-1 lists all live gateways of all live organizations over several pages', async () => {
+test('G-1 lists the versions of all live gateways of all live organizations in pages, and reads their rows', async () => {
   const organizationId = await newOrganization()
   await schema.sql(
     `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config)
@@ -199,9 +200,30 @@ test('G-1 lists all live gateways of all live organizations over several pages',
     [organizationId],
   )
   await gateways.delete('all-00007')
-  const seen: string[] = []
-  for await (const { gatewayId } of gateways.listAll()) if (gatewayId.startsWith('all-')) seen.push(gatewayId)
-  expect(seen).toHaveLength(1099)
-  expect(new Set(seen).size).toBe(1099)
-  expect(seen).not.toContain('all-00007')
+  const seen = new Map<string, bigint>()
+  for await (const page of gateways.versions()) {
+    expect(page.length).toBeLessThanOrEqual(500)
+    for (const { gatewayId, updatedAt } of page) if (gatewayId.startsWith('all-')) seen.set(gatewayId, updatedAt)
+  }
+  expect(seen.size).toBe(1099)
+  expect(seen.has('all-00007')).toBe(false)
+  const renamed = await gateways.update('all-00009', { name: 'renamed' })
+  expect(await gateways.getAll(['all-00007', 'all-00009', 'unknown'])).toEqual([renamed])
+  expect(renamed?.updatedAt).toBeGreaterThan(seen.get('all-00009') ?? 0n)
+  expect(await gateways.getAll([])).toEqual([])
+})
+
+test('B-10 a read point has the transactions in progress, and is after every commit that it contains', async () => {
+  const [first] = await schema.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn')
+  const transactionId = await schema.transaction(async (client) => {
+    const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid')
+    const during = await gateways.readPoint()
+    expect(during.inProgress).toContain(Number(rows[0]?.xid))
+    expect(during.lsn).toBeGreaterThanOrEqual(parseLsn(first?.lsn ?? ''))
+    return Number(rows[0]?.xid)
+  })
+  const [last] = await schema.sql<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn')
+  const after = await gateways.readPoint()
+  expect(after.inProgress).not.toContain(transactionId)
+  expect(after.lsn).toBeGreaterThanOrEqual(parseLsn(last?.lsn ?? ''))
 })

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
+import type { GatewayTable } from '../ports.ts'
+import type { GatewayEvent } from './desired-gateways.ts'
 import { GatewayOrchestrator, MemoryGatewayProcessStore } from './gateway-orchestrator.ts'
 import type { GatewayProcessEvent, GatewayRun, GatewayRunner } from './gateway-process.ts'
 
@@ -56,7 +58,30 @@ function rig(runner: GatewayRunner) {
     nowMs: clock.now,
     onEvent: (of: Gateway, event: GatewayProcessEvent) => events.push(`${of.gatewayId} ${event.type}`),
   })
-  return { clock, store, events, orchestrator }
+  const load = (...gateways: readonly Gateway[]) =>
+    orchestrator.synchronize(table(100n, ...gateways), new AbortController().signal)
+  return { clock, store, events, orchestrator, load }
+}
+
+/** The rows of the table at a position of the log. */
+function table(lsn: bigint, ...gateways: readonly Gateway[]): GatewayTable {
+  return {
+    readPoint: async () => ({ type: 'read', lsn, inProgress: new Set() }),
+    async *versions() {
+      yield gateways
+    },
+    getAll: async (ids) => gateways.filter(({ gatewayId }) => ids.includes(gatewayId)),
+  }
+}
+
+/** The event of a commit after position 100, in the order of `updatedAt`. */
+function stored(id: string, change: Partial<Gateway> = {}): GatewayEvent {
+  const row = gateway(id, change)
+  return {
+    type: 'stored',
+    gateway: row,
+    version: { type: 'commit', lsn: 100n + row.updatedAt, index: 0, transactionId: 1 },
+  }
 }
 
 function recorder() {
@@ -72,8 +97,8 @@ function recorder() {
 describe('GatewayOrchestrator', () => {
   it('G-1 starts one process per gateway; one that cannot start does not stop the others', async () => {
     const { runs, runner } = recorder()
-    const { orchestrator, store } = rig(runner)
-    await orchestrator.start([gateway('a'), gateway('b', { gatewayType: 'unknown' }), gateway('c')])
+    const { store, load } = rig(runner)
+    await load(gateway('a'), gateway('b', { gatewayType: 'unknown' }), gateway('c'))
     await settle()
     expect(runs.map((run) => run.gateway.gatewayId)).toEqual(['a', 'c'])
     expect(store.count()).toBe(3)
@@ -82,82 +107,93 @@ describe('GatewayOrchestrator', () => {
 
   it('G-1 does not apply an event twice that arrives while the gateways are loaded', async () => {
     const { runs, runner } = recorder()
-    const { orchestrator } = rig(runner)
-    await orchestrator.handle({ type: 'created', gateway: gateway('a') })
-    await orchestrator.start([gateway('a')])
+    const { orchestrator, load } = rig(runner)
+    await orchestrator.handle(stored('a'))
+    await load(gateway('a'))
     expect(runs).toHaveLength(1)
   })
 
   it('G-3 stops the old run before the new one starts on a changed config', async () => {
     const log: string[] = []
-    const { orchestrator } = rig(async (run) => {
+    const { orchestrator, load } = rig(async (run) => {
       log.push(`start ${JSON.stringify(run.gateway.gatewayConfig['v'])}`)
       await untilAborted(run.signal)
       await settle()
       log.push(`end ${JSON.stringify(run.gateway.gatewayConfig['v'])}`)
     })
-    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
-    await orchestrator.handle({
-      type: 'updated',
-      gateway: gateway('a', { gatewayConfig: { v: 2 }, updatedAt: 11n }),
-    })
+    await load(gateway('a', { gatewayConfig: { v: 1 } }))
+    await orchestrator.handle(stored('a', { gatewayConfig: { v: 2 }, updatedAt: 11n }))
     expect(log).toEqual(['start 1', 'end 1', 'start 2'])
   })
 
   it('G-3 compares with the running config after an update without changes', async () => {
     const { runs, runner } = recorder()
-    const { orchestrator } = rig(runner)
-    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
-    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { gatewayConfig: { v: 1 }, updatedAt: 11n }) })
+    const { orchestrator, load } = rig(runner)
+    await load(gateway('a', { gatewayConfig: { v: 1 } }))
+    await orchestrator.handle(stored('a', { gatewayConfig: { v: 1 }, updatedAt: 11n }))
     expect(runs).toHaveLength(1)
-    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { gatewayConfig: { v: 2 }, updatedAt: 12n }) })
+    await orchestrator.handle(stored('a', { gatewayConfig: { v: 2 }, updatedAt: 12n }))
     expect(runs).toHaveLength(2)
   })
 
   it('G-3 G-4 G-5 a removed gateway ignores older events and starts again on a newer one', async () => {
     const { runs, runner } = recorder()
-    const { orchestrator, store } = rig(runner)
-    await orchestrator.start([gateway('a')])
-    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 20n, deletedAt: 20n }) })
+    const { orchestrator, store, load } = rig(runner)
+    await load(gateway('a'))
+    await orchestrator.handle(stored('a', { updatedAt: 20n, deletedAt: 20n }))
     expect(store.exists('a')).toBe(false)
-    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 19n }) })
+    await orchestrator.handle(stored('a', { updatedAt: 19n }))
     expect(store.exists('a')).toBe(false)
-    await orchestrator.handle({ type: 'updated', gateway: gateway('a', { updatedAt: 21n }) })
+    await orchestrator.handle(stored('a', { updatedAt: 21n }))
     expect(runs).toHaveLength(2)
   })
 
-  it('G-5 applies events of one gateway in sequence, without blocking other gateways', async () => {
+  it('G-5 runs the newest of the events that arrive during a stop, without blocking other gateways', async () => {
     const log: string[] = []
     let release = (): void => undefined
     const gate = new Promise<void>((resolve) => (release = resolve))
-    const { orchestrator } = rig(async (run) => {
+    const { orchestrator, load } = rig(async (run) => {
       const { gatewayId, gatewayConfig } = run.gateway
       log.push(`start ${gatewayId}${JSON.stringify(gatewayConfig['v'])}`)
       await untilAborted(run.signal)
       if (gatewayId === 'a' && gatewayConfig['v'] === 1) await gate
       log.push(`end ${gatewayId}${JSON.stringify(gatewayConfig['v'])}`)
     })
-    await orchestrator.start([gateway('a', { gatewayConfig: { v: 1 } })])
+    await load(gateway('a', { gatewayConfig: { v: 1 } }))
     const handled = [2, 3].map((v) =>
-      orchestrator.handle({
-        type: 'updated',
-        gateway: gateway('a', { gatewayConfig: { v }, updatedAt: BigInt(10 + v) }),
-      }),
+      orchestrator.handle(stored('a', { gatewayConfig: { v }, updatedAt: BigInt(10 + v) })),
     )
-    await orchestrator.handle({ type: 'created', gateway: gateway('b', { gatewayConfig: { v: 1 } }) })
+    await orchestrator.handle(stored('b', { gatewayConfig: { v: 1 } }))
     expect(log).toEqual(['start a1', 'start b1'])
     release()
     await Promise.all(handled)
-    expect(log).toEqual(['start a1', 'start b1', 'end a1', 'start a2', 'end a2', 'start a3'])
+    expect(log).toEqual(['start a1', 'start b1', 'end a1', 'start a3'])
+  })
+
+  it('B-10 synchronizes with the rows: starts, restarts and stops what differs, and returns how many', async () => {
+    const { runs, runner } = recorder()
+    const { orchestrator, store, load } = rig(runner)
+    expect(await load(gateway('same'), gateway('changed'), gateway('gone'))).toBe(3)
+    await orchestrator.handle(stored('newer', { updatedAt: 50n }))
+    const changed = gateway('changed', { updatedAt: 11n, gatewayConfig: { v: 2 } })
+    const rows = table(120n, gateway('same'), changed, gateway('missed'))
+    expect(await orchestrator.synchronize(rows, new AbortController().signal)).toBe(3)
+    const served = store.list().map((process) => process.gateway.gatewayId)
+    expect(served.sort()).toEqual(['changed', 'missed', 'newer', 'same'])
+    expect(runs.slice(4).map((run) => [run.gateway.gatewayId, run.gateway.gatewayConfig])).toEqual([
+      ['missed', {}],
+      ['changed', { v: 2 }],
+    ])
+    expect(await orchestrator.synchronize(rows, new AbortController().signal)).toBe(0)
   })
 
   it('G-9 retries after the delay up to the limit, then fails', async () => {
     let attempts = 0
-    const { orchestrator, clock, store, events } = rig(async () => {
+    const { clock, store, events, load } = rig(async () => {
       attempts += 1
       throw new Error('no broker')
     })
-    await orchestrator.start([gateway('a')])
+    await load(gateway('a'))
     await settle()
     expect(attempts).toBe(1)
     for (const expected of [2, 3, 4, 4]) {
@@ -171,12 +207,12 @@ describe('GatewayOrchestrator', () => {
 
   it('G-9 resets the count of failures on success', async () => {
     let attempts = 0
-    const { orchestrator, clock, store } = rig(async (run) => {
+    const { clock, store, load } = rig(async (run) => {
       attempts += 1
       if (attempts === 3) run.succeeded()
       throw new Error('lost')
     })
-    await orchestrator.start([gateway('a')])
+    await load(gateway('a'))
     for (let round = 0; round < 8; round += 1) await clock.advance(10_000)
     expect(attempts).toBe(6)
     expect(store.get('a')?.status.state).toBe('failed')
@@ -184,36 +220,36 @@ describe('GatewayOrchestrator', () => {
 
   it('G-9 retries a runner that ends early, but not an invalid config', async () => {
     const ended = rig(async () => undefined)
-    await ended.orchestrator.start([gateway('a')])
+    await ended.load(gateway('a'))
     await settle()
     expect(ended.events).toEqual(['a retrying'])
 
     const wrong = rig(async () => {
       throw new GatewayConfigError('gateway_config: host is missing')
     })
-    await wrong.orchestrator.start([gateway('a')])
+    await wrong.load(gateway('a'))
     await settle()
     expect(wrong.events).toEqual(['a failed'])
   })
 
   it('G-9 G-10 a stop ends the retry delay immediately, and no process starts afterwards', async () => {
     let attempts = 0
-    const { orchestrator, clock, events } = rig(async () => {
+    const { orchestrator, clock, events, load } = rig(async () => {
       attempts += 1
       throw new Error('no broker')
     })
-    await orchestrator.start([gateway('a')])
+    await load(gateway('a'))
     await settle()
     await orchestrator.stop()
     expect(events).toEqual(['a retrying', 'a stopped'])
     await clock.advance(60_000)
     expect(attempts).toBe(1)
-    await expect(orchestrator.handle({ type: 'created', gateway: gateway('b') })).rejects.toThrow('stopping')
+    await expect(orchestrator.handle(stored('b'))).rejects.toThrow('stopping')
   })
 
   it('G-10 stops all processes concurrently and abandons one that hangs', async () => {
-    const { orchestrator, clock, events } = rig(() => new Promise<void>(() => undefined))
-    await orchestrator.start([gateway('a'), gateway('b')])
+    const { orchestrator, clock, events, load } = rig(() => new Promise<void>(() => undefined))
+    await load(gateway('a'), gateway('b'))
     const stopped = orchestrator.stop()
     await settle()
     await clock.advance(5_000)
@@ -223,8 +259,8 @@ describe('GatewayOrchestrator', () => {
 
   it('G-14 reports messages, the last error and the state', async () => {
     const { runs, runner } = recorder()
-    const { orchestrator, store } = rig(runner)
-    await orchestrator.start([gateway('a')])
+    const { store, load } = rig(runner)
+    await load(gateway('a'))
     runs[0]?.received()
     runs[0]?.received()
     expect(store.get('a')?.status).toEqual({

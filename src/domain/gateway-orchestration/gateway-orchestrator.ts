@@ -1,9 +1,9 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
-import { evictOldest } from '../fifo.ts'
-import type { Instant } from '../instant.ts'
-import { decide, type Decision, type GatewayEvent, type Known } from './decision.ts'
+import type { GatewayTable } from '../ports.ts'
+import { DesiredGateways, type GatewayEvent } from './desired-gateways.ts'
 import { GatewayProcess, type GatewayProcessContext, type GatewayRunner } from './gateway-process.ts'
+import { reconcile } from './reconcile.ts'
 
 /** The gateway processes by gateway id. */
 export interface GatewayProcessStore {
@@ -50,14 +50,14 @@ export interface GatewayOrchestratorOptions extends GatewayProcessContext {
   readonly stopTimeoutMs: number
 }
 
-/** Number of removed gateways whose versions are kept, so that a late event does not restart them. */
-const REMOVED_LIMIT = 100_000
-
-/** Keeps one process running for each gateway that is not deleted, and applies changes. */
+/**
+ * Keeps one process running for each gateway that is not deleted. It is level-triggered: an event changes the desired gateways, and
+ * the processes of the changed gateways are then reconciled with them. States that the newest event replaces meanwhile are skipped.
+ */
 export class GatewayOrchestrator {
   readonly #options: GatewayOrchestratorOptions
-  readonly #removed = new Map<string, Instant>()
-  /** The last task per gateway: events of one gateway are handled one after the other. */
+  readonly #desired = new DesiredGateways()
+  /** The last reconciliation per gateway: those of one gateway run one after the other. */
   readonly #tails = new Map<string, Promise<void>>()
   #stopped = false
 
@@ -65,22 +65,33 @@ export class GatewayOrchestrator {
     this.#options = options
   }
 
-  /** Starts a process for each gateway; a failed start does not affect other gateways. */
-  async start(gateways: AsyncIterable<Gateway> | Iterable<Gateway>): Promise<void> {
-    for await (const gateway of gateways) await this.handle({ type: 'created', gateway })
+  /**
+   * Reads the rows of the table whose versions differ from the desired gateways, at first all of them. Resolves with the number of
+   * changed gateways when their processes correspond to the rows; a failed start does not affect other gateways.
+   */
+  async synchronize(table: GatewayTable, signal: AbortSignal): Promise<number> {
+    const version = await table.readPoint({ signal })
+    const found = new Set<string>()
+    let changed = 0
+    for await (const page of table.versions({ signal })) {
+      for (const { gatewayId } of page) found.add(gatewayId)
+      const differing = page.filter(({ gatewayId, updatedAt }) => this.#desired.get(gatewayId)?.updatedAt !== updatedAt)
+      const gateways = await table.getAll(
+        differing.map(({ gatewayId }) => gatewayId),
+        { signal },
+      )
+      const counts = await Promise.all(gateways.map((gateway) => this.handle({ type: 'stored', gateway, version })))
+      changed += counts.reduce((sum, count) => sum + count, 0)
+    }
+    return changed + (await this.handle({ type: 'remaining', gatewayIds: found, version }))
   }
 
-  /** Applies an event; resolves when it is applied. Events of one gateway are applied in the order of the calls. */
-  handle(event: GatewayEvent): Promise<void> {
-    const id = event.type === 'deleted' ? event.gatewayId : event.gateway.gatewayId
-    const done = (this.#tails.get(id) ?? Promise.resolve()).then(() => this.#apply(id, event))
-    const settle = async (): Promise<void> => {
-      await done.catch(() => undefined)
-      if (this.#tails.get(id) === tail) this.#tails.delete(id)
-    }
-    const tail = settle()
-    this.#tails.set(id, tail)
-    return done
+  /** Applies an event. Resolves with the number of gateways that it changed when their processes correspond to them. */
+  async handle(event: GatewayEvent): Promise<number> {
+    if (this.#stopped) throw new Error('the gateway orchestrator is stopping')
+    const changed = this.#desired.apply(event)
+    await Promise.all(changed.map((id) => this.#reconcileInTurn(id)))
+    return changed.length
   }
 
   /** Stops all processes concurrently; no process starts afterwards. */
@@ -90,48 +101,36 @@ export class GatewayOrchestrator {
     await Promise.all(this.#options.store.list().map((process) => process.stop(this.#options.stopTimeoutMs)))
   }
 
-  async #apply(id: string, event: GatewayEvent): Promise<void> {
-    if (this.#stopped) throw new Error('the gateway orchestrator is stopping')
-    await this.#execute(id, decide(this.#known(id), event))
+  #reconcileInTurn(id: string): Promise<void> {
+    const done = (this.#tails.get(id) ?? Promise.resolve())
+      .then(() => this.#reconcile(id))
+      .finally(() => {
+        if (this.#tails.get(id) === done) this.#tails.delete(id)
+      })
+    this.#tails.set(id, done)
+    return done
   }
 
-  async #execute(id: string, decision: Decision): Promise<void> {
-    switch (decision.type) {
-      case 'ignore':
-        return
-      case 'keep':
-        return this.#options.store.get(id)?.refresh(decision.gateway)
-      case 'remove':
-        this.#removed.delete(id)
-        this.#removed.set(id, decision.version)
-        evictOldest(this.#removed, REMOVED_LIMIT)
-        return await this.#stopProcess(id)
-      case 'start':
-      case 'restart':
-        await this.#stopProcess(id)
-        if (!this.#stopped) this.#startProcess(decision.gateway)
+  async #reconcile(id: string): Promise<void> {
+    if (this.#stopped) return
+    const { store, stopTimeoutMs } = this.#options
+    const [desired, process] = [this.#desired.get(id), store.get(id)]
+    const action = reconcile(desired, process ?? null)
+    if (action === 'stop' || action === 'restart') {
+      await process?.stop(stopTimeoutMs)
+      store.remove(id)
+      // The desired gateway may have changed meanwhile.
+      return await this.#reconcile(id)
     }
-  }
-
-  #known(id: string): Known {
-    const process = this.#options.store.get(id)
-    if (process) return { type: 'running', fingerprint: process.fingerprint, version: process.gateway.updatedAt }
-    const version = this.#removed.get(id)
-    return version === undefined ? { type: 'unknown' } : { type: 'removed', version }
+    if (desired === null) return
+    if (action === 'start') this.#startProcess(desired)
+    if (action === 'refresh') process?.refresh(desired)
   }
 
   #startProcess(gateway: Gateway): void {
-    this.#removed.delete(gateway.gatewayId)
     const { store, runners } = this.#options
     const runner = runners.get(gateway.gatewayType.toLowerCase()) ?? rejectUnknownType([...runners.keys()])
     store.upsert(gateway.gatewayId, new GatewayProcess(gateway, runner, this.#options))
-  }
-
-  async #stopProcess(id: string): Promise<void> {
-    const process = this.#options.store.get(id)
-    if (!process) return
-    await process.stop(this.#options.stopTimeoutMs)
-    this.#options.store.remove(id)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError, messageOf } from '../errors.ts'
-import { configFingerprint } from './decision.ts'
+import { configFingerprint } from './reconcile.ts'
 
 /** The context of a runner, which runs until the signal aborts. If it resolves earlier or rejects, it has failed. */
 export interface GatewayRun {

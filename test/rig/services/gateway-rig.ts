@@ -59,6 +59,11 @@ export class RunningService extends ServiceProcess {
     return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
   }
 
+  /** Returns the response of `GET /metrics`. */
+  async metrics(): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text()
+  }
+
   /** Returns the log messages about a gateway's process in order. */
   history(gatewayId: string): readonly string[] {
     const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
