@@ -122,11 +122,15 @@ export function analyticsForEach() {
     )
   }
 
-  /** Starts an instance of the service, stopped at the end of the test. */
-  async function startAnalytics(writer: ProcessedEnvelopeWriter, connection = client) {
+  /** Starts an instance of the service with these variables, stopped at the end of the test. */
+  async function startAnalytics(
+    writer: ProcessedEnvelopeWriter,
+    connection = client,
+    variables: Readonly<Record<string, string>> = {},
+  ) {
     const log = probeLog()
     const analytics = await createAnalytics({
-      environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20' }),
+      environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20', ...variables }),
       nats: connection,
       endDevices: { get: findDevice },
       organizations: {
