@@ -4,6 +4,7 @@ import { now } from '../../src/domain/instant.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
+import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
@@ -59,11 +60,12 @@ export async function createAnalytics(parts: AnalyticsParts) {
     onDeviceWithoutExpression: (id) =>
       logger.warn(
         { end_device_id: id },
-        'the device has no payload conversion; its messages become dead letters; set payload_conversion; set payload_conversion; set payload_conversion; set payload_conversion',
+        'the device has no payload conversion; its messages become dead letters; set payload_conversion',
       ),
   })
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
-  const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER }
+  const deadLetterQuota = new DeadLetterQuota(environment.PONIX_DEAD_LETTER_QUOTA, logger)
+  const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER, deadLetterQuota }
   const rawConsumer = {
     ...common,
     stream: rawStream,
@@ -90,6 +92,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
       changes: (signal: AbortSignal) => changes.run(directory, signal),
+      deadLetterQuota: (signal: AbortSignal) => deadLetterQuota.run(signal),
     },
     /** Checks readiness: rejects while no evaluation worker is running. */
     ready: async (): Promise<void> => {
@@ -98,6 +101,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     },
     close: async (): Promise<void> => {
       producer.close()
+      deadLetterQuota.endHour()
       await Promise.all([pool[Symbol.asyncDispose](), lastSeen.close()])
     },
   }

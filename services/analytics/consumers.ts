@@ -16,6 +16,7 @@ import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const ACK: MessageResult = { kind: 'ack' }
+type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 
 export interface RawConsumerParts {
   readonly processor: RawEnvelopeProcessor
@@ -43,14 +44,14 @@ async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: Ab
     raw = decodeRawEnvelope(delivery.body)
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, delivery.attempt, signal)
-    if (outcome.kind !== 'processed') return failed(outcome)
+    if (outcome.kind !== 'processed') return failed(outcome, raw.organizationId)
     await publish(parts, delivery, outcome.envelope)
     parts.lastSeen.record(outcome.envelope)
     analyticsMetrics.processed.inc()
     observeDelay('processed', outcome.envelope.processedAt - outcome.envelope.occurredAt)
     return ACK
   } catch (error) {
-    return failed(raw === undefined ? decodingFailure(error) : publishFailure(raw, error))
+    return raw === undefined ? failed(decodingFailure(error)) : failed(publishFailure(raw, error), raw.organizationId)
   }
 }
 
@@ -152,18 +153,21 @@ function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): M
     observeDelay('stored', now() - envelope.occurredAt)
     return ACK
   }
-  if (outcome === undefined)
-    return failed({ kind: 'retry', cause: 'internal', reason: 'the writer returned no outcome' })
-  if (outcome.kind === 'later') return failed({ kind: 'retry', cause: 'refused', reason: outcome.reason })
-  const reason = `ClickHouse rejected the envelope of device ${envelope.endDeviceId}: ${outcome.reason}`
-  return failed({ kind: 'dead_letter', cause: 'refused', reason })
+  return failed(storageFailure(envelope, outcome), envelope.organizationId)
+}
+
+function storageFailure({ endDeviceId }: ProcessedEnvelope, outcome: FailedRow | undefined): Failure {
+  if (outcome === undefined) return { kind: 'retry', cause: 'internal', reason: 'the writer returned no outcome' }
+  if (outcome.kind === 'later') return { kind: 'retry', cause: 'refused', reason: outcome.reason }
+  const reason = `ClickHouse rejected the envelope of device ${endDeviceId}: ${outcome.reason}`
+  return { kind: 'dead_letter', cause: 'refused', reason }
 }
 
 function observeDelay(stage: 'processed' | 'stored', micros: bigint): void {
   analyticsMetrics.delaySeconds.observe({ stage }, Math.max(0, Number(micros) / 1e6))
 }
 
-function failed({ kind, cause, reason }: Failure): MessageResult {
-  analyticsMetrics.failed.inc({ cause, outcome: kind })
-  return { kind, reason }
+function failed(failure: Failure, organizationId?: string): MessageResult {
+  analyticsMetrics.failed.inc({ cause: failure.cause, outcome: failure.kind })
+  return { ...failure, organizationId }
 }

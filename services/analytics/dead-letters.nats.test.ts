@@ -123,7 +123,7 @@ describe('P-4: ponix-analytics dead-letters list and show', () => {
     const messageId = 'garbage'
     const producer = createProducer(path.nats)
     const stored = await producer.publish({ subject: 'raw_envelopes.x', body: Uint8Array.of(0xff, 0xff), messageId })
-    const refused = { service: 'gateway', stream: 'raw_envelopes', messageId, body: Uint8Array.of(1) }
+    const refused = { service: 'gateway', stream: 'raw_envelopes', messageId, body: Uint8Array.of(1), cause: 'test' }
     const signal = AbortSignal.timeout(10_000)
     await publishRefused(producer, { ...refused, subject: 'a/b', reason: '\u001b[2J\u202e gone' }, signal)
     producer.close()

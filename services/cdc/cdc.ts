@@ -78,6 +78,7 @@ function deadLetterWriter(nats: NatsClient, environment: CdcEnvironment, logger:
       body: deadLetterBody(change),
       messageId: `dead_letter.${messageId}`,
       reason,
+      cause: 'not_convertible',
     }
     await publishRefused(producer, letter, new AbortController().signal)
     deadLetterMetric.inc({ entity: entity.name, operation: action })

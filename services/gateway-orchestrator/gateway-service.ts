@@ -124,7 +124,8 @@ export class GatewayService {
       await this.#orchestrator.handle(gatewayEventOf(delivery))
       return { kind: 'ack' }
     } catch (error) {
-      return { kind: error instanceof MappingError ? 'dead_letter' : 'retry', reason: messageOf(error) }
+      if (!(error instanceof MappingError)) return { kind: 'retry', reason: messageOf(error) }
+      return { kind: 'dead_letter', reason: error.message, cause: 'undecodable' }
     }
   }
 }

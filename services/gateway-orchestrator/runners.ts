@@ -58,8 +58,9 @@ async function store(
   } catch (error) {
     if (!isPermanent(error)) throw error
     const reason = `gateway ${gatewayId}: ${messageOf(error)}`
+    const cause = error instanceof MappingError ? 'invalid_topic' : 'not_publishable'
     const origin = { service: 'gateway-orchestrator', stream: rawStream, subject: topic }
-    await publishRefused(producer, { ...origin, body: payload, messageId, reason }, signal)
+    await publishRefused(producer, { ...origin, body: payload, messageId, reason, cause }, signal)
   }
 }
 

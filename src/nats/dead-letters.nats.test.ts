@@ -183,6 +183,7 @@ describe('dead letters', () => {
       body: Buffer.from('x'),
       messageId: stream,
       reason: 'no',
+      cause: 'test',
     }
     await publishRefused(createProducer(client), refused, AbortSignal.timeout(5000))
     const [letter] = await listed(client, stream)

@@ -2,6 +2,7 @@ import type { StoredMsg } from '@nats-io/jetstream'
 import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import type { PulledMessage } from './delivery.ts'
+import { natsMetrics } from './metrics.ts'
 import { createProducer, type Producer } from './publisher/producer.ts'
 import type { Publication, Stored } from './publisher/publication.ts'
 import { infoOf, isMessageNotFound, isStreamNotFound, undefinedIf } from './streams.ts'
@@ -36,7 +37,7 @@ export async function publishDeadLetter(
   producer: Producer,
   { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
   message: PulledMessage,
-  reason: string,
+  { reason, cause }: { readonly reason: string; readonly cause: string },
 ): Promise<void> {
   const kept = Object.entries(message.headers()).filter(
     ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
@@ -55,7 +56,8 @@ export async function publishDeadLetter(
       ...(originalId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: originalId }),
     },
   }
-  await publishBodyIfItFits(producer, publication)
+  const stored = await publishBodyIfItFits(producer, publication)
+  count(cause, stored)
 }
 
 /** A message that was rejected before it reached its stream. */
@@ -68,12 +70,19 @@ export interface Refused {
   readonly body: Uint8Array
   readonly messageId: string
   readonly reason: string
+  /** The class of the reason, a label of metrics. */
+  readonly cause: string
 }
 
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
   const { stream, body, messageId } = refused
   const headers = headersOf({ ...refused, attempt: 1 })
-  await publishBodyIfItFits(producer, { subject: `${STREAM}.${stream}`, body, messageId, headers }, signal)
+  const publication = { subject: `${STREAM}.${stream}`, body, messageId, headers }
+  count(refused.cause, await publishBodyIfItFits(producer, publication, signal))
+}
+
+function count(cause: string, { duplicate }: Stored): void {
+  if (!duplicate) natsMetrics.deadLetters.inc({ cause, outcome: 'stored' })
 }
 
 function headersOf(letter: Pick<Refused, 'service' | 'stream' | 'subject' | 'reason'> & { readonly attempt: number }) {
@@ -92,13 +101,17 @@ export function shortened(reason: string): string {
   return text.length <= MAX_REASON_LENGTH ? text : `${text.slice(0, MAX_REASON_LENGTH - 3)}...`
 }
 
-async function publishBodyIfItFits(producer: Producer, publication: Publication, signal?: AbortSignal): Promise<void> {
+async function publishBodyIfItFits(
+  producer: Producer,
+  publication: Publication,
+  signal?: AbortSignal,
+): Promise<Stored> {
   try {
-    await producer.publish(publication, signal)
+    return await producer.publish(publication, signal)
   } catch (error) {
     if (!(error instanceof PublishError) || error.code !== 'too_large') throw error
     const headers = { ...publication.headers, [DEAD_LETTER_HEADERS.bodyOmitted]: String(publication.body.length) }
-    await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
+    return await producer.publish({ ...publication, headers, body: new Uint8Array() }, signal)
   }
 }
 

@@ -13,12 +13,20 @@ export interface Delivery {
   readonly storedAtMs: number
 }
 
-export type MessageResult =
-  | { readonly kind: 'ack' }
-  /** The message is redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter with this reason. */
-  | { readonly kind: 'retry'; readonly reason: string }
-  /** The message can never be processed. */
-  | { readonly kind: 'dead_letter'; readonly reason: string }
+export interface MessageFailure {
+  /**
+   * `retry`: the message is redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter.
+   * `dead_letter`: it can never be processed.
+   */
+  readonly kind: 'retry' | 'dead_letter'
+  readonly reason: string
+  /** The class of the reason, a label of metrics; `internal` by default. */
+  readonly cause?: string
+  /** The organization whose quota of dead letters applies. */
+  readonly organizationId?: string | undefined
+}
+
+export type MessageResult = { readonly kind: 'ack' } | MessageFailure
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')

@@ -20,9 +20,14 @@ export const natsMetrics = {
     help: 'Messages that can never be stored. Labels: code.',
     labelNames: ['code'],
   }),
+  deadLetters: new Counter({
+    name: 'ponix_nats_dead_letters_total',
+    help: 'Dead letters, stored or dropped because of the quota of their organization. Labels: cause; outcome (stored, dropped).',
+    labelNames: ['cause', 'outcome'],
+  }),
   consumed: new Counter({
     name: 'ponix_nats_consumed_total',
-    help: 'Messages processed. Labels: durable; outcome (ack, retry, dead_letter).',
+    help: 'Messages processed. Labels: durable; outcome (ack, retry, dead_letter, dropped).',
     labelNames: ['durable', 'outcome'],
   }),
   redelivered: new Counter({

@@ -21,7 +21,10 @@ export const NANOS_PER_MS = 1_000_000
 const NAME_IN_USE = 10_058
 const SUBJECTS_OVERLAP = 10_065
 
-type StreamEnvironment = Omit<NatsEnvironment, 'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS'>
+type StreamEnvironment = Omit<
+  NatsEnvironment,
+  'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS' | 'PONIX_DEAD_LETTER_QUOTA'
+>
 
 /** Returns the four streams of the platform. Dead letters are kept for at least 30 days. */
 export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {

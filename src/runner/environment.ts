@@ -163,6 +163,8 @@ export const natsEnvironment = {
   /** Bytes; 0 means no limit. A full stream rejects messages until old messages expire, so that none is dropped unread. */
   PONIX_NATS_STREAM_MAX_BYTES: integer(0, 1e15 - 1).prefault('0'),
   PONIX_NATS_DUPLICATE_WINDOW_SECS: seconds(0.1, 86_400).prefault('120'),
+  /** Dead letters that one process stores for each organization per hour; 0 means no limit. */
+  PONIX_DEAD_LETTER_QUOTA: integer(0, 1_000_000_000).prefault('10000'),
 }
 
 export const postgresEnvironment = {

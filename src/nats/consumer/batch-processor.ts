@@ -3,7 +3,7 @@ import { messageOf } from '../../domain/errors.ts'
 import { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
 import { DeadLetterQueue } from './dead-letter-queue.ts'
-import type { MessageResult, PulledMessage } from '../delivery.ts'
+import type { MessageFailure, MessageResult, PulledMessage } from '../delivery.ts'
 import { natsMetrics } from '../metrics.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
@@ -13,7 +13,7 @@ const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned 
 
 /** `logged`: the reason has already been logged for the whole batch. */
 type LoggedResult = MessageResult & { readonly logged?: boolean }
-type FailedResult = Exclude<LoggedResult, { kind: 'ack' }>
+type FailedResult = MessageFailure & { readonly logged?: boolean }
 
 /** Passes batches to the handler, executes its results, and extends the ack deadlines of all messages meanwhile. */
 export class BatchProcessor {
@@ -113,7 +113,7 @@ export class BatchProcessor {
       return await this.#waitWhile(() => !this.#open.isEmpty)
     }
     const reason = `delivered ${message.attempt - 1} times and never acknowledged; the worker probably crashed`
-    await this.#conclude(message, { kind: 'dead_letter', reason })
+    await this.#conclude(message, { kind: 'dead_letter', reason, cause: 'crash' })
   }
 
   /** Answers the messages that have a result; does not wait for pending results. */
@@ -169,7 +169,7 @@ export class BatchProcessor {
   async #concludeFailed(message: PulledMessage, result: FailedResult): Promise<void> {
     await this.#untilConnected()
     const { kind, reason, logged = false } = result
-    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) this.#deadLetters.add(message, reason)
+    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) this.#deadLetters.add(message, result)
     else this.#retry(message, reason, logged)
     this.#inProgress.delete(message)
   }

@@ -1,4 +1,5 @@
 import type { NatsClient } from '../connection.ts'
+import type { DeadLetterQuota } from '../dead-letter-quota.ts'
 import type { Delivery, MessageResult } from '../delivery.ts'
 
 export interface ConsumerOptions {
@@ -27,6 +28,8 @@ export interface ConsumerOptions {
   readonly maxOpen?: number
   /** Maximum bytes of these messages. Default 64 MiB. */
   readonly maxOpenBytes?: number
+  /** Absent: all dead letters are stored. */
+  readonly deadLetterQuota?: DeadLetterQuota
   /** Time limit for the current batch after the consumer is stopped. Default 8,000 ms. */
   readonly stopTimeoutMs?: number
   /**

@@ -10,6 +10,8 @@ import {
   type Scene,
 } from '../../../test/rig/adapters/consumer-scene.ts'
 import { startNats } from '../../../test/rig/servers.ts'
+import { DeadLetterQuota } from '../dead-letter-quota.ts'
+import { listDeadLetters, replayDeadLetter } from '../dead-letters.ts'
 import type { Delivery, MessageResult } from '../delivery.ts'
 
 /** Limits the stream of dead letters to this many bytes; -1 is no limit. */
@@ -90,4 +92,26 @@ describe('B-5: a full stream of dead letters', () => {
     await consumer.stop()
     expect(await deadLettersOf(s)).toMatchObject([{ count: 30 }])
   })
+})
+
+test('B-5 a replayed message that fails again is stored even beyond the quota', async () => {
+  await using s = await scene()
+  const { resultOf } = sorter()
+  const deadLetterQuota = new DeadLetterQuota(1, s.log.logger)
+  const consumer = s.consume(async (batch) => batch.map(resultOf), { deadLetterQuota })
+  await s.publish('bad 0', 'bad 1')
+  await untilSettled(s)
+  const sequences = async (): Promise<number[]> => {
+    const found: number[] = []
+    for await (const { sequence } of listDeadLetters(s.client, { stream: s.stream })) found.push(sequence)
+    return found
+  }
+  const first = await sequences()
+  expect(first).toHaveLength(1)
+  await replayDeadLetter(s.client, first[0] ?? 0)
+  await untilSettled(s)
+  await consumer.stop()
+  const second = await sequences()
+  expect(second).toHaveLength(1)
+  expect(second).not.toEqual(first)
 })

@@ -3,8 +3,8 @@ import { messageOf } from '../../domain/errors.ts'
 import { evictOldest } from '../../domain/fifo.ts'
 import type { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
-import { publishDeadLetter, shortened } from '../dead-letters.ts'
-import type { PulledMessage } from '../delivery.ts'
+import { publishDeadLetter, REPLAY_HEADERS, shortened } from '../dead-letters.ts'
+import type { MessageFailure, PulledMessage } from '../delivery.ts'
 import { natsMetrics } from '../metrics.ts'
 import { createProducer, type Producer } from '../publisher/producer.ts'
 
@@ -19,18 +19,24 @@ interface DeadLetterQueueParts {
   readonly onAnswered: () => void
 }
 
+interface Failure {
+  readonly reason: string
+  readonly cause: string
+}
+
 /**
  * Stores the dead letters of a consumer while its other messages are processed. A message is terminated when its dead letter is
  * stored; until then it waits without an answer, so it is not lost. At the limits, further messages are redelivered later. Their
- * reasons are remembered, so that a redelivered message is not processed again.
+ * reasons are remembered, so that a redelivered message is not processed again. A message beyond the quota of its organization is
+ * terminated without a dead letter.
  */
 export class DeadLetterQueue {
   readonly #parts: DeadLetterQueueParts
   readonly #producer: Producer
   readonly #budget: ByteBudget
   readonly #waiting = new Map<string, PulledMessage>()
-  /** The reasons of messages that have no dead letter yet, oldest first. */
-  readonly #reasons = new Map<string, string>()
+  /** Why messages failed that have no dead letter yet, oldest first. */
+  readonly #failures = new Map<string, Failure>()
   #limitLogged = false
 
   constructor(parts: DeadLetterQueueParts) {
@@ -48,22 +54,31 @@ export class DeadLetterQueue {
     return this.#waiting.values()
   }
 
-  add(message: PulledMessage, reason: string): void {
-    this.#reasons.set(keyOf(message), shortened(reason))
-    evictOldest(this.#reasons, 2 * this.#parts.limits.items)
-    this.#store(message, reason)
+  add(message: PulledMessage, { reason, cause = 'internal', organizationId }: MessageFailure): void {
+    const { limits, options } = this.#parts
+    // A replayed message had a dead letter before, which must not be lost.
+    const isReplay = message.header(REPLAY_HEADERS.of) !== undefined
+    if (!isReplay && options.deadLetterQuota?.admit(organizationId, cause) === false) {
+      message.term()
+      natsMetrics.consumed.inc({ durable: options.durable, outcome: 'dropped' })
+      return
+    }
+    const failure = { reason: shortened(reason), cause }
+    this.#failures.set(keyOf(message), failure)
+    evictOldest(this.#failures, 2 * limits.items)
+    this.#store(message, failure)
   }
 
   /** Takes a redelivered message that failed before; returns false if it did not, or if this is not remembered. */
   resume(message: PulledMessage): boolean {
     // Hot path: usually no message waits.
-    if (this.#reasons.size === 0) return false
+    if (this.#failures.size === 0) return false
     const key = keyOf(message)
     // The answer to an earlier delivery of a message also answers this one.
     if (this.#waiting.has(key)) return true
-    const reason = this.#reasons.get(key)
-    if (reason !== undefined) this.#store(message, reason)
-    return reason !== undefined
+    const failure = this.#failures.get(key)
+    if (failure !== undefined) this.#store(message, failure)
+    return failure !== undefined
   }
 
   /** Redelivers the waiting messages later. */
@@ -71,11 +86,11 @@ export class DeadLetterQueue {
     this.#producer.close()
   }
 
-  #store(message: PulledMessage, reason: string): void {
+  #store(message: PulledMessage, failure: Failure): void {
     if (!this.#budget.fits(message.bytes)) return this.#redeliver(message)
     this.#waiting.set(keyOf(message), message)
     this.#budget.add(message.bytes)
-    void this.#publish(message, reason)
+    void this.#publish(message, failure)
   }
 
   #redeliver(message: PulledMessage): void {
@@ -86,15 +101,15 @@ export class DeadLetterQueue {
     this.#limitLogged = true
   }
 
-  async #publish(message: PulledMessage, reason: string): Promise<void> {
+  async #publish(message: PulledMessage, failure: Failure): Promise<void> {
     const { delayAfter, log, onAnswered, options } = this.#parts
     try {
-      await publishDeadLetter(this.#producer, options, message, reason)
+      await publishDeadLetter(this.#producer, options, message, failure)
       message.term()
-      this.#reasons.delete(keyOf(message))
+      this.#failures.delete(keyOf(message))
       this.#limitLogged = false
       natsMetrics.consumed.inc({ durable: options.durable, outcome: 'dead_letter' })
-      log.warn(message, `dead letter: ${reason}`)
+      log.warn(message, `dead letter: ${failure.reason}`)
     } catch (error) {
       message.nak(delayAfter(message))
       log.warnPerTurn(message, `cannot store the dead letter; the message will be redelivered: ${messageOf(error)}`)
