@@ -37,6 +37,12 @@ describe('interpolate', () => {
     ])
   })
 
+  it('advises no default for a secret', () => {
+    expect(interpolate('${DB_PASSWORD}', lookup).problems).toEqual([
+      '${DB_PASSWORD} is not set; set DB_PASSWORD in the environment, or in an "env_file"',
+    ])
+  })
+
   it.each(['${', '${}', '${1A}', '${PORT', '${PORT:+x}', '${MISSING:-x', '${#a[@]}', '${PORT-7}'])(
     'rejects %j',
     (text) => {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { redact } from './redact.ts'
+import { isSecretName } from './secret-names.ts'
 
 export type Variables = Readonly<Record<string, string>>
 
@@ -72,8 +73,12 @@ export function interpolate(
         '${mqtt_broker} is not set; add "mqtt_broker": "host:port" to the file, or use --mqtt-broker host:port',
       )
     }
-    return withheld.has(name)
-      ? fail(`\${${name}} is reserved for the orchestrator; use a variable with another name for processes`)
+    if (withheld.has(name)) {
+      return fail(`\${${name}} is reserved for the orchestrator; use a variable with another name for processes`)
+    }
+    // A default of a secret would be a secret in the file.
+    return isSecretName(name)
+      ? fail(`\${${name}} is not set; set ${name} in the environment, or in an "env_file"`)
       : fail(`\${${name}} is not set and has no default; set ${name}, or write \${${name}:-default}`)
   }
   return { text: read(false, true), problems: [...problems], empty }
