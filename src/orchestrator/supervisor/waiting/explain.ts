@@ -244,6 +244,11 @@ export function describeStartupTimeout(managed: ExplainedProcess, now: number): 
   return `not ready after ${formatDuration(managed.definition.startupTimeoutMs)}: ${describeNotReady(managed, now)}`
 }
 
+/** Returns a sentence about an unhealthy process for which no other waits. */
+export function describeUnhealthy(managed: ExplainedProcess, now: number): string {
+  return `${managed.name} is still unhealthy: ${describeNotReady(managed, now)}`
+}
+
 /** Returns why a process is not ready: the target of its readiness probe, the last answer and the failed attempts in a row. */
 function describeNotReady({ definition, probe: results, state, since }: ExplainedProcess, now: number): string {
   const probe = definition.readinessProbe

@@ -68,6 +68,11 @@ describe('waitsOf (O-46)', () => {
     expect(summary(sketches)).toEqual(expected)
   })
 
+  test('says that an unhealthy process for which no other waits is unhealthy', () => {
+    const [wait] = waitsOf(snapshotOf({ db: { ...db, state: unhealthy } }))
+    expect(wait?.text).toBe(dbText.replace('db: not ready, ', 'db is still unhealthy: '))
+  })
+
   test('contains the MQTT broker while it is checked', () => {
     const user = { state: waiting, usesExternal: true }
     expect(summary({ user }, { state: 'checking' })).toEqual([[null, ['user'], 10_000]])

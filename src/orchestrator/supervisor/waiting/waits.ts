@@ -1,5 +1,6 @@
 import {
   describeObstacle,
+  describeUnhealthy,
   type ExplainedProcess,
   type ExplainedSnapshot,
   type Obstacle,
@@ -13,7 +14,7 @@ export interface Wait {
   readonly cause: string | null
   /** The time at which the wait began. */
   readonly since: number
-  /** `waiting for …`, with the last answer. */
+  /** `waiting for …`, or `NAME is still unhealthy: …` if no process waits for it; with the last answer. */
   readonly text: string
   /** The processes that wait for it, directly or not, in the order of the file. */
   readonly waiters: readonly string[]
@@ -105,10 +106,10 @@ function waitFor<P extends ExplainedProcess>(
 ): Wait | null {
   const { name, state, since, goal, definition } = managed
   const obstacle = waiters?.obstacle ?? ({ type: 'dependency', managed, condition: 'ready' } as const)
-  const wait = (everyMs: number): Wait => ({
+  const wait = (everyMs: number, text = describeObstacle(obstacle, snapshot)): Wait => ({
     cause: name,
     since,
-    text: describeObstacle(obstacle, snapshot),
+    text,
     waiters: waiters?.names ?? [],
     everyMs,
   })
@@ -123,7 +124,7 @@ function waitFor<P extends ExplainedProcess>(
       return definition.readinessProbe === null || goal.type === 'down' ? null : wait(EVERY_MS)
     case 'unhealthy':
       if (waiters !== undefined) return wait(EVERY_MS)
-      return goal.type === 'down' ? null : wait(UNHEALTHY_EVERY_MS)
+      return goal.type === 'down' ? null : wait(UNHEALTHY_EVERY_MS, describeUnhealthy(managed, snapshot.now))
     case 'ready':
     case 'starting':
     case 'backoff':
