@@ -15,13 +15,12 @@ export function describeResult(
   elapsedMs: number,
   ended: Orphans | null = null,
 ): string {
-  const { name, state, pid, ready, uptime_ms: uptimeMs, detail } = status
+  const { name, state, pid, ready, uptime_ms: uptimeMs } = status
   if (action === 'stop' && state === 'completed') {
     return `${name}: has already completed${ended === null ? '' : `; stopped what it had left: ${listOrphans(ended)}`}`
   }
   const isUp = ready && pid !== null && uptimeMs !== null
-  if (!isUp || action === 'stop')
-    return `${name}: ${state === 'waiting' && detail !== null ? detail : withDetail(state, detail)}`
+  if (!isUp || action === 'stop') return `${name}: ${describeState(status)}`
   if (uptimeMs > elapsedMs) return `${name}: was already ${state} (pid ${pid})`
   if (action === 'restart') return `${name}: restarted (pid ${pid})`
   return state === 'ready'
@@ -29,8 +28,10 @@ export function describeResult(
     : `${name}: started (pid ${pid})`
 }
 
-function withDetail(state: string, detail: string | null): string {
-  return detail === null ? state : `${state}; ${detail}`
+/** Returns a text such as `running; not ready: connection refused`, or `waiting for db`. */
+export function describeState({ state, detail }: Pick<ProcessStatus, 'state' | 'detail'>): string {
+  if (detail === null) return state
+  return state === 'waiting' ? detail : `${state}; ${detail}`
 }
 
 /** Returns a sentence about the processes that depend on stopped ones and keep running; null if there are none. */

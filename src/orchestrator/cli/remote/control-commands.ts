@@ -9,6 +9,7 @@ import {
   statusAnswer,
 } from '../../control/protocol.ts'
 import { ControlClient, isNotRunning, processQuery } from './control-client.ts'
+import { withProgress } from './progress.ts'
 import { parseReplicas } from './replicas.ts'
 import { renderStatus } from './status-table.ts'
 import {
@@ -37,7 +38,8 @@ export async function act(
   const body = { processes: names, ...(hasDependencies && { with_dependencies: true }) }
   const requestedAt = performance.now()
   const options = { body, names }
-  const { processes, failed, ended } = await new ControlClient(file).call('POST', `/${action}`, actionAnswer, options)
+  const answer = new ControlClient(file).call('POST', `/${action}`, actionAnswer, options)
+  const { processes, failed, ended } = await withProgress(file, names, answer)
   const chosen = chosenFrom(processes, names, hasDependencies)
   const elapsedMs = performance.now() - requestedAt
   const hasFailed = new Set(failed.map((failure) => failure.process))
@@ -70,13 +72,15 @@ function chosenFrom(
 }
 
 export async function reload(file: FileOptions): Promise<void> {
-  reportReload(await new ControlClient(file).call('POST', '/reload', reloadAnswer))
+  reportReload(await withProgress(file, [], new ControlClient(file).call('POST', '/reload', reloadAnswer)))
 }
 
 /** Requests other numbers of replicas, `NAME=NUMBER` each, and prints the changes as `reload` does. */
 export async function scale(file: FileOptions, typed: readonly string[]): Promise<void> {
-  const body = { replicas: Object.fromEntries(parseReplicas(typed)) }
-  reportReload(await new ControlClient(file).call('POST', '/scale', reloadAnswer, { body }))
+  const replicas = parseReplicas(typed)
+  const body = { replicas: Object.fromEntries(replicas) }
+  const answer = new ControlClient(file).call('POST', '/scale', reloadAnswer, { body })
+  reportReload(await withProgress(file, [...replicas.keys()], answer))
 }
 
 function reportReload(answer: ReloadAnswer): void {

@@ -5,6 +5,7 @@ import { formatDuration } from '../../supervisor/duration.ts'
 import { LONGEST_TIMER_MS } from '../../supervisor/timers.ts'
 import { ControlClient, EndedError, processQuery } from './control-client.ts'
 import type { FileOptions } from '../options.ts'
+import { withProgress } from './progress.ts'
 
 export interface WaitOptions {
   /** Names and patterns; empty means all processes, or all tasks if the goal is `completed`. */
@@ -21,7 +22,7 @@ const GRACE_MS = 5000
 /** Waits until processes are ready or completed. Throws a UserError with exit code 1 if they cannot be so, or not in time. */
 export async function wait(file: FileOptions, options: WaitOptions): Promise<void> {
   const { names: awaited, goal } = options
-  const answer = await requestWait(file, options).catch((error: unknown) => {
+  const answer = await withProgress(file, awaited, requestWait(file, options)).catch((error: unknown) => {
     if (!(error instanceof EndedError)) throw error
     const subject =
       awaited.length === 0 ? 'the processes were' : `${awaited.join(', ')} ${awaited.length === 1 ? 'was' : 'were'}`
