@@ -26,7 +26,11 @@ export interface MessageFailure {
   readonly organizationId?: string | undefined
 }
 
-export type MessageResult = { readonly kind: 'ack' } | MessageFailure
+export type MessageResult =
+  | { readonly kind: 'ack' }
+  /** The message cannot be processed yet, through no fault of its own: it is redelivered later, and this is not an attempt. */
+  | { readonly kind: 'deferred' }
+  | MessageFailure
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')
