@@ -1,13 +1,44 @@
 import { describe, expect, it } from 'vitest'
-import { analyticsForEach, DECODED, LPP, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
+import { analyticsForEach, DECODED, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import { createRawHandler } from './consumers.ts'
-import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { RawEnvelopeProcessor, type RawEnvelopeProcessorParts } from './raw-envelope-processor.ts'
 
 const stage = analyticsForEach()
 
 const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
 const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
+
+/** Consumes raw envelopes with this evaluation; the expression of a device is its id. */
+function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
+  const processor = new RawEnvelopeProcessor({
+    lookUp: async (id) => ({ kind: 'known', organizationId: 'organization', expression: id }),
+    evaluate,
+    now: () => 1n,
+    onDeviceWithoutExpression: () => {},
+  })
+  const { client, producer } = stage
+  const consumer = {
+    client,
+    service: 'test',
+    stream: 'raw_envelopes',
+    durable: 'analytics-raw',
+    filterSubject: 'raw_envelopes.>',
+    batchSize: 2,
+    maxAckPending: 100,
+    batchWaitMs: 1,
+    retryDelayMs: 10,
+    handle: createRawHandler({ processor, producer, rawStream: 'raw_envelopes', lastSeen: { record: () => {} } }),
+  }
+  const stopping = new AbortController()
+  const running = runConsumer(consumer, stopping.signal)
+  return {
+    stop: async (): Promise<void> => {
+      stopping.abort()
+      await running
+    },
+  }
+}
 
 describe('P-3, P-4, P-7: a bad envelope', () => {
   it('becomes a dead letter with its reason while good envelopes become rows', async () => {
@@ -57,46 +88,35 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     const released = new Promise<void>((resolve) => {
       release = resolve
     })
-    const processor = new RawEnvelopeProcessor({
-      lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
-      async evaluate({ key }) {
-        if (key === 'slow') await released
-        return { ok: true, data: DECODED, size: 50 }
-      },
-      now: () => 1n,
-      onDeviceWithoutExpression: () => {},
+    const running = consume(async ({ source }) => {
+      if (source === 'slow') await released
+      return { ok: true, data: DECODED, size: 50 }
     })
-    const stopping = new AbortController()
-    const running = runConsumer(
-      {
-        client: stage.client,
-        service: 'test',
-        stream: 'raw_envelopes',
-        durable: 'analytics-raw',
-        filterSubject: 'raw_envelopes.>',
-        batchSize: 2,
-        maxAckPending: 100,
-        batchWaitMs: 1,
-        handle: createRawHandler({
-          processor,
-          producer: stage.producer,
-          rawStream: 'raw_envelopes',
-          lastSeen: { record: () => {} },
-        }),
-      },
-      stopping.signal,
-    )
     const names = Array.from({ length: 40 }, (_, index) => (index % 4 === 0 ? 'slow' : 'quick'))
     await stage.publish(...names.map((endDeviceId) => ({ endDeviceId })))
     await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(30)
     const consumer = () => stage.client.manager.consumers.info('raw_envelopes', 'analytics-raw')
     await expect.poll(async () => (await consumer()).num_ack_pending, WAIT).toBe(10)
     expect(await stage.messagesIn('processed_envelopes')).toBe(30)
-    stopping.abort()
+    const stopped = running.stop()
     release()
-    await running
+    await stopped
     expect(await stage.messagesIn('processed_envelopes')).toBe(40)
     expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
+  })
+
+  it('B-3: is deferred without a dead letter while the share of its organization is full', async () => {
+    let deferrals = 0
+    const running = consume(async ({ source }) => {
+      if (source === 'busy' && ++deferrals <= 20) return { ok: false, deferred: true }
+      return { ok: true, data: DECODED, size: 50 }
+    })
+    await stage.publish(...Array.from({ length: 20 }, (_, index) => ({ endDeviceId: index < 10 ? 'busy' : 'quick' })))
+    await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(20)
+    await running.stop()
+    expect(deferrals).toBe(30)
+    expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
+    expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 
   it('is processed if its device is created shortly afterwards', async () => {

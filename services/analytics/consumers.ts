@@ -16,6 +16,7 @@ import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const ACK: MessageResult = { kind: 'ack' }
+const DEFERRED: MessageResult = { kind: 'deferred' }
 type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 
 export interface RawConsumerParts {
@@ -44,6 +45,7 @@ async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: Ab
     raw = decodeRawEnvelope(delivery.body)
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, delivery.attempt, signal)
+    if (outcome.kind === 'deferred') return DEFERRED
     if (outcome.kind !== 'processed') return failed(outcome, raw.organizationId)
     await publish(parts, delivery, outcome.envelope)
     parts.lastSeen.record(outcome.envelope)

@@ -53,11 +53,11 @@ export const analyticsMetrics = {
 export function observePool(pool: EvaluationPool): Gauge {
   return new Gauge({
     name: 'ponix_analytics_evaluations_waiting',
-    help: 'Payloads that wait for their evaluation. Labels: lane (quick, slow).',
+    help: 'Payloads that wait for their evaluation. Labels: lane (quick, background).',
     labelNames: ['lane'],
     collect() {
       this.set({ lane: 'quick' }, pool.usage.quick)
-      this.set({ lane: 'slow' }, pool.usage.slow)
+      this.set({ lane: 'background' }, pool.usage.background)
     },
   })
 }

@@ -59,7 +59,9 @@ describe('P-1: conversion of a raw envelope', () => {
         data: { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 },
       },
     })
-    expect(tasks).toEqual([{ key: 'device', source: 'cayenne_lpp_decode(input)', payload: RAW.payload }])
+    expect(tasks).toEqual([
+      { organizationId: 'organization', source: 'cayenne_lpp_decode(input)', payload: RAW.payload },
+    ])
   })
 
   it('accepts an empty payload', async () => {
@@ -101,10 +103,9 @@ describe('P-4: failed evaluations', () => {
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('a queue that is still full after retries makes a dead letter with reason and device', async () => {
-    answer = { ok: false, overloaded: true, reason: 'queue full' }
-    expect(await process({}, 1)).toMatchObject({ kind: 'retry', cause: 'overloaded' })
-    expect(await process({}, MAX_ATTEMPTS)).toMatchObject({ kind: 'dead_letter', cause: 'overloaded' })
+  it('B-3: an evaluation beyond the share of its organization is deferred, however often', async () => {
+    answer = { ok: false, deferred: true }
+    expect(await process({}, MAX_ATTEMPTS)).toEqual({ kind: 'deferred' })
   })
 })
 

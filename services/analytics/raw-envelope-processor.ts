@@ -12,7 +12,6 @@ export type FailureCause =
   | 'wrong_organization'
   | 'no_expression'
   | 'expression'
-  | 'overloaded'
   | 'not_publishable'
   | 'refused'
   | 'internal'
@@ -24,7 +23,11 @@ export interface Failure {
   readonly reason: string
 }
 
-export type RawOutcome = { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope } | Failure
+export type RawOutcome =
+  | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope }
+  /** The organization's share of the evaluation is full: the envelope waits, which does not count as an attempt. */
+  | { readonly kind: 'deferred' }
+  | Failure
 
 export interface RawEnvelopeProcessorParts {
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup>
@@ -39,6 +42,7 @@ export const MAX_ATTEMPTS = 7
 /** The time after which further envelopes of an unknown device are not retried. */
 const MAX_UNKNOWN_MICROS = 60_000_000n
 const MAX_TRACKED_DEVICES = 10_000
+const DEFERRED: RawOutcome = { kind: 'deferred' }
 
 /** Converts raw envelopes to processed envelopes, independently of the broker. */
 export class RawEnvelopeProcessor {
@@ -64,8 +68,8 @@ export class RawEnvelopeProcessor {
     }
     if (device.expression === '') return this.#noExpression(id)
     this.#withoutExpression.delete(id)
-    const result = await this.#parts.evaluate({ key: id, source: device.expression, payload })
-    if (!result.ok) return evaluationFailure(id, result, attempt)
+    const result = await this.#parts.evaluate({ organizationId, source: device.expression, payload })
+    if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, result.reason)
     const { receivedAt: occurredAt } = raw
     const processedAt = this.#parts.now()
     const envelope = { organizationId, endDeviceId: id, occurredAt, processedAt, data: result.data }
@@ -101,8 +105,6 @@ export class RawEnvelopeProcessor {
   }
 }
 
-function evaluationFailure(id: string, result: Exclude<TaskResult, { ok: true }>, attempt: number): Failure {
-  const reason = `payload conversion of device ${id}: ${result.reason}`
-  if (!('overloaded' in result)) return { kind: 'dead_letter', cause: 'expression', reason }
-  return { kind: attempt < MAX_ATTEMPTS ? 'retry' : 'dead_letter', cause: 'overloaded', reason }
+function evaluationFailure(id: string, reason: string): Failure {
+  return { kind: 'dead_letter', cause: 'expression', reason: `payload conversion of device ${id}: ${reason}` }
 }

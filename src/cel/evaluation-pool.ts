@@ -1,6 +1,7 @@
 import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
-import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure, WorkerKind } from './evaluation-scheduler.ts'
+import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure } from './evaluation-scheduler.ts'
 import { EvaluationWorker } from './evaluation-worker.ts'
+import type { Lane } from './flow.ts'
 import { sourceSizeError } from './worker-protocol.ts'
 
 export interface EvaluationPoolOptions {
@@ -27,15 +28,15 @@ const BACKGROUND_NICENESS = 10
 
 /**
  * Evaluates untrusted expressions in worker threads, each evaluation bounded in time and memory. A worker that was stopped is
- * replaced. One device's expression neither delays nor drops another device's messages (see EvaluationScheduler): expressions
- * that are slow or new run in a background thread of low priority.
+ * replaced. One organization's expressions neither drop another organization's messages nor delay them beyond its share (see
+ * EvaluationScheduler): expressions that are slow or new run in a background thread of low priority.
  */
 export class EvaluationPool implements AsyncDisposable {
   readonly #options: EvaluationPoolOptions
   readonly #scheduler: EvaluationScheduler<PendingTask>
   readonly #limits: SchedulerLimits
   readonly #workers = new Set<EvaluationWorker>()
-  readonly #idle: Readonly<Record<WorkerKind, EvaluationWorker[]>> = { quick: [], background: [] }
+  readonly #idle: Readonly<Record<Lane, EvaluationWorker[]>> = { quick: [], background: [] }
   readonly #pending = new Set<PendingTask>()
   readonly #restarts = new Set<NodeJS.Timeout>()
   #closed = false
@@ -60,7 +61,7 @@ export class EvaluationPool implements AsyncDisposable {
   }
 
   /** Numbers of running workers and queued tasks. */
-  get usage(): { readonly workers: number; readonly quick: number; readonly slow: number } {
+  get usage(): Readonly<Record<'workers' | Lane, number>> {
     return { workers: this.#workers.size, ...this.#scheduler.queued }
   }
 
@@ -71,7 +72,8 @@ export class EvaluationPool implements AsyncDisposable {
       // Sources written with plain SQL are unchecked, and a job can contain many sources.
       const tooLong = sourceSizeError(task.source)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
-      const pending: PendingTask = { key: task.key, source: task.source, payload: task.payload, resolve, reject }
+      const { organizationId, source, payload } = task
+      const pending: PendingTask = { organizationId, source, payload, resolve, reject }
       const result = this.#scheduler.submit(pending, Date.now())
       if (result !== undefined) return resolve(result)
       this.#pending.add(pending)
@@ -88,13 +90,13 @@ export class EvaluationPool implements AsyncDisposable {
     await Promise.all([...this.#workers].map((worker) => worker.stop()))
   }
 
-  async #spawn(kind: WorkerKind): Promise<void> {
+  async #spawn(lane: Lane): Promise<void> {
     const { workerUrl, memoryLimitMb = 64 } = this.#options
     const worker = new EvaluationWorker({
       url: workerUrl,
       timeLimitMs: this.#limits.timeLimitMs,
       slowMs: this.#limits.slowMs,
-      niceness: kind === 'background' ? BACKGROUND_NICENESS : 0,
+      niceness: lane === 'background' ? BACKGROUND_NICENESS : 0,
       resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
     })
     this.#workers.add(worker)
@@ -104,26 +106,26 @@ export class EvaluationPool implements AsyncDisposable {
       this.#workers.delete(worker)
       throw new Error('an evaluation worker did not start', { cause: error })
     }
-    void worker.ended.then(() => this.#onWorkerExit(worker, kind))
-    this.#idle[kind].push(worker)
+    void worker.ended.then(() => this.#onWorkerExit(worker, lane))
+    this.#idle[lane].push(worker)
     this.#scheduleDispatch()
   }
 
-  #onWorkerExit(worker: EvaluationWorker, kind: WorkerKind): void {
+  #onWorkerExit(worker: EvaluationWorker, lane: Lane): void {
     this.#workers.delete(worker)
-    const at = this.#idle[kind].indexOf(worker)
-    if (at >= 0) this.#idle[kind].splice(at, 1)
-    this.#respawn(kind)
+    const at = this.#idle[lane].indexOf(worker)
+    if (at >= 0) this.#idle[lane].splice(at, 1)
+    this.#respawn(lane)
   }
 
   /** Retries after a delay while a worker does not start (no memory, no file). */
-  #respawn(kind: WorkerKind): void {
+  #respawn(lane: Lane): void {
     if (this.#closed) return
-    this.#spawn(kind).catch(() => {
+    this.#spawn(lane).catch(() => {
       if (this.#closed) return
       const timer = setTimeout(() => {
         this.#restarts.delete(timer)
-        this.#respawn(kind)
+        this.#respawn(lane)
       }, RESTART_DELAY_MS)
       this.#restarts.add(timer)
     })
@@ -140,29 +142,29 @@ export class EvaluationPool implements AsyncDisposable {
   }
 
   #dispatch(): void {
-    for (const kind of ['quick', 'background'] as const) {
-      while (this.#idle[kind].length > 0 && !this.#closed) {
-        const job = this.#scheduler.next(kind)
-        const worker = job === undefined ? undefined : this.#idle[kind].pop()
+    for (const lane of ['quick', 'background'] as const) {
+      while (this.#idle[lane].length > 0 && !this.#closed) {
+        const job = this.#scheduler.next(lane)
+        const worker = job === undefined ? undefined : this.#idle[lane].pop()
         if (job === undefined || worker === undefined) break
-        void this.#run(worker, kind, job)
+        void this.#run(worker, job)
       }
     }
   }
 
-  async #run(worker: EvaluationWorker, kind: WorkerKind, job: Job<PendingTask>): Promise<void> {
-    let answered = 0
-    const outcome = await worker.run(job.tasks, (index, evaluation) => {
-      answered = index + 1
-      const task = job.tasks[index]
-      if (task !== undefined) this.#settle(task, evaluation)
-    })
-    if (worker.usable) this.#idle[kind].push(worker)
-    if (outcome.kind === 'done') this.#settleAll(this.#scheduler.finished(job, answered, outcome.slow, Date.now()))
-    else if (!this.#closed) {
+  async #run(worker: EvaluationWorker, job: Job<PendingTask>): Promise<void> {
+    const outcome = await worker.run(job.tasks)
+    if (worker.usable) this.#idle[job.lane].push(worker)
+    if (outcome.kind === 'done') {
+      for (const [index, evaluation] of outcome.evaluations.entries()) {
+        const task = job.tasks[index]
+        if (task !== undefined) this.#settle(task, evaluation)
+      }
+      this.#settleAll(this.#scheduler.finished(job, outcome.durations, Date.now()))
+    } else if (!this.#closed) {
       const { index, failure } = outcome
       this.#options.onWorkerLost?.(failure)
-      this.#settleAll(this.#scheduler.workerLost(job, answered, index, failure, Date.now()))
+      this.#settleAll(this.#scheduler.workerLost(job, index, failure, Date.now()))
     }
     this.#scheduleDispatch()
   }

@@ -1,25 +1,21 @@
-import { DeviceRecords } from './device-records.ts'
-import { FairQueue } from './fair-queue.ts'
+import { FairShare, type Load } from './fair-share.ts'
+import { FlowRegistry } from './flow-registry.ts'
+import type { Flow, Lane } from './flow.ts'
 import type { Evaluation } from './worker-protocol.ts'
 
 /** A payload to evaluate. */
 export interface Task {
-  /** The device. Devices are served in turn, and the cost of a device's expression affects only that device. */
-  readonly key: string
+  readonly organizationId: string
   readonly source: string
   readonly payload: Uint8Array
 }
 
-/** `new`: the cost of the device's expression is not known yet. */
-export type Lane = 'quick' | 'new' | 'slow'
-
-/** A `quick` worker serves only the quick lane, a `background` worker the slow and the new lane. */
-export type WorkerKind = 'quick' | 'background'
-
-/** A batch for one worker. A job of the slow lane has one task. */
+/** A batch for one worker, which ends it early if it takes too long. */
 export interface Job<T extends Task> {
   readonly lane: Lane
   readonly tasks: readonly T[]
+  /** For each task the flow of its expression. */
+  readonly flows: readonly Flow<T>[]
 }
 
 /** The reason a worker was lost during a job. */
@@ -27,28 +23,27 @@ export type WorkerFailure = 'time' | 'memory' | 'crash'
 
 export type TaskResult =
   | Evaluation
-  /** The task was not evaluated because a queue is full; retry later. */
-  | { readonly ok: false; readonly reason: string; readonly overloaded: true }
+  /** The task was not evaluated, because the share of its expression is full; submit it again later. */
+  | { readonly ok: false; readonly deferred: true }
 
 export const DEFAULT_LIMITS = {
-  /** Queued tasks of the quick and the new lane. */
+  /** Queued tasks of a lane, their payload bytes, and the expected time of their evaluation (see FairShare.fits). */
   maxQueued: 50_000,
-  /** Queued payload bytes of all lanes. */
   maxQueuedBytes: 256 * 1024 * 1024,
+  maxQueuedMs: 8000,
   maxJobTasks: 64,
   maxJobBytes: 4 * 1024 * 1024,
-  /** An evaluation that takes longer moves its device to the slow lane. */
+  /** An evaluation that takes longer is slow. A job is planned for less, and ends with the evaluation that exceeds it in total. */
   slowMs: 10,
-  /** The limit of expected work queued in the slow lane, above which each device can queue only one task. */
-  maxSlowBacklogMs: 1000,
-  maxSlowQueued: 64,
+  /** The part of the time that the slow evaluations of an expression may take in the quick lane. */
+  slowShare: 0.01,
+  /** The maximum time for which an expression is considered slow after an evaluation. */
+  maxSlowMs: 600_000,
   /** Time limit of one evaluation. */
   timeLimitMs: 250,
   /** Consecutive failures after which an expression is quarantined. */
   failuresToQuarantine: 3,
   quarantineMs: 30_000,
-  /** The minimum time in the slow lane after a failure, even if the evaluations are quick. */
-  probationMs: 60_000,
 }
 
 export type SchedulerLimits = Readonly<Record<keyof typeof DEFAULT_LIMITS, number>>
@@ -56,133 +51,136 @@ export type SchedulerLimits = Readonly<Record<keyof typeof DEFAULT_LIMITS, numbe
 /**
  * Determines the next tasks, and the task responsible for a lost worker. Pure: the pool owns time and workers.
  *
- * Quick devices share jobs; new devices share jobs with other new devices only. When a worker is lost, the task that ran is the
- * suspect: it is retried once, alone, in the slow lane, to rule out a stalled machine; the second time it fails. The other tasks
- * of its job return to the front of their queues.
+ * The time of a lane's workers is shared by organizations and, within an organization, by expressions (see FairShare). What is known
+ * about an expression belongs to the organization and the source. When a worker is lost, the task that ran is the suspect: it is
+ * retried once, alone, in the background lane, to rule out a stalled machine; the second time it fails. The other tasks of its job
+ * return to the front of their queues. A full share defers only the tasks of its expression.
  */
 export class EvaluationScheduler<T extends Task> {
   readonly #limits: SchedulerLimits
-  readonly #queues = { quick: new FairQueue<T>(), new: new FairQueue<T>(), slow: new FairQueue<T>() } as const
-  /** The lane, slow or new, whose turn is next. */
-  #turn: 'slow' | 'new' = 'slow'
-  readonly #records: DeviceRecords
+  readonly #lanes = { quick: new FairShare<Flow<T>>(), background: new FairShare<Flow<T>>() } as const
+  readonly #flows: FlowRegistry<T>
+  readonly #capacity: Load
   readonly #suspects = new WeakSet<T>()
-  /** Expected cost of each task of the slow lane when it was queued. */
-  readonly #slowCosts = new Map<T, number>()
-  #queuedBytes = 0
-  #slowBacklogMs = 0
 
   constructor(limits: SchedulerLimits = DEFAULT_LIMITS) {
     this.#limits = limits
-    this.#records = new DeviceRecords(limits)
+    this.#flows = new FlowRegistry(limits, this.#lanes)
+    this.#capacity = { tasks: limits.maxQueued, bytes: limits.maxQueuedBytes, ms: limits.maxQueuedMs }
   }
 
-  get queued(): Readonly<Record<'quick' | 'slow', number>> {
-    return { quick: this.#quickQueued, slow: this.#queues.slow.size }
+  /** The number of queued tasks. */
+  get queued(): Readonly<Record<Lane, number>> {
+    return { quick: this.#lanes.quick.load.tasks, background: this.#lanes.background.load.tasks }
   }
 
-  get #quickQueued(): number {
-    return this.#queues.quick.size + this.#queues.new.size
-  }
-
-  /** Queues a task, or returns its result immediately if it cannot be evaluated. */
+  /** Queues a task, or returns its result immediately if it is not evaluated. */
   submit(task: T, now: number): TaskResult | undefined {
-    const { maxQueued, maxQueuedBytes, maxSlowQueued, maxSlowBacklogMs } = this.#limits
-    const quarantinedUntil = this.#records.quarantinedUntil(task, now)
+    const flow = this.#flows.find(task.organizationId, task.source)
+    flow.update(now)
+    return this.#submit(flow, task, now)
+  }
+
+  #submit(flow: Flow<T>, task: T, now: number): TaskResult | undefined {
+    const quarantinedUntil = flow.history.quarantinedUntil(now)
     if (quarantinedUntil !== undefined) return { ok: false, reason: quarantineReason(quarantinedUntil) }
-    const costMs = this.#records.expectedSlowMs(task)
-    if (costMs === undefined) {
-      if (this.#quickQueued >= maxQueued || this.#queuedBytes + task.payload.length > maxQueuedBytes)
-        return overloaded('the evaluation queue is full')
-      this.#enqueue(this.#records.isQuick(task) ? 'quick' : 'new', task)
-      return undefined
-    }
-    const { slow } = this.#queues
-    const exceedsBacklog = this.#slowBacklogMs + costMs > maxSlowBacklogMs && slow.sizeOf(task.key) > 0
-    if (exceedsBacklog || slow.size >= maxSlowQueued)
-      return overloaded(
-        `one evaluation of the expression takes about ${Math.ceil(costMs)} ms and messages arrive faster`,
-      )
-    this.#enqueue('slow', task)
+    // A suspect keeps its place: after a deferral it would be retried without end.
+    if (!flow.hasRoom(this.#capacity, task) && !this.#suspects.has(task)) return { ok: false, deferred: true }
+    flow.push(task)
     return undefined
   }
 
-  /** Returns the next job for a worker of this kind; undefined if there is none. */
-  next(kind: WorkerKind): Job<T> | undefined {
-    if (kind === 'quick') return this.#jobOf('quick')
-    const other = this.#turn === 'slow' ? 'new' : 'slow'
-    const job = this.#jobOf(this.#turn) ?? this.#jobOf(other)
-    if (job !== undefined) this.#turn = job.lane === 'slow' ? 'new' : 'slow'
-    return job
-  }
-
-  #jobOf(lane: Lane): Job<T> | undefined {
+  /** Returns the next job for a worker of this lane; undefined if there is none. */
+  next(lane: Lane): Job<T> | undefined {
+    const { maxJobTasks, maxJobBytes, slowMs } = this.#limits
     const tasks: T[] = []
-    const maxTasks = lane === 'slow' ? 1 : this.#limits.maxJobTasks
-    for (let bytes = 0; tasks.length < maxTasks && bytes < this.#limits.maxJobBytes;) {
-      const task = this.#queues[lane].take()
-      if (task === undefined) break
-      this.#dequeued(task)
+    const flows: Flow<T>[] = []
+    let ms = 0
+    for (let bytes = 0; tasks.length < maxJobTasks && bytes < maxJobBytes;) {
+      const flow = this.#lanes[lane].next()
+      const task = flow?.peek()
+      if (flow === undefined || task === undefined) break
+      const isSuspect = this.#suspects.has(task)
+      ms += flow.expectedMs
+      if (tasks.length > 0 && (isSuspect || ms > slowMs)) break
+      flow.take()
       tasks.push(task)
+      flows.push(flow)
       bytes += task.payload.length
+      if (isSuspect) break
     }
-    return tasks.length === 0 ? undefined : { lane, tasks }
+    return tasks.length === 0 ? undefined : { lane, tasks, flows }
   }
 
   /**
-   * Records the end of a job, which ends no later than with its first slow task: tasks from `answered` on are queued again.
-   * `slow` has the duration of each task, by index, that took longer than `slowMs`. Returns the results of queued tasks that
-   * must no longer be evaluated.
+   * Records the end of a job. `durations` has those of the evaluated tasks in ms; the other tasks are queued again. Returns the
+   * results of queued tasks that must no longer be evaluated.
    */
-  finished(job: Job<T>, answered: number, slow: ReadonlyMap<number, number>, now: number): ReadonlyMap<T, TaskResult> {
-    const results = new Map<T, TaskResult>()
-    const changed = new Set<string>()
-    for (const task of job.tasks.slice(answered).toReversed()) this.#enqueue(job.lane, task, true)
-    let index = 0
-    for (const task of job.tasks.slice(0, answered)) {
-      const slowMs = slow.get(index++)
-      this.#records.recordDuration(task, slowMs, now)
-      if (slowMs !== undefined || job.lane !== 'quick') changed.add(task.key)
-    }
-    for (const key of changed) this.#requeue(key, now, results)
-    return results
+  finished(job: Job<T>, durations: readonly number[], now: number): ReadonlyMap<T, TaskResult> {
+    this.#recordDurations(job, durations, now)
+    this.#putBack(job, durations.length, job.tasks.length)
+    return this.#review(job, now)
   }
 
   /**
-   * Records that a worker was lost while it ran the task at `index`. Tasks before `answered` have their result; the others are
-   * queued again, except those whose result is returned.
+   * Records that a worker was lost while it ran the task at `index`. The tasks of the job are queued again, except those whose result
+   * is returned.
    */
-  workerLost(
-    job: Job<T>,
-    answered: number,
-    index: number,
-    failure: WorkerFailure,
-    now: number,
-  ): ReadonlyMap<T, TaskResult> {
-    const results = new Map<T, TaskResult>()
-    const open = [...job.tasks.entries()].slice(answered)
-    for (const [at, task] of open.toReversed()) {
-      if (at !== index) this.#enqueue(job.lane, task, true)
-      else if (this.#suspects.has(task)) {
-        this.#records.recordFailure(task, now)
-        results.set(task, { ok: false, reason: this.#failureReason(failure) })
-      } else {
-        this.#suspects.add(task)
-        this.#records.recordSuspicion(task)
-        this.#enqueue('slow', task, true)
-      }
+  workerLost(job: Job<T>, index: number, failure: WorkerFailure, now: number): ReadonlyMap<T, TaskResult> {
+    const [task, flow] = [job.tasks[index], job.flows[index]]
+    if (task === undefined || flow === undefined) return this.finished(job, [], now)
+    // The worker is replaced, which takes about as long.
+    flow.charge(2 * this.#limits.timeLimitMs)
+    const failed = this.#suspects.has(task)
+    this.#putBack(job, index + 1, job.tasks.length)
+    if (failed) flow.history.recordFailure(now)
+    else {
+      this.#suspects.add(task)
+      flow.history.recordLoss(now)
+      flow.unshift(task)
     }
-    const suspect = job.tasks[index]
-    if (suspect !== undefined) this.#requeue(suspect.key, now, results)
+    this.#putBack(job, 0, index)
+    const results = this.#review(job, now)
+    if (failed) results.set(task, { ok: false, reason: this.#failureReason(failure) })
     return results
   }
 
-  /** Moves the queued tasks of a device to the lane that its record now requires. */
-  #requeue(key: string, now: number, results: Map<T, TaskResult>): void {
-    const { quick, new: fresh, slow } = this.#queues
-    for (const task of [...slow.remove(key), ...quick.remove(key), ...fresh.remove(key)]) {
-      this.#dequeued(task)
-      const result = this.submit(task, now)
+  #recordDurations({ flows }: Job<T>, durations: readonly number[], now: number): void {
+    for (let index = 0; index < durations.length; index++) {
+      const [flow, ms] = [flows[index], durations[index]]
+      if (flow === undefined || ms === undefined) return
+      flow.history.recordDuration(ms, now)
+      flow.charge(ms)
+    }
+  }
+
+  /** Returns tasks of a job to the front of their queues. */
+  #putBack({ tasks, flows }: Job<T>, from: number, to: number): void {
+    for (let index = to - 1; index >= from; index--) {
+      const task = tasks[index]
+      if (task !== undefined) flows[index]?.unshift(task)
+    }
+  }
+
+  /** Applies what the job showed to the queued tasks of its expressions. Returns the results of tasks that are not evaluated. */
+  #review({ flows }: Job<T>, now: number): Map<T, TaskResult> {
+    const results = new Map<T, TaskResult>()
+    let last: Flow<T> | undefined
+    for (const flow of flows) {
+      if (flow === last) continue
+      last = flow
+      flow.update(now)
+      if (flow.history.quarantinedUntil(now) !== undefined || !flow.hasRoom(this.#capacity))
+        this.#resubmit(flow, now, results)
+    }
+    return results
+  }
+
+  #resubmit(flow: Flow<T>, now: number, results: Map<T, TaskResult>): void {
+    const tasks: T[] = []
+    for (let task = flow.take(); task !== undefined; task = flow.take()) tasks.push(task)
+    for (const task of tasks) {
+      const result = this.#submit(flow, task, now)
       if (result !== undefined) results.set(task, result)
     }
   }
@@ -195,26 +193,6 @@ export class EvaluationScheduler<T extends Task> {
     }
     return `the expression ${causes[failure]} twice and was stopped; simplify it with fewer or smaller macros`
   }
-
-  #enqueue(lane: Lane, task: T, atFront = false): void {
-    if (atFront) this.#queues[lane].unshift(task.key, task)
-    else this.#queues[lane].push(task.key, task)
-    this.#queuedBytes += task.payload.length
-    if (lane !== 'slow') return
-    const costMs = this.#records.expectedSlowMs(task) ?? 0
-    this.#slowCosts.set(task, costMs)
-    this.#slowBacklogMs += costMs
-  }
-
-  #dequeued(task: T): void {
-    this.#queuedBytes -= task.payload.length
-    this.#slowBacklogMs -= this.#slowCosts.get(task) ?? 0
-    this.#slowCosts.delete(task)
-  }
-}
-
-function overloaded(reason: string): TaskResult {
-  return { ok: false, overloaded: true, reason }
 }
 
 function quarantineReason(until: number): string {

@@ -1,7 +1,7 @@
 import { Worker, type ResourceLimits } from 'node:worker_threads'
 import type { Task, WorkerFailure } from './evaluation-scheduler.ts'
 import { Progress, threadTime } from './worker-protocol.ts'
-import type { Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 export interface EvaluationWorkerOptions {
   readonly url: URL
@@ -13,16 +13,9 @@ export interface EvaluationWorkerOptions {
 }
 
 export type JobOutcome =
-  | { readonly kind: 'done'; readonly slow: ReadonlyMap<number, number> }
+  | Extract<WorkerMessage, { kind: 'done' }>
   /** The worker is lost; `index` is the task that ran. */
   | { readonly kind: 'lost'; readonly index: number; readonly failure: WorkerFailure }
-
-interface RunningJob {
-  /** The number of tasks that have a result. */
-  answered: number
-  onResult(index: number, evaluation: Evaluation): void
-  settle(outcome: JobOutcome): void
-}
 
 /** A worker thread and the watchdog that stops it. Not reusable after its end. */
 export class EvaluationWorker {
@@ -35,7 +28,8 @@ export class EvaluationWorker {
   readonly #timeLimitNs: bigint
   #failure: WorkerFailure = 'crash'
   #watchdog: NodeJS.Timeout | undefined
-  #job: RunningJob | undefined
+  /** Settles the running job. */
+  #settle: ((outcome: JobOutcome) => void) | undefined
   #thread: number | null = null
   /** Processor time of the thread, in nanoseconds, when its job began. */
   #usedBefore: bigint | null = null
@@ -50,7 +44,7 @@ export class EvaluationWorker {
     let lastError: unknown
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: WorkerMessage) => {
-        if (message.kind !== 'ready') return this.#receive(message)
+        if (message.kind !== 'ready') return this.#end(message)
         this.#thread = message.thread
         resolve()
       })
@@ -63,7 +57,7 @@ export class EvaluationWorker {
     this.ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         this.#stopping = true
-        const index = this.#progress.read()?.index ?? this.#job?.answered ?? 0
+        const index = this.#progress.read()?.index ?? 0
         this.#end({ kind: 'lost', index, failure: this.#failure })
         resolve()
       })
@@ -75,10 +69,10 @@ export class EvaluationWorker {
     return !this.#stopping
   }
 
-  /** Runs one job; the worker must be ready, idle and usable. Results are reported by task index as soon as they are known. */
-  run(tasks: readonly Task[], onResult: RunningJob['onResult']): Promise<JobOutcome> {
+  /** Runs one job; the worker must be ready, idle and usable. */
+  run(tasks: readonly Task[]): Promise<JobOutcome> {
     return new Promise((settle) => {
-      this.#job = { answered: 0, onResult, settle }
+      this.#settle = settle
       this.#usedBefore = threadTime(this.#thread)
       const message = packJob(tasks)
       this.#worker.postMessage(message, [message.payloads.buffer])
@@ -92,18 +86,11 @@ export class EvaluationWorker {
     await this.#worker.terminate()
   }
 
-  #receive(message: Exclude<WorkerMessage, { kind: 'ready' }>): void {
-    const job = this.#job
-    if (job === undefined) return
-    for (const evaluation of message.evaluations) job.onResult(job.answered++, evaluation)
-    if (message.kind === 'done') this.#end(message)
-  }
-
   #end(outcome: JobOutcome): void {
     clearTimeout(this.#watchdog)
-    const job = this.#job
-    this.#job = undefined
-    job?.settle(outcome)
+    const settle = this.#settle
+    this.#settle = undefined
+    settle?.(outcome)
   }
 
   /** Checks the running task and sleeps until it would exceed its limit: no timer per task. */

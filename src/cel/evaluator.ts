@@ -81,8 +81,8 @@ function oneLine(message: string): string {
   return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
 }
 
-/** The limit of result bytes, above which they are sent before the next evaluation starts. */
-const PART_BYTES = 1024 * 1024
+/** A job ends with the result that exceeds this limit in total. */
+const MAX_RESULT_BYTES = 1024 * 1024
 
 /** Runs a worker thread: reports readiness, then evaluates jobs one at a time. */
 export function serveEvaluations(): void {
@@ -99,28 +99,23 @@ export function serveEvaluations(): void {
 }
 
 function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowMs: number): void {
-  let evaluations: Evaluation[] = []
-  let size = 0
-  const slow = new Map<number, number>()
+  const evaluations: Evaluation[] = []
+  const durations: number[] = []
+  let bytes = 0
+  let totalMs = 0
   const stopwatch = new Stopwatch()
   for (const [index, end] of job.ends.entries()) {
     progress.start(index, stopwatch.start())
     const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
     const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
-    evaluations.push(evaluation)
     const tookMs = stopwatch.read(slowMs)
-    if (tookMs > slowMs) {
-      slow.set(index, tookMs)
-      break
-    }
-    size += evaluation.ok ? evaluation.size : 0
-    if (size > PART_BYTES) {
-      send({ kind: 'part', evaluations })
-      evaluations = []
-      size = 0
-    }
+    evaluations.push(evaluation)
+    durations.push(tookMs)
+    totalMs += tookMs
+    bytes += evaluation.ok ? evaluation.size : 0
+    if (totalMs > slowMs || bytes > MAX_RESULT_BYTES) break
   }
-  send({ kind: 'done', evaluations, slow })
+  send({ kind: 'done', evaluations, durations })
 }
 
 function send(message: WorkerMessage): void {

@@ -25,13 +25,11 @@ export interface JobMessage {
 export type WorkerMessage =
   /** `thread`: the kernel's thread id, for reading its processor time; null without /proc. */
   | { readonly kind: 'ready'; readonly thread: number | null }
-  /** The next evaluations of the job, in order. Large results are sent in parts to bound the worker's heap. */
-  | { readonly kind: 'part'; readonly evaluations: readonly Evaluation[] }
   /**
-   * The last evaluations, and the duration in ms of a task that took longer than `slowMs`, by index. A slow task ends its job, so
-   * that the scheduler can reassign the following tasks.
+   * The results of the first tasks of the job, at least one, and the duration of each in ms. A job ends early when its tasks took
+   * longer than `slowMs` or returned many bytes.
    */
-  | { readonly kind: 'done'; readonly evaluations: readonly Evaluation[]; readonly slow: ReadonlyMap<number, number> }
+  | { readonly kind: 'done'; readonly evaluations: readonly Evaluation[]; readonly durations: readonly number[] }
 
 export interface WorkerSetup {
   readonly progress: SharedArrayBuffer

@@ -1,26 +1,26 @@
 import { DEFAULT_LIMITS, EvaluationScheduler } from '../../../src/cel/evaluation-scheduler.ts'
 import type { Job, Task, TaskResult } from '../../../src/cel/evaluation-scheduler.ts'
+import type { Lane } from '../../../src/cel/flow.ts'
 
 /** The time in ms until a stopped worker is replaced. */
 const RESTART_MS = 250
 
 /** A task of a device whose evaluation takes `costMs`. */
 export interface CostedTask extends Task {
-  readonly organizationId: string
   readonly costMs: number
 }
 
 export interface Served {
   readonly task: CostedTask
-  readonly lane: 'quick' | 'background'
+  readonly lane: Lane
   /** Virtual time at the end of its evaluation. */
   readonly atMs: number
   /** Time for which it occupied a worker; less than its cost if it was stopped. */
   readonly ranMs: number
 }
 
-export function costedTask(organizationId: string, device: string, source: string, costMs: number): CostedTask {
-  return { key: device, organizationId, source, costMs, payload: new Uint8Array(1) }
+export function costedTask(organizationId: string, source: string, costMs: number): CostedTask {
+  return { organizationId, source, costMs, payload: new Uint8Array(1) }
 }
 
 /** One quick and one background worker that evaluate the tasks of a scheduler in virtual time. */
@@ -68,9 +68,10 @@ export class VirtualWorkers {
     this.#times.quick = this.#times.background = Math.max(this.#times.quick, this.#times.background)
   }
 
-  #run(lane: 'quick' | 'background', job: Job<CostedTask>): void {
+  #run(lane: Lane, job: Job<CostedTask>): void {
     const { slowMs, timeLimitMs } = DEFAULT_LIMITS
     const durations: number[] = []
+    let totalMs = 0
     for (const [index, task] of job.tasks.entries()) {
       const ranMs = Math.min(task.costMs, timeLimitMs)
       this.#times[lane] += ranMs
@@ -78,14 +79,14 @@ export class VirtualWorkers {
       if (task.costMs > timeLimitMs) {
         this.stops++
         this.#times[lane] += RESTART_MS
-        this.#settle(this.scheduler.workerLost(job, durations.length, index, 'time', this.#times[lane]))
+        this.#settle(this.scheduler.workerLost(job, index, 'time', this.#times[lane]))
         return
       }
       durations.push(task.costMs)
-      if (task.costMs > slowMs) break
+      totalMs += task.costMs
+      if (totalMs > slowMs) break
     }
-    const slow = new Map([...durations.entries()].filter(([, ms]) => ms > slowMs))
-    this.#settle(this.scheduler.finished(job, durations.length, slow, this.#times[lane]))
+    this.#settle(this.scheduler.finished(job, durations, this.#times[lane]))
   }
 
   #settle(results: ReadonlyMap<CostedTask, TaskResult>): void {
