@@ -103,6 +103,56 @@ describe('messages of devices', () => {
     expect(service.history(own.gatewayId)).toEqual(['running (mqtt)'])
   })
 
+  test('B-5: a full stream of dead letters does not stop a gateway; their messages are dropped and counted until it has space', async () => {
+    const own = subscribed(1, { topic: '#' })
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'running')
+    await rig.limitDeadLetters(1)
+    const client = await publisher()
+    const poison = async (count: number): Promise<void> => {
+      for (let number = 0; number < count; number++) await client.publish('o1/d1/up', Buffer.from('poison'))
+    }
+    await poison(20)
+    await client.publish('o1/d1', Buffer.from('good'))
+    const [envelope] = await rig.untilEnvelopes(1)
+    expect(Buffer.from(envelope?.payload ?? []).toString()).toBe('good')
+    const deadLetters = async (outcome: string): Promise<number> =>
+      (await service.metric(`ponix_nats_dead_letters_total{cause="invalid_topic",outcome="${outcome}"}`)) ?? 0
+    expect(await deadLetters('dropped')).toBe(20)
+    expect(service.lines.filter(({ msg }) => msg.includes('cannot store dead letters'))).toHaveLength(1)
+    await rig.limitDeadLetters(-1)
+    let sent = 20
+    const stored = async (): Promise<number> => {
+      await poison(1)
+      sent += 1
+      return (await rig.stored('dead_letters')).length
+    }
+    await expect.poll(stored, { ...WAIT, interval: 500 }).toBeGreaterThan(0)
+    await expect.poll(async () => (await deadLetters('stored')) + (await deadLetters('dropped')), WAIT).toBe(sent)
+    const [line] = await service.matchingLines(
+      'stores again',
+      ({ msg }) => msg.includes('dead letters are stored again'),
+      1,
+    )
+    expect(line).toMatchObject({ dropped: await deadLetters('dropped') })
+  })
+
+  test('B-5: a gateway stores dead letters up to the quota of its organization', async () => {
+    const own = subscribed(1, { topic: '#' })
+    const other = subscribed(1, { topic: '#' }, { organizationId: 'o2' })
+    for (const each of [own, other]) await rig.insert(each)
+    const service = await rig.serve({ PONIX_DEAD_LETTER_QUOTA: '3' })
+    for (const { gatewayId } of [own, other]) await service.until(gatewayId, 'running')
+    const client = await publisher()
+    for (let number = 0; number < 10; number++) await client.publish('o1/d1', Buffer.from(String(number)))
+    await rig.untilEnvelopes(10)
+    // The gateway of o2 receives the same messages, which name another organization.
+    const dropped = 'ponix_nats_dead_letters_total{cause="invalid_topic",outcome="dropped"}'
+    await expect.poll(() => service.metric(dropped), WAIT).toBe(7)
+    expect(await rig.stored('dead_letters')).toHaveLength(3)
+  })
+
   test('G-3: a new topic in the config replaces the old subscription', async () => {
     const own = subscribed(1, { topic: 'o1/d1' })
     const service = await rig.serve()

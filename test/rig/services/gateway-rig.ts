@@ -64,6 +64,13 @@ export class RunningService extends ServiceProcess {
     return await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text()
   }
 
+  /** Returns the value of a metric, such as `name{label="value"}`; undefined if it is absent. */
+  async metric(series: string): Promise<number | undefined> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/metrics`)
+    const line = (await response.text()).split('\n').find((text) => text.startsWith(`${series} `))
+    return line === undefined ? undefined : Number(line.slice(series.length))
+  }
+
   /** Returns the log messages about a gateway's process in order. */
   history(gatewayId: string): readonly string[] {
     const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
@@ -203,6 +210,12 @@ export class GatewayRig implements AsyncDisposable {
   async untilStored(stream: string, count: number): Promise<readonly Stored[]> {
     await vi.waitUntil(async () => (await this.client.manager.streams.info(stream)).state.messages >= count, WAIT)
     return await this.stored(stream)
+  }
+
+  /** Limits the stream of dead letters to this many bytes; -1 is no limit. */
+  async limitDeadLetters(bytes: number): Promise<void> {
+    const { config } = await this.client.manager.streams.info('dead_letters')
+    await this.client.manager.streams.update('dead_letters', { ...config, max_bytes: bytes })
   }
 
   async untilEnvelopes(count: number): Promise<readonly RawEnvelope[]> {
