@@ -15,10 +15,12 @@ import type { GatewayTable } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
+import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { GatewayOrchestratorEnvironment } from './environment.ts'
 import { gatewayEventOf } from './gateway-event.ts'
+import { RefusedMessages } from './refused-messages.ts'
 import { mqttRunner, printRunner } from './runners.ts'
 
 export interface GatewayServiceParts {
@@ -41,12 +43,16 @@ export class GatewayService {
   readonly #parts: GatewayServiceParts
   readonly #store = new MemoryGatewayProcessStore()
   readonly #orchestrator: GatewayOrchestrator
+  readonly #deadLetterQuota: DeadLetterQuota
   #loaded = false
 
   constructor(parts: GatewayServiceParts) {
     this.#parts = parts
     const { env, nats, logger } = parts
-    const mqtt = mqttRunner(createProducer(nats), env.PONIX_NATS_RAW_STREAM)
+    const producer = createProducer(nats)
+    this.#deadLetterQuota = new DeadLetterQuota(env.PONIX_DEAD_LETTER_QUOTA, logger)
+    const refused = new RefusedMessages(nats, producer, this.#deadLetterQuota)
+    const mqtt = mqttRunner({ producer, refused, rawStream: env.PONIX_NATS_RAW_STREAM })
     const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS)
     const runners = new Map<string, GatewayRunner>(Object.entries({ print, mqtt, emqx: mqtt }))
     this.#orchestrator = new GatewayOrchestrator({
@@ -82,12 +88,18 @@ export class GatewayService {
       batchSize: BATCH_SIZE,
       // Apply changes immediately instead of waiting for a fuller batch.
       batchWaitMs: 0,
+      deadLetterQuota: this.#deadLetterQuota,
       handle: (batch: readonly Delivery[]) => Promise.all(batch.map((delivery) => this.#apply(delivery))),
     }
     try {
-      await Promise.all([runConsumer(consumer, signal), this.#resyncPeriodically(signal)])
+      await Promise.all([
+        runConsumer(consumer, signal),
+        this.#resyncPeriodically(signal),
+        this.#deadLetterQuota.run(signal),
+      ])
     } finally {
       await this.#orchestrator.stop()
+      this.#deadLetterQuota.endHour()
     }
   }
 

@@ -6,17 +6,23 @@ import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gatew
 import { now } from '../../src/domain/instant.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
 import { type MqttMessage, runMqttSubscription } from '../../src/mqtt/client.ts'
-import { publishRefused } from '../../src/nats/dead-letters.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import type { RefusedMessages } from './refused-messages.ts'
+
+interface MqttRunnerParts {
+  readonly producer: Producer
+  readonly refused: RefusedMessages
+  readonly rawStream: string
+}
 
 /**
  * Publishes each MQTT message of a gateway as a raw envelope. A message is acknowledged to the broker only after
  * JetStream has stored it, so it is never lost; a message that cannot be an envelope becomes a dead letter.
  */
-export function mqttRunner(producer: Producer, rawStream: string): GatewayRunner {
+export function mqttRunner(parts: MqttRunnerParts): GatewayRunner {
   return async ({ gateway, signal, succeeded, interrupted, received }) => {
     const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
     const options = {
@@ -24,7 +30,7 @@ export function mqttRunner(producer: Producer, rawStream: string): GatewayRunner
       topicFilter,
       clientId: clientIdOf(gateway, topicFilter),
       onMessage: async (message: MqttMessage): Promise<void> => {
-        await store(producer, rawStream, gateway, message, signal)
+        await store(parts, gateway, message, signal)
         received()
       },
       onSubscribed: succeeded,
@@ -43,8 +49,7 @@ function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
 }
 
 async function store(
-  producer: Producer,
-  rawStream: string,
+  { producer, refused, rawStream }: MqttRunnerParts,
   { gatewayId, organizationId }: Gateway,
   { topic, payload }: MqttMessage,
   signal: AbortSignal,
@@ -60,7 +65,7 @@ async function store(
     const reason = `gateway ${gatewayId}: ${messageOf(error)}`
     const cause = error instanceof MappingError ? 'invalid_topic' : 'not_publishable'
     const origin = { service: 'gateway-orchestrator', stream: rawStream, subject: topic }
-    await publishRefused(producer, { ...origin, body: payload, messageId, reason, cause }, signal)
+    await refused.store(organizationId, { ...origin, body: payload, messageId, reason, cause }, signal)
   }
 }
 

@@ -22,7 +22,7 @@ export const natsMetrics = {
   }),
   deadLetters: new Counter({
     name: 'ponix_nats_dead_letters_total',
-    help: 'Dead letters, stored or dropped because of the quota of their organization. Labels: cause; outcome (stored, dropped).',
+    help: 'Dead letters, stored or dropped by the quota or because their stream is full. Labels: cause; outcome (stored, dropped).',
     labelNames: ['cause', 'outcome'],
   }),
   consumed: new Counter({
