@@ -189,6 +189,12 @@ export class ServedCdc {
     const response = await fetch(`${this.#url}/readyz`)
     return `${response.status} ${await response.text()}`
   }
+
+  /** Returns the value of a metric without labels; NaN if there is none. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.#url}/metrics`)).text()
+    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+  }
 }
 
 function present<T>(part: T | undefined): T {
