@@ -32,6 +32,7 @@ describe('B-2: a byte budget', () => {
         }
         const bytes = held.reduce((sum, each) => sum + each, 0)
         expect(held.length <= 1 || (held.length <= limits.items && bytes <= limits.bytes)).toBe(true)
+        expect(budget.items).toBe(held.length)
         expect(budget.left).toEqual({ items: limits.items - held.length, bytes: Math.max(0, limits.bytes - bytes) })
       }),
     )

@@ -17,6 +17,10 @@ export class ByteBudget {
     this.limits = limits
   }
 
+  get items(): number {
+    return this.#items
+  }
+
   get isEmpty(): boolean {
     return this.#items === 0
   }

@@ -40,7 +40,7 @@ describe('changes', () => {
 
 describe('back-pressure', () => {
   test('C-8: reading stays within the limit during a transaction of 100,000 rows, and nothing is lost', async () => {
-    const limits = { maxMessages: 1000, maxBytes: 1024 * 1024 }
+    const limits = { items: 1000, bytes: 1024 * 1024 }
     const { capture } = await fixture.start(['items'], { limits })
     fixture.sink.holds = () => true
     await fixture.database.sql(`INSERT INTO items SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n`)

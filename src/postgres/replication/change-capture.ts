@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
+import type { BudgetLimits } from '../../domain/byte-budget.ts'
 import { ReplicationError } from '../../domain/errors.ts'
 import type { Logger } from '../../runner/logger.ts'
 import { clientConfig, type PostgresServer } from '../database.ts'
@@ -7,7 +8,6 @@ import { replicationErrorFrom } from '../errors.ts'
 import { ChangeSession, type SessionOptions } from './change-session.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { type CapturedTable, formatLsn, ZERO_LSN, type Lsn } from './change.ts'
-import type { FlowLimits } from './flow-control.ts'
 import { reportOf, retryDelayMs } from './retry.ts'
 import { ensurePublication } from './publication.ts'
 import { ReplicationConnection, type SystemIdentity } from './replication-connection.ts'
@@ -29,8 +29,8 @@ export interface CaptureOptions {
   readonly snapshot?: 'initial' | 'never'
   /** The interval of heartbeats while no change is captured; 0 means never. Default 30,000 ms. */
   readonly heartbeatMs?: number
-  /** The limits in flight. Default 1,000 messages, 16 MiB. */
-  readonly limits?: FlowLimits
+  /** The limits of changes read and not stored, in bytes as received from PostgreSQL. Default 1,000 changes, 16 MiB. */
+  readonly limits?: BudgetLimits
   /** The time for a graceful stop. Default 8,000 ms. */
   readonly shutdownTimeoutMs?: number
   /** The interval between attempts of a standby to take over. Default 500 ms. */
@@ -43,7 +43,7 @@ export type CaptureState = 'connecting' | 'standby' | 'snapshot' | 'streaming' |
 const DEFAULTS = {
   snapshot: 'never' as const,
   heartbeatMs: 30_000,
-  limits: { maxMessages: 1000, maxBytes: 16 * 1024 * 1024 },
+  limits: { items: 1000, bytes: 16 * 1024 * 1024 },
   shutdownTimeoutMs: 8000,
   standbyPollMs: 500,
 }

@@ -26,7 +26,7 @@ async function openSession() {
     from: 0n,
     onChange: () => undefined,
     confirm: { changes: 1_000_000, ms: HOUR_MS },
-    limits: { maxMessages: 10, maxBytes: 1000 },
+    limits: { items: 10, bytes: 1000 },
     shutdownTimeoutMs: 1000,
     silenceLimitMs: HOUR_MS,
     isServing: () => Promise.resolve(true),

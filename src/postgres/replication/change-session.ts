@@ -1,7 +1,8 @@
+import type { BudgetLimits } from '../../domain/byte-budget.ts'
 import { ReplicationError, messageOf } from '../../domain/errors.ts'
 import { withSignal } from '../../runner/startup.ts'
 import { qualifiedName, type CapturedTable, type Change, type Transaction, type Lsn } from './change.ts'
-import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf, type FlowLimits } from './flow-control.ts'
+import { AcknowledgementTracker, type Ticket, FlowControl, livenessOf } from './flow-control.ts'
 import { heartbeatPrefix } from './heartbeat.ts'
 import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
@@ -17,7 +18,7 @@ export interface SessionOptions {
    * means that there is nothing to store. A rejection ends the session, and neither this change nor a later one is confirmed.
    */
   readonly onChange: (change: Change) => Promise<void> | undefined
-  readonly limits: FlowLimits
+  readonly limits: BudgetLimits
   /** The position is confirmed after this many stored changes, or after this time. */
   readonly confirm: { readonly changes: number; readonly ms: number }
   /** The maximum wait of a graceful stop for changes in flight. */

@@ -153,7 +153,7 @@ function runAgainstModel(script: readonly Step[]): void {
 
 describe('FlowControl', () => {
   test('C-8: pauses at the limit of messages and resumes at half of it', () => {
-    const flow = new FlowControl({ maxMessages: 4, maxBytes: 1000 })
+    const flow = new FlowControl({ items: 4, bytes: 1000 })
     expect([flow.add(1), flow.add(1), flow.add(1)]).toEqual([false, false, false])
     expect(flow.add(1)).toBe(true)
     expect(flow.paused).toBe(true)
@@ -163,7 +163,7 @@ describe('FlowControl', () => {
   })
 
   test('C-8: pauses at the limit of bytes, with few messages too', () => {
-    const flow = new FlowControl({ maxMessages: 100, maxBytes: 1000 })
+    const flow = new FlowControl({ items: 100, bytes: 1000 })
     expect(flow.add(600)).toBe(false)
     expect(flow.add(600)).toBe(true)
     expect(flow.remove(600)).toBe(false)
@@ -171,13 +171,13 @@ describe('FlowControl', () => {
   })
 
   test('C-8: accepts one message larger than the limit', () => {
-    const flow = new FlowControl({ maxMessages: 100, maxBytes: 1000 })
+    const flow = new FlowControl({ items: 100, bytes: 1000 })
     expect(flow.add(5000)).toBe(true)
     expect(flow.remove(5000)).toBe(true)
   })
 
   test('requests a pause once, not for each message that was already read', () => {
-    const flow = new FlowControl({ maxMessages: 1, maxBytes: 1000 })
+    const flow = new FlowControl({ items: 1, bytes: 1000 })
     expect([flow.add(1), flow.add(1), flow.add(1)]).toEqual([true, false, false])
     expect(flow.messages).toBe(3)
   })

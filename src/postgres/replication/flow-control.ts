@@ -1,3 +1,4 @@
+import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
 import { ZERO_LSN, type Lsn } from './change.ts'
 
 /** One transaction, or a range of WAL without any captured change; linked in log order. */
@@ -98,26 +99,17 @@ export class AcknowledgementTracker {
   }
 }
 
-/** The limits of messages in flight: read and not stored. */
-export interface FlowLimits {
-  readonly maxMessages: number
-  /** The size of the server's messages as received. */
-  readonly maxBytes: number
-}
-
 /** Counts messages in flight; determines when to pause reading (at a limit) and when to resume (at half of both limits). */
 export class FlowControl {
-  readonly #limits: FlowLimits
-  #messages = 0
-  #bytes = 0
+  readonly #inFlight: ByteBudget
   #paused = false
 
-  constructor(limits: FlowLimits) {
-    this.#limits = limits
+  constructor(limits: BudgetLimits) {
+    this.#inFlight = new ByteBudget(limits)
   }
 
   get messages(): number {
-    return this.#messages
+    return this.#inFlight.items
   }
 
   get paused(): boolean {
@@ -126,22 +118,19 @@ export class FlowControl {
 
   /** Counts a message. Returns true when reading must pause now. */
   add(bytes: number): boolean {
-    this.#messages += 1
-    this.#bytes += bytes
-    if (this.#paused || (this.#messages < this.#limits.maxMessages && this.#bytes < this.#limits.maxBytes)) return false
+    this.#inFlight.add(bytes)
+    if (this.#paused || !this.#inFlight.isFull) return false
     this.#paused = true
     return true
   }
 
   /** Removes a message. Returns true when reading may resume now. */
   remove(bytes: number): boolean {
-    this.#messages -= 1
-    this.#bytes -= bytes
-    if (!this.#paused || this.#messages > this.#limits.maxMessages / 2 || this.#bytes > this.#limits.maxBytes / 2) {
-      return false
-    }
-    this.#paused = false
-    return true
+    this.#inFlight.remove(bytes)
+    if (!this.#paused) return false
+    const { limits, left } = this.#inFlight
+    this.#paused = left.items < limits.items / 2 || left.bytes < limits.bytes / 2
+    return !this.#paused
   }
 }
 

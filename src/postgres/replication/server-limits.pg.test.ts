@@ -85,7 +85,7 @@ test('C-10: a role without REPLICATION is reported in one line with the remedy',
 test('C-9: status updates prevent a timeout of the server while the stream is paused', async () => {
   await database.sql(`ALTER DATABASE ${database.server.database} SET wal_sender_timeout = '1500ms'`)
   const sink = new ScriptedSink()
-  const limits = { maxMessages: 1, maxBytes: 1000 }
+  const limits = { items: 1, bytes: 1000 }
   await using running = startCapture(database, ['items'], sink, { limits, confirm: { changes: 1, ms: 3_600_000 } })
   await vi.waitUntil(() => running.capture.state === 'streaming', WAIT)
   sink.holds = () => true
