@@ -152,13 +152,15 @@ export class ChangePublisher {
     const { entity } = first.target
     const { operation, transaction, index, new: after, old } = first.change
     const id = String((after ?? old)?.get(entity.key))
-    this.#stallReason = `${operation} of ${entity.name} ${id}: ${messageOf(error)}`
+    const reason = `${operation} of ${entity.name} ${id}: ${messageOf(error)}`
+    this.#retryTimer = setTimeout(() => this.#retry(), retryDelayMs)
+    if (reason === this.#stallReason) return
+    this.#stallReason = reason
     logger.error(
       { [`${entity.name}_id`]: id, lsn: formatLsn(transaction.commitLsn), index },
-      `${this.#stallReason}; the flow is stalled, next attempt in ${retryDelayMs} ms ` +
+      `${reason}; the flow is stalled, an attempt follows every ${retryDelayMs} ms ` +
         `(PONIX_CDC_ON_ERROR=dead_letter stores such changes as dead letters)`,
     )
-    this.#retryTimer = setTimeout(() => this.#retry(), retryDelayMs)
   }
 
   #retry(): void {

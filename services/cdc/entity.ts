@@ -78,14 +78,24 @@ function readRow(columns: Columns, row: Row): Record<string, unknown> {
   return typed
 }
 
+/** The largest `max_payload` of NATS: an event with a longer text is not built, because every copy of it takes memory. */
+const MAX_TEXT_LENGTH = 64 * 1024 * 1024
+
 export const key: ColumnReader<string> = (column, value) => {
-  if (typeof value === 'string') return value
+  if (typeof value === 'string') return checkLength(column, value)
   throw unreadable(column, value, 'text')
+}
+
+function checkLength(column: string, value: string): string {
+  if (value.length <= MAX_TEXT_LENGTH) return value
+  throw new ConversionError(
+    `column ${column}: a text of ${value.length} characters, expected at most ${MAX_TEXT_LENGTH}, which NATS can accept`,
+  )
 }
 
 /** Reads a value of any type that is decoded as text, such as jsonb. */
 export const text: ColumnReader<string | undefined> = (column, value) => {
-  if (typeof value === 'string') return value
+  if (typeof value === 'string') return checkLength(column, value)
   if (value === null || value === undefined) return undefined
   throw unreadable(column, value, 'text')
 }

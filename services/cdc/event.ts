@@ -78,7 +78,14 @@ export class EventFactory {
   }
 }
 
-/** Returns the body of a dead letter: the change as JSON, because it could not be converted to protobuf. */
+/** A dead letter contains at most this many characters of each text of a row whose texts are longer than `MAX_LETTER_TEXTS`. */
+const MAX_CUT_TEXT = 100_000
+const MAX_LETTER_TEXTS = 500_000
+
+/**
+ * Returns the body of a dead letter: the change as JSON, because it could not be converted to protobuf. Of a large row it contains
+ * only the beginning of each text, so that it fits into a message.
+ */
 export function deadLetterBody({ operation, relation, transaction, index, old, new: after }: Change): Uint8Array {
   const change = {
     table: qualifiedName(relation),
@@ -88,15 +95,29 @@ export function deadLetterBody({ operation, relation, transaction, index, old, n
     old: rowObject(old),
     new: rowObject(after),
   }
-  return new TextEncoder().encode(JSON.stringify(change, replacer))
+  const maxText = textLengthOf(change.old) + textLengthOf(change.new) > MAX_LETTER_TEXTS ? MAX_CUT_TEXT : Infinity
+  return new TextEncoder().encode(JSON.stringify(change, (_name, value: unknown) => jsonValue(value, maxText)))
 }
 
 function rowObject(row: Row | null): Record<string, unknown> | null {
   return row === null ? null : Object.fromEntries(row.entries())
 }
 
-/** Replaces values that JSON lacks: bigint and non-finite numbers by text, and a value that was not sent by a marker. */
-function replacer(_name: string, value: unknown): unknown {
+function textLengthOf(row: Record<string, unknown> | null): number {
+  return Object.values(row ?? {}).reduce<number>(
+    (sum, value) => sum + (typeof value === 'string' ? value.length : 0),
+    0,
+  )
+}
+
+/**
+ * Replaces values that JSON lacks: bigint and non-finite numbers by text, and a value that was not sent by a marker. Cuts a text that
+ * is longer than `maxText`.
+ */
+function jsonValue(value: unknown, maxText: number): unknown {
+  if (typeof value === 'string' && value.length > maxText) {
+    return `${value.slice(0, maxText)}… (${value.length} characters)`
+  }
   if (typeof value === 'bigint') return String(value)
   if (value === UNCHANGED) return '(unchanged, not sent)'
   if (typeof value === 'number' && !Number.isFinite(value)) return String(value)

@@ -10,6 +10,8 @@ const MAX_UTF8_BYTES_PER_UNIT = 3
 const SHORT = 0x80
 const DOUBLE_BYTES = 8
 const FIRST_SIZE = 4096
+/** The size from which a message gets a buffer of its own. */
+const LARGE = 1024 * 1024
 
 /**
  * Writes a protobuf message field by field in the order of the calls; omits default values as proto3 requires, except in a
@@ -32,7 +34,8 @@ export class MessageWriter {
 
   /** Writes a string of a oneof. */
   text(field: number, value: string): this {
-    this.#reserve(MAX_PREFIX_BYTES + value.length * MAX_UTF8_BYTES_PER_UNIT)
+    const most = value.length < LARGE ? value.length * MAX_UTF8_BYTES_PER_UNIT : Buffer.byteLength(value)
+    this.#reserve(MAX_PREFIX_BYTES + most)
     const buffer = this.#buffer
     buffer[this.#length++] = (field << 3) | LENGTH_DELIMITED
     // Assume that the length takes one byte, as for nearly all strings.
@@ -108,9 +111,12 @@ export class MessageWriter {
     return this
   }
 
-  /** Returns a copy of the message. */
+  /** Returns the message, which later messages do not change. */
   finish(): Uint8Array {
-    return Buffer.from(this.#buffer.subarray(0, this.#length))
+    const message = this.#buffer.subarray(0, this.#length)
+    if (this.#length < LARGE) return Buffer.from(message)
+    this.#buffer = Buffer.allocUnsafe(FIRST_SIZE)
+    return message
   }
 
   /** Writes a varint, which must not be negative. */

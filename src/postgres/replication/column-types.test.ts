@@ -1,7 +1,15 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { toRfc3339 } from '../../domain/instant.ts'
-import { parseArray, INFINITE_FUTURE, INFINITE_PAST, parseTimestamp, timestampAt } from './column-types.ts'
+import {
+  decoderFor,
+  parseArray,
+  INFINITE_FUTURE,
+  INFINITE_PAST,
+  parseTimestamp,
+  textDecoderFor,
+  timestampAt,
+} from './column-types.ts'
 
 const readArray = (text: string): unknown => parseArray(text, (element) => element)
 
@@ -12,6 +20,25 @@ function outcomeOf(text: string): string {
     return error instanceof RangeError ? 'refused' : String(error)
   }
 }
+
+test.each([
+  [16, 't'],
+  [17, String.raw`\x00ff5c`],
+  [20, '-9223372036854775808'],
+  [23, '2147483647'],
+  [25, 'a "ü" 😀'],
+  [701, '-Infinity'],
+  [1184, '2026-01-02 03:04:05.000006+00'],
+  [1184, 'infinity'],
+  [1185, '{"1970-01-01 00:00:01+00",NULL}'],
+  [1009, '{"a,b",NULL,""}'],
+  [1700, '1.500'],
+  [3802, '{"a": 1.0}'],
+  [16_999, '(1,2)'],
+])('C-6: a value of the type %i is decoded the same from bytes and from the string %s', (oid, text) => {
+  const bytes = Buffer.from(text)
+  expect(textDecoderFor(oid)(text)).toEqual(decoderFor(oid)(bytes, 0, bytes.length))
+})
 
 describe('the parser of arrays', () => {
   test.each([

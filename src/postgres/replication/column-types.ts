@@ -59,6 +59,19 @@ const TYPES: readonly { name: string; oid: number; arrayOid: number; type: Scala
   { name: 'jsonb', oid: 3802, arrayOid: 3807, type: text },
 ]
 
+/** The decoders of text that is in a string already, by OID. */
+const TEXT_DECODERS: ReadonlyMap<number, (text: string) => ColumnValue> = new Map(
+  TYPES.flatMap(({ oid, arrayOid, type: { fromText } }): [number, (text: string) => ColumnValue][] => [
+    [oid, fromText],
+    [arrayOid, (text) => parseArray(text, fromText)],
+  ]),
+)
+
+/** Returns the decoder for a column's type, for a value that is a string. A text is not copied. An unknown type is decoded as text. */
+export function textDecoderFor(typeOid: number): (text: string) => ColumnValue {
+  return TEXT_DECODERS.get(typeOid) ?? ((text) => text)
+}
+
 /** The decoders by OID and by name. */
 const DECODERS: ReadonlyMap<number | string, ColumnDecoder> = new Map(
   TYPES.flatMap(({ name, oid, arrayOid, type }) => {
@@ -239,13 +252,15 @@ function notAnArray(text: string): RangeError {
   return new RangeError(`not an array: ${JSON.stringify(text.slice(0, 100))}`)
 }
 
-/** Options that make the output independent of the settings of server and role; PostgreSQL's own subscriber sets the same. */
+/** Options that make the session independent of the settings of server and role; PostgreSQL's own subscriber sets those of the output. */
 export const SESSION_OPTIONS = [
   'datestyle=ISO',
   'timezone=UTC',
   'intervalstyle=postgres',
   'extra_float_digits=3',
   'bytea_output=hex',
+  // The statement of a snapshot waits while NATS is away.
+  'statement_timeout=0',
 ]
   .map((setting) => `-c ${setting}`)
   .join(' ')

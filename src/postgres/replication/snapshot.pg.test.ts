@@ -90,6 +90,22 @@ describe('a snapshot', () => {
     )
   })
 
+  test('C-11: waits for rows that are not stored longer than statement_timeout', async () => {
+    await database.sql(`ALTER DATABASE ${database.server.database} SET statement_timeout = '1s'`)
+    await database.sql(`INSERT INTO items SELECT n, repeat('x', 10000) FROM generate_series(1, 3000) n`)
+    const sink = new ScriptedSink()
+    sink.holds = () => true
+    const { capture } = launch(sink)
+    const statement = `SELECT query FROM pg_stat_activity WHERE application_name = 'ponix-cdc snapshot' AND datname = $1
+      AND state = 'active' AND query_start < now() - interval '2 s'`
+    await vi.waitUntil(async () => (await database.sql(statement, [database.server.database])).length > 0, WAIT)
+    expect(sink.taken).toHaveLength(1000)
+    sink.release()
+    await sink.until(3000)
+    expect(capture.retries).toBe(0)
+    expect(sink.taken.map(idOf)).toEqual(Array.from({ length: 3000 }, (_, n) => n + 1))
+  })
+
   test('C-11: sends a rejected row again before the stream starts', async () => {
     await rows(1, 3)
     const sink = new ScriptedSink()

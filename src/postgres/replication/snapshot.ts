@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { escapeIdentifier, escapeLiteral, type Client, type FieldDef } from 'pg'
+import { escapeIdentifier, escapeLiteral, Query, type Client, type FieldDef } from 'pg'
+import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
 import { ReplicationError, messageOf } from '../../domain/errors.ts'
 import type { Logger } from '../../runner/logger.ts'
 import type { PostgresServer } from '../database.ts'
@@ -14,14 +15,11 @@ import {
   type Relation,
   type Transaction,
 } from './change.ts'
-import { decoderFor, type ColumnValue } from './column-types.ts'
+import { textDecoderFor } from './column-types.ts'
 import type { Queryable } from './publication.ts'
 import { openClient, type ReplicationConnection, type SlotStart } from './replication-connection.ts'
 import { SlotStateStore, type SnapshotProgress } from './slot-state.ts'
 import { ensureSlot, readSlot, type SlotRequest } from './slot.ts'
-
-/** The maximum number of rows in flight; the progress is saved after each chunk. */
-const CHUNK_ROWS = 1000
 
 export interface PreparationOptions {
   readonly slot: string
@@ -29,6 +27,8 @@ export interface PreparationOptions {
   readonly tables: readonly CapturedTable[]
   /** Called with each existing row as an insert; resolves when it is stored. */
   readonly onChange: (change: Change) => Promise<void> | undefined
+  /** The limits of the rows in flight, in bytes of text; the progress is saved after each chunk of this size. */
+  readonly limits: BudgetLimits
   readonly snapshot: 'initial' | 'never'
   readonly standbyPollMs: number
   readonly logger: Logger
@@ -117,7 +117,7 @@ export class SlotPreparation {
   async #takeSnapshot(client: Client, signal: AbortSignal): Promise<boolean> {
     const { slot, logger, onState } = this.#options
     const progress = (await this.#store.read()).snapshot ?? (await this.#requestSnapshot())
-    const transfer = new SnapshotTransfer(client, progress, this.#store, this.#options.onChange)
+    const transfer = new SnapshotTransfer(client, progress, this.#store, this.#options)
     const start = (await this.#ensureSlot(true)) ?? (await this.#exportPresent())
     const { partly, done } = progress
     logger.info({ slot, done, ...(partly === null ? {} : partly) }, 'sending the existing rows')
@@ -153,6 +153,7 @@ class SnapshotTransfer {
   readonly #client: Client
   readonly #store: SlotStateStore
   readonly #onChange: PreparationOptions['onChange']
+  readonly #limits: BudgetLimits
   #progress: SnapshotProgress
   #index = 0
 
@@ -160,12 +161,13 @@ class SnapshotTransfer {
     client: Client,
     progress: SnapshotProgress,
     store: SlotStateStore,
-    onChange: PreparationOptions['onChange'],
+    { onChange, limits }: Pick<PreparationOptions, 'onChange' | 'limits'>,
   ) {
     this.#client = client
     this.#progress = progress
     this.#store = store
     this.#onChange = onChange
+    this.#limits = limits
   }
 
   /** Continues at the saved progress. Returns false if the signal aborted, or another snapshot was requested, before the end. */
@@ -186,7 +188,7 @@ class SnapshotTransfer {
     const { done, partly } = this.#progress
     if (table.key === undefined || done.includes(name)) return true
     const after = partly?.table === name ? partly.after : null
-    for await (const chunk of readChunks(this.#client, table, table.key, after)) {
+    for await (const chunk of readChunks(this.#client, table, table.key, after, this.#limits)) {
       if (!(await this.#send(chunk, transaction, signal))) return false
       const last = chunk.rows.at(-1)?.get(table.key)
       if (!(await this.#save({ ...this.#progress, partly: { table: name, after: String(last) } }))) return false
@@ -229,37 +231,106 @@ async function* readChunks(
   table: CapturedTable,
   key: string,
   after: string | null,
+  limits: BudgetLimits,
 ): AsyncGenerator<Chunk> {
   const column = escapeIdentifier(key)
   const where = after === null ? '' : `WHERE ${column} > ${escapeLiteral(after)}`
   const text = `SELECT * FROM ${escapedName(table)} ${where} ORDER BY ${column}`
   const action = `read ${table.table}`
   await attempt(action, () => client.query(`DECLARE existing NO SCROLL CURSOR FOR ${text}`))
-  for (;;) {
-    const { fields, rows } = await attempt(action, () =>
-      client.query<(string | null)[]>({ text: `FETCH ${CHUNK_ROWS} FROM existing`, rowMode: 'array', types: AS_TEXT }),
-    )
-    if (rows.length > 0) yield decodeChunk(table, fields, rows)
-    if (rows.length < CHUNK_ROWS) break
+  const result = new PausingQuery(client, 'FETCH ALL FROM existing', limits)
+  for (let isOver = false; !isOver;) {
+    isOver = await attempt(action, () => result.untilFull())
+    for (const rows of result.take(isOver)) yield decodeChunk(table, result.fields, rows)
+    result.resume()
   }
   await attempt(action, () => client.query('CLOSE existing'))
 }
 
-/** Keeps PostgreSQL's text format, which the stream's decoders read. */
+/** A row as PostgreSQL sends it: text by column. */
+type TextRow = Readonly<Record<string, string | null>>
+
+/**
+ * A query that stops reading from the socket at the limits, so that PostgreSQL waits. It exceeds them only by one row and by the
+ * rows that one read from the socket contains.
+ */
+class PausingQuery {
+  fields: readonly FieldDef[] = []
+  readonly #client: Client
+  readonly #limits: BudgetLimits
+  readonly #budget: ByteBudget
+  readonly #rows: TextRow[] = []
+  readonly #ended: Promise<true>
+  #onFull: () => void = () => undefined
+
+  constructor(client: Client, text: string, limits: BudgetLimits) {
+    this.#client = client
+    this.#limits = limits
+    this.#budget = new ByteBudget(limits)
+    const query = new Query<TextRow>({ text, types: AS_TEXT })
+    query.on('row', (row, result) => this.#onRow(row, result?.fields))
+    this.#ended = new Promise((resolve, reject) => query.once('end', () => resolve(true)).once('error', reject))
+    this.#ended.catch(() => undefined)
+    client.query(query)
+  }
+
+  /** Resolves to false at a limit, to true at the end of the result. */
+  async untilFull(): Promise<boolean> {
+    if (this.#budget.isFull) return false
+    const full = new Promise<false>((resolve) => (this.#onFull = () => resolve(false)))
+    return await Promise.race([full, this.#ended])
+  }
+
+  /** Removes and yields rows, in groups within the limit of rows: the rows that exceed the limits, or all rows. */
+  *take(all: boolean): Generator<readonly TextRow[]> {
+    while (all ? this.#rows.length > 0 : this.#budget.isFull) {
+      const taken = this.#rows.splice(0, this.#limits.items)
+      for (const row of taken) this.#budget.remove(sizeOf(row))
+      yield taken
+    }
+  }
+
+  resume(): void {
+    this.#client.connection.stream.resume()
+  }
+
+  #onRow(row: TextRow, fields: readonly FieldDef[] = this.fields): void {
+    this.fields = fields
+    this.#rows.push(row)
+    this.#budget.add(sizeOf(row))
+    if (!this.#budget.isFull) return
+    this.#client.connection.stream.pause()
+    this.#onFull()
+  }
+}
+
+function sizeOf(row: TextRow): number {
+  let size = 0
+  for (const column in row) size += row[column]?.length ?? 0
+  return size
+}
+
+/** Keeps PostgreSQL's text format. */
 const AS_TEXT = { getTypeParser: () => (text: string) => text }
 
-function decodeChunk(
-  { schema, table }: CapturedTable,
-  fields: readonly FieldDef[],
-  rows: readonly (readonly (string | null)[])[],
-): Chunk {
+function decodeChunk({ schema, table }: CapturedTable, fields: readonly FieldDef[], rows: readonly TextRow[]): Chunk {
   const columns = fields.map(({ name, dataTypeID }) => ({ name, typeOid: dataTypeID, isKey: true }))
-  const decoders = columns.map(({ typeOid }) => decoderFor(typeOid))
   const layout = new Map(columns.map(({ name }, index) => [name, index]))
-  const decode = (text: string | null, index: number): ColumnValue | undefined => {
-    if (text === null) return null
-    const bytes = Buffer.from(text)
-    return decoders[index]?.(bytes, 0, bytes.length)
+  const decoders = columns.map(({ name, typeOid }) => {
+    const decode = textDecoderFor(typeOid)
+    return (row: TextRow) => {
+      const text = row[name] ?? null
+      return text === null ? null : decode(text)
+    }
+  })
+  return {
+    relation: { schema, table, columns },
+    rows: rows.map(
+      (row) =>
+        new Row(
+          layout,
+          decoders.map((decode) => decode(row)),
+        ),
+    ),
   }
-  return { relation: { schema, table, columns }, rows: rows.map((values) => new Row(layout, values.map(decode))) }
 }
