@@ -1,11 +1,12 @@
 import type { StoredMsg } from '@nats-io/jetstream'
 import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
-import type { PulledMessage } from './delivery.ts'
+import type { Delivery, PulledMessage } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type Producer } from './publisher/producer.ts'
 import type { Publication, Stored } from './publisher/publication.ts'
-import { infoOf, isMessageNotFound, isStreamNotFound, undefinedIf } from './streams.ts'
+import { deleteMessage, findMessage } from './stored-messages.ts'
+import { infoOf } from './streams.ts'
 
 /** The headers of a dead letter. It also keeps the headers of the original message, except those that begin with `Nats-`. */
 export const DEAD_LETTER_HEADERS = {
@@ -33,27 +34,57 @@ export const REPLAY_HEADERS = {
 const STREAM = 'dead_letters'
 const MAX_REASON_LENGTH = 1000
 
+/** The place where a message was stored first. */
+interface Origin extends Pick<Delivery, 'subject' | 'streamSequence' | 'storedAtMs'> {
+  readonly stream: string
+}
+
+/** Returns the origin of a message of `stream`: its own place, or for a copy that of its headers. */
+export function originOf(message: Delivery, stream: string): Origin {
+  const sequence = message.header(DEAD_LETTER_HEADERS.sequence)
+  const { subject, streamSequence, storedAtMs } = message
+  if (sequence === undefined) return { stream, subject, streamSequence, storedAtMs }
+  const read = (name: string): string => unescapeHeader(message.header(name) ?? '')
+  return {
+    stream: read(DEAD_LETTER_HEADERS.stream),
+    subject: read(DEAD_LETTER_HEADERS.subject),
+    streamSequence: Number(sequence),
+    storedAtMs: Number(message.header(DEAD_LETTER_HEADERS.storedAt)),
+  }
+}
+
+/** Returns the headers of a copy of a message of `stream`: its headers, except those that begin with `Nats-`, and its origin. */
+export function headersOfCopy(message: Delivery, stream: string): Readonly<Record<string, string>> {
+  const origin = originOf(message, stream)
+  const messageId = message.header(REPLAY_HEADERS.messageId) ?? message.header('Nats-Msg-Id')
+  const kept = Object.entries(message.headers()).filter(
+    ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
+  )
+  return {
+    ...Object.fromEntries(kept),
+    [DEAD_LETTER_HEADERS.subject]: escapeHeader(origin.subject),
+    [DEAD_LETTER_HEADERS.stream]: origin.stream,
+    [DEAD_LETTER_HEADERS.sequence]: String(origin.streamSequence),
+    [DEAD_LETTER_HEADERS.storedAt]: String(origin.storedAtMs),
+    ...(messageId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: messageId }),
+  }
+}
+
 export async function publishDeadLetter(
   producer: Producer,
   { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
   message: PulledMessage,
   { reason, cause }: { readonly reason: string; readonly cause: string },
 ): Promise<void> {
-  const kept = Object.entries(message.headers()).filter(
-    ([name]) => !/^(nats|ponix-(original|reason|attempts|service))/i.test(name),
-  )
-  const originalId = message.header(REPLAY_HEADERS.messageId) ?? message.header('Nats-Msg-Id')
-  const { subject, body, streamSequence, storedAtMs, attempt } = message
+  const origin = originOf(message, stream)
+  const { attempt, body } = message
   const publication = {
-    subject: `${STREAM}.${stream}`,
+    subject: `${STREAM}.${origin.stream}`,
     body,
-    messageId: `${stream}.${durable}.${streamSequence}.${storedAtMs}`,
+    messageId: `${origin.stream}.${durable}.${origin.streamSequence}.${origin.storedAtMs}`,
     headers: {
-      ...Object.fromEntries(kept),
-      ...headersOf({ stream, subject, reason, service, attempt }),
-      [DEAD_LETTER_HEADERS.sequence]: String(streamSequence),
-      [DEAD_LETTER_HEADERS.storedAt]: String(storedAtMs),
-      ...(originalId === undefined ? {} : { [DEAD_LETTER_HEADERS.messageId]: originalId }),
+      ...headersOfCopy(message, stream),
+      ...headersOf({ ...origin, reason, service, attempt }),
     },
   }
   const stored = await publishBodyIfItFits(producer, publication)
@@ -152,7 +183,7 @@ export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFil
   const subject = `${STREAM}.${filter.stream ?? '>'}`
   const newest = (await infoOf(client, STREAM))?.state.last_seq ?? 0
   for (let from = 1; from <= newest;) {
-    const message = await find(client, STREAM, { seq: from, next_by_subj: subject })
+    const message = await findMessage(client, STREAM, { seq: from, next_by_subj: subject })
     if (message === undefined || message.seq > newest) return
     if (filter.since === undefined || message.time >= filter.since) yield await detailOf(client, message)
     from = message.seq + 1
@@ -161,7 +192,7 @@ export async function* listDeadLetters(client: NatsClient, filter: DeadLetterFil
 
 /** Returns a dead letter with its body, read from the original stream if necessary; undefined if it does not exist. */
 export async function showDeadLetter(client: NatsClient, sequence: number): Promise<DeadLetter | undefined> {
-  const message = await find(client, STREAM, { seq: sequence })
+  const message = await findMessage(client, STREAM, { seq: sequence })
   return message === undefined ? undefined : await detailOf(client, message)
 }
 
@@ -176,13 +207,13 @@ export async function replayDeadLetter(
   sequence: number,
   signal?: AbortSignal,
 ): Promise<Stored | undefined> {
-  const message = await find(client, STREAM, { seq: sequence })
+  const message = await findMessage(client, STREAM, { seq: sequence })
   if (message === undefined) return undefined
   const publication = publicationOf(await detailOf(client, message), message)
   const producer = createProducer(client)
   try {
     const stored = await producer.publish(publication, signal)
-    await remove(client, sequence)
+    await deleteMessage(client, STREAM, sequence)
     return stored
   } finally {
     producer.close()
@@ -215,24 +246,6 @@ function publicationOf(letter: DeadLetter, message: StoredMsg): Publication {
   }
 }
 
-/** Deletes a dead letter; it is not an error if a concurrent replay deleted it first. */
-async function remove(client: NatsClient, sequence: number): Promise<void> {
-  try {
-    await client.manager.streams.deleteMessage(STREAM, sequence, false)
-  } catch (error) {
-    if ((await find(client, STREAM, { seq: sequence })) !== undefined) throw error
-  }
-}
-
-async function find(
-  client: NatsClient,
-  stream: string,
-  query: { readonly seq: number; readonly next_by_subj?: string },
-): Promise<StoredMsg | undefined> {
-  const isAbsent = (error: unknown): boolean => isMessageNotFound(error) || isStreamNotFound(error)
-  return (await undefinedIf(isAbsent, client.manager.streams.getMessage(stream, query))) ?? undefined
-}
-
 async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLetter> {
   const { seq, time, header, data, subject } = message
   const read = (name: string): string => unescapeHeader(header.get(name))
@@ -240,7 +253,8 @@ async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLet
   const streamSequence = Number(read(DEAD_LETTER_HEADERS.sequence))
   const names = new Set<string>(Object.values(DEAD_LETTER_HEADERS))
   const original = header.keys().filter((name) => !names.has(name) && !name.startsWith('Nats-'))
-  const lookUp = async () => (streamSequence === 0 ? undefined : await find(client, stream, { seq: streamSequence }))
+  const lookUp = async () =>
+    streamSequence === 0 ? undefined : await findMessage(client, stream, { seq: streamSequence })
   return {
     sequence: seq,
     storedAt: time,

@@ -6,6 +6,8 @@ export interface Delivery {
   readonly subject: string
   readonly body: Uint8Array
   header(name: string): string | undefined
+  /** Returns the first value of each header. */
+  headers(): Readonly<Record<string, string>>
   readonly streamSequence: number
   /** 1 on the first delivery. */
   readonly attempt: number
@@ -102,7 +104,6 @@ export class PulledMessage implements Delivery {
     return this.#headerText.slice(value, this.#headerText.indexOf('\r\n', value)).trim()
   }
 
-  /** Returns the first value of each header. */
   headers(): Readonly<Record<string, string>> {
     if (this.#headerBytes === 0) return {}
     const headers = MsgHdrsImpl.decode(this.#headerBlock())

@@ -13,7 +13,7 @@ const streams = streamsOf({
 })
 
 describe('the declaration of streams', () => {
-  test('N-1 W-1 creates the four streams with subjects, limits and file storage; a second call changes nothing', async () => {
+  test('N-1 W-1 creates the five streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)
     await ensureStreams(client, streams)
@@ -37,6 +37,13 @@ describe('the declaration of streams', () => {
         subjects: ['dead_letters.>'],
         max_age: 30 * 24 * 3600 * 1e9,
         duplicate_window: 600 * 1e9,
+      },
+      {
+        ...common,
+        name: 'deferred_envelopes',
+        subjects: ['deferred_envelopes.*'],
+        max_age: 0,
+        max_bytes: 500_000_000,
       },
       { ...common, name: 'gateways', subjects: ['gateway.>'] },
       { ...common, name: 'processed_envelopes', subjects: ['processed_envelopes.>'] },

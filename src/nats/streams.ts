@@ -12,8 +12,16 @@ export interface StreamDefinition {
   /** Absent or 0: no limit. A full stream rejects new messages instead of dropping old messages. */
   readonly maxBytes?: number
   readonly duplicateWindowMs?: number
+  /** Absent: no limit. Further messages of the subject are rejected. */
+  readonly maxMessagesPerSubject?: number
+  /** Absent: the limit of the server. */
+  readonly maxMessageBytes?: number
+  /** True: the stream deletes a message when its only durable consumer acknowledges it. */
+  readonly isWorkQueue?: boolean
 }
 
+/** The largest envelope that waits for its device, so that a full share of an organization is a small part of the stream. */
+const DEFERRED_MAX_MESSAGE_BYTES = 8 * 1024
 const DEAD_LETTERS_MIN_AGE_MS = 30 * 24 * 3600 * 1000
 /** The minimum window: after a crash of NATS, a message can be redelivered so long after its dead letter was stored. */
 const DEAD_LETTERS_MIN_WINDOW_MS = 10 * 60 * 1000
@@ -26,7 +34,7 @@ type StreamEnvironment = Omit<
   'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS' | 'PONIX_DEAD_LETTER_QUOTA'
 >
 
-/** Returns the four streams of the platform. Dead letters are kept for at least 30 days. */
+/** Returns the five streams of the platform. Dead letters are kept for at least 30 days. */
 export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {
   const maxAgeMs = environment.PONIX_NATS_STREAM_MAX_AGE_MS
   const duplicateWindowMs = environment.PONIX_NATS_DUPLICATE_WINDOW_MS
@@ -35,6 +43,15 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
     { ...limits, name: environment.PONIX_NATS_RAW_STREAM, subjects: ['raw_envelopes.>'] },
     { ...limits, name: environment.PONIX_PROCESSED_ENVELOPES_STREAM, subjects: ['processed_envelopes.>'] },
     { ...limits, name: environment.PONIX_NATS_GATEWAY_STREAM, subjects: ['gateway.>'] },
+    {
+      name: environment.PONIX_NATS_DEFERRED_STREAM,
+      subjects: ['deferred_envelopes.*'],
+      maxBytes: environment.PONIX_NATS_DEFERRED_MAX_BYTES,
+      duplicateWindowMs,
+      maxMessagesPerSubject: environment.PONIX_NATS_DEFERRED_MAX_PER_ORGANIZATION,
+      maxMessageBytes: DEFERRED_MAX_MESSAGE_BYTES,
+      isWorkQueue: true,
+    },
     {
       ...limits,
       name: 'dead_letters',
@@ -70,6 +87,11 @@ export function ensuredStreams(client: NatsClient): readonly string[] {
 /** Returns the age of a message in milliseconds by the clock of the server, which also applies the age limit. */
 export function ageOf({ ts }: StreamInfo, storedAtMs: number): number {
   return Math.max(0, (ts === undefined ? Date.now() : Date.parse(ts)) - storedAtMs)
+}
+
+/** Returns whether the stream deletes a message as soon as it is acknowledged. */
+export function isWorkQueue({ config }: Pick<StreamInfo, 'config'>): boolean {
+  return config.retention === 'workqueue'
 }
 
 const MAX_CACHED_SUBJECTS = 1000
@@ -153,14 +175,19 @@ export async function undefinedIf<T>(
 
 function toConfig(definition: StreamDefinition): { name: string } & Partial<StreamConfig> {
   const { name, subjects, maxAgeMs = 0, maxBytes = 0, duplicateWindowMs } = definition
+  const { maxMessagesPerSubject, maxMessageBytes, isWorkQueue = false } = definition
   return {
     name,
     subjects: [...subjects],
     storage: 'file',
-    retention: 'limits',
+    retention: isWorkQueue ? 'workqueue' : 'limits',
     discard: 'new',
     max_age: maxAgeMs * NANOS_PER_MS,
     max_bytes: maxBytes === 0 ? -1 : maxBytes,
+    ...(maxMessageBytes === undefined ? {} : { max_msg_size: maxMessageBytes }),
+    ...(maxMessagesPerSubject === undefined
+      ? {}
+      : { max_msgs_per_subject: maxMessagesPerSubject, discard_new_per_subject: true }),
     ...(duplicateWindowMs === undefined
       ? {}
       : { duplicate_window: clampWindow(duplicateWindowMs, maxAgeMs) * NANOS_PER_MS }),
@@ -172,6 +199,17 @@ function clampWindow(duplicateWindowMs: number, maxAgeMs: number): number {
   return maxAgeMs === 0 ? duplicateWindowMs : Math.min(duplicateWindowMs, maxAgeMs)
 }
 
+const COMPARED = [
+  'max_age',
+  'max_bytes',
+  'max_msgs_per_subject',
+  'max_msg_size',
+  'duplicate_window',
+  'discard',
+  'retention',
+  'storage',
+] as const
+
 function compare(client: NatsClient, definition: StreamDefinition, existing: StreamConfig): void {
   const wanted = [...definition.subjects].sort()
   const found = [...existing.subjects].sort()
@@ -182,9 +220,7 @@ function compare(client: NatsClient, definition: StreamDefinition, existing: Str
     )
   }
   const config = toConfig(definition)
-  const limits = (['max_age', 'max_bytes', 'duplicate_window', 'discard', 'storage'] as const).filter(
-    (limit) => config[limit] !== undefined && config[limit] !== existing[limit],
-  )
+  const limits = COMPARED.filter((limit) => config[limit] !== undefined && config[limit] !== existing[limit])
   if (limits.length === 0) return
   const differing = Object.fromEntries(
     limits.map((limit) => [limit, { expected: config[limit], found: existing[limit] }]),

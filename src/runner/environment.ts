@@ -156,6 +156,11 @@ export const natsEnvironment = {
   PONIX_NATS_RAW_STREAM: natsName().default('raw_envelopes'),
   PONIX_PROCESSED_ENVELOPES_STREAM: natsName().default('processed_envelopes'),
   PONIX_NATS_GATEWAY_STREAM: natsName().default('gateways'),
+  /** The stream where envelopes of unknown devices wait … */
+  PONIX_NATS_DEFERRED_STREAM: natsName().default('deferred_envelopes'),
+  /** … with its limits: bytes, and messages of one organization. */
+  PONIX_NATS_DEFERRED_MAX_BYTES: integer(1_000_000, 1e15 - 1).prefault('500000000'),
+  PONIX_NATS_DEFERRED_MAX_PER_ORGANIZATION: integer(1, 1_000_000_000).prefault('10000'),
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('30'),
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('5'),
   /** 0 means no limit. */

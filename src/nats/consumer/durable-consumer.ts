@@ -5,7 +5,7 @@ import type { ConsumerOptions } from './consumer-options.ts'
 import type { NatsClient } from '../connection.ts'
 import type { PulledMessage } from '../delivery.ts'
 import { natsMetrics } from '../metrics.ts'
-import { covers, isConsumerNotFound, NANOS_PER_MS, undefinedIf } from '../streams.ts'
+import { covers, isConsumerNotFound, isWorkQueue, NANOS_PER_MS, undefinedIf } from '../streams.ts'
 import { UnreadMonitor } from './unread-monitor.ts'
 
 type DurableDefinition = Required<
@@ -23,7 +23,7 @@ export class DurableConsumer {
   #unread: UnreadMonitor
   /** Creation time of the stream: a new stream of the same name has new sequences. */
   #streamCreated = ''
-  /** The highest ack floor that the server or the store has reported. */
+  /** The highest ack floor that the server or the store has reported; 0 for a work queue, which deletes acknowledged messages. */
   #ackFloor = 0
 
   constructor(client: NatsClient, definition: DurableDefinition) {
@@ -47,7 +47,7 @@ export class DurableConsumer {
       this.#unread = new UnreadMonitor(this.#client, this.definition)
     }
     this.#streamCreated = stream.created
-    this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(stream.created))
+    if (!isWorkQueue(stream)) this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(stream.created))
     const existing = await this.#find()
     if (existing === undefined) return await this.#create(stream)
     checkConfig(this.definition, existing)
@@ -74,9 +74,11 @@ export class DurableConsumer {
     natsMetrics.ackPending.set({ durable }, info.num_ack_pending)
     // The server advances its ack floor past messages that the stream drops, although this instance may still handle them.
     const ackFloor = Math.min(info.ack_floor.stream_seq, (oldestHeld?.streamSequence ?? Infinity) - 1)
-    // A lower value means that the server lost progress, which `ensure` repairs.
-    this.#ackFloor = Math.max(this.#ackFloor, ackFloor)
-    await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
+    if (!isWorkQueue(stream)) {
+      // A lower value means that the server lost progress, which `ensure` repairs.
+      this.#ackFloor = Math.max(this.#ackFloor, ackFloor)
+      await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
+    }
     await this.#unread.observe(stream, info, ackFloor, oldestHeld)
   }
 

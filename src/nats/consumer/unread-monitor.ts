@@ -5,12 +5,12 @@ import type { PulledMessage } from '../delivery.ts'
 import { LimitWatch } from '../limit-watch.ts'
 import { natsMetrics } from '../metrics.ts'
 import { ReadPosition } from './read-position.ts'
-import { ageOf, covers, isMessageNotFound, NANOS_PER_MS, undefinedIf } from '../streams.ts'
+import { ageOf, covers, isMessageNotFound, isWorkQueue, NANOS_PER_MS, undefinedIf } from '../streams.ts'
 
 /**
  * Reports the messages of a stream that expire, or are purged, before a durable consumer has read them: counts them and logs their
  * range, and warns when the oldest unread message has used 80 % of the age limit. A consumer whose filter covers only a part of the
- * stream is not counted, because its deliveries have gaps.
+ * stream is not counted, because its deliveries have gaps; neither is that of a work queue, whose messages can be removed earlier.
  */
 export class UnreadMonitor {
   readonly #client: NatsClient
@@ -32,7 +32,8 @@ export class UnreadMonitor {
   /** Begins with the state of the consumer and its ack floor; 0 if the floor is unknown. */
   start({ config, state }: StreamInfo, ackFloor: number, { delivered }: ConsumerInfo): void {
     this.#started = true
-    this.#isCounted = config.subjects.every((subject) => covers(this.#options.filterSubject, subject))
+    const isComplete = config.subjects.every((subject) => covers(this.#options.filterSubject, subject))
+    this.#isCounted = isComplete && !isWorkQueue({ config })
     this.#position.start(ackFloor === 0 ? delivered.stream_seq : ackFloor, state.first_seq, {
       streamSequence: delivered.stream_seq,
       consumerSequence: delivered.consumer_seq,

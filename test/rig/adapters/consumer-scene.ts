@@ -33,7 +33,7 @@ export interface Scene extends AsyncDisposable {
 /** Connects to NATS and creates a unique stream, with these limits, and the dead letters stream. */
 export async function scene(
   url: string = inject('nats').url,
-  limits: Pick<StreamDefinition, 'maxAgeMs' | 'maxBytes'> = {},
+  limits: Pick<StreamDefinition, 'maxAgeMs' | 'maxBytes' | 'isWorkQueue'> = {},
 ): Promise<Scene> {
   const log = probeLog()
   const client = await connectTo(url, log.logger)

@@ -56,11 +56,14 @@ export async function connectTo(
   return await connectNats({ url, name: 'test', startupTimeoutMs, logger })
 }
 
-/** The default stream names, without limits of age and size. */
+/** The default names and limits of streams, without limits of age and size of those that keep all messages. */
 export const STREAM_ENVIRONMENT = {
   PONIX_NATS_RAW_STREAM: 'raw_envelopes',
   PONIX_PROCESSED_ENVELOPES_STREAM: 'processed_envelopes',
   PONIX_NATS_GATEWAY_STREAM: 'gateways',
+  PONIX_NATS_DEFERRED_STREAM: 'deferred_envelopes',
+  PONIX_NATS_DEFERRED_MAX_BYTES: 500_000_000,
+  PONIX_NATS_DEFERRED_MAX_PER_ORGANIZATION: 10_000,
   PONIX_NATS_STREAM_MAX_AGE_MS: 0,
   PONIX_NATS_STREAM_MAX_BYTES: 0,
   PONIX_NATS_DUPLICATE_WINDOW_MS: 120_000,
