@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
+import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor, type RawEnvelopeProcessorParts } from './raw-envelope-processor.ts'
 
@@ -28,7 +29,14 @@ function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
     maxAckPending: 100,
     batchWaitMs: 1,
     retryDelayMs: 10,
-    handle: createRawHandler({ processor, producer, rawStream: 'raw_envelopes', lastSeen: { record: () => {} } }),
+    handle: createRawHandler({
+      processor,
+      producer,
+      rawStream: 'raw_envelopes',
+      lastSeen: { record: () => {} },
+      deferred: new DeferredMessages(client, 'deferred_envelopes'),
+      onDeferred: () => {},
+    }),
   }
   const stopping = new AbortController()
   const running = runConsumer(consumer, stopping.signal)
@@ -116,16 +124,6 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     await running.stop()
     expect(deferrals).toBe(30)
     expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
-    expect(await stage.messagesIn('dead_letters')).toBe(0)
-  })
-
-  it('is processed if its device is created shortly afterwards', async () => {
-    const { script, writer } = scriptedWriter()
-    await stage.startAnalytics(writer)
-    await stage.publish({ endDeviceId: 'late' })
-    await expect.poll(() => stage.unknown, WAIT).toContain('late')
-    stage.device('late')
-    await expect.poll(() => script.rows.length, WAIT).toBe(1)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 })

@@ -6,6 +6,7 @@ import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { endDeviceToProto } from '../../src/proto/entities.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import { createRawHandler } from './consumers.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
@@ -55,6 +56,8 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
       producer: stage.producer,
       rawStream: 'raw_envelopes',
       lastSeen: { record: () => {} },
+      deferred: new DeferredMessages(stage.client, 'deferred_envelopes'),
+      onDeferred: () => {},
     })
     const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): Delivery => ({
       subject: 'raw_envelopes.any',
@@ -65,6 +68,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
         receivedAt: 5n,
       }),
       header: (name) => (name === REPLAY_HEADERS.of ? replayOf : undefined),
+      headers: () => ({}),
       streamSequence,
       attempt: 1,
       storedAtMs,

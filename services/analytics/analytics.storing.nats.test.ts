@@ -78,6 +78,7 @@ describe('P-9: a replayed processed envelope', () => {
       subject: 'processed_envelopes.device',
       body: encodeProcessedEnvelope({ ...envelope, occurredAt: 5n, processedAt: 6n }),
       header: (name) => headers[name],
+      headers: () => ({}),
       streamSequence: 3,
       attempt: 1,
       storedAtMs: 1000,

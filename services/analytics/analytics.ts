@@ -4,7 +4,9 @@ import { now } from '../../src/domain/instant.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
+import type { ConsumerOptions } from '../../src/nats/consumer/consumer-options.ts'
 import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
+import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
@@ -12,6 +14,8 @@ import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
+import { createDeferredHandler, DeferralLog } from './deferred-consumer.ts'
+import { DeferredScans } from './deferred-scans.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import { LastSeenRecorder } from './last-seen.ts'
@@ -33,10 +37,13 @@ export interface AnalyticsParts {
 
 /** The limit of attempts that failed for reasons unrelated to the envelope, such as a stop; the processor has a smaller limit. */
 const MAX_DELIVER = 50
-/** The limit covers the envelopes of unknown devices that wait for a retry; at the limit all delivery would stop. */
+/** The limit covers the envelopes that wait for a retry; at the limit all delivery would stop. */
 const RAW_MAX_ACK_PENDING = 20_000
+/** Few, because each deferred envelope in progress is held until its wait ends. */
+const DEFERRED_BATCH_SIZE = 100
+const DEFERRED_BATCH_WAIT_MS = 100
 
-/** Starts the evaluation workers and sets up the two consumers. */
+/** Starts the evaluation workers and sets up the three consumers. */
 export async function createAnalytics(parts: AnalyticsParts) {
   const { environment, lastSeenStore, logger, nats, workerUrl, writer } = parts
   const pool = new EvaluationPool({
@@ -64,6 +71,11 @@ export async function createAnalytics(parts: AnalyticsParts) {
       ),
   })
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
+  const { PONIX_NATS_DEFERRED_STREAM: deferredStream, PONIX_ANALYTICS_UNKNOWN_DEVICE_WAIT_MS: waitMs } = environment
+  const deferred = new DeferredMessages(nats, deferredStream)
+  const deferralLog = new DeferralLog(logger, waitMs)
+  const rawParts = { processor, producer, rawStream, lastSeen, deferred }
+  const scans = new DeferredScans({ ...rawParts, logger })
   const deadLetterQuota = new DeadLetterQuota(environment.PONIX_DEAD_LETTER_QUOTA, logger)
   const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER, deadLetterQuota }
   const rawConsumer = {
@@ -74,8 +86,18 @@ export async function createAnalytics(parts: AnalyticsParts) {
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
     batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
     maxAckPending: RAW_MAX_ACK_PENDING,
-    handle: createRawHandler({ processor, producer, rawStream, lastSeen }),
+    handle: createRawHandler({ ...rawParts, onDeferred: (reason) => deferralLog.add(reason) }),
   }
+  const deferredConsumer = (signal: AbortSignal): ConsumerOptions => ({
+    ...common,
+    stream: deferredStream,
+    durable: 'analytics-deferred',
+    filterSubject: 'deferred_envelopes.*',
+    batchSize: DEFERRED_BATCH_SIZE,
+    batchWaitMs: DEFERRED_BATCH_WAIT_MS,
+    maxOpen: DEFERRED_BATCH_SIZE,
+    handle: createDeferredHandler({ ...rawParts, waitMs }, signal),
+  })
   const processedConsumer = {
     ...common,
     stream: processedStream,
@@ -89,9 +111,11 @@ export async function createAnalytics(parts: AnalyticsParts) {
     pool,
     processes: {
       raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
+      deferred: (signal: AbortSignal) => runConsumer(deferredConsumer(signal), signal),
+      scans: (signal: AbortSignal) => scans.run(signal),
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
-      changes: (signal: AbortSignal) => changes.run(directory, signal),
+      changes: (signal: AbortSignal) => changes.run([directory, scans], signal),
       deadLetterQuota: (signal: AbortSignal) => deadLetterQuota.run(signal),
     },
     /** Checks readiness: rejects while no evaluation worker is running. */

@@ -35,6 +35,8 @@ export const analyticsEnvironment = z.object({
   PONIX_ANALYTICS_WORKERS: integer(2, 64).prefault('2'),
   /** Heap of one evaluation thread. */
   PONIX_ANALYTICS_WORKER_MEMORY_MB: integer(16, 4096).prefault('64'),
+  /** How long the envelopes of an unknown device wait for it to be created. */
+  PONIX_ANALYTICS_UNKNOWN_DEVICE_WAIT_SECS: seconds(0, 86_400).prefault('60'),
   /** The replication slot of the service cdc, which publishes changes of devices. */
   PONIX_CDC_SLOT_NAME: z.string().default('ponix_cdc_slot'),
 })

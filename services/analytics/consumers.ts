@@ -6,17 +6,17 @@ import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.t
 import { MappingError, PublishError, messageOf, ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
-import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
+import { originOf, REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
+import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
-import { subjectToken } from '../../src/nats/publisher/publication.ts'
+import { subjectToken, type Stored } from '../../src/nats/publisher/publication.ts'
 import { decodeRawEnvelope, encodeProcessedEnvelope, decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
-import type { Failure, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import type { Failure, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
 
-const ACK: MessageResult = { kind: 'ack' }
-const DEFERRED: MessageResult = { kind: 'deferred' }
+export const ACK: MessageResult = { kind: 'ack' }
 type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 
 export interface RawConsumerParts {
@@ -24,11 +24,14 @@ export interface RawConsumerParts {
   readonly producer: Producer
   readonly rawStream: string
   readonly lastSeen: Pick<LastSeenRecorder, 'record'>
+  readonly deferred: Pick<DeferredMessages, 'add'>
+  /** Called for each envelope that waits from now on. */
+  onDeferred(reason: string): void
 }
 
 /**
- * Handles raw envelopes: each is published as a processed envelope before it is acknowledged. Results are independent promises,
- * so that a slow expression delays no other envelope.
+ * Handles raw envelopes: each is published as a processed envelope, or stored to wait for its device, before it is acknowledged.
+ * Results are independent promises, so that a slow expression delays no other envelope.
  */
 export function createRawHandler(parts: RawConsumerParts) {
   return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
@@ -38,23 +41,65 @@ export function createRawHandler(parts: RawConsumerParts) {
   }
 }
 
-/** Processes and publishes a raw envelope; never rejects. */
 async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
+  const failure = await processRaw(parts, delivery, signal)
+  return failure?.kind === 'unknown' ? await defer(parts, delivery, failure) : resultOfRaw(failure)
+}
+
+/** An outcome of an envelope that is not published. */
+export type RawFailure = Exclude<RawOutcome, { kind: 'processed' }>
+
+/** Returns the result for an envelope that is published if there is no failure. */
+export function resultOfRaw(failure: Exclude<RawFailure, Unknown> | undefined): MessageResult {
+  if (failure === undefined) return ACK
+  return failure.kind === 'deferred' ? failure : failed(failure)
+}
+
+export type ProcessRawParts = Omit<RawConsumerParts, 'deferred' | 'onDeferred'>
+
+/** Processes and publishes a raw envelope, or a copy of it; returns undefined if it is published. Never rejects. */
+export async function processRaw(
+  parts: ProcessRawParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<RawFailure | undefined> {
   let raw: RawEnvelope | undefined
   try {
     raw = decodeRawEnvelope(delivery.body)
     subjectToken(raw.endDeviceId)
-    const outcome = await parts.processor.process(raw, delivery.attempt, signal)
-    if (outcome.kind === 'deferred') return DEFERRED
-    if (outcome.kind !== 'processed') return failed(outcome, raw.organizationId)
-    await publish(parts, delivery, outcome.envelope)
+    const outcome = await parts.processor.process(raw, signal)
+    if (outcome.kind === 'deferred') return outcome
+    if (outcome.kind !== 'processed') return { ...outcome, organizationId: raw.organizationId }
+    const { duplicate } = await publish(parts, delivery, outcome.envelope)
     parts.lastSeen.record(outcome.envelope)
+    if (duplicate) return undefined
     analyticsMetrics.processed.inc()
     observeDelay('processed', outcome.envelope.processedAt - outcome.envelope.occurredAt)
+    return undefined
+  } catch (error) {
+    if (raw === undefined) return decodingFailure(error)
+    return { ...publishFailure(raw, error), organizationId: raw.organizationId }
+  }
+}
+
+/** Stores an envelope where it waits for its device, so that it does not hold a place of the consumer; never rejects. */
+async function defer(parts: RawConsumerParts, delivery: Delivery, unknown: Unknown): Promise<MessageResult> {
+  const { cause, organizationId, reason } = unknown
+  try {
+    await parts.deferred.add(deferredSubject(organizationId), delivery, parts.rawStream)
+    analyticsMetrics.failed.inc({ cause, outcome: 'deferred' })
+    parts.onDeferred(reason)
     return ACK
   } catch (error) {
-    return raw === undefined ? failed(decodingFailure(error)) : failed(publishFailure(raw, error), raw.organizationId)
+    const kind = error instanceof PublishError ? 'dead_letter' : 'retry'
+    const text = `${reason}; the envelope cannot wait for it: ${messageOf(error)}`
+    return failed({ kind, cause, reason: text, organizationId })
   }
+}
+
+/** Returns the subject of deferred envelopes: one per organization, because the limit per subject is its share of the stream. */
+export function deferredSubject(organizationId: string): string {
+  return `deferred_envelopes.${subjectToken(organizationId)}`
 }
 
 /**
@@ -63,15 +108,16 @@ async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: Ab
  * an envelope is stored once, even if it is replayed repeatedly.
  */
 async function publish(
-  { producer, rawStream }: RawConsumerParts,
+  { producer, rawStream }: ProcessRawParts,
   delivery: Delivery,
   envelope: ProcessedEnvelope,
-): Promise<void> {
+): Promise<Stored> {
+  const { stream, streamSequence, storedAtMs } = originOf(delivery, rawStream)
   // No signal, because it would dominate the cost: a publication that is not stored at the end is not acknowledged.
-  await producer.publish({
+  return await producer.publish({
     subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
     body: encodeProcessedEnvelope(envelope),
-    messageId: delivery.header(REPLAY_HEADERS.of) ?? `${rawStream}:${delivery.streamSequence}:${delivery.storedAtMs}`,
+    messageId: delivery.header(REPLAY_HEADERS.of) ?? `${stream}:${streamSequence}:${storedAtMs}`,
   })
 }
 
@@ -155,7 +201,7 @@ function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): M
     observeDelay('stored', now() - envelope.occurredAt)
     return ACK
   }
-  return failed(storageFailure(envelope, outcome), envelope.organizationId)
+  return failed({ ...storageFailure(envelope, outcome), organizationId: envelope.organizationId })
 }
 
 function storageFailure({ endDeviceId }: ProcessedEnvelope, outcome: FailedRow | undefined): Failure {
@@ -169,7 +215,7 @@ function observeDelay(stage: 'processed' | 'stored', micros: bigint): void {
   analyticsMetrics.delaySeconds.observe({ stage }, Math.max(0, Number(micros) / 1e6))
 }
 
-function failed(failure: Failure, organizationId?: string): MessageResult {
+function failed(failure: Failure): MessageResult {
   analyticsMetrics.failed.inc({ cause: failure.cause, outcome: failure.kind })
-  return { ...failure, organizationId }
+  return failure
 }

@@ -52,7 +52,7 @@ beforeEach(async () => {
     now: () => now,
   })
   stopping = new AbortController()
-  running = changes.run(directory, stopping.signal)
+  running = changes.run([directory], stopping.signal)
   await vi.waitUntil(() => changes.available, { timeout: 15_000 })
 })
 

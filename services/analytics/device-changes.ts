@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { EndDevice } from '../../src/domain/entities.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { LiveFeed, type LiveMessage } from '../../src/nats/consumer/live-feed.ts'
@@ -8,7 +9,7 @@ import type { Logger } from '../../src/runner/logger.ts'
 import { analyticsMetrics } from './metrics.ts'
 
 export interface ChangeListener {
-  deviceChanged(deviceId: string): void
+  deviceChanged(device: Pick<EndDevice, 'deviceId' | 'organizationId'>): void
   organizationChanged(id: string): void
   /** Called when events may be missing. */
   anythingChanged(): void
@@ -39,18 +40,20 @@ export class DeviceChanges {
     this.#parts = parts
   }
 
-  /** True if every change reaches the listener shortly after its commit. */
+  /** True if every change reaches the listeners shortly after its commit. */
   get available(): boolean {
     return this.#availableUntil > performance.now()
   }
 
-  /** Runs until the signal aborts. */
-  async run(listener: ChangeListener, signal: AbortSignal): Promise<void> {
-    const feed = new LiveFeed(this.#parts.nats, SUBJECTS, (message) => dispatch(listener, message))
+  /** Runs until the signal aborts. The listeners are called in order. */
+  async run(listeners: readonly ChangeListener[], signal: AbortSignal): Promise<void> {
+    const feed = new LiveFeed(this.#parts.nats, SUBJECTS, (message) => {
+      for (const listener of listeners) dispatch(listener, message)
+    })
     try {
       while (!signal.aborted) {
         const startedAt = performance.now()
-        if (await this.#check(feed, listener, signal)) this.#availableUntil = startedAt + CHECK_VALID_MS
+        if (await this.#check(feed, listeners, signal)) this.#availableUntil = startedAt + CHECK_VALID_MS
         await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => undefined)
       }
     } finally {
@@ -59,10 +62,10 @@ export class DeviceChanges {
     }
   }
 
-  async #check(feed: LiveFeed, listener: ChangeListener, signal: AbortSignal): Promise<boolean> {
+  async #check(feed: LiveFeed, listeners: readonly ChangeListener[], signal: AbortSignal): Promise<boolean> {
     try {
       const [unbroken, active] = await Promise.all([feed.confirm(signal), this.#parts.capture.isActive({ signal })])
-      if (!unbroken) listener.anythingChanged()
+      if (!unbroken) for (const listener of listeners) listener.anythingChanged()
       this.#logTransition(active, 'no process streams from the replication slot; start the service cdc')
       return active
     } catch (error) {
@@ -83,7 +86,7 @@ export class DeviceChanges {
 function dispatch(listener: ChangeListener, { subject, body }: LiveMessage): void {
   try {
     if (subject.endsWith('.truncate')) listener.anythingChanged()
-    else if (subject.startsWith('end_device.')) listener.deviceChanged(decodeEndDevice(body).deviceId)
+    else if (subject.startsWith('end_device.')) listener.deviceChanged(decodeEndDevice(body))
     else listener.organizationChanged(decodeOrganization(body).id)
   } catch {
     listener.anythingChanged()

@@ -47,7 +47,7 @@ export class DeviceDirectory implements ChangeListener {
     this.#organizations = new LookupCache({ ...common, weightOf: () => ENTRY_CHARACTERS })
   }
 
-  deviceChanged(deviceId: string): void {
+  deviceChanged({ deviceId }: Pick<EndDevice, 'deviceId'>): void {
     this.#devices.invalidate(deviceId)
   }
 

@@ -3,7 +3,7 @@ import type { TaskResult, Task } from '../../src/cel/evaluation-scheduler.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
 import type { RawEnvelope } from '../../src/domain/entities.ts'
 import type { DeviceLookup } from './device-directory.ts'
-import { MAX_ATTEMPTS, RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const RAW: RawEnvelope = {
   organizationId: 'organization',
@@ -43,8 +43,8 @@ beforeEach(() => {
   })
 })
 
-function process(raw: Partial<RawEnvelope> = {}, attempt = 1) {
-  return processor.process({ ...RAW, ...raw }, attempt, SIGNAL)
+function process(raw: Partial<RawEnvelope> = {}) {
+  return processor.process({ ...RAW, ...raw }, SIGNAL)
 }
 
 describe('P-1: conversion of a raw envelope', () => {
@@ -103,51 +103,28 @@ describe('P-4: failed evaluations', () => {
     expect(await process()).toMatchObject({ kind: 'dead_letter', cause: 'expression' })
   })
 
-  it('B-3: an evaluation beyond the share of its organization is deferred, however often', async () => {
+  it('B-3: an evaluation beyond the share of its organization is deferred', async () => {
     answer = { ok: false, deferred: true }
-    expect(await process({}, MAX_ATTEMPTS)).toEqual({ kind: 'deferred' })
+    expect(await process()).toEqual({ kind: 'deferred' })
   })
 })
 
 describe('P-7: unknown devices', () => {
-  it.each<[string, DeviceLookup]>([
-    ['device', { kind: 'unknown_device' }],
-    ['organization', { kind: 'unknown_organization', organizationId: 'organization' }],
-  ])('an envelope of an unknown %s is retried up to the maximum of attempts', async (what, lookup) => {
-    device = lookup
-    for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt++)
-      expect(await process({}, attempt)).toMatchObject({ kind: 'retry', cause: `unknown_${what}` })
-    expect(await process({}, MAX_ATTEMPTS)).toMatchObject({
-      kind: 'dead_letter',
-      cause: `unknown_${what}`,
-      reason: expect.stringMatching(/device device/),
-    })
-  })
-
-  it('the retries take about a minute in total', () => {
-    const pauses = Array.from({ length: MAX_ATTEMPTS - 1 }, (_, index) => 2 ** index)
-    expect(pauses.reduce((sum, seconds) => sum + seconds, 0)).toBe(63)
-  })
-
-  it('an envelope of a device that has been unknown for a minute is not retried', async () => {
-    device = { kind: 'unknown_device' }
-    expect(await process()).toMatchObject({ kind: 'retry' })
-    now += 59_999_000n
-    expect(await process()).toMatchObject({ kind: 'retry' })
-    now += 1000n
-    expect(await process()).toMatchObject({ kind: 'dead_letter' })
-    expect(await process({ endDeviceId: 'another' })).toMatchObject({ kind: 'retry' })
-  })
-
-  it('an envelope is retried again if the device existed in the meantime', async () => {
-    device = { kind: 'unknown_device' }
-    await process()
-    now += 61_000_000n
-    device = KNOWN
-    expect(await process()).toMatchObject({ kind: 'processed' })
-    device = { kind: 'unknown_device' }
-    expect(await process()).toMatchObject({ kind: 'retry' })
-  })
+  it.each<[string, DeviceLookup, string]>([
+    ['device', { kind: 'unknown_device' }, 'device device does not exist; create it and replay'],
+    [
+      'organization',
+      { kind: 'unknown_organization', organizationId: 'missing' },
+      'organization missing of device device does not exist or is deleted',
+    ],
+  ])(
+    'an envelope of an unknown %s is not processed, and the reason says what is missing',
+    async (what, lookup, reason) => {
+      device = lookup
+      const unknown = { kind: 'unknown', cause: `unknown_${what}`, organizationId: 'organization', reason }
+      expect(await process()).toEqual(unknown)
+    },
+  )
 
   it('an envelope of a device without an expression becomes a dead letter, which is logged once per device', async () => {
     device = { ...KNOWN, expression: '' }

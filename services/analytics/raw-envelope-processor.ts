@@ -1,6 +1,5 @@
 import type { Task, TaskResult } from '../../src/cel/evaluation-scheduler.ts'
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
-import { evictOldest } from '../../src/domain/fifo.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { DeviceLookup } from './device-directory.ts'
 
@@ -21,12 +20,21 @@ export interface Failure {
   readonly kind: 'retry' | 'dead_letter'
   readonly cause: FailureCause
   readonly reason: string
+  /** The organization that the envelope names; absent if it is unknown. */
+  readonly organizationId?: string
+}
+
+/** The device or its organization may be about to exist: the envelope waits, and then becomes a dead letter. */
+export interface Unknown extends Omit<Failure, 'kind'> {
+  readonly kind: 'unknown'
+  readonly organizationId: string
 }
 
 export type RawOutcome =
   | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope }
   /** The organization's share of the evaluation is full: the envelope waits, which does not count as an attempt. */
   | { readonly kind: 'deferred' }
+  | Unknown
   | Failure
 
 export interface RawEnvelopeProcessorParts {
@@ -37,31 +45,26 @@ export interface RawEnvelopeProcessorParts {
   onDeviceWithoutExpression(deviceId: string): void
 }
 
-/** The limit of attempts for an envelope that cannot be processed yet. The delays double from 1 s: about a minute in total. */
-export const MAX_ATTEMPTS = 7
-/** The time after which further envelopes of an unknown device are not retried. */
-const MAX_UNKNOWN_MICROS = 60_000_000n
+type UnknownDevice = Exclude<DeviceLookup, { kind: 'known' }>
+
 const MAX_TRACKED_DEVICES = 10_000
 const DEFERRED: RawOutcome = { kind: 'deferred' }
 
 /** Converts raw envelopes to processed envelopes, independently of the broker. */
 export class RawEnvelopeProcessor {
   readonly #parts: RawEnvelopeProcessorParts
-  /** For each unknown device the time of its first envelope. */
-  readonly #unknownSince = new Map<string, Instant>()
   readonly #withoutExpression = new Set<string>()
 
   constructor(parts: RawEnvelopeProcessorParts) {
     this.#parts = parts
   }
 
-  /** Processes an envelope; `attempt` counts from 1. Rejects if the signal aborts, and for errors unrelated to the envelope. */
-  async process(raw: RawEnvelope, attempt: number, signal: AbortSignal): Promise<RawOutcome> {
+  /** Processes an envelope. Rejects if the signal aborts, and for errors unrelated to the envelope. */
+  async process(raw: RawEnvelope, signal: AbortSignal): Promise<RawOutcome> {
     const { endDeviceId: id, organizationId, payload } = raw
     const found = this.#parts.lookUp(id, signal)
     const device = found instanceof Promise ? await found : found
-    if (device.kind !== 'known') return this.#unknown(id, device, attempt)
-    this.#unknownSince.delete(id)
+    if (device.kind !== 'known') return unknown(raw, device)
     if (device.organizationId !== organizationId) {
       const reason = `device ${id} belongs to organization ${device.organizationId}, but the envelope names ${organizationId}; check the topic it was published on`
       return { kind: 'dead_letter', cause: 'wrong_organization', reason }
@@ -76,24 +79,6 @@ export class RawEnvelopeProcessor {
     return { kind: 'processed', envelope }
   }
 
-  #unknown(id: string, device: Exclude<DeviceLookup, { kind: 'known' }>, attempt: number): Failure {
-    const mayAppear = this.#mayAppear(id) && attempt < MAX_ATTEMPTS
-    const reason =
-      device.kind === 'unknown_device'
-        ? `device ${id} does not exist; create it and replay`
-        : `organization ${device.organizationId} of device ${id} does not exist or is deleted`
-    return { kind: mayAppear ? 'retry' : 'dead_letter', cause: device.kind, reason }
-  }
-
-  #mayAppear(id: string): boolean {
-    const now = this.#parts.now()
-    const since = this.#unknownSince.get(id)
-    if (since !== undefined) return now - since < MAX_UNKNOWN_MICROS
-    this.#unknownSince.set(id, now)
-    evictOldest(this.#unknownSince, MAX_TRACKED_DEVICES)
-    return true
-  }
-
   #noExpression(id: string): Failure {
     if (!this.#withoutExpression.has(id)) {
       if (this.#withoutExpression.size >= MAX_TRACKED_DEVICES) this.#withoutExpression.clear()
@@ -103,6 +88,14 @@ export class RawEnvelopeProcessor {
     const reason = `device ${id} has no payload conversion; set one (UpdateEndDevice) and replay`
     return { kind: 'dead_letter', cause: 'no_expression', reason }
   }
+}
+
+function unknown({ endDeviceId, organizationId }: RawEnvelope, device: UnknownDevice): Unknown {
+  const reason =
+    device.kind === 'unknown_device'
+      ? `device ${endDeviceId} does not exist; create it and replay`
+      : `organization ${device.organizationId} of device ${endDeviceId} does not exist or is deleted`
+  return { kind: 'unknown', cause: device.kind, reason, organizationId }
 }
 
 function evaluationFailure(id: string, reason: string): Failure {

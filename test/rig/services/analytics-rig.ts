@@ -26,7 +26,7 @@ export const LPP = 'cayenne_lpp_decode(input)'
 export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
 /** A timeout just below the test timeout, so that the speed of the machine does not matter. */
 export const WAIT = { timeout: 55_000, interval: 20 }
-const STREAMS = ['raw_envelopes', 'processed_envelopes', 'gateways', 'dead_letters']
+const STREAMS = PLATFORM_STREAMS.map(({ name }) => name)
 
 /** Returns a scripted writer that accepts rows by default. */
 export function scriptedWriter() {

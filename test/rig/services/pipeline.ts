@@ -68,6 +68,7 @@ export async function startWholePath() {
   const stopping = new AbortController()
   const running = Promise.all([
     analytics.processes.raw(stopping.signal),
+    analytics.processes.deferred(stopping.signal),
     analytics.processes.processed(stopping.signal),
   ])
   return {

@@ -1,0 +1,66 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
+import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+import { ACK, processRaw, resultOfRaw, type ProcessRawParts } from './consumers.ts'
+
+export interface DeferredConsumerParts extends ProcessRawParts {
+  readonly deferred: Pick<DeferredMessages, 'has'>
+  readonly waitMs: number
+}
+
+/**
+ * Handles deferred envelopes: each waits for its time, is processed once more, and becomes a dead letter if its device is still
+ * unknown. All wait equally long, so that only the oldest ones have to be held. `stopping` ends the wait.
+ */
+export function createDeferredHandler(parts: DeferredConsumerParts, stopping: AbortSignal) {
+  setMaxListeners(0, stopping)
+  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
+    setMaxListeners(0, signal)
+    return batch.map(async (delivery): Promise<MessageResult> => {
+      const isDue = await sleep(remainingMs(parts, delivery), true, { signal: stopping }).catch(() => false)
+      if (!isDue) return { kind: 'retry', reason: 'the service stops before the wait of the envelope has ended' }
+      return await handleDue(parts, delivery, signal)
+    })
+  }
+}
+
+/** Returns the rest of the wait, which is never longer than the whole wait, even if the clock of NATS is ahead. */
+function remainingMs({ waitMs }: DeferredConsumerParts, { storedAtMs }: Delivery): number {
+  return Math.max(0, Math.min(waitMs, storedAtMs + waitMs - Date.now()))
+}
+
+async function handleDue(
+  parts: DeferredConsumerParts,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<MessageResult> {
+  // A scan removes the envelopes that it has published.
+  if (!(await parts.deferred.has(delivery.streamSequence))) return ACK
+  const failure = await processRaw(parts, delivery, signal)
+  return resultOfRaw(failure?.kind === 'unknown' ? { ...failure, kind: 'dead_letter' } : failure)
+}
+
+const LOG_INTERVAL_MS = 10_000
+
+/** Logs that envelopes wait, with their number and the reason of one of them, at most every 10 s. */
+export class DeferralLog {
+  readonly #logger: Logger
+  readonly #waitMs: number
+  #count = 0
+  #loggedAt = -Infinity
+
+  constructor(logger: Logger, waitMs: number) {
+    this.#logger = logger
+    this.#waitMs = waitMs
+  }
+
+  add(reason: string): void {
+    this.#count += 1
+    if (performance.now() - this.#loggedAt < LOG_INTERVAL_MS) return
+    this.#loggedAt = performance.now()
+    this.#logger.warn({ envelopes: this.#count }, `waiting ${this.#waitMs / 1000} s for unknown devices: ${reason}`)
+    this.#count = 0
+  }
+}
