@@ -38,10 +38,14 @@ const SUPERVISOR_PAGES = [
   'variables',
 ].map((name) => `docs/${name}.md`)
 
+const OPERATIONS_PAGE = 'docs/operations.md'
+
 export interface Documents {
   readonly supervisor: readonly Document[]
   /** Of the pipeline, and of the development of both. */
   readonly pipeline: readonly Document[]
+  /** docs/operations.md, whose commands replace data and stop servers. */
+  readonly operations: Document
 }
 
 /** Reads README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md. */
@@ -59,8 +63,9 @@ export async function readDocuments(root: string): Promise<Documents> {
     ],
     pipeline: [
       { path: 'README.md', text: pipeline.join('') },
-      ...pages.filter(({ path }) => !SUPERVISOR_PAGES.includes(path)),
+      ...pages.filter(({ path }) => !SUPERVISOR_PAGES.includes(path) && path !== OPERATIONS_PAGE),
     ],
+    operations: pages.find(({ path }) => path === OPERATIONS_PAGE) ?? { path: OPERATIONS_PAGE, text: '' },
   }
 }
 

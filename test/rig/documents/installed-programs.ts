@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { JetStreamManager } from '@nats-io/jetstream'
 import { connectMqttPublisher } from '../../../src/mqtt/client.ts'
 import { argument, shellWords } from './document-commands.ts'
 
@@ -34,4 +35,26 @@ export async function request(line: string): Promise<string> {
   const post = words.includes('-d') ? { method: 'POST', body: argument(words, '-d') } : {}
   const url = words.find((word) => word.startsWith('http')) ?? 'no URL'
   return (await fetch(url, { headers, ...post })).text()
+}
+
+/** Changes a stream or a consumer with the NATS CLI, or with the same requests without it. */
+export async function nats(line: string, manager: JetStreamManager): Promise<void> {
+  if (await isOnPath('nats')) return void (await run('sh', ['-c', line]))
+  const [, , , kind, action, ...rest] = shellWords(line)
+  const [force, stream = '', ...more] = rest
+  if (force !== '-f') throw new Error(`without -f, this command asks a question: ${line}`)
+  if (kind === 'consumer' && action === 'rm') await manager.consumers.delete(stream, more[0] ?? '')
+  else if (kind === 'stream' && action === 'rm') await manager.streams.delete(stream)
+  else if (kind === 'stream' && action === 'edit') await manager.streams.update(stream, limitOf(more))
+  else throw new Error(`unknown to the test: ${line}`)
+}
+
+const NANOS_PER_DAY = 24 * 3600 * 1e9
+
+/** Reads `--max-age 14d` or `--max-bytes 20GiB`. */
+function limitOf([flag, value = '']: readonly string[]): { readonly max_age?: number; readonly max_bytes?: number } {
+  const [, number, unit] = /^(\d+)(d|GiB)$/.exec(value) ?? []
+  if (flag === '--max-age' && unit === 'd') return { max_age: Number(number) * NANOS_PER_DAY }
+  if (flag === '--max-bytes' && unit === 'GiB') return { max_bytes: Number(number) * 2 ** 30 }
+  throw new Error(`unknown to the test: ${flag} ${value}`)
 }
