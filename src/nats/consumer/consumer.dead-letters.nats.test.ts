@@ -1,8 +1,10 @@
+import { register } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import {
   ACK,
   deadLettersOf,
   DURABLE,
+  metricOf,
   range,
   scene,
   text,
@@ -33,6 +35,9 @@ function sorter() {
   return { good, bad, resultOf }
 }
 
+const WAIT = { timeout: 20_000, interval: 20 }
+/** A time limit that no test reaches: what cannot wait is redelivered, not dropped. */
+const PATIENT = { ackWaitMs: 60_000, stopTimeoutMs: 100 }
 const BAD = range(0, 30).map((number) => `bad ${number}`)
 const GOOD = range(0, 30)
 
@@ -44,7 +49,7 @@ describe('B-5: a full stream of dead letters', () => {
     const { good, bad, resultOf } = sorter()
     const consumer = s.consume(
       async (batch) => batch.map((each) => (kind === 'pending' ? Promise.resolve(resultOf(each)) : resultOf(each))),
-      { maxOpen: 5, maxAckPending: 100, stopTimeoutMs: 100 },
+      { ...PATIENT, maxOpen: 5, maxAckPending: 100 },
     )
     await s.publish(...BAD, ...GOOD)
     await expect.poll(() => good.length).toBe(30)
@@ -57,23 +62,56 @@ describe('B-5: a full stream of dead letters', () => {
     await consumer.stop()
   })
 
-  test('makes half of maxAckPending wait; further failed messages are redelivered, and not processed again', async () => {
+  test('makes messages wait within the share of their organization; further failed messages are redelivered, and not processed again', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)
     await limitDeadLetters(s, 1)
     const { good, bad, resultOf } = sorter()
-    const consumer = s.consume(async (batch) => batch.map(resultOf), { maxAckPending: 40, stopTimeoutMs: 100 })
+    const consumer = s.consume(async (batch) => batch.map(resultOf), { ...PATIENT, maxAckPending: 40 })
     await s.publish(...BAD, ...GOOD)
-    await s.log.line('20 messages or 33554432 bytes wait for their dead letters')
+    await s.log.line('too many messages wait for their dead letters')
     const redelivered = async () => (await s.client.manager.consumers.info(s.stream, DURABLE)).num_redelivered
-    await expect.poll(() => good.length).toBe(30)
-    await expect.poll(redelivered).toBe(10)
+    await expect.poll(() => good.length, WAIT).toBe(30)
+    await expect.poll(redelivered).toBe(20)
     await limitDeadLetters(s, -1)
     await untilSettled(s)
     expect(await deadLettersOf(s)).toMatchObject([{ count: 30 }])
     expect(bad.toSorted()).toEqual(BAD.toSorted())
     expect(s.log.count('wait for their dead letters')).toBe(1)
     await consumer.stop()
+  })
+
+  test('stops no consumer however many messages fail; what cannot wait is dropped and counted, within a share of each organization', async () => {
+    register.resetMetrics()
+    await using server = await startNats()
+    await using s = await scene(server.url)
+    await limitDeadLetters(s, 1)
+    const { good, resultOf } = sorter()
+    const consumer = s.consume(
+      async (batch) => batch.map((each) => ({ ...resultOf(each), organizationId: text(each).split(' ').at(-1) })),
+      { maxAckPending: 40, stopTimeoutMs: 100, ackWaitMs: 500 },
+    )
+    const loud = range(0, 100).map((number) => `bad ${number} loud`)
+    const quiet = range(0, 5).map((number) => `bad ${number} quiet`)
+    await s.publish(...loud, ...quiet, ...GOOD)
+    await expect.poll(() => good.length, WAIT).toBe(30)
+    const dropped = () => metricOf('ponix_nats_dead_letters_total', { outcome: 'dropped' })
+    await expect.poll(dropped, WAIT).toBe(90)
+    await limitDeadLetters(s, -1)
+    await untilSettled(s)
+    await consumer.stop()
+    const stored: Record<string, number> = {}
+    for await (const { body } of listDeadLetters(s.client, { stream: s.stream })) {
+      const organization = String(
+        Buffer.from(body ?? [])
+          .toString()
+          .split(' ')
+          .at(-1),
+      )
+      stored[organization] = (stored[organization] ?? 0) + 1
+    }
+    expect(stored).toEqual({ loud: 10, quiet: 5 })
+    expect(s.log.lines.find(({ msg }) => msg === 'dead letters are stored again')).toMatchObject({ dropped: 90 })
   })
 
   test('loses no message of a consumer that is stopped and started again', async () => {

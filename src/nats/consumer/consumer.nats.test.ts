@@ -138,7 +138,7 @@ describe('the consumer', () => {
       handled++
       return batch.map(() => ({ kind: 'dead_letter', reason: 'no' }))
     })
-    await s.log.line('cannot store the dead letter; the message will be redelivered', 2)
+    await s.log.line('cannot store the dead letter; retrying', 2)
     await s.client.manager.streams.delete('overlapping')
     await s.log.line('dead letter: ')
     await untilSettled(s)
