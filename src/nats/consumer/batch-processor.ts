@@ -55,7 +55,8 @@ export class BatchProcessor {
       options,
       limits: { items: Math.ceil(options.maxAckPending / 2), bytes: maxOpenBytes / 2 },
       log: this.#log,
-      delayAfter: (message) => this.#delayAfter(this.#attemptOf(message)),
+      stallMs: options.ackWaitMs,
+      delayAfter: (attempt) => this.#delayAfter(attempt),
       onAnswered: () => this.#wake(),
     })
     this.#extendTimer = setInterval(() => this.#extendDeadlines(), options.ackWaitMs / 4)

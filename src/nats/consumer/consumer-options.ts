@@ -18,7 +18,7 @@ export interface ConsumerOptions {
   readonly maxDeliver?: number
   /** Time after which another instance receives the messages of a crashed instance; extended during handling. Default 10,000 ms. */
   readonly ackWaitMs?: number
-  /** Default 4 × batchSize. At most half of them wait for dead letters that cannot be stored. */
+  /** Default 4 × batchSize. At most half of them wait for their dead letters. */
   readonly maxAckPending?: number
   /** Delay before the second attempt; doubled for each further attempt, up to a minute. Default 1,000 ms. */
   readonly retryDelayMs?: number

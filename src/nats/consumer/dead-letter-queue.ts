@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
-import { messageOf } from '../../domain/errors.ts'
+import { messageOf, PublishError } from '../../domain/errors.ts'
 import { evictOldest } from '../../domain/fifo.ts'
 import type { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
@@ -12,9 +14,11 @@ interface DeadLetterQueueParts {
   readonly options: ConsumerOptions
   /** The maximum number and bytes of messages that wait for their dead letters. */
   readonly limits: BudgetLimits
+  /** The time without a stored dead letter after which those that cannot wait are dropped. */
+  readonly stallMs: number
   readonly log: ConsumerLog
-  /** Returns the delay before the next attempt in milliseconds. */
-  readonly delayAfter: (message: PulledMessage) => number
+  /** Returns the delay after an attempt, from 1, in milliseconds. */
+  readonly delayAfter: (attempt: number) => number
   /** Called after a message was answered. */
   readonly onAnswered: () => void
 }
@@ -22,27 +26,36 @@ interface DeadLetterQueueParts {
 interface Failure {
   readonly reason: string
   readonly cause: string
+  readonly organizationId: string | undefined
 }
 
 /**
  * Stores the dead letters of a consumer while its other messages are processed. A message is terminated when its dead letter is
- * stored; until then it waits without an answer, so it is not lost. At the limits, further messages are redelivered later. Their
- * reasons are remembered, so that a redelivered message is not processed again. A message beyond the quota of its organization is
- * terminated without a dead letter.
+ * stored; until then it waits without an answer. An organization may use as much of the limits as it leaves free (dynamic threshold,
+ * Choudhury and Hahne 1998). Beyond that, messages are redelivered later; their failures are remembered, so that they are not
+ * processed again. JetStream counts also these as unacknowledged and would stop the consumer, so while no dead letter is stored they
+ * are dropped, like those beyond the quota of their organization: terminated and counted.
  */
 export class DeadLetterQueue {
   readonly #parts: DeadLetterQueueParts
   readonly #producer: Producer
+  readonly #closing = new AbortController()
   readonly #budget: ByteBudget
   readonly #waiting = new Map<string, PulledMessage>()
+  readonly #waitingByOrganization = new Map<string | undefined, number>()
   /** Why messages failed that have no dead letter yet, oldest first. */
   readonly #failures = new Map<string, Failure>()
+  /** When a dead letter was stored, or the first one began to wait. */
+  #progressAt = 0
   #limitLogged = false
+  /** The number of dead letters dropped since the last one was stored. */
+  #dropped = 0
 
   constructor(parts: DeadLetterQueueParts) {
     this.#parts = parts
     this.#producer = createProducer(parts.options.client)
     this.#budget = new ByteBudget(parts.limits)
+    setMaxListeners(0, this.#closing.signal)
   }
 
   get isEmpty(): boolean {
@@ -55,17 +68,11 @@ export class DeadLetterQueue {
   }
 
   add(message: PulledMessage, { reason, cause = 'internal', organizationId }: MessageFailure): void {
-    const { limits, options } = this.#parts
-    // A replayed message had a dead letter before, which must not be lost.
-    const isReplay = message.header(REPLAY_HEADERS.of) !== undefined
-    if (!isReplay && options.deadLetterQuota?.admit(organizationId, cause) === false) {
-      message.term()
-      natsMetrics.consumed.inc({ durable: options.durable, outcome: 'dropped' })
-      return
-    }
-    const failure = { reason: shortened(reason), cause }
+    const { deadLetterQuota } = this.#parts.options
+    if (!isReplay(message) && deadLetterQuota?.admit(organizationId, cause) === false) return this.#terminate(message)
+    const failure = { reason: shortened(reason), cause, organizationId }
     this.#failures.set(keyOf(message), failure)
-    evictOldest(this.#failures, 2 * limits.items)
+    evictOldest(this.#failures, 2 * this.#parts.limits.items)
     this.#store(message, failure)
   }
 
@@ -81,43 +88,106 @@ export class DeadLetterQueue {
     return failure !== undefined
   }
 
-  /** Redelivers the waiting messages later. */
+  /** Redelivers the waiting messages. */
   close(): void {
+    this.#closing.abort()
     this.#producer.close()
   }
 
   #store(message: PulledMessage, failure: Failure): void {
-    if (!this.#budget.fits(message.bytes)) return this.#redeliver(message)
-    this.#waiting.set(keyOf(message), message)
-    this.#budget.add(message.bytes)
-    void this.#publish(message, failure)
+    if (this.#fits(message, failure)) void this.#wait(message, failure)
+    else if (this.#isStalled() && !isReplay(message)) this.#drop(message, failure)
+    else this.#redeliver(message)
+  }
+
+  #fits({ bytes }: PulledMessage, { organizationId }: Failure): boolean {
+    const own = this.#waitingByOrganization.get(organizationId) ?? 0
+    return this.#budget.fits(bytes) && own < this.#budget.left.items
+  }
+
+  #isStalled(): boolean {
+    return performance.now() - this.#progressAt >= this.#parts.stallMs
   }
 
   #redeliver(message: PulledMessage): void {
-    const { delayAfter, limits, log } = this.#parts
-    message.nak(delayAfter(message))
-    const text = `${limits.items} messages or ${limits.bytes} bytes wait for their dead letters; redelivering further ones`
-    if (!this.#limitLogged) log.warn(message, text)
+    const { delayAfter, log } = this.#parts
+    message.nak(delayAfter(message.attempt))
+    if (!this.#limitLogged)
+      log.warn(message, 'too many messages wait for their dead letters; redelivering further ones')
     this.#limitLogged = true
   }
 
-  async #publish(message: PulledMessage, failure: Failure): Promise<void> {
-    const { delayAfter, log, onAnswered, options } = this.#parts
+  #drop(message: PulledMessage, { cause }: Failure): void {
+    natsMetrics.deadLetters.inc({ cause, outcome: 'dropped' })
+    this.#failures.delete(keyOf(message))
+    this.#terminate(message)
+    if (this.#dropped === 0) {
+      const text = `no dead letter was stored for ${this.#parts.stallMs / 1000} s; dropping those that cannot wait`
+      this.#parts.log.warn(message, text)
+    }
+    this.#dropped += 1
+  }
+
+  /** Ends a message without a dead letter. */
+  #terminate(message: PulledMessage): void {
+    message.term()
+    natsMetrics.consumed.inc({ durable: this.#parts.options.durable, outcome: 'dropped' })
+  }
+
+  async #wait(message: PulledMessage, failure: Failure): Promise<void> {
+    if (this.isEmpty) this.#progressAt = performance.now()
+    this.#waiting.set(keyOf(message), message)
+    this.#budget.add(message.bytes)
+    this.#countWaiting(failure, 1)
     try {
-      await publishDeadLetter(this.#producer, options, message, failure)
+      await this.#publish(message, failure)
       message.term()
       this.#failures.delete(keyOf(message))
-      this.#limitLogged = false
-      natsMetrics.consumed.inc({ durable: options.durable, outcome: 'dead_letter' })
-      log.warn(message, `dead letter: ${failure.reason}`)
-    } catch (error) {
-      message.nak(delayAfter(message))
-      log.warnPerTurn(message, `cannot store the dead letter; the message will be redelivered: ${messageOf(error)}`)
+      this.#onStored(message, failure)
+    } catch {
+      message.nak()
     }
     this.#waiting.delete(keyOf(message))
     this.#budget.remove(message.bytes)
-    onAnswered()
+    this.#countWaiting(failure, -1)
+    if (this.isEmpty) this.#limitLogged = false
+    this.#parts.onAnswered()
   }
+
+  /** Retries until the dead letter is stored. Rejects when the queue or the connection is closed. */
+  async #publish(message: PulledMessage, failure: Failure): Promise<void> {
+    const { delayAfter, log, options } = this.#parts
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await publishDeadLetter(this.#producer, options, message, failure)
+      } catch (error) {
+        if (error instanceof PublishError && error.code === 'closed') throw error
+        log.warnPerTurn(message, `cannot store the dead letter; retrying: ${messageOf(error)}`)
+      }
+      await sleep(delayAfter(attempt), undefined, { signal: this.#closing.signal })
+    }
+  }
+
+  #onStored(message: PulledMessage, { reason }: Failure): void {
+    const { log, options } = this.#parts
+    natsMetrics.consumed.inc({ durable: options.durable, outcome: 'dead_letter' })
+    log.warn(message, `dead letter: ${reason}`)
+    const { durable, stream } = options
+    if (this.#dropped > 0)
+      options.client.logger.info({ stream, durable, dropped: this.#dropped }, 'dead letters are stored again')
+    this.#progressAt = performance.now()
+    this.#dropped = 0
+  }
+
+  #countWaiting({ organizationId }: Failure, change: 1 | -1): void {
+    const count = (this.#waitingByOrganization.get(organizationId) ?? 0) + change
+    if (count === 0) this.#waitingByOrganization.delete(organizationId)
+    else this.#waitingByOrganization.set(organizationId, count)
+  }
+}
+
+function isReplay(message: PulledMessage): boolean {
+  return message.header(REPLAY_HEADERS.of) !== undefined
 }
 
 /** Identifies a message in all its deliveries; sequences restart when the stream is recreated. */
