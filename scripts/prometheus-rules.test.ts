@@ -86,6 +86,15 @@ describe('deploy/prometheus/ponix.rules.yml', () => {
     expect(brackets(expr)).toBe('')
   })
 
+  it.each(rules)('$alert counts the first event of a counter with labels, whose series begins with it', ({ expr }) => {
+    const counters = [...expr.matchAll(/\bincrease\((\w+)([^[]*)/g)].map(([, name = '', labels = '']) => [name, labels])
+    const withLabels = counters.filter(([name = '']) => (documented.get(name) ?? []).length > 0)
+    const missed = withLabels.filter(
+      ([name, labels]) => !expr.includes(`${name}${labels} unless ${name}${labels} offset`),
+    )
+    expect(missed).toEqual([])
+  })
+
   it.each(rules)('$alert refers to a section that exists', ({ annotations }) => {
     const [path = '', anchor] = annotations.docs.split('#')
     const headings = [...read(path).matchAll(/^#+ (.*)$/gm)].map(([, text = '']) =>
