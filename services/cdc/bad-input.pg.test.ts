@@ -69,13 +69,27 @@ describe('cdc with a NATS that does not store events', () => {
     expect(ids).toEqual(Array.from({ length: 50 }, (_, n) => `o${n + 1}`))
   })
 
+  test('C-3: publishes a row that NATS accepts with its headers, and stalls at one that it does not', async () => {
+    const cdc = await fixture.start()
+    const limit = fixture.client.connection.info?.max_payload ?? 0
+    const insert = (id: string, size: number) =>
+      fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('${id}', repeat('x', ${size}))`)
+    // The other fields have about 60 bytes, the headers more than 200 and less than 900.
+    await insert('fits', limit - 1000)
+    await fixture.untilStored('entities', 1)
+    await insert('large', limit - 200)
+    const { msg } = await cdc.line('the flow is stalled')
+    expect(msg).toContain('insert of organization large: message of ')
+    expect(await storedCount(fixture.client, 'entities')).toBe(1)
+  })
+
   test('C-3: stalls at a row that is larger than NATS accepts, and logs its key and the remedy', async () => {
     const cdc = await fixture.start()
     await fixture.database.sql(`INSERT INTO organizations (id, name) VALUES ('huge', repeat('x', 2000000))`)
     const end = await fixture.database.walEnd()
     const { msg } = await cdc.line('the flow is stalled')
     expect(msg).toMatch(
-      /^insert of organization huge: the event has 20\d+ bytes, NATS accepts \d+ \(max_payload\).*PONIX_CDC_ON_ERROR=dead_letter/,
+      /^insert of organization huge: message of 20\d+ bytes for organization.create exceeds max_payload \d+ of NATS; raise max_payload; .*PONIX_CDC_ON_ERROR=dead_letter/,
     )
     expect(await fixture.database.confirmed()).toBeLessThan(end)
   })

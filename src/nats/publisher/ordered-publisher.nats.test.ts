@@ -11,6 +11,7 @@ import {
 } from '../../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../../test/rig/servers.ts'
 import { createOrderedPublisher } from './producer.ts'
+import { encodeHeaders, type Publication } from './publication.ts'
 import { ensureStreams } from '../streams.ts'
 
 const FULL = JSON.stringify({ error: { code: 503, err_code: 10_077, description: 'maximum bytes exceeded' } })
@@ -176,13 +177,49 @@ describe('the ordered publisher', () => {
     const tooLarge = { subject: `${subject}.a`, body: new Uint8Array(2_000_000), messageId: 'm' }
     await expect(createOrderedPublisher(client).publish(tooLarge)).rejects.toMatchObject({
       code: 'too_large',
-      message: `message of 2000000 bytes for ${subject}.a exceeds max_payload 1048576 of NATS; raise max_payload`,
+      message: `message of 2000028 bytes for ${subject}.a exceeds max_payload 1048576 of NATS; raise max_payload`,
     })
     const homeless = createOrderedPublisher(client).publish({ ...tooLarge, body: new Uint8Array(1) })
     await expect(homeless).rejects.toMatchObject({
       code: 'no_stream',
       message: `no stream captures the subject ${subject}.a`,
     })
+  })
+
+  test('stores earlier messages that wait for a place in the window when a message cannot be sent', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const publisher = createOrderedPublisher(client, { maxInFlight: 1 })
+    const subject = `${stream.subject}.a`
+    const earlier = publishAll(publisher, subject, ['0', '1', '2'])
+    const tooLarge = publisher.publish({ subject, body: new Uint8Array(2_000_000), messageId: 'm' })
+    await expect(tooLarge).rejects.toMatchObject({ code: 'too_large' })
+    await Promise.all(earlier)
+    expect(await bodiesOf(client, stream.name)).toEqual(['0', '1', '2'])
+  })
+
+  test('B-2 stores messages of exactly max_payload with headers, also in a row, and rejects one more byte', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const limit = client.connection.info?.max_payload ?? 0
+    const headers = { 'Ponix-Table': 'Gerät' }
+    const sized = (messageId: string, bytes: number): Publication => {
+      const publication = { subject: `${stream.subject}.a`, body: new Uint8Array(), messageId, headers }
+      return { ...publication, body: new Uint8Array(bytes - encodeHeaders(publication).length) }
+    }
+    const publisher = createOrderedPublisher(client)
+    const results = await Promise.allSettled([
+      publisher.publish(sized('first', 100)),
+      publisher.publish(sized('exact', limit)),
+      publisher.publish(sized('exact again', limit)),
+      publisher.publish(sized('last', 100)),
+      publisher.publish(sized('too large', limit + 1)),
+    ])
+    expect(
+      results.map((result) => (result.status === 'rejected' ? codeOf(result.reason) : result.value.sequence)),
+    ).toEqual([1, 2, 3, 4, 'too_large'])
   })
 
   test('rejects every message that is not stored when the connection closes', async () => {
