@@ -1,6 +1,7 @@
 import { connectNats, natsOptions, type NatsClient } from '../../src/nats/connection.ts'
 import { publishRefused } from '../../src/nats/dead-letters.ts'
 import { createOrderedPublisher, createProducer } from '../../src/nats/publisher/producer.ts'
+import { checkSize } from '../../src/nats/publisher/publication.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { ensureStreams } from '../../src/nats/streams.ts'
 import { postgresServer } from '../../src/postgres/database.ts'
@@ -12,10 +13,6 @@ import { CAPTURED_TABLES, ENTITIES } from './entities.ts'
 import { cdcStreams, streamOf, type CdcEnvironment } from './environment.ts'
 import { ACTIONS, deadLetterBody } from './event.ts'
 import { deadLetterMetric, monitorSlot, registerMetrics } from './metrics.ts'
-
-/** Space for the headers, which count towards NATS' max_payload. */
-const HEADER_BYTES = 2048
-const SMALLEST_MAX_PAYLOAD = 1024 * 1024
 
 /** Connects to both servers; throws a StartupError if one does not answer in time. */
 export async function openCdc(environment: CdcEnvironment, logger: Logger) {
@@ -58,7 +55,7 @@ function createChangePublisher(nats: NatsClient, environment: CdcEnvironment, lo
     entities: ENTITIES,
     openPublisher: () => createOrderedPublisher(nats),
     deadLetter: usesDeadLetters ? deadLetterWriter(nats, environment, logger) : undefined,
-    maxBodyBytes: () => (nats.connection.info?.max_payload ?? SMALLEST_MAX_PAYLOAD) - HEADER_BYTES,
+    checkSize: (event) => checkSize(event, nats.connection.info?.max_payload),
     retryDelayMs: environment.PONIX_CDC_RETRY_DELAY_MS,
     logger,
   })

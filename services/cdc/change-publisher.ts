@@ -15,7 +15,8 @@ export interface ChangePublisherOptions {
   readonly openPublisher: () => OrderedPublisher
   /** Without it, a change that cannot become an event stalls the flow. */
   readonly deadLetter: DeadLetterWriter | undefined
-  readonly maxBodyBytes: () => number
+  /** Throws a PublishError if NATS does not accept an event of this size. */
+  readonly checkSize: (event: Publication) => void
   /** The interval between attempts to publish the change that stalls the flow. */
   readonly retryDelayMs: number
   readonly logger: Logger
@@ -99,7 +100,7 @@ export class ChangePublisher {
     this.#publisher?.close()
   }
 
-  /** Sends an event. Throws a ConversionError if the change cannot become an event and there are no dead letters. */
+  /** Sends an event. Throws a ConversionError or PublishError if the change cannot become an event and there are no dead letters. */
   #send(target: EntityCounts, change: Change): Promise<void> {
     const { entity } = target
     const { deadLetter } = this.#options
@@ -107,8 +108,9 @@ export class ChangePublisher {
     try {
       event = this.#eventOf(entity, change)
     } catch (error) {
-      if (deadLetter === undefined || !(error instanceof ConversionError)) throw error
-      return deadLetter(entity, change, this.#events.idOf(entity, change), error.message)
+      if (deadLetter === undefined || !(error instanceof ConversionError || error instanceof PublishError)) throw error
+      const id = this.#events.idOf(entity, change)
+      return deadLetter(entity, change, id, error.message).then(() => void this.#undeliverable.delete(id))
     }
     const publisher = (this.#publisher ??= this.#options.openPublisher())
     return publisher.publish(event).then(
@@ -124,10 +126,7 @@ export class ChangePublisher {
 
   #eventOf(entity: Entity, change: Change): Publication {
     const event = this.#events.eventOf(entity, change)
-    const limit = this.#options.maxBodyBytes()
-    if (event.body.length > limit) {
-      throw new ConversionError(`the event has ${event.body.length} bytes, NATS accepts ${limit} (max_payload)`)
-    }
+    this.#options.checkSize(event)
     const reason = this.#undeliverable.size > 0 ? this.#undeliverable.get(event.messageId) : undefined
     if (reason !== undefined) throw new ConversionError(reason)
     return event

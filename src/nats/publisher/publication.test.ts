@@ -1,8 +1,33 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PublishError } from '../../domain/errors.ts'
-import { subjectToken, isPublishable } from './publication.ts'
+import { checkSize, encodeHeaders, isPublishable, subjectToken, type Publication } from './publication.ts'
 import { covers } from '../streams.ts'
+
+describe('the size of a message', () => {
+  const message = { subject: 'a', body: new Uint8Array(100), messageId: 'id' }
+
+  test.each<{ readonly part: string; readonly publication: Publication; readonly bytes: number }>([
+    { part: 'the body and the message id', publication: message, bytes: 129 },
+    { part: 'no body', publication: { ...message, body: new Uint8Array() }, bytes: 29 },
+    { part: 'other headers', publication: { ...message, headers: { 'Ponix-Lsn': '0/1', Empty: '' } }, bytes: 154 },
+    { part: 'characters of several bytes', publication: { ...message, messageId: 'ü€😀' }, bytes: 136 },
+    { part: 'values without white space around them', publication: { ...message, messageId: ' id\t' }, bytes: 129 },
+  ])('B-2: contains $part', ({ publication, bytes }) => {
+    expect(publication.body.length + encodeHeaders(publication).length).toBe(bytes)
+    expect(() => checkSize(publication, bytes)).not.toThrow()
+    expect(() => checkSize(publication, bytes - 1)).toThrow(
+      new PublishError(
+        'too_large',
+        `message of ${bytes} bytes for a exceeds max_payload ${bytes - 1} of NATS; raise max_payload`,
+      ),
+    )
+  })
+
+  test('B-2: has no limit while the server has not announced one', () => {
+    expect(() => checkSize(message, undefined)).not.toThrow()
+  })
+})
 
 describe('the subjects', () => {
   test('N-2 an id that is not one token of a subject is rejected', () => {

@@ -35,6 +35,8 @@ const TEMPORARY: ReadonlySet<number | undefined> = new Set([10_002, 10_158])
 
 const EXPECTATION = 'Nats-Expected-Last-Msg-Id: '
 const END = '\r\n\r\n'
+const HEADER_FRAME = `NATS/1.0\r\nNats-Msg-Id: ${END}`
+const FIELD_FRAME = ': \r\n'
 
 /**
  * Encodes the headers. With `follows`, JetStream stores the message only if the last message of the stream has that id. Throws
@@ -48,6 +50,24 @@ export function encodeHeaders({ subject, messageId, headers }: Publication, foll
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
   block += `Nats-Msg-Id: ${headerValue(subject, messageId)}`
   return Buffer.from(follows === undefined ? `${block}${END}` : `${block}\r\n${EXPECTATION}${follows}${END}`)
+}
+
+const MAX_UTF8_BYTES_PER_UNIT = 3
+
+/**
+ * Throws a PublishError if NATS does not accept the message because it exceeds `max_payload`, in which headers count. The
+ * expectation of a predecessor does not count, because the message can be sent without it.
+ */
+export function checkSize(publication: Publication, maxPayload = Infinity): void {
+  const { subject, body, messageId, headers } = publication
+  let units = HEADER_FRAME.length + messageId.length
+  for (const name in headers) units += name.length + (headers[name] ?? '').length + FIELD_FRAME.length
+  // Encodes the headers only if they can exceed the limit.
+  if (body.length + units * MAX_UTF8_BYTES_PER_UNIT <= maxPayload) return
+  const bytes = body.length + encodeHeaders(publication).length
+  if (bytes <= maxPayload) return
+  const reason = `message of ${bytes} bytes for ${subject} exceeds max_payload ${maxPayload} of NATS; raise max_payload`
+  throw new PublishError('too_large', reason)
 }
 
 export function withoutExpectation(block: Buffer, follows: string): Buffer {

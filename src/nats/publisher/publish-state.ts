@@ -1,4 +1,4 @@
-import { PublishError } from '../../domain/errors.ts'
+import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
 import type { Logger } from '../../runner/logger.ts'
 import { encodeHeaders, withoutExpectation, type Publication, type Stored } from './publication.ts'
 
@@ -79,12 +79,9 @@ export class PendingPublish {
     return this.publication.body.length
   }
 
-  /** Throws a PublishError if the message is larger than the limit of the server, in bytes. */
-  checkSize(limit: number | undefined): void {
-    if (limit === undefined || this.bytes <= limit) return
-    const { subject } = this.publication
-    const reason = `message of ${this.bytes} bytes for ${subject} exceeds max_payload ${limit} of NATS; raise max_payload`
-    throw new PublishError('too_large', reason)
+  /** The size with the headers and the expectation of its predecessor. */
+  get expectantBytes(): number {
+    return this.bytes + this.#headers.length
   }
 
   /** Returns the encoded headers, with or without the expectation of its predecessor. */
@@ -116,21 +113,35 @@ export class PendingPublish {
 
 /** Messages sent and not acknowledged, by number, in the order of the calls. */
 export class InFlight extends Map<number, PendingPublish> {
-  /** Sum of the bodies. */
-  bytes = 0
+  readonly #budget: ByteBudget
+
+  /** The bytes of `limits` are those of the bodies. */
+  constructor(limits: BudgetLimits) {
+    super()
+    this.#budget = new ByteBudget(limits)
+  }
 
   get oldest(): PendingPublish | undefined {
     for (const message of this.values()) return message
     return undefined
   }
 
+  fits(message: PendingPublish): boolean {
+    return this.#budget.fits(message.bytes)
+  }
+
   add(message: PendingPublish): void {
     this.set(message.number, message)
-    this.bytes += message.bytes
+    this.#budget.add(message.bytes)
   }
 
   remove(message: PendingPublish): void {
-    if (this.delete(message.number)) this.bytes -= message.bytes
+    if (this.delete(message.number)) this.#budget.remove(message.bytes)
+  }
+
+  /** Returns whether the stream must store the message directly after one that is not acknowledged. */
+  hasPredecessorOf({ follows }: PendingPublish): boolean {
+    return follows !== undefined && this.has(follows.number)
   }
 
   removeAfter(number: number): readonly PendingPublish[] {

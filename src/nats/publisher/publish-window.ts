@@ -3,7 +3,7 @@ import { PublishError, messageOf } from '../../domain/errors.ts'
 import { Fifo } from '../../domain/fifo.ts'
 import type { NatsClient } from '../connection.ts'
 import { natsMetrics } from '../metrics.ts'
-import { EncodedHeaders, readReply, type Publication, type Stored } from './publication.ts'
+import { checkSize, EncodedHeaders, readReply, type Publication, type Stored } from './publication.ts'
 import {
   AckDeadline,
   InFlight,
@@ -42,8 +42,6 @@ const GROUP_SIZE = 64
 export class PublishWindow {
   readonly #client: NatsClient
   readonly #ordered: boolean
-  readonly #maxInFlight: number
-  readonly #maxInFlightBytes: number
   readonly #deadline: AckDeadline
   /** A full window is refilled when a quarter of it is free. */
   readonly #refillAt: number
@@ -53,7 +51,7 @@ export class PublishWindow {
   readonly #backoff: RetryBackoff
   readonly #headers = new EncodedHeaders()
   readonly #queue = new Fifo<PendingPublish>()
-  readonly #inFlight = new InFlight()
+  readonly #inFlight: InFlight
   readonly #chain: PublishChain | undefined
   readonly #idleListeners: (() => void)[] = []
   #nextNumber = 0
@@ -63,8 +61,10 @@ export class PublishWindow {
   constructor(client: NatsClient, options: WindowOptions) {
     this.#client = client
     this.#ordered = options.ordered
-    this.#maxInFlight = options.maxInFlight
-    this.#maxInFlightBytes = options.maxInFlightBytes ?? 16 * 1024 * 1024
+    this.#inFlight = new InFlight({
+      items: options.maxInFlight,
+      bytes: options.maxInFlightBytes ?? 16 * 1024 * 1024,
+    })
     this.#deadline = new AckDeadline(options.ackTimeoutMs ?? 5000, () => this.#checkDeadline())
     this.#refillAt = Math.floor(options.maxInFlight * 0.75)
     this.#backoff = new RetryBackoff(client.logger)
@@ -80,6 +80,10 @@ export class PublishWindow {
 
   get inFlight(): number {
     return this.#inFlight.size
+  }
+
+  get #maxPayload(): number {
+    return this.#client.connection.info?.max_payload ?? Infinity
   }
 
   /** Publishes; resolves when the message is stored. Rejects with a PublishError, or with the signal's reason. */
@@ -110,7 +114,7 @@ export class PublishWindow {
     try {
       const predecessor = this.#chain?.add(publication.subject, { number, messageId: publication.messageId.trim() })
       const message = new PendingPublish(publication, number, predecessor)
-      message.checkSize(this.#client.connection.info?.max_payload)
+      checkSize(publication, this.#maxPayload)
       this.#queue.push(message)
       return message
     } catch (error) {
@@ -132,10 +136,7 @@ export class PublishWindow {
     while (this.#phase === 'open' && this.#client.link.connected) {
       const message = this.#queue.peek()
       if (message === undefined) return
-      const full =
-        this.#inFlight.size >= this.#maxInFlight ||
-        (this.#inFlight.size > 0 && this.#inFlight.bytes + message.bytes > this.#maxInFlightBytes)
-      if (full && !message.settled) return
+      if (!message.settled && (!this.#inFlight.fits(message) || this.#mustFollowLater(message))) return
       this.#queue.shift()
       if (message.settled) continue
       this.#inFlight.add(message)
@@ -143,12 +144,17 @@ export class PublishWindow {
     }
   }
 
+  /** Returns whether a message becomes too large by the expectation of its predecessor, and therefore waits until that is stored. */
+  #mustFollowLater(message: PendingPublish): boolean {
+    return this.#inFlight.hasPredecessorOf(message) && message.expectantBytes > this.#maxPayload
+  }
+
   #send(message: PendingPublish): void {
     message.sentAt = performance.now()
     this.#deadline.watch()
     try {
       const { subject, body } = message.publication
-      this.#headers.block = message.headers(message.follows !== undefined && this.#inFlight.has(message.follows.number))
+      this.#headers.block = message.headers(this.#inFlight.hasPredecessorOf(message))
       this.#client.connection.publish(subject, body, { reply: this.#inbox + message.number, headers: this.#headers })
     } catch (error) {
       const { connection } = this.#client
@@ -262,8 +268,10 @@ export class PublishWindow {
   }
 
   #rejectAfter(number: number, reason: PublishError): void {
-    for (const message of [...this.#inFlight.removeAfter(number), ...this.#queue.drain()]) {
-      if (!message.settled) message.reject(reason)
+    const queued = this.#queue.drain()
+    for (const message of queued) if (message.number < number) this.#queue.push(message)
+    for (const message of [...this.#inFlight.removeAfter(number), ...queued]) {
+      if (message.number > number && !message.settled) message.reject(reason)
     }
   }
 
