@@ -7,6 +7,9 @@ export const CTRL_C = '\u0003'
 export const CTRL_Z = '\u001a'
 export const CTRL_BACKSLASH = '\u001c'
 
+/** Below the time limit of the shortest tests, 60 s. */
+const TIMEOUT_MS = 50_000
+
 export interface TerminalOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
@@ -60,14 +63,30 @@ export class Terminal {
     }
   }
 
-  /** Resolves with the first match at or after `from` in the output; rejects if the program ends before that. */
+  /**
+   * Resolves with the first match at or after `from` in the output; rejects if the program ends before that. Rejects shortly before the
+   * time limit of a test, with the output and the state of the processes, which the error of the test runner does not have.
+   */
   async seen(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
+    const timeout = AbortSignal.timeout(TIMEOUT_MS)
+    timeout.addEventListener('abort', () => this.#wake())
     for (;;) {
       const match = pattern.exec(this.output.slice(from))
       if (match !== null) return match
       if (this.#hasEnded) throw new Error(`ended without a match of ${pattern}:\n${this.output}`)
+      if (timeout.aborted) {
+        throw new Error(
+          `no match of ${pattern} in ${TIMEOUT_MS / 1000} s:\n${this.output}\n${this.mode()}\n${this.#processes()}`,
+        )
+      }
       await new Promise<void>((resolve) => this.#waiting.add(resolve))
     }
+  }
+
+  /** Returns the processes of the terminal with their groups, states and pending, ignored and caught signals. */
+  #processes(): string {
+    const columns = 'pid,ppid,pgid,tpgid,stat,wchan:24,pending,ignored,caught,args'
+    return execFileSync('ps', ['-o', columns, '--sid', String(this.pid)]).toString()
   }
 
   /** Sends SIGKILL to all processes in the foreground and to the program; resolves when it has ended. */
