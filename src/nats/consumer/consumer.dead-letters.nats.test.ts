@@ -114,6 +114,35 @@ describe('B-5: a full stream of dead letters', () => {
     expect(s.log.lines.find(({ msg }) => msg === 'dead letters are stored again')).toMatchObject({ dropped: 90 })
   })
 
+  test('shares the bytes of waiting messages among organizations too', async () => {
+    register.resetMetrics()
+    await using server = await startNats()
+    await using s = await scene(server.url)
+    await limitDeadLetters(s, 1)
+    const organizationOf = (body: Uint8Array): string => Buffer.from(body).toString('utf8', 0, 5)
+    const consumer = s.consume(
+      async (batch) =>
+        batch.map(({ body }) => ({ kind: 'dead_letter', reason: 'bad', organizationId: organizationOf(body) })),
+      { maxAckPending: 400, maxOpenBytes: 40_000, stopTimeoutMs: 100, ackWaitMs: 500 },
+    )
+    const sent = [...Array.from({ length: 100 }, () => 'loud '), ...Array.from({ length: 3 }, () => 'quiet')]
+    await s.publish(...sent.map((organization) => organization.padEnd(1000, '.')))
+    const dropped = async () => (await metricOf('ponix_nats_dead_letters_total', { outcome: 'dropped' })) ?? 0
+    const unanswered = async () => (await s.client.manager.consumers.info(s.stream, DURABLE)).num_ack_pending
+    await expect.poll(async () => (await dropped()) + (await unanswered()), WAIT).toBe(103)
+    await expect
+      .poll(async () => (await s.client.manager.consumers.info(s.stream, DURABLE)).num_redelivered, WAIT)
+      .toBe(0)
+    await limitDeadLetters(s, -1)
+    await untilSettled(s)
+    await consumer.stop()
+    const stored: string[] = []
+    for await (const { body } of listDeadLetters(s.client, { stream: s.stream }))
+      stored.push(organizationOf(body ?? new Uint8Array()))
+    expect(stored.filter((organization) => organization === 'quiet')).toHaveLength(3)
+    expect(stored.length + (await dropped())).toBe(103)
+  })
+
   test('loses no message of a consumer that is stopped and started again', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)
