@@ -42,7 +42,8 @@ export class DeadLetterQueue {
   readonly #closing = new AbortController()
   readonly #budget: ByteBudget
   readonly #waiting = new Map<string, PulledMessage>()
-  readonly #waitingByOrganization = new Map<string | undefined, number>()
+  /** What waits, by organization. */
+  readonly #ownBudgets = new Map<string | undefined, ByteBudget>()
   /** Why messages failed that have no dead letter yet, oldest first. */
   readonly #failures = new Map<string, Failure>()
   /** When a dead letter was stored, or the first one began to wait. */
@@ -101,8 +102,11 @@ export class DeadLetterQueue {
   }
 
   #fits({ bytes }: PulledMessage, { organizationId }: Failure): boolean {
-    const own = this.#waitingByOrganization.get(organizationId) ?? 0
-    return this.#budget.fits(bytes) && own < this.#budget.left.items
+    const { limits } = this.#parts
+    const own = this.#ownBudgets.get(organizationId)?.left ?? limits
+    const { left } = this.#budget
+    const isWithinShare = limits.items - own.items < left.items && limits.bytes - own.bytes < left.bytes
+    return isWithinShare && this.#budget.fits(bytes)
   }
 
   #isStalled(): boolean {
@@ -138,7 +142,8 @@ export class DeadLetterQueue {
     if (this.isEmpty) this.#progressAt = performance.now()
     this.#waiting.set(keyOf(message), message)
     this.#budget.add(message.bytes)
-    this.#countWaiting(failure, 1)
+    const own = this.#ownBudget(failure.organizationId)
+    own.add(message.bytes)
     try {
       await this.#publish(message, failure)
       message.term()
@@ -149,7 +154,8 @@ export class DeadLetterQueue {
     }
     this.#waiting.delete(keyOf(message))
     this.#budget.remove(message.bytes)
-    this.#countWaiting(failure, -1)
+    own.remove(message.bytes)
+    if (own.isEmpty) this.#ownBudgets.delete(failure.organizationId)
     if (this.isEmpty) this.#limitLogged = false
     this.#parts.onAnswered()
   }
@@ -179,10 +185,10 @@ export class DeadLetterQueue {
     this.#dropped = 0
   }
 
-  #countWaiting({ organizationId }: Failure, change: 1 | -1): void {
-    const count = (this.#waitingByOrganization.get(organizationId) ?? 0) + change
-    if (count === 0) this.#waitingByOrganization.delete(organizationId)
-    else this.#waitingByOrganization.set(organizationId, count)
+  #ownBudget(organizationId: string | undefined): ByteBudget {
+    const own = this.#ownBudgets.get(organizationId) ?? new ByteBudget(this.#parts.limits)
+    this.#ownBudgets.set(organizationId, own)
+    return own
   }
 }
 
