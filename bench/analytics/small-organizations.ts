@@ -12,6 +12,8 @@ const POLL_INTERVAL_MS = 50
 const SETTLED_INTERVAL_MS = 500
 /** The time after the last acknowledgement in which an envelope can still arrive. */
 const GRACE_MS = 5000
+/** The time after the last message from which on an envelope that has not arrived counts as lost. */
+const MAX_WAIT_MS = 120_000
 
 /** What became of the envelopes of the small organizations; a delay is infinite if the envelope did not arrive. */
 export interface Arrivals {
@@ -106,12 +108,15 @@ async function pollRows(stage: AnalyticsBenchStage, sent: Promise<number>): Prom
   return seen
 }
 
-/** Resolves when the raw envelope at the sequence, all before it, and their processed envelopes are acknowledged, or `isDone`. */
+/** Resolves when the raw envelope at the sequence, all before it, and their processed envelopes are acknowledged, when `isDone`, or after some time. */
 async function untilAcknowledged(stage: AnalyticsBenchStage, sequence: number, isDone: () => boolean): Promise<void> {
   const { consumers, streams } = stage.nats.manager
+  const end = performance.now() + MAX_WAIT_MS
   const reaches = async (stream: string, durable: string, last: number): Promise<void> => {
-    while (!isDone() && (await consumers.info(stream, durable)).ack_floor.stream_seq < last)
+    while (!isDone() && performance.now() < end) {
+      if ((await consumers.info(stream, durable)).ack_floor.stream_seq >= last) return
       await sleep(SETTLED_INTERVAL_MS)
+    }
   }
   await reaches('raw_envelopes', 'analytics-raw', sequence)
   const { state } = await streams.info('processed_envelopes')
