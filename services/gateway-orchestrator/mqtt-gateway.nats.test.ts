@@ -103,6 +103,25 @@ describe('messages of devices', () => {
     expect(service.history(own.gatewayId)).toEqual(['running (mqtt)'])
   })
 
+  test('B-2: an id that is too long for a subject becomes a dead letter, and NATS stays connected', async () => {
+    const own = subscribed(1, { topic: '#' })
+    await rig.insert(own)
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'running')
+    const client = await publisher()
+    const longest = 'd'.repeat(128)
+    for (const id of ['d'.repeat(60_000), 'd'.repeat(129), longest]) await client.publish(`o1/${id}`, Buffer.from(id))
+    const [envelope] = await rig.untilEnvelopes(1)
+    expect(envelope?.endDeviceId).toBe(longest)
+    const letters = await rig.untilStored('dead_letters', 2)
+    expect(letters.map(({ body }) => body.length)).toEqual([60_000, 129])
+    expect(letters.map((letter) => letter.header('Ponix-Reason'))).toEqual([
+      `gateway ${own.gatewayId}: raw_envelope.end_device_id is too long: 60000 characters, at most 128`,
+      `gateway ${own.gatewayId}: raw_envelope.end_device_id is too long: 129 characters, at most 128`,
+    ])
+    expect(service.lines.filter(({ msg }) => msg.startsWith('NATS disconnected'))).toEqual([])
+  })
+
   test('B-5: a full stream of dead letters does not stop a gateway; their messages are dropped and counted until it has space', async () => {
     const own = subscribed(1, { topic: '#' })
     await rig.insert(own)

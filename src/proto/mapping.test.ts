@@ -131,6 +131,27 @@ test('W-2 a processed envelope round-trips', () => {
   )
 })
 
+test('B-2: an envelope with an id of more than 128 characters is rejected', () => {
+  const raw = {
+    organizationId: 'o'.repeat(128),
+    endDeviceId: 'd'.repeat(128),
+    payload: new Uint8Array(),
+    receivedAt: 0n,
+  }
+  const processed = { organizationId: 'o', endDeviceId: 'd', occurredAt: 0n, processedAt: 0n, data: {} }
+  const long = 'x'.repeat(129)
+  expect(decodeRawEnvelope(encodeRawEnvelope(raw))).toEqual(raw)
+  for (const field of ['organizationId', 'endDeviceId']) {
+    const name = field === 'endDeviceId' ? 'end_device_id' : 'organization_id'
+    const problem = (type: string) => new MappingError(`${type}.${name} is too long: 129 characters, at most 128`)
+    expect(() => encodeRawEnvelope({ ...raw, [field]: long })).toThrow(problem('raw_envelope'))
+    const encodedRaw = toBinary(RawEnvelopeSchema, create(RawEnvelopeSchema, { ...raw, receivedAt: {}, [field]: long }))
+    expect(() => decodeRawEnvelope(encodedRaw)).toThrow(problem('raw_envelope'))
+    const encoded = encodeProcessedEnvelope({ ...processed, [field]: long })
+    expect(() => decodeProcessedEnvelope(encoded)).toThrow(problem('processed_envelope'))
+  }
+})
+
 test('W-2 invalid bytes are rejected with a MappingError that names the type', () => {
   const garbage = Uint8Array.of(0xff, 0xff, 0xff)
   expect(() => decodeGateway(garbage)).toThrow(/^not a ponix.gateway.v1.Gateway: /)
