@@ -1,6 +1,7 @@
 import { create, toBinary, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
 import { type ProcessedEnvelope, type RawEnvelope, type JsonObject } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
+import { LIMITS } from '../domain/fields.ts'
 import type { Instant } from '../domain/instant.ts'
 import {
   ProcessedEnvelopeSchema,
@@ -32,19 +33,20 @@ const PROCESSED = {
 const NO_BYTES = new Uint8Array()
 const writer = new MessageWriter()
 
+/** Encodes a RawEnvelope. Throws a MappingError for an id that is missing or too long. */
 export function encodeRawEnvelope(envelope: RawEnvelope): Uint8Array {
   return toBinary(
     RawEnvelopeSchema,
     create(RawEnvelopeSchema, {
-      organizationId: envelope.organizationId,
-      endDeviceId: envelope.endDeviceId,
+      organizationId: requiredId('raw_envelope.organization_id', envelope.organizationId),
+      endDeviceId: requiredId('raw_envelope.end_device_id', envelope.endDeviceId),
       payload: envelope.payload,
       receivedAt: timestampFromInstant(envelope.receivedAt),
     }),
   )
 }
 
-/** Decodes a RawEnvelope. Throws a MappingError unless it is complete: ids and time are required, the payload can be empty. */
+/** Decodes a RawEnvelope. Throws a MappingError unless ids, of bounded length, and time are present; the payload can be empty. */
 export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
   let organizationId = ''
   let endDeviceId = ''
@@ -63,8 +65,8 @@ export function decodeRawEnvelope(bytes: Uint8Array): RawEnvelope {
     throw decodeError(RawEnvelopeSchema, error)
   }
   return {
-    organizationId: required('raw_envelope.organization_id', organizationId),
-    endDeviceId: required('raw_envelope.end_device_id', endDeviceId),
+    organizationId: requiredId('raw_envelope.organization_id', organizationId),
+    endDeviceId: requiredId('raw_envelope.end_device_id', endDeviceId),
     payload,
     receivedAt: required('raw_envelope.received_at', receivedAt),
   }
@@ -115,12 +117,18 @@ export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
     throw decodeError(ProcessedEnvelopeSchema, error)
   }
   return {
-    organizationId: required('processed_envelope.organization_id', organizationId),
-    endDeviceId: required('processed_envelope.end_device_id', endDeviceId),
+    organizationId: requiredId('processed_envelope.organization_id', organizationId),
+    endDeviceId: requiredId('processed_envelope.end_device_id', endDeviceId),
     occurredAt: required('processed_envelope.occurred_at', occurredAt),
     processedAt: required('processed_envelope.processed_at', processedAt),
     data,
   }
+}
+
+/** Bounds ids: they are keys of caches and parts of subjects, and NATS closes the connection for a subject of more than 4 KiB. */
+function requiredId(field: string, id: string): string {
+  if (id.length <= LIMITS.id) return required(field, id)
+  throw new MappingError(`${field} is too long: ${id.length} characters, at most ${LIMITS.id}`)
 }
 
 function required<T extends string | Instant>(field: string, value: T | undefined): T {
