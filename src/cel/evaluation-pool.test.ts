@@ -211,6 +211,24 @@ describe('P-3: evaluation in worker threads', () => {
     expect(lost).toEqual([])
   })
 
+  it('B-3: evaluates nothing while 32 MiB of results are not released', async () => {
+    const { pool } = await startPool()
+    const text = MEGABYTE.subarray(0, 700_000)
+    const sizes: number[] = []
+    const evaluate = async (): Promise<void> => {
+      const answer = await pool.evaluate({ organizationId: 'a', source: '{"s": string(input)}', payload: text })
+      if (answer.ok) sizes.push(answer.size)
+    }
+    const all = Promise.all(Array.from({ length: 120 }, evaluate))
+    const queued = (): number => pool.usage.quick + pool.usage.background
+    await expect.poll(() => sizes.length > 0 && sizes.length + queued() === 120).toBe(true)
+    const bytes = sizes.reduce((sum, size) => sum + size, 0)
+    expect(bytes).toBeGreaterThan(32 * 1024 * 1024)
+    // One job per worker was running at the limit.
+    expect(bytes).toBeLessThan(36 * 1024 * 1024)
+    await all
+  })
+
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
     'transfers the key %s unchanged',
     async (name) => {
