@@ -19,6 +19,7 @@ function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
     onDeviceWithoutExpression: () => {},
   })
   const { client, producer } = stage
+  const released: number[] = []
   const consumer = {
     client,
     service: 'test',
@@ -31,6 +32,7 @@ function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
     retryDelayMs: 10,
     handle: createRawHandler({
       processor,
+      release: (dataBytes) => released.push(dataBytes),
       producer,
       rawStream: 'raw_envelopes',
       lastSeen: { record: () => {} },
@@ -41,6 +43,8 @@ function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
   const stopping = new AbortController()
   const running = runConsumer(consumer, stopping.signal)
   return {
+    /** The sizes of the data that were released. */
+    released,
     stop: async (): Promise<void> => {
       stopping.abort()
       await running
@@ -123,6 +127,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(20)
     await running.stop()
     expect(deferrals).toBe(30)
+    expect(running.released).toEqual(Array.from({ length: 20 }, () => 50))
     expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
   })

@@ -53,6 +53,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
     })
     const handle = createRawHandler({
       processor,
+      release: () => {},
       producer: stage.producer,
       rawStream: 'raw_envelopes',
       lastSeen: { record: () => {} },

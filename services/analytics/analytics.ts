@@ -74,7 +74,8 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const { PONIX_NATS_DEFERRED_STREAM: deferredStream, PONIX_ANALYTICS_UNKNOWN_DEVICE_WAIT_MS: waitMs } = environment
   const deferred = new DeferredMessages(nats, deferredStream)
   const deferralLog = new DeferralLog(logger, waitMs)
-  const rawParts = { processor, producer, rawStream, lastSeen, deferred }
+  const release = (dataBytes: number): void => pool.release(dataBytes)
+  const rawParts = { processor, release, producer, rawStream, lastSeen, deferred }
   const scans = new DeferredScans({ ...rawParts, logger })
   const deadLetterQuota = new DeadLetterQuota(environment.PONIX_DEAD_LETTER_QUOTA, logger)
   const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER, deadLetterQuota }

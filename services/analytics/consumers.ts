@@ -21,6 +21,8 @@ type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 
 export interface RawConsumerParts {
   readonly processor: RawEnvelopeProcessor
+  /** Releases the data of a processed envelope. */
+  readonly release: (dataBytes: number) => void
   readonly producer: Producer
   readonly rawStream: string
   readonly lastSeen: Pick<LastSeenRecorder, 'record'>
@@ -70,7 +72,7 @@ export async function processRaw(
     const outcome = await parts.processor.process(raw, signal)
     if (outcome.kind === 'deferred') return outcome
     if (outcome.kind !== 'processed') return { ...outcome, organizationId: raw.organizationId }
-    const { duplicate } = await publish(parts, delivery, outcome.envelope)
+    const { duplicate } = await publish(parts, delivery, outcome)
     parts.lastSeen.record(outcome.envelope)
     if (duplicate) return undefined
     analyticsMetrics.processed.inc()
@@ -108,17 +110,21 @@ export function deferredSubject(organizationId: string): string {
  * an envelope is stored once, even if it is replayed repeatedly.
  */
 async function publish(
-  { producer, rawStream }: ProcessRawParts,
+  { producer, rawStream, release }: ProcessRawParts,
   delivery: Delivery,
-  envelope: ProcessedEnvelope,
+  { envelope, dataBytes }: Extract<RawOutcome, { kind: 'processed' }>,
 ): Promise<Stored> {
   const { stream, streamSequence, storedAtMs } = originOf(delivery, rawStream)
-  // No signal, because it would dominate the cost: a publication that is not stored at the end is not acknowledged.
-  return await producer.publish({
-    subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
-    body: encodeProcessedEnvelope(envelope),
-    messageId: delivery.header(REPLAY_HEADERS.of) ?? `${stream}:${streamSequence}:${storedAtMs}`,
-  })
+  try {
+    // No signal, because it would dominate the cost: a publication that is not stored at the end is not acknowledged.
+    return await producer.publish({
+      subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
+      body: encodeProcessedEnvelope(envelope),
+      messageId: delivery.header(REPLAY_HEADERS.of) ?? `${stream}:${streamSequence}:${storedAtMs}`,
+    })
+  } finally {
+    release(dataBytes)
+  }
 }
 
 function decodingFailure(error: unknown): Failure {

@@ -58,6 +58,7 @@ describe('P-1: conversion of a raw envelope', () => {
         processedAt: 1_800_000_000_000_000n,
         data: { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 },
       },
+      dataBytes: expect.any(Number),
     })
     expect(tasks).toEqual([
       { organizationId: 'organization', source: 'cayenne_lpp_decode(input)', payload: RAW.payload },

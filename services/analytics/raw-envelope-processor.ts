@@ -31,7 +31,8 @@ export interface Unknown extends Omit<Failure, 'kind'> {
 }
 
 export type RawOutcome =
-  | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope }
+  /** `dataBytes`: the size of the data, which the evaluation pool counts until it is released. */
+  | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope; readonly dataBytes: number }
   /** The organization's share of the evaluation is full: the envelope waits, which does not count as an attempt. */
   | { readonly kind: 'deferred' }
   | Unknown
@@ -76,7 +77,7 @@ export class RawEnvelopeProcessor {
     const { receivedAt: occurredAt } = raw
     const processedAt = this.#parts.now()
     const envelope = { organizationId, endDeviceId: id, occurredAt, processedAt, data: result.data }
-    return { kind: 'processed', envelope }
+    return { kind: 'processed', envelope, dataBytes: result.size }
   }
 
   #noExpression(id: string): Failure {

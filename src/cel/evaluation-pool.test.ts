@@ -215,9 +215,12 @@ describe('P-3: evaluation in worker threads', () => {
     const { pool } = await startPool()
     const text = MEGABYTE.subarray(0, 700_000)
     const sizes: number[] = []
+    let released = false
     const evaluate = async (): Promise<void> => {
       const answer = await pool.evaluate({ organizationId: 'a', source: '{"s": string(input)}', payload: text })
-      if (answer.ok) sizes.push(answer.size)
+      if (!answer.ok) return
+      sizes.push(answer.size)
+      if (released) pool.release(answer.size)
     }
     const all = Promise.all(Array.from({ length: 120 }, evaluate))
     const queued = (): number => pool.usage.quick + pool.usage.background
@@ -226,7 +229,10 @@ describe('P-3: evaluation in worker threads', () => {
     expect(bytes).toBeGreaterThan(32 * 1024 * 1024)
     // One job per worker was running at the limit.
     expect(bytes).toBeLessThan(36 * 1024 * 1024)
+    for (const size of sizes) pool.release(size)
+    released = true
     await all
+    expect(sizes).toHaveLength(120)
   })
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(

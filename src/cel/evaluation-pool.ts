@@ -1,3 +1,4 @@
+import { ByteBudget } from '../domain/byte-budget.ts'
 import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
 import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure } from './evaluation-scheduler.ts'
 import { EvaluationWorker } from './evaluation-worker.ts'
@@ -23,6 +24,8 @@ interface PendingTask extends Task {
 
 const MIN_WORKERS = 2
 const RESTART_DELAY_MS = 1000
+/** The limit of results that are not released; a job of each worker can exceed it. */
+const MAX_RESULT_BYTES = 32 * 1024 * 1024
 /** Niceness for about a tenth of the processor while other threads need it, and the whole processor otherwise (sched(7)). */
 const BACKGROUND_NICENESS = 10
 
@@ -38,6 +41,8 @@ export class EvaluationPool implements AsyncDisposable {
   readonly #workers = new Set<EvaluationWorker>()
   readonly #idle: Readonly<Record<Lane, EvaluationWorker[]>> = { quick: [], background: [] }
   readonly #pending = new Set<PendingTask>()
+  /** Results that are not released. A small payload can have a large result, so the bounds of the callers' queues do not suffice. */
+  readonly #results = new ByteBudget({ items: Infinity, bytes: MAX_RESULT_BYTES })
   readonly #restarts = new Set<NodeJS.Timeout>()
   #closed = false
   #dispatchScheduled = false
@@ -65,7 +70,10 @@ export class EvaluationPool implements AsyncDisposable {
     return { workers: this.#workers.size, ...this.#scheduler.queued }
   }
 
-  /** Evaluates a task; rejects only if the pool is closed. */
+  /**
+   * Evaluates a task; rejects only if the pool is closed. The caller releases the size of the data when it no longer holds the data;
+   * no job starts while too many bytes are not released.
+   */
   evaluate(task: Task): Promise<TaskResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('the evaluation pool is closed'))
@@ -79,6 +87,12 @@ export class EvaluationPool implements AsyncDisposable {
       this.#pending.add(pending)
       this.#scheduleDispatch()
     })
+  }
+
+  release(size: number): void {
+    const wasFull = this.#results.isFull
+    this.#results.remove(size)
+    if (wasFull) this.#scheduleDispatch()
   }
 
   /** Stops the workers; pending evaluations are rejected. */
@@ -143,7 +157,7 @@ export class EvaluationPool implements AsyncDisposable {
 
   #dispatch(): void {
     for (const lane of ['quick', 'background'] as const) {
-      while (this.#idle[lane].length > 0 && !this.#closed) {
+      while (this.#idle[lane].length > 0 && !this.#closed && !this.#results.isFull) {
         const job = this.#scheduler.next(lane)
         const worker = job === undefined ? undefined : this.#idle[lane].pop()
         if (job === undefined || worker === undefined) break
@@ -175,6 +189,7 @@ export class EvaluationPool implements AsyncDisposable {
 
   #settle(task: PendingTask, result: TaskResult): void {
     this.#pending.delete(task)
+    if (result.ok) this.#results.add(result.size)
     task.resolve(result)
   }
 }
