@@ -5,7 +5,10 @@ import { type ProxiedLink, type ProxyPassage, TcpProxy } from '../tcp-proxy.ts'
 export const CRASH_POINTS = [
   'processed envelope sent',
   'processed envelope stored',
+  'deferred envelope sent',
+  'deferred envelope stored',
   'raw envelope acknowledged',
+  'deferred envelope acknowledged',
   'insert sent',
   'insert acknowledged',
   'row acknowledged',
@@ -104,15 +107,18 @@ function sentPoint(frame: Buffer): CrashPoint | undefined {
   const line = frame.toString('latin1', 0, frame.indexOf('\r\n'))
   const [, subject = ''] = line.split(' ')
   if (subject.startsWith('processed_envelopes.')) return 'processed envelope sent'
+  if (subject.startsWith('deferred_envelopes.')) return 'deferred envelope sent'
   if (subject.startsWith('dead_letters.')) return 'dead letter sent'
   if (!subject.startsWith('$JS.ACK.')) return undefined
   if (frame.includes('+TERM')) return 'message terminated'
   if (!frame.includes('+ACK')) return undefined
+  if (subject.startsWith('$JS.ACK.deferred_envelopes.')) return 'deferred envelope acknowledged'
   return subject.startsWith('$JS.ACK.raw_envelopes.') ? 'raw envelope acknowledged' : 'row acknowledged'
 }
 
 function storedPoint(frame: Buffer): CrashPoint | undefined {
   if (!frame.includes('"seq":') || frame.includes('"type":')) return undefined
   if (frame.includes('"stream":"processed_envelopes"')) return 'processed envelope stored'
+  if (frame.includes('"stream":"deferred_envelopes"')) return 'deferred envelope stored'
   return frame.includes('"stream":"dead_letters"') ? 'dead letter stored' : undefined
 }

@@ -35,6 +35,7 @@ const SHARES: readonly (readonly [Outcome, number])[] = [
   ['otherOrganization', 0.005],
   ['refused', 0.003],
   ['undecodable', 0.005],
+  ['unknownDevice', 0.02],
 ]
 
 /** Publishes valid and invalid raw envelopes, each with a number that identifies it in a row or dead letter. */
