@@ -137,6 +137,14 @@ describe('analytics stays below 512 MiB', () => {
     expect(await messagesIn('processed_envelopes')).toBe(count)
   })
 
+  it('with messages of many unknown device ids, which wait', async () => {
+    const count = amount(15_000, 1_000_000)
+    const payload = text(10)
+    await publish(count, (number) => ({ endDeviceId: `unknown-${number}`, payload }))
+    expect(await peakOf(start('analytics'))).toBeLessThan(LIMIT)
+    expect((await messagesIn('deferred_envelopes')) + (await messagesIn('dead_letters'))).toBe(count)
+  })
+
   it('with rows of 100 kB', async () => {
     const count = amount(1000, 10_000)
     const data = { text: 'x'.repeat(100_000) }
@@ -192,10 +200,11 @@ describe('gateway-orchestrator stays below 512 MiB', () => {
 })
 
 describe('cdc stays below 512 MiB', () => {
-  it('with a transaction of rows of 100 kB, rows over the maximum of NATS, and many small rows', async () => {
+  it('with a transaction of rows of 100 kB, rows of 1 MB, rows over the maximum of NATS, and many small rows', async () => {
     const service = start('cdc', { PONIX_CDC_ON_ERROR: 'dead_letter' })
     await service.line('streaming changes')
     const [large, tooLarge, small] = [amount(1000, 10_000), amount(20, 1000), amount(20_000, 1_000_000)]
+    const almostTooLarge = amount(300, 10_000)
     const insert = async (prefix: string, count: number, bytes: number): Promise<void> =>
       await sql(`INSERT INTO organizations (id, name) SELECT $1 || n, repeat('x', $2) FROM generate_series(1, $3) n`, [
         prefix,
@@ -203,10 +212,11 @@ describe('cdc stays below 512 MiB', () => {
         count,
       ])
     await insert('large-', large, 100_000)
+    await insert('almost-too-large-', almostTooLarge, 1_000_000)
     await insert('too-large-', tooLarge, 2_000_000)
     await insert('small-', small, 20)
     const events = async (): Promise<number> => await messagesIn('entities')
-    await expect.poll(events, PATIENCE).toBe(large + small)
+    await expect.poll(events, PATIENCE).toBe(large + almostTooLarge + small)
     expect(memoryOf(service.pid).peak).toBeLessThan(LIMIT)
     expect(await messagesIn('dead_letters')).toBe(tooLarge)
   })
