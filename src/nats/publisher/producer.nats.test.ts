@@ -31,6 +31,8 @@ describe('the producer', () => {
       'unknown.subject',
       `${stream.subject}.b`,
       'not a subject',
+      // nats-server would close the connection.
+      `${stream.subject}.${'x'.repeat(5000)}`,
       `${stream.subject}.c`,
     ]
     const results = await Promise.allSettled(
@@ -38,7 +40,7 @@ describe('the producer', () => {
     )
     expect(
       results.map((result) => (result.status === 'fulfilled' ? result.value.sequence : result.reason.code)),
-    ).toEqual([1, 'no_stream', 2, 'invalid', 3])
+    ).toEqual([1, 'no_stream', 2, 'invalid', 'invalid', 3])
   })
 
   test('B-5 a full stream delays only the messages of that stream', async () => {

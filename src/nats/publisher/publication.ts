@@ -44,7 +44,9 @@ const FIELD_FRAME = ': \r\n'
  */
 export function encodeHeaders({ subject, messageId, headers }: Publication, follows?: string): Buffer {
   if (!isPublishable(subject)) {
-    throw new PublishError('invalid', `invalid subject ${JSON.stringify(subject)}: expected tokens without wildcards`)
+    const shown = JSON.stringify(subject.slice(0, MAX_SUBJECT_LENGTH))
+    const expected = `tokens without wildcards, at most ${MAX_SUBJECT_LENGTH} characters`
+    throw new PublishError('invalid', `invalid subject ${shown}: expected ${expected}`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
@@ -95,8 +97,12 @@ function headerValue(subject: string, value: string): string {
   throw new PublishError('invalid', `header with a line break in a message on ${subject}: ${JSON.stringify(value)}`)
 }
 
-/** Returns whether messages can be published on the subject: no wildcard, empty token, white space or control character. */
+/** In UTF-8 at most 3,000 bytes: nats-server closes a connection whose command line is longer than 4 KiB (`max_control_line`). */
+const MAX_SUBJECT_LENGTH = 1000
+
+/** Returns whether messages can be published on the subject: no wildcard, empty token, white space, control character or excessive length. */
 export function isPublishable(subject: string): boolean {
+  if (subject.length > MAX_SUBJECT_LENGTH) return false
   // eslint-disable-next-line no-control-regex -- control characters are not allowed in subjects
   return !/[\s\u0000-\u001f\u007f*>]|^\.|\.\.|\.$|^$/u.test(subject)
 }
