@@ -59,6 +59,8 @@ const text = (bytes: number): Buffer => Buffer.alloc(bytes, 'x')
 const zeros = (length: number): string => `[${Array.from({ length }, () => '0').join(',')}]`
 /** Takes about 30 ms. */
 const SLOW = `${zeros(80)}.all(a, ${zeros(80)}.all(b, ${zeros(120)} == ${zeros(120)}))`
+/** A result of 990,000 bytes. */
+const LARGE = `{"text": ${zeros(30)}.map(a, ${zeros(33)}.map(b, "${'x'.repeat(1000)}"))}`
 
 describe('analytics stays below 512 MiB', () => {
   let published = 0
@@ -99,6 +101,7 @@ describe('analytics stays below 512 MiB', () => {
       count: amount(200, 10_000),
       bytes: 1_000_000,
     },
+    { what: 'results of 1 MB', endDeviceId: 'large-results', expression: LARGE, count: amount(400, 10_000), bytes: 10 },
     {
       what: 'results over the limit of 1 MiB, which become dead letters',
       endDeviceId: 'too-large',
