@@ -57,8 +57,8 @@ async function store(
   const messageId = randomUUID()
   try {
     const endDeviceId = deviceOfTopic(topic, organizationId)
-    const subject = `raw_envelopes.${subjectToken(endDeviceId)}`
     const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: now() })
+    const subject = `raw_envelopes.${subjectToken(endDeviceId)}`
     await producer.publish({ subject, body, messageId }, signal)
   } catch (error) {
     if (!isPermanent(error)) throw error

@@ -44,9 +44,8 @@ const FIELD_FRAME = ': \r\n'
  */
 export function encodeHeaders({ subject, messageId, headers }: Publication, follows?: string): Buffer {
   if (!isPublishable(subject)) {
-    const shown = JSON.stringify(subject.slice(0, MAX_SUBJECT_LENGTH))
     const expected = `tokens without wildcards, at most ${MAX_SUBJECT_LENGTH} characters`
-    throw new PublishError('invalid', `invalid subject ${shown}: expected ${expected}`)
+    throw new PublishError('invalid', `invalid subject ${shown(subject)}: expected ${expected}`)
   }
   let block = 'NATS/1.0\r\n'
   for (const name in headers) block += `${name}: ${headerValue(subject, headers[name] ?? '')}\r\n`
@@ -112,8 +111,12 @@ export function subjectToken(id: string): string {
   if (isPublishable(id) && !id.includes('.')) return id
   throw new PublishError(
     'invalid',
-    `invalid id ${JSON.stringify(id)}: expected a subject token without white space, ".", "*" and ">"`,
+    `invalid id ${shown(id)}: expected a subject token without white space, ".", "*" and ">"`,
   )
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > MAX_SUBJECT_LENGTH ? `${text.slice(0, MAX_SUBJECT_LENGTH)}…` : text)
 }
 
 export function readReply(message: Msg, subject: string): Reply {
