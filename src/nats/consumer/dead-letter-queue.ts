@@ -156,7 +156,8 @@ export class DeadLetterQueue {
     this.#budget.remove(message.bytes)
     own.remove(message.bytes)
     if (own.isEmpty) this.#ownBudgets.delete(failure.organizationId)
-    if (this.isEmpty) this.#limitLogged = false
+    // Redelivered messages still wait for their dead letters.
+    if (this.#failures.size === 0) this.#limitLogged = false
     this.#parts.onAnswered()
   }
 
