@@ -101,7 +101,7 @@ describe('analytics stays below 512 MiB', () => {
       count: amount(200, 10_000),
       bytes: 1_000_000,
     },
-    { what: 'results of 1 MB', endDeviceId: 'large-results', expression: LARGE, count: amount(400, 10_000), bytes: 10 },
+    { what: 'results of 1 MB', endDeviceId: 'large-results', expression: LARGE, count: amount(250, 10_000), bytes: 10 },
     {
       what: 'results over the limit of 1 MiB, which become dead letters',
       endDeviceId: 'too-large',
@@ -128,7 +128,7 @@ describe('analytics stays below 512 MiB', () => {
   })
 
   it('with many device ids that share 50 expressions', async () => {
-    const count = amount(15_000, 1_000_000)
+    const count = amount(8000, 1_000_000)
     await sql(
       `INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
        SELECT 'many-' || n, $1, 'many', '{"n": size(input) + ' || n % 50 || '}' FROM generate_series(0, $2 - 1) n`,
@@ -141,7 +141,7 @@ describe('analytics stays below 512 MiB', () => {
   })
 
   it('with messages of many unknown device ids, which wait', async () => {
-    const count = amount(15_000, 1_000_000)
+    const count = amount(8000, 1_000_000)
     const payload = text(10)
     await publish(count, (number) => ({ endDeviceId: `unknown-${number}`, payload }))
     expect(await peakOf(start('analytics'))).toBeLessThan(LIMIT)
