@@ -36,6 +36,7 @@ describe('a command that waits, in a terminal', () => {
   it('shows the processes that wait for others (wait)', async () => {
     await withStoppedDatabase()
     const started = program.run('start', 'db', 'api')
+    await expect.poll(async () => (await program.run('status', 'db')).stdout).toContain('running')
     const terminal = program.openProgram(['wait', 'api', 'db'])
     await terminal.seen(/^api: waiting for db.*exec test/m)
     writeFileSync(marker(), '')
