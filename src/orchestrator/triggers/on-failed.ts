@@ -1,4 +1,3 @@
-import { execa } from 'execa'
 import { messageOf } from '../config/errors.ts'
 import { redact, redactValues, type SecretContext } from '../config/redact.ts'
 import type { ResolvedHook } from '../config/resolved.ts'
@@ -77,6 +76,8 @@ async function run(
   { runTag }: HookOptions,
   signal: AbortSignal,
 ): Promise<string | null> {
+  // Loaded on first use, so that the orchestrator starts faster.
+  const { execa } = await import('execa')
   const tag = runTag === null ? {} : { [RUN_TAG_VARIABLE]: runTag }
   const child = execa(command, args, {
     cwd,

@@ -44,14 +44,17 @@ export async function openOutput(
     hasKeys: hasKeys && isInForeground(process.pid),
     onMessage: (message) => history.pushMessage(message),
   })
+  // Also before an end by an internal error.
+  process.once('exit', reporter.flush)
   return {
     /** What the supervisor needs of it. */
-    supervised: { output: { stdout, stderr }, colour, prefixes, history, prompt },
+    supervised: { output: { stdout, stderr }, colour, prefixes, history, prompt, beforeWrite: reporter.flush },
     /** The last line of the terminal; null if no keys have an effect. */
     prompt,
     reporter,
     /** Resolves when the last lines are written, or no reader takes them. */
     finish: async () => {
+      reporter.flush()
       if (log === null) await Promise.all([flushed(stdout), flushed(stderr)])
       else await log.finish(FLUSH_TIMEOUT_MS)
     },

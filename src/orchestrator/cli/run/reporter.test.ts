@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { PassThrough, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { createReporter, type ReporterOptions } from './reporter.ts'
@@ -31,6 +32,7 @@ async function report(options: Partial<ReporterOptions>, events: readonly Superv
     ...options,
   })
   for (const event of events) reporter.event(event)
+  reporter.flush()
   return await text(output.end())
 }
 
@@ -105,13 +107,35 @@ describe('the reporter (O-32)', () => {
     })
     const reporter = await createReporter({ output, logFormat: 'text', colour: false, prefixes: prefixesOf() })
     for (let pid = 0; pid < 50_000; pid++) reporter.event({ ...started, pid })
+    reporter.flush()
     expect(output.writableLength).toBeLessThan(1.2 * 1024 * 1024)
     const drained = once(output, 'drain')
     release()
     await drained
-    const kept = written.length
+    const kept = written.join('').split('\n').length - 1
     reporter.event({ ...started, pid: 7 })
+    reporter.flush()
     expect(written.at(-1)).toContain(`${50_000 - kept} messages of the orchestrator were dropped`)
+  })
+
+  it('writes the messages of one event loop turn with one write', async () => {
+    const written: string[] = []
+    const output = new Writable({
+      write(chunk, _encoding, done) {
+        written.push(String(chunk))
+        done()
+      },
+    })
+    const reporter = await createReporter({ output, logFormat: 'text', colour: false, prefixes: prefixesOf() })
+    reporter.event(started)
+    reporter.warn('second')
+    await nextTurn()
+    reporter.info('third')
+    await nextTurn()
+    expect(written).toEqual([
+      '[orchestrator] store: started (pid 42)\n[orchestrator] second\n',
+      '[orchestrator] third\n',
+    ])
   })
 
   it('writes nothing once its output is closed', async () => {

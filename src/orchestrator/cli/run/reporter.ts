@@ -29,19 +29,34 @@ interface Fields {
 }
 type Write = (line: string) => void
 
-/** Writes events as prefixed lines, or as pino's JSON. Never throws and never waits for a reader. */
+/**
+ * Writes events as prefixed lines, or as pino's JSON. Never throws and never waits for a reader. The messages of one event loop
+ * turn are coalesced into one write, because a write costs more than a message.
+ */
 export async function createReporter(options: ReporterOptions) {
   const { output } = options
   let dropped = 0
   let wasReady = false
+  let unwritten = ''
+  const isFull = () => output.writableLength + unwritten.length > fullBytes
+  const flush = (): void => {
+    if (unwritten === '') return
+    const lines = unwritten
+    unwritten = ''
+    if (!output.destroyed && !output.writableEnded) output.write(framed(lines, options.prompt))
+  }
   const write = (line: string): void => {
     if (output.destroyed || output.writableEnded) return
-    if (output.writableLength > fullBytes) dropped += 1
-    else output.write(framed(line, options.prompt))
+    if (isFull()) {
+      dropped += 1
+      return
+    }
+    if (unwritten === '') setImmediate(flush)
+    unwritten += line
   }
   const log = options.logFormat === 'json' ? await jsonLog(write) : textLog(options, write)
   const warnOfDropped = () => {
-    if (dropped === 0 || output.writableLength > fullBytes) return
+    if (dropped === 0 || isFull()) return
     const count = dropped
     dropped = 0
     log('warn', `${count} messages of the orchestrator were dropped: the reader was too slow`, { dropped: count })
@@ -63,6 +78,8 @@ export async function createReporter(options: ReporterOptions) {
     },
     info: (message: string) => own('info', message),
     warn: (message: string) => own('warn', message),
+    /** Writes the messages of this turn immediately, so that they precede a line on another stream. */
+    flush,
   }
 }
 

@@ -1,4 +1,3 @@
-import { execa } from 'execa'
 import type { SupervisorEvent } from '../../supervisor/events.ts'
 import { LONGEST_TIMER_MS, waitAtMost } from '../../supervisor/timers.ts'
 
@@ -114,6 +113,8 @@ export class SystemdNotifier {
 
   async #send(assignments: readonly string[]): Promise<void> {
     const { NOTIFY_SOCKET = '', PATH = '/usr/bin:/bin' } = this.#options.environment
+    // Loaded on first use, so that an orchestrator without systemd starts faster.
+    const { execa } = await import('execa')
     const result = await execa('systemd-notify', assignments, {
       env: { NOTIFY_SOCKET, PATH },
       extendEnv: false,

@@ -16,8 +16,7 @@ import type { LogFileProblems } from './log-file.ts'
 import { LogFiles } from './log-files.ts'
 import { LogHistory } from './log-history.ts'
 import { Prefixes } from './prefixes.ts'
-import type { PromptLine } from './prompt-line.ts'
-import { Sink } from './sink.ts'
+import { Sink, type SinkOptions } from './sink.ts'
 import { type BackPressure, combine, type Splitter, StreamRelay } from './stream-relay.ts'
 
 /** The time without progress after which `finish` abandons a stream. */
@@ -26,7 +25,7 @@ const POLL_MS = 20
 
 export type StreamName = 'stdout' | 'stderr'
 
-export interface OutputOptions {
+export interface OutputOptions extends SinkOptions {
   /** The destination of the children's lines. Other writers must write whole lines. */
   readonly output: { readonly stdout: Writable; readonly stderr: Writable }
   readonly logFormat: 'text' | 'json'
@@ -36,8 +35,6 @@ export interface OutputOptions {
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean }
   /** Renders the prefixes, also of the orchestrator's own lines; default: the names. */
   readonly prefixes?: Prefixes
-  /** The last line of the terminal; default: none. */
-  readonly prompt?: PromptLine | null
   /** Keeps the last lines; default: a new one. */
   readonly history?: LogHistory
 }
@@ -64,8 +61,8 @@ export class Output {
     this.setProcesses(processes)
     const { stdout, stderr } = options.output
     const onClosed = (stream: StreamName, reason: string) => emit({ type: 'output_closed', stream, reason })
-    const first = new Sink(stdout, (reason) => onClosed('stdout', reason), options.prompt)
-    const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason), options.prompt)
+    const first = new Sink(stdout, (reason) => onClosed('stdout', reason), options)
+    const second = stderr === stdout ? first : new Sink(stderr, (reason) => onClosed('stderr', reason), options)
     this.#sinks = { stdout: first, stderr: second }
     stdout.on('resize', this.#onResize)
   }

@@ -31,6 +31,14 @@ describe('Sink (O-31)', () => {
     expect(output.pieces).toBe(1)
   })
 
+  test('has the preceding lines of others written before its own', async () => {
+    const output = new CapturedOutput()
+    const sink = new Sink(output, () => {}, { beforeWrite: () => output.write('before\n') })
+    sink.append('[a] ', 'line')
+    await turn()
+    expect(output.lines).toEqual(['before', '[a] line'])
+  })
+
   test('writes a line larger than its buffer whole', async () => {
     const output = new CapturedOutput()
     const sink = new Sink(output, () => {})

@@ -10,6 +10,13 @@ const WRITE_BYTES = 128 * 1024
 const FULL_BYTES = 1024 * 1024
 const NEWLINE = 0x0a
 
+export interface SinkOptions {
+  /** The last line of a terminal; default: none. */
+  readonly prompt?: PromptLine | null
+  /** Called before each write, to write what has to precede the lines. */
+  readonly beforeWrite?: () => void
+}
+
 /**
  * One of the orchestrator's own output streams, shared by all children. The lines of one event loop turn are coalesced into
  * few writes. Never blocks; buffers about 1 MiB if its users respect `isFull`.
@@ -18,6 +25,7 @@ export class Sink implements BackPressure {
   readonly #stream: Writable
   readonly #onClosed: (reason: string) => void
   readonly #prompt: PromptLine | null
+  readonly #beforeWrite: () => void
   readonly #drained = new EventEmitter().setMaxListeners(0)
   readonly #spare: Buffer[] = []
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
@@ -27,10 +35,12 @@ export class Sink implements BackPressure {
   #scheduled = false
   #closed = false
 
-  /** `onClosed` is called once if the stream can no longer be written to. `prompt`: the last line of a terminal. */
-  constructor(stream: Writable, onClosed: (reason: string) => void, prompt: PromptLine | null = null) {
+  /** `onClosed` is called once if the stream can no longer be written to. */
+  constructor(stream: Writable, onClosed: (reason: string) => void, options: SinkOptions = {}) {
+    const { prompt = null, beforeWrite = () => undefined } = options
     this.#stream = stream
     this.#prompt = this.isTerminal ? prompt : null
+    this.#beforeWrite = beforeWrite
     this.#onClosed = onClosed
     stream.on('error', this.#fail)
     stream.on('close', this.#fail)
@@ -107,6 +117,7 @@ export class Sink implements BackPressure {
   }
 
   #write(lines: Buffer, reusable: Buffer | null): void {
+    this.#beforeWrite()
     const bytes = this.#framed(lines)
     this.#pending += bytes.length
     this.#stream.write(bytes, (error) => {

@@ -3,7 +3,6 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
-import { execa } from 'execa'
 import { redactValues, type SecretContext } from '../../config/redact.ts'
 import { describeCwdProblem, describeSpawnError } from '../child/spawn-error.ts'
 import { ProcessGroup } from '../child/process-group.ts'
@@ -85,6 +84,9 @@ export async function checkExec(
   const problem = describeCwdProblem(context)
   if (problem !== null) throw new Error(problem)
   const [program, ...args] = command
+  // Loaded on first use, so that a graph without such probes starts faster.
+  const { execa } = await import('execa')
+  if (signal.aborted) throw new Error('did not exit')
   const subprocess = execa(program, args, {
     cwd: context.cwd,
     env: { ...context.env, [RUN_TAG_VARIABLE]: context.runTag },
