@@ -8,6 +8,7 @@ const DEVICE: EndDevice = {
   organizationId: 'organization',
   name: 'A device',
   payloadConversion: 'cayenne_lpp_decode(input)',
+  externalId: '',
   createdAt: 0n,
   updatedAt: 0n,
   lastSeenAt: null,

@@ -55,6 +55,22 @@ describe('W-3 the API', () => {
     expect((await refusal(api.client.call(devices.getEndDevice, { deviceId }))).code).toBe(Status.NOT_FOUND)
   })
 
+  test('W-3 normalises the external_id of a device, which an empty one removes', async () => {
+    const organizationId = await newOrganization()
+    const request = { organizationId, name: 'Sensor', externalId: '70-B3-D5-7E-D0-00-00-01' }
+    const { endDevice } = await api.client.call(devices.createEndDevice, request)
+    const deviceId = endDevice?.deviceId ?? ''
+    expect(endDevice).toMatchObject({ externalId: '70b3d57ed0000001' })
+    expect((await api.client.call(devices.getEndDevice, { deviceId })).endDevice).toEqual(endDevice)
+    expect((await api.client.call(devices.listEndDevices, { organizationId })).endDevices).toEqual([endDevice])
+    const renamed = await api.client.call(devices.updateEndDevice, { deviceId, name: 'Beta' })
+    expect(renamed.endDevice).toMatchObject({ name: 'Beta', externalId: '70b3d57ed0000001' })
+    const moved = await api.client.call(devices.updateEndDevice, { deviceId, externalId: '70B3D57ED0000002' })
+    expect(moved.endDevice).toMatchObject({ name: 'Beta', externalId: '70b3d57ed0000002' })
+    const cleared = await api.client.call(devices.updateEndDevice, { deviceId, externalId: '' })
+    expect(cleared.endDevice).toMatchObject({ name: 'Beta', externalId: '' })
+  })
+
   test('P-11: shows when a device was last seen, after its first message', async () => {
     const organizationId = await newOrganization()
     const [silent, heard] = [await newDevice(organizationId), await newDevice(organizationId)]

@@ -74,6 +74,26 @@ describe('A-4 rejected requests', () => {
     expect(await refusal(api.client.call(devices.deleteEndDevice, { deviceId: 'nothing' }))).toEqual(missing)
   })
 
+  test('an external_id that is malformed is INVALID_ARGUMENT, and one that is taken is ALREADY_EXISTS', async () => {
+    const organizationId = await newOrganization()
+    const deviceId = await newDevice(organizationId)
+    const request = { organizationId, name: 'x', externalId: '70b3d57ed000000' }
+    const details = 'external_id has 15 hexadecimal digits; a DevEUI has 16, such as 70b3d57ed0000001'
+    const malformed = { code: Status.INVALID_ARGUMENT, details }
+    expect(await refusal(api.client.call(devices.createEndDevice, request))).toEqual(malformed)
+    const { externalId } = request
+    expect(await refusal(api.client.call(devices.updateEndDevice, { deviceId, externalId }))).toEqual(malformed)
+    await api.client.call(devices.createEndDevice, { ...request, externalId: '70b3d57ed0000001' })
+    const again = { ...request, externalId: '70B3D57ED0000001' }
+    const taken = {
+      code: Status.ALREADY_EXISTS,
+      details: 'End device already exists: external_id 70b3d57ed0000001',
+    }
+    expect(await refusal(api.client.call(devices.createEndDevice, again))).toEqual(taken)
+    const change = { deviceId, externalId: again.externalId }
+    expect(await refusal(api.client.call(devices.updateEndDevice, change))).toEqual(taken)
+  })
+
   test('an expression that does not compile is INVALID_ARGUMENT with line and column, on create and update', async () => {
     const organizationId = await newOrganization()
     const payloadConversion = '{"a": 1,\n "b": }'

@@ -55,11 +55,10 @@ export function organizationRoutes(organizations: OrganizationService): readonly
 export function endDeviceRoutes(endDevices: EndDeviceService): readonly Route[] {
   const { method } = EndDevices
   return [
-    unary(method.createEndDevice, async ({ organizationId, name, payloadConversion }, call) => {
+    unary(method.createEndDevice, async ({ organizationId, name, payloadConversion, externalId }, call) => {
       call.organizationId = organizationId
-      return {
-        endDevice: shownDevice(await endDevices.create({ organizationId, name, payloadConversion }, call), call),
-      }
+      const input = { organizationId, name, payloadConversion, externalId }
+      return { endDevice: shownDevice(await endDevices.create(input, call), call) }
     }),
     unary(method.getEndDevice, async ({ deviceId }, call) => ({
       endDevice: shownDevice(await endDevices.get(deviceId, call), call),
@@ -69,9 +68,10 @@ export function endDeviceRoutes(endDevices: EndDeviceService): readonly Route[] 
       const { items, nextPageToken } = await endDevices.list(organizationId, { pageSize, pageToken }, call)
       return { endDevices: items.map(endDeviceToProto), nextPageToken }
     }),
-    unary(method.updateEndDevice, async ({ deviceId, name, payloadConversion }, call) => ({
-      endDevice: shownDevice(await endDevices.update(deviceId, { name, payloadConversion }, call), call),
-    })),
+    unary(method.updateEndDevice, async ({ deviceId, name, payloadConversion, externalId }, call) => {
+      const change = { name, payloadConversion, externalId }
+      return { endDevice: shownDevice(await endDevices.update(deviceId, change, call), call) }
+    }),
     unary(method.deleteEndDevice, async ({ deviceId }, call) => {
       shownDevice(await endDevices.delete(deviceId, call), call)
       return {}

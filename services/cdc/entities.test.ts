@@ -73,12 +73,14 @@ describe('the encoded bodies of events', () => {
   })
 
   test('C-1: the bodies of end devices equal those of protobuf-es', () => {
-    const more = { organization_id: texts, payload_conversion: texts, created_at: instants, updated_at: instants }
+    const times = { created_at: instants, updated_at: instants }
+    const more = { organization_id: texts, payload_conversion: texts, external_id: texts, ...times }
     fc.assert(
       fc.property(fc.record({ device_id: keys, name: texts, ...more }), (row) => {
         const message = create(EndDeviceSchema, { deviceId: row.device_id, name: row.name ?? '' })
         message.organizationId = row.organization_id ?? ''
         message.payloadConversion = row.payload_conversion ?? ''
+        message.externalId = row.external_id ?? ''
         message.createdAt = timestamp(row.created_at)
         message.updatedAt = timestamp(row.updated_at)
         expect(hex(bodyOf(endDeviceEntity, row))).toBe(hex(toBinary(EndDeviceSchema, message)))

@@ -40,6 +40,7 @@ const endDeviceColumns = {
   organization_id: text,
   name: text,
   payload_conversion: text,
+  external_id: text,
   created_at: timestamp,
   updated_at: timestamp,
 } as const
@@ -61,6 +62,7 @@ function encodeEndDevice(row: TypedRow<typeof endDeviceColumns>): Uint8Array {
     .timestamp(4, row.created_at)
     .timestamp(5, row.updated_at)
     .string(6, row.payload_conversion)
+    .string(8, row.external_id)
     .finish()
 }
 

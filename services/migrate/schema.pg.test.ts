@@ -31,8 +31,8 @@ describe('W-4: the tables of PostgreSQL', () => {
     await rig.rows("INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'emqx')")
     const [organization] = await rig.rows('SELECT *, created_at = updated_at AS fresh FROM organizations')
     expect(organization).toMatchObject({ name: '', status: 'active', deleted_at: null, fresh: true })
-    expect(await rig.rows('SELECT name, payload_conversion FROM end_devices')).toEqual([
-      { name: '', payload_conversion: '' },
+    expect(await rig.rows('SELECT name, payload_conversion, external_id FROM end_devices')).toEqual([
+      { name: '', payload_conversion: '', external_id: '' },
     ])
     expect(await rig.rows('SELECT gateway_config, status, deleted_at FROM gateways')).toEqual([
       { gateway_config: {}, status: 'active', deleted_at: null },
@@ -45,6 +45,7 @@ describe('W-4: the tables of PostgreSQL', () => {
     ["UPDATE gateways SET gateway_config = '[]'", 'check constraint'],
     ["UPDATE gateways SET status = 'odd'", 'check constraint'],
     ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
+    ["UPDATE end_devices SET external_id = '70B3D57ED0000001'", 'check constraint'],
     ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
   ])('reject %s by a %s', async (sql, constraint) => {
     await expect(rig.rows(sql)).rejects.toThrow(constraint)
@@ -72,6 +73,10 @@ describe('W-4: the tables of PostgreSQL', () => {
     [
       'end_devices_newest',
       "SELECT * FROM end_devices WHERE organization_id = 'org' ORDER BY created_at DESC, device_id DESC LIMIT 50",
+    ],
+    [
+      'end_devices_external_id',
+      "SELECT * FROM end_devices WHERE organization_id = 'org' AND external_id = 'x' AND external_id <> ''",
     ],
     [
       'gateways_newest',

@@ -37,6 +37,8 @@ export interface EndDevice {
   readonly name: string
   /** CEL expression that converts the payload (`input`, bytes) to a map; empty if there is none. */
   readonly payloadConversion: string
+  /** The normal form of its id in a network server, unique in its organization (see external-id.ts); empty if there is none. */
+  readonly externalId: string
   readonly createdAt: Instant
   readonly updatedAt: Instant
   /** Receive time of the newest converted payload; null before the first payload, and if the query does not read it. */

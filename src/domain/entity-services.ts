@@ -1,4 +1,5 @@
 import type { EndDevice, Gateway, GatewayStatus, Organization, OrganizationStatus } from './entities.ts'
+import { normalExternalId } from './external-id.ts'
 import { found, invalid, jsonObject, LIMITS, optionalBytes, optionalText, requiredId, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
@@ -89,6 +90,7 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
       organizationId: requiredId('organization_id', input.organizationId),
       name: requiredText('name', input.name, LIMITS.name),
       payloadConversion: this.#checked(input.payloadConversion),
+      externalId: normalExternalId('external_id', input.externalId),
     }
     return await this.repository.create({ deviceId: this.newId(), ...device }, options)
   }
@@ -99,13 +101,14 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     return pageOutput(await this.repository.list(id, pageRequest(input), options))
   }
 
-  /** Updates an end device. An empty `payloadConversion` removes the expression. */
+  /** Updates an end device. An empty `payloadConversion` or `externalId` removes it. */
   async update(deviceId: string, input: EndDeviceChange, options?: CallOptions): Promise<EndDevice> {
     return await this.existing(deviceId, (id) => {
-      const { name, payloadConversion } = input
+      const { name, payloadConversion, externalId: text } = input
       if (name !== undefined) requiredText('name', name, LIMITS.name)
       if (payloadConversion !== undefined) this.#checked(payloadConversion)
-      return this.repository.update(id, { name, payloadConversion }, options)
+      const externalId = text === undefined ? undefined : normalExternalId('external_id', text)
+      return this.repository.update(id, { name, payloadConversion, externalId }, options)
     })
   }
 

@@ -27,7 +27,7 @@ export interface CallOptions {
 
 /** The values of a new entity; timestamps come from the store. */
 export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'>
-export type NewEndDevice = Pick<EndDevice, 'deviceId' | 'organizationId' | 'name' | 'payloadConversion'>
+export type NewEndDevice = Pick<EndDevice, 'deviceId' | 'organizationId' | 'name' | 'payloadConversion' | 'externalId'>
 export type NewGateway = Pick<
   Gateway,
   'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig' | 'status'
@@ -36,11 +36,12 @@ export type NewGateway = Pick<
 /** The fields to change; undefined keeps a value. `updatedAt` always changes. */
 type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
 export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
-export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion'>>
+export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId'>>
 export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
 
 /**
- * A store of entities. Throws DomainError: `unavailable` if the store does not answer, `already_exists` for a duplicate id,
+ * A store of entities. Throws DomainError: `unavailable` if the store does not answer, `already_exists` for a duplicate id
+ * or external id,
  * `not_found` ("Organization not found: {id}") when the organization of a new entity is missing or deleted. `get`, `update` and
  * `delete` return null for a missing or deleted entity.
  */
@@ -58,6 +59,8 @@ export interface OrganizationRepository extends Repository<Organization, NewOrga
 
 export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice, EndDeviceChange> {
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>>
+  /** Returns the device of the organization with this external id in its normal form. */
+  findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null>
 }
 
 export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {

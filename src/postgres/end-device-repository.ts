@@ -5,6 +5,8 @@ import type { PostgresDatabase, Statement } from './database.ts'
 import { PostgresRepository } from './repository.ts'
 
 export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> implements EndDeviceRepository {
+  readonly #byExternalId: Statement
+
   constructor(database: PostgresDatabase) {
     super(database, {
       kind: 'End device',
@@ -15,16 +17,26 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
         organizationId: 'organization_id',
         name: 'name',
         payloadConversion: 'payload_conversion',
+        externalId: 'external_id',
         createdAt: 'created_at',
         updatedAt: 'updated_at',
         lastSeenAt: '(SELECT last_seen_at FROM end_device_last_seen WHERE end_device_id = device_id)',
       },
-      changeable: ['name', 'payloadConversion'],
+      changeable: ['name', 'payloadConversion', 'externalId'],
+      unique: { property: 'externalId', index: 'end_devices_external_id', field: 'external_id' },
     })
+    this.#byExternalId = {
+      name: 'find_end_device',
+      text: `${this.statements.select} WHERE organization_id = $1 AND external_id = $2 AND external_id <> ''`,
+    }
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>> {
     return await this.page([organizationId], page, options)
+  }
+
+  async findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null> {
+    return await this.first(this.#byExternalId, [organizationId, externalId], options)
   }
 }
 

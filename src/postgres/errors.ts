@@ -23,11 +23,13 @@ export function unavailable(cause: unknown, message = 'The database is not avail
   return new DomainError('unavailable', message, { cause })
 }
 
-/** Returns the kind of the violated constraint, or null for any other error. */
-export function violation(error: unknown): 'unique' | 'foreign_key' | null {
+const VIOLATIONS: Readonly<Record<string, 'unique' | 'foreign_key'>> = { '23505': 'unique', '23503': 'foreign_key' }
+
+/** Returns the violated constraint, or null for any other error. */
+export function violation(error: unknown) {
   if (!(error instanceof DatabaseError)) return null
-  if (error.code === '23505') return 'unique'
-  return error.code === '23503' ? 'foreign_key' : null
+  const kind = VIOLATIONS[error.code ?? '']
+  return kind === undefined ? null : { kind, constraint: error.constraint }
 }
 
 function isUnavailable(error: unknown): boolean {

@@ -34,7 +34,7 @@ async function newOrganization(): Promise<string> {
 }
 
 function deviceOf(organizationId: string, deviceId = newId()) {
-  return { deviceId, organizationId, name: 'Sensor', payloadConversion: '' }
+  return { deviceId, organizationId, name: 'Sensor', payloadConversion: '', externalId: '' }
 }
 
 function gatewayOf(organizationId: string, gatewayId = newId()) {
@@ -146,6 +146,22 @@ test('A-4 a taken id is rejected with already_exists', async () => {
   await expect(endDevices.create(deviceOf(id, `${id}-d`))).rejects.toEqual(
     refusal('already_exists', `End device already exists: ${id}-d`),
   )
+})
+
+test('A-4 an external id is unique in its organization, and finds its device', async () => {
+  const [one, two] = [await newOrganization(), await newOrganization()]
+  const device = await endDevices.create({ ...deviceOf(one), externalId: '70b3d57ed0000001' })
+  const { deviceId } = await endDevices.create(deviceOf(one))
+  await endDevices.create(deviceOf(one))
+  await endDevices.create({ ...deviceOf(two), externalId: '70b3d57ed0000001' })
+  const taken = refusal('already_exists', 'End device already exists: external_id 70b3d57ed0000001')
+  await expect(endDevices.create({ ...deviceOf(one), externalId: '70b3d57ed0000001' })).rejects.toEqual(taken)
+  await expect(endDevices.update(deviceId, { externalId: '70b3d57ed0000001' })).rejects.toEqual(taken)
+  expect(await endDevices.findByExternalId(one, '70b3d57ed0000001')).toEqual(device)
+  expect(await endDevices.findByExternalId(one, '70b3d57ed0000002')).toBeNull()
+  expect(await endDevices.findByExternalId(one, '')).toBeNull()
+  await endDevices.update(device.deviceId, { externalId: '' })
+  expect(await endDevices.findByExternalId(one, '70b3d57ed0000001')).toBeNull()
 })
 
 test.each([

@@ -22,6 +22,8 @@ export interface EntityTable<T extends StoredEntity> {
   readonly columns: Readonly<Record<keyof T, string>>
   /** The properties that callers set when they create and update. */
   readonly changeable: readonly (keyof T)[]
+  /** A property that is unique in its organization, the name of its index and of its field. */
+  readonly unique?: { readonly property: keyof T; readonly index: string; readonly field: string }
   /** The condition of a deletion. */
   readonly deletable?: string
 }
@@ -89,14 +91,9 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   async create(entity: Partial<T>, options?: CallOptions): Promise<T> {
-    const { kind, id } = this.#table
     const values = this.statements.created.map((property) => entity[property])
-    const created = await this.#first(this.statements.create, values, options).catch((cause: unknown) => {
-      const violated = violation(cause)
-      if (violated === 'unique') {
-        throw new DomainError('already_exists', `${kind} already exists: ${String(entity[id])}`, { cause })
-      }
-      if (violated === null) throw cause
+    const created = await this.first(this.statements.create, values, options).catch((cause: unknown) => {
+      if (violation(cause)?.kind !== 'foreign_key') throw this.#translated(cause, entity)
       return null
     })
     if (created === null) throw new DomainError('not_found', `Organization not found: ${entity['organizationId']}`)
@@ -104,16 +101,18 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   async get(id: string, options?: CallOptions): Promise<T | null> {
-    return await this.#first(this.statements.get, [id], options)
+    return await this.first(this.statements.get, [id], options)
   }
 
   async update(id: string, change: Partial<T>, options?: CallOptions): Promise<T | null> {
     const values = this.#table.changeable.map((property) => change[property] ?? null)
-    return await this.#first(this.statements.update, [id, ...values], options)
+    return await this.first(this.statements.update, [id, ...values], options).catch((cause: unknown) => {
+      throw this.#translated(cause, change)
+    })
   }
 
   async delete(id: string, options?: CallOptions): Promise<T | null> {
-    return await this.#first(this.statements.delete, [id], options)
+    return await this.first(this.statements.delete, [id], options)
   }
 
   /** Reads a page; `owner` is the organization, if the entity has one. Fetches one more row to detect whether a page follows. */
@@ -131,7 +130,19 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     return { items, next: { createdAt: last.createdAt, id: String(last[this.#table.id]) } }
   }
 
-  async #first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {
+  /** Returns `already_exists` for a value that another row has; any other error unchanged. */
+  #translated(cause: unknown, values: Partial<T>): unknown {
+    const { kind, id, unique } = this.#table
+    const violated = violation(cause)
+    if (violated?.kind !== 'unique') return cause
+    const taken =
+      unique !== undefined && violated.constraint === unique.index
+        ? `${unique.field} ${String(values[unique.property])}`
+        : String(values[id])
+    return new DomainError('already_exists', `${kind} already exists: ${taken}`, { cause })
+  }
+
+  protected async first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {
     const [row] = await this.database.query<T>(statement, values, options)
     return row ?? null
   }

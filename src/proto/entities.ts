@@ -80,12 +80,13 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
 /** Decodes an EndDevice. Throws a MappingError unless it is complete. */
 export function decodeEndDevice(bytes: Uint8Array): EndDevice {
   const message = decodeMessage(EndDeviceSchema, bytes)
-  const { deviceId, organizationId, name, payloadConversion } = message
+  const { deviceId, organizationId, name, payloadConversion, externalId } = message
   return {
     deviceId,
     organizationId,
     name,
     payloadConversion,
+    externalId,
     createdAt: requiredInstant('end_device.created_at', message.createdAt),
     updatedAt: requiredInstant('end_device.updated_at', message.updatedAt),
     lastSeenAt: optionalInstant(message.lastSeenAt),

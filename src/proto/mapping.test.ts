@@ -70,6 +70,7 @@ test('W-2 an end device round-trips', () => {
     organizationId: text,
     name: text,
     payloadConversion: text,
+    externalId: text,
     createdAt: instant,
     updatedAt: instant,
     lastSeenAt: fc.option(instant),

@@ -46,7 +46,8 @@ export async function startPipeline() {
       return await result.json<T>()
     },
     async createDevice(deviceId: string, payloadConversion = LPP): Promise<void> {
-      await clients.endDevices.create({ deviceId, organizationId: ORGANIZATION, name: deviceId, payloadConversion })
+      const ids = { deviceId, organizationId: ORGANIZATION, externalId: '' }
+      await clients.endDevices.create({ ...ids, name: deviceId, payloadConversion })
     },
     async stop(): Promise<void> {
       await reader.close()
