@@ -189,17 +189,33 @@ describe('messages of devices', () => {
 })
 
 describe('a gateway that fails', () => {
-  test('G-9: is retried up to the limit, then fails; the others continue; a new config starts it again', async () => {
+  test('G-9: is retried without end, also after it is reported as failing, and runs when its broker is back', async () => {
+    const own = subscribed(1)
+    await rig.insert(own)
+    await rig.mqtt.kill()
+    const service = await rig.serve()
+    await service.until(own.gatewayId, 'failing')
+    expect(await service.gateways()).toMatchObject({ [own.gatewayId]: { state: 'failing' } })
+    await rig.mqtt.start()
+    await service.until(own.gatewayId, 'running')
+    expect(service.history(own.gatewayId)).toEqual([
+      ...Array.from({ length: 3 }, () => expect.stringMatching(/^failed, retrying in [\d.]+ s: .*ECONNREFUSED/)),
+      expect.stringMatching(/^failing, 4 attempts in a row; retried without end: .*ECONNREFUSED/),
+      'running (mqtt)',
+    ])
+  })
+
+  test('G-9: is retried up to a limit that is set, then fails; the others continue; a new config starts it again', async () => {
     const nowhere = `mqtt://127.0.0.1:${await freePort()}`
     const [own, good] = [subscribed(1, { broker_url: nowhere }), subscribed(1)]
     await rig.insert(own)
     await rig.insert(good)
-    const service = await rig.serve()
+    const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: '3' })
     await service.until(own.gatewayId, 'failed permanently')
     await service.until(good.gatewayId, 'running')
     const history = service.history(own.gatewayId)
     expect(history).toHaveLength(4)
-    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, retrying in 0.05 s: .*ECONNREFUSED/)
+    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, retrying in [\d.]+ s: .*ECONNREFUSED/)
     expect(history[3]).toMatch(/^failed permanently until its config changes: .*ECONNREFUSED/)
     const client = await publisher()
     await client.publish('o1/d1', Buffer.from('through the other'))

@@ -5,6 +5,7 @@ import type { GatewayTable } from '../ports.ts'
 import type { GatewayEvent } from './desired-gateways.ts'
 import { GatewayOrchestrator, MemoryGatewayProcessStore } from './gateway-orchestrator.ts'
 import type { GatewayProcessEvent, GatewayRun, GatewayRunner } from './gateway-process.ts'
+import type { RetryPolicy } from './retry.ts'
 
 const gateway = (gatewayId: string, change: Partial<Gateway> = {}): Gateway => ({
   gatewayId,
@@ -45,14 +46,18 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 const untilAborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 
-function rig(runner: GatewayRunner) {
+const ENDLESS: RetryPolicy = { delayMs: 10_000, maxAttempts: 3, stopsWhenFailing: false }
+const LIMITED: RetryPolicy = { ...ENDLESS, stopsWhenFailing: true }
+
+function rig(runner: GatewayRunner, retry = ENDLESS) {
   const clock = new Clock()
   const store = new MemoryGatewayProcessStore()
   const events: string[] = []
   const orchestrator = new GatewayOrchestrator({
     store,
     runners: new Map([['fake', runner]]),
-    retry: { delayMs: 10_000, maxAttempts: 3 },
+    retry,
+    random: () => 0,
     stopTimeoutMs: 5_000,
     sleep: clock.sleep,
     nowMs: clock.now,
@@ -187,35 +192,61 @@ describe('GatewayOrchestrator', () => {
     expect(await orchestrator.synchronize(rows, new AbortController().signal)).toBe(0)
   })
 
-  it('G-9 retries after the delay up to the limit, then fails', async () => {
+  it('G-9: retries without end, reports once that the gateway is failing, and returns to the first delay after success', async () => {
     let attempts = 0
-    const { clock, store, events, load } = rig(async () => {
+    let isUp = false
+    const { clock, store, events, load } = rig(async (run) => {
       attempts += 1
+      if (isUp) run.succeeded()
       throw new Error('no broker')
     })
     await load(gateway('a'))
     await settle()
-    expect(attempts).toBe(1)
-    for (const expected of [2, 3, 4, 4]) {
-      await clock.advance(9_999)
+    // The random number 0 halves every delay but the first.
+    for (const [index, delayMs] of [10_000, 10_000, 20_000, 30_000, 30_000, 30_000].entries()) {
+      expect(store.get('a')?.status.state).toBe(index < 3 ? 'retrying' : 'failing')
+      await clock.advance(delayMs - 1)
+      expect(attempts).toBe(index + 1)
       await clock.advance(1)
-      expect(attempts).toBe(expected)
+      expect(attempts).toBe(index + 2)
     }
-    expect(store.get('a')?.status).toMatchObject({ state: 'failed', failures: 4, lastError: 'no broker' })
-    expect(events).toEqual(['a retrying', 'a retrying', 'a retrying', 'a failed'])
+    expect(store.get('a')?.status).toMatchObject({ state: 'failing', failures: 7, lastError: 'no broker' })
+    expect(events).toEqual(['a retrying', 'a retrying', 'a retrying', 'a failing'])
+    isUp = true
+    await clock.advance(30_000)
+    expect(store.get('a')?.status).toMatchObject({ state: 'retrying', failures: 1 })
+    await clock.advance(10_000)
+    expect(attempts).toBe(9)
+    expect(events.slice(4)).toEqual(['a running', 'a retrying', 'a running', 'a retrying'])
   })
 
-  it('G-9 resets the count of failures on success', async () => {
-    let attempts = 0
+  it('G-9: a failing gateway is failing during its attempts, too, until it runs', async () => {
+    const runs: GatewayRun[] = []
     const { clock, store, load } = rig(async (run) => {
-      attempts += 1
-      if (attempts === 3) run.succeeded()
-      throw new Error('lost')
+      runs.push(run)
+      if (runs.length <= 4) throw new Error('no broker')
+      await untilAborted(run.signal)
     })
     await load(gateway('a'))
     for (let round = 0; round < 8; round += 1) await clock.advance(10_000)
+    expect(runs).toHaveLength(5)
+    expect(store.get('a')?.status.state).toBe('failing')
+    runs[4]?.succeeded()
+    expect(store.get('a')?.status).toMatchObject({ state: 'running', failures: 0 })
+  })
+
+  it('G-9: stops retrying after the limit if the policy says so', async () => {
+    let attempts = 0
+    const { clock, store, events, load } = rig(async (run) => {
+      attempts += 1
+      if (attempts === 3) run.succeeded()
+      throw new Error('no broker')
+    }, LIMITED)
+    await load(gateway('a'))
+    for (let round = 0; round < 20; round += 1) await clock.advance(10_000)
     expect(attempts).toBe(6)
-    expect(store.get('a')?.status.state).toBe('failed')
+    expect(store.get('a')?.status).toMatchObject({ state: 'failed', failures: 4, lastError: 'no broker' })
+    expect(events.filter((event) => event !== 'a retrying')).toEqual(['a running', 'a failed'])
   })
 
   it('G-9 retries a runner that ends early, but not an invalid config', async () => {
@@ -255,6 +286,25 @@ describe('GatewayOrchestrator', () => {
     await clock.advance(5_000)
     await stopped
     expect(events).toEqual(['a abandoned', 'b abandoned'])
+  })
+
+  it('G-10: stops all processes immediately while another one is being replaced and hangs', async () => {
+    const runs: GatewayRun[] = []
+    const { orchestrator, clock, events, load } = rig(async (run) => {
+      runs.push(run)
+      if (run.gateway.gatewayId === 'hanging') await new Promise<void>(() => undefined)
+      await untilAborted(run.signal)
+    })
+    await load(gateway('hanging'), gateway('b'))
+    const replaced = orchestrator.handle(stored('hanging', { gatewayConfig: { v: 2 }, updatedAt: 11n }))
+    await settle()
+    const stopped = orchestrator.stop()
+    await settle()
+    expect(events).toEqual(['b stopped'])
+    await clock.advance(5_000)
+    await Promise.all([stopped, replaced])
+    expect(events).toEqual(['b stopped', 'hanging abandoned'])
+    expect(runs).toHaveLength(2)
   })
 
   it('G-14 reports messages, the last error and the state', async () => {
