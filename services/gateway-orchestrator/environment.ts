@@ -18,10 +18,10 @@ export const environment = z.object({
   PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_SECS: seconds(0.01, 86_400).prefault('5'),
   /** Interval between two comparisons of the gateways with PostgreSQL. */
   PONIX_GATEWAY_ORCHESTRATOR_RESYNC_SECS: seconds(0.01, 86_400).prefault('300'),
-  /** Delay before a failed gateway is retried. */
+  /** Delay before the first retry of a gateway that fails; doubled for each further retry, up to a minute. */
   PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: seconds(0, 86_400).prefault('10'),
-  /** Maximum number of consecutive retries. */
-  PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).prefault('3'),
+  /** Consecutive retries after which a gateway is not retried any more. Not set: it is retried without end. */
+  PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).optional(),
 })
 
 export type GatewayOrchestratorEnvironment = Environment<typeof environment>

@@ -32,6 +32,8 @@ export interface GatewayServiceParts {
 
 const STOP_TIMEOUT_MS = 5_000
 const BATCH_SIZE = 10
+/** The default number of consecutive retries after which a gateway is reported as failing. */
+const FAILING_AFTER_RETRIES = 3
 
 const corrections = new Counter({
   name: 'ponix_gateway_resync_corrections_total',
@@ -60,8 +62,10 @@ export class GatewayService {
       runners,
       retry: {
         delayMs: env.PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_MS,
-        maxAttempts: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS,
+        maxAttempts: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS ?? FAILING_AFTER_RETRIES,
+        stopsWhenFailing: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS !== undefined,
       },
+      random: Math.random,
       stopTimeoutMs: STOP_TIMEOUT_MS,
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       nowMs: () => performance.now(),
@@ -146,7 +150,7 @@ function registerGauge(store: MemoryGatewayProcessStore): void {
   // eslint-disable-next-line no-new -- a gauge registers itself
   new Gauge({
     name: 'ponix_gateways',
-    help: 'Gateways. Labels: state (starting, running, interrupted, retrying, failed, stopped).',
+    help: 'Gateways. Labels: state (starting, running, interrupted, retrying, failing, failed, stopped).',
     labelNames: ['state'],
     collect() {
       this.reset()
@@ -165,6 +169,10 @@ function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcess
     case 'retrying': {
       const text = `gateway failed, retrying in ${event.waitMs / 1000} s: ${event.reason}`
       return logger.warn({ ...ids, attempt: event.attempt }, text)
+    }
+    case 'failing': {
+      const text = `gateway failing, ${event.attempt} attempts in a row; retried without end: ${event.reason}`
+      return logger.error({ ...ids, attempt: event.attempt }, text)
     }
     case 'failed':
       return logger.error(ids, `gateway failed permanently until its config changes: ${event.reason}`)

@@ -97,8 +97,8 @@ export class GatewayOrchestrator {
   /** Stops all processes concurrently; no process starts afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true
-    await Promise.all(this.#tails.values())
-    await Promise.all(this.#options.store.list().map((process) => process.stop(this.#options.stopTimeoutMs)))
+    const { store, stopTimeoutMs } = this.#options
+    await Promise.all([...this.#tails.values(), ...store.list().map((process) => process.stop(stopTimeoutMs))])
   }
 
   #reconcileInTurn(id: string): Promise<void> {

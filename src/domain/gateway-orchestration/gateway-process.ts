@@ -1,6 +1,7 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError, messageOf } from '../errors.ts'
 import { configFingerprint } from './reconcile.ts'
+import { isFailing, retryDelayMs, type RetryPolicy } from './retry.ts'
 
 /** The context of a runner, which runs until the signal aborts. If it resolves earlier or rejects, it has failed. */
 export interface GatewayRun {
@@ -17,8 +18,11 @@ export interface GatewayRun {
 /** Serves one gateway; selected by the gateway's type. */
 export type GatewayRunner = (run: GatewayRun) => Promise<void>
 
-/** starting → running ⇄ interrupted; any of them → retrying → starting; any → failed or stopped, which are final. */
-export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retrying' | 'failed' | 'stopped'
+/**
+ * starting → running ⇄ interrupted; any of them → retrying → starting; after too many failures retrying → failing → running; any →
+ * failed or stopped, which are final. A failing gateway is retried, too.
+ */
+export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retrying' | 'failing' | 'failed' | 'stopped'
 
 export interface GatewayProcessStatus {
   readonly state: GatewayProcessState
@@ -32,13 +36,16 @@ export type GatewayProcessEvent =
   | { readonly type: 'running' }
   | { readonly type: 'interrupted'; readonly reason: string }
   | { readonly type: 'retrying'; readonly reason: string; readonly attempt: number; readonly waitMs: number }
+  /** Reported once, however many attempts follow. */
+  | { readonly type: 'failing'; readonly reason: string; readonly attempt: number }
   | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'stopped' }
   | { readonly type: 'abandoned'; readonly afterMs: number }
 
 export interface GatewayProcessContext {
-  /** `maxAttempts`: the maximum number of consecutive retries. */
-  readonly retry: { readonly delayMs: number; readonly maxAttempts: number }
+  readonly retry: RetryPolicy
+  /** Returns a random number from 0 to 1. */
+  readonly random: () => number
   /** Resolves after the time, rejects when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number
@@ -54,6 +61,7 @@ export class GatewayProcess {
   readonly #ended: Promise<void>
   #gateway: Gateway
   #status: GatewayProcessStatus
+  #stopped: Promise<void> | undefined
 
   constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
     this.fingerprint = configFingerprint(gateway)
@@ -77,8 +85,13 @@ export class GatewayProcess {
     this.#gateway = gateway
   }
 
-  /** Aborts immediately; a runner that does not end within the time is abandoned. */
-  async stop(timeoutMs: number): Promise<void> {
+  /** Aborts immediately; a runner that does not end within the time is abandoned. Further calls have no effect. */
+  stop(timeoutMs: number): Promise<void> {
+    this.#stopped ??= this.#abort(timeoutMs)
+    return this.#stopped
+  }
+
+  async #abort(timeoutMs: number): Promise<void> {
     this.#stop.abort()
     const timeout = new AbortController()
     const timedOut = this.#context.sleep(timeoutMs, timeout.signal).then(
@@ -92,28 +105,36 @@ export class GatewayProcess {
 
   async #runUntilStopped(): Promise<void> {
     const { signal } = this.#stop
-    const { retry, sleep } = this.#context
+    const { retry, sleep, random } = this.#context
     while (!signal.aborted) {
       const failure = await this.#attempt()
       if (signal.aborted) break
-      const attempt = this.#status.failures + 1
+      const failures = this.#status.failures + 1
       const reason = messageOf(failure)
-      this.#change({ failures: attempt, lastError: reason })
-      if (failure instanceof GatewayConfigError || attempt > retry.maxAttempts) {
+      this.#change({ failures, lastError: reason })
+      const failing = isFailing(failures, retry)
+      if (failure instanceof GatewayConfigError || (failing && retry.stopsWhenFailing)) {
         this.#change({ state: 'failed' })
         return this.#emit({ type: 'failed', reason })
       }
-      this.#change({ state: 'retrying' })
-      this.#emit({ type: 'retrying', reason, attempt, waitMs: retry.delayMs })
-      await sleep(retry.delayMs, signal).catch(() => undefined)
+      const waitMs = retryDelayMs(failures, retry.delayMs, random())
+      this.#reportFailure({ reason, attempt: failures, waitMs }, failing)
+      await sleep(waitMs, signal).catch(() => undefined)
     }
     this.#change({ state: 'stopped' })
     this.#emit({ type: 'stopped' })
   }
 
+  #reportFailure(failure: { reason: string; attempt: number; waitMs: number }, failing: boolean): void {
+    const wasFailing = this.#status.state === 'failing'
+    this.#change({ state: failing ? 'failing' : 'retrying' })
+    if (!failing) this.#emit({ type: 'retrying', ...failure })
+    else if (!wasFailing) this.#emit({ type: 'failing', reason: failure.reason, attempt: failure.attempt })
+  }
+
   /** Makes an attempt; resolves to the reason why it ended. */
   async #attempt(): Promise<unknown> {
-    this.#change({ state: 'starting' })
+    if (this.#status.state !== 'failing') this.#change({ state: 'starting' })
     let current = true
     const whileCurrent = (act: () => void) => () => {
       if (current && !this.#stop.signal.aborted) act()
