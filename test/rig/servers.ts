@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { builtProgram, Program } from './program.ts'
@@ -72,14 +72,19 @@ export async function startMqtt(): Promise<MqttAddress & ServerControl> {
 
 type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
 
-/** Returns a free port of the loopback interface. */
+/**
+ * Returns a port of the loopback interface that is free and that the operating system gives to no other program for a minute.
+ * A connection that the server's side closes first leaves the port in the state TIME-WAIT (RFC 9293, section 3.6): a server
+ * can listen on it with SO_REUSEADDR, as all servers here do, but the system does not choose it for port 0.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
+  const server = createServer((peer) => peer.end()).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  await once(connect(address.port, '127.0.0.1').resume(), 'close')
   server.close()
   await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
   return address.port
 }
 

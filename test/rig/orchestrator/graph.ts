@@ -101,8 +101,6 @@ export class Graph implements AsyncDisposable {
 }
 
 async function choosePorts(): Promise<Readonly<Record<GraphPort, number>>> {
-  const chosen = new Set<number>()
-  while (chosen.size < PORTS.length) chosen.add(await freePort())
-  const ports = [...chosen]
-  return Object.fromEntries(PORTS.map((name, index) => [name, ports[index]])) as Record<GraphPort, number>
+  const ports = await Promise.all(PORTS.map(async (name) => [name, await freePort()] as const))
+  return Object.fromEntries(ports) as Record<GraphPort, number>
 }
