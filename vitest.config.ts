@@ -1,7 +1,10 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const unit = ['src', 'services', 'scripts', 'bench', 'test/rig'].map((folder) => `${folder}/**/*.test.ts`)
 const servers = ['pg', 'nats', 'ch', 'mqtt']
+/** They measure memory, so that no other file may run meanwhile. */
+const alone = ['test/e2e/memory.test.ts']
 
 const shared = {
   globalSetup: ['test/rig/global-setup.ts'],
@@ -13,8 +16,8 @@ const shared = {
 /** One project per kind of server a test needs: `x.pg.test.ts` beside `x.ts`. A file that needs several is end to end. */
 export default defineConfig({
   test: {
-    // Tests mostly wait for processes and servers, so a worker per core pays off; vitest's default leaves one core idle.
-    maxWorkers: '100%',
+    // Tests mostly wait for processes and servers: a worker per core leaves a third of each core idle.
+    maxWorkers: Math.ceil(1.5 * availableParallelism()),
     projects: [
       {
         test: {
@@ -40,10 +43,13 @@ export default defineConfig({
           ...shared,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          exclude: alone,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },
+      },
+      {
+        test: { ...shared, name: 'alone', include: alone, fileParallelism: false, hookTimeout: 180_000 },
       },
     ],
   },
