@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const unit = ['src', 'services', 'scripts', 'bench', 'test/rig'].map((folder) => `${folder}/**/*.test.ts`)
 const servers = ['pg', 'nats', 'ch', 'mqtt']
@@ -13,11 +14,30 @@ const shared = {
   expect: { poll: { timeout: 15_000 } },
 }
 
+/**
+ * Spreads the files of each project over the whole run, the largest or longest first: end-to-end tests, which need the processor,
+ * run beside tests that wait for servers, and the last files are short.
+ */
+class SpreadSequencer extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const counts = new Map<string, number>()
+    const numbered = (await super.sort(files)).map((file) => {
+      const number = counts.get(file.project.name) ?? 0
+      counts.set(file.project.name, number + 1)
+      return { file, number }
+    })
+    const position = ({ file, number }: (typeof numbered)[number]): number =>
+      number / (counts.get(file.project.name) ?? 1)
+    return numbered.toSorted((a, b) => position(a) - position(b)).map(({ file }) => file)
+  }
+}
+
 /** One project per kind of server a test needs: `x.pg.test.ts` beside `x.ts`. A file that needs several is end to end. */
 export default defineConfig({
   test: {
     // Tests mostly wait for processes and servers: a worker per core leaves a third of each core idle.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
+    sequence: { sequencer: SpreadSequencer },
     projects: [
       {
         test: {
